@@ -1,0 +1,27 @@
+"""Action verbs of `ActMsg` (`wire.md` §5) that we serve."""
+
+CREATE_BUCKET = "create-bck"
+DESTROY_BUCKET = "destroy-bck"
+SET_BUCKET_PROPS = "set-bprops"
+RESET_BUCKET_PROPS = "reset-bprops"
+SUMMARY_BUCKET = "summary-bck"
+MOVE_BUCKET = "move-bck"
+LIST = "list"
+EVICT_REMOTE_BUCKET = "evict-remote-bck"
+
+RENAME_OBJECT = "rename-obj"
+CHECK_LOCK = "check-lock"
+
+SET_CONFIG = "set-config"
+RESET_CONFIG = "reset-config"
+RESET_STATS = "reset-stats"
+ROTATE_LOGS = "rotate-logs"
+SHUTDOWN_CLUSTER = "shutdown"
+SHUTDOWN_NODE = "shutdown-node"
+START = "start"
+STOP = "stop"
+
+ATTACH_MOUNTPATH = "attach-mp"
+DETACH_MOUNTPATH = "detach-mp"
+ENABLE_MOUNTPATH = "enable-mp"
+DISABLE_MOUNTPATH = "disable-mp"

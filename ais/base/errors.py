@@ -1,0 +1,179 @@
+"""Every error that means something to a caller. They know nothing of HTTP: `ais.api.errors` maps class to status.
+
+AisError
+├── BadRequest                 the caller's input is wrong; the message names what
+│   ├── InvalidName            a bucket, namespace or object name outside the rules
+│   └── InvalidAction          an action verb nobody serves
+├── Unauthenticated            no or wrong credentials
+├── AccessDenied               known caller, missing permission
+├── NotFound
+│   ├── BucketNotFound         ├── ObjectNotFound      ├── NodeNotFound
+│   ├── MountpathNotFound      ├── XactionNotFound     └── HandleNotFound
+├── Conflict
+│   ├── BucketExists           ├── AlreadyExists
+│   └── Busy                   try later: somebody else is changing the same thing
+├── RangeNotSatisfiable        carries the object's size
+├── Unsupported                will never work here
+├── NotYetImplemented          AIStore has it, we do not have it yet
+├── TooLarge                   a head, body or name beyond its limit
+├── TooSlow                    the client did not send in time
+├── OutOfSpace                 no room (or no mountpath) to write to
+├── ChecksumMismatch           content does not match the claimed or stored checksum
+├── CorruptMetadata            bytes on disk that are not what we wrote
+├── DiskFailure                an I/O error of a mountpath
+├── NotReady                   this node or cluster is starting, stopping or has no primary
+├── Unreachable                a peer did not answer
+└── IntegrityError             another cluster's node or metadata
+"""
+
+
+class AisError(Exception):
+    """Base of all errors a caller may act on; `str(error)` is the sentence shown to people."""
+
+
+class BadRequest(AisError):
+    """The input is wrong; nothing was changed."""
+
+
+class InvalidName(BadRequest):
+    """A name outside the rules of `ais.base.names`."""
+
+
+class InvalidAction(BadRequest):
+    """An action verb that this endpoint does not serve."""
+
+    def __init__(self, action: str, expected: tuple[str, ...] = ()) -> None:
+        self.action = action
+        hint = f" (expected one of {list(expected)})" if expected else ""
+        super().__init__(f'invalid action "{action}"{hint}')
+
+
+class Unauthenticated(AisError):
+    """Credentials are missing, malformed, expired or revoked."""
+
+
+class AccessDenied(AisError):
+    """The caller may not do this."""
+
+
+class NotFound(AisError):
+    """The thing named does not exist."""
+
+
+class BucketNotFound(NotFound):
+    """No such bucket in the cluster."""
+
+    def __init__(self, cname: str) -> None:
+        self.cname = cname
+        super().__init__(f'bucket "{cname}" does not exist')
+
+
+class ObjectNotFound(NotFound):
+    """No such object in an existing bucket."""
+
+    def __init__(self, cname: str) -> None:
+        self.cname = cname
+        super().__init__(f"{cname} does not exist")
+
+
+class NodeNotFound(NotFound):
+    """No such node in the cluster map."""
+
+    def __init__(self, node_id: str) -> None:
+        self.node_id = node_id
+        super().__init__(f'node "{node_id}" does not exist in the cluster map')
+
+
+class MountpathNotFound(NotFound):
+    """The path is not one of the target's mountpaths, or does not exist at all."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"mountpath {path} does not exist")
+
+
+class XactionNotFound(NotFound):
+    """No running or remembered xaction matches."""
+
+    def __init__(self, query: str) -> None:
+        super().__init__(f'"{query}" not found')
+
+
+class HandleNotFound(NotFound):
+    """An append handle or upload that is unknown, finished or was dropped by a restart."""
+
+
+class Conflict(AisError):
+    """The request is right but the present state forbids it."""
+
+
+class BucketExists(Conflict):
+    """A bucket of that name exists."""
+
+    def __init__(self, cname: str) -> None:
+        self.cname = cname
+        super().__init__(f'bucket "{cname}" already exists')
+
+
+class AlreadyExists(Conflict):
+    """Something other than a bucket exists already."""
+
+
+class Busy(Conflict):
+    """Another change of the same thing is in progress; the same request may succeed later."""
+
+
+class RangeNotSatisfiable(AisError):
+    """A byte range outside the object."""
+
+    def __init__(self, spec: str, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        super().__init__(f'range "{spec}" is not satisfiable for a size of {size_bytes} bytes')
+
+
+class Unsupported(AisError):
+    """The operation makes no sense for this thing."""
+
+
+class NotYetImplemented(AisError):
+    """Part of the API we do not serve yet."""
+
+
+class TooLarge(AisError):
+    """Input beyond a configured limit."""
+
+
+class TooSlow(AisError):
+    """Input that did not arrive within its deadline."""
+
+
+class OutOfSpace(AisError):
+    """No mountpath can take the write."""
+
+
+class ChecksumMismatch(AisError):
+    """Content does not have the claimed (or stored) checksum."""
+
+    def __init__(self, kind: str, claimed: str, computed: str, context: str) -> None:
+        self.kind, self.claimed, self.computed = kind, claimed, computed
+        super().__init__(f"BAD DATA CHECKSUM: {kind}({claimed} != {computed}) (context: {context})")
+
+
+class CorruptMetadata(AisError):
+    """Bytes read from disk are not a value we wrote."""
+
+
+class DiskFailure(AisError):
+    """The disk below a mountpath failed."""
+
+
+class NotReady(AisError):
+    """The node or the cluster cannot serve this yet, or no longer."""
+
+
+class Unreachable(AisError):
+    """A peer refused, reset or did not answer in time."""
+
+
+class IntegrityError(AisError):
+    """A node or metadata of another cluster."""

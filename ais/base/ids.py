@@ -1,0 +1,31 @@
+"""Identifiers of nodes, clusters and xactions (`wire.md` §3.2), made from an injected randomness."""
+
+import random
+import re
+import string
+
+_ALPHANUM = string.ascii_letters + string.digits
+ID_LEN = 10
+NODE_ID_LEN_MIN = 8
+_UUID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{7,30})[A-Za-z0-9]")
+_NODE_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{6,30}[A-Za-z0-9]")
+
+
+def new_id(rng: random.Random) -> str:
+    """A fresh identifier: 10 letters and digits, the first a letter."""
+    return rng.choice(string.ascii_letters) + "".join(rng.choices(_ALPHANUM, k=ID_LEN - 1))
+
+
+def is_valid_uuid(text: str) -> bool:
+    """Whether clients accept `text` as an xaction or cluster ID: 9-32 of `[A-Za-z0-9_-]`, ends alphanumeric."""
+    return bool(_UUID.fullmatch(text)) or is_rebalance_id(text)
+
+
+def is_rebalance_id(text: str) -> bool:
+    """Whether `text` is `g<RMD version>`."""
+    return text[:1] == "g" and text[1:].isdigit()
+
+
+def is_valid_node_id(text: str) -> bool:
+    """Whether `text` may identify a node: 8-32 characters, starts with a letter."""
+    return bool(_NODE_ID.fullmatch(text))
