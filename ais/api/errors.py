@@ -34,7 +34,6 @@ TCODE_OF: dict[type[AisError], str] = {
     errors.NodeNotFound: "errNodeNotFound",
     errors.MountpathNotFound: "ErrMpathNotFound",
     errors.XactionNotFound: "ErrXactNotFound",
-    errors.NotFound: "ErrNotFound",
     errors.AlreadyExists: "ErrAlreadyExists",
     errors.Busy: "ErrBusy",
     errors.RangeNotSatisfiable: "ErrRangeNotSatisfiable",
@@ -95,7 +94,10 @@ _BY_STATUS = {status: kind for kind, status in reversed(STATUS_OF.items())}
 
 
 def decode_error(status: int, body: bytes, url: str) -> AisError:
-    """Rebuild the error a node answered: the class by tcode, else by status; the message as the node wrote it."""
+    """Rebuild the error a node answered: the class by tcode, else by status.
+
+    It carries the message as the node wrote it, and none of the class's other fields: those do not travel.
+    """
     try:
         answer = codec.from_json(body, ErrorBody)
     except BadRequest:

@@ -21,7 +21,7 @@ class Duration(float):
             return cls(text / 1e9)
         body = text.strip()
         sign = -1.0 if body.startswith("-") else 1.0
-        body = body.lstrip("+-")
+        body = body[1:] if body[:1] in ("+", "-") else body
         if body == "0":
             return cls(0.0)
         if body.isdigit():

@@ -1,0 +1,59 @@
+# Everything a person does with this repository. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8080
+DIR ?= .playground
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install run stop clean test lint unit fuzz nightly bench docs
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11 or newer, or run 'make PYTHON=/path/to/python3 ...'" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+install: $(VENV)/.installed ## install ais and its development tools into .venv
+
+run: install ## start a local cluster on port 8080 (PORT=...), take the tour, leave it serving
+	@PATH="$(CURDIR)/$(BIN):$$PATH" deploy/dev/tour.sh "$(PORT)" "$(DIR)"
+
+stop: install ## stop the local cluster; its data stays
+	@$(BIN)/ais playground stop --dir "$(DIR)"
+
+clean: ## stop the local cluster and remove its data and the virtual environment
+	@[ ! -x $(BIN)/ais ] || $(BIN)/ais playground clean --dir "$(DIR)" --yes
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+lint: install ## format check, lint, layers, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo 
+	$(BIN)/mypy
+
+unit: install ## the fast tests only
+	$(BIN)/pytest -q tests/unit
+
+test: lint ## everything CI runs: lint, layers, types, all tests
+	$(BIN)/pytest -q tests
+
+fuzz: install ## ten minutes of hostile input against a live cluster (FUZZ_SECONDS=...)
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} $(BIN)/pytest -q -s --timeout 0 tests/fuzz
+
+nightly: install ## what takes too long for CI: 8 GiB objects, a million names
+	$(BIN)/pytest -q -s --timeout 0 tests/nightly
+
+bench: install ## compare with nginx on one core (needs nginx and wrk); tables and a plot in bench/results
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python bench/macro/run.py
+
+docs: install ## write docs/configuration.md again from the declared settings
+	$(BIN)/python -m ais.config.docs > docs/configuration.md
