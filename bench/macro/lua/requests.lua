@@ -1,0 +1,24 @@
+-- wrk -s requests.lua URL -- METHOD PREFIX COUNT SIZE SUFFIX
+-- Cycles through COUNT names PREFIX0..PREFIX<COUNT-1>; with SIZE > 0 each request carries a body of SIZE bytes.
+local requests, turn = {}, 0
+
+function init(args)
+  local method, prefix, count, size, suffix = args[1], args[2], tonumber(args[3]), tonumber(args[4]), args[5] or ""
+  local body = size > 0 and string.rep("0123456789abcdef", size / 16) or nil
+  for i = 0, count - 1 do
+    requests[i + 1] = wrk.format(method, prefix .. i .. suffix, nil, body)
+  end
+end
+
+function request()
+  turn = turn + 1
+  if turn > #requests then turn = 1 end
+  return requests[turn]
+end
+
+function done(summary, latency, _)
+  local errors = summary.errors
+  io.write(string.format("RESULT %d %d %.1f %.1f %d\n", summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(99),
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+end

@@ -1,0 +1,129 @@
+"""Compare an ais target with nginx on one core; see bench/README.md for the method.
+
+usage: python bench/macro/run.py [--rounds 3] [--seconds 3] [--only get,put,redirect,beside] [--sizes 4096,...]
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import report
+from load import Load, finish, start
+from servers import Ais, Nginx
+
+KIB, MIB = 1 << 10, 1 << 20
+SIZES = (4 * KIB, 64 * KIB, MIB, 64 * MIB)
+NAMES = {4 * KIB: 500, 64 * KIB: 500, MIB: 32, 64 * MIB: 4}
+SERVER_CORE, LOAD_CORE = 0, 1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One scenario against one server: medians over the rounds."""
+
+    scenario: str
+    server: str
+    rate: float
+    cpu_us: float
+    p50_us: float
+    p99_us: float
+    errors: int
+
+
+def load_of(server: Nginx | Ais, scenario: str, size_bytes: int, connections: int = 32) -> Load:
+    """The requests of a scenario, as this server names things."""
+    prefix, suffix = server.prefix(scenario, size_bytes)
+    body = size_bytes if scenario == "put" else 0
+    method = "PUT" if scenario == "put" else "GET"
+    return Load(method, prefix, NAMES[size_bytes], body, suffix, connections)
+
+
+def measure(servers: list[Nginx | Ais], scenario: str, size_bytes: int, rounds: int, seconds: float) -> list[Measured]:
+    """Run one scenario interleaved over the servers."""
+    connections = 8 if size_bytes == 64 * MIB else 32
+    samples: dict[str, list[tuple[float, float, float, float, int]]] = {server.name: [] for server in servers}
+    for _ in range(rounds):
+        for server in servers:
+            before = server.cpu_s()
+            result = finish(
+                start(server.url(scenario), load_of(server, scenario, size_bytes, connections), seconds, LOAD_CORE)
+            )
+            cpu_us = (server.cpu_s() - before) / max(result.requests, 1) * 1e6
+            samples[server.name].append((result.rate, cpu_us, result.p50_us, result.p99_us, result.errors))
+    name = scenario if scenario == "redirect" else f"{scenario} {report.size(size_bytes)}"
+    return [_median(name, server, runs) for server, runs in samples.items()]
+
+
+def _median(scenario: str, server: str, runs: list[tuple[float, float, float, float, int]]) -> Measured:
+    columns = list(zip(*runs, strict=True))
+    medians = [statistics.median(column) for column in columns[:4]]
+    return Measured(scenario, server, medians[0], medians[1], medians[2], medians[3], sum(columns[4]))
+
+
+def beside(server: Nginx | Ais, rounds: int, seconds: float) -> Iterator[Measured]:
+    """4 KiB GETs alone, then beside four connections that move 64 MiB objects."""
+    runs: dict[str, list[tuple[float, float, float, float, int]]] = {}
+    for _ in range(rounds):
+        for other in ("alone", "beside 4 x put 64 MiB", "beside 4 x get 64 MiB"):
+            heavy = None
+            if other != "alone":
+                scenario = other.split()[3]
+                load = load_of(server, scenario, 64 * MIB, connections=4)
+                heavy = start(server.url(scenario), load, seconds + 2, LOAD_CORE)
+            small = finish(start(server.url("get"), load_of(server, "get", 4 * KIB), seconds, LOAD_CORE))
+            if heavy is not None:
+                finish(heavy)
+            runs.setdefault(other, []).append((small.rate, 0.0, small.p50_us, small.p99_us, small.errors))
+    for other, samples in runs.items():
+        yield _median(f"get 4 KiB {other}", server.name, samples)
+
+
+def main() -> None:
+    """Run what was asked for, print and keep the table and the plot."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--only", default="get,put,redirect,beside")
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
+    arguments = parser.parse_args()
+    only, sizes = arguments.only.split(","), [int(one) for one in arguments.sizes.split(",")]
+    measured: list[Measured] = []
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as scratch:
+        servers: list[Nginx | Ais] = []
+        try:
+            servers += [Nginx(Path(scratch) / "nginx", SERVER_CORE), Ais(Path(scratch) / "ais", SERVER_CORE)]
+            for size_bytes in {*sizes, 4 * KIB, 64 * MIB}:
+                for server in servers:
+                    server.fill(size_bytes, NAMES[size_bytes])
+            for scenario in (one for one in ("get", "put") if one in only):
+                for size_bytes in sizes:
+                    measured += measure(servers, scenario, size_bytes, arguments.rounds, arguments.seconds)
+                    report.progress(measured[-2:])
+            if "redirect" in only:
+                measured += measure(servers, "redirect", 4 * KIB, arguments.rounds, arguments.seconds)
+                report.progress(measured[-2:])
+            if "beside" in only:
+                for server in servers:
+                    measured += beside(server, arguments.rounds, arguments.seconds)
+                    report.progress(measured[-3:])
+        finally:
+            for server in servers:
+                server.close()
+    results = Path(__file__).parent.parent / "results"
+    results.mkdir(exist_ok=True)
+    (results / "macro.json").write_text(json.dumps([vars(one) for one in measured], indent=1))
+    (results / "macro.md").write_text(report.table(measured))
+    report.plot(measured, results / "macro.png")
+    print("\n" + report.table(measured))
+    print(f"written: {results}/macro.md, macro.json, macro.png")
+
+
+if __name__ == "__main__":
+    main()
