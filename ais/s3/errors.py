@@ -1,0 +1,128 @@
+"""S3 errors: one class, a table of codes with their status, and the map from our own errors to codes.
+
+Source: Amazon S3 API reference, "Error responses".
+"""
+
+from xml.sax.saxutils import escape
+
+from ais.base import errors
+from ais.base.errors import AisError
+
+CODES: dict[str, tuple[int, str]] = {
+    "AccessControlListNotSupported": (400, "The bucket does not allow ACLs"),
+    "AccessDenied": (403, "Access Denied"),
+    "AuthorizationHeaderMalformed": (400, "The authorization header that you provided is not valid"),
+    "AuthorizationQueryParametersError": (400, "The presigned query parameters are not valid"),
+    "BadDigest": (400, "The Content-MD5 or checksum value that you specified did not match what the server received"),
+    "BucketAlreadyExists": (409, "The requested bucket name is not available"),
+    "BucketAlreadyOwnedByYou": (409, "The bucket that you tried to create already exists, and you own it"),
+    "BucketNotEmpty": (409, "The bucket that you tried to delete is not empty"),
+    "ConditionalRequestConflict": (409, "A conflicting operation occurred while this request was processed; try again"),
+    "EntityTooLarge": (400, "Your proposed upload exceeds the maximum allowed object size"),
+    "EntityTooSmall": (400, "Your proposed upload is smaller than the minimum allowed object size"),
+    "ExpiredToken": (400, "The provided token has expired"),
+    "IllegalLocationConstraintException": (400, "The location constraint does not match this region"),
+    "IncompleteBody": (400, "You did not provide the number of bytes specified by the Content-Length header"),
+    "InternalError": (500, "We encountered an internal error; please try again"),
+    "InvalidAccessKeyId": (403, "The access key ID that you provided does not exist in our records"),
+    "InvalidArgument": (400, "Invalid argument"),
+    "InvalidBucketName": (400, "The specified bucket is not valid"),
+    "InvalidBucketState": (409, "The request is not valid for the current state of the bucket"),
+    "InvalidChunkSizeError": (400, "A chunk has another size than its header announced"),
+    "InvalidDigest": (400, "The Content-MD5 or checksum value that you specified is not valid"),
+    "InvalidPart": (400, "One or more of the specified parts could not be found, or has another entity tag"),
+    "InvalidPartOrder": (400, "The list of parts was not in ascending order"),
+    "InvalidPolicyDocument": (400, "The content of the form does not meet the conditions of the policy document"),
+    "InvalidRange": (416, "The requested range is not satisfiable"),
+    "InvalidRequest": (400, "Invalid request"),
+    "InvalidTag": (400, "The tag provided was not a valid tag"),
+    "InvalidURI": (400, "Could not parse the specified URI"),
+    "KeyTooLongError": (400, "Your key is too long"),
+    "MalformedACLError": (400, "The XML that you provided was not well formed or did not validate"),
+    "MalformedPOSTRequest": (400, "The body of your POST request is not well-formed multipart/form-data"),
+    "MalformedPolicy": (400, "The policy is not in the valid JSON format"),
+    "MalformedTrailerError": (400, "The request contained trailing data that was not well-formed"),
+    "MalformedXML": (400, "The XML that you provided was not well formed or did not validate"),
+    "MaxMessageLengthExceeded": (400, "Your request was too large"),
+    "MetadataTooLarge": (400, "Your metadata headers exceed the maximum allowed metadata size"),
+    "MethodNotAllowed": (405, "The specified method is not allowed against this resource"),
+    "MissingContentLength": (411, "You must provide the Content-Length HTTP header"),
+    "MissingRequestBodyError": (400, "Request body is empty"),
+    "MissingSecurityHeader": (400, "Your request is missing a required header"),
+    "NoSuchBucket": (404, "The specified bucket does not exist"),
+    "NoSuchBucketPolicy": (404, "The specified bucket does not have a bucket policy"),
+    "NoSuchCORSConfiguration": (404, "The CORS configuration does not exist"),
+    "NoSuchKey": (404, "The specified key does not exist"),
+    "NoSuchLifecycleConfiguration": (404, "The lifecycle configuration does not exist"),
+    "NoSuchPublicAccessBlockConfiguration": (404, "The public access block configuration was not found"),
+    "NoSuchTagSet": (404, "There is no tag set associated with the bucket"),
+    "NoSuchUpload": (404, "The specified multipart upload does not exist"),
+    "NoSuchVersion": (404, "The specified version does not exist"),
+    "NotImplemented": (501, "A header or query you provided asks for functionality that is not implemented"),
+    "NotModified": (304, "Not Modified"),
+    "OperationAborted": (409, "A conflicting conditional operation is in progress against this resource; try again"),
+    "OwnershipControlsNotFoundError": (404, "The bucket ownership controls were not found"),
+    "PreconditionFailed": (412, "At least one of the preconditions that you specified did not hold"),
+    "RequestTimeTooSkewed": (403, "The difference between the request time and the server's time is too large"),
+    "RequestTimeout": (400, "Your socket connection to the server was not read from or written to in time"),
+    "SignatureDoesNotMatch": (403, "The request signature we calculated does not match the signature you provided"),
+    "SlowDown": (503, "Please reduce your request rate"),
+    "ServiceUnavailable": (503, "Service is unable to handle the request"),
+    "TooManyBuckets": (400, "You have attempted to create more buckets than are allowed"),
+    "XAmzContentChecksumMismatch": (400, "The provided checksum does not match what was computed"),
+    "XAmzContentSHA256Mismatch": (400, "The provided x-amz-content-sha256 header does not match what was computed"),
+}
+"""Code to HTTP status and the sentence used when the raiser gives none."""
+
+_CODE_OF: dict[type[AisError], str] = {
+    errors.AccessDenied: "AccessDenied",
+    errors.BadRequest: "InvalidRequest",
+    errors.BucketExists: "BucketAlreadyExists",
+    errors.BucketNotFound: "NoSuchBucket",
+    errors.Busy: "OperationAborted",
+    errors.ChecksumMismatch: "BadDigest",
+    errors.Conflict: "OperationAborted",
+    errors.CorruptMetadata: "InternalError",
+    errors.DiskFailure: "InternalError",
+    errors.HandleNotFound: "NoSuchUpload",
+    errors.IntegrityError: "InternalError",
+    errors.InvalidName: "InvalidArgument",
+    errors.NotFound: "NoSuchKey",
+    errors.NotReady: "ServiceUnavailable",
+    errors.NotYetImplemented: "NotImplemented",
+    errors.OutOfSpace: "ServiceUnavailable",
+    errors.RangeNotSatisfiable: "InvalidRange",
+    errors.TooLarge: "MaxMessageLengthExceeded",
+    errors.TooSlow: "RequestTimeout",
+    errors.Unauthenticated: "AccessDenied",
+    errors.Unreachable: "ServiceUnavailable",
+    errors.Unsupported: "NotImplemented",
+}
+
+
+class S3Error(AisError):
+    """An answer with an exact S3 code. `details` become extra elements of the XML body."""
+
+    def __init__(self, code: str, message: str = "", **details: str) -> None:
+        self.code = code
+        self.status, default = CODES[code]
+        self.details = details
+        super().__init__(message or default)
+
+
+def as_s3(error: AisError) -> S3Error:
+    """The S3 answer to one of our own errors: its code by the nearest class, its own sentence as message."""
+    if isinstance(error, S3Error):
+        return error
+    code = next((_CODE_OF[kind] for kind in type(error).__mro__ if kind in _CODE_OF), "InternalError")
+    return S3Error(code, str(error))
+
+
+def encode(error: S3Error, resource: str, request_id: str) -> bytes:
+    """The XML body of an error."""
+    extra = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in error.details.items())
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<Error><Code>{error.code}</Code><Message>{escape(str(error))}</Message>{extra}"
+        f"<Resource>{escape(resource)}</Resource><RequestId>{request_id}</RequestId></Error>"
+    ).encode("utf-8", "xmlcharrefreplace")

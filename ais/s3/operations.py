@@ -1,0 +1,214 @@
+"""Which S3 operation a request is. The list of query names is closed: an unknown one never falls through to the object.
+
+Source: Amazon S3 API reference, all actions. What is marked None is S3's but not ours: 501 before the body is read.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple
+
+from ais.s3.errors import S3Error
+
+
+class Op(Enum):
+    """The operations served. Values are S3's action names; `s3:` policy actions are in `ais.s3.policy`."""
+
+    LIST_BUCKETS = "ListBuckets"
+    CREATE_BUCKET = "CreateBucket"
+    HEAD_BUCKET = "HeadBucket"
+    DELETE_BUCKET = "DeleteBucket"
+    GET_BUCKET_LOCATION = "GetBucketLocation"
+    LIST_OBJECTS = "ListObjects"
+    LIST_OBJECTS_V2 = "ListObjectsV2"
+    LIST_OBJECT_VERSIONS = "ListObjectVersions"
+    LIST_MULTIPART_UPLOADS = "ListMultipartUploads"
+    DELETE_OBJECTS = "DeleteObjects"
+    POST_OBJECT = "PostObject"
+    GET_BUCKET_VERSIONING = "GetBucketVersioning"
+    PUT_BUCKET_VERSIONING = "PutBucketVersioning"
+    GET_BUCKET_TAGGING = "GetBucketTagging"
+    PUT_BUCKET_TAGGING = "PutBucketTagging"
+    DELETE_BUCKET_TAGGING = "DeleteBucketTagging"
+    GET_BUCKET_LIFECYCLE = "GetBucketLifecycleConfiguration"
+    PUT_BUCKET_LIFECYCLE = "PutBucketLifecycleConfiguration"
+    DELETE_BUCKET_LIFECYCLE = "DeleteBucketLifecycle"
+    GET_BUCKET_CORS = "GetBucketCors"
+    PUT_BUCKET_CORS = "PutBucketCors"
+    DELETE_BUCKET_CORS = "DeleteBucketCors"
+    GET_BUCKET_POLICY = "GetBucketPolicy"
+    PUT_BUCKET_POLICY = "PutBucketPolicy"
+    DELETE_BUCKET_POLICY = "DeleteBucketPolicy"
+    GET_BUCKET_POLICY_STATUS = "GetBucketPolicyStatus"
+    GET_PUBLIC_ACCESS_BLOCK = "GetPublicAccessBlock"
+    PUT_PUBLIC_ACCESS_BLOCK = "PutPublicAccessBlock"
+    DELETE_PUBLIC_ACCESS_BLOCK = "DeletePublicAccessBlock"
+    GET_BUCKET_OWNERSHIP = "GetBucketOwnershipControls"
+    PUT_BUCKET_OWNERSHIP = "PutBucketOwnershipControls"
+    DELETE_BUCKET_OWNERSHIP = "DeleteBucketOwnershipControls"
+    GET_BUCKET_ACL = "GetBucketAcl"
+    PUT_BUCKET_ACL = "PutBucketAcl"
+
+    PUT_OBJECT = "PutObject"
+    GET_OBJECT = "GetObject"
+    HEAD_OBJECT = "HeadObject"
+    DELETE_OBJECT = "DeleteObject"
+    COPY_OBJECT = "CopyObject"
+    GET_OBJECT_ATTRIBUTES = "GetObjectAttributes"
+    GET_OBJECT_TAGGING = "GetObjectTagging"
+    PUT_OBJECT_TAGGING = "PutObjectTagging"
+    DELETE_OBJECT_TAGGING = "DeleteObjectTagging"
+    GET_OBJECT_ACL = "GetObjectAcl"
+    PUT_OBJECT_ACL = "PutObjectAcl"
+    CREATE_MULTIPART_UPLOAD = "CreateMultipartUpload"
+    UPLOAD_PART = "UploadPart"
+    UPLOAD_PART_COPY = "UploadPartCopy"
+    COMPLETE_MULTIPART_UPLOAD = "CompleteMultipartUpload"
+    ABORT_MULTIPART_UPLOAD = "AbortMultipartUpload"
+    LIST_PARTS = "ListParts"
+
+
+_BUCKET: dict[str, dict[str, Op | None]] = {
+    "": {"PUT": Op.CREATE_BUCKET, "HEAD": Op.HEAD_BUCKET, "DELETE": Op.DELETE_BUCKET, "GET": Op.LIST_OBJECTS},
+    "list-type": {"GET": Op.LIST_OBJECTS_V2},
+    "location": {"GET": Op.GET_BUCKET_LOCATION},
+    "versions": {"GET": Op.LIST_OBJECT_VERSIONS},
+    "uploads": {"GET": Op.LIST_MULTIPART_UPLOADS},
+    "delete": {"POST": Op.DELETE_OBJECTS},
+    "versioning": {"GET": Op.GET_BUCKET_VERSIONING, "PUT": Op.PUT_BUCKET_VERSIONING},
+    "tagging": {"GET": Op.GET_BUCKET_TAGGING, "PUT": Op.PUT_BUCKET_TAGGING, "DELETE": Op.DELETE_BUCKET_TAGGING},
+    "lifecycle": {
+        "GET": Op.GET_BUCKET_LIFECYCLE,
+        "PUT": Op.PUT_BUCKET_LIFECYCLE,
+        "DELETE": Op.DELETE_BUCKET_LIFECYCLE,
+    },
+    "cors": {"GET": Op.GET_BUCKET_CORS, "PUT": Op.PUT_BUCKET_CORS, "DELETE": Op.DELETE_BUCKET_CORS},
+    "policy": {"GET": Op.GET_BUCKET_POLICY, "PUT": Op.PUT_BUCKET_POLICY, "DELETE": Op.DELETE_BUCKET_POLICY},
+    "policyStatus": {"GET": Op.GET_BUCKET_POLICY_STATUS},
+    "publicAccessBlock": {
+        "GET": Op.GET_PUBLIC_ACCESS_BLOCK,
+        "PUT": Op.PUT_PUBLIC_ACCESS_BLOCK,
+        "DELETE": Op.DELETE_PUBLIC_ACCESS_BLOCK,
+    },
+    "ownershipControls": {
+        "GET": Op.GET_BUCKET_OWNERSHIP,
+        "PUT": Op.PUT_BUCKET_OWNERSHIP,
+        "DELETE": Op.DELETE_BUCKET_OWNERSHIP,
+    },
+    "acl": {"GET": Op.GET_BUCKET_ACL, "PUT": Op.PUT_BUCKET_ACL},
+    **{
+        name: {"GET": None, "PUT": None, "DELETE": None, "POST": None}
+        for name in (
+            *("abac", "accelerate", "analytics", "encryption", "intelligent-tiering", "inventory", "logging"),
+            *("metadataConfiguration", "metadataInventoryTable", "metadataJournalTable", "metadataTable", "metrics"),
+            *("notification", "object-lock", "replication", "requestPayment", "session", "website"),
+        )
+    },
+}
+_OBJECT: dict[str, dict[str, Op | None]] = {
+    "": {"PUT": Op.PUT_OBJECT, "GET": Op.GET_OBJECT, "HEAD": Op.HEAD_OBJECT, "DELETE": Op.DELETE_OBJECT},
+    "attributes": {"GET": Op.GET_OBJECT_ATTRIBUTES},
+    "tagging": {"GET": Op.GET_OBJECT_TAGGING, "PUT": Op.PUT_OBJECT_TAGGING, "DELETE": Op.DELETE_OBJECT_TAGGING},
+    "acl": {"GET": Op.GET_OBJECT_ACL, "PUT": Op.PUT_OBJECT_ACL},
+    "uploads": {"POST": Op.CREATE_MULTIPART_UPLOAD},
+    "uploadId": {
+        "PUT": Op.UPLOAD_PART,
+        "POST": Op.COMPLETE_MULTIPART_UPLOAD,
+        "DELETE": Op.ABORT_MULTIPART_UPLOAD,
+        "GET": Op.LIST_PARTS,
+    },
+    **{
+        name: {"GET": None, "PUT": None, "DELETE": None, "POST": None}
+        for name in ("encryption", "legal-hold", "renameObject", "restore", "retention", "select", "torrent")
+    },
+}
+
+_PARAMETERS: dict[str, frozenset[str]] = {
+    op: frozenset(names.split())
+    for op, names in {
+        "ListBuckets": "max-buckets continuation-token prefix bucket-region",
+        "ListObjects": "prefix delimiter marker max-keys encoding-type",
+        "ListObjectsV2": "prefix delimiter start-after continuation-token max-keys fetch-owner encoding-type",
+        "ListObjectVersions": "prefix delimiter key-marker version-id-marker max-keys encoding-type",
+        "ListMultipartUploads": "prefix delimiter key-marker upload-id-marker max-uploads encoding-type",
+        "ListParts": "max-parts part-number-marker",
+        "GetObject": "versionId partNumber response-content-type response-content-language response-expires"
+        " response-cache-control response-content-disposition response-content-encoding",
+        "HeadObject": "versionId partNumber response-content-type response-content-language response-expires"
+        " response-cache-control response-content-disposition response-content-encoding",
+        "DeleteObject": "versionId",
+        "GetObjectAttributes": "versionId",
+        "GetObjectTagging": "versionId",
+        "PutObjectTagging": "versionId",
+        "DeleteObjectTagging": "versionId",
+        "GetObjectAcl": "versionId",
+        "PutObjectAcl": "versionId",
+        "UploadPart": "partNumber",
+        "UploadPartCopy": "partNumber",
+    }.items()
+}
+_ALWAYS = frozenset(("x-id", "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires"))
+_ALWAYS_PREFIX = ("X-Amz-", "x-amz-")
+_REFUSED_HEADERS = (
+    "x-amz-server-side-encryption",
+    "x-amz-object-lock-",
+    "x-amz-bypass-governance-retention",
+    "x-amz-website-redirect-location",
+    "x-amz-copy-source-server-side-encryption",
+    "x-amz-write-offset-bytes",
+    "x-amz-rename-source",
+    "x-amz-mfa",
+    "x-amz-object-ownership-override",
+)
+
+
+class Parsed(NamedTuple):
+    """What a request asks for; `bucket` and `key` are empty where the operation has none."""
+
+    op: Op
+    bucket: str
+    key: str
+
+
+def classify(method: str, bucket: str, key: str, params: Mapping[str, str], headers: Mapping[str, object]) -> Parsed:
+    """The operation of a request. Raise `S3Error` NotImplemented, MethodNotAllowed or InvalidArgument."""
+    _refuse_headers(headers)
+    op = _operation(method, bucket, key, params, headers)
+    allowed = _PARAMETERS.get(op.value, frozenset())
+    sub_resources = _OBJECT if key else _BUCKET
+    for name in params:
+        if name not in allowed and name not in sub_resources and not name.startswith(_ALWAYS_PREFIX) and name != "x-id":
+            raise S3Error("NotImplemented", f"The query parameter {name} is not supported by {op.value}")
+    return Parsed(op, bucket, key)
+
+
+def _operation(method: str, bucket: str, key: str, params: Mapping[str, str], headers: Mapping[str, object]) -> Op:
+    if not bucket:
+        if method != "GET":
+            raise S3Error("MethodNotAllowed")
+        return Op.LIST_BUCKETS
+    table = _OBJECT if key else _BUCKET
+    named = [name for name in params if name in table]
+    if len(named) > 1:
+        raise S3Error("InvalidArgument", f"Conflicting query parameters: {', '.join(sorted(named))}")
+    if method == "POST" and not key and not named:
+        return Op.POST_OBJECT
+    verbs = table[named[0] if named else ""]
+    if method not in verbs:
+        raise S3Error("MethodNotAllowed")
+    op = verbs[method]
+    if op is None:
+        raise S3Error("NotImplemented", f"The sub-resource {named[0]} is not supported")
+    if "x-amz-copy-source" in headers:
+        copies = {Op.PUT_OBJECT: Op.COPY_OBJECT, Op.UPLOAD_PART: Op.UPLOAD_PART_COPY}
+        if op not in copies:
+            raise S3Error("InvalidArgument", "x-amz-copy-source is not expected here")
+        op = copies[op]
+    if "partNumber" in params and "uploadId" not in params and op not in (Op.GET_OBJECT, Op.HEAD_OBJECT):
+        raise S3Error("InvalidArgument", "partNumber is given without uploadId")
+    return op
+
+
+def _refuse_headers(headers: Mapping[str, object]) -> None:
+    for name in headers:
+        if name.startswith("x-amz-") and name.startswith(_REFUSED_HEADERS):
+            raise S3Error("NotImplemented", f"The header {name} asks for functionality that is not implemented")

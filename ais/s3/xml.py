@@ -1,0 +1,72 @@
+"""XML in and out: in by defusedxml, so that entities and external references are refused; out from a tree of tuples."""
+
+from collections.abc import Iterable, Iterator
+from xml.etree.ElementTree import Element, ParseError
+from xml.sax.saxutils import escape
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from ais.s3.errors import S3Error
+
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+Node = tuple[str, "str | int | bool | Iterable[Node]"]
+
+
+def parse(body: bytes, root: str, size_bytes_max: int = 1 << 20) -> Element:
+    """The document element, namespace prefixes removed. Raise `S3Error` MalformedXML unless it is a `root`."""
+    if len(body) > size_bytes_max:
+        raise S3Error("MaxMessageLengthExceeded")
+    try:
+        element = fromstring(body, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError):
+        raise S3Error("MalformedXML") from None
+    for one in element.iter():
+        one.tag = one.tag.rpartition("}")[2]
+    if element.tag != root:
+        raise S3Error("MalformedXML", f"The document must be a <{root}>")
+    return element
+
+
+def text(element: Element, name: str, default: str | None = None) -> str:
+    """Text of a child. Raise `S3Error` MalformedXML when it is missing and there is no default."""
+    child = element.find(name)
+    if child is None:
+        if default is None:
+            raise S3Error("MalformedXML", f"<{element.tag}> lacks a <{name}>")
+        return default
+    return child.text or ""
+
+
+def only_children(element: Element, *names: str) -> None:
+    """Raise `S3Error` MalformedXML for a child that S3 does not define here."""
+    for child in element:
+        if child.tag not in names:
+            raise S3Error("MalformedXML", f"<{child.tag}> is not expected in <{element.tag}>")
+
+
+def document(root: str, children: Iterable[Node]) -> bytes:
+    """An XML document in the S3 namespace."""
+    body = "".join(_render(children))
+    text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{NAMESPACE}">{body}</{root}>'
+    return text.encode("utf-8", "xmlcharrefreplace")
+
+
+def _render(nodes: Iterable[Node]) -> Iterator[str]:
+    for name, content in nodes:
+        if isinstance(content, bool):
+            yield f"<{name}>{'true' if content else 'false'}</{name}>"
+        elif isinstance(content, str | int):
+            yield f"<{name}>{_escaped(str(content))}</{name}>"
+        else:
+            yield f"<{name}>"
+            yield from _render(content)
+            yield f"</{name.partition(' ')[0]}>"
+
+
+def _escaped(content: str) -> str:
+    """Markup escaped; control characters as references, which is how S3 writes keys that hold them."""
+    text = escape(content, {'"': "&quot;", "\r": "&#13;"})
+    if text.isprintable():
+        return text
+    return "".join(char if char >= " " or char in "\t\n" else f"&#{ord(char)};" for char in text)

@@ -1,0 +1,54 @@
+"""XML in and out."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ais.s3 import xml
+from ais.s3.errors import S3Error, encode
+
+BILLION_LAUGHS = b"""<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY lol "lol">
+<!ENTITY lol2 "&lol;&lol;&lol;&lol;">]><Delete><Object><Key>&lol2;</Key></Object></Delete>"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<Delete>",
+        b"not xml",
+        b"<Other/>",
+        BILLION_LAUGHS,
+        b"\xff\xfe",
+        b'<?xml version="1.0" encoding="nope"?><Delete/>',
+    ],
+)
+def test_malformed(body: bytes) -> None:
+    """What is not the expected document is MalformedXML, entities and DTDs included."""
+    with pytest.raises(S3Error) as caught:
+        xml.parse(body, "Delete")
+    assert caught.value.code == "MalformedXML"
+
+
+def test_too_large() -> None:
+    """A document beyond the limit is refused unparsed."""
+    with pytest.raises(S3Error) as caught:
+        xml.parse(b"<Delete>" + b" " * 100 + b"</Delete>", "Delete", 50)
+    assert caught.value.code == "MaxMessageLengthExceeded"
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\x00\x7f￾￿", min_codepoint=32)))
+def test_text_survives(content: str) -> None:
+    """Any text comes back as it went, namespace or not."""
+    parsed = xml.parse(xml.document("Root", [("A", [("B", content), ("C", 7), ("D", True)])]), "Root")
+    inner = parsed.find("A")
+    assert inner is not None
+    assert [xml.text(inner, name) for name in "BCD"] == [content, "7", "true"]
+
+
+def test_error_body() -> None:
+    """Markup in names is escaped, details become elements."""
+    body = encode(S3Error("NoSuchKey", Key="a<b"), "/b/a<b", "RID")
+    parsed = xml.parse(body, "Error")
+    assert [child.tag for child in parsed] == ["Code", "Message", "Key", "Resource", "RequestId"]
+    assert xml.text(parsed, "Key") == "a<b"
