@@ -1,0 +1,66 @@
+"""What is known about an object besides its bytes: one extended attribute of its file.
+
+Format (`docs/on_disk_layout.md`): the magic `AISO`, one byte of format version, then a msgpack array of the fields below
+in this order. Fields may be appended to the array (old readers ignore them, new readers take their default); any other
+change raises the version.
+"""
+
+import functools
+
+import msgspec
+
+from ais.base.errors import BadRequest, CorruptMetadata
+
+XATTR = "user.ais.obj"
+XATTR_BYTES_MAX = 3584
+"""ext4 keeps all attributes of a file in one block of 4 KiB, headers and names included."""
+CUSTOM_BYTES_MAX = 2048
+"""Keys and values together (wire contract §10.2)."""
+_HEADER = b"AISO\x01"
+
+
+class ObjectMeta(msgspec.Struct, frozen=True, array_like=True):
+    """Metadata of one object as stored. Times are those of the file: atime, and mtime for last-modified."""
+
+    size: int
+    checksum_kind: str = "none"
+    checksum: str = ""
+    version: str = ""
+    custom: dict[str, str] = {}
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(ObjectMeta)
+
+
+def encode(meta: ObjectMeta) -> bytes:
+    """The attribute's value. Raise `BadRequest` when it would not fit into one."""
+    value = _HEADER + _encoder.encode(meta)
+    if len(value) > XATTR_BYTES_MAX:
+        raise BadRequest(f"object metadata is too large: {len(value)} bytes, at most {XATTR_BYTES_MAX}")
+    return value
+
+
+def decode(value: bytes) -> ObjectMeta:
+    """Read what `encode` wrote. Raise `CorruptMetadata` for anything else."""
+    if value[:5] != _HEADER:
+        raise CorruptMetadata(f"object metadata has an unknown header {value[:5]!r}")
+    try:
+        return _decoder.decode(memoryview(value)[5:])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CorruptMetadata(f"object metadata cannot be decoded: {error}") from None
+
+
+def check_custom(custom: dict[str, str]) -> None:
+    """Raise `BadRequest` unless `custom` may be the custom metadata of an object."""
+    if "" in custom:
+        raise BadRequest("custom metadata has an empty key")
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in custom.items())
+    if size > CUSTOM_BYTES_MAX:
+        raise BadRequest(f"custom metadata is too large: {size} bytes, at most {CUSTOM_BYTES_MAX}")
+
+
+@functools.lru_cache(maxsize=1024)
+def next_version(current: str) -> str:
+    """The version after `current`: the next whole number, `1` after none or after one that is not a number."""
+    return str(int(current) + 1) if current.isascii() and current.isdigit() else "1"

@@ -1,0 +1,88 @@
+"""How an object name becomes a path below a bucket's `%ob` directory, and back.
+
+Ordinary names are their own path. A file system cannot hold every name, so an entry that begins with `%` is never an
+ordinary one (`docs/on_disk_layout.md` has the table):
+
+    component                          on disk
+    ""  "."  ".."  "%..."              "%" + component
+    longer than 240 bytes of UTF-8     "%+" + first chunk / next chunk / ...; the last chunk like a component
+    (an object which is a directory)   "%=" inside that directory
+
+The mapping is total over non-empty names without NUL and lone surrogates, injective, and `from_path` is its inverse.
+Components are cut between characters, so that each entry is valid UTF-8 by itself.
+"""
+
+from collections.abc import Iterator
+
+COMPONENT_BYTES_MAX = 240
+"""File systems take 255 bytes in an entry; the rest is room for the marks."""
+SELF = "%="
+"""Entry of the object that has the name of the directory it lies in."""
+CHUNK_MARK = "%+"
+_PLAIN_CHARS_MAX = COMPONENT_BYTES_MAX // 4
+
+
+def to_path(name: str) -> str:
+    """The relative path of an object's file (while the name is not also a directory). No I/O, no failure."""
+    if (
+        "%" not in name
+        and len(name) <= _PLAIN_CHARS_MAX
+        and "//" not in name
+        and "/." not in name
+        and name[0] not in "./"
+        and name[-1] != "/"
+    ):
+        return name
+    return "/".join(map(encode_component, name.split("/")))
+
+
+def directory_path(prefix: str) -> str:
+    """The relative path of the directory that holds the names which begin with `prefix`, a string that ends with `/`."""
+    return to_path(prefix[:-1]) if len(prefix) > 1 else "%"
+
+
+def from_path(path: str) -> str:
+    """The object name stored at a relative path, with or without the final `%=`. Raise `ValueError` for a foreign path."""
+    parts = path.split("/")
+    if parts[-1] == SELF:
+        parts.pop()
+    components: list[str] = []
+    chunks = ""
+    for part in parts:
+        if part.startswith(CHUNK_MARK):
+            chunks += part[2:]
+            continue
+        component = decode_component(part)
+        if component is None:
+            raise ValueError(f"not the path of an object: {path}")
+        components.append(chunks + component)
+        chunks = ""
+    return "/".join(components)
+
+
+def encode_component(component: str) -> str:
+    """One component of a name as one directory entry, or as several separated by `/` when it is long."""
+    *heads, last = _chunks(component) if len(component) > _PLAIN_CHARS_MAX else (component,)
+    if last in ("", ".", "..") or last[0] == "%":
+        last = "%" + last
+    return "".join(f"{CHUNK_MARK}{head}/" for head in heads) + last
+
+
+def decode_component(entry: str) -> str | None:
+    """The component (or last chunk of one) that a directory entry stands for; None for `%=`, a chunk and foreign entries."""
+    if entry[0] != "%":
+        return entry
+    rest = entry[1:]
+    return rest if rest in ("", ".", "..") or rest[0] == "%" else None
+
+
+def _chunks(component: str) -> Iterator[str]:
+    encoded = component.encode()
+    start = 0
+    while len(encoded) - start > COMPONENT_BYTES_MAX:
+        end = start + COMPONENT_BYTES_MAX
+        while encoded[end] & 0xC0 == 0x80:
+            end -= 1
+        yield encoded[start:end].decode()
+        start = end
+    yield encoded[start:].decode()
