@@ -1,0 +1,110 @@
+"""Conditional requests (RFC 9110 §13 as S3 applies it): decide from the headers and what is there now."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+from ais.s3.errors import S3Error
+
+
+class Current(NamedTuple):
+    """The object a condition is about: entity tag (unquoted) and time of last change (Unix seconds)."""
+
+    etag: str
+    modified_s: float
+
+
+class Conditions(NamedTuple):
+    """What the headers demand; None where a header is absent or (as S3 does) an unreadable date."""
+
+    match: str | None = None
+    none_match: str | None = None
+    modified_since_s: int | None = None
+    unmodified_since_s: int | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is demanded at all."""
+        return self != Conditions()
+
+
+def read(headers: Mapping[str, str], prefix: str = "") -> Conditions:
+    """From lower-case header names; `prefix` is `x-amz-copy-source-` for the source of a copy."""
+    return Conditions(
+        headers.get(f"{prefix}if-match"),
+        headers.get(f"{prefix}if-none-match"),
+        _seconds(headers.get(f"{prefix}if-modified-since")),
+        _seconds(headers.get(f"{prefix}if-unmodified-since")),
+    )
+
+
+def check_read(conditions: Conditions, current: Current) -> None:
+    """For GET and HEAD: raise `S3Error` NotModified or PreconditionFailed."""
+    _check_match(conditions, current)
+    if conditions.none_match is not None:
+        if _matches(conditions.none_match, current.etag):
+            raise S3Error("NotModified")
+    elif conditions.modified_since_s is not None and int(current.modified_s) <= conditions.modified_since_s:
+        raise S3Error("NotModified")
+
+
+def check_copy_source(conditions: Conditions, current: Current) -> None:
+    """For the source of a copy: everything that does not hold is PreconditionFailed."""
+    _check_match(conditions, current)
+    if conditions.none_match is not None and _matches(conditions.none_match, current.etag):
+        raise S3Error("PreconditionFailed", Condition="x-amz-copy-source-if-none-match")
+    if conditions.modified_since_s is not None and int(current.modified_s) <= conditions.modified_since_s:
+        raise S3Error("PreconditionFailed", Condition="x-amz-copy-source-if-modified-since")
+
+
+def check_write(conditions: Conditions, current: Current | None) -> None:
+    """For PUT, complete, copy and delete, under the object's lock: raise `S3Error` PreconditionFailed or NoSuchKey."""
+    if conditions.match is not None:
+        if current is None:
+            raise S3Error("NoSuchKey")
+        if not _matches(conditions.match, current.etag):
+            raise S3Error("PreconditionFailed", Condition="If-Match")
+    if conditions.none_match is not None and current is not None and _matches(conditions.none_match, current.etag):
+        raise S3Error("PreconditionFailed", Condition="If-None-Match")
+
+
+def check_write_headers(conditions: Conditions) -> None:
+    """Raise `S3Error` for a condition that S3 does not define on writes."""
+    if conditions.none_match is not None and conditions.none_match.strip() != "*":
+        raise S3Error("NotImplemented", "If-None-Match on a write takes only *")
+    if conditions.modified_since_s is not None or conditions.unmodified_since_s is not None:
+        raise S3Error("NotImplemented", "If-Modified-Since and If-Unmodified-Since are not supported on writes")
+
+
+def _check_match(conditions: Conditions, current: Current) -> None:
+    if conditions.match is not None:
+        if not _matches(conditions.match, current.etag):
+            raise S3Error("PreconditionFailed", Condition="If-Match")
+    elif conditions.unmodified_since_s is not None and int(current.modified_s) > conditions.unmodified_since_s:
+        raise S3Error("PreconditionFailed", Condition="If-Unmodified-Since")
+
+
+def _matches(header: str, etag: str) -> bool:
+    tags = [tag.strip().removeprefix("W/").strip('"') for tag in header.split(",")]
+    return "*" in tags or etag in tags
+
+
+def _seconds(date: str | None) -> int | None:
+    if date is None:
+        return None
+    try:
+        parsed = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
+
+
+def http_date(time_s: float) -> str:
+    """`Wed, 21 Oct 2015 07:28:00 GMT`."""
+    return datetime.fromtimestamp(int(time_s), UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
+
+
+def iso_time(time_s: float) -> str:
+    """`2015-10-21T07:28:00.000Z`, as in listings."""
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(time_s * 1000) % 1000:03d}Z"

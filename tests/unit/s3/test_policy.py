@@ -1,0 +1,145 @@
+"""Bucket policies: what is allowed, denied, left open, and which documents are refused."""
+
+import json
+from typing import Any
+
+import pytest
+
+from ais.s3 import policy
+from ais.s3.errors import S3Error
+from ais.s3.operations import Op
+from ais.s3.policy import Verdict
+
+
+def _statement(**changed: Any) -> dict[str, Any]:
+    base = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*"}
+    return {name: value for name, value in {**base, **changed}.items() if value is not None}
+
+
+def _parse(*statements: dict[str, Any]) -> tuple[policy.Statement, ...]:
+    return policy.parse(json.dumps({"Version": "2012-10-17", "Statement": list(statements)}).encode(), "b")
+
+
+def _verdict(*statements: dict[str, Any], **asked: Any) -> Verdict:
+    given = {"user": None, "action": "s3:GetObject", "bucket": "b", "key": "k", "context": {}, **asked}
+    return policy.evaluate(_parse(*statements), **given)
+
+
+@pytest.mark.parametrize(
+    ("statements", "asked", "verdict"),
+    [
+        ([_statement()], {}, Verdict.ALLOW),
+        ([_statement()], {"action": "s3:PutObject"}, Verdict.SILENT),
+        ([_statement(Action="s3:Get*")], {"action": "s3:GetObjectTagging"}, Verdict.ALLOW),
+        ([_statement(Action=["s3:PutObject", "s3:getobject"])], {}, Verdict.ALLOW),
+        ([_statement(), _statement(Effect="Deny")], {}, Verdict.DENY),
+        (
+            [_statement(Effect="Deny", Resource="arn:aws:s3:::b/secret/*"), _statement()],
+            {"key": "secret/x"},
+            Verdict.DENY,
+        ),
+        ([_statement(Effect="Deny", Resource="arn:aws:s3:::b/secret/*"), _statement()], {"key": "open"}, Verdict.ALLOW),
+        ([_statement(Principal={"AWS": "arn:aws:iam::1:user/ann"})], {"user": "ann"}, Verdict.ALLOW),
+        ([_statement(Principal={"AWS": ["ann"]})], {"user": "bob"}, Verdict.SILENT),
+        ([_statement(Principal={"AWS": "ann"})], {}, Verdict.SILENT),
+        ([_statement(Principal=None, NotPrincipal={"AWS": "ann"}, Effect="Deny")], {"user": "bob"}, Verdict.DENY),
+        ([_statement(Principal=None, NotPrincipal={"AWS": "ann"}, Effect="Deny")], {"user": "ann"}, Verdict.SILENT),
+        ([_statement(Action=None, NotAction="s3:Delete*")], {}, Verdict.ALLOW),
+        ([_statement(Action=None, NotAction="s3:Get*")], {}, Verdict.SILENT),
+        ([_statement(Resource="arn:aws:s3:::b")], {"key": ""}, Verdict.ALLOW),
+        ([_statement(Resource="arn:aws:s3:::b/a?c")], {"key": "abc"}, Verdict.ALLOW),
+    ],
+)
+def test_statements(statements: list[dict[str, Any]], asked: dict[str, Any], verdict: Verdict) -> None:
+    """Effects, principals, actions and resources."""
+    assert _verdict(*statements, **asked) is verdict
+
+
+@pytest.mark.parametrize(
+    ("condition", "context", "holds"),
+    [
+        ({"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}, {"aws:sourceip": "10.1.2.3"}, True),
+        ({"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}, {"aws:sourceip": "11.1.2.3"}, False),
+        ({"NotIpAddress": {"aws:SourceIp": ["10.0.0.0/8", "11.0.0.0/8"]}}, {"aws:sourceip": "11.1.2.3"}, False),
+        ({"Bool": {"aws:SecureTransport": True}}, {"aws:securetransport": "true"}, True),
+        ({"StringEquals": {"s3:prefix": ["a/", "b/"]}}, {"s3:prefix": "b/"}, True),
+        ({"StringEquals": {"s3:prefix": "a/"}}, {}, False),
+        ({"StringEqualsIfExists": {"s3:prefix": "a/"}}, {}, True),
+        ({"StringNotEquals": {"s3:x-amz-acl": "private"}}, {}, True),
+        ({"StringLike": {"s3:prefix": "home/*"}}, {"s3:prefix": "home/ann"}, True),
+        ({"NumericLessThanEquals": {"s3:max-keys": 10}}, {"s3:max-keys": "10"}, True),
+        ({"NumericLessThan": {"s3:max-keys": 10}}, {"s3:max-keys": "x"}, False),
+        (
+            {"DateLessThan": {"aws:CurrentTime": "2026-01-01T00:00:00Z"}},
+            {"aws:currenttime": "2025-06-01T00:00:00Z"},
+            True,
+        ),
+        ({"Null": {"s3:VersionId": "true"}}, {}, True),
+        ({"Null": {"s3:VersionId": "true"}}, {"s3:versionid": "1"}, False),
+        (
+            {"ForAllValues:StringEquals": {"s3:RequestObjectTagKeys": ["a", "b"]}},
+            {"s3:requestobjecttagkeys": ["a"]},
+            True,
+        ),
+        (
+            {"ForAllValues:StringEquals": {"s3:RequestObjectTagKeys": ["a"]}},
+            {"s3:requestobjecttagkeys": ["a", "c"]},
+            False,
+        ),
+        (
+            {"ForAnyValue:StringEquals": {"s3:RequestObjectTagKeys": ["a"]}},
+            {"s3:requestobjecttagkeys": ["a", "c"]},
+            True,
+        ),
+        ({"StringEquals": {"s3:ExistingObjectTag/team": "x"}}, {"s3:existingobjecttag/team": "x"}, True),
+    ],
+)
+def test_conditions(condition: dict[str, Any], context: dict[str, Any], holds: bool) -> None:
+    """Operators, their negations, missing keys and sets."""
+    expected = Verdict.ALLOW if holds else Verdict.SILENT
+    assert _verdict(_statement(Condition=condition), context=context) is expected
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"Effect": "Maybe"},
+        {"Principal": None},
+        {"Principal": {"Service": "x"}},
+        {"Action": "ec2:Run"},
+        {"Resource": "arn:aws:s3:::other/*"},
+        {"Resource": "b/*"},
+        {"Unknown": 1},
+        {"Condition": {"StringEquals": {"aws:NoSuchKey": "x"}}},
+        {"Condition": {"Sounds": {"s3:prefix": "x"}}},
+        {"Condition": []},
+        {"Action": 7},
+    ],
+)
+def test_refused_documents(changed: dict[str, Any]) -> None:
+    """What we would not evaluate is refused when it is set."""
+    with pytest.raises(S3Error) as caught:
+        _parse(_statement(**changed))
+    assert caught.value.code == "MalformedPolicy"
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"Version":"1999"}', b'{"Statement":[]}', b"x" * 30000])
+def test_refused_bodies(body: bytes) -> None:
+    """Neither JSON nor a policy."""
+    with pytest.raises(S3Error) as caught:
+        policy.parse(body, "b")
+    assert caught.value.code == "MalformedPolicy"
+
+
+def test_actions_of_operations() -> None:
+    """Operations map to the actions AWS documents."""
+    assert policy.action_of(Op.LIST_OBJECTS_V2) == "s3:ListBucket"
+    assert policy.action_of(Op.HEAD_OBJECT, versioned=True) == "s3:GetObjectVersion"
+    assert policy.action_of(Op.UPLOAD_PART) == "s3:PutObject"
+
+
+def test_public() -> None:
+    """Everybody without narrowing is public; a fixed source address is not."""
+    assert policy.is_public(_parse(_statement()))
+    assert not policy.is_public(_parse(_statement(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}})))
+    assert not policy.is_public(_parse(_statement(Principal={"AWS": "ann"})))
