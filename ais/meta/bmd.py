@@ -1,0 +1,269 @@
+"""Bucket metadata: all buckets of the cluster and their properties (wire contract §9.7, §12.2).
+
+Values only. A bucket's properties start as a copy of the cluster configuration; `apply_props` changes them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from ais.api import access, codec
+from ais.api.bucket import AIS, GLOBAL, Bck, Namespace
+from ais.api.codec import U64
+from ais.base.errors import BadRequest, BucketExists, BucketNotFound, NotYetImplemented
+from ais.config import sections
+
+_AIS_BID = 1 << 63
+_BID_TERM_SHIFT = 32
+_U64_MAX = (1 << 64) - 1
+BUCKET_FEATURES = U64(sum(1 << bit for bit in (1, 4, 9, 11, 12, 14, 18, 21, 24)))
+"""Feature flags a bucket may have; the others concern the cluster only."""
+
+
+class Defaults(Protocol):
+    """The part of the cluster configuration that new buckets copy."""
+
+    @property
+    def write_policy(self) -> sections.WritePolicy: ...
+    @property
+    def checksum(self) -> sections.Checksum: ...
+    @property
+    def rate_limit(self) -> sections.RateLimit: ...
+    @property
+    def ec(self) -> sections.EC: ...
+    @property
+    def chunks(self) -> sections.Chunks: ...
+    @property
+    def mirror(self) -> sections.Mirror: ...
+    @property
+    def lru(self) -> sections.LRU: ...
+    @property
+    def versioning(self) -> sections.Versioning: ...
+    @property
+    def features(self) -> int: ...
+
+
+class Bprops(msgspec.Struct, frozen=True):
+    """Properties of one bucket."""
+
+    backend_bck: Bck = Bck("", "")
+    write_policy: sections.WritePolicy = sections.WritePolicy()
+    provider: str = AIS
+    renamed: str = msgspec.field(name="Renamed", default="")
+    checksum: sections.Checksum = sections.Checksum()
+    extra: sections.Extra = sections.Extra()
+    rate_limit: sections.RateLimit = sections.RateLimit()
+    ec: sections.EC = sections.EC()
+    chunks: sections.Chunks = sections.Chunks()
+    mirror: sections.Mirror = sections.Mirror()
+    lru: sections.LRU = sections.LRU()
+    access: U64 = U64(access.ALL)
+    features: U64 = U64(0)
+    bid: U64 = U64(0)
+    created: U64 = U64(0)
+    versioning: sections.Versioning = sections.Versioning()
+
+
+_NOT_SETTABLE = ("provider", "Renamed", "bid", "created")
+
+
+def new_bid(provider: str, term: int, version: int) -> U64:
+    """The ID of a bucket created in that BMD version: never given twice, because a term has one primary."""
+    serial = (term << _BID_TERM_SHIFT | version) & (_AIS_BID - 1)
+    return U64(serial | _AIS_BID if provider == AIS else serial)
+
+
+def inherited_props(bck: Bck, defaults: Defaults, bid: U64 = U64(0), created_ns: int = 0) -> Bprops:
+    """The properties of a new (or reset) bucket."""
+    is_ais = bck.provider == AIS
+    return Bprops(
+        provider=bck.provider,
+        write_policy=defaults.write_policy,
+        checksum=defaults.checksum,
+        rate_limit=defaults.rate_limit,
+        ec=defaults.ec,
+        chunks=defaults.chunks,
+        mirror=defaults.mirror,
+        lru=msgspec.structs.replace(defaults.lru, enabled=False) if is_ais else defaults.lru,
+        features=U64(defaults.features & BUCKET_FEATURES),
+        versioning=defaults.versioning,
+        bid=bid,
+        created=U64(created_ns),
+    )
+
+
+def apply_props(props: Bprops, patch: Any, targets_count: int) -> Bprops:
+    """`props` changed by a `BpropsToSet` (parsed JSON: keys in any case, unknown ones ignored, null means "as is").
+
+    Raise `BadRequest` naming the property, or `NotYetImplemented` for what we cannot honour; `props` is untouched.
+    """
+    if patch is None:
+        return props
+    if not isinstance(patch, dict):
+        raise BadRequest('bucket properties must be a JSON object like {"versioning": {"enabled": false}}')
+    force = any(key.lower() == "force" and value is True for key, value in patch.items())
+    kept = {name.lower() for name in _NOT_SETTABLE}
+    allowed = {key: value for key, value in patch.items() if key.lower() not in kept}
+    changed = codec.convert(_overlay(codec.to_builtins(props), allowed), Bprops)
+    _check(props, changed, targets_count, force)
+    return changed
+
+
+def _overlay(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `patch` under the same keys in any case."""
+    names = {name.lower(): name for name in base}
+    merged = dict(base)
+    for key, value in patch.items():
+        name = names.get(key.lower())
+        if name is None or value is None:
+            continue
+        if isinstance(base[name], dict):
+            if not isinstance(value, dict):
+                raise BadRequest(f'invalid value of bucket property "{name}": expected an object with its fields')
+            value = _overlay(base[name], value)
+        merged[name] = value
+    return merged
+
+
+def _check(old: Bprops, new: Bprops, targets_count: int, force: bool) -> None:
+    """Raise unless the combination makes sense and we can keep what it promises."""
+    for name, value in (("access", new.access), ("features", new.features)):
+        if not 0 <= value <= _U64_MAX:
+            raise BadRequest(f'invalid value of bucket property "{name}": {value} is not a 64-bit mask')
+    if new.features & ~BUCKET_FEATURES:
+        raise BadRequest(f"features {new.features & ~BUCKET_FEATURES:#x} are for the whole cluster, not for a bucket")
+    _check_backend(new)
+    if new.mirror.enabled and new.mirror.copies < 2:
+        raise BadRequest(f"mirror.copies={new.mirror.copies} is invalid: a mirrored bucket has at least 2")
+    if new.mirror.enabled and new.chunks.objsize_limit:
+        raise BadRequest("mirror.enabled and chunks.objsize_limit exclude each other: set one of them")
+    _check_ec(old.ec, new.ec, targets_count, force)
+    if new.mirror.enabled and not old.mirror.enabled:
+        raise NotYetImplemented("cannot enable mirroring - not implemented yet")
+    if new.ec.enabled and not old.ec.enabled:
+        raise NotYetImplemented("cannot enable erasure coding - not implemented yet")
+
+
+def _check_backend(props: Bprops) -> None:
+    backend = props.backend_bck
+    if not backend.name:
+        return
+    if props.provider != AIS:
+        raise BadRequest(f'backend_bck is for ais:// buckets only, this one has provider "{props.provider}"')
+    backend = Bck.parse(backend.name, backend.provider, backend.namespace.uname)
+    if backend.provider == AIS and not backend.namespace.uuid:
+        raise BadRequest(f'backend bucket "{backend.cname()}" must be remote')
+    raise NotYetImplemented(f'cannot connect backend bucket "{backend.cname()}" - not implemented yet')
+
+
+def _check_ec(old: sections.EC, new: sections.EC, targets_count: int, force: bool) -> None:
+    if not new.enabled or force:
+        return
+    needed = new.data_slices + new.parity_slices + 1
+    if needed > targets_count:
+        raise BadRequest(f"erasure coding with these slices needs {needed} targets, the cluster has {targets_count}")
+    if old.enabled and (old.data_slices, old.parity_slices) != (new.data_slices, new.parity_slices):
+        raise BadRequest("the number of slices of an erasure-coded bucket cannot change: use force")
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket that exists. `uname` is what HRW hashes before the object name: `ais/@#/name/`."""
+
+    bck: Bck
+    props: Bprops
+    uname: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "uname", self.bck.uname)
+
+    @property
+    def bid(self) -> int:
+        """Distinguishes it from an earlier bucket of the same name."""
+        return self.props.bid
+
+
+class _Wire(msgspec.Struct):
+    ext: None = None
+    providers: dict[str, dict[str, dict[str, Bprops]]] = {}
+    uuid: str = ""
+    version: U64 = U64(0)
+
+
+class BMD:
+    """All buckets. Immutable; version 0 without a UUID is "no cluster yet"."""
+
+    __slots__ = ("_buckets", "uuid", "version")
+
+    def __init__(self, uuid: str = "", version: int = 0, buckets: dict[Bck, Bucket] | None = None) -> None:
+        self.uuid = uuid
+        self.version = version
+        self._buckets = buckets or {}
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BMD):
+            return NotImplemented
+        return (self.uuid, self.version, self._buckets) == (other.uuid, other.version, other._buckets)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"BMD({self.uuid!r}, v{self.version}, {len(self._buckets)} buckets)"
+
+    def __iter__(self) -> Iterator[Bucket]:
+        return iter(self._buckets.values())
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def get(self, bck: Bck) -> Bucket | None:
+        """The bucket, if it exists."""
+        return self._buckets.get(bck)
+
+    def require(self, bck: Bck) -> Bucket:
+        """The bucket. Raise `BucketNotFound`."""
+        if (bucket := self._buckets.get(bck)) is None:
+            raise BucketNotFound(bck.cname())
+        return bucket
+
+    def with_bucket(self, bck: Bck, props: Bprops) -> "BMD":
+        """The next version with a new bucket. Raise `BucketExists`."""
+        if bck in self._buckets:
+            raise BucketExists(bck.cname())
+        return BMD(self.uuid, self.version + 1, self._buckets | {bck: Bucket(bck, props)})
+
+    def with_props(self, bck: Bck, props: Bprops) -> "BMD":
+        """The next version with other properties of an existing bucket. Raise `BucketNotFound`."""
+        self.require(bck)
+        return BMD(self.uuid, self.version + 1, self._buckets | {bck: Bucket(bck, props)})
+
+    def without_bucket(self, bck: Bck) -> "BMD":
+        """The next version without a bucket. Raise `BucketNotFound`."""
+        self.require(bck)
+        return BMD(self.uuid, self.version + 1, {one: b for one, b in self._buckets.items() if one != bck})
+
+    def encode(self) -> bytes:
+        """Its JSON, as clients get it and as it is kept on disk."""
+        wire = _Wire(uuid=self.uuid, version=U64(self.version))
+        for bucket in self:
+            namespaces = wire.providers.setdefault(bucket.bck.provider, {})
+            namespaces.setdefault(bucket.bck.namespace.uname, {})[bucket.bck.name] = bucket.props
+        return codec.to_json(wire)
+
+    @classmethod
+    def decode(cls, body: bytes) -> "BMD":
+        """Read `encode`'s JSON. Raise `BadRequest`."""
+        wire = codec.from_json(body, _Wire)
+        buckets = {}
+        for provider, namespaces in wire.providers.items():
+            for uname, named in namespaces.items():
+                namespace = Namespace.parse(uname)
+                for name, props in named.items():
+                    bck = Bck(name, provider, GLOBAL if namespace == GLOBAL else namespace)
+                    buckets[bck] = Bucket(bck, props)
+        return cls(wire.uuid, int(wire.version), buckets)
+
+
+NO_BUCKETS = BMD()

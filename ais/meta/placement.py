@@ -1,0 +1,85 @@
+"""Which node or mountpath owns a name: rendezvous hashing exactly as the contract has it (wire contract §4).
+
+Every candidate has a digest; the candidate with the highest `mix(digest ^ digest(name))` owns the name. Clients compute
+the same in direct mode, so nothing here may change.
+"""
+
+from collections.abc import Sequence
+
+from ais.base.errors import NotReady
+from ais.meta.smap import UNAVAILABLE, Smap, Snode, digest
+
+_MASK = (1 << 64) - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+_MUL_1 = 0xBF58476D1CE4E5B9
+_MUL_2 = 0x94D049BB133111EB
+
+OWNERS_CACHED_MAX = 16384
+"""Remembered owners per Smap version: about 3 MB; 0.05 us instead of the 3 us that three targets cost."""
+
+
+def mix(seed: int) -> int:
+    """Mix 64 bits: two rounds of splitmix64 as the state of one xoshiro256** output."""
+    z = (seed + _GOLDEN) & _MASK
+    z = ((z ^ (z >> 30)) * _MUL_1) & _MASK
+    z = ((z ^ (z >> 27)) * _MUL_2) & _MASK
+    z = ((z ^ (z >> 31)) + _GOLDEN) & _MASK
+    z = ((z ^ (z >> 30)) * _MUL_1) & _MASK
+    z = ((z ^ (z >> 27)) * _MUL_2) & _MASK
+    z = ((z ^ (z >> 31)) * 5) & _MASK
+    return (((z << 7) | (z >> 57)) & _MASK) * 9 & _MASK
+
+
+def best(digests: Sequence[int], name: str | bytes) -> int:
+    """Index of the candidate that owns `name`. `digests` must not be empty; of equal weights the later one wins."""
+    key = digest(name)
+    chosen = weight_max = -1
+    for index, candidate in enumerate(digests):
+        if (weight := mix(candidate ^ key)) >= weight_max:
+            chosen, weight_max = index, weight
+    return chosen
+
+
+def ranking(digests: Sequence[int], name: str | bytes) -> list[int]:
+    """Indices of all candidates, the owner of `name` first."""
+    key = digest(name)
+    return sorted(range(len(digests)), key=lambda index: (mix(digests[index] ^ key), index), reverse=True)
+
+
+def next_primaries(smap: Smap, skip: str = "") -> list[Snode]:
+    """Proxies that may be primary, the first choice first, without the node `skip`."""
+    able = (proxy for proxy in smap.pmap.values() if proxy.is_electable and proxy.id != skip)
+    return sorted(able, key=lambda proxy: (proxy.id_digest, proxy.id), reverse=True)
+
+
+class Placement:
+    """Owners of names among the targets of one Smap version. Make a new one for each version."""
+
+    __slots__ = ("_digests", "_owners", "targets")
+
+    def __init__(self, smap: Smap) -> None:
+        self.targets: tuple[Snode, ...] = tuple(t for t in smap.tmap.values() if not t.flags & UNAVAILABLE)
+        self._digests = [target.id_digest for target in self.targets]
+        self._owners: dict[str, Snode] = {}
+
+    def owner(self, uname: str) -> Snode:
+        """The target that owns `uname` (`ais/@#/bucket/object`). Raise `NotReady` when there is no target."""
+        if (known := self._owners.get(uname)) is not None:
+            return known
+        self._require(1)
+        owner = self.targets[best(self._digests, uname)]
+        if len(self._owners) >= OWNERS_CACHED_MAX:
+            self._owners.clear()
+        self._owners[uname] = owner
+        return owner
+
+    def ranked(self, uname: str, count: int) -> list[Snode]:
+        """The first `count` targets for `uname`, its owner first. Raise `NotReady` when there are fewer."""
+        self._require(count)
+        return [self.targets[index] for index in ranking(self._digests, uname)[:count]]
+
+    def _require(self, count: int) -> None:
+        if len(self.targets) < count:
+            raise NotReady(
+                f"the cluster has {len(self.targets)} targets and needs {count}: start more, or wait until they join"
+            )

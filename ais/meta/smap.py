@@ -1,0 +1,171 @@
+"""The cluster map: who is in the cluster, where each node listens, who is primary (wire contract §12.1).
+
+Values only: immutable, each change gives a new value with the next version. Who may change it and how everybody learns
+of it is `ais.node`.
+"""
+
+import enum
+from typing import Self
+
+import msgspec
+import xxhash
+
+from ais.api.codec import U64
+from ais.base.errors import NodeNotFound
+
+_DIGEST_SEED = 1103515245
+PROXY = "proxy"
+TARGET = "target"
+IC_MEMBERS_MAX = 3
+
+
+def digest(name: str | bytes) -> int:
+    """The 64-bit hash that placement uses for names, node IDs and mountpaths."""
+    return xxhash.xxh64_intdigest(name.encode() if isinstance(name, str) else name, _DIGEST_SEED)
+
+
+class Flag(enum.IntFlag):
+    """Bits of `Snode.flags`."""
+
+    NON_ELECTABLE = 1
+    IC_MEMBER = 2
+    MAINTENANCE = 4
+    DECOMMISSION = 8
+    MAINTENANCE_POST_REBALANCE = 16
+
+
+UNAVAILABLE = int(Flag.MAINTENANCE | Flag.DECOMMISSION | Flag.MAINTENANCE_POST_REBALANCE)
+"""A node with one of these bits takes no new objects and cannot become primary."""
+
+
+class NetInfo(msgspec.Struct, frozen=True):
+    """Where a node listens on one of its three logical networks."""
+
+    host: str = msgspec.field(name="node_ip_addr", default="")
+    port: str = msgspec.field(name="daemon_port", default="")
+    url: str = msgspec.field(name="direct_url", default="")
+
+    @classmethod
+    def make(cls, scheme: str, host: str, port: int) -> Self:
+        """The network reached at `scheme://host:port`; an IPv6 host is given without brackets."""
+        authority = f"[{host}]" if ":" in host else host
+        return cls(host, str(port), f"{scheme}://{authority}:{port}")
+
+
+class Snode(msgspec.Struct, frozen=True):
+    """One node as the cluster map has it. `kind` is `proxy` or `target`."""
+
+    public: NetInfo = msgspec.field(name="public_net")
+    data: NetInfo = msgspec.field(name="intra_data_net")
+    control: NetInfo = msgspec.field(name="intra_control_net")
+    kind: str = msgspec.field(name="daemon_type")
+    id: str = msgspec.field(name="daemon_id")
+    flags: int = 0
+    id_digest: int = 0
+
+    @classmethod
+    def make(
+        cls, kind: str, node_id: str, public: NetInfo, control: NetInfo, data: NetInfo, *, electable: bool = True
+    ) -> Self:
+        """A node of this process with its digest computed."""
+        flags = 0 if electable else int(Flag.NON_ELECTABLE)
+        return cls(public, data, control, kind, node_id, flags, digest(node_id))
+
+    @property
+    def name(self) -> str:
+        """`p[ID]` or `t[ID]`: how messages and logs name it."""
+        return f"{self.kind[:1]}[{self.id}]"
+
+    @property
+    def is_proxy(self) -> bool:
+        return self.kind == PROXY
+
+    @property
+    def is_electable(self) -> bool:
+        """Whether this node may become primary."""
+        return self.is_proxy and not self.flags & (Flag.NON_ELECTABLE | UNAVAILABLE)
+
+    def listens_like(self, other: "Snode") -> bool:
+        """Whether both have the same addresses on all three networks."""
+        return (self.public, self.control, self.data) == (other.public, other.control, other.data)
+
+
+class Smap(msgspec.Struct, frozen=True):
+    """The cluster map. Version 0 without a UUID is "no cluster yet". Treat the dictionaries as immutable."""
+
+    pmap: dict[str, Snode] = {}
+    primary: Snode | None = msgspec.field(name="proxy_si", default=None)
+    tmap: dict[str, Snode] = {}
+    uuid: str = ""
+    creation_time: str = ""
+    version: U64 = U64(0)
+
+    @property
+    def nodes(self) -> dict[str, Snode]:
+        """All nodes by ID, proxies first."""
+        return self.pmap | self.tmap
+
+    @property
+    def primary_id(self) -> str:
+        """ID of the primary, empty when there is none."""
+        return self.primary.id if self.primary else ""
+
+    @property
+    def electable(self) -> list[Snode]:
+        """Proxies that may be primary, the present one included."""
+        return [proxy for proxy in self.pmap.values() if proxy.is_electable]
+
+    def __contains__(self, node_id: str) -> bool:
+        return node_id in self.pmap or node_id in self.tmap
+
+    def get(self, node_id: str) -> Snode | None:
+        """The node of that ID, if it is in the map."""
+        return self.pmap.get(node_id) or self.tmap.get(node_id)
+
+    def require(self, node_id: str) -> Snode:
+        """The node of that ID. Raise `NodeNotFound`."""
+        if (node := self.get(node_id)) is None:
+            raise NodeNotFound(node_id)
+        return node
+
+    def is_primary(self, node_id: str) -> bool:
+        """Whether that node is the primary of this map."""
+        return bool(node_id) and self.primary_id == node_id
+
+    def with_node(self, node: Snode) -> "Smap":
+        """The next version, with `node` added or replaced."""
+        pmap, tmap = dict(self.pmap), dict(self.tmap)
+        (pmap if node.is_proxy else tmap)[node.id] = node
+        return self._next(pmap, tmap, self.primary_id)
+
+    def without_nodes(self, node_ids: frozenset[str]) -> "Smap":
+        """The next version, without these nodes."""
+        pmap = {node_id: node for node_id, node in self.pmap.items() if node_id not in node_ids}
+        tmap = {node_id: node for node_id, node in self.tmap.items() if node_id not in node_ids}
+        return self._next(pmap, tmap, self.primary_id)
+
+    def with_primary(self, node_id: str) -> "Smap":
+        """The next version, with that proxy as primary. Raise `NodeNotFound` when it is not in the map."""
+        if node_id not in self.pmap:
+            raise NodeNotFound(node_id)
+        return self._next(dict(self.pmap), dict(self.tmap), node_id)
+
+    def _next(self, pmap: dict[str, Snode], tmap: dict[str, Snode], primary_id: str) -> "Smap":
+        pmap = _with_ic_members(pmap, primary_id)
+        return Smap(pmap, pmap.get(primary_id), tmap, self.uuid, self.creation_time, U64(self.version + 1))
+
+
+def _with_ic_members(pmap: dict[str, Snode], primary_id: str) -> dict[str, Snode]:
+    """Set the IC bit on the primary and up to two more electable proxies, those that have it already first."""
+
+    def preference(node: Snode) -> tuple[bool, bool, int]:
+        return node.id == primary_id, bool(node.flags & Flag.IC_MEMBER), node.id_digest
+
+    able = sorted((node for node in pmap.values() if node.is_electable), key=preference, reverse=True)
+    members = {node.id for node in able[:IC_MEMBERS_MAX]}
+    return {node_id: _with_ic(node, node_id in members) for node_id, node in pmap.items()}
+
+
+def _with_ic(node: Snode, is_member: bool) -> Snode:
+    flags = node.flags | Flag.IC_MEMBER if is_member else node.flags & ~Flag.IC_MEMBER
+    return node if flags == node.flags else msgspec.structs.replace(node, flags=int(flags))

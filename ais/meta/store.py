@@ -1,0 +1,141 @@
+"""Node and cluster metadata on disk: small files, replaced as a whole, never half written.
+
+Format (big endian), described in docs/on_disk_layout.md: 8 bytes kind (`ais.smap`, ...), u16 format version, u64 term,
+u32 payload length, u64 XXH64 of the payload, then the payload (JSON). The term
+orders writers; see `ais.meta.stamp`.
+"""
+
+import os
+import struct
+from typing import NamedTuple
+
+import xxhash
+
+from ais.base.errors import CorruptMetadata, DiskFailure
+from ais.env.disk import Disk
+
+_HEADER = struct.Struct(">8sHQIQ")
+FORMAT_VERSION = 1
+PAYLOAD_BYTES_MAX = 1 << 30
+
+SMAP = ".ais.smap"
+BMD = ".ais.bmd"
+CONFIG = ".ais.conf"
+OVERRIDE = ".ais.override_config"
+VOTE = ".ais.vote"
+FILES = (SMAP, BMD, CONFIG, OVERRIDE, VOTE)
+
+_KINDS = {SMAP: b"ais.smap", BMD: b"ais.bmd\0", CONFIG: b"ais.conf", OVERRIDE: b"ais.ovrd", VOTE: b"ais.vote"}
+
+
+class Record(NamedTuple):
+    """What a file holds: the term it was written in and the encoded value."""
+
+    term: int
+    payload: bytes
+
+
+def encode(file_name: str, record: Record) -> bytes:
+    """The bytes of the file `file_name` for a record."""
+    checksum = xxhash.xxh64_intdigest(record.payload)
+    header = _HEADER.pack(_KINDS[file_name], FORMAT_VERSION, record.term, len(record.payload), checksum)
+    return header + record.payload
+
+
+def decode(file_name: str, content: bytes, path: str) -> Record:
+    """The record in a file's bytes. Raise `CorruptMetadata` naming `path`."""
+    if len(content) < _HEADER.size:
+        raise CorruptMetadata(f"{path} is truncated: {len(content)} bytes")
+    kind, version, term, length, checksum = _HEADER.unpack_from(content)
+    payload = content[_HEADER.size :]
+    if kind != _KINDS[file_name]:
+        raise CorruptMetadata(f"{path} is not a {file_name} file of ais")
+    if version != FORMAT_VERSION:
+        raise CorruptMetadata(
+            f"{path} has format version {version}, this ais reads {FORMAT_VERSION}: start the version that wrote it"
+        )
+    if length != len(payload) or checksum != xxhash.xxh64_intdigest(payload):
+        raise CorruptMetadata(f"{path} is damaged: its checksum does not match")
+    return Record(term, payload)
+
+
+def save(disk: Disk, directories: tuple[str, ...], file_name: str, record: Record) -> None:
+    """Write the file into each directory; on return all copies are durable.
+
+    A directory that fails does not stop the others. Raise `DiskFailure` when not one copy could be written.
+    """
+    content = encode(file_name, record)
+    failures: list[OSError] = []
+    for directory in directories:
+        try:
+            _replace(disk, directory, file_name, content)
+        except OSError as error:
+            failures.append(error)
+    if len(failures) == len(directories):
+        raise DiskFailure(f"cannot write {file_name}: {failures[0] if failures else 'no directory to write to'}")
+
+
+def load(disk: Disk, directories: tuple[str, ...], file_name: str) -> list[Record]:
+    """All readable copies, in the order of the directories; empty when the file is nowhere.
+
+    Raise `CorruptMetadata` when there are copies but not one is intact: the caller must not take that for "none".
+    """
+    records: list[Record] = []
+    corrupt: CorruptMetadata | None = None
+    for directory in directories:
+        path = os.path.join(directory, file_name)
+        try:
+            records.append(decode(file_name, _read(disk, path), path))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            corrupt = CorruptMetadata(f"cannot read {path}: {error}")
+        except CorruptMetadata as error:
+            corrupt = error
+    if corrupt and not records:
+        raise corrupt
+    return records
+
+
+def remove(disk: Disk, directories: tuple[str, ...], file_name: str) -> None:
+    """Delete all copies. Raise `DiskFailure`."""
+    for directory in directories:
+        try:
+            disk.unlink(os.path.join(directory, file_name))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise DiskFailure(f"cannot remove {file_name}: {error}") from None
+
+
+def _replace(disk: Disk, directory: str, file_name: str, content: bytes) -> None:
+    path = os.path.join(directory, file_name)
+    temporary = path + ".tmp"
+    fd = disk.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[disk.write(fd, view) :]
+        disk.fsync(fd)
+    finally:
+        disk.close(fd)
+    disk.rename(temporary, path)
+    directory_fd = disk.open(directory, os.O_RDONLY)
+    try:
+        disk.fsync(directory_fd)
+    finally:
+        disk.close(directory_fd)
+
+
+def _read(disk: Disk, path: str) -> bytes:
+    fd = disk.open(path, os.O_RDONLY)
+    try:
+        size = disk.fstat(fd).st_size
+        if size > PAYLOAD_BYTES_MAX:
+            raise CorruptMetadata(f"{path} is too large for metadata: {size} bytes")
+        parts = []
+        while chunk := disk.read(fd, 1 << 20):
+            parts.append(chunk)
+        return b"".join(parts)
+    finally:
+        disk.close(fd)

@@ -1,0 +1,36 @@
+"""What a role (proxy or target) does when cluster metadata changes. Implemented by `ais.proxy` and `ais.target`."""
+
+from typing import Any, Protocol
+
+from ais.meta.bmd import BMD
+
+
+class Role(Protocol):
+    """The node calls these one at a time, in the order of the metadata's versions."""
+
+    async def prepare_bmd(self, old: BMD, new: BMD) -> None:
+        """Make sure that `apply_bmd` of this change will succeed; raise an `AisError` to veto it.
+
+        Nothing is decided yet: either `apply_bmd` or `abort_bmd` follows, or the process ends.
+        """
+        ...
+
+    async def abort_bmd(self, old: BMD, new: BMD) -> None:
+        """Undo what `prepare_bmd` of this change did; also called when it raised. Idempotent."""
+        ...
+
+    async def apply_bmd(self, old: BMD, new: BMD) -> None:
+        """Bring the disk in line with `new`; on return the node may say that it took it.
+
+        Called before the new BMD is persisted, again after a crash in between, and at start with an empty `old`: it
+        must be idempotent. `prepare_bmd` need not have been called. An error here means that this node cannot serve.
+        """
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """The role's own fields of `what=node_status`, such as `capacity`, as JSON-ready values."""
+        ...
+
+    def state_flags(self) -> int:
+        """The role's bits of `NodeStateInfo.flags` (wire contract §12.4)."""
+        ...
