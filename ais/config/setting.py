@@ -18,7 +18,7 @@ RESTART = "Takes effect when the node restarts."
 def setting(
     doc: str, *, ge: float | None = None, le: float | None = None, pending: bool = False, restart: bool = False
 ) -> msgspec.Meta:
-    """Describe one setting; `pending`: clients read and write it, we do not act on it; `restart`: read at start only."""
+    """Describe one setting; `pending`: clients read and write it, no effect yet; `restart`: read at start only."""
     notes = (doc, PENDING if pending else "", RESTART if restart else "")
     return msgspec.Meta(
         description=" ".join(note for note in notes if note), extra={"ge": ge, "le": le, "pending": pending}

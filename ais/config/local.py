@@ -1,0 +1,75 @@
+"""What one node knows about itself: its directories, addresses and mountpaths (AIStore's local configuration file)."""
+
+import os
+from typing import Annotated, Any
+
+import msgspec
+
+from ais.api.codec import U64
+from ais.config.setting import Section, setting
+
+Port = Annotated[U64, setting("TCP port; 0: any free one.", ge=0, le=65535)]
+
+
+class HostNet(Section, frozen=True):
+    """Addresses of the three networks. Networks with the same port share one listener."""
+
+    hostname: Annotated[str, setting("Public address: host name or IP; empty: found out.")] = ""
+    hostname_intra_control: Annotated[
+        str, setting("Address for other nodes' control calls; empty: the public one.")
+    ] = ""
+    hostname_intra_data: Annotated[str, setting("Address for other nodes' data; empty: the control one.")] = ""
+    port: Port = U64(8081)
+    port_intra_control: Annotated[U64, setting("TCP port; 0: the public one.", ge=0, le=65535)] = U64(0)
+    port_intra_data: Annotated[U64, setting("TCP port; 0: the control one.", ge=0, le=65535)] = U64(0)
+
+
+class TestPaths(Section, frozen=True):
+    """Mountpaths for trying things out: `<root>/mp1/<instance>` and so on, instead of `fspaths`."""
+
+    __test__ = False
+
+    root: Annotated[str, setting("Parent directory.")] = ""
+    count: Annotated[int, setting("How many; 0: `fspaths` counts.", ge=0, le=256)] = 0
+    instance: Annotated[int, setting("Distinguishes targets on one machine.", ge=0)] = 0
+
+
+class LocalConfig(Section, frozen=True):
+    """The configuration of one node; never leaves it, except to be shown."""
+
+    confdir: Annotated[str, setting("Directory of the node's identity and of a proxy's metadata.")] = ""
+    log_dir: Annotated[str, setting("Directory of log files.")] = ""
+    host_net: HostNet = HostNet()
+    fspaths: Annotated[dict[str, str], setting("A target's mountpaths and their labels.")] = msgspec.field(
+        default_factory=dict
+    )
+    test_fspaths: TestPaths = TestPaths()
+
+    @property
+    def mountpaths(self) -> dict[str, str]:
+        """Mountpath directories of a target and their labels."""
+        test = self.test_fspaths
+        if not test.count:
+            return self.fspaths
+        return {os.path.join(test.root, f"mp{index}", str(test.instance)): "" for index in range(1, test.count + 1)}
+
+    @property
+    def ports(self) -> tuple[int, int, int]:
+        """Ports of the public, control and data networks; equal ones share a listener."""
+        control = self.host_net.port_intra_control or self.host_net.port
+        return self.host_net.port, control, self.host_net.port_intra_data or control
+
+    @property
+    def hosts(self) -> tuple[str, str, str]:
+        """Host names of the public, control and data networks; empty ones are still to be found out."""
+        control = self.host_net.hostname_intra_control or self.host_net.hostname
+        return self.host_net.hostname, control, self.host_net.hostname_intra_data or control
+
+
+def normalise_fspaths(value: Any) -> Any:
+    """AIStore's older spellings of `fspaths` as a map of labels: a list of paths, or a map of empty objects."""
+    if isinstance(value, list):
+        return {path: "" for path in value if isinstance(path, str)}
+    if isinstance(value, dict):
+        return {path: label if isinstance(label, str) else "" for path, label in value.items()}
+    return value
