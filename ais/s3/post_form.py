@@ -1,0 +1,102 @@
+"""Browser uploads by POST: the signed policy document and its conditions (S3 API, "Creating a POST policy").
+
+Pure: the multipart/form-data body is read elsewhere; here are the fields, which all precede the file.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from ais.api import codec
+from ais.base.errors import BadRequest
+from ais.s3 import sigv4
+from ais.s3.errors import S3Error
+
+FIELDS_BYTES_MAX = 20 << 10
+_UNCONDITIONED = frozenset(("policy", "x-amz-signature", "file", "awsaccesskeyid", "signature"))
+
+
+class Grant(NamedTuple):
+    """What a form may do: the access key that signed it, and the range of sizes allowed in bytes."""
+
+    access_key: str
+    size_min: int
+    size_max: int | None
+
+
+def credential_of(fields: Mapping[str, str]) -> str:
+    """The access key of a form's credential. Raise `S3Error` when a required field is missing or malformed."""
+    for name in ("policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"):
+        if name not in fields:
+            raise S3Error("InvalidArgument", f"Bucket POST must contain a field named '{name}'", ArgumentName=name)
+    if fields["x-amz-algorithm"] != sigv4.ALGORITHM:
+        raise S3Error("InvalidArgument", f"x-amz-algorithm must be {sigv4.ALGORITHM}", ArgumentName="x-amz-algorithm")
+    parts = fields["x-amz-credential"].split("/")
+    if len(parts) != 5 or parts[3:] != ["s3", "aws4_request"]:
+        raise S3Error("InvalidArgument", "The credential is malformed", ArgumentName="x-amz-credential")
+    return parts[0]
+
+
+def check(fields: Mapping[str, str], bucket: str, secret: str, now_s: float) -> Grant:
+    """Verify signature, expiry and every condition. `fields`: lower-case names to values. Raise `S3Error`."""
+    access_key = credential_of(fields)
+    _, date, region, *_ = fields["x-amz-credential"].split("/")
+    key = sigv4.signing_key(secret, date, region)
+    expected = hmac.new(key, fields["policy"].encode(), hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(expected.encode(), fields["x-amz-signature"].encode("utf-8", "replace")):
+        raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=access_key)
+    document = _decode(fields["policy"])
+    if now_s >= _expiration_s(document):
+        raise S3Error("AccessDenied", "Invalid according to Policy: Policy expired.")
+    return Grant(access_key, *_check_conditions(document.get("conditions"), {**fields, "bucket": bucket}))
+
+
+def _decode(policy: str) -> dict[str, Any]:
+    try:
+        document = codec.parse_json(base64.b64decode(policy, validate=True))
+    except (binascii.Error, ValueError, BadRequest):
+        raise S3Error("InvalidPolicyDocument", "Invalid Policy: Invalid JSON.") from None
+    if not isinstance(document, dict):
+        raise S3Error("InvalidPolicyDocument", "Invalid Policy: not an object.")
+    return document
+
+
+def _expiration_s(document: Mapping[str, Any]) -> float:
+    try:
+        expires = datetime.fromisoformat(document["expiration"])
+    except (KeyError, TypeError, ValueError):
+        raise S3Error("InvalidPolicyDocument", "Invalid Policy: Invalid 'expiration' value.") from None
+    return (expires if expires.tzinfo else expires.replace(tzinfo=UTC)).timestamp()
+
+
+def _check_conditions(conditions: Any, fields: Mapping[str, str]) -> tuple[int, int | None]:
+    if not isinstance(conditions, list):
+        raise S3Error("InvalidPolicyDocument", "Invalid Policy: Invalid 'conditions' value.")
+    size_min, size_max = 0, None
+    named = set()
+    for condition in conditions:
+        match condition:
+            case [str(operator), int(low), int(high)] if operator.lower() == "content-length-range":
+                size_min, size_max = low, high
+                continue
+            case [str(operator), str(name), str(wanted)] if name.startswith("$"):
+                operator, name = operator.lower(), name[1:].lower()
+            case dict() if len(condition) == 1:
+                operator, (name, wanted) = "eq", next(iter(condition.items()))
+                name = name.lower()
+            case _:
+                raise S3Error("InvalidPolicyDocument", "Invalid Policy: Invalid condition.")
+        named.add(name)
+        if not isinstance(wanted, str) or operator not in ("eq", "starts-with"):
+            raise S3Error("InvalidPolicyDocument", f"Invalid Policy: Invalid condition {condition}.")
+        given = fields.get(name, "")
+        if not (given == wanted if operator == "eq" else given.startswith(wanted)):
+            raise S3Error("AccessDenied", f"Invalid according to Policy: Policy Condition failed: {condition}")
+    extra = {name for name in fields if not name.startswith("x-ignore-")} - named - _UNCONDITIONED - {"bucket"}
+    if extra:
+        raise S3Error("AccessDenied", f"Invalid according to Policy: Extra input fields: {min(extra)}")
+    return size_min, size_max
