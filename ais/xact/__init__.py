@@ -1,0 +1,1 @@
+"""Jobs that outlive a request, on one target."""
