@@ -140,7 +140,7 @@ def _apply(config: S, tree: Tree, read: Read, prefix: str) -> S:
     try:
         return msgspec.structs.replace(config, **changes)
     except ValueError as error:
-        raise BadRequest(f"invalid setting {prefix}{error}") from None
+        raise BadRequest(f"invalid {prefix.rstrip('.') or 'configuration'} setting: {error}") from None
 
 
 def _from_text(name: str, kind: Any, text: Any) -> Any:

@@ -1,8 +1,8 @@
 """The only place that reads environment variables.
 
 `AIS_CONFIG__SECTION__FIELD=value` overrides any setting, e.g. `AIS_CONFIG__NET__HTTP__USE_HTTPS=true` or
-`AIS_CONFIG__HOST_NET__PORT=8080`; AIStore's own variables are honoured beside it. A variable wins over the configuration
-files and over changes made at run time, on this node only.
+`AIS_CONFIG__HOST_NET__PORT=8080`; AIStore's own variables are honoured beside it. A variable wins over the
+configuration files and over changes made at run time, on this node only.
 """
 
 import os

@@ -397,11 +397,15 @@ class AuthIntraCluster(Section, frozen=True):
 class Auth(Section, frozen=True):
     """Authentication of clients and nodes."""
 
-    client_auth_required: Annotated[bool, setting("Refuse requests without a valid token.", pending=True)] = False
+    client_auth_required: Annotated[bool, setting("Refuse requests without a valid token; not available yet.")] = False
     signature: AuthSignature = AuthSignature()
     required_claims: AuthClaims = AuthClaims()
     oidc: AuthOIDC = AuthOIDC()
     intra_cluster: AuthIntraCluster = AuthIntraCluster()
+
+    def check(self) -> None:
+        if self.client_auth_required:
+            raise ValueError("client_auth_required=true cannot be honoured yet, and a cluster must not pretend to")
 
 
 class ProxyURLs(Section, frozen=True):
