@@ -1,8 +1,8 @@
 """S3 access keys: a versioned value like the bucket metadata, secrets encrypted with the cluster's secret.
 
-The value is replicated and kept on disks that may be lent, copied or thrown away; the cluster secret is kept apart from
-it (`confdir/.ais.secret`), so that the value alone opens nothing. Encryption is AES-256-GCM with a random nonce; the key
-ID is bound in as associated data, so that a secret cannot be moved to another key.
+The value is replicated and kept on disks that may be lent, copied or thrown away; the cluster secret is kept apart
+from it (`confdir/.ais.secret`), so that the value alone opens nothing. Encryption is AES-256-GCM with a random nonce;
+the key ID is bound in as associated data, so that a secret cannot be moved to another key.
 """
 
 import base64
