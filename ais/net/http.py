@@ -1,0 +1,280 @@
+"""The values that routes and the server exchange: requests, replies, the sink of an upload. No I/O happens here.
+
+A route is a plain function from `Request` to one of the replies; it returns an awaitable only when it has to wait, and
+`None` when the request belongs to the aiohttp application. The server alone writes replies to the connection, so it
+adds what belongs to the connection: Content-Length or chunked encoding, Date, Connection.
+"""
+
+import enum
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Executor
+from http import HTTPStatus
+from typing import Protocol
+from urllib.parse import unquote, unquote_plus
+
+from ais.base.errors import BadRequest
+
+QUERY_PARAMS_MAX = 100
+
+
+class Network(enum.Flag):
+    """Logical networks a listener carries; several of them on one port are their union."""
+
+    PUBLIC = enum.auto()
+    CONTROL = enum.auto()
+    DATA = enum.auto()
+
+
+class Headers:
+    """The parsed header block of a request: immutable, and shared by all requests that sent the same bytes.
+
+    Names are lower-case. The facts that frame the message are parsed once, together with the block.
+    """
+
+    __slots__ = ("_first", "_items", "connection", "content_length", "expects_continue", "is_chunked")
+
+    def __init__(
+        self,
+        items: tuple[tuple[str, str], ...] = (),
+        *,
+        content_length: int | None = None,
+        is_chunked: bool = False,
+        connection: str = "",
+        expects_continue: bool = False,
+    ) -> None:
+        self._items = items
+        self._first = dict(reversed(items))
+        self.content_length = content_length
+        self.is_chunked = is_chunked
+        self.connection = connection
+        """`close`, `keep-alive` or empty."""
+        self.expects_continue = expects_continue
+
+    def get(self, name: str) -> str | None:
+        """The first value of a header given by its lower-case name."""
+        return self._first.get(name)
+
+    def get_all(self, name: str) -> list[str]:
+        """All values of a header, in the order sent."""
+        return [value for key, value in self._items if key == name]
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """Every header line as (lower-case name, value), in the order sent."""
+        return iter(self._items)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._first
+
+    def __repr__(self) -> str:
+        return f"Headers({self._items!r})"
+
+
+class Peer:
+    """What all requests of one connection share."""
+
+    __slots__ = ("networks", "remote", "scheme")
+
+    def __init__(self, remote: str, networks: Network, scheme: str) -> None:
+        self.remote = remote
+        self.networks = networks
+        self.scheme = scheme
+
+
+class Request:
+    """One request head. `target`, `path` and `query` are as sent (percent-encoded, always ASCII)."""
+
+    __slots__ = ("_params", "headers", "is_http10", "keep_alive", "method", "path", "peer", "query", "target")
+
+    def __init__(self, method: str, target: str, headers: Headers, peer: Peer, *, is_http10: bool = False) -> None:
+        self.method = method
+        self.target = target
+        self.path, _, self.query = target.partition("?")
+        self.headers = headers
+        self.peer = peer
+        self.is_http10 = is_http10
+        self.keep_alive = headers.connection == "keep-alive" if is_http10 else headers.connection != "close"
+        self._params: dict[str, str] | None = None
+
+    @property
+    def content_length(self) -> int | None:
+        """Announced body size in bytes; None when there is no body or a chunked one."""
+        return self.headers.content_length
+
+    @property
+    def chunked(self) -> bool:
+        """Whether the body comes in chunked encoding."""
+        return self.headers.is_chunked
+
+    @property
+    def has_body(self) -> bool:
+        """Whether body bytes follow the head."""
+        return self.headers.is_chunked or bool(self.headers.content_length)
+
+    @property
+    def remote(self) -> str:
+        """The client as `ip:port`."""
+        return self.peer.remote
+
+    @property
+    def networks(self) -> Network:
+        """The logical networks of the listener that took the connection."""
+        return self.peer.networks
+
+    @property
+    def scheme(self) -> str:
+        """`http` or `https`."""
+        return self.peer.scheme
+
+    @property
+    def params(self) -> dict[str, str]:
+        """Decoded query parameters; the last of equal names wins. Raise `BadRequest` for more than 100 of them."""
+        if self._params is None:
+            self._params = parse_query(self.query) if self.query else {}
+        return self._params
+
+    @property
+    def segments(self) -> list[str]:
+        """The decoded components of the path, without the empty one before the first slash.
+
+        An encoded slash decodes into its component. Raise `BadRequest` for bytes that are not UTF-8.
+        """
+        return [decode_component(part) for part in self.path[1:].split("/")]
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.target}>"
+
+
+def parse_query(query: str) -> dict[str, str]:
+    """Decode `a=b&c=d`. Raise `BadRequest` for bytes that are not UTF-8 and for too many parameters."""
+    if query.count("&") >= QUERY_PARAMS_MAX:
+        raise BadRequest(f"too many query parameters (at most {QUERY_PARAMS_MAX})")
+    params: dict[str, str] = {}
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if name or value:
+            params[_decode_query(name)] = _decode_query(value)
+    return params
+
+
+def decode_component(text: str) -> str:
+    """Percent-decode a piece of a path, where `+` is a plus. Raise `BadRequest` for bytes that are not UTF-8."""
+    if "%" not in text:
+        return text
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise BadRequest(f'"{text[:200]}" does not decode to valid UTF-8') from None
+
+
+def _decode_query(text: str) -> str:
+    if "%" not in text and "+" not in text:
+        return text
+    try:
+        return unquote_plus(text, errors="strict")
+    except UnicodeDecodeError:
+        raise BadRequest(f'query parameter "{text[:200]}" does not decode to valid UTF-8') from None
+
+
+class Reply:
+    """A complete answer. `headers` is preformatted: every line ends with CRLF.
+
+    `length` is what a HEAD reply announces as Content-Length while `body` stays empty.
+    """
+
+    __slots__ = ("body", "headers", "length", "status")
+
+    def __init__(self, status: int, headers: bytes = b"", body: bytes = b"", length: int | None = None) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.length = length
+
+
+class FileReply:
+    """Bytes `[offset, offset + length)` of an open file. The server owns `fd` from here on and closes it.
+
+    Data outside the page cache is read in `pool` (the mountpath's) before it is sent; without one, in the server's.
+    """
+
+    __slots__ = ("fd", "headers", "length", "offset", "pool", "status")
+
+    def __init__(
+        self, status: int, headers: bytes, fd: int, offset: int, length: int, pool: Executor | None = None
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.fd = fd
+        self.offset = offset
+        self.length = length
+        self.pool = pool
+
+
+class StreamReply:
+    """A body made while it is sent. Without a `length` it goes out in chunked encoding.
+
+    The server closes `chunks` (when it has `aclose`) also when the client goes away. An error raised by it, or a number
+    of bytes other than `length`, breaks the connection: the head has gone out already.
+    """
+
+    __slots__ = ("chunks", "headers", "length", "status")
+
+    def __init__(self, status: int, headers: bytes, chunks: AsyncIterator[bytes], length: int | None = None) -> None:
+        self.status = status
+        self.headers = headers
+        self.chunks = chunks
+        self.length = length
+
+
+class Sink(Protocol):
+    """Where an upload goes. Calls never overlap; exactly one of `finish` and `abort` is called, and it is the last."""
+
+    def write(self, data: memoryview) -> Awaitable[None] | None:
+        """Take the next bytes of the body. `data` is valid until this returned, or until its awaitable is done.
+
+        Raise to refuse the rest: the server then calls `abort` and answers with the error.
+        """
+        ...
+
+    def finish(self) -> Reply | Awaitable[Reply]:
+        """The body is complete. When this raises, the sink has cleaned up and the server answers with the error."""
+        ...
+
+    def abort(self) -> None:
+        """The body will never be complete (connection lost, bad framing, too slow): leave nothing behind."""
+        ...
+
+
+class Upload:
+    """The route wants the body: `100 Continue` is sent if the client waits for it, the bytes go to `sink`.
+
+    A body that fits one receive buffer normally arrives as one `write` followed by `finish`, without waiting in between.
+    """
+
+    __slots__ = ("sink",)
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+
+
+AnyReply = Reply | FileReply | StreamReply | Upload
+Route = Callable[[Request], AnyReply | Awaitable[AnyReply] | None]
+OnError = Callable[[Request, BaseException], Reply]
+
+STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+def status_line(status: int) -> bytes:
+    """`HTTP/1.1 200 OK` with its CRLF."""
+    return STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status
+
+
+BODILESS = frozenset((204, 304))
+"""Statuses whose replies never carry a body nor announce one."""
+
+
+def header_lines(*pairs: tuple[str, str]) -> bytes:
+    """Preformatted header lines. Raise `BadRequest` for a value that would start a new line."""
+    for name, value in pairs:
+        if "\r" in value or "\n" in value or "\0" in value:
+            raise BadRequest(f"value of header {name} contains a line break")
+    return "".join(f"{name}: {value}\r\n" for name, value in pairs).encode()
