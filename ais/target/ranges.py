@@ -4,7 +4,7 @@ import re
 
 from ais.base.errors import RangeNotSatisfiable
 
-_ONE = re.compile(r"bytes=[ \t]*(\d{0,19})-(\d{0,19})[ \t]*")
+_ONE = re.compile(r"bytes=[ \t]*([0-9]{0,19})-([0-9]{0,19})[ \t]*")
 
 
 def parse_range(spec: str, size_bytes: int) -> tuple[int, int]:

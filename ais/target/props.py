@@ -1,0 +1,178 @@
+"""Object metadata as response headers, and request headers as object metadata (wire contract §7, §10.1, §10.2, §10.5).
+
+Header blocks are bytes, each line ends with CRLF; text is UTF-8 with control characters percent-encoded.
+"""
+
+import re
+from collections.abc import Iterable
+from email.utils import formatdate
+from typing import NamedTuple
+
+from ais.api import checksum, headers
+from ais.api.bucket import Bck
+from ais.base.errors import BadRequest
+from ais.core.meta import ObjectMeta, check_custom
+
+ETAG = "ETag"
+PROPS = (
+    "name", "size", "version", "checksum", "atime", "location",
+    "copies", "ec", "custom", "chunked", "last-modified", "etag",
+)  # fmt: skip
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_CONTROLS = {code: f"%{code:02X}" for code in (*range(32), 127)}
+_CONTENT_TYPE = "Content-Type: application/octet-stream\r\n"
+
+
+class ObjectFacts(NamedTuple):
+    """All that headers can tell about an object: its name, metadata, file times (ns) and where it lies."""
+
+    bck: Bck
+    name: str
+    meta: ObjectMeta
+    atime_ns: int
+    mtime_ns: int
+    location: str
+    mountpath: str
+
+
+def get_headers(meta: ObjectMeta, atime_ns: int) -> bytes:
+    """The headers of a GET besides the length."""
+    return (_CONTENT_TYPE + _attributes(meta, atime_ns)).encode()
+
+
+def put_headers(meta: ObjectMeta, atime_ns: int) -> bytes:
+    """The headers of a successful PUT: what the object is now."""
+    return _attributes(meta, atime_ns).encode()
+
+
+def head_headers_all(facts: ObjectFacts) -> bytes:
+    """The headers of a HEAD that named no properties."""
+    bck = facts.bck
+    lines = [
+        (headers.NAME, facts.name),
+        (headers.BUCKET_NAME, bck.name),
+        (headers.BUCKET_PROVIDER, bck.provider),
+        (headers.LOCATION, facts.location),
+        (headers.MIRROR_COPIES, "1"),
+        (headers.MIRROR_PATHS, f"[{facts.mountpath}]"),
+        (headers.PRESENT, "true"),
+    ]
+    if bck.namespace.uuid:
+        lines.append((headers.BUCKET_NAMESPACE_UUID, bck.namespace.uuid))
+    if bck.namespace.name:
+        lines.append((headers.BUCKET_NAMESPACE_NAME, bck.namespace.name))
+    return (_CONTENT_TYPE + _attributes(facts.meta, facts.atime_ns) + _lines(lines)).encode()
+
+
+def head_headers(facts: ObjectFacts, props: frozenset[str]) -> bytes:
+    """The headers of a HEAD that asked for `props` (see `parse_props`)."""
+    meta = facts.meta
+    lines = [(headers.PRESENT, "true")]
+    if "name" in props:
+        lines += [
+            (headers.NAME, facts.name),
+            (headers.BUCKET_NAME, facts.bck.name),
+            (headers.BUCKET_PROVIDER, facts.bck.provider),
+        ]
+    if "checksum" in props:
+        lines += _checksum(meta)
+    if "atime" in props:
+        lines.append((headers.ATIME, str(facts.atime_ns)))
+    if "version" in props and meta.version:
+        lines.append((headers.VERSION, meta.version))
+    if "custom" in props:
+        lines += _custom(meta)
+    if "last-modified" in props:
+        lines.append(("Last-Modified", formatdate(facts.mtime_ns // 1_000_000_000, usegmt=True)))
+    if "etag" in props:
+        lines.append((ETAG, f'"{_etag(facts)}"'))
+    if "location" in props:
+        lines.append((headers.LOCATION, facts.location))
+    if "copies" in props:
+        lines += [(headers.MIRROR_COPIES, "1"), (headers.MIRROR_PATHS, facts.mountpath)]
+    return _lines(lines).encode()
+
+
+def parse_props(text: str) -> frozenset[str]:
+    """The properties of `props=a,b`. Raise `BadRequest` for an unknown one."""
+    props = frozenset(part.strip() for part in text.split(",") if part.strip())
+    for prop in sorted(props - frozenset(PROPS)):
+        raise BadRequest(f'invalid property "{prop}" in props list (expected one of {list(PROPS)})')
+    return props
+
+
+def parse_claim(kind: str | None, value: str | None) -> tuple[str, str] | None:
+    """The checksum a client says its content has. Raise `BadRequest` for an unknown kind or half a claim."""
+    if not value or kind == checksum.NONE:
+        return None
+    if not kind:
+        raise BadRequest(f"{headers.CHECKSUM_VALUE} needs {headers.CHECKSUM_TYPE} beside it")
+    checksum.check_kind(kind)
+    return kind, value.lower()
+
+
+def parse_custom(values: Iterable[str]) -> dict[str, str]:
+    """Custom metadata from repeated `key=value` headers. Raise `BadRequest`."""
+    custom: dict[str, str] = {}
+    for text in values:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise BadRequest(f'invalid {headers.CUSTOM_MD} "{text[:80]}": expected key=value')
+        custom[key.strip()] = value.strip()
+    check_custom_text(custom)
+    return custom
+
+
+def check_custom_text(custom: dict[str, str]) -> None:
+    """Raise `BadRequest` unless `custom` can travel in headers and be stored."""
+    for key, value in custom.items():
+        if "=" in key or not (key + value).isprintable():
+            raise BadRequest(
+                f'invalid custom metadata key or value "{key[:80]}": no "=" in keys, no control characters'
+            )
+    check_custom(custom)
+
+
+def parse_time_ns(text: str | None) -> int:
+    """Nanoseconds since the epoch from `Ais-Atime`, 0 when absent. Raise `BadRequest`."""
+    if not text:
+        return 0
+    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) >= 1 << 63:
+        raise BadRequest(f'invalid {headers.ATIME} "{text[:40]}": expected nanoseconds since 1970')
+    return int(text)
+
+
+def _attributes(meta: ObjectMeta, atime_ns: int) -> str:
+    if not meta.custom and meta.version and meta.checksum_kind != checksum.NONE:
+        return (
+            f"{headers.CHECKSUM_TYPE}: {meta.checksum_kind}\r\n{headers.CHECKSUM_VALUE}: {meta.checksum}\r\n"
+            f"{headers.ATIME}: {atime_ns}\r\n{headers.VERSION}: {meta.version}\r\n"
+        )
+    lines = [*_checksum(meta), (headers.ATIME, str(atime_ns))]
+    if meta.version:
+        lines.append((headers.VERSION, meta.version))
+    if meta.custom:
+        lines += _custom(meta)
+        if tag := meta.custom.get(ETAG):
+            lines.append((ETAG, tag))
+    return _lines(lines)
+
+
+def _checksum(meta: ObjectMeta) -> list[tuple[str, str]]:
+    if meta.checksum_kind == checksum.NONE:
+        return []
+    return [(headers.CHECKSUM_TYPE, meta.checksum_kind), (headers.CHECKSUM_VALUE, meta.checksum)]
+
+
+def _custom(meta: ObjectMeta) -> list[tuple[str, str]]:
+    return [(headers.CUSTOM_MD, f"{key}={value}") for key, value in meta.custom.items()]
+
+
+def _etag(facts: ObjectFacts) -> str:
+    """A tag that changes with the content: the one given, else the checksum, else time and size."""
+    meta = facts.meta
+    return meta.custom.get(ETAG, "").strip('"') or meta.checksum or f"{facts.mtime_ns:x}-{meta.size:x}"
+
+
+def _lines(pairs: list[tuple[str, str]]) -> str:
+    return "".join(f"{name}: {value.translate(_CONTROLS)}\r\n" for name, value in pairs)
