@@ -1,0 +1,89 @@
+"""The head of an S3 request: is it S3 at all, which operation, of which bucket and key. Nothing is read, nothing done.
+
+Native paths win: a bucket called `v1`, `ais` or `metrics` is reached under `/s3/` only.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ais.net.http import Request, decode_component
+from ais.s3 import operations
+from ais.s3.errors import S3Error
+from ais.s3.operations import Op
+
+KEY_BYTES_MAX = 1024
+NATIVE = frozenset(("v1", "ais", "gs", "az", "metrics", "favicon.ico"))
+_PRESIGNED = ("X-Amz-Signature=", "X-Amz-Algorithm=")
+
+
+class S3Request(NamedTuple):
+    """What a request asks for. `headers`: lower-case names to all their values; `params`: decoded query."""
+
+    op: Op
+    bucket: str
+    key: str
+    params: Mapping[str, str]
+    headers: Mapping[str, list[str]]
+    http: Request
+
+    def header(self, name: str, default: str = "") -> str:
+        """The first value of a header."""
+        values = self.headers.get(name)
+        return values[0] if values else default
+
+    @property
+    def resource(self) -> str:
+        """`/bucket/key`, as errors name it."""
+        return f"/{self.bucket}" + (f"/{self.key}" if self.key else "")
+
+
+def is_s3(request: Request, domain: str = "") -> bool:
+    """Whether a request is S3's. `domain` is `net.s3_domain` (empty: path style only)."""
+    first = request.path[1:].partition("/")[0]
+    if first == "s3":
+        return True
+    if domain and _virtual_bucket(request, domain):
+        return True
+    if first in NATIVE:
+        return False
+    if first:
+        return True
+    return _is_signed(request) or any(name.startswith("x-amz-") for name, _ in request.headers.items())
+
+
+def _is_signed(request: Request) -> bool:
+    authorization = request.headers.get("authorization") or ""
+    return authorization.startswith("AWS") or any(mark in request.query for mark in _PRESIGNED)
+
+
+def parse(request: Request, domain: str = "") -> S3Request:
+    """Read the head. Raise `S3Error`, `BadRequest` for bytes that are not UTF-8."""
+    bucket, key = _address(request, domain)
+    if len(key.encode()) > KEY_BYTES_MAX:
+        raise S3Error("KeyTooLongError", Size=str(len(key.encode())), MaxSizeAllowed=str(KEY_BYTES_MAX))
+    if "\0" in key:
+        raise S3Error("InvalidURI", "A key cannot contain a NUL character")
+    headers: dict[str, list[str]] = {}
+    for name, value in request.headers.items():
+        headers.setdefault(name, []).append(value)
+    params = request.params
+    op = operations.classify(request.method, bucket, key, params, headers).op
+    return S3Request(op, bucket, key, params, headers, request)
+
+
+def _address(request: Request, domain: str) -> tuple[str, str]:
+    path = request.path[1:]
+    bucket = _virtual_bucket(request, domain) if domain else ""
+    if bucket:
+        return bucket, decode_component(path)
+    if path == "s3" or path.startswith("s3/"):
+        path = path[3:]
+    bucket, _, key = path.partition("/")
+    return decode_component(bucket), decode_component(key)
+
+
+def _virtual_bucket(request: Request, domain: str) -> str:
+    """The bucket in a `Host: bucket.domain[:port]`, or empty."""
+    host = (request.headers.get("host") or "").partition(":")[0].lower()
+    suffix = f".{domain.lower()}"
+    return host.removesuffix(suffix) if host.endswith(suffix) else ""

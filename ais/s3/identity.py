@@ -1,0 +1,159 @@
+"""Who sends an S3 request, and whether they may: signature, owner, policy, public access block. Pure decisions."""
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from ais.auth.keys import AccessKeys, unseal
+from ais.s3 import policy, sigv4
+from ais.s3.errors import S3Error
+from ais.s3.front import S3Request
+from ais.s3.policy import Statement, Verdict
+
+_STREAMING_SIGNED = ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER")
+_STREAMING_UNSIGNED = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+_HEX = frozenset("0123456789abcdef")
+
+
+class Identity(NamedTuple):
+    """Who asks. `user` is None for an anonymous request; `signed` what chunk signatures are verified with.
+
+    `trusted`: authentication is off, everybody may do everything.
+    """
+
+    user: str | None = None
+    signature: sigv4.Signature | None = None
+    signed: sigv4.Signed | None = None
+    trusted: bool = False
+
+
+def authenticate(
+    request: S3Request, keys: AccessKeys, cluster_secret: bytes, *, required: bool, now_s: float
+) -> Identity:
+    """Verify the signature of the head. Raise `S3Error`. With `required` False (auth off) any key is accepted."""
+    signature = sigv4.read_signature(request.headers, request.params)
+    payload_hash = _payload_hash(request, signature)
+    if not required:
+        return Identity(signature.access_key if signature else None, signature, None, trusted=True)
+    if signature is None:
+        return Identity()
+    key = keys.get(signature.access_key)
+    if key is None or key.disabled:
+        raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=signature.access_key)
+    sigv4.check_time(signature, now_s)
+    sigv4.check_headers(signature, request.headers)
+    signed = sigv4.verify(
+        signature,
+        unseal(key, cluster_secret),
+        method=request.http.method,
+        path=request.http.path,
+        query=request.http.query,
+        headers=request.headers,
+        payload_hash=payload_hash,
+    )
+    return Identity(key.user, signature, signed if payload_hash in _STREAMING_SIGNED else None)
+
+
+def _payload_hash(request: S3Request, signature: sigv4.Signature | None) -> str:
+    given = request.header("x-amz-content-sha256")
+    if not given:
+        if signature is not None and signature.expires_s is None:
+            raise S3Error("MissingSecurityHeader", "Missing required header for this request: x-amz-content-sha256")
+        return sigv4.UNSIGNED
+    if given in (sigv4.UNSIGNED, _STREAMING_UNSIGNED, *_STREAMING_SIGNED):
+        return given
+    if given.startswith("STREAMING-"):
+        raise S3Error("NotImplemented", f"x-amz-content-sha256 {given} is not supported")
+    if len(given) != 64 or not set(given) <= _HEX:
+        raise S3Error(
+            "InvalidArgument",
+            "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-..., or a valid sha256 value.",
+        )
+    return given
+
+
+class Rights(NamedTuple):
+    """What a bucket says about access. `owner` is empty for buckets made natively: any known user owns those."""
+
+    owner: str
+    statements: Sequence[Statement] = ()
+    restrict_public: bool = False
+
+
+def authorize(
+    identity: Identity,
+    rights: Rights,
+    action: str,
+    bucket: str,
+    key: str,
+    context: Mapping[str, str | Sequence[str]],
+) -> None:
+    """Raise `S3Error` AccessDenied unless the caller may: an explicit Deny wins, then the owner, then an Allow."""
+    if identity.trusted:
+        return
+    verdict = policy.evaluate(
+        rights.statements, user=identity.user, action=action, bucket=bucket, key=key, context=context
+    )
+    is_owner = identity.user is not None and rights.owner in ("", identity.user)
+    if verdict is Verdict.DENY:
+        raise S3Error("AccessDenied", f"{action} on {bucket} is denied by the bucket policy")
+    if is_owner:
+        return
+    if verdict is Verdict.ALLOW and not (rights.restrict_public and policy.is_public(rights.statements)):
+        return
+    who = f"user {identity.user}" if identity.user else "an anonymous caller"
+    raise S3Error("AccessDenied", f"{who} is not allowed to perform {action} on {bucket}")
+
+
+def condition_context(
+    request: S3Request, identity: Identity, existing_tags: Mapping[str, str], now_s: float
+) -> dict[str, str | Sequence[str]]:
+    """The condition keys of `ais.s3.policy` that this request gives values for."""
+    http = request.http
+    context: dict[str, str | Sequence[str]] = {
+        "aws:sourceip": _address(http.remote),
+        "aws:securetransport": "true" if http.scheme == "https" else "false",
+        "aws:currenttime": datetime.fromtimestamp(now_s, UTC).isoformat(),
+        "aws:epochtime": str(int(now_s)),
+        "s3:authtype": "REST-QUERY-STRING" if identity.signature and identity.signature.expires_s else "REST-HEADER",
+        "s3:signatureversion": sigv4.ALGORITHM,
+        "aws:principaltype": "User" if identity.user else "Anonymous",
+    }
+    if identity.user:
+        context |= {
+            "aws:username": identity.user,
+            "aws:userid": identity.user,
+            "aws:principalarn": f"arn:aws:iam::000000000000:user/{identity.user}",
+        }
+    if identity.signature:
+        context["s3:signatureage"] = str(int((now_s - identity.signature.time_s) * 1000))
+    named = {
+        "user-agent": "aws:useragent",
+        "referer": "aws:referer",
+        "if-match": "s3:if-match",
+        "if-none-match": "s3:if-none-match",
+    }
+    for name, values in request.headers.items():
+        if name.startswith("x-amz-"):
+            context[f"s3:{name}"] = values[0]
+        elif name in named:
+            context[named[name]] = values[0]
+    params = {
+        "prefix": "s3:prefix",
+        "delimiter": "s3:delimiter",
+        "max-keys": "s3:max-keys",
+        "versionId": "s3:versionid",
+    }
+    context |= {params[name]: value for name, value in request.params.items() if name in params}
+    return context | {f"s3:existingobjecttag/{name.lower()}": value for name, value in existing_tags.items()}
+
+
+def _address(remote: str) -> str:
+    host = remote.rpartition(":")[0].strip("[]")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
