@@ -24,6 +24,7 @@ class LogFile:
         self.path = Path(directory) / f"{name}.log"
         self._name, self._max_size, self._max_total = name, max_size, max_total
         self._lock = threading.Lock()
+        self._fd, self._size = -1, 0
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._open()
@@ -84,7 +85,7 @@ class LogFile:
         return [*old, self.path]
 
     def _open(self) -> None:
-        self._fd: int = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._size = os.fstat(self._fd).st_size
 
     def _rotate(self) -> None:
