@@ -14,6 +14,7 @@ STATUS_OF: dict[type[AisError], int] = {
     errors.TooSlow: 408,
     errors.Conflict: 409,
     errors.TooLarge: 413,
+    errors.HeadTooLarge: 431,
     errors.RangeNotSatisfiable: 416,
     errors.ChecksumMismatch: 500,
     errors.CorruptMetadata: 500,

@@ -15,7 +15,8 @@ AisError
 ├── RangeNotSatisfiable        carries the object's size
 ├── Unsupported                will never work here
 ├── NotYetImplemented          AIStore has it, we do not have it yet
-├── TooLarge                   a head, body or name beyond its limit
+├── TooLarge                   a body or name beyond its limit
+│   └── HeadTooLarge           a request head beyond its limit
 ├── TooSlow                    the client did not send in time
 ├── OutOfSpace                 no room (or no mountpath) to write to
 ├── ChecksumMismatch           content does not match the claimed or stored checksum
@@ -141,6 +142,10 @@ class NotYetImplemented(AisError):
 
 class TooLarge(AisError):
     """Input beyond a configured limit."""
+
+
+class HeadTooLarge(TooLarge):
+    """A request line and headers beyond the configured limit."""
 
 
 class TooSlow(AisError):

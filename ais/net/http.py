@@ -31,7 +31,7 @@ class Headers:
     Names are lower-case. The facts that frame the message are parsed once, together with the block.
     """
 
-    __slots__ = ("_first", "_items", "connection", "content_length", "expects_continue", "is_chunked")
+    __slots__ = ("_first", "_items", "connection", "content_length", "expects_continue", "has_body", "is_chunked")
 
     def __init__(
         self,
@@ -46,6 +46,7 @@ class Headers:
         self._first = dict(reversed(items))
         self.content_length = content_length
         self.is_chunked = is_chunked
+        self.has_body = is_chunked or bool(content_length)
         self.connection = connection
         """`close`, `keep-alive` or empty."""
         self.expects_continue = expects_continue
@@ -108,7 +109,7 @@ class Request:
     @property
     def has_body(self) -> bool:
         """Whether body bytes follow the head."""
-        return self.headers.is_chunked or bool(self.headers.content_length)
+        return self.headers.has_body
 
     @property
     def remote(self) -> str:
@@ -247,7 +248,7 @@ class Sink(Protocol):
 class Upload:
     """The route wants the body: `100 Continue` is sent if the client waits for it, the bytes go to `sink`.
 
-    A body that fits one receive buffer normally arrives as one `write` followed by `finish`, without waiting in between.
+    A body that fits one receive buffer normally arrives as one `write` followed at once by `finish`.
     """
 
     __slots__ = ("sink",)

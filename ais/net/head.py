@@ -1,0 +1,145 @@
+"""Request heads: bytes in, `Request` out. Strict, because a head two programs read differently smuggles requests.
+
+Rules (RFC 9112): lines end with CRLF only; one space between the parts of the request line; no whitespace before a
+colon, no folded lines, no control characters; at most one Content-Length of plain digits, or else one
+`Transfer-Encoding: chunked`, never both; exactly one Host in HTTP/1.1. What breaks one of them is a `BadRequest`.
+
+Clients send the same header block again and again, only the request line changes: a parsed block is kept under its
+bytes, so most requests cost one dictionary lookup.
+"""
+
+import re
+from urllib.parse import quote
+
+from ais.base.errors import BadRequest, HeadTooLarge
+from ais.net.http import Headers, Peer, Request
+
+METHODS = frozenset(("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"))
+HEADERS_MAX = 128
+MEMO_ENTRIES_MAX = 1024
+MEMO_BLOCK_BYTES_MAX = 2048
+CONTENT_LENGTH_DIGITS_MAX = 18
+
+_CONTROLS = bytes(code for code in range(0x20) if code != 0x09) + b"\x7f"
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_DIGITS = re.compile(rf"[0-9]{{1,{CONTENT_LENGTH_DIGITS_MAX}}}")
+_ABSOLUTE = re.compile(r"https?://[^/?#]+(?=[/?]|$)", re.IGNORECASE)
+
+
+class HeadParser:
+    """Parses heads; owns the memo of header blocks (at most 1024 of up to 2 KiB)."""
+
+    __slots__ = ("_memo",)
+
+    def __init__(self) -> None:
+        self._memo: dict[bytes, Headers] = {}
+
+    def parse(self, head: bytes, peer: Peer) -> Request:
+        """The request of a head given without its final empty line. Raise `BadRequest`, `HeadTooLarge`."""
+        line, _, block = head.partition(b"\r\n")
+        headers = self._memo.get(block)
+        if headers is None:
+            headers = self._parse_and_keep(block)
+        try:
+            method, target, version = line.decode("ascii").split(" ")
+        except ValueError:
+            method, target, version = _split_unusual_line(line)
+        if version != "HTTP/1.1" or method not in METHODS or target[:1] != "/" or not target.isprintable():
+            return _check_unusual(method, target, version, headers, peer)
+        if "host" not in headers:
+            raise BadRequest("HTTP/1.1 request without a Host header")
+        return Request(method, target, headers, peer)
+
+    def _parse_and_keep(self, block: bytes) -> Headers:
+        headers = parse_block(block)
+        if len(block) <= MEMO_BLOCK_BYTES_MAX:
+            if len(self._memo) >= MEMO_ENTRIES_MAX:
+                del self._memo[next(iter(self._memo))]
+            self._memo[block] = headers
+        return headers
+
+
+def _split_unusual_line(line: bytes) -> tuple[str, str, str]:
+    """A request line with raw non-ASCII bytes (which are then percent-encoded), or no request line at all."""
+    parts = line.split(b" ")
+    if len(parts) != 3:
+        raise BadRequest("malformed request line")
+    method, target, version = parts
+    if not method.isascii() or not version.isascii():
+        raise BadRequest("malformed request line")
+    return method.decode(), quote(target, safe="".join(map(chr, range(0x80)))), version.decode()
+
+
+def _check_unusual(method: str, target: str, version: str, headers: Headers, peer: Peer) -> Request:
+    """Accept HTTP/1.0, absolute targets and `OPTIONS *`; raise `BadRequest` for the rest."""
+    if version not in ("HTTP/1.1", "HTTP/1.0"):
+        raise BadRequest("malformed or unsupported HTTP version")
+    if method not in METHODS:
+        raise BadRequest("malformed request line" if not _TOKEN.fullmatch(method) else f"unknown method {method[:20]}")
+    if not target.isprintable():
+        raise BadRequest("control character in the request target")
+    if absolute := _ABSOLUTE.match(target):
+        target = "/" + target[absolute.end() :].removeprefix("/")
+    if target[:1] != "/" and not (target == "*" and method == "OPTIONS"):
+        raise BadRequest("request target is not a path")
+    is_http10 = version == "HTTP/1.0"
+    if is_http10 and headers.is_chunked:
+        raise BadRequest("Transfer-Encoding in an HTTP/1.0 request")
+    if not is_http10 and "host" not in headers:
+        raise BadRequest("HTTP/1.1 request without a Host header")
+    return Request(method, target, headers, peer, is_http10=is_http10)
+
+
+def parse_block(block: bytes) -> Headers:
+    """Parse header lines separated by CRLF (none after the last). Raise `BadRequest`, `HeadTooLarge`."""
+    if not block:
+        return Headers()
+    lines = _decode(block).split("\r\n")
+    if len(lines) > HEADERS_MAX:
+        raise HeadTooLarge(f"more than {HEADERS_MAX} header lines")
+    joined = block.replace(b"\r\n", b"")
+    if len(joined.translate(None, _CONTROLS)) != len(joined):
+        raise BadRequest("control character in the request headers")
+    return _frame(tuple(_parse_line(line) for line in lines))
+
+
+def _decode(block: bytes) -> str:
+    """Header text as UTF-8; a block that is not valid UTF-8 is read as ISO 8859-1, the charset of old HTTP."""
+    try:
+        return block.decode()
+    except UnicodeDecodeError:
+        return block.decode("iso-8859-1")
+
+
+def _parse_line(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not _TOKEN.fullmatch(name):
+        raise BadRequest("malformed header line")
+    return name.lower(), value.strip(" \t")
+
+
+def _frame(items: tuple[tuple[str, str], ...]) -> Headers:
+    """Check the headers that say where the message ends and who it is for."""
+    singles: dict[str, str] = {}
+    connection: set[str] = set()
+    for name, value in items:
+        if name in ("content-length", "transfer-encoding", "host"):
+            if name in singles:
+                raise BadRequest(f"repeated {name} header")
+            singles[name] = value
+        elif name == "connection":
+            connection.update(token.strip(" \t") for token in value.lower().split(","))
+    length, encoding = singles.get("content-length"), singles.get("transfer-encoding")
+    if length is not None and not _DIGITS.fullmatch(length):
+        raise BadRequest("malformed Content-Length")
+    if encoding is not None and encoding.lower() != "chunked":
+        raise BadRequest("unsupported Transfer-Encoding: only chunked is served")
+    if length is not None and encoding is not None:
+        raise BadRequest("both Content-Length and Transfer-Encoding")
+    return Headers(
+        items,
+        content_length=None if length is None else int(length),
+        is_chunked=encoding is not None,
+        connection="close" if "close" in connection else "keep-alive" if "keep-alive" in connection else "",
+        expects_continue=any(name == "expect" and value.lower() == "100-continue" for name, value in items),
+    )
