@@ -2,6 +2,8 @@
 
 from enum import IntFlag
 
+from ais.base.errors import AccessDenied
+
 
 class Access(IntFlag):
     """One bit per operation; the value travels as a decimal string."""
@@ -37,3 +39,15 @@ NAMED = {"ro": int(READ_ONLY), "rw": int(READ_WRITE), "su": ALL}
 def describe(access: int) -> list[str]:
     """Wire names of the bits set: `["GET", "HEAD-OBJECT", ...]`."""
     return [bit.name.replace("_", "-") for bit in Access if access & bit and bit.name]
+
+
+WITHOUT_AUTHN = READ_ONLY | Access.PATCH | Access.SET_BUCKET_ACL
+"""What a bucket's `access` cannot forbid while nobody has to authenticate (`wire.md` §22)."""
+
+
+def require(granted: int, needed: Access, bucket_cname: str) -> None:
+    """Raise `AccessDenied` unless a bucket whose `access` is `granted` lets anybody do `needed`."""
+    if missing := needed & ~(granted | WITHOUT_AUTHN):
+        names = ", ".join(describe(missing))
+        allowed = ", ".join(describe(granted))
+        raise AccessDenied(f"bucket {bucket_cname}: {names} access denied (allowed: [{allowed}])")

@@ -1,0 +1,210 @@
+"""The redirect of an object request to the target that owns the object (wire contract §8): the proxy's hot path.
+
+Where a request goes depends on its path and query, on the cluster map and on the bucket metadata. The `Location` header
+is therefore prepared once per (path, query) and kept until one of the two maps changes; only the time in it is new each
+time. The body is never looked at: the client sends it to the target. A POST names its action in the body, so that its
+permission is the target's to check.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from ais.api import access, query
+from ais.api.access import Access
+from ais.api.bucket import Bck
+from ais.base import names
+from ais.base.errors import BadRequest, BucketNotFound, HandleNotFound, NotYetImplemented
+from ais.meta.bmd import BMD, Bucket
+from ais.meta.placement import Placement
+from ais.meta.smap import Smap, Snode
+from ais.net.http import Reply, Request, decode_component
+
+OBJECTS = "/v1/objects/"
+EASY_URLS = {"/ais/": "ais", "/gs/": "gcp", "/az/": "azure"}
+REMEMBERED_MAX = 8192
+REMEMBERED_TARGET_LEN_MAX = 1024
+"""At most 8192 prepared redirects of about 2 KiB; longer requests are prepared each time."""
+_CLIENTS_REMEMBERED_MAX = 4096
+_APPEND_SEPARATOR = "|"
+
+_STATUS = {"GET": 301, "HEAD": 307, "PUT": 307, "POST": 307, "DELETE": 307, "PATCH": 307}
+METHODS = tuple(_STATUS)
+
+
+class ClusterView(Protocol):
+    """What a redirect depends on; `ais.node.node.Node` has it. The values are replaced, never changed."""
+
+    @property
+    def smap(self) -> Smap: ...
+    @property
+    def bmd(self) -> BMD: ...
+    @property
+    def placement(self) -> Placement: ...
+    @property
+    def snode(self) -> Snode: ...
+
+
+class Redirector:
+    """Answers object requests. Clients in the network `cidr` (if given) are sent to intra-cluster addresses."""
+
+    def __init__(self, view: ClusterView, now_ns: Callable[[], int], cidr: str = "") -> None:
+        self._view = view
+        self._now_ns = now_ns
+        self._neighbours = _Neighbours(cidr) if cidr else None
+        self._prepared: dict[str, _Prepared] = {}
+        self._smap, self._bmd = view.smap, view.bmd
+
+    def answer(self, request: Request) -> Reply | None:
+        """The redirect of an object request, None for any other. Raise the error of a request that nobody can serve."""
+        view = self._view
+        if view.smap is not self._smap or view.bmd is not self._bmd:
+            self._smap, self._bmd = view.smap, view.bmd
+            self._prepared.clear()
+        method = request.method
+        status = _STATUS.get(method)
+        found = self._prepared.get(request.target)
+        if found is None and (status is None or (found := self._prepare(request)) is None):
+            return None
+        if status is None:
+            return None
+        if found.guard is not None:
+            found.guard.check(method)
+        line = found.public
+        if self._neighbours is not None and request.remote in self._neighbours:
+            line = found.data if method in ("GET", "PUT") else found.control
+        return Reply(status, line + b"%d\r\n" % self._now_ns())
+
+    def _prepare(self, request: Request) -> "_Prepared | None":
+        address = _Address.of(request)
+        if address is None:
+            return None
+        params = request.params
+        if query.ARCHPATH in params and query.ARCHMODE in params:
+            raise BadRequest(f"{query.ARCHPATH} and {query.ARCHMODE} exclude each other")
+        provider = address.provider or params.get(query.PROVIDER, "")
+        bucket = require_bucket(self._bmd, Bck.parse(address.bucket, provider, params.get(query.NAMESPACE, "")))
+        _check_object(address, request.method)
+        handle = params.get(query.APPEND_HANDLE)
+        owner = self._holder(handle) if handle else self._view.placement.owner(bucket.uname + address.name)
+        tail = f"{address.location}pid={self._view.snode.id}&utm="
+        public, data, control = (
+            f"Location: {net.url}{tail}".encode() for net in (owner.public, owner.data, owner.control)
+        )
+        found = _Prepared(public, data, control, self._guard(bucket, params))
+        if not handle and not address.name.endswith("/") and len(request.target) <= REMEMBERED_TARGET_LEN_MAX:
+            if len(self._prepared) >= REMEMBERED_MAX:
+                self._prepared.clear()
+            self._prepared[request.target] = found
+        return found
+
+    def _guard(self, bucket: Bucket, params: dict[str, str]) -> "_Guard | None":
+        put_needs = Access.APPEND if query.APPEND_TYPE in params else Access.PUT
+        written = bucket
+        if destination := params.get(query.OBJECT_TO):
+            written = require_bucket(self._bmd, Bck.parse_uname(destination)[0])
+        if bucket.props.access == written.props.access == access.ALL:
+            return None
+        return _Guard(bucket, written, put_needs)
+
+    def _holder(self, handle: str) -> Snode:
+        """The target that began an append: its ID is the handle's first field."""
+        target_id, separator, _ = handle.partition(_APPEND_SEPARATOR)
+        if not separator:
+            raise BadRequest(f'invalid append handle "{handle[:80]}"')
+        if (target := self._smap.tmap.get(target_id)) is None:
+            raise HandleNotFound(
+                f'the target "{target_id[:40]}" of this append handle is not in the cluster: append anew'
+            )
+        return target
+
+
+def require_bucket(bmd: BMD, bck: Bck) -> Bucket:
+    """The bucket for a client's request. Raise `BucketNotFound`, also for one that is just getting another name."""
+    bucket = bmd.require(bck)
+    if bucket.props.renamed:
+        raise BucketNotFound(bck.cname())
+    return bucket
+
+
+class _Prepared(NamedTuple):
+    """Header lines up to the time, for clients outside and inside the cluster's network; who checks permissions."""
+
+    public: bytes
+    data: bytes
+    control: bytes
+    guard: "_Guard | None"
+
+
+class _Guard(NamedTuple):
+    """Checks permissions of requests to a bucket that does not allow everything."""
+
+    bucket: Bucket
+    written: Bucket
+    """Where a PUT writes: for a copy, another bucket."""
+    put_needs: Access
+
+    def check(self, method: str) -> None:
+        """Raise `AccessDenied` unless the request may go on."""
+        if method == "PUT":
+            access.require(self.written.props.access, self.put_needs, self.written.bck.cname())
+        elif method == "DELETE":
+            access.require(self.bucket.props.access, Access.DELETE_OBJECT, self.bucket.bck.cname())
+        elif method == "PATCH":
+            access.require(self.bucket.props.access, Access.UPDATE_OBJECT, self.bucket.bck.cname())
+
+
+class _Address(NamedTuple):
+    """What an object request names (decoded), and its raw path and query as the target gets them."""
+
+    provider: str
+    """Set by an easy URL, otherwise left to the query."""
+    bucket: str
+    name: str
+    location: str
+
+    @classmethod
+    def of(cls, request: Request) -> "_Address | None":
+        """The address in a request, None when it is not for an object."""
+        path, query_string = request.path, request.query
+        joint = f"?{query_string}&" if query_string else "?"
+        if path.startswith(OBJECTS):
+            bucket, _, name = path[len(OBJECTS) :].partition("/")
+            return cls("", decode_component(bucket), decode_component(name), path + joint)
+        prefix = path[: path.find("/", 1) + 1]
+        provider = EASY_URLS.get(prefix)
+        if provider is None:
+            return None
+        bucket, _, name = path[len(prefix) :].partition("/")
+        if not name and request.method != "PUT":
+            return None
+        location = f"{OBJECTS}{bucket}/{name}{joint}provider={provider}&"
+        return cls(provider, decode_component(bucket), decode_component(name), location)
+
+
+def _check_object(address: _Address, method: str) -> None:
+    if not address.name and method == "POST":
+        raise NotYetImplemented("cannot promote files or download blobs - not implemented yet")
+    if not address.name:
+        raise BadRequest("object name is missing: expected /v1/objects/<bucket>/<object>")
+    if method == "HEAD":
+        names.check_object_prefix(address.name)  # a name that ends with "/" may be probed
+    else:
+        names.check_object_name(address.name)
+
+
+class _Neighbours:
+    """The clients (`ip:port`) that live in the cluster's own network."""
+
+    def __init__(self, cidr: str) -> None:
+        self._network = ipaddress.ip_network(cidr, strict=False)
+        self._known: dict[str, bool] = {}
+
+    def __contains__(self, remote: str) -> bool:
+        host = remote.rpartition(":")[0].strip("[]")
+        is_inside = self._known.get(host)
+        if is_inside is None:
+            if len(self._known) >= _CLIENTS_REMEMBERED_MAX:
+                self._known.clear()
+            is_inside = self._known[host] = ipaddress.ip_address(host) in self._network
+        return is_inside
