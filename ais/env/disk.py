@@ -4,7 +4,19 @@ The attributes are the functions of `os` themselves, so that the seam costs the 
 `ais.fs` and `ais.core` translate it. Paths are `str` or `bytes`; descriptors are plain ints owned by the caller.
 """
 
+import ctypes
 import os
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def exchange(path: str, other: str) -> None:
+    """Swap two directory entries in one atomic step (`renameat2`); Python has no call for it."""
+    if _LIBC.renameat2(_AT_FDCWD, os.fsencode(path), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), path, None, other)
 
 
 class Disk:
@@ -24,6 +36,7 @@ class Disk:
     stat = staticmethod(os.stat)
     lstat = staticmethod(os.lstat)
     rename = staticmethod(os.rename)
+    exchange = staticmethod(exchange)
     link = staticmethod(os.link)
     unlink = staticmethod(os.unlink)
     mkdir = staticmethod(os.mkdir)

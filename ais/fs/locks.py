@@ -1,0 +1,81 @@
+"""Locks between the writers of one object: stripes of one file per mountpath, shared by all processes of the target.
+
+A name always falls on the same stripe; names that share a stripe wait for each other, which is harmless because a stripe
+is held for a rename, never across the network. Threads of a process exclude each other by a `threading.Lock` per stripe
+and the processes by an OFD lock on the stripe's byte of `.ais.locks`; the kernel drops it when the process dies.
+A process must open its own `Stripes` (after a fork, not before): OFD locks belong to the open file.
+"""
+
+import fcntl
+import os
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ais.env.disk import Disk
+
+STRIPES = 1024
+FILE_NAME = ".ais.locks"
+_MASK = STRIPES - 1
+_FLOCK = struct.Struct("hhqqi4x")
+
+
+class StripeBusy(Exception):
+    """Another writer holds the stripe and the caller did not want to wait. Never reaches a client."""
+
+
+def _flock(kind: int, stripe: int) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_SET, stripe, 1, 0)
+
+
+class Stripes:
+    """The stripes of one mountpath."""
+
+    __slots__ = ("_fd", "_lock_args", "_threads", "_unlock_args")
+
+    def __init__(self, disk: Disk, root: str) -> None:
+        self._fd = disk.open(f"{root}/{FILE_NAME}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._threads = [threading.Lock() for _ in range(STRIPES)]
+        self._lock_args = [_flock(fcntl.F_WRLCK, stripe) for stripe in range(STRIPES)]
+        self._unlock_args = [_flock(fcntl.F_UNLCK, stripe) for stripe in range(STRIPES)]
+
+    def acquire(self, digest: int, wait: bool = True) -> None:
+        """Take the stripe of a name's digest. Raise `StripeBusy` when it is taken and `wait` is false."""
+        stripe = digest & _MASK
+        if not self._threads[stripe].acquire(wait):
+            raise StripeBusy
+        try:
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, self._lock_args[stripe])
+        except BlockingIOError:
+            self._threads[stripe].release()
+            raise StripeBusy from None
+        except BaseException:
+            self._threads[stripe].release()
+            raise
+
+    def release(self, digest: int) -> None:
+        """Give back what `acquire` took."""
+        stripe = digest & _MASK
+        try:
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, self._unlock_args[stripe])
+        finally:
+            self._threads[stripe].release()
+
+    @contextmanager
+    def held(self, digest: int) -> Iterator[None]:
+        """Hold the stripe of a name's digest for a block."""
+        self.acquire(digest)
+        try:
+            yield
+        finally:
+            self.release(digest)
+
+    def close(self) -> None:
+        """Close the file; no stripe may be held."""
+        os.close(self._fd)
+
+
+def stripe_of(digest: int) -> int:
+    """Which stripe a digest falls on; two names with one stripe must not be locked one after the other."""
+    return digest & _MASK
