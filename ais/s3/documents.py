@@ -1,0 +1,231 @@
+"""The XML documents of buckets, objects and uploads: requests are read and checked, answers written."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+from urllib.parse import quote
+from xml.etree.ElementTree import Element
+
+from ais.s3 import xml
+from ais.s3.checksums import ALGORITHMS, Algorithm, check_value
+from ais.s3.conditions import iso_time
+from ais.s3.errors import S3Error
+
+DELETE_KEYS_MAX = 1000
+PARTS_MAX = 10_000
+OWNER_ID = "ais"
+
+
+def owner(name: str) -> list[xml.Node]:
+    """`ID` and `DisplayName` of a user."""
+    return [("ID", name or OWNER_ID), ("DisplayName", name or OWNER_ID)]
+
+
+class KeyToDelete(NamedTuple):
+    """One `<Object>` of a multi-object delete; conditions are empty when not given."""
+
+    key: str
+    version_id: str = ""
+    etag: str = ""
+
+
+def parse_delete(body: bytes) -> tuple[list[KeyToDelete], bool]:
+    """Keys of a `Delete` document, and whether only errors are to be reported. Raise `S3Error` MalformedXML."""
+    root = xml.parse(body, "Delete", 4 << 20)
+    keys = []
+    for one in root.findall("Object"):
+        xml.only_children(one, "Key", "VersionId", "ETag", "LastModifiedTime", "Size")
+        key = xml.text(one, "Key")
+        if not key:
+            raise S3Error("MalformedXML", "<Key> is empty")
+        keys.append(KeyToDelete(key, xml.text(one, "VersionId", ""), xml.text(one, "ETag", "").strip('"')))
+    if not 1 <= len(keys) <= DELETE_KEYS_MAX:
+        raise S3Error("MalformedXML", f"A Delete names 1 to {DELETE_KEYS_MAX} objects")
+    return keys, xml.text(root, "Quiet", "false").lower() == "true"
+
+
+class Deleted(NamedTuple):
+    """The outcome of one key. `code` is empty on success."""
+
+    key: str
+    version_id: str = ""
+    delete_marker: bool = False
+    marker_version_id: str = ""
+    code: str = ""
+    message: str = ""
+
+
+def delete_result(outcomes: Iterable[Deleted], quiet: bool) -> bytes:
+    """The `DeleteResult` of a multi-object delete."""
+    nodes: list[xml.Node] = []
+    for one in outcomes:
+        version: list[xml.Node] = [("VersionId", one.version_id)] if one.version_id else []
+        if one.code:
+            nodes.append(("Error", [("Key", one.key), *version, ("Code", one.code), ("Message", one.message)]))
+        elif not quiet:
+            marker: list[xml.Node] = []
+            if one.delete_marker:
+                marker = [("DeleteMarker", True), ("DeleteMarkerVersionId", one.marker_version_id)]
+            nodes.append(("Deleted", [("Key", one.key), *version, *marker]))
+    return xml.document("DeleteResult", nodes)
+
+
+class PartToComplete(NamedTuple):
+    """One `<Part>` of a complete request: entity tag unquoted, at most one checksum."""
+
+    number: int
+    etag: str
+    algorithm: Algorithm | None = None
+    checksum: str = ""
+
+
+def parse_complete(body: bytes) -> list[PartToComplete]:
+    """Parts of a `CompleteMultipartUpload`. Raise `S3Error` MalformedXML, InvalidPartOrder, InvalidRequest."""
+    root = xml.parse(body, "CompleteMultipartUpload", 4 << 20)
+    parts = [_part(one) for one in root.findall("Part")]
+    if not 1 <= len(parts) <= PARTS_MAX:
+        raise S3Error("MalformedXML", f"A CompleteMultipartUpload lists 1 to {PARTS_MAX} parts")
+    if any(later.number <= earlier.number for earlier, later in pairwise(parts)):
+        raise S3Error("InvalidPartOrder")
+    return parts
+
+
+def _part(element: Element) -> PartToComplete:
+    checksum_names = {algorithm.element: algorithm for algorithm in ALGORITHMS.values()}
+    xml.only_children(element, "PartNumber", "ETag", *checksum_names)
+    number = xml.text(element, "PartNumber")
+    if not number.isascii() or not number.isdigit() or not 1 <= int(number) <= PARTS_MAX:
+        raise S3Error("InvalidArgument", f"PartNumber must be an integer between 1 and {PARTS_MAX}")
+    given = [(checksum_names[one.tag], one.text or "") for one in element if one.tag in checksum_names]
+    if len(given) > 1:
+        raise S3Error("InvalidRequest", "Expecting a single checksum per part")
+    for algorithm, value in given:
+        check_value(algorithm, value)
+    etag = xml.text(element, "ETag").strip('"')
+    return PartToComplete(int(number), etag, *(given[0] if given else (None, "")))
+
+
+def parse_location(body: bytes) -> str:
+    """The location constraint of a create-bucket body (empty body: none). Raise `S3Error` MalformedXML."""
+    if not body:
+        return ""
+    root = xml.parse(body, "CreateBucketConfiguration", 64 << 10)
+    xml.only_children(root, "LocationConstraint", "Tags")
+    return xml.text(root, "LocationConstraint", "")
+
+
+def parse_versioning(body: bytes) -> str:
+    """`Enabled` or `Suspended`. Raise `S3Error`; MFA delete asks for what we do not have."""
+    root = xml.parse(body, "VersioningConfiguration", 64 << 10)
+    if xml.text(root, "MfaDelete", xml.text(root, "MFADelete", "Disabled")) != "Disabled":
+        raise S3Error("NotImplemented", "MFA delete is not supported")
+    status = xml.text(root, "Status")
+    if status not in ("Enabled", "Suspended"):
+        raise S3Error("MalformedXML", "Status must be Enabled or Suspended")
+    return status
+
+
+_BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+
+
+def parse_public_access_block(body: bytes) -> dict[str, bool]:
+    """The four switches of a `PublicAccessBlockConfiguration`. Raise `S3Error` MalformedXML."""
+    root = xml.parse(body, "PublicAccessBlockConfiguration", 64 << 10)
+    xml.only_children(root, *_BLOCKS)
+    switches = {name: xml.text(root, name, "false").lower() for name in _BLOCKS}
+    if not set(switches.values()) <= {"true", "false"}:
+        raise S3Error("MalformedXML", "The switches take true or false")
+    return {name: value == "true" for name, value in switches.items()}
+
+
+def public_access_block(switches: dict[str, bool]) -> bytes:
+    """The document of the four switches."""
+    return xml.document("PublicAccessBlockConfiguration", [(name, switches.get(name, False)) for name in _BLOCKS])
+
+
+def parse_ownership(body: bytes) -> str:
+    """The object ownership rule. Raise `S3Error`; only `BucketOwnerEnforced` (no ACLs) is what we do."""
+    root = xml.parse(body, "OwnershipControls", 64 << 10)
+    rules = root.findall("Rule")
+    if len(rules) != 1:
+        raise S3Error("MalformedXML", "OwnershipControls has one Rule")
+    ownership = xml.text(rules[0], "ObjectOwnership")
+    if ownership not in ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"):
+        raise S3Error("MalformedXML", f"Unknown ObjectOwnership {ownership}")
+    if ownership != "BucketOwnerEnforced":
+        raise S3Error("NotImplemented", "ACLs are disabled: ObjectOwnership is always BucketOwnerEnforced")
+    return ownership
+
+
+def ownership() -> bytes:
+    """The ownership controls every bucket has."""
+    return xml.document("OwnershipControls", [("Rule", [("ObjectOwnership", "BucketOwnerEnforced")])])
+
+
+def access_control(name: str) -> bytes:
+    """The only ACL there is: the owner has full control."""
+    grantee = 'Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"'
+    grant: list[xml.Node] = [("Grant", [(grantee, owner(name)), ("Permission", "FULL_CONTROL")])]
+    return xml.document("AccessControlPolicy", [("Owner", owner(name)), ("AccessControlList", grant)])
+
+
+def buckets(entries: Iterable[tuple[str, float]], name: str) -> bytes:
+    """`ListAllMyBucketsResult` of (bucket, created in Unix seconds)."""
+    nodes: list[xml.Node] = [("Bucket", [("Name", one), ("CreationDate", iso_time(at))]) for one, at in entries]
+    return xml.document("ListAllMyBucketsResult", [("Owner", owner(name)), ("Buckets", nodes)])
+
+
+class Listed(NamedTuple):
+    """One current object or version in a listing; entity tag unquoted, time in Unix seconds."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    modified_s: float
+    algorithm: str = ""
+    checksum_type: str = ""
+    version_id: str = ""
+    is_latest: bool = True
+    is_marker: bool = False
+
+
+def encoder(encoding_type: str) -> Callable[[str], str]:
+    """How keys are written: as they are, or percent-encoded for `encoding-type=url`. Raise `S3Error`."""
+    if encoding_type not in ("", "url"):
+        raise S3Error("InvalidArgument", "Invalid Encoding Method specified in Request")
+    return (lambda text: quote(text, safe="/*-._~")) if encoding_type else (lambda text: text)
+
+
+def contents(entry: Listed, encode: Callable[[str], str], owner_name: str | None) -> xml.Node:
+    """The `Contents` of one object; `owner_name` None leaves the owner out."""
+    nodes: list[xml.Node] = [
+        ("Key", encode(entry.key)),
+        ("LastModified", iso_time(entry.modified_s)),
+        ("ETag", f'"{entry.etag}"'),
+    ]
+    if entry.algorithm:
+        nodes += [("ChecksumAlgorithm", entry.algorithm), ("ChecksumType", entry.checksum_type)]
+    nodes += [("Size", entry.size_bytes), ("StorageClass", "STANDARD")]
+    if owner_name is not None:
+        nodes.append(("Owner", owner(owner_name)))
+    return ("Contents", nodes)
+
+
+def version(entry: Listed, encode: Callable[[str], str], owner_name: str) -> xml.Node:
+    """The `Version` or `DeleteMarker` of one version."""
+    nodes: list[xml.Node] = [
+        ("Key", encode(entry.key)),
+        ("VersionId", entry.version_id),
+        ("IsLatest", entry.is_latest),
+        ("LastModified", iso_time(entry.modified_s)),
+        ("Owner", owner(owner_name)),
+    ]
+    if entry.is_marker:
+        return ("DeleteMarker", nodes)
+    nodes[4:4] = [("ETag", f'"{entry.etag}"'), ("Size", entry.size_bytes), ("StorageClass", "STANDARD")]
+    return ("Version", nodes)
+
+
+def common_prefixes(prefixes: Sequence[str], encode: Callable[[str], str]) -> list[xml.Node]:
+    """One `CommonPrefixes` for each."""
+    return [("CommonPrefixes", [("Prefix", encode(one))]) for one in prefixes]

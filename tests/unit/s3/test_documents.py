@@ -1,0 +1,123 @@
+"""Documents of requests and answers."""
+
+import pytest
+
+from ais.s3 import documents, xml
+from ais.s3.documents import Deleted, KeyToDelete, Listed
+from ais.s3.errors import S3Error
+
+NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+
+
+def test_delete() -> None:
+    """Keys, versions and Quiet."""
+    objects = "<Object><Key>a&amp;b</Key></Object><Object><Key>c</Key><VersionId>v</VersionId></Object>"
+    body = f"<Delete {NS}>{objects}<Quiet>true</Quiet></Delete>"
+    assert documents.parse_delete(body.encode()) == ([KeyToDelete("a&b"), KeyToDelete("c", "v")], True)
+
+
+def test_delete_result() -> None:
+    """Quiet reports only what failed."""
+    outcomes = [Deleted("a"), Deleted("b", code="AccessDenied", message="no"), Deleted("c", "", True, "m1")]
+    loud, quiet = (xml.parse(documents.delete_result(outcomes, one), "DeleteResult") for one in (False, True))
+    assert [one.tag for one in loud] == ["Deleted", "Error", "Deleted"]
+    assert [one.tag for one in quiet] == ["Error"]
+    assert xml.text(loud[2], "DeleteMarkerVersionId") == "m1"
+
+
+@pytest.mark.parametrize(
+    ("parts", "code"),
+    [
+        ("", "MalformedXML"),
+        ("<Part><PartNumber>0</PartNumber><ETag>x</ETag></Part>", "InvalidArgument"),
+        ("<Part><PartNumber>10001</PartNumber><ETag>x</ETag></Part>", "InvalidArgument"),
+        ("<Part><PartNumber>1</PartNumber></Part>", "MalformedXML"),
+        (
+            "<Part><PartNumber>2</PartNumber><ETag>x</ETag></Part><Part><PartNumber>1</PartNumber><ETag>x</ETag></Part>",
+            "InvalidPartOrder",
+        ),
+        ("<Part><PartNumber>1</PartNumber><ETag>x</ETag><ChecksumCRC32>bad</ChecksumCRC32></Part>", "InvalidRequest"),
+        ("<Part><PartNumber>1</PartNumber><ETag>x</ETag><Other/></Part>", "MalformedXML"),
+    ],
+)
+def test_bad_complete(parts: str, code: str) -> None:
+    """Each wrong list of parts has its code."""
+    with pytest.raises(S3Error) as caught:
+        documents.parse_complete(f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode())
+    assert caught.value.code == code
+
+
+def test_complete() -> None:
+    """Entity tags come unquoted, a checksum with its algorithm."""
+    part_body = '<ETag>"ab"</ETag><PartNumber>3</PartNumber><ChecksumCRC32>AAAAAA==</ChecksumCRC32>'
+    body = f"<CompleteMultipartUpload><Part>{part_body}</Part></CompleteMultipartUpload>"
+    [part] = documents.parse_complete(body.encode())
+    assert (part.number, part.etag, part.checksum) == (3, "ab", "AAAAAA==")
+    assert part.algorithm is not None
+    assert part.algorithm.name == "CRC32"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("<Status>On</Status>", "MalformedXML"),
+        ("", "MalformedXML"),
+        ("<Status>Enabled</Status><MfaDelete>Enabled</MfaDelete>", "NotImplemented"),
+    ],
+)
+def test_bad_versioning(body: str, code: str) -> None:
+    """Only Enabled and Suspended, no MFA."""
+    with pytest.raises(S3Error) as caught:
+        documents.parse_versioning(f"<VersioningConfiguration>{body}</VersioningConfiguration>".encode())
+    assert caught.value.code == code
+
+
+def test_small_documents() -> None:
+    """Location, versioning, access block and ownership survive or are refused."""
+    assert documents.parse_location(b"") == ""
+    location = (
+        b"<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>"
+    )
+    assert documents.parse_location(location) == "eu-west-1"
+    assert (
+        documents.parse_versioning(b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>")
+        == "Enabled"
+    )
+    switches = {
+        "BlockPublicAcls": True,
+        "IgnorePublicAcls": False,
+        "BlockPublicPolicy": True,
+        "RestrictPublicBuckets": False,
+    }
+    assert documents.parse_public_access_block(documents.public_access_block(switches)) == switches
+    assert documents.parse_ownership(documents.ownership()) == "BucketOwnerEnforced"
+    with pytest.raises(S3Error, match="ACLs are disabled"):
+        documents.parse_ownership(documents.ownership().replace(b"BucketOwnerEnforced", b"ObjectWriter"))
+
+
+def test_listing_entries() -> None:
+    """Objects, versions, delete markers; keys percent-encoded when asked."""
+    entry = Listed("a b+\n", 3, "abc", 1.5, "CRC32", "FULL_OBJECT", "v1")
+    encode = documents.encoder("url")
+    nodes = [
+        documents.contents(entry, encode, "ann"),
+        documents.version(entry, encode, "ann"),
+        documents.version(entry._replace(is_marker=True), encode, ""),
+    ]
+    root = xml.parse(xml.document("Root", [*nodes, *documents.common_prefixes(["x/ "], encode)]), "Root")
+    assert [one.tag for one in root] == ["Contents", "Version", "DeleteMarker", "CommonPrefixes"]
+    assert xml.text(root[0], "Key") == "a%20b%2B%0A"
+    assert xml.text(root[0], "LastModified") == "1970-01-01T00:00:01.500Z"
+    assert root[2].find("ETag") is None
+    assert xml.text(root[3], "Prefix") == "x/%20"
+    with pytest.raises(S3Error):
+        documents.encoder("base64")
+
+
+def test_access_control_parses() -> None:
+    """The canned ACL is well-formed and names the owner."""
+    root = xml.parse(documents.access_control("ann"), "AccessControlPolicy")
+    assert root.findtext("Owner/ID") == root.findtext("AccessControlList/Grant/Grantee/ID") == "ann"
+    assert (
+        xml.parse(documents.buckets([("b", 0)], "ann"), "ListAllMyBucketsResult").findtext("Buckets/Bucket/Name") == "b"
+    )
