@@ -198,7 +198,9 @@ def test_intra_cluster_headers_are_refused_from_clients(cluster):
     for snode in Api(cluster.endpoint).smap()["tmap"].values():
         if snode["public_net"]["direct_url"] == snode["intra_control_net"]["direct_url"]:
             pytest.skip("all networks share one port")
-        answer = Api(snode["public_net"]["direct_url"]).call("GET", "/v1/daemon", {"what": "smap"}, headers={"Ais-Caller-Id": "x"})
+        answer = Api(snode["public_net"]["direct_url"]).call(
+            "GET", "/v1/daemon", {"what": "smap"}, headers={"Ais-Caller-Id": "x"}
+        )
         assert answer.status == 403
 
 

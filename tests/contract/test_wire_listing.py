@@ -22,7 +22,15 @@ def listed(api: Api):
 
 def test_msgpack_page(api: Api, listed: str):
     """Accept exactly application/msgpack gives AIStore's map, zero values left out of entries."""
-    request = {"prefix": "", "pagesize": 0, "uuid": "", "props": "", "continuation_token": "", "flags": "0", "target": ""}
+    request = {
+        "prefix": "",
+        "pagesize": 0,
+        "uuid": "",
+        "props": "",
+        "continuation_token": "",
+        "flags": "0",
+        "target": "",
+    }
     answer = api.page(listed, MSGPACK, **request)
     assert answer.status == 200
     assert answer.header("Content-Type") == "application/msgpack"

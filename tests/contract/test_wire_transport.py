@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+import socket
 import urllib.parse
 from collections.abc import Iterator
 
 import pytest
+from harness.nodes import eventually, files_of
 from harness.wire import Answer, Api, RawConnection, message, object_path
 
 
@@ -180,8 +182,6 @@ def test_connection_close_and_http_1_0(cluster):
 
 def test_half_closed_client(api: Api, bucket: str):
     """A client that has shut down its sending side still gets its answer."""
-    import socket
-
     api.put(bucket, "o", b"hello")
     with at_target(api, bucket, "o", "GET") as (connection, target):
         connection.send_head("GET", target)
@@ -191,8 +191,6 @@ def test_half_closed_client(api: Api, bucket: str):
 
 def test_upload_cut_in_the_middle_leaves_nothing(api: Api, cluster, bucket: str):
     """When the client disappears during a PUT, no object appears and no work file stays."""
-    from harness.nodes import eventually, files_of
-
     with at_target(api, bucket, "cut") as (connection, target):
         connection.send_head("PUT", target, [("Content-Length", "10000000")])
         connection.send(b"x" * 3_000_000)
