@@ -1,8 +1,8 @@
 """What is known about an object besides its bytes: one extended attribute of its file.
 
-Format (`docs/on_disk_layout.md`): the magic `AISO`, one byte of format version, then a msgpack array of the fields below
-in this order. Fields may be appended to the array (old readers ignore them, new readers take their default); any other
-change raises the version.
+Format (`docs/on_disk_layout.md`): the magic `AISO`, one byte of format version, then a msgpack array of the fields
+below in this order. Fields may be appended to the array (old readers ignore them, new readers take their default);
+any other change raises the version.
 """
 
 import functools

@@ -6,6 +6,8 @@ The attributes are the functions of `os` themselves, so that the seam costs the 
 
 import ctypes
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
@@ -42,7 +44,7 @@ class Disk:
     mkdir = staticmethod(os.mkdir)
     makedirs = staticmethod(os.makedirs)
     rmdir = staticmethod(os.rmdir)
-    scandir = staticmethod(os.scandir)
+    scandir: Callable[[str], AbstractContextManager[Iterator[os.DirEntry[str]]]] = staticmethod(os.scandir)
     listdir = staticmethod(os.listdir)
     statvfs = staticmethod(os.statvfs)
     utime = staticmethod(os.utime)

@@ -1,4 +1,4 @@
-"""The one place where an `OSError` of a mountpath becomes an error that means something to a caller (`ais.base.errors`)."""
+"""The one place where an `OSError` of a mountpath becomes an error that means something to a caller."""
 
 import errno
 from types import TracebackType
@@ -10,7 +10,7 @@ _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def translate(error: OSError, path: str) -> AisError:
-    """What `error`, met while working on `path`, means. Expected absences (ENOENT and the like) are the caller's to catch first."""
+    """What `error`, met while working on `path`, means. Expected ones (ENOENT and the like) the caller catches first."""
     if error.errno in _NO_SPACE:
         return OutOfSpace(f"{path}: {error.strerror}")
     if error.errno in _NO_DESCRIPTORS:

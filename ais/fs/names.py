@@ -37,12 +37,12 @@ def to_path(name: str) -> str:
 
 
 def directory_path(prefix: str) -> str:
-    """The relative path of the directory that holds the names which begin with `prefix`, a string that ends with `/`."""
+    """The relative path of the directory that holds the names which begin with `prefix`, which ends with `/`."""
     return to_path(prefix[:-1]) if len(prefix) > 1 else "%"
 
 
 def from_path(path: str) -> str:
-    """The object name stored at a relative path, with or without the final `%=`. Raise `ValueError` for a foreign path."""
+    """The object name stored at a relative path, with or without the final `%=`. Raise `ValueError` when foreign."""
     parts = path.split("/")
     if parts[-1] == SELF:
         parts.pop()
@@ -69,7 +69,7 @@ def encode_component(component: str) -> str:
 
 
 def decode_component(entry: str) -> str | None:
-    """The component (or last chunk of one) that a directory entry stands for; None for `%=`, a chunk and foreign entries."""
+    """The component (or last chunk of one) that an entry stands for; None for `%=`, a chunk and foreign entries."""
     if entry[0] != "%":
         return entry
     rest = entry[1:]

@@ -1,0 +1,88 @@
+"""Where a bucket lives on a mountpath: `@<provider>/[#ns | @uuid#ns/]<bucket>`, in it a directory per content type.
+
+The bucket's ID is recorded on its directory, so that a directory left by a destroyed bucket of the same name is known.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+
+from ais.api.bucket import GLOBAL, Bck
+from ais.base.errors import AisError
+from ais.env.disk import Disk
+from ais.fs import trash
+
+OBJECTS = "%ob"
+WORK = "%wk"
+_ID_XATTR = "user.ais.bid"
+
+
+def bucket_path(root: str, bck: Bck) -> str:
+    """The bucket's directory below the mountpath `root`."""
+    if bck.namespace == GLOBAL:
+        return f"{root}/@{bck.provider}/{bck.name}"
+    uuid = f"@{bck.namespace.uuid}" if bck.namespace.uuid else ""
+    return f"{root}/@{bck.provider}/{uuid}#{bck.namespace.name}/{bck.name}"
+
+
+def create_bucket(disk: Disk, root: str, bck: Bck, bid: int) -> bool:
+    """Make the bucket's directories; idempotent. One with another ID goes to the trash first: then return True."""
+    path = bucket_path(root, bck)
+    recorded = read_bid(disk, path)
+    is_stale = recorded is not None and recorded != bid
+    if is_stale:
+        trash.discard(disk, root, path)
+    if recorded != bid:
+        disk.makedirs(path, exist_ok=True)
+        disk.setxattr(path, _ID_XATTR, str(bid).encode())
+    disk.makedirs(f"{path}/{WORK}", exist_ok=True)
+    disk.makedirs(f"{path}/{OBJECTS}", exist_ok=True)
+    return is_stale
+
+
+def read_bid(disk: Disk, path: str) -> int | None:
+    """The ID recorded on a bucket's directory; None when there is no directory or no readable ID."""
+    try:
+        return int(disk.getxattr(path, _ID_XATTR))
+    except (FileNotFoundError, ValueError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ENODATA:
+            return None
+        raise
+
+
+def scan_buckets(disk: Disk, root: str) -> Iterator[tuple[Bck, str]]:
+    """Every bucket with a directory on the mountpath, and that directory."""
+    for provider in _subdirectories(disk, root, ("@",)):
+        base = f"{root}/{provider}"
+        for entry in _subdirectories(disk, base):
+            is_namespace = entry[0] in "@#"
+            for name in _subdirectories(disk, f"{base}/{entry}") if is_namespace else (entry,):
+                try:
+                    bck = Bck.parse(name, provider[1:], entry if is_namespace else "")
+                except AisError:
+                    continue
+                yield bck, bucket_path(root, bck)
+
+
+def work_directories(disk: Disk, root: str) -> Iterator[str]:
+    """The work directories of all buckets on the mountpath."""
+    return (f"{path}/{WORK}" for _, path in scan_buckets(disk, root))
+
+
+def _subdirectories(disk: Disk, path: str, prefixes: tuple[str, ...] = ("",)) -> list[str]:
+    try:
+        with disk.scandir(path) as entries:
+            return [e.name for e in entries if e.name.startswith(prefixes) and e.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+
+
+def fsync_directory(disk: Disk, path: str) -> None:
+    """Make the entries of a directory durable."""
+    fd = disk.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        disk.fsync(fd)
+    finally:
+        disk.close(fd)

@@ -1,0 +1,99 @@
+"""One mountpath: a directory on a disk of its own, with its thread pool, its locks and its free space."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import psutil
+
+from ais.base.errors import OutOfSpace
+from ais.base.units import format_size
+from ais.env import Env
+from ais.fs.failures import disk_failures
+from ais.fs.locks import Stripes
+from ais.meta.smap import digest
+
+_CAPACITY_AGE_S_MAX = 1.0
+
+
+class Capacity(NamedTuple):
+    """Space of a file system, as `df` counts it: what is reserved for root is neither used nor available."""
+
+    used_bytes: int
+    avail_bytes: int
+    total_bytes: int
+
+    @property
+    def used_pct(self) -> float:
+        """Percent of what we may ever use."""
+        usable = self.used_bytes + self.avail_bytes
+        return 100.0 * self.used_bytes / usable if usable else 100.0
+
+
+class FileSystem(NamedTuple):
+    """What a mountpath lies on."""
+
+    device: str
+    kind: str
+    mount_point: str
+
+
+class Mountpath:
+    """Identity and resources of one mountpath. Whether it is in use is the volume's to say.
+
+    `pool` runs blocking work on this disk, so that a slow disk delays only its own requests.
+    """
+
+    __slots__ = ("_capacity", "_capacity_at", "_env", "digest", "file_system", "label", "path", "pool", "stripes")
+
+    def __init__(self, path: str, label: str, env: Env, threads: int) -> None:
+        self.path = path
+        self.label = label
+        self.digest = digest(path)
+        self.pool = ThreadPoolExecutor(threads, f"disk {path}")
+        self.file_system = file_system_of(path)
+        self._env = env
+        self._capacity_at = 0.0
+        with disk_failures(path):
+            self.stripes = Stripes(env.disk, path)
+            self._capacity = self._measure()
+
+    def __str__(self) -> str:
+        return f"mp[{self.path}]"
+
+    def capacity(self) -> Capacity:
+        """Space used and available, at most a second old. Raise `DiskFailure`."""
+        if self._env.clock.monotonic() - self._capacity_at > _CAPACITY_AGE_S_MAX:
+            with disk_failures(self.path):
+                self._capacity = self._measure()
+        return self._capacity
+
+    def check_room(self, size_bytes: int, used_pct_max: float) -> None:
+        """Raise `OutOfSpace` when a body of `size_bytes` does not fit, or the watermark is reached."""
+        capacity = self.capacity()
+        if capacity.used_pct >= used_pct_max:
+            raise OutOfSpace(f"{self.path} is {capacity.used_pct:.1f}% full, the limit is {used_pct_max:g}%")
+        if size_bytes > capacity.avail_bytes:
+            raise OutOfSpace(
+                f"{self.path} has {format_size(capacity.avail_bytes)} left and {format_size(size_bytes)} were announced"
+            )
+
+    def close(self) -> None:
+        """Wait for the pool's running work, then close the lock file."""
+        self.pool.shutdown(cancel_futures=True)
+        self.stripes.close()
+
+    def _measure(self) -> Capacity:
+        counts = self._env.disk.statvfs(self.path)
+        self._capacity_at = self._env.clock.monotonic()
+        unit = counts.f_frsize
+        used = (counts.f_blocks - counts.f_bfree) * unit
+        return Capacity(used, counts.f_bavail * unit, counts.f_blocks * unit)
+
+
+def file_system_of(path: str) -> FileSystem:
+    """The mounted file system that holds `path`."""
+    real = os.path.realpath(path)
+    holders = [p for p in psutil.disk_partitions(all=True) if os.path.commonpath((real, p.mountpoint)) == p.mountpoint]
+    holder = max(holders, key=lambda partition: len(partition.mountpoint), default=None)
+    return FileSystem(holder.device, holder.fstype, holder.mountpoint) if holder else FileSystem("", "", "/")

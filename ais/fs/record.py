@@ -1,0 +1,132 @@
+"""Volume metadata (VMD): which mountpaths a target has, stored on every one of them; and the rules they must obey.
+
+The record, once it exists, is the truth about the mountpaths; the configuration only adds paths it has never seen. A
+mountpath detached at run time stays in the record as such, or the next start would attach it again.
+"""
+
+import enum
+import os
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from ais.base.errors import BadRequest, CorruptMetadata, IntegrityError, MountpathNotFound
+from ais.env.disk import Disk
+from ais.meta import store
+
+
+class State(enum.StrEnum):
+    """What a target does with a mountpath."""
+
+    AVAILABLE = "available"
+    DISABLED = "disabled"
+    DETACHED = "detached"
+
+
+class Member(msgspec.Struct, frozen=True):
+    """One mountpath in the record."""
+
+    state: State = State.AVAILABLE
+    label: str = ""
+
+
+class VolumeRecord(msgspec.Struct, frozen=True):
+    """The value on disk. `is_unsettled`: the set changed, objects may lie off the mountpath that placement says."""
+
+    node_id: str
+    mountpaths: dict[str, Member]
+    generation: int = 0
+    cluster_uuid: str = ""
+    is_unsettled: bool = False
+
+    def with_member(self, path: str, member: Member) -> "VolumeRecord":
+        """The record after a change of one mountpath."""
+        return msgspec.structs.replace(self, mountpaths={**self.mountpaths, path: member}, is_unsettled=True)
+
+    def paths(self, *states: State) -> list[str]:
+        """The mountpaths in one of the states, in the order they were added."""
+        return [path for path, member in self.mountpaths.items() if member.state in states]
+
+
+def load_copy(disk: Disk, path: str) -> VolumeRecord | None:
+    """The record on one mountpath; None when there is none. Raise `CorruptMetadata`."""
+    copies = store.load(disk, (path,), store.VMD)
+    if not copies:
+        return None
+    try:
+        return msgspec.json.decode(copies[0].payload, type=VolumeRecord)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CorruptMetadata(f"{path}/{store.VMD} cannot be decoded: {error}") from None
+
+
+def save(disk: Disk, record: VolumeRecord) -> None:
+    """Write the record to every mountpath in use or disabled; durable on return. Raise `DiskFailure` if nowhere."""
+    paths = tuple(path for path in record.paths(State.AVAILABLE, State.DISABLED) if os.path.isdir(path))
+    store.save(disk, paths, store.VMD, store.Record(record.generation, msgspec.json.encode(record)))
+
+
+def clean_path(path: str) -> str:
+    """The canonical spelling that placement hashes. Raise `BadRequest` unless it is absolute and not the root."""
+    if not path.startswith("/") or "\0" in path:
+        raise BadRequest(f'mountpath "{path}" is invalid: it must be an absolute path')
+    clean = "/" + os.path.normpath(path).strip("/")
+    if clean == "/":
+        raise BadRequest('mountpath "/" is invalid: give a directory of its own')
+    return clean
+
+
+def check_directory(path: str) -> None:
+    """Raise `MountpathNotFound` unless `path` is a directory."""
+    if not os.path.isdir(path):
+        raise MountpathNotFound(path)
+
+
+def check_disjoint(path: str, others: Iterable[str]) -> None:
+    """Raise `BadRequest` when `path` is one of `others`, lies inside one or contains one (symbolic links resolved)."""
+    real = os.path.realpath(path)
+    for other in others:
+        other_real = os.path.realpath(other)
+        if real == other_real:
+            raise BadRequest(f"mountpath {path} is the same directory as mountpath {other}")
+        if os.path.commonpath((real, other_real)) in (real, other_real):
+            raise BadRequest(f"mountpath {path} and mountpath {other} are nested: one contains the other")
+
+
+def check_owner(path: str, found: VolumeRecord | None, node_id: str, cluster_uuid: str = "") -> None:
+    """Raise `IntegrityError` when the record on a mountpath is another node's or another cluster's."""
+    if found is None:
+        return
+    if found.node_id != node_id:
+        raise IntegrityError(
+            f"mountpath {path} belongs to target {found.node_id}, this is {node_id}: give the right path, or empty it"
+        )
+    if cluster_uuid and found.cluster_uuid and found.cluster_uuid != cluster_uuid:
+        raise IntegrityError(
+            f"mountpath {path} belongs to cluster {found.cluster_uuid}, this target to {cluster_uuid}: empty it first"
+        )
+
+
+def resolve(configured: Sequence[str], copies: dict[str, VolumeRecord | None], node_id: str) -> VolumeRecord:
+    """Decide the record to start with, from the configured paths and the copies found on them and on those they name.
+
+    `copies` has an entry for each directory that exists (None: no record on it). Pure. Raise `IntegrityError` for
+    foreign copies and for a configured mountpath whose own copy is gone although others name it.
+    """
+    for path, copy in copies.items():
+        check_owner(path, copy, node_id)
+    known = max((copy for copy in copies.values() if copy), key=lambda copy: copy.generation, default=None)
+    if known is None:
+        return VolumeRecord(node_id, {path: Member() for path in configured})
+    for path in known.paths(State.AVAILABLE):
+        if copies.get(path) is not None:
+            continue
+        if path in configured:
+            raise IntegrityError(
+                f"mountpath {path} has lost its volume metadata: is its disk mounted? If the disk is gone for good, "
+                f"take the path out of the configuration and start again"
+            )
+        known = known.with_member(path, Member(State.DISABLED, known.mountpaths[path].label))
+    for path in configured:
+        if path not in known.mountpaths:
+            known = known.with_member(path, Member())
+    return known

@@ -1,0 +1,338 @@
+"""All mountpaths of one target: which are in use, where a name goes, and the buckets' directories on them.
+
+Placement is the contract's (wire contract §4): the available mountpath with the highest `mix(digest(path) ^
+digest(uname))`. Changes of the set are made by one control process, one at a time; each is durable on the mountpaths
+before it takes effect.
+"""
+
+import os
+import random
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import msgspec
+
+from ais.api.bucket import Bck
+from ais.base.errors import Conflict, CorruptMetadata, IntegrityError, MountpathNotFound, OutOfSpace
+from ais.base.ids import new_id
+from ais.env import Env
+from ais.env.disk import Disk
+from ais.fs import layout, record, trash
+from ais.fs.failures import disk_failures
+from ais.fs.mountpath import Capacity, Mountpath
+from ais.fs.record import Member, State, VolumeRecord
+from ais.meta.placement import mix
+from ais.meta.smap import digest
+from ais.meta.store import VMD
+
+_NODE_XATTR = "user.ais.daemon_id"
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeLimits:
+    """Settings of a volume."""
+
+    threads_per_mountpath: int = 4
+    out_of_space_pct: float = 95.0
+
+
+class View:
+    """The mountpaths in use at one time; immutable. A new one replaces it when the set changes."""
+
+    __slots__ = ("_candidates", "available", "is_unsettled")
+
+    def __init__(self, available: tuple[Mountpath, ...], is_unsettled: bool) -> None:
+        self.available = available
+        self.is_unsettled = is_unsettled
+        self._candidates = [(mountpath.digest, mountpath) for mountpath in available]
+
+    def owner(self, key: int) -> Mountpath:
+        """The mountpath for a name whose digest is `key`. Raise `OutOfSpace` when there is none."""
+        if len(self._candidates) == 1:
+            return self._candidates[0][1]
+        chosen, weight_max = None, -1
+        for candidate, mountpath in self._candidates:
+            if (weight := mix(candidate ^ key)) >= weight_max:
+                chosen, weight_max = mountpath, weight
+        if chosen is None:
+            raise OutOfSpace("this target has no available mountpath")
+        return chosen
+
+
+class Volume:
+    """See the module. `view` may be read by any thread at any time."""
+
+    def __init__(self, env: Env, found: VolumeRecord, limits: VolumeLimits) -> None:
+        self.limits = limits
+        self._env = env
+        self._disk = env.disk
+        self._record = found
+        self._changing = threading.Lock()
+        self._mountpaths: dict[str, Mountpath] = {}
+        self.view = self._build_view()
+
+    @classmethod
+    def load_or_create(
+        cls,
+        env: Env,
+        fspaths: Sequence[str],
+        node_id: str | None = None,
+        *,
+        limits: VolumeLimits | None = None,
+    ) -> Self:
+        """Open the volume on these mountpaths and on those its record names, or make a new one.
+
+        `node_id` None: the recorded one, or a fresh one. Raise `BadRequest` (paths that are nested, relative, twice),
+        `MountpathNotFound`, `IntegrityError` (another node's, or a disk that is not mounted), `CorruptMetadata`.
+        """
+        configured = [record.clean_path(path) for path in fspaths]
+        for index, path in enumerate(configured):
+            record.check_disjoint(path, configured[:index])
+        copies = _load_copies(env.disk, configured)
+        found = record.resolve(configured, copies, _agreed_node_id(copies, node_id, env.rng))
+        for path in found.paths(State.AVAILABLE):
+            record.check_directory(path)
+        if found not in copies.values() or None in copies.values():
+            found = msgspec.structs.replace(found, generation=found.generation + 1)
+            with disk_failures(f"mountpaths {', '.join(configured)}"):
+                _mark(env.disk, found)
+                record.save(env.disk, found)
+        volume = cls(env, found, limits or VolumeLimits())
+        volume._complete_buckets()
+        return volume
+
+    @property
+    def node_id(self) -> str:
+        """The target's identity, which its mountpaths carry."""
+        return self._record.node_id
+
+    @property
+    def cluster_uuid(self) -> str:
+        """The cluster the data belongs to; empty before the first join."""
+        return self._record.cluster_uuid
+
+    @property
+    def available(self) -> tuple[Mountpath, ...]:
+        """The mountpaths in use."""
+        return self.view.available
+
+    @property
+    def disabled(self) -> tuple[str, ...]:
+        """Paths known but not in use."""
+        return tuple(self._record.paths(State.DISABLED))
+
+    def place(self, uname: str) -> Mountpath:
+        """The mountpath for `<provider>/@uuid#ns/<bucket>/<object>`. Raise `OutOfSpace` when there is none."""
+        return self.view.owner(digest(uname))
+
+    def find(self, path: str) -> Mountpath:
+        """The available mountpath at `path`. Raise `MountpathNotFound`."""
+        clean = record.clean_path(path)
+        for mountpath in self.view.available:
+            if mountpath.path == clean:
+                return mountpath
+        raise MountpathNotFound(path)
+
+    def capacity(self) -> dict[str, Capacity]:
+        """Space of each available mountpath, at most a second old. Raise `DiskFailure`."""
+        return {mountpath.path: mountpath.capacity() for mountpath in self.view.available}
+
+    def set_cluster_uuid(self, uuid: str) -> None:
+        """Record the cluster at the first join. Raise `IntegrityError` when the data belongs to another."""
+        with self._changing:
+            recorded = self._record.cluster_uuid
+            if recorded == uuid:
+                return
+            if recorded:
+                raise IntegrityError(
+                    f"the mountpaths of target {self.node_id} belong to cluster {recorded}, not {uuid}"
+                )
+            self._change(msgspec.structs.replace(self._record, cluster_uuid=uuid))
+
+    def attach(self, path: str, label: str = "") -> bool:
+        """Take a new (or detached) directory into use; False when it is in use. Errors as `load_or_create`."""
+        clean = record.clean_path(path)
+        with self._changing:
+            if self._state(clean) is State.AVAILABLE:
+                return False
+            record.check_directory(clean)
+            record.check_disjoint(clean, set(self._record.paths(State.AVAILABLE, State.DISABLED)) - {clean})
+            record.check_owner(clean, record.load_copy(self._disk, clean), self.node_id, self.cluster_uuid)
+            self._admit(clean, Member(label=label))
+            return True
+
+    def enable(self, path: str) -> bool:
+        """Use a disabled mountpath again; False when it is in use. Raise `MountpathNotFound`, `IntegrityError`."""
+        clean = record.clean_path(path)
+        with self._changing:
+            state = self._state(clean)
+            if state is State.AVAILABLE:
+                return False
+            if state is not State.DISABLED:
+                raise MountpathNotFound(path)
+            record.check_directory(clean)
+            record.check_owner(clean, record.load_copy(self._disk, clean), self.node_id, self.cluster_uuid)
+            self._admit(clean, Member(label=self._record.mountpaths[clean].label))
+            return True
+
+    def disable(self, path: str) -> bool:
+        """Stop using a mountpath but remember it; False when it is disabled. Its objects are not served meanwhile.
+
+        Raise `MountpathNotFound`, or `Conflict` for the last one.
+        """
+        clean = record.clean_path(path)
+        with self._changing:
+            if self._state(clean) is State.DISABLED:
+                return False
+            self._retire(clean, State.DISABLED)
+            return True
+
+    def detach(self, path: str) -> bool:
+        """Forget a mountpath; its files stay and it may be attached again. Raise as `disable`."""
+        clean = record.clean_path(path)
+        with self._changing:
+            self._retire(clean, State.DETACHED)
+            with disk_failures(clean):
+                try:
+                    self._disk.unlink(f"{clean}/{VMD}")
+                except FileNotFoundError:
+                    return True
+            return True
+
+    def buckets(self) -> dict[Bck, int]:
+        """Every bucket that has a directory with a recorded ID on an available mountpath."""
+        found: dict[Bck, int] = {}
+        for mountpath in self.view.available:
+            with disk_failures(mountpath.path):
+                for bck, path in layout.scan_buckets(self._disk, mountpath.path):
+                    if (bid := layout.read_bid(self._disk, path)) is not None:
+                        found.setdefault(bck, bid)
+        return found
+
+    def create_bucket(self, bck: Bck, bid: int) -> bool:
+        """Make the bucket's directories on every mountpath; idempotent. Return whether stale ones were trashed."""
+        trashed = False
+        for mountpath in self.view.available:
+            with disk_failures(mountpath.path):
+                trashed |= layout.create_bucket(self._disk, mountpath.path, bck, bid)
+        return trashed
+
+    def trash_bucket(self, bck: Bck) -> None:
+        """Make the bucket's objects unreachable at once; `empty_trash` frees the space. Nothing to do is fine."""
+        for mountpath in self.view.available:
+            with disk_failures(mountpath.path):
+                trash.discard(self._disk, mountpath.path, layout.bucket_path(mountpath.path, bck))
+
+    def reconcile_buckets(self, expected: Mapping[Bck, int]) -> list[Bck]:
+        """Make the directories agree with the cluster's buckets (identity to ID); return those with stale data trashed.
+
+        A directory of a bucket that is not in `expected` is left alone: it is no proof that the bucket was destroyed.
+        """
+        return [bck for bck, bid in expected.items() if self.create_bucket(bck, bid)]
+
+    def empty_trash(self) -> None:
+        """Delete what was trashed. Blocks as long as that takes."""
+        for mountpath in self.view.available:
+            with disk_failures(mountpath.path):
+                trash.empty(self._disk, mountpath.path)
+
+    def sweep_workfiles(self) -> None:
+        """Delete all work files. Only at start-up, before anything writes."""
+        for mountpath in self.view.available:
+            with disk_failures(mountpath.path):
+                for directory in layout.work_directories(self._disk, mountpath.path):
+                    trash.remove_contents(self._disk, directory)
+
+    def close(self) -> None:
+        """Wait for the pools' running work and close lock files."""
+        for mountpath in self._mountpaths.values():
+            mountpath.close()
+
+    def _state(self, path: str) -> State | None:
+        member = self._record.mountpaths.get(path)
+        return member.state if member else None
+
+    def _admit(self, path: str, member: Member) -> None:
+        buckets = self.buckets()
+        with disk_failures(path):
+            for bck, bid in buckets.items():
+                layout.create_bucket(self._disk, path, bck, bid)
+        self._change(self._record.with_member(path, member))
+
+    def _retire(self, path: str, state: State) -> None:
+        if self._state(path) not in (State.AVAILABLE, State.DISABLED):
+            raise MountpathNotFound(path)
+        if self._record.paths(State.AVAILABLE) == [path]:
+            raise Conflict(f"mountpath {path} is the last one available: attach or enable another first")
+        self._change(self._record.with_member(path, Member(state, self._record.mountpaths[path].label)))
+
+    def _change(self, changed: VolumeRecord) -> None:
+        changed = msgspec.structs.replace(changed, generation=changed.generation + 1)
+        with disk_failures("volume metadata"):
+            _mark(self._disk, changed)
+            record.save(self._disk, changed)
+        self._record = changed
+        self.view = self._build_view()
+
+    def _build_view(self) -> View:
+        available = []
+        for path in self._record.paths(State.AVAILABLE):
+            label = self._record.mountpaths[path].label
+            if path not in self._mountpaths:
+                self._mountpaths[path] = Mountpath(path, label, self._env, self.limits.threads_per_mountpath)
+            available.append(self._mountpaths[path])
+        return View(tuple(available), self._record.is_unsettled)
+
+    def _complete_buckets(self) -> None:
+        """Make the bucket directories that a mountpath lacks; where IDs differ only the cluster knows who is right."""
+        for bck, bid in self.buckets().items():
+            for mountpath in self.view.available:
+                with disk_failures(mountpath.path):
+                    if layout.read_bid(self._disk, layout.bucket_path(mountpath.path, bck)) in (None, bid):
+                        layout.create_bucket(self._disk, mountpath.path, bck, bid)
+
+
+def _load_copies(disk: Disk, configured: Sequence[str]) -> dict[str, VolumeRecord | None]:
+    """The records on the configured paths and on the paths those name, by path, without directories that are missing.
+
+    A damaged copy is replaced in memory by an intact one that names its path. Raise `MountpathNotFound` for a
+    configured path that is missing and not known as out of use, `CorruptMetadata` for damage without a replacement.
+    """
+    copies: dict[str, VolumeRecord | None] = {}
+    damaged: dict[str, CorruptMetadata] = {}
+
+    def load(paths: Iterable[str]) -> None:
+        for path in paths:
+            if os.path.isdir(path) and path not in copies and path not in damaged:
+                try:
+                    copies[path] = record.load_copy(disk, path)
+                except CorruptMetadata as error:
+                    damaged[path] = error
+
+    load(configured)
+    known = max((copy for copy in copies.values() if copy), key=lambda copy: copy.generation, default=None)
+    if known is not None:
+        load(known.paths(State.AVAILABLE))
+    for path, error in damaged.items():
+        if known is None or path not in known.mountpaths:
+            raise error
+        copies[path] = known
+    for path in configured:
+        if path not in copies and (known is None or known.mountpaths.get(path, Member()).state is State.AVAILABLE):
+            raise MountpathNotFound(path)
+    return copies
+
+
+def _agreed_node_id(copies: Mapping[str, VolumeRecord | None], node_id: str | None, rng: random.Random) -> str:
+    if node_id:
+        return node_id
+    recorded = next((copy.node_id for copy in copies.values() if copy), None)
+    return recorded or new_id(rng)
+
+
+def _mark(disk: Disk, found: VolumeRecord) -> None:
+    """Write the target's ID on each mountpath; this also refuses a file system without extended attributes."""
+    for path in found.paths(State.AVAILABLE):
+        disk.setxattr(path, _NODE_XATTR, found.node_id.encode())
