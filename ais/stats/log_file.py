@@ -1,12 +1,10 @@
 """A node's log on disk: one file that grows to a limit, older ones beside it, all together within another limit."""
 
 import io
-import itertools
 import os
 import tarfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from ais.api import codec
@@ -90,12 +88,9 @@ class LogFile:
 
     def _rotate(self) -> None:
         os.close(self._fd)
-        self.path.rename(self.path.with_name(f"{self._name}.{_stamp(self._taken)}.log"))
+        self.path.rename(self.path.with_name(f"{self._name}.{_stamp()}.log"))
         self._open()
         self._prune()
-
-    def _taken(self, stamp: str) -> bool:
-        return self.path.with_name(f"{self._name}.{stamp}.log").exists()
 
     def _prune(self) -> None:
         sizes = [(path, path.stat().st_size) for path in self.files()]
@@ -107,10 +102,10 @@ class LogFile:
             total -= size
 
 
-def _stamp(taken: Callable[[str], bool]) -> str:
-    """A name for a rotated file that sorts by time and that no other has."""
-    now = time.strftime("%Y%m%d-%H%M%S")
-    return next(stamp for count in itertools.count() if not taken(stamp := f"{now}-{count:04}"))
+def _stamp() -> str:
+    """A name for a rotated file that sorts by time: `20261121-044504.123456789`."""
+    now_ns = time.time_ns()
+    return time.strftime("%Y%m%d-%H%M%S", time.localtime(now_ns // 1_000_000_000)) + f".{now_ns % 1_000_000_000:09}"
 
 
 def _at_least(text: bytes, levels: tuple[str, ...]) -> bytes:
