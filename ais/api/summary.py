@@ -1,6 +1,7 @@
 """Bucket summaries (`wire.md` §9.1.3): request, result, and how results of several targets make one."""
 
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -42,15 +43,21 @@ class TotalSize(msgspec.Struct, frozen=True):
     total_disks_size: U64 = U64(0)
 
 
+# A field named like its class hides the class from the field's own annotation.
+_Count: TypeAlias = ObjCount
+_Sizes: TypeAlias = ObjSize
+_Totals: TypeAlias = TotalSize
+
+
 class BsummResult(msgspec.Struct, frozen=True):
     """One bucket's summary, of one target or of all."""
 
     name: str
     provider: str
     namespace: Namespace = GLOBAL
-    ObjCount: ObjCount = ObjCount()
-    ObjSize: ObjSize = ObjSize()
-    TotalSize: TotalSize = TotalSize()
+    ObjCount: _Count = _Count()
+    ObjSize: _Sizes = _Sizes()
+    TotalSize: _Totals = _Totals()
     used_pct: int = 0
     is_present: bool = True
 
