@@ -1,0 +1,1 @@
+"""Typed asynchronous calls to a cluster's native REST API."""

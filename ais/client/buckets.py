@@ -1,0 +1,128 @@
+"""Calls about buckets (wire contract §9) and the objects listed in them (§11)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import msgspec
+
+from ais.api import actions, listing, query
+from ais.api import headers as header
+from ais.api.bucket import Bck
+from ais.api.listing import Entry, LsoMsg, Page
+from ais.api.summary import BsummResult, SummaryMsg
+from ais.base.errors import BucketNotFound, NotFound, Unreachable
+from ais.client import answers, paths
+from ais.client.transport import Transport
+from ais.meta.bmd import Bprops
+
+MSGPACK = "application/msgpack"
+POLL_S = 0.1
+POLL_S_MAX = 2.0
+_ANY = "0"
+"""Presence: whether the bucket is in the cluster or only known to its backend."""
+
+
+class Buckets:
+    """Made by `Client`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def all(self, provider: str = "", namespace: str = "") -> list[Bck]:
+        """All buckets (of one provider or namespace), sorted."""
+        wanted = {query.PRESENCE: _ANY} | ({query.PROVIDER: provider} if provider else {})
+        wanted |= {query.NAMESPACE: namespace} if namespace else {}
+        _, body = await self._transport.call("GET", paths.BUCKETS, wanted, json=paths.action(actions.LIST))
+        return answers.decode(body, list[Bck])
+
+    async def create(self, bck: Bck, props: Mapping[str, Any] | None = None) -> None:
+        """Create a bucket; `props` (nested as in JSON) differ from the cluster's defaults. Raise `BucketExists`."""
+        message = paths.action(actions.CREATE_BUCKET, value=props)
+        await self._transport.call("POST", paths.of_bucket(bck), paths.query_of(bck), json=message)
+
+    async def destroy(self, bck: Bck) -> None:
+        """Destroy a bucket and all objects in it. Raise `BucketNotFound`."""
+        message = paths.action(actions.DESTROY_BUCKET)
+        await self._transport.call("DELETE", paths.of_bucket(bck), paths.query_of(bck), json=message)
+
+    async def rename(self, bck: Bck, to: Bck) -> str:
+        """Begin to rename a bucket; the ID of the job that does it."""
+        wanted = paths.query_of(bck) | {query.BUCKET_TO: to.uname}
+        message = paths.action(actions.MOVE_BUCKET)
+        _, body = await self._transport.call("POST", paths.of_bucket(bck), wanted, json=message)
+        return body.decode()
+
+    async def head(self, bck: Bck) -> Bprops:
+        """A bucket's properties. Raise `BucketNotFound`."""
+        async with self._transport.open("HEAD", paths.of_bucket(bck), paths.query_of(bck)) as response:
+            return answers.decode(response.headers.get(header.BUCKET_PROPS, "{}"), Bprops)
+
+    async def exists(self, bck: Bck) -> bool:
+        """Whether there is such a bucket."""
+        try:
+            await self.head(bck)
+        except (BucketNotFound, NotFound):
+            return False
+        return True
+
+    async def set_props(self, bck: Bck, props: Mapping[str, Any]) -> str:
+        """Change properties (nested as in JSON); the ID of the job this started, or the empty string."""
+        return await self._patch(bck, paths.action(actions.SET_BUCKET_PROPS, value=props))
+
+    async def reset_props(self, bck: Bck) -> str:
+        """Back to the cluster's defaults; the ID of the job this started, or the empty string."""
+        return await self._patch(bck, paths.action(actions.RESET_BUCKET_PROPS))
+
+    async def _patch(self, bck: Bck, message: bytes) -> str:
+        _, body = await self._transport.call("PATCH", paths.of_bucket(bck), paths.query_of(bck), json=message)
+        return body.decode()
+
+    async def summary(self, bck: Bck | None = None, prefix: str = "", provider: str = "") -> list[BsummResult]:
+        """Counts and sizes of one bucket, or of all; waits until every target has counted."""
+        if bck is not None:
+            path, wanted = paths.of_bucket(bck), paths.query_of(bck)
+        else:
+            path, wanted = paths.BUCKETS, {query.PROVIDER: provider} if provider else {}
+        uuid, delay_s = "", POLL_S
+        while True:
+            value = SummaryMsg(uuid=uuid, prefix=prefix, cached=True, present=True)
+            message = paths.action(actions.SUMMARY_BUCKET, value=value)
+            response, body = await self._transport.call("GET", path, wanted, json=message)
+            if response.status == 200 and uuid:
+                return answers.decode(body, list[BsummResult])
+            if response.status == 202 and not uuid:
+                uuid = body.decode().strip('" \n')
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, POLL_S_MAX)
+
+    async def objects(self, bck: Bck, message: LsoMsg | None = None) -> AsyncIterator[Entry]:
+        """Every object of a bucket in the order of names, fetched page by page as the caller goes on."""
+        async for page in self.pages(bck, message):
+            for entry in page.Entries or ():
+                yield entry
+
+    async def pages(self, bck: Bck, message: LsoMsg | None = None) -> AsyncIterator[Page]:
+        """The pages of a listing; `message` says what to list and what entries carry, by default names and sizes."""
+        message = message or LsoMsg()
+        while True:
+            page = await self._page(bck, message)
+            yield page
+            token = page.ContinuationToken
+            if not token:
+                return
+            if token <= message.continuation_token:
+                raise Unreachable(f"the listing of {bck.cname()} does not advance: it repeats a page")
+            message = msgspec.structs.replace(message, uuid=page.UUID, continuation_token=token, start_after="")
+
+    async def _page(self, bck: Bck, message: LsoMsg) -> Page:
+        response, body = await self._transport.call(
+            "GET",
+            paths.of_bucket(bck),
+            paths.query_of(bck),
+            headers={"Accept": MSGPACK},
+            json=paths.action(actions.LIST, value=message),
+        )
+        if response.headers.get("Content-Type") == MSGPACK:
+            return listing.decode_page(body)
+        return listing.page_from_json(answers.parse(body))

@@ -1,0 +1,68 @@
+"""Calls about the cluster as a whole (wire contract §12)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ais.api import actions, query
+from ais.base.errors import NotReady, Unreachable
+from ais.client import answers, paths
+from ais.client.transport import Transport
+from ais.meta.bmd import BMD
+from ais.meta.smap import Smap
+
+
+class Cluster:
+    """Made by `Client`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def smap(self) -> Smap:
+        """The cluster map as the gateway knows it. Raise `NotReady` while it starts."""
+        return answers.decode(await self._what(paths.DAEMON, "smap"), Smap)
+
+    async def bmd(self) -> BMD:
+        """All buckets and their properties as the gateway knows them."""
+        return BMD.decode(await self._what(paths.DAEMON, "bmd"))
+
+    async def config(self) -> dict[str, Any]:
+        """The cluster's configuration: sections of settings, as JSON has them."""
+        return answers.decode(await self._what(paths.CLUSTER, "cluster_config"), dict[str, Any])
+
+    async def _what(self, path: str, what: str) -> bytes:
+        _, body = await self._transport.call("GET", path, {query.WHAT: what})
+        return body
+
+    async def health(self, *, readiness: bool = False) -> None:
+        """Return if the gateway lives (or, with `readiness`, serves). Raise `NotReady` or `Unreachable`."""
+        await self._transport.call("GET", paths.HEALTH, {query.READINESS: "true"} if readiness else {})
+
+    async def is_ready(self) -> bool:
+        """Whether the gateway serves and its primary is ready for changes."""
+        try:
+            await self.health(readiness=True)
+            await self._transport.call("GET", paths.HEALTH, {query.PRIMARY_READY_TO_REBALANCE: "true"})
+        except (NotReady, Unreachable):
+            return False
+        return True
+
+    async def set_config(self, values: Mapping[str, str], *, transient: bool = False) -> None:
+        """Change settings, named `section.name`, on all nodes. `transient`: until the next restart."""
+        wanted = dict(values) | ({query.TRANSIENT: "true"} if transient else {})
+        await self._transport.call("PUT", f"{paths.CLUSTER}/{actions.SET_CONFIG}", wanted)
+
+    async def reset_config(self) -> None:
+        """Undo every change, including the nodes' own ones: back to the configuration the cluster was made with."""
+        await self._transport.call("PUT", paths.CLUSTER, json=paths.action(actions.RESET_CONFIG))
+
+    async def set_primary(self, proxy_id: str) -> None:
+        """Make another proxy the primary."""
+        await self._transport.call("PUT", f"{paths.CLUSTER}/proxy/{proxy_id}")
+
+    async def shutdown(self) -> None:
+        """Stop every node; data stays. A connection that breaks while the cluster goes down is no failure."""
+        try:
+            await self._transport.call("PUT", paths.CLUSTER, json=paths.action(actions.SHUTDOWN_CLUSTER))
+        except Unreachable as error:
+            if str(error).startswith("cannot"):
+                raise

@@ -1,0 +1,89 @@
+"""Calls answered by one node, reached through the gateway (wire contract §12.3)."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from ais.api import actions, query
+from ais.api import headers as header
+from ais.client import answers, paths
+from ais.client.status import Disks, Mountpaths, NodeStatus
+from ais.client.transport import Transport
+from ais.meta.bmd import BMD
+from ais.meta.smap import Smap
+
+T = TypeVar("T")
+
+
+class Node:
+    """Made by `Client.node`. Calls raise `NodeNotFound` when the cluster map does not have it."""
+
+    def __init__(self, transport: Transport, node_id: str) -> None:
+        self._transport = transport
+        self._headers = {header.NODE_ID: node_id}
+
+    async def smap(self) -> Smap:
+        """The cluster map as this node knows it."""
+        return await self._what("smap", Smap)
+
+    async def bmd(self) -> BMD:
+        """All buckets as this node knows them."""
+        return BMD.decode(await self._raw("bmd"))
+
+    async def config(self) -> dict[str, Any]:
+        """The cluster's and the node's own settings in one object, as JSON has them."""
+        return await self._what("config", dict[str, Any])
+
+    async def status(self) -> NodeStatus:
+        """Its health, counters, machine and capacity."""
+        return await self._what("node_status", NodeStatus)
+
+    async def disks(self) -> Disks:
+        """Load of a target's disks."""
+        return await self._what("disk", Disks)
+
+    async def mountpaths(self) -> Mountpaths:
+        """A target's mountpaths by state."""
+        return await self._what("mountpaths", Mountpaths)
+
+    async def log(self) -> str:
+        """The text of its current log."""
+        return (await self._raw("log")).decode("utf-8", "replace")
+
+    async def _what(self, what: str, kind: type[T]) -> T:
+        return answers.decode(await self._raw(what), kind)
+
+    async def _raw(self, what: str) -> bytes:
+        _, body = await self._transport.call("GET", paths.REVERSE, {query.WHAT: what}, headers=self._headers)
+        return body
+
+    async def attach_mountpath(self, path: str, label: str = "") -> None:
+        """Give a target another mountpath. Raise `MountpathNotFound` when there is no such directory."""
+        await self._mountpath("PUT", actions.ATTACH_MOUNTPATH, path, {query.MOUNTPATH_LABEL: label} if label else {})
+
+    async def detach_mountpath(self, path: str) -> None:
+        """Take a mountpath away from a target."""
+        await self._mountpath("DELETE", actions.DETACH_MOUNTPATH, path, {})
+
+    async def enable_mountpath(self, path: str) -> bool:
+        """Use a disabled mountpath again; whether it was disabled."""
+        return await self._mountpath("POST", actions.ENABLE_MOUNTPATH, path, {})
+
+    async def disable_mountpath(self, path: str) -> bool:
+        """Stop using a mountpath without forgetting it; whether it was enabled."""
+        return await self._mountpath("POST", actions.DISABLE_MOUNTPATH, path, {})
+
+    async def _mountpath(self, method: str, verb: str, path: str, wanted: Mapping[str, str]) -> bool:
+        message = paths.action(verb, value=path)
+        url_path = f"{paths.REVERSE}/mountpaths"
+        response, _ = await self._transport.call(method, url_path, wanted, headers=self._headers, json=message)
+        return response.status != 204
+
+    async def set_config(self, values: Mapping[str, str], *, transient: bool = False) -> None:
+        """Change settings of this node only."""
+        wanted = dict(values) | ({query.TRANSIENT: "true"} if transient else {})
+        await self._transport.call("PUT", f"{paths.REVERSE}/{actions.SET_CONFIG}", wanted, headers=self._headers)
+
+    async def reset_config(self) -> None:
+        """Forget this node's own settings."""
+        message = paths.action(actions.RESET_CONFIG)
+        await self._transport.call("PUT", paths.REVERSE, headers=self._headers, json=message)

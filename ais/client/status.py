@@ -1,0 +1,158 @@
+"""What nodes tell about themselves (wire contract §12.2-§12.5), as far as clients use it."""
+
+import enum
+
+import msgspec
+
+from ais.api.codec import U64
+from ais.meta.smap import Snode
+
+
+class StateFlag(enum.IntFlag):
+    """Bits of `NodeState.flags`; a healthy node has `CLUSTER_STARTED` and `NODE_STARTED` only."""
+
+    VOTE_IN_PROGRESS = 1 << 0
+    CLUSTER_STARTED = 1 << 1
+    NODE_STARTED = 1 << 2
+    REBALANCING = 1 << 3
+    REBALANCE_INTERRUPTED = 1 << 4
+    RESILVERING = 1 << 5
+    RESILVER_INTERRUPTED = 1 << 6
+    RESTARTED = 1 << 7
+    OUT_OF_SPACE = 1 << 8
+    OUT_OF_MEMORY = 1 << 9
+    MAINTENANCE = 1 << 10
+    LOW_CAPACITY = 1 << 11
+    LOW_MEMORY = 1 << 12
+    DISK_FAULT = 1 << 13
+    MANY_TASKS = 1 << 14
+    TOO_MANY_TASKS = 1 << 15
+    CERTIFICATE_EXPIRES_SOON = 1 << 16
+    CERTIFICATE_EXPIRED = 1 << 17
+    CERTIFICATE_INVALID = 1 << 18
+    KEEPALIVE_ERRORS = 1 << 19
+    OUT_OF_CPU = 1 << 20
+    LOW_CPU = 1 << 21
+    DISK_OUT_OF_SPACE = 1 << 22
+    DISK_LOW_CAPACITY = 1 << 23
+
+
+_HEALTHY = StateFlag.CLUSTER_STARTED | StateFlag.NODE_STARTED
+_NO_CONCERN = _HEALTHY | StateFlag.RESTARTED
+
+
+class Counter(msgspec.Struct, frozen=True):
+    """The value of a metric."""
+
+    v: U64 = U64(0)
+
+
+class FileSystem(msgspec.Struct, frozen=True):
+    """Where a mountpath lies."""
+
+    device: str = msgspec.field(name="Fs", default="")
+    kind: str = msgspec.field(name="FsType", default="")
+
+    def __str__(self) -> str:
+        return f"{self.device}({self.kind})" if self.device else ""
+
+
+class MountpathCapacity(msgspec.Struct, frozen=True):
+    """Room on a mountpath's file system, bytes."""
+
+    label: str = msgspec.field(name="mountpath_label", default="")
+    fs: FileSystem = FileSystem()
+    disks: list[str] | None = None
+    used: U64 = U64(0)
+    avail: U64 = U64(0)
+    pct_used: int = 0
+
+
+class Capacity(msgspec.Struct, frozen=True):
+    """Room of a target, by mountpath and in all; `error` when it runs out."""
+
+    mountpaths: dict[str, MountpathCapacity] | None = None
+    error: str = msgspec.field(name="cs_err", default="")
+    total_used: U64 = U64(0)
+    total_avail: U64 = U64(0)
+    pct_max: int = 0
+    pct_avg: int = 0
+    pct_min: int = 0
+
+
+class DiskStat(msgspec.Struct, frozen=True):
+    """Load of one disk: bytes per second, mean sizes in bytes, percent of time busy."""
+
+    read_bps: int = msgspec.field(name="RBps", default=0)
+    read_avg: int = msgspec.field(name="Ravg", default=0)
+    write_bps: int = msgspec.field(name="WBps", default=0)
+    write_avg: int = msgspec.field(name="Wavg", default=0)
+    util_pct: int = msgspec.field(name="Util", default=0)
+
+
+class Disks(msgspec.Struct, frozen=True):
+    """The answer to `what=disk`: load of each disk."""
+
+    disks: dict[str, DiskStat] | None = msgspec.field(name="AllDiskStats", default=None)
+
+
+class LoadAverage(msgspec.Struct, frozen=True):
+    """Of 1, 5 and 15 minutes."""
+
+    one: float = msgspec.field(name="One", default=0.0)
+    five: float = msgspec.field(name="Five", default=0.0)
+    fifteen: float = msgspec.field(name="Fifteen", default=0.0)
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """Memory (bytes) and CPU of a node's machine."""
+
+    mem_used: int = 0
+    mem_avail: int = 0
+    pct_mem_used: float = 0.0
+    pct_cpu_used: float = 0.0
+    load_avg: LoadAverage = LoadAverage()
+
+
+class NodeState(msgspec.Struct, frozen=True):
+    """A node's state flags."""
+
+    flags: int = 0
+
+    def describe(self) -> str:
+        """`ok`, or what is wrong or going on."""
+        flags = StateFlag(self.flags & ((1 << 24) - 1))
+        if flags & _HEALTHY != _HEALTHY:
+            return "starting"
+        concerns = [flag.name or "" for flag in StateFlag if flags & flag & ~_NO_CONCERN]
+        return ", ".join(name.lower().replace("_", "-") for name in concerns) or "ok"
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """The answer to `what=node_status`."""
+
+    snode: Snode
+    status: str = ""
+    deployment: str = ""
+    version: str = msgspec.field(name="ais_version", default="")
+    build_time: str = ""
+    pod: str = msgspec.field(name="k8s_pod_name", default="")
+    tracker: dict[str, Counter] | None = None
+    capacity: Capacity = Capacity()
+    cluster: NodeState = NodeState()
+    machine: Machine = msgspec.field(name="sys_info", default=Machine())
+    smap_version: U64 = U64(0)
+
+    @property
+    def uptime_ns(self) -> int:
+        """How long the node has been running; 0 when it does not say."""
+        counter = (self.tracker or {}).get("up.ns.time")
+        return int(counter.v) if counter else 0
+
+
+class Mountpaths(msgspec.Struct, frozen=True):
+    """The answer to `what=mountpaths`: paths by state."""
+
+    available: list[str] | None = None
+    waiting: list[str] | None = msgspec.field(name="waiting_dd", default=None)
+    disabled: list[str] | None = None
