@@ -30,6 +30,7 @@ STATUS_OF: dict[type[AisError], int] = {
 
 TCODE_OF: dict[type[AisError], str] = {
     errors.BucketNotFound: "ErrBckNotFound",
+    errors.DestinationExists: "ErrBucketAlreadyExists",  # in this order: who reads the tcode gets `BucketExists`
     errors.BucketExists: "ErrBucketAlreadyExists",
     errors.ObjectNotFound: "ErrNotFound",
     errors.NodeNotFound: "errNodeNotFound",
@@ -62,11 +63,15 @@ class ErrorBody(msgspec.Struct, omit_defaults=False):
 
 def status_of(error: AisError) -> int:
     """HTTP status of an error."""
+    if isinstance(error, RemoteError):
+        return error.status
     return next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
 
 
 def tcode_of(error: AisError) -> str:
     """AIStore's type name of an error, or the empty string when upstream has none."""
+    if isinstance(error, RemoteError):
+        return error.tcode
     return next((TCODE_OF[kind] for kind in type(error).__mro__ if kind in TCODE_OF), "")
 
 

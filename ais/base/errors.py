@@ -3,7 +3,8 @@
 AisError
 ├── BadRequest                 the caller's input is wrong; the message names what
 │   ├── InvalidName            a bucket, namespace or object name outside the rules
-│   └── InvalidAction          an action verb nobody serves
+│   ├── InvalidAction          an action verb nobody serves
+│   └── DestinationExists      another bucket already has the name that a rename should give
 ├── Unauthenticated            no or wrong credentials
 ├── AccessDenied               known caller, missing permission
 ├── NotFound
@@ -47,6 +48,14 @@ class InvalidAction(BadRequest):
         self.action = action
         hint = f" (expected one of {list(expected)})" if expected else ""
         super().__init__(f'invalid action "{action}"{hint}')
+
+
+class DestinationExists(BadRequest):
+    """The new name of a bucket is taken."""
+
+    def __init__(self, cname: str) -> None:
+        self.cname = cname
+        super().__init__(f'bucket "{cname}" already exists')
 
 
 class Unauthenticated(AisError):
