@@ -1,4 +1,4 @@
-"""Many clients and one object: whole old bytes or whole new bytes, never a mix, and never the past after the present."""
+"""Many clients and one object: whole old bytes or whole new bytes, never a mix, never the past after the present."""
 
 import asyncio
 

@@ -1,0 +1,325 @@
+"""Hostile input against a live cluster: no 5xx, no hang, no dead process, no leaked descriptor, nothing left behind.
+
+Each kind of input gets an equal share of FUZZ_SECONDS (a few seconds in the normal tests, ten minutes in `make fuzz`).
+FUZZ_SEED repeats a run; without it `make fuzz` takes a fresh one and prints it.
+
+Answers with a 5xx that are right and therefore allowed: 501 for what AIStore has and we do not, 507 for a full disk,
+and 500 with the tcode ErrBadCksum, which the wire contract asks for when content does not match its claimed checksum.
+"""
+
+import contextlib
+import json
+import os
+import random
+import re
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+
+import msgpack
+import pytest
+from harness.nodes import descriptors, eventually, files_of
+from harness.wire import Api, RawConnection
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "15"))
+SEED = int(os.environ.get("FUZZ_SEED", "0" if "FUZZ_SECONDS" not in os.environ else str(random.randrange(1 << 32))))
+KINDS = 6
+HANG_S = 10.0
+CONTENT = bytes(range(256)) * 40
+
+# A fuzzer must not stop the cluster it fuzzes by asking for it in the proper way.
+LAWFUL_ENDS = re.compile(rb"shutdown|decommission|rm-unsafe|maintenance|self-initiated|metasync|vote", re.IGNORECASE)
+
+ACTIONS = """
+    create-bck destroy-bck set-bprops reset-bprops summary-bck summary-shard copy-bck etl-bck move-bck make-n-copies
+    ec-encode rechunk evict-remote-bck list create-inventory show-inventory copy-listrange delete-listrange
+    evict-listrange prefetch-listrange archive promote rename-obj blob-download check-lock mpt-upload mpt-complete
+    mpt-abort set-config reset-config reset-stats rotate-logs start stop attach detach attach-mp enable-mp detach-mp
+    disable-mp rescan-mp nonsense
+""".split()
+PARAMETERS = """
+    what props uuid jobid regex only_active set-new-custom provider namespace bck_to object_to keep_bck_md bsumm_remote
+    presence append_type append_handle severity offset all archpath archmime archregx archmode skip_vc frc latest-ver
+    synchronize sln validate-checksum uploads uploadId partNumber readiness prr sys cii apr pid utm etl_name etl_args
+    transient mountpath_label gfn tid x u
+""".split()
+PATHS = """
+    /v1/objects/fuzzed/o /v1/objects/fuzzed/new/o /v1/objects/fuzzed /v1/objects /v1/objects/nosuch/o
+    /v1/buckets/fuzzed /v1/buckets /v1/buckets/fuzzed/dir /v1/buckets/nosuch /v1/daemon /v1/daemon/set-config
+    /v1/cluster /v1/cluster/set-config /v1/cluster/proxy/x /v1/cluster/keepalive /v1/cluster/autoreg /v1/xactions
+    /v1/reverse/daemon /v1/reverse/daemon/mountpaths /v1/health /v1 /v1/nonsense /v1/download /v1/sort /v1/etl
+    /v1/ml/moss /v1/tokens /metrics /favicon.ico / /ais/fuzzed/o /s3 /s3/fuzzed /s3/fuzzed/o
+""".split()
+METHODS = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+
+KNOWN_VALUES = st.sampled_from(
+    [
+        *"ais aws true false 0 1 -1 2 smap bmd config node_status log mountpaths disk status qryxstats running_all".split(),
+        *"append flush name,size a|b|c|d ais/@#/fuzzed/copy ais/@#/fuzzed/ @# @a#b 18446744073709551616 NaN 1e400".split(),
+        *["%", "../..", "regexp", "", "\0"],
+    ]
+)
+TEXT = st.one_of(KNOWN_VALUES, st.text(max_size=30))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+KEYS = st.sampled_from(
+    """
+    uuid prefix props flags pagesize continuation_token start_after target time_format checksum type mirror copies
+    enabled ec access features ID Kind Bck Buckets name provider namespace cached present log level sid src obj
+    template objnames
+    """.split()
+)
+VALUE = st.one_of(JSON, st.dictionaries(KEYS, JSON, max_size=5), st.dictionaries(KEYS, st.dictionaries(KEYS, JSON)))
+MESSAGE = st.fixed_dictionaries({}, optional={"action": st.sampled_from(ACTIONS) | TEXT, "name": TEXT, "value": VALUE})
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """A small cluster of its own with one bucket and one object; all of it must be there, unchanged, at the end."""
+    from ais.testing import Cluster
+
+    print(f"\nFUZZ_SEED={SEED} FUZZ_SECONDS={SECONDS:g}")
+    with Cluster(proxies=1, targets=2, mountpaths=1, dir=tmp_path_factory.mktemp("fuzzed")) as running:
+        yield running
+
+
+@pytest.fixture
+def ends(victim) -> Iterator[list[str]]:
+    """The URLs to fuzz, proxy and target; afterwards every process lives, serves, and holds no descriptor more."""
+    api = Api(victim.endpoint)
+    assert api.create("fuzzed").status in (200, 409)
+    assert api.put("fuzzed", "o", CONTENT).status == 200
+    target = api.call("GET", "/v1/objects/fuzzed/o", redirects=False).header("Location").split("/v1/")[0]
+    processes = [node.pid for node in victim.nodes]
+    before = {pid: descriptors(pid) for pid in processes}
+    yield [victim.endpoint, target]
+    assert [node.pid for node in victim.nodes if node.alive] == processes
+    for node in victim.nodes:
+        assert Api(node.url).call("GET", "/v1/health").status == 200
+    # Nodes keep a few idle connections to each other; what a client opened must be closed.
+    eventually(lambda: all(descriptors(pid) <= before[pid] + 6 for pid in processes), within_s=20)
+    mountpaths = [path for node in victim.targets for path in node.mountpaths]
+    eventually(
+        lambda: all("log" in path.name for path in files_of(mountpaths, "wk")) or appended(mountpaths), within_s=15
+    )
+    assert api.create("fuzzed").status in (200, 409)
+    assert api.put("fuzzed", "o", CONTENT).status == 200
+    assert api.get("fuzzed", "o").body == CONTENT
+
+
+def appended(mountpaths: list) -> bool:
+    """Whether every work file left belongs to an append that was begun and not finished (those are meant to stay)."""
+    return all("append" in path.name for path in files_of(mountpaths, "wk"))
+
+
+def for_its_share(strategy: st.SearchStrategy, attempt: Callable[..., None]) -> None:
+    """Feed examples of `strategy` to `attempt` until this kind's share of the time is over."""
+    end = time.monotonic() + SECONDS / KINDS
+    round_number = count = 0
+    while time.monotonic() < end:
+
+        @seed(SEED + round_number)
+        @settings(
+            max_examples=200,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate, Phase.shrink],
+        )
+        @given(strategy)
+        def round_of_examples(example: object) -> None:
+            nonlocal count
+            if time.monotonic() < end + HANG_S:
+                count += 1
+                attempt(example)
+
+        round_of_examples()
+        round_number += 1
+    print(f"{count} examples")
+
+
+def send(url: str, data: bytes) -> bytes:
+    """Write everything, close the sending half, read to the end. Hanging longer than HANG_S is a failure."""
+    if LAWFUL_ENDS.search(urllib.parse.unquote_to_bytes(data)):
+        return b""
+    with RawConnection(url, HANG_S) as connection:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.send(data)
+        with contextlib.suppress(OSError):
+            connection.socket.shutdown(1)
+        try:
+            return connection.rest()
+        except TimeoutError:
+            raise AssertionError(f"no answer and no end of the connection within {HANG_S} s: {data[:2000]!r}") from None
+
+
+def judge(data: bytes, answer: bytes) -> None:
+    """Every status line of an answer is one a client's mistake may get."""
+    for match in re.finditer(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n(?:[A-Za-z0-9-]+:[^\r\n]*\r\n)+\r\n", answer):
+        status = int(match[1])
+        allowed = status < 500 or status in (501, 507) or (status == 500 and b'"ErrBadCksum"' in answer)
+        assert allowed, f"{match[0]!r} {answer[match.end() :][:500]!r} for {data[:2000]!r}"
+
+
+def request_bytes(method: str, target: str, headers: dict[str, str] | list, body: bytes = b"") -> bytes:
+    """A request as bytes; text goes out as UTF-8 whatever it contains."""
+    pairs = list(headers.items()) if isinstance(headers, dict) else headers
+    lines = [f"{method} {target} HTTP/1.1", "Host: fuzz", "Connection: close", *(f"{k}: {v}" for k, v in pairs)]
+    if body and not any(key.lower() in ("content-length", "transfer-encoding") for key, _ in pairs):
+        lines.append(f"Content-Length: {len(body)}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogatepass") + body
+
+
+def marked(target: str) -> str:
+    """A request target that a target takes for a redirected one."""
+    return target + ("&" if "?" in target else "?") + "pid=fuzz&utm=1"
+
+
+HEADER_NAMES = st.sampled_from(
+    """
+    Range Content-Length Transfer-Encoding Expect Connection Content-Type Accept Host Cookie Authorization User-Agent
+    If-Match X-Y Ais-Checksum-Type Ais-Checksum-Value Ais-Custom-Md Ais-Version Ais-Atime Ais-Node-Id Ais-Caller-Id
+    Ais-Caller-Name Ais-Blob-Download
+    """.split()
+)
+HEADER_VALUES = st.one_of(
+    TEXT,
+    st.sampled_from(["chunked", "100-continue", "gzip, chunked", "5", "-5", "99999999999999999999", "xxhash2", "k=v"]),
+    st.text(max_size=3000),
+)
+
+
+def heads() -> st.SearchStrategy[bytes]:
+    """Requests with any method, path, headers and body, then broken at up to four places."""
+    whole = st.builds(
+        request_bytes,
+        st.sampled_from(METHODS) | st.text(max_size=5),
+        st.sampled_from(PATHS).map(marked) | st.sampled_from(PATHS) | st.text(max_size=40),
+        st.lists(st.tuples(HEADER_NAMES, HEADER_VALUES), max_size=6),
+        st.binary(max_size=60),
+    )
+    cuts = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 8), st.binary(max_size=8)), max_size=4)
+
+    def broken(data: bytes, places: list[tuple[float, int, bytes]]) -> bytes:
+        for place, removed, inserted in places:
+            at = int(place * len(data))
+            data = data[:at] + inserted + data[at + removed :]
+        return data
+
+    return st.builds(broken, whole, cuts)
+
+
+def test_request_heads(ends: list[str]):
+    """Any bytes where a request is expected are answered with a client error or the end of the connection."""
+
+    def attempt(data: bytes) -> None:
+        for url in ends:
+            judge(data, send(url, data))
+
+    for_its_share(heads(), attempt)
+
+
+def test_pipelined_garbage(ends: list[str]):
+    """A good request is answered whatever bytes follow it."""
+
+    def attempt(garbage: bytes) -> None:
+        good = b"GET /v1/health HTTP/1.1\r\nHost: fuzz\r\n\r\n"
+        for url in ends:
+            answer = send(url, good + garbage)
+            judge(garbage, answer)
+            assert answer == b"" or answer.startswith(b"HTTP/1.1 200 "), (garbage, answer[:300])
+
+    for_its_share(st.binary(max_size=200) | heads(), attempt)
+
+
+def test_query_strings(ends: list[str]):
+    """Known and unknown parameters with any values, raw or encoded, repeated or a hundred of them."""
+    pairs = st.lists(st.tuples(st.sampled_from(PARAMETERS) | TEXT, TEXT), max_size=8)
+    many = st.integers(90, 130).map(lambda count: [(f"p{number}", "x") for number in range(count)])
+    encoded = (pairs | many).map(lambda items: urllib.parse.urlencode(items, errors="surrogatepass"))
+    raw = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=" "), max_size=60)
+
+    def attempt(example: tuple[str, str, str]) -> None:
+        method, path, query = example
+        for url, target in zip(ends, (f"{path}?{query}", marked(f"{path}?{query}")), strict=True):
+            data = request_bytes(method, target, {})
+            judge(data, send(url, data))
+
+    for_its_share(st.tuples(st.sampled_from(METHODS[:6]), st.sampled_from(PATHS), encoded | raw), attempt)
+
+
+def test_ranges(ends: list[str]):
+    """Any Range gets the whole, exactly the part its Content-Range tells, or a refusal."""
+    number = st.one_of(st.integers(0, len(CONTENT) + 10).map(str), st.just(""), st.integers().map(str), TEXT)
+    spec = st.builds("{}={}-{}".format, st.sampled_from(["bytes", "Bytes", "chars", ""]), number, number)
+    several = st.lists(st.tuples(number, number), min_size=2, max_size=5).map(
+        lambda parts: "bytes=" + ",".join(f"{first}-{last}" for first, last in parts)
+    )
+    single_line = (spec | several | TEXT).map(lambda text: re.sub(r"[\r\n\x00]", "", text))
+
+    def attempt(value: str) -> None:
+        data = request_bytes("GET", "/v1/objects/fuzzed/o?provider=ais", {"Range": value})
+        answer = send(ends[1], data)
+        judge(data, answer)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        status = int(head.split(b" ")[1])
+        assert status in (200, 206, 400, 416), (value, head)
+        if status == 200:
+            assert body == CONTENT
+        if status == 206:
+            first, last, size = map(int, re.search(rb"content-range: bytes (\d+)-(\d+)/(\d+)", head, re.I).groups())
+            assert size == len(CONTENT)
+            assert body == CONTENT[first : last + 1]
+        well_formed = re.fullmatch(r"bytes=([0-9]{1,18})-([0-9]{0,18})", value)
+        if well_formed and int(well_formed[1]) < len(CONTENT) and int(well_formed[2] or 1 << 60) >= int(well_formed[1]):
+            assert (status, first) == (206, int(well_formed[1]))
+
+    for_its_share(single_line, attempt)
+
+
+def test_json_bodies(ends: list[str]):
+    """Control messages of any shape, and JSON that is none, at every path and verb."""
+    nested = st.integers(1, 20_000).map(lambda depth: b'{"action":"list","value":' + b"[" * depth)
+    texts = st.one_of(
+        MESSAGE.map(lambda value: json.dumps(value).encode()),
+        JSON.map(lambda value: json.dumps(value).encode()),
+        MESSAGE.map(lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")),
+        nested,
+        st.binary(max_size=100),
+    )
+
+    def attempt(example: tuple[str, str, bytes]) -> None:
+        method, path, body = example
+        for url, target in zip(ends, (path, marked(path)), strict=True):
+            data = request_bytes(method, target, {"Content-Type": "application/json"}, body)
+            judge(data, send(url, data))
+
+    for_its_share(st.tuples(st.sampled_from(METHODS[:6]), st.sampled_from(PATHS), texts), attempt)
+
+
+def test_msgpack_bodies(ends: list[str]):
+    """msgpack of any shape, whole, cut and broken, at every path and verb."""
+
+    def packed(value: object) -> bytes:
+        try:
+            return msgpack.packb(value, unicode_errors="surrogatepass")
+        except OverflowError:
+            return msgpack.packb(str(value), unicode_errors="surrogatepass")
+
+    whole = (JSON | MESSAGE).map(packed)
+    cut = st.tuples(whole, st.integers(0, 50)).map(lambda pair: pair[0][: pair[1]])
+    bombs = st.sampled_from([b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", b"\x91" * 5000])
+    headers = {"Content-Type": "application/msgpack", "Accept": "application/msgpack"}
+
+    def attempt(example: tuple[str, str, bytes]) -> None:
+        method, path, body = example
+        for url, target in zip(ends, (path, marked(path)), strict=True):
+            data = request_bytes(method, target, headers, body)
+            judge(data, send(url, data))
+
+    for_its_share(st.tuples(st.sampled_from(METHODS[:6]), st.sampled_from(PATHS), whole | cut | bombs), attempt)
