@@ -1,0 +1,57 @@
+"""Asking nodes how they are: a few blocking HTTP calls on the loopback interface."""
+
+import http.client
+import ssl
+import urllib.parse
+from typing import Any
+
+from ais.api import codec
+from ais.base.errors import BadRequest, Unreachable
+
+TIMEOUT_S = 5.0
+
+
+def tls_context(ca: str | None) -> ssl.SSLContext | None:
+    """How to talk to nodes whose certificates `ca` signed; None for plain HTTP."""
+    if ca is None:
+        return None
+    context = ssl.create_default_context(cafile=ca)
+    context.check_hostname = False
+    return context
+
+
+def call(method: str, url: str, tls: ssl.SSLContext | None, body: bytes = b"") -> tuple[int, bytes]:
+    """One request: status and body. Raise `Unreachable` when no answer came."""
+    split = urllib.parse.urlsplit(url)
+    assert split.hostname
+    connection: http.client.HTTPConnection
+    if tls:
+        connection = http.client.HTTPSConnection(split.hostname, split.port, timeout=TIMEOUT_S, context=tls)
+    else:
+        connection = http.client.HTTPConnection(split.hostname, split.port, timeout=TIMEOUT_S)
+    try:
+        connection.request(method, url.partition(split.netloc)[2], body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"{method} {url}: {error}") from None
+    finally:
+        connection.close()
+
+
+def get_json(url: str, tls: ssl.SSLContext | None) -> dict[str, Any] | None:
+    """A JSON object; None when the node does not answer, or not with one."""
+    try:
+        status, body = call("GET", url, tls)
+        value = codec.parse_json(body) if status == 200 else None
+    except (Unreachable, BadRequest):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def is_ok(url: str, tls: ssl.SSLContext | None) -> bool:
+    """Whether a GET is answered with 200."""
+    try:
+        return call("GET", url, tls)[0] == 200
+    except Unreachable:
+        return False
