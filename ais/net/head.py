@@ -37,6 +37,9 @@ class HeadParser:
     def parse(self, head: bytes, peer: Peer) -> Request:
         """The request of a head given without its final empty line. Raise `BadRequest`, `HeadTooLarge`."""
         line, _, block = head.partition(b"\r\n")
+        if not line:
+            # One empty line before a request is tolerated, RFC 9112 §2.2.
+            line, _, block = block.partition(b"\r\n")
         headers = self._memo.get(block)
         if headers is None:
             headers = self._parse_and_keep(block)

@@ -84,7 +84,18 @@ class Peer:
 class Request:
     """One request head. `target`, `path` and `query` are as sent (percent-encoded, always ASCII)."""
 
-    __slots__ = ("_params", "headers", "is_http10", "keep_alive", "method", "path", "peer", "query", "target")
+    __slots__ = (
+        "_params",
+        "headers",
+        "is_http10",
+        "is_plain",
+        "keep_alive",
+        "method",
+        "path",
+        "peer",
+        "query",
+        "target",
+    )
 
     def __init__(self, method: str, target: str, headers: Headers, peer: Peer, *, is_http10: bool = False) -> None:
         self.method = method
@@ -94,6 +105,8 @@ class Request:
         self.peer = peer
         self.is_http10 = is_http10
         self.keep_alive = headers.connection == "keep-alive" if is_http10 else headers.connection != "close"
+        self.is_plain = not is_http10 and not headers.has_body and headers.connection != "close"
+        """Nothing but a head, on a connection that is kept."""
         self._params: dict[str, str] | None = None
 
     @property

@@ -1,0 +1,221 @@
+"""Requests that the hot path does not serve, given to an aiohttp application on the same connection and taken back.
+
+aiohttp's request handler gets a transport that forwards to the real one. Per request it is fed a head written anew
+from the parsed one (so both sides agree where the message ends; hop-by-hop headers are ours) and the decoded body,
+nothing else; bytes behind the body stay with the connection. The request is over when the task that runs the handler
+and writes its response is done; whatever of the body the handler left is drained by the connection, not by aiohttp.
+A handler whose client goes away is cancelled.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from ais.net.body import Body
+from ais.net.http import Request
+
+if TYPE_CHECKING:
+    from ais.net.connection import Connection
+
+HOP_BY_HOP = frozenset(
+    (
+        "connection",
+        "content-length",
+        "expect",
+        "http2-settings",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+NEVER_S = 30 * 24 * 3600.0
+"""aiohttp's own timeout between requests is not used: the connection has its own."""
+
+
+async def serve_application(app: web.Application, head_bytes_max: int) -> web.AppRunner:
+    """Start an application (its start-up hooks run here); the runner's `server` is what `Handover` takes."""
+    runner = web.AppRunner(
+        app,
+        handle_signals=False,
+        handler_cancellation=True,
+        access_log=None,
+        tcp_keepalive=False,
+        keepalive_timeout=NEVER_S,
+        auto_decompress=False,
+        max_line_size=head_bytes_max,
+        max_field_size=head_bytes_max,
+        max_headers=256,
+    )
+    await runner.setup()
+    server = runner.server
+    assert server is not None
+    handle = server.request_handler
+
+    async def handle_and_tell(request: web.BaseRequest) -> web.StreamResponse:
+        transport = request.transport
+        if isinstance(transport, _Borrowed):
+            transport.watch(asyncio.current_task())
+        return await handle(request)
+
+    server.request_handler = handle_and_tell
+    return runner
+
+
+class Handover:
+    """One connection's requests for the application, one at a time."""
+
+    __slots__ = (
+        "_body",
+        "_borrowed",
+        "_connection",
+        "_handler",
+        "_is_chunked",
+        "has_answered",
+        "is_lost",
+        "is_reading_paused",
+    )
+
+    def __init__(self, connection: "Connection", transport: asyncio.Transport, server: web.Server) -> None:
+        self._connection = connection
+        self._borrowed = _Borrowed(self, transport)
+        self._handler = server()
+        self._body: Body | None = None
+        self._is_chunked = False
+        self.has_answered = False
+        """Whether bytes of the present response were written."""
+        self.is_lost = False
+        self.is_reading_paused = False
+        """The application does not want more of the body now."""
+        self._handler.connection_made(self._borrowed)
+
+    def begin(self, request: Request, *, keep_alive: bool, body: Body | None) -> None:
+        """Give the application a request; its body, if any, follows through `feed`."""
+        self._body = body
+        self._is_chunked = request.headers.is_chunked
+        self.has_answered = False
+        self._handler.data_received(_write_head(request, keep_alive=keep_alive))
+
+    def feed(self, payload: bytes) -> None:
+        """The next decoded bytes of the body; the end is known from the body's framing."""
+        if self._is_chunked:
+            if payload:
+                self._handler.data_received(b"%x\r\n%b\r\n" % (len(payload), payload))
+            if self._body is not None and self._body.is_done:
+                self._handler.data_received(b"0\r\n\r\n")
+        elif payload:
+            self._handler.data_received(payload)
+
+    def lost(self, error: Exception | None) -> None:
+        """The connection is gone, or wants no more of this handler: what runs is cancelled."""
+        if not self.is_lost:
+            self.is_lost = True
+            self._handler.connection_lost(error)
+
+    def pause_writing(self) -> None:
+        """Make the handler wait before it writes more."""
+        if not self.is_lost:
+            self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Let the handler write again."""
+        if not self.is_lost:
+            self._handler.resume_writing()
+
+    def set_reading(self, *, is_paused: bool) -> None:
+        """The application's flow control."""
+        self.is_reading_paused = is_paused
+        if not self.is_lost:
+            # Not from within `feed`: the connection is in the middle of handing bytes over.
+            self._connection.hub.loop.call_soon(self._connection.pump)
+
+    def answered(self, *, keep_alive: bool) -> None:
+        """The response is written."""
+        if not self.is_lost:
+            self._connection.handover_done(keep_alive=keep_alive)
+
+
+class _Borrowed(asyncio.Transport):
+    """The connection's transport as aiohttp sees it: writes pass through, closing only ends the request."""
+
+    def __init__(self, handover: Handover, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self._handover = handover
+        self._transport = transport
+        self._is_closing = False
+        self._task: asyncio.Task[Any] | None = None
+
+    def watch(self, task: "asyncio.Task[Any] | None") -> None:
+        """`task` runs the handler of the present request and writes its response."""
+        assert task is not None
+        self._task = task
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: "asyncio.Task[Any]") -> None:
+        # aiohttp's loop was woken by the same task before us: if it wants to close, `close` has been called.
+        self._task = None
+        self._handover.answered(keep_alive=not self._is_closing)
+
+    def close(self) -> None:
+        """aiohttp will not serve another request on this connection."""
+        self._is_closing = True
+        if self._task is None:
+            # No handler ran: aiohttp refused the request itself.
+            self._handover.answered(keep_alive=False)
+
+    def abort(self) -> None:
+        """The same without waiting for anything."""
+        self._is_closing = True
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        """Whether writing is pointless."""
+        return self._is_closing or self._transport.is_closing()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Pass on, unless the connection has let go of this handler."""
+        if not self._handover.is_lost:
+            self._handover.has_answered = True
+            self._transport.write(data)
+
+    def writelines(self, list_of_data: Iterable[Any]) -> None:
+        """Pass on."""
+        self.write(b"".join(list_of_data))
+
+    def pause_reading(self) -> None:
+        """The handler reads slower than the client sends."""
+        self._handover.set_reading(is_paused=True)
+
+    def resume_reading(self) -> None:
+        """The handler wants more of the body."""
+        self._handover.set_reading(is_paused=False)
+
+    def is_reading(self) -> bool:
+        """Whether the handler takes body bytes."""
+        return not self._handover.is_reading_paused
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Addresses, socket, TLS facts of the real connection."""
+        return self._transport.get_extra_info(name, default)
+
+    def get_write_buffer_size(self) -> int:
+        """What the real transport has not sent."""
+        return self._transport.get_write_buffer_size()
+
+    def can_write_eof(self) -> bool:
+        """The connection is not aiohttp's to half-close."""
+        return False
+
+
+def _write_head(request: Request, *, keep_alive: bool) -> bytes:
+    lines = [f"{request.method} {request.target} HTTP/1.{0 if request.is_http10 else 1}\r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in request.headers.items() if name not in HOP_BY_HOP]
+    if request.headers.is_chunked:
+        lines.append("transfer-encoding: chunked\r\n")
+    elif request.headers.content_length is not None:
+        lines.append(f"content-length: {request.headers.content_length}\r\n")
+    lines.append("connection: keep-alive\r\n\r\n" if keep_alive else "connection: close\r\n\r\n")
+    return "".join(lines).encode()

@@ -1,0 +1,150 @@
+"""What the connections of one server share: the route, limits, buffers, the coarse clock, the set of connections."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+from ais.net.head import HeadParser
+from ais.net.http import Network, OnError, Route
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from ais.net.connection import Connection
+
+KIB, MIB = 1 << 10, 1 << 20
+TICK_S_MAX = 1.0
+TICK_S_MIN = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one server. Times are checked by a sweep, so they are exact to a quarter (at most a second)."""
+
+    head_bytes_max: int = 64 * KIB
+    """Request line and headers; more is answered 431."""
+    header_timeout_s: float = 30.0
+    """From the first byte of a head to its end."""
+    body_idle_timeout_s: float = 60.0
+    """Without a byte of progress while a body comes in or an answer goes out."""
+    keepalive_timeout_s: float = 120.0
+    """Between two requests, and before the first."""
+    buffer_bytes: int = 256 * KIB
+    """Size of a receive buffer: what a sink gets per write at most."""
+    buffers_max: int = 256
+    """Receive buffers for uploads in progress; beyond that an upload makes do with one of a sixteenth."""
+    turn_bytes: int = 256 * KIB
+    """What a connection may send or receive before the others have their turn."""
+    connections_max: int = 10_000
+    """Open connections; one more is answered 503."""
+    drain_bytes_max: int = MIB
+    """Rest of a body that nobody wants which is read so that the connection can be kept."""
+    linger_bytes_max: int = 16 * MIB
+    """The same before a connection is closed, so that the client gets to read the answer."""
+    linger_timeout_s: float = 10.0
+    """How long that may take."""
+
+    @property
+    def tick_s(self) -> float:
+        """Interval of the sweep."""
+        shortest = min(self.header_timeout_s, self.body_idle_timeout_s, self.keepalive_timeout_s, self.linger_timeout_s)
+        return min(max(shortest / 4, TICK_S_MIN), TICK_S_MAX)
+
+
+class BufferPool:
+    """Receive buffers of one size, at most `count_max` of them out at a time, a few kept for reuse."""
+
+    __slots__ = ("_count_max", "_free", "_out", "size_bytes")
+
+    def __init__(self, size_bytes: int, count_max: int) -> None:
+        self.size_bytes = size_bytes
+        self._count_max = count_max
+        self._out = 0
+        self._free: list[bytearray] = []
+
+    def take(self) -> bytearray | None:
+        """A buffer, or None when all are out. Give it back with `give`."""
+        if self._out >= self._count_max:
+            return None
+        self._out += 1
+        return self._free.pop() if self._free else bytearray(self.size_bytes)
+
+    def give(self, buffer: bytearray) -> None:
+        """Return a buffer that `take` gave."""
+        self._out -= 1
+        if len(self._free) < self._count_max // 4:
+            self._free.append(buffer)
+
+    @property
+    def out(self) -> int:
+        """How many buffers are in use."""
+        return self._out
+
+
+class Hub:
+    """Shared by all connections of a server. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        route: Route,
+        on_error: OnError,
+        limits: Limits,
+        networks: Network,
+        loop: asyncio.AbstractEventLoop,
+        cold_pool: Executor,
+    ) -> None:
+        self.route = route
+        self.on_error = on_error
+        self.limits = limits
+        self.networks = networks
+        self.loop = loop
+        self.cold_pool = cold_pool
+        """Reads file data outside the page cache for replies that bring no pool of their own."""
+        self.app_server: web.Server | None = None
+        self.parser = HeadParser()
+        self.shared = bytearray(limits.buffer_bytes)
+        """Every connection receives into it unless it is in the middle of an upload; valid during one callback."""
+        self.shared_view = memoryview(self.shared)
+        self.scratch = memoryview(bytearray(64 * KIB))
+        """Small files are read into it on their way out."""
+        self.buffers = BufferPool(limits.buffer_bytes, limits.buffers_max)
+        self.connections: set[Connection] = set()
+        self.on_empty: Callable[[], None] | None = None
+        """Called when the last connection is gone."""
+        self.is_draining = False
+        self.tick = 0
+        self._date_s = 0
+        self.common = b""
+        """The header lines every reply ends with, up to the value of Content-Length."""
+        self.date_line = b""
+        self._refresh_date()
+
+    def sweep(self) -> None:
+        """Advance the coarse clock and end the connections that are overdue. Call every `limits.tick_s`."""
+        self.tick += 1
+        self._refresh_date()
+        for connection in tuple(self.connections):
+            connection.check_deadline()
+
+    def replace_shared(self, view: memoryview) -> None:
+        """`view` stays in use beyond the present callback: if it is the shared buffer, receive into another one."""
+        if view is self.shared_view:
+            self.shared = bytearray(self.limits.buffer_bytes)
+            self.shared_view = memoryview(self.shared)
+
+    def forget(self, connection: "Connection") -> None:
+        """A connection is gone."""
+        self.connections.discard(connection)
+        if not self.connections and self.on_empty is not None:
+            self.on_empty()
+
+    def _refresh_date(self) -> None:
+        now_s = int(time.time())
+        if now_s != self._date_s:
+            self._date_s = now_s
+            self.date_line = f"Date: {formatdate(now_s, usegmt=True)}\r\n".encode()
+            self.common = self.date_line + b"Content-Length: "

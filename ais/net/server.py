@@ -1,0 +1,115 @@
+"""The HTTP server of a node: listeners, the sweep, draining. Connections do the work (`ais.net.connection`)."""
+
+import asyncio
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+
+from aiohttp import web
+
+from ais.net.connection import Connection
+from ais.net.handover import serve_application
+from ais.net.http import Network, OnError, Route
+from ais.net.hub import Hub, Limits
+
+__all__ = ["HttpServer", "Limits"]
+
+BACKLOG = 4096
+COLD_READERS = 4
+
+
+class HttpServer:
+    """Serves `route`, and `app` for what `route` hands over, on one or more addresses of one set of networks.
+
+    `route` may raise; `on_error` makes a reply of what it (or a sink, or a stream) raised, and is the place to log it.
+    An application belongs to one server: its start-up and clean-up hooks run with it.
+    """
+
+    def __init__(
+        self,
+        route: Route,
+        app: web.Application | None,
+        on_error: OnError,
+        limits: Limits | None = None,
+        networks: Network = Network.PUBLIC,
+    ) -> None:
+        self._route = route
+        self._app = app
+        self._on_error = on_error
+        self._limits = limits or Limits()
+        self._networks = networks
+        self._hub: Hub | None = None
+        self._runner: web.AppRunner | None = None
+        self._listeners: list[asyncio.Server] = []
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._cold_pool = ThreadPoolExecutor(COLD_READERS, "ais-cold-read")
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None, *, reuse_port: bool = False) -> int:
+        """Listen on an address; port 0 takes a free one. Return the port. Raise `OSError` when it is taken."""
+        hub = await self._started_hub()
+        listener = await hub.loop.create_server(
+            lambda: Connection(hub), host, port, ssl=tls, backlog=BACKLOG, reuse_port=reuse_port or None
+        )
+        self._listeners.append(listener)
+        return int(listener.sockets[0].getsockname()[1])
+
+    @property
+    def connection_count(self) -> int:
+        """Open connections."""
+        return len(self._hub.connections) if self._hub is not None else 0
+
+    async def drain(self, timeout_s: float) -> None:
+        """Stop accepting, close idle connections, give running requests `timeout_s` to finish. Then `close`."""
+        self._stop_listening()
+        hub = self._hub
+        if hub is None:
+            return
+        hub.is_draining = True
+        for connection in tuple(hub.connections):
+            connection.stop()
+        if hub.connections:
+            gone = asyncio.Event()
+            hub.on_empty = gone.set
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await gone.wait()
+            except TimeoutError:
+                pass
+
+    async def close(self) -> None:
+        """Stop accepting and break off what is still connected. May be called at any time, and again."""
+        self._stop_listening()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
+        hub, self._hub = self._hub, None
+        if hub is not None and hub.connections:
+            gone = asyncio.Event()
+            hub.on_empty = gone.set
+            for connection in tuple(hub.connections):
+                connection.break_off()
+            await gone.wait()
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+        self._cold_pool.shutdown(wait=True)
+
+    async def _started_hub(self) -> Hub:
+        if self._hub is None:
+            loop = asyncio.get_running_loop()
+            hub = Hub(self._route, self._on_error, self._limits, self._networks, loop, self._cold_pool)
+            if self._app is not None:
+                self._runner = await serve_application(self._app, self._limits.head_bytes_max)
+                hub.app_server = self._runner.server
+            self._hub = hub
+            self._sweep()
+        return self._hub
+
+    def _sweep(self) -> None:
+        if self._hub is not None:
+            self._hub.sweep()
+            self._sweeping = self._hub.loop.call_later(self._limits.tick_s, self._sweep)
+
+    def _stop_listening(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()

@@ -1,0 +1,164 @@
+"""A body on its way from the connection to a sink, when it did not arrive together with its head.
+
+Bytes are received straight into a buffer of the pool. A full buffer, or the last one, goes to the sink; while the sink
+works on it (an awaitable: hash and write in a thread) the connection receives into a second one. With both full, or no
+second one left in the pool, reading pauses. When the pool is empty from the start a small private buffer is used, so
+slow clients that hold all buffers never stop the others.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ais.net.body import Body, FixedBody
+from ais.net.http import Sink
+
+if TYPE_CHECKING:
+    from ais.net.connection import Connection
+
+PRIVATE_FRACTION = 16
+FULL_FRACTION = 16
+"""A buffer counts as full when less than a sixteenth is free: the rest is not worth a system call."""
+
+
+class Receiver:
+    """Receives one body for a connection, which calls `space`, `received` and `cancel` and is told the outcome.
+
+    The sink's calls never overlap, and `abort` waits until its last write is over.
+    """
+
+    __slots__ = (
+        "_busy",
+        "_connection",
+        "_current",
+        "_filled",
+        "_is_cancelled",
+        "_is_stalled",
+        "_owned",
+        "_pool",
+        "_spare",
+        "body",
+        "sink",
+    )
+
+    def __init__(self, connection: "Connection", sink: Sink, body: Body) -> None:
+        self._connection = connection
+        self._pool = connection.hub.buffers
+        self.sink = sink
+        self.body = body
+        self._owned: list[bytearray] = []
+        self._current = self._take() or memoryview(bytearray(self._pool.size_bytes // PRIVATE_FRACTION))
+        """The buffer being filled; empty when there is none to fill."""
+        self._filled = 0
+        self._spare = _NOTHING
+        self._busy = _NOTHING
+        """The buffer the sink works on."""
+        self._is_stalled = False
+        """`_current` waits until the sink is done with `_busy`."""
+        self._is_cancelled = False
+
+    @property
+    def can_receive(self) -> bool:
+        """Whether `space` has room."""
+        return not self._is_stalled and not self.body.is_done and len(self._current) > 0
+
+    def space(self) -> memoryview:
+        """Where the next bytes go. For a body of known length it ends with the body."""
+        if isinstance(self.body, FixedBody):
+            return self._current[self._filled : self._filled + self.body.remaining]
+        return self._current[self._filled :]
+
+    def put(self, data: memoryview) -> None:
+        """Take bytes that were received elsewhere, no more than `space` holds. Raise what the framing raises."""
+        self.space()[: len(data)] = data
+        self.received(len(data))
+
+    def received(self, count: int) -> None:
+        """`count` raw bytes lie in `space`; those behind the body are given back. Raise what the framing raises."""
+        start = self._filled
+        raw = self._current[start : start + count]
+        payload, consumed = self.body.take(raw)
+        self._filled += payload
+        if consumed < count:
+            self._connection.unread(raw[consumed:])
+        if self.body.is_done or len(self._current) - self._filled <= len(self._current) // FULL_FRACTION:
+            self._pass_on()
+
+    def cancel(self) -> None:
+        """The body will not be completed: abort the sink, now or when its running write is over."""
+        self._is_cancelled = True
+        if not self._busy:
+            self._release()
+            self.sink.abort()
+
+    def _pass_on(self) -> None:
+        """Give the filled buffer to the sink, or wait until it is done with the one before."""
+        if self._busy:
+            self._is_stalled = True
+            self._connection.update_reading()
+            return
+        try:
+            awaitable = self.sink.write(self._current[: self._filled]) if self._filled else None
+        except Exception as error:  # noqa: BLE001 - a request ends here
+            self._fail(error)
+            return
+        self._filled = 0
+        if awaitable is not None:
+            self._busy = self._current
+            self._current = self._next_buffer()
+            asyncio.ensure_future(awaitable).add_done_callback(self._written)
+        elif self.body.is_done:
+            self._finish()
+            return
+        self._connection.yield_turn()
+
+    def _next_buffer(self) -> memoryview:
+        if self.body.is_done or not self._owned:
+            return _NOTHING
+        buffer, self._spare = self._spare or self._take() or _NOTHING, _NOTHING
+        return buffer
+
+    def _written(self, writing: "asyncio.Future[None]") -> None:
+        freed, self._busy = self._busy, _NOTHING
+        error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
+        if self._is_cancelled:
+            self.cancel()
+            return
+        if error is not None:
+            self._fail(error)
+            return
+        if self._current:
+            self._spare = freed
+        else:
+            self._current = freed
+        if self._is_stalled:
+            self._is_stalled = False
+            self._pass_on()
+        elif self.body.is_done:
+            self._finish()
+        else:
+            self._connection.pump()
+
+    def _finish(self) -> None:
+        self._release()
+        self._connection.finish_upload(self.sink)
+
+    def _fail(self, error: BaseException) -> None:
+        self._release()
+        self.sink.abort()
+        self._connection.fail_upload(error)
+
+    def _take(self) -> memoryview | None:
+        buffer = self._pool.take()
+        if buffer is None:
+            return None
+        self._owned.append(buffer)
+        return memoryview(buffer)
+
+    def _release(self) -> None:
+        self._current = self._spare = _NOTHING
+        for buffer in self._owned:
+            self._pool.give(buffer)
+        self._owned.clear()
+
+
+_NOTHING = memoryview(b"")
