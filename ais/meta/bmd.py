@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import msgspec
 
 from ais.api import access, codec
-from ais.api.bucket import AIS, GLOBAL, Bck, Namespace
+from ais.api.bucket import AIS, GLOBAL, Bck, Namespace, missing
 from ais.api.codec import U64
-from ais.base.errors import BadRequest, BucketExists, BucketNotFound, NotYetImplemented
+from ais.base.errors import BadRequest, BucketExists, NotYetImplemented
 from ais.config import sections
 
 _AIS_BID = 1 << 63
@@ -225,7 +225,7 @@ class BMD:
     def require(self, bck: Bck) -> Bucket:
         """The bucket. Raise `BucketNotFound`."""
         if (bucket := self._buckets.get(bck)) is None:
-            raise BucketNotFound(bck.cname())
+            raise missing(bck)
         return bucket
 
     def with_bucket(self, bck: Bck, props: Bprops) -> "BMD":

@@ -134,25 +134,29 @@ class Smap(msgspec.Struct, frozen=True):
 
     def with_node(self, node: Snode) -> "Smap":
         """The next version, with `node` added or replaced."""
-        pmap, tmap = dict(self.pmap), dict(self.tmap)
-        (pmap if node.is_proxy else tmap)[node.id] = node
-        return self._next(pmap, tmap, self.primary_id)
+        return self.changed(add=node)
 
     def without_nodes(self, node_ids: frozenset[str]) -> "Smap":
         """The next version, without these nodes."""
-        pmap = {node_id: node for node_id, node in self.pmap.items() if node_id not in node_ids}
-        tmap = {node_id: node for node_id, node in self.tmap.items() if node_id not in node_ids}
-        return self._next(pmap, tmap, self.primary_id)
+        return self.changed(remove=node_ids)
 
     def with_primary(self, node_id: str) -> "Smap":
         """The next version, with that proxy as primary. Raise `NodeNotFound` when it is not in the map."""
-        if node_id not in self.pmap:
-            raise NodeNotFound(node_id)
-        return self._next(dict(self.pmap), dict(self.tmap), node_id)
+        return self.changed(primary_id=node_id)
 
-    def _next(self, pmap: dict[str, Snode], tmap: dict[str, Snode], primary_id: str) -> "Smap":
-        pmap = _with_ic_members(pmap, primary_id)
-        return Smap(pmap, pmap.get(primary_id), tmap, self.uuid, self.creation_time, U64(self.version + 1))
+    def changed(
+        self, *, add: Snode | None = None, remove: frozenset[str] = frozenset(), primary_id: str | None = None
+    ) -> "Smap":
+        """The next version, with all these changes at once. Raise `NodeNotFound` for an unknown `primary_id`."""
+        pmap = {node_id: node for node_id, node in self.pmap.items() if node_id not in remove}
+        tmap = {node_id: node for node_id, node in self.tmap.items() if node_id not in remove}
+        if add:
+            (pmap if add.is_proxy else tmap)[add.id] = add
+        if primary_id is not None and primary_id not in pmap:
+            raise NodeNotFound(primary_id)
+        chosen = self.primary_id if primary_id is None else primary_id
+        pmap = _with_ic_members(pmap, chosen)
+        return Smap(pmap, pmap.get(chosen), tmap, self.uuid, self.creation_time, U64(self.version + 1))
 
 
 def _with_ic_members(pmap: dict[str, Snode], primary_id: str) -> dict[str, Snode]:

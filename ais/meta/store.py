@@ -21,12 +21,16 @@ PAYLOAD_BYTES_MAX = 1 << 30
 SMAP = ".ais.smap"
 BMD = ".ais.bmd"
 CONFIG = ".ais.conf"
-OVERRIDE = ".ais.override_config"
 VOTE = ".ais.vote"
 VMD = ".ais.vmd"
-FILES = (SMAP, BMD, CONFIG, OVERRIDE, VOTE)
 
-_KINDS = {SMAP: b"ais.smap", BMD: b"ais.bmd\0", CONFIG: b"ais.conf", OVERRIDE: b"ais.ovrd", VOTE: b"ais.vote", VMD: b"ais.vmd\0"}
+_KINDS = {
+    SMAP: b"ais.smap",
+    BMD: b"ais.bmd\0",
+    CONFIG: b"ais.conf",
+    VOTE: b"ais.vote",
+    VMD: b"ais.vmd\0",
+}
 
 
 class Record(NamedTuple):

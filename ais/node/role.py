@@ -31,6 +31,10 @@ class Role(Protocol):
         """The role's own fields of `what=node_status`, such as `capacity`, as JSON-ready values."""
         ...
 
+    def daemon_value(self, what: str) -> object | None:
+        """The role's own answer to `GET /v1/daemon?what=...`, JSON-ready; None when it has none."""
+        ...
+
     def state_flags(self) -> int:
         """The role's bits of `NodeStateInfo.flags` (wire contract §12.4)."""
         ...

@@ -1,0 +1,157 @@
+"""Changing cluster metadata, on the primary: decide, make sure, persist, tell everybody, and only then say so.
+
+A bucket change first asks every target to prepare; one refusal and nothing has changed anywhere. Then, as for the
+cluster map and the configuration, the primary applies and persists the new version itself and brings all nodes up to
+date. When a change returns, every node of the cluster map has it; nodes that did not take it are out of the map, and
+take everything when they join again.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from ais.api import codec
+from ais.base.errors import AisError, NotReady, Unreachable
+from ais.config.cluster import ClusterConfig
+from ais.meta.bmd import BMD
+from ais.meta.smap import Smap, Snode
+from ais.node import decisions
+from ais.node.core import Core
+from ais.node.messages import Part, Prepare, Sealed
+from ais.node.reign import Reign
+from ais.node.role import Role
+from ais.node.state import seal_bmd, seal_config, seal_smap
+
+T = TypeVar("T")
+
+TXN = "/v1/txn"
+
+
+class Changes:
+    """The only way metadata changes. One change at a time."""
+
+    def __init__(self, core: Core, role: Callable[[], Role]) -> None:
+        self._core = core
+        self._role = role
+        self.lock = asyncio.Lock()
+        self._running: set[asyncio.Task[Any]] = set()
+
+    @property
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """Changes that run now."""
+        return list(self._running)
+
+    async def change_bmd(self, change: Callable[[BMD], BMD]) -> BMD:
+        """Apply `change` to the bucket metadata; it returns its argument for "nothing to do".
+
+        Raise what `change` or a node's veto raises: then nothing changed. Raise `NotReady` when this node is not
+        primary or lacks authority (nothing changed), or lost it on the way (the change may or may not happen).
+        """
+        return await self._finish(self._change_bmd(change))
+
+    async def change_config(self, change: Callable[[ClusterConfig], ClusterConfig]) -> ClusterConfig:
+        """Apply `change` (which also counts the version up) to the configuration. Raise as `change_bmd` does."""
+        return await self._finish(self._change_config(change))
+
+    async def change_smap(self, change: Callable[[Smap], Smap]) -> Smap:
+        """Apply `change` to the cluster map. Raise as `change_bmd` does."""
+        return await self._finish(self._change_smap(change))
+
+    async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a change to its end, also when whoever asked for it is gone."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _change_bmd(self, change: Callable[[BMD], BMD]) -> BMD:
+        async with self.lock:
+            reign = self._core.require_authority()
+            old = self._core.meta.bmd
+            new = change(old)
+            if new is old:
+                return old
+            sealed = seal_bmd(reign.term, new)
+            targets = list(self._core.smap.tmap.values())
+            try:
+                await self._prepare(reign, targets, old, new, sealed)
+                await self._core.state.adopt([sealed])
+            except BaseException:
+                await self._abort(reign, targets, old, new, sealed)
+                raise
+            await self._publish(reign, sealed.part)
+            self._core.log.info("buckets changed", bmd=new.version, buckets=len(new))
+            return new
+
+    async def _change_config(self, change: Callable[[ClusterConfig], ClusterConfig]) -> ClusterConfig:
+        async with self.lock:
+            reign = self._core.require_authority()
+            new = change(self._core.meta.config)
+            if new is not self._core.meta.config:
+                await self._core.state.adopt([seal_config(reign.term, new)])
+                await self._publish(reign, Part.CONFIG)
+                self._core.log.info("configuration changed", config=int(new.config_version))
+            return new
+
+    async def _change_smap(self, change: Callable[[Smap], Smap]) -> Smap:
+        async with self.lock:
+            reign = self._core.require_authority()
+            await self._replace_smap(reign, change(self._core.smap))
+            return self._core.smap
+
+    async def _replace_smap(self, reign: Reign, new: Smap) -> None:
+        meta = self._core.meta
+        if new is not meta.smap:
+            bases = decisions.electorates(meta.smap, meta.bases)
+            self._core.log.info("cluster map changes", smap=int(new.version), nodes=len(new.nodes))
+            await self._core.state.adopt([seal_smap(reign.term, new, bases)])
+            await self._publish(reign, Part.SMAP)
+
+    async def _publish(self, reign: Reign, part: Part) -> None:
+        """Make our new version of a part everybody's. Nodes that do not take it leave the cluster map."""
+        missing = await reign.spread(float(self._core.config.cluster.timeout.max_keepalive))
+        if reign.is_over or not reign.is_decided(part):
+            raise NotReady(
+                f"primary {self._core.me.name} lost touch with the majority of the cluster during the change: it may or"
+                " may not take effect; look at the result before you repeat it"
+            )
+        await reign.settle()
+        missing &= frozenset(self._core.smap.nodes)
+        if missing:
+            self._core.log.warning("removing nodes that did not take metadata", nodes=sorted(missing))
+            await self._replace_smap(reign, self._core.smap.without_nodes(missing))
+
+    async def _prepare(self, reign: Reign, targets: list[Snode], old: BMD, new: BMD, sealed: Sealed) -> None:
+        """Ask ourselves and all targets to prepare; raise the first refusal."""
+        await self._role().prepare_bmd(old, new)
+        outcomes = await asyncio.gather(*(self._prepare_one(reign, target, sealed) for target in targets))
+        if failure := next((outcome for outcome in outcomes if outcome is not None), None):
+            raise failure
+
+    async def _prepare_one(self, reign: Reign, target: Snode, sealed: Sealed) -> AisError | None:
+        try:
+            if not reign.has_all(target.id):
+                await reign.sync(target)
+            await self._send(reign, target, sealed, abort=False)
+        except Unreachable:
+            return NotReady(f"{target.name} does not answer: try again when it is back, or has left the cluster map")
+        except AisError as error:
+            return error
+        return None
+
+    async def _abort(self, reign: Reign, targets: list[Snode], old: BMD, new: BMD, sealed: Sealed) -> None:
+        await self._role().abort_bmd(old, new)
+        outcomes = await asyncio.gather(
+            *(self._send(reign, target, sealed, abort=True) for target in targets), return_exceptions=True
+        )
+        for target, outcome in zip(targets, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                self._core.log.info("node could not abort a bucket change", peer=target.name, error=str(outcome))
+
+    async def _send(self, reign: Reign, target: Snode, sealed: Sealed, *, abort: bool) -> None:
+        meta = self._core.meta
+        message = Prepare(meta.smap.uuid, reign.term, meta.stamps.bmd, sealed, abort)
+        timeout_s = float(self._core.config.cluster.timeout.max_host_busy)
+        await self._core.peers.call(
+            target.control.url, "POST", TXN, body=codec.to_msgpack(message), timeout_s=timeout_s
+        )

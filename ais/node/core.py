@@ -1,0 +1,105 @@
+"""What the parts of a node share: who it is, what it knows, whom it can call, and whether it reigns."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from structlog.typing import FilteringBoundLogger
+
+from ais.base.errors import NotReady
+from ais.config.node import NodeConfig
+from ais.env import Env
+from ais.meta.smap import Smap, Snode
+from ais.node.decisions import Timing
+from ais.node.peers import Peers
+from ais.node.state import Metadata, State
+from ais.node.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from ais.node.reign import Reign
+
+
+class Core:
+    """Shared by the parts of one node; each attribute has one writer, named here."""
+
+    def __init__(
+        self,
+        env: Env,
+        me: Snode,
+        boot: str,
+        state: State,
+        peers: Peers,
+        tasks: Supervisor,
+        config: Callable[[], NodeConfig],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self.env = env
+        self.me = me
+        self.boot = boot
+        self.state = state
+        self.peers = peers
+        self.tasks = tasks
+        self.log = log
+        self._config = config
+        self.reign: Reign | None = None
+        """Set while this node is primary of its term (`ais.node.reign.begin`, `Reign.end`)."""
+        self.heard_at = env.clock.monotonic()
+        self.patience_s = self.timing.patience_s
+        """Until `heard_at + patience_s` this node is faithful to the primary (`ais.node.follow`)."""
+        self.joined = asyncio.Event()
+        """The cluster knows this node, and this node all of its metadata."""
+        self.on_reign: Callable[[], None] = lambda: None
+        """Called when a reign begins."""
+        self.leaving = False
+        """The process is about to end (`ais.node.membership`)."""
+
+    @property
+    def meta(self) -> Metadata:
+        """Present cluster metadata."""
+        return self.state.current
+
+    @property
+    def smap(self) -> Smap:
+        """Present cluster map."""
+        return self.state.current.smap
+
+    @property
+    def config(self) -> NodeConfig:
+        """Present configuration."""
+        return self._config()
+
+    @property
+    def timing(self) -> Timing:
+        """Times from the present configuration."""
+        return Timing.of(self.config.cluster.keepalivetracker)
+
+    @property
+    def call_timeout_s(self) -> float:
+        """Deadline of an ordinary call to another node."""
+        return float(self.config.cluster.timeout.cplane_operation)
+
+    def silent_for(self) -> float:
+        """Seconds beyond the promise to the primary; negative while it holds."""
+        return self.env.clock.monotonic() - self.heard_at - self.patience_s
+
+    def promise(self, patience_s: float) -> None:
+        """Be faithful to the primary from now on for `patience_s`."""
+        self.heard_at = self.env.clock.monotonic()
+        self.patience_s = patience_s
+
+    def require_authority(self) -> "Reign":
+        """Our reign. Raise `NotReady` unless this node is primary and a quorum is with it."""
+        if self.reign is None:
+            primary = self.smap.primary
+            where = (
+                f"the primary is {primary.name} at {primary.public.url}"
+                if primary
+                else "the cluster has no primary yet"
+            )
+            raise NotReady(f"{self.me.name} is not the primary: {where}")
+        if not self.reign.has_authority():
+            raise NotReady(
+                f"primary {self.me.name} does not hear a majority of the cluster's {len(self.smap.nodes)} nodes: try"
+                " again when they are back; if this lasts, check the network and start the missing nodes"
+            )
+        return self.reign

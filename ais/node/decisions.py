@@ -1,0 +1,204 @@
+"""What a node decides about the cluster, as functions of what it knows. No I/O, no clock, no state.
+
+Terms of office follow Raft (Ongaro, Ousterhout 2014): one primary per term, a vote is given once per term and only to a
+candidate that has everything the voter has. On top of that a primary holds authority by a lease: it counts a node as
+heard for a while shorter than the node has promised to be faithful (`Sync.patience_s`), so an old primary stops
+changing things before a new one can start.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from ais.base.errors import AlreadyExists, BadRequest, IntegrityError
+from ais.config.sections import Keepalive
+from ais.meta.placement import next_primaries
+from ais.meta.smap import Smap, Snode
+from ais.meta.stamp import Stamp
+from ais.node.messages import Heard, JoinRequest, Part, Stamps, Sync, VoteRequest
+from ais.node.quorum import Electorate, have_quorum
+
+FRESH_CLUSTER_TERM = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The times membership works with, in seconds, from the keepalive settings."""
+
+    interval_s: float
+    """Between two heartbeats of the primary."""
+    patience_s: float
+    """Silence after which a node may vote for another primary."""
+    lease_s: float
+    """How long after sending it an answered heartbeat counts for the primary's authority."""
+    proxy_silence_s: float
+    target_silence_s: float
+    """Silence after which the primary removes a node of that kind."""
+
+    @classmethod
+    def of(cls, keepalive: Keepalive) -> "Timing":
+        """From the settings; the patience is at least two intervals, so that one lost heartbeat changes nothing."""
+        proxy, target = keepalive.proxy, keepalive.target
+        interval_s = float(min(proxy.interval, target.interval))
+        patience_s = max(proxy.interval * proxy.factor, 2 * interval_s)
+        silences = (max(one.interval * one.factor, 2 * interval_s) for one in (proxy, target))
+        return cls(interval_s, patience_s, patience_s - interval_s / 2, *silences)
+
+    def silence_of(self, node: Snode) -> float:
+        """Silence after which the primary removes this node."""
+        return self.proxy_silence_s if node.is_proxy else self.target_silence_s
+
+
+class Start(Enum):
+    """What a node does first."""
+
+    RESUME = "resume"
+    """It was primary when it stopped: go on, with authority as soon as a quorum answers."""
+    FOLLOW = "follow"
+    """It was in a cluster: find its primary and join again."""
+    JOIN = "join"
+    """It was in no cluster: join one; a proxy that finds that it is itself the configured primary founds one."""
+    FOUND = "found"
+    """Nobody to ask: a proxy without a configured primary founds a cluster."""
+
+
+def start_of(smap: Smap, me: Snode, urls: Collection[str]) -> Start:
+    """How to start, given the persisted map and the configured addresses. Raise `BadRequest` when there is no way."""
+    if smap.uuid:
+        return Start.RESUME if smap.is_primary(me.id) else Start.FOLLOW
+    if urls:
+        return Start.JOIN
+    if me.is_proxy and me.is_electable:
+        return Start.FOUND
+    raise BadRequest(
+        f"{me.name} does not know its cluster: set proxy.primary_url in the configuration, or AIS_PRIMARY_EP in the"
+        " environment, to the URL of the primary proxy"
+    )
+
+
+def join_urls(smap: Smap, me: Snode, configured: Collection[str]) -> list[str]:
+    """Where to ask to join: the known primary, other known proxies, then the configured addresses; never ourselves."""
+    primary = [smap.primary] if smap.primary else []
+    proxies = [*primary, *(proxy for proxy in smap.pmap.values() if proxy.id != smap.primary_id)]
+    known = [proxy.control.url for proxy in proxies if proxy.id != me.id]
+    return list(dict.fromkeys([*known, *configured]))
+
+
+def sync_verdict(uuid: str, me: str, term: int, sync: Sync) -> Heard:
+    """How to take a heartbeat, given the cluster and the term we know."""
+    if sync.to != me:
+        return Heard.WRONG_NODE
+    if uuid and sync.uuid != uuid:
+        return Heard.FOREIGN
+    return Heard.STALE if sync.term < term else Heard.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Voter:
+    """What a voter knows when it is asked."""
+
+    uuid: str
+    term: int
+    voted_for: str
+    """Whom it voted for in `term`."""
+    stamps: Stamps
+    smap: Smap
+    hears_primary: bool
+    """Its promise to the primary holds, or it is itself a primary that has not resigned."""
+
+
+def why_no_vote(voter: Voter, request: VoteRequest) -> str:
+    """Why the candidate does not get the vote; empty when it does."""
+    candidate = request.candidate
+    if request.uuid != voter.uuid:
+        return f"it belongs to another cluster ({request.uuid})"
+    if request.term < voter.term:
+        return f"its term {request.term} is over, this is term {voter.term}"
+    if request.term == voter.term and voter.voted_for != candidate.id:
+        return f"the vote of term {voter.term} is given to {voter.voted_for or 'nobody'}"
+    if missing := voter.stamps.newer_than(request.stamps):
+        return f"it has an older {', '.join(missing)}"
+    known = voter.smap.get(candidate.id)
+    if request.stamps.smap == voter.stamps.smap and not (known and known.is_electable):
+        return "it is not an electable proxy of the cluster map"
+    primary_id = voter.smap.primary_id
+    if voter.hears_primary and primary_id not in (candidate.id, request.consent):
+        return f"the primary {primary_id} is alive"
+    return ""
+
+
+def delay_before_standing(smap: Smap, me: str, timing: Timing) -> float | None:
+    """How long after the primary fell silent this node stands for election; None when it never does.
+
+    The silent primary itself goes first, then the proxies in the order of their digests, an interval apart.
+    """
+    if smap.is_primary(me):
+        return 0.0
+    order = [proxy.id for proxy in next_primaries(smap, skip=smap.primary_id)]
+    return order.index(me) * timing.interval_s if me in order else None
+
+
+def electorates(smap: Smap, bases: Collection[Electorate]) -> tuple[Electorate, ...]:
+    """All electorates that must agree to a decision under this map."""
+    return tuple(dict.fromkeys((*bases, Electorate.of(smap))))
+
+
+def has_authority(
+    smap: Smap, bases: Collection[Electorate], me: str, heard_at: Mapping[str, float], now: float, timing: Timing
+) -> bool:
+    """Whether a primary may change things: a quorum answered heartbeats it sent within its lease."""
+    faithful = frozenset(node for node, sent_at in heard_at.items() if now - sent_at < timing.lease_s)
+    return have_quorum(electorates(smap, bases), faithful | {me})
+
+
+def is_decided(
+    smap: Smap, bases: Collection[Electorate], part: Part, stamp: Stamp, known: Mapping[str, Stamps]
+) -> bool:
+    """Whether a version of a part is persisted by a quorum, given what each node (the primary included) has."""
+    took = frozenset(node for node, stamps in known.items() if stamps.of(part) >= stamp)
+    return have_quorum(electorates(smap, bases), took)
+
+
+def silent_nodes(smap: Smap, me: str, heard_at: Mapping[str, float], now: float, timing: Timing) -> frozenset[str]:
+    """Nodes that have not answered for too long; `heard_at` must know all nodes of the map but `me`."""
+    return frozenset(
+        node.id for node in smap.nodes.values() if node.id != me and now - heard_at[node.id] > timing.silence_of(node)
+    )
+
+
+def check_join(smap: Smap, request: JoinRequest, *, old_address_lives: bool) -> None:
+    """Raise when the node must not join; `old_address_lives`: another process answers under the joiner's ID."""
+    node = request.node
+    if request.uuid and request.uuid != smap.uuid:
+        raise IntegrityError(
+            f"{node.name} belongs to cluster {request.uuid}, this is cluster {smap.uuid}: check proxy.primary_url; to"
+            " move the node here for good, stop it, delete its .ais.smap, .ais.bmd, .ais.conf and .ais.vote files (in"
+            " its confdir or on its mountpaths) and start it again"
+        )
+    known = smap.get(node.id)
+    if known is None:
+        return
+    if known.kind != node.kind:
+        raise AlreadyExists(
+            f'a {node.kind} with ID "{node.id}" cannot join, the cluster has a {known.kind} of that ID: give the new'
+            " node another ID"
+        )
+    if old_address_lives:
+        raise AlreadyExists(
+            f'node ID "{node.id}" is in use by the running node at {known.control.url}: stop that one, or start the new'
+            f" one at {node.control.url} with its own configuration directory and mountpaths"
+        )
+
+
+def joined(smap: Smap, node: Snode) -> Smap:
+    """The map with the joining node: unchanged when it is in it as it is (the IC bit is ours to set)."""
+    known = smap.get(node.id)
+    if known and known.listens_like(node) and known.is_electable == node.is_electable:
+        return smap
+    return smap.with_node(node)
+
+
+def next_reign(smap: Smap, me: Snode, *, keep_old_primary: bool) -> Smap:
+    """The map a newly elected primary begins with. The old primary leaves it unless it handed over (or is `me`)."""
+    stays = keep_old_primary or smap.primary_id == me.id
+    return smap.changed(primary_id=me.id, remove=frozenset() if stays else frozenset({smap.primary_id}))

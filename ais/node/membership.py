@@ -1,0 +1,311 @@
+"""Coming and going: joining a cluster or founding one, taking nodes in, removing silent ones, leaving.
+
+A joiner asks any proxy; the request ends at the primary, which checks that the joiner really listens where it says,
+puts it on the cluster map and brings it up to date before it answers. A node that hears no primary for longer than it
+promised to wait stands for election if it may, and asks to join again if it may not.
+"""
+
+import asyncio
+import datetime
+from typing import NoReturn
+
+import msgspec
+
+from ais.api import codec
+from ais.base.errors import (
+    AisError,
+    AlreadyExists,
+    BadRequest,
+    CorruptMetadata,
+    IntegrityError,
+    NotReady,
+    Unreachable,
+)
+from ais.base.ids import new_id
+from ais.config.cluster import ClusterConfig
+from ais.env.clock import Clock
+from ais.env.network import Answer
+from ais.meta.bmd import BMD
+from ais.meta.smap import Smap
+from ais.node import decisions, reign
+from ais.node.changes import Changes
+from ais.node.core import Core
+from ais.node.decisions import Start
+from ais.node.election import Election
+from ais.node.messages import Identity, JoinAnswer, JoinRequest, LeaveRequest
+from ais.node.state import seal_bmd, seal_config
+
+JOIN = "/v1/cluster/autoreg"
+IDENTITY = "/v1/cluster/keepalive"
+LEAVE = "/v1/cluster/leave"
+FORWARDED = "forwarded"
+LEAVE_CALLS_MAX = 3
+"""Calls whose timeouts a leaving node waits for at most."""
+
+FATAL = (IntegrityError, AlreadyExists, BadRequest, CorruptMetadata)
+"""Refusals to join that trying again cannot change."""
+
+
+class Membership:
+    """This node's place in a cluster, and as primary everybody's."""
+
+    def __init__(self, core: Core, election: Election, changes: Changes, configured_urls: tuple[str, ...]) -> None:
+        self._core = core
+        self._election = election
+        self._changes = changes
+        self._urls = configured_urls
+
+    async def start(self) -> None:
+        """Enter the cluster; on return the node is in it. Raise with the reason when it cannot get in."""
+        core = self._core
+        match decisions.start_of(core.smap, core.me, self._urls):
+            case Start.FOUND:
+                await self._found()
+            case Start.RESUME:
+                await self._resume()
+            case Start.FOLLOW:
+                core.promise(max(core.timing.patience_s, float(core.config.cluster.timeout.startup_time)))
+        core.tasks.keep("membership", self._run)
+        await self._enter()
+
+    async def leave(self) -> None:
+        """Say goodbye: hand over if this node is primary, then leave the cluster map. Errors are logged."""
+        core = self._core
+        core.leaving = True
+        deadline_s = LEAVE_CALLS_MAX * float(core.config.cluster.timeout.max_keepalive)
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._leave()
+        except TimeoutError:
+            core.log.warning("left without goodbye", reason=f"no answer within {deadline_s:g}s")
+
+    async def _leave(self) -> None:
+        core = self._core
+        if core.reign and not await self._hand_over():
+            return
+        primary = core.smap.primary
+        if primary is None or primary.id == core.me.id:
+            return
+        body = codec.to_msgpack(LeaveRequest(core.smap.uuid, core.me.id))
+        timeout_s = float(core.config.cluster.timeout.max_keepalive)
+        try:
+            await core.peers.call(primary.control.url, "POST", LEAVE, body=body, timeout_s=timeout_s)
+        except AisError as error:
+            core.log.info("left without goodbye", primary=primary.name, reason=str(error))
+
+    async def on_join(self, request: JoinRequest, *, is_forwarded: bool) -> Answer | JoinAnswer:
+        """Take a node in, or pass the request on to the primary. Raise why it cannot join."""
+        core = self._core
+        if request.boot == core.boot:
+            return JoinAnswer(is_self=True)
+        primary = core.smap.primary
+        if core.reign is None and primary and primary.id != core.me.id and not is_forwarded:
+            body, timeout_s = codec.to_msgpack(request), float(core.config.cluster.timeout.max_host_busy)
+            return await core.peers.call(
+                primary.control.url, "POST", JOIN, query={FORWARDED: "true"}, body=body, timeout_s=timeout_s
+            )
+        core.require_authority()
+        await self._take_in(request)
+        return JoinAnswer(core.smap.uuid)
+
+    async def on_leave(self, request: LeaveRequest) -> None:
+        """A node ends: take it off the map."""
+        core = self._core
+        if request.uuid != core.smap.uuid:
+            raise IntegrityError(f"{request.node_id} is not of cluster {core.smap.uuid}")
+        if core.leaving:
+            raise NotReady(f"primary {core.me.name} is stopping too")
+        core.log.info("node leaves", peer=request.node_id)
+        await self.remove(frozenset({request.node_id}))
+
+    async def remove(self, node_ids: frozenset[str]) -> None:
+        """Take nodes off the map (primary only). Unknown ones are none of our business."""
+        await self._changes.change_smap(
+            lambda smap: smap.without_nodes(node_ids) if node_ids & smap.nodes.keys() else smap
+        )
+
+    # -- entering
+
+    async def _enter(self) -> None:
+        """Ask to join until we are in, or the time for it is over."""
+        core, clock = self._core, self._core.env.clock
+        deadline = clock.monotonic() + float(core.config.cluster.timeout.join_startup_time)
+        problem: AisError = NotReady("nobody answered")
+        while not core.joined.is_set():
+            try:
+                await self._join_somewhere()
+            except FATAL:
+                raise
+            except AisError as error:
+                problem = error
+            if core.joined.is_set():
+                break
+            if clock.monotonic() > deadline:
+                self._give_up(problem)
+            await clock.sleep(core.timing.interval_s / 2)
+
+    def _give_up(self, problem: AisError) -> NoReturn:
+        core = self._core
+        waited_s = float(core.config.cluster.timeout.join_startup_time)
+        urls = decisions.join_urls(core.smap, core.me, self._urls)
+        raise NotReady(
+            f"{core.me.name} could not join its cluster within {waited_s:g}s (asked {', '.join(urls) or 'nobody'}):"
+            f" {problem}; start the primary, or correct proxy.primary_url"
+        ) from problem
+
+    async def _join_somewhere(self) -> None:
+        """Ask one after the other. Raise the last refusal; return when we are in, or reign."""
+        core = self._core
+        if core.reign:
+            core.require_authority()
+            core.joined.set()
+            return
+        request = JoinRequest(core.me, core.smap.uuid, core.meta.stamps, core.boot)
+        timeout_s = float(core.config.cluster.timeout.max_host_busy)
+        problem: AisError = NotReady("no other node to ask is configured or known")
+        is_designated = False
+        for url in decisions.join_urls(core.smap, core.me, self._urls):
+            try:
+                answer = await core.peers.ask(url, "POST", JOIN, request, JoinAnswer, timeout_s)
+            except FATAL:
+                raise
+            except AisError as error:
+                problem = error
+                continue
+            if not answer.is_self:
+                return
+            is_designated = True
+        if not is_designated or core.smap.uuid or not core.me.is_electable:
+            raise problem
+        await self._found()
+
+    async def _found(self) -> None:
+        """Begin a new cluster with this proxy as its only node."""
+        core = self._core
+        uuid, created = new_id(core.env.rng), timestamp(core.env.clock)
+        config = _with_uuid(core.meta.config, uuid, created)
+        await core.state.promise(decisions.FRESH_CLUSTER_TERM, core.me.id)
+        await core.state.adopt(
+            [
+                seal_config(decisions.FRESH_CLUSTER_TERM, config),
+                seal_bmd(decisions.FRESH_CLUSTER_TERM, BMD(new_id(core.env.rng), 1)),
+            ]
+        )
+        smap = Smap(uuid=uuid, creation_time=created).changed(add=core.me, primary_id=core.me.id)
+        await reign.begin(core, decisions.FRESH_CLUSTER_TERM, smap)
+        core.joined.set()
+        core.log.info("new cluster", cluster=uuid)
+
+    async def _resume(self) -> None:
+        """Go on as primary, unless we have promised a later term to somebody since."""
+        core = self._core
+        if core.state.term == core.meta.stamps.smap.term:
+            await reign.resume(core)
+        else:
+            core.promise(core.timing.interval_s)
+
+    # -- as primary
+
+    async def _take_in(self, request: JoinRequest) -> None:
+        core, node = self._core, request.node
+        decisions.check_join(core.smap, request, old_address_lives=False)
+        identity = await self._identity(node.control.url)
+        if identity is None or identity.boot != request.boot:
+            who = f"node {identity.id} answers" if identity else "nobody answers"
+            raise BadRequest(
+                f"{node.name} says that it listens for other nodes at {node.control.url}, but {who} there:"
+                " correct its host_net configuration (hostname_intra_control, port_intra_control)"
+            )
+        known = core.smap.get(node.id)
+        moved = known is not None and not known.listens_like(node)
+        old = await self._identity(known.control.url) if known and moved else None
+        lives = old is not None and old.id == node.id and old.boot != request.boot
+
+        def add(smap: Smap) -> Smap:
+            decisions.check_join(smap, request, old_address_lives=lives)
+            return decisions.joined(smap, node)
+
+        await self._changes.change_smap(add)
+        present = core.require_authority()
+        if node.id not in core.smap or not await present.bring(node, core.call_timeout_s):
+            raise NotReady(f"{node.name} did not take the cluster's metadata in time: try again")
+        core.log.info("node joined", peer=node.name, url=node.public.url)
+
+    async def _identity(self, url: str) -> Identity | None:
+        core = self._core
+        try:
+            answer = await core.peers.call(url, "GET", IDENTITY, timeout_s=core.call_timeout_s)
+            return codec.from_msgpack(answer.body, Identity)
+        except (Unreachable, NotReady, BadRequest):
+            return None
+
+    async def _hand_over(self) -> bool:
+        core = self._core
+        for successor in await self._election.successors():
+            try:
+                async with self._changes.lock:
+                    await self._election.hand_over(successor)
+            except AisError as error:
+                core.log.info("cannot hand over", successor=successor.name, reason=str(error))
+                if core.reign is None:
+                    return False
+            else:
+                return True
+        return False
+
+    # -- all the time
+
+    async def _run(self) -> None:
+        core = self._core
+        while True:
+            if core.reign:
+                core.reign.beat()
+                await self._remove_silent()
+                await core.env.clock.sleep(core.timing.interval_s)
+            else:
+                await self._watch()
+                await core.env.clock.sleep(core.timing.interval_s / 4)
+
+    async def _remove_silent(self) -> None:
+        core = self._core
+        if core.leaving or self._changes.lock.locked() or not core.reign:
+            return
+        if silent := core.reign.silent_nodes():
+            core.log.warning("removing silent nodes", nodes=sorted(silent))
+            core.tasks.spawn("removal of silent nodes", self._remove_still_silent)
+
+    async def _remove_still_silent(self) -> None:
+        reign = self._core.require_authority()
+        await self.remove(reign.silent_nodes())
+
+    async def _watch(self) -> None:
+        """Do something about a primary that fell silent, or a cluster map without us."""
+        core = self._core
+        silent_s = core.silent_for()
+        is_member = core.me.id in core.smap
+        if core.leaving or not core.smap.uuid or (is_member and silent_s < 0):
+            return
+        delay_s = decisions.delay_before_standing(core.smap, core.me.id, core.timing) if is_member else None
+        if delay_s is not None and silent_s >= delay_s and await self._election.stand():
+            core.joined.set()
+            return
+        if core.joined.is_set():
+            await self._rejoin()
+
+    async def _rejoin(self) -> None:
+        core = self._core
+        try:
+            await self._join_somewhere()
+        except FATAL as error:
+            core.log.error("cannot join again", reason=str(error))
+        except AisError as error:
+            core.log.info("no primary found", reason=str(error))
+
+
+def timestamp(clock: Clock) -> str:
+    """Now, for people: ISO 8601 in UTC."""
+    return datetime.datetime.fromtimestamp(clock.now_ns() / 1e9, datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def _with_uuid(config: ClusterConfig, uuid: str, now: str) -> ClusterConfig:
+    return msgspec.structs.replace(config.next_version(now), uuid=uuid)

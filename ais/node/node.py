@@ -1,0 +1,272 @@
+"""A node: its identity, the current version of everything the cluster agreed on, and the way to change that.
+
+This class only puts the parts together. Membership, elections and metadata changes are in the modules beside it; what
+outsiders ask over HTTP is answered in `ais.node.service`, without HTTP.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from structlog.typing import FilteringBoundLogger
+
+from ais.api import actions, codec
+from ais.base.errors import AisError, BadRequest
+from ais.base.ids import new_id
+from ais.config import change as config_change
+from ais.config import overrides
+from ais.config.cluster import ClusterConfig
+from ais.config.node import NodeConfig
+from ais.env import Env
+from ais.env.network import Answer, Network
+from ais.meta.bmd import BMD
+from ais.meta.placement import Placement
+from ais.meta.smap import Smap, Snode
+from ais.node.changes import Changes
+from ais.node.core import Core
+from ais.node.election import Election
+from ais.node.follow import Follower
+from ais.node.membership import Membership, timestamp
+from ais.node.peers import Peers
+from ais.node.role import Role
+from ais.node.state import Metadata, Offload, State, in_thread
+from ais.node.supervisor import Supervisor
+from ais.stats.log_file import LogFile
+from ais.stats.tracker import Tracker
+
+DAEMON = "/v1/daemon"
+
+
+class Node:
+    """One proxy or target. Set `role`, start the HTTP servers, then `start`; at the end `leave`, then `stop`."""
+
+    role: Role
+
+    def __init__(
+        self,
+        *,
+        env: Env,
+        config: NodeConfig,
+        snode: Snode,
+        directories: tuple[str, ...],
+        network: Network,
+        stats: Tracker,
+        log: FilteringBoundLogger,
+        log_file: LogFile | None = None,
+        deployment: str = "dev",
+        pod_name: str = "",
+        offload: Offload = in_thread,
+    ) -> None:
+        """`directories` hold the metadata: a proxy's confdir, or all mountpaths of a target."""
+        self.env, self.snode, self.peers, self.stats, self.log_file = env, snode, network, stats, log_file
+        self.log = log.bind(node=snode.name)
+        self.config = config
+        self.deployment, self.pod_name = deployment, pod_name
+        self.placement = Placement(Smap())
+        self.tasks = Supervisor(env.clock, self.log)
+        self.stop_requested = asyncio.Event()
+        """Set when the cluster is shut down or this node told to end; the process then leaves and stops."""
+        self.leave_on_stop = True
+        """False when the whole cluster stops: the cluster map is to stay as it is."""
+        self.on_config: list[Callable[[NodeConfig], None]] = []
+        self.on_bmd: list[Callable[[BMD], None]] = []
+        self.on_primary: list[Callable[[], None]] = []
+        """Called after changes; must not block or raise."""
+        self.offload = offload
+        self.joined_ns = 0
+        """When this process entered the cluster (Unix time); 0 before."""
+        self._initial = config.shared
+        self.state = State(env, directories, config.shared, self._apply_bmd, offload)
+        self.state.on_change.append(self._on_metadata)
+        self.core = Core(
+            env, snode, new_id(env.rng), self.state, Peers(network, snode), self.tasks, lambda: self.config, self.log
+        )
+        self.core.on_reign = self._on_reign
+        self.election = Election(self.core)
+        self.changes = Changes(self.core, lambda: self.role)
+        self.follower = Follower(self.core, lambda: self.role)
+        urls = config.cluster.proxy
+        known = tuple(url.rstrip("/") for url in (urls.primary_url, urls.original_url, urls.discovery_url) if url)
+        self.membership = Membership(self.core, self.election, self.changes, known)
+
+    # -- what everybody reads
+
+    @property
+    def smap(self) -> Smap:
+        """Present cluster map; version 0 before the node is in a cluster."""
+        return self.state.current.smap
+
+    @property
+    def bmd(self) -> BMD:
+        """Present bucket metadata."""
+        return self.state.current.bmd
+
+    @property
+    def term(self) -> int:
+        """The term this node reigns in, or follows."""
+        return self.state.term
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether this node is primary (it may lack the authority to change things right now)."""
+        return self.core.reign is not None
+
+    @property
+    def has_authority(self) -> bool:
+        """Whether this node may change metadata now."""
+        return self.core.reign is not None and self.core.reign.has_authority()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether this node is in a cluster and knows its metadata."""
+        return self.core.joined.is_set() and self.snode.id in self.smap
+
+    def require_authority(self) -> None:
+        """Raise `NotReady` unless this node may change the cluster's metadata now."""
+        self.core.require_authority()
+
+    # -- life
+
+    async def start(self) -> None:
+        """Read the metadata and enter the cluster. The HTTP servers must be listening. Raise why it cannot."""
+        await self.state.load()
+        meta = self.state.current
+        self.config = self.config.with_shared(meta.config)
+        self.placement = Placement(meta.smap)
+        if meta.bmd.version:
+            await self.role.apply_bmd(BMD(), meta.bmd)
+        self.log.info("starting", url=self.snode.public.url, cluster=meta.smap.uuid, smap=int(meta.smap.version))
+        await self.membership.start()
+        self.joined_ns = self.env.clock.now_ns()
+        self.log.info("in the cluster", cluster=self.smap.uuid, smap=int(self.smap.version))
+
+    async def leave(self) -> None:
+        """Say goodbye to the cluster (a primary hands over first), unless the whole cluster stops."""
+        self.core.leaving = True
+        if self.leave_on_stop and self.core.joined.is_set():
+            await self.membership.leave()
+
+    async def stop(self) -> None:
+        """End all background tasks. Metadata is on disk already."""
+        self.core.leaving = True
+        await self.tasks.stop()
+
+    async def set_directories(self, directories: tuple[str, ...]) -> None:
+        """Keep the metadata in these directories from now on (a target's mountpaths changed)."""
+        await self.state.move(directories)
+
+    # -- changes, on the primary
+
+    async def change_bmd(self, change: Callable[[BMD], BMD]) -> BMD:
+        """Change the bucket metadata; on return every node of the cluster has it. See `Changes.change_bmd`."""
+        return await self.changes.change_bmd(change)
+
+    async def change_config(self, change: Callable[[ClusterConfig], ClusterConfig]) -> ClusterConfig:
+        """Change the cluster configuration (the version is counted up here). See `Changes.change_config`."""
+
+        def next_version(old: ClusterConfig) -> ClusterConfig:
+            new = change(old)
+            return old if new == old else new.next_version(timestamp(self.env.clock))
+
+        return await self.changes.change_config(next_version)
+
+    async def reset_cluster_config(self) -> ClusterConfig:
+        """Back to the configuration the primary was started with."""
+        return await self.change_config(lambda old: config_change.reset(old, self._initial))
+
+    async def remove_nodes(self, node_ids: frozenset[str]) -> None:
+        """Take nodes off the cluster map. Raise `NodeNotFound`, or `BadRequest` for ourselves."""
+        for node_id in node_ids:
+            self.smap.require(node_id)
+        if self.snode.id in node_ids:
+            raise BadRequest(f"{self.snode.name} is the current primary, cannot remove it: set another primary first")
+        await self.membership.remove(node_ids)
+
+    async def set_primary(self, node_id: str, *, force: bool = False) -> None:
+        """Hand over to another proxy. Raise `NodeNotFound`, `BadRequest`, or why it did not work.
+
+        `force` is for joining clusters in AIStore; handing over inside one cluster needs none and ignores it.
+        """
+        node = self.smap.require(node_id)
+        if node_id == self.snode.id:
+            return
+        if not node.is_electable:
+            raise BadRequest(f"{node.name} cannot be primary: choose a proxy that is electable and not in maintenance")
+        async with self.changes.lock:
+            await self.election.hand_over(node)
+
+    async def shutdown_cluster(self) -> None:
+        """Stop all nodes, this one last; the cluster map stays as it is."""
+        self.core.require_authority()
+        self.log.warning("shutting the cluster down")
+        self.core.leaving = True
+        body = codec.to_json({"action": actions.SHUTDOWN_CLUSTER})
+        others = [node for node in self.smap.nodes.values() if node.id != self.snode.id]
+        outcomes = await self.core.peers.call_all(others, "PUT", DAEMON, body=body, timeout_s=self.core.call_timeout_s)
+        for node_id, outcome in outcomes.items():
+            if isinstance(outcome, AisError):
+                self.log.warning("node did not take the shutdown", peer=node_id, error=str(outcome))
+        self.request_stop(leave=False)
+
+    def request_stop(self, *, leave: bool) -> None:
+        """Ask the process to end."""
+        self.leave_on_stop = leave
+        self.core.leaving = True
+        self.stop_requested.set()
+
+    # -- calls to other nodes
+
+    async def call(
+        self,
+        node: Snode,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> Answer:
+        """A call to another node's control network. Raise `Unreachable`, or the error that it answered."""
+        timeout_s = self.core.call_timeout_s if timeout_s is None else timeout_s
+        return await self.core.peers.call(node.control.url, method, path, query=query, body=body, timeout_s=timeout_s)
+
+    # -- own settings
+
+    async def set_own_config(self, values: dict[str, str], *, transient: bool) -> None:
+        """Override settings on this node only. Raise `BadRequest`, or `Unsupported` for what cannot be transient."""
+        await self._take_config(self.config.with_overrides(values, transient=transient))
+
+    async def set_transient(self, values: dict[str, str]) -> None:
+        """Take a change of the whole cluster that lasts until the restart. Raise as `set_own_config` does."""
+        await self._take_config(self.config.with_transient(values))
+
+    async def reset_own_config(self) -> None:
+        """Back to what the cluster agreed on."""
+        await self._take_config(self.config.without_overrides())
+
+    async def _take_config(self, config: NodeConfig) -> None:
+        if config.overrides != self.config.overrides:
+            await self.offload(overrides.save, self.env.disk, config.local.confdir, config.overrides)
+        self._show_config(config)
+
+    # -- callbacks
+
+    def _on_reign(self) -> None:
+        for callback in self.on_primary:
+            callback()
+
+    async def _apply_bmd(self, old: BMD, new: BMD) -> None:
+        await self.role.apply_bmd(old, new)
+
+    def _on_metadata(self, old: Metadata, new: Metadata) -> None:
+        if new.smap is not old.smap:
+            self.placement = Placement(new.smap)
+        if new.config is not old.config:
+            self._show_config(self.config.with_shared(new.config))
+        if new.bmd is not old.bmd:
+            for callback in self.on_bmd:
+                callback(new.bmd)
+
+    def _show_config(self, config: NodeConfig) -> None:
+        self.config = config
+        for callback in self.on_config:
+            callback(config)

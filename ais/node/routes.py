@@ -1,0 +1,76 @@
+"""`ais.node.service` on aiohttp: which of its paths a listener has, and the shell that turns requests into calls."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from ais.base.errors import AccessDenied
+from ais.env.network import Answer
+from ais.net.http import Network
+from ais.node import service
+from ais.node.health import HEALTH
+from ais.node.membership import JOIN
+from ais.node.node import DAEMON, Node
+from ais.stats import prometheus
+
+METRICS = "/metrics"
+_PUBLIC = {("GET", HEALTH), ("GET", DAEMON), ("POST", JOIN)}
+"""What everybody may ask; the rest is for the control network."""
+
+
+def routes(node: Node, networks: Network) -> list[web.RouteDef]:
+    """The node's own routes for a listener that carries these networks (wire contract §23)."""
+    if not networks & (Network.PUBLIC | Network.CONTROL):
+        return []
+    found = [
+        web.route(method, path, _shell(node))
+        for method, path in service.HANDLERS
+        if Network.CONTROL in networks or (method, path) in _PUBLIC
+    ]
+    if Network.PUBLIC in networks:
+        found.append(web.get(METRICS, _metrics(node), allow_head=False))
+        if Network.CONTROL not in networks:
+            found += [web.put(path, _public_put(node)) for path in (DAEMON, DAEMON + "/set-config")]
+    return found
+
+
+def _shell(node: Node) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(request: web.Request) -> web.Response:
+        outcome = await service.dispatch(node, request.method, request.path, dict(request.query), await request.read())
+        return _response(request, outcome)
+
+    return answer
+
+
+def _public_put(node: Node) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Proxies take actions for themselves on the public network; targets only from the control network."""
+    shell = _shell(node)
+
+    async def answer(request: web.Request) -> web.Response:
+        if not node.snode.is_proxy:
+            raise AccessDenied(
+                f"{node.snode.name} takes {request.method} {request.path} from its control network only: send it to a"
+                f" proxy as {request.method} /v1/reverse/daemon with the header Ais-Node-Id: {node.snode.id}"
+            )
+        return await shell(request)
+
+    return answer
+
+
+def _response(request: web.Request, outcome: Answer) -> web.Response:
+    body = outcome.body
+    is_json = outcome.headers.get("content-type", "").startswith("application/json")
+    if is_json and request.headers.get("User-Agent", "").startswith("Mozilla/5.0"):
+        body = msgspec.json.format(body, indent=4) + b"\n"
+    return web.Response(status=outcome.status, headers=outcome.headers, body=body)
+
+
+def _metrics(node: Node) -> Callable[[web.Request], Awaitable[web.Response]]:
+    registry = prometheus.registry_of(node.stats, node.snode.id)
+
+    async def answer(_request: web.Request) -> web.Response:
+        body = await node.offload(prometheus.render, registry)
+        return web.Response(body=body, headers={"content-type": prometheus.CONTENT_TYPE})
+
+    return answer

@@ -1,0 +1,209 @@
+"""The cluster metadata of this node: the current version of each part, its promise to voters, and both on disk.
+
+A part is replaced as a whole, and only by a newer version; on return of `adopt` it is applied and durable. All versions
+live in files of their own, so a crash between two writes leaves two valid parts.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import ParamSpec, Protocol, TypeVar
+
+import msgspec
+
+from ais.api import codec
+from ais.base.errors import BadRequest, CorruptMetadata
+from ais.config.cluster import ClusterConfig
+from ais.env import Env
+from ais.meta import store
+from ais.meta.bmd import BMD
+from ais.meta.smap import Smap
+from ais.meta.stamp import NEVER, Stamp
+from ais.node.messages import Part, Sealed, Stamps
+from ais.node.quorum import Electorate
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+FILE_OF = {Part.SMAP: store.SMAP, Part.BMD: store.BMD, Part.CONFIG: store.CONFIG}
+
+ApplyBMD = Callable[[BMD, BMD], Awaitable[None]]
+
+
+class Offload(Protocol):
+    """Runs a blocking call beside the event loop."""
+
+    async def __call__(self, call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+
+async def in_thread(call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run a blocking call in a thread. A simulation gives the state another function."""
+    return await asyncio.to_thread(call, *args, **kwargs)
+
+
+class SmapRecord(msgspec.Struct, frozen=True):
+    """A cluster map with the electorates that must still agree to it, as it travels and rests on disk."""
+
+    smap: Smap
+    bases: tuple[Electorate, ...] = ()
+
+
+class Vote(msgspec.Struct, frozen=True):
+    """The highest term this node knows of, and whom it voted for (or follows) in it."""
+
+    term: int = 0
+    voted_for: str = ""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """All parts at one moment. Replaced as a whole, so that a reader sees one consistent set."""
+
+    smap: Smap = field(default_factory=Smap)
+    bases: tuple[Electorate, ...] = ()
+    bmd: BMD = field(default_factory=BMD)
+    config: ClusterConfig = field(default_factory=ClusterConfig)
+    stamps: Stamps = field(default_factory=Stamps)
+
+    def seal(self, part: Part) -> Sealed:
+        """One part, encoded."""
+        if part is Part.BMD:
+            return seal_bmd(self.stamps.bmd.term, self.bmd)
+        if part is Part.SMAP:
+            return seal_smap(self.stamps.smap.term, self.smap, self.bases)
+        return seal_config(self.stamps.config.term, self.config)
+
+    def take(self, sealed: Sealed) -> "Metadata":
+        """With another version of one part. Raise `BadRequest` when it cannot be read."""
+        stamps = msgspec.structs.replace(self.stamps, **{sealed.part.value: sealed.stamp})
+        if sealed.part is Part.BMD:
+            return replace(self, bmd=BMD.decode(sealed.body), stamps=stamps)
+        if sealed.part is Part.SMAP:
+            record = codec.from_json(sealed.body, SmapRecord)
+            return replace(self, smap=record.smap, bases=record.bases, stamps=stamps)
+        return replace(self, config=codec.from_json(sealed.body, ClusterConfig), stamps=stamps)
+
+
+def seal_smap(term: int, smap: Smap, bases: tuple[Electorate, ...]) -> Sealed:
+    """A cluster map written in `term`."""
+    return Sealed(Part.SMAP, Stamp(term, int(smap.version)), codec.to_json(SmapRecord(smap, bases)))
+
+
+def seal_bmd(term: int, bmd: BMD) -> Sealed:
+    """Bucket metadata written in `term`."""
+    return Sealed(Part.BMD, Stamp(term, bmd.version), bmd.encode())
+
+
+def seal_config(term: int, config: ClusterConfig) -> Sealed:
+    """A cluster configuration written in `term`."""
+    return Sealed(Part.CONFIG, Stamp(term, int(config.config_version)), codec.to_json(config))
+
+
+class State:
+    """Owner of `Metadata` and `Vote`. Reading is free; `adopt`, `promise` and the others are serialized by one lock."""
+
+    def __init__(
+        self, env: Env, directories: tuple[str, ...], config: ClusterConfig, apply_bmd: ApplyBMD, offload: Offload
+    ) -> None:
+        self._disk = env.disk
+        self._offload = offload
+        self._apply_bmd = apply_bmd
+        self._lock = asyncio.Lock()
+        self.directories = directories
+        self.current = Metadata(config=config)
+        self._sealed: dict[Part, Sealed] = {}
+        self.vote = Vote()
+        self.on_change: list[Callable[[Metadata, Metadata], None]] = []
+        """Called with the old and the new metadata after each change; must not block or raise."""
+
+    @property
+    def term(self) -> int:
+        """The highest term this node knows of."""
+        return max(self.vote.term, self.current.stamps.smap.term)
+
+    @property
+    def voted_for(self) -> str:
+        """Whom this node is bound to in `term`."""
+        smap_rules = self.current.stamps.smap.term > self.vote.term
+        return self.current.smap.primary_id if smap_rules else self.vote.voted_for
+
+    def sealed(self, part: Part) -> Sealed:
+        """The current version of a part, encoded; encoded once per version."""
+        if part not in self._sealed:
+            self._sealed[part] = self.current.seal(part)
+        return self._sealed[part]
+
+    async def load(self) -> None:
+        """Read everything from disk. Raise `CorruptMetadata` when no copy of a file is intact."""
+        for part, file_name in FILE_OF.items():
+            records = await self._offload(store.load, self._disk, self.directories, file_name)
+            for sealed in (_unpack(part, record) for record in records):
+                if sealed.stamp > self.current.stamps.of(part):
+                    self.current = self.current.take(sealed)
+        votes = await self._offload(store.load, self._disk, self.directories, store.VOTE)
+        if votes:
+            self.vote = max((codec.from_json(vote.payload, Vote) for vote in votes), key=lambda vote: vote.term)
+
+    async def adopt(self, parts: Iterable[Sealed]) -> None:
+        """Take the parts that are newer than ours; each is applied, then durable, then visible."""
+        async with self._lock:
+            for sealed in parts:
+                if sealed.stamp > self.current.stamps.of(sealed.part):
+                    await self._adopt(sealed)
+
+    async def settle(self, decided: Stamp) -> None:
+        """Forget the older electorates of our cluster map when it is the one that was decided."""
+        if self.current.stamps.smap != decided or not self.current.bases:
+            return
+        async with self._lock:
+            if self.current.stamps.smap == decided:
+                settled = replace(self.current, bases=())
+                await self._save(settled.seal(Part.SMAP))
+                self._show(settled)
+
+    async def promise(self, term: int, candidate: str) -> bool:
+        """Bind this node to `candidate` in `term`, durably. False when it is bound otherwise already."""
+        async with self._lock:
+            if term < self.term or (term == self.term and self.voted_for != candidate):
+                return False
+            if self.vote != Vote(term, candidate):
+                vote = Vote(term, candidate)
+                record = store.Record(term, codec.to_json(vote))
+                await self._offload(store.save, self._disk, self.directories, store.VOTE, record)
+                self.vote = vote
+            return True
+
+    async def move(self, directories: tuple[str, ...]) -> None:
+        """Keep the files in these directories from now on (a target's mountpaths changed)."""
+        async with self._lock:
+            self.directories = directories
+            for part in Part:
+                if self.current.stamps.of(part) != NEVER:
+                    await self._save(self.current.seal(part))
+            record = store.Record(self.vote.term, codec.to_json(self.vote))
+            await self._offload(store.save, self._disk, directories, store.VOTE, record)
+
+    async def _adopt(self, sealed: Sealed) -> None:
+        changed = self.current.take(sealed)
+        if sealed.part is Part.BMD:
+            await self._apply_bmd(self.current.bmd, changed.bmd)
+        await self._save(sealed)
+        self._show(changed)
+
+    async def _save(self, sealed: Sealed) -> None:
+        record = store.Record(sealed.stamp.term, sealed.body)
+        await self._offload(store.save, self._disk, self.directories, FILE_OF[sealed.part], record)
+
+    def _show(self, changed: Metadata) -> None:
+        old, self.current = self.current, changed
+        self._sealed.clear()
+        for callback in self.on_change:
+            callback(old, changed)
+
+
+def _unpack(part: Part, record: store.Record) -> Sealed:
+    try:
+        stamps = Metadata().take(Sealed(part, Stamp(record.term), record.payload)).seal(part).stamp
+    except BadRequest as error:
+        raise CorruptMetadata(f"{FILE_OF[part]} holds no valid {part.value}: {error}") from None
+    return Sealed(part, stamps, record.payload)
