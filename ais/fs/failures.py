@@ -10,7 +10,7 @@ _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def translate(error: OSError, path: str) -> AisError:
-    """What `error`, met while working on `path`, means. Expected ones (ENOENT and the like) the caller catches first."""
+    """What `error`, met while working on `path`, means. Expected ones (ENOENT and such) the caller catches first."""
     if error.errno in _NO_SPACE:
         return OutOfSpace(f"{path}: {error.strerror}")
     if error.errno in _NO_DESCRIPTORS:

@@ -1,8 +1,8 @@
 """Locks between the writers of one object: stripes of one file per mountpath, shared by all processes of the target.
 
 A name always falls on the same stripe; names that share a stripe wait for each other, which is harmless because a
-stripe is held for a rename, never across the network. Threads of a process exclude each other by a `threading.Lock` per stripe
-and the processes by an OFD lock on the stripe's byte of `.ais.locks`; the kernel drops it when the process dies.
+stripe is held for a rename, never across the network. Threads of a process exclude each other by a `threading.Lock`
+per stripe, processes by an OFD lock on the stripe's byte of `.ais.locks`; the kernel drops it when the process dies.
 A process must open its own `Stripes` (after a fork, not before): OFD locks belong to the open file.
 """
 

@@ -1,0 +1,162 @@
+"""Objects that grow by appends: a work file that outlives the request, named to the client by a handle.
+
+Handle: `<target id>|<work file id>|<size>`. The size is what the client was told is stored; an append first cuts the
+work file to it, so that a repeated request never adds its bytes twice. The object appears at the flush. Work files are
+swept at start-up: after a restart the handle is unknown and the client begins again.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import struct
+from dataclasses import dataclass
+
+from ais.base.errors import BadRequest, Busy
+from ais.core import workfile
+from ais.core.meta import ObjectMeta
+from ais.core.publish import Condition, Publisher
+from ais.core.workfile import Buffer, Digests, Staged
+from ais.env.disk import Disk
+from ais.fs.failures import translate
+
+MARK = "ap-"
+_ID = re.compile(MARK + r"[0-9a-f]{16}-[0-9a-z.]{1,64}")
+_WHOLE_FILE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """An append handle; `str()` is its wire form."""
+
+    target_id: str
+    work_id: str
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.target_id}|{self.work_id}|{self.size}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Handle":
+        """Read the wire form. Raise `BadRequest`."""
+        target_id, work_id, size = (*text.split("|"), "", "")[:3]
+        if text.count("|") != 2 or not _ID.fullmatch(work_id) or not (size.isascii() and size.isdigit()):
+            raise BadRequest(f'invalid append handle "{text[:100]}"')
+        return cls(target_id, work_id, int(size))
+
+    @staticmethod
+    def new_work_id(key: int, work_name: str) -> str:
+        """The work file ID of an object whose digest is `key`."""
+        return f"{MARK}{key:016x}-{work_name}"
+
+    def is_for(self, key: int) -> bool:
+        """Whether the handle was given for the object whose digest is `key`."""
+        return self.work_id.startswith(f"{MARK}{key:016x}-")
+
+
+class Appender:
+    """One append or flush request. Any thread may call, one at a time; `keep`, `flush` or `abort` ends it."""
+
+    def __init__(self, publisher: Publisher, disk: Disk, staged: Staged, target_id: str, is_new: bool) -> None:
+        self._publisher = publisher
+        self._disk = disk
+        self._staged = staged
+        self._target_id = target_id
+        self._size_before = staged.size
+        self._is_new = is_new
+        self._is_open = True
+
+    def write(self, data: Buffer) -> None:
+        """Append the next bytes; the buffer is the caller's again on return. Raise `OutOfSpace` or `DiskFailure`."""
+        try:
+            workfile.write_all(self._disk, self._staged.fd, data)
+        except OSError as error:
+            raise translate(error, self._staged.path) from error
+        self._staged.size += len(data)
+
+    def keep(self) -> str:
+        """End the request and keep what was appended; return the handle for the next one."""
+        self._close()
+        return str(Handle(self._target_id, os.path.basename(self._staged.path), self._staged.size))
+
+    def flush(
+        self,
+        custom: dict[str, str] | None = None,
+        claimed: tuple[str, str] | None = None,
+        condition: Condition | None = None,
+    ) -> ObjectMeta:
+        """Make the object of all that was appended. `custom` None keeps the custom metadata of the one it replaces.
+
+        Blocks while the content is read and hashed. Raise as `Writer.commit`; the work file is gone then.
+        """
+        staged = self._staged
+        staged.custom = custom
+        try:
+            digests = Digests(staged.rules.checksum_kind, claimed)
+            workfile.hash_content(self._disk, staged.fd, staged.size, digests)
+            staged.checksum, staged.is_claimed = digests.verify(staged.bck, staged.name), digests.is_claimed
+            stored = self._publisher.publish(staged, condition)
+        except OSError as error:
+            self._discard()
+            raise translate(error, staged.path) from error
+        except BaseException:
+            self._discard()
+            raise
+        self._close()
+        return stored
+
+    def abort(self) -> None:
+        """Forget what this request appended. Does nothing after the end."""
+        if not self._is_open:
+            return
+        if self._is_new:
+            self._discard()
+            return
+        with contextlib.suppress(OSError):  # the next append cuts to its handle's size again
+            self._disk.ftruncate(self._staged.fd, self._size_before)
+        self._close()
+
+    def _discard(self) -> None:
+        workfile.discard(self._disk, self._staged.path)
+        self._close()
+
+    def _close(self) -> None:
+        self._is_open = False
+        self._disk.close(self._staged.fd)
+
+
+def reopen(disk: Disk, path: str, size: int) -> int | None:
+    """Open a kept work file for one request, cut to `size`, positioned at its end; None when it is gone or shorter.
+
+    Raise `Busy` while another request has it.
+    """
+    try:
+        fd = disk.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise translate(error, path) from error
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+        found = disk.fstat(fd)
+        if found.st_nlink and found.st_size >= size:
+            disk.ftruncate(fd, size)
+            os.lseek(fd, size, os.SEEK_SET)
+            return fd
+    except BlockingIOError:
+        disk.close(fd)
+        raise Busy("another request is appending with the same handle") from None
+    except OSError as error:
+        disk.close(fd)
+        raise translate(error, path) from error
+    disk.close(fd)
+    return None
+
+
+def drop_idle(disk: Disk, directory: str, mtime_ns_min: int) -> None:
+    """Remove the append work files of a work directory that were last written before a time. Raise `OSError`."""
+    for entry in disk.listdir(directory):
+        path = f"{directory}/{entry}"
+        with contextlib.suppress(FileNotFoundError):
+            if entry.startswith(MARK) and disk.lstat(path).st_mtime_ns < mtime_ns_min:
+                disk.unlink(path)

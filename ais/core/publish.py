@@ -1,0 +1,181 @@
+"""Making a finished work file visible as an object: the only way content gets a name.
+
+Under the lock of the object: look at what is stored, decide (`decide`, pure), write the metadata onto the work file and
+rename it. A process killed anywhere before the rename leaves the old object and a work file that the next start sweeps.
+"""
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable
+
+from ais.api.bucket import Bck
+from ais.base.errors import BucketNotFound, CorruptMetadata
+from ais.core import meta as metadata
+from ais.core import tree, workfile
+from ais.core.meta import ObjectMeta
+from ais.core.spots import Spot, SpotTable
+from ais.core.workfile import Staged
+from ais.env.disk import Disk
+from ais.fs import names
+from ais.fs.failures import translate
+from ais.fs.locks import StripeBusy
+from ais.fs.volume import Volume
+from ais.meta.smap import digest
+
+Condition = Callable[[ObjectMeta | None], None]
+"""Called under the object's lock with what is stored; raises to refuse."""
+
+
+def decide(staged: Staged, stored: ObjectMeta | None) -> ObjectMeta:
+    """The metadata of the object after the write; `stored` itself when the write changes nothing."""
+    rules = staged.rules
+    custom = staged.custom if staged.custom is not None else (stored.custom if stored else {})
+    if (
+        stored is not None
+        and staged.is_claimed
+        and stored.checksum == staged.checksum
+        and stored.checksum_kind == rules.checksum_kind
+        and stored.size == staged.size
+        and stored.custom == custom
+        and staged.version in (None, stored.version)
+    ):
+        return stored
+    version = staged.version
+    if version is None:
+        version = metadata.next_version(stored.version if stored else "") if rules.versioning else ""
+    return ObjectMeta(staged.size, rules.checksum_kind, staged.checksum, version, custom)
+
+
+class Publisher:
+    """Commits staged work files, and what else happens under the locks of objects."""
+
+    def __init__(self, volume: Volume, disk: Disk, spots: SpotTable, tag: str) -> None:
+        """`tag` must differ between the processes of a target: it makes the names of work files unique."""
+        self._volume = volume
+        self._disk = disk
+        self._spots = spots
+        self._tag = tag
+        self._serial = itertools.count()
+
+    def new_work_name(self) -> str:
+        """A name no other work file of this target has."""
+        return f"{self._tag}.{next(self._serial):x}"
+
+    def publish(self, staged: Staged, condition: Condition | None = None, wait: bool = True) -> ObjectMeta:
+        """Commit; return the metadata now stored, after which the work file has no name any more.
+
+        Raise what `condition` raises, `BucketNotFound`, `OutOfSpace`, `DiskFailure`, `BadRequest` (metadata too large);
+        `StripeBusy` when the lock is taken and `wait` is false: nothing happened, publish again.
+        """
+        try:
+            self._follow_placement(staged, wait)
+            if staged.rules.fsync:
+                self._disk.fsync(staged.fd)
+            return self.locked(staged.bck, staged.spot, lambda: self._publish_locked(staged, condition), wait)
+        except OSError as error:
+            raise translate(error, staged.path) from error
+
+    def locked(self, bck: Bck, spot: Spot, step: Callable[[], ObjectMeta], wait: bool) -> ObjectMeta:
+        """Run `step` under the object's lock, again after each file it met where a directory must be."""
+        stripes = spot.mountpath.stripes
+        while True:
+            stripes.acquire(spot.key, wait)
+            try:
+                return step()
+            except tree.FileInTheWay as obstacle:
+                blocking = obstacle.path
+            except tree.BucketGone:
+                raise BucketNotFound(bck.cname()) from None
+            finally:
+                stripes.release(spot.key)
+            self.clear_way(bck, spot, blocking, wait)
+
+    def clear_way(self, bck: Bck, spot: Spot, blocking: str, wait: bool = True) -> None:
+        """Turn the object's file `blocking` into a directory, under the lock of that object. Raise `OSError`."""
+        key = digest(bck.uname + names.from_path(blocking[len(spot.root) + 1 :]))
+        stripes = spot.mountpath.stripes
+        stripes.acquire(key, wait)
+        try:
+            tree.make_directory(self._disk, blocking, f"{spot.work}/{self.new_work_name()}")
+        except tree.BucketGone:
+            raise BucketNotFound(bck.cname()) from None
+        finally:
+            stripes.release(key)
+
+    def stored_meta(self, spot: Spot) -> ObjectMeta | None:
+        """Metadata of the object as the next writer sees it; None when there is none or it is damaged.
+
+        Raise `OSError`.
+        """
+        path: str | None = spot.path
+        if self._volume.view.is_unsettled:
+            path = self.newest(spot)
+        value = tree.read_xattr(self._disk, path, metadata.XATTR) if path else None
+        if value is None:
+            return None
+        try:
+            return metadata.decode(value)
+        except CorruptMetadata:
+            return None
+
+    def newest(self, spot: Spot) -> str | None:
+        """The object's newest file on any available mountpath; of equal ages the owner's. Raise `OSError`."""
+        chosen, mtime_max = None, -1
+        for mountpath in self._volume.view.available:
+            found = tree.find(self._disk, spot.on(mountpath, spot.path))
+            if found is None:
+                continue
+            mtime = found[1].st_mtime_ns
+            if mtime > mtime_max or (mtime == mtime_max and mountpath is spot.mountpath):
+                chosen, mtime_max = found[0], mtime
+        return chosen
+
+    def remove_strays(self, spot: Spot) -> bool:
+        """Remove the object's files from mountpaths other than its owner; return whether there were any."""
+        removed = False
+        for mountpath in self._volume.view.available:
+            if mountpath is not spot.mountpath:
+                root, path = spot.on(mountpath, spot.root), spot.on(mountpath, spot.path)
+                removed |= tree.remove(self._disk, root, path)
+        return removed
+
+    def _publish_locked(self, staged: Staged, condition: Condition | None) -> ObjectMeta:
+        disk, spot, rules = self._disk, staged.spot, staged.rules
+        needs_stored = rules.versioning or staged.is_claimed or staged.custom is None or condition is not None
+        stored = self.stored_meta(spot) if needs_stored else None
+        if condition is not None:
+            condition(stored)
+        decided = decide(staged, stored)
+        if decided is stored:
+            workfile.discard(disk, staged.path)
+            return decided
+        disk.setxattr(staged.fd, metadata.XATTR, metadata.encode(decided))
+        if rules.fsync:
+            disk.fsync(staged.fd)
+        placed = tree.install(disk, staged.path, spot.root, spot.path)
+        if rules.fsync:
+            tree.fsync_parents(disk, spot.root, placed)
+        if self._volume.view.is_unsettled:
+            with contextlib.suppress(OSError):  # an older copy that stays is not served: the newest one wins
+                self.remove_strays(spot)
+        return decided
+
+    def _follow_placement(self, staged: Staged, wait: bool) -> None:
+        """When the set of mountpaths changed while the content was received, take it to the new owner."""
+        spot = self._spots.find(staged.bck, staged.name)
+        if spot.mountpath is staged.spot.mountpath:
+            return
+        if not wait:
+            raise StripeBusy
+        path = f"{spot.work}/{os.path.basename(staged.path)}"
+        fd = workfile.create(self._disk, path, staged.bck)
+        try:
+            workfile.copy_content(self._disk, staged.fd, fd, staged.size)
+        except BaseException:
+            workfile.discard(self._disk, path)
+            self._disk.close(fd)
+            raise
+        workfile.discard(self._disk, staged.path)
+        self._disk.close(staged.fd)
+        staged.spot, staged.path, staged.fd = spot, path, fd

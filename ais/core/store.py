@@ -1,0 +1,360 @@
+"""The objects of one target: opening, writing, removing, renaming them. Synchronous; knows nothing of HTTP or asyncio.
+
+`open`, `head`, `delete` and small writes make a few quick system calls; what reads or copies content belongs into the
+mountpath's pool. Names and bucket identities are checked by the caller (`ais.base.names`). Every `OSError` leaves as
+`OutOfSpace`, `DiskFailure` or another error of `ais.base.errors`.
+"""
+
+import contextlib
+import errno
+import os
+from dataclasses import dataclass
+
+import msgspec
+
+from ais.api import checksum
+from ais.api.bucket import Bck
+from ais.base.errors import BadRequest, BucketNotFound, Busy, CorruptMetadata, HandleNotFound, ObjectNotFound
+from ais.core import meta as metadata
+from ais.core import tree, workfile
+from ais.core.appender import Appender, Handle, drop_idle, reopen
+from ais.core.meta import ObjectMeta
+from ais.core.publish import Condition, Publisher
+from ais.core.spots import RACY_NS, Known, Spot, SpotTable
+from ais.core.workfile import Digests, Staged, WriteRules
+from ais.core.writer import Writer
+from ais.env import Env
+from ais.fs import layout
+from ais.fs.failures import disk_failures, translate
+from ais.fs.locks import stripe_of
+from ais.fs.mountpath import Mountpath
+from ais.fs.names import SELF
+from ais.fs.volume import Volume
+
+_INSIDE = "/" + SELF
+_RENAME_ATTEMPTS_MAX = 10
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLimits:
+    """Settings of a store. An entry of the table is about 1 KiB, with the caller's annotation."""
+
+    spots_max: int = 32768
+
+
+class OpenObject:
+    """An object as it was when it was opened; later writes do not change what `fd` reads. The caller closes `fd`.
+
+    `known.annotation` is the caller's to keep what it derives from `meta` and `stat`; None when nothing is remembered.
+    """
+
+    __slots__ = ("fd", "known", "meta", "mountpath", "stat")
+
+    def __init__(
+        self, fd: int, found: os.stat_result, meta: ObjectMeta, mountpath: Mountpath, known: Known | None
+    ) -> None:
+        self.fd = fd
+        self.stat = found
+        self.meta = meta
+        self.mountpath = mountpath
+        self.known = known
+
+
+class Store:
+    """See the module. One per process; any thread may call."""
+
+    def __init__(self, volume: Volume, env: Env, *, limits: StoreLimits | None = None) -> None:
+        self.volume = volume
+        self._disk = env.disk
+        self._clock = env.clock
+        self._spots = SpotTable(volume, (limits or StoreLimits()).spots_max)
+        self._publisher = Publisher(volume, env.disk, self._spots, f"{os.getpid():x}.{env.rng.getrandbits(32):x}")
+
+    def open(self, bck: Bck, name: str) -> OpenObject:
+        """Open an object for reading. Raise `ObjectNotFound`, `CorruptMetadata`, `DiskFailure`."""
+        spot = self._spots.find(bck, name)
+        if self.volume.view.is_unsettled:
+            opened = self._open_newest(spot)
+        else:
+            opened = self._open_at(spot, spot.path, spot.mountpath)
+        if opened is None:
+            raise ObjectNotFound(bck.cname(name))
+        return opened
+
+    def head(self, bck: Bck, name: str) -> OpenObject:
+        """As `open`, but `fd` is closed already and -1."""
+        opened = self.open(bck, name)
+        self._disk.close(opened.fd)
+        opened.fd = -1
+        return opened
+
+    def writer(
+        self,
+        bck: Bck,
+        name: str,
+        rules: WriteRules,
+        *,
+        custom: dict[str, str] | None = None,
+        claimed: tuple[str, str] | None = None,
+        size_hint: int = 0,
+        version: str | None = None,
+    ) -> Writer:
+        """Begin to write an object. `size_hint`: announced size; `version`: store exactly this one.
+
+        Raise `BadRequest` (custom metadata, checksum kind), `BucketNotFound`, `OutOfSpace`, `DiskFailure`.
+        """
+        if custom:
+            metadata.check_custom(custom)
+        digests = Digests(rules.checksum_kind, claimed)
+        spot = self._spots.find(bck, name)
+        spot.mountpath.check_room(size_hint, self.volume.limits.out_of_space_pct)
+        path = f"{spot.work}/{self._publisher.new_work_name()}"
+        fd = workfile.create(self._disk, path, bck)
+        staged = Staged(bck, name, rules, spot, path, fd, custom or {}, version, is_claimed=digests.is_claimed)
+        return Writer(self._publisher, self._disk, staged, digests)
+
+    def appender(self, bck: Bck, name: str, rules: WriteRules, target_id: str, handle: str = "") -> Appender:
+        """Begin an append or flush. Without a handle it starts from the present content of the object, if any: blocks.
+
+        Raise `BadRequest` (malformed handle), `HandleNotFound`, `Busy`, and as `writer`.
+        """
+        spot = self._spots.find(bck, name)
+        spot.mountpath.check_room(0, self.volume.limits.out_of_space_pct)
+        if not handle:
+            return self._new_appender(bck, name, spot, rules, target_id)
+        parsed = Handle.parse(handle)
+        if not parsed.is_for(spot.key) or parsed.target_id != target_id:
+            raise HandleNotFound(f'append handle "{handle}" was not given for {bck.cname(name)} by this target')
+        return self._old_appender(bck, name, spot, rules, parsed)
+
+    def delete(self, bck: Bck, name: str, condition: Condition | None = None) -> ObjectMeta | None:
+        """Remove an object; return its metadata, None when that was damaged. Raise `ObjectNotFound`, `DiskFailure`."""
+        spot = self._spots.find(bck, name)
+        with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
+            stored = self._publisher.stored_meta(spot)
+            if condition is not None:
+                condition(stored)
+            # strays first: a crash in between must not bring an older copy back
+            removed = self._publisher.remove_strays(spot) if self.volume.view.is_unsettled else False
+            removed |= tree.remove(self._disk, spot.root, spot.path)
+        if not removed:
+            raise ObjectNotFound(bck.cname(name))
+        return stored
+
+    def set_custom(self, bck: Bck, name: str, custom: dict[str, str], *, replace: bool) -> ObjectMeta:
+        """Replace the custom metadata, or merge into it; return the new metadata.
+
+        Raise `ObjectNotFound`, `CorruptMetadata`, `BadRequest` when the result is too large.
+        """
+        spot = self._spots.find(bck, name)
+        with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
+            opened = self.open(bck, name)
+            try:
+                merged = custom if replace else {**opened.meta.custom, **custom}
+                metadata.check_custom(merged)
+                changed = msgspec.structs.replace(opened.meta, custom=merged)
+                self._disk.setxattr(opened.fd, metadata.XATTR, metadata.encode(changed))
+            finally:
+                self._disk.close(opened.fd)
+                spot.known = None
+        return changed
+
+    def rename(self, bck: Bck, name: str, new_name: str, rules: WriteRules) -> None:
+        """Give an object another name, replacing what has it; metadata and version stay. Blocks when it must copy.
+
+        Raise `ObjectNotFound`, `BadRequest` for the same name, `Busy`, and as `Writer.commit`. Killed in between, the
+        object has the old name, the new one or, when it had to be copied to another mountpath, both.
+        """
+        if name == new_name:
+            raise BadRequest(f"{bck.cname(name)}: the new name is the old one")
+        source, target = self._spots.find(bck, name), self._spots.find(bck, new_name)
+        if source.mountpath is target.mountpath and not self.volume.view.is_unsettled:
+            self._rename_on_mountpath(bck, name, source, target, rules)
+            return
+        for _ in range(_RENAME_ATTEMPTS_MAX):
+            opened = self.open(bck, name)
+            try:
+                self._copy(opened, bck, new_name, rules, version=opened.meta.version)
+                if self._delete_unchanged(source, opened):
+                    return
+            finally:
+                self._disk.close(opened.fd)
+        raise Busy(f"{bck.cname(name)} keeps being overwritten")
+
+    def copy(self, bck: Bck, name: str, to_bck: Bck, to_name: str, rules: WriteRules) -> ObjectMeta:
+        """Write a copy as a new version of the target name, verifying the content; custom metadata is copied too.
+
+        Blocks. Raise `ObjectNotFound`, `ChecksumMismatch` (the stored content is bad), and as `Writer.commit`.
+        """
+        opened = self.open(bck, name)
+        try:
+            return self._copy(opened, to_bck, to_name, rules)
+        finally:
+            self._disk.close(opened.fd)
+
+    def verify(self, bck: Bck, name: str, opened: OpenObject) -> None:
+        """Read the whole content and compare. Blocks. Raise `ChecksumMismatch` or `DiskFailure`."""
+        meta = opened.meta
+        digests = Digests(checksum.NONE, (meta.checksum_kind, meta.checksum))
+        with disk_failures(opened.mountpath.path):
+            workfile.hash_content(self._disk, opened.fd, meta.size, digests)
+        digests.verify(bck, name)
+
+    def drop_idle_appends(self, idle_s: float) -> None:
+        """Remove append work files that nobody touched for `idle_s` seconds. Blocks. Raise `DiskFailure`."""
+        limit_ns = self._clock.now_ns() - int(idle_s * 1e9)
+        for mountpath in self.volume.available:
+            with disk_failures(mountpath.path):
+                for directory in layout.work_directories(self._disk, mountpath.path):
+                    drop_idle(self._disk, directory, limit_ns)
+
+    def _open_at(self, spot: Spot, path: str, mountpath: Mountpath) -> OpenObject | None:
+        """Open the file of an object at one path; None when there is none."""
+        disk = self._disk
+        try:
+            fd = disk.open(path, _READ)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise translate(error, path) from error
+        try:
+            found = disk.fstat(fd)
+            if found.st_mode & 0o170000 == 0o100000:
+                known = spot.known
+                if known is not None and known.describes(found):
+                    return OpenObject(fd, found, known.meta, mountpath, known)
+                meta = self._read_meta(fd, path, found)
+                if self._clock.now_ns() - found.st_ctime_ns > RACY_NS:
+                    known = spot.known = Known(found, meta)
+                else:
+                    known = None
+                return OpenObject(fd, found, meta, mountpath, known)
+        except OSError as error:
+            disk.close(fd)
+            raise translate(error, path) from error
+        except BaseException:
+            disk.close(fd)
+            raise
+        disk.close(fd)
+        return None if path.endswith(_INSIDE) else self._open_at(spot, path + _INSIDE, mountpath)
+
+    def _open_newest(self, spot: Spot) -> OpenObject | None:
+        """Open the newest copy on any mountpath: the set changed, so the owner's may be missing or older."""
+        newest: OpenObject | None = None
+        for mountpath in (spot.mountpath, *self.volume.view.available):
+            if mountpath is spot.mountpath and newest is not None:
+                continue
+            opened = self._open_at(spot, spot.on(mountpath, spot.path), mountpath)
+            if opened is None:
+                continue
+            if newest is not None:
+                older = opened if opened.stat.st_mtime_ns <= newest.stat.st_mtime_ns else newest
+                self._disk.close(older.fd)
+                if older is opened:
+                    continue
+            newest = opened
+        return newest
+
+    def _read_meta(self, fd: int, path: str, found: os.stat_result) -> ObjectMeta:
+        try:
+            meta = metadata.decode(self._disk.getxattr(fd, metadata.XATTR))
+        except OSError as error:
+            if error.errno == errno.ENODATA:
+                raise CorruptMetadata(f"{path} has no object metadata") from None
+            raise
+        if meta.size != found.st_size:
+            raise CorruptMetadata(f"{path} has {found.st_size} bytes, its metadata says {meta.size}")
+        return meta
+
+    def _copy(
+        self, opened: OpenObject, bck: Bck, name: str, rules: WriteRules, version: str | None = None
+    ) -> ObjectMeta:
+        meta = opened.meta
+        writer = self.writer(
+            bck,
+            name,
+            rules,
+            custom=meta.custom,
+            claimed=(meta.checksum_kind, meta.checksum),
+            size_hint=meta.size,
+            version=version,
+        )
+        try:
+            with disk_failures(opened.mountpath.path):
+                for chunk in workfile.read_content(self._disk, opened.fd, meta.size):
+                    writer.write(chunk)
+            return writer.commit()
+        except BaseException:
+            writer.abort()
+            raise
+
+    def _rename_on_mountpath(self, bck: Bck, name: str, source: Spot, target: Spot, rules: WriteRules) -> None:
+        stripes = source.mountpath.stripes
+        keys = sorted({stripe_of(key): key for key in (source.key, target.key)}.values(), key=stripe_of)
+        with disk_failures(source.path):
+            while True:
+                try:
+                    with contextlib.ExitStack() as held:
+                        for key in keys:
+                            held.enter_context(stripes.held(key))
+                        found = tree.find(self._disk, source.path)
+                        if found is None:
+                            raise ObjectNotFound(bck.cname(name))
+                        placed = tree.install(self._disk, found[0], target.root, target.path)
+                        if rules.fsync:
+                            tree.fsync_parents(self._disk, target.root, placed)
+                            tree.fsync_parents(self._disk, source.root, found[0])
+                        tree.prune(self._disk, source.root, found[0])
+                        return
+                except tree.FileInTheWay as obstacle:
+                    blocking = obstacle.path
+                except tree.BucketGone:
+                    raise BucketNotFound(bck.cname()) from None
+                self._publisher.clear_way(bck, target, blocking)
+
+    def _delete_unchanged(self, spot: Spot, opened: OpenObject) -> bool:
+        """Remove an object unless it was overwritten since `opened`; return whether it is gone."""
+        with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
+            path = self._publisher.newest(spot)
+            if path is not None:
+                found = self._disk.lstat(path)
+                is_same = (found.st_ino, found.st_ctime_ns) == (opened.stat.st_ino, opened.stat.st_ctime_ns)
+                if not is_same or self._publisher.stored_meta(spot) != opened.meta:
+                    return False
+            self._publisher.remove_strays(spot)
+            tree.remove(self._disk, spot.root, spot.path)
+        return True
+
+    def _new_appender(self, bck: Bck, name: str, spot: Spot, rules: WriteRules, target_id: str) -> Appender:
+        path = f"{spot.work}/{Handle.new_work_id(spot.key, self._publisher.new_work_name())}"
+        staged = Staged(bck, name, rules, spot, path, workfile.create(self._disk, path, bck))
+        appender = Appender(self._publisher, self._disk, staged, target_id, is_new=True)
+        try:
+            opened = self.open(bck, name)
+        except ObjectNotFound:
+            return appender
+        except BaseException:
+            appender.abort()
+            raise
+        try:
+            with disk_failures(opened.mountpath.path):
+                for chunk in workfile.read_content(self._disk, opened.fd, opened.meta.size):
+                    appender.write(chunk)
+        except BaseException:
+            appender.abort()
+            raise
+        finally:
+            self._disk.close(opened.fd)
+        return appender
+
+    def _old_appender(self, bck: Bck, name: str, spot: Spot, rules: WriteRules, handle: Handle) -> Appender:
+        """Continue with the work file on whatever mountpath it was begun."""
+        for mountpath in (spot.mountpath, *self.volume.view.available):
+            path = f"{spot.on(mountpath, spot.work)}/{handle.work_id}"
+            fd = reopen(self._disk, path, handle.size)
+            if fd is not None:
+                home = Spot(mountpath, layout.bucket_path(mountpath.path, bck), spot.key, name)
+                staged = Staged(bck, name, rules, home, path, fd, size=handle.size)
+                return Appender(self._publisher, self._disk, staged, handle.target_id, is_new=False)
+        raise HandleNotFound(f'append handle "{handle}" is unknown: it was flushed or dropped, begin again')

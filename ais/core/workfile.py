@@ -1,0 +1,132 @@
+"""Work files: where content is collected before it is an object, on the mountpath and in the bucket it is meant for."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from ais.api import checksum
+from ais.api.bucket import Bck
+from ais.base.errors import BucketNotFound, ChecksumMismatch
+from ais.core.spots import Spot
+from ais.env.disk import Disk
+from ais.fs.failures import translate
+
+Buffer = bytes | memoryview
+COPY_BYTES = 1 << 20
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class WriteRules(msgspec.Struct, frozen=True):
+    """What a bucket's properties say about writing: make one per version of the properties and keep it.
+
+    `fsync`: content, metadata and directory entries are durable before the write is acknowledged.
+    """
+
+    checksum_kind: str = checksum.DEFAULT
+    versioning: bool = True
+    fsync: bool = False
+
+
+@dataclass(slots=True)
+class Staged:
+    """A work file and the object it shall become. Whoever opened it closes `fd`."""
+
+    bck: Bck
+    name: str
+    rules: WriteRules
+    spot: Spot
+    path: str
+    fd: int
+    custom: dict[str, str] | None = None
+    """None: keep that of the object which is replaced."""
+    version: str | None = None
+    """Store exactly this one instead of the next."""
+    size: int = 0
+    checksum: str = ""
+    is_claimed: bool = False
+    """The client knew the checksum: if the object has it already, nothing need be written."""
+
+
+class Digests:
+    """The checksum that is stored and, if the client claims one of another kind, that one too."""
+
+    __slots__ = ("_claimed", "_extra", "_hasher")
+
+    def __init__(self, kind: str, claimed: tuple[str, str] | None) -> None:
+        self._hasher = checksum.new_hasher(kind)
+        self._claimed = claimed if claimed and claimed[0] != checksum.NONE else None
+        self._extra = checksum.new_hasher(self._claimed[0]) if self._claimed and self._claimed[0] != kind else None
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether the client claimed a checksum of the kind that is stored."""
+        return self._claimed is not None and self._extra is None
+
+    def update(self, data: Buffer) -> None:
+        """Hash the next bytes; releases the GIL for large buffers."""
+        if self._hasher is not None:
+            self._hasher.update(data)
+        if self._extra is not None:
+            self._extra.update(data)
+
+    def verify(self, bck: Bck, name: str) -> str:
+        """The checksum to store. Raise `ChecksumMismatch` when the claimed one is another."""
+        computed = self._hasher.hexdigest() if self._hasher is not None else ""
+        if self._claimed is not None:
+            kind, value = self._claimed
+            found = self._extra.hexdigest() if self._extra is not None else computed
+            if found != value.lower():
+                raise ChecksumMismatch(kind, value, found, bck.cname(name))
+        return computed
+
+
+def create(disk: Disk, path: str, bck: Bck) -> int:
+    """Open a new work file. Raise `BucketNotFound` when the bucket has no directory for it."""
+    try:
+        return disk.open(path, _CREATE, 0o644)
+    except FileNotFoundError:
+        raise BucketNotFound(bck.cname()) from None
+    except OSError as error:
+        raise translate(error, path) from error
+
+
+def discard(disk: Disk, path: str) -> None:
+    """Unlink a work file; one that cannot be unlinked is left to the sweep at the next start."""
+    with contextlib.suppress(OSError):
+        disk.unlink(path)
+
+
+def write_all(disk: Disk, fd: int, data: Buffer) -> None:
+    """Write all bytes at the descriptor's position. Raise `OSError`."""
+    written = disk.write(fd, data)
+    if written < len(data):
+        rest = memoryview(data)[written:]
+        while rest:
+            rest = rest[disk.write(fd, rest) :]
+
+
+def read_content(disk: Disk, fd: int, size: int) -> Iterator[bytes]:
+    """The first `size` bytes of a file in pieces. Raise `OSError`, also when the file is shorter."""
+    offset = 0
+    while offset < size:
+        chunk = disk.pread(fd, min(COPY_BYTES, size - offset), offset)
+        if not chunk:
+            raise OSError(errno.EIO, "file is shorter than recorded")
+        yield chunk
+        offset += len(chunk)
+
+
+def copy_content(disk: Disk, source_fd: int, fd: int, size: int) -> None:
+    """Append the first `size` bytes of one file to another. Raise `OSError`."""
+    for chunk in read_content(disk, source_fd, size):
+        write_all(disk, fd, chunk)
+
+
+def hash_content(disk: Disk, fd: int, size: int, digests: Digests) -> None:
+    """Hash the first `size` bytes of a file. Raise `OSError`."""
+    for chunk in read_content(disk, fd, size):
+        digests.update(chunk)

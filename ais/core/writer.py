@@ -1,0 +1,71 @@
+"""Receiving one object: bytes go to a work file and through the hashers, then `commit` makes the object."""
+
+from ais.core import workfile
+from ais.core.meta import ObjectMeta
+from ais.core.publish import Condition, Publisher
+from ais.core.workfile import Buffer, Digests, Staged
+from ais.env.disk import Disk
+from ais.fs.failures import translate
+from ais.fs.locks import StripeBusy
+
+
+class Writer:
+    """One object being written. Any thread may call, one at a time; `commit` or `abort` ends it.
+
+    Nothing is visible before `commit` returns, and nothing is left when it raises (but see `StripeBusy`).
+    """
+
+    __slots__ = ("_digests", "_disk", "_is_open", "_is_verified", "_publisher", "_staged")
+
+    def __init__(self, publisher: Publisher, disk: Disk, staged: Staged, digests: Digests) -> None:
+        self._publisher = publisher
+        self._disk = disk
+        self._staged = staged
+        self._digests = digests
+        self._is_verified = False
+        self._is_open = True
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._staged.size
+
+    def write(self, data: Buffer) -> None:
+        """Take the next bytes; the buffer is the caller's again on return. Raise `OutOfSpace` or `DiskFailure`."""
+        self._digests.update(data)
+        try:
+            workfile.write_all(self._disk, self._staged.fd, data)
+        except OSError as error:
+            raise translate(error, self._staged.path) from error
+        self._staged.size += len(data)
+
+    def commit(self, condition: Condition | None = None, wait: bool = True) -> ObjectMeta:
+        """Verify the claimed checksum and make the object; return its metadata.
+
+        `condition` is called under the object's lock with the stored metadata and may raise to refuse. With `wait`
+        false, `StripeBusy` says that the lock is taken: call again. Any other exception has ended the writer:
+        `ChecksumMismatch`, `BucketNotFound`, `OutOfSpace`, `DiskFailure`, `BadRequest` and those of `condition`.
+        """
+        staged = self._staged
+        try:
+            if not self._is_verified:
+                staged.checksum = self._digests.verify(staged.bck, staged.name)
+                self._is_verified = True
+            stored = self._publisher.publish(staged, condition, wait)
+        except StripeBusy:
+            raise
+        except BaseException:
+            self.abort()
+            raise
+        self._close()
+        return stored
+
+    def abort(self) -> None:
+        """Remove the work file. Does nothing after the end."""
+        if self._is_open:
+            workfile.discard(self._disk, self._staged.path)
+            self._close()
+
+    def _close(self) -> None:
+        self._is_open = False
+        self._disk.close(self._staged.fd)
