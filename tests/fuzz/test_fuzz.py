@@ -125,7 +125,7 @@ def restore(api: Api) -> None:
 
 def is_append(path: Path) -> bool:
     """Whether a work file belongs to an append that was begun: those are meant to stay for their next part."""
-    return "append" in path.name
+    return path.name.startswith("ap-")
 
 
 def for_its_share(strategy: st.SearchStrategy, attempt: Callable[..., None]) -> None:
