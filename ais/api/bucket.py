@@ -3,7 +3,7 @@
 import msgspec
 
 from ais.base import names
-from ais.base.errors import BadRequest, InvalidName
+from ais.base.errors import BadRequest, BucketNotFound, InvalidName, RemoteBucketNotFound
 
 AIS = "ais"
 PROVIDERS = ("ais", "aws", "azure", "gcp", "oci")
@@ -87,6 +87,13 @@ class Bck(msgspec.Struct, frozen=True):
             namespace = namespace[1:]
         tail = f"/{object_name}" if object_name else ""
         return f"{_SCHEMES[self.provider]}://{namespace}{self.name}{tail}"
+
+
+def missing(bck: Bck) -> BucketNotFound:
+    """The error that says there is no such bucket, in the words clients know for its provider."""
+    if bck.provider != AIS:
+        return RemoteBucketNotFound(bck.provider, bck.cname())
+    return RemoteBucketNotFound("remote", bck.cname()) if bck.namespace.uuid else BucketNotFound(bck.cname())
 
 
 def parse_provider(text: str) -> str:

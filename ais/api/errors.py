@@ -29,6 +29,7 @@ STATUS_OF: dict[type[AisError], int] = {
 """The nearest class in an error's ancestry decides; `tests/unit/test_api_errors.py` fails on a class without one."""
 
 TCODE_OF: dict[type[AisError], str] = {
+    errors.RemoteBucketNotFound: "ErrRemoteBckNotFound",
     errors.BucketNotFound: "ErrBckNotFound",
     errors.DestinationExists: "ErrBucketAlreadyExists",  # in this order: who reads the tcode gets `BucketExists`
     errors.BucketExists: "ErrBucketAlreadyExists",

@@ -9,7 +9,8 @@ AisError
 ├── AccessDenied               known caller, missing permission
 ├── NotFound
 │   ├── BucketNotFound         ├── ObjectNotFound      ├── NodeNotFound
-│   ├── MountpathNotFound      ├── XactionNotFound     └── HandleNotFound
+│   ├── RemoteBucketNotFound   ├── MountpathNotFound   ├── XactionNotFound
+│   └── HandleNotFound
 ├── Conflict
 │   ├── BucketExists           ├── AlreadyExists
 │   └── Busy                   try later: somebody else is changing the same thing
@@ -76,6 +77,14 @@ class BucketNotFound(NotFound):
     def __init__(self, cname: str) -> None:
         self.cname = cname
         super().__init__(f'bucket "{cname}" does not exist')
+
+
+class RemoteBucketNotFound(BucketNotFound):
+    """No such bucket at a remote backend (or none that the cluster knows)."""
+
+    def __init__(self, provider: str, cname: str) -> None:
+        self.cname = cname
+        NotFound.__init__(self, f'{provider} bucket "{cname}" does not exist')
 
 
 class ObjectNotFound(NotFound):

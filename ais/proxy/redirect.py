@@ -12,9 +12,9 @@ from typing import NamedTuple, Protocol
 
 from ais.api import access, query
 from ais.api.access import Access
-from ais.api.bucket import Bck
+from ais.api.bucket import Bck, missing
 from ais.base import names
-from ais.base.errors import BadRequest, BucketNotFound, HandleNotFound, NotYetImplemented
+from ais.base.errors import BadRequest, HandleNotFound, NotYetImplemented
 from ais.meta.bmd import BMD, Bucket
 from ais.meta.placement import Placement
 from ais.meta.smap import Smap, Snode
@@ -123,7 +123,7 @@ def require_bucket(bmd: BMD, bck: Bck) -> Bucket:
     """The bucket for a client's request. Raise `BucketNotFound`, also for one that is just getting another name."""
     bucket = bmd.require(bck)
     if bucket.props.renamed:
-        raise BucketNotFound(bck.cname())
+        raise missing(bck)
     return bucket
 
 

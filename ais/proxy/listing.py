@@ -1,0 +1,141 @@
+"""Listing the objects of a bucket: pages of all targets merged into one (wire contract §11).
+
+What targets sent beyond the end of a page is kept for the next one under the listing's ID, within limits and for a
+while. Nothing depends on it: with the token alone, here or at another proxy, the next page is the same.
+"""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import msgspec
+
+from ais.api import actions, codec, listing
+from ais.api.listing import Entry, LsoMsg, Page
+from ais.base.errors import BadRequest, IntegrityError
+from ais.base.ids import is_valid_uuid, new_id
+from ais.meta import rename
+from ais.meta.bmd import Bucket
+from ais.meta.smap import Snode
+from ais.node.node import Node
+from ais.proxy import merge
+from ais.proxy.merge import Feed
+from ais.proxy.targets import Targets
+
+LEFTOVERS_MAX = 200_000
+"""Entries kept for following pages, of all listings together: about 50 MB."""
+LISTINGS_MAX = 256
+REFILL_MIN = 1000
+"""Entries asked for when one target ran dry shortly before the end of a page."""
+
+
+@dataclass(slots=True)
+class _Leftover:
+    """What is kept between two pages of one listing, valid for exactly one next request."""
+
+    scope: tuple[object, ...]
+    token: str
+    feeds: list[Feed]
+    expires_at: float
+
+    @property
+    def size(self) -> int:
+        return sum(feed.pending for feed in self.feeds)
+
+
+class Lister:
+    """Makes pages. One per proxy."""
+
+    def __init__(self, node: Node, targets: Targets) -> None:
+        self._node = node
+        self._targets = targets
+        self._kept: OrderedDict[str, _Leftover] = OrderedDict()
+
+    async def page(self, bucket: Bucket, message: LsoMsg) -> Page:
+        """The page that `message` asks for. Raise `BadRequest`, or why a target did not answer: a page is complete."""
+        if message.uuid and not is_valid_uuid(message.uuid):
+            raise BadRequest(f'invalid listing ID "{message.uuid[:40]}"')
+        request = listing.normalise(message, is_ais=bucket.props.provider == "ais")
+        request = msgspec.structs.replace(request, uuid=request.uuid or new_id(self._node.env.rng))
+        targets = self._targets.all
+        scope = self._scope(bucket, request, targets)
+        feeds = self._resume(request, scope) or [Feed(target.id, request.after) for target in targets]
+        entries = await self._fill(bucket, request, feeds)
+        token = entries[-1].n if len(entries) >= request.pagesize else ""
+        if token:
+            self._keep(request.uuid, _Leftover(scope, token, feeds, self._now + self._idle_s))
+        is_moving = any(move.dst == bucket.bck for move in rename.pending(self._node.bmd))
+        return Page(request.uuid, token, entries, Flags=int(is_moving))
+
+    async def _fill(self, bucket: Bucket, request: LsoMsg, feeds: list[Feed]) -> list[Entry]:
+        entries: list[Entry] = []
+        while (missing := request.pagesize - len(entries)) > 0:
+            if dry := [feed for feed in feeds if feed.is_dry]:
+                count = max(merge.share(missing, len(feeds)), min(request.pagesize, REFILL_MIN))
+                await self._refill(bucket, request, dry, count)
+            taken = merge.take(feeds, missing)
+            if not taken and not any(feed.is_dry for feed in feeds):
+                break
+            entries += taken
+        return entries
+
+    async def _refill(self, bucket: Bucket, request: LsoMsg, dry: list[Feed], count: int) -> None:
+        outcomes = await asyncio.gather(
+            *(self._ask(bucket, request, feed, count) for feed in dry), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _ask(self, bucket: Bucket, request: LsoMsg, feed: Feed, count: int) -> None:
+        target = self._node.smap.require(feed.target_id)
+        part = msgspec.structs.replace(request, start_after="", continuation_token=feed.after, pagesize=count)
+        answer = await self._targets.ask(
+            target,
+            "GET",
+            f"/v1/buckets/{bucket.bck.name}",
+            query=bucket_query(bucket),
+            body=codec.to_json({"action": actions.LIST, "name": "", "value": part}),
+            timeout_s=float(self._node.config.cluster.client.list_timeout),
+        )
+        page = listing.decode_page(answer.body)
+        entries = page.Entries or []
+        if page.ContinuationToken and not entries:
+            raise IntegrityError(f"{target.name} says that more names follow but sent none")
+        feed.refill(entries, is_complete=not page.ContinuationToken)
+
+    def _scope(self, bucket: Bucket, request: LsoMsg, targets: list[Snode]) -> tuple[object, ...]:
+        """Leftovers serve a request only when all of this is unchanged."""
+        ids = frozenset(target.id for target in targets)
+        return bucket.bck, bucket.bid, request.prefix, request.props, request.flags, request.time_format, ids
+
+    @property
+    def _now(self) -> float:
+        return self._node.env.clock.monotonic()
+
+    @property
+    def _idle_s(self) -> float:
+        return float(self._node.config.cluster.lso.idle_time)
+
+    def _resume(self, request: LsoMsg, scope: tuple[object, ...]) -> list[Feed] | None:
+        kept = self._kept.pop(request.uuid, None)
+        if kept is None or kept.scope != scope or kept.token != request.after or kept.expires_at < self._now:
+            return None
+        return kept.feeds
+
+    def _keep(self, uuid: str, leftover: _Leftover) -> None:
+        """Remember; forget what expired and, beyond the limits, what was used longest ago."""
+        self._kept[uuid] = leftover
+        now, total = self._now, sum(kept.size for kept in self._kept.values())
+        for other, kept in list(self._kept.items()):
+            if kept.expires_at >= now and total <= LEFTOVERS_MAX and len(self._kept) <= LISTINGS_MAX:
+                break
+            total -= kept.size
+            del self._kept[other]
+
+
+def bucket_query(bucket: Bucket) -> dict[str, str]:
+    """The query that names a bucket beside its name."""
+    namespace = bucket.bck.namespace
+    named = {"namespace": namespace.uname} if namespace.uuid or namespace.name else {}
+    return {"provider": bucket.bck.provider, **named}

@@ -1,0 +1,87 @@
+"""Questions to all targets at once. An answer counts only when every target gave one: a missing target is an error.
+
+A client that gets a short list or a low count believes it. So whoever asks here gets everything or the reason why not.
+"""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from ais.api import codec
+from ais.base.errors import AisError, NotFound, NotReady, Unreachable
+from ais.env.network import Answer
+from ais.meta.smap import Snode
+from ais.node.node import Node
+from ais.node.peers import Peers
+
+T = TypeVar("T")
+
+
+class Targets:
+    """The targets of the present cluster map, as this proxy asks them over the control network."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._peers = Peers(node.peers, node.snode)
+
+    @property
+    def all(self) -> list[Snode]:
+        """Every target, also those in maintenance: they may hold data. Raise `NotReady` when there is none."""
+        if not self._node.smap.tmap:
+            raise NotReady("the cluster has no targets: start targets, or wait until they join")
+        return list(self._node.smap.tmap.values())
+
+    @property
+    def call_timeout_s(self) -> float:
+        """Deadline of a question that is answered at once."""
+        return float(self._node.config.cluster.client.client_timeout)
+
+    async def ask(
+        self,
+        target: Snode,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> Answer:
+        """Ask one target. Raise `Unreachable` naming it, or the error it answered."""
+        try:
+            return await self._peers.call(
+                target.control.url, method, path, query=query, body=body, timeout_s=timeout_s or self.call_timeout_s
+            )
+        except Unreachable as error:
+            raise Unreachable(f"{target.name} did not answer: {error}") from None
+
+    async def outcomes(
+        self, method: str, path: str, *, query: dict[str, str] | None = None, body: bytes = b""
+    ) -> dict[str, Answer | AisError]:
+        """Ask all; per target ID what it answered, or the error instead."""
+        return await self._peers.call_all(self.all, method, path, query=query, body=body, timeout_s=self.call_timeout_s)
+
+    async def ask_all(
+        self, method: str, path: str, *, query: dict[str, str] | None = None, body: bytes = b""
+    ) -> dict[str, Answer]:
+        """Ask all; raise the first error that any of them gave, telling which target."""
+        outcomes = await self.outcomes(method, path, query=query, body=body)
+        return require_all(outcomes)
+
+
+def require_all(outcomes: dict[str, Answer | AisError]) -> dict[str, Answer]:
+    """The answers when there are only answers. Raise otherwise: an unreachable target before any other error."""
+    failed = {target_id: outcome for target_id, outcome in outcomes.items() if isinstance(outcome, AisError)}
+    for target_id, error in sorted(failed.items(), key=lambda item: not isinstance(item[1], Unreachable)):
+        if isinstance(error, Unreachable):
+            raise Unreachable(f"t[{target_id}] did not answer: {error}") from None
+        raise error
+    return {target_id: outcome for target_id, outcome in outcomes.items() if isinstance(outcome, Answer)}
+
+
+def found(outcomes: dict[str, Answer | AisError]) -> dict[str, Answer]:
+    """The answers of those who know the thing asked for; "not found" is no failure here. Raise any other error."""
+    return require_all({one: outcome for one, outcome in outcomes.items() if not isinstance(outcome, NotFound)})
+
+
+def decode_lists(answers: Iterable[Answer], kind: type[T]) -> list[list[T]]:
+    """The JSON lists in answers."""
+    return [codec.from_json(answer.body, list[kind]) for answer in answers]  # type: ignore[valid-type]
