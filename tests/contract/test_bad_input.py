@@ -62,7 +62,7 @@ class Stage:
     def fill(self, text: str) -> str:
         """Replace the placeholders of the table."""
         for name in ("bucket", "missing", "target"):
-            text = text.replace("{%s}" % name, getattr(self, name))
+            text = text.replace(f"{{{name}}}", getattr(self, name))
         return re.sub(r"\{x:(\d+)\}", lambda match: "x" * int(match[1]), text)
 
 
