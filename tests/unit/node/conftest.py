@@ -159,6 +159,14 @@ class SimNode:
             await node.start()
         except AisError as error:
             self.start_error = error
+            self.world.trace.append(f"{self.world.clock.monotonic():9.3f} {self.id} ends: {error}")
+            asyncio.get_running_loop().call_soon(self._restart, node)
+
+    def _restart(self, node: Node) -> None:
+        """What systemd does with a process that ended with an error."""
+        if self.node is node:
+            self.kill()
+            asyncio.get_running_loop().call_later(1.0, lambda: None if self.node else self.boot())
 
     def run(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """Run something that ends when this process is killed."""
@@ -347,16 +355,12 @@ def simulate(tmp_path: Path) -> Callable[..., Any]:
         loop = VirtualLoop()
         world = World(tmp_path / f"world{next(worlds)}", seed, loop, overrides)
         try:
-            result = loop.run_until_complete(_with_watch(world, scenario))
-            for node in world.nodes.values():
-                if node.node is not None:
-                    node.kill()
+            return loop.run_until_complete(_with_watch(world, scenario))
+        finally:
             pending = asyncio.all_tasks(loop)
             for task in pending:
                 task.cancel()
             loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
-            return result
-        finally:
             loop.close()
 
     return run
