@@ -2,9 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from harness.wire import Api, fresh_name
+
+if TYPE_CHECKING:
+    from ais.testing import Cluster
+
+pytest_plugins = ["ais.testing"]
 
 NIGHTLY = Path(__file__).parent / "nightly"
 
@@ -17,16 +23,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Cluster"]:
     """Two proxies and three targets of two mountpaths each, shared by all tests that leave them running."""
-    from ais.testing import Cluster
+    from ais.testing import Cluster  # not above: pytest must load the plugin first
 
     with Cluster(proxies=2, targets=3, mountpaths=2, dir=tmp_path_factory.mktemp("cluster")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def api(cluster) -> Api:
+def api(cluster: "Cluster") -> Api:
     """The shared cluster through its first proxy."""
     return Api(cluster.endpoint)
 

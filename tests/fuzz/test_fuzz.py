@@ -24,6 +24,8 @@ from harness.wire import Api, RawConnection
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from ais.testing import Cluster
+
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "15"))
 SEED = int(os.environ.get("FUZZ_SEED", "0" if "FUZZ_SECONDS" not in os.environ else str(random.randrange(1 << 32))))
 KINDS = 6
@@ -89,8 +91,6 @@ MESSAGE = st.fixed_dictionaries({}, optional={"action": st.sampled_from(ACTIONS)
 @pytest.fixture(scope="module")
 def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """A small cluster of its own with one bucket and one object; all of it must be there, unchanged, at the end."""
-    from ais.testing import Cluster
-
     print(f"\nFUZZ_SEED={SEED} FUZZ_SECONDS={SECONDS:g}")
     with Cluster(proxies=1, targets=2, mountpaths=1, dir=tmp_path_factory.mktemp("fuzzed")) as running:
         yield running

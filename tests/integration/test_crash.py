@@ -12,6 +12,8 @@ from harness.load import object_url, session
 from harness.nodes import eventually, files_of
 from harness.wire import Api
 
+from ais.testing import Cluster
+
 ACKNOWLEDGED_MIN = 400
 SIZES = [0, 100, 4096, 4096, 20_000, 65_536, 300_000, 2_000_000]
 
@@ -19,8 +21,6 @@ SIZES = [0, 100, 4096, 4096, 20_000, 65_536, 300_000, 2_000_000]
 @pytest.fixture(scope="module")
 def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """A cluster that will be killed: two proxies, three targets."""
-    from ais.testing import Cluster
-
     with Cluster(proxies=2, targets=3, mountpaths=2, dir=tmp_path_factory.mktemp("doomed")) as running:
         yield running
 

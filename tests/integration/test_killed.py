@@ -8,14 +8,14 @@ from harness.load import bytes_of, check_all, put_all
 from harness.nodes import eventually, files_of
 from harness.wire import Api, fresh_name
 
+from ais.testing import Cluster
+
 NAMES = [f"dir{number % 4}/o{number:03}" for number in range(120)]
 
 
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """A cluster whose nodes may die: three proxies, three targets, one bucket `kept` with NAMES."""
-    from ais.testing import Cluster
-
     with Cluster(proxies=3, targets=3, mountpaths=2, dir=tmp_path_factory.mktemp("mortal")) as running:
         assert Api(running.endpoint).create("kept").status == 200
         put_all(running.endpoint, "kept", NAMES, bytes_of)

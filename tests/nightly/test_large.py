@@ -17,6 +17,8 @@ from harness.load import put_all
 from harness.nodes import resident_bytes
 from harness.wire import Api, object_path
 
+from ais.testing import Cluster
+
 LARGE_GIB = float(os.environ.get("LARGE_GIB", "8"))
 NAMES = int(os.environ.get("NAMES", "1000000"))
 MIB = 1 << 20
@@ -25,8 +27,6 @@ MIB = 1 << 20
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """A cluster for large things: one proxy, three targets."""
-    from ais.testing import Cluster
-
     with Cluster(proxies=1, targets=3, mountpaths=2, dir=tmp_path_factory.mktemp("large")) as running:
         yield running
 
