@@ -1,0 +1,249 @@
+"""`/v1/buckets` of the proxy (wire contract §9): list buckets and objects, summaries, properties, changes.
+
+Reading is served by any proxy. Changes are the primary's: another proxy passes the request on to it.
+"""
+
+from aiohttp import web
+
+from ais.api import access, actions, codec, headers, listing, query
+from ais.api.access import Access
+from ais.api.bucket import AIS, Bck, Namespace, parse_provider
+from ais.api.listing import LsoMsg
+from ais.api.messages import ActMsg
+from ais.api.summary import BsummResult, SummaryMsg
+from ais.base.errors import AisError, BadRequest, InvalidAction, NotYetImplemented
+from ais.base.names import SYSTEM_BUCKET_PREFIX
+from ais.base.units import parse_bool
+from ais.meta.bmd import Bucket
+from ais.node.node import Node
+from ais.proxy.changes import BucketChanges
+from ais.proxy.listing import Lister, bucket_query
+from ais.proxy.redirect import require_bucket
+from ais.proxy.relay import Relay
+from ais.proxy.rename import Renamer
+from ais.proxy.requests import BUCKETS, BucketAddress, json_bytes_reply, json_reply, text_reply
+from ais.proxy.summary import DONE, PARTIAL, PENDING, Summaries
+from ais.stats import names as metrics
+
+MSGPACK = "application/msgpack"
+PRESENCE_MAX = 5
+LATER = {
+    "GET": ("summary-shard", "show-inventory"),
+    "POST": (
+        "copy-bck",
+        "etl-bck",
+        "copy-listrange",
+        "etl-listrange",
+        "prefetch-listrange",
+        "make-n-copies",
+        "ec-encode",
+        "rechunk",
+        "index-shard",
+        "create-inventory",
+    ),
+    "PUT": ("archive",),
+    "DELETE": ("delete-listrange", "evict-listrange", "destroy-inventory"),
+    "PATCH": (),
+}
+"""Actions of AIStore that we do not serve yet, by verb."""
+_ANY_REMOTE = "@"
+"""Namespace that means: buckets of every attached cluster."""
+_ONLY_REMOTE = ("prefetch-listrange", "evict-listrange", actions.EVICT_REMOTE_BUCKET)
+
+
+class Buckets:
+    """The endpoint. One per proxy."""
+
+    def __init__(self, node: Node, lister: Lister, summaries: Summaries, renamer: Renamer, relay: Relay) -> None:
+        self._node = node
+        self._lister = lister
+        self._summaries = summaries
+        self._renamer = renamer
+        self._relay = relay
+        self._changes = BucketChanges(node)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Every verb, with and without a bucket."""
+        verbs = {
+            "GET": self.get,
+            "HEAD": self.head,
+            "POST": self.post,
+            "PUT": self.put,
+            "DELETE": self.delete,
+            "PATCH": self.patch,
+        }
+        paths = {BUCKETS: ("GET",), BUCKETS + "/": ("GET",), BUCKETS + "/{tail:.+}": tuple(verbs)}
+        return [web.route(verb, path, verbs[verb]) for path, allowed in paths.items() for verb in allowed]
+
+    # -- reading
+
+    async def get(self, request: web.Request) -> web.Response:
+        """List buckets, list objects or summarize, as the action says; without a body, list."""
+        address = BucketAddress.of(request)
+        body = await request.read()
+        message = ActMsg.parse(body) if body.strip() else ActMsg(actions.LIST)
+        if message.action == actions.LIST:
+            if address.bucket:
+                return await self.list_objects(request, self.require(address.only_bucket()), message)
+            return json_reply(request, self.list_buckets(address.params, message.name))
+        if message.action == actions.SUMMARY_BUCKET:
+            return await self._summarize(request, address, message.value_as(SummaryMsg))
+        raise _unserved("GET", message, address, (actions.LIST, actions.SUMMARY_BUCKET))
+
+    def list_buckets(self, params: dict[str, str], name: str = "") -> list[Bck]:
+        """Buckets that match the query, sorted. Raise `BadRequest`."""
+        _check_presence(params)
+        provider = params.get(query.PROVIDER, "")
+        wanted = parse_provider(provider) if provider else ""
+        uname = params.get(query.NAMESPACE, "")
+        if uname == _ANY_REMOTE:
+            return []
+        namespace = Namespace.parse(uname) if uname else None
+        with_system = parse_bool(params.get(query.SYSTEM_BUCKETS, ""))
+        found = [
+            bucket.bck
+            for bucket in self._node.bmd
+            if not bucket.props.renamed
+            and (not wanted or bucket.bck.provider == wanted)
+            and (namespace is None or bucket.bck.namespace == namespace)
+            and (not name or bucket.bck.name == name)
+            and (with_system or not bucket.bck.name.startswith(SYSTEM_BUCKET_PREFIX))
+        ]
+        return sorted(found, key=lambda bck: (bck.provider, bck.namespace.uuid, bck.namespace.name, bck.name))
+
+    async def list_objects(self, request: web.Request, bucket: Bucket, message: ActMsg) -> web.Response:
+        """One page, as msgpack when the client accepts that, else as JSON."""
+        stats, clock = self._node.stats, self._node.env.clock
+        started_ns = clock.now_ns()
+        try:
+            page = await self._lister.page(bucket, message.value_as(LsoMsg))
+        except AisError:
+            stats.inc(metrics.ERR_LST_N)
+            raise
+        stats.observe(metrics.LST_N, metrics.LST_NS, clock.now_ns() - started_ns)
+        if MSGPACK in request.headers.get("Accept", ""):
+            return web.Response(body=listing.encode_page(page), content_type=MSGPACK)
+        return json_bytes_reply(request, listing.page_to_json(page))
+
+    async def _summarize(self, request: web.Request, address: BucketAddress, message: SummaryMsg) -> web.Response:
+        path = BUCKETS
+        if address.bucket:
+            path += "/" + self.require(address.only_bucket()).bck.name
+        if not message.uuid:
+            return text_reply(await self._summaries.start(path, address.params, message), PENDING)
+        progress = await self._summaries.poll(path, address.params, message)
+        if progress.status == PENDING:
+            return web.Response(status=PENDING)
+        return json_reply(request, progress.results, progress.status)
+
+    async def head(self, request: web.Request) -> web.Response:
+        """Properties in a header; with `bsumm_remote`, also a summary, once it is there."""
+        address = BucketAddress.of(request)
+        bucket = self.require(address.bck)
+        _check_presence(address.params)
+        found = {headers.BUCKET_PROPS: codec.to_json(bucket.props).decode()}
+        if not address.params.get(query.BSUMM_REMOTE):
+            if address.rest:
+                raise BadRequest(f'unexpected prefix "{address.rest[:80]}": it needs {query.BSUMM_REMOTE}=true')
+            return web.Response(headers=found)
+        status, summary = await self._summary_in_headers(bucket, address)
+        return web.Response(status=status, headers=found | summary)
+
+    async def _summary_in_headers(self, bucket: Bucket, address: BucketAddress) -> tuple[int, dict[str, str]]:
+        path = f"{BUCKETS}/{bucket.bck.name}"
+        bucket_params = bucket_query(bucket)
+        uuid = address.params.get(query.UUID, "")
+        with_remote = parse_bool(address.params[query.BSUMM_REMOTE])
+        message = SummaryMsg(uuid, address.rest, cached=not with_remote, present=True)
+        if not uuid:
+            return PENDING, {headers.XACTION_ID: await self._summaries.start(path, bucket_params, message)}
+        progress = await self._summaries.poll(path, bucket_params, message)
+        found = {headers.XACTION_ID: uuid}
+        if progress.status in (PARTIAL, DONE):
+            empty = BsummResult(bucket.bck.name, bucket.bck.provider, bucket.bck.namespace)
+            result = progress.results[0] if progress.results else empty
+            found[headers.BUCKET_SUMMARY] = codec.to_json(result).decode()
+        return progress.status, found
+
+    # -- changing
+
+    async def post(self, request: web.Request) -> web.Response:
+        """Create or rename a bucket."""
+        address = BucketAddress.of(request)
+        bck = address.only_bucket()
+        message = ActMsg.parse(await request.read())
+        served = (actions.CREATE_BUCKET, actions.MOVE_BUCKET)
+        if message.action not in served:
+            raise _unserved("POST", message, address, served)
+        if (answer := await self._relay.to_primary(request)) is not None:
+            return answer
+        if message.action == actions.CREATE_BUCKET:
+            await self._changes.create(bck, message.value)
+            return web.Response()
+        destination = address.params.get(query.BUCKET_TO, "")
+        if not destination:
+            raise BadRequest(f"renaming a bucket needs {query.BUCKET_TO}=<provider>/@#/<new name>/")
+        source = self.require(bck)
+        access.require(source.props.access, Access.MOVE_BUCKET, bck.cname())
+        return text_reply(await self._renamer.begin(bck, Bck.parse_uname(destination)[0]))
+
+    async def put(self, request: web.Request) -> web.Response:
+        """Archiving, which we do not have yet."""
+        address = BucketAddress.of(request)
+        self.require(address.only_bucket())
+        raise _unserved("PUT", ActMsg.parse(await request.read()), address, ())
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Destroy a bucket; evict a remote one."""
+        address = BucketAddress.of(request)
+        bck = address.only_bucket()
+        message = ActMsg.parse(await request.read())
+        if message.action == actions.EVICT_REMOTE_BUCKET and self._node.bmd.get(bck) is None and not _is_local(bck):
+            return web.Response()
+        if message.action != actions.DESTROY_BUCKET:
+            raise _unserved("DELETE", message, address, (actions.DESTROY_BUCKET, actions.EVICT_REMOTE_BUCKET))
+        if (answer := await self._relay.to_primary(request)) is not None:
+            return answer
+        await self._changes.destroy(bck)
+        return web.Response()
+
+    async def patch(self, request: web.Request) -> web.Response:
+        """Set or reset properties. The reply is empty because none of them starts a job yet."""
+        address = BucketAddress.of(request)
+        bck = address.only_bucket()
+        message = ActMsg.parse(await request.read())
+        served = (actions.SET_BUCKET_PROPS, actions.RESET_BUCKET_PROPS)
+        if message.action not in served:
+            raise _unserved("PATCH", message, address, served)
+        if (answer := await self._relay.to_primary(request)) is not None:
+            return answer
+        if message.action == actions.SET_BUCKET_PROPS:
+            await self._changes.set_props(bck, message.value)
+        else:
+            await self._changes.reset_props(bck)
+        return web.Response()
+
+    def require(self, bck: Bck) -> Bucket:
+        """The bucket for a request of a client. Raise `BucketNotFound`."""
+        return require_bucket(self._node.bmd, bck)
+
+
+def _is_local(bck: Bck) -> bool:
+    return bck.provider == AIS and not bck.namespace.uuid
+
+
+def _unserved(verb: str, message: ActMsg, address: BucketAddress, served: tuple[str, ...]) -> AisError:
+    """Why an action is not served: wrong for this bucket, not written yet, or no action at all."""
+    action = message.action
+    if address.bucket and action in _ONLY_REMOTE and _is_local(address.bck):
+        return BadRequest(f"{action}: expecting remote bucket (have {address.bck.cname()})")
+    if action in LATER[verb] or action in _ONLY_REMOTE:
+        what = f" of bucket {address.bck.cname()}" if address.bucket else ""
+        return NotYetImplemented(f"cannot {action}{what} - not implemented yet")
+    return InvalidAction(action, served)
+
+
+def _check_presence(params: dict[str, str]) -> None:
+    presence = params.get(query.PRESENCE, "")
+    if presence and not (presence.isdecimal() and int(presence) <= PRESENCE_MAX):
+        raise BadRequest(f'invalid {query.PRESENCE}="{presence[:40]}": expected a number from 0 to {PRESENCE_MAX}')

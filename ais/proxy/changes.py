@@ -1,0 +1,74 @@
+"""Creating, destroying and changing buckets, on the primary (wire contract §9.3, §9.5, §9.6).
+
+Each change is a function from bucket metadata to bucket metadata, run under the primary's lock; what it raises goes to
+the client and nothing has changed.
+"""
+
+from typing import Any
+
+import msgspec
+
+from ais.api import access
+from ais.api.access import Access
+from ais.api.bucket import AIS, Bck
+from ais.base.errors import NotYetImplemented
+from ais.meta import rename
+from ais.meta.bmd import BMD, apply_props, inherited_props, new_bid
+from ais.node.node import Node
+from ais.proxy.redirect import require_bucket
+
+
+class BucketChanges:
+    """All return when every node knows, and raise when nothing has changed."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def create(self, bck: Bck, props_patch: Any) -> None:
+        """A new bucket with the cluster's defaults, changed by `props_patch`. Raise `BucketExists`, `BadRequest`."""
+        if bck.provider != AIS or bck.namespace.uuid:
+            raise NotYetImplemented(f"cannot create bucket {bck.cname()} at a remote backend - not implemented yet")
+
+        def change(bmd: BMD) -> BMD:
+            rename.check_settled(bmd, bck)
+            bid = new_bid(bck.provider, self._node.term, bmd.version + 1)
+            props = inherited_props(bck, self._node.config.cluster, bid, self._node.env.clock.now_ns())
+            return bmd.with_bucket(bck, apply_props(props, props_patch, self._targets_count))
+
+        await self._node.change_bmd(change)
+
+    async def destroy(self, bck: Bck) -> None:
+        """Remove a bucket with all its objects. Raise `BucketNotFound`, `AccessDenied`, `Busy`."""
+
+        def change(bmd: BMD) -> BMD:
+            bucket = require_bucket(bmd, bck)
+            rename.check_settled(bmd, bck)
+            access.require(bucket.props.access, Access.DESTROY_BUCKET, bck.cname())
+            return bmd.without_bucket(bck)
+
+        await self._node.change_bmd(change)
+
+    async def set_props(self, bck: Bck, props_patch: Any) -> None:
+        """Change properties. Raise `BucketNotFound`, `BadRequest` naming the property, `NotYetImplemented`."""
+
+        def change(bmd: BMD) -> BMD:
+            old = require_bucket(bmd, bck).props
+            new = apply_props(old, props_patch, self._targets_count)
+            return bmd if new == old else bmd.with_props(bck, new)
+
+        await self._node.change_bmd(change)
+
+    async def reset_props(self, bck: Bck) -> None:
+        """Back to the cluster's defaults. Raise `BucketNotFound`."""
+
+        def change(bmd: BMD) -> BMD:
+            old = require_bucket(bmd, bck).props
+            fresh = inherited_props(bck, self._node.config.cluster, old.bid, int(old.created))
+            new = msgspec.structs.replace(fresh, backend_bck=old.backend_bck)
+            return bmd if new == old else bmd.with_props(bck, new)
+
+        await self._node.change_bmd(change)
+
+    @property
+    def _targets_count(self) -> int:
+        return len(self._node.placement.targets)

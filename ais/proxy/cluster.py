@@ -1,0 +1,240 @@
+"""`/v1/cluster` of the proxy (wire contract §12.6-12.8): questions about the whole cluster and changes of it.
+
+Any proxy answers questions. Changes are the primary's: another proxy passes the request on to it.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from ais.api import actions, codec, query
+from ais.api.bucket import AIS
+from ais.api.messages import ActMsg
+from ais.api.xact import ArgsMsg, QueryMsg
+from ais.base.errors import AisError, BadRequest, InvalidAction, NotYetImplemented
+from ais.base.units import parse_bool
+from ais.config import change
+from ais.config.cluster import ClusterConfig
+from ais.env.network import Answer
+from ais.meta.smap import Snode
+from ais.node import service
+from ais.node.node import DAEMON, Node
+from ais.node.peers import Peers
+from ais.proxy.jobs import Jobs
+from ais.proxy.relay import Relay
+from ais.proxy.requests import json_bytes_reply, json_reply, params_of, text_reply
+from ais.proxy.targets import Targets, require_all
+
+CLUSTER = "/v1/cluster"
+_OF_THIS_NODE = ("smap", "bmd", "snode", "cluster_config")
+_MEMBERSHIP = (
+    "start-maintenance",
+    "stop-maintenance",
+    "decommission-node",
+    "shutdown-node",
+    "rm-unsafe",
+    "decommission",
+)
+_LATER_PATHS = ("attach", "detach", "enable-bend", "disable-bend", "load-x509")
+_LATER = (*_MEMBERSHIP, "decommission", "reload-creds", "clear-lcache", "primary-force", "bump-metasync")
+SERVED = (
+    actions.SET_CONFIG,
+    actions.RESET_CONFIG,
+    actions.RESET_STATS,
+    actions.ROTATE_LOGS,
+    actions.SHUTDOWN_CLUSTER,
+    actions.START,
+    actions.STOP,
+)
+
+Answerer = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class Cluster:
+    """The endpoint. One per proxy."""
+
+    def __init__(self, node: Node, targets: Targets, jobs: Jobs, relay: Relay) -> None:
+        self._node = node
+        self._targets = targets
+        self._peers = Peers(node.peers, node.snode)
+        self._jobs = jobs
+        self._relay = relay
+        self._answers: dict[str, Answerer] = {
+            "node_stats": self._node_stats,
+            "sysinfo": self._sysinfo,
+            "mountpaths": self._mountpaths,
+            "backends": self._backends,
+            "remote": self._remote,
+            "target_ips": self._target_ips,
+            "status": self._status,
+            "status_all": self._status_all,
+            "qryxstats": self._snaps,
+            "running_all": self._running,
+        }
+
+    def routes(self) -> list[web.RouteDef]:
+        """Questions and changes; how nodes join and leave is `ais.node`'s."""
+        return [
+            web.get(CLUSTER, self.get),
+            web.put(CLUSTER, self.put),
+            web.put(CLUSTER + "/{tail:.+}", self.put_path),
+            web.post(CLUSTER + "/join-by-admin", self.join_by_admin),
+        ]
+
+    # -- questions
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Answer `what=`. Raise `BadRequest` for an unknown one."""
+        what = params_of(request).get(query.WHAT, "")
+        if what in _OF_THIS_NODE:
+            return json_bytes_reply(request, await self._own(what))
+        if what not in self._answers:
+            raise BadRequest(f"invalid '{CLUSTER}' request: unrecognized 'what={what}' query")
+        return await self._answers[what](request)
+
+    async def _own(self, what: str) -> bytes:
+        """This node's own answer to `GET /v1/daemon?what=`."""
+        answer = await service.dispatch(self._node, "GET", DAEMON, {query.WHAT: what}, b"")
+        return answer.body.rstrip(b"\n")
+
+    async def _of_targets(self, what: str) -> dict[str, msgspec.Raw]:
+        """Every target's answer to `GET /v1/daemon?what=`, JSON as it came."""
+        if not self._node.smap.tmap:
+            return {}
+        answers = await self._targets.ask_all("GET", DAEMON, query={query.WHAT: what})
+        return {target_id: msgspec.Raw(answer.body.rstrip(b"\n")) for target_id, answer in answers.items()}
+
+    async def _node_stats(self, request: web.Request) -> web.Response:
+        own = msgspec.Raw(await self._own("node_stats"))
+        return json_reply(request, {"proxy": own, "target": await self._of_targets("node_stats")})
+
+    async def _sysinfo(self, request: web.Request) -> web.Response:
+        found = {self._node.snode.id: msgspec.Raw(await self._own("sysinfo"))}
+        others = [proxy for proxy in self._node.smap.pmap.values() if proxy.id != self._node.snode.id]
+        outcomes = await self._tell(others, "GET", {query.WHAT: "sysinfo"}, b"")
+        found |= {one: msgspec.Raw(answer.body.rstrip(b"\n")) for one, answer in require_all(outcomes).items()}
+        return json_reply(request, {"proxy": found, "target": await self._of_targets("sysinfo")})
+
+    async def _mountpaths(self, request: web.Request) -> web.Response:
+        return json_reply(request, {"targets": await self._of_targets("mountpaths")})
+
+    async def _backends(self, request: web.Request) -> web.Response:
+        return json_reply(request, [AIS])
+
+    async def _remote(self, request: web.Request) -> web.Response:
+        return json_reply(request, {"a": [], "ver": 0})
+
+    async def _target_ips(self, _request: web.Request) -> web.Response:
+        return text_reply(",".join(sorted({target.public.host for target in self._node.smap.tmap.values()})))
+
+    async def _status(self, request: web.Request) -> web.Response:
+        return json_reply(request, await self._jobs.status(await _query_of(request)))
+
+    async def _status_all(self, request: web.Request) -> web.Response:
+        return json_reply(request, await self._jobs.all_statuses(await _query_of(request)))
+
+    async def _snaps(self, request: web.Request) -> web.Response:
+        return json_reply(request, await self._jobs.snaps(await _query_of(request)))
+
+    async def _running(self, request: web.Request) -> web.Response:
+        return json_reply(request, await self._jobs.running(await _query_of(request)))
+
+    # -- changes
+
+    async def put(self, request: web.Request) -> web.Response:
+        """An action in the body. Raise `InvalidAction`, `NotYetImplemented`, or what the action raises."""
+        message = ActMsg.parse(await request.read())
+        if message.action in _LATER:
+            raise NotYetImplemented(f"cannot {message.action} - not implemented yet")
+        if message.action not in SERVED:
+            raise InvalidAction(message.action, SERVED)
+        if (answer := await self._relay.to_primary(request)) is not None:
+            return answer
+        match message.action:
+            case actions.START:
+                return text_reply(await self._jobs.start(message.value_as(ArgsMsg)))
+            case actions.STOP:
+                await self._jobs.stop(message.value_as(ArgsMsg))
+            case actions.SHUTDOWN_CLUSTER:
+                await self._node.shutdown_cluster()
+            case actions.SET_CONFIG:
+                await self._set_config(message.value, is_transient=_is_transient(params_of(request)))
+            case actions.RESET_CONFIG:
+                await self._node.reset_cluster_config()
+                await self._tell_all(message)
+            case actions.RESET_STATS | actions.ROTATE_LOGS:
+                await self._tell_all(message)
+        return web.Response()
+
+    async def put_path(self, request: web.Request) -> web.Response:
+        """An action in the path: another primary, or settings by name."""
+        path = request.match_info["tail"]
+        action, _, rest = path.partition("/")
+        if action in _LATER_PATHS:
+            raise NotYetImplemented(f"cannot {action} - not implemented yet")
+        if not (action == "proxy" and rest and "/" not in rest) and path != actions.SET_CONFIG:
+            raise BadRequest(f'invalid path "{CLUSTER}/{path[:80]}"')
+        if (answer := await self._relay.to_primary(request)) is not None:
+            return answer
+        params = params_of(request)
+        if action == "proxy":
+            await self._node.set_primary(rest, force=parse_bool(params.get(query.FORCE, "")))
+        else:
+            values = {name: value for name, value in params.items() if name != query.TRANSIENT}
+            await self._set_values(values, is_transient=_is_transient(params))
+        return web.Response()
+
+    async def join_by_admin(self, request: web.Request) -> web.Response:
+        """A node joins when it is started with the address of a proxy; adding it from outside comes later."""
+        raise NotYetImplemented("cannot add a node from outside: start it with proxy.primary_url set to this cluster")
+
+    async def _set_config(self, patch: Any, *, is_transient: bool) -> None:
+        """Change settings by a JSON object. Raise `BadRequest` naming the setting."""
+        if is_transient:
+            await self._set_values(_values_of(self._node.config.cluster, patch), is_transient=True)
+        else:
+            await self._node.change_config(lambda config: change.apply_patch(config, patch))
+
+    async def _set_values(self, values: dict[str, str], *, is_transient: bool) -> None:
+        """Change settings by name. Raise `BadRequest` naming the setting, `Unsupported` for some transient ones."""
+        if not is_transient:
+            await self._node.change_config(lambda config: change.set_values(config, values))
+            return
+        await self._node.set_transient(values)
+        path_query = values | {query.TRANSIENT: "true"}
+        require_all(await self._tell(self._others, "PUT", path_query, b"", path=f"{DAEMON}/{actions.SET_CONFIG}"))
+
+    async def _tell_all(self, message: ActMsg) -> None:
+        """Have every node do a node's action, this one first."""
+        body = codec.to_json(message)
+        await service.dispatch(self._node, "PUT", DAEMON, {}, body)
+        require_all(await self._tell(self._others, "PUT", {}, body))
+
+    async def _tell(
+        self, nodes: list[Snode], method: str, params: dict[str, str], body: bytes, path: str = DAEMON
+    ) -> dict[str, Answer | AisError]:
+        return await self._peers.call_all(
+            nodes, method, path, query=params, body=body, timeout_s=self._targets.call_timeout_s
+        )
+
+    @property
+    def _others(self) -> list[Snode]:
+        return [node for node in self._node.smap.nodes.values() if node.id != self._node.snode.id]
+
+
+async def _query_of(request: web.Request) -> QueryMsg:
+    """The query in the body. Raise `BadRequest`."""
+    body = await request.read()
+    return codec.from_json(body, QueryMsg) if body.strip() else QueryMsg()
+
+
+def _is_transient(params: dict[str, str]) -> bool:
+    return parse_bool(params.get(query.TRANSIENT, ""))
+
+
+def _values_of(config: ClusterConfig, patch: Any) -> dict[str, str]:
+    """The settings that a JSON patch changes, by dotted name."""
+    before, after = change.flatten(config), change.flatten(change.apply_patch(config, patch))
+    return {name: text for name, text in after.items() if text != before[name]}

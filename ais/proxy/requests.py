@@ -1,0 +1,64 @@
+"""What requests to the proxy's own endpoints say, and the replies they get: the little that all of them share."""
+
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import web
+
+from ais.api import codec, query
+from ais.api.bucket import Bck
+from ais.base.errors import BadRequest
+from ais.net.http import decode_component, parse_query
+
+BUCKETS = "/v1/buckets"
+_BROWSER = "Mozilla/5.0"
+
+
+@dataclass(frozen=True, slots=True)
+class BucketAddress:
+    """What the path and query of a bucket request name; `bucket` and `rest` may be empty."""
+
+    bucket: str
+    rest: str
+    params: dict[str, str]
+
+    @classmethod
+    def of(cls, request: web.Request) -> "BucketAddress":
+        """Read `/v1/buckets[/<bucket>[/<rest>]]?...`. Raise `BadRequest`."""
+        path, _, query_string = request.raw_path.partition("?")
+        bucket, _, rest = path[len(BUCKETS) + 1 :].partition("/")
+        return cls(decode_component(bucket), decode_component(rest), parse_query(query_string) if query_string else {})
+
+    @property
+    def bck(self) -> Bck:
+        """The bucket named. Raise `InvalidName` or `BadRequest`."""
+        return Bck.parse(self.bucket, self.params.get(query.PROVIDER, ""), self.params.get(query.NAMESPACE, ""))
+
+    def only_bucket(self) -> Bck:
+        """The bucket, when the path names nothing else. Raise `BadRequest`."""
+        if self.rest:
+            raise BadRequest(f'unexpected "{self.rest[:80]}" after the bucket: expected {BUCKETS}/<bucket>')
+        return self.bck
+
+
+def params_of(request: web.Request) -> dict[str, str]:
+    """Decoded query parameters. Raise `BadRequest`."""
+    query_string = request.raw_path.partition("?")[2]
+    return parse_query(query_string) if query_string else {}
+
+
+def json_reply(request: web.Request, value: object, status: int = 200) -> web.Response:
+    """`value` as JSON; indented for browsers."""
+    return json_bytes_reply(request, codec.to_json(value), status)
+
+
+def json_bytes_reply(request: web.Request, body: bytes, status: int = 200) -> web.Response:
+    """Encoded JSON; indented for browsers."""
+    if request.headers.get("User-Agent", "").startswith(_BROWSER):
+        body = msgspec.json.format(body, indent=4)
+    return web.Response(status=status, body=body + b"\n", content_type="application/json", charset="utf-8")
+
+
+def text_reply(text: str, status: int = 200) -> web.Response:
+    """Bare text, such as a job's ID: no quotes, no newline."""
+    return web.Response(status=status, text=text)
