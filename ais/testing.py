@@ -115,8 +115,8 @@ class Cluster:
 
     @property
     def endpoint(self) -> str:
-        """URL of the first proxy."""
-        return self._playground.plan.endpoint
+        """URL of the first proxy that runs; of the first one when none does."""
+        return next((node.url for node in self.proxies if node.alive), self.proxies[0].url)
 
     @property
     def nodes(self) -> list[Node]:
@@ -163,10 +163,11 @@ class Cluster:
         return self._playground.wait_ended(node.plan)
 
     def restart(self, node: Node) -> None:
-        """Start a node again (ending it first if it runs); does not wait until it is ready."""
+        """Start a node again (ending it first if it runs); on return it answers, but need not be in the cluster yet."""
         if node.alive:
             self.terminate(node)
         self._playground.start(only=[node.name])
+        self._playground.wait_answers(node.plan)
 
     def logs(self) -> str:
         """The ends of all nodes' logs, for a failure report."""

@@ -137,6 +137,16 @@ class Playground:
                 progress(f"waiting for {missing}")
             time.sleep(POLL_S)
 
+    def wait_answers(self, node: NodePlan, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until one node answers requests. Raise `NotReady` when it ends instead, or after `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        while not probe.is_ok(f"{node.url}/v1/health", self._tls):
+            if self._running(node) is None:
+                raise NotReady(f"{node.name} is not running: {self._last_words(node)}")
+            if time.monotonic() > deadline:
+                raise NotReady(f"{node.name} does not answer within {timeout_s:.0f} s: {self._last_words(node)}")
+            time.sleep(POLL_S)
+
     def status(self) -> list[NodeStatus]:
         """How every node is. Raise `NotFound` when there is no playground."""
         return [self._status(node) for node in self.nodes]

@@ -119,7 +119,7 @@ class Ais:
     bucket = "bench"
 
     def __init__(self, directory: Path, core: int) -> None:
-        self._cluster = Cluster(proxies=1, targets=1, mountpaths=1, directory=directory)
+        self._cluster = Cluster(proxies=1, targets=1, mountpaths=1, dir=directory)
         self._cluster.__enter__()
         self._proxy = next(node for node in self._cluster.nodes if node.role == "proxy")
         self._target = next(node for node in self._cluster.nodes if node.role == "target")

@@ -1,0 +1,63 @@
+"""Who this node is: the ID of a proxy, kept in its configuration directory, and the address others reach it at."""
+
+import os
+import random
+import socket
+import urllib.parse
+from pathlib import Path
+
+from ais.base.errors import BadRequest, CorruptMetadata, IntegrityError
+from ais.base.ids import is_valid_node_id, new_id
+
+PROXY_ID_FILE = ".ais.proxy_id"
+_ANYWHERE = "192.0.2.1"
+"""An address reserved for documentation: the route to it is the default route. Nothing is sent there."""
+
+
+def proxy_id(confdir: str, demanded: str, rng: random.Random) -> str:
+    """The proxy's persisted ID, else the one demanded by the environment, else a new one; durable on return.
+
+    Raise `BadRequest` when the directory cannot be written, `CorruptMetadata` when the file holds no ID,
+    `IntegrityError` when it holds another one than demanded.
+    """
+    path = Path(confdir) / PROXY_ID_FILE
+    try:
+        Path(confdir).mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            return _checked(path, path.read_text("ascii").strip(), demanded)
+        node_id = demanded or new_id(rng)
+        _write(path, node_id)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"cannot use the directory confdir={confdir}: {error}") from None
+    return node_id
+
+
+def own_host(primary_url: str) -> str:
+    """The address this machine uses towards the primary, or towards the world; the loopback address without either."""
+    try:
+        target = urllib.parse.urlsplit(primary_url).hostname or _ANYWHERE
+    except ValueError:
+        target = _ANYWHERE
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((target, 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
+
+def _checked(path: Path, node_id: str, demanded: str) -> str:
+    if not is_valid_node_id(node_id):
+        raise CorruptMetadata(f"{path} holds no node ID: correct it, or remove it to become a new node")
+    if demanded and demanded != node_id:
+        raise IntegrityError(f'AIS_DAEMON_ID is "{demanded}", but {path} says "{node_id}": remove one of them')
+    return node_id
+
+
+def _write(path: Path, node_id: str) -> None:
+    new = path.with_name(path.name + ".new")
+    with new.open("w") as file:
+        file.write(node_id + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    new.rename(path)

@@ -1,0 +1,107 @@
+"""The listeners of a node: which of the three networks share a port, and one HTTP server for each port."""
+
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from ais.base.errors import BadRequest, Busy
+from ais.config.node import NodeConfig
+from ais.meta.smap import NetInfo
+from ais.net.app import error_reply, make_app
+from ais.net.http import Network, Route
+from ais.net.server import HttpServer, Limits
+
+_LOOPBACK = ("127.", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A port, the address it is opened on, and the networks it carries."""
+
+    bind_host: str
+    port: int
+    networks: Network
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a node listens, and how others reach it."""
+
+    listeners: tuple[Listener, ...]
+    public: NetInfo
+    control: NetInfo
+    data: NetInfo
+
+
+def lay_out(config: NodeConfig, own_host: Callable[[], str]) -> Layout:
+    """Decide on hosts and ports. Networks of one port share a listener; port 0 becomes a free one.
+
+    `own_host` finds out the address where the configuration names none. A node that is reached at a loopback address
+    listens there only, any other on all interfaces.
+    """
+    scheme = "https" if config.cluster.net.http.use_https else "http"
+    public_host, control_host, data_host = (host.partition(",")[0].strip() for host in config.local.hosts)
+    public_host = public_host or own_host()
+    hosts = (public_host, control_host or public_host, data_host or control_host or public_host)
+    chosen: dict[int, int] = {}
+    ports = [chosen.setdefault(port, port or _free_port()) for port in config.local.ports]
+    carried: dict[int, tuple[str, Network]] = {}
+    for host, port, network in zip(hosts, ports, Network, strict=True):
+        bind_host, networks = carried.get(port, (_bind_host(host), Network(0)))
+        carried[port] = (bind_host if bind_host == _bind_host(host) else "0.0.0.0", networks | network)  # noqa: S104
+    nets = [NetInfo.make(scheme, host, port) for host, port in zip(hosts, ports, strict=True)]
+    listeners = tuple(Listener(host, port, networks) for port, (host, networks) in carried.items())
+    return Layout(listeners, *nets)
+
+
+async def open_all(
+    layout: Layout,
+    route: Route,
+    routes_of: Callable[[Network], list[web.RouteDef]],
+    node_name: str,
+    limits: Limits,
+    tls: ssl.SSLContext | None,
+) -> list[HttpServer]:
+    """Start a server for each listener. Raise `Busy` when a port is taken; nothing stays open then."""
+    servers: list[HttpServer] = []
+    try:
+        for listener in layout.listeners:
+            app = make_app(routes_of(listener.networks), node_name)
+            server = HttpServer(
+                route, app, lambda request, error: error_reply(request, error, node_name), limits, listener.networks
+            )
+            servers.append(server)
+            await _start(server, listener, tls)
+    except BaseException:
+        for server in servers:
+            await server.close()
+        raise
+    return servers
+
+
+async def _start(server: HttpServer, listener: Listener, tls: ssl.SSLContext | None) -> None:
+    try:
+        await server.start(listener.bind_host, listener.port, tls)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Busy(
+                f"port {listener.port} is in use by another program: stop it, or set another host_net.port in the local"
+                " configuration (AIS_PORT in the environment)"
+            ) from None
+        raise BadRequest(f"cannot listen on {listener.bind_host}:{listener.port}: {error.strerror}") from None
+
+
+def _bind_host(host: str) -> str:
+    if host.startswith(_LOOPBACK):
+        return host
+    return "::" if ":" in host else "0.0.0.0"  # noqa: S104 - a node serves its network; the host's firewall decides who
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,199 @@
+"""A running node: everything put together, started in order, and taken down in the opposite order."""
+
+import asyncio
+import contextlib
+import dataclasses
+import ssl
+from typing import cast
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from ais.base.errors import AisError, MountpathNotFound
+from ais.config.cluster import ClusterConfig
+from ais.config.node import NodeConfig
+from ais.core.store import Store
+from ais.env import Env
+from ais.fs.volume import Volume, VolumeLimits
+from ais.meta.smap import Snode
+from ais.net import tls
+from ais.net.client import PeerClient
+from ais.net.server import HttpServer, Limits
+from ais.node import routes as node_routes
+from ais.node.node import Node
+from ais.proxy.proxy import Proxy
+from ais.stats import log
+from ais.stats.log_file import LogFile
+from ais.stats.tracker import Tracker
+from ais.target.target import Target
+from ais_node import identity, listeners
+from ais_node.arguments import Arguments
+from ais_node.listeners import Layout
+from ais_node.settings import Settings
+from ais_node.stopping import Stopping
+from ais_node.ticker import Ticker
+
+DRAIN_TIMEOUT_S = 30.0
+
+
+async def run(arguments: Arguments, settings: Settings) -> None:
+    """Run a node until it is told to stop. Raise an `AisError` when it cannot start or join."""
+    env, config = Env(), settings.config
+    async with contextlib.AsyncExitStack() as stack:
+        volume = await asyncio.to_thread(_open_volume, env, settings) if arguments.role == "target" else None
+        if volume:
+            stack.callback(volume.close)
+        layout = listeners.lay_out(config, lambda: identity.own_host(config.cluster.proxy.primary_url))
+        snode = _snode(arguments.role, volume.node_id if volume else _proxy_id(env, settings), layout, config)
+        log_file = _open_log(config, snode, stack)
+        peers = PeerClient(_client_tls(config.cluster), caller=snode)
+        stack.push_async_callback(peers.close)
+        node = _make_node(settings, env, snode, peers, volume, log_file)
+        ticker = Ticker(node, lambda: [mountpath.path for mountpath in volume.available] if volume else [])
+        stack.callback(ticker.close)
+        role = Target(node, volume, Store(volume, env), peers) if volume else Proxy(node)
+        node.role = role
+        stopping = Stopping(node.stop_requested, node.log)
+        stack.enter_context(stopping.obeying_signals())
+        if arguments.until_stdin_closes:
+            stack.enter_context(stopping.obeying_stdin())
+        if isinstance(role, Target):
+            await role.prepare_disk()
+        servers = await listeners.open_all(
+            layout,
+            role.route,
+            lambda networks: [*node_routes.routes(node, networks), *role.routes(networks)],
+            snode.name,
+            _limits(settings),
+            _server_tls(config.cluster),
+        )
+        node.tasks.keep("statistics", ticker.run)
+        await _live(node, role, servers, volume)
+
+
+async def _live(node: Node, role: Proxy | Target, servers: list[HttpServer], volume: Volume | None) -> None:
+    """From the open listeners to the closed ones."""
+    try:
+        if await _joined(node):
+            if volume:
+                await asyncio.to_thread(volume.set_cluster_uuid, node.smap.uuid)
+            role.start()
+            node.log.info("ready", url=node.snode.public.url)
+            await node.stop_requested.wait()
+        await node.leave()
+        async with asyncio.TaskGroup() as group:
+            for server in servers:
+                group.create_task(server.drain(DRAIN_TIMEOUT_S))
+    finally:
+        await role.stop()
+        await node.stop()
+        for server in servers:
+            await server.close()
+        node.log.info("stopped")
+
+
+async def _joined(node: Node) -> bool:
+    """Enter the cluster; False when the node was told to stop before it got in."""
+    entering = asyncio.create_task(node.start(), name="enter the cluster")
+    stopped = asyncio.create_task(node.stop_requested.wait(), name="stop while entering")
+    try:
+        await asyncio.wait((entering, stopped), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+        if not entering.done():
+            entering.cancel()
+    if entering.done():
+        entering.result()
+        return True
+    with contextlib.suppress(asyncio.CancelledError):
+        await entering
+    return False
+
+
+def _open_volume(env: Env, settings: Settings) -> Volume:
+    """The target's mountpaths. Raise as `Volume.load_or_create` does."""
+    config = settings.config
+    paths = list(config.local.mountpaths)
+    if not paths:
+        raise MountpathNotFound("a target needs at least one mountpath: set fspaths in the local configuration")
+    limits = VolumeLimits(out_of_space_pct=float(config.cluster.space.out_of_space))
+    return Volume.load_or_create(env, paths, settings.environment.daemon_id or None, limits=limits)
+
+
+def _proxy_id(env: Env, settings: Settings) -> str:
+    return identity.proxy_id(settings.config.local.confdir, settings.environment.daemon_id, env.rng)
+
+
+def _snode(role: str, node_id: str, layout: Layout, config: NodeConfig) -> Snode:
+    electable = not config.cluster.proxy.non_electable
+    return Snode.make(role, node_id, layout.public, layout.control, layout.data, electable=electable)
+
+
+def _open_log(config: NodeConfig, snode: Snode, stack: contextlib.AsyncExitStack) -> LogFile | None:
+    """Send the log where the settings say: to a file in `log_dir`, or to standard error."""
+    settings, directory = config.cluster.log, config.local.log_dir
+    file = None
+    if directory and not settings.to_stderr:
+        name = f"aisnode.{snode.kind}.{snode.id}"
+        file = LogFile(directory, name, int(settings.max_size), int(settings.max_total))
+        stack.callback(file.close)
+    log.configure(settings.level, file)
+    stack.push(_log_failure)
+    return file
+
+
+def _log_failure(_kind: object, error: BaseException | None, _trace: object) -> None:
+    """Write what ended the node to its log, while that is still open."""
+    if isinstance(error, AisError):
+        structlog.get_logger().error("cannot run", error=str(error))
+    elif error is not None:
+        structlog.get_logger().error("node failed", exc_info=error)
+
+
+def _make_node(
+    settings: Settings, env: Env, snode: Snode, peers: PeerClient, volume: Volume | None, log_file: LogFile | None
+) -> Node:
+    config, logger = settings.config, cast(FilteringBoundLogger, structlog.get_logger())
+    for path, names in settings.unknown.items():
+        logger.warning("unknown settings are ignored", file=path, settings=names)
+    directories = tuple(mountpath.path for mountpath in volume.available) if volume else (config.local.confdir,)
+    node = Node(
+        env=env,
+        config=config,
+        snode=snode,
+        directories=directories,
+        network=peers,
+        stats=Tracker(snode.kind, env.clock),
+        log=logger,
+        log_file=log_file,
+        deployment=settings.environment.deployment,
+        pod_name=settings.environment.pod_name,
+    )
+    node.on_config.append(lambda changed: _follow_log_settings(changed, log_file))
+    return node
+
+
+def _follow_log_settings(config: NodeConfig, file: LogFile | None) -> None:
+    settings = config.cluster.log
+    log.set_level(settings.level)
+    if file:
+        file.set_limits(int(settings.max_size), int(settings.max_total))
+
+
+def _limits(settings: Settings) -> Limits:
+    timeout_s = settings.environment.header_timeout_s
+    return Limits() if timeout_s is None else dataclasses.replace(Limits(), header_timeout_s=timeout_s)
+
+
+def _server_tls(config: ClusterConfig) -> ssl.SSLContext | None:
+    http = config.net.http
+    if not http.use_https:
+        return None
+    return tls.server_context(http.server_crt, http.server_key, http.client_ca_tls, http.client_auth_tls)
+
+
+def _client_tls(config: ClusterConfig) -> ssl.SSLContext | None:
+    http = config.net.http
+    if not http.use_https:
+        return None
+    return tls.client_context(http.server_crt, http.server_key, http.client_ca_tls, skip_verify=http.skip_verify)

@@ -1,0 +1,163 @@
+"""What `aisnode` decides before it serves: arguments, settings, identity, listeners, exit status."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from ais_node import arguments, identity, listeners, main, settings
+
+from ais.base import errors
+from ais.base.errors import AisError, BadRequest, CorruptMetadata, IntegrityError
+from ais.base.ids import is_valid_node_id
+from ais.config import change
+from ais.config.cluster import ClusterConfig
+from ais.config.local import LocalConfig
+from ais.config.node import NodeConfig
+from ais.net.http import Network
+
+RNG = random.Random(1)
+
+
+def files(directory: Path, local: dict[str, object]) -> arguments.Arguments:
+    """Configuration files in a directory, and the arguments that name them."""
+    (directory / "c.json").write_text("{}")
+    (directory / "l.json").write_text(json.dumps(local))
+    return arguments.Arguments("proxy", str(directory / "c.json"), str(directory / "l.json"), False)
+
+
+def host_net(**values: str) -> NodeConfig:
+    """A configuration with these addresses."""
+    return NodeConfig(ClusterConfig(), change.apply_patch(LocalConfig(), {"host_net": values}))
+
+
+@pytest.mark.parametrize(
+    "dashes", ["--role proxy --config c --local-config l", "-role=proxy -config=c -local_config=l"]
+)
+def test_both_spellings_of_the_arguments(dashes: str) -> None:
+    """GNU style and AIStore's spelling mean the same."""
+    assert arguments.parse(dashes.split()) == arguments.Arguments("proxy", "c", "l", False)
+
+
+@pytest.mark.parametrize("line", ["", "--role king --config c --local-config l", "--role proxy --config c"])
+def test_wrong_arguments_exit_with_2(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The usage goes to standard error."""
+    with pytest.raises(SystemExit) as caught:
+        arguments.parse(line.split())
+    assert caught.value.code == main.BAD_CONFIGURATION
+    assert "usage: aisnode" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_one_sentence_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A person reads what is wrong, not a traceback."""
+    given = ["--role", "proxy", "--config", str(tmp_path / "none"), "--local-config", "none"]
+    assert main.main(given) == main.BAD_CONFIGURATION
+    message = capsys.readouterr().err
+    assert message.startswith("aisnode: cannot read configuration file")
+    assert message.count("\n") == 1
+
+
+def test_the_environment_is_laid_over_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Local and cluster settings of the environment both win."""
+    monkeypatch.setenv("AIS_PORT", "1234")
+    monkeypatch.setenv("AIS_CONFIG__LOG__LEVEL", "4")
+    config = settings.read(files(tmp_path, {"confdir": str(tmp_path), "host_net": {"port": "9"}})).config
+    assert (config.local.ports[0], config.cluster.log.level) == (1234, "4")
+
+
+def test_a_bad_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting from the environment that does not exist stops the node and says where it came from."""
+    monkeypatch.setenv("AIS_CONFIG__LOGG__LEVEL", "4")
+    with pytest.raises(BadRequest, match=r'unknown setting "logg": did you mean "log"\? \(the environment sets logg'):
+        settings.read(files(tmp_path, {"confdir": str(tmp_path)}))
+
+
+def test_confdir_is_needed(tmp_path: Path) -> None:
+    """A node without a place for its identity does not start."""
+    with pytest.raises(BadRequest, match="confdir is missing"):
+        settings.read(files(tmp_path, {}))
+
+
+def test_a_proxy_keeps_its_id(tmp_path: Path) -> None:
+    """The ID is made once, or taken from the environment once, and stays."""
+    first = identity.proxy_id(str(tmp_path / "conf"), "", RNG)
+    assert is_valid_node_id(first)
+    assert identity.proxy_id(str(tmp_path / "conf"), "", RNG) == first
+    assert identity.proxy_id(str(tmp_path / "other"), "chosen-one", RNG) == "chosen-one"
+    assert identity.proxy_id(str(tmp_path / "other"), "", RNG) == "chosen-one"
+
+
+def test_a_contradicting_or_damaged_id_is_refused(tmp_path: Path) -> None:
+    """Nobody becomes another node by accident."""
+    identity.proxy_id(str(tmp_path), "chosen-one", RNG)
+    with pytest.raises(IntegrityError, match="other-one"):
+        identity.proxy_id(str(tmp_path), "other-one", RNG)
+    (tmp_path / identity.PROXY_ID_FILE).write_text("?")
+    with pytest.raises(CorruptMetadata, match="holds no node ID"):
+        identity.proxy_id(str(tmp_path), "", RNG)
+
+
+def test_an_unusable_confdir_is_named(tmp_path: Path) -> None:
+    """The message names the setting."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadRequest, match="confdir="):
+        identity.proxy_id(str(tmp_path / "file"), "", RNG)
+
+
+def test_one_port_carries_all_networks() -> None:
+    """Without ports of their own the intra-cluster networks share the public listener."""
+    layout = listeners.lay_out(host_net(hostname="127.0.0.1", port="8080"), str)
+    everything = Network.PUBLIC | Network.CONTROL | Network.DATA
+    assert layout.listeners == (listeners.Listener("127.0.0.1", 8080, everything),)
+    assert layout.public.url == layout.control.url == layout.data.url == "http://127.0.0.1:8080"
+
+
+def test_three_ports_are_three_listeners() -> None:
+    """Each network has its own address and port when the configuration says so."""
+    config = host_net(
+        hostname="127.0.0.1",
+        hostname_intra_control="10.0.0.1",
+        port="1",
+        port_intra_control="2",
+        port_intra_data="3",
+    )
+    layout = listeners.lay_out(config, str)
+    assert [(one.bind_host, one.port, one.networks) for one in layout.listeners] == [
+        ("127.0.0.1", 1, Network.PUBLIC),
+        ("0.0.0.0", 2, Network.CONTROL),
+        ("0.0.0.0", 3, Network.DATA),
+    ]
+    assert (layout.control.url, layout.data.url) == ("http://10.0.0.1:2", "http://10.0.0.1:3")
+
+
+def test_a_host_is_found_when_none_is_configured() -> None:
+    """The address towards the cluster stands in for a missing host name, on all networks."""
+    layout = listeners.lay_out(host_net(port="8080"), lambda: "192.168.0.7")
+    assert layout.public.url == layout.data.url == "http://192.168.0.7:8080"
+    assert layout.listeners[0].bind_host == "0.0.0.0"
+    assert identity.own_host("http://127.0.0.1:8080") == "127.0.0.1"
+
+
+def test_port_0_is_a_free_port_shared_by_all() -> None:
+    """Port 0 everywhere is one free port, announced with its number."""
+    layout = listeners.lay_out(host_net(hostname="127.0.0.1", port="0"), str)
+    assert len(layout.listeners) == 1
+    assert layout.listeners[0].port > 0
+    assert layout.public.port == str(layout.listeners[0].port)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.BadRequest("x"), main.BAD_CONFIGURATION),
+        (errors.InvalidName("x"), main.BAD_CONFIGURATION),
+        (errors.Busy("x"), main.BUSY_PORT),
+        (errors.MountpathNotFound("x"), main.BAD_VOLUME),
+        (errors.IntegrityError("x"), main.FOREIGN),
+        (errors.NotReady("x"), main.NOT_JOINED),
+        (errors.TooSlow("x"), main.UNEXPECTED),
+    ],
+)
+def test_exit_statuses(error: AisError, status: int) -> None:
+    """Each kind of failure has its own exit status."""
+    assert main.exit_status(error) == status
