@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import psutil
+
 from ais.testing import Cluster
 
 NGINX_CONF = """
