@@ -122,8 +122,7 @@ class Ais:
     def __init__(self, directory: Path, core: int) -> None:
         self._cluster = Cluster(proxies=1, targets=1, mountpaths=1, dir=directory)
         self._cluster.__enter__()
-        self._proxy = next(node for node in self._cluster.nodes if node.role == "proxy")
-        self._target = next(node for node in self._cluster.nodes if node.role == "target")
+        [self._proxy], [self._target] = self._cluster.proxies, self._cluster.targets
         self._pids = [self._proxy.pid, self._target.pid]
         pin(self._pids, core)
         self._call("POST", f"/v1/buckets/{self.bucket}", b'{"action":"create-bck"}')
