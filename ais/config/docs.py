@@ -67,6 +67,7 @@ def _environment() -> str:
         ("`AIS_CONFIG__SECTION__NAME`", "any setting, `AIS_CONFIG__LOG__LEVEL=4` is `log.level`"),
         ("`AIS_DAEMON_ID`", "the node's ID, instead of the persisted or a new one"),
         ("`AIS_READ_HEADER_TIMEOUT`", "how long a client may take to send a request's head"),
+        ("`AIS_CLUSTER_CIDR`", "clients of this network, like `10.0.0.0/8`, are redirected to intra-cluster addresses"),
         ("`MY_POD`", "name of the Kubernetes pod, shown in the node's status"),
     ]
     clients = ", ".join(

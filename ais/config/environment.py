@@ -5,6 +5,7 @@
 configuration files and over changes made at run time, on this node only.
 """
 
+import ipaddress
 import os
 from collections.abc import Mapping
 
@@ -44,6 +45,8 @@ class NodeEnvironment(msgspec.Struct, frozen=True):
     """Identity demanded by `AIS_DAEMON_ID`; empty: persisted or new."""
     header_timeout_s: float | None = None
     """`AIS_READ_HEADER_TIMEOUT`; None: the built-in limit."""
+    cluster_cidr: str = ""
+    """`AIS_CLUSTER_CIDR`: clients of this network are redirected to intra-cluster addresses."""
     deployment: str = "dev"
     pod_name: str = ""
 
@@ -76,6 +79,7 @@ def for_node(environ: Mapping[str, str] = os.environ) -> NodeEnvironment:
         local={name: text for name, text in values.items() if name.partition(".")[0] in _LOCAL},
         daemon_id=daemon_id,
         header_timeout_s=_duration(environ, "AIS_READ_HEADER_TIMEOUT"),
+        cluster_cidr=_cidr(environ, "AIS_CLUSTER_CIDR"),
         deployment="K8s" if pod else "dev",
         pod_name=pod,
     )
@@ -98,12 +102,20 @@ def for_client(environ: Mapping[str, str] = os.environ) -> ClientEnvironment:
 
 def without_node_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment for a process that must not inherit what is meant for another node."""
-    meant = {*ALIASES, "AIS_DAEMON_ID"}
+    meant = {*ALIASES, "AIS_DAEMON_ID", "AIS_CLUSTER_CIDR"}
     return {name: text for name, text in environ.items() if name not in meant and not name.startswith(PREFIX)}
 
 
 def _overrides(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     return sorted((name, text) for name, text in environ.items() if name.startswith(PREFIX))
+
+
+def _cidr(environ: Mapping[str, str], name: str) -> str:
+    text = environ.get(name, "")
+    try:
+        return str(ipaddress.ip_network(text, strict=False)) if text else ""
+    except ValueError as error:
+        raise BadRequest(f"{name}: {error}") from None
 
 
 def _duration(environ: Mapping[str, str], name: str) -> float | None:

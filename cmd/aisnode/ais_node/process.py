@@ -51,7 +51,7 @@ async def run(arguments: Arguments, settings: Settings) -> None:
         node = _make_node(settings, env, snode, peers, volume, log_file)
         ticker = Ticker(node, lambda: [mountpath.path for mountpath in volume.available] if volume else [])
         stack.callback(ticker.close)
-        role = Target(node, volume, Store(volume, env), peers) if volume else Proxy(node)
+        role = Target(node, volume, Store(volume, env), peers) if volume else _proxy(node, settings)
         node.role = role
         stopping = Stopping(node.stop_requested, node.log)
         stack.enter_context(stopping.obeying_signals())
@@ -85,7 +85,8 @@ async def _live(node: Node, role: Proxy | Target, servers: list[HttpServer], vol
             for server in servers:
                 group.create_task(server.drain(DRAIN_TIMEOUT_S))
     finally:
-        await role.stop()
+        if isinstance(role, Target):
+            await role.stop()
         await node.stop()
         for server in servers:
             await server.close()
@@ -122,6 +123,10 @@ def _open_volume(env: Env, settings: Settings) -> Volume:
 
 def _proxy_id(env: Env, settings: Settings) -> str:
     return identity.proxy_id(settings.config.local.confdir, settings.environment.daemon_id, env.rng)
+
+
+def _proxy(node: Node, settings: Settings) -> Proxy:
+    return Proxy(node, local_cidr=settings.environment.cluster_cidr)
 
 
 def _snode(role: str, node_id: str, layout: Layout, config: NodeConfig) -> Snode:

@@ -142,7 +142,9 @@ def test_variables_become_settings() -> None:
     assert (found.daemon_id, found.header_timeout_s, found.deployment) == ("proxy-01", 5.0, "K8s")
 
 
-@pytest.mark.parametrize("environ", [{"AIS_DAEMON_ID": "1x"}, {"AIS_READ_HEADER_TIMEOUT": "soon"}])
+@pytest.mark.parametrize(
+    "environ", [{"AIS_DAEMON_ID": "1x"}, {"AIS_CLUSTER_CIDR": "x"}, {"AIS_READ_HEADER_TIMEOUT": "soon"}]
+)
 def test_bad_variables_are_named(environ: dict[str, str]) -> None:
     """A variable that makes no sense stops the node with its name in the message."""
     with pytest.raises(BadRequest, match=next(iter(environ))):
