@@ -1,8 +1,7 @@
 """Node and cluster metadata on disk: small files, replaced as a whole, never half written.
 
 Format (big endian), described in docs/on_disk_layout.md: 8 bytes kind (`ais.smap`, ...), u16 format version, u64 term,
-u32 payload length, u64 XXH64 of the payload, then the payload (JSON). The term
-orders writers; see `ais.meta.stamp`.
+u32 payload length, u64 XXH64 of all that and the payload, then the payload (JSON). For the term see `ais.meta.stamp`.
 """
 
 import os
@@ -14,7 +13,9 @@ import xxhash
 from ais.base.errors import CorruptMetadata, DiskFailure
 from ais.env.disk import Disk
 
-_HEADER = struct.Struct(">8sHQIQ")
+_HEADER = struct.Struct(">8sHQI")
+_CHECKSUM = struct.Struct(">Q")
+_START = _HEADER.size + _CHECKSUM.size
 FORMAT_VERSION = 1
 PAYLOAD_BYTES_MAX = 1 << 30
 
@@ -42,24 +43,24 @@ class Record(NamedTuple):
 
 def encode(file_name: str, record: Record) -> bytes:
     """The bytes of the file `file_name` for a record."""
-    checksum = xxhash.xxh64_intdigest(record.payload)
-    header = _HEADER.pack(_KINDS[file_name], FORMAT_VERSION, record.term, len(record.payload), checksum)
-    return header + record.payload
+    header = _HEADER.pack(_KINDS[file_name], FORMAT_VERSION, record.term, len(record.payload))
+    return header + _CHECKSUM.pack(xxhash.xxh64_intdigest(header + record.payload)) + record.payload
 
 
 def decode(file_name: str, content: bytes, path: str) -> Record:
     """The record in a file's bytes. Raise `CorruptMetadata` naming `path`."""
-    if len(content) < _HEADER.size:
+    if len(content) < _START:
         raise CorruptMetadata(f"{path} is truncated: {len(content)} bytes")
-    kind, version, term, length, checksum = _HEADER.unpack_from(content)
-    payload = content[_HEADER.size :]
+    kind, version, term, length = _HEADER.unpack_from(content)
+    (checksum,) = _CHECKSUM.unpack_from(content, _HEADER.size)
+    payload = content[_START:]
     if kind != _KINDS[file_name]:
         raise CorruptMetadata(f"{path} is not a {file_name} file of ais")
     if version != FORMAT_VERSION:
         raise CorruptMetadata(
             f"{path} has format version {version}, this ais reads {FORMAT_VERSION}: start the version that wrote it"
         )
-    if length != len(payload) or checksum != xxhash.xxh64_intdigest(payload):
+    if length != len(payload) or checksum != xxhash.xxh64_intdigest(content[: _HEADER.size] + payload):
         raise CorruptMetadata(f"{path} is damaged: its checksum does not match")
     return Record(term, payload)
 

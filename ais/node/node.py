@@ -72,6 +72,8 @@ class Node:
         self.on_primary: list[Callable[[], None]] = []
         """Called after changes; must not block or raise."""
         self.offload = offload
+        self.is_loaded = False
+        """Whether the metadata was read from disk; before that this node answers nothing."""
         self.joined_ns = 0
         """When this process entered the cluster (Unix time); 0 before."""
         self._initial = config.shared
@@ -134,6 +136,7 @@ class Node:
         self.placement = Placement(meta.smap)
         if meta.bmd.version:
             await self.role.apply_bmd(BMD(), meta.bmd)
+        self.is_loaded = True
         self.log.info("starting", url=self.snode.public.url, cluster=meta.smap.uuid, smap=int(meta.smap.version))
         await self.membership.start()
         self.joined_ns = self.env.clock.now_ns()

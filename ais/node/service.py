@@ -10,7 +10,7 @@ import msgspec
 
 from ais.api import codec
 from ais.api.errors import encode_error, status_of
-from ais.base.errors import AisError, BadRequest
+from ais.base.errors import AisError, BadRequest, NotReady
 from ais.env.network import Answer
 from ais.node import admin, health
 from ais.node.changes import TXN
@@ -89,6 +89,8 @@ HANDLERS: dict[tuple[str, str], Handler] = {
 
 async def dispatch(node: Node, method: str, path: str, query: Query, body: bytes) -> Answer:
     """The answer to a request to one of `HANDLERS`. Raise an `AisError`."""
+    if not node.is_loaded:
+        raise NotReady(f"{node.snode.name} is starting: try again in a moment")
     return await HANDLERS[method, path](node, path, query, body)
 
 

@@ -1,0 +1,107 @@
+"""Bucket metadata as a value, its JSON, and changes of properties."""
+
+import json
+from typing import Any
+
+import pytest
+
+from ais.api.bucket import Bck
+from ais.base.errors import BadRequest, BucketExists, BucketNotFound, NotYetImplemented
+from ais.config.cluster import ClusterConfig
+from ais.meta.bmd import BMD, Bprops, apply_props, inherited_props, new_bid
+
+B = Bck("b")
+
+
+def test_json_is_the_contracts() -> None:
+    """Buckets are grouped by provider and namespace; numbers of 64 bits are strings."""
+    bmd = BMD("uuid", 4).with_bucket(Bck.parse("b", "ais", "#ns"), Bprops(bid=new_bid("ais", 1, 5)))
+    value = json.loads(bmd.encode())
+    assert (value["version"], value["uuid"]) == ("5", "uuid")
+    props = value["providers"]["ais"]["@#ns"]["b"]
+    assert props["bid"] == str(1 << 63 | 1 << 32 | 5)
+    assert props["access"] == "18446744073709551615"
+    assert set(props) >= {"backend_bck", "write_policy", "Renamed", "checksum", "extra", "rate_limit", "ec", "chunks"}
+
+
+def test_json_round_trip() -> None:
+    """What we write we read, in every namespace."""
+    bmd = BMD("uuid", 1)
+    for bck in (B, Bck.parse("b", "ais", "#ns"), Bck.parse("c", "aws"), Bck.parse("d", "ais", "@remote#ns")):
+        bmd = bmd.with_bucket(bck, Bprops(provider=bck.provider))
+    assert BMD.decode(bmd.encode()) == bmd
+    assert [bucket.uname for bucket in bmd][:2] == ["ais/@#/b/", "ais/@#ns/b/"]
+
+
+def test_buckets_come_and_go() -> None:
+    """Each change is a version of its own; unknown and existing buckets are named."""
+    bmd = BMD("uuid", 1).with_bucket(B, Bprops())
+    assert bmd.version == 2
+    with pytest.raises(BucketExists, match="ais://b"):
+        bmd.with_bucket(B, Bprops())
+    gone = bmd.without_bucket(B)
+    assert (gone.version, gone.get(B)) == (3, None)
+    with pytest.raises(BucketNotFound, match='"ais://b" does not exist'):
+        gone.require(B)
+
+
+def test_bucket_ids_are_never_given_twice() -> None:
+    """The term is part of the ID; ais buckets have the top bit."""
+    ids = {new_bid("ais", term, version) for term in range(1, 5) for version in range(1, 50)}
+    assert len(ids) == 4 * 49
+    assert all(one >> 63 for one in ids)
+    assert not new_bid("aws", 1, 1) >> 63
+
+
+def test_new_buckets_copy_the_configuration() -> None:
+    """Properties start as the cluster's; eviction is off for ais:// and cluster-only features are left out."""
+    config = ClusterConfig(features=1 << 4 | 1 << 3)  # type: ignore[arg-type]
+    props = inherited_props(B, config)
+    assert (props.checksum, props.mirror, props.features) == (config.checksum, config.mirror, 1 << 4)
+    assert (config.lru.enabled, props.lru.enabled) == (True, False)
+    assert inherited_props(Bck("b", "aws"), config).lru.enabled
+
+
+def test_properties_change_by_key_in_any_case() -> None:
+    """Only what is named changes; identity and unknown keys are ignored, null means unchanged."""
+    patch = {"Versioning": {"ENABLED": False}, "access": "15", "bid": "7", "no-such": 1, "checksum": None}
+    changed = apply_props(Bprops(), patch, 3)
+    assert (changed.versioning.enabled, changed.access, changed.bid) == (False, 15, 0)
+    assert changed.checksum == Bprops().checksum
+    assert apply_props(Bprops(), None, 3) == Bprops()
+
+
+@pytest.mark.parametrize(
+    ("patch", "message"),
+    [
+        ({"checksum": {"type": "sha3"}}, "checksum.type"),
+        ({"checksum": "md5"}, '"checksum": expected an object'),
+        ({"access": -1}, "64-bit"),
+        ({"access": 1 << 64}, "64-bit"),
+        ({"features": "8"}, "whole cluster"),
+        ({"mirror": {"copies": 1, "enabled": True}}, "at least 2"),
+        ({"mirror": {"enabled": True}, "chunks": {"objsize_limit": 1}}, "exclude each other"),
+        ({"ec": {"enabled": True}}, "needs 5 targets"),
+        ({"backend_bck": {"name": "something", "provider": "ais"}}, 'backend bucket "ais://something" must be remote'),
+        ([], "JSON object"),
+    ],
+)
+def test_bad_properties(patch: Any, message: str) -> None:
+    """Every bad value is refused with a sentence that names it."""
+    with pytest.raises(BadRequest, match=message):
+        apply_props(Bprops(), patch, 3)
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"mirror": {"enabled": True}},
+        {"ec": {"enabled": True, "data_slices": 1, "parity_slices": 1}},
+        {"ec": {"enabled": True}, "force": True},
+        {"backend_bck": {"name": "b", "provider": "aws"}},
+    ],
+)
+def test_what_we_cannot_keep_we_do_not_promise(patch: Any) -> None:
+    """Redundancy and remote backends are refused until they exist."""
+    with pytest.raises(NotYetImplemented):
+        apply_props(Bprops(), patch, 3)

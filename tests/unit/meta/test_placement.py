@@ -1,0 +1,108 @@
+"""Placement is exactly the contract's, so that clients find the same owner."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ais.base.errors import NotReady
+from ais.meta import placement
+from ais.meta.placement import Placement, best, digest, mix, next_primaries, ranking
+from ais.meta.smap import Flag, NetInfo, Smap, Snode
+
+NET = NetInfo.make("http", "127.0.0.1", 8080)
+TARGETS = ["t1aaaaaa", "t2bbbbbb", "t3cccccc", "t4dddddd"]
+
+
+def target(node_id: str, flags: int = 0) -> Snode:
+    return Snode(NET, NET, NET, "target", node_id, flags, digest(node_id))
+
+
+def proxy(node_id: str, *, electable: bool = True) -> Snode:
+    return Snode.make("proxy", node_id, NET, NET, NET, electable=electable)
+
+
+def test_mix_vectors() -> None:
+    """The mixing function gives the contract's vectors."""
+    assert mix(0) == 1905207664160064169
+    assert mix(4573842) == 5026071747115404967
+
+
+def test_digest_vectors() -> None:
+    """The digest has the contract's seed."""
+    assert digest(b"0123456789\n") == 0xCE1934898F65108D
+    assert [digest(node_id) for node_id in TARGETS] == [
+        7121389483902232619,
+        14038709307019125995,
+        10952930699838777106,
+        8468611682744760738,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("uname", "owner"),
+    [
+        ("ais/@#/mybck/obj1", "t3cccccc"),
+        ("ais/@#/mybck/dir/obj2", "t4dddddd"),
+        ("aws/@#/b/x", "t3cccccc"),
+        ("ais/@uuid#ns/b/x", "t1aaaaaa"),
+    ],
+)
+def test_owner_vectors(uname: str, owner: str) -> None:
+    """Objects have the contract's owners, also when asked again (from the cache)."""
+    smap = Smap(tmap={node_id: target(node_id) for node_id in TARGETS})
+    places = Placement(smap)
+    assert places.owner(uname).id == owner
+    assert places.owner(uname).id == owner
+    assert places.ranked(uname, 1)[0].id == owner
+
+
+def test_mountpath_vectors() -> None:
+    """Mountpaths are chosen by the same functions."""
+    paths = ["/ais/mp1", "/ais/mp2", "/ais/mp3"]
+    digests = [digest(path) for path in paths]
+    assert digests == [12203671305734101140, 6549127387739109511, 9806596005567982079]
+    assert paths[best(digests, "ais/@#/mybck/obj1")] == "/ais/mp2"
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=8), st.text(max_size=20))
+def test_the_best_is_the_first_of_the_ranking(digests: list[int], name: str) -> None:
+    """`best` and `ranking` agree, and a ranking holds every candidate once."""
+    order = ranking(digests, name)
+    assert order[0] == best(digests, name)
+    assert sorted(order) == list(range(len(digests)))
+
+
+def test_unavailable_targets_own_nothing() -> None:
+    """A target in maintenance gets no objects; without any target there is a clear error."""
+    smap = Smap(tmap={"t1aaaaaa": target("t1aaaaaa"), "t2bbbbbb": target("t2bbbbbb", Flag.MAINTENANCE)})
+    assert {Placement(smap).owner(f"ais/@#/b/{n}").id for n in range(50)} == {"t1aaaaaa"}
+    with pytest.raises(NotReady, match="start more"):
+        Placement(smap).ranked("ais/@#/b/o", 2)
+    with pytest.raises(NotReady, match="has 0 targets"):
+        Placement(Smap()).owner("ais/@#/b/o")
+
+
+def test_remembered_owners_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache of owners does not grow beyond its limit."""
+    monkeypatch.setattr(placement, "OWNERS_CACHED_MAX", 10)
+    places = Placement(Smap(tmap={node_id: target(node_id) for node_id in TARGETS}))
+    owners = [places.owner(f"ais/@#/b/{n}").id for n in range(35)]
+    assert len(places._owners) <= 10
+    assert owners == [places.owner(f"ais/@#/b/{n}").id for n in range(35)]
+
+
+def test_spread_is_even() -> None:
+    """3000 objects over 3 targets: each holds 1000 within 10 %."""
+    places = Placement(Smap(tmap={node_id: target(node_id) for node_id in TARGETS[:3]}))
+    counts = dict.fromkeys(TARGETS[:3], 0)
+    for number in range(3000):
+        counts[places.owner(f"ais/@#/b/dir/object-{number}").id] += 1
+    assert all(900 <= count <= 1100 for count in counts.values())
+
+
+def test_next_primary_has_the_highest_digest() -> None:
+    """Proxies follow each other by plain digest; non-electable ones, those in maintenance and the skipped do not."""
+    proxies = [proxy(f"p{n}xxxxxx") for n in range(5)] + [proxy("p9xxxxxx", electable=False)]
+    smap = Smap(pmap={one.id: one for one in proxies})
+    order = [one.id for one in next_primaries(smap, skip="p0xxxxxx")]
+    assert order == sorted((f"p{n}xxxxxx" for n in range(1, 5)), key=digest, reverse=True)
