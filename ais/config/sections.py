@@ -31,7 +31,7 @@ class Checksum(Section, frozen=True):
     type: Annotated[ChecksumKind, setting("Kind computed for every new object.")] = "xxhash2"
     validate_cold_get: Annotated[bool, setting("Verify what is read from a remote backend.", pending=True)] = False
     validate_warm_get: Annotated[bool, setting("Verify an object's content on every GET.")] = False
-    validate_obj_move: Annotated[bool, setting("Verify objects that move between targets.")] = False
+    validate_obj_move: Annotated[bool, setting("Verify objects that move between targets.", pending=True)] = False
     enable_read_range: Annotated[bool, setting("Answer range reads with the checksum of the range.")] = False
 
 
@@ -201,9 +201,7 @@ class ListObjects(Section, frozen=True):
     bundle_multiplier: BundleField = 1
     burst_buffer: BurstField = 32
     walk_buffer: Annotated[int, setting("Names read ahead of the page.", ge=1, pending=True)] = 128
-    idle_time: Annotated[Duration, setting("A paused listing is dropped after this time.", ge=1, pending=True)] = (
-        Duration(20)
-    )
+    idle_time: Annotated[Duration, setting("A paused listing is dropped after this time.", ge=1)] = Duration(20)
     quiescent: Annotated[Duration, setting("Quiet time before a listing counts as finished.", ge=1, pending=True)] = (
         Duration(5)
     )
@@ -222,7 +220,9 @@ class Keepalive(Section, frozen=True):
 
     proxy: KeepaliveTracker = KeepaliveTracker()
     target: KeepaliveTracker = KeepaliveTracker()
-    num_retries: Annotated[int, setting("Questions to a silent node before it is removed.", ge=1, le=64)] = 3
+    num_retries: Annotated[
+        int, setting("Questions to a silent node before it is removed.", ge=1, le=64, pending=True)
+    ] = 3
     retry_factor: Annotated[int, setting("Growth of the wait between these questions.", ge=1, le=64, pending=True)] = 4
 
 
@@ -332,9 +332,9 @@ class Periodic(Section, frozen=True):
     """What happens at intervals."""
 
     stats_time: Annotated[Duration, setting("Statistics, capacity and disk load are refreshed.", ge=0.1)] = Duration(10)
-    retry_sync_time: Annotated[Duration, setting("Metadata is sent again to a node that missed it.", ge=0.1)] = (
-        Duration(2)
-    )
+    retry_sync_time: Annotated[
+        Duration, setting("Metadata is sent again to a node that missed it.", ge=0.1, pending=True)
+    ] = Duration(2)
     notif_time: Annotated[Duration, setting("Progress of jobs is reported.", ge=0.1, pending=True)] = Duration(30)
 
 
@@ -480,7 +480,9 @@ class Timeout(Section, frozen=True):
     join_startup_time: Annotated[Duration, setting("How long a starting node tries to join.", ge=1, le=3600)] = (
         Duration(180)
     )
-    send_file_time: Annotated[Duration, setting("Sending one object to another target.", ge=1)] = Duration(300)
+    send_file_time: Annotated[Duration, setting("Sending one object to another target.", ge=1, pending=True)] = (
+        Duration(300)
+    )
     ec_streams_time: Annotated[Duration, setting("Idle erasure-coding streams.", pending=True)] = Duration(600)
     object_md: Annotated[
         Duration, setting("Object metadata unused for this long leaves memory.", ge=0, pending=True)

@@ -174,15 +174,18 @@ def _make_node(
         deployment=settings.environment.deployment,
         pod_name=settings.environment.pod_name,
     )
-    node.on_config.append(lambda changed: _follow_log_settings(changed, log_file))
+    node.on_config.append(lambda changed: _follow_settings(changed, log_file, volume))
     return node
 
 
-def _follow_log_settings(config: NodeConfig, file: LogFile | None) -> None:
+def _follow_settings(config: NodeConfig, file: LogFile | None, volume: Volume | None) -> None:
+    """Apply settings that the process itself holds."""
     settings = config.cluster.log
     log.set_level(settings.level)
     if file:
         file.set_limits(int(settings.max_size), int(settings.max_total))
+    if volume:
+        volume.limits = dataclasses.replace(volume.limits, out_of_space_pct=float(config.cluster.space.out_of_space))
 
 
 def _limits(settings: Settings) -> Limits:
