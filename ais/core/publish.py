@@ -151,6 +151,8 @@ class Publisher:
             workfile.discard(disk, staged.path)
             return decided
         disk.setxattr(staged.fd, metadata.XATTR, metadata.encode(decided))
+        if staged.times_ns is not None:
+            disk.utime(staged.fd, ns=staged.times_ns)
         if rules.fsync:
             disk.fsync(staged.fd)
         placed = tree.install(disk, staged.path, spot.root, spot.path)

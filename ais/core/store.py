@@ -99,8 +99,9 @@ class Store:
         claimed: tuple[str, str] | None = None,
         size_hint: int = 0,
         version: str | None = None,
+        times_ns: tuple[int, int] | None = None,
     ) -> Writer:
-        """Begin to write an object. `size_hint`: announced size; `version`: store exactly this one.
+        """Begin to write an object. `size_hint`: announced size; `version`, `times_ns` (atime, mtime): exactly these.
 
         Raise `BadRequest` (custom metadata, checksum kind), `BucketNotFound`, `OutOfSpace`, `DiskFailure`.
         """
@@ -111,7 +112,9 @@ class Store:
         spot.mountpath.check_room(size_hint, self.volume.limits.out_of_space_pct)
         path = f"{spot.work}/{self._publisher.new_work_name()}"
         fd = workfile.create(self._disk, path, bck)
-        staged = Staged(bck, name, rules, spot, path, fd, custom or {}, version, is_claimed=digests.is_claimed)
+        staged = Staged(
+            bck, name, rules, spot, path, fd, custom or {}, version, times_ns=times_ns, is_claimed=digests.is_claimed
+        )
         return Writer(self._publisher, self._disk, staged, digests)
 
     def appender(self, bck: Bck, name: str, rules: WriteRules, target_id: str, handle: str = "") -> Appender:
@@ -161,25 +164,34 @@ class Store:
         return changed
 
     def rename(self, bck: Bck, name: str, new_name: str, rules: WriteRules) -> None:
-        """Give an object another name, replacing what has it; metadata and version stay. Blocks when it must copy.
+        """Give an object another name in its bucket, replacing what has it. Raise as `move`."""
+        self.move(bck, name, bck, new_name, rules)
 
-        Raise `ObjectNotFound`, `BadRequest` for the same name, `Busy`, and as `Writer.commit`. Killed in between, the
-        object has the old name, the new one or, when it had to be copied to another mountpath, both.
+    def move(
+        self, bck: Bck, name: str, to_bck: Bck, to_name: str, rules: WriteRules, condition: Condition | None = None
+    ) -> ObjectMeta | None:
+        """Give an object another name or bucket, replacing what is there; metadata, version and times stay.
+
+        Return the metadata, None when that is damaged.
+
+        Blocks when it must copy. `condition` is asked about the destination, as in `Writer.commit`. Raise
+        `ObjectNotFound`, `BadRequest` for the same name, `Busy`, and as `Writer.commit`. Killed in between, the object
+        has the old name, the new one or, when it had to be copied to another mountpath, both.
         """
-        if name == new_name:
+        if (bck, name) == (to_bck, to_name):
             raise BadRequest(f"{bck.cname(name)}: the new name is the old one")
-        source, target = self._spots.find(bck, name), self._spots.find(bck, new_name)
+        source, target = self._spots.find(bck, name), self._spots.find(to_bck, to_name)
         if source.mountpath is target.mountpath and not self.volume.view.is_unsettled:
-            self._rename_on_mountpath(bck, name, source, target, rules)
-            return
+            return self._rename_on_mountpath(bck.cname(name), source, to_bck, target, rules, condition)
         for _ in range(_RENAME_ATTEMPTS_MAX):
             opened = self.open(bck, name)
             try:
-                self._copy(opened, bck, new_name, rules, version=opened.meta.version)
+                self._copy(opened, to_bck, to_name, rules, is_move=True, condition=condition)
                 if self._delete_unchanged(source, opened):
-                    return
+                    return opened.meta
             finally:
                 self._disk.close(opened.fd)
+            condition = None
         raise Busy(f"{bck.cname(name)} keeps being overwritten")
 
     def copy(self, bck: Bck, name: str, to_bck: Bck, to_name: str, rules: WriteRules) -> ObjectMeta:
@@ -268,7 +280,14 @@ class Store:
         return meta
 
     def _copy(
-        self, opened: OpenObject, bck: Bck, name: str, rules: WriteRules, version: str | None = None
+        self,
+        opened: OpenObject,
+        bck: Bck,
+        name: str,
+        rules: WriteRules,
+        *,
+        is_move: bool = False,
+        condition: Condition | None = None,
     ) -> ObjectMeta:
         meta = opened.meta
         writer = self.writer(
@@ -278,18 +297,21 @@ class Store:
             custom=meta.custom,
             claimed=(meta.checksum_kind, meta.checksum),
             size_hint=meta.size,
-            version=version,
+            version=meta.version if is_move else None,
+            times_ns=(opened.stat.st_atime_ns, opened.stat.st_mtime_ns) if is_move else None,
         )
         try:
             with disk_failures(opened.mountpath.path):
                 for chunk in workfile.read_content(self._disk, opened.fd, meta.size):
                     writer.write(chunk)
-            return writer.commit()
+            return writer.commit(condition)
         except BaseException:
             writer.abort()
             raise
 
-    def _rename_on_mountpath(self, bck: Bck, name: str, source: Spot, target: Spot, rules: WriteRules) -> None:
+    def _rename_on_mountpath(
+        self, cname: str, source: Spot, to_bck: Bck, target: Spot, rules: WriteRules, condition: Condition | None
+    ) -> ObjectMeta | None:
         stripes = source.mountpath.stripes
         keys = sorted({stripe_of(key): key for key in (source.key, target.key)}.values(), key=stripe_of)
         with disk_failures(source.path):
@@ -300,18 +322,21 @@ class Store:
                             held.enter_context(stripes.held(key))
                         found = tree.find(self._disk, source.path)
                         if found is None:
-                            raise ObjectNotFound(bck.cname(name))
+                            raise ObjectNotFound(cname)
+                        meta = self._publisher.stored_meta(source)
+                        if condition is not None:
+                            condition(self._publisher.stored_meta(target))
                         placed = tree.install(self._disk, found[0], target.root, target.path)
                         if rules.fsync:
                             tree.fsync_parents(self._disk, target.root, placed)
                             tree.fsync_parents(self._disk, source.root, found[0])
                         tree.prune(self._disk, source.root, found[0])
-                        return
+                        return meta
                 except tree.FileInTheWay as obstacle:
                     blocking = obstacle.path
                 except tree.BucketGone:
-                    raise BucketNotFound(bck.cname()) from None
-                self._publisher.clear_way(bck, target, blocking)
+                    raise BucketNotFound(to_bck.cname()) from None
+                self._publisher.clear_way(to_bck, target, blocking)
 
     def _delete_unchanged(self, spot: Spot, opened: OpenObject) -> bool:
         """Remove an object unless it was overwritten since `opened`; return whether it is gone."""

@@ -47,6 +47,8 @@ class Staged:
     """Store exactly this one instead of the next."""
     size: int = 0
     checksum: str = ""
+    times_ns: tuple[int, int] | None = None
+    """Access and modification time that the object shall have; None: those of the write."""
     is_claimed: bool = False
     """The client knew the checksum: if the object has it already, nothing need be written."""
 

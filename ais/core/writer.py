@@ -7,6 +7,7 @@ from ais.core.workfile import Buffer, Digests, Staged
 from ais.env.disk import Disk
 from ais.fs.failures import translate
 from ais.fs.locks import StripeBusy
+from ais.fs.mountpath import Mountpath
 
 
 class Writer:
@@ -24,6 +25,11 @@ class Writer:
         self._digests = digests
         self._is_verified = False
         self._is_open = True
+
+    @property
+    def mountpath(self) -> Mountpath:
+        """Where the bytes go: blocking steps belong into its pool."""
+        return self._staged.spot.mountpath
 
     @property
     def size(self) -> int:
