@@ -151,7 +151,7 @@ class Publisher:
             workfile.discard(disk, staged.path)
             return decided
         disk.setxattr(staged.fd, metadata.XATTR, metadata.encode(decided))
-        if staged.times_ns is not None:
+        if staged.times_ns is not None and not self._volume.view.is_unsettled:  # there, mtime tells the newest copy
             disk.utime(staged.fd, ns=staged.times_ns)
         if rules.fsync:
             disk.fsync(staged.fd)

@@ -21,6 +21,8 @@ from ais.env.disk import Disk
 from ais.fs.layout import fsync_directory
 from ais.fs.names import SELF
 
+_IS_DIRECTORY = (errno.EISDIR, errno.ENOTEMPTY)
+"""What rename answers when the target is a directory; the second one when the source lies in it."""
 _ATTEMPTS_MAX = 1000
 """Each is lost to another writer's success in the same directories; more in a row mean that something else is wrong."""
 
@@ -45,19 +47,20 @@ def install(disk: Disk, source: str, root: str, path: str) -> str:
     for _ in range(_ATTEMPTS_MAX):
         try:
             disk.rename(source, path)
-        except IsADirectoryError:
-            inside = f"{path}/{SELF}"
-            try:
-                disk.rename(source, inside)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            return inside
+            return path
         except FileNotFoundError:
             _make_parents(disk, source, root, path)
+            continue
         except NotADirectoryError:
             _find_file_in_the_way(disk, root, path)
-        else:
-            return path
+            continue
+        except OSError as error:
+            if error.errno not in _IS_DIRECTORY:
+                raise
+        inside = f"{path}/{SELF}"
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            disk.rename(source, inside)
+            return inside
     raise OSError(errno.EBUSY, "directories keep changing", path)
 
 

@@ -1,0 +1,229 @@
+"""Pages of a bucket's names on this target: the walks of all mountpaths merged, with as much detail as was asked for.
+
+A page that stops in the middle leaves a cursor for the next page of the same session, so that a flat directory of many
+names is read once and not once per page. Cursors are a convenience: bounded in number, names and idle time, and a page
+without one seeks by itself. A listing without a session, or a new one, always looks at the disk.
+"""
+
+import enum
+import heapq
+import threading
+from collections.abc import Iterator
+
+import msgspec
+
+from ais.api.bucket import Bck
+from ais.base.errors import CorruptMetadata
+from ais.core import meta as metadata
+from ais.core import tree
+from ais.core.meta import ObjectMeta
+from ais.core.walk import WINDOW_MAX, Walk
+from ais.env import Env
+from ais.fs import layout, names
+from ais.fs.failures import disk_failures
+from ais.fs.mountpath import Mountpath
+from ais.fs.volume import View, Volume
+from ais.meta.smap import digest
+
+
+class Detail(enum.IntEnum):
+    """What to find out about each object: each step costs a system call per name."""
+
+    NAMES = 0
+    STAT = 1
+    META = 2
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """An object, or (non-recursive) a directory whose name ends with `/`. Only what the detail asks for is filled in.
+
+    `is_misplaced`: the object lies on another mountpath than placement says. `meta` None with `Detail.META`: damaged.
+    """
+
+    name: str
+    is_dir: bool = False
+    is_misplaced: bool = False
+    mountpath: Mountpath | None = None
+    size: int = 0
+    mtime_ns: int = 0
+    atime_ns: int = 0
+    meta: ObjectMeta | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Entries in order of name; `has_more`: at least one more name follows the last."""
+
+    entries: list[Entry]
+    has_more: bool
+
+
+class ListLimits(msgspec.Struct, frozen=True):
+    """Settings of a lister. A name held costs about 100 bytes."""
+
+    cursors_max: int = 64
+    names_held_max: int = 800_000
+    idle_s_max: float = 60.0
+    window_max: int = WINDOW_MAX
+
+
+class _Cursor:
+    """A merged walk that may be paused after any entry."""
+
+    def __init__(self, view: View, walks: list[Walk], after: str) -> None:
+        self.view = view
+        self.last = after
+        self.used_at = 0.0
+        self._walks = walks
+        self._merged = heapq.merge(*walks) if len(walks) > 1 else iter(walks[0]) if walks else iter(())
+        self._next: tuple[str, int, bool] | None = next(self._merged, None)
+
+    @property
+    def names_held(self) -> int:
+        return sum(walk.names_held for walk in self._walks)
+
+    @property
+    def has_more(self) -> bool:
+        return self._next is not None
+
+    def advance(self) -> tuple[str, int, bool, bool]:
+        """The next name, the mountpath it was met on, whether it is a directory, and whether it is on others too."""
+        assert self._next is not None
+        name, order, is_dir = self._next
+        following = next(self._merged, None)
+        is_repeated = False
+        while following is not None and following[0] == name:
+            is_repeated = True
+            following = next(self._merged, None)
+        self._next = following
+        self.last = name
+        return name, order, is_dir, is_repeated
+
+
+class Lister:
+    """Lists buckets of one volume. Any thread may call; a call blocks for the disk."""
+
+    def __init__(self, volume: Volume, env: Env, *, limits: ListLimits | None = None) -> None:
+        self._volume = volume
+        self._disk = env.disk
+        self._clock = env.clock
+        self._limits = limits or ListLimits()
+        self._guard = threading.Lock()
+        self._paused: dict[tuple[str, Bck, str, bool], _Cursor] = {}
+
+    def page(
+        self,
+        bck: Bck,
+        prefix: str = "",
+        after: str = "",
+        limit: int = 10000,
+        *,
+        recursive: bool = True,
+        detail: Detail = Detail.NAMES,
+        session: str = "",
+    ) -> Page:
+        """Up to `limit` entries whose names begin with `prefix` and are greater than `after`. Raise `DiskFailure`.
+
+        Pages of one listing give the same `session`, which makes them cheap. A bucket that is not there is empty.
+        """
+        key = (session, bck, prefix, recursive)
+        entries: list[Entry] = []
+        with disk_failures(bck.cname()):
+            cursor = self._resume(key, after) if session else None
+            if cursor is None:
+                cursor = self._begin(bck, prefix, after, recursive)
+            self._collect(entries, cursor, bck, limit, detail)
+        if session and cursor.has_more:
+            self._pause(key, cursor)
+        return Page(entries, cursor.has_more)
+
+    def walk(self, bck: Bck, prefix: str = "", detail: Detail = Detail.NAMES) -> Iterator[Entry]:
+        """All objects whose names begin with `prefix`, in order. Raise `DiskFailure`."""
+        with disk_failures(bck.cname()):
+            cursor = self._begin(bck, prefix, "", recursive=True)
+        while cursor.has_more:
+            entries: list[Entry] = []
+            with disk_failures(bck.cname()):
+                self._collect(entries, cursor, bck, 1000, detail)
+            yield from entries
+
+    def _begin(self, bck: Bck, prefix: str, after: str, recursive: bool) -> _Cursor:
+        view = self._volume.view
+        walks = [
+            Walk(
+                self._disk,
+                f"{layout.bucket_path(mountpath.path, bck)}/{layout.OBJECTS}",
+                prefix,
+                after,
+                recursive=recursive,
+                order=order,
+                window_max=self._limits.window_max,
+            )
+            for order, mountpath in enumerate(view.available)
+        ]
+        return _Cursor(view, walks, after)
+
+    def _collect(self, entries: list[Entry], cursor: _Cursor, bck: Bck, limit: int, detail: Detail) -> None:
+        view = cursor.view
+        prefix = bck.uname
+        is_plain = detail is Detail.NAMES and not view.is_unsettled
+        while len(entries) < limit and cursor.has_more:
+            name, order, is_dir, is_repeated = cursor.advance()
+            if is_dir:
+                entries.append(Entry(name, True))
+                continue
+            mountpath = view.available[order]
+            if is_plain:
+                entries.append(Entry(name, False, False, mountpath))
+                continue
+            owner = view.owner(digest(prefix + name))
+            candidates = view.available if is_repeated else (mountpath,)
+            entry = self._look(bck, name, owner, candidates, detail)
+            if entry is not None:
+                entries.append(entry)
+
+    def _look(
+        self, bck: Bck, name: str, owner: Mountpath, candidates: tuple[Mountpath, ...], detail: Detail
+    ) -> Entry | None:
+        """The entry of an object's newest file on the candidates; None when it is gone by now."""
+        newest: tuple[int, bool, str, Mountpath] | None = None
+        for mountpath in candidates:
+            path = f"{layout.bucket_path(mountpath.path, bck)}/{layout.OBJECTS}/{names.to_path(name)}"
+            found = tree.find(self._disk, path)
+            if found is not None:
+                rank = (found[1].st_mtime_ns, mountpath is owner, found[0], mountpath)
+                if newest is None or rank[:2] > newest[:2]:
+                    newest, file = rank, found[1]
+        if newest is None:
+            return None
+        _, is_owner, path, mountpath = newest
+        meta = self._read_meta(path) if detail is Detail.META else None
+        return Entry(name, False, not is_owner, mountpath, file.st_size, file.st_mtime_ns, file.st_atime_ns, meta)
+
+    def _read_meta(self, path: str) -> ObjectMeta | None:
+        value = tree.read_xattr(self._disk, path, metadata.XATTR)
+        try:
+            return metadata.decode(value) if value is not None else None
+        except CorruptMetadata:
+            return None
+
+    def _resume(self, key: tuple[str, Bck, str, bool], after: str) -> _Cursor | None:
+        """Take the paused cursor of a listing, if it stands where the caller wants to go on."""
+        with self._guard:
+            cursor = self._paused.pop(key, None)
+        is_right = cursor is not None and cursor.last == after and cursor.view is self._volume.view
+        return cursor if is_right else None
+
+    def _pause(self, key: tuple[str, Bck, str, bool], cursor: _Cursor) -> None:
+        now = cursor.used_at = self._clock.monotonic()
+        limits = self._limits
+        with self._guard:
+            self._paused.pop(key, None)
+            self._paused[key] = cursor
+            held = sum(one.names_held for one in self._paused.values())
+            for oldest in list(self._paused):
+                paused = self._paused[oldest]
+                is_idle = now - paused.used_at > limits.idle_s_max
+                if not (is_idle or len(self._paused) > limits.cursors_max or held > limits.names_held_max):
+                    break
+                held -= paused.names_held
+                del self._paused[oldest]

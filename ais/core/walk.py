@@ -1,0 +1,214 @@
+"""Names of one bucket on one mountpath, in order, with bounded memory.
+
+A directory is read into a window of its smallest names after a bound; when the window is used up and there was more, it
+is read again from there. So a directory of any size costs at most `window_max` names of memory, and a walk at most that
+much per level of nesting. Order is that of the whole names as strings, which is the order of their UTF-8 bytes.
+
+Each name that exists throughout the walk is returned once, whatever else comes and goes: a directory is read in one go,
+and what the kernel guarantees about entries that stay, the walk passes on.
+"""
+
+import os
+from collections.abc import Iterator
+
+from ais.env.disk import Disk
+from ais.fs.names import CHUNK_MARK, SELF, decode_component, directory_path, encode_component
+
+WINDOW_MAX = 200_000
+
+
+class _Frame:
+    """A directory being walked: its path, the part of the name it stands for, and the window of keys still to come.
+
+    A key is a component of an object, or one and `/` for a directory. Keys are in reverse order: `pop` takes the next.
+    """
+
+    __slots__ = ("has_more", "keys", "last", "path", "prefix")
+
+    def __init__(self, path: str, prefix: str) -> None:
+        self.path = path
+        self.prefix = prefix
+        self.keys: list[str] = []
+        self.last = ""
+        self.has_more = False
+
+
+class _Window:
+    """The smallest `size_max` of the keys offered that are greater than `floor` (None: all) and begin with `wanted`.
+
+    A directory whose name begins `after` is wanted too: some of its names are greater.
+    """
+
+    def __init__(self, size_max: int, floor: str | None, after: str, wanted: str) -> None:
+        self.keys: list[str] = []
+        self.has_more = False
+        self._size_max = size_max
+        self._floor = floor
+        self._after = after
+        self._wanted = wanted
+        self._ceiling: str | None = None
+
+    def may_hold(self, chunk: str) -> bool:
+        """Whether a component that begins with `chunk` can be wanted."""
+        return chunk.startswith(self._wanted) or self._wanted.startswith(chunk)
+
+    def reduce(self) -> None:
+        """Sort the keys offered so far and drop what is not wanted or does not fit."""
+        keys, floor, wanted, ceiling = self.keys, self._floor, self._wanted, self._ceiling
+        if floor is not None:
+            after = self._after
+            keys[:] = [key for key in keys if key > floor or (key[-1:] == "/" and after.startswith(key))]
+        if wanted:
+            keys[:] = [key for key in keys if key.startswith(wanted)]
+        if ceiling is not None:
+            keys[:] = [key for key in keys if key <= ceiling]
+        keys.sort()
+        if len(keys) > self._size_max:
+            del keys[self._size_max :]
+            self._ceiling = keys[-1]
+            self.has_more = True
+
+
+class Walk:
+    """Iterator over `(name, order, is_dir)`: names that begin with `prefix` and are greater than `after`.
+
+    Recursive: all objects. Else: the objects directly in the prefix's directory, and each directory there once, as a
+    name that ends with `/`, if there is an object below it. `order` is passed through. Raises `OSError` of the disk; a
+    missing bucket is empty.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        root: str,
+        prefix: str = "",
+        after: str = "",
+        *,
+        recursive: bool = True,
+        order: int = 0,
+        window_max: int = WINDOW_MAX,
+    ) -> None:
+        self._disk = disk
+        self._prefix = prefix
+        self._after = after
+        self._recursive = recursive
+        self._order = order
+        self._window_max = window_max
+        base = prefix[: prefix.rfind("/") + 1]
+        self._stack: list[_Frame] = []
+        if after < base or after.startswith(base):
+            self._enter(f"{root}/{directory_path(base)}" if base else root, base)
+
+    @property
+    def names_held(self) -> int:
+        """How many names the walk keeps in memory."""
+        return sum(len(frame.keys) for frame in self._stack)
+
+    def __iter__(self) -> Iterator[tuple[str, int, bool]]:
+        return self
+
+    def __next__(self) -> tuple[str, int, bool]:
+        stack = self._stack
+        while stack:
+            frame = stack[-1]
+            if not frame.keys:
+                if frame.has_more:
+                    self._fill(frame, frame.last, "")
+                else:
+                    stack.pop()
+                continue
+            key = frame.keys.pop()
+            name = frame.prefix + key
+            if key[-1:] != "/":
+                return name, self._order, False
+            path = f"{frame.path}/{encode_component(key[:-1])}"
+            if self._recursive:
+                self._enter(path, name)
+            elif _holds_objects(self._disk, path):
+                return name, self._order, True
+        raise StopIteration
+
+    def _enter(self, path: str, prefix: str) -> None:
+        frame = _Frame(path, prefix)
+        rest = self._after[len(prefix) :] if self._after.startswith(prefix) else None
+        self._stack.append(frame)
+        self._fill(frame, rest, (rest or "") if self._recursive else "")
+
+    def _fill(self, frame: _Frame, floor: str | None, after: str) -> None:
+        """Load the smallest keys of the directory that are greater than `floor`; None: than nothing at all."""
+        wanted = self._prefix[len(frame.prefix) :]
+        window = _Window(self._window_max, floor, after, wanted)
+        self._read(frame.path, "", window)
+        window.reduce()
+        keys = window.keys
+        frame.last = keys[-1] if keys else ""
+        frame.has_more = window.has_more
+        keys.reverse()
+        frame.keys = keys
+
+    def _read(self, path: str, chunks: str, window: _Window) -> None:
+        """Offer the keys of a directory; the directories of a long component are read as part of their parent."""
+        continued: list[str] = []
+        try:
+            with self._disk.scandir(path) as entries:
+                self._offer(entries, path, chunks, window, continued)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for found in continued:
+            chunk = chunks + found[len(CHUNK_MARK) :]
+            if window.may_hold(chunk):
+                self._read(f"{path}/{found}", chunk, window)
+
+    def _offer(
+        self, entries: Iterator[os.DirEntry[str]], path: str, chunks: str, window: _Window, continued: list[str]
+    ) -> None:
+        keys, keys_max = window.keys, 2 * self._window_max
+        for entry in entries:
+            component = found = entry.name
+            if found[0] == "%":
+                if found.startswith(CHUNK_MARK):
+                    continued.append(found)
+                decoded = decode_component(found)
+                if decoded is None:
+                    continue
+                component = decoded
+            if not found.isascii() and is_foreign(found):
+                continue
+            if entry.is_file(follow_symlinks=False):
+                keys.append(chunks + component)
+            elif entry.is_dir(follow_symlinks=False):
+                keys.append(f"{chunks}{component}/")
+                if _exists(self._disk, f"{path}/{found}/{SELF}"):
+                    keys.append(chunks + component)
+            if len(keys) >= keys_max:
+                window.reduce()
+
+
+def is_foreign(entry: str) -> bool:
+    """Whether a directory entry is not valid UTF-8, so that no object can have it."""
+    return any("\ud800" <= char <= "\udfff" for char in entry)
+
+
+def _exists(disk: Disk, path: str) -> bool:
+    try:
+        disk.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _holds_objects(disk: Disk, path: str) -> bool:
+    """Whether an object lies below the directory; the one that has the directory's own name is not below it."""
+    stack = [path]
+    while stack:
+        directory = stack.pop()
+        try:
+            with disk.scandir(directory) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        stack.append(entry.path)
+                    elif entry.name != SELF or directory != path:
+                        return True
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return False

@@ -1,0 +1,54 @@
+"""The metadata of an object on disk."""
+
+import pytest
+
+from ais.base.errors import BadRequest, CorruptMetadata
+from ais.core import meta
+from ais.core.meta import ObjectMeta
+
+SAMPLE = ObjectMeta(4096, "xxhash2", "0123456789abcdef", "7", {"k": "v"})
+GOLDEN = b"AISO\x01\x95\xcd\x10\x00\xa7xxhash2\xb00123456789abcdef\xa17\x81\xa1k\xa1v"
+
+
+def test_the_bytes_on_disk_are_a_format() -> None:
+    """What was written by this version is read by every later one."""
+    assert meta.encode(SAMPLE) == GOLDEN
+    assert meta.decode(GOLDEN) == SAMPLE
+
+
+def test_fields_may_be_appended() -> None:
+    """A reader ignores fields it does not know and gives defaults to those that are missing."""
+    assert meta.decode(b"AISO\x01\x96" + GOLDEN[6:] + b"\x01") == SAMPLE
+    assert meta.decode(b"AISO\x01\x91\x05") == ObjectMeta(5)
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"AISO", b"AISO\x02" + GOLDEN[5:], GOLDEN[:-1], b"AISO\x01\x91\xa1x", b"AISO\x01\xc0"]
+)
+def test_damage_is_an_error_of_its_own(value: bytes) -> None:
+    """Bytes that we did not write are told from every other failure."""
+    with pytest.raises(CorruptMetadata):
+        meta.decode(value)
+
+
+@pytest.mark.parametrize(
+    "custom", [{"": "v"}, {"k": "v" * 2048}, {str(index): "" for index in range(800)}, {"k": "é" * 1024}]
+)
+def test_custom_metadata_has_a_limit(custom: dict[str, str]) -> None:
+    """2 KiB of keys and values, no empty key."""
+    with pytest.raises(BadRequest):
+        meta.check_custom(custom)
+
+
+def test_metadata_must_fit_an_attribute() -> None:
+    """Many tiny entries fit the sum but not the attribute."""
+    custom = {chr(0x21 + index % 90) + (chr(0x21 + index // 90)): "" for index in range(1024)}
+    meta.check_custom(custom)
+    with pytest.raises(BadRequest, match="too large"):
+        meta.encode(ObjectMeta(1, "sha512", "f" * 128, "1", {**custom, **{f"{i:02x}é": "" for i in range(200)}}))
+
+
+@pytest.mark.parametrize(("current", "following"), [("", "1"), ("1", "2"), ("9", "10"), ("abc", "1"), ("²", "1")])
+def test_versions_count(current: str, following: str) -> None:
+    """Whole numbers; anything else begins again."""
+    assert meta.next_version(current) == following
