@@ -211,9 +211,10 @@ class Connection(asyncio.BufferedProtocol):
     def _consume(self, data: bytearray, view: memoryview, position: int, limit: int) -> None:
         """Serve the requests in `data[position:limit]`; what cannot be served now is kept."""
         hub = self.hub
-        for _ in range(REQUESTS_PER_TURN):
+        left = REQUESTS_PER_TURN
+        while True:
             end = data.find(b"\r\n\r\n", position, limit)
-            if end < 0 or end - position > hub.limits.head_bytes_max:
+            if end < 0 or end - position > hub.head_bytes_max:
                 self._keep_partial_head(view[position:limit])
                 return
             try:
@@ -226,17 +227,21 @@ class Connection(asyncio.BufferedProtocol):
                 reply = hub.route(request)
             except Exception as error:  # noqa: BLE001 - a request ends here
                 reply = hub.on_error(request, error)
-            if type(reply) is Reply and request.is_plain and not hub.is_draining:
+            if type(reply) is Reply and request.headers.is_plain and not request.is_http10 and not hub.is_draining:
                 self.write(encode_reply(reply, request.method, b"", hub))
             else:
                 position = self._serve(request, reply, view, position, limit)
                 if position < 0:
                     return
-            if self.is_write_paused:
-                break
             if position == limit:
-                self._become_idle()
+                if self._phase is IDLE:
+                    self._tick = hub.tick
+                else:
+                    self._become_idle()
                 return
+            left -= 1
+            if self.is_write_paused or not left:
+                break
         self.keep(view[position:limit])
         self._next_request()
 
@@ -535,8 +540,8 @@ class Connection(asyncio.BufferedProtocol):
             self.update_reading()
 
     def _keep_partial_head(self, view: memoryview) -> None:
-        if len(view) > self.hub.limits.head_bytes_max:
-            self._refuse(HeadTooLarge(f"request head exceeds {self.hub.limits.head_bytes_max} bytes"))
+        if len(view) > self.hub.head_bytes_max:
+            self._refuse(HeadTooLarge(f"request head exceeds {self.hub.head_bytes_max} bytes"))
             return
         if self._phase is not HEAD:
             self._phase = HEAD
@@ -761,8 +766,13 @@ def encode_reply(reply: Reply, method: str, connection_line: bytes, hub: Hub) ->
     length = len(body) if reply.length is None else reply.length
     if method == "HEAD":
         body = b""
-    return b"".join(
-        (status_line(reply.status), reply.headers, connection_line, hub.common, b"%d\r\n\r\n" % length, body)
+    return b"%b%b%b%b%d\r\n\r\n%b" % (
+        status_line(reply.status),
+        reply.headers,
+        connection_line,
+        hub.common,
+        length,
+        body,
     )
 
 

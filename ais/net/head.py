@@ -36,22 +36,30 @@ class HeadParser:
 
     def parse(self, head: bytes, peer: Peer) -> Request:
         """The request of a head given without its final empty line. Raise `BadRequest`, `HeadTooLarge`."""
-        line, _, block = head.partition(b"\r\n")
-        if not line:
-            # One empty line before a request is tolerated, RFC 9112 §2.2.
-            line, _, block = block.partition(b"\r\n")
+        line, version, block = head.partition(b" HTTP/1.1\r\n")
+        if not version:
+            return self._parse_unusual(head, peer)
         headers = self._memo.get(block)
         if headers is None:
             headers = self._parse_and_keep(block)
         try:
-            method, target, version = line.decode("ascii").split(" ")
-        except ValueError:
-            method, target, version = _split_unusual_line(line)
-        if version != "HTTP/1.1" or method not in METHODS or target[:1] != "/" or not target.isprintable():
-            return _check_unusual(method, target, version, headers, peer)
-        if "host" not in headers:
+            method, _, target = line.decode("ascii").partition(" ")
+        except UnicodeDecodeError:
+            return self._parse_unusual(head, peer)
+        if method not in METHODS or target[:1] != "/" or " " in target or not target.isprintable():
+            return self._parse_unusual(head, peer)
+        if not headers.has_host:
             raise BadRequest("HTTP/1.1 request without a Host header")
         return Request(method, target, headers, peer)
+
+    def _parse_unusual(self, head: bytes, peer: Peer) -> Request:
+        """The same without short cuts, for heads that are lawful but rare, or not lawful."""
+        line, _, block = head.partition(b"\r\n")
+        if not line:
+            # One empty line before a request is tolerated, RFC 9112 §2.2.
+            line, _, block = block.partition(b"\r\n")
+        method, target, version = _split_line(line)
+        return _check(method, target, version, parse_block(block), peer)
 
     def _parse_and_keep(self, block: bytes) -> Headers:
         headers = parse_block(block)
@@ -62,8 +70,8 @@ class HeadParser:
         return headers
 
 
-def _split_unusual_line(line: bytes) -> tuple[str, str, str]:
-    """A request line with raw non-ASCII bytes (which are then percent-encoded), or no request line at all."""
+def _split_line(line: bytes) -> tuple[str, str, str]:
+    """Method, target (raw non-ASCII bytes percent-encoded), version."""
     parts = line.split(b" ")
     if len(parts) != 3:
         raise BadRequest("malformed request line")
@@ -73,8 +81,8 @@ def _split_unusual_line(line: bytes) -> tuple[str, str, str]:
     return method.decode(), quote(target, safe="".join(map(chr, range(0x80)))), version.decode()
 
 
-def _check_unusual(method: str, target: str, version: str, headers: Headers, peer: Peer) -> Request:
-    """Accept HTTP/1.0, absolute targets and `OPTIONS *`; raise `BadRequest` for the rest."""
+def _check(method: str, target: str, version: str, headers: Headers, peer: Peer) -> Request:
+    """The request if everything about it is lawful; HTTP/1.0, absolute targets and `OPTIONS *` are."""
     if version not in ("HTTP/1.1", "HTTP/1.0"):
         raise BadRequest("malformed or unsupported HTTP version")
     if method not in METHODS:
@@ -88,9 +96,9 @@ def _check_unusual(method: str, target: str, version: str, headers: Headers, pee
     is_http10 = version == "HTTP/1.0"
     if is_http10 and headers.is_chunked:
         raise BadRequest("Transfer-Encoding in an HTTP/1.0 request")
-    if not is_http10 and "host" not in headers:
+    if not is_http10 and not headers.has_host:
         raise BadRequest("HTTP/1.1 request without a Host header")
-    return Request(method, target, headers, peer, is_http10=is_http10)
+    return Request(method, target, headers, peer, is_http10)
 
 
 def parse_block(block: bytes) -> Headers:

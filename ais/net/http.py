@@ -31,7 +31,18 @@ class Headers:
     Names are lower-case. The facts that frame the message are parsed once, together with the block.
     """
 
-    __slots__ = ("_first", "_items", "connection", "content_length", "expects_continue", "has_body", "is_chunked")
+    __slots__ = (
+        "_first",
+        "_items",
+        "connection",
+        "content_length",
+        "expects_continue",
+        "has_body",
+        "has_host",
+        "is_chunked",
+        "is_plain",
+        "keeps_alive",
+    )
 
     def __init__(
         self,
@@ -50,6 +61,11 @@ class Headers:
         self.connection = connection
         """`close`, `keep-alive` or empty."""
         self.expects_continue = expects_continue
+        self.has_host = "host" in self._first
+        self.keeps_alive = connection != "close"
+        """Whether HTTP/1.1 keeps the connection after this request."""
+        self.is_plain = self.keeps_alive and not self.has_body
+        """Nothing follows the head but the next request."""
 
     def get(self, name: str) -> str | None:
         """The first value of a header given by its lower-case name."""
@@ -84,30 +100,21 @@ class Peer:
 class Request:
     """One request head. `target`, `path` and `query` are as sent (percent-encoded, always ASCII)."""
 
-    __slots__ = (
-        "_params",
-        "headers",
-        "is_http10",
-        "is_plain",
-        "keep_alive",
-        "method",
-        "path",
-        "peer",
-        "query",
-        "target",
-    )
+    __slots__ = ("_params", "headers", "is_http10", "method", "path", "peer", "query", "target")
 
-    def __init__(self, method: str, target: str, headers: Headers, peer: Peer, *, is_http10: bool = False) -> None:
+    def __init__(self, method: str, target: str, headers: Headers, peer: Peer, is_http10: bool = False) -> None:
         self.method = method
         self.target = target
         self.path, _, self.query = target.partition("?")
         self.headers = headers
         self.peer = peer
         self.is_http10 = is_http10
-        self.keep_alive = headers.connection == "keep-alive" if is_http10 else headers.connection != "close"
-        self.is_plain = not is_http10 and not headers.has_body and headers.connection != "close"
-        """Nothing but a head, on a connection that is kept."""
         self._params: dict[str, str] | None = None
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the client wants to use the connection again."""
+        return self.headers.connection == "keep-alive" if self.is_http10 else self.headers.keeps_alive
 
     @property
     def content_length(self) -> int | None:

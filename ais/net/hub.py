@@ -100,6 +100,7 @@ class Hub:
         self.route = route
         self.on_error = on_error
         self.limits = limits
+        self.head_bytes_max = limits.head_bytes_max
         self.networks = networks
         self.loop = loop
         self.cold_pool = cold_pool
