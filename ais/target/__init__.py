@@ -1,0 +1,1 @@
+"""The target role: serves objects of its mountpaths."""

@@ -1,68 +1,95 @@
 """What the data path needs to know about a bucket, looked up once per BMD version instead of once per request."""
 
-from ais.api import access
+from collections.abc import Iterator
+
+from ais.api import access, checksum
 from ais.api.access import Access
 from ais.api.bucket import Bck
-from ais.base.errors import AccessDenied, BucketNotFound
+from ais.base.errors import BucketNotFound
 from ais.config import features
+from ais.core.workfile import WriteRules
+from ais.meta import rename
 from ais.meta.bmd import BMD, Bucket
 
-_KEYS_MAX = 4096
-_NEVER_REFUSED = int(access.READ_ONLY | Access.PATCH | Access.SET_BUCKET_ACL)
-"""Without AuthN nobody could lift a refusal of these, so the bucket's bits do not apply to them (wire contract §22)."""
+_URLS_MAX = 4096
 
 
 class BucketView:
-    """One bucket as requests use it."""
+    """One bucket as requests use it.
 
-    __slots__ = ("allowed", "bck", "checksum_kind", "fsyncs", "is_renamed", "props", "uname", "verifies", "versioned")
+    `source` is the bucket that is being renamed into this one: objects not moved yet are still there.
+    """
 
-    def __init__(self, bucket: Bucket) -> None:
+    __slots__ = (
+        "allowed",
+        "bck",
+        "hashes_ranges",
+        "is_plain",
+        "is_renamed",
+        "props",
+        "rules",
+        "source",
+        "takes_puts",
+        "uname",
+        "verifies",
+    )
+
+    def __init__(self, bucket: Bucket, source: Bck | None = None) -> None:
         props = bucket.props
         self.bck = bucket.bck
         self.uname = bucket.uname
         self.props = props
-        self.allowed = int(props.access) | _NEVER_REFUSED
-        self.checksum_kind = props.checksum.type
-        self.versioned = props.versioning.enabled
+        self.source = source
+        self.allowed = int(props.access) | access.WITHOUT_AUTHN
+        self.rules = WriteRules(
+            checksum_kind=props.checksum.type,
+            versioning=props.versioning.enabled,
+            fsync=bool(props.features & features.FSYNC_PUT),
+        )
         self.verifies = props.checksum.validate_warm_get
-        self.fsyncs = bool(props.features & features.FSYNC_PUT)
+        self.hashes_ranges = props.checksum.enable_read_range
         self.is_renamed = bool(props.renamed)
+        self.is_plain = source is None and not self.is_renamed and not self.verifies
+        self.takes_puts = source is None and not self.is_renamed and bool(self.allowed & Access.PUT)
 
     def require(self, operation: Access) -> None:
         """Raise `AccessDenied` unless the bucket's access bits allow `operation`."""
         if not self.allowed & operation:
-            raise AccessDenied(
-                f"bucket {self.bck.cname()}: {(operation.name or '').replace('_', '-')} access denied "
-                f"(allowed: [{', '.join(access.describe(self.props.access))}])"
-            )
+            access.require(self.props.access, operation, self.bck.cname())
+
+    def rules_for(self, checksum_kind: str) -> WriteRules:
+        """How to store an object that comes with a checksum of this kind from elsewhere in the cluster."""
+        if checksum_kind in (checksum.NONE, self.rules.checksum_kind):
+            return self.rules
+        return WriteRules(checksum_kind=checksum_kind, versioning=self.rules.versioning, fsync=self.rules.fsync)
 
 
 class Views:
-    """The buckets of one BMD version, found by what a URL says. Make a new one for each version."""
+    """The buckets of one BMD version. Make a new one for each version."""
 
-    __slots__ = ("_bmd", "_by_bck", "_by_key")
+    __slots__ = ("_by_bck", "by_url")
 
     def __init__(self, bmd: BMD) -> None:
-        self._bmd = bmd
-        self._by_bck: dict[Bck, BucketView] = {}
-        self._by_key: dict[tuple[str, str], BucketView] = {}
+        sources = {unfinished.dst: unfinished.src for unfinished in rename.pending(bmd)}
+        self._by_bck = {bucket.bck: BucketView(bucket, sources.get(bucket.bck)) for bucket in bmd}
+        self.by_url: dict[tuple[str, str], BucketView] = {}
+        """By the raw path element and the raw bucket query (`provider=ais`) of requests seen before."""
 
-    def known(self, name: str, query: str) -> BucketView | None:
-        """The bucket for a path element and a raw bucket query (`provider=ais`) that `remember` has seen."""
-        return self._by_key.get((name, query))
+    def remember(self, path_element: str, bucket_query: str, view: BucketView) -> None:
+        """Let `by_url` find the bucket next time."""
+        if len(self.by_url) < _URLS_MAX:
+            self.by_url[path_element, bucket_query] = view
 
-    def remember(self, name: str, query: str, view: BucketView) -> None:
-        """Let `known` find `view` next time."""
-        if len(self._by_key) < _KEYS_MAX:
-            self._by_key[name, query] = view
+    def get(self, bck: Bck) -> BucketView | None:
+        """The bucket, if it exists."""
+        return self._by_bck.get(bck)
 
     def require(self, bck: Bck) -> BucketView:
         """The bucket. Raise `BucketNotFound`."""
         view = self._by_bck.get(bck)
         if view is None:
-            bucket = self._bmd.get(bck)
-            if bucket is None:
-                raise BucketNotFound(bck.cname())
-            view = self._by_bck[bck] = BucketView(bucket)
+            raise BucketNotFound(bck.cname())
         return view
+
+    def __iter__(self) -> Iterator[BucketView]:
+        return iter(self._by_bck.values())

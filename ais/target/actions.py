@@ -1,0 +1,171 @@
+"""Control messages about objects: rename, check-lock, custom metadata, delete (wire contract §10.8-10.10).
+
+They come through the aiohttp application; each is turned back into the data path's `Request`, so that one place checks
+what a request may do.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from ais.api import actions, query
+from ais.api.access import Access
+from ais.api.bucket import Bck
+from ais.api.messages import ActMsg
+from ais.base.errors import AisError, BadRequest, InvalidAction, NotFound, NotYetImplemented, Unsupported
+from ais.base.units import parse_bool
+from ais.core.store import Store
+from ais.fs.locks import StripeBusy
+from ais.fs.volume import Volume
+from ais.meta.smap import digest
+from ais.net.http import Headers, Network, Peer, Request
+from ais.stats import names as metrics
+from ais.target import address, props
+from ais.target.address import PREFIX
+from ais.target.counts import count_error
+from ais.target.front import Ask, Front
+from ais.target.host import Host
+from ais.target.moves import Moves
+from ais.target.uploads import in_pool
+from ais.target.writes import Writes
+
+_LATER = {
+    "promote": "promote files",
+    "blob-download": "download blobs",
+    "mpt-upload": "upload objects in parts",
+    "mpt-complete": "upload objects in parts",
+    "mpt-abort": "upload objects in parts",
+}
+_EVICT = "evict-listrange"
+_PATH = PREFIX + "{name:.*}"
+_LOCKED = 423
+
+Action = Callable[[Ask, ActMsg], Awaitable[web.Response]]
+
+
+class Actions:
+    """Control messages about single objects."""
+
+    def __init__(self, host: Host, front: Front, volume: Volume, store: Store, moves: Moves, writes: Writes) -> None:
+        self._host = host
+        self._front = front
+        self._volume = volume
+        self._store = store
+        self._moves = moves
+        self._writes = writes
+
+    def routes(self, networks: Network) -> list[web.RouteDef]:
+        """The routes of a listener that carries `networks`."""
+
+        def on(
+            handler: Callable[[web.Request, Network], Awaitable[web.Response]],
+        ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+            async def handle(request: web.Request) -> web.Response:
+                try:
+                    return await handler(request, networks)
+                except AisError as error:
+                    count_error(self._host.stats, request.method, error)
+                    raise
+
+            return handle
+
+        return [
+            web.post(_PATH, on(self.post)),
+            web.patch(_PATH, on(self.patch)),
+            web.delete(_PATH, on(self.delete)),
+        ]
+
+    async def post(self, request: web.Request, networks: Network) -> web.Response:
+        """Rename an object, look at its lock; for peers: move it to the bucket its own is renamed to."""
+        message = await _message(request)
+        if message.action in _LATER:
+            raise NotYetImplemented(f"cannot {_LATER[message.action]} - not implemented yet")
+        head = _head_of(request, networks)
+        if message.action == actions.RENAME_OBJECT:
+            ask = self._front.ask(head, Access.MOVE_OBJECT)
+            self._front.require_redirect(ask, "POST(obj)")
+            return await self._rename(ask, message.name)
+        if message.action == actions.CHECK_LOCK:
+            ask = self._front.ask(head, Access.HEAD_OBJECT)
+            return web.Response(status=_LOCKED if self._is_locked(ask) else 200)
+        if message.action == actions.MOVE_BUCKET:
+            return await self._move(self._front.ask(head, Access.MOVE_OBJECT), message.name)
+        raise InvalidAction(message.action, (actions.RENAME_OBJECT, actions.CHECK_LOCK))
+
+    async def patch(self, request: web.Request, networks: Network) -> web.Response:
+        """Set custom metadata: merged with what is there, or instead of it."""
+        message = await _message(request)
+        ask = self._front.ask(_head_of(request, networks), Access.UPDATE_OBJECT)
+        self._front.require_redirect(ask, "PATCH(obj)")
+        custom = _custom(message.value)
+        await self._moves.settle(ask.view, ask.name)
+        replace = parse_bool(ask.params.get(query.SET_NEW_CUSTOM, ""))
+        await in_pool(
+            self._volume.place(ask.view.uname + ask.name).pool,
+            lambda: self._store.set_custom(ask.view.bck, ask.name, custom, replace=replace),
+        )
+        return web.Response()
+
+    async def delete(self, request: web.Request, networks: Network) -> web.Response:
+        """A DELETE with a body: plain, unless the body asks for something else."""
+        message = await _message(request)
+        ask = self._front.ask(_head_of(request, networks), Access.DELETE_OBJECT)
+        self._front.require_redirect(ask, "DELETE(obj)")
+        if message.action == _EVICT:
+            raise BadRequest(f"cannot evict {ask.cname}: expecting remote bucket (have {ask.view.bck.cname()})")
+        if message.action in _LATER:
+            raise NotYetImplemented(f"cannot {_LATER[message.action]} - not implemented yet")
+        if message.action:
+            raise InvalidAction(message.action, (_EVICT,))
+        await self._writes.remove(ask)
+        return web.Response()
+
+    async def _rename(self, ask: Ask, new_name: str) -> web.Response:
+        address.check_name(new_name)
+        if new_name == ask.name:
+            raise BadRequest(f"cannot rename object {ask.cname} onto itself")
+        if ask.view.props.ec.enabled:
+            raise Unsupported(f"cannot rename object {ask.cname} of an erasure-coded bucket - operation not supported")
+        await self._moves.settle(ask.view, ask.name)
+        await self._moves.move(ask.view, ask.name, ask.view, new_name)
+        self._host.stats.inc(metrics.REN_N)
+        return web.Response()
+
+    async def _move(self, ask: Ask, uname: str) -> web.Response:
+        if not ask.is_from_peer:
+            raise InvalidAction(actions.MOVE_BUCKET, (actions.RENAME_OBJECT, actions.CHECK_LOCK))
+        bck, name = Bck.parse_uname(uname)
+        try:
+            await self._moves.move(ask.view, ask.name, self._front.views.require(bck), name, only_if_absent=True)
+        except NotFound:
+            return web.Response(status=404)
+        return web.Response()
+
+    def _is_locked(self, ask: Ask) -> bool:
+        """Whether a writer is publishing the object right now; that lasts for a rename, not for an upload."""
+        uname = ask.view.uname + ask.name
+        stripes, stripe = self._volume.place(uname).stripes, digest(uname)
+        try:
+            stripes.acquire(stripe, wait=False)
+        except StripeBusy:
+            return True
+        stripes.release(stripe)
+        return False
+
+
+async def _message(request: web.Request) -> ActMsg:
+    return ActMsg.parse(await request.read())
+
+
+def _head_of(request: web.Request, networks: Network) -> Request:
+    """The head of an aiohttp request as the data path's `Request`."""
+    items = tuple((name.lower(), value) for name, value in request.headers.items())
+    peer = Peer(request.remote or "", networks, request.scheme)
+    return Request(request.method, request.raw_path, Headers(items), peer)
+
+
+def _custom(value: object) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise BadRequest('custom metadata must be a JSON object of strings, like {"value": {"key": "text"}}')
+    props.check_custom_text(value)
+    return value

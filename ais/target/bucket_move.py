@@ -1,0 +1,98 @@
+"""Renaming a bucket, the part of one target: every object here gets its new name, wherever that lives (`move-bck`).
+
+The primary has created the destination and marked the source, so no client uses the source any more; an object is moved
+at once when a client asks for it in the destination. The job walks until a walk finds nothing: an upload that began
+before the rename may still have ended in the source. It may be started again at any time and goes on with what is left.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+
+from ais.api.bucket import Bck
+from ais.api.xact import MOVE_BUCKET, ArgsMsg
+from ais.base.errors import AisError, BadRequest, Busy, ObjectNotFound
+from ais.core.listing import Detail, Entry, Lister
+from ais.env.clock import Clock
+from ais.target.front import Front
+from ais.target.moves import Moves
+from ais.target.view import BucketView
+from ais.xact.registry import Registry, Xaction
+
+_STEP = 256
+_WORKERS = 4
+_REST = 0.5
+"""Rest after each step, as a part of the time it took: clients come first."""
+
+
+class BucketMove:
+    """Starts the job."""
+
+    def __init__(self, registry: Registry, front: Front, lister: Lister, moves: Moves, clock: Clock) -> None:
+        self._registry = registry
+        self._front = front
+        self._lister = lister
+        self._moves = moves
+        self._clock = clock
+
+    def start(self, args: ArgsMsg) -> Xaction:
+        """Start it, or return the one of this ID. Raise `BadRequest` or `BucketNotFound`."""
+        if args.bck is None or not args.bck_to:
+            raise BadRequest(f"{MOVE_BUCKET} needs the bucket and its new name")
+        bck, (bck_to, _) = args.bck, Bck.parse_uname(args.bck_to)
+        source, destination = self._front.views.require(bck), self._front.views.require(bck_to)
+        if destination.source != bck:
+            raise BadRequest(f"bucket {bck.cname()} is not being renamed to {bck_to.cname()}")
+
+        async def work(xaction: Xaction) -> None:
+            while await self._pass(xaction, source, destination):
+                pass
+
+        return self._registry.start(MOVE_BUCKET, args.id, work, bck=bck, bck_to=bck_to)
+
+    async def _pass(self, xaction: Xaction, source: BucketView, destination: BucketView) -> bool:
+        """Move all that one walk finds; return whether there was anything. Raise `Busy` when something did not move."""
+        walk = self._lister.walk(source.bck, detail=Detail.NAMES)
+        found_any, failures = False, 0
+        while step := await asyncio.to_thread(_take, walk):
+            found_any = True
+            started_s = self._clock.monotonic()
+            failures += await self._move_all(xaction, iter(step), source, destination)
+            await self._clock.sleep((self._clock.monotonic() - started_s) * _REST)
+        if failures:
+            raise Busy(f"{failures} objects of {source.bck.cname()} could not be moved to {destination.bck.cname()}")
+        return found_any
+
+    async def _move_all(
+        self, xaction: Xaction, names: Iterator[str], source: BucketView, destination: BucketView
+    ) -> int:
+        """Move objects with a few workers; return how many failed."""
+
+        async def worker() -> int:
+            failures = 0
+            for name in names:
+                failures += not await self._move_one(xaction, name, source, destination)
+            return failures
+
+        async with asyncio.TaskGroup() as group:
+            workers = [group.create_task(worker()) for _ in range(_WORKERS)]
+        return sum(task.result() for task in workers)
+
+    async def _move_one(self, xaction: Xaction, name: str, source: BucketView, destination: BucketView) -> bool:
+        try:
+            moved = await self._moves.move(source, name, destination, name, only_if_absent=True)
+        except ObjectNotFound:
+            return True
+        except AisError as error:
+            xaction.ctlmsg = f"{name}: {error}"
+            return False
+        if moved.is_remote:
+            xaction.objects_sent += 1
+            xaction.bytes_sent += moved.size_bytes
+        xaction.objects += 1
+        xaction.bytes += moved.size_bytes
+        return True
+
+
+def _take(walk: Iterator[Entry]) -> list[str]:
+    return [entry.name for entry in itertools.islice(walk, _STEP)]

@@ -1,0 +1,23 @@
+"""Which counters a failed object request goes to."""
+
+from ais.base.errors import AisError, DiskFailure, NotFound
+from ais.stats import names as metrics
+from ais.stats.tracker import Tracker
+
+_SLOTS = {
+    "GET": (metrics.ERR_GET_N, metrics.ERR_IO_GET_N),
+    "HEAD": (metrics.ERR_HEAD_N, metrics.ERR_IO_GET_N),
+    "PUT": (metrics.ERR_PUT_N, metrics.ERR_IO_PUT_N),
+    "DELETE": (metrics.ERR_DEL_N, metrics.ERR_IO_DEL_N),
+    "POST": (metrics.ERR_REN_N, metrics.ERR_IO_PUT_N),
+}
+
+
+def count_error(stats: Tracker, method: str, error: AisError | None) -> None:
+    """Count a request that failed (None: the client went away). What does not exist is no failure: clients probe."""
+    slots = _SLOTS.get(method)
+    if slots is None or isinstance(error, NotFound):
+        return
+    stats.inc(slots[0])
+    if isinstance(error, DiskFailure):
+        stats.inc(slots[1])

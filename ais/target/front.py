@@ -1,0 +1,106 @@
+"""From a request head to bucket and object, with all checks that do not touch the disk (wire contract §8, §22)."""
+
+from typing import NamedTuple
+
+from ais.api import headers, query
+from ais.api.access import Access
+from ais.api.bucket import Bck
+from ais.base.errors import AccessDenied, BadRequest, BucketNotFound
+from ais.meta.bmd import BMD
+from ais.net.http import Headers, Network, Request
+from ais.target import address
+from ais.target.address import PREFIX
+from ais.target.host import Host
+from ais.target.view import BucketView, Views
+
+_START = len(PREFIX)
+_MARKS = f"&{query.PROXY_ID}="
+_MARKS_REST = f"&{query.REDIRECT_TIME}="
+_CALLER = headers.CALLER_ID.lower()
+_INTERNAL = Network.CONTROL | Network.DATA
+
+
+class Ask(NamedTuple):
+    """An object request with everything it says."""
+
+    view: BucketView
+    name: str
+    params: dict[str, str]
+    headers: Headers
+    is_from_peer: bool
+
+    @property
+    def cname(self) -> str:
+        """How messages name the object."""
+        return self.view.bck.cname(self.name)
+
+    @property
+    def has_body(self) -> bool:
+        """Whether body bytes follow the head."""
+        return self.headers.is_chunked or bool(self.headers.content_length)
+
+
+class Front:
+    """Knows the buckets of the current BMD."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.views = Views(BMD())
+
+    def usual(self, request: Request) -> tuple[BucketView, str, bool] | None:
+        """Bucket, object (not checked), and whether redirect marks are there, when the URL has nothing else.
+
+        None: something is unusual, `ask` must look at it.
+        """
+        path = request.path
+        bucket_query, marks, rest = request.query.partition(_MARKS)
+        end = path.find("/", _START)
+        view = self.views.by_url.get((path[_START:end], bucket_query))
+        if view is None or end < 0 or "%" in path or (marks and (rest.count("&") != 1 or _MARKS_REST not in rest)):
+            return None
+        return view, path[end + 1 :], bool(marks)
+
+    def ask(self, request: Request, operation: Access, *, is_probe: bool = False) -> Ask:
+        """All that a request says. Raise `BadRequest`, `BucketNotFound`, `AccessDenied` or `NotYetImplemented`."""
+        params = request.params
+        address.check_query(request.method, params)
+        bucket_name, name = address.split_path(request.path)
+        bck = Bck.parse(bucket_name, params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, ""))
+        view = self.views.require(bck)
+        address.check_name(name, is_probe=is_probe)
+        view.require(operation)
+        is_from_peer = self._is_from_peer(request)
+        if view.is_renamed and not is_from_peer:
+            raise BucketNotFound(bck.cname())
+        self._remember(request, view)
+        return Ask(view, name, params, request.headers, is_from_peer)
+
+    def require_redirect(self, ask: Ask, what: str) -> None:
+        """Raise `BadRequest` for a write that neither a proxy nor a peer sent here: its checks were skipped."""
+        if not ask.is_from_peer and not address.is_redirected(ask.params):
+            raise BadRequest(f"{self._host.snode.name}: {what} is expected to be redirected")
+
+    def admit(self, view: BucketView) -> None:
+        """Raise `BucketNotFound` when the bucket was removed or renamed since `view` was taken."""
+        current = self.views.get(view.bck)
+        if current is view:
+            return
+        if current is None or current.is_renamed or current.props.bid != view.props.bid:
+            raise BucketNotFound(view.bck.cname())
+
+    def _is_from_peer(self, request: Request) -> bool:
+        caller = request.headers.get(_CALLER)
+        if caller is None:
+            return False
+        if not request.networks & _INTERNAL or caller not in self._host.smap:
+            raise AccessDenied(f"{headers.CALLER_ID} is for nodes of the cluster on its internal networks")
+        return True
+
+    def _remember(self, request: Request, view: BucketView) -> None:
+        bucket_query = request.query.partition(_MARKS)[0]
+        marks = (query.PROXY_ID, query.REDIRECT_TIME)
+        if any(mark + "=" in bucket_query for mark in marks) or "%" in request.path:
+            return
+        if not request.params.keys() - {query.PROVIDER, query.NAMESPACE, *marks}:
+            element = request.path[_START : request.path.find("/", _START)]
+            self.views.remember(element, bucket_query, view)

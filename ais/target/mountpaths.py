@@ -1,0 +1,118 @@
+"""Mountpaths as administrators see and change them: state, capacity, disks (wire contract §12.3-12.5)."""
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from aiohttp import web
+
+from ais.api import actions, query
+from ais.api.capacity import DiskRates, DiskReport, FileSystem, MountpathCapacity, Mountpaths, TargetCapacity
+from ais.api.codec import U64
+from ais.api.messages import ActMsg
+from ais.base.errors import BadRequest, InvalidAction, NotYetImplemented
+from ais.fs.mountpath import Mountpath
+from ais.fs.volume import Volume
+from ais.stats.system import disks_of
+from ais.target.host import Host
+
+PATH = "/v1/daemon/mountpaths"
+_LATER = {"rescan-mp": "rescan mountpaths", "fshc-mp": "check mountpaths"}
+
+
+class MountpathAdmin:
+    """The volume of this target, shown and changed."""
+
+    def __init__(self, host: Host, volume: Volume) -> None:
+        self._host = host
+        self._volume = volume
+        self._disks: dict[str, list[str]] = {}
+
+    def routes(self) -> list[web.RouteDef]:
+        """Endpoints of the control network."""
+        return [web.put(PATH, self._handle), web.post(PATH, self._handle), web.delete(PATH, self._handle)]
+
+    def listing(self) -> Mountpaths:
+        """Which mountpaths are used and which are not."""
+        return Mountpaths([mountpath.path for mountpath in self._volume.available], list(self._volume.disabled))
+
+    def capacity(self) -> TargetCapacity:
+        """Space of the available mountpaths."""
+        return _total({mountpath.path: self._capacity_of(mountpath) for mountpath in self._volume.available})
+
+    def disk_report(self) -> DiskReport:
+        """Space of mountpaths and the load of the disks below them."""
+        total = self.capacity()
+        loads = {name: DiskRates(*load) for name, load in self._host.stats.disks.items()}
+        return DiskReport(
+            total.mountpaths,
+            total.error,
+            total.total_used,
+            total.total_avail,
+            total.pct_max,
+            total.pct_avg,
+            total.pct_min,
+            loads,
+        )
+
+    @property
+    def disks(self) -> set[str]:
+        """Names of the disks below the available mountpaths."""
+        return {name for mountpath in self._volume.available for name in self._disks_below(mountpath.path)}
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        message = ActMsg.parse(await request.read())
+        if message.action in _LATER:
+            raise NotYetImplemented(f"cannot {_LATER[message.action]} - not implemented yet")
+        label = request.query.get(query.MOUNTPATH_LABEL, "")
+        changes: dict[tuple[str, str], Callable[[str], bool]] = {
+            ("PUT", actions.ATTACH_MOUNTPATH): lambda path: self._volume.attach(path, label),
+            ("DELETE", actions.DETACH_MOUNTPATH): self._volume.detach,
+            ("POST", actions.ENABLE_MOUNTPATH): self._volume.enable,
+            ("POST", actions.DISABLE_MOUNTPATH): self._volume.disable,
+        }
+        change = changes.get((request.method, message.action))
+        if change is None:
+            raise InvalidAction(message.action, tuple(action for method, action in changes if method == request.method))
+        path = message.value
+        if not isinstance(path, str) or not os.path.isabs(path):
+            raise BadRequest("the value of a mountpath action is the absolute path of the mountpath")
+        changed = await asyncio.to_thread(change, os.path.normpath(path))
+        if changed:
+            await asyncio.to_thread(self._create_buckets)
+        return web.Response(status=200 if changed else 204)
+
+    def _create_buckets(self) -> None:
+        """A new or returned mountpath gets the directories of all buckets, and loses those of removed ones."""
+        self._volume.reconcile_buckets({bucket.bck: bucket.bid for bucket in self._host.bmd})
+
+    def _capacity_of(self, mountpath: Mountpath) -> MountpathCapacity:
+        space, system = mountpath.capacity(), mountpath.file_system
+        return MountpathCapacity(
+            mountpath.label,
+            FileSystem(system.device, system.kind),
+            self._disks_below(mountpath.path),
+            U64(space.used_bytes),
+            U64(space.avail_bytes),
+            round(space.used_pct),
+        )
+
+    def _disks_below(self, path: str) -> list[str]:
+        if path not in self._disks:
+            self._disks[path] = disks_of(path)
+        return self._disks[path]
+
+
+def _total(parts: dict[str, MountpathCapacity]) -> TargetCapacity:
+    """Sums and percentages over mountpaths; those on one file system count once."""
+    distinct = {part.fs.fs or path: part for path, part in parts.items()}.values()
+    percents = [part.pct_used for part in parts.values()]
+    return TargetCapacity(
+        parts,
+        "" if parts else "no mountpaths",
+        U64(sum(part.used for part in distinct)),
+        U64(sum(part.avail for part in distinct)),
+        max(percents, default=0),
+        sum(percents) // len(percents) if percents else 0,
+        min(percents, default=0),
+    )

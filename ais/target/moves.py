@@ -1,0 +1,140 @@
+"""Objects that change their name: copied or moved within this target, or sent to the target that owns the new name.
+
+The bytes of a send go straight from this target's file to the peer's data network; the peer verifies the checksum and
+keeps the metadata. A move deletes the source only after the destination has answered that it is durable there.
+"""
+
+import os
+from typing import NamedTuple
+from urllib.parse import quote
+
+from ais.api import actions, codec, errors, headers, query
+from ais.api.bucket import Bck
+from ais.api.messages import ActMsg
+from ais.base.errors import AlreadyExists
+from ais.core.store import OpenObject, Store
+from ais.fs.volume import Volume
+from ais.meta.smap import Snode
+from ais.net.client import PeerClient
+from ais.target.address import PREFIX
+from ais.target.host import Host
+from ais.target.transfer import TRANSFER, Transfer, absent, unchanged
+from ais.target.uploads import in_pool
+from ais.target.view import BucketView
+
+
+class Moved(NamedTuple):
+    """What a move did: the size, and whether the object left this target."""
+
+    size_bytes: int
+    is_remote: bool
+
+
+class Moves:
+    """Copies and moves objects of this target."""
+
+    def __init__(self, host: Host, volume: Volume, store: Store, peers: PeerClient) -> None:
+        self._host = host
+        self._volume = volume
+        self._store = store
+        self._peers = peers
+
+    async def copy(self, source: BucketView, name: str, destination: BucketView, new_name: str) -> None:
+        """Copy an object to another name or bucket; an object there is overwritten. Raise `ObjectNotFound`."""
+        owner = self._owner(destination, new_name)
+        if owner.id == self._host.snode.id:
+            pool = self._volume.place(destination.uname + new_name).pool
+            await in_pool(
+                pool, lambda: self._store.copy(source.bck, name, destination.bck, new_name, destination.rules)
+            )
+            return
+        opened = self._store.open(source.bck, name)
+        await self._send(opened, owner, destination, new_name, Transfer(opened.meta))
+
+    async def move(
+        self, source: BucketView, name: str, destination: BucketView, new_name: str, *, only_if_absent: bool = False
+    ) -> Moved:
+        """Give an object another name. Raise `ObjectNotFound`.
+
+        With `only_if_absent`, an object that has the new name already is newer: it stays and the source goes.
+        """
+        owner = self._owner(destination, new_name)
+        if owner.id == self._host.snode.id:
+            return await self._move_here(source, name, destination, new_name, only_if_absent)
+        opened = self._store.open(source.bck, name)
+        meta, stat = opened.meta, opened.stat
+        transfer = Transfer(
+            meta,
+            version=meta.version,
+            times_ns=(stat.st_atime_ns, stat.st_mtime_ns),
+            only_if_absent=only_if_absent,
+        )
+        try:
+            await self._send(opened, owner, destination, new_name, transfer)
+        except AlreadyExists:
+            if not only_if_absent:
+                raise
+        pool = self._volume.place(source.uname + name).pool
+        cname = source.bck.cname(name)
+        await in_pool(pool, lambda: self._store.delete(source.bck, name, unchanged(meta, cname)))
+        return Moved(meta.size, is_remote=True)
+
+    async def settle(self, view: BucketView, name: str) -> None:
+        """Before an object is used whose bucket is getting another one's objects: fetch it, if it is still there."""
+        if view.source is None:
+            return
+        owner = self._host.placement.owner(view.source.uname + name)
+        body = codec.to_json(ActMsg(actions.MOVE_BUCKET, view.uname + name))
+        answer = await self._peers.call(
+            "POST",
+            owner.control.url + _url_path(view.source, name),
+            query=_bucket_query(view.source),
+            headers={headers.CALLER_ID: self._host.snode.id},
+            body=body,
+            timeout_s=self._host.config.cluster.client.client_long_timeout,
+        )
+        if answer.status not in (200, 404):
+            raise errors.decode_error(answer.status, answer.body, owner.control.url)
+
+    async def _move_here(
+        self, source: BucketView, name: str, destination: BucketView, new_name: str, only_if_absent: bool
+    ) -> Moved:
+        condition = absent(destination.bck.cname(new_name)) if only_if_absent else None
+        pool = self._volume.place(destination.uname + new_name).pool
+        try:
+            meta = await in_pool(
+                pool,
+                lambda: self._store.move(source.bck, name, destination.bck, new_name, destination.rules, condition),
+            )
+        except AlreadyExists:
+            meta = await in_pool(pool, lambda: self._store.delete(source.bck, name))
+        return Moved(meta.size if meta else 0, is_remote=False)
+
+    async def _send(
+        self, opened: OpenObject, owner: Snode, destination: BucketView, name: str, transfer: Transfer
+    ) -> None:
+        try:
+            answer = await self._peers.send_file(
+                owner.data.url + _url_path(destination.bck, name),
+                query=_bucket_query(destination.bck),
+                headers={headers.CALLER_ID: self._host.snode.id, TRANSFER: transfer.header()},
+                fd=opened.fd,
+                offset=0,
+                length=opened.stat.st_size,
+                timeout_s=self._host.config.cluster.client.client_long_timeout,
+            )
+        finally:
+            os.close(opened.fd)
+        if answer.status != 200:
+            raise errors.decode_error(answer.status, answer.body, owner.data.url)
+
+    def _owner(self, view: BucketView, name: str) -> Snode:
+        return self._host.placement.owner(view.uname + name)
+
+
+def _url_path(bck: Bck, name: str) -> str:
+    return f"{PREFIX}{bck.name}/{quote(name, safe='/')}"
+
+
+def _bucket_query(bck: Bck) -> dict[str, str]:
+    return {query.PROVIDER: bck.provider, query.NAMESPACE: bck.namespace.uname}

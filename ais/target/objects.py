@@ -1,0 +1,48 @@
+"""The entrance of the data path: which handler serves a request head, and the count of those that fail."""
+
+from collections.abc import Awaitable, Callable
+from types import CoroutineType
+
+from ais.base.errors import AisError
+from ais.net.http import AnyReply, Request
+from ais.stats.tracker import Tracker
+from ais.target.address import PREFIX
+from ais.target.counts import count_error
+from ais.target.reads import Reads
+from ais.target.writes import Writes
+
+Handler = Callable[[Request], AnyReply | Awaitable[AnyReply] | None]
+
+
+class Objects:
+    """Requests on objects that carry no control message."""
+
+    def __init__(self, stats: Tracker, reads: Reads, writes: Writes) -> None:
+        self._stats = stats
+        self._handlers: dict[str, Handler] = {
+            "GET": reads.get,
+            "HEAD": reads.head,
+            "PUT": writes.put,
+            "DELETE": writes.delete,
+        }
+
+    def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
+        """Answer, or None for what belongs to the aiohttp application. Raise `AisError`."""
+        if not request.path.startswith(PREFIX):
+            return None
+        handler = self._handlers.get(request.method)
+        if handler is None:
+            return None
+        try:
+            reply = handler(request)
+        except AisError as error:
+            count_error(self._stats, request.method, error)
+            raise
+        return self._counted(request.method, reply) if type(reply) is CoroutineType else reply
+
+    async def _counted(self, method: str, reply: Awaitable[AnyReply]) -> AnyReply:
+        try:
+            return await reply
+        except AisError as error:
+            count_error(self._stats, method, error)
+            raise

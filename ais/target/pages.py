@@ -1,0 +1,136 @@
+"""Listing on one target: a page of what is here, for the proxy that merges (wire contract §11)."""
+
+import asyncio
+
+from aiohttp import web
+
+from ais.api import actions, gotime, listing, query
+from ais.api.access import Access
+from ais.api.bucket import Bck
+from ais.api.listing import Entry, EntryFlag, EntryStatus, Flag, LsoMsg, Page
+from ais.api.messages import ActMsg
+from ais.base.errors import AisError, InvalidAction
+from ais.core import listing as core
+from ais.core.listing import Detail, Lister
+from ais.stats import names as metrics
+from ais.target.front import Front
+from ais.target.host import Host
+from ais.target.summaries import Summaries
+from ais.target.view import BucketView
+
+_STAT_PROPS = ("size", "atime")
+_META_PROPS = ("version", "checksum", "custom")
+
+
+class Pages:
+    """Listing pages and summaries, asked for by proxies on the control network."""
+
+    def __init__(self, host: Host, front: Front, lister: Lister, summaries: Summaries) -> None:
+        self._host = host
+        self._front = front
+        self._lister = lister
+        self._summaries = summaries
+
+    def routes(self) -> list[web.RouteDef]:
+        """Endpoints of the control network."""
+        return [web.get("/v1/buckets/{bucket}", self._get), web.get("/v1/buckets", self._get)]
+
+    async def _get(self, request: web.Request) -> web.Response:
+        message = ActMsg.parse(await request.read())
+        provider, namespace = request.query.get(query.PROVIDER, ""), request.query.get(query.NAMESPACE, "")
+        bucket = request.match_info.get("bucket", "")
+        if message.action == actions.SUMMARY_BUCKET:
+            bck = Bck.parse(bucket, provider, namespace) if bucket else None
+            return self._summaries.answer(message, bck, provider, namespace)
+        if message.action != actions.LIST or not bucket:
+            raise InvalidAction(message.action, (actions.LIST, actions.SUMMARY_BUCKET))
+        view = self._front.views.require(Bck.parse(bucket, provider, namespace))
+        page = await self.page(view, message.value_as(LsoMsg))
+        return web.Response(body=listing.encode_page(page), content_type="application/msgpack")
+
+    async def page(self, view: BucketView, message: LsoMsg) -> Page:
+        """One page of what this target has of a bucket. The message is valid and complete (`listing.normalise`)."""
+        started_s = self._host.env.clock.monotonic()
+        view.require(Access.LIST_OBJECTS)
+        try:
+            page = await asyncio.to_thread(self._read, view, message)
+        except AisError:
+            self._host.stats.inc(metrics.ERR_LST_N)
+            raise
+        elapsed_ns = int((self._host.env.clock.monotonic() - started_s) * 1e9)
+        self._host.stats.observe(metrics.LST_N, metrics.LST_NS, elapsed_ns)
+        return page
+
+    def _read(self, view: BucketView, message: LsoMsg) -> Page:
+        found, more = self._walk(view.bck, message)
+        if view.source is not None:
+            found, more = _merge(found, more, *self._walk(view.source, message), limit=message.pagesize)
+        describe = _Describer(message, self._host.snode.name)
+        entries = [describe(one) for one in found]
+        return Page(message.uuid, found[-1].name if more and found else "", entries)
+
+    def _walk(self, bck: Bck, message: LsoMsg) -> tuple[list[core.Entry], bool]:
+        page = self._lister.page(
+            bck,
+            message.prefix,
+            message.after,
+            message.pagesize,
+            recursive=not message.has(Flag.NO_RECURSION),
+            detail=_detail(message),
+            session=message.uuid,
+        )
+        return page.entries, page.has_more
+
+
+class _Describer:
+    """Turns what the walk found into entries with the properties that were asked for."""
+
+    def __init__(self, message: LsoMsg, node_name: str) -> None:
+        self._wants = frozenset(prop for prop in listing.PROPS if message.wants(prop))
+        self._atime = gotime.formatter(message.time_format)
+        self._node_name = node_name
+
+    def __call__(self, found: core.Entry) -> Entry:
+        if found.is_dir:
+            return Entry(found.name, f=int(EntryFlag.IS_DIR))
+        entry = Entry(found.name, f=int(EntryFlag.PRESENT))
+        if found.is_misplaced:
+            entry.f |= EntryStatus.MISPLACED_MOUNTPATH
+        wants = self._wants
+        if "size" in wants:
+            entry.s = found.size
+        if "atime" in wants:
+            entry.a = self._atime(found.atime_ns)
+        if "copies" in wants:
+            entry.c = 1
+        if "location" in wants:
+            entry.t = f"{self._node_name}:{found.mountpath}"
+        if (meta := found.meta) is not None:
+            if "checksum" in wants:
+                entry.cs = meta.checksum
+            if "version" in wants:
+                entry.v = meta.version
+            if "custom" in wants and meta.custom:
+                entry.m = "[" + " ".join(f"{key}:{value}" for key, value in meta.custom.items()) + "]"
+        return entry
+
+
+def _detail(message: LsoMsg) -> Detail:
+    """How much of each object must be read."""
+    if any(message.wants(prop) for prop in _META_PROPS):
+        return Detail.META
+    return Detail.STAT if any(message.wants(prop) for prop in _STAT_PROPS) else Detail.NAMES
+
+
+def _merge(
+    one: list[core.Entry], one_more: bool, other: list[core.Entry], other_more: bool, *, limit: int
+) -> tuple[list[core.Entry], bool]:
+    """The first `limit` names of two sorted pages, and whether there are more; of equal names the first page's counts.
+
+    A page that is not the last vouches for names up to its own last one only.
+    """
+    by_name = {entry.name: entry for entry in other} | {entry.name: entry for entry in one}
+    ends = [page[-1].name for page, more in ((one, one_more), (other, other_more)) if more and page]
+    known = sorted(name for name in by_name if not ends or name <= min(ends))
+    is_more = one_more or other_more or len(known) > limit
+    return [by_name[name] for name in known[:limit]], is_more

@@ -1,0 +1,182 @@
+"""GET and HEAD of objects (wire contract §10.1, §10.5)."""
+
+import os
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from ais.api import checksum, query
+from ais.api.access import Access
+from ais.api.bucket import Bck
+from ais.base.errors import BadRequest, ObjectNotFound
+from ais.base.units import parse_bool
+from ais.core.store import OpenObject, Store
+from ais.net.http import AnyReply, FileReply, Reply, Request
+from ais.stats import names as metrics
+from ais.target import address, props
+from ais.target.front import Ask, Front
+from ais.target.host import Host
+from ais.target.moves import Moves
+from ais.target.props import ObjectFacts
+from ais.target.ranges import content_range, parse_range
+from ais.target.uploads import in_pool
+
+_READ_BYTES = 1 << 20
+_PRESENCE = ("", "0", "1", "2", "3", "4", "5")
+_PRESENCE_ONLY = ("1", "3")
+_EXISTS_OUTSIDE = "5"
+
+
+class Reads:
+    """Answers GET and HEAD from the disk."""
+
+    def __init__(self, host: Host, front: Front, store: Store, moves: Moves) -> None:
+        self._host = host
+        self._front = front
+        self._store = store
+        self._moves = moves
+        self._counters = host.stats.values
+        self._now = host.env.clock.monotonic
+
+    def get(self, request: Request) -> AnyReply | Awaitable[AnyReply]:
+        """The object, or a range of it."""
+        started_s = self._now()
+        usual, head = self._front.usual(request), request.headers
+        if usual is None or not usual[0].is_plain or "range" in head or "ais-blob-download" in head:
+            return self._get_unusual(request, started_s)
+        opened = self._open(usual[0].bck, usual[1])
+        size = opened.stat.st_size
+        self._count_get(size, started_s)
+        return FileReply(200, _head_of(opened), opened.fd, 0, size, opened.mountpath.pool)
+
+    def head(self, request: Request) -> AnyReply | Awaitable[AnyReply]:
+        """What is known about the object: what `props` asks for, or everything."""
+        started_s = self._now()
+        ask = self._front.ask(request, Access.HEAD_OBJECT, is_probe=True)
+        presence = ask.params.get(query.PRESENCE, "")
+        if presence not in _PRESENCE:
+            raise BadRequest(f'invalid {query.PRESENCE} "{presence}": expected a number from 0 to 5')
+        if presence == _EXISTS_OUTSIDE:
+            raise ObjectNotFound(ask.cname)
+        wanted = props.parse_props(ask.params.get(query.PROPS, ""))
+        if ask.view.source is not None or parse_bool(ask.params.get("validate-checksum", "")):
+            return self._head_slowly(ask, wanted, started_s)
+        return self._head(ask, wanted, started_s)
+
+    def _get_unusual(self, request: Request, started_s: float) -> AnyReply | Awaitable[AnyReply]:
+        ask = self._front.ask(request, Access.GET)
+        if parse_bool(ask.headers.get("ais-blob-download") or ""):
+            raise BadRequest(f"blob download is for remote buckets, {ask.view.bck.cname()} is not one")
+        spec = ask.headers.get("range")
+        if not ask.view.is_plain or (spec and ask.view.hashes_ranges):
+            return self._get_slowly(ask, spec, started_s)
+        opened = self._open(ask.view.bck, ask.name)
+        with _closing_on_error(opened):
+            return self._reply(opened, spec, started_s)
+
+    async def _get_slowly(self, ask: Ask, spec: str | None, started_s: float) -> AnyReply:
+        """For buckets that verify what they serve, hash ranges, or receive the objects of a renamed bucket."""
+        await self._moves.settle(ask.view, ask.name)
+        opened = self._open(ask.view.bck, ask.name)
+        with _closing_on_error(opened):
+            pool = opened.mountpath.pool
+            if ask.view.verifies:
+                await in_pool(pool, lambda: self._store.verify(ask.view.bck, ask.name, opened))
+            if not spec or not ask.view.hashes_ranges:
+                return self._reply(opened, spec, started_s)
+            start, length = parse_range(spec, opened.stat.st_size)
+            kind = ask.view.rules.checksum_kind
+            digest = await in_pool(pool, lambda: _hash_range(opened.fd, kind, start, length))
+            return self._reply(opened, spec, started_s, range_checksum=(kind, digest))
+
+    def _reply(
+        self, opened: OpenObject, spec: str | None, started_s: float, range_checksum: tuple[str, str] | None = None
+    ) -> FileReply:
+        size = opened.stat.st_size
+        status, block, start, length = 200, _head_of(opened), 0, size
+        if spec:
+            start, length = parse_range(spec, size)
+            status = 206
+            if range_checksum:
+                kind, digest = range_checksum
+                meta = msgspec.structs.replace(opened.meta, checksum_kind=kind, checksum=digest)
+                block = props.get_headers(meta, opened.stat.st_atime_ns)
+            block += f"Accept-Ranges: bytes\r\nContent-Range: {content_range(start, length, size)}\r\n".encode()
+        self._count_get(length, started_s)
+        return FileReply(status, block, opened.fd, start, length, opened.mountpath.pool)
+
+    async def _head_slowly(self, ask: Ask, wanted: frozenset[str], started_s: float) -> AnyReply:
+        await self._moves.settle(ask.view, ask.name)
+        if parse_bool(ask.params.get("validate-checksum", "")):
+            opened = self._open(ask.view.bck, ask.name)
+            try:
+                await in_pool(opened.mountpath.pool, lambda: self._store.verify(ask.view.bck, ask.name, opened))
+            finally:
+                os.close(opened.fd)
+        return self._head(ask, wanted, started_s)
+
+    def _head(self, ask: Ask, wanted: frozenset[str], started_s: float) -> Reply:
+        found = self._store.head(ask.view.bck, ask.name)
+        stat, mountpath = found.stat, found.mountpath
+        self._counters[metrics.HEAD_N] += 1
+        self._counters[metrics.HEAD_NS] += int((self._now() - started_s) * 1e9)
+        if ask.params.get(query.PRESENCE) in _PRESENCE_ONLY:
+            return Reply(200)
+        facts = ObjectFacts(
+            ask.view.bck,
+            ask.name,
+            found.meta,
+            stat.st_atime_ns,
+            stat.st_mtime_ns,
+            f"{self._host.snode.name}:{mountpath}",
+            mountpath.path,
+        )
+        block = props.head_headers(facts, wanted) if wanted else props.head_headers_all(facts)
+        return Reply(200, block, length=stat.st_size)
+
+    def _open(self, bck: Bck, name: str) -> OpenObject:
+        try:
+            return self._store.open(bck, name)
+        except ObjectNotFound:
+            address.check_name(name)
+            raise
+
+    def _count_get(self, size_bytes: int, started_s: float) -> None:
+        counters = self._counters
+        counters[metrics.GET_N] += 1
+        counters[metrics.GET_SIZE] += size_bytes
+        counters[metrics.GET_NS] += int((self._now() - started_s) * 1e9)
+
+
+def _head_of(opened: OpenObject) -> bytes:
+    """The headers of a GET, formatted once while the file does not change."""
+    known, atime_ns = opened.known, opened.stat.st_atime_ns
+    if known is None:
+        return props.get_headers(opened.meta, atime_ns)
+    if known.annotation is None or known.annotation[0] != atime_ns:
+        known.annotation = (atime_ns, props.get_headers(opened.meta, atime_ns))
+    block: bytes = known.annotation[1]
+    return block
+
+
+@contextmanager
+def _closing_on_error(opened: OpenObject) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        os.close(opened.fd)
+        raise
+
+
+def _hash_range(fd: int, kind: str, start: int, length: int) -> str:
+    hasher = checksum.new_hasher(kind)
+    if hasher is None:
+        return ""
+    while length:
+        data = os.pread(fd, min(length, _READ_BYTES), start)
+        if not data:
+            break
+        hasher.update(data)
+        start, length = start + len(data), length - len(data)
+    return hasher.hexdigest()

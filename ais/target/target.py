@@ -1,0 +1,129 @@
+"""The target role: puts its parts together, follows the bucket metadata, and says which listener serves what."""
+
+import asyncio
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from ais.api.xact import MOVE_BUCKET
+from ais.base.errors import AisError
+from ais.core.listing import Lister
+from ais.core.store import Store
+from ais.fs.volume import Volume
+from ais.meta.bmd import BMD
+from ais.net.client import PeerClient
+from ais.net.http import Network
+from ais.target.actions import Actions
+from ais.target.bucket_move import BucketMove
+from ais.target.front import Front
+from ais.target.host import Host
+from ais.target.jobs import Jobs
+from ais.target.mountpaths import MountpathAdmin
+from ais.target.moves import Moves
+from ais.target.objects import Objects
+from ais.target.pages import Pages
+from ais.target.reads import Reads
+from ais.target.summaries import Summaries
+from ais.target.view import Views
+from ais.target.writes import Writes
+from ais.xact.registry import Registry
+
+OUT_OF_SPACE = 1 << 8
+"""Bit of `NodeStateInfo.flags`."""
+
+
+class Target:
+    """A target's role. It implements `ais.node.role.Role`; `route` serves the data path of every listener.
+
+    Call `prepare_disk` before the node starts, `start` when it is in the cluster, and `stop` at the end.
+    """
+
+    def __init__(self, host: Host, volume: Volume, store: Store, peers: PeerClient) -> None:
+        self._host = host
+        self._volume = volume
+        self._log = structlog.get_logger()
+        self._cleaning: asyncio.Task[None] | None = None
+        self._front = Front(host)
+        lister = Lister(volume, host.env)
+        moves = Moves(host, volume, store, peers)
+        writes = Writes(host, self._front, volume, store, moves)
+        self.registry = Registry(host.env.clock)
+        self.mountpaths = MountpathAdmin(host, volume)
+        self._actions = Actions(host, self._front, volume, store, moves, writes)
+        self._pages = Pages(host, self._front, lister, Summaries(self.registry, self._front, volume, lister))
+        bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock)
+        self._jobs = Jobs(self.registry, {MOVE_BUCKET: bucket_move.start})
+        self._objects = Objects(host.stats, Reads(host, self._front, store, moves), writes)
+        self.route = self._objects.route
+
+    def routes(self, networks: Network) -> list[web.RouteDef]:
+        """What the aiohttp application of a listener serves besides the node's own routes (wire contract §23)."""
+        found = self._actions.routes(networks)
+        if Network.CONTROL in networks:
+            found += [*self._jobs.routes(), *self._pages.routes(), *self.mountpaths.routes()]
+        return found
+
+    async def prepare_disk(self) -> None:
+        """Remove what a crash left unfinished. Nothing may be served yet. Raise `DiskFailure`."""
+        await asyncio.to_thread(self._volume.sweep_workfiles)
+
+    def start(self) -> None:
+        """Begin background work."""
+        self._clean()
+
+    async def stop(self) -> None:
+        """Abort xactions and wait for background work."""
+        await self.registry.close()
+        if self._cleaning is not None:
+            await self._cleaning
+
+    # Role
+
+    async def prepare_bmd(self, old: BMD, new: BMD) -> None:
+        """Create the directories of new buckets. Raise `OutOfSpace` or `DiskFailure` to veto."""
+        for bucket in new:
+            if old.get(bucket.bck) is None:
+                await asyncio.to_thread(self._volume.create_bucket, bucket.bck, bucket.bid)
+
+    async def abort_bmd(self, old: BMD, new: BMD) -> None:
+        """Remove the directories of buckets that are not to be."""
+        for bucket in new:
+            if old.get(bucket.bck) is None:
+                await asyncio.to_thread(self._volume.trash_bucket, bucket.bck)
+        self._clean()
+
+    async def apply_bmd(self, old: BMD, new: BMD) -> None:
+        """Serve the buckets of `new`, with a directory for each; what was removed is gone for clients on return."""
+        await asyncio.to_thread(self._volume.reconcile_buckets, {bucket.bck: bucket.bid for bucket in new})
+        self._front.views = Views(new)
+        removed = [bucket.bck for bucket in old if new.get(bucket.bck) is None]
+        for bck in removed:
+            await asyncio.to_thread(self._volume.trash_bucket, bck)
+        self._clean()
+
+    def status(self) -> dict[str, Any]:
+        """Capacity of the mountpaths."""
+        return {"capacity": self.mountpaths.capacity()}
+
+    def daemon_value(self, what: str) -> object | None:
+        """`mountpaths` and `disk`."""
+        if what == "mountpaths":
+            return self.mountpaths.listing()
+        return self.mountpaths.disk_report() if what == "disk" else None
+
+    def state_flags(self) -> int:
+        """Whether a mountpath takes no more writes."""
+        limit = self._volume.limits.out_of_space_pct
+        return OUT_OF_SPACE if any(one.capacity().used_pct >= limit for one in self._volume.available) else 0
+
+    def _clean(self) -> None:
+        """Empty the trash in the background; one cleaner at a time."""
+        if self._cleaning is None or self._cleaning.done():
+            self._cleaning = asyncio.create_task(self._empty_trash(), name="empty trash")
+
+    async def _empty_trash(self) -> None:
+        try:
+            await asyncio.to_thread(self._volume.empty_trash)
+        except AisError as error:
+            self._log.warning("trash not emptied", error=str(error))

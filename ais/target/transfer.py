@@ -1,0 +1,60 @@
+"""What travels beside the bytes when a target sends an object to another one: our own protocol, one request header."""
+
+import base64
+import binascii
+
+import msgspec
+
+from ais.base.errors import AlreadyExists, BadRequest
+from ais.core.meta import ObjectMeta
+from ais.core.publish import Condition
+
+TRANSFER = "Ais-Object-Transfer"
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Transfer(msgspec.Struct, frozen=True, array_like=True):
+    """The object's metadata and times (access, modification). `version` None: the destination counts its own.
+
+    `only_if_absent`: keep what the destination has already, and say so with `AlreadyExists`.
+    """
+
+    meta: ObjectMeta
+    version: str | None = None
+    times_ns: tuple[int, int] | None = None
+    only_if_absent: bool = False
+
+    def header(self) -> str:
+        """The header's value."""
+        return base64.b64encode(_encoder.encode(self)).decode()
+
+    @classmethod
+    def parse(cls, text: str) -> "Transfer":
+        """Read what `header` wrote. Raise `BadRequest`."""
+        try:
+            return _decoder.decode(base64.b64decode(text, validate=True))
+        except (msgspec.DecodeError, msgspec.ValidationError, binascii.Error, ValueError) as error:
+            raise BadRequest(f"invalid {TRANSFER}: {error}") from None
+
+
+_decoder = msgspec.msgpack.Decoder(Transfer)
+
+
+def absent(cname: str) -> Condition:
+    """The condition of a commit that must not replace an object."""
+
+    def check(stored: ObjectMeta | None) -> None:
+        if stored is not None:
+            raise AlreadyExists(f"{cname} exists already")
+
+    return check
+
+
+def unchanged(meta: ObjectMeta, cname: str) -> Condition:
+    """The condition of a removal that must not remove anything newer than `meta`."""
+
+    def check(stored: ObjectMeta | None) -> None:
+        if stored is not None and stored != meta:
+            raise AlreadyExists(f"{cname} was replaced meanwhile")
+
+    return check

@@ -1,0 +1,192 @@
+"""Where the body of a PUT goes: a work file, in steps that never block the event loop for long.
+
+A body of at most `INLINE_BYTES_MAX` is hashed, written and renamed in place: handing that to a thread costs more than
+it saves. Everything else runs in the mountpath's own pool, one step at a time.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, Future
+from typing import Protocol, TypeVar
+
+from ais.base.errors import AisError
+from ais.core.appender import Appender
+from ais.core.meta import ObjectMeta
+from ais.core.publish import Condition
+from ais.core.writer import Writer
+from ais.fs.locks import StripeBusy
+from ais.net.http import Reply
+from ais.target.view import BucketView
+
+INLINE_BYTES_MAX = 256 << 10
+T = TypeVar("T")
+
+
+async def in_pool(pool: Executor, step: Callable[[], T], undo: Callable[[], None] | None = None) -> T:
+    """Run `step` in `pool`. When we are cancelled before it began, run `undo` instead; a step that began completes."""
+    job = pool.submit(step)
+    try:
+        return await asyncio.wrap_future(job)
+    except asyncio.CancelledError:
+        if job.cancel() and undo is not None:
+            undo()
+        raise
+
+
+class Owner(Protocol):
+    """Who asked for the body and knows what follows it."""
+
+    def admit(self, view: BucketView) -> None:
+        """Raise when the bucket is no longer the one the upload began in."""
+        ...
+
+    def stored(self, meta: ObjectMeta, started_s: float) -> Reply:
+        """The object is visible: count it and answer."""
+        ...
+
+    def appended(self, started_s: float) -> None:
+        """A part was added to an append handle, or the handle became an object: count it."""
+        ...
+
+    def failed(self, error: AisError | None) -> None:
+        """The object did not become visible; None when the client went away."""
+        ...
+
+
+class _Steps:
+    """Writes in a pool, and a cleanup that waits for the write that is under way."""
+
+    __slots__ = ("_job", "_pool")
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+        self._job: Future[None] | None = None
+
+    def _submit(self, write: Callable[[memoryview], None], data: memoryview) -> Awaitable[None]:
+        self._job = self._pool.submit(write, data)
+        return asyncio.wrap_future(self._job)
+
+    def _after_write(self, cleanup: Callable[[], None]) -> None:
+        if self._job is None or self._job.cancel() or self._job.done():
+            cleanup()
+        else:
+            self._job.add_done_callback(lambda _: cleanup())
+
+
+class PutSink(_Steps):
+    """An upload that becomes an object. `condition` is asked under the object's lock."""
+
+    __slots__ = ("_condition", "_is_inline", "_owner", "_started_s", "_view", "_writer")
+
+    def __init__(
+        self,
+        owner: Owner,
+        view: BucketView,
+        writer: Writer,
+        started_s: float,
+        *,
+        is_inline: bool,
+        condition: Condition | None = None,
+    ) -> None:
+        super().__init__(writer.mountpath.pool)
+        self._owner = owner
+        self._view = view
+        self._writer = writer
+        self._started_s = started_s
+        self._is_inline = is_inline
+        self._condition = condition
+
+    def write(self, data: memoryview) -> Awaitable[None] | None:
+        """Hash and write the next bytes."""
+        if not self._is_inline:
+            return self._submit(self._writer.write, data)
+        self._writer.write(data)
+        return None
+
+    def finish(self) -> Reply | Awaitable[Reply]:
+        """Make the object visible."""
+        if not self._is_inline:
+            return self._commit_in_pool()
+        try:
+            self._owner.admit(self._view)
+            return self._owner.stored(self._writer.commit(self._condition, wait=False), self._started_s)
+        except StripeBusy:
+            return self._commit_in_pool()
+        except AisError as error:
+            self._writer.abort()
+            self._owner.failed(error)
+            raise
+
+    def abort(self) -> None:
+        """Remove the work file."""
+        self._owner.failed(None)
+        self._after_write(self._writer.abort)
+
+    async def _commit_in_pool(self) -> Reply:
+        writer = self._writer
+        try:
+            self._owner.admit(self._view)
+            meta = await in_pool(self._pool, lambda: writer.commit(self._condition), writer.abort)
+        except AisError as error:
+            writer.abort()
+            self._owner.failed(error)
+            raise
+        return self._owner.stored(meta, self._started_s)
+
+
+class AppendSink(_Steps):
+    """An upload that is added to an append handle, or ends one. `open_appender` may block: it may copy an object."""
+
+    __slots__ = ("_appender", "_finish", "_open", "_owner", "_started_s", "_view")
+
+    def __init__(
+        self,
+        owner: Owner,
+        view: BucketView,
+        pool: Executor,
+        started_s: float,
+        open_appender: Callable[[], Appender],
+        finish: Callable[[Appender], Reply],
+    ) -> None:
+        super().__init__(pool)
+        self._owner = owner
+        self._view = view
+        self._started_s = started_s
+        self._open = open_appender
+        self._finish = finish
+        self._appender: Appender | None = None
+
+    def write(self, data: memoryview) -> Awaitable[None]:
+        """Add the next bytes."""
+        return self._submit(self._write, data)
+
+    async def finish(self) -> Reply:
+        """Keep what was added, or make the object visible."""
+        try:
+            self._owner.admit(self._view)
+            reply = await in_pool(self._pool, self._complete, self._undo)
+        except AisError as error:
+            self._undo()
+            self._owner.failed(error)
+            raise
+        self._owner.appended(self._started_s)
+        return reply
+
+    def abort(self) -> None:
+        """Forget what this request added; the handle stays as it was."""
+        self._owner.failed(None)
+        self._after_write(self._undo)
+
+    def _write(self, data: memoryview) -> None:
+        if self._appender is None:
+            self._appender = self._open()
+        self._appender.write(data)
+
+    def _complete(self) -> Reply:
+        if self._appender is None:
+            self._appender = self._open()
+        return self._finish(self._appender)
+
+    def _undo(self) -> None:
+        if self._appender is not None:
+            self._appender.abort()

@@ -1,0 +1,186 @@
+"""PUT, APPEND, copy and DELETE of objects (wire contract §10.2-10.4, §10.9), and what peers send here."""
+
+from collections.abc import Awaitable
+
+from ais.api import headers, query
+from ais.api.access import Access
+from ais.api.bucket import Bck
+from ais.base.errors import AisError, BadRequest, ChecksumMismatch
+from ais.core.appender import Appender
+from ais.core.meta import ObjectMeta
+from ais.core.publish import Condition
+from ais.core.store import Store
+from ais.core.writer import Writer
+from ais.fs.volume import Volume
+from ais.net.http import AnyReply, Headers, Reply, Request, Upload
+from ais.stats import names as metrics
+from ais.target import address, props
+from ais.target.counts import count_error
+from ais.target.front import Ask, Front
+from ais.target.host import Host
+from ais.target.moves import Moves
+from ais.target.transfer import TRANSFER, Transfer, absent
+from ais.target.uploads import INLINE_BYTES_MAX, AppendSink, PutSink, in_pool
+from ais.target.view import BucketView
+
+_SPECIAL = ("ais-checksum-value", "ais-custom-md", "ais-checksum-type", headers.CALLER_ID.lower())
+
+
+class Writes:
+    """Takes what changes objects. It is also whom the sinks of uploads report to."""
+
+    def __init__(self, host: Host, front: Front, volume: Volume, store: Store, moves: Moves) -> None:
+        self._host = host
+        self._front = front
+        self._volume = volume
+        self._store = store
+        self._moves = moves
+        self._counters = host.stats.values
+        self._now = host.env.clock.monotonic
+
+    def put(self, request: Request) -> AnyReply | Awaitable[AnyReply]:
+        """Store a body as an object, or what the query makes of it."""
+        started_s = self._now()
+        usual, head = self._front.usual(request), request.headers
+        if usual is None or not usual[2] or not usual[0].takes_puts or any(name in head for name in _SPECIAL):
+            return self._put_unusual(request, started_s)
+        view, name, _ = usual
+        address.check_name(name)
+        writer = self._store.writer(view.bck, name, view.rules, size_hint=head.content_length or 0)
+        return self._upload(view, writer, head.content_length, started_s)
+
+    def delete(self, request: Request) -> Awaitable[AnyReply] | None:
+        """Remove the object; a request with a body is an action (`ais.target.actions`)."""
+        if request.has_body:
+            return None
+        ask = self._front.ask(request, Access.DELETE_OBJECT)
+        self._front.require_redirect(ask, "DELETE(obj)")
+        return self.remove(ask)
+
+    async def remove(self, ask: Ask) -> Reply:
+        """Remove the object. Raise `ObjectNotFound`."""
+        await self._moves.settle(ask.view, ask.name)
+        pool = self._volume.place(ask.view.uname + ask.name).pool
+        await in_pool(pool, lambda: self._store.delete(ask.view.bck, ask.name))
+        self._counters[metrics.DEL_N] += 1
+        return Reply(200)
+
+    def admit(self, view: BucketView) -> None:
+        """See `ais.target.uploads.Owner`."""
+        self._front.admit(view)
+
+    def stored(self, meta: ObjectMeta, started_s: float) -> Reply:
+        """See `ais.target.uploads.Owner`."""
+        counters = self._counters
+        counters[metrics.PUT_N] += 1
+        counters[metrics.PUT_SIZE] += meta.size
+        counters[metrics.PUT_NS] += int((self._now() - started_s) * 1e9)
+        return Reply(200, props.put_headers(meta, self._host.env.clock.now_ns()))
+
+    def appended(self, started_s: float) -> None:
+        """See `ais.target.uploads.Owner`."""
+        self._host.stats.observe(metrics.APPEND_N, metrics.APPEND_NS, int((self._now() - started_s) * 1e9))
+
+    def failed(self, error: AisError | None) -> None:
+        """See `ais.target.uploads.Owner`."""
+        count_error(self._host.stats, "PUT", error)
+        if isinstance(error, ChecksumMismatch):
+            self._counters[metrics.ERR_PUT_CKSUM_N] += 1
+
+    def _put_unusual(self, request: Request, started_s: float) -> AnyReply | Awaitable[AnyReply]:
+        is_append = query.APPEND_TYPE in request.params
+        ask = self._front.ask(request, Access.APPEND if is_append else Access.PUT)
+        self._front.require_redirect(ask, "PUT(obj)")
+        if query.OBJECT_TO in ask.params:
+            return self._copy(ask)
+        if is_append:
+            return self._append(ask)
+        if ask.is_from_peer:
+            return self._receive(ask, started_s)
+        if ask.view.source is not None:
+            return self._put_after_move(ask, started_s)
+        return self._put(ask, started_s)
+
+    async def _put_after_move(self, ask: Ask, started_s: float) -> AnyReply:
+        await self._moves.settle(ask.view, ask.name)
+        return self._put(ask, started_s)
+
+    def _put(self, ask: Ask, started_s: float) -> AnyReply:
+        size = ask.headers.content_length
+        writer = self._store.writer(
+            ask.view.bck,
+            ask.name,
+            ask.view.rules,
+            custom=_custom(ask.headers),
+            claimed=_claim(ask.headers),
+            size_hint=size or 0,
+        )
+        return self._upload(ask.view, writer, size, started_s)
+
+    def _receive(self, ask: Ask, started_s: float) -> AnyReply:
+        """An object that a peer copies or moves here."""
+        transfer = Transfer.parse(ask.headers.get(TRANSFER.lower()) or "")
+        meta = transfer.meta
+        writer = self._store.writer(
+            ask.view.bck,
+            ask.name,
+            ask.view.rules_for(meta.checksum_kind),
+            custom=meta.custom,
+            claimed=(meta.checksum_kind, meta.checksum) if meta.checksum else None,
+            size_hint=meta.size,
+            version=transfer.version,
+            times_ns=transfer.times_ns,
+        )
+        condition = absent(ask.cname) if transfer.only_if_absent else None
+        return self._upload(ask.view, writer, ask.headers.content_length, started_s, condition)
+
+    def _upload(
+        self, view: BucketView, writer: Writer, size: int | None, started_s: float, condition: Condition | None = None
+    ) -> Upload:
+        is_inline = size is not None and size <= INLINE_BYTES_MAX and not view.rules.fsync
+        return Upload(PutSink(self, view, writer, started_s, is_inline=is_inline, condition=condition))
+
+    async def _copy(self, ask: Ask) -> AnyReply:
+        if ask.has_body:
+            raise BadRequest(f"copying {ask.cname} takes no body")
+        bck, name = Bck.parse_uname(ask.params[query.OBJECT_TO])
+        address.check_name(name)
+        destination = self._front.views.require(bck)
+        destination.require(Access.PUT)
+        if (bck, name) == (ask.view.bck, ask.name):
+            raise BadRequest(f"cannot copy object {ask.cname} onto itself")
+        await self._moves.settle(ask.view, ask.name)
+        await self._moves.copy(ask.view, ask.name, destination, name)
+        return Reply(200)
+
+    def _append(self, ask: Ask) -> AnyReply:
+        view, kind, handle = ask.view, ask.params[query.APPEND_TYPE], ask.params.get(query.APPEND_HANDLE, "")
+        if kind not in ("append", "flush"):
+            raise BadRequest(f'invalid {query.APPEND_TYPE} "{kind}": expected append or flush')
+        if kind == "flush" and not handle and not ask.has_body:
+            raise BadRequest(f"flushing {ask.cname} needs the handle that append returned")
+        custom, claimed = _custom(ask.headers), _claim(ask.headers)
+        node_id, started_s = self._host.snode.id, self._now()
+
+        def open_appender() -> Appender:
+            return self._store.appender(view.bck, ask.name, view.rules, node_id, handle)
+
+        def keep(appender: Appender) -> Reply:
+            return Reply(200, f"{headers.APPEND_HANDLE}: {appender.keep()}\r\n".encode())
+
+        def flush(appender: Appender) -> Reply:
+            appender.flush(custom=custom, claimed=claimed)
+            return Reply(200)
+
+        finish = keep if kind == "append" else flush
+        pool = self._volume.place(view.uname + ask.name).pool
+        return Upload(AppendSink(self, view, pool, started_s, open_appender, finish))
+
+
+def _custom(head: Headers) -> dict[str, str] | None:
+    values = head.get_all(headers.CUSTOM_MD.lower())
+    return props.parse_custom(values) if values else None
+
+
+def _claim(head: Headers) -> tuple[str, str] | None:
+    return props.parse_claim(head.get("ais-checksum-type"), head.get("ais-checksum-value"))
