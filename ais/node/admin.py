@@ -18,6 +18,9 @@ from ais.stats.system import mem_cpu_info
 AIS_VERSION = "5.0.0"
 """The version of AIStore whose API we serve; its clients compare the first two numbers with their own."""
 
+OF_CLUSTER = "cluster"
+"""Name in a `set-config` message by which a proxy tells each node about a transient change of the whole cluster."""
+
 Params = dict[str, str]
 
 
@@ -48,6 +51,8 @@ async def put(node: Node, path: str, params: Params, body: bytes) -> Answer:
         return Answer(200, {}, b"")
     message = ActMsg.parse(body)
     match message.action:
+        case actions.SET_CONFIG if message.name == OF_CLUSTER:
+            await node.set_transient(_changed_values(node, message.value))
         case actions.SET_CONFIG:
             await node.set_own_config(_changed_values(node, message.value), transient=transient)
         case actions.RESET_CONFIG:

@@ -99,7 +99,7 @@ async def storm(world: Any) -> Client:
     for node in world.nodes.values():
         if node.node is None:
             node.boot()
-    await world.settled(180)
+    await world.until(lambda: len(world.running) == len(world.nodes) and world.converged(), 180, "convergence")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await world.settled()
