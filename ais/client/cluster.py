@@ -1,14 +1,17 @@
 """Calls about the cluster as a whole (wire contract §12)."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from ais.api import actions, query
-from ais.base.errors import NotReady, Unreachable
+from ais.base.errors import NotReady, TooSlow, Unreachable
 from ais.client import answers, paths
 from ais.client.transport import Transport
 from ais.meta.bmd import BMD
 from ais.meta.smap import Smap
+
+POLL_S = 0.2
 
 
 class Cluster:
@@ -45,6 +48,17 @@ class Cluster:
         except (NotReady, Unreachable):
             return False
         return True
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Wait until `is_ready`. Raise `TooSlow`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                ready = await self.is_ready()
+                while not ready:
+                    await asyncio.sleep(POLL_S)
+                    ready = await self.is_ready()
+        except TimeoutError:
+            raise TooSlow(f"the cluster is not ready after {timeout_s:g} s") from None
 
     async def set_config(self, values: Mapping[str, str], *, transient: bool = False) -> None:
         """Change settings, named `section.name`, on all nodes. `transient`: until the next restart."""

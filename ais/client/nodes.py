@@ -5,8 +5,9 @@ from typing import Any, TypeVar
 
 from ais.api import actions, query
 from ais.api import headers as header
+from ais.api.capacity import DiskReport, Mountpaths
 from ais.client import answers, paths
-from ais.client.status import Disks, Mountpaths, NodeStatus
+from ais.client.status import NodeStatus
 from ais.client.transport import Transport
 from ais.meta.bmd import BMD
 from ais.meta.smap import Smap
@@ -37,9 +38,9 @@ class Node:
         """Its health, counters, machine and capacity."""
         return await self._what("node_status", NodeStatus)
 
-    async def disks(self) -> Disks:
-        """Load of a target's disks."""
-        return await self._what("disk", Disks)
+    async def disks(self) -> DiskReport:
+        """Capacity of a target's mountpaths and load of its disks."""
+        return await self._what("disk", DiskReport)
 
     async def mountpaths(self) -> Mountpaths:
         """A target's mountpaths by state."""

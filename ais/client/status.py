@@ -4,6 +4,7 @@ import enum
 
 import msgspec
 
+from ais.api.capacity import TargetCapacity
 from ais.api.codec import U64
 from ais.meta.smap import Snode
 
@@ -47,55 +48,6 @@ class Counter(msgspec.Struct, frozen=True):
     v: U64 = U64(0)
 
 
-class FileSystem(msgspec.Struct, frozen=True):
-    """Where a mountpath lies."""
-
-    device: str = msgspec.field(name="Fs", default="")
-    kind: str = msgspec.field(name="FsType", default="")
-
-    def __str__(self) -> str:
-        return f"{self.device}({self.kind})" if self.device else ""
-
-
-class MountpathCapacity(msgspec.Struct, frozen=True):
-    """Room on a mountpath's file system, bytes."""
-
-    label: str = msgspec.field(name="mountpath_label", default="")
-    fs: FileSystem = FileSystem()
-    disks: list[str] | None = None
-    used: U64 = U64(0)
-    avail: U64 = U64(0)
-    pct_used: int = 0
-
-
-class Capacity(msgspec.Struct, frozen=True):
-    """Room of a target, by mountpath and in all; `error` when it runs out."""
-
-    mountpaths: dict[str, MountpathCapacity] | None = None
-    error: str = msgspec.field(name="cs_err", default="")
-    total_used: U64 = U64(0)
-    total_avail: U64 = U64(0)
-    pct_max: int = 0
-    pct_avg: int = 0
-    pct_min: int = 0
-
-
-class DiskStat(msgspec.Struct, frozen=True):
-    """Load of one disk: bytes per second, mean sizes in bytes, percent of time busy."""
-
-    read_bps: int = msgspec.field(name="RBps", default=0)
-    read_avg: int = msgspec.field(name="Ravg", default=0)
-    write_bps: int = msgspec.field(name="WBps", default=0)
-    write_avg: int = msgspec.field(name="Wavg", default=0)
-    util_pct: int = msgspec.field(name="Util", default=0)
-
-
-class Disks(msgspec.Struct, frozen=True):
-    """The answer to `what=disk`: load of each disk."""
-
-    disks: dict[str, DiskStat] | None = msgspec.field(name="AllDiskStats", default=None)
-
-
 class LoadAverage(msgspec.Struct, frozen=True):
     """Of 1, 5 and 15 minutes."""
 
@@ -137,8 +89,8 @@ class NodeStatus(msgspec.Struct, frozen=True):
     version: str = msgspec.field(name="ais_version", default="")
     build_time: str = ""
     pod: str = msgspec.field(name="k8s_pod_name", default="")
-    tracker: dict[str, Counter] | None = None
-    capacity: Capacity = Capacity()
+    tracker: dict[str, Counter] = {}
+    capacity: TargetCapacity = TargetCapacity()
     cluster: NodeState = NodeState()
     machine: Machine = msgspec.field(name="sys_info", default=Machine())
     smap_version: U64 = U64(0)
@@ -146,13 +98,5 @@ class NodeStatus(msgspec.Struct, frozen=True):
     @property
     def uptime_ns(self) -> int:
         """How long the node has been running; 0 when it does not say."""
-        counter = (self.tracker or {}).get("up.ns.time")
+        counter = self.tracker.get("up.ns.time")
         return int(counter.v) if counter else 0
-
-
-class Mountpaths(msgspec.Struct, frozen=True):
-    """The answer to `what=mountpaths`: paths by state."""
-
-    available: list[str] | None = None
-    waiting: list[str] | None = msgspec.field(name="waiting_dd", default=None)
-    disabled: list[str] | None = None

@@ -1,0 +1,181 @@
+"""`ais bucket`: create, remove, rename and describe buckets."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from ais.base.errors import BucketExists
+from ais.meta.bmd import Bprops
+from ais_cli import props as properties
+from ais_cli import text
+from ais_cli.app import App, confirm
+from ais_cli.job import wait_and_report
+from ais_cli.listing import ls, print_summaries
+from ais_cli.params import BUCKET, BUCKET_OR_OBJECT, DURATION, Ref, examples, table_options, yes_option
+
+if TYPE_CHECKING:
+    from ais.client.client import Client
+
+
+@click.group()
+def bucket() -> None:
+    """Create, remove, rename and describe buckets."""
+
+
+bucket.add_command(ls)
+
+
+@bucket.command(
+    epilog=examples(
+        "ais create ais://photos",
+        "ais bucket create ais://a ais://b --props 'versioning.enabled=false checksum.type=md5'",
+    )
+)
+@click.argument("buckets", type=BUCKET, nargs=-1, required=True, metavar="BUCKET...")
+@click.option("--props", help="Properties that differ from the cluster's defaults: 'NAME=VALUE ...' or JSON.")
+@click.option("--ignore-existing", is_flag=True, help="A bucket that exists already is no error.")
+@click.pass_obj
+def create(app: App, buckets: tuple[Ref, ...], props: str | None, ignore_existing: bool) -> None:
+    """Create buckets."""
+    patch = None
+    if props:
+        is_json = props.lstrip().startswith("{")
+        patch = properties.parse_assignments([props] if is_json else props.replace(",", " ").split())
+
+    async def work(client: "Client") -> None:
+        for ref in buckets:
+            try:
+                await client.buckets.create(ref.bck, patch)
+            except BucketExists:
+                if not ignore_existing:
+                    raise
+                click.echo(f'"{ref}" exists already')
+            else:
+                click.echo(f'"{ref}" created')
+
+    app.run(work)
+
+
+@bucket.command(epilog=examples("ais bucket rm ais://photos", "ais rmb ais://a ais://b --yes"))
+@click.argument("buckets", type=BUCKET, nargs=-1, required=True, metavar="BUCKET...")
+@yes_option
+@click.pass_obj
+def rm(app: App, buckets: tuple[Ref, ...], yes: bool) -> None:
+    """Remove buckets with all objects in them."""
+    names = ", ".join(str(ref) for ref in buckets)
+
+    async def work(client: "Client") -> None:
+        for ref in buckets:
+            # Nobody should be asked about a bucket that does not exist.
+            await client.buckets.head(ref.bck)
+        confirm(f"Remove {names} and everything in {'it' if len(buckets) == 1 else 'them'}?", yes=yes)
+        for ref in buckets:
+            await client.buckets.destroy(ref.bck)
+            click.echo(f'"{ref}" removed')
+
+    app.run(work)
+
+
+@bucket.command(epilog=examples("ais bucket mv ais://photos ais://pictures --wait"))
+@click.argument("source", type=BUCKET, metavar="BUCKET")
+@click.argument("new", type=BUCKET, metavar="NEW_BUCKET")
+@click.option("--wait", is_flag=True, help="Return when all objects have moved.")
+@click.option("--timeout", type=DURATION, help="With --wait: how long to wait, such as 2m.")
+@click.pass_obj
+def mv(app: App, source: Ref, new: Ref, wait: bool, timeout: float | None) -> None:
+    """Rename a bucket."""
+    uuid = app.run(lambda client: client.buckets.rename(source.bck, new.bck))
+    click.echo(f'Renaming "{source}" to "{new}": job {uuid}')
+    if wait:
+        wait_and_report(app, uuid, timeout_s=timeout)
+    else:
+        text.note(f"'ais wait {uuid}' waits for it, 'ais show job {uuid}' tells how far it is.")
+
+
+@bucket.command(epilog=examples("ais bucket summary", "ais bucket summary ais://photos --prefix 2024/"))
+@click.argument("which", type=BUCKET_OR_OBJECT, required=False, metavar="[BUCKET[/PREFIX]]")
+@click.option("--prefix", default="", help="Only objects whose names begin with this.")
+@table_options
+@click.pass_obj
+def summary(app: App, which: Ref | None, prefix: str, as_json: bool, no_headers: bool) -> None:
+    """Counts and sizes of a bucket, or of all buckets."""
+    if which is None:
+        print_summaries(app, None, prefix, as_json=as_json, no_headers=no_headers)
+    else:
+        print_summaries(app, which.bck, which.name + prefix, as_json=as_json, no_headers=no_headers)
+
+
+@bucket.command("show", epilog=examples("ais bucket show ais://photos", "ais show bucket ais://photos checksum"))
+@click.argument("which", type=BUCKET, metavar="BUCKET")
+@click.argument("section", required=False, default="", metavar="[PROP_PREFIX]")
+@table_options
+@click.pass_obj
+def show(app: App, which: Ref, section: str, as_json: bool, no_headers: bool) -> None:
+    """Show the properties of a bucket."""
+    props = app.run(lambda client: client.buckets.head(which.bck))
+    if as_json:
+        text.print_json(props)
+        return
+    found = text.select(properties.readable(props), section)
+    if not found:
+        raise click.UsageError(f'no property of a bucket begins with "{section}"')
+    text.print_properties(found, headers=not no_headers)
+
+
+@bucket.group("props")
+def props_group() -> None:
+    """Show, set and reset the properties of a bucket."""
+
+
+props_group.add_command(show, "show")
+
+
+@props_group.command(
+    "set",
+    epilog=examples(
+        "ais bucket props set ais://photos versioning.enabled=false",
+        "ais bucket props set ais://photos access=ro checksum.type=sha256",
+        'ais bucket props set ais://photos \'{"versioning": {"enabled": false}}\'',
+    ),
+)
+@click.argument("which", type=BUCKET, metavar="BUCKET")
+@click.argument("assignments", nargs=-1, required=True, metavar="NAME=VALUE...|JSON")
+@click.option("--force", "-f", is_flag=True, help="Also a change that needs existing objects to be rewritten.")
+@click.pass_obj
+def set_props(app: App, which: Ref, assignments: tuple[str, ...], force: bool) -> None:
+    """Change properties of a bucket."""
+    patch = properties.parse_assignments(assignments)
+    if force:
+        patch["force"] = True
+    _change(app, which, lambda client: client.buckets.set_props(which.bck, patch))
+
+
+@props_group.command("reset", epilog=examples("ais bucket props reset ais://photos"))
+@click.argument("which", type=BUCKET, metavar="BUCKET")
+@click.pass_obj
+def reset_props(app: App, which: Ref) -> None:
+    """Go back to the cluster's defaults."""
+    _change(app, which, lambda client: client.buckets.reset_props(which.bck))
+
+
+def _change(app: App, which: Ref, change: "Callable[[Client], Awaitable[str]]") -> None:
+    """Do `change`, and tell what is different then."""
+
+    async def work(client: "Client") -> tuple[Bprops, str, Bprops]:
+        before = await client.buckets.head(which.bck)
+        uuid = await change(client)
+        return before, uuid, await client.buckets.head(which.bck)
+
+    before, uuid, after = app.run(work)
+    _report_changes(which, properties.readable(before), properties.readable(after), uuid)
+
+
+def _report_changes(which: Ref, before: dict[str, str], after: dict[str, str], uuid: str) -> None:
+    changed = [name for name in after if after[name] != before.get(name)]
+    for name in changed:
+        click.echo(f'"{name}" set to: "{after[name]}" (was: "{before.get(name, text.NONE)}")')
+    if not changed:
+        click.echo(f'Properties of "{which}" are as they were')
+    if uuid:
+        text.note(f"Job {uuid} brings existing objects in line: 'ais wait {uuid}' waits for it.")

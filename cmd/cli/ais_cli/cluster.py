@@ -1,0 +1,175 @@
+"""`ais show cluster`, `ais cluster`: the nodes, the cluster map, bucket metadata; primary and shutdown."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ais.meta.bmd import BMD
+from ais.meta.smap import PROXY, TARGET, Smap, Snode
+from ais_cli import nodes, text
+from ais_cli.app import App, confirm
+from ais_cli.config import show_cluster as show_config
+from ais_cli.params import NODE, examples, json_option, table_options, yes_option
+from ais_cli.text import Column
+
+if TYPE_CHECKING:
+    from ais.client.client import Client
+
+
+class _ShowGroup(click.Group):
+    """`show cluster NODE_ID` beside `show cluster smap`: what is no subcommand is an argument."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands:
+            return "nodes", self.commands["nodes"], args
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    "show",
+    cls=_ShowGroup,
+    invoke_without_command=True,
+    no_args_is_help=False,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog=examples(
+        "ais show cluster                   all nodes and a summary",
+        "ais show cluster target            the targets",
+        "ais show cluster t[NODE_ID]        one node",
+        "ais show cluster smap              the cluster map",
+        "ais show cluster --json",
+    ),
+)
+@table_options
+@click.pass_context
+def show(ctx: click.Context, as_json: bool, no_headers: bool) -> None:
+    """Show the nodes of the cluster, how they are, and a summary.
+
+    Followed by "proxy", "target" or a NODE_ID: only those.
+    """
+    if ctx.invoked_subcommand is None:
+        _show_nodes(ctx.obj, (), as_json=as_json, no_headers=no_headers)
+
+
+@show.command("nodes", hidden=True)
+@click.argument("which", nargs=-1, type=NODE, metavar="[proxy|target] [NODE_ID]")
+@table_options
+@click.pass_obj
+def show_nodes(app: App, which: tuple[str, ...], as_json: bool, no_headers: bool) -> None:
+    """Show some nodes."""
+    _show_nodes(app, which, as_json=as_json, no_headers=no_headers)
+
+
+def _show_nodes(app: App, which: tuple[str, ...], *, as_json: bool, no_headers: bool) -> None:
+    async def work(client: "Client") -> tuple[Smap, list[nodes.NodeRow], dict[str, object]]:
+        smap = await client.cluster.smap()
+        rows = await nodes.fetch_rows(client, smap, _matching(smap, which))
+        return smap, rows, await client.cluster.config() if not which else {}
+
+    smap, rows, config = app.run(work)
+    if as_json:
+        text.print_json(nodes.to_json(smap, rows))
+        return
+    nodes.print_nodes(rows, headers=not no_headers)
+    if not which and not no_headers:
+        nodes.print_summary(smap, rows, config)
+
+
+def _matching(smap: Smap, which: tuple[str, ...]) -> list[Snode]:
+    kinds = [word for word in which if word in (PROXY, TARGET)]
+    ids = [word for word in which if word not in (PROXY, TARGET)]
+    found = [smap.require(one) for one in ids] if ids else list(smap.nodes.values())
+    return [node for node in found if not kinds or node.kind in kinds]
+
+
+@show.command("smap", epilog=examples("ais show cluster smap", "ais show cluster smap t[NODE_ID]   that node's copy"))
+@click.argument("node", type=NODE, required=False, metavar="[NODE_ID]")
+@json_option
+@click.pass_obj
+def show_smap(app: App, node: str | None, as_json: bool) -> None:
+    """Show the cluster map."""
+    smap = app.run(lambda client: client.node(node).smap() if node else client.cluster.smap())
+    if as_json:
+        text.print_json(smap)
+    else:
+        nodes.print_smap(smap)
+
+
+@show.command("bmd")
+@click.argument("node", type=NODE, required=False, metavar="[NODE_ID]")
+@table_options
+@click.pass_obj
+def show_bmd(app: App, node: str | None, as_json: bool, no_headers: bool) -> None:
+    """Show the bucket metadata: all buckets and when they were created."""
+    bmd = app.run(lambda client: client.node(node).bmd() if node else client.cluster.bmd())
+    if as_json:
+        from ais.api import codec
+
+        text.print_json(codec.parse_json(bmd.encode()))
+        return
+    _print_bmd(bmd, headers=not no_headers)
+
+
+def _print_bmd(bmd: BMD, *, headers: bool) -> None:
+    columns = [Column("PROVIDER"), Column("NAMESPACE"), Column("NAME"), Column("BACKEND"), Column("CREATED")]
+    rows = [
+        [
+            one.bck.provider,
+            one.bck.namespace.uname.strip("@#") or text.NONE,
+            one.bck.name,
+            one.props.backend_bck.cname() if one.props.backend_bck.name else text.NONE,
+            text.moment(one.props.created),
+        ]
+        for one in sorted(bmd, key=lambda bucket: bucket.bck.cname())
+    ]
+    if rows:
+        text.print_table(columns, rows, headers=headers)
+        click.echo()
+    click.echo(f"BMD Version: {bmd.version}   UUID: {bmd.uuid}   Buckets: {len(bmd)}")
+
+
+show.add_command(show_config, "config")
+
+
+@click.group()
+def cluster() -> None:
+    """Show the cluster, change its primary, shut it down."""
+
+
+cluster.add_command(show)
+
+
+@cluster.command("set-primary", epilog=examples("ais cluster set-primary p[NODE_ID]"))
+@click.argument("proxy", type=NODE, metavar="PROXY_ID")
+@click.pass_obj
+def set_primary(app: App, proxy: str) -> None:
+    """Make another proxy the primary."""
+
+    async def work(client: "Client") -> str:
+        smap = await client.cluster.smap()
+        snode = smap.require(proxy)
+        if not snode.is_proxy:
+            raise click.UsageError(f"{snode.name} is a target; only a proxy can be primary")
+        if smap.is_primary(proxy):
+            return f"{snode.name} is the primary already"
+        await client.cluster.set_primary(proxy)
+        return f"{snode.name} is now the primary"
+
+    click.echo(app.run(work))
+
+
+@cluster.command("shutdown", epilog=examples("ais cluster shutdown --yes"))
+@yes_option
+@click.pass_obj
+def shutdown(app: App, yes: bool) -> None:
+    """Stop all nodes. Data stays; the nodes have to be started again where they run."""
+
+    async def work(client: "Client") -> int:
+        smap = await client.cluster.smap()
+        confirm(f"Stop all {len(smap.nodes)} nodes of the cluster {smap.uuid} at {client.endpoint}?", yes=yes)
+        await client.cluster.shutdown()
+        return len(smap.nodes)
+
+    count = app.run(work)
+    click.echo(f"{text.count_of(count, 'node')} told to stop")

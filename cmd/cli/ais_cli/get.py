@@ -1,0 +1,229 @@
+"""`ais object get` (`ais get`) and `ais object cat`: objects into files, directories or standard output."""
+
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from ais.api.bucket import Bck
+from ais.base.errors import AisError, BadRequest, DiskFailure
+from ais_cli import text
+from ais_cli.app import App, fail_if, for_each
+from ais_cli.params import (
+    BUCKET_OR_OBJECT,
+    OBJECT,
+    SIZE,
+    Ref,
+    examples,
+    selection_options,
+    transfer_options,
+)
+from ais_cli.progress import Progress, progress
+from ais_cli.selection import Selected, Selection, selected
+
+if TYPE_CHECKING:
+    from ais.client.client import Client
+
+STDOUT = "-"
+
+
+@dataclass(frozen=True)
+class _Get:
+    """One run of the command: what to read of each object."""
+
+    bck: Bck
+    offset: int
+    length: int | None
+    verify: bool
+
+    @property
+    def byte_range(self) -> str:
+        """For the `Range` header; empty for the whole object."""
+        if self.length is not None:
+            return f"{self.offset}-{self.offset + self.length - 1}"
+        return f"{self.offset}-" if self.offset else ""
+
+    async def copy(self, client: "Client", name: str, sink: IO[bytes], bars: Progress) -> int:
+        """Write one object to `sink`; its length."""
+        if self.length == 0:
+            return 0
+        async with client.objects.get(self.bck, name, byte_range=self.byte_range) as reader:
+            return await reader.copy_to(sink, context=self.bck.cname(name), verify=self.verify, on_bytes=bars.moved)
+
+
+@click.command(
+    "get",
+    epilog=examples(
+        "ais get ais://photos/2024/cat.jpg                       into ./cat.jpg",
+        "ais get ais://photos/2024/cat.jpg /tmp/cat.jpg",
+        "ais get ais://photos/2024/cat.jpg -                     to standard output",
+        "ais get ais://photos/2024/cat.jpg /tmp/ --offset 1KiB --length 4KiB",
+        "ais get ais://photos /tmp/photos --prefix 2024/         everything under 2024/",
+        "ais get ais://shards /tmp --template 'shard-{000..099}.tar'",
+    ),
+)
+@click.argument("source", type=BUCKET_OR_OBJECT, metavar="BUCKET[/OBJECT]")
+@click.argument("output", required=False, metavar="[OUT_FILE|OUT_DIR|-]")
+@selection_options
+@click.option("--offset", type=SIZE, default="0", help="Read from this byte on; units as in 4KiB.")
+@click.option("--length", type=SIZE, help="Read this many bytes; units as in 4KiB.")
+@click.option("--limit", type=click.IntRange(0), default=0, help="Get at most so many objects.  [default: no limit]")
+@click.option("--checksum/--no-checksum", "verify", default=True, help="Verify what is read.  [default: verify]")
+@transfer_options
+@click.pass_obj
+def get(
+    app: App,
+    source: Ref,
+    output: str | None,
+    prefix: str | None,
+    template: str | None,
+    names: str | None,
+    offset: int,
+    length: int | None,
+    limit: int,
+    verify: bool,
+    workers: int,
+    progress: bool | None,
+    quiet: bool,
+) -> None:
+    """Get an object, a range of its bytes, or many objects.
+
+    Many objects (--prefix, --template, --list) go below OUT_DIR, by default the current directory, under their names
+    without the directory part of the prefix. A file appears under its name only when it is complete and verified.
+    """
+    run = _Get(source.bck, offset, length, verify)
+    selection = Selection.of(source, prefix, template, names, limit)
+    if selection is None and not source.name:
+        raise click.UsageError(f'which objects? Name one ({source}/OBJECT), or all of them: --prefix ""')
+    if selection is None:
+        _get_one(app, run, source, output, wanted=progress, quiet=quiet)
+    else:
+        _get_many(app, run, selection, output or ".", workers, wanted=progress, quiet=quiet)
+
+
+@click.command("cat", epilog=examples("ais object cat ais://docs/readme.txt | less"))
+@click.argument("source", type=OBJECT)
+@click.option("--offset", type=SIZE, default="0", help="Begin at this byte; units as in 4KiB.")
+@click.option("--length", type=SIZE, help="Print this many bytes; units as in 4KiB.")
+@click.pass_obj
+def cat(app: App, source: Ref, offset: int, length: int | None) -> None:
+    """Print an object's content."""
+    _get_one(app, _Get(source.bck, offset, length, verify=True), source, STDOUT, wanted=False, quiet=True)
+
+
+def _get_one(app: App, run: _Get, ref: Ref, output: str | None, *, wanted: bool | None, quiet: bool) -> None:
+    target = _target(output, ref.name)
+
+    async def work(client: "Client") -> int:
+        if wanted is not False and not quiet:
+            found = await client.objects.head(ref.bck, ref.name, "size")
+            bars.expect(1, found.size if run.length is None else min(run.length, found.size))
+        with _opened(target) as sink:
+            return await run.copy(client, ref.name, sink, bars)
+
+    with progress("GET", wanted=wanted, quiet=quiet) as bars:
+        count = app.run(work)
+    if not quiet and target != STDOUT:
+        click.echo(f"GET {text.printable(str(ref))} as {text.printable(target)} ({text.size(count)})")
+
+
+def _get_many(
+    app: App, run: _Get, selection: Selection, output: str, workers: int, *, wanted: bool | None, quiet: bool
+) -> None:
+    if output != STDOUT and os.path.exists(output) and not os.path.isdir(output):
+        if not os.path.samefile(output, os.devnull):
+            raise click.UsageError(f"{output} is a file; many objects need a directory")
+        output = os.devnull
+    total = 0
+
+    async def work(client: "Client") -> tuple[int, list[tuple[str, AisError]]]:
+        async def get_one(item: Selected) -> None:
+            nonlocal total
+            path = output if output in (STDOUT, os.devnull) else _below(output, item.name[selection.strip :])
+            with _opened(path) as sink:
+                total += await run.copy(client, item.name, sink, bars)
+            bars.finished_one()
+
+        # Objects written to one stream must not interleave.
+        at_once = 1 if output == STDOUT else workers
+        return await for_each(_announced(client, selection, run, bars), get_one, at_once, lambda item: item.name)
+
+    with progress("GET", wanted=wanted, quiet=quiet) as bars:
+        done, failures = app.run(work)
+    fail_if(failures, f"{done} read from {selection.bck.cname()}")
+    if not done:
+        text.note(f"No object matches in {selection.bck.cname()}.")
+    elif not quiet and output != STDOUT:
+        what = text.count_of(done, "object")
+        click.echo(f"GET {what} from {selection.bck.cname()} into {text.printable(output)} ({text.size(total)})")
+
+
+async def _announced(client: "Client", selection: Selection, run: _Get, bars: Progress) -> AsyncIterator[Selected]:
+    async for item in selected(client, selection):
+        bars.expect(1, item.size if run.length is None else min(item.size, run.length))
+        yield item
+
+
+def _target(output: str | None, name: str) -> str:
+    base = name.rstrip("/").rpartition("/")[2]
+    if output is None:
+        return base
+    if output.endswith("/") or os.path.isdir(output):
+        return os.path.join(output, base)
+    return output
+
+
+def _below(directory: str, name: str) -> str:
+    """A path for an object below `directory`. Raise `BadRequest` when its name is no path there."""
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts) or "\0" in name:
+        raise BadRequest("its name cannot be a file name here; get it alone, into a file you name")
+    return os.path.join(directory, *parts)
+
+
+@contextmanager
+def _opened(path: str) -> "Iterator[IO[bytes]]":
+    """Where an object is written. A regular file appears under its name when the context ends well."""
+    if path == STDOUT:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        if os.path.lexists(path) and not os.path.isfile(path):
+            if os.path.isdir(path):
+                raise BadRequest(f"{path} is a directory")
+            with open(path, "wb", 0) as device:
+                yield device
+            return
+        with _renamed_when_complete(path) as file:
+            yield file
+    except OSError as error:
+        raise DiskFailure(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _renamed_when_complete(path: str) -> "Iterator[IO[bytes]]":
+    target = os.path.realpath(path)
+    parent = os.path.dirname(target)
+    Path(parent).mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=".ais-get-", dir=parent)
+    try:
+        with os.fdopen(handle, "wb", 0) as file:
+            os.fchmod(handle, 0o666 & ~_umask())
+            yield file
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0o022)
+    os.umask(current)
+    return current

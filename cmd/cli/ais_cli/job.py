@@ -1,0 +1,213 @@
+"""`ais job`: show, stop and wait for the long-running work of the cluster; `ais wait`."""
+
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from ais.api import xact
+from ais.api.bucket import Bck
+from ais.api.xact import Snap
+from ais.base.errors import BadRequest
+from ais.base.ids import is_valid_uuid
+from ais_cli import text
+from ais_cli.app import App, Missing, confirm
+from ais_cli.params import DURATION, examples, node_id, quiet_option, table_options, yes_option
+from ais_cli.text import Column
+
+if TYPE_CHECKING:
+    from ais.client.client import Client
+
+READY_TIMEOUT_S = 60.0
+_SELECTORS = "[NAME] [JOB_ID] [NODE_ID] [BUCKET]"
+_FRACTION = re.compile(r"\.\d+")
+_COLUMNS = (
+    Column("NODE"),
+    Column("ID"),
+    Column("KIND"),
+    Column("BUCKET"),
+    Column("OBJECTS", is_number=True),
+    Column("BYTES", is_number=True),
+    Column("START"),
+    Column("END"),
+    Column("STATE"),
+)
+
+
+class Query(NamedTuple):
+    """Which jobs a command is about."""
+
+    uuid: str = ""
+    kind: str = ""
+    node: str = ""
+    bck: Bck | None = None
+
+    @classmethod
+    def parse(cls, words: tuple[str, ...]) -> "Query":
+        """Selectors in any order: a job's name or kind, its ID, a node as `t[ID]`, a bucket URI."""
+        found: dict[str, str] = {}
+        bck = None
+        for word in words:
+            if "://" in word:
+                bck, _ = Bck.parse_uri(word)
+                continue
+            field, value = _selector(word)
+            if field in found:
+                raise click.UsageError(f'"{found[field]}" and "{word}" are both a {field}')
+            found[field] = value
+        return cls(found.get("job ID", ""), found.get("job name", ""), found.get("node", ""), bck)
+
+
+def _selector(word: str) -> tuple[str, str]:
+    if word[:2] in ("t[", "p["):
+        return "node", node_id(word)
+    try:
+        return "job name", xact.parse_kind(word)
+    except BadRequest:
+        if is_valid_uuid(word):
+            return "job ID", word
+    names = ", ".join(sorted(xact.DISPLAY_NAME.values()))
+    raise click.UsageError(f'"{word}" is neither a job ID, a node, a bucket, nor one of the job names {names}')
+
+
+@click.group()
+def job() -> None:
+    """Show, stop and wait for jobs: work of the cluster that takes longer than a request."""
+
+
+@job.command(
+    "show",
+    epilog=examples(
+        "ais show job", "ais show job --all", "ais show job rename-bucket", "ais show job JOB_ID t[NODE_ID]"
+    ),
+)
+@click.argument("selectors", nargs=-1, metavar=_SELECTORS)
+@click.option("--all", "everything", is_flag=True, help="Also jobs that have ended.")
+@table_options
+@click.pass_obj
+def show(app: App, selectors: tuple[str, ...], everything: bool, as_json: bool, no_headers: bool) -> None:
+    """Show running jobs (with an ID or --all, also those that have ended)."""
+    query = Query.parse(selectors)
+    running_only = not everything and not query.uuid
+    found = app.run(
+        lambda client: client.jobs.snaps(
+            uuid=query.uuid, kind=query.kind, bck=query.bck, node=query.node, running_only=running_only
+        )
+    )
+    if query.node:
+        found = {target: snaps for target, snaps in found.items() if target == query.node}
+    if as_json:
+        text.print_json(found)
+        return
+    rows = [_row(target, snap) for target, snaps in sorted(found.items()) for snap in snaps]
+    if rows:
+        text.print_table(_COLUMNS, sorted(rows, key=lambda row: (row[6], row[1], row[0])), headers=not no_headers)
+    elif query.uuid:
+        raise Missing(f"no job {query.uuid} is known. 'ais show job --all' lists running and finished jobs.")
+    else:
+        text.note("No job is running." if running_only else "No jobs.")
+
+
+def _row(target: str, snap: Snap) -> list[str]:
+    name = xact.DISPLAY_NAME.get(snap.kind, snap.kind)
+    return [
+        f"t[{target}]",
+        snap.id,
+        name,
+        _bucket_of(snap),
+        f"{snap.stats.loc_objs:,}" if snap.stats.loc_objs else text.NONE,
+        text.size(snap.stats.loc_bytes) if snap.stats.loc_bytes else text.NONE,
+        _local(snap.start_time),
+        _local(snap.end_time),
+        state_of(snap),
+    ]
+
+
+def _bucket_of(snap: Snap) -> str:
+    if snap.src_bck.name and snap.dst_bck.name:
+        return f"{snap.src_bck.cname()} => {snap.dst_bck.cname()}"
+    return snap.bck.cname() if snap.bck.name else text.NONE
+
+
+def state_of(snap: Snap) -> str:
+    """`Running`, `Idle`, `Aborted`, `Finished`, or `Failed` with the reason."""
+    if snap.aborted:
+        return click.style("Aborted", fg="yellow")
+    if snap.err:
+        return click.style(f"Failed: {snap.err}", fg="red")
+    if snap.is_finished:
+        return "Finished"
+    return "Idle" if snap.is_idle else click.style("Running", fg="green")
+
+
+def _local(time: str) -> str:
+    if time in ("", xact.ZERO_TIME):
+        return text.NONE
+    return datetime.fromisoformat(_FRACTION.sub("", time)).astimezone().strftime("%m-%d %H:%M:%S")
+
+
+@job.command("stop", epilog=examples("ais stop JOB_ID", "ais job stop rename-bucket", "ais job stop --all --yes"))
+@click.argument("selectors", nargs=-1, metavar=_SELECTORS)
+@click.option("--all", "everything", is_flag=True, help="Every running job.")
+@click.option("--force", "-f", is_flag=True, help="Also what should not be interrupted now.")
+@yes_option
+@click.pass_obj
+def stop(app: App, selectors: tuple[str, ...], everything: bool, force: bool, yes: bool) -> None:
+    """Stop a job, or all jobs that match."""
+    query = Query.parse(selectors)
+    if query == Query() and not everything:
+        raise click.UsageError("which jobs? Name one, or use --all")
+
+    async def work(client: "Client") -> int:
+        found = await client.jobs.snaps(
+            uuid=query.uuid, kind=query.kind, bck=query.bck, node=query.node, running_only=True
+        )
+        running = {snap.id: snap.kind for snaps in found.values() for snap in snaps if not snap.is_finished}
+        if len(running) > 1:
+            confirm(f"Stop {len(running)} jobs ({', '.join(running)})?", yes=yes)
+        for uuid, kind in running.items():
+            await client.jobs.stop(xact.ArgsMsg(id=uuid, kind=kind, bck=query.bck, node=query.node, force=force))
+            click.echo(f"Stopped {xact.DISPLAY_NAME.get(kind, kind)}[{uuid}]")
+        return len(running)
+
+    if not app.run(work):
+        raise Missing("no such job is running. 'ais show job --all' lists running and finished jobs.")
+
+
+_wait_help = """Wait until a job has ended; "ais wait cluster": until the cluster is ready.
+
+    The exit code tells whether the job succeeded."""
+
+
+@job.command("wait", help=_wait_help, epilog=examples("ais wait JOB_ID", "ais job wait rename-bucket --timeout 5m"))
+@click.argument("selectors", nargs=-1, required=True, metavar=f"cluster | {_SELECTORS}")
+@click.option("--timeout", type=DURATION, help="Give up after this long, such as 30s or 5m.")
+@quiet_option
+@click.pass_obj
+def wait(app: App, selectors: tuple[str, ...], timeout: float | None, quiet: bool) -> None:
+    if selectors == ("cluster",):
+        app.run(lambda client: client.cluster.wait_ready(timeout or READY_TIMEOUT_S), retries=0)
+        if not quiet:
+            click.echo("The cluster is ready")
+        return
+    if selectors[0] == "job":
+        selectors = selectors[1:]
+    query = Query.parse(selectors)
+    if not query.uuid and not query.kind:
+        raise click.UsageError("which job? Give its ID or its name")
+    wait_and_report(app, query.uuid, kind=query.kind, bck=query.bck, timeout_s=timeout, quiet=quiet)
+
+
+def wait_and_report(
+    app: App, uuid: str, *, kind: str = "", bck: Bck | None = None, timeout_s: float | None = None, quiet: bool = False
+) -> None:
+    """Wait for a job and say how it ended; a job that failed ends the command with an error."""
+    status = app.run(lambda client: client.jobs.wait(uuid, kind=kind, bck=bck, timeout_s=timeout_s))
+    name = f"{xact.DISPLAY_NAME.get(status.kind, status.kind)}[{status.uuid}]"
+    if status.aborted:
+        raise click.ClickException(f"{name} was aborted" + (f": {status.err}" if status.err else ""))
+    if status.err:
+        raise click.ClickException(f"{name} failed: {status.err}")
+    if not quiet:
+        click.echo(f"{name} finished")

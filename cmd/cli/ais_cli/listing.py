@@ -1,0 +1,329 @@
+"""`ais bucket ls`, `ais object ls` (`ais ls`): buckets, or objects of a bucket, page by page."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from ais.api import codec, listing
+from ais.api.bucket import PROVIDERS, Bck, Namespace, parse_provider
+from ais.api.codec import U64
+from ais.api.listing import Entry, EntryStatus, Flag, LsoMsg
+from ais.api.summary import BsummResult
+from ais.base import templates
+from ais.base.errors import BadRequest, InvalidName
+from ais_cli import text
+from ais_cli.app import App
+from ais_cli.params import BUCKET_OR_OBJECT, Ref, examples, table_options
+from ais_cli.text import Column
+
+if TYPE_CHECKING:
+    from ais.client.client import Client
+
+_NUMBERS = ("size", "copies")
+_STATUS = {
+    EntryStatus.OK: "ok",
+    EntryStatus.MISPLACED_NODE: "misplaced(cluster)",
+    EntryStatus.MISPLACED_MOUNTPATH: "misplaced(mountpath)",
+    EntryStatus.IS_COPY: "replica",
+    EntryStatus.COPY_OF_MISSING: "replica(object-is-missing)",
+}
+_ALL_PROPS = ("name", "size", "version", "checksum", "atime", "cached", "status", "copies", "custom", "location")
+_SUMMARY_COLUMNS = (
+    Column("NAME"),
+    Column("PRESENT"),
+    Column("OBJECTS", is_number=True),
+    Column("SIZE (apparent)", is_number=True),
+    Column("SIZE (on disk)", is_number=True),
+    Column("USAGE(%)", is_number=True),
+)
+
+
+class _What(click.ParamType[str]):
+    """A provider, a bucket, or a bucket and a prefix."""
+
+    name = "PROVIDER|BUCKET[/PREFIX]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return BUCKET_OR_OBJECT.shell_complete(ctx, param, incomplete)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which objects to list and what to say about them."""
+
+    message: LsoMsg
+    props: tuple[str, ...]
+    limit: int
+    regex: re.Pattern[str] | None
+    template: templates.Template | None
+
+    def matches(self, entry: Entry) -> bool:
+        """Whether to show an entry."""
+        if self.template is not None and not self.template.matches(entry.n):
+            return False
+        return self.regex is None or self.regex.search(entry.n) is not None
+
+
+@click.command(
+    "ls",
+    epilog=examples(
+        "ais ls                                     all buckets",
+        "ais ls --summary                           with counts and sizes",
+        "ais ls ais://photos                        all objects of a bucket",
+        "ais ls ais://photos/2024/ --nr             one level of a virtual directory",
+        "ais ls ais://photos --props all --limit 10",
+        "ais ls ais://shards --template 'shard-{000..099}.tar' --props size,location",
+        "ais ls ais://photos --count-only",
+    ),
+)
+@click.argument("what", type=_What(), required=False, default="", metavar="[PROVIDER|BUCKET[/PREFIX]]")
+@click.option("--prefix", default="", help="Only objects whose names begin with this.")
+@click.option("--template", help="Only objects named by a range, such as 'shard-{000..099}.tar'.")
+@click.option("--regex", help="Only buckets or objects whose names match this regular expression.")
+@click.option("--props", help=f"Columns: 'all', or a list of {','.join(_ALL_PROPS)}.")
+@click.option("--name-only", is_flag=True, help="Names only; the quickest way to list.")
+@click.option("--non-recursive", "--nr", is_flag=True, help="One level only: virtual directories are shown as such.")
+@click.option("--no-dirs", is_flag=True, help="With --nr: leave virtual directories out.")
+@click.option("--start-after", default="", metavar="NAME", help="Begin behind this name.")
+@click.option("--limit", type=click.IntRange(0), default=0, help="Show at most so many.  [default: no limit]")
+@click.option("--page-size", type=click.IntRange(0), default=0, help="Names per request.  [default: 10000]")
+@click.option("--all", "everything", is_flag=True, help="Also misplaced objects and copies whose original is missing.")
+@click.option("--count-only", is_flag=True, help="Print only how many there are.")
+@click.option("--summary", is_flag=True, help="Counts and sizes of the buckets instead of what is in them.")
+@table_options
+@click.pass_obj
+def ls(
+    app: App, /, what: str, regex: str | None, summary: bool, no_headers: bool, as_json: bool, **options: Any
+) -> None:
+    """List buckets, or the objects of a bucket."""
+    try:
+        pattern = re.compile(regex) if regex else None
+    except re.error as error:
+        raise click.BadParameter(f"not a regular expression: {error}", param_hint="--regex") from None
+    provider, namespace, ref = _parse_what(what)
+    if ref is None:
+        unused = [f"--{name.replace('_', '-')}" for name, value in options.items() if value and name != "count_only"]
+        if unused:
+            raise click.UsageError(f"{', '.join(unused)} needs a bucket: ais ls BUCKET {unused[0]} ...")
+        _list_buckets(app, provider, namespace, pattern, options["count_only"], summary, as_json, no_headers)
+    elif summary:
+        print_summaries(app, ref.bck, ref.name + options["prefix"], as_json=as_json, no_headers=no_headers)
+    else:
+        _list_objects(app, ref.bck, _wanted(ref, pattern, **options), options["count_only"], as_json, no_headers)
+
+
+def _parse_what(what: str) -> tuple[str, str, Ref | None]:
+    """Provider, namespace, and the bucket with a prefix if one is named."""
+    scheme, separator, rest = what.partition(":")
+    rest = rest.removeprefix("//")
+    try:
+        if not what or (not rest and (separator or what in PROVIDERS)):
+            return (parse_provider(scheme) if scheme else ""), "", None
+        if separator and rest.startswith(("@", "#")) and "/" not in rest:
+            return parse_provider(scheme), Namespace.parse(rest).uname, None
+        bck, name = Bck.parse_uri(what)
+    except (BadRequest, InvalidName) as error:
+        raise click.BadParameter(str(error), param_hint="BUCKET") from None
+    return "", "", Ref(bck, name)
+
+
+def _list_buckets(
+    app: App,
+    provider: str,
+    namespace: str,
+    pattern: re.Pattern[str] | None,
+    count_only: bool,
+    summary: bool,
+    as_json: bool,
+    no_headers: bool,
+) -> None:
+    found = app.run(lambda client: client.buckets.all(provider, namespace))
+    found = [bck for bck in found if pattern is None or pattern.search(bck.name)]
+    if count_only:
+        click.echo(len(found))
+    elif summary:
+        wanted = set(found)
+        results = app.run(lambda client: client.buckets.summary(provider=provider)) if found else []
+        results = [one for one in results if bck_of(one) in wanted]
+        _print_summaries(results, as_json=as_json, no_headers=no_headers)
+    elif as_json:
+        text.print_json(found)
+    elif not found:
+        text.note("No buckets yet. Create one: ais create ais://NAME" if pattern is None else "No bucket matches.")
+    else:
+        text.print_table([Column("NAME")], [[bck.cname()] for bck in found], headers=not no_headers)
+
+
+def print_summaries(app: App, bck: Bck | None, prefix: str, *, as_json: bool, no_headers: bool) -> None:
+    """Fetch and print the summary of a bucket, or of all."""
+    results = app.run(lambda client: client.buckets.summary(bck, prefix))
+    _print_summaries(results, as_json=as_json, no_headers=no_headers)
+
+
+def _print_summaries(results: Sequence[BsummResult], *, as_json: bool, no_headers: bool) -> None:
+    if as_json:
+        text.print_json(results)
+    elif not results:
+        text.note("No buckets yet. Create one: ais create ais://NAME")
+    else:
+        text.print_table(_SUMMARY_COLUMNS, [_summary_row(one) for one in results], headers=not no_headers)
+
+
+def bck_of(result: BsummResult) -> Bck:
+    """The bucket a summary is about."""
+    return Bck(result.name, result.provider, result.namespace)
+
+
+def _summary_row(one: BsummResult) -> list[str]:
+    total = one.TotalSize
+    return [
+        bck_of(one).cname(),
+        "yes" if one.is_present else "no",
+        f"{one.ObjCount.obj_count_present:,}",
+        text.size(total.size_all_present_objs),
+        text.size(total.size_on_disk),
+        f"{one.used_pct}%",
+    ]
+
+
+def _wanted(
+    ref: Ref,
+    regex: re.Pattern[str] | None,
+    *,
+    prefix: str,
+    template: str | None,
+    props: str | None,
+    name_only: bool,
+    non_recursive: bool,
+    no_dirs: bool,
+    start_after: str,
+    limit: int,
+    page_size: int,
+    everything: bool,
+    count_only: bool,
+) -> _Wanted:
+    parsed = templates.parse(template) if template is not None else None
+    if parsed is not None and (prefix or ref.name):
+        raise click.UsageError("--template already says how names begin: leave the prefix away")
+    columns = _columns(props, name_only or count_only)
+    flags = Flag(0)
+    for is_set, flag in (
+        (non_recursive, Flag.NO_RECURSION),
+        (no_dirs, Flag.NO_DIRS),
+        (everything, Flag.MISSING),
+        (columns == ("name",), Flag.NAME_ONLY),
+    ):
+        flags |= flag if is_set else Flag(0)
+    message = LsoMsg(
+        props=",".join(columns),
+        prefix=parsed.prefix if parsed is not None else ref.name + prefix,
+        start_after=start_after,
+        flags=U64(flags),
+        pagesize=_page_size(page_size, limit, is_filtered=regex is not None or parsed is not None),
+        time_format="2006-01-02 15:04:05 MST",
+    )
+    return _Wanted(message, columns, limit, regex, None if parsed is None or parsed.is_prefix else parsed)
+
+
+def _page_size(page_size: int, limit: int, *, is_filtered: bool) -> int:
+    """A small limit needs no large page, unless most of the page will not be shown."""
+    if page_size or is_filtered or not limit:
+        return page_size
+    return min(limit, listing.PAGE_SIZE_DEFAULT)
+
+
+def _columns(props: str | None, name_only: bool) -> tuple[str, ...]:
+    if name_only:
+        return ("name",)
+    if props is None:
+        return ("name", "size")
+    if props == "all":
+        return _ALL_PROPS
+    names = [name.strip().lower() for name in props.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in _ALL_PROPS]:
+        raise click.BadParameter(
+            f'unknown property "{unknown[0]}": use all, or a list of {", ".join(_ALL_PROPS)}', param_hint="--props"
+        )
+    return ("name", *(name for name in names if name != "name"))
+
+
+def _list_objects(app: App, bck: Bck, wanted: _Wanted, count_only: bool, as_json: bool, no_headers: bool) -> None:
+    columns = [Column(prop.upper(), prop in _NUMBERS) for prop in wanted.props]
+
+    async def work(client: "Client") -> int:
+        count = 0
+        table = text.TableWriter(columns, headers=not no_headers)
+        async for entries in _batches(client, bck, wanted):
+            if as_json and not count_only:
+                for index, entry in enumerate(entries, count):
+                    click.echo(("[\n" if index == 0 else ",\n") + _json_entry(entry), nl=False)
+            elif not count_only:
+                table.write([[_cell(entry, prop) for prop in wanted.props] for entry in entries])
+            count += len(entries)
+        return count
+
+    count = app.run(work)
+    if count_only:
+        text.print_json({"count": count}) if as_json else click.echo(count)
+    elif as_json:
+        click.echo("\n]" if count else "[]")
+    elif not count:
+        what = f'No object of {bck.cname()} has a name that begins with "{wanted.message.prefix}".'
+        text.note(what if wanted.message.prefix else f"{bck.cname()} has no objects to list.")
+
+
+async def _batches(client: "Client", bck: Bck, wanted: _Wanted) -> AsyncIterator[list[Entry]]:
+    """What is to be shown, page by page, up to the limit."""
+    left = wanted.limit
+    async for page in client.buckets.pages(bck, wanted.message):
+        entries = [entry for entry in page.Entries or () if wanted.matches(entry)]
+        if wanted.limit:
+            entries = entries[:left]
+            left -= len(entries)
+        if entries:
+            yield entries
+        if wanted.limit and not left:
+            return
+
+
+def _cell(entry: Entry, prop: str) -> str:
+    if prop == "name":
+        name = text.printable(entry.n)
+        return click.style(name, fg="blue", bold=True) if entry.is_dir else name
+    if entry.is_dir:
+        return ""
+    match prop:
+        case "size":
+            return text.size(entry.s)
+        case "version":
+            return entry.v or text.NONE
+        case "checksum":
+            return entry.cs or text.NONE
+        case "atime":
+            return entry.a or text.NONE
+        case "cached":
+            return "yes" if entry.f & listing.EntryFlag.PRESENT else "no"
+        case "status":
+            return _STATUS.get(EntryStatus(entry.status), "?") if entry.status < len(_STATUS) else "?"
+        case "copies":
+            return str(entry.c)
+        case "custom":
+            return text.printable(entry.m) or text.NONE
+        case "location":
+            return entry.t or text.NONE
+    raise AssertionError(prop)
+
+
+def _json_entry(entry: Entry) -> str:
+    page = codec.parse_json(listing.page_to_json(listing.Page("", "", [entry])))
+    found = page["entries"][0]
+    found["size"] = entry.s
+    return "    " + json.dumps(found, ensure_ascii=False)

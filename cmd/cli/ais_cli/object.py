@@ -1,0 +1,257 @@
+"""`ais object`: put, get, list, remove, copy, rename and describe objects."""
+
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from ais.api import codec
+from ais.base.errors import AisError, BadRequest
+from ais_cli import text
+from ais_cli.app import App, confirm, fail_if, for_each
+from ais_cli.get import cat, get
+from ais_cli.listing import ls
+from ais_cli.params import (
+    BUCKET_OR_OBJECT,
+    OBJECT,
+    WORKERS,
+    Ref,
+    examples,
+    quiet_option,
+    selection_options,
+    table_options,
+    yes_option,
+)
+from ais_cli.put import put
+from ais_cli.selection import Selected, Selection, selected
+
+if TYPE_CHECKING:
+    from ais.client.client import Client
+    from ais.client.objects import ObjectAttributes
+
+
+@click.group("object")
+def objects() -> None:
+    """Put, get, list, remove, copy, rename and describe objects."""
+
+
+for _command in (put, get, ls, cat):
+    objects.add_command(_command)
+
+
+@objects.command(
+    epilog=examples(
+        "ais object rm ais://photos/2024/cat.jpg",
+        "ais rmo ais://photos --prefix 2023/ --yes",
+        "ais rmo ais://shards --template 'shard-{000..099}.tar'",
+        "ais rmo ais://photos --list a.jpg,b.jpg",
+        "ais rmo ais://photos --all",
+    )
+)
+@click.argument("refs", type=BUCKET_OR_OBJECT, nargs=-1, required=True, metavar="BUCKET[/OBJECT]...")
+@selection_options
+@click.option("--all", "everything", is_flag=True, help="All objects of the bucket.")
+@yes_option
+@quiet_option
+@click.pass_obj
+def rm(
+    app: App,
+    refs: tuple[Ref, ...],
+    prefix: str | None,
+    template: str | None,
+    names: str | None,
+    everything: bool,
+    yes: bool,
+    quiet: bool,
+) -> None:
+    """Remove objects: those named, or many of one bucket."""
+    if everything and (prefix is not None or refs[0].name):
+        raise click.UsageError("--all means every object of a bucket: leave the prefix away")
+    selection = Selection.of(refs[0], "" if everything else prefix, template, names)
+    if selection is not None:
+        if len(refs) > 1:
+            raise click.UsageError("--prefix, --template, --list and --all take one bucket")
+        _rm_many(app, selection, yes=yes, quiet=quiet)
+        return
+    if bucket := next((ref for ref in refs if not ref.name), None):
+        raise click.UsageError(
+            f"{bucket} is a bucket: name objects, use --all to empty it, or 'ais bucket rm' to remove it"
+        )
+
+    async def work(client: "Client") -> tuple[int, list[tuple[str, AisError]]]:
+        async def remove(ref: Ref) -> None:
+            await client.objects.delete(ref.bck, ref.name)
+            if not quiet:
+                click.echo(f"removed {text.printable(str(ref))}")
+
+        if len(refs) == 1:
+            await remove(refs[0])
+            return 1, []
+        return await for_each(refs, remove, min(WORKERS, len(refs)), str)
+
+    done, failures = app.run(work)
+    fail_if(failures, f"{done} removed")
+
+
+def _rm_many(app: App, selection: Selection, *, yes: bool, quiet: bool) -> None:
+    async def work(client: "Client") -> tuple[int, list[tuple[str, AisError]]]:
+        await client.buckets.head(selection.bck)
+        confirm(f"Remove {selection}?", yes=yes)
+
+        async def remove(item: Selected) -> None:
+            await client.objects.delete(selection.bck, item.name)
+
+        return await for_each(selected(client, selection), remove, WORKERS, lambda item: item.name)
+
+    done, failures = app.run(work)
+    fail_if(failures, f"{done} removed from {selection.bck.cname()}")
+    if not quiet:
+        click.echo(f"Removed {text.count_of(done, 'object')} from {selection.bck.cname()}")
+
+
+@objects.command(epilog=examples("ais object mv ais://photos/old.jpg new.jpg"))
+@click.argument("source", type=OBJECT)
+@click.argument("new", metavar="NEW_OBJECT_NAME")
+@click.pass_obj
+def mv(app: App, source: Ref, new: str) -> None:
+    """Rename an object within its bucket."""
+    to = Ref(source.bck, new)
+    if "://" in new:
+        to = OBJECT.convert(new, None, click.get_current_context())
+    if to.bck != source.bck:
+        raise click.UsageError(
+            f"mv works within a bucket. Use 'ais object cp {source} {to}', then 'ais object rm {source}'"
+        )
+    app.run(lambda client: client.objects.rename(source.bck, source.name, to.name))
+    click.echo(f"{source} renamed to {to}")
+
+
+@objects.command(
+    epilog=examples(
+        "ais object cp ais://photos/cat.jpg ais://backup/cat.jpg",
+        "ais cp ais://photos/cat.jpg ais://backup              under its own name",
+        "ais cp ais://photos ais://backup --prefix 2024/       many objects, keeping their names",
+    )
+)
+@click.argument("source", type=BUCKET_OR_OBJECT, metavar="BUCKET[/OBJECT]")
+@click.argument("destination", type=BUCKET_OR_OBJECT, metavar="BUCKET[/OBJECT_OR_PREFIX]")
+@selection_options
+@click.option("--all", "everything", is_flag=True, help="All objects of the bucket.")
+@quiet_option
+@click.pass_obj
+def cp(
+    app: App,
+    source: Ref,
+    destination: Ref,
+    prefix: str | None,
+    template: str | None,
+    names: str | None,
+    everything: bool,
+    quiet: bool,
+) -> None:
+    """Copy objects inside the cluster: one, or many of a bucket into an existing bucket.
+
+    The content does not pass through this machine. The copying of many objects is driven from here, one request each.
+    """
+    selection = Selection.of(source, "" if everything else prefix, template, names)
+    if selection is None and not source.name:
+        raise click.UsageError(
+            f"which objects? Name one ({source}/OBJECT), or use --prefix, --template, --list or --all"
+        )
+    if selection is None:
+        _cp_one(app, source, destination, quiet=quiet)
+        return
+
+    async def work(client: "Client") -> tuple[int, list[tuple[str, AisError]]]:
+        await client.buckets.head(destination.bck)
+
+        async def copy(item: Selected) -> None:
+            await client.objects.copy(source.bck, item.name, destination.bck, destination.name + item.name)
+
+        return await for_each(selected(client, selection), copy, WORKERS, lambda item: item.name)
+
+    done, failures = app.run(work)
+    fail_if(failures, f"{done} copied to {destination}")
+    if not quiet:
+        click.echo(f"Copied {text.count_of(done, 'object')} from {source.bck.cname()} to {destination}")
+
+
+def _cp_one(app: App, source: Ref, destination: Ref, *, quiet: bool) -> None:
+    name = destination.name
+    if not name or name.endswith("/"):
+        name += source.name.rpartition("/")[2]
+    if (destination.bck, name) == (source.bck, source.name):
+        raise click.UsageError("source and destination are the same object")
+    app.run(lambda client: client.objects.copy(source.bck, source.name, destination.bck, name))
+    if not quiet:
+        click.echo(f"{source} copied to {destination.bck.cname(name)}")
+
+
+@objects.command(
+    "set-custom",
+    epilog=examples(
+        "ais object set-custom ais://photos/cat.jpg camera=x100 place=Paris",
+        'ais object set-custom ais://photos/cat.jpg \'{"camera": "x100"}\' --set-new-custom',
+    ),
+)
+@click.argument("source", type=OBJECT)
+@click.argument("assignments", nargs=-1, required=True, metavar="KEY=VALUE...|JSON")
+@click.option("--set-new-custom", is_flag=True, help="Replace all custom metadata; otherwise it is added to.")
+@click.pass_obj
+def set_custom(app: App, source: Ref, assignments: tuple[str, ...], set_new_custom: bool) -> None:
+    """Set custom metadata of an object."""
+    custom = _custom(assignments)
+    app.run(lambda client: client.objects.set_custom(source.bck, source.name, custom, replace=set_new_custom))
+    click.echo(f"Custom metadata of {source} is set")
+
+
+def _custom(assignments: tuple[str, ...]) -> dict[str, str]:
+    if assignments[0].lstrip().startswith("{"):
+        parsed = codec.convert(codec.parse_json(" ".join(assignments)), dict[str, str])
+    else:
+        if wrong := [word for word in assignments if "=" not in word]:
+            raise BadRequest(f'"{wrong[0]}" is not KEY=VALUE')
+        parsed = {key: value for key, _, value in (word.partition("=") for word in assignments)}
+    if "" in parsed:
+        raise BadRequest("a custom key must not be empty")
+    return parsed
+
+
+@objects.command(
+    "show", epilog=examples("ais object show ais://photos/cat.jpg", "ais show object ais://photos/cat.jpg --json")
+)
+@click.argument("source", type=OBJECT)
+@table_options
+@click.pass_obj
+def show(app: App, source: Ref, as_json: bool, no_headers: bool) -> None:
+    """Show an object's properties."""
+    found = app.run(lambda client: client.objects.head(source.bck, source.name))
+    if as_json:
+        text.print_json({"name": source.name, "bucket": source.bck, **codec.to_builtins(found)})
+    else:
+        text.print_properties(_properties(source, found), headers=not no_headers)
+
+
+def _properties(source: Ref, found: "ObjectAttributes") -> dict[str, str]:
+    custom = " ".join(f"{key}={value}" for key, value in sorted(found.custom.items()))
+    exact = f" ({found.size:,} bytes)" if found.size >= 1024 else ""
+    properties = {
+        "name": text.printable(str(source)),
+        "size": text.size(found.size) + exact,
+        "checksum": f"{found.checksum_kind}[{found.checksum}]" if found.checksum else text.NONE,
+        "version": found.version or text.NONE,
+        "atime": text.moment(found.atime_ns),
+        "last-modified": _local(found.last_modified),
+        "location": found.location or text.NONE,
+        "copies": str(found.copies or 1),
+        "custom": text.printable(custom) or text.NONE,
+    }
+    if found.etag:
+        properties["etag"] = found.etag
+    return properties
+
+
+def _local(http_date: str) -> str:
+    if not http_date:
+        return text.NONE
+    return text.moment(int(parsedate_to_datetime(http_date).timestamp() * 1e9))
