@@ -32,6 +32,7 @@ from typing import Any, cast
 from ais.base.errors import AisError, BadRequest, HeadTooLarge, NotReady, TooSlow
 from ais.net.body import Body, ChunkedBody, FixedBody
 from ais.net.handover import Handover
+from ais.net.head import is_hopeless
 from ais.net.http import (
     BODILESS,
     AnyReply,
@@ -543,10 +544,13 @@ class Connection(asyncio.BufferedProtocol):
         if len(view) > self.hub.head_bytes_max:
             self._refuse(HeadTooLarge(f"request head exceeds {self.hub.head_bytes_max} bytes"))
             return
+        self._tail = bytearray(view)
+        if is_hopeless(bytes(view)):
+            self._refuse(BadRequest("not an HTTP/1.1 request"))
+            return
         if self._phase is not HEAD:
             self._phase = HEAD
             self.touch()
-        self._tail = bytearray(view)
         if self._is_reading_paused:
             self.update_reading()
 

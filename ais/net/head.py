@@ -22,7 +22,9 @@ CONTENT_LENGTH_DIGITS_MAX = 18
 
 _CONTROLS = bytes(code for code in range(0x20) if code != 0x09) + b"\x7f"
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_METHOD = re.compile(r"[A-Z]{1,20}")
 _DIGITS = re.compile(rf"[0-9]{{1,{CONTENT_LENGTH_DIGITS_MAX}}}")
+_FIRST_LINE = re.compile(rb"(?:\r\n)?[A-Z]{1,20}(?: |\Z)")
 _ABSOLUTE = re.compile(r"https?://[^/?#]+(?=[/?]|$)", re.IGNORECASE)
 
 
@@ -85,8 +87,8 @@ def _check(method: str, target: str, version: str, headers: Headers, peer: Peer)
     """The request if everything about it is lawful; HTTP/1.0, absolute targets and `OPTIONS *` are."""
     if version not in ("HTTP/1.1", "HTTP/1.0"):
         raise BadRequest("malformed or unsupported HTTP version")
-    if method not in METHODS:
-        raise BadRequest("malformed request line" if not _TOKEN.fullmatch(method) else f"unknown method {method[:20]}")
+    if method not in METHODS and not _METHOD.fullmatch(method):
+        raise BadRequest("malformed request line")
     if not target.isprintable():
         raise BadRequest("control character in the request target")
     if absolute := _ABSOLUTE.match(target):
@@ -99,6 +101,13 @@ def _check(method: str, target: str, version: str, headers: Headers, peer: Peer)
     if not is_http10 and not headers.has_host:
         raise BadRequest("HTTP/1.1 request without a Host header")
     return Request(method, target, headers, peer, is_http10)
+
+
+def is_hopeless(partial: bytes) -> bool:
+    """Whether the beginning of a head can never become one: not HTTP at all (TLS, say), or lines ended by LF alone."""
+    return partial.translate(None, _CONTROLS) != partial.replace(b"\r\n", b"").removesuffix(b"\r") or (
+        not partial.isspace() and not _FIRST_LINE.match(partial)
+    )
 
 
 def parse_block(block: bytes) -> Headers:

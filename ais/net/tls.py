@@ -1,0 +1,50 @@
+"""TLS contexts from the files that the `net.http` section names. Everybody speaks TLS 1.2 or newer."""
+
+import ssl
+
+from ais.base.errors import BadRequest
+
+_CLIENT_AUTH = {0: ssl.CERT_NONE, 1: ssl.CERT_NONE, 2: ssl.CERT_NONE, 3: ssl.CERT_OPTIONAL, 4: ssl.CERT_REQUIRED}
+"""Go's `tls.ClientAuthType`, as AIStore's setting has it: 3 verifies a certificate if one is given, 4 demands it."""
+
+
+def server_context(certificate: str, key: str, client_ca: str = "", client_auth: int = 0) -> ssl.SSLContext:
+    """What a listener shows and demands. Paths of PEM files. Raise `BadRequest` naming the file that cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load(context, certificate, key)
+    if client_ca:
+        _trust(context, client_ca)
+    context.verify_mode = _CLIENT_AUTH[client_auth]
+    return context
+
+
+def client_context(certificate: str = "", key: str = "", ca: str = "", *, skip_verify: bool = False) -> ssl.SSLContext:
+    """What a node or client shows to servers, and whom it trusts (empty `ca`: the system's). Raise `BadRequest`."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if certificate:
+        _load(context, certificate, key)
+    if ca:
+        _trust(context, ca)
+    if skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _load(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    try:
+        context.load_cert_chain(certificate, key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise BadRequest(
+            f'cannot use certificate "{certificate}" with key "{key}": {error.strerror or error};'
+            " check net.http.server_crt and net.http.server_key"
+        ) from None
+
+
+def _trust(context: ssl.SSLContext, ca: str) -> None:
+    try:
+        context.load_verify_locations(ca)
+    except (OSError, ssl.SSLError) as error:
+        raise BadRequest(f'cannot use CA file "{ca}": {error.strerror or error}') from None
