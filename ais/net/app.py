@@ -1,4 +1,4 @@
-"""The aiohttp application of a listener, and how errors become answers, on the hot path and off it (wire contract §2)."""
+"""The aiohttp application of a listener, and how errors become answers, here and on the hot path (wire contract §2)."""
 
 import structlog
 from aiohttp import hdrs, web
@@ -31,12 +31,13 @@ def make_app(routes: list[web.RouteDef], node_name: str) -> web.Application:
             return _error_response(request, BadRequest(f"{error.status} {error.reason}"), node_name)
         except AisError as error:
             return _error_response(request, error, node_name)
-        except Exception:  # a request ends here
+        except Exception:  # noqa: BLE001 - a request ends here
             _log.exception("request failed", method=request.method, path=request.path)
             return _error_response(request, _unexpected(node_name), node_name)
 
     app = web.Application(middlewares=[answer_errors], client_max_size=BODY_BYTES_MAX)
-    app.router.add_routes(routes)
+    for route in routes:
+        app.router.add_route(route.method, route.path, route.handler)
     return app
 
 

@@ -46,7 +46,7 @@ async def run(arguments: Arguments, settings: Settings) -> None:
         layout = listeners.lay_out(config, lambda: identity.own_host(config.cluster.proxy.primary_url))
         snode = _snode(arguments.role, volume.node_id if volume else _proxy_id(env, settings), layout, config)
         log_file = _open_log(config, snode, stack)
-        peers = PeerClient(_client_tls(config.cluster), caller=snode)
+        peers = PeerClient(_client_tls(config.cluster))
         stack.push_async_callback(peers.close)
         node = _make_node(settings, env, snode, peers, volume, log_file)
         ticker = Ticker(node, lambda: [mountpath.path for mountpath in volume.available] if volume else [])
