@@ -6,6 +6,7 @@ body, and the content is sent to where that redirects. No byte travels twice, an
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -272,7 +273,7 @@ def _unreachable(url: str, error: BaseException) -> Unreachable:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return Unreachable(f"cannot resolve the host name of {origin}")
     if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error.strerror or str(error.os_error)
+        reason = os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
         return Unreachable(f"cannot connect to {origin}: {reason.lower()}")
     if isinstance(error, TimeoutError):
         return Unreachable(f"{origin} did not answer in time")

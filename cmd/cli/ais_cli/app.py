@@ -97,7 +97,7 @@ def describe(error: AisError) -> str:
         head, _, reason = str(error).removeprefix("cannot connect to ").rpartition(": ")
         return f"no cluster answers at {head} ({reason}). {_START_HINT}"
     hint = next((hint for kind, hint in _HINT if isinstance(error, kind)), "")
-    return f"{text.rstrip('.')}. {hint}" if hint else text
+    return f"{text.rstrip('.')}. {hint}" if hint and "\n" not in text else text
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -14,7 +14,7 @@ from ais.api.bucket import PROVIDERS, Bck, Namespace, parse_provider
 from ais.api.codec import U64
 from ais.api.listing import Entry, EntryStatus, Flag, LsoMsg
 from ais.api.summary import BsummResult
-from ais.base import templates
+from ais.base import names, templates
 from ais.base.errors import BadRequest, InvalidName
 from ais_cli import text
 from ais_cli.app import App
@@ -130,6 +130,7 @@ def _parse_what(what: str) -> tuple[str, str, Ref | None]:
         if separator and rest.startswith(("@", "#")) and "/" not in rest:
             return parse_provider(scheme), Namespace.parse(rest).uname, None
         bck, name = Bck.parse_uri(what)
+        names.check_object_prefix(name)
     except (BadRequest, InvalidName) as error:
         raise click.BadParameter(str(error), param_hint="BUCKET") from None
     return "", "", Ref(bck, name)
@@ -247,12 +248,12 @@ def _columns(props: str | None, name_only: bool) -> tuple[str, ...]:
         return ("name", "size")
     if props == "all":
         return _ALL_PROPS
-    names = [name.strip().lower() for name in props.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in _ALL_PROPS]:
+    wanted = [name.strip().lower() for name in props.split(",") if name.strip()]
+    if unknown := [name for name in wanted if name not in _ALL_PROPS]:
         raise click.BadParameter(
             f'unknown property "{unknown[0]}": use all, or a list of {", ".join(_ALL_PROPS)}', param_hint="--props"
         )
-    return ("name", *(name for name in names if name != "name"))
+    return ("name", *(name for name in wanted if name != "name"))
 
 
 def _list_objects(app: App, bck: Bck, wanted: _Wanted, count_only: bool, as_json: bool, no_headers: bool) -> None:

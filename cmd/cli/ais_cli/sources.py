@@ -155,8 +155,9 @@ def all_files(sources: list[Source]) -> Iterator[File]:
     seen: dict[str, str] = {}
     for source in sources:
         for file in source.files():
-            if several and (earlier := seen.setdefault(file.name, file.path)) != file.path:
+            earlier = seen.setdefault(file.name, file.path) if several else ""
+            if not earlier or earlier is file.path:
+                yield file
+            elif earlier != file.path:
                 reason = f'has the same object name as {earlier}: "{file.name}"'
                 source.problems.append((file.path, BadRequest(reason)))
-                continue
-            yield file

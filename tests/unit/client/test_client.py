@@ -245,7 +245,7 @@ def test_nobody_listens() -> None:
         async with Client(endpoint, environment=ClientEnvironment(), retries=1) as client:
             await client.cluster.smap()
 
-    with pytest.raises(Unreachable, match=f"cannot connect to http://{endpoint}: connect"):
+    with pytest.raises(Unreachable, match=f"cannot connect to http://{endpoint}: connection refused"):
         asyncio.run(main())
 
 

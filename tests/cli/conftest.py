@@ -1,0 +1,41 @@
+"""Running `ais` commands against the shared cluster."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from ais_cli.main import cli
+from click.testing import CliRunner, Result
+
+if TYPE_CHECKING:
+    from ais.testing import Cluster
+
+Ais = Callable[..., Result]
+
+
+def run_cli(*words: object, code: int = 0, stdin: bytes | None = None) -> Result:
+    """Run a command in this process and check its exit code."""
+    result = CliRunner().invoke(
+        cli, [str(word) for word in words], input=stdin, prog_name="ais", catch_exceptions=False
+    )
+    assert result.exit_code == code, f"exit {result.exit_code}\n{result.stdout}\n{result.stderr}"
+    return result
+
+
+@pytest.fixture
+def ais_offline() -> Ais:
+    """`ais` without a cluster: for what is answered before one is asked."""
+    return run_cli
+
+
+@pytest.fixture
+def ais(cluster: "Cluster", monkeypatch: pytest.MonkeyPatch) -> Ais:
+    """`ais` with the shared cluster as its endpoint."""
+    monkeypatch.setenv("AIS_ENDPOINT", cluster.endpoint)
+    return run_cli
+
+
+@pytest.fixture
+def uri(bucket: str) -> str:
+    """A fresh bucket as `ais://NAME`."""
+    return f"ais://{bucket}"
