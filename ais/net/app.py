@@ -6,7 +6,7 @@ from aiohttp.typedefs import Handler
 
 from ais.api import headers
 from ais.api.errors import encode_error, status_of
-from ais.base.errors import AisError, BadRequest, NotReady
+from ais.base.errors import AisError, BadRequest, NotReady, RangeNotSatisfiable
 from ais.net.http import Reply, Request, header_lines
 
 BODY_BYTES_MAX = 64 << 20
@@ -56,7 +56,10 @@ def error_reply(request: Request, error: BaseException, node_name: str) -> Reply
     )
     if request.method == "HEAD":
         return Reply(status_of(error), header_lines((headers.ERROR, body.decode())))
-    return Reply(status_of(error), header_lines(*_JSON), body + b"\n")
+    block = header_lines(*_JSON)
+    if isinstance(error, RangeNotSatisfiable):
+        block += header_lines(("Content-Range", f"bytes */{error.size_bytes}"))
+    return Reply(status_of(error), block, body + b"\n")
 
 
 def _error_response(request: web.Request, error: AisError, node_name: str) -> web.Response:
