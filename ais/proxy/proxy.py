@@ -55,6 +55,9 @@ class Proxy:
         """Begin the role's background work, once the node runs; the node's supervisor ends it."""
         self._renamer.start()
 
+    async def stop(self) -> None:
+        """The node's supervisor ends what `start` began; nothing else has to end."""
+
     # -- HTTP
 
     def route(self, request: Request) -> Reply | None:

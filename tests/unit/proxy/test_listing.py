@@ -1,0 +1,158 @@
+"""Listing objects over several targets."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from ais.api import listing
+from ais.api.listing import Page
+from ais.base.errors import DiskFailure
+
+Run = Callable[[Any], Any]
+NAMES = sorted(f"dir{index % 7}/obj-{index:05d}" for index in range(5000))
+
+
+async def page(proxy: Any, value: dict[str, Any], bucket: str = "b") -> Page:
+    answer = await proxy.act("GET", f"/v1/buckets/{bucket}", "list", value, headers={"Accept": "application/msgpack"})
+    assert answer.status == 200, answer.error
+    assert answer.headers["Content-Type"] == "application/msgpack"
+    return listing.decode_page(answer.body)
+
+
+async def pages(proxies: list[Any], value: dict[str, Any]) -> list[Page]:
+    """All pages, each from the next proxy in turn."""
+    found: list[Page] = []
+    uuid = token = ""
+    while not found or token:
+        proxy = proxies[len(found) % len(proxies)]
+        found.append(await page(proxy, value | {"uuid": uuid, "continuation_token": token}))
+        uuid, token = found[-1].UUID, found[-1].ContinuationToken
+    return found
+
+
+def names_of(found: list[Page]) -> list[str]:
+    return [entry.n for one in found for entry in one.Entries or ()]
+
+
+def test_pages_hold_every_name_once_and_in_order(serve: Any, run: Run) -> None:
+    """Three targets, pages of 700: the whole bucket, sorted, full pages, one ID, and no name fetched twice."""
+
+    async def scenario() -> None:
+        async with serve(targets=3) as cluster:
+            await cluster.create("b")
+            cluster.spread("b", NAMES)
+            found = await pages([cluster.primary], {"pagesize": 700, "props": "name"})
+            assert names_of(found) == NAMES
+            assert {len(one.Entries or ()) for one in found[:-1]} == {700}
+            assert len({one.UUID for one in found}) == 1
+            assert sum(target.role.fetched for target in cluster.targets) == len(NAMES)
+
+    run(scenario())
+
+
+def test_any_proxy_continues_a_listing(serve: Any, run: Run) -> None:
+    """Pages asked of two proxies in turn: nothing lost, nothing doubled."""
+
+    async def scenario() -> None:
+        async with serve(proxies=2, targets=2) as cluster:
+            await cluster.create("b")
+            cluster.spread("b", NAMES)
+            assert names_of(await pages(cluster.proxies, {"pagesize": 999})) == NAMES
+
+    run(scenario())
+
+
+def test_an_exact_fit_is_followed_by_an_empty_page(serve: Any, run: Run) -> None:
+    """The token is the last name whenever the page is full, so the last full page promises one more."""
+
+    async def scenario() -> None:
+        async with serve(targets=2) as cluster:
+            await cluster.create("b")
+            cluster.spread("b", NAMES[:100])
+            found = await pages([cluster.primary], {"pagesize": 50})
+            assert [len(one.Entries or ()) for one in found] == [50, 50, 0]
+            assert found[1].ContinuationToken == NAMES[99]
+
+    run(scenario())
+
+
+def test_prefix_and_start_after_narrow_the_listing(serve: Any, run: Run) -> None:
+    """A prefix (also with a star) and an exclusive start give exactly the names between."""
+
+    async def scenario() -> None:
+        async with serve(targets=2) as cluster:
+            await cluster.create("b")
+            cluster.spread("b", NAMES)
+            inside = [name for name in NAMES if name.startswith("dir3/")]
+            assert names_of(await pages([cluster.primary], {"prefix": "dir3/*", "pagesize": 100})) == inside
+            after = {"prefix": "dir3/", "start_after": inside[10]}
+            assert names_of(await pages([cluster.primary], after)) == inside[11:]
+
+    run(scenario())
+
+
+def test_json_is_given_to_those_who_do_not_ask_for_msgpack(serve: Any, run: Run) -> None:
+    """Without an Accept header the page has the JSON names, sizes as strings; an easy URL gives the same page."""
+
+    async def scenario() -> None:
+        async with serve(targets=2) as cluster:
+            await cluster.create("b")
+            cluster.spread("b", ["a", "bb"])
+            for answer in (
+                await cluster.primary.act("GET", "/v1/buckets/b", "list", {}),
+                await cluster.primary.ask("GET", "/ais/b"),
+            ):
+                assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+                assert answer.json["continuation_token"] == ""
+                assert answer.json["entries"] == [
+                    {"name": "a", "size": "1", "flags": 64},
+                    {"name": "bb", "size": "2", "flags": 64},
+                ]
+
+    run(scenario())
+
+
+def test_a_target_that_fails_fails_the_listing(serve: Any, run: Run) -> None:
+    """An error of one target, or its silence, is an error of the page: a short list is never given as the whole."""
+
+    async def scenario() -> None:
+        async with serve(targets=2) as cluster:
+            await cluster.create("b")
+            cluster.spread("b", NAMES)
+            cluster.targets[1].role.failure = DiskFailure("mountpath /mp1 is broken")
+            broken = await cluster.primary.act("GET", "/v1/buckets/b", "list", {})
+            assert broken.status == 500
+            assert "/mp1" in broken.error["message"]
+            await cluster.targets[1].server.close()
+            silent = await cluster.primary.act("GET", "/v1/buckets/b", "list", {})
+            assert silent.status == 502
+            assert cluster.targets[1].id in silent.error["message"]
+
+    run(scenario())
+
+
+def test_a_cluster_without_targets_has_nothing_to_ask(serve: Any, run: Run) -> None:
+    """503 with advice, not an empty list."""
+
+    async def scenario() -> None:
+        async with serve(targets=0) as cluster:
+            await cluster.create("b")
+            answer = await cluster.primary.act("GET", "/v1/buckets/b", "list", {})
+            assert answer.status == 503
+            assert "target" in answer.error["message"]
+
+    run(scenario())
+
+
+def test_many_listings_at_once_keep_their_own_places(serve: Any, run: Run) -> None:
+    """Twenty clients list at the same time with different page sizes; each sees the whole bucket."""
+
+    async def scenario() -> None:
+        async with serve(targets=2) as cluster:
+            await cluster.create("b")
+            cluster.spread("b", NAMES)
+            listings = (pages([cluster.primary], {"pagesize": 400 + 37 * index}) for index in range(20))
+            for found in await asyncio.gather(*listings):
+                assert names_of(found) == NAMES
+
+    run(scenario())
