@@ -1,4 +1,10 @@
-"""The aiohttp application of a listener, and how errors become answers, here and on the hot path (wire contract §2)."""
+"""The aiohttp application of a listener, and how errors become answers, here and on the hot path (wire contract §2).
+
+Handlers raise `AisError`; here it becomes the JSON body (for HEAD the header `Hdr-Error`) with its status. Requests
+that no handler takes get 400, 405 with `Allow`, or, for OPTIONS, 200 with `Allow`.
+"""
+
+from collections.abc import Iterable
 
 import structlog
 from aiohttp import hdrs, web
@@ -6,48 +12,46 @@ from aiohttp.typedefs import Handler
 
 from ais.api import headers
 from ais.api.errors import encode_error, status_of
-from ais.base.errors import AisError, BadRequest, NotReady, RangeNotSatisfiable
+from ais.base.errors import AisError, BadRequest, NotReady, RangeNotSatisfiable, TooLarge
 from ais.net.http import Reply, Request, header_lines
 
 BODY_BYTES_MAX = 64 << 20
 """Control messages are small; the largest are cluster metadata and lists of object names."""
+HOT_METHODS = {"/v1/objects/": frozenset(("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"))}
+"""What is served without asking the application, by the beginning of the path: only `Allow` needs to know."""
+HSTS = "max-age=31536000; includeSubDomains"
+_BROWSER = "Mozilla/5.0"
 _JSON = (("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff"))
 
 _log = structlog.get_logger()
 
 
-def make_app(routes: list[web.RouteDef], node_name: str) -> web.Application:
-    """An application of these routes whose errors carry `node_name`; unknown paths and verbs are refused in JSON."""
+def make_app(routes: Iterable[web.AbstractRouteDef], node_name: str) -> web.Application:
+    """An application of these routes whose errors carry `node_name` (`p[ID]`, `t[ID]`)."""
 
     @web.middleware
     async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            return await handler(request)
-        except web.HTTPMethodNotAllowed as refused:
-            return _wrong_verb(request, refused)
-        except web.HTTPNotFound:
-            return _error_response(request, BadRequest(f'invalid request URI "{request.path}"'), node_name)
-        except web.HTTPException as error:
-            return _error_response(request, BadRequest(f"{error.status} {error.reason}"), node_name)
-        except AisError as error:
-            return _error_response(request, error, node_name)
-        except Exception:  # noqa: BLE001 - a request ends here
-            _log.exception("request failed", method=request.method, path=request.path)
-            return _error_response(request, _unexpected(node_name), node_name)
+            response = await handler(request)
+        except Exception as error:
+            if isinstance(error, ConnectionError) or request.writer.output_size:
+                # The client is gone, or has half an answer: only a broken connection tells the truth.
+                raise
+            response = _answer(request, error, node_name)
+        if request.headers.get(hdrs.USER_AGENT, "").startswith(_BROWSER) and not response.prepared:
+            response.headers.setdefault(hdrs.STRICT_TRANSPORT_SECURITY, HSTS)
+        return response
 
     app = web.Application(middlewares=[answer_errors], client_max_size=BODY_BYTES_MAX)
-    for route in routes:
-        app.router.add_route(route.method, route.path, route.handler)
+    app.add_routes(routes)
     return app
 
 
 def error_reply(request: Request, error: BaseException, node_name: str) -> Reply:
-    """The answer to what a hot route or sink raised; what is not an `AisError` is logged here, and a 503."""
-    if not isinstance(error, AisError):
-        _log.error("request failed", method=request.method, path=request.path, exc_info=error)
-        error = _unexpected(node_name)
+    """The answer to what a hot route or sink raised; what is not an `AisError` is our fault: logged here, and a 503."""
+    known = _known(error, request.method, request.path, node_name)
     body = encode_error(
-        error,
+        known,
         method=request.method,
         url_path=request.path,
         remote_addr=request.remote,
@@ -55,16 +59,26 @@ def error_reply(request: Request, error: BaseException, node_name: str) -> Reply
         caller=request.headers.get(headers.CALLER_NAME.lower()) or "",
     )
     if request.method == "HEAD":
-        return Reply(status_of(error), header_lines((headers.ERROR, body.decode())))
-    block = header_lines(*_JSON)
+        return Reply(status_of(known), header_lines((headers.ERROR, body.decode())))
+    lines = header_lines(*_JSON)
     if isinstance(error, RangeNotSatisfiable):
-        block += header_lines(("Content-Range", f"bytes */{error.size_bytes}"))
-    return Reply(status_of(error), block, body + b"\n")
+        lines += header_lines(("Content-Range", f"bytes */{error.size_bytes}"))
+    return Reply(status_of(known), lines, body + b"\n")
 
 
-def _error_response(request: web.Request, error: AisError, node_name: str) -> web.Response:
+def _answer(request: web.Request, error: Exception, node_name: str) -> web.Response:
+    """The response for what a handler, or aiohttp on its way to one, raised."""
+    if isinstance(error, web.HTTPException):
+        if error.status < 400:
+            raise error
+        if allowed := _allowed_methods(request.path, error):
+            return _wrong_verb(request.method, allowed)
+        if request.path == "/favicon.ico":
+            return web.Response()
+        error = _refusal(request.path, error)
+    known = _known(error, request.method, request.path, node_name)
     body = encode_error(
-        error,
+        known,
         method=request.method,
         url_path=request.path,
         remote_addr=_remote(request),
@@ -72,21 +86,43 @@ def _error_response(request: web.Request, error: AisError, node_name: str) -> we
         caller=request.headers.get(headers.CALLER_NAME, ""),
     )
     if request.method == hdrs.METH_HEAD:
-        return web.Response(status=status_of(error), headers={headers.ERROR: body.decode()})
-    return web.Response(status=status_of(error), headers=dict(_JSON), body=body + b"\n")
+        return web.Response(status=status_of(known), headers={headers.ERROR: body.decode()})
+    return web.Response(status=status_of(known), headers=dict(_JSON), body=body + b"\n")
 
 
-def _wrong_verb(request: web.Request, refused: web.HTTPMethodNotAllowed) -> web.Response:
-    allowed = {"Allow": ", ".join(sorted({*refused.allowed_methods, hdrs.METH_OPTIONS}))}
-    if request.method == hdrs.METH_OPTIONS:
-        return web.Response(headers=allowed)
-    return web.Response(status=405, headers=allowed, text="Method Not Allowed\n")
+def _known(error: BaseException, method: str, path: str, node_name: str) -> AisError:
+    if isinstance(error, AisError):
+        return error
+    _log.error("request failed", method=method, path=path, exc_info=error)
+    return NotReady(f"{node_name} failed to answer; its log says why")
+
+
+def _allowed_methods(path: str, error: web.HTTPException) -> set[str]:
+    """Verbs that would be served, when the error is about the verb; empty when nobody serves the path."""
+    if not isinstance(error, web.HTTPMethodNotAllowed | web.HTTPNotFound):
+        return set()
+    allowed = set(error.allowed_methods) if isinstance(error, web.HTTPMethodNotAllowed) else set()
+    for beginning, methods in HOT_METHODS.items():
+        if path.startswith(beginning):
+            allowed |= methods
+    return allowed
+
+
+def _refusal(path: str, error: web.HTTPException) -> AisError:
+    if isinstance(error, web.HTTPNotFound):
+        return BadRequest(f'invalid request URI "{path[:200]}"')
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return TooLarge(f"request body exceeds {BODY_BYTES_MAX} bytes")
+    return BadRequest(f"{error.status} {error.reason}")
+
+
+def _wrong_verb(method: str, allowed: set[str]) -> web.Response:
+    lines = {hdrs.ALLOW: ", ".join(sorted({*allowed, hdrs.METH_OPTIONS}))}
+    if method == hdrs.METH_OPTIONS:
+        return web.Response(headers=lines)
+    return web.Response(status=405, headers=lines, text="Method Not Allowed\n")
 
 
 def _remote(request: web.Request) -> str:
     peer = request.transport.get_extra_info("peername") if request.transport else None
     return f"{peer[0]}:{peer[1]}" if peer else ""
-
-
-def _unexpected(node_name: str) -> AisError:
-    return NotReady(f"{node_name} failed to answer; its log says why")

@@ -1,20 +1,32 @@
-"""Calls from node to node: one HTTP session per process, errors translated, redirects not followed."""
+"""Calls from node to node over one aiohttp session: control messages, files, streams. Failures become `Unreachable`."""
 
 import asyncio
-import os
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import NamedTuple
+from urllib.parse import urlencode
 
 import aiohttp
 from yarl import URL
 
-from ais.base.errors import Unreachable
+from ais.base.errors import DiskFailure, Unreachable
 from ais.env.network import Answer
+from ais.net.sending import read_cached, read_fully
 
 CONNECTIONS_PER_PEER_MAX = 64
 CONNECT_TIMEOUT_S = 5.0
 KEEPALIVE_S = 60.0
-SEND_BYTES = 1 << 20
+"""Shorter than servers keep idle connections, so that a call seldom meets one that is being closed."""
+SEND_BYTES = 256 << 10
+
+
+class Incoming(NamedTuple):
+    """An answer whose body is read as it comes."""
+
+    status: int
+    headers: dict[str, str]
+    chunks: AsyncIterator[bytes]
 
 
 class PeerClient:
@@ -22,7 +34,7 @@ class PeerClient:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
-        self._open_session: aiohttp.ClientSession | None = None
+        self._opened: aiohttp.ClientSession | None = None
 
     async def call(
         self,
@@ -35,7 +47,7 @@ class PeerClient:
         timeout_s: float,
     ) -> Answer:
         """One request, its whole answer in memory. Raise `Unreachable` when none came within `timeout_s`."""
-        return await self._request(method, url, query, headers, body, timeout_s)
+        return await self._exchange(method, url, query, headers, body, timeout_s)
 
     async def send_file(
         self,
@@ -48,62 +60,132 @@ class PeerClient:
         length: int,
         timeout_s: float,
     ) -> Answer:
-        """PUT `length` bytes of an open file, read in a thread; the descriptor stays the caller's.
+        """PUT `length` bytes of an open file; the descriptor stays the caller's.
 
-        Raise `Unreachable` when no answer came within `timeout_s`.
+        Raise `Unreachable` when no answer came within `timeout_s`, `DiskFailure` when the file cannot be read.
         """
         framed = {**(headers or {}), "Content-Length": str(length)}
-        return await self._request("PUT", url, query, framed, _read(fd, offset, length), timeout_s)
+        return await self._exchange("PUT", url, query, framed, _read(fd, offset, length), timeout_s)
 
-    async def close(self) -> None:
-        """Close all connections."""
-        if self._open_session is not None:
-            await self._open_session.close()
-            self._open_session = None
-
-    async def _request(
+    @asynccontextmanager
+    async def open_stream(
         self,
         method: str,
         url: str,
-        query: Mapping[str, str] | None,
-        headers: Mapping[str, str] | None,
-        body: "bytes | AsyncIterator[bytes]",
+        *,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+        timeout_s: float,
+    ) -> AsyncIterator[Incoming]:
+        """One request whose answer is read chunk by chunk inside the `async with`.
+
+        `timeout_s` bounds the time to the head and each wait for a chunk. Raise `Unreachable`; so do the chunks.
+        """
+        with _translated(url, timeout_s):
+            async with asyncio.timeout(timeout_s):
+                context = self._request(method, url, query, headers, body)
+                response = await context.__aenter__()
+        try:
+            yield Incoming(response.status, _flatten(response), _chunks_of(response, url, timeout_s))
+        finally:
+            response.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        session, self._opened = self._opened, None
+        if session is not None:
+            await session.close()
+
+    async def _exchange(
+        self,
+        method: str,
+        url: str,
+        query: dict[str, str] | None,
+        headers: dict[str, str] | None,
+        body: bytes | AsyncIterator[bytes],
         timeout_s: float,
     ) -> Answer:
-        target = URL(url, encoded=True)
-        if query:
-            target = target.update_query(query)
-        try:
-            async with (
-                asyncio.timeout(timeout_s),
-                self._session().request(
-                    method, target, headers=headers, data=body or None, allow_redirects=False, ssl=self._tls or True
-                ) as response,
-            ):
-                answer = await response.read()
-                return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, answer)
-        except TimeoutError:
-            raise Unreachable(f"{url} did not answer within {timeout_s:g} s") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"{url} cannot be reached: {error}") from None
+        with _translated(url, timeout_s):
+            async with asyncio.timeout(timeout_s), self._request(method, url, query, headers, body) as response:
+                return Answer(response.status, _flatten(response), await response.read())
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        query: dict[str, str] | None,
+        headers: dict[str, str] | None,
+        body: bytes | AsyncIterator[bytes],
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        separator = "&" if "?" in url else "?"
+        target = f"{url}{separator}{urlencode(query)}" if query else url
+        return self._session().request(
+            method, URL(target, encoded=True), headers=headers, data=body or None, allow_redirects=False
+        )
 
     def _session(self) -> aiohttp.ClientSession:
-        if self._open_session is None:
-            self._open_session = aiohttp.ClientSession(
+        if self._opened is None:
+            self._opened = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=0, limit_per_host=CONNECTIONS_PER_PEER_MAX, keepalive_timeout=KEEPALIVE_S
+                    limit=0,
+                    limit_per_host=CONNECTIONS_PER_PEER_MAX,
+                    keepalive_timeout=KEEPALIVE_S,
+                    ssl=self._tls or True,
                 ),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
+                skip_auto_headers=("Accept-Encoding",),
             )
-        return self._open_session
+        return self._opened
+
+
+@contextmanager
+def _translated(url: str, timeout_s: float) -> Iterator[None]:
+    """HTTP and socket failures as `Unreachable`; a file that failed under us as what it is."""
+    try:
+        yield
+    except TimeoutError:
+        raise Unreachable(f"{url} did not answer within {timeout_s:g} s") from None
+    except (aiohttp.ClientError, OSError) as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, DiskFailure):
+            cause = cause.__cause__
+        raise cause or Unreachable(f"{url} cannot be reached: {error}") from None
+
+
+def _flatten(response: aiohttp.ClientResponse) -> dict[str, str]:
+    """Headers by lower-case name; repeated ones joined by a comma and a space."""
+    found: dict[str, str] = {}
+    for name, value in response.headers.items():
+        key = name.lower()
+        found[key] = f"{found[key]}, {value}" if key in found else value
+    return found
+
+
+async def _chunks_of(response: aiohttp.ClientResponse, url: str, timeout_s: float) -> AsyncIterator[bytes]:
+    while True:
+        with _translated(url, timeout_s):
+            async with asyncio.timeout(timeout_s):
+                chunk = await response.content.readany()
+        if not chunk:
+            return
+        yield chunk
 
 
 async def _read(fd: int, offset: int, length: int) -> AsyncIterator[bytes]:
+    """The file in pieces: from the page cache at once, otherwise read by a thread."""
+    buffer = memoryview(bytearray(min(length, SEND_BYTES)))
     end = offset + length
     while offset < end:
-        chunk = await asyncio.to_thread(os.pread, fd, min(SEND_BYTES, end - offset), offset)
-        if not chunk:
-            raise OSError("file is shorter than announced")
-        yield chunk
+        piece = buffer[: end - offset]
+        if read_cached(fd, piece, offset):
+            chunk = bytes(piece)
+        else:
+            try:
+                chunk = await asyncio.to_thread(read_fully, fd, offset, len(piece))
+            except (OSError, EOFError) as error:
+                raise DiskFailure(f"cannot read the file to send: {error}") from None
         offset += len(chunk)
+        yield chunk

@@ -4,18 +4,23 @@ import ssl
 
 from ais.base.errors import BadRequest
 
-_CLIENT_AUTH = {0: ssl.CERT_NONE, 1: ssl.CERT_NONE, 2: ssl.CERT_NONE, 3: ssl.CERT_OPTIONAL, 4: ssl.CERT_REQUIRED}
-"""Go's `tls.ClientAuthType`, as AIStore's setting has it: 3 verifies a certificate if one is given, 4 demands it."""
+_VERIFY_MODE = {0: ssl.CERT_NONE, 1: ssl.CERT_NONE, 2: ssl.CERT_REQUIRED, 3: ssl.CERT_OPTIONAL, 4: ssl.CERT_REQUIRED}
+"""Go's `tls.ClientAuthType`, as AIStore's setting has it: 0 none, 1 asked, 2 any demanded, 3 verified if given,
+4 demanded and verified. Python's ssl cannot take a certificate without verifying it, so 1 does not ask, and 2 is 4.
+"""
 
 
 def server_context(certificate: str, key: str, client_ca: str = "", client_auth: int = 0) -> ssl.SSLContext:
     """What a listener shows and demands. Paths of PEM files. Raise `BadRequest` naming the file that cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
     _load(context, certificate, key)
     if client_ca:
         _trust(context, client_ca)
-    context.verify_mode = _CLIENT_AUTH[client_auth]
+    context.verify_mode = _VERIFY_MODE[client_auth]
+    if context.verify_mode is not ssl.CERT_NONE and not client_ca:
+        raise BadRequest(f"net.http.client_auth_tls={client_auth} needs a CA file in net.http.client_ca_tls")
     return context
 
 
@@ -36,7 +41,7 @@ def client_context(certificate: str = "", key: str = "", ca: str = "", *, skip_v
 def _load(context: ssl.SSLContext, certificate: str, key: str) -> None:
     try:
         context.load_cert_chain(certificate, key or None)
-    except (OSError, ssl.SSLError) as error:
+    except OSError as error:
         raise BadRequest(
             f'cannot use certificate "{certificate}" with key "{key}": {error.strerror or error};'
             " check net.http.server_crt and net.http.server_key"
@@ -46,5 +51,5 @@ def _load(context: ssl.SSLContext, certificate: str, key: str) -> None:
 def _trust(context: ssl.SSLContext, ca: str) -> None:
     try:
         context.load_verify_locations(ca)
-    except (OSError, ssl.SSLError) as error:
+    except OSError as error:
         raise BadRequest(f'cannot use CA file "{ca}": {error.strerror or error}') from None
