@@ -431,15 +431,13 @@ class HTTP(Section, frozen=True):
 
     server_crt: Annotated[str, setting("Certificate file (PEM, with its chain).", restart=True)] = ""
     server_key: Annotated[str, setting("Private key file (PEM).", restart=True)] = ""
-    domain_tls: Annotated[str, setting("Name expected in the certificates of other nodes.", restart=True)] = ""
+    domain_tls: Annotated[str, setting("Name expected in the certificates of other nodes.", pending=True)] = ""
     client_ca_tls: Annotated[str, setting("CA file for the certificates of clients and other nodes.", restart=True)] = (
         ""
     )
     client_auth_tls: Annotated[
         int,
-        setting(
-            "0: no client certificate, 1: asked, 2: demanded, 3: verified if given, 4: both.", ge=0, le=4, restart=True
-        ),
+        setting("Client certificates: 0 to 2: ignored, 3: verified if given, 4: demanded.", ge=0, le=4, restart=True),
     ] = 0
     idle_conn_time: Annotated[Duration, setting("Idle connections to other nodes are closed after.", ge=0)] = Duration(
         6

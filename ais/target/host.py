@@ -7,7 +7,6 @@ from ais.env import Env
 from ais.meta.bmd import BMD
 from ais.meta.placement import Placement
 from ais.meta.smap import Smap, Snode
-from ais.net.client import PeerClient
 from ais.stats.tracker import Tracker
 
 
@@ -28,5 +27,3 @@ class Host(Protocol):
     def placement(self) -> Placement: ...
     @property
     def stats(self) -> Tracker: ...
-    @property
-    def peers(self) -> PeerClient: ...
