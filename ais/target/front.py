@@ -56,9 +56,16 @@ class Front:
         bucket_query, marks, rest = request.query.partition(_MARKS)
         end = path.find("/", _START)
         view = self.views.by_url.get((path[_START:end], bucket_query))
-        if view is None or end < 0 or "%" in path or (marks and (rest.count("&") != 1 or _MARKS_REST not in rest)):
+        name = path[end + 1 :]
+        if (
+            view is None
+            or end < 0
+            or not name
+            or "%" in path
+            or (marks and (rest.count("&") != 1 or _MARKS_REST not in rest))
+        ):
             return None
-        return view, path[end + 1 :], bool(marks)
+        return view, name, bool(marks)
 
     def ask(self, request: Request, operation: Access, *, is_probe: bool = False) -> Ask:
         """All that a request says. Raise `BadRequest`, `BucketNotFound`, `AccessDenied` or `NotYetImplemented`."""

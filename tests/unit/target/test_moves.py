@@ -1,0 +1,248 @@
+"""Objects that get other names: within a target, between targets, and whole buckets."""
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.target import LiveTarget, until
+
+from ais.api import codec
+from ais.api.bucket import Bck
+from ais.api.xact import ArgsMsg, QueryMsg, Snap
+
+Scenario = Callable[[Any], Any]
+OTHER = Bck("other")
+NAMES = [f"dir{index % 3}/o{index}" for index in range(40)]
+
+
+def owner(targets: list[LiveTarget], bck: Bck, name: str) -> LiveTarget:
+    """The target that owns an object."""
+    node = targets[0].node.placement.owner(bck.uname + name)
+    return next(live for live in targets if live.node.snode.id == node.id)
+
+
+async def fill(targets: list[LiveTarget], bck: Bck) -> None:
+    """Store every name on its owner, with its name as content and one custom key; twice, so that it has version 2."""
+    for name in NAMES:
+        for content in (b"old", name.encode()):
+            put = await owner(targets, bck, name).ask(
+                "PUT", name, bucket=bck.name, data=content, headers={"Ais-Custom-Md": "k=v"}
+            )
+            assert put.status == 200
+
+
+async def create_everywhere(targets: list[LiveTarget], bck: Bck) -> None:
+    """A bucket on all targets."""
+    for live in targets:
+        await live.create(bck)
+
+
+def test_rename_keeps_metadata_wherever_the_new_name_lives(serve: Any, run: Scenario) -> None:
+    """On this or another mountpath or target: content, custom metadata and version move, the old name goes."""
+
+    async def scenario() -> None:
+        async with serve(2) as targets:
+            await create_everywhere(targets, Bck("b"))
+            await fill(targets, Bck("b"))
+            for name in NAMES:
+                source = owner(targets, Bck("b"), name)
+                renamed = await source.act("POST", name, "rename-obj", f"new/{name}")
+                assert (renamed.status, renamed.body) == (200, b"")
+                assert (await source.ask("GET", name)).status == 404
+                got = await owner(targets, Bck("b"), f"new/{name}").ask("GET", f"new/{name}")
+                assert (got.status, got.body) == (200, name.encode())
+                assert (got.headers["Ais-Version"], got.headers["Ais-Custom-Md"]) == ("2", "k=v")
+            assert all(live.work_files() == [] for live in targets)
+
+    run(scenario())
+
+
+def test_rename_refuses_nonsense(serve: Any, run: Scenario) -> None:
+    """Onto itself and to bad names 400, of what is missing 404."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.ask("PUT", "o", data=b"x")
+            assert (await live.act("POST", "o", "rename-obj", "o")).status == 400
+            assert (await live.act("POST", "o", "rename-obj", "../o")).status == 400
+            assert (await live.act("POST", "o", "rename-obj", "")).status == 400
+            assert (await live.act("POST", "none", "rename-obj", "p")).status == 404
+            assert (await live.ask("GET", "o")).body == b"x"
+
+    run(scenario())
+
+
+def test_copy_to_another_bucket_and_target(serve: Any, run: Scenario) -> None:
+    """The copy has content and custom metadata and its own version; the source stays."""
+
+    async def scenario() -> None:
+        async with serve(2) as targets:
+            await create_everywhere(targets, Bck("b"))
+            await create_everywhere(targets, OTHER)
+            await fill(targets, Bck("b"))
+            for name in NAMES:
+                source = owner(targets, Bck("b"), name)
+                uname = f"ais/@#/other/{name}"
+                assert (await source.ask("PUT", name, query={"object_to": uname})).status == 200
+                got = await owner(targets, OTHER, name).ask("GET", name, bucket="other")
+                assert (got.status, got.body, got.headers["Ais-Custom-Md"]) == (200, name.encode(), "k=v")
+                assert got.headers["Ais-Version"] == "1"
+                assert (await source.ask("GET", name)).body == name.encode()
+
+    run(scenario())
+
+
+def test_copy_refuses_nonsense(serve: Any, run: Scenario) -> None:
+    """Onto itself, malformed names, bodies 400; missing source or bucket 404; forbidden destination 403."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.create(OTHER, {"access": "0"})
+            await live.ask("PUT", "o", data=b"x")
+            for uname, status in (
+                ("ais/@#/b/o", 400),
+                ("nonsense", 400),
+                ("ais/@#/b/", 400),
+                ("ais/@#/nope/o", 404),
+                ("ais/@#/other/o", 403),
+            ):
+                assert (await live.ask("PUT", "o", query={"object_to": uname})).status == status
+            body = await live.ask("PUT", "o", query={"object_to": "ais/@#/b/p"}, data=b"body")
+            assert body.status == 400
+            assert (await live.ask("PUT", "none", query={"object_to": "ais/@#/b/p"})).status == 404
+
+    run(scenario())
+
+
+async def begin(targets: list[LiveTarget]) -> ArgsMsg:
+    """The rename of bucket `b` to `other` as the primary begins it."""
+    ids = frozenset(live.node.snode.id for live in targets)
+    for live in targets:
+        await live.begin_rename(Bck("b"), OTHER, ids)
+    return ArgsMsg(id="renRENren1", kind="move-bck", bck=Bck("b"), bck_to=OTHER.uname)
+
+
+async def job(live: LiveTarget, action: str, args: ArgsMsg) -> int:
+    """Start or stop an xaction; return the status."""
+    body = codec.to_json({"action": action, "value": args})
+    return (await live.call("PUT", f"{live.url}/v1/xactions", data=body)).status
+
+
+async def snaps(live: LiveTarget, query: QueryMsg) -> list[Snap]:
+    """What a target tells about xactions."""
+    answer = await live.call("GET", f"{live.url}/v1/xactions", data=codec.to_json(query))
+    assert answer.status == 200
+    return codec.from_json(answer.body, list[Snap])
+
+
+async def finish(live: LiveTarget, args: ArgsMsg) -> Snap:
+    """Wait for the end of an xaction."""
+    xaction = live.target.registry.get(args.id)
+    assert xaction is not None
+    await xaction.wait()
+    [snap] = await snaps(live, QueryMsg(id=args.id))
+    return snap
+
+
+def test_a_bucket_is_renamed_object_by_object(serve: Any, run: Scenario) -> None:
+    """Every object is found in the new bucket on its new owner, with its metadata; starting again changes nothing."""
+
+    async def scenario() -> None:
+        async with serve(2) as targets:
+            await create_everywhere(targets, Bck("b"))
+            await fill(targets, Bck("b"))
+            args = await begin(targets)
+            for live in targets:
+                assert await job(live, "start", args) == 200
+            moved = 0
+            for live in targets:
+                snap = await finish(live, args)
+                assert (snap.err, snap.aborted, snap.src_bck, snap.dst_bck) == ("", False, Bck("b"), OTHER)
+                moved += snap.stats.loc_objs
+                assert await job(live, "start", args) == 200
+            assert moved == len(NAMES)
+            for name in NAMES:
+                got = await owner(targets, OTHER, name).ask("GET", name, bucket="other")
+                assert (got.status, got.body) == (200, name.encode())
+                assert (got.headers["Ais-Version"], got.headers["Ais-Custom-Md"]) == ("2", "k=v")
+
+    run(scenario())
+
+
+def test_clients_use_the_new_name_while_objects_move(serve: Any, run: Scenario) -> None:
+    """Before the job moved anything: reads, deletes, overwrites and listings of the new bucket see every object."""
+
+    async def scenario() -> None:
+        async with serve(2) as targets:
+            await create_everywhere(targets, Bck("b"))
+            await fill(targets, Bck("b"))
+            args = await begin(targets)
+            listed: list[str] = []
+            for live in targets:
+                listed += await live.names(OTHER)
+            assert sorted(listed) == sorted(NAMES)
+            read, deleted, overwritten, patched = NAMES[:4]
+
+            def at(name: str) -> LiveTarget:
+                return owner(targets, OTHER, name)
+
+            assert (await at(read).ask("GET", read, bucket="other")).body == read.encode()
+            assert (await at(deleted).ask("DELETE", deleted, bucket="other")).status == 200
+            put = await at(overwritten).ask("PUT", overwritten, bucket="other", data=b"new")
+            assert put.headers["Ais-Version"] == "3"
+            assert (await at(patched).act("PATCH", patched, "", value={"a": "b"}, bucket="other")).status == 200
+            old = await owner(targets, Bck("b"), NAMES[5]).ask("GET", NAMES[5])
+            assert old.status == 404
+            for live in targets:
+                await job(live, "start", args)
+            for live in targets:
+                assert (await finish(live, args)).err == ""
+            assert (await at(deleted).ask("GET", deleted, bucket="other")).status == 404
+            assert (await at(overwritten).ask("GET", overwritten, bucket="other")).body == b"new"
+            listed = []
+            for live in targets:
+                assert await live.names(Bck("b")) == []
+                listed += await live.names(OTHER)
+            assert sorted(listed) == sorted(set(NAMES) - {deleted})
+
+    run(scenario())
+
+
+def test_a_rename_can_be_aborted_and_started_again(serve: Any, run: Scenario) -> None:
+    """After an abort the snap says so, and the same ID goes on with what is left."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await fill([live], Bck("b"))
+            args = await begin([live])
+            await job(live, "start", args)
+            assert await job(live, "stop", ArgsMsg(id=args.id)) == 200
+            assert (await finish(live, args)).aborted
+            await job(live, "start", args)
+            snap = await finish(live, args)
+            assert (snap.aborted, snap.err) == (False, "")
+            assert len(await live.names(OTHER)) == len(NAMES)
+
+    run(scenario())
+
+
+def test_only_a_rename_that_was_decided_starts(serve: Any, run: Scenario) -> None:
+    """Without the mark in the bucket metadata the job is refused; unknown kinds are not implemented."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.create(OTHER)
+            args = ArgsMsg(id="renRENren1", kind="move-bck", bck=Bck("b"), bck_to=OTHER.uname)
+            assert await job(live, "start", args) == 400
+            assert await job(live, "start", ArgsMsg(id="abcABCabc1", kind="rebalance")) == 501
+            assert await job(live, "start", ArgsMsg(id="abcABCabc1", kind="nonsense")) == 400
+            assert await job(live, "start", ArgsMsg(kind="move-bck")) == 400
+            assert await job(live, "stop", ArgsMsg()) == 400
+            assert await job(live, "dance", ArgsMsg()) == 400
+            assert await snaps(live, QueryMsg()) == []
+            await until(lambda: not live.work_files())
+
+    run(scenario())

@@ -1,0 +1,416 @@
+"""Object requests against a real target over HTTP."""
+
+import asyncio
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import xxhash
+from harness.target import until
+from yarl import URL
+
+from ais.api.bucket import Bck
+from ais.stats import names as metrics
+
+Scenario = Callable[[Any], Any]
+
+
+def test_put_get_head_delete(serve: Any, run: Scenario) -> None:
+    """The life of an object, with the exact headers of each step."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            put = await live.ask("PUT", "dir/o1", data=b"hello")
+            digest = xxhash.xxh64(b"hello").hexdigest()
+            assert (put.status, put.body) == (200, b"")
+            assert put.headers["Ais-Checksum-Type"] == "xxhash2"
+            assert put.headers["Ais-Checksum-Value"] == digest
+            assert put.headers["Ais-Version"] == "1"
+
+            got = await live.ask("GET", "dir/o1")
+            assert (got.status, got.body) == (200, b"hello")
+            assert got.headers["Content-Type"] == "application/octet-stream"
+            assert got.headers["Content-Length"] == "5"
+            assert got.headers["Ais-Checksum-Value"] == digest
+            assert int(got.headers["Ais-Atime"]) > 0
+
+            head = await live.ask("HEAD", "dir/o1", query={"props": "name,size"})
+            assert (head.status, head.headers["Content-Length"], head.headers["Ais-Present"]) == (200, "5", "true")
+            head = await live.ask("HEAD", "dir/o1")
+            assert head.headers["Ais-Location"].startswith(f"{live.node.snode.name}:mp[/")
+
+            assert (await live.ask("DELETE", "dir/o1")).status == 200
+            missing = await live.ask("GET", "dir/o1")
+            assert (missing.status, "ais://b/dir/o1 does not exist" in missing.message) == (404, True)
+            assert (await live.ask("DELETE", "dir/o1")).status == 404
+            missing = await live.ask("HEAD", "dir/o1", query={"props": "size"})
+            assert (missing.status, missing.body, "ais://b/dir/o1" in missing.message) == (404, b"", True)
+
+    run(scenario())
+
+
+def test_the_version_counts_overwrites_and_the_same_content_is_kept(serve: Any, run: Scenario) -> None:
+    """Another content is the next version; a PUT that claims the stored checksum changes nothing."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.ask("PUT", "o", data=b"one")
+            assert (await live.ask("PUT", "o", data=b"two")).headers["Ais-Version"] == "2"
+            claim = {"Ais-Checksum-Type": "xxhash2", "Ais-Checksum-Value": xxhash.xxh64(b"two").hexdigest()}
+            assert (await live.ask("PUT", "o", data=b"two", headers=claim)).headers["Ais-Version"] == "2"
+            assert (await live.ask("GET", "o")).body == b"two"
+            assert live.work_files() == []
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("size", [0, 1, 5000, 300_000, 3_000_000])
+def test_content_of_any_size_comes_back(serve: Any, run: Scenario, size: int) -> None:
+    """Inline and pooled writes store the same bytes, with and without an announced length."""
+    content = os.urandom(size)
+
+    async def pieces() -> Any:
+        for start in range(0, size, 70_000):
+            yield content[start : start + 70_000]
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            for name, data in (("whole", io.BytesIO(content)), ("chunked", pieces())):
+                assert (await live.ask("PUT", name, data=data)).status == 200
+                got = await live.ask("GET", name)
+                assert got.body == content
+                assert got.headers["Ais-Checksum-Value"] == xxhash.xxh64(content).hexdigest()
+            assert live.work_files() == []
+            assert live.node.stats.values[metrics.PUT_N] == 2
+            assert live.node.stats.values[metrics.GET_SIZE] == 2 * size
+
+    run(scenario())
+
+
+def test_ranges(serve: Any, run: Scenario) -> None:
+    """206 with exact headers and the checksum of the whole object; 416 tells the size."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.ask("PUT", "o", data=b"0123456789")
+            got = await live.ask("GET", "o", headers={"Range": "bytes=2-5"})
+            assert (got.status, got.body) == (206, b"2345")
+            assert got.headers["Content-Range"] == "bytes 2-5/10"
+            assert got.headers["Accept-Ranges"] == "bytes"
+            assert got.headers["Content-Length"] == "4"
+            assert got.headers["Ais-Checksum-Value"] == xxhash.xxh64(b"0123456789").hexdigest()
+            assert (await live.ask("GET", "o", headers={"Range": "bytes=-3"})).body == b"789"
+            assert (await live.ask("GET", "o", headers={"Range": "bytes=7-99"})).body == b"789"
+            for spec in ("bytes=10-", "bytes=0-1,4-5", "lines=1-2"):
+                bad = await live.ask("GET", "o", headers={"Range": spec})
+                assert (bad.status, bad.headers["Content-Range"]) == (416, "bytes */10")
+
+    run(scenario())
+
+
+def test_a_range_has_its_own_checksum_when_the_bucket_says_so(serve: Any, run: Scenario) -> None:
+    """`checksum.enable_read_range`: the checksum headers are those of the bytes sent."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create(patch={"checksum": {"enable_read_range": True, "type": "md5"}})
+            await live.ask("PUT", "o", data=b"0123456789")
+            got = await live.ask("GET", "o", headers={"Range": "bytes=2-5"})
+            assert got.headers["Ais-Checksum-Value"] == hashlib.md5(b"2345").hexdigest()
+            assert (await live.ask("GET", "o", headers={"Range": "bytes=10-"})).status == 416
+
+    run(scenario())
+
+
+def test_a_wrong_checksum_stores_nothing(serve: Any, run: Scenario) -> None:
+    """500 with the text clients look for, of the bucket's kind or another; the old object stays."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.ask("PUT", "o", data=b"old")
+            claim = {"Ais-Checksum-Type": "crc32c", "Ais-Checksum-Value": "badchecksum"}
+            bad = await live.ask("PUT", "o", data=b"new", headers=claim)
+            assert bad.status == 500
+            assert bad.message.startswith("BAD DATA CHECKSUM: crc32c(badchecksum != ")
+            assert "ais://b/o" in bad.message
+            assert (await live.ask("GET", "o")).body == b"old"
+            assert live.work_files() == []
+            values = live.node.stats.values
+            assert (values[metrics.ERR_PUT_CKSUM_N], values[metrics.ERR_PUT_N]) == (1, 1)
+            right = {"Ais-Checksum-Type": "sha256", "Ais-Checksum-Value": hashlib.sha256(b"new").hexdigest()}
+            assert (await live.ask("PUT", "o", data=b"new", headers=right)).status == 200
+
+    run(scenario())
+
+
+def test_custom_metadata_in_both_directions(serve: Any, run: Scenario) -> None:
+    """Repeated headers on PUT, repeated headers on GET, merged or replaced by PATCH."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            sent = [("Ais-Custom-Md", "a=1"), ("Ais-Custom-Md", "b=x=y")]
+            put = await live.ask("PUT", "o", data=b"x", headers=sent)
+            assert put.headers.getall("Ais-Custom-Md") == ["a=1", "b=x=y"]
+            assert (await live.act("PATCH", "o", "", value={"b": "2"})).status == 200
+            got = await live.ask("GET", "o")
+            assert sorted(got.headers.getall("Ais-Custom-Md")) == ["a=1", "b=2"]
+            await live.act("PATCH", "o", "", value={"c": "3"}, query={"set-new-custom": "true"})
+            assert (await live.ask("GET", "o")).headers.getall("Ais-Custom-Md") == ["c=3"]
+            assert (await live.act("PATCH", "none", "", value={"c": "3"})).status == 404
+            for value in ({"c": 3}, "text", None, {"k": "a\nb"}, {"k": "v" * 3000}):
+                assert (await live.act("PATCH", "o", "", value=value)).status == 400
+
+    run(scenario())
+
+
+def test_damaged_content_is_not_served(serve: Any, run: Scenario) -> None:
+    """`validate_warm_get`: content that does not match its checksum gives 500 and is counted."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create(patch={"checksum": {"validate_warm_get": True}})
+            await live.ask("PUT", "o", data=b"right")
+            assert (await live.ask("GET", "o")).body == b"right"
+            [path] = [path for one in live.volume.available for path in Path(one.path).rglob("%ob/o")]
+            path.write_bytes(b"wrong")
+            bad = await live.ask("GET", "o")
+            assert (bad.status, "BAD DATA CHECKSUM" in bad.message) == (500, True)
+            assert live.node.stats.values[metrics.ERR_GET_N] == 1
+            assert (await live.ask("HEAD", "o", query={"validate-checksum": "true"})).status == 500
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "status"),
+    [
+        ("PUT", {"archpath": "x"}, 501),
+        ("PUT", {"uploadId": "u", "partNumber": "1"}, 501),
+        ("PUT", {"etl_name": "e"}, 501),
+        ("PUT", {"tagging": ""}, 400),
+        ("PUT", {"append_type": "later"}, 400),
+        ("GET", {"archpath": "x"}, 501),
+        ("GET", {"etl_name": "e"}, 501),
+        ("HEAD", {"props": "color"}, 400),
+        ("HEAD", {"presence": "9"}, 400),
+        ("HEAD", {"presence": "5"}, 404),
+    ],
+)
+def test_what_we_do_not_serve_never_touches_the_object(
+    serve: Any, run: Scenario, method: str, query: dict[str, str], status: int
+) -> None:
+    """A query that means something else is refused, and the object is as before."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.ask("PUT", "o", data=b"old")
+            data = b"new" if method == "PUT" else None
+            assert (await live.ask(method, "o", query=query, data=data)).status == status
+            assert (await live.ask("GET", "o")).body == b"old"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("action", ["promote", "blob-download", "mpt-upload", "mpt-complete"])
+def test_actions_to_come_are_not_implemented(serve: Any, run: Scenario, action: str) -> None:
+    """501, not an invalid action."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            assert (await live.act("POST", "o", action)).status == 501
+            assert (await live.act("POST", "o", "no-such")).status == 400
+
+    run(scenario())
+
+
+def test_writes_must_come_through_a_proxy(serve: Any, run: Scenario) -> None:
+    """Direct reads are fine, direct writes are told where they belong; a claimed peer must be one."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.ask("PUT", "o", data=b"x")
+            url = f"{live.url}/v1/objects/b/o"
+            assert (await live.call("GET", url)).body == b"x"
+            assert (await live.call("HEAD", url)).status == 200
+            for method, what in (("PUT", "PUT(obj)"), ("DELETE", "DELETE(obj)")):
+                refused = await live.call(method, url, data=b"y" if method == "PUT" else None)
+                assert (refused.status, f"{what} is expected to be redirected" in refused.message) == (400, True)
+            assert (await live.call("PATCH", url, data=b'{"value":{"a":"b"}}')).status == 400
+            assert (await live.call("POST", url, data=b'{"action":"rename-obj","name":"p"}')).status == 400
+            stranger = {"Ais-Caller-Id": "strangerID"}
+            assert (await live.call("PUT", url, data=b"y", headers=stranger)).status == 403
+            assert (await live.call("GET", url)).body == b"x"
+
+    run(scenario())
+
+
+def test_access_bits_of_the_bucket(serve: Any, run: Scenario) -> None:
+    """A read-only bucket takes no change; reading is always allowed while nobody authenticates."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create(patch={"access": "0"})
+            for method in ("PUT", "DELETE"):
+                refused = await live.ask(method, "o", data=b"x" if method == "PUT" else None)
+                assert (refused.status, "access denied" in refused.message) == (403, True)
+            assert (await live.act("PATCH", "o", "", value={"a": "b"})).status == 403
+            assert (await live.act("POST", "o", "rename-obj", "p")).status == 403
+            assert (await live.ask("PUT", "o", query={"append_type": "append"}, data=b"x")).status == 403
+            assert (await live.ask("GET", "o")).status == 404
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ü/日本", "a b+c", "p%q", "x" * 300, "a/" + "y" * 600, "dir/.hidden", "tab\tname", "k" * 1024],
+)
+def test_unusual_names(serve: Any, run: Scenario, name: str) -> None:
+    """Names that file systems and URLs find hard are names like others."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            url = f"{live.url}/v1/objects/b/{quote(name, safe='')}?provider=ais&pid=p&utm=1"
+            assert (await live.call("PUT", URL(url, encoded=True), data=b"x")).status == 200
+            assert (await live.call("GET", URL(url, encoded=True))).body == b"x"
+            assert (await live.call("HEAD", URL(url, encoded=True))).headers["Ais-Bucket-Name"] == "b"
+            assert (await live.call("DELETE", URL(url, encoded=True))).status == 200
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("name", ["", "%2Fabs", "a/../b", "./a", "dir/", "z" * 1025, "nul%00", "%FF"])
+def test_names_outside_the_rules(serve: Any, run: Scenario, name: str) -> None:
+    """400 for PUT and GET, also after the bucket was seen; nothing is left behind."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.ask("GET", "warm-up")
+            url = URL(f"{live.url}/v1/objects/b/{name}?provider=ais&pid=p&utm=1", encoded=True)
+            assert (await live.call("PUT", url, data=b"x")).status == 400
+            assert (await live.call("GET", url)).status == 400
+            assert live.work_files() == []
+
+    run(scenario())
+
+
+def test_a_name_and_names_below_it_live_together(serve: Any, run: Scenario) -> None:
+    """`a` and `a/b` are two objects, in any order of creation."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            for name in ("a", "a/b", "c/d", "c"):
+                await live.ask("PUT", name, data=name.encode())
+            for name in ("a", "a/b", "c/d", "c"):
+                assert (await live.ask("GET", name)).body == name.encode()
+
+    run(scenario())
+
+
+def test_missing_buckets(serve: Any, run: Scenario) -> None:
+    """404 with the bucket's name, for every method; another provider or namespace is another bucket."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            for method in ("GET", "PUT", "DELETE"):
+                missing = await live.ask(method, "o", bucket="nope", data=b"x" if method == "PUT" else None)
+                assert (missing.status, missing.message) == (404, 'bucket "ais://nope" does not exist')
+            await live.ask("PUT", "o", data=b"x")
+            assert (await live.call("GET", f"{live.url}/v1/objects/b/o?provider=ais&namespace=%40%23ns")).status == 404
+            assert (await live.call("GET", f"{live.url}/v1/objects/b/o?provider=floppy")).status == 400
+            assert (await live.call("GET", f"{live.url}/v1/objects/b/o?provider=ais&namespace=%40%23")).body == b"x"
+
+    run(scenario())
+
+
+def test_append_and_flush(serve: Any, run: Scenario) -> None:
+    """Parts are collected under handles and appear at the flush; a repeated part is stored once."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+
+            async def append(data: bytes, handle: str = "", kind: str = "append") -> Any:
+                return await live.ask("PUT", "o", query={"append_type": kind, "append_handle": handle}, data=data)
+
+            first = (await append(b"one,")).headers["Ais-Append-Handle"]
+            assert first.split("|")[0] == live.node.snode.id
+            await append(b"two,", first)
+            second = (await append(b"two,", first)).headers["Ais-Append-Handle"]
+            assert (await live.ask("GET", "o")).status == 404
+            assert (await append(b"", second, "flush")).status == 200
+            got = await live.ask("GET", "o")
+            assert got.body == b"one,two,"
+            assert got.headers["Ais-Checksum-Value"] == xxhash.xxh64(b"one,two,").hexdigest()
+            assert (await append(b"x", second)).status == 404
+            assert (await append(b"", "", "flush")).status == 400
+            more = (await append(b"three")).headers["Ais-Append-Handle"]
+            await append(b"!", more, "flush")
+            assert (await live.ask("GET", "o")).body == b"one,two,three!"
+            assert live.work_files() == []
+
+    run(scenario())
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(serve: Any, run: Scenario) -> None:
+    """A client that goes away in the middle of a large body leaves neither object nor work file."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            _, writer = await asyncio.open_connection("127.0.0.1", int(live.node.snode.public.port))
+            writer.write(
+                b"PUT /v1/objects/b/o?provider=ais&pid=p&utm=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n"
+                + bytes(1_000_000)
+            )
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+            await until(lambda: live.server.connection_count == 0)
+            assert (await live.ask("GET", "o")).status == 404
+            assert live.work_files() == []
+
+    run(scenario())
+
+
+def test_a_bucket_destroyed_during_an_upload_gets_no_object(serve: Any, run: Scenario) -> None:
+    """The upload ends with 404, also when a bucket of the same name was created meanwhile."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            is_destroyed = asyncio.Event()
+
+            async def body() -> Any:
+                yield bytes(400_000)
+                await is_destroyed.wait()
+                yield b"end"
+
+            upload = asyncio.create_task(live.ask("PUT", "o", data=body()))
+            await until(lambda: bool(live.work_files()))
+            await live.take(live.node.bmd.without_bucket(Bck("b")))
+            await live.create()
+            is_destroyed.set()
+            assert (await upload).status == 404
+            assert (await live.ask("GET", "o")).status == 404
+            await until(lambda: live.work_files() == [])
+
+    run(scenario())
