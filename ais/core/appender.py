@@ -67,10 +67,14 @@ class Appender:
         self._is_open = True
 
     def write(self, data: Buffer) -> None:
-        """Append the next bytes; the buffer is the caller's again on return. Raise `OutOfSpace` or `DiskFailure`."""
+        """Append the next bytes; the buffer is the caller's again on return.
+
+        Raise `OutOfSpace` or `DiskFailure`, which has ended the request as `abort` would.
+        """
         try:
             workfile.write_all(self._disk, self._staged.fd, data)
         except OSError as error:
+            self.abort()
             raise translate(error, self._staged.path) from error
         self._staged.size += len(data)
 

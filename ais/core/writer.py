@@ -37,11 +37,15 @@ class Writer:
         return self._staged.size
 
     def write(self, data: Buffer) -> None:
-        """Take the next bytes; the buffer is the caller's again on return. Raise `OutOfSpace` or `DiskFailure`."""
+        """Take the next bytes; the buffer is the caller's again on return.
+
+        Raise `OutOfSpace` or `DiskFailure`, which has ended the writer.
+        """
         self._digests.update(data)
         try:
             workfile.write_all(self._disk, self._staged.fd, data)
         except OSError as error:
+            self.abort()
             raise translate(error, self._staged.path) from error
         self._staged.size += len(data)
 

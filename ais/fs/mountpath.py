@@ -55,8 +55,8 @@ class Mountpath:
         self._env = env
         self._capacity_at = 0.0
         with disk_failures(path):
-            self.stripes = Stripes(env.disk, path)
             self._capacity = self._measure()
+            self.stripes = Stripes(env.disk, path)
 
     def __str__(self) -> str:
         return f"mp[{self.path}]"

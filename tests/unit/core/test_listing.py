@@ -1,0 +1,194 @@
+"""Listing: complete, in order, bounded."""
+
+import os
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ais.base.errors import DiskFailure
+from ais.core.listing import Detail, Lister, ListLimits
+from ais.core.walk import Walk
+from ais.env.disk import Disk
+from ais.fs import names
+
+_COMPONENT = st.sampled_from(
+    ["", "a", "b", "a-", "a.", "%", ".", "é", "\U0001f600", "x" * 250, "x" * 240, "x" * 240 + "!"]
+)
+_NAMES = st.sets(st.lists(_COMPONENT, min_size=1, max_size=3).map("/".join).filter(bool), max_size=12)
+
+
+def place(root: Path, objects: set[str]) -> None:
+    """Put empty files where the store would have put objects."""
+    for name in objects:
+        path = names.to_path(name)
+        if any(other.startswith(name + "/") for other in objects):
+            path += f"/{names.SELF}"
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+
+
+def rolled_up(objects: set[str], prefix: str) -> list[str]:
+    """What a non-recursive listing shows: names up to the first `/` after the prefix's directory."""
+    base = prefix.rfind("/") + 1
+    shown = set()
+    for name in objects:
+        if name.startswith(prefix):
+            end = name.find("/", base)
+            shown.add(name if end < 0 else name[: end + 1])
+    return sorted(shown)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_NAMES, st.integers(1, 5), st.data())
+def test_a_walk_is_the_sorted_names(tmp_path_factory: Any, objects: set[str], window: int, data: Any) -> None:
+    """For any names, prefix, start and window: exactly the names a sorted set has."""
+    root = tmp_path_factory.mktemp("walk")
+    place(root, objects)
+    some = st.sampled_from(sorted(objects) or ["a"])
+    prefix = data.draw(
+        st.just("") | some | some.map(lambda name: name[:2]) | some.map(lambda name: name[: name.rfind("/") + 1])
+    )
+    after = data.draw(st.just("") | some | some.map(lambda name: name[:3]))
+    walk = Walk(Disk(), str(root), prefix, after, window_max=window)
+    expected = sorted(name for name in objects if name.startswith(prefix) and name > after)
+    assert [name for name, _, _ in walk] == expected
+    flat = Walk(Disk(), str(root), prefix, recursive=False, window_max=window)
+    found = [name for name, _, _ in flat]
+    assert sorted(set(found)) == rolled_up(objects, prefix)
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize("session", ["", "s"])
+@pytest.mark.parametrize("recursive", [True, False])
+def test_pages_make_up_the_listing(make_bench: Callable[..., Any], session: str, recursive: bool) -> None:
+    """Whatever the page size, with and without cursors, over several mountpaths."""
+    bench = make_bench(3)
+    objects = {f"d{index % 7}/o{index:03d}" for index in range(60)} | {"a", "a/b", "d1", "zz"}
+    for name in objects:
+        bench.put(name)
+    lister = Lister(bench.volume, bench.env)
+    for limit in (1, 3, 1000):
+        found: list[str] = []
+        has_more = True
+        while has_more:
+            page = lister.page(bench.bck, "", found[-1] if found else "", limit, recursive=recursive, session=session)
+            assert len(page.entries) <= limit
+            found += [entry.name for entry in page.entries]
+            has_more = page.has_more
+        assert found == (sorted(objects) if recursive else rolled_up(objects, ""))
+    assert [entry.name for entry in lister.walk(bench.bck, "d1")] == sorted(n for n in objects if n.startswith("d1"))
+
+
+def test_details_are_those_of_the_object(bench: Any) -> None:
+    """Size and times from the file, the rest from its metadata; a damaged object is still listed."""
+    stored = bench.put("a", b"12345", custom={"k": "v"})
+    bench.put("a/b", b"1")
+    bench.put("bad")
+    os.setxattr(str(next(bench.root.glob("mp0/@ais/b/%ob/bad"))), "user.ais.obj", b"junk")
+    lister = Lister(bench.volume, bench.env)
+    first, second, bad = lister.page(bench.bck, detail=Detail.META).entries
+    assert (first.name, first.size, first.meta, first.is_misplaced) == ("a", 5, stored, False)
+    assert first.mtime_ns == bench.store.head(bench.bck, "a").stat.st_mtime_ns
+    assert (second.name, second.size, bad.meta) == ("a/b", 1, None)
+    assert [entry.size for entry in lister.page(bench.bck, detail=Detail.STAT).entries] == [5, 1, 7]
+
+
+def test_an_empty_directory_is_not_shown(bench: Any) -> None:
+    """One that holds only the object of its own name, or nothing after a crash, is no directory to users."""
+    for name in ("a/b", "a", "c"):
+        bench.put(name)
+    bench.store.delete(bench.bck, "a/b")
+    bench.volume.available[0]
+    os.makedirs(f"{bench.volume.available[0].path}/@ais/b/%ob/left/over")
+    lister = Lister(bench.volume, bench.env)
+    assert [(e.name, e.is_dir) for e in lister.page(bench.bck, recursive=False).entries] == [("a", False), ("c", False)]
+    os.removedirs(f"{bench.volume.available[0].path}/@ais/b/%ob/left/over")
+
+
+def test_a_new_listing_sees_what_was_just_written(bench: Any) -> None:
+    """Cursors serve only the session they belong to."""
+    for name in ("a", "c"):
+        bench.put(name)
+    lister = Lister(bench.volume, bench.env)
+    assert lister.page(bench.bck, limit=1, session="one").has_more
+    bench.put("b")
+    assert [entry.name for entry in lister.page(bench.bck, after="a", session="two").entries] == ["b", "c"]
+    assert [entry.name for entry in lister.page(bench.bck, after="a").entries] == ["b", "c"]
+
+
+def test_cursors_are_bounded(bench: Any) -> None:
+    """In number, in names held, and in time."""
+    for index in range(20):
+        bench.put(f"o{index:02d}")
+    now = [0.0]
+    bench.env = type(bench.env)(disk=bench.disk, clock=type("C", (), {"monotonic": lambda self: now[0]})())
+    lister = Lister(bench.volume, bench.env, limits=ListLimits(cursors_max=4, names_held_max=1000, idle_s_max=10.0))
+    for index in range(8):
+        lister.page(bench.bck, limit=5, session=str(index))
+    assert len(lister._paused) == 4
+    now[0] = 11.0
+    lister.page(bench.bck, limit=5, session="late")
+    assert [key[0] for key in lister._paused] == ["late"]
+    small = Lister(bench.volume, bench.env, limits=ListLimits(names_held_max=20))
+    for index in range(5):
+        small.page(bench.bck, limit=5, session=str(index))
+    assert len(small._paused) == 1
+
+
+def test_names_that_stay_are_listed_while_others_come_and_go(make_bench: Callable[..., Any]) -> None:
+    """Also names that are overwritten, and those whose name becomes a directory."""
+    bench = make_bench(2)
+    staying = [f"d{index % 5}/o{index:03d}" for index in range(200)]
+    for name in staying:
+        bench.put(name)
+    stop = threading.Event()
+
+    def churn() -> None:
+        rng = random.Random(1)
+        while not stop.is_set():
+            name = rng.choice(staying)
+            bench.put(name)
+            bench.put(f"{name}/below")
+            bench.put(f"new{rng.randrange(50)}")
+            bench.store.delete(bench.bck, f"{name}/below")
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        lister = Lister(bench.volume, bench.env, limits=ListLimits(window_max=20))
+        for turn in range(15):
+            found: list[str] = []
+            has_more = True
+            while has_more:
+                page = lister.page(bench.bck, after=found[-1] if found else "", limit=37, session=f"s{turn % 2}")
+                found += [entry.name for entry in page.entries]
+                has_more = page.has_more
+            assert found == sorted(set(found))
+            assert set(staying) <= set(found)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_failing_disk_is_an_error_not_a_short_page(bench: Any) -> None:
+    """A page that could not be read is never taken for the end."""
+    bench.put("d/a")
+    bench.disk.faults["scandir"] = 5
+    with pytest.raises(DiskFailure):
+        Lister(bench.volume, bench.env).page(bench.bck)
+
+
+def test_foreign_files_are_not_objects(bench: Any) -> None:
+    """Names that no object can have, and what is not a file, stay out."""
+    bench.put("a")
+    root = next(bench.root.glob("mp0/@ais/b/%ob"))
+    for entry in (b"%junk", b"\xff\xfe", b"%="):
+        Path(os.fsdecode(os.fsencode(root) + b"/" + entry)).touch()
+    (root / "link").symlink_to("/etc/passwd")
+    assert [entry.name for entry in Lister(bench.volume, bench.env).page(bench.bck).entries] == ["a"]

@@ -1,0 +1,278 @@
+"""A target's mountpaths: placement, what is persisted, what is refused."""
+
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ais.api.bucket import Bck, Namespace
+from ais.base.errors import (
+    BadRequest,
+    Conflict,
+    CorruptMetadata,
+    DiskFailure,
+    IntegrityError,
+    MountpathNotFound,
+    OutOfSpace,
+)
+from ais.env import Env
+from ais.env.disk import Disk
+from ais.fs import layout
+from ais.fs.record import Member, State, VolumeRecord
+from ais.fs.volume import Volume, VolumeLimits
+from ais.meta import store
+
+Open = Callable[..., Volume]
+BCK = Bck("b")
+
+
+@pytest.fixture
+def open_volume(tmp_path: Path) -> Iterator[Open]:
+    """Open a volume on subdirectories of the test's directory; all are closed afterwards."""
+    opened: list[Volume] = []
+
+    def open_(*names: str, node_id: str | None = None, disk: Disk | None = None, **limits: float) -> Volume:
+        env = Env(disk=disk or Disk(), rng=random.Random(len(opened)))
+        paths = [str(tmp_path / name) for name in names]
+        opened.append(Volume.load_or_create(env, paths, node_id, limits=VolumeLimits(**limits)))  # type: ignore[arg-type]
+        return opened[-1]
+
+    for name in ("mp1", "mp2", "mp3"):
+        (tmp_path / name).mkdir()
+    yield open_
+    for volume in opened:
+        volume.close()
+
+
+def names(volume: Volume) -> list[str]:
+    return [os.path.basename(mountpath.path) for mountpath in volume.available]
+
+
+def test_the_identity_is_kept_on_the_mountpaths(open_volume: Open) -> None:
+    """A restart finds the node ID, also from one of the mountpaths alone, and another ID is refused."""
+    made = open_volume("mp1", "mp2").node_id
+    assert open_volume("mp1", "mp2").node_id == made
+    assert names(open_volume("mp2")) == ["mp1", "mp2"]
+    with pytest.raises(IntegrityError, match=f"belongs to target {made}"):
+        open_volume("mp1", node_id="tOtherNode")
+
+
+def test_names_fall_on_mountpaths_evenly(open_volume: Open) -> None:
+    """3000 names over two mountpaths: each half, give or take 10 %; and a name stays where it is."""
+    volume = open_volume("mp1", "mp2")
+    placed = [volume.place(f"ais/@#/b/obj-{index}").path for index in range(3000)]
+    assert abs(placed.count(placed[0]) - 1500) < 150
+    assert [volume.place(f"ais/@#/b/obj-{index}").path for index in range(3000)] == placed
+
+
+def test_bad_paths_are_refused(open_volume: Open, tmp_path: Path) -> None:
+    """Missing, relative, root, twice, nested, the same directory under another name."""
+    (tmp_path / "mp1" / "sub").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "mp1")
+    with pytest.raises(MountpathNotFound):
+        open_volume("mp1", "none")
+    for bad in (("mp1", "mp1"), ("mp1", "mp1/sub"), ("mp1/sub", "mp1"), ("mp1", "link"), ("mp1/", "mp2/../mp1")):
+        with pytest.raises(BadRequest):
+            open_volume(*bad)
+    for path in ("relative", "/", "//", "/a\0b"):
+        with pytest.raises(BadRequest):
+            Volume.load_or_create(Env(), [path])
+
+
+def test_the_cluster_is_recorded_once(open_volume: Open) -> None:
+    """Data of one cluster does not join another."""
+    volume = open_volume("mp1")
+    volume.set_cluster_uuid("cluster-one")
+    again = open_volume("mp1")
+    again.set_cluster_uuid("cluster-one")
+    with pytest.raises(IntegrityError, match="belong to cluster cluster-one"):
+        again.set_cluster_uuid("cluster-two")
+
+
+def test_mountpaths_come_and_go(open_volume: Open, tmp_path: Path) -> None:
+    """Each change holds after a restart, whatever the configuration says; a repeated one says so."""
+    volume = open_volume("mp1", "mp2")
+    mp2, mp3 = str(tmp_path / "mp2"), str(tmp_path / "mp3")
+    assert not volume.view.is_unsettled
+    assert volume.disable(mp2)
+    assert not volume.disable(mp2)
+    assert volume.disabled == (mp2,)
+    assert volume.attach(mp3 + "/", "ssd")
+    assert not volume.attach(mp3)
+    assert volume.find(mp3).label == "ssd"
+    again = open_volume("mp1", "mp2")
+    assert (names(again), again.disabled, again.view.is_unsettled) == (["mp1", "mp3"], (mp2,), True)
+    assert again.enable(mp2)
+    assert not again.enable(mp2)
+    assert again.detach(str(tmp_path / "mp1"))
+    assert names(open_volume("mp1", "mp2")) == ["mp2", "mp3"]
+    assert not (tmp_path / "mp1" / store.VMD).exists()
+    assert again.attach(str(tmp_path / "mp1"))
+
+
+def test_the_last_mountpath_stays(open_volume: Open, tmp_path: Path) -> None:
+    """A target without one could neither serve nor say what happened."""
+    volume = open_volume("mp1", "mp2")
+    volume.disable(str(tmp_path / "mp2"))
+    for change in (volume.disable, volume.detach):
+        with pytest.raises(Conflict):
+            change(str(tmp_path / "mp1"))
+    for change in (volume.disable, volume.detach, volume.enable, volume.find):
+        with pytest.raises(MountpathNotFound):
+            change(str(tmp_path / "mp3"))
+
+
+def test_another_targets_mountpath_is_refused(open_volume: Open, tmp_path: Path) -> None:
+    """At start and at run time; so is a nested one and one of another cluster."""
+    open_volume("mp1", node_id="tFirstNode")
+    volume = open_volume("mp2", node_id="tOtherNode")
+    with pytest.raises(IntegrityError):
+        volume.attach(str(tmp_path / "mp1"))
+    with pytest.raises(IntegrityError):
+        open_volume("mp1", "mp2")
+    (tmp_path / "mp2" / "sub").mkdir()
+    with pytest.raises(BadRequest):
+        volume.attach(str(tmp_path / "mp2" / "sub"))
+    with pytest.raises(MountpathNotFound):
+        volume.attach(str(tmp_path / "none"))
+
+
+def test_an_unmounted_disk_stops_the_start(open_volume: Open, tmp_path: Path) -> None:
+    """An empty directory where data was is not taken for a new disk; out of the configuration it is disabled."""
+    open_volume("mp1", "mp2")
+    shutil.rmtree(tmp_path / "mp2")
+    with pytest.raises(MountpathNotFound):
+        open_volume("mp1", "mp2")
+    (tmp_path / "mp2").mkdir()
+    with pytest.raises(IntegrityError, match="is its disk mounted"):
+        open_volume("mp1", "mp2")
+    volume = open_volume("mp1")
+    assert (names(volume), volume.disabled) == (["mp1"], (str(tmp_path / "mp2"),))
+
+
+def test_a_damaged_record_is_healed_from_another(open_volume: Open, tmp_path: Path) -> None:
+    """One copy suffices; when none is intact the target does not guess."""
+    made = open_volume("mp1", "mp2").node_id
+    (tmp_path / "mp1" / store.VMD).write_bytes(b"junk")
+    assert open_volume("mp1", "mp2").node_id == made
+    for name in ("mp1", "mp2"):
+        (tmp_path / name / store.VMD).write_bytes(b"junk")
+    with pytest.raises(CorruptMetadata):
+        open_volume("mp1", "mp2")
+
+
+def test_the_record_is_a_format(open_volume: Open, tmp_path: Path) -> None:
+    """What this version wrote, later ones read."""
+    payload = (
+        b'{"node_id":"tNodeNode","mountpaths":{"%b":{"state":"available","label":""}},"generation":1,'
+        b'"cluster_uuid":"","is_unsettled":false}' % os.fsencode(tmp_path / "mp1")
+    )
+    open_volume("mp1", node_id="tNodeNode")
+    (record,) = store.load(Disk(), (str(tmp_path / "mp1"),), store.VMD)
+    assert record == store.Record(1, payload)
+    assert State.DETACHED == "detached"
+    assert VolumeRecord("t", {"/a": Member()}).with_member("/a", Member(State.DISABLED)).is_unsettled
+
+
+def test_bucket_directories(open_volume: Open, tmp_path: Path) -> None:
+    """Made on every mountpath with the bucket's ID, found again, put in the trash as a whole."""
+    volume = open_volume("mp1", "mp2")
+    buckets = {
+        BCK: 1,
+        Bck("b", "aws"): 2,
+        Bck("b", namespace=Namespace("u", "n")): 3,
+        Bck("c", namespace=Namespace("", "n")): 4,
+    }
+    for bck, bid in buckets.items():
+        assert not volume.create_bucket(bck, bid)
+        assert not volume.create_bucket(bck, bid)
+    assert volume.buckets() == buckets
+    assert (tmp_path / "mp2/@ais/@u#n/b/%ob").is_dir()
+    volume.trash_bucket(BCK)
+    volume.trash_bucket(BCK)
+    assert BCK not in volume.buckets()
+    assert len(list((tmp_path / "mp1/.$deleted").iterdir())) == 1
+    volume.empty_trash()
+    assert list((tmp_path / "mp1/.$deleted").iterdir()) == []
+
+
+def test_a_directory_of_an_older_bucket_is_trashed(open_volume: Open, tmp_path: Path) -> None:
+    """The ID tells it from the present bucket; a bucket nobody mentions is left alone."""
+    volume = open_volume("mp1", "mp2")
+    volume.create_bucket(BCK, 1)
+    volume.create_bucket(Bck("unknown"), 5)
+    (tmp_path / "mp1/@ais/b/%ob/o").touch()
+    assert volume.reconcile_buckets({BCK: 1, Bck("new"): 3}) == []
+    assert (tmp_path / "mp1/@ais/b/%ob/o").exists()
+    assert volume.reconcile_buckets({BCK: 2}) == [BCK]
+    assert not (tmp_path / "mp1/@ais/b/%ob/o").exists()
+    assert volume.buckets() == {BCK: 2, Bck("new"): 3, Bck("unknown"): 5}
+
+
+def test_a_mountpath_that_returns_gets_the_buckets(open_volume: Open, tmp_path: Path) -> None:
+    """New buckets are made on it, and what belongs to one destroyed meanwhile is trashed."""
+    volume = open_volume("mp1", "mp2")
+    volume.create_bucket(BCK, 1)
+    (tmp_path / "mp2/@ais/b/%ob/old").touch()
+    volume.disable(str(tmp_path / "mp2"))
+    volume.trash_bucket(BCK)
+    volume.create_bucket(BCK, 2)
+    volume.create_bucket(Bck("new"), 3)
+    volume.enable(str(tmp_path / "mp2"))
+    assert not (tmp_path / "mp2/@ais/b/%ob/old").exists()
+    assert (tmp_path / "mp2/@ais/new/%wk").is_dir()
+    volume.attach(str(tmp_path / "mp3"))
+    assert layout.read_bid(Disk(), str(tmp_path / "mp3/@ais/b")) == 2
+
+
+def test_work_files_are_swept(open_volume: Open, tmp_path: Path) -> None:
+    """Files and directories that a killed process left; objects stay."""
+    volume = open_volume("mp1")
+    volume.create_bucket(BCK, 1)
+    work = tmp_path / "mp1/@ais/b/%wk"
+    (work / "spare").mkdir()
+    (work / "spare" / "%=").touch()
+    (work / "file").touch()
+    (tmp_path / "mp1/@ais/b/%ob/o").touch()
+    volume.sweep_workfiles()
+    assert list(work.iterdir()) == []
+    assert (tmp_path / "mp1/@ais/b/%ob/o").exists()
+
+
+def test_the_trash_takes_very_deep_trees(open_volume: Open, tmp_path: Path) -> None:
+    """A name may have a thousand components."""
+    volume = open_volume("mp1")
+    volume.create_bucket(BCK, 1)
+    path = f"{tmp_path}/mp1/@ais/b/%ob"
+    for _ in range(1024):
+        path += "/%"
+        os.mkdir(path)
+    volume.trash_bucket(BCK)
+    volume.empty_trash()
+    assert list((tmp_path / "mp1/.$deleted").iterdir()) == []
+
+
+def test_space_is_known_and_its_limit_kept(open_volume: Open, tmp_path: Path) -> None:
+    """Beyond the watermark nothing is written; the numbers are those of the file system."""
+    volume = open_volume("mp1", out_of_space_pct=0.0)
+    ((path, capacity),) = volume.capacity().items()
+    assert path == str(tmp_path / "mp1")
+    assert 0 < capacity.avail_bytes < capacity.total_bytes
+    assert 0 < capacity.used_pct < 100
+    with pytest.raises(OutOfSpace, match=r"full, the limit is 0%"):
+        volume.available[0].check_room(0, volume.limits.out_of_space_pct)
+    assert volume.available[0].file_system.mount_point in path
+
+
+def test_a_disk_that_fails_is_named(open_volume: Open) -> None:
+    """Errors of the disk say which mountpath they are about."""
+
+    class Broken(Disk):
+        def statvfs(self, path: str) -> os.statvfs_result:
+            raise OSError(5, "Input/output error", path)
+
+    with pytest.raises(DiskFailure, match="mp1"):
+        open_volume("mp1", disk=Broken())
