@@ -73,7 +73,12 @@ class Buckets:
             "PATCH": self.patch,
         }
         paths = {BUCKETS: ("GET",), BUCKETS + "/": ("GET",), BUCKETS + "/{tail:.+}": tuple(verbs)}
-        return [web.route(verb, path, verbs[verb]) for path, allowed in paths.items() for verb in allowed]
+        options = {"GET": {"allow_head": False}}  # HEAD has an answer of its own
+        return [
+            web.route(verb, path, verbs[verb], **options.get(verb, {}))
+            for path, allowed in paths.items()
+            for verb in allowed
+        ]
 
     # -- reading
 
