@@ -46,6 +46,7 @@ TCODE_OF: dict[type[AisError], str] = {
     errors.ChecksumMismatch: "ErrBadCksum",
     errors.CorruptMetadata: "ErrLmetaCorrupted",
     errors.AccessDenied: "ErrBucketAccessDenied",
+    errors.IntegrityError: "ErrClusterIntegrity",
 }
 
 

@@ -102,7 +102,7 @@ class Changes:
     async def _replace_smap(self, reign: Reign, new: Smap) -> None:
         meta = self._core.meta
         if new is not meta.smap:
-            bases = decisions.electorates(meta.smap, meta.bases)
+            bases = decisions.bases_of_next(meta.smap, meta.bases)
             self._core.log.info("cluster map changes", smap=int(new.version), nodes=len(new.nodes))
             await self._core.state.adopt([seal_smap(reign.term, new, bases)])
             await self._publish(reign, Part.SMAP)

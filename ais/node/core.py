@@ -99,7 +99,7 @@ class Core:
             raise NotReady(f"{self.me.name} is not the primary: {where}")
         if not self.reign.has_authority():
             raise NotReady(
-                f"primary {self.me.name} does not hear a majority of the cluster's {len(self.smap.nodes)} nodes: try"
+                f"primary {self.me.name} does not hear a majority of the cluster's {len(self.meta.electors)} nodes: try"
                 " again when they are back; if this lasts, check the network and start the missing nodes"
             )
         return self.reign

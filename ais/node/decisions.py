@@ -6,7 +6,7 @@ heard for a while shorter than the node has promised to be faithful (`Sync.patie
 changing things before a new one can start.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -138,22 +138,25 @@ def delay_before_standing(smap: Smap, me: str, timing: Timing) -> float | None:
     return order.index(me) * timing.interval_s if me in order else None
 
 
-def electorates(smap: Smap, bases: Collection[Electorate]) -> tuple[Electorate, ...]:
-    """All electorates that must agree to a decision under this map."""
-    return tuple(dict.fromkeys((*bases, Electorate.of(smap))))
+def electorates(smap: Smap, bases: Sequence[Smap]) -> list[Electorate]:
+    """All electorates that must agree to a decision under this map and the undecided ones before it."""
+    return [Electorate.of(one) for one in (*bases, smap)]
+
+
+def bases_of_next(smap: Smap, bases: Sequence[Smap]) -> tuple[Smap, ...]:
+    """The maps that must still agree to the next one: the present and the undecided ones, one per electorate."""
+    return tuple({Electorate.of(one): one for one in (*bases, smap) if one.nodes}.values())
 
 
 def has_authority(
-    smap: Smap, bases: Collection[Electorate], me: str, heard_at: Mapping[str, float], now: float, timing: Timing
+    smap: Smap, bases: Sequence[Smap], me: str, heard_at: Mapping[str, float], now: float, timing: Timing
 ) -> bool:
     """Whether a primary may change things: a quorum answered heartbeats it sent within its lease."""
     faithful = frozenset(node for node, sent_at in heard_at.items() if now - sent_at < timing.lease_s)
     return have_quorum(electorates(smap, bases), faithful | {me})
 
 
-def is_decided(
-    smap: Smap, bases: Collection[Electorate], part: Part, stamp: Stamp, known: Mapping[str, Stamps]
-) -> bool:
+def is_decided(smap: Smap, bases: Sequence[Smap], part: Part, stamp: Stamp, known: Mapping[str, Stamps]) -> bool:
     """Whether a version of a part is persisted by a quorum, given what each node (the primary included) has."""
     took = frozenset(node for node, stamps in known.items() if stamps.of(part) >= stamp)
     return have_quorum(electorates(smap, bases), took)
@@ -201,4 +204,4 @@ def joined(smap: Smap, node: Snode) -> Smap:
 def next_reign(smap: Smap, me: Snode, *, keep_old_primary: bool) -> Smap:
     """The map a newly elected primary begins with. The old primary leaves it unless it handed over (or is `me`)."""
     stays = keep_old_primary or smap.primary_id == me.id
-    return smap.changed(primary_id=me.id, remove=frozenset() if stays else frozenset({smap.primary_id}))
+    return smap.changed(add=me, primary_id=me.id, remove=frozenset() if stays else frozenset({smap.primary_id}))

@@ -135,7 +135,7 @@ class Election:
             await core.env.clock.sleep(HANDOVER_POLL_S)
 
     async def _ask(self, term: int, consent: str, *, trial: bool) -> dict[str, VoteAnswer]:
-        """What the nodes of our map answer; nodes that do not answer are left out."""
+        """What the electors answer; nodes that do not answer are left out."""
         core = self._core
         request = self._request(term, consent, trial=trial)
 
@@ -147,7 +147,7 @@ class Election:
                 core.log.debug("no answer from voter", peer=node.name, error=str(error))
                 return node.id, None
 
-        others = (node for node in core.smap.nodes.values() if node.id != core.me.id)
+        others = (node for node in core.meta.electors.values() if node.id != core.me.id)
         answers = await asyncio.gather(*(one(node) for node in others))
         for node_id, answer in answers:
             if answer and not answer.granted:
@@ -169,7 +169,7 @@ class Election:
         stamps = {node: answer.stamps for node, answer in answers.items()}
         wanted = newest(core.meta.stamps, stamps)
         for part, node_id in wanted.items():
-            node = core.smap.get(node_id)
+            node = core.meta.electors.get(node_id)
             if node is None:
                 continue
             try:

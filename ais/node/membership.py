@@ -260,19 +260,25 @@ class Membership:
         while True:
             if core.reign:
                 core.reign.beat()
-                await self._remove_silent()
+                self._mend_map()
                 await core.env.clock.sleep(core.timing.interval_s)
             else:
                 await self._watch()
                 await core.env.clock.sleep(core.timing.interval_s / 4)
 
-    async def _remove_silent(self) -> None:
+    def _mend_map(self) -> None:
+        """Start changes of the map that nobody asks for: silent nodes leave it, our own new address enters it."""
         core = self._core
-        if core.leaving or self._changes.lock.locked() or not core.reign:
+        if core.leaving or self._changes.lock.locked() or not core.reign or not core.reign.has_authority():
             return
+        if decisions.joined(core.smap, core.me) is not core.smap:
+            core.tasks.spawn("own address", self._update_own_entry)
         if silent := core.reign.silent_nodes():
             core.log.warning("removing silent nodes", nodes=sorted(silent))
             core.tasks.spawn("removal of silent nodes", self._remove_still_silent)
+
+    async def _update_own_entry(self) -> None:
+        await self._changes.change_smap(lambda smap: decisions.joined(smap, self._core.me))
 
     async def _remove_still_silent(self) -> None:
         reign = self._core.require_authority()

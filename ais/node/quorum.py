@@ -6,17 +6,17 @@ candidate votes for itself; a primary acknowledges its own changes. The second f
 with many dead targets, go on: as long as every possible rival takes part, there is no rival.
 
 While a change of the cluster map is not known to be decided, both the old and the new map must agree (joint consensus,
-as in the Raft paper, section 6). Therefore a map travels and rests on disk together with the electorates before it.
+as in the Raft paper, section 6). Therefore a map travels and rests on disk together with the maps before it.
 """
 
 from collections.abc import Iterable
-
-import msgspec
+from dataclasses import dataclass
 
 from ais.meta.smap import Smap
 
 
-class Electorate(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Electorate:
     """The nodes of one version of the cluster map, as far as voting is concerned."""
 
     nodes: frozenset[str]

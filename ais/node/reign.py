@@ -6,7 +6,7 @@ is known from its last answer, so a node that missed a version gets it with the 
 
 import asyncio
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ais.api import codec
 from ais.base.errors import AisError, Unreachable
@@ -81,14 +81,21 @@ class Reign:
         core.log.warning("no longer primary", term=self.term, reason=why)
 
     def beat(self) -> None:
-        """Start a heartbeat to every node that is not still busy with the last one."""
-        for node in self._others():
+        """Start a heartbeat to every elector that is not still busy with the last one."""
+        for node in self._others(self._core.meta.electors):
             self._core.tasks.spawn(f"heartbeat {node.id}", functools.partial(self._beat, node))
 
     async def spread(self, timeout_s: float) -> frozenset[str]:
-        """Bring all nodes of the map up to date; return those that did not take everything in time."""
-        others = list(self._others())
+        """Bring all nodes of the map up to date; return those that did not take everything in time.
+
+        Nodes that just left it are told too when the decision needs their agreement.
+        """
+        others = self._others(self._core.smap.nodes)
         done = await asyncio.gather(*(self.bring(node, timeout_s) for node in others))
+        if not self.is_decided(Part.SMAP):
+            electors = self._core.meta.electors
+            gone = {node_id: node for node_id, node in electors.items() if node_id not in self._core.smap}
+            await asyncio.gather(*(self.bring(node, timeout_s) for node in self._others(gone)))
         return frozenset(node.id for node, ok in zip(others, done, strict=True) if not ok)
 
     async def bring(self, node: Snode, timeout_s: float) -> bool:
@@ -119,7 +126,7 @@ class Reign:
             await self._exchange(node)
 
     async def settle(self) -> None:
-        """Forget the older electorates once a quorum of all of them has the present cluster map."""
+        """Forget the older maps once a quorum of all of them has the present one."""
         meta = self._core.meta
         if meta.bases and self.is_decided(Part.SMAP):
             await self._core.state.settle(meta.stamps.smap)
@@ -168,8 +175,8 @@ class Reign:
             core.log.warning("taking newer metadata from a node", peer=node.name, part=part.value)
             await core.state.adopt([await fetch(core, node.control.url, part)])
 
-    def _others(self) -> Iterable[Snode]:
-        return [node for node in self._core.smap.nodes.values() if node.id != self._core.me.id]
+    def _others(self, nodes: Mapping[str, Snode]) -> list[Snode]:
+        return [node for node in nodes.values() if node.id != self._core.me.id]
 
 
 async def fetch(core: Core, url: str, part: Part) -> Sealed:
@@ -185,7 +192,7 @@ async def begin(core: Core, term: int, smap: Smap) -> Reign:
     cannot come back. Whoever does not answer is left to the heartbeats.
     """
     meta = core.meta
-    bases = decisions.electorates(meta.smap, meta.bases) if meta.smap.uuid else ()
+    bases = decisions.bases_of_next(meta.smap, meta.bases)
     return await _reign(core, term, seal_smap(term, smap, bases), grace_s=0.0)
 
 

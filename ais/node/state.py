@@ -17,10 +17,9 @@ from ais.config.cluster import ClusterConfig
 from ais.env import Env
 from ais.meta import store
 from ais.meta.bmd import BMD
-from ais.meta.smap import Smap
+from ais.meta.smap import Smap, Snode
 from ais.meta.stamp import NEVER, Stamp
 from ais.node.messages import Part, Sealed, Stamps
-from ais.node.quorum import Electorate
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,10 +41,10 @@ async def in_thread(call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
 
 
 class SmapRecord(msgspec.Struct, frozen=True):
-    """A cluster map with the electorates that must still agree to it, as it travels and rests on disk."""
+    """A cluster map with the earlier ones that must still agree to it, as it travels and rests on disk."""
 
     smap: Smap
-    bases: tuple[Electorate, ...] = ()
+    bases: tuple[Smap, ...] = ()
 
 
 class Vote(msgspec.Struct, frozen=True):
@@ -60,10 +59,19 @@ class Metadata:
     """All parts at one moment. Replaced as a whole, so that a reader sees one consistent set."""
 
     smap: Smap = field(default_factory=Smap)
-    bases: tuple[Electorate, ...] = ()
+    bases: tuple[Smap, ...] = ()
+    """Earlier maps whose nodes must still agree to `smap`; empty once it is decided."""
     bmd: BMD = field(default_factory=BMD)
     config: ClusterConfig = field(default_factory=ClusterConfig)
     stamps: Stamps = field(default_factory=Stamps)
+
+    @property
+    def electors(self) -> dict[str, Snode]:
+        """Everybody who has a say: the nodes of the map and of the undecided ones before it."""
+        electors: dict[str, Snode] = {}
+        for smap in (*self.bases, self.smap):
+            electors |= smap.nodes
+        return electors
 
     def seal(self, part: Part) -> Sealed:
         """One part, encoded."""
@@ -84,7 +92,7 @@ class Metadata:
         return replace(self, config=codec.from_json(sealed.body, ClusterConfig), stamps=stamps)
 
 
-def seal_smap(term: int, smap: Smap, bases: tuple[Electorate, ...]) -> Sealed:
+def seal_smap(term: int, smap: Smap, bases: tuple[Smap, ...]) -> Sealed:
     """A cluster map written in `term`."""
     return Sealed(Part.SMAP, Stamp(term, int(smap.version)), codec.to_json(SmapRecord(smap, bases)))
 
@@ -152,7 +160,7 @@ class State:
                     await self._adopt(sealed)
 
     async def settle(self, decided: Stamp) -> None:
-        """Forget the older electorates of our cluster map when it is the one that was decided."""
+        """Forget the maps before ours when it is the one that was decided."""
         if self.current.stamps.smap != decided or not self.current.bases:
             return
         async with self._lock:

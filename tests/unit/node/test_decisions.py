@@ -13,7 +13,6 @@ from ais.meta.stamp import Stamp
 from ais.node import decisions
 from ais.node.decisions import Start, Timing, Voter
 from ais.node.messages import Heard, JoinRequest, Part, Stamps, Sync, VoteRequest
-from ais.node.quorum import Electorate
 
 
 def net(port: int) -> NetInfo:
@@ -177,7 +176,7 @@ def test_authority_is_a_lease() -> None:
     heard = {"t1aaaaaa": 10.0, "t2aaaaaa": 11.0, "p2aaaaaa": 2.0}
     assert decisions.has_authority(smap, (), "p1aaaaaa", heard, 14.9, TIMING)
     assert not decisions.has_authority(smap, (), "p1aaaaaa", heard, 15.0, TIMING)
-    bigger = Electorate(frozenset(smap.nodes) | {"x1", "x2", "x3"}, frozenset({"p1aaaaaa", "p2aaaaaa"}))
+    bigger = cluster(P2, T1, *(target(f"t{number}aaaaaa") for number in range(2, 7)))
     assert not decisions.has_authority(smap, (bigger,), "p1aaaaaa", heard, 14.9, TIMING)
 
 
