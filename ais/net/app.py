@@ -26,7 +26,7 @@ _JSON = (("Content-Type", "application/json"), ("X-Content-Type-Options", "nosni
 _log = structlog.get_logger()
 
 
-def make_app(routes: Iterable[web.AbstractRouteDef], node_name: str) -> web.Application:
+def make_app(routes: Iterable[web.RouteDef], node_name: str) -> web.Application:
     """An application of these routes whose errors carry `node_name` (`p[ID]`, `t[ID]`)."""
 
     @web.middleware
@@ -43,7 +43,9 @@ def make_app(routes: Iterable[web.AbstractRouteDef], node_name: str) -> web.Appl
         return response
 
     app = web.Application(middlewares=[answer_errors], client_max_size=BODY_BYTES_MAX)
-    app.add_routes(routes)
+    for route in routes:
+        # `add_routes` would add HEAD to every GET, also where HEAD has a handler of its own.
+        app.router.add_route(route.method, route.path, route.handler)
     return app
 
 
