@@ -20,11 +20,12 @@ from ais.config.cluster import ClusterConfig
 from ais.env.network import Answer
 from ais.meta.smap import Snode
 from ais.node import service
+from ais.node.admin import OF_CLUSTER
 from ais.node.node import DAEMON, Node
 from ais.node.peers import Peers
 from ais.proxy.jobs import Jobs
 from ais.proxy.relay import Relay
-from ais.proxy.requests import json_bytes_reply, json_reply, params_of, text_reply
+from ais.proxy.requests import json_bytes_reply, json_reply, params_of, route, text_reply
 from ais.proxy.targets import Targets, require_all
 
 CLUSTER = "/v1/cluster"
@@ -77,7 +78,7 @@ class Cluster:
     def routes(self) -> list[web.RouteDef]:
         """Questions and changes; how nodes join and leave is `ais.node`'s."""
         return [
-            web.get(CLUSTER, self.get),
+            route("GET", CLUSTER, self.get),
             web.put(CLUSTER, self.put),
             web.put(CLUSTER + "/{tail:.+}", self.put_path),
             web.post(CLUSTER + "/join-by-admin", self.join_by_admin),
@@ -191,20 +192,19 @@ class Cluster:
         raise NotYetImplemented("cannot add a node from outside: start it with proxy.primary_url set to this cluster")
 
     async def _set_config(self, patch: Any, *, is_transient: bool) -> None:
-        """Change settings by a JSON object. Raise `BadRequest` naming the setting."""
+        """Change settings by a JSON object. Raise `BadRequest` naming the setting, `Unsupported` if it must last."""
         if is_transient:
-            await self._set_values(_values_of(self._node.config.cluster, patch), is_transient=True)
+            await self._tell_all(ActMsg(actions.SET_CONFIG, OF_CLUSTER, patch))
         else:
             await self._node.change_config(lambda config: change.apply_patch(config, patch))
 
     async def _set_values(self, values: dict[str, str], *, is_transient: bool) -> None:
-        """Change settings by name. Raise `BadRequest` naming the setting, `Unsupported` for some transient ones."""
-        if not is_transient:
+        """Change settings by name. Raise as `_set_config`."""
+        if is_transient:
+            old = self._node.config.cluster
+            await self._set_config(_difference(old, change.set_values(old, values)), is_transient=True)
+        else:
             await self._node.change_config(lambda config: change.set_values(config, values))
-            return
-        await self._node.set_transient(values)
-        path_query = values | {query.TRANSIENT: "true"}
-        require_all(await self._tell(self._others, "PUT", path_query, b"", path=f"{DAEMON}/{actions.SET_CONFIG}"))
 
     async def _tell_all(self, message: ActMsg) -> None:
         """Have every node do a node's action, this one first."""
@@ -213,10 +213,10 @@ class Cluster:
         require_all(await self._tell(self._others, "PUT", {}, body))
 
     async def _tell(
-        self, nodes: list[Snode], method: str, params: dict[str, str], body: bytes, path: str = DAEMON
+        self, nodes: list[Snode], method: str, params: dict[str, str], body: bytes
     ) -> dict[str, Answer | AisError]:
         return await self._peers.call_all(
-            nodes, method, path, query=params, body=body, timeout_s=self._targets.call_timeout_s
+            nodes, method, DAEMON, query=params, body=body, timeout_s=self._targets.call_timeout_s
         )
 
     @property
@@ -234,7 +234,14 @@ def _is_transient(params: dict[str, str]) -> bool:
     return parse_bool(params.get(query.TRANSIENT, ""))
 
 
-def _values_of(config: ClusterConfig, patch: Any) -> dict[str, str]:
-    """The settings that a JSON patch changes, by dotted name."""
-    before, after = change.flatten(config), change.flatten(change.apply_patch(config, patch))
-    return {name: text for name, text in after.items() if text != before[name]}
+def _difference(old: ClusterConfig, new: ClusterConfig) -> dict[str, Any]:
+    """The JSON patch that makes `new` of `old`."""
+
+    def of(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: of(before[name], value) if isinstance(value, dict) and isinstance(before.get(name), dict) else value
+            for name, value in after.items()
+            if value != before.get(name)
+        }
+
+    return of(codec.to_builtins(old), codec.to_builtins(new))

@@ -11,7 +11,7 @@ from ais.api.messages import ActMsg
 from ais.net.http import decode_component
 from ais.proxy.buckets import Buckets
 from ais.proxy.redirect import EASY_URLS
-from ais.proxy.requests import json_reply, params_of
+from ais.proxy.requests import json_reply, params_of, route
 
 
 class EasyUrls:
@@ -23,7 +23,7 @@ class EasyUrls:
     def routes(self) -> list[web.RouteDef]:
         """GET of a provider and of a bucket."""
         return [
-            web.get(path, self.list, allow_head=False)
+            route("GET", path, self.list)
             for prefix in EASY_URLS
             for path in (prefix.rstrip("/"), prefix, prefix + "{bucket}", prefix + "{bucket}/")
         ]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from ais.api import codec, query
 from ais.api.bucket import Bck
@@ -39,6 +40,11 @@ class BucketAddress:
         if self.rest:
             raise BadRequest(f'unexpected "{self.rest[:80]}" after the bucket: expected {BUCKETS}/<bucket>')
         return self.bck
+
+
+def route(verb: str, path: str, handler: Handler) -> web.RouteDef:
+    """A route for exactly this verb: aiohttp would let a GET answer HEAD too."""
+    return web.get(path, handler, allow_head=False) if verb == "GET" else web.route(verb, path, handler)
 
 
 def params_of(request: web.Request) -> dict[str, str]:

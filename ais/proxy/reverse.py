@@ -6,6 +6,7 @@ from ais.api import headers
 from ais.base.errors import BadRequest, Unreachable
 from ais.node.node import DAEMON, Node
 from ais.proxy.relay import Relay
+from ais.proxy.requests import route
 
 REVERSE = "/v1/reverse"
 
@@ -20,7 +21,7 @@ class Reverse:
     def routes(self) -> list[web.RouteDef]:
         """`/v1/reverse/daemon` and below."""
         paths = (REVERSE + "/daemon", REVERSE + "/daemon/{tail:.+}")
-        return [web.route(verb, path, self.pass_on) for path in paths for verb in ("GET", "POST", "PUT", "DELETE")]
+        return [route(verb, path, self.pass_on) for path in paths for verb in ("GET", "POST", "PUT", "DELETE")]
 
     async def pass_on(self, request: web.Request) -> web.Response:
         """What the node says. Raise `BadRequest` without a node's ID, `NodeNotFound` for an unknown one."""
