@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import msgspec
 
 from ais.api import actions, codec, listing
-from ais.api.listing import Entry, LsoMsg, Page
+from ais.api.codec import U64
+from ais.api.listing import Entry, Flag, LsoMsg, Page
 from ais.base.errors import BadRequest, IntegrityError
 from ais.base.ids import is_valid_uuid, new_id
 from ais.meta import rename
@@ -52,12 +53,15 @@ class Lister:
         self._kept: OrderedDict[str, _Leftover] = OrderedDict()
 
     async def page(self, bucket: Bucket, message: LsoMsg) -> Page:
-        """The page that `message` asks for. Raise `BadRequest`, or why a target did not answer: a page is complete."""
+        """The page that `message` asks for. Raise `BadRequest`, or why a target did not answer: a page is complete.
+
+        With `message.target` it is the page of that target alone. Raise `NodeNotFound` for an unknown one.
+        """
         if message.uuid and not is_valid_uuid(message.uuid):
             raise BadRequest(f'invalid listing ID "{message.uuid[:40]}"')
         request = listing.normalise(message, is_ais=bucket.props.provider == "ais")
         request = msgspec.structs.replace(request, uuid=request.uuid or new_id(self._node.env.rng))
-        targets = self._targets.all
+        targets = [self._node.smap.require(request.target)] if request.target else self._targets.all
         scope = self._scope(bucket, request, targets)
         feeds = self._resume(request, scope) or [Feed(target.id, request.after) for target in targets]
         entries = await self._fill(bucket, request, feeds)
@@ -76,7 +80,7 @@ class Lister:
             taken = merge.take(feeds, missing)
             if not taken and not any(feed.is_dry for feed in feeds):
                 break
-            entries += taken
+            entries += [entry for entry in taken if not entry.is_dir] if request.has(Flag.NO_DIRS) else taken
         return entries
 
     async def _refill(self, bucket: Bucket, request: LsoMsg, dry: list[Feed], count: int) -> None:
@@ -89,7 +93,7 @@ class Lister:
 
     async def _ask(self, bucket: Bucket, request: LsoMsg, feed: Feed, count: int) -> None:
         target = self._node.smap.require(feed.target_id)
-        part = msgspec.structs.replace(request, start_after="", continuation_token=feed.after, pagesize=count)
+        part = msgspec.structs.replace(request, start_after="", continuation_token=feed.after, pagesize=U64(count))
         answer = await self._targets.ask(
             target,
             "GET",

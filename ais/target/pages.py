@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 from aiohttp import web
 
 from ais.api import actions, gotime, listing, query
@@ -62,12 +63,19 @@ class Pages:
         return page
 
     def _read(self, view: BucketView, message: LsoMsg) -> Page:
+        found, more = self._find(view, message)
+        while message.has(Flag.NO_DIRS) and more and all(one.is_dir for one in found):
+            message = msgspec.structs.replace(message, start_after="", continuation_token=found[-1].name)
+            found, more = self._find(view, message)
+        describe = _Describer(message, self._host.snode.name)
+        entries = [describe(one) for one in found if not (one.is_dir and message.has(Flag.NO_DIRS))]
+        return Page(message.uuid, found[-1].name if more and found else "", entries)
+
+    def _find(self, view: BucketView, message: LsoMsg) -> tuple[list[core.Entry], bool]:
         found, more = self._walk(view.bck, message)
         if view.source is not None:
             found, more = _merge(found, more, *self._walk(view.source, message), limit=message.pagesize)
-        describe = _Describer(message, self._host.snode.name)
-        entries = [describe(one) for one in found]
-        return Page(message.uuid, found[-1].name if more and found else "", entries)
+        return found, more
 
     def _walk(self, bck: Bck, message: LsoMsg) -> tuple[list[core.Entry], bool]:
         page = self._lister.page(
