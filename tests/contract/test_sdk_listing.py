@@ -62,7 +62,7 @@ def test_all_props(filled: Bucket, client: Client, cluster):
         assert entry.version == props.obj_version == "1"
         assert entry.copies == 1
         assert entry.size == filled.object(entry.name).head().size
-        node, mountpath = re.fullmatch(r"t\[(.+?)\]:(.+)", entry.location).groups()
+        node, mountpath = re.fullmatch(r"t\[(.+?)\]:mp\[(/.+)\]", entry.location).groups()
         assert node in target_ids
         assert mountpath
         assert re.fullmatch(r"\d\d \w{3} \d\d \d\d:\d\d [A-Z0-9+-]+", entry.atime), entry.atime

@@ -82,7 +82,7 @@ def test_prometheus(cluster):
         answer = Api(node.url).call("GET", "/metrics")
         assert answer.status == 200
         assert answer.header("Content-Type").startswith("text/plain")
-        assert re.search(rb"^# TYPE \S*get\S* counter$", answer.body, re.MULTILINE)
+        assert re.search(rb"^# TYPE ais_(proxy|target)_get_count (counter|untyped)$", answer.body, re.MULTILINE)
 
 
 def test_software_version_and_log_are_text(cluster, api: Api):

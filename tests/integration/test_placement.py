@@ -1,5 +1,6 @@
 """Objects spread evenly over targets and mountpaths, and lie where the published placement says."""
 
+import re
 from pathlib import Path
 
 from harness.load import put_all
@@ -44,7 +45,7 @@ def test_listed_location_is_where_the_file_is(cluster, api: Api, bucket: str):
         api.put(bucket, f"o{number}", b"x")
     mountpath_of = {str(path): node.id for node in cluster.targets for path in node.mountpaths}
     for entry in api.entries(bucket, props="name,location"):
-        node_id, mountpath = entry["t"].removeprefix("t[").split("]:", 1)
+        node_id, mountpath = re.fullmatch(r"t\[(.+?)\]:mp\[(/.+)\]", entry["t"]).groups()
         assert mountpath_of[mountpath] == node_id
         assert any(path.name == entry["n"] for path in files_of([Path(mountpath)], "ob"))
 
