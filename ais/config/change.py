@@ -16,7 +16,7 @@ from ais.base.errors import BadRequest, Unsupported
 from ais.base.units import Duration, Size
 from ais.config import features
 from ais.config.cluster import CLUSTER_ONLY, READ_ONLY, ClusterConfig
-from ais.config.setting import Section, plain_type
+from ais.config.setting import OutOfRange, Section, plain_type
 
 S = TypeVar("S", bound=Section)
 Tree = dict[str, Any]
@@ -123,7 +123,7 @@ def _apply(config: S, tree: Tree, read: Read, prefix: str) -> S:
     for key, value in tree.items():
         name, kind = prefix + key.lower(), fields.get(key.lower())
         if kind is None:
-            raise BadRequest(f'unknown setting "{name}"{_suggestion(type(config), prefix, key)}')
+            raise BadRequest(f'unknown setting "{_first_name(name, value)}"{_suggestion(type(config), prefix, key)}')
         if name in READ_ONLY:
             raise BadRequest(f'setting "{name}" is read-only')
         if value is None:
@@ -139,6 +139,8 @@ def _apply(config: S, tree: Tree, read: Read, prefix: str) -> S:
             changes[key.lower()] = read(name, kind, value)
     try:
         return msgspec.structs.replace(config, **changes)
+    except OutOfRange as error:
+        raise BadRequest(f'invalid value for setting "{prefix}{error.setting}": {error.problem}') from None
     except ValueError as error:
         raise BadRequest(f"invalid {prefix.rstrip('.') or 'configuration'} setting: {error}") from None
 
@@ -232,6 +234,14 @@ def _move(tree: Tree, prefix: str, into: Tree) -> None:
             _move(value, name + ".", into)
         else:
             _insert(into, _current_name(name), value)
+
+
+def _first_name(name: str, value: Any) -> str:
+    """The name of the first setting below `name`, as it was asked for."""
+    while isinstance(value, dict) and value:
+        key, value = next(iter(value.items()))
+        name = f"{name}.{key}"
+    return name
 
 
 def _suggestion(kind: type[Section], prefix: str, key: str) -> str:

@@ -15,6 +15,7 @@ from ais.config.setting import Section, setting
 ChecksumKind = Literal["none", "xxhash", "xxhash2", "md5", "crc32c", "sha256", "sha512"]
 Compression = Literal["never", "always"]
 Policy = Literal["", "immediate", "delayed", "never"]
+LogLevel = Literal["0", "1", "2", "3", "4", "5"]
 Reaction = Literal["ignore", "warn", "abort"]
 
 MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
@@ -245,7 +246,7 @@ class Resilver(Section, frozen=True):
 class Log(Section, frozen=True):
     """Logs of a node."""
 
-    level: Annotated[str, setting("`0`-`2`: errors and warnings, `3`: events, `4`, `5`: every request.")] = "3"
+    level: Annotated[LogLevel, setting("`0`-`2`: errors and warnings, `3`: events, `4`, `5`: every request.")] = "3"
     max_size: Annotated[Size, setting("A log file is rotated at this size.", ge=1 << 12)] = Size(64 * MIB)
     max_total: Annotated[Size, setting("Oldest files go when all together are larger.", ge=1 << 13)] = Size(512 * MIB)
     flush_time: Annotated[Duration, setting("Lines are written at once; the value is ignored.", ge=0, pending=True)] = (
@@ -255,8 +256,6 @@ class Log(Section, frozen=True):
     to_stderr: Annotated[bool, setting("Write readable lines to standard error, no file.", restart=True)] = False
 
     def check(self) -> None:
-        if self.level not in ("0", "1", "2", "3", "4", "5"):
-            raise ValueError(f'level="{self.level}" is not one of "0" to "5"')
         if self.max_total < self.max_size:
             raise ValueError(f"max_total={self.max_total} is below max_size={self.max_size}")
 

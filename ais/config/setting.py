@@ -25,16 +25,24 @@ def setting(
     )
 
 
+class OutOfRange(ValueError):
+    """A value outside the range of its setting; `setting` is the name within the section."""
+
+    def __init__(self, setting: str, problem: str) -> None:
+        self.setting, self.problem = setting, problem
+        super().__init__(f"{setting}: {problem}")
+
+
 class Section(msgspec.Struct, frozen=True):
-    """A group of settings. Building one with a value outside its range raises `ValueError` naming the setting."""
+    """A group of settings. Building one with a value outside its range raises `OutOfRange`."""
 
     def __post_init__(self) -> None:
         for name, low, high in _ranges(type(self)):
             value = getattr(self, name)
             if low is not None and value < low:
-                raise ValueError(f"{name}={value} is below the minimum {_as(value, low)}")
+                raise OutOfRange(name, f"{value} is below the minimum {_as(value, low)}")
             if high is not None and value > high:
-                raise ValueError(f"{name}={value} is above the maximum {_as(value, high)}")
+                raise OutOfRange(name, f"{value} is above the maximum {_as(value, high)}")
         self.check()
 
     def check(self) -> None:

@@ -67,10 +67,10 @@ def _response(request: web.Request, outcome: Answer) -> web.Response:
 
 
 def _metrics(node: Node) -> Callable[[web.Request], Awaitable[web.Response]]:
-    registry = prometheus.registry_of(node.stats, node.snode.id)
+    exporter = prometheus.Exporter(node.stats, node.snode.id)
 
     async def answer(_request: web.Request) -> web.Response:
-        body = await node.offload(prometheus.render, registry)
+        body = await node.offload(exporter.render)
         return web.Response(body=body, headers={"content-type": prometheus.CONTENT_TYPE})
 
     return answer

@@ -92,7 +92,7 @@ def test_aistore_files_load_with_unknown_names_reported(tmp_path: Path) -> None:
     [
         ("{", "is not valid JSON"),
         ("[]", "must hold a JSON object"),
-        ('{"space": {"lowwm": 200}}', "lowwm=200 is above the maximum 100"),
+        ('{"space": {"lowwm": 200}}', '"space.lowwm": 200 is above the maximum 100'),
     ],
 )
 def test_a_bad_file_is_named(tmp_path: Path, text: str, part: str) -> None:
