@@ -106,6 +106,8 @@ def _fold_keys(value: Any, kind: Any) -> Any:
                 continue
             folded[wire_name] = _fold_keys(item, field_kind)
         return folded
+    if kind is int and isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:
+        return int(value)  # beside fields that travel as strings, it is easy to send this one as a string, too
     arguments = typing.get_args(kind)
     if isinstance(value, list) and arguments:
         return [_fold_keys(item, arguments[0]) for item in value]

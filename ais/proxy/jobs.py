@@ -6,7 +6,7 @@ is over only when the bucket metadata says so, because its last step is the prim
 
 from ais.api import actions, codec, xact
 from ais.api.xact import ArgsMsg, QueryMsg, Snap, Status
-from ais.base.errors import BadRequest, NodeNotFound, NotReady, Unreachable, Unsupported, XactionNotFound
+from ais.base.errors import BadRequest, NotReady, Unreachable, Unsupported, XactionNotFound
 from ais.base.ids import is_valid_uuid, new_id
 from ais.meta import rename
 from ais.node.node import Node
@@ -83,10 +83,7 @@ class Jobs:
     async def _tell(self, node_id: str, action: str, value: dict[str, object]) -> None:
         body = codec.to_json({"action": action, "name": "", "value": value})
         if node_id:
-            target = self._node.smap.tmap.get(node_id)
-            if target is None:
-                raise NodeNotFound(node_id)
-            await self._targets.ask(target, "PUT", XACTIONS, body=body)
+            await self._targets.ask(self._targets.require(node_id), "PUT", XACTIONS, body=body)
         else:
             await self._targets.ask_all("PUT", XACTIONS, body=body)
 
@@ -122,7 +119,7 @@ class Jobs:
         only = query.node or query.daemon_id
         try:
             if only:
-                answers = {only: await self._targets.ask(self._node.smap.require(only), "GET", XACTIONS, body=body)}
+                answers = {only: await self._targets.ask(self._targets.require(only), "GET", XACTIONS, body=body)}
             else:
                 answers = await self._targets.ask_all("GET", XACTIONS, body=body)
         except Unreachable as error:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import msgspec
 
 from ais.api import actions, codec, listing
-from ais.api.codec import U64
 from ais.api.listing import Entry, Flag, LsoMsg, Page
 from ais.base.errors import BadRequest, IntegrityError
 from ais.base.ids import is_valid_uuid, new_id
@@ -93,7 +92,7 @@ class Lister:
 
     async def _ask(self, bucket: Bucket, request: LsoMsg, feed: Feed, count: int) -> None:
         target = self._node.smap.require(feed.target_id)
-        part = msgspec.structs.replace(request, start_after="", continuation_token=feed.after, pagesize=U64(count))
+        part = msgspec.structs.replace(request, start_after="", continuation_token=feed.after, pagesize=count)
         answer = await self._targets.ask(
             target,
             "GET",

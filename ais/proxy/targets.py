@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from ais.api import codec
-from ais.base.errors import AisError, NotFound, NotReady, Unreachable
+from ais.base.errors import AisError, NodeNotFound, NotFound, NotReady, Unreachable
 from ais.env.network import Answer
 from ais.meta.smap import Snode
 from ais.node.node import Node
@@ -29,6 +29,12 @@ class Targets:
         if not self._node.smap.tmap:
             raise NotReady("the cluster has no targets: start targets, or wait until they join")
         return list(self._node.smap.tmap.values())
+
+    def require(self, target_id: str) -> Snode:
+        """One target. Raise `NodeNotFound`, also for a proxy's ID."""
+        if (target := self._node.smap.tmap.get(target_id)) is None:
+            raise NodeNotFound(target_id)
+        return target
 
     @property
     def call_timeout_s(self) -> float:
