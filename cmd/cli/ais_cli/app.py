@@ -14,6 +14,7 @@ import click
 
 from ais.base import errors
 from ais.base.errors import AisError
+from ais_cli import text
 
 if TYPE_CHECKING:
     from ais.client.client import Client
@@ -80,6 +81,12 @@ class Missing(click.ClickException):
     exit_code = NOT_FOUND
 
 
+class Unconfirmed(click.ClickException):
+    """A question that nobody can be asked."""
+
+    exit_code = USAGE
+
+
 class RootGroup(click.Group):
     """The top of the command tree: the one place where an error ends the process."""
 
@@ -92,12 +99,12 @@ class RootGroup(click.Group):
 
 def describe(error: AisError) -> str:
     """The error's sentence and what may help."""
-    text = str(error)
-    if isinstance(error, errors.Unreachable) and text.startswith("cannot connect"):
-        head, _, reason = str(error).removeprefix("cannot connect to ").rpartition(": ")
+    message = str(error)
+    if isinstance(error, errors.Unreachable) and message.startswith("cannot connect"):
+        head, _, reason = message.removeprefix("cannot connect to ").rpartition(": ")
         return f"no cluster answers at {head} ({reason}). {_START_HINT}"
     hint = next((hint for kind, hint in _HINT if isinstance(error, kind)), "")
-    return f"{text.rstrip('.')}. {hint}" if hint and "\n" not in text else text
+    return f"{message.rstrip('.')}. {hint}" if hint and "\n" not in message else message
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -105,7 +112,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError(f"{question} Confirm with --yes.")
+        raise Unconfirmed(f"{question} There is no terminal to ask: confirm with --yes.")
     if not click.confirm(question, err=True):
         click.echo("Nothing was changed.", err=True)
         raise click.exceptions.Exit(FAILED)
@@ -117,7 +124,8 @@ def fail_if(failures: "Iterable[tuple[str, AisError]]", done: str) -> None:
     if not found:
         return
     for what, error in found[:10]:
-        click.echo(f"{click.style('failed', fg='red')} {what}: {error}", err=True)
+        reason = str(error) if what in str(error) else f"{what}: {error}"
+        click.echo(f"{click.style('failed', fg='red')} {text.printable(reason)}", err=True)
     if len(found) > 10:
         click.echo(f"... and {len(found) - 10} more", err=True)
     _end(f"{len(found)} failed, {done}")

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from ais.meta.bmd import BMD
 from ais.meta.smap import PROXY, TARGET, Smap, Snode
-from ais_cli import nodes, text
+from ais_cli import complete, nodes, text
 from ais_cli.app import App, confirm
 from ais_cli.config import show_cluster as show_config
 from ais_cli.params import NODE, examples, json_option, table_options, yes_option
@@ -25,6 +26,10 @@ class _ShowGroup(click.Group):
         if args and args[0] not in self.commands:
             return "nodes", self.commands["nodes"], args
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        kinds = [CompletionItem(kind) for kind in (PROXY, TARGET) if kind.startswith(incomplete)]
+        return super().shell_complete(ctx, incomplete) + kinds + complete.nodes(ctx, incomplete)
 
 
 @click.group(

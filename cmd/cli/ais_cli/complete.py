@@ -31,6 +31,19 @@ def nodes(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     return _items(ctx, incomplete, lambda client: _nodes(client, incomplete))
 
 
+def settings(incomplete: str) -> list[str]:
+    """Sections until a dot is typed, then the settings of the section."""
+    from ais.config.change import flatten
+    from ais.config.cluster import ClusterConfig
+
+    depth = incomplete.count(".") + 1
+    names = {
+        name if name.count(".") < depth else ".".join(name.split(".")[:depth]) + "."
+        for name in flatten(ClusterConfig())
+    }
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
 async def _buckets(client: "Client", incomplete: str) -> list[str]:
     names = [bck.cname() for bck in await client.buckets.all()]
     if "://" not in incomplete and not any(name.startswith(incomplete) for name in names):

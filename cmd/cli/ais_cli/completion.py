@@ -10,7 +10,7 @@ from ais_cli.params import examples
 _VARIABLE = "_AIS_COMPLETE"
 
 # Bash splits words at ":", so that "ais://b" arrives in pieces. The whole line goes to us instead, and what bash has
-# already taken of the last word is cut from the answers. A directory is not followed by a space.
+# already taken of the last word is cut from the answers. Nothing follows a directory or a section at once.
 _BASH_SOURCE = """\
 %(complete_func)s() {
     local IFS=$'\\n' answer item prefix
@@ -24,7 +24,7 @@ _BASH_SOURCE = """\
             dir) compopt -o dirnames ;;
             file) compopt -o default ;;
             plain)
-                [[ $item == */ ]] && compopt -o nospace
+                [[ $item == *[/.] ]] && compopt -o nospace
                 COMPREPLY+=("${item#"$prefix"}") ;;
         esac
     done

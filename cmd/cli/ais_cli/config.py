@@ -4,18 +4,34 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from ais.config import change
 from ais.config.cluster import ClusterConfig
 from ais.config.local import LocalConfig
-from ais_cli import text
+from ais_cli import complete, text
 from ais_cli.app import App, confirm
-from ais_cli.params import NODE, examples, node_id, table_options, yes_option
+from ais_cli.params import NODE, SETTING, examples, node_id, table_options, yes_option
 from ais_cli.text import Column
 
 if TYPE_CHECKING:
     from ais.client.client import Client
 
+
+class _WhichType(click.ParamType[str]):
+    """`cluster` or a node's ID."""
+
+    name = "WHICH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return node_id(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        cluster = [CompletionItem("cluster")] if "cluster".startswith(incomplete) else []
+        return cluster + complete.nodes(ctx, incomplete)
+
+
+_WHICH = _WhichType()
 _INHERITED = ("inherited", "cluster")
 _LOCAL = "local"
 _ALL = "all"
@@ -28,7 +44,7 @@ def config() -> None:
 
 
 @click.command("config", epilog=examples("ais show cluster config", "ais show cluster config checksum --json"))
-@click.argument("section", required=False, default="", metavar="[SECTION|PREFIX]")
+@click.argument("section", type=SETTING, required=False, default="", metavar="[SECTION|PREFIX]")
 @table_options
 @click.pass_obj
 def show_cluster(app: App, section: str, as_json: bool, no_headers: bool) -> None:
@@ -45,8 +61,8 @@ def show_cluster(app: App, section: str, as_json: bool, no_headers: bool) -> Non
         "ais show config t[NODE_ID] local     what only that node has",
     ),
 )
-@click.argument("which", default="cluster", metavar="[cluster|NODE_ID]")
-@click.argument("rest", nargs=-1, metavar="[inherited|local|all] [SECTION]")
+@click.argument("which", type=_WHICH, default="cluster", metavar="[cluster|NODE_ID]")
+@click.argument("rest", nargs=-1, type=SETTING, metavar="[inherited|local|all] [SECTION]")
 @table_options
 @click.pass_obj
 def show(app: App, which: str, rest: tuple[str, ...], as_json: bool, no_headers: bool) -> None:
@@ -60,7 +76,7 @@ def show(app: App, which: str, rest: tuple[str, ...], as_json: bool, no_headers:
     if which == "cluster":
         _print_cluster(app, section, as_json=as_json, no_headers=no_headers)
     else:
-        _print_node(app, node_id(which), scope, section, as_json=as_json, no_headers=no_headers)
+        _print_node(app, which, scope, section, as_json=as_json, no_headers=no_headers)
 
 
 @config.command(
@@ -71,7 +87,7 @@ def show(app: App, which: str, rest: tuple[str, ...], as_json: bool, no_headers:
         "ais config cluster log.level 4 --transient  set until restart",
     ),
 )
-@click.argument("words", nargs=-1, metavar="[SECTION] | NAME=VALUE...")
+@click.argument("words", nargs=-1, type=SETTING, metavar="[SECTION] | NAME=VALUE...")
 @_transient
 @table_options
 @click.pass_obj
@@ -84,7 +100,7 @@ def cluster(app: App, words: tuple[str, ...], transient: bool, as_json: bool, no
 
 
 @config.command("set", epilog=examples("ais config set checksum.type=md5 versioning.enabled=false"))
-@click.argument("words", nargs=-1, required=True, metavar="NAME=VALUE...")
+@click.argument("words", nargs=-1, type=SETTING, required=True, metavar="NAME=VALUE...")
 @_transient
 @click.pass_obj
 def set_values(app: App, words: tuple[str, ...], transient: bool) -> None:
@@ -115,7 +131,7 @@ def _set_cluster(app: App, words: tuple[str, ...], *, transient: bool) -> None:
     ),
 )
 @click.argument("node", type=NODE, metavar="NODE_ID")
-@click.argument("words", nargs=-1, metavar="[inherited|local|all] [SECTION | NAME=VALUE...]")
+@click.argument("words", nargs=-1, type=SETTING, metavar="[inherited|local|all] [SECTION | NAME=VALUE...]")
 @_transient
 @table_options
 @click.pass_obj

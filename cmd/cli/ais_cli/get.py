@@ -147,7 +147,8 @@ def _get_many(
             nonlocal total
             path = output if output in (STDOUT, os.devnull) else _below(output, item.name[selection.strip :])
             with _opened(path) as sink:
-                total += await run.copy(client, item.name, sink, bars)
+                count = await run.copy(client, item.name, sink, bars)
+            total += count
             bars.finished_one()
 
         # Objects written to one stream must not interleave.

@@ -55,6 +55,20 @@ class RefType(click.ParamType[Ref]):
         return complete.references(ctx, incomplete, objects=self._takes_object)
 
 
+class SourceType(click.ParamType[str]):
+    """A local source, or (any but the first) the destination: completed as both."""
+
+    name = "SOURCE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        files = [CompletionItem(incomplete, type="file")]
+        is_first = not ctx.params.get(param.name or "")
+        return files if is_first else complete.references(ctx, incomplete, objects=True) + files
+
+
 class SizeType(click.ParamType[int]):
     """Bytes with an optional unit."""
 
@@ -94,11 +108,25 @@ class NodeType(click.ParamType[str]):
         return complete.nodes(ctx, incomplete)
 
 
+class SettingType(click.ParamType[str]):
+    """A setting's name, its section, or `NAME=VALUE`."""
+
+    name = "SETTING"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in complete.settings(incomplete)]
+
+
 BUCKET = RefType("BUCKET", takes_object=False)
 OBJECT = RefType("BUCKET/OBJECT", needs_object=True)
 BUCKET_OR_OBJECT = RefType("BUCKET[/OBJECT]")
 SIZE = SizeType()
 DURATION = DurationType()
+SOURCE = SourceType()
+SETTING = SettingType()
 NODE = NodeType()
 
 

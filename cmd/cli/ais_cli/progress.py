@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ais_cli import text
+
 
 class Progress:
     """Counts bytes and objects of one transfer. This one shows nothing."""
@@ -19,9 +21,9 @@ class Progress:
 
 
 class _Bars(Progress):
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, *, forced: bool) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
         self.bars = Bars(
@@ -29,12 +31,12 @@ class _Bars(Progress):
             BarColumn(),
             TextColumn("{task.fields[objects]}/{task.fields[objects_total]}"),
             DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
+            TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=Console(stderr=True, force_terminal=forced or None),
             transient=True,
         )
-        self._task = self.bars.add_task(title, total=0, objects=0, objects_total=0)
+        self._task = self.bars.add_task(title, total=0, objects=0, objects_total=0, rate="")
         self._objects = self._objects_total = self._size_total = 0
 
     def expect(self, objects: int, size_bytes: int) -> None:
@@ -44,6 +46,9 @@ class _Bars(Progress):
 
     def moved(self, count: int) -> None:
         self.bars.advance(self._task, count)
+        # rich's own column counts in powers of ten.
+        speed = self.bars.tasks[0].speed
+        self.bars.update(self._task, rate=text.rate(int(speed)) if speed else "")
 
     def finished_one(self) -> None:
         self._objects += 1
@@ -57,6 +62,6 @@ def progress(title: str, *, wanted: bool | None, quiet: bool) -> Iterator[Progre
     if quiet or not is_shown:
         yield Progress()
         return
-    shown = _Bars(title)
+    shown = _Bars(title, forced=bool(wanted))
     with shown.bars:
         yield shown

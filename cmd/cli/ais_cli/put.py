@@ -11,7 +11,7 @@ from ais.api import checksum
 from ais.base.errors import AisError
 from ais_cli import text
 from ais_cli.app import App, confirm, fail_if, for_each
-from ais_cli.params import BUCKET_OR_OBJECT, Ref, examples, transfer_options, yes_option
+from ais_cli.params import BUCKET_OR_OBJECT, SOURCE, Ref, examples, transfer_options, yes_option
 from ais_cli.progress import Progress, progress
 from ais_cli.sources import File, Source, all_files
 
@@ -68,7 +68,7 @@ def _claim_options(command: "click.decorators.FC") -> "click.decorators.FC":
         "tar cz docs | ais put - ais://backup/docs.tgz  standard input",
     ),
 )
-@click.argument("arguments", nargs=-1, required=True, metavar="SOURCE... BUCKET[/NAME_OR_PREFIX]")
+@click.argument("arguments", nargs=-1, required=True, type=SOURCE, metavar="SOURCE... BUCKET[/NAME_OR_PREFIX]")
 @click.option("--recursive", "-r", is_flag=True, help="Put directories with everything below them.")
 @click.option("--template", help="Files named by a range, such as '/data/shard-{000..099}.tar'.")
 @click.option("--list", "names", help="Files in a comma-separated list.")

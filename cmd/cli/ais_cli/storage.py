@@ -4,11 +4,12 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from ais.api.capacity import DiskReport, Mountpaths
 from ais.base.errors import AisError
 from ais.meta.smap import Snode
-from ais_cli import nodes, text
+from ais_cli import complete, nodes, text
 from ais_cli.app import App, confirm
 from ais_cli.bucket import summary
 from ais_cli.params import NODE, examples, node_id, table_options, yes_option
@@ -150,6 +151,9 @@ class _MountpathGroup(click.Group):
         if args and args[0] not in self.commands:
             return "show", self.commands["show"], args
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        return super().shell_complete(ctx, incomplete) + complete.nodes(ctx, incomplete)
 
 
 @storage.group(

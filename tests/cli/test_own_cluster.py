@@ -1,0 +1,51 @@
+"""What changes or ends a cluster: playground, set-primary, shutdown. Each on a cluster of its own."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ais.testing import Cluster
+
+
+def test_set_primary_and_shutdown(ais_offline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another proxy becomes primary on request; shutdown asks first, then stops every node."""
+    with Cluster(proxies=2, targets=1, mountpaths=1) as cluster:
+        monkeypatch.setenv("AIS_ENDPOINT", cluster.endpoint)
+        smap = json.loads(ais_offline("show", "cluster", "smap", "-j").stdout)
+        primary = smap["proxy_si"]["daemon_id"]
+        other = next(node.id for node in cluster.proxies if node.id != primary)
+        assert "is the primary already" in ais_offline("cluster", "set-primary", primary).stdout
+        assert f"p[{other}] is now the primary" in ais_offline("cluster", "set-primary", f"p[{other}]").stdout
+        assert "is a target" in ais_offline("cluster", "set-primary", cluster.targets[0].id, code=2).stderr
+        assert f"p[{other}][P]" in ais_offline("show", "cluster").stdout
+        assert "confirm with --yes" in ais_offline("cluster", "shutdown", code=2).stderr
+        assert "3 nodes told to stop" in ais_offline("cluster", "shutdown", "--yes").stdout
+
+
+def test_playground(ais_offline: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A playground is started, keeps its data over stop and start, reports its state, and is removed."""
+    with Cluster(proxies=1, targets=0) as probe:
+        port = int(probe.endpoint.rpartition(":")[2])
+    where = ("--dir", tmp_path / "pg")
+    shape = ("--proxies", 1, "--targets", 1, "--mountpaths", 1, "--port", port)
+    assert "no playground" in ais_offline("playground", "status", *where, code=3).stderr
+    try:
+        assert "The cluster is ready" in ais_offline("playground", "start", *where, *shape, "--wait").stdout
+        monkeypatch.setenv("AIS_ENDPOINT", f"http://127.0.0.1:{port}")
+        ais_offline("create", "kept")
+        ais_offline("put", "-", "kept/o", stdin=b"content")
+        states = {
+            one["name"]: one["state"] for one in json.loads(ais_offline("playground", "status", *where, "-j").stdout)
+        }
+        assert states == {"p1": "ready", "t1": "ready"}
+        assert "differs in targets" in ais_offline("playground", "start", *where, "--targets", 2, code=1).stderr
+        ais_offline("playground", "stop", *where)
+        assert "stopped" in ais_offline("playground", "status", *where, code=1).stdout
+        assert "not running" in ais_offline("playground", "stop", *where).stderr
+        ais_offline("playground", "start", *where, "--wait", "--quiet")
+        assert ais_offline("object", "cat", "kept/o").stdout == "content"
+    finally:
+        ais_offline("playground", "clean", *where, "--yes")
+    assert not (tmp_path / "pg").exists()
