@@ -14,6 +14,7 @@ from ais.node.decisions import Timing
 from ais.node.peers import Peers
 from ais.node.state import Metadata, State
 from ais.node.supervisor import Supervisor
+from ais.stats.tracker import Tracker
 
 if TYPE_CHECKING:
     from ais.node.reign import Reign
@@ -30,6 +31,7 @@ class Core:
         state: State,
         peers: Peers,
         tasks: Supervisor,
+        stats: Tracker,
         config: Callable[[], NodeConfig],
         log: FilteringBoundLogger,
     ) -> None:
@@ -39,6 +41,7 @@ class Core:
         self.state = state
         self.peers = peers
         self.tasks = tasks
+        self.stats = stats
         self.log = log
         self._config = config
         self.reign: Reign | None = None

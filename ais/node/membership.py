@@ -39,6 +39,7 @@ JOIN = "/v1/cluster/autoreg"
 IDENTITY = "/v1/cluster/keepalive"
 LEAVE = "/v1/cluster/leave"
 FORWARDED = "forwarded"
+FIRST_RETRY_S = 0.1
 LEAVE_CALLS_MAX = 3
 """Calls whose timeouts a leaving node waits for at most."""
 
@@ -131,6 +132,7 @@ class Membership:
         core, clock = self._core, self._core.env.clock
         deadline = clock.monotonic() + float(core.config.cluster.timeout.join_startup_time)
         problem: AisError = NotReady("nobody answered")
+        pause_s = FIRST_RETRY_S
         while not core.joined.is_set():
             try:
                 await self._join_somewhere()
@@ -142,7 +144,8 @@ class Membership:
                 break
             if clock.monotonic() > deadline:
                 self._give_up(problem)
-            await clock.sleep(core.timing.interval_s / 2)
+            await clock.sleep(pause_s)
+            pause_s = min(2 * pause_s, core.timing.interval_s / 2)
 
     def _give_up(self, problem: AisError) -> NoReturn:
         core = self._core

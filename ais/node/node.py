@@ -80,7 +80,15 @@ class Node:
         self.state = State(env, directories, config.shared, self._apply_bmd, offload)
         self.state.on_change.append(self._on_metadata)
         self.core = Core(
-            env, snode, new_id(env.rng), self.state, Peers(network, snode), self.tasks, lambda: self.config, self.log
+            env,
+            snode,
+            new_id(env.rng),
+            self.state,
+            Peers(network, snode),
+            self.tasks,
+            stats,
+            lambda: self.config,
+            self.log,
         )
         self.core.on_reign = self._on_reign
         self.election = Election(self.core)

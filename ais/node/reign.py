@@ -16,6 +16,7 @@ from ais.node import decisions
 from ais.node.core import Core
 from ais.node.messages import Heard, Part, Sealed, Stamps, Sync, SyncAnswer
 from ais.node.state import seal_bmd, seal_config, seal_smap
+from ais.stats import names
 
 METASYNC = "/v1/metasync"
 RETRY_S = 0.1
@@ -152,7 +153,12 @@ class Reign:
         )
         sent_at = core.env.clock.monotonic()
         timeout_s = float(core.config.cluster.timeout.max_keepalive)
-        answer = await core.peers.ask(node.control.url, "PUT", METASYNC, message, SyncAnswer, timeout_s)
+        try:
+            answer = await core.peers.ask(node.control.url, "PUT", METASYNC, message, SyncAnswer, timeout_s)
+        except AisError:
+            core.stats.inc(names.ERR_KALIVE_N)
+            raise
+        core.stats.observe(names.KALIVE_N, names.KALIVE_NS, int((core.env.clock.monotonic() - sent_at) * 1e9))
         await self._note(node, sent_at, answer)
 
     async def _note(self, node: Snode, sent_at: float, answer: SyncAnswer) -> None:
