@@ -27,3 +27,6 @@ class Host(Protocol):
     def placement(self) -> Placement: ...
     @property
     def stats(self) -> Tracker: ...
+
+    async def set_directories(self, directories: tuple[str, ...]) -> None:
+        """Keep the cluster metadata of this target in these mountpaths from now on."""

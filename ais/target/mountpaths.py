@@ -80,6 +80,7 @@ class MountpathAdmin:
         changed = await asyncio.to_thread(change, os.path.normpath(path))
         if changed:
             await asyncio.to_thread(self._create_buckets)
+            await self._host.set_directories(tuple(mountpath.path for mountpath in self._volume.available))
         return web.Response(status=200 if changed else 204)
 
     def _create_buckets(self) -> None:

@@ -1,6 +1,7 @@
 """A real target behind a real HTTP server on temporary mountpaths, with the smallest node around it."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -44,6 +45,9 @@ class SmallNode:
     config: NodeConfig = field(default_factory=NodeConfig)
     smap: Smap = field(default_factory=Smap)
     bmd: BMD = field(default_factory=lambda: BMD("bmdUUID01", 1))
+
+    async def set_directories(self, directories: tuple[str, ...]) -> None:
+        """A node without metadata files."""
 
     @property
     def placement(self) -> Placement:
@@ -121,10 +125,15 @@ class LiveTarget:
         await self.peers.close()
         self.volume.close()
 
-    def work_files(self) -> list[Path]:
-        """Everything below work directories of all mountpaths."""
-        found = [Path(one.path).rglob("%wk/*") for one in self.volume.available]
-        return [path for paths in found for path in paths]
+    def work_files(self) -> list[str]:
+        """Everything in work directories of all mountpaths, those in the trash included."""
+        return [
+            os.path.join(path, name)
+            for one in self.volume.available
+            for path, _, names in os.walk(one.path)
+            if path.endswith("/%wk")
+            for name in names
+        ]
 
 
 @dataclass
