@@ -36,6 +36,7 @@ _LATER = {
     "mpt-complete": "upload objects in parts",
     "mpt-abort": "upload objects in parts",
 }
+_SERVED = (actions.RENAME_OBJECT, actions.CHECK_LOCK)
 _EVICT = "evict-listrange"
 _PATH = PREFIX + "{name:.*}"
 _LOCKED = 423
@@ -81,16 +82,18 @@ class Actions:
         if message.action in _LATER:
             raise NotYetImplemented(f"cannot {_LATER[message.action]} - not implemented yet")
         head = _head_of(request, networks)
-        if message.action == actions.RENAME_OBJECT:
-            ask = self._front.ask(head, Access.MOVE_OBJECT)
-            self._front.require_redirect(ask, "POST(obj)")
-            return await self._rename(ask, message.name)
-        if message.action == actions.CHECK_LOCK:
-            ask = self._front.ask(head, Access.HEAD_OBJECT)
+        is_lock_check = message.action == actions.CHECK_LOCK
+        ask = self._front.ask(head, Access.HEAD_OBJECT if is_lock_check else Access.MOVE_OBJECT)
+        self._front.require_redirect(ask, "POST(obj)")
+        if is_lock_check:
             return web.Response(status=_LOCKED if self._is_locked(ask) else 200)
-        if message.action == actions.MOVE_BUCKET:
-            return await self._move(self._front.ask(head, Access.MOVE_OBJECT), message.name)
-        raise InvalidAction(message.action, (actions.RENAME_OBJECT, actions.CHECK_LOCK))
+        if message.action == actions.RENAME_OBJECT:
+            return await self._rename(ask, message.name)
+        if message.action == actions.MOVE_BUCKET and ask.is_from_peer:
+            return await self._move(ask, message.name)
+        if not message.action:
+            raise BadRequest(f"the request body must name an action, one of {list(_SERVED)}")
+        raise InvalidAction(message.action, _SERVED)
 
     async def patch(self, request: web.Request, networks: Network) -> web.Response:
         """Set custom metadata: merged with what is there, or instead of it."""
@@ -132,8 +135,6 @@ class Actions:
         return web.Response()
 
     async def _move(self, ask: Ask, uname: str) -> web.Response:
-        if not ask.is_from_peer:
-            raise InvalidAction(actions.MOVE_BUCKET, (actions.RENAME_OBJECT, actions.CHECK_LOCK))
         bck, name = Bck.parse_uname(uname)
         try:
             await self._moves.move(ask.view, ask.name, self._front.views.require(bck), name, only_if_absent=True)

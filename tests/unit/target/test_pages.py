@@ -66,6 +66,8 @@ def test_entries_carry_what_was_asked(serve: Any, run: Scenario) -> None:
                 ("d", False),
                 ("é", False),
             ]
+            flags = U64(Flag.NO_RECURSION | Flag.NO_DIRS)
+            assert await live.names(Bck("b"), flags=flags, pagesize=1, start_after="a") == ["d"]
 
     run(scenario())
 
