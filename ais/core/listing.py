@@ -74,7 +74,7 @@ class _Cursor:
         self.last = after
         self.used_at = 0.0
         self._walks = walks
-        self._merged = heapq.merge(*walks) if len(walks) > 1 else iter(walks[0]) if walks else iter(())
+        self._merged = iter(walks[0]) if len(walks) == 1 else heapq.merge(*walks)
         self._next: tuple[str, int, bool] | None = next(self._merged, None)
 
     @property
@@ -85,18 +85,22 @@ class _Cursor:
     def has_more(self) -> bool:
         return self._next is not None
 
-    def advance(self) -> tuple[str, int, bool, bool]:
-        """The next name, the mountpath it was met on, whether it is a directory, and whether it is on others too."""
-        assert self._next is not None
-        name, order, is_dir = self._next
-        following = next(self._merged, None)
-        is_repeated = False
-        while following is not None and following[0] == name:
-            is_repeated = True
-            following = next(self._merged, None)
-        self._next = following
-        self.last = name
-        return name, order, is_dir, is_repeated
+    def take(self, count: int) -> list[tuple[str, int, bool, bool]]:
+        """The next `count` names, fewer at the end: with order, is a directory, is on other mountpaths too."""
+        taken: list[tuple[str, int, bool, bool]] = []
+        merged, current = self._merged, self._next
+        while current is not None and len(taken) < count:
+            name, order, is_dir = current
+            current = next(merged, None)
+            is_repeated = False
+            while current is not None and current[0] == name:
+                is_repeated = True
+                current = next(merged, None)
+            taken.append((name, order, is_dir, is_repeated))
+        if taken:
+            self.last = taken[-1][0]
+        self._next = current
+        return taken
 
 
 class Lister:
@@ -163,23 +167,22 @@ class Lister:
         return _Cursor(view, walks, after)
 
     def _collect(self, entries: list[Entry], cursor: _Cursor, bck: Bck, limit: int, detail: Detail) -> None:
+        """Append up to `limit` entries; what is gone by now when details are asked for is skipped."""
         view = cursor.view
-        prefix = bck.uname
+        available, prefix = view.available, bck.uname
         is_plain = detail is Detail.NAMES and not view.is_unsettled
         while len(entries) < limit and cursor.has_more:
-            name, order, is_dir, is_repeated = cursor.advance()
-            if is_dir:
-                entries.append(Entry(name, True))
-                continue
-            mountpath = view.available[order]
-            if is_plain:
-                entries.append(Entry(name, False, False, mountpath))
-                continue
-            owner = view.owner(digest(prefix + name))
-            candidates = view.available if is_repeated else (mountpath,)
-            entry = self._look(bck, name, owner, candidates, detail)
-            if entry is not None:
-                entries.append(entry)
+            for name, order, is_dir, is_repeated in cursor.take(limit - len(entries)):
+                if is_dir:
+                    entries.append(Entry(name, True))
+                elif is_plain:
+                    entries.append(Entry(name, False, False, available[order]))
+                else:
+                    owner = view.owner(digest(prefix + name))
+                    candidates = available if is_repeated else available[order : order + 1]
+                    entry = self._look(bck, name, owner, candidates, detail)
+                    if entry is not None:
+                        entries.append(entry)
 
     def _look(
         self, bck: Bck, name: str, owner: Mountpath, candidates: tuple[Mountpath, ...], detail: Detail

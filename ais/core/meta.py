@@ -6,6 +6,8 @@ any other change raises the version.
 """
 
 import functools
+import itertools
+from collections.abc import Sequence
 
 import msgspec
 
@@ -27,6 +29,23 @@ class ObjectMeta(msgspec.Struct, frozen=True, array_like=True):
     checksum: str = ""
     version: str = ""
     custom: dict[str, str] = {}
+    runs: tuple[tuple[int, int], ...] = ()
+    """Of an object uploaded in parts: (count, size in bytes) of each run of equal parts."""
+
+    @property
+    def part_sizes(self) -> list[int]:
+        """Sizes of the parts in order; empty when the object was not uploaded in parts."""
+        return [size for count, size in self.runs for _ in range(count)]
+
+
+RUNS_MAX = 64
+"""An object whose parts change their size more often does not remember them: they would not fit into the attribute."""
+
+
+def run_lengths(sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Sizes of parts as `ObjectMeta.runs`; empty when that would take more than 64 runs."""
+    runs = tuple((len(list(run)), size) for size, run in itertools.groupby(sizes))
+    return runs if len(runs) <= RUNS_MAX else ()
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -44,7 +44,7 @@ def decide(staged: Staged, stored: ObjectMeta | None) -> ObjectMeta:
     version = staged.version
     if version is None:
         version = metadata.next_version(stored.version if stored else "") if rules.versioning else ""
-    return ObjectMeta(staged.size, rules.checksum_kind, staged.checksum, version, custom)
+    return ObjectMeta(staged.size, rules.checksum_kind, staged.checksum, version, custom, staged.runs)
 
 
 class Publisher:
@@ -165,6 +165,8 @@ class Publisher:
 
     def _follow_placement(self, staged: Staged, wait: bool) -> None:
         """When the set of mountpaths changed while the content was received, take it to the new owner."""
+        if staged.spot.view is self._volume.view:
+            return
         spot = self._spots.find(staged.bck, staged.name)
         if spot.mountpath is staged.spot.mountpath:
             return

@@ -44,9 +44,11 @@ class Known:
 class Spot:
     """The place of one object on the mountpath that owns it."""
 
-    __slots__ = ("key", "known", "mountpath", "path", "root", "work")
+    __slots__ = ("key", "known", "mountpath", "path", "root", "view", "work")
 
-    def __init__(self, mountpath: Mountpath, bucket_path: str, key: int, name: str) -> None:
+    def __init__(self, view: View | None, mountpath: Mountpath, bucket_path: str, key: int, name: str) -> None:
+        """`view`: the one in which the mountpath owns the object; None when it need not."""
+        self.view = view
         self.mountpath = mountpath
         self.key = key
         self.root = f"{bucket_path}/{layout.OBJECTS}"
@@ -98,7 +100,7 @@ class SpotTable:
         if spot is None:
             key = digest(uname)
             mountpath = view.owner(key)
-            spot = Spot(mountpath, layout.bucket_path(mountpath.path, bck), key, name)
+            spot = Spot(view, mountpath, layout.bucket_path(mountpath.path, bck), key, name)
         if len(spots.young) >= self._half:
             spots.old, spots.young = spots.young, {}
         spots.young[uname] = spot

@@ -19,6 +19,7 @@ from ais.core import meta as metadata
 from ais.core import tree, workfile
 from ais.core.appender import Appender, Handle, drop_idle, reopen
 from ais.core.meta import ObjectMeta
+from ais.core.multipart import Uploads
 from ais.core.publish import Condition, Publisher
 from ais.core.spots import RACY_NS, Known, Spot, SpotTable
 from ais.core.workfile import Digests, Staged, WriteRules
@@ -70,6 +71,7 @@ class Store:
         self._clock = env.clock
         self._spots = SpotTable(volume, (limits or StoreLimits()).spots_max)
         self._publisher = Publisher(volume, env.disk, self._spots, f"{os.getpid():x}.{env.rng.getrandbits(32):x}")
+        self.uploads = Uploads(volume, env, self._spots, self._publisher)
 
     def open(self, bck: Bck, name: str) -> OpenObject:
         """Open an object for reading. Raise `ObjectNotFound`, `CorruptMetadata`, `DiskFailure`."""
@@ -379,7 +381,7 @@ class Store:
             path = f"{spot.on(mountpath, spot.work)}/{handle.work_id}"
             fd = reopen(self._disk, path, handle.size)
             if fd is not None:
-                home = Spot(mountpath, layout.bucket_path(mountpath.path, bck), spot.key, name)
+                home = Spot(None, mountpath, layout.bucket_path(mountpath.path, bck), spot.key, name)
                 staged = Staged(bck, name, rules, home, path, fd, size=handle.size)
                 return Appender(self._publisher, self._disk, staged, handle.target_id, is_new=False)
         raise HandleNotFound(f'append handle "{handle}" is unknown: it was flushed or dropped, begin again')

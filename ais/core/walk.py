@@ -70,7 +70,7 @@ class _Window:
 
 
 class Walk:
-    """Iterator over `(name, order, is_dir)`: names that begin with `prefix` and are greater than `after`.
+    """Iterable, once, of `(name, order, is_dir)`: names that begin with `prefix` and are greater than `after`.
 
     Recursive: all objects. Else: the objects directly in the prefix's directory, and each directory there once, as a
     name that ends with `/`, if there is an object below it. `order` is passed through. Raises `OSError` of the disk; a
@@ -105,28 +105,26 @@ class Walk:
         return sum(len(frame.keys) for frame in self._stack)
 
     def __iter__(self) -> Iterator[tuple[str, int, bool]]:
-        return self
-
-    def __next__(self) -> tuple[str, int, bool]:
-        stack = self._stack
+        order, stack = self._order, self._stack
         while stack:
             frame = stack[-1]
-            if not frame.keys:
+            keys, prefix = frame.keys, frame.prefix
+            while keys:
+                key = keys.pop()
+                if key[-1:] != "/":
+                    yield prefix + key, order, False
+                    continue
+                path = f"{frame.path}/{encode_component(key[:-1])}"
+                if self._recursive:
+                    self._enter(path, prefix + key)
+                    break
+                if _holds_objects(self._disk, path):
+                    yield prefix + key, order, True
+            else:
                 if frame.has_more:
                     self._fill(frame, frame.last, "")
                 else:
                     stack.pop()
-                continue
-            key = frame.keys.pop()
-            name = frame.prefix + key
-            if key[-1:] != "/":
-                return name, self._order, False
-            path = f"{frame.path}/{encode_component(key[:-1])}"
-            if self._recursive:
-                self._enter(path, name)
-            elif _holds_objects(self._disk, path):
-                return name, self._order, True
-        raise StopIteration
 
     def _enter(self, path: str, prefix: str) -> None:
         frame = _Frame(path, prefix)

@@ -49,6 +49,8 @@ class Staged:
     checksum: str = ""
     times_ns: tuple[int, int] | None = None
     """Access and modification time that the object shall have; None: those of the write."""
+    runs: tuple[tuple[int, int], ...] = ()
+    """Parts of which it was made, as `ObjectMeta.runs`."""
     is_claimed: bool = False
     """The client knew the checksum: if the object has it already, nothing need be written."""
 

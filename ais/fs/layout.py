@@ -14,6 +14,8 @@ from ais.fs import trash
 
 OBJECTS = "%ob"
 WORK = "%wk"
+UPLOADS = "%mp"
+UPLOAD_INFO = "upload"
 _ID_XATTR = "user.ais.bid"
 
 
@@ -54,11 +56,11 @@ def read_bid(disk: Disk, path: str) -> int | None:
 
 def scan_buckets(disk: Disk, root: str) -> Iterator[tuple[Bck, str]]:
     """Every bucket with a directory on the mountpath, and that directory."""
-    for provider in _subdirectories(disk, root, ("@",)):
+    for provider in subdirectories(disk, root, ("@",)):
         base = f"{root}/{provider}"
-        for entry in _subdirectories(disk, base):
+        for entry in subdirectories(disk, base):
             is_namespace = entry[0] in "@#"
-            for name in _subdirectories(disk, f"{base}/{entry}") if is_namespace else (entry,):
+            for name in subdirectories(disk, f"{base}/{entry}") if is_namespace else (entry,):
                 try:
                     bck = Bck.parse(name, provider[1:], entry if is_namespace else "")
                 except AisError:
@@ -71,7 +73,18 @@ def work_directories(disk: Disk, root: str) -> Iterator[str]:
     return (f"{path}/{WORK}" for _, path in scan_buckets(disk, root))
 
 
-def _subdirectories(disk: Disk, path: str, prefixes: tuple[str, ...] = ("",)) -> list[str]:
+def dead_uploads(disk: Disk, root: str) -> Iterator[str]:
+    """Directories of uploads that were completed or aborted when the process was killed."""
+    for path in (f"{path}/{UPLOADS}" for _, path in scan_buckets(disk, root)):
+        for upload_id in subdirectories(disk, path):
+            try:
+                disk.lstat(f"{path}/{upload_id}/{UPLOAD_INFO}")
+            except FileNotFoundError:
+                yield f"{path}/{upload_id}"
+
+
+def subdirectories(disk: Disk, path: str, prefixes: tuple[str, ...] = ("",)) -> list[str]:
+    """Names of the directories in a directory, which may be missing."""
     try:
         with disk.scandir(path) as entries:
             return [e.name for e in entries if e.name.startswith(prefixes) and e.is_dir(follow_symlinks=False)]

@@ -44,7 +44,18 @@ class Mountpath:
     `pool` runs blocking work on this disk, so that a slow disk delays only its own requests.
     """
 
-    __slots__ = ("_capacity", "_capacity_at", "_env", "digest", "file_system", "label", "path", "pool", "stripes")
+    __slots__ = (
+        "_capacity",
+        "_capacity_at",
+        "_env",
+        "_used_pct",
+        "digest",
+        "file_system",
+        "label",
+        "path",
+        "pool",
+        "stripes",
+    )
 
     def __init__(self, path: str, label: str, env: Env, threads: int) -> None:
         self.path = path
@@ -71,8 +82,8 @@ class Mountpath:
     def check_room(self, size_bytes: int, used_pct_max: float) -> None:
         """Raise `OutOfSpace` when a body of `size_bytes` does not fit, or the watermark is reached."""
         capacity = self.capacity()
-        if capacity.used_pct >= used_pct_max:
-            raise OutOfSpace(f"{self.path} is {capacity.used_pct:.1f}% full, the limit is {used_pct_max:g}%")
+        if self._used_pct >= used_pct_max:
+            raise OutOfSpace(f"{self.path} is {self._used_pct:.1f}% full, the limit is {used_pct_max:g}%")
         if size_bytes > capacity.avail_bytes:
             raise OutOfSpace(
                 f"{self.path} has {format_size(capacity.avail_bytes)} left and {format_size(size_bytes)} were announced"
@@ -88,7 +99,9 @@ class Mountpath:
         self._capacity_at = self._env.clock.monotonic()
         unit = counts.f_frsize
         used = (counts.f_blocks - counts.f_bfree) * unit
-        return Capacity(used, counts.f_bavail * unit, counts.f_blocks * unit)
+        capacity = Capacity(used, counts.f_bavail * unit, counts.f_blocks * unit)
+        self._used_pct = capacity.used_pct
+        return capacity
 
 
 def file_system_of(path: str) -> FileSystem:

@@ -6,7 +6,7 @@ mountpath detached at run time stays in the record as such, or the next start wo
 
 import enum
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -106,8 +106,8 @@ def check_owner(path: str, found: VolumeRecord | None, node_id: str, cluster_uui
         )
 
 
-def resolve(configured: Sequence[str], copies: dict[str, VolumeRecord | None], node_id: str) -> VolumeRecord:
-    """Decide the record to start with, from the configured paths and the copies found on them and on those they name.
+def resolve(configured: Mapping[str, str], copies: dict[str, VolumeRecord | None], node_id: str) -> VolumeRecord:
+    """Decide the record to start with, from the configured paths (with labels) and the copies found there and beyond.
 
     `copies` has an entry for each directory that exists (None: no record on it). Pure. Raise `IntegrityError` for
     foreign copies and for a configured mountpath whose own copy is gone although others name it.
@@ -116,7 +116,7 @@ def resolve(configured: Sequence[str], copies: dict[str, VolumeRecord | None], n
         check_owner(path, copy, node_id)
     known = max((copy for copy in copies.values() if copy), key=lambda copy: copy.generation, default=None)
     if known is None:
-        return VolumeRecord(node_id, {path: Member() for path in configured})
+        return VolumeRecord(node_id, {path: Member(label=label) for path, label in configured.items()})
     for path in known.paths(State.AVAILABLE):
         if copies.get(path) is not None:
             continue
@@ -126,7 +126,7 @@ def resolve(configured: Sequence[str], copies: dict[str, VolumeRecord | None], n
                 f"take the path out of the configuration and start again"
             )
         known = known.with_member(path, Member(State.DISABLED, known.mountpaths[path].label))
-    for path in configured:
+    for path, label in configured.items():
         if path not in known.mountpaths:
-            known = known.with_member(path, Member())
+            known = known.with_member(path, Member(label=label))
     return known

@@ -77,19 +77,21 @@ class Volume:
     def load_or_create(
         cls,
         env: Env,
-        fspaths: Sequence[str],
+        fspaths: Mapping[str, str] | Sequence[str],
         node_id: str | None = None,
         *,
         limits: VolumeLimits | None = None,
     ) -> Self:
-        """Open the volume on these mountpaths and on those its record names, or make a new one.
+        """Open the volume on these mountpaths (with their labels) and on those its record names, or make a new one.
 
         `node_id` None: the recorded one, or a fresh one. Raise `BadRequest` (paths that are nested, relative, twice),
         `MountpathNotFound`, `IntegrityError` (another node's, or a disk that is not mounted), `CorruptMetadata`.
         """
-        configured = [record.clean_path(path) for path in fspaths]
-        for index, path in enumerate(configured):
-            record.check_disjoint(path, configured[:index])
+        configured: dict[str, str] = {}
+        for path in fspaths:
+            clean = record.clean_path(path)
+            record.check_disjoint(clean, configured)
+            configured[clean] = fspaths[path] if isinstance(fspaths, Mapping) else ""
         copies = _load_copies(env.disk, configured)
         found = record.resolve(configured, copies, _agreed_node_id(copies, node_id, env.rng))
         for path in found.paths(State.AVAILABLE):
@@ -239,11 +241,13 @@ class Volume:
                 trash.empty(self._disk, mountpath.path)
 
     def sweep_workfiles(self) -> None:
-        """Delete all work files. Only at start-up, before anything writes."""
+        """Delete all work files, and what is left of ended uploads. Only at start-up, before anything writes."""
         for mountpath in self.view.available:
             with disk_failures(mountpath.path):
                 for directory in layout.work_directories(self._disk, mountpath.path):
                     trash.remove_contents(self._disk, directory)
+                for upload in list(layout.dead_uploads(self._disk, mountpath.path)):
+                    trash.remove_tree(self._disk, upload)
 
     def close(self) -> None:
         """Wait for the pools' running work and close lock files."""
@@ -294,7 +298,7 @@ class Volume:
                         layout.create_bucket(self._disk, mountpath.path, bck, bid)
 
 
-def _load_copies(disk: Disk, configured: Sequence[str]) -> dict[str, VolumeRecord | None]:
+def _load_copies(disk: Disk, configured: Iterable[str]) -> dict[str, VolumeRecord | None]:
     """The records on the configured paths and on the paths those name, by path, without directories that are missing.
 
     A damaged copy is replaced in memory by an intact one that names its path. Raise `MountpathNotFound` for a

@@ -7,7 +7,7 @@ from ais.core import meta
 from ais.core.meta import ObjectMeta
 
 SAMPLE = ObjectMeta(4096, "xxhash2", "0123456789abcdef", "7", {"k": "v"})
-GOLDEN = b"AISO\x01\x95\xcd\x10\x00\xa7xxhash2\xb00123456789abcdef\xa17\x81\xa1k\xa1v"
+GOLDEN = b"AISO\x01\x96\xcd\x10\x00\xa7xxhash2\xb00123456789abcdef\xa17\x81\xa1k\xa1v\x90"
 
 
 def test_the_bytes_on_disk_are_a_format() -> None:
@@ -18,7 +18,7 @@ def test_the_bytes_on_disk_are_a_format() -> None:
 
 def test_fields_may_be_appended() -> None:
     """A reader ignores fields it does not know and gives defaults to those that are missing."""
-    assert meta.decode(b"AISO\x01\x96" + GOLDEN[6:] + b"\x01") == SAMPLE
+    assert meta.decode(b"AISO\x01\x97" + GOLDEN[6:] + b"\x01") == SAMPLE
     assert meta.decode(b"AISO\x01\x91\x05") == ObjectMeta(5)
 
 
