@@ -1,5 +1,7 @@
 """Running `ais` commands against the shared cluster."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,19 @@ def run_cli(*words: object, code: int = 0, stdin: bytes | None = None) -> Result
 def ais_offline() -> Ais:
     """`ais` without a cluster: for what is answered before one is asked."""
     return run_cli
+
+
+@pytest.fixture
+def ais_process() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """`ais` as a process of its own, for what has to outlive a command or belongs to a terminal."""
+
+    def run(*words: object, code: int = 0, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-c", "from ais_cli.main import main; main()", *map(str, words)]
+        result = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=90)
+        assert result.returncode == code, f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+        return result
+
+    return run
 
 
 @pytest.fixture

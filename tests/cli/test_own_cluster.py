@@ -24,28 +24,28 @@ def test_set_primary_and_shutdown(ais_offline: Any, monkeypatch: pytest.MonkeyPa
         assert "3 nodes told to stop" in ais_offline("cluster", "shutdown", "--yes").stdout
 
 
-def test_playground(ais_offline: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_playground(ais_process: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A playground is started, keeps its data over stop and start, reports its state, and is removed."""
     with Cluster(proxies=1, targets=0) as probe:
         port = int(probe.endpoint.rpartition(":")[2])
     where = ("--dir", tmp_path / "pg")
     shape = ("--proxies", 1, "--targets", 1, "--mountpaths", 1, "--port", port)
-    assert "no playground" in ais_offline("playground", "status", *where, code=3).stderr
+    assert "no playground" in ais_process("playground", "status", *where, code=3).stderr
     try:
-        assert "The cluster is ready" in ais_offline("playground", "start", *where, *shape, "--wait").stdout
+        assert "The cluster is ready" in ais_process("playground", "start", *where, *shape, "--wait").stdout
         monkeypatch.setenv("AIS_ENDPOINT", f"http://127.0.0.1:{port}")
-        ais_offline("create", "kept")
-        ais_offline("put", "-", "kept/o", stdin=b"content")
+        ais_process("create", "kept")
+        ais_process("put", "-", "kept/o", stdin="content")
         states = {
-            one["name"]: one["state"] for one in json.loads(ais_offline("playground", "status", *where, "-j").stdout)
+            one["name"]: one["state"] for one in json.loads(ais_process("playground", "status", *where, "-j").stdout)
         }
         assert states == {"p1": "ready", "t1": "ready"}
-        assert "differs in targets" in ais_offline("playground", "start", *where, "--targets", 2, code=1).stderr
-        ais_offline("playground", "stop", *where)
-        assert "stopped" in ais_offline("playground", "status", *where, code=1).stdout
-        assert "not running" in ais_offline("playground", "stop", *where).stderr
-        ais_offline("playground", "start", *where, "--wait", "--quiet")
-        assert ais_offline("object", "cat", "kept/o").stdout == "content"
+        assert "differs in targets" in ais_process("playground", "start", *where, "--targets", 2, code=1).stderr
+        ais_process("playground", "stop", *where)
+        assert "stopped" in ais_process("playground", "status", *where, code=1).stdout
+        assert "not running" in ais_process("playground", "stop", *where).stderr
+        ais_process("playground", "start", *where, "--wait", "--quiet")
+        assert ais_process("object", "cat", "kept/o").stdout == "content"
     finally:
-        ais_offline("playground", "clean", *where, "--yes")
+        ais_process("playground", "clean", *where, "--yes")
     assert not (tmp_path / "pg").exists()
