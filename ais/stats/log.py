@@ -56,6 +56,7 @@ def configure(level: str, file: LogFile | None) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper("iso", utc=True),
+        _head_first,
     ]
     if file is None:
         output: list[Processor] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
@@ -70,6 +71,12 @@ def configure(level: str, file: LogFile | None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [_Bridge()]
     root.setLevel(WARNING)
+
+
+def _head_first(_logger: object, _method: str, values: EventDict) -> EventDict:
+    """Time, level and event begin every line, for people who read it."""
+    head = {name: values.pop(name) for name in ("timestamp", "level", "event")}
+    return {**head, **values}
 
 
 def set_level(level: str) -> None:
