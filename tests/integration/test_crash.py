@@ -1,6 +1,7 @@
 """kill -9 of everything during a PUT load: what was acknowledged is there, what was not is whole or absent."""
 
 import asyncio
+import io
 import itertools
 import random
 from collections import defaultdict
@@ -56,7 +57,7 @@ class Load:
                 name = f"w{writer}/o{turn // 3 if turn % 3 == 2 else turn}"
                 self.attempted[name].append(turn)
                 url = object_url(self.endpoint, self.bucket, name)
-                async with client.put(url, data=body_of(name, turn)) as answer:
+                async with client.put(url, data=io.BytesIO(body_of(name, turn))) as answer:
                     if answer.status != 200:
                         return
                 self.acknowledged[name] = turn
