@@ -68,6 +68,14 @@ def test_names_fall_on_mountpaths_evenly(open_volume: Open) -> None:
     assert [volume.place(f"ais/@#/b/obj-{index}").path for index in range(3000)] == placed
 
 
+def test_labels_come_from_the_configuration(tmp_path: Path, open_volume: Open) -> None:
+    """A map of paths to labels is what a node's local configuration holds."""
+    volume = Volume.load_or_create(Env(), {f"{tmp_path}/mp1/": "nvme", f"{tmp_path}/mp2": ""})
+    assert [mountpath.label for mountpath in volume.available] == ["nvme", ""]
+    volume.close()
+    assert open_volume("mp1").available[0].label == "nvme"
+
+
 def test_bad_paths_are_refused(open_volume: Open, tmp_path: Path) -> None:
     """Missing, relative, root, twice, nested, the same directory under another name."""
     (tmp_path / "mp1" / "sub").mkdir()
