@@ -3,6 +3,7 @@
 AisError
 ├── BadRequest                 the caller's input is wrong; the message names what
 │   ├── InvalidName            a bucket, namespace or object name outside the rules
+│   ├── InvalidProvider        a backend nobody knows
 │   ├── InvalidAction          an action verb nobody serves
 │   └── DestinationExists      another bucket already has the name that a rename should give
 ├── Unauthenticated            no or wrong credentials
@@ -40,6 +41,10 @@ class BadRequest(AisError):
 
 class InvalidName(BadRequest):
     """A name outside the rules of `ais.base.names`."""
+
+
+class InvalidProvider(BadRequest):
+    """No backend provider or URI scheme has this name."""
 
 
 class InvalidAction(BadRequest):
