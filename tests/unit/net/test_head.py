@@ -1,0 +1,228 @@
+"""Request heads: what is accepted, what is refused, and that llhttp reads what we accept in the same way."""
+
+import contextlib
+from typing import Any
+
+import httptools
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ais.base.errors import AisError, BadRequest, HeadTooLarge
+from ais.net.head import MEMO_ENTRIES_MAX, HeadParser, is_hopeless, parse_block
+from ais.net.http import Network, Peer, Request
+
+PEER = Peer("1.2.3.4:5", Network.PUBLIC, "http")
+
+
+def parse(head: bytes) -> Request:
+    """A head without its empty line."""
+    return HeadParser().parse(head, PEER)
+
+
+def test_usual_request() -> None:
+    """Method, path, query, headers and facts of an ordinary request."""
+    one = parse(b"PUT /v1/objects/b/o%20x?a=1&b=%2F HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\nX-Y:  spaced\t")
+    assert (one.method, one.path, one.query) == ("PUT", "/v1/objects/b/o%20x", "a=1&b=%2F")
+    assert (one.content_length, one.chunked, one.keep_alive, one.has_body) == (12, False, True, True)
+    assert one.headers.get("x-y") == "spaced"
+    assert "host" in one.headers
+    assert one.params == {"a": "1", "b": "/"}
+    assert one.segments == ["v1", "objects", "b", "o x"]
+    assert (one.remote, one.scheme, one.networks) == ("1.2.3.4:5", "http", Network.PUBLIC)
+
+
+def test_repeated_headers_are_all_there() -> None:
+    """`Ais-Custom-Md` comes several times (wire contract §27.3)."""
+    headers = parse_block(b"Ais-Custom-Md: a=1\r\nHost: h\r\nais-custom-md: b=2")
+    assert headers.get_all("ais-custom-md") == ["a=1", "b=2"]
+    assert headers.get("ais-custom-md") == "a=1"
+    assert [name for name, _ in headers.items()] == ["ais-custom-md", "host", "ais-custom-md"]
+
+
+@pytest.mark.parametrize(
+    ("version", "connection", "keeps"),
+    [
+        ("1.1", "", True),
+        ("1.1", "close", False),
+        ("1.1", "x, Close", False),
+        ("1.0", "", False),
+        ("1.0", "Keep-Alive", True),
+    ],
+)
+def test_keep_alive(version: str, connection: str, keeps: bool) -> None:
+    """Connection is a list, in any case, and HTTP/1.0 closes by default."""
+    assert parse(f"GET / HTTP/{version}\r\nHost: h\r\nConnection: {connection}".encode()).keep_alive is keeps
+
+
+def test_unusual_but_lawful() -> None:
+    """Absolute targets, raw UTF-8, an empty line before, OPTIONS *, unknown verbs, HTTP/1.0 without Host."""
+    assert parse(b"GET http://host:80/a?b HTTP/1.1\r\nHost: h").target == "/a?b"
+    assert parse(b"GET http://host HTTP/1.1\r\nHost: h").path == "/"
+    assert parse("GET /ü HTTP/1.1\r\nHost: h".encode()).segments == ["ü"]
+    assert parse(b"\r\nGET /a HTTP/1.1\r\nHost: h").path == "/a"
+    assert parse(b"OPTIONS * HTTP/1.1\r\nHost: h").target == "*"
+    assert parse(b"PROPFIND / HTTP/1.1\r\nHost: h").method == "PROPFIND"
+    assert parse(b"GET /a HTTP/1.0").is_http10
+    assert parse(b"GET /a HTTP/1.1\r\nHost: h\r\nX: \xfc").headers.get("x") == "ü"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"GET",
+        b"GET /",
+        b"GET / HTTP/1.1",
+        b"GET / HTTP/2.0\r\nHost: h",
+        b"GET / HTTP/1.2\r\nHost: h",
+        b"GET / http/1.1\r\nHost: h",
+        b"GET /  HTTP/1.1\r\nHost: h",
+        b"GET  / HTTP/1.1\r\nHost: h",
+        b" GET / HTTP/1.1\r\nHost: h",
+        b"GET /a b HTTP/1.1\r\nHost: h",
+        b"GET /a\tb HTTP/1.1\r\nHost: h",
+        b"GET /a\x00b HTTP/1.1\r\nHost: h",
+        b"GET /a\x7fb HTTP/1.1\r\nHost: h",
+        b"GET /a\rb HTTP/1.1\r\nHost: h",
+        b"GET a HTTP/1.1\r\nHost: h",
+        b"GET * HTTP/1.1\r\nHost: h",
+        b"CONNECT h:80 HTTP/1.1\r\nHost: h",
+        b"get / HTTP/1.1\r\nHost: h",
+        b"G\xc3T / HTTP/1.1\r\nHost: h",
+        b"GET / HTTP/1.0\r\nX: GET /evil HTTP/1.1\r\nY y",
+        b"GET / HTTP/1.1\nHost: h",
+        b"GET / HTTP/1.1\r\nHost: h\nX: y",
+        b"GET / HTTP/1.1\r\nHost: h\rX: y",
+        b"GET / HTTP/1.1\r\nHost: h\x00",
+        b"GET / HTTP/1.1\r\nHost : h",
+        b"GET / HTTP/1.1\r\nHost: h\r\n folded: x",
+        b"GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n\tb",
+        b"GET / HTTP/1.1\r\nHost: h\r\nnocolon",
+        b"GET / HTTP/1.1\r\nHost: h\r\n: empty",
+        b"GET / HTTP/1.1\r\nHost: h\r\nB(d: x",
+        b"GET / HTTP/1.1\r\nHost: h\r\nHost: i",
+        b"GET / HTTP/1.1\r\nX: no host",
+        b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: -1",
+        b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: +1",
+        b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0x10",
+        b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1_0",
+        b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1 1",
+        b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length:",
+        b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 9999999999999999999",
+        "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: \u0661".encode(),
+        b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1, 1",
+        b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1",
+        b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked",
+        b"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked",
+        b"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        b"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: \x0bchunked",
+        b"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity",
+        b"GET / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked",
+    ],
+)
+def test_refused(head: bytes) -> None:
+    """Everything two programs could read differently is refused."""
+    with pytest.raises(BadRequest):
+        parse(head)
+
+
+def test_too_many_headers() -> None:
+    """The number of header lines has a limit."""
+    with pytest.raises(HeadTooLarge):
+        parse_block(b"\r\n".join(b"X: y" for _ in range(200)))
+
+
+def test_equal_blocks_share_their_headers() -> None:
+    """A header block is parsed once, and the memo does not grow without bound."""
+    parser = HeadParser()
+    first = parser.parse(b"GET /a HTTP/1.1\r\nHost: h\r\nX: 1", PEER)
+    assert parser.parse(b"GET /b HTTP/1.1\r\nHost: h\r\nX: 1", PEER).headers is first.headers
+    for number in range(MEMO_ENTRIES_MAX + 10):
+        parser.parse(b"GET /b HTTP/1.1\r\nHost: h\r\nX: x%d" % number, PEER)
+    assert len(parser._memo) == MEMO_ENTRIES_MAX
+    assert parser.parse(b"GET /a HTTP/1.1\r\nHost: h\r\nX: 1", PEER).headers is not first.headers
+
+
+def test_refused_blocks_are_refused_again() -> None:
+    """The memo never holds a block that was refused."""
+    parser = HeadParser()
+    for _ in range(2):
+        with pytest.raises(BadRequest):
+            parser.parse(b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: x", PEER)
+
+
+class _Oracle:
+    """What llhttp makes of a request."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: list[tuple[str, str]] = []
+        self.is_complete = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")))
+
+    def on_headers_complete(self) -> None:
+        self.is_complete = True
+
+
+_NAMES = st.sampled_from(
+    ["Host", "Content-Length", "Transfer-Encoding", "Connection", "X", "Expect", "bad name", "é", ""]
+)
+_VALUES = st.one_of(
+    st.sampled_from(["h", "5", "chunked", "close", "5, 5", "\tchunked ", "a\r\n b", "a\nb", "x\x00"]),
+    st.text(alphabet=st.characters(codec="latin-1"), max_size=8),
+)
+_LINES = st.lists(st.tuples(_NAMES, st.sampled_from([":", ": ", " :", ""]), _VALUES), max_size=5)
+_TARGETS = st.one_of(st.just("/a"), st.text(alphabet=st.characters(codec="ascii"), max_size=8).map(lambda x: "/" + x))
+
+
+@given(_TARGETS, _LINES, st.sampled_from([" HTTP/1.1", " HTTP/1.0", " HTTP/1.1 ", "\tHTTP/1.1"]))
+def test_llhttp_agrees(target: str, lines: Any, version: str) -> None:
+    """Whatever we accept, an independent parser accepts too, with the same target and headers."""
+    fields = [f"{name}{colon}{value}" for name, colon, value in lines]
+    head = "\r\n".join([f"GET {target}{version}", "Host: h", *fields]).encode("latin-1")
+    try:
+        ours = parse(head)
+    except AisError:
+        return
+    oracle = _Oracle()
+    parser = httptools.HttpRequestParser(oracle)
+    with contextlib.suppress(httptools.HttpParserUpgrade):
+        parser.feed_data(head + b"\r\n\r\n")
+    assert oracle.is_complete
+    assert parser.get_http_version() == ("1.0" if ours.is_http10 else "1.1")
+    assert oracle.url == ours.target.encode()
+    text = parse_block.__globals__["_decode"](b"\r\n".join(f.encode("latin-1") for f in ["Host: h", *fields]))
+    assert list(ours.headers.items()) == [
+        (name.lower(), value.strip(" \t")) for name, _, value in (line.partition(":") for line in text.split("\r\n"))
+    ]
+    assert [name for name, _ in oracle.headers] == [name for name, _ in ours.headers.items()]
+
+
+@given(st.binary(max_size=200))
+def test_garbage(head: bytes) -> None:
+    """No bytes raise anything but our errors."""
+    with contextlib.suppress(AisError):
+        parse(head)
+    is_hopeless(head)
+
+
+@given(
+    st.sampled_from([b"GET /a HTTP/1.1\r\nHost: h\r\nX: \xfc\ty\r\n\r\n", b"\r\nPUT /b HTTP/1.0\r\n\r\n"]), st.data()
+)
+def test_a_lawful_beginning_is_not_hopeless(head: bytes, data: st.DataObject) -> None:
+    """A head may arrive in any pieces."""
+    assert not is_hopeless(head[: data.draw(st.integers(1, len(head)))])
+
+
+@pytest.mark.parametrize(
+    "start", [b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\n\n", b"ge", b"SSH-2.0", b"\x00", b"GET /\x00"]
+)
+def test_hopeless(start: bytes) -> None:
+    """What can never become a request need not be waited for."""
+    assert is_hopeless(start)
