@@ -3,7 +3,7 @@
 import msgspec
 
 from ais.base import names
-from ais.base.errors import BadRequest, BucketNotFound, InvalidName, RemoteBucketNotFound
+from ais.base.errors import BadRequest, BucketNotFound, InvalidName, InvalidProvider, RemoteBucketNotFound
 
 AIS = "ais"
 PROVIDERS = ("ais", "aws", "azure", "gcp", "oci")
@@ -97,10 +97,10 @@ def missing(bck: Bck) -> BucketNotFound:
 
 
 def parse_provider(text: str) -> str:
-    """Normalise a provider or URI scheme; empty means `ais`. Raise `BadRequest` for an unknown one."""
+    """Normalise a provider or URI scheme; empty means `ais`. Raise `InvalidProvider` for an unknown one."""
     try:
         return _ALIASES[text.lower()]
     except KeyError:
         known = ", ".join(name if name == AIS else f"{name} ({_SCHEMES[name]}://)" for name in PROVIDERS)
         known = known.replace("aws (s3://), azure (az://), gcp (gs://)", "aws (s3://), gcp (gs://), azure (az://)")
-        raise BadRequest(f'invalid backend provider "{text}": must be one of [{known}]') from None
+        raise InvalidProvider(f'invalid backend provider "{text}": must be one of [{known}]') from None

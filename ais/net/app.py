@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler
 from ais.api import headers
 from ais.api.errors import encode_error, status_of
 from ais.base.errors import AisError, BadRequest, NotReady, RangeNotSatisfiable, TooLarge
-from ais.net.http import Reply, Request, header_lines
+from ais.net.http import QUERY_PARAMS_MAX, Reply, Request, header_lines
 
 BODY_BYTES_MAX = 64 << 20
 """Control messages are small; the largest are cluster metadata and lists of object names."""
@@ -32,6 +32,8 @@ def make_app(routes: Iterable[web.RouteDef], node_name: str) -> web.Application:
     @web.middleware
     async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
+            if request.query_string.count("&") >= QUERY_PARAMS_MAX:
+                raise BadRequest(f"too many query parameters (at most {QUERY_PARAMS_MAX})")
             response = await handler(request)
         except Exception as error:
             if isinstance(error, ConnectionError) or request.writer.output_size:
