@@ -7,6 +7,7 @@ before it takes effect.
 
 import os
 import random
+import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Self
 import msgspec
 
 from ais.api.bucket import Bck
-from ais.base.errors import Conflict, CorruptMetadata, IntegrityError, MountpathNotFound, OutOfSpace
+from ais.base.errors import BadRequest, Conflict, CorruptMetadata, IntegrityError, MountpathNotFound, OutOfSpace
 from ais.base.ids import new_id
 from ais.env import Env
 from ais.env.disk import Disk
@@ -87,6 +88,8 @@ class Volume:
         `node_id` None: the recorded one, or a fresh one. Raise `BadRequest` (paths that are nested, relative, twice),
         `MountpathNotFound`, `IntegrityError` (another node's, or a disk that is not mounted), `CorruptMetadata`.
         """
+        if sys.getfilesystemencoding() != "utf-8":
+            raise BadRequest("file names must be UTF-8: set PYTHONUTF8=1, or LANG to a UTF-8 locale such as C.UTF-8")
         configured: dict[str, str] = {}
         for path in fspaths:
             clean = record.clean_path(path)

@@ -114,7 +114,7 @@ async def _joined(node: Node) -> bool:
 def _open_volume(env: Env, settings: Settings) -> Volume:
     """The target's mountpaths. Raise as `Volume.load_or_create` does."""
     config = settings.config
-    paths = list(config.local.mountpaths)
+    paths = config.local.mountpaths
     if not paths:
         raise MountpathNotFound("a target needs at least one mountpath: set fspaths in the local configuration")
     limits = VolumeLimits(out_of_space_pct=float(config.cluster.space.out_of_space))

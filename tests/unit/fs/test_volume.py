@@ -3,6 +3,8 @@
 import os
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -88,6 +90,14 @@ def test_bad_paths_are_refused(open_volume: Open, tmp_path: Path) -> None:
     for path in ("relative", "/", "//", "/a\0b"):
         with pytest.raises(BadRequest):
             Volume.load_or_create(Env(), [path])
+
+
+def test_file_names_must_be_utf8(tmp_path: Path) -> None:
+    """Under another locale half of all names could not be stored: the target says so at the start."""
+    code = "import sys; from ais.env import Env; from ais.fs.volume import Volume; Volume.load_or_create(Env(), sys.argv[1:])"
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, text=True)
+    assert "BadRequest: file names must be UTF-8: set PYTHONUTF8=1" in run.stderr.replace("ais.base.errors.", "")
 
 
 def test_the_cluster_is_recorded_once(open_volume: Open) -> None:
