@@ -220,7 +220,7 @@ def normalise(message: LsoMsg, *, is_ais: bool) -> LsoMsg:
     for name in (prefix, message.start_after, message.continuation_token):
         names.check_object_prefix(name)
     if message.pagesize < 0:
-        raise BadRequest(f"page size must not be negative, got {message.pagesize}")
+        raise BadRequest(f"pagesize must not be negative, got {message.pagesize}")
     return msgspec.structs.replace(
         message,
         props=props,

@@ -21,7 +21,7 @@ from ais.proxy.listing import Lister, bucket_query
 from ais.proxy.redirect import require_bucket
 from ais.proxy.relay import Relay
 from ais.proxy.rename import Renamer
-from ais.proxy.requests import BUCKETS, BucketAddress, json_bytes_reply, json_reply, text_reply
+from ais.proxy.requests import BUCKETS, BucketAddress, json_bytes_reply, json_reply, route, text_reply
 from ais.proxy.summary import DONE, PARTIAL, PENDING, Summaries
 from ais.stats import names as metrics
 
@@ -72,13 +72,8 @@ class Buckets:
             "DELETE": self.delete,
             "PATCH": self.patch,
         }
-        paths = {BUCKETS: ("GET",), BUCKETS + "/": ("GET",), BUCKETS + "/{tail:.+}": tuple(verbs)}
-        options = {"GET": {"allow_head": False}}  # HEAD has an answer of its own
-        return [
-            web.route(verb, path, verbs[verb], **options.get(verb, {}))
-            for path, allowed in paths.items()
-            for verb in allowed
-        ]
+        paths = (BUCKETS, BUCKETS + "/", BUCKETS + "/{tail:.+}")
+        return [route(verb, path, verbs[verb]) for path in paths for verb in verbs]
 
     # -- reading
 
@@ -149,7 +144,7 @@ class Buckets:
         found = {headers.BUCKET_PROPS: codec.to_json(bucket.props).decode()}
         if not address.params.get(query.BSUMM_REMOTE):
             if address.rest:
-                raise BadRequest(f'unexpected prefix "{address.rest[:80]}": it needs {query.BSUMM_REMOTE}=true')
+                raise BadRequest(f'invalid path "{address.path[:200]}": a prefix needs {query.BSUMM_REMOTE}=true')
             return web.Response(headers=found)
         status, summary = await self._summary_in_headers(bucket, address)
         return web.Response(status=status, headers=found | summary)
@@ -240,6 +235,8 @@ def _is_local(bck: Bck) -> bool:
 def _unserved(verb: str, message: ActMsg, address: BucketAddress, served: tuple[str, ...]) -> AisError:
     """Why an action is not served: wrong for this bucket, not written yet, or no action at all."""
     action = message.action
+    if not action:
+        return BadRequest(f"the request body names no action (expected one of {list(served)})")
     if address.bucket and action in _ONLY_REMOTE and _is_local(address.bck):
         return BadRequest(f"{action}: expecting remote bucket (have {address.bck.cname()})")
     if action in LATER[verb] or action in _ONLY_REMOTE:

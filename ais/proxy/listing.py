@@ -60,7 +60,7 @@ class Lister:
             raise BadRequest(f'invalid listing ID "{message.uuid[:40]}"')
         request = listing.normalise(message, is_ais=bucket.props.provider == "ais")
         request = msgspec.structs.replace(request, uuid=request.uuid or new_id(self._node.env.rng))
-        targets = [self._node.smap.require(request.target)] if request.target else self._targets.all
+        targets = [self._targets.require(request.target)] if request.target else self._targets.all
         scope = self._scope(bucket, request, targets)
         feeds = self._resume(request, scope) or [Feed(target.id, request.after) for target in targets]
         entries = await self._fill(bucket, request, feeds)
@@ -91,7 +91,7 @@ class Lister:
                 raise outcome
 
     async def _ask(self, bucket: Bucket, request: LsoMsg, feed: Feed, count: int) -> None:
-        target = self._node.smap.require(feed.target_id)
+        target = self._targets.require(feed.target_id)
         part = msgspec.structs.replace(request, start_after="", continuation_token=feed.after, pagesize=count)
         answer = await self._targets.ask(
             target,
@@ -105,7 +105,7 @@ class Lister:
         entries = page.Entries or []
         if page.ContinuationToken and not entries:
             raise IntegrityError(f"{target.name} says that more names follow but sent none")
-        feed.refill(entries, is_complete=not page.ContinuationToken)
+        feed.refill(entries, page.ContinuationToken)
 
     def _scope(self, bucket: Bucket, request: LsoMsg, targets: list[Snode]) -> tuple[object, ...]:
         """Leftovers serve a request only when all of this is unchanged."""

@@ -7,7 +7,7 @@ anything more can be taken. Everything here is pure; `ais.proxy.listing` does th
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
 
 from ais.api.listing import Entry
@@ -24,7 +24,6 @@ class Feed:
     entries: Sequence[Entry] = ()
     position: int = 0
     is_complete: bool = False
-    fetched: int = field(default=0)
 
     @property
     def is_dry(self) -> bool:
@@ -36,13 +35,11 @@ class Feed:
         """Entries held."""
         return len(self.entries) - self.position
 
-    def refill(self, entries: Sequence[Entry], *, is_complete: bool) -> None:
-        """Take the target's next page; the previous one must have been used up."""
+    def refill(self, entries: Sequence[Entry], token: str) -> None:
+        """Take the target's next page, which continues behind `token`; the previous one must have been used up."""
         assert not self.pending
-        self.entries, self.position, self.is_complete = entries, 0, is_complete
-        self.fetched += len(entries)
-        if entries:
-            self.after = entries[-1].n
+        self.entries, self.position = entries, 0
+        self.after, self.is_complete = token, not token
 
 
 def take(feeds: Sequence[Feed], limit: int) -> list[Entry]:

@@ -186,7 +186,7 @@ def _check_object(address: _Address, method: str) -> None:
     if not address.name and method == "POST":
         raise NotYetImplemented("cannot promote files or download blobs - not implemented yet")
     if not address.name:
-        raise BadRequest("object name is missing: expected /v1/objects/<bucket>/<object>")
+        raise BadRequest("object name is empty: expected /v1/objects/<bucket>/<object>")
     if method == "HEAD":
         names.check_object_prefix(address.name)  # a name that ends with "/" may be probed
     else:

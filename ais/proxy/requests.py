@@ -31,6 +31,11 @@ class BucketAddress:
         return cls(decode_component(bucket), decode_component(rest), parse_query(query_string) if query_string else {})
 
     @property
+    def path(self) -> str:
+        """The path, decoded, for messages."""
+        return "/".join(part for part in (BUCKETS, self.bucket, self.rest) if part)
+
+    @property
     def bck(self) -> Bck:
         """The bucket named. Raise `InvalidName` or `BadRequest`."""
         return Bck.parse(self.bucket, self.params.get(query.PROVIDER, ""), self.params.get(query.NAMESPACE, ""))
@@ -38,7 +43,7 @@ class BucketAddress:
     def only_bucket(self) -> Bck:
         """The bucket, when the path names nothing else. Raise `BadRequest`."""
         if self.rest:
-            raise BadRequest(f'unexpected "{self.rest[:80]}" after the bucket: expected {BUCKETS}/<bucket>')
+            raise BadRequest(f'invalid path "{self.path[:200]}": expected {BUCKETS}/<bucket>')
         return self.bck
 
 
