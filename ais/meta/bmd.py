@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ais.api import access, codec
-from ais.api.bucket import AIS, GLOBAL, Bck, Namespace, missing
+from ais.api.bucket import AIS, Bck, Namespace, missing
 from ais.api.codec import U64
 from ais.base.errors import BadRequest, BucketExists, NotYetImplemented
 from ais.config import sections
@@ -174,10 +174,13 @@ class Bucket:
 
     bck: Bck
     props: Bprops
+    raw: bytes = field(default=b"", compare=False, repr=False)
+    """The properties as JSON."""
     uname: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "uname", self.bck.uname)
+        object.__setattr__(self, "raw", self.raw or codec.to_json(self.props))
 
     @property
     def bid(self) -> int:
@@ -186,10 +189,12 @@ class Bucket:
 
 
 class _Wire(msgspec.Struct):
+    """Its properties stay encoded, bucket by bucket: a change of one bucket must not cost as much as all of them."""
+
     ext: None = None
-    providers: dict[str, dict[str, dict[str, Bprops]]] = {}
+    providers: dict[str, dict[str, dict[str, msgspec.Raw]]] = {}
     uuid: str = ""
-    version: U64 = U64(0)
+    version: str = "0"
 
 
 class BMD:
@@ -246,24 +251,33 @@ class BMD:
 
     def encode(self) -> bytes:
         """Its JSON, as clients get it and as it is kept on disk."""
-        wire = _Wire(uuid=self.uuid, version=U64(self.version))
+        wire = _Wire(uuid=self.uuid, version=str(self.version))
         for bucket in self:
             namespaces = wire.providers.setdefault(bucket.bck.provider, {})
-            namespaces.setdefault(bucket.bck.namespace.uname, {})[bucket.bck.name] = bucket.props
+            namespaces.setdefault(bucket.bck.namespace.uname, {})[bucket.bck.name] = msgspec.Raw(bucket.raw)
         return codec.to_json(wire)
 
     @classmethod
-    def decode(cls, body: bytes) -> "BMD":
-        """Read `encode`'s JSON. Raise `BadRequest`."""
-        wire = codec.from_json(body, _Wire)
+    def decode(cls, body: bytes, like: "BMD | None" = None) -> "BMD":
+        """Read `encode`'s JSON. Buckets that `like` has just so are taken from it. Raise `BadRequest`."""
+        try:
+            wire = msgspec.json.decode(body, type=_Wire)
+            version = int(wire.version)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise BadRequest(f"bucket metadata is not valid: {error}") from None
         buckets = {}
         for provider, namespaces in wire.providers.items():
             for uname, named in namespaces.items():
                 namespace = Namespace.parse(uname)
-                for name, props in named.items():
-                    bck = Bck(name, provider, GLOBAL if namespace == GLOBAL else namespace)
-                    buckets[bck] = Bucket(bck, props)
-        return cls(wire.uuid, int(wire.version), buckets)
+                for name, encoded in named.items():
+                    bck, raw = Bck(name, provider, namespace), bytes(encoded)
+                    known = like.get(bck) if like else None
+                    buckets[bck] = known if known and known.raw == raw else _decode_bucket(bck, raw)
+        return cls(wire.uuid, version, buckets)
+
+
+def _decode_bucket(bck: Bck, raw: bytes) -> Bucket:
+    return Bucket(bck, codec.from_json(raw, Bprops), raw)
 
 
 NO_BUCKETS = BMD()

@@ -151,7 +151,8 @@ class Election:
         answers = await asyncio.gather(*(one(node) for node in others))
         for node_id, answer in answers:
             if answer and not answer.granted:
-                core.log.info("vote refused", peer=node_id, reason=answer.reason, trial=trial)
+                log = core.log.debug if trial else core.log.info
+                log("vote refused", peer=node_id, reason=answer.reason)
         return {node_id: answer for node_id, answer in answers if answer}
 
     def _request(self, term: int, consent: str, *, trial: bool) -> VoteRequest:

@@ -45,7 +45,7 @@ class Follower:
         if message.old != core.meta.stamps.bmd:
             raise NotReady(f"{core.me.name} has bucket metadata {core.meta.stamps.bmd}, not {message.old}: try again")
         await self.forget()
-        old, new = core.meta.bmd, BMD.decode(message.new.body)
+        old, new = core.meta.bmd, BMD.decode(message.new.body, core.meta.bmd)
         self._prepared = (message.new.stamp, old, new)
         try:
             await self._role().prepare_bmd(old, new)

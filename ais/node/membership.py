@@ -55,6 +55,7 @@ class Membership:
         self._election = election
         self._changes = changes
         self._urls = configured_urls
+        self._last_problem = ""
 
     async def start(self) -> None:
         """Enter the cluster; on return the node is in it. Raise with the reason when it cannot get in."""
@@ -305,10 +306,13 @@ class Membership:
         core = self._core
         try:
             await self._join_somewhere()
-        except FATAL as error:
-            core.log.error("cannot join again", reason=str(error))
         except AisError as error:
-            core.log.info("no primary found", reason=str(error))
+            if str(error) != self._last_problem:
+                log = core.log.error if isinstance(error, FATAL) else core.log.warning
+                log("cannot join again, trying on", reason=str(error))
+            self._last_problem = str(error)
+        else:
+            self._last_problem = ""
 
 
 def timestamp(clock: Clock) -> str:

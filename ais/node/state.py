@@ -85,7 +85,7 @@ class Metadata:
         """With another version of one part. Raise `BadRequest` when it cannot be read."""
         stamps = msgspec.structs.replace(self.stamps, **{sealed.part.value: sealed.stamp})
         if sealed.part is Part.BMD:
-            return replace(self, bmd=BMD.decode(sealed.body), stamps=stamps)
+            return replace(self, bmd=BMD.decode(sealed.body, self.bmd), stamps=stamps)
         if sealed.part is Part.SMAP:
             record = codec.from_json(sealed.body, SmapRecord)
             return replace(self, smap=record.smap, bases=record.bases, stamps=stamps)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ais.api.bucket import Bck
+from ais.api.codec import U64
 from ais.base.errors import BadRequest, BucketExists, BucketNotFound, NotYetImplemented
 from ais.config.cluster import ClusterConfig
 from ais.meta.bmd import BMD, Bprops, apply_props, inherited_props, new_bid
@@ -105,3 +106,18 @@ def test_what_we_cannot_keep_we_do_not_promise(patch: Any) -> None:
     """Redundancy and remote backends are refused until they exist."""
     with pytest.raises(NotYetImplemented):
         apply_props(Bprops(), patch, 3)
+
+
+def test_unchanged_buckets_are_not_decoded_again() -> None:
+    """Reading a version that differs in one bucket reuses the others."""
+    old = BMD("uuid", 1).with_bucket(B, Bprops()).with_bucket(Bck("c"), Bprops())
+    new = BMD.decode(old.with_props(B, Bprops(access=U64(1))).encode(), old)
+    assert new.require(Bck("c")) is old.require(Bck("c"))
+    assert new.require(B).props.access == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"version":"x"}', b'{"providers":{"ais":{"@#":{"b":{"access":[]}}}}}'])
+def test_bad_bucket_metadata(body: bytes) -> None:
+    """What is not bucket metadata is refused."""
+    with pytest.raises(BadRequest):
+        BMD.decode(body)
