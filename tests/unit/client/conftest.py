@@ -25,6 +25,7 @@ class Reference:
         self.received: dict[str, int] = {"proxy": 0, "target": 0}
         self.break_connections = 0
         self.corrupt_next_get = False
+        self.cut_gets = 0
         self.page_max = 3
         self.polls = 0
         self._loop = asyncio.new_event_loop()
@@ -131,7 +132,17 @@ class Reference:
         if request.method == "PATCH":
             objects[name]["custom"] |= (await request.json())["value"]
             return web.Response()
+        if request.method == "GET" and self.cut_gets:
+            self.cut_gets -= 1
+            return await self._cut_short(request, objects[name])
         return self._get(request, objects[name])
+
+    async def _cut_short(self, request: web.Request, stored: dict) -> web.StreamResponse:
+        reply = web.StreamResponse(headers=_attributes(stored) | {"Content-Length": str(len(stored["data"]))})
+        await reply.prepare(request)
+        await reply.write(stored["data"][:100_000])
+        request.transport.abort()
+        return reply
 
     async def _put(self, request: web.Request, objects: dict, name: str) -> web.StreamResponse:
         data = await request.read()

@@ -122,6 +122,26 @@ def test_corrupted_download_is_noticed(reference: Any) -> None:
     run(reference, work)
 
 
+def test_download_begins_again(reference: Any, tmp_path: Path) -> None:
+    """A download into a file survives connections that break in the middle; a bounded number of times."""
+    data, moved = os.urandom(400_000), []
+
+    async def work(client: Client) -> None:
+        await client.buckets.create(BCK)
+        await client.objects.put(BCK, "o", BytesBody(data))
+        reference.cut_gets = 2
+        with (tmp_path / "f").open("wb") as file:
+            assert await client.objects.download(BCK, "o", file, on_bytes=moved.append) == len(data)
+            reference.cut_gets = 100
+            with pytest.raises(Unreachable):
+                await client.objects.download(BCK, "o", file)
+
+    run(reference, work)
+    assert sum(moved) == len(data)
+    assert min(moved) < 0
+    assert (tmp_path / "f").read_bytes()[: len(data)] == data
+
+
 def test_listing_crosses_pages(reference: Any) -> None:
     """All names come, in order and once, over several pages; prefix and start-after are honoured."""
 
