@@ -20,6 +20,24 @@ def ignore_bytes(_: int) -> None:
     """The `OnBytes` of those who do not want to know."""
 
 
+class Meter:
+    """An `OnBytes` that passes on what an attempt moved, and can take it back."""
+
+    def __init__(self, on_bytes: OnBytes) -> None:
+        self._on_bytes = on_bytes
+        self.moved = 0
+
+    def __call__(self, count: int) -> None:
+        self.moved += count
+        self._on_bytes(count)
+
+    def take_back(self) -> None:
+        """Forget what was moved."""
+        if self.moved:
+            self._on_bytes(-self.moved)
+            self.moved = 0
+
+
 class Body(Protocol):
     """Content to send. `size` is None when unknown: it is then sent in chunks."""
 

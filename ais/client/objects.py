@@ -1,8 +1,9 @@
 """Calls about objects (wire contract §10). Content streams in both directions: memory does not grow with its size."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import aiohttp
 import msgspec
@@ -13,8 +14,8 @@ from ais.api import headers as header
 from ais.api.bucket import Bck
 from ais.base.errors import ChecksumMismatch, Unreachable
 from ais.client import paths
-from ais.client.body import CHUNK_BYTES, Body, BytesBody, OnBytes, ignore_bytes
-from ais.client.transport import Transport
+from ais.client.body import CHUNK_BYTES, Body, BytesBody, Meter, OnBytes, ignore_bytes
+from ais.client.transport import RETRY_DELAY_S, RETRY_DELAY_S_MAX, RETRY_FACTOR, Transport
 
 ALL_PROPS = "name,size,version,checksum,atime,location,copies,ec,custom,chunked,last-modified,etag"
 
@@ -54,7 +55,7 @@ class Reader:
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self.attributes = attributes_of(response.headers)
         self.is_whole = response.status == 200
-        self.length = int(response.headers.get("Content-Length", 0))
+        self.length = response.content_length
         self._response = response
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -79,7 +80,7 @@ class Reader:
             sink.write(piece)
             count += len(piece)
             on_bytes(len(piece))
-        if count != self.length:
+        if self.length is not None and count != self.length:
             raise Unreachable(f"{context}: the connection ended after {count} of {self.length} bytes")
         if hasher is not None and hasher.hexdigest() != self.attributes.checksum:
             raise ChecksumMismatch(kind, self.attributes.checksum, hasher.hexdigest(), context)
@@ -128,6 +129,36 @@ class Objects:
         path, wanted = paths.of_object(bck, name), paths.query_of(bck)
         async with self._transport.open("GET", path, wanted, headers=headers) as response:
             yield Reader(response)
+
+    async def download(
+        self,
+        bck: Bck,
+        name: str,
+        file: BinaryIO,
+        *,
+        byte_range: str = "",
+        verify: bool = True,
+        on_bytes: OnBytes = ignore_bytes,
+    ) -> int:
+        """Write an object into a seekable file at its position; the length. A broken connection begins it again.
+
+        Raise as `get` does, and `ChecksumMismatch`; the file's content is then of no use.
+        """
+        start, delay_s = file.tell(), RETRY_DELAY_S
+        for attempt in range(self._transport.retries + 1):
+            meter = Meter(on_bytes)
+            try:
+                async with self.get(bck, name, byte_range=byte_range) as reader:
+                    return await reader.copy_to(file, context=bck.cname(name), verify=verify, on_bytes=meter)
+            except Unreachable:
+                if attempt == self._transport.retries or not meter.moved:
+                    raise
+            meter.take_back()
+            file.seek(start)
+            file.truncate()
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * RETRY_FACTOR, RETRY_DELAY_S_MAX)
+        raise AssertionError("the last attempt returns or raises")
 
     async def read(self, bck: Bck, name: str, *, byte_range: str = "") -> bytes:
         """The content of an object that fits in memory, verified. Raise as `get` does, and `ChecksumMismatch`."""

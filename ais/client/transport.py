@@ -21,7 +21,7 @@ from yarl import URL
 from ais.api import headers as header
 from ais.api.errors import decode_error
 from ais.base.errors import AisError, BadRequest, Unreachable
-from ais.client.body import Body, OnBytes, ignore_bytes
+from ais.client.body import Body, Meter, OnBytes, ignore_bytes
 from ais.config.environment import ClientEnvironment
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8080"
@@ -48,7 +48,7 @@ class Transport:
         self.endpoint = normalise_endpoint(endpoint)
         self._environment = environment
         self._timeout_s = timeout_s
-        self._retries = retries
+        self.retries = retries
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
 
@@ -126,8 +126,8 @@ class Transport:
         is_repeatable: bool,
     ) -> aiohttp.ClientResponse:
         delay_s = RETRY_DELAY_S
-        for attempt in range(self._retries + 1):
-            meter = _Meter(on_bytes)
+        for attempt in range(self.retries + 1):
+            meter = Meter(on_bytes)
             try:
                 return await self._following(method, url, headers, json, body, meter)
             except (aiohttp.ClientError, TimeoutError) as error:
@@ -135,7 +135,7 @@ class Transport:
                     raise cause from error
                 is_harmless = is_repeatable or isinstance(error, aiohttp.ClientConnectorError)
                 can_resend = body is None or body.is_replayable
-                if attempt == self._retries or not (is_harmless and can_resend and _is_passing(error)):
+                if attempt == self.retries or not (is_harmless and can_resend and _is_passing(error)):
                     raise _unreachable(url, error) from error
             meter.take_back()
             await asyncio.sleep(delay_s)
@@ -143,7 +143,7 @@ class Transport:
         raise AssertionError("the last attempt returns or raises")
 
     async def _following(
-        self, method: str, url: str, headers: Headers, json: bytes | None, body: Body | None, meter: "_Meter"
+        self, method: str, url: str, headers: Headers, json: bytes | None, body: Body | None, meter: Meter
     ) -> aiohttp.ClientResponse:
         """Send, and follow redirects; the first address is asked with an empty body whether it redirects."""
         is_probe = body is not None and body.size != 0
@@ -164,7 +164,7 @@ class Transport:
         raise Unreachable(f"{url} redirects more than {REDIRECTS_MAX} times")
 
     async def _send(
-        self, method: str, url: str, headers: Headers, json: bytes | None, body: Body | None, meter: "_Meter"
+        self, method: str, url: str, headers: Headers, json: bytes | None, body: Body | None, meter: Meter
     ) -> aiohttp.ClientResponse:
         assert self._session is not None, "the client is an asynchronous context manager: use 'async with'"
         sent = CIMultiDict(headers)
@@ -205,23 +205,6 @@ class Transport:
             except (OSError, UnicodeDecodeError) as error:
                 raise BadRequest(f"cannot read the token file {path} of AIS_AUTHN_TOKEN_FILE: {error}") from None
         return {"Authorization": f"Bearer {token}"} if token else {}
-
-
-class _Meter:
-    """Passes on what an attempt moved, and can take it back."""
-
-    def __init__(self, on_bytes: OnBytes) -> None:
-        self._on_bytes = on_bytes
-        self._moved = 0
-
-    def __call__(self, count: int) -> None:
-        self._moved += count
-        self._on_bytes(count)
-
-    def take_back(self) -> None:
-        if self._moved:
-            self._on_bytes(-self._moved)
-            self._moved = 0
 
 
 def normalise_endpoint(text: str) -> str:

@@ -43,6 +43,9 @@ _HINT: tuple[tuple[type[AisError], str], ...] = (
 )
 
 
+_FATAL = (errors.Unreachable, errors.BucketNotFound, errors.AccessDenied, errors.Unauthenticated)
+
+
 @dataclass(frozen=True)
 class App:
     """Options given before the command; the context's object."""
@@ -143,7 +146,8 @@ async def for_each(
 ) -> tuple[int, list[tuple[str, AisError]]]:
     """Do `work` for every item, `workers` at a time; how many succeeded, and what failed and why.
 
-    Items are taken as workers become free, so an endless source needs no memory. A lost cluster ends it at once.
+    Items are taken as workers become free, so an endless source needs no memory. An error that every further item would
+    meet, such as a missing bucket, ends it at once and is raised.
     """
     queue: asyncio.Queue[T | None] = asyncio.Queue(workers)
     failures: list[tuple[str, AisError]] = []
@@ -155,7 +159,7 @@ async def for_each(
             try:
                 await work(item)
                 done += 1
-            except errors.Unreachable:
+            except _FATAL:
                 raise
             except AisError as error:
                 failures.append((name_of(item), error))

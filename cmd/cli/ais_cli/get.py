@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -49,10 +49,17 @@ class _Get:
             return f"{self.offset}-{self.offset + self.length - 1}"
         return f"{self.offset}-" if self.offset else ""
 
-    async def copy(self, client: "Client", name: str, sink: IO[bytes], bars: Progress) -> int:
-        """Write one object to `sink`; its length."""
-        if self.length == 0:
-            return 0
+    async def copy(self, client: "Client", name: str, path: str, bars: Progress) -> int:
+        """Write one object to a file, a device or `-`; its length."""
+        with _opened(path) as (sink, is_ours):
+            if is_ours:
+                return await client.objects.download(
+                    self.bck, name, sink, byte_range=self.byte_range, verify=self.verify, on_bytes=bars.moved
+                )
+            return await self._stream(client, name, sink, bars)
+
+    async def _stream(self, client: "Client", name: str, sink: BinaryIO, bars: Progress) -> int:
+        """What was written to a pipe or appended to a file cannot be taken back: no second attempt."""
         async with client.objects.get(self.bck, name, byte_range=self.byte_range) as reader:
             return await reader.copy_to(sink, context=self.bck.cname(name), verify=self.verify, on_bytes=bars.moved)
 
@@ -97,6 +104,8 @@ def get(
     Many objects (--prefix, --template, --list) go below OUT_DIR, by default the current directory, under their names
     without the directory part of the prefix. A file appears under its name only when it is complete and verified.
     """
+    if length == 0:
+        raise click.UsageError("--length must be at least 1")
     run = _Get(source.bck, offset, length, verify)
     selection = Selection.of(source, prefix, template, names, limit)
     if selection is None and not source.name:
@@ -121,11 +130,12 @@ def _get_one(app: App, run: _Get, ref: Ref, output: str | None, *, wanted: bool 
     target = _target(output, ref.name)
 
     async def work(client: "Client") -> int:
-        if wanted is not False and not quiet:
+        if bars.is_shown:
             found = await client.objects.head(ref.bck, ref.name, "size")
             bars.expect(1, found.size if run.length is None else min(run.length, found.size))
-        with _opened(target) as sink:
-            return await run.copy(client, ref.name, sink, bars)
+        count = await run.copy(client, ref.name, target, bars)
+        bars.finished_one()
+        return count
 
     with progress("GET", wanted=wanted, quiet=quiet) as bars:
         count = app.run(work)
@@ -146,8 +156,7 @@ def _get_many(
         async def get_one(item: Selected) -> None:
             nonlocal total
             path = output if output in (STDOUT, os.devnull) else _below(output, item.name[selection.strip :])
-            with _opened(path) as sink:
-                count = await run.copy(client, item.name, sink, bars)
+            count = await run.copy(client, item.name, path, bars)
             total += count
             bars.finished_one()
 
@@ -189,10 +198,13 @@ def _below(directory: str, name: str) -> str:
 
 
 @contextmanager
-def _opened(path: str) -> "Iterator[IO[bytes]]":
-    """Where an object is written. A regular file appears under its name when the context ends well."""
+def _opened(path: str) -> Iterator[tuple[BinaryIO, bool]]:
+    """Where an object is written, and whether it is a new file, which may be begun again.
+
+    A new file appears under its name when the context ends well.
+    """
     if path == STDOUT:
-        yield sys.stdout.buffer
+        yield sys.stdout.buffer, False
         sys.stdout.buffer.flush()
         return
     try:
@@ -200,16 +212,16 @@ def _opened(path: str) -> "Iterator[IO[bytes]]":
             if os.path.isdir(path):
                 raise BadRequest(f"{path} is a directory")
             with open(path, "wb", 0) as device:
-                yield device
+                yield device, False
             return
         with _renamed_when_complete(path) as file:
-            yield file
+            yield file, True
     except OSError as error:
         raise DiskFailure(f"cannot write {path}: {error.strerror or error}") from error
 
 
 @contextmanager
-def _renamed_when_complete(path: str) -> "Iterator[IO[bytes]]":
+def _renamed_when_complete(path: str) -> Iterator[BinaryIO]:
     target = os.path.realpath(path)
     parent = os.path.dirname(target)
     Path(parent).mkdir(parents=True, exist_ok=True)

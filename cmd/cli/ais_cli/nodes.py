@@ -64,14 +64,14 @@ async def fetch_rows(client: "Client", smap: Smap, nodes: Iterable[Snode]) -> li
             return NodeRow(snode, smap.is_primary(snode.id), None, "unreachable")
         return NodeRow(snode, smap.is_primary(snode.id), status)
 
-    return list(await asyncio.gather(*(one(snode) for snode in nodes)))
+    return list(await asyncio.gather(*(one(snode) for snode in sorted(nodes, key=lambda node: node.id))))
 
 
 def print_nodes(rows: list[NodeRow], *, headers: bool) -> None:
     """The tables of proxies and of targets, each if there are any."""
     proxies = [row for row in rows if row.snode.is_proxy]
     targets = [row for row in rows if not row.snode.is_proxy]
-    shows_alert = any(click.unstyle(row.alert) != "ok" for row in rows)
+    shows_alert = any(row.status and click.unstyle(row.alert) != "ok" for row in rows)
     shows_version = len({row.status.version for row in rows if row.status}) > 1 or len(rows) == 1
     for title, part in (("PROXY", proxies), ("TARGET", targets)):
         if not part:

@@ -10,6 +10,8 @@ from ais_cli import text
 class Progress:
     """Counts bytes and objects of one transfer. This one shows nothing."""
 
+    is_shown = False
+
     def expect(self, objects: int, size_bytes: int) -> None:
         """Raise the totals."""
 
@@ -21,6 +23,8 @@ class Progress:
 
 
 class _Bars(Progress):
+    is_shown = True
+
     def __init__(self, title: str, *, forced: bool) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
@@ -36,7 +40,7 @@ class _Bars(Progress):
             console=Console(stderr=True, force_terminal=forced or None),
             transient=True,
         )
-        self._task = self.bars.add_task(title, total=0, objects=0, objects_total=0, rate="")
+        self._task = self.bars.add_task(title, total=None, objects=0, objects_total=0, rate="")
         self._objects = self._objects_total = self._size_total = 0
 
     def expect(self, objects: int, size_bytes: int) -> None:
