@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL, SIGTERM, Signals
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,7 +25,7 @@ from ais.playground import process
 from ais.playground.plan import TLS, NodePlan, Plan
 from ais.playground.playground import START_TIMEOUT_S, Playground
 
-__all__ = ["TLS", "Cluster", "Node"]
+__all__ = ["TLS", "Cluster", "Node", "free_ports"]
 
 PORTS = range(10_000, 32_000)
 """Where free ports are looked for: below the range the system gives to outgoing connections."""
@@ -154,12 +154,20 @@ class Cluster:
 
     def kill(self, node: Node) -> None:
         """`kill -9` of one node; on return the process is gone."""
-        self._playground.send_signal(node.plan, SIGKILL)
-        self._playground.wait_ended(node.plan)
+        self.signal(node, SIGKILL)
+        self.wait_ended(node)
 
     def terminate(self, node: Node) -> int | None:
         """Stop one node the orderly way, as `SIGTERM` does; its exit status."""
-        self._playground.send_signal(node.plan, SIGTERM)
+        self.signal(node, SIGTERM)
+        return self.wait_ended(node)
+
+    def signal(self, node: Node, how: Signals) -> None:
+        """Send a signal to one node."""
+        self._playground.send_signal(node.plan, how)
+
+    def wait_ended(self, node: Node) -> int | None:
+        """Wait until the node's process has ended; its exit status."""
         return self._playground.wait_ended(node.plan)
 
     def restart(self, node: Node) -> None:
@@ -179,12 +187,12 @@ class Cluster:
 
     def _create(self) -> None:
         proxies, targets, mountpaths = self._shape
-        port = self._port or _free_ports(proxies + targets)
+        port = self._port or free_ports(proxies + targets)
         process.check_ports(range(port, port + proxies + targets), range(port, port + proxies + targets))
         self._playground.create(Plan(proxies, targets, mountpaths, port, self._tls, self._settings))
 
 
-def _free_ports(count: int) -> int:
+def free_ports(count: int) -> int:
     """The first of `count` free ports in a row."""
     for _ in range(1000):
         first = random.choice(PORTS)

@@ -147,10 +147,14 @@ def load(root: Path) -> Plan | None:
         raise BadRequest(f"{root / PLAN_FILE} is damaged ({error}): remove {root} to begin anew") from None
 
 
-def write(plan: Plan, root: Path) -> None:
-    """Begin a new playground. Raise `Conflict` when `root` holds something else, `BadRequest` for bad settings."""
+def check_empty(root: Path) -> None:
+    """Raise `Conflict` when `root` holds something else."""
     if root.exists() and any(path.name != "lock" for path in root.iterdir()):
         raise Conflict(f"{root} is not empty and holds no playground: choose another directory")
+
+
+def write(plan: Plan, root: Path) -> None:
+    """Begin a new playground. Raise `BadRequest` for settings that make no sense."""
     plan.cluster_config()
     root.mkdir(parents=True, exist_ok=True)
     _write(root / PLAN_FILE, plan)

@@ -70,7 +70,8 @@ class Playground:
         """Lay out a new playground. Raise `Conflict` when there is one, or the directory is not empty."""
         if (existing := plans.load(self.directory)) is not None:
             raise Conflict(f"{self.directory} holds a playground already: {existing.describe()}")
-        with self._lock():
+        plans.check_empty(self.directory)
+        with self.locked():
             plans.write(plan, self.directory)
 
     def ensure(
@@ -110,7 +111,7 @@ class Playground:
         Raise `Conflict` when a port is taken.
         """
         plan = self.plan
-        with self._lock():
+        with self.locked():
             plans.lay_out(plan, self.directory)
             idle = [node for node in self.nodes if self._running(node) is None and (only is None or node.name in only)]
             process.check_ports([node.port for node in idle], plan.ports)
@@ -153,7 +154,7 @@ class Playground:
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S, progress: Progress = quiet) -> None:
         """Shut the cluster down, data stays. Nodes that do not end in time are killed, and `progress` says so."""
-        with self._lock():
+        with self.locked():
             running = {node.name: found for node in self.nodes if (found := self._running(node)) is not None}
             if not running:
                 return
@@ -170,7 +171,7 @@ class Playground:
     def clean(self, progress: Progress = quiet) -> None:
         """Remove the playground and its data. Raise `Conflict` while a node runs."""
         plan = self.plan
-        with self._lock():
+        with self.locked():
             if running := [node.name for node in self.nodes if self._running(node)]:
                 raise Conflict(f"{', '.join(running)} are running: stop the playground before removing it")
             for node in self.nodes:
@@ -278,7 +279,7 @@ class Playground:
         return probe.tls_context(tls.ca if tls else None)
 
     @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """One change of the playground at a time, also between processes."""
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "lock").open("w") as file:
