@@ -48,7 +48,8 @@ class Core:
         """Set while this node is primary of its term (`ais.node.reign.begin`, `Reign.end`)."""
         self.heard_at = env.clock.monotonic()
         self.patience_s = self.timing.patience_s
-        """Until `heard_at + patience_s` this node is faithful to the primary (`ais.node.follow`)."""
+        self.follows = ""
+        """Until `heard_at + patience_s` this node is faithful to the node `follows`; empty: to one it does not know."""
         self.joined = asyncio.Event()
         """The cluster knows this node, and this node all of its metadata."""
         self.on_reign: Callable[[], None] = lambda: None
@@ -85,8 +86,9 @@ class Core:
         """Seconds beyond the promise to the primary; negative while it holds."""
         return self.env.clock.monotonic() - self.heard_at - self.patience_s
 
-    def promise(self, patience_s: float) -> None:
-        """Be faithful to the primary from now on for `patience_s`."""
+    def promise(self, patience_s: float, to: str) -> None:
+        """Be faithful to the node `to` from now on for `patience_s`."""
+        self.follows = to
         self.heard_at = self.env.clock.monotonic()
         self.patience_s = patience_s
 

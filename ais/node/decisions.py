@@ -103,8 +103,10 @@ class Voter:
     """Whom it voted for in `term`."""
     stamps: Stamps
     smap: Smap
-    hears_primary: bool
-    """Its promise to the primary holds, or it is itself a primary that has not resigned."""
+    follows: str
+    """Whom it promised to be faithful; empty when it does not know."""
+    is_bound: bool
+    """Its promise holds, or it is itself a primary that has not resigned."""
 
 
 def why_no_vote(voter: Voter, request: VoteRequest) -> str:
@@ -121,9 +123,8 @@ def why_no_vote(voter: Voter, request: VoteRequest) -> str:
     known = voter.smap.get(candidate.id)
     if request.stamps.smap == voter.stamps.smap and not (known and known.is_electable):
         return "it is not an electable proxy of the cluster map"
-    primary_id = voter.smap.primary_id
-    if voter.hears_primary and primary_id not in (candidate.id, request.consent):
-        return f"the primary {primary_id} is alive"
+    if voter.is_bound and (not voter.follows or voter.follows not in (candidate.id, request.consent)):
+        return f"the primary {voter.follows or voter.smap.primary_id} is alive, or was a moment ago"
     return ""
 
 

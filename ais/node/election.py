@@ -46,7 +46,7 @@ class Election:
             if not reason:
                 if core.reign:
                     core.reign.end(f"voted for {request.candidate.name} in term {request.term}")
-                core.promise(core.timing.patience_s)
+                core.promise(core.timing.patience_s, request.candidate.id)
                 core.log.info("vote given", candidate=request.candidate.name, term=request.term)
         return VoteAnswer(not reason, reason, core.state.term, core.meta.stamps)
 
@@ -189,7 +189,8 @@ class Election:
             core.state.voted_for,
             core.meta.stamps,
             core.smap,
-            hears_primary=reigns or core.silent_for() < 0,
+            follows=core.me.id if core.reign else core.follows,
+            is_bound=reigns or core.silent_for() < 0,
         )
         return decisions.why_no_vote(voter, request)
 

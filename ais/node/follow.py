@@ -28,7 +28,7 @@ class Follower:
             await self._accept(sync)
             heard = self._verdict(sync)  # a vote may have been given while the parts were written
         if heard is Heard.OK:
-            core.promise(sync.patience_s)
+            core.promise(sync.patience_s, sync.primary.id)
             if core.me.id in core.smap and not sync.stamps.newer_than(core.meta.stamps):
                 core.joined.set()
         return SyncAnswer(heard, core.meta.stamps, core.state.term, core.smap.uuid)

@@ -19,7 +19,6 @@ from ais.base.errors import (
     CorruptMetadata,
     IntegrityError,
     NotReady,
-    Unreachable,
 )
 from ais.base.ids import new_id
 from ais.config.cluster import ClusterConfig
@@ -66,7 +65,7 @@ class Membership:
             case Start.RESUME:
                 await self._resume()
             case Start.FOLLOW:
-                core.promise(max(core.timing.patience_s, float(core.config.cluster.timeout.startup_time)))
+                self._wait_for_primary()
         core.tasks.keep("membership", self._run)
         await self._enter()
 
@@ -206,20 +205,21 @@ class Membership:
         if core.state.term == core.meta.stamps.smap.term:
             await reign.resume(core)
         else:
-            core.promise(core.timing.interval_s)
+            self._wait_for_primary()
+
+    def _wait_for_primary(self) -> None:
+        """Keep what the last process of this node may have promised, and leave the primary time to start."""
+        core = self._core
+        is_known = core.state.term == core.meta.stamps.smap.term
+        startup_s = float(core.config.cluster.timeout.startup_time)
+        core.promise(max(core.timing.patience_s, startup_s), core.smap.primary_id if is_known else "")
 
     # -- as primary
 
     async def _take_in(self, request: JoinRequest) -> None:
         core, node = self._core, request.node
         decisions.check_join(core.smap, request, old_address_lives=False)
-        identity = await self._identity(node.control.url)
-        if identity is None or identity.boot != request.boot:
-            who = f"node {identity.id} answers" if identity else "nobody answers"
-            raise BadRequest(
-                f"{node.name} says that it listens for other nodes at {node.control.url}, but {who} there:"
-                " correct its host_net configuration (hostname_intra_control, port_intra_control)"
-            )
+        await self._check_address(request)
         known = core.smap.get(node.id)
         moved = known is not None and not known.listens_like(node)
         old = await self._identity(known.control.url) if known and moved else None
@@ -235,12 +235,26 @@ class Membership:
             raise NotReady(f"{node.name} did not take the cluster's metadata in time: try again")
         core.log.info("node joined", peer=node.name, url=node.public.url)
 
+    async def _check_address(self, request: JoinRequest) -> None:
+        """Raise unless the joiner answers where it says it listens: retryable when nobody does."""
+        node = request.node
+        identity = await self._identity(node.control.url)
+        if identity and identity.boot == request.boot:
+            return
+        who = f"node {identity.id} answers" if identity else "no node answers"
+        kind = BadRequest if identity else NotReady
+        raise kind(
+            f"{node.name} says that it listens for other nodes at {node.control.url}, but {who} there:"
+            " correct its host_net configuration (hostname_intra_control, port_intra_control)"
+        )
+
     async def _identity(self, url: str) -> Identity | None:
+        """Who answers at `url`; None when nobody does, or nothing of ours."""
         core = self._core
         try:
             answer = await core.peers.call(url, "GET", IDENTITY, timeout_s=core.call_timeout_s)
             return codec.from_msgpack(answer.body, Identity)
-        except (Unreachable, NotReady, BadRequest):
+        except AisError:
             return None
 
     async def _hand_over(self) -> bool:

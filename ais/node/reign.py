@@ -78,7 +78,7 @@ class Reign:
             return
         core = self._core
         core.reign = None
-        core.promise(core.timing.interval_s)
+        core.promise(core.timing.interval_s, "")
         core.log.warning("no longer primary", term=self.term, reason=why)
 
     def beat(self) -> None:

@@ -103,7 +103,7 @@ def test_taking_a_heartbeat(uuid: str, to: str, term: int, heard: Heard) -> None
     assert decisions.sync_verdict(uuid, to, term, sync) is heard
 
 
-VOTER = Voter("cluster01", 1, "p1aaaaaa", STAMPS, SMAP, hears_primary=False)
+VOTER = Voter("cluster01", 1, "p1aaaaaa", STAMPS, SMAP, follows="p1aaaaaa", is_bound=False)
 REQUEST = VoteRequest("cluster01", 2, P2, STAMPS)
 
 
@@ -130,7 +130,7 @@ def test_a_vote_is_given() -> None:
         (voter(stamps=newer(Part.BMD)), REQUEST, "older bmd"),
         (voter(stamps=newer(Part.CONFIG)), REQUEST, "older config"),
         (voter(stamps=newer(Part.SMAP)), REQUEST, "older smap"),
-        (voter(hears_primary=True), REQUEST, "p1aaaaaa is alive"),
+        (voter(is_bound=True), REQUEST, "p1aaaaaa is alive"),
         (VOTER, VoteRequest("cluster01", 2, proxy("p9aaaaaa"), STAMPS), "not an electable proxy"),
         (VOTER, VoteRequest("cluster01", 2, T1, STAMPS), "not an electable proxy"),
     ],
@@ -147,11 +147,19 @@ def test_a_vote_is_given_again_to_the_same_candidate() -> None:
 
 def test_who_may_ask_while_the_primary_lives() -> None:
     """The primary itself, for a new term, and whom it hands over to; nobody by the consent of somebody else."""
-    loyal = voter(hears_primary=True)
+    loyal = voter(is_bound=True)
     own = VoteRequest("cluster01", 2, P1, STAMPS)
     assert decisions.why_no_vote(loyal, own) == ""
     assert decisions.why_no_vote(loyal, msgspec.structs.replace(REQUEST, consent="p1aaaaaa")) == ""
     assert decisions.why_no_vote(loyal, msgspec.structs.replace(REQUEST, consent="p3aaaaaa"))
+
+
+def test_a_promise_counts_for_whom_it_was_given() -> None:
+    """A voter that follows somebody else than its map says, or does not know whom, votes for nobody meanwhile."""
+    own = VoteRequest("cluster01", 2, P1, STAMPS)
+    for follows in ("p3aaaaaa", ""):
+        assert decisions.why_no_vote(voter(is_bound=True, follows=follows), own)
+        assert decisions.why_no_vote(voter(is_bound=True, follows=follows), REQUEST)
 
 
 def test_a_vote_needs_no_newer_map_at_the_voter() -> None:

@@ -321,8 +321,8 @@ def test_a_node_must_listen_where_it_says(simulate: Simulate) -> None:
         wrong = world.add("target", "t5aaaaaa")
         wrong.advertised_port = 7777
         wrong.boot()
-        await world.until(lambda: wrong.start_error is not None, 10, "refusal")
-        assert "t5aaaaaa:7777, but nobody answers there: correct its host_net" in str(wrong.start_error)
+        await world.until(lambda: wrong.start_error is not None, 70, "refusal")
+        assert "t5aaaaaa:7777, but no node answers there: correct its host_net" in str(wrong.start_error)
 
     simulate(scenario)
 
