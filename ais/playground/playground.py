@@ -275,8 +275,7 @@ class Playground:
 
     @property
     def _tls(self) -> ssl.SSLContext | None:
-        tls = self.plan.tls
-        return probe.tls_context(tls.ca if tls else None)
+        return probe.tls_context(self.plan.tls)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -7,15 +7,17 @@ from typing import Any
 
 from ais.api import codec
 from ais.base.errors import BadRequest, Unreachable
+from ais.playground.plan import TLS
 
 TIMEOUT_S = 5.0
 
 
-def tls_context(ca: str | None) -> ssl.SSLContext | None:
-    """How to talk to nodes whose certificates `ca` signed; None for plain HTTP."""
-    if ca is None:
+def tls_context(files: TLS | None) -> ssl.SSLContext | None:
+    """How to talk to nodes that were given these files; None for plain HTTP."""
+    if files is None:
         return None
-    context = ssl.create_default_context(cafile=ca)
+    context = ssl.create_default_context(cafile=files.ca)
+    context.load_cert_chain(files.certificate, files.key)
     context.check_hostname = False
     return context
 

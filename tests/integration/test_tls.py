@@ -1,0 +1,95 @@
+"""TLS on every network of a real cluster, client certificates included."""
+
+import datetime
+import ipaddress
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ais.base.errors import Unreachable
+from ais.playground import probe
+from ais.testing import TLS, Cluster
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> TLS:
+    """A certificate for 127.0.0.1 that is its own CA, and its key."""
+    folder = tmp_path_factory.mktemp("pem")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ais")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    files = TLS(str(folder / "cert.pem"), str(folder / "key.pem"), str(folder / "cert.pem"))
+    Path(files.certificate).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    Path(files.key).write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return files
+
+
+@pytest.fixture(scope="module")
+def secure(pem: TLS) -> Iterator[Cluster]:
+    """A cluster that demands client certificates: the nodes' own calls must show theirs."""
+    with Cluster(
+        proxies=2, targets=2, mountpaths=1, tls=pem, config_overrides={"net.http.client_auth_tls": "4"}
+    ) as cluster:
+        yield cluster
+
+
+def client(pem: TLS, *, with_certificate: bool) -> ssl.SSLContext:
+    """A client that trusts the cluster, and shows a certificate or not."""
+    context = ssl.create_default_context(cafile=pem.ca)
+    if with_certificate:
+        context.load_cert_chain(pem.certificate, pem.key)
+    return context
+
+
+def test_objects_over_tls(secure: Cluster, pem: TLS) -> None:
+    """Buckets, objects, redirects and listings work; every URL in the map says https."""
+    tls = client(pem, with_certificate=True)
+    smap = probe.get_json(f"{secure.endpoint}/v1/daemon?what=smap", tls)
+    assert smap
+    nodes = [*smap["pmap"].values(), *smap["tmap"].values()]
+    assert len(nodes) == 4
+    nets = ("public_net", "intra_control_net", "intra_data_net")
+    assert all(node[net]["direct_url"].startswith("https://") for node in nodes for net in nets)
+    assert probe.call("POST", f"{secure.endpoint}/v1/buckets/tls", tls, b'{"action":"create-bck"}')[0] == 200
+    content = bytes(range(256)) * 8192
+    for node in secure.targets:
+        url = f"{node.url}/v1/objects/tls/from-{node.name}?provider=ais&pid=p&utm=1"
+        assert probe.call("PUT", url, tls, content)[0] == 200
+        assert probe.call("GET", url, tls) == (200, content)
+    status, body = probe.call("GET", f"{secure.endpoint}/ais/tls", tls)
+    assert status == 200
+    assert b"from-t1" in body
+    assert b"from-t2" in body
+
+
+def test_strangers_are_refused(secure: Cluster, pem: TLS) -> None:
+    """Without a client certificate, and without TLS, nobody gets an answer."""
+    for tls in (client(pem, with_certificate=False), None):
+        with pytest.raises(Unreachable):
+            probe.call("GET", f"{secure.endpoint.replace('https', 'https' if tls else 'http')}/v1/health", tls)
+
+
+def test_the_certificate_is_described(secure: Cluster, pem: TLS) -> None:
+    """`what=tls_certificate` tells whose certificate it is and until when."""
+    facts = probe.get_json(f"{secure.endpoint}/v1/daemon?what=tls_certificate", client(pem, with_certificate=True))
+    assert facts
+    assert "ais" in " ".join(facts.values())
