@@ -11,6 +11,9 @@ EVICT_REMOTE_BUCKET = "evict-remote-bck"
 
 RENAME_OBJECT = "rename-obj"
 CHECK_LOCK = "check-lock"
+START_UPLOAD = "mpt-upload"
+COMPLETE_UPLOAD = "mpt-complete"
+ABORT_UPLOAD = "mpt-abort"
 
 SET_CONFIG = "set-config"
 RESET_CONFIG = "reset-config"

@@ -26,17 +26,17 @@ from ais.target.counts import count_error
 from ais.target.front import Ask, Front
 from ais.target.host import Host
 from ais.target.moves import Moves
+from ais.target.multipart import Multipart
 from ais.target.uploads import in_pool
 from ais.target.writes import Writes
 
-_LATER = {
-    "promote": "promote files",
-    "blob-download": "download blobs",
-    "mpt-upload": "upload objects in parts",
-    "mpt-complete": "upload objects in parts",
-    "mpt-abort": "upload objects in parts",
+_LATER = {"promote": "promote files", "blob-download": "download blobs"}
+_SERVED = (actions.RENAME_OBJECT, actions.CHECK_LOCK, actions.START_UPLOAD, actions.COMPLETE_UPLOAD)
+_NEEDS = {
+    actions.CHECK_LOCK: Access.HEAD_OBJECT,
+    actions.START_UPLOAD: Access.PUT,
+    actions.COMPLETE_UPLOAD: Access.PUT,
 }
-_SERVED = (actions.RENAME_OBJECT, actions.CHECK_LOCK)
 _EVICT = "evict-listrange"
 _PATH = PREFIX + "{name:.*}"
 _LOCKED = 423
@@ -47,13 +47,23 @@ Action = Callable[[Ask, ActMsg], Awaitable[web.Response]]
 class Actions:
     """Control messages about single objects."""
 
-    def __init__(self, host: Host, front: Front, volume: Volume, store: Store, moves: Moves, writes: Writes) -> None:
+    def __init__(
+        self,
+        host: Host,
+        front: Front,
+        volume: Volume,
+        store: Store,
+        moves: Moves,
+        writes: Writes,
+        multipart: Multipart,
+    ) -> None:
         self._host = host
         self._front = front
         self._volume = volume
         self._store = store
         self._moves = moves
         self._writes = writes
+        self._multipart = multipart
 
     def routes(self, networks: Network) -> list[web.RouteDef]:
         """The routes of a listener that carries `networks`."""
@@ -77,16 +87,20 @@ class Actions:
         ]
 
     async def post(self, request: web.Request, networks: Network) -> web.Response:
-        """Rename an object, look at its lock; for peers: move it to the bucket its own is renamed to."""
+        """Rename, check-lock, upload in parts; for peers: move the object to the bucket its own is renamed to."""
         message = await _message(request)
         if message.action in _LATER:
             raise NotYetImplemented(f"cannot {_LATER[message.action]} - not implemented yet")
         head = _head_of(request, networks)
-        is_lock_check = message.action == actions.CHECK_LOCK
-        ask = self._front.ask(head, Access.HEAD_OBJECT if is_lock_check else Access.MOVE_OBJECT)
+        ask = self._front.ask(head, _NEEDS.get(message.action, Access.MOVE_OBJECT))
         self._front.require_redirect(ask, "POST(obj)")
-        if is_lock_check:
+        if message.action == actions.CHECK_LOCK:
             return web.Response(status=_LOCKED if self._is_locked(ask) else 200)
+        if message.action == actions.START_UPLOAD:
+            return web.Response(text=await self._multipart.start(ask))
+        if message.action == actions.COMPLETE_UPLOAD:
+            await self._multipart.complete(ask, message)
+            return web.Response()
         if message.action == actions.RENAME_OBJECT:
             return await self._rename(ask, message.name)
         if message.action == actions.MOVE_BUCKET and ask.is_from_peer:
@@ -116,10 +130,11 @@ class Actions:
         self._front.require_redirect(ask, "DELETE(obj)")
         if message.action == _EVICT:
             raise BadRequest(f"cannot evict {ask.cname}: expecting remote bucket (have {ask.view.bck.cname()})")
-        if message.action in _LATER:
-            raise NotYetImplemented(f"cannot {_LATER[message.action]} - not implemented yet")
+        if message.action == actions.ABORT_UPLOAD:
+            await self._multipart.abort(ask)
+            return web.Response()
         if message.action:
-            raise InvalidAction(message.action, (_EVICT,))
+            raise InvalidAction(message.action, (_EVICT, actions.ABORT_UPLOAD))
         await self._writes.remove(ask)
         return web.Response()
 

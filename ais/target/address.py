@@ -14,15 +14,16 @@ _FROM_PROXY = frozenset({query.PROXY_ID, query.REDIRECT_TIME, "vpams", "x", "u"}
 _ANYWHERE = _BUCKET | _FROM_PROXY | {query.SILENT, "dont_add_remote_bck_md", "dont_head_remote_bck", query.UUID}
 _ETL = {query.ETL_NAME: "transform objects", "etl_args": "transform objects", "etl_pipeline": "transform objects"}
 _ARCHIVE = dict.fromkeys((query.ARCHPATH, query.ARCHMODE, "archregx", "archmime"), "read or write inside archives")
-_LATER = _ETL | _ARCHIVE | dict.fromkeys((query.UPLOAD_ID, query.PART_NUMBER), "upload objects in parts")
+_LATER = _ETL | _ARCHIVE
 
 _KNOWN = {
     "GET": _ANYWHERE | {query.LATEST_VERSION, query.PROPS, query.PRESENCE},
     "HEAD": _ANYWHERE | {query.PROPS, query.PRESENCE, query.LATEST_VERSION, "validate-checksum"},
     "PUT": _ANYWHERE
-    | {query.SKIP_VC, query.APPEND_TYPE, query.APPEND_HANDLE, query.OBJECT_TO, query.LATEST_VERSION, "synchronize"},
-    "DELETE": _ANYWHERE | {query.LATEST_VERSION},
-    "POST": _ANYWHERE,
+    | {query.SKIP_VC, query.APPEND_TYPE, query.APPEND_HANDLE, query.OBJECT_TO, query.LATEST_VERSION, "synchronize"}
+    | {query.UPLOAD_ID, query.PART_NUMBER},
+    "DELETE": _ANYWHERE | {query.LATEST_VERSION, query.UPLOAD_ID},
+    "POST": _ANYWHERE | {query.UPLOAD_ID},
     "PATCH": _ANYWHERE | {query.SET_NEW_CUSTOM},
 }
 

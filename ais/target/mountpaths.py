@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import struct
 from collections.abc import Callable
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from ais.stats.system import disks_of
 from ais.target.host import Host
 
 PATH = "/v1/daemon/mountpaths"
+_U64, _FSID = struct.Struct("<Q"), struct.Struct("<ii")
 _LATER = {"rescan-mp": "rescan mountpaths", "fshc-mp": "check mountpaths"}
 
 
@@ -27,6 +29,7 @@ class MountpathAdmin:
         self._host = host
         self._volume = volume
         self._disks: dict[str, list[str]] = {}
+        self._system_ids: dict[str, tuple[int, int]] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """Endpoints of the control network."""
@@ -91,12 +94,19 @@ class MountpathAdmin:
         space, system = mountpath.capacity(), mountpath.file_system
         return MountpathCapacity(
             mountpath.label,
-            FileSystem(system.device, system.kind),
+            FileSystem(system.device, system.kind, self._system_id(mountpath.path)),
             self._disks_below(mountpath.path),
             U64(space.used_bytes),
             U64(space.avail_bytes),
             round(space.used_pct),
         )
+
+    def _system_id(self, path: str) -> tuple[int, int]:
+        """The kernel's number of the file system, as the two signed halves that the wire shows."""
+        if path not in self._system_ids:
+            number = self._host.env.disk.statvfs(path).f_fsid & (1 << 64) - 1
+            self._system_ids[path] = _FSID.unpack(_U64.pack(number))
+        return self._system_ids[path]
 
     def _disks_below(self, path: str) -> list[str]:
         if path not in self._disks:

@@ -12,6 +12,7 @@ from ais.api import checksum, headers
 from ais.api.bucket import Bck
 from ais.base.errors import BadRequest
 from ais.core.meta import ObjectMeta, check_custom
+from ais.net.http import Headers
 
 ETAG = "ETag"
 PROPS = (
@@ -61,6 +62,7 @@ def head_headers_all(facts: ObjectFacts) -> bytes:
         lines.append((headers.BUCKET_NAMESPACE_UUID, bck.namespace.uuid))
     if bck.namespace.name:
         lines.append((headers.BUCKET_NAMESPACE_NAME, bck.namespace.name))
+    lines += _chunks(facts.meta)
     return (_CONTENT_TYPE + _attributes(facts.meta, facts.atime_ns) + _lines(lines)).encode()
 
 
@@ -90,7 +92,20 @@ def head_headers(facts: ObjectFacts, props: frozenset[str]) -> bytes:
         lines.append((headers.LOCATION, facts.location))
     if "copies" in props:
         lines += [(headers.MIRROR_COPIES, "1"), (headers.MIRROR_PATHS, facts.mountpath)]
+    if "chunked" in props:
+        lines += _chunks(meta)
     return _lines(lines).encode()
+
+
+def custom_of(head: Headers) -> dict[str, str] | None:
+    """The custom metadata that a request brings, None when it brings none. Raise `BadRequest`."""
+    values = head.get_all(headers.CUSTOM_MD.lower())
+    return parse_custom(values) if values else None
+
+
+def claim_of(head: Headers) -> tuple[str, str] | None:
+    """The checksum that a request claims for its body. Raise `BadRequest`."""
+    return parse_claim(head.get("ais-checksum-type"), head.get("ais-checksum-value"))
 
 
 def parse_props(text: str) -> frozenset[str]:
@@ -162,6 +177,13 @@ def _checksum(meta: ObjectMeta) -> list[tuple[str, str]]:
     if meta.checksum_kind == checksum.NONE:
         return []
     return [(headers.CHECKSUM_TYPE, meta.checksum_kind), (headers.CHECKSUM_VALUE, meta.checksum)]
+
+
+def _chunks(meta: ObjectMeta) -> list[tuple[str, str]]:
+    if not meta.runs:
+        return []
+    count, largest = sum(count for count, _ in meta.runs), max(size for _, size in meta.runs)
+    return [(headers.CHUNKS_COUNT, str(count)), (headers.CHUNKS_MAX_CHUNK_SIZE, str(largest))]
 
 
 def _custom(meta: ObjectMeta) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """The target role: puts its parts together, follows the bucket metadata, and says which listener serves what."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -21,6 +22,7 @@ from ais.target.host import Host
 from ais.target.jobs import Jobs
 from ais.target.mountpaths import MountpathAdmin
 from ais.target.moves import Moves
+from ais.target.multipart import Multipart
 from ais.target.objects import Objects
 from ais.target.pages import Pages
 from ais.target.reads import Reads
@@ -29,6 +31,9 @@ from ais.target.view import Views
 from ais.target.writes import Writes
 from ais.xact.registry import Registry
 
+APPEND_IDLE_S_MAX = 24 * 3600.0
+"""Append handles that nobody used for so long are dropped with what they collected."""
+HOUSEKEEPING_S = 600.0
 OUT_OF_SPACE = 1 << 8
 """Bit of `NodeStateInfo.flags`."""
 
@@ -42,15 +47,18 @@ class Target:
     def __init__(self, host: Host, volume: Volume, store: Store, peers: PeerClient) -> None:
         self._host = host
         self._volume = volume
+        self._store = store
         self._log = structlog.get_logger()
         self._cleaning: asyncio.Task[None] | None = None
+        self._housekeeping: asyncio.Task[None] | None = None
         self._front = Front(host)
         lister = Lister(volume, host.env)
         moves = Moves(host, volume, store, peers)
-        writes = Writes(host, self._front, volume, store, moves)
+        multipart = Multipart(host, volume, store, moves)
+        writes = Writes(host, self._front, volume, store, moves, multipart)
         self.registry = Registry(host.env.clock)
         self.mountpaths = MountpathAdmin(host, volume)
-        self._actions = Actions(host, self._front, volume, store, moves, writes)
+        self._actions = Actions(host, self._front, volume, store, moves, writes, multipart)
         self._pages = Pages(host, self._front, lister, Summaries(self.registry, self._front, volume, lister))
         bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock)
         self._jobs = Jobs(self.registry, {MOVE_BUCKET: bucket_move.start})
@@ -71,10 +79,14 @@ class Target:
     def start(self) -> None:
         """Begin background work."""
         self._clean()
+        self._housekeeping = asyncio.create_task(self._keep_house(), name="drop idle appends")
 
     async def stop(self) -> None:
         """Abort xactions and wait for background work."""
         await self.registry.close()
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+            await asyncio.wait((self._housekeeping,))
         if self._cleaning is not None:
             await self._cleaning
 
@@ -123,7 +135,16 @@ class Target:
             self._cleaning = asyncio.create_task(self._empty_trash(), name="empty trash")
 
     async def _empty_trash(self) -> None:
+        await self._attempt("empty trash", self._volume.empty_trash)
+
+    async def _keep_house(self) -> None:
+        while True:
+            await self._attempt("drop idle appends", lambda: self._store.drop_idle_appends(APPEND_IDLE_S_MAX))
+            await self._host.env.clock.sleep(HOUSEKEEPING_S)
+
+    async def _attempt(self, what: str, step: Callable[[], None]) -> None:
+        """Run a blocking step that is tried again later when it fails."""
         try:
-            await asyncio.to_thread(self._volume.empty_trash)
+            await asyncio.to_thread(step)
         except AisError as error:
-            self._log.warning("trash not emptied", error=str(error))
+            self._log.warning("housekeeping failed", what=what, error=str(error))

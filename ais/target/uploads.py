@@ -7,10 +7,9 @@ it saves. Everything else runs in the mountpath's own pool, one step at a time.
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from ais.base.errors import AisError
-from ais.core.appender import Appender
 from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
 from ais.core.writer import Writer
@@ -44,8 +43,8 @@ class Owner(Protocol):
         """The object is visible: count it and answer."""
         ...
 
-    def appended(self, started_s: float) -> None:
-        """A part was added to an append handle, or the handle became an object: count it."""
+    def received(self, started_s: float) -> None:
+        """A piece of an object was added (append, part), or an append became an object: count it."""
         ...
 
     def failed(self, error: AisError | None) -> None:
@@ -134,10 +133,20 @@ class PutSink(_Steps):
         return self._owner.stored(meta, self._started_s)
 
 
-class AppendSink(_Steps):
-    """An upload that is added to an append handle, or ends one. `open_appender` may block: it may copy an object."""
+class Receiving(Protocol):
+    """What a `PooledSink` fills. `abort` does nothing after the end."""
 
-    __slots__ = ("_appender", "_finish", "_open", "_owner", "_started_s", "_view")
+    def write(self, data: memoryview) -> None: ...
+    def abort(self) -> None: ...
+
+
+R = TypeVar("R", bound=Receiving)
+
+
+class PooledSink(_Steps, Generic[R]):
+    """An upload that is more than a file: an append, a part. `open_receiving` may block: it may copy an object."""
+
+    __slots__ = ("_finish", "_open", "_owner", "_receiving", "_started_s", "_view")
 
     def __init__(
         self,
@@ -145,23 +154,23 @@ class AppendSink(_Steps):
         view: BucketView,
         pool: Executor,
         started_s: float,
-        open_appender: Callable[[], Appender],
-        finish: Callable[[Appender], Reply],
+        open_receiving: Callable[[], R],
+        finish: Callable[[R], Reply],
     ) -> None:
         super().__init__(pool)
         self._owner = owner
         self._view = view
         self._started_s = started_s
-        self._open = open_appender
+        self._open = open_receiving
         self._finish = finish
-        self._appender: Appender | None = None
+        self._receiving: R | None = None
 
     def write(self, data: memoryview) -> Awaitable[None]:
-        """Add the next bytes."""
+        """Take the next bytes."""
         return self._submit(self._write, data)
 
     async def finish(self) -> Reply:
-        """Keep what was added, or make the object visible."""
+        """Keep what was received."""
         try:
             self._owner.admit(self._view)
             reply = await in_pool(self._pool, self._complete, self._undo)
@@ -169,24 +178,24 @@ class AppendSink(_Steps):
             self._undo()
             self._owner.failed(error)
             raise
-        self._owner.appended(self._started_s)
+        self._owner.received(self._started_s)
         return reply
 
     def abort(self) -> None:
-        """Forget what this request added; the handle stays as it was."""
+        """Forget what this request brought."""
         self._owner.failed(None)
         self._after_write(self._undo)
 
     def _write(self, data: memoryview) -> None:
-        if self._appender is None:
-            self._appender = self._open()
-        self._appender.write(data)
+        if self._receiving is None:
+            self._receiving = self._open()
+        self._receiving.write(data)
 
     def _complete(self) -> Reply:
-        if self._appender is None:
-            self._appender = self._open()
-        return self._finish(self._appender)
+        if self._receiving is None:
+            self._receiving = self._open()
+        return self._finish(self._receiving)
 
     def _undo(self) -> None:
-        if self._appender is not None:
-            self._appender.abort()
+        if self._receiving is not None:
+            self._receiving.abort()

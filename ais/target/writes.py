@@ -12,15 +12,16 @@ from ais.core.publish import Condition
 from ais.core.store import Store
 from ais.core.writer import Writer
 from ais.fs.volume import Volume
-from ais.net.http import AnyReply, Headers, Reply, Request, Upload
+from ais.net.http import AnyReply, Reply, Request, Upload
 from ais.stats import names as metrics
 from ais.target import address, props
 from ais.target.counts import count_error
 from ais.target.front import Ask, Front
 from ais.target.host import Host
 from ais.target.moves import Moves
+from ais.target.multipart import Multipart
 from ais.target.transfer import TRANSFER, Transfer, absent
-from ais.target.uploads import INLINE_BYTES_MAX, AppendSink, PutSink, in_pool
+from ais.target.uploads import INLINE_BYTES_MAX, PooledSink, PutSink, in_pool
 from ais.target.view import BucketView
 
 _SPECIAL = ("ais-checksum-value", "ais-custom-md", "ais-checksum-type", headers.CALLER_ID.lower())
@@ -29,12 +30,15 @@ _SPECIAL = ("ais-checksum-value", "ais-custom-md", "ais-checksum-type", headers.
 class Writes:
     """Takes what changes objects. It is also whom the sinks of uploads report to."""
 
-    def __init__(self, host: Host, front: Front, volume: Volume, store: Store, moves: Moves) -> None:
+    def __init__(
+        self, host: Host, front: Front, volume: Volume, store: Store, moves: Moves, multipart: Multipart
+    ) -> None:
         self._host = host
         self._front = front
         self._volume = volume
         self._store = store
         self._moves = moves
+        self._multipart = multipart
         self._counters = host.stats.values
         self._now = host.env.clock.monotonic
 
@@ -77,7 +81,7 @@ class Writes:
         counters[metrics.PUT_NS] += int((self._now() - started_s) * 1e9)
         return Reply(200, props.put_headers(meta, self._host.env.clock.now_ns()))
 
-    def appended(self, started_s: float) -> None:
+    def received(self, started_s: float) -> None:
         """See `ais.target.uploads.Owner`."""
         self._host.stats.observe(metrics.APPEND_N, metrics.APPEND_NS, int((self._now() - started_s) * 1e9))
 
@@ -95,6 +99,8 @@ class Writes:
             return self._copy(ask)
         if is_append:
             return self._append(ask)
+        if query.UPLOAD_ID in ask.params or query.PART_NUMBER in ask.params:
+            return self._multipart.put(ask, self)
         if ask.is_from_peer:
             return self._receive(ask, started_s)
         if ask.view.source is not None:
@@ -111,8 +117,8 @@ class Writes:
             ask.view.bck,
             ask.name,
             ask.view.rules,
-            custom=_custom(ask.headers),
-            claimed=_claim(ask.headers),
+            custom=props.custom_of(ask.headers),
+            claimed=props.claim_of(ask.headers),
             size_hint=size or 0,
         )
         return self._upload(ask.view, writer, size, started_s)
@@ -159,7 +165,7 @@ class Writes:
             raise BadRequest(f'invalid {query.APPEND_TYPE} "{kind}": expected append or flush')
         if kind == "flush" and not handle and not ask.has_body:
             raise BadRequest(f"flushing {ask.cname} needs the handle that append returned")
-        custom, claimed = _custom(ask.headers), _claim(ask.headers)
+        custom, claimed = props.custom_of(ask.headers), props.claim_of(ask.headers)
         node_id, started_s = self._host.snode.id, self._now()
 
         def open_appender() -> Appender:
@@ -174,13 +180,4 @@ class Writes:
 
         finish = keep if kind == "append" else flush
         pool = self._volume.place(view.uname + ask.name).pool
-        return Upload(AppendSink(self, view, pool, started_s, open_appender, finish))
-
-
-def _custom(head: Headers) -> dict[str, str] | None:
-    values = head.get_all(headers.CUSTOM_MD.lower())
-    return props.parse_custom(values) if values else None
-
-
-def _claim(head: Headers) -> tuple[str, str] | None:
-    return props.parse_claim(head.get("ais-checksum-type"), head.get("ais-checksum-value"))
+        return Upload(PooledSink(self, view, pool, started_s, open_appender, finish))

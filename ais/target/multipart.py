@@ -1,0 +1,140 @@
+"""Objects uploaded in parts over the native API (wire contract §10.7, §24.1): start, part, complete, abort."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+
+import msgspec
+
+from ais.api import query
+from ais.api.messages import ActMsg
+from ais.base.errors import BadRequest
+from ais.core.multipart import Part, PartWriter, Upload
+from ais.core.store import Store
+from ais.core.workfile import Buffer, Digests
+from ais.fs.volume import Volume
+from ais.net import http
+from ais.net.http import Reply
+from ais.target import props
+from ais.target.front import Ask
+from ais.target.host import Host
+from ais.target.moves import Moves
+from ais.target.uploads import Owner, PooledSink, in_pool
+
+PART_NUMBER_MAX = 9999
+
+
+class PartToComplete(msgspec.Struct, frozen=True):
+    """One part as a complete request lists it; native clients leave the tag empty."""
+
+    number: int = msgspec.field(name="part-number", default=0)
+    etag: str = ""
+
+
+class Multipart:
+    """Uploads in parts. Control messages come through `ais.target.actions`, parts through `ais.target.writes`."""
+
+    def __init__(self, host: Host, volume: Volume, store: Store, moves: Moves) -> None:
+        self._host = host
+        self._volume = volume
+        self._uploads = store.uploads
+        self._moves = moves
+        self._now = host.env.clock.monotonic
+
+    async def start(self, ask: Ask) -> str:
+        """Begin an upload; return its ID."""
+        custom = props.custom_of(ask.headers) or {}
+        return await in_pool(self._pool(ask), lambda: self._uploads.create(ask.view.bck, ask.name, custom, {}))
+
+    def put(self, ask: Ask, owner: Owner) -> http.Upload:
+        """Take the body as one part. Raise `BadRequest`."""
+        number, upload_id = _part_number(ask.params.get(query.PART_NUMBER, "")), _upload_id(ask)
+        claimed, size = props.claim_of(ask.headers), ask.headers.content_length
+        pool, started_s = self._pool(ask), self._now()
+
+        def open_part() -> _Receiving:
+            upload = self._uploads.find(ask.view.bck, ask.name, upload_id)
+            return _Receiving(upload, self._uploads.part_writer(upload, number, size), claimed)
+
+        return http.Upload(PooledSink(owner, ask.view, pool, started_s, open_part, _Receiving.finish))
+
+    async def complete(self, ask: Ask, message: ActMsg) -> None:
+        """Make the object of the listed parts, which must be all of them. Raise `BadRequest`, `HandleNotFound`."""
+        listed = ActMsg(value={"parts": message.value}).value_as(_Complete).parts
+        upload_id, view = _upload_id(ask), ask.view
+        await self._moves.settle(view, ask.name)
+
+        def complete() -> None:
+            upload = self._uploads.find(view.bck, ask.name, upload_id)
+            parts = _all_parts(listed, self._uploads.parts(upload), ask.cname)
+            self._uploads.complete(upload, parts, view.rules, upload.info.custom)
+
+        await in_pool(self._pool(ask), complete)
+
+    async def abort(self, ask: Ask) -> None:
+        """Forget an upload. Raise `HandleNotFound`."""
+        upload_id = _upload_id(ask)
+
+        def abort() -> None:
+            self._uploads.abort(self._uploads.find(ask.view.bck, ask.name, upload_id))
+
+        await in_pool(self._pool(ask), abort)
+
+    def _pool(self, ask: Ask) -> Executor:
+        return self._volume.place(ask.view.uname + ask.name).pool
+
+
+class _Complete(msgspec.Struct, frozen=True):
+    parts: list[PartToComplete] = []
+
+
+class _Receiving:
+    """A part on its way to the disk, compared with the checksum the client claims."""
+
+    def __init__(self, upload: Upload, writer: PartWriter, claimed: tuple[str, str] | None) -> None:
+        self._upload = upload
+        self._writer = writer
+        self._digests = Digests("none", claimed)
+
+    def write(self, data: Buffer) -> None:
+        """Hash and write the next bytes."""
+        self._digests.update(data)
+        self._writer.write(data)
+
+    def finish(self) -> Reply:
+        """Verify and keep the part."""
+        self._digests.verify(self._upload.bck, self._upload.info.name)
+        part = self._writer.commit({})
+        return Reply(200, f'ETag: "{part.md5.hex()}"\r\n'.encode())
+
+    def abort(self) -> None:
+        """Forget the part."""
+        self._writer.abort()
+
+
+def _all_parts(listed: Sequence[PartToComplete], stored: dict[int, Part], cname: str) -> list[Part]:
+    """The stored parts in order. Raise `BadRequest` unless exactly they are listed, numbered without a gap."""
+    if not listed:
+        raise BadRequest(f"completing {cname}: the list of parts is empty")
+    numbers = sorted(part.number for part in listed)
+    if numbers != list(range(1, len(numbers) + 1)):
+        raise BadRequest(f"completing {cname}: parts must be numbered from 1 without a gap, each once")
+    if numbers != list(stored):
+        raise BadRequest(f"completing {cname}: {len(numbers)} parts are listed, {len(stored)} were uploaded")
+    for part in listed:
+        if part.etag.strip('"') not in ("", stored[part.number].md5.hex()):
+            raise BadRequest(f"completing {cname}: part {part.number} has another ETag")
+    return list(stored.values())
+
+
+def _part_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= 1):
+        raise BadRequest(f'invalid {query.PART_NUMBER} "{text[:20]}": expected a number from 1 to {PART_NUMBER_MAX}')
+    if int(text) > PART_NUMBER_MAX:
+        raise BadRequest(f"part number {text} exceeds the maximum allowed ({PART_NUMBER_MAX})")
+    return int(text)
+
+
+def _upload_id(ask: Ask) -> str:
+    if not (upload_id := ask.params.get(query.UPLOAD_ID, "")):
+        raise BadRequest(f"{query.UPLOAD_ID} is missing: start an upload with the action mpt-upload")
+    return upload_id
