@@ -203,9 +203,9 @@ class Playground:
 
     def _running(self, node: NodePlan) -> psutil.Process | None:
         child = self._children.get(node.name)
-        if child is not None and child.poll() is not None:
-            return None
-        return process.find(node)
+        if child is None:
+            return process.find(node)
+        return psutil.Process(child.pid) if child.poll() is None else None
 
     def _reap(self, node: NodePlan) -> int | None:
         """Forget a child that has ended, and release what it held."""
