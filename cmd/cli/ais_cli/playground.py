@@ -13,7 +13,7 @@ from ais_cli.text import Column
 if TYPE_CHECKING:
     from ais.playground.playground import Playground
 
-DEFAULT_DIR = "~/.ais/playground"
+DEFAULT_DIR = ".playground"
 _dir = click.option(
     "--dir", "directory", default=DEFAULT_DIR, show_default=True, metavar="DIR", help="Where it keeps its data."
 )
