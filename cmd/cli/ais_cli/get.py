@@ -17,6 +17,7 @@ from ais_cli import text
 from ais_cli.app import App, fail_if, for_each
 from ais_cli.params import (
     BUCKET_OR_OBJECT,
+    COUNT,
     OBJECT,
     SIZE,
     Ref,
@@ -80,7 +81,7 @@ class _Get:
 @selection_options
 @click.option("--offset", type=SIZE, default="0", help="Read from this byte on; units as in 4KiB.")
 @click.option("--length", type=SIZE, help="Read this many bytes; units as in 4KiB.")
-@click.option("--limit", type=click.IntRange(0), default=0, help="Get at most so many objects.  [default: no limit]")
+@click.option("--limit", type=COUNT, default=0, help="Get at most so many objects.  [default: no limit]")
 @click.option("--checksum/--no-checksum", "verify", default=True, help="Verify what is read.  [default: verify]")
 @transfer_options
 @click.pass_obj

@@ -18,7 +18,7 @@ from ais.base import names, templates
 from ais.base.errors import BadRequest, InvalidName
 from ais_cli import text
 from ais_cli.app import App
-from ais_cli.params import BUCKET_OR_OBJECT, Ref, examples, table_options
+from ais_cli.params import BUCKET_OR_OBJECT, COUNT, Ref, examples, table_options
 from ais_cli.text import Column
 
 if TYPE_CHECKING:
@@ -88,13 +88,13 @@ class _Wanted:
 @click.option("--prefix", default="", help="Only objects whose names begin with this.")
 @click.option("--template", help="Only objects named by a range, such as 'shard-{000..099}.tar'.")
 @click.option("--regex", help="Only buckets or objects whose names match this regular expression.")
-@click.option("--props", help=f"Columns: 'all', or a list of {','.join(_ALL_PROPS)}.")
+@click.option("--props", help=f"Columns: 'all', or a list of {', '.join(_ALL_PROPS)}.")
 @click.option("--name-only", is_flag=True, help="Names only; the quickest way to list.")
 @click.option("--non-recursive", "--nr", is_flag=True, help="One level only: virtual directories are shown as such.")
 @click.option("--no-dirs", is_flag=True, help="With --nr: leave virtual directories out.")
 @click.option("--start-after", default="", metavar="NAME", help="Begin behind this name.")
-@click.option("--limit", type=click.IntRange(0), default=0, help="Show at most so many.  [default: no limit]")
-@click.option("--page-size", type=click.IntRange(0), default=0, help="Names per request.  [default: 10000]")
+@click.option("--limit", type=COUNT, default=0, help="Show at most so many.  [default: no limit]")
+@click.option("--page-size", type=COUNT, default=0, help="Names per request.  [default: 10000]")
 @click.option("--all", "everything", is_flag=True, help="Also misplaced objects and copies whose original is missing.")
 @click.option("--count-only", is_flag=True, help="Print only how many there are.")
 @click.option("--summary", is_flag=True, help="Counts and sizes of the buckets instead of what is in them.")

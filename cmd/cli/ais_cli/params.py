@@ -81,6 +81,18 @@ class SizeType(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+class CountType(click.ParamType[int]):
+    """A whole number within bounds."""
+
+    name = "N"
+
+    def __init__(self, low: int = 0, high: int | None = None) -> None:
+        self._range = click.IntRange(low, high)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return int(self._range.convert(value, param, ctx))
+
+
 class DurationType(click.ParamType[float]):
     """Seconds, from `30s`, `2m`, or a bare number of seconds."""
 
@@ -124,6 +136,7 @@ BUCKET = RefType("BUCKET", takes_object=False)
 OBJECT = RefType("BUCKET/OBJECT", needs_object=True)
 BUCKET_OR_OBJECT = RefType("BUCKET[/OBJECT]")
 SIZE = SizeType()
+COUNT = CountType()
 DURATION = DurationType()
 SOURCE = SourceType()
 SETTING = SettingType()
@@ -162,7 +175,7 @@ def transfer_options(command: F) -> F:
         "--progress/--no-progress", default=None, help="Show a progress bar. [default: when stderr is a terminal]"
     )
     workers = click.option(
-        "--num-workers", "-n", "workers", type=click.IntRange(1, 256), default=WORKERS, show_default=True,
+        "--num-workers", "-n", "workers", type=CountType(1, 256), default=WORKERS, show_default=True,
         help="How many objects to transfer at the same time.",
     )  # fmt: skip
     return quiet_option(progress(workers(command)))

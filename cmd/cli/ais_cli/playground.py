@@ -7,7 +7,7 @@ import click
 
 from ais_cli import text
 from ais_cli.app import confirm
-from ais_cli.params import examples, quiet_option, table_options, yes_option
+from ais_cli.params import CountType, examples, quiet_option, table_options, yes_option
 from ais_cli.text import Column
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def playground() -> None:
         "ais playground start --proxies 1 --targets 1 --port 9090 --dir /tmp/pg",
     )
 )
-@click.option("--proxies", type=click.IntRange(1), metavar="N", help="Gateways.  [default: 2]")
-@click.option("--targets", type=click.IntRange(0), metavar="N", help="Storage nodes.  [default: 3]")
-@click.option("--mountpaths", type=click.IntRange(1), metavar="N", help="Mountpaths of each target.  [default: 2]")
-@click.option("--port", type=click.IntRange(1, 65535), metavar="P", help="Of the first proxy.  [default: 8080]")
+@click.option("--proxies", type=CountType(1), help="Gateways.  [default: 2]")
+@click.option("--targets", type=CountType(), help="Storage nodes.  [default: 3]")
+@click.option("--mountpaths", type=CountType(1), help="Mountpaths of each target.  [default: 2]")
+@click.option("--port", type=CountType(1, 65535), metavar="P", help="Of the first proxy.  [default: 8080]")
 @_dir
 @click.option("--wait", is_flag=True, help="Return when the cluster is ready.")
 @quiet_option

@@ -52,7 +52,7 @@ class _Put:
 
 def _claim_options(command: "click.decorators.FC") -> "click.decorators.FC":
     for kind in reversed(_CLAIM_OPTIONS):
-        option = click.option(f"--{kind}", metavar="VALUE", help=f"The single file's {kind} checksum, to be verified.")
+        option = click.option(f"--{kind}", metavar="VALUE", hidden=True)
         command = option(command)
     return command
 
@@ -108,6 +108,9 @@ def put(
     SOURCE is a file, a directory, a quoted pattern or range, a comma-separated list, or "-" for standard input. A
     destination that ends with "/" is a directory: the file's name is added to it. With several files the destination is
     the beginning of every object's name.
+
+    A known checksum of a single file is given as --md5 VALUE, --crc32c, --sha256, --sha512, --xxhash or --xxhash2: the
+    object appears only if its content has it.
     """
     texts, ref = _sources_and_destination(arguments, template, names)
     run = _Put(
