@@ -141,6 +141,30 @@ def test_names_that_are_directories_survive_a_crowd(make_bench: Callable[..., An
     assert bench.leftovers() == []
 
 
+def test_a_file_becomes_a_directory_without_a_gap(make_bench: Callable[..., Any]) -> None:
+    """A reader of `a` finds it at every moment while `a/b` arrives for the first time."""
+    bench = make_bench(1)
+    names = [f"a{index}" for index in range(300)]
+    for name in names:
+        bench.put(name)
+    current = names[0]
+    done = threading.Event()
+
+    def read() -> int:
+        count = 0
+        while not done.is_set():
+            assert bench.get(current) == b"content"
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        for current in names:
+            bench.put(f"{current}/b")
+        done.set()
+    assert all(reader.result() for reader in readers)
+
+
 def test_versions_of_concurrent_writers_are_all_different(make_bench: Callable[..., Any]) -> None:
     """Each commit sees the one before it, across stores that share nothing but the disk."""
     bench = make_bench(1)

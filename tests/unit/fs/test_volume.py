@@ -94,9 +94,9 @@ def test_bad_paths_are_refused(open_volume: Open, tmp_path: Path) -> None:
 
 def test_file_names_must_be_utf8(tmp_path: Path) -> None:
     """Under another locale half of all names could not be stored: the target says so at the start."""
-    code = "import sys; from ais.env import Env; from ais.fs.volume import Volume; Volume.load_or_create(Env(), sys.argv[1:])"
+    code = f"from ais.env import Env; from ais.fs.volume import Volume; Volume.load_or_create(Env(), ['{tmp_path}'])"
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert "BadRequest: file names must be UTF-8: set PYTHONUTF8=1" in run.stderr.replace("ais.base.errors.", "")
 
 
