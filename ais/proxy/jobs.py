@@ -4,6 +4,8 @@ No proxy keeps anything about a job: the targets remember theirs, and each answe
 is over only when the bucket metadata says so, because its last step is the primary's.
 """
 
+import msgspec
+
 from ais.api import actions, codec, xact
 from ais.api.xact import ArgsMsg, QueryMsg, Snap, Status
 from ais.base.errors import BadRequest, NotReady, Unreachable, Unsupported, XactionNotFound
@@ -112,10 +114,12 @@ class Jobs:
 
     async def _ask(self, query: QueryMsg) -> dict[str, list[Snap]]:
         """Matching snaps per target. Raise `NotReady` when a target does not answer: waiting clients ask again."""
-        _check(query)
+        for uuid in _ids(query):
+            if not is_valid_uuid(uuid):
+                raise BadRequest(f'invalid xaction ID "{uuid[:40]}"')
+        body = codec.to_json(msgspec.structs.replace(query, kind=xact.parse_kind(query.kind)))
         if not self._node.smap.tmap:
             return {}
-        body = codec.to_json(query)
         only = query.node or query.daemon_id
         try:
             if only:
@@ -134,10 +138,3 @@ def describe(query: QueryMsg) -> str:
 
 def _ids(query: QueryMsg) -> set[str]:
     return {part.strip() for part in query.id.split(",") if part.strip()}
-
-
-def _check(query: QueryMsg) -> None:
-    xact.parse_kind(query.kind)
-    for uuid in _ids(query):
-        if not is_valid_uuid(uuid):
-            raise BadRequest(f'invalid xaction ID "{uuid[:40]}"')

@@ -51,6 +51,7 @@ class NamesRole:
     pages: int = 0
     snaps: dict[str, Snap] = field(default_factory=dict)
     xactions_end: bool = True
+    queries: int = 0
     summaries: dict[str, tuple[SummaryMsg, int]] = field(default_factory=dict)
 
     async def prepare_bmd(self, old: BMD, new: BMD) -> None:
@@ -127,6 +128,7 @@ class NamesRole:
 
     async def list_xactions(self, request: web.Request) -> web.Response:
         query = codec.from_json(await request.read(), QueryMsg)
+        self.queries += 1
         if self.xactions_end:
             self.end_xactions()
         wanted = [
@@ -172,8 +174,8 @@ class Member:
         return await self.ask(method, path, {"action": action, "name": "", "value": value}, **kwargs)
 
     async def stop(self) -> None:
-        await self.server.close()
         await self.node.stop()
+        await self.server.close()
 
 
 @dataclass
