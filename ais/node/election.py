@@ -20,7 +20,6 @@ VOTE = "/v1/vote"
 TAKE_OVER = "/v1/vote/take-over"
 ROUNDS_MAX = 3
 """Rounds of asking and fetching before a candidate gives up until next time."""
-HANDOVER_POLL_S = 0.05
 
 
 class Election:
@@ -105,10 +104,9 @@ class Election:
         present.resigned = True
         core.log.info("handing over", successor=successor.name)
         message = TakeOver(core.smap.uuid, successor.id, present.term, core.me.id)
+        url, body = successor.control.url, codec.to_msgpack(message)
         try:
-            url, body = successor.control.url, codec.to_msgpack(message)
             await core.peers.call(url, "POST", TAKE_OVER, body=body, timeout_s=timeout_s)
-            await self._follow(successor, timeout_s)
         except Unreachable:
             raise  # it may have begun to ask for votes
         except AisError:
@@ -118,21 +116,13 @@ class Election:
             # Whether it is elected is unknown: we gave our consent, so only a new term can make us primary again.
             if present.resigned:
                 present.end("handed over")
+        await core.state.adopt([await reign.fetch(core, url, Part.SMAP)])
 
     async def successors(self) -> list[Snode]:
         """Proxies to hand over to, the first choice first: those that answered lately."""
         core = self._core
         heard = core.reign.heard if core.reign else frozenset()
         return [proxy for proxy in next_primaries(core.smap, skip=core.me.id) if proxy.id in heard]
-
-    async def _follow(self, successor: Snode, timeout_s: float) -> None:
-        """Wait until this node has the map of the new primary."""
-        core = self._core
-        deadline = core.env.clock.monotonic() + timeout_s
-        while not core.smap.is_primary(successor.id):
-            if core.env.clock.monotonic() > deadline:
-                raise Unreachable(f"{successor.name} became primary, but its cluster map has not arrived yet")
-            await core.env.clock.sleep(HANDOVER_POLL_S)
 
     async def _ask(self, term: int, consent: str, *, trial: bool) -> dict[str, VoteAnswer]:
         """What the electors answer; nodes that do not answer are left out."""
