@@ -68,7 +68,9 @@ def test_the_environment_is_laid_over_the_files(tmp_path: Path, monkeypatch: pyt
 def test_a_bad_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting from the environment that does not exist stops the node and says where it came from."""
     monkeypatch.setenv("AIS_CONFIG__LOGG__LEVEL", "4")
-    with pytest.raises(BadRequest, match=r'unknown setting "logg\.level": did you mean "log"\? \(the environment sets logg'):
+    with pytest.raises(
+        BadRequest, match=r'unknown setting "logg\.level": did you mean "log"\? \(the environment sets logg'
+    ):
         settings.read(files(tmp_path, {"confdir": str(tmp_path)}))
 
 
