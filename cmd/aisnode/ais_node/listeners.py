@@ -3,17 +3,19 @@
 import errno
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from ais.base.errors import BadRequest, Busy
+from ais.api import headers
+from ais.base.errors import AccessDenied, BadRequest, Busy
 from ais.config.node import NodeConfig
 from ais.meta.smap import NetInfo
 from ais.net.app import error_reply, make_app
-from ais.net.http import Network, Route
+from ais.net.http import AnyReply, Network, Request, Route
 from ais.net.server import HttpServer, Limits
+from ais.node.membership import JOIN
 
 _LOOPBACK = ("127.", "localhost", "::1")
 
@@ -72,7 +74,11 @@ async def open_all(
         for listener in layout.listeners:
             app = make_app(routes_of(listener.networks), node_name)
             server = HttpServer(
-                route, app, lambda request, error: error_reply(request, error, node_name), limits, listener.networks
+                _guarded(route, listener.networks),
+                app,
+                lambda request, error: error_reply(request, error, node_name),
+                limits,
+                listener.networks,
             )
             servers.append(server)
             await _start(server, listener, tls)
@@ -81,6 +87,20 @@ async def open_all(
             await server.close()
         raise
     return servers
+
+
+def _guarded(route: Route, networks: Network) -> Route:
+    """Where only clients come, nobody may pretend to be a node (wire contract §1); a joining node is no member yet."""
+    if networks != Network.PUBLIC:
+        return route
+    caller_id = headers.CALLER_ID.lower()
+
+    def answer(request: Request) -> AnyReply | Awaitable[AnyReply] | None:
+        if caller_id in request.headers and request.path != JOIN:
+            raise AccessDenied(f"{headers.CALLER_ID} is for nodes, and nodes do not come over the public network")
+        return route(request)
+
+    return answer
 
 
 async def _start(server: HttpServer, listener: Listener, tls: ssl.SSLContext | None) -> None:
