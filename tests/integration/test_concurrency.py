@@ -8,7 +8,7 @@ from harness.load import object_url, session
 from harness.nodes import files_of
 from harness.wire import Api
 
-SIZES = [1, 4096, 100_000, 70_000, 1_500_000, 300_001, 64, 65_536]
+SIZES = [1, 4096, 100_000, 70_000, 1_000_000, 300_001, 64, 65_536]
 
 
 def body_of(writer: int, turn: int) -> bytes:
@@ -59,8 +59,8 @@ def test_concurrent_writers_of_one_object(cluster, api: Api, bucket: str):
     asyncio.run(main())
     final = api.get(bucket, "contended")
     assert final.body in {body_of(writer, turns - 1) for writer in range(8)}
-    # Each PUT of other bytes is a version of its own; none was lost between two that ran at once.
-    assert int(final.header("Ais-Version")) == 1 + 8 * turns - 1
+    # Each PUT is a version of its own; none was lost between two that ran at once.
+    assert int(final.header("Ais-Version")) == 1 + 8 * turns
     mountpaths = [path for node in cluster.targets for path in node.mountpaths]
     assert not [path for path in files_of(mountpaths, "wk") if bucket in path.parts]
 

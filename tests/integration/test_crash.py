@@ -16,7 +16,7 @@ from harness.wire import Api
 from ais.testing import Cluster
 
 ACKNOWLEDGED_MIN = 400
-SIZES = [0, 100, 4096, 4096, 20_000, 65_536, 300_000, 2_000_000]
+SIZES = [0, 100, 4096, 4096, 20_000, 65_536, 300_000, 1_000_000]
 
 
 @pytest.fixture(scope="module")
