@@ -22,6 +22,7 @@ from ais.api import headers as header
 from ais.api.errors import decode_error
 from ais.base.errors import AisError, BadRequest, Unreachable
 from ais.client.body import Body, Meter, OnBytes, ignore_bytes
+from ais.client.failures import NoConnection
 from ais.config.environment import ClientEnvironment
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8080"
@@ -257,7 +258,7 @@ def _unreachable(url: str, error: BaseException) -> Unreachable:
         return Unreachable(f"cannot resolve the host name of {origin}")
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
-        return Unreachable(f"cannot connect to {origin}: {reason.lower()}")
+        return NoConnection(origin, reason.lower())
     if isinstance(error, TimeoutError):
         return Unreachable(f"{origin} did not answer in time")
     return Unreachable(f"lost the connection to {origin}: {error or type(error).__name__}")

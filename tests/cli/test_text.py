@@ -6,7 +6,8 @@ from ais_cli.params import node_id
 from ais_cli.text import Column, TableWriter
 from click.testing import CliRunner
 
-from ais.base.errors import BadRequest, BucketNotFound, NotReady, ObjectNotFound, Unreachable
+from ais.base.errors import BadRequest, BucketNotFound, NotReady, ObjectNotFound
+from ais.client.failures import NoConnection
 
 
 def test_columns_are_aligned() -> None:
@@ -80,7 +81,7 @@ def test_bad_property(word: str, message: str) -> None:
 
 def test_errors_say_what_to_do() -> None:
     """Each usual error carries a sentence about the next step."""
-    assert "ais playground start" in app.describe(Unreachable("cannot connect to http://h:1: connection refused"))
+    assert "ais playground start" in app.describe(NoConnection("http://h:1", "connection refused"))
     assert "'ais ls'" in app.describe(BucketNotFound("ais://b"))
     assert "--prefix" in app.describe(ObjectNotFound("ais://b/o"))
     assert "ais wait cluster" in app.describe(NotReady("starting"))

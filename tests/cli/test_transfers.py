@@ -114,6 +114,16 @@ def test_failures_are_summarised(ais: Any, uri: str, tree: Path) -> None:
     assert ais("ls", uri, "--count-only").stdout == "6\n"
 
 
+def test_missing_bucket_is_said_once(ais: Any, tree: Path, tmp_path: Path) -> None:
+    """What every file would meet ends the command at once, with its own exit code."""
+    for words in (
+        ("put", tree, "ais://no-such-bucket", "-r"),
+        ("get", "ais://no-such-bucket", tmp_path / "out", "--template", "o-{0..99}"),
+        ("rmo", "ais://no-such-bucket", "--list", "a,b", "-y"),
+    ):
+        assert ais(*words, code=3).stderr.count("does not exist") == 1
+
+
 def test_files_and_directories_of_one_name(ais: Any, uri: str, tmp_path: Path) -> None:
     """Objects `a` and `a/b` cannot both be files here: one is got, the other is named."""
     for name in ("a", "a/b", "c"):

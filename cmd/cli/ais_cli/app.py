@@ -14,6 +14,7 @@ import click
 
 from ais.base import errors
 from ais.base.errors import AisError
+from ais.client.failures import NoConnection
 from ais_cli import text
 
 if TYPE_CHECKING:
@@ -41,9 +42,8 @@ _HINT: tuple[tuple[type[AisError], str], ...] = (
     (errors.NotReady, "It may be starting: 'ais wait cluster' waits until it is ready."),
     (errors.OutOfSpace, "'ais storage capacity' shows how full the mountpaths are."),
 )
-
-
 _FATAL = (errors.Unreachable, errors.BucketNotFound, errors.AccessDenied, errors.Unauthenticated)
+"""What every further object would meet as well."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,9 @@ class RootGroup(click.Group):
 
 def describe(error: AisError) -> str:
     """The error's sentence and what may help."""
+    if isinstance(error, NoConnection):
+        return f"no cluster answers at {error.endpoint} ({error.reason}). {_START_HINT}"
     message = str(error)
-    if isinstance(error, errors.Unreachable) and message.startswith("cannot connect"):
-        head, _, reason = message.removeprefix("cannot connect to ").rpartition(": ")
-        return f"no cluster answers at {head} ({reason}). {_START_HINT}"
     hint = next((hint for kind, hint in _HINT if isinstance(error, kind)), "")
     return f"{message.rstrip('.')}. {hint}" if hint and "\n" not in message else message
 
@@ -179,11 +178,14 @@ async def for_each(
             group.create_task(feed())
             for _ in range(workers):
                 group.create_task(worker())
-    except* AisError as caught:
-        raise _first(caught) from None
+    except ExceptionGroup as group:
+        known, unknown = group.split(AisError)
+        if unknown is not None or known is None:
+            raise
+        raise _first(known) from None
     return done, failures
 
 
-def _first(group: BaseExceptionGroup[AisError]) -> AisError:
+def _first(group: ExceptionGroup[AisError]) -> AisError:
     error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    return _first(error) if isinstance(error, ExceptionGroup) else error

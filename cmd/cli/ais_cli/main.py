@@ -1,7 +1,6 @@
 """The `ais` command."""
 
 import sys
-from importlib.metadata import version
 
 import click
 from click.shell_completion import add_completion_class
@@ -59,7 +58,7 @@ class _Root(RootGroup):
     "--endpoint", metavar="URL",
     help="A gateway of the cluster.  [env: AIS_ENDPOINT; default: http://127.0.0.1:8080]",
 )  # fmt: skip
-@click.version_option(version("ais"), "--version", "-V", prog_name="ais")
+@click.version_option(None, "--version", "-V", package_name="ais", prog_name="ais")
 @click.pass_context
 def cli(ctx: click.Context, endpoint: str | None) -> None:
     """Store and fetch objects, and look after the cluster that keeps them.
