@@ -41,7 +41,7 @@ def table(rows: Sequence[Row]) -> str:
     for scenario, pair in by_scenario.items():
         nginx, ais = pair["nginx"], pair["ais"]
         lines.append(
-            f"| {scenario} | {nginx.rate:,.0f} | {ais.rate:,.0f} | {ais.rate / nginx.rate:.2f} | {nginx.cpu_us:,.1f} |"
+            f"| {scenario} | {nginx.rate:,.0f} | {ais.rate:,.0f} | {_ratio(ais, nginx)} | {nginx.cpu_us:,.1f} |"
             f" {ais.cpu_us:,.1f} | {ais.p50_us / 1e3:.2f} | {ais.p99_us / 1e3:.2f} | {nginx.errors + ais.errors} |"
         )
     for name in ("nginx", "ais"):
@@ -54,6 +54,10 @@ def table(rows: Sequence[Row]) -> str:
             ]
             lines += ["", f"4 KiB GETs of {name} keep of their lone rate: " + ", ".join(shares)]
     return "\n".join(lines) + "\n"
+
+
+def _ratio(ais: Row, nginx: Row) -> str:
+    return f"{ais.rate / nginx.rate:.2f}" if nginx.rate else "-"
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:

@@ -91,11 +91,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--only", default="get,put,redirect,beside")
+    parser.add_argument("--dir", type=Path, default=Path.cwd(), help="where both servers keep their files")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
     arguments = parser.parse_args()
     only, sizes = arguments.only.split(","), [int(one) for one in arguments.sizes.split(",")]
     measured: list[Measured] = []
-    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as scratch:
+    with tempfile.TemporaryDirectory(dir=arguments.dir, prefix=".bench-") as scratch:
         servers: list[Nginx | Ais] = []
         try:
             servers += [Nginx(Path(scratch) / "nginx", SERVER_CORE), Ais(Path(scratch) / "ais", SERVER_CORE)]
