@@ -150,3 +150,37 @@ def test_the_environment_reaches_the_cluster_map(tmp_path: Path, monkeypatch: py
     finally:
         node.terminate()
         assert node.wait(TIMEOUT_S) == 0
+
+
+def test_statistics_reach_statsd_and_the_log() -> None:
+    """Every interval a node pushes its counters to StatsD, and writes what changed to its log."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(TIMEOUT_S)
+        settings = {
+            "statsd.host": "127.0.0.1",
+            "statsd.port": str(server.getsockname()[1]),
+            "periodic.stats_time": "200ms",
+            "log.stats_time": "200ms",
+        }
+        with Cluster(proxies=1, targets=1, mountpaths=1, config_overrides=settings) as cluster:
+            api, (target,) = Api(cluster.endpoint), cluster.targets
+            api.create("counted")
+            assert api.put("counted", "o", b"x" * 1000).status == 200
+            wanted = {f"ais.target.{target.id}.put.n:1|c", f"ais.target.{target.id}.put.size:1000|c"}
+            while wanted:
+                wanted -= set(server.recv(65536).decode().splitlines())
+            eventually(lambda: '"put.size": 1000' in target.log_tail(), within_s=10)
+            stats = api.of_node(target.id, "node_stats").json()
+            assert stats["tracker"]["put.n"] == {"v": "1"}
+
+
+def test_settings_change_while_the_node_runs() -> None:
+    """A new log level and new log limits are obeyed at once, without a restart."""
+    with Cluster(proxies=1, targets=0) as cluster:
+        api, (proxy,) = Api(cluster.endpoint), cluster.proxies
+        query = {"log.level": "1", "log.max_size": "4KiB", "log.max_total": "16KiB"}
+        assert api.call("PUT", "/v1/cluster/set-config", query).status == 200
+        size = len(api.of_node(proxy.id, "log").body)
+        assert api.call("PUT", "/v1/cluster/set-config", {"checksum.type": "md5"}).status == 200
+        assert len(api.of_node(proxy.id, "log").body) == size
