@@ -18,6 +18,8 @@ from ais.node.quorum import have_quorum
 
 VOTE = "/v1/vote"
 TAKE_OVER = "/v1/vote/take-over"
+SLOW_VOTER_S = 0.5
+"""How long a candidate that is elected already waits for the others."""
 ROUNDS_MAX = 3
 """Rounds of asking and fetching before a candidate gives up until next time."""
 
@@ -125,25 +127,37 @@ class Election:
         return [proxy for proxy in next_primaries(core.smap, skip=core.me.id) if proxy.id in heard]
 
     async def _ask(self, term: int, consent: str, *, trial: bool) -> dict[str, VoteAnswer]:
-        """What the electors answer; nodes that do not answer are left out."""
+        """What the electors answer. Once enough have granted it, those that take long are not waited for."""
         core = self._core
         request = self._request(term, consent, trial=trial)
+        voters = [node for node in core.meta.electors.values() if node.id != core.me.id]
+        loop = asyncio.get_running_loop()
+        asked = {node.id: loop.create_task(self._ask_one(node, request)) for node in voters}
+        try:
+            for timeout_s in (SLOW_VOTER_S, core.call_timeout_s):
+                if asked:
+                    await asyncio.wait(asked.values(), timeout=timeout_s)
+                answers = {node_id: task.result() for node_id, task in asked.items() if task.done()}
+                found = {node_id: answer for node_id, answer in answers.items() if answer}
+                if self._is_elected(found):
+                    break
+        finally:
+            for task in asked.values():
+                task.cancel()
+        return found
 
-        async def one(node: Snode) -> tuple[str, VoteAnswer | None]:
-            try:
-                url, timeout_s = node.control.url, core.call_timeout_s
-                return node.id, await core.peers.ask(url, "POST", VOTE, request, VoteAnswer, timeout_s)
-            except AisError as error:
-                core.log.debug("no answer from voter", peer=node.name, error=str(error))
-                return node.id, None
-
-        others = (node for node in core.meta.electors.values() if node.id != core.me.id)
-        answers = await asyncio.gather(*(one(node) for node in others))
-        for node_id, answer in answers:
-            if answer and not answer.granted:
-                log = core.log.debug if trial else core.log.info
-                log("vote refused", peer=node_id, reason=answer.reason)
-        return {node_id: answer for node_id, answer in answers if answer}
+    async def _ask_one(self, node: Snode, request: VoteRequest) -> VoteAnswer | None:
+        core = self._core
+        try:
+            url, timeout_s = node.control.url, core.call_timeout_s
+            answer = await core.peers.ask(url, "POST", VOTE, request, VoteAnswer, timeout_s)
+        except AisError as error:
+            core.log.debug("no answer from voter", peer=node.name, error=str(error))
+            return None
+        if not answer.granted:
+            log = core.log.debug if request.trial else core.log.info
+            log("vote refused", peer=node.name, reason=answer.reason)
+        return answer
 
     def _request(self, term: int, consent: str, *, trial: bool) -> VoteRequest:
         core = self._core
