@@ -41,8 +41,6 @@ _EVICT = "evict-listrange"
 _PATH = PREFIX + "{name:.*}"
 _LOCKED = 423
 
-Action = Callable[[Ask, ActMsg], Awaitable[web.Response]]
-
 
 class Actions:
     """Control messages about single objects."""

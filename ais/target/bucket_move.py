@@ -9,9 +9,11 @@ import asyncio
 import itertools
 from collections.abc import Iterator
 
+import structlog
+
 from ais.api.bucket import Bck
 from ais.api.xact import MOVE_BUCKET, ArgsMsg
-from ais.base.errors import AisError, BadRequest, Busy, ObjectNotFound
+from ais.base.errors import AisError, BadRequest, Busy, CorruptMetadata, ObjectNotFound
 from ais.core.listing import Detail, Entry, Lister
 from ais.env.clock import Clock
 from ais.target.front import Front
@@ -34,6 +36,7 @@ class BucketMove:
         self._lister = lister
         self._moves = moves
         self._clock = clock
+        self._log = structlog.get_logger()
 
     def start(self, args: ArgsMsg) -> Xaction:
         """Start it, or return the one of this ID. Raise `BadRequest` or `BucketNotFound`."""
@@ -51,17 +54,16 @@ class BucketMove:
         return self._registry.start(MOVE_BUCKET, args.id, work, bck=bck, bck_to=bck_to)
 
     async def _pass(self, xaction: Xaction, source: BucketView, destination: BucketView) -> bool:
-        """Move all that one walk finds; return whether there was anything. Raise `Busy` when something did not move."""
+        """Move all that one walk finds; return whether anything moved. Raise `Busy` when something did not move."""
         walk = self._lister.walk(source.bck, detail=Detail.NAMES)
-        found_any, failures = False, 0
+        moved_before, failures = xaction.objects, 0
         while step := await asyncio.to_thread(_take, walk):
-            found_any = True
             started_s = self._clock.monotonic()
             failures += await self._move_all(xaction, iter(step), source, destination)
             await self._clock.sleep((self._clock.monotonic() - started_s) * _REST)
         if failures:
             raise Busy(f"{failures} objects of {source.bck.cname()} could not be moved to {destination.bck.cname()}")
-        return found_any
+        return xaction.objects > moved_before
 
     async def _move_all(
         self, xaction: Xaction, names: Iterator[str], source: BucketView, destination: BucketView
@@ -82,6 +84,9 @@ class BucketMove:
         try:
             moved = await self._moves.move(source, name, destination, name, only_if_absent=True)
         except ObjectNotFound:
+            return True
+        except CorruptMetadata as error:
+            self._log.error("damaged object is left behind", object=source.bck.cname(name), error=str(error))
             return True
         except AisError as error:
             xaction.ctlmsg = f"{name}: {error}"

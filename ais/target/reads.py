@@ -8,7 +8,6 @@ import msgspec
 
 from ais.api import checksum, query
 from ais.api.access import Access
-from ais.api.bucket import Bck
 from ais.base.errors import BadRequest, ObjectNotFound
 from ais.base.units import parse_bool
 from ais.core.store import OpenObject, Store
@@ -45,7 +44,11 @@ class Reads:
         usual, head = self._front.usual(request), request.headers
         if usual is None or not usual[0].is_plain or "range" in head or "ais-blob-download" in head:
             return self._get_unusual(request, started_s)
-        opened = self._open(usual[0].bck, usual[1])
+        try:
+            opened = self._store.open(usual[0].bck, usual[1])
+        except ObjectNotFound:
+            address.check_name(usual[1])
+            raise
         size = opened.stat.st_size
         self._count_get(size, started_s)
         return FileReply(200, _head_of(opened), opened.fd, 0, size, opened.mountpath.pool)
@@ -71,14 +74,13 @@ class Reads:
         spec = ask.headers.get("range")
         if not ask.view.is_plain or (spec and ask.view.hashes_ranges):
             return self._get_slowly(ask, spec, started_s)
-        opened = self._open(ask.view.bck, ask.name)
+        opened = self._store.open(ask.view.bck, ask.name)
         with _closing_on_error(opened):
             return self._reply(opened, spec, started_s)
 
     async def _get_slowly(self, ask: Ask, spec: str | None, started_s: float) -> AnyReply:
         """For buckets that verify what they serve, hash ranges, or receive the objects of a renamed bucket."""
-        await self._moves.settle(ask.view, ask.name)
-        opened = self._open(ask.view.bck, ask.name)
+        opened = await self._open_settled(ask)
         with _closing_on_error(opened):
             pool = opened.mountpath.pool
             if ask.view.verifies:
@@ -107,13 +109,12 @@ class Reads:
         return FileReply(status, block, opened.fd, start, length, opened.mountpath.pool)
 
     async def _head_slowly(self, ask: Ask, wanted: frozenset[str], started_s: float) -> AnyReply:
-        await self._moves.settle(ask.view, ask.name)
-        if parse_bool(ask.params.get("validate-checksum", "")):
-            opened = self._open(ask.view.bck, ask.name)
-            try:
+        opened = await self._open_settled(ask)
+        try:
+            if parse_bool(ask.params.get("validate-checksum", "")):
                 await in_pool(opened.mountpath.pool, lambda: self._store.verify(ask.view.bck, ask.name, opened))
-            finally:
-                os.close(opened.fd)
+        finally:
+            os.close(opened.fd)
         return self._head(ask, wanted, started_s)
 
     def _head(self, ask: Ask, wanted: frozenset[str], started_s: float) -> Reply:
@@ -135,12 +136,15 @@ class Reads:
         block = props.head_headers(facts, wanted) if wanted else props.head_headers_all(facts)
         return Reply(200, block, length=stat.st_size)
 
-    def _open(self, bck: Bck, name: str) -> OpenObject:
+    async def _open_settled(self, ask: Ask) -> OpenObject:
+        """Open an object that a rename of its bucket may not have brought here yet."""
         try:
-            return self._store.open(bck, name)
+            return self._store.open(ask.view.bck, ask.name)
         except ObjectNotFound:
-            address.check_name(name)
-            raise
+            if ask.view.source is None:
+                raise
+        await self._moves.settle(ask.view, ask.name)
+        return self._store.open(ask.view.bck, ask.name)
 
     def _count_get(self, size_bytes: int, started_s: float) -> None:
         counters = self._counters

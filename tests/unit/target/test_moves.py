@@ -1,5 +1,6 @@
 """Objects that get other names: within a target, between targets, and whole buckets."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -224,6 +225,32 @@ def test_a_rename_can_be_aborted_and_started_again(serve: Any, run: Scenario) ->
             snap = await finish(live, args)
             assert (snap.aborted, snap.err) == (False, "")
             assert len(await live.names(OTHER)) == len(NAMES)
+
+    run(scenario())
+
+
+def test_a_damaged_object_does_not_hold_up_a_rename(serve: Any, run: Scenario) -> None:
+    """Objects whose metadata is gone cannot be read anyway: the rename ends, all others are moved."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await fill([live], Bck("b"))
+            damaged = set(NAMES[:10])
+            for one in live.volume.available:
+                for path, _, files in os.walk(f"{one.path}/@ais/b/%ob"):
+                    for name in files:
+                        if os.path.relpath(f"{path}/{name}", f"{one.path}/@ais/b/%ob") in damaged:
+                            os.removexattr(f"{path}/{name}", "user.ais.obj")
+            args = await begin([live])
+            await job(live, "start", args)
+            assert (await finish(live, args)).err == ""
+            for name in NAMES:
+                expected = 500 if name in damaged else 200
+                assert (await live.ask("GET", name, bucket="other")).status in (
+                    expected,
+                    404 if expected == 500 else 200,
+                )
 
     run(scenario())
 

@@ -15,7 +15,9 @@ from harness.target import until
 from yarl import URL
 
 from ais.api.bucket import Bck
+from ais.fs.volume import VolumeLimits
 from ais.stats import names as metrics
+from ais.target.target import OUT_OF_SPACE
 
 Scenario = Callable[[Any], Any]
 
@@ -414,5 +416,52 @@ def test_a_bucket_destroyed_during_an_upload_gets_no_object(serve: Any, run: Sce
             assert (await upload).status == 404
             assert (await live.ask("GET", "o")).status == 404
             await until(lambda: live.work_files() == [])
+
+    run(scenario())
+
+
+def test_a_full_disk_refuses_before_the_body(serve: Any, run: Scenario) -> None:
+    """Above the watermark a PUT gets 507 instead of 100 Continue; reading goes on."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.ask("PUT", "o", data=b"x")
+            live.volume.limits = VolumeLimits(out_of_space_pct=0.0)
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(live.node.snode.public.port))
+            writer.write(
+                b"PUT /v1/objects/b/p?provider=ais&pid=p&utm=1 HTTP/1.1\r\nHost: x\r\n"
+                b"Content-Length: 10\r\nExpect: 100-continue\r\n\r\n"
+            )
+            assert (await reader.readline()).startswith(b"HTTP/1.1 507 ")
+            writer.close()
+            await writer.wait_closed()
+            assert (await live.ask("GET", "o")).body == b"x"
+            assert live.target.state_flags() == OUT_OF_SPACE
+            assert live.work_files() == []
+
+    run(scenario())
+
+
+def test_concurrent_writers_of_one_object(serve: Any, run: Scenario) -> None:
+    """One wins as a whole and every version is counted; readers see one content or another, never a mix."""
+    size, writers = 300_000, 12
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+
+            async def put(index: int) -> str:
+                done = await live.ask("PUT", "o", data=bytes([index]) * (size + index))
+                return str(done.headers["Ais-Version"])
+
+            async def get() -> None:
+                got = await live.ask("GET", "o")
+                assert got.status == 404 or got.body == bytes([got.body[0]]) * (size + got.body[0])
+
+            outcomes = await asyncio.gather(*(put(index) for index in range(writers)), *(get() for _ in range(writers)))
+            assert sorted(int(version) for version in outcomes if version) == list(range(1, writers + 1))
+            await get()
+            assert live.work_files() == []
 
     run(scenario())
