@@ -59,4 +59,4 @@ def is_redirected(params: Mapping[str, str]) -> bool:
 
 def check_name(name: str, *, is_probe: bool = False) -> None:
     """Raise `InvalidName` unless `name` may name an object; a HEAD may also probe a name that ends with `/`."""
-    (names.check_object_prefix if is_probe else names.check_object_name)(name)
+    (names.check_object_prefix if is_probe and name else names.check_object_name)(name)
