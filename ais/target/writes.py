@@ -12,7 +12,7 @@ from ais.core.publish import Condition
 from ais.core.store import Store
 from ais.core.writer import Writer
 from ais.fs.volume import Volume
-from ais.net.http import AnyReply, Reply, Request, Upload
+from ais.net.http import AnyReply, Headers, Reply, Request, Upload
 from ais.stats import names as metrics
 from ais.target import address, props
 from ais.target.counts import count_error
@@ -24,7 +24,7 @@ from ais.target.transfer import TRANSFER, Transfer, absent
 from ais.target.uploads import INLINE_BYTES_MAX, PooledSink, PutSink, in_pool
 from ais.target.view import BucketView
 
-_SPECIAL = ("ais-checksum-value", "ais-custom-md", "ais-checksum-type", headers.CALLER_ID.lower())
+_CALLER = headers.CALLER_ID.lower()
 
 
 class Writes:
@@ -46,7 +46,7 @@ class Writes:
         """Store a body as an object, or what the query makes of it."""
         started_s = self._now()
         usual, head = self._front.usual(request), request.headers
-        if usual is None or not usual[2] or not usual[0].takes_puts or any(name in head for name in _SPECIAL):
+        if usual is None or not usual[2] or not usual[0].takes_puts or _is_special(head):
             return self._put_unusual(request, started_s)
         view, name, _ = usual
         address.check_name(name)
@@ -181,3 +181,9 @@ class Writes:
         finish = keep if kind == "append" else flush
         pool = self._volume.place(view.uname + ask.name).pool
         return Upload(PooledSink(self, view, pool, started_s, open_appender, finish))
+
+
+def _is_special(head: Headers) -> bool:
+    """Whether the headers of a PUT ask for more than storing the body."""
+    has = head.get
+    return bool(has("ais-checksum-value") or has("ais-checksum-type") or has("ais-custom-md") or has(_CALLER))
