@@ -278,6 +278,3 @@ class BMD:
 
 def _decode_bucket(bck: Bck, raw: bytes) -> Bucket:
     return Bucket(bck, codec.from_json(raw, Bprops), raw)
-
-
-NO_BUCKETS = BMD()

@@ -140,10 +140,6 @@ class Smap(msgspec.Struct, frozen=True):
         """The next version, without these nodes."""
         return self.changed(remove=node_ids)
 
-    def with_primary(self, node_id: str) -> "Smap":
-        """The next version, with that proxy as primary. Raise `NodeNotFound` when it is not in the map."""
-        return self.changed(primary_id=node_id)
-
     def changed(
         self, *, add: Snode | None = None, remove: frozenset[str] = frozenset(), primary_id: str | None = None
     ) -> "Smap":

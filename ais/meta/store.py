@@ -103,17 +103,6 @@ def load(disk: Disk, directories: tuple[str, ...], file_name: str) -> list[Recor
     return records
 
 
-def remove(disk: Disk, directories: tuple[str, ...], file_name: str) -> None:
-    """Delete all copies. Raise `DiskFailure`."""
-    for directory in directories:
-        try:
-            disk.unlink(os.path.join(directory, file_name))
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise DiskFailure(f"cannot remove {file_name}: {error}") from None
-
-
 def _replace(disk: Disk, directory: str, file_name: str, content: bytes) -> None:
     path = os.path.join(directory, file_name)
     temporary = path + ".tmp"

@@ -52,8 +52,6 @@ class Core:
         """Until `heard_at + patience_s` this node is faithful to the node `follows`; empty: to one it does not know."""
         self.joined = asyncio.Event()
         """The cluster knows this node, and this node all of its metadata."""
-        self.on_reign: Callable[[], None] = lambda: None
-        """Called when a reign begins."""
         self.leaving = False
         """The process is about to end (`ais.node.membership`)."""
 

@@ -7,7 +7,7 @@ from ais.meta.bmd import BMD
 from ais.meta.stamp import Stamp
 from ais.node import decisions
 from ais.node.core import Core
-from ais.node.messages import Heard, Part, Prepare, Sealed, Sync, SyncAnswer
+from ais.node.messages import Heard, Part, Prepare, Sync, SyncAnswer
 from ais.node.role import Role
 from ais.node.state import Metadata
 
@@ -59,10 +59,6 @@ class Follower:
             _, old, new = self._prepared
             self._prepared = None
             await self._role().abort_bmd(old, new)
-
-    def part(self, name: str) -> Sealed:
-        """A part as we have it. Raise `NotReady` when we have none."""
-        return self._core.state.sealed(Part(name))
 
     def _verdict(self, sync: Sync) -> Heard:
         core = self._core

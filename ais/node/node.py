@@ -68,8 +68,6 @@ class Node:
         self.leave_on_stop = True
         """False when the whole cluster stops: the cluster map is to stay as it is."""
         self.on_config: list[Callable[[NodeConfig], None]] = []
-        self.on_bmd: list[Callable[[BMD], None]] = []
-        self.on_primary: list[Callable[[], None]] = []
         """Called after changes; must not block or raise."""
         self.offload = offload
         self.is_loaded = False
@@ -90,7 +88,6 @@ class Node:
             lambda: self.config,
             self.log,
         )
-        self.core.on_reign = self._on_reign
         self.election = Election(self.core)
         self.changes = Changes(self.core, lambda: self.role)
         self.follower = Follower(self.core, lambda: self.role)
@@ -261,10 +258,6 @@ class Node:
 
     # -- callbacks
 
-    def _on_reign(self) -> None:
-        for callback in self.on_primary:
-            callback()
-
     async def _apply_bmd(self, old: BMD, new: BMD) -> None:
         await self.role.apply_bmd(old, new)
 
@@ -273,9 +266,6 @@ class Node:
             self.placement = Placement(new.smap)
         if new.config is not old.config:
             self._show_config(self.config.with_shared(new.config))
-        if new.bmd is not old.bmd:
-            for callback in self.on_bmd:
-                callback(new.bmd)
 
     def _show_config(self, config: NodeConfig) -> None:
         self.config = config

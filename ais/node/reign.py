@@ -217,5 +217,4 @@ async def _reign(core: Core, term: int, smap: Sealed, *, grace_s: float) -> Reig
     await reign.settle()
     core.log.info("primary", term=term, smap=int(core.smap.version), nodes=len(core.smap.nodes))
     reign.beat()
-    core.on_reign()
     return reign

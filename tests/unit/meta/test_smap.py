@@ -67,7 +67,7 @@ def test_unknown_nodes() -> None:
     with pytest.raises(NodeNotFound, match="nosuchnode"):
         small().require("nosuchnode")
     with pytest.raises(NodeNotFound, match="nosuchnode"):
-        small().with_primary("nosuchnode")
+        small().changed(primary_id="nosuchnode")
 
 
 def test_at_most_three_ic_members_with_the_primary() -> None:
@@ -80,7 +80,7 @@ def test_at_most_three_ic_members_with_the_primary() -> None:
     assert "p1aaaaaa" in members
     assert "p2aaaaaa" not in members
     outsider = next(one.id for one in smap.electable if one.id not in members)
-    changed = {one.id for one in smap.with_primary(outsider).pmap.values() if one.flags & Flag.IC_MEMBER}
+    changed = {one.id for one in smap.changed(primary_id=outsider).pmap.values() if one.flags & Flag.IC_MEMBER}
     assert outsider in changed
     assert len(changed & members) == 2
 

@@ -39,7 +39,7 @@ def cluster(*nodes: Snode, primary: Snode = P1) -> Smap:
     smap = Smap(uuid="cluster01")
     for node in (primary, *nodes):
         smap = smap.with_node(node)
-    return smap.with_primary(primary.id)
+    return smap.changed(primary_id=primary.id)
 
 
 SMAP = cluster(P2, P3, T1)

@@ -67,7 +67,7 @@ def test_electorate_of_a_map() -> None:
     smap = Smap(uuid="u")
     for node_id, electable in (("p1aaaaaa", False), ("p2aaaaaa", True), ("p3aaaaaa", False)):
         smap = smap.with_node(Snode.make("proxy", node_id, NET, NET, NET, electable=electable))
-    smap = smap.with_node(Snode.make("target", "t1aaaaaa", NET, NET, NET)).with_primary("p1aaaaaa")
+    smap = smap.with_node(Snode.make("target", "t1aaaaaa", NET, NET, NET)).changed(primary_id="p1aaaaaa")
     one = Electorate.of(smap)
     assert one.nodes == {"p1aaaaaa", "p2aaaaaa", "p3aaaaaa", "t1aaaaaa"}
     assert one.rivals == {"p1aaaaaa", "p2aaaaaa"}
