@@ -6,7 +6,7 @@ The attributes are the functions of `os` themselves, so that the seam costs the 
 
 import ctypes
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -47,10 +47,14 @@ class Disk:
     mkdir = staticmethod(os.mkdir)
     makedirs = staticmethod(os.makedirs)
     rmdir = staticmethod(os.rmdir)
-    scandir: Callable[[str], AbstractContextManager[Iterator[os.DirEntry[str]]]] = staticmethod(os.scandir)
     listdir = staticmethod(os.listdir)
     statvfs = staticmethod(os.statvfs)
     utime = staticmethod(os.utime)
     getxattr = staticmethod(os.getxattr)
     setxattr = staticmethod(os.setxattr)
     removexattr = staticmethod(os.removexattr)
+
+    @staticmethod
+    def scandir(path: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        """`os.scandir` of a path given as text."""
+        return os.scandir(path)
