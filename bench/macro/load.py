@@ -9,7 +9,7 @@ LUA = Path(__file__).parent / "lua" / "requests.lua"
 
 @dataclass(frozen=True)
 class Load:
-    """Requests to send: `count` names cycled, each with a body of `size_bytes` (0 = none)."""
+    """Requests to send: `count` names cycled (0: each its own), each with a body of `size_bytes` (0: none)."""
 
     method: str
     prefix: str

@@ -1,10 +1,13 @@
 -- wrk -s requests.lua URL -- METHOD PREFIX COUNT SIZE SUFFIX
--- Cycles through COUNT names PREFIX0..PREFIX<COUNT-1>; with SIZE > 0 each request carries a body of SIZE bytes.
-local requests, turn = {}, 0
+-- Cycles through COUNT names PREFIX0..PREFIX<COUNT-1>; COUNT 0 gives every request a name of its own.
+-- With SIZE > 0 each request carries a body of SIZE bytes.
+local method, prefix, count, size, suffix, body
+local requests, turn, run = {}, 0, 0
 
 function init(args)
-  local method, prefix, count, size, suffix = args[1], args[2], tonumber(args[3]), tonumber(args[4]), args[5] or ""
-  local body = size > 0 and string.rep("0123456789abcdef", size / 16) or nil
+  method, prefix, count, size, suffix = args[1], args[2], tonumber(args[3]), tonumber(args[4]), args[5] or ""
+  body = size > 0 and string.rep("0123456789abcdef", size / 16) or nil
+  run = os.time() % 100000
   for i = 0, count - 1 do
     requests[i + 1] = wrk.format(method, prefix .. i .. suffix, nil, body)
   end
@@ -12,7 +15,8 @@ end
 
 function request()
   turn = turn + 1
-  if turn > #requests then turn = 1 end
+  if count == 0 then return wrk.format(method, prefix .. run .. "-" .. turn .. suffix, nil, body) end
+  if turn > count then turn = 1 end
   return requests[turn]
 end
 
