@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from ais.net.body import Body
 from ais.net.http import Request
 
 if TYPE_CHECKING:
-    from ais.net.connection import Connection
+    from ais.net.exchange import Exchange
 
 HOP_BY_HOP = frozenset(
     (
@@ -68,23 +67,12 @@ async def serve_application(app: web.Application, head_bytes_max: int) -> web.Ap
 class Handover:
     """One connection's requests for the application, one at a time."""
 
-    __slots__ = (
-        "_body",
-        "_borrowed",
-        "_connection",
-        "_handler",
-        "_is_chunked",
-        "has_answered",
-        "is_lost",
-        "is_reading_paused",
-    )
+    __slots__ = ("_borrowed", "_exchange", "_handler", "has_answered", "is_lost", "is_reading_paused")
 
-    def __init__(self, connection: "Connection", transport: asyncio.Transport, server: web.Server) -> None:
-        self._connection = connection
+    def __init__(self, transport: asyncio.Transport, server: web.Server) -> None:
         self._borrowed = _Borrowed(self, transport)
         self._handler = server()
-        self._body: Body | None = None
-        self._is_chunked = False
+        self._exchange: Exchange | None = None
         self.has_answered = False
         """Whether bytes of the present response were written."""
         self.is_lost = False
@@ -92,19 +80,19 @@ class Handover:
         """The application does not want more of the body now."""
         self._handler.connection_made(self._borrowed)
 
-    def begin(self, request: Request, *, keep_alive: bool, body: Body | None) -> None:
+    def begin(self, exchange: "Exchange") -> None:
         """Give the application a request; its body, if any, follows through `feed`."""
-        self._body = body
-        self._is_chunked = request.headers.is_chunked
+        self._exchange = exchange
         self.has_answered = False
-        self._handler.data_received(_write_head(request, keep_alive=keep_alive))
+        self._handler.data_received(_write_head(exchange.request, keep_alive=exchange.keep_alive))
 
     def feed(self, payload: bytes) -> None:
         """The next decoded bytes of the body; the end is known from the body's framing."""
-        if self._is_chunked:
+        exchange = self._exchange
+        if exchange is not None and exchange.request.headers.is_chunked:
             if payload:
                 self._handler.data_received(b"%x\r\n%b\r\n" % (len(payload), payload))
-            if self._body is not None and self._body.is_done:
+            if exchange.body is not None and exchange.body.is_done:
                 self._handler.data_received(b"0\r\n\r\n")
         elif payload:
             self._handler.data_received(payload)
@@ -128,14 +116,19 @@ class Handover:
     def set_reading(self, *, is_paused: bool) -> None:
         """The application's flow control."""
         self.is_reading_paused = is_paused
-        if not self.is_lost:
-            # Not from within `feed`: the connection is in the middle of handing bytes over.
-            self._connection.hub.loop.call_soon(self._connection.pump)
+        if not self.is_lost and self._exchange is not None:
+            # Not from within `feed`: the exchange is in the middle of handing bytes over.
+            self._exchange.connection.hub.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.is_lost and self._exchange is not None:
+            self._exchange.pump()
 
     def answered(self, *, keep_alive: bool) -> None:
         """The response is written."""
-        if not self.is_lost:
-            self._connection.handover_done(keep_alive=keep_alive)
+        exchange, self._exchange = self._exchange, None
+        if not self.is_lost and exchange is not None:
+            exchange.handover_done(keep_alive=keep_alive)
 
 
 class _Borrowed(asyncio.Transport):

@@ -119,9 +119,8 @@ class Hub:
         self.is_draining = False
         self.tick = 0
         self._date_s = 0
-        self.common = b""
-        """The header lines every reply ends with, up to the value of Content-Length."""
         self.date_line = b""
+        """The Date header with its CRLF."""
         self._refresh_date()
 
     def sweep(self) -> None:
@@ -148,4 +147,3 @@ class Hub:
         if now_s != self._date_s:
             self._date_s = now_s
             self.date_line = f"Date: {formatdate(now_s, usegmt=True)}\r\n".encode()
-            self.common = self.date_line + b"Content-Length: "

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from ais.net.http import FileReply, StreamReply
 
 if TYPE_CHECKING:
-    from ais.net.connection import Connection
+    from ais.net.exchange import Exchange
+    from ais.net.hub import Hub
+    from ais.net.wire import Wire
 
 SMALL_BYTES_MAX = 64 << 10
 WARM_BYTES = 1 << 20
@@ -53,36 +55,64 @@ def read_fully(fd: int, offset: int, length: int) -> bytes:
     return data
 
 
+def small_content(hub: "Hub", reply: FileReply) -> memoryview | None:
+    """The bytes of a small file reply that is in the page cache, valid until the next call; its descriptor is closed.
+
+    None when the reply is large or cold: it is then unchanged.
+    """
+    if reply.length > SMALL_BYTES_MAX:
+        return None
+    content = hub.scratch[: reply.length]
+    if not read_cached(reply.fd, content, reply.offset):
+        return None
+    os.close(reply.fd)
+    return content
+
+
 class FileSender:
     """Sends one file reply that is too large (or too cold) for one write. Owns the descriptor until it is done."""
 
-    __slots__ = ("_connection", "_fd", "_future", "_head", "_is_watching", "_left", "_offset", "_pool", "_warm_end")
+    __slots__ = (
+        "_exchange",
+        "_fd",
+        "_future",
+        "_head",
+        "_is_watching",
+        "_left",
+        "_offset",
+        "_pool",
+        "_socket",
+        "_warm_end",
+        "_wire",
+    )
 
-    def __init__(self, connection: "Connection", head: bytes, reply: FileReply) -> None:
-        self._connection = connection
+    def __init__(self, exchange: "Exchange", head: bytes, reply: FileReply) -> None:
+        self._exchange = exchange
+        self._wire: Wire = exchange.connection
+        self._socket = self._wire.sendfile_socket()
         self._head = head
         self._fd = reply.fd
         self._offset = reply.offset
         self._left = reply.length
-        self._pool = reply.pool or connection.hub.cold_pool
+        self._pool = reply.pool or self._wire.hub.cold_pool
         self._warm_end = 0
         """Bytes before this offset were just read by the pool."""
         self._future: asyncio.Future[bytes] | None = None
         self._is_watching = False
 
     def turn(self) -> None:
-        """Send as much as a turn allows, then arrange for the next, until `finish_answer` or `break_off`."""
+        """Send as much as a turn allows, then arrange for the next, until `finish` or `break_off`."""
         if self._fd < 0:
             return
         try:
-            if self._connection.dup_socket is None:
+            if self._socket is None:
                 self._turn_through_transport()
             else:
-                self._turn_with_sendfile(self._connection.dup_socket)
+                self._turn_with_sendfile(self._socket)
         except BlockingIOError:
             self._watch()
         except OSError:
-            self._connection.break_off()
+            self._wire.break_off()
 
     def close(self) -> None:
         """Stop and close the file; a read in progress keeps it open until it is over."""
@@ -94,13 +124,13 @@ class FileSender:
             os.close(fd)
 
     def _turn_with_sendfile(self, sock: socket.socket) -> None:
-        if self._connection.unsent_bytes:
+        if self._wire.unsent_bytes:
             # Earlier replies are still in the transport's buffer, which it flushes before the next turn.
-            self._connection.when_flushed(self.turn)
+            self._wire.when_flushed(self.turn)
             return
         while self._head:
             self._head = self._head[sock.send(self._head, socket.MSG_MORE) :]
-        budget = self._connection.hub.limits.turn_bytes
+        budget = self._wire.hub.limits.turn_bytes
         out = sock.fileno()
         while self._left and budget > 0:
             count = min(self._left, budget)
@@ -109,7 +139,7 @@ class FileSender:
                 return
             sent = os.sendfile(out, self._fd, self._offset, count)
             if not sent:
-                self._connection.break_off()
+                self._wire.break_off()
                 return
             self._advance(sent)
             budget -= sent
@@ -128,31 +158,31 @@ class FileSender:
             if reading.exception() is None:
                 self._write_chunk(memoryview(reading.result()))
             else:
-                self._connection.break_off()
+                self._wire.break_off()
 
     def _write_chunk(self, chunk: memoryview) -> None:
-        self._connection.write(self._head)
+        self._wire.write(self._head)
         self._head = b""
-        self._connection.write(chunk)
+        self._wire.write(chunk)
         self._advance(len(chunk))
         self._end_turn()
 
     def _advance(self, sent: int) -> None:
         self._offset += sent
         self._left -= sent
-        self._connection.touch()
+        self._wire.touch()
 
     def _end_turn(self) -> None:
         if not self._left:
             self.close()
-            self._connection.finish_answer()
-        elif self._connection.is_write_paused:
-            self._connection.when_flushed(self.turn)
+            self._exchange.finish()
+        elif self._wire.is_write_paused:
+            self._wire.when_flushed(self.turn)
         elif not self._is_watching:
-            self._connection.hub.loop.call_soon(self.turn)
+            self._wire.hub.loop.call_soon(self.turn)
 
     def _warm(self) -> None:
-        count = min(self._left, max(WARM_BYTES, self._connection.hub.limits.turn_bytes))
+        count = min(self._left, max(WARM_BYTES, self._wire.hub.limits.turn_bytes))
         self._warm_end = self._offset + count
         self._unwatch()
         self._read_in_pool(count, self._warmed)
@@ -162,48 +192,46 @@ class FileSender:
             if reading.exception() is None:
                 self.turn()
             else:
-                self._connection.break_off()
+                self._wire.break_off()
 
     def _read_in_pool(self, count: int, then: Callable[[asyncio.Future[bytes]], None]) -> None:
-        loop = self._connection.hub.loop
+        loop = self._wire.hub.loop
         self._future = loop.run_in_executor(self._pool, read_fully, self._fd, self._offset, count)
         self._future.add_done_callback(then)
 
     def _watch(self) -> None:
-        sock = self._connection.dup_socket
-        if not self._is_watching and sock is not None:
+        if not self._is_watching and self._socket is not None:
             self._is_watching = True
-            self._connection.hub.loop.add_writer(sock.fileno(), self.turn)
+            self._wire.hub.loop.add_writer(self._socket.fileno(), self.turn)
 
     def _unwatch(self) -> None:
-        sock = self._connection.dup_socket
-        if self._is_watching and sock is not None:
+        if self._is_watching and self._socket is not None:
             self._is_watching = False
-            self._connection.hub.loop.remove_writer(sock.fileno())
+            self._wire.hub.loop.remove_writer(self._socket.fileno())
 
 
-async def stream_chunks(connection: "Connection", reply: StreamReply, *, is_framed: bool) -> None:
+async def stream_chunks(wire: "Wire", reply: StreamReply, *, is_chunked: bool) -> None:
     """Send the body of a stream as fast as the client reads it. Raise what the stream raises, or when it has not the
-    announced length: the client must then see a broken connection.
+    announced length: the client must then see a broken wire.
     """
-    left, budget = reply.length, connection.hub.limits.turn_bytes
+    left, budget = reply.length, wire.hub.limits.turn_bytes
     try:
         async for chunk in reply.chunks:
             if not chunk:
                 continue
             if left is not None and (left := left - len(chunk)) < 0:
                 raise ValueError("stream is longer than announced")
-            connection.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if is_framed else chunk)
+            wire.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if is_chunked else chunk)
             budget -= len(chunk)
-            if connection.is_write_paused:
-                await connection.drained()
+            if wire.is_write_paused:
+                await wire.drained()
             elif budget < 0:
-                budget = connection.hub.limits.turn_bytes
+                budget = wire.hub.limits.turn_bytes
                 await asyncio.sleep(0)
         if left:
             raise EOFError("stream is shorter than announced")
-        if is_framed:
-            connection.write(b"0\r\n\r\n")
+        if is_chunked:
+            wire.write(b"0\r\n\r\n")
     finally:
         close = getattr(reply.chunks, "aclose", None)
         if close is not None:

@@ -13,7 +13,7 @@ from ais.net.body import Body, FixedBody
 from ais.net.http import Sink
 
 if TYPE_CHECKING:
-    from ais.net.connection import Connection
+    from ais.net.exchange import Exchange
 
 PRIVATE_FRACTION = 16
 FULL_FRACTION = 16
@@ -21,7 +21,7 @@ FULL_FRACTION = 16
 
 
 class Receiver:
-    """Receives one body for a connection, which calls `space`, `received` and `cancel` and is told the outcome.
+    """Receives one body for an exchange, which calls `space`, `received` and `cancel` and is told the outcome.
 
     The sink's calls never overlap, and `abort` waits until its last write is over.
     """
@@ -30,6 +30,7 @@ class Receiver:
         "_busy",
         "_connection",
         "_current",
+        "_exchange",
         "_filled",
         "_is_cancelled",
         "_is_stalled",
@@ -40,9 +41,10 @@ class Receiver:
         "sink",
     )
 
-    def __init__(self, connection: "Connection", sink: Sink, body: Body) -> None:
-        self._connection = connection
-        self._pool = connection.hub.buffers
+    def __init__(self, exchange: "Exchange", sink: Sink, body: Body) -> None:
+        self._exchange = exchange
+        self._connection = exchange.connection
+        self._pool = exchange.connection.hub.buffers
         self.sink = sink
         self.body = body
         self._owned: list[bytearray] = []
@@ -136,16 +138,16 @@ class Receiver:
         elif self.body.is_done:
             self._finish()
         else:
-            self._connection.pump()
+            self._exchange.pump()
 
     def _finish(self) -> None:
         self._release()
-        self._connection.finish_upload(self.sink)
+        self._exchange.finish_upload(self.sink)
 
     def _fail(self, error: BaseException) -> None:
         self._release()
         self.sink.abort()
-        self._connection.fail_upload(error)
+        self._exchange.fail_upload(error)
 
     def _take(self) -> memoryview | None:
         buffer = self._pool.take()

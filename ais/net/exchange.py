@@ -1,0 +1,356 @@
+"""A request that takes more than one callback: an awaitable route, an upload, a file, a stream, the application.
+
+The connection makes one for every request that its hot path cannot finish, gives it what the route returned, and
+takes over again when the exchange calls `finish`.
+
+    stage     what is awaited                             whose delay it is
+    WAIT      an awaitable of the route or sink           the owner of the awaitable
+    BODY      body bytes for a sink (`Receiver`)          the client's, unless reading is paused
+    SEND      the client to take a file (`FileSender`)    the client's
+    STREAM    the stream, or the client to take it        the client's while writing is paused
+    HANDED    the application (`Handover`)                the client's while it owes body bytes or writing is paused
+"""
+
+import asyncio
+import enum
+import os
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from ais.base.errors import AisError, TooSlow
+from ais.net.body import Body, FixedBody
+from ais.net.encoding import CONTINUE, connection_line, encode_head, encode_reply
+from ais.net.http import AnyReply, FileReply, Reply, Request, Sink, StreamReply, Upload
+from ais.net.sending import FileSender, small_content, stream_chunks
+from ais.net.upload import Receiver
+
+if TYPE_CHECKING:
+    from ais.net.connection import Connection
+    from ais.net.handover import Handover
+
+
+class Stage(enum.Enum):
+    """What the exchange waits for; the table is in the module's docstring."""
+
+    WAIT = enum.auto()
+    BODY = enum.auto()
+    SEND = enum.auto()
+    STREAM = enum.auto()
+    HANDED = enum.auto()
+
+
+class Exchange:
+    """One request and its answer. `body` is what the client still owes, or None."""
+
+    __slots__ = ("_handover", "_sender", "_stage", "_task", "body", "connection", "keep_alive", "receiver", "request")
+
+    def __init__(self, connection: "Connection", request: Request, body: Body | None, *, keep_alive: bool) -> None:
+        self.connection = connection
+        self.request = request
+        self.body = body
+        self.keep_alive = keep_alive
+        self.receiver: Receiver | None = None
+        """Where body bytes are received while a sink takes them."""
+        self._stage = Stage.WAIT
+        self._sender: FileSender | None = None
+        self._handover: Handover | None = None
+        self._task: asyncio.Future[Any] | None = None
+        """What the route is waiting for; cancelled when the connection is lost."""
+
+    # What the connection calls.
+
+    def dispatch(self, reply: object) -> None:
+        """Do what the route returned."""
+        kind = type(reply)
+        if kind is Reply:
+            self._answer(cast(Reply, reply))
+        elif kind is FileReply:
+            self._send_file(cast(FileReply, reply))
+        elif kind is Upload:
+            self._start_upload(cast(Upload, reply).sink)
+        elif kind is StreamReply:
+            self._send_stream(cast(StreamReply, reply))
+        elif reply is None:
+            self._hand_over()
+        else:
+            self._task = asyncio.ensure_future(cast("Awaitable[AnyReply]", reply))
+            self._task.add_done_callback(self._ready)
+
+    def wait_for_write(self, sink: Sink, writing: Awaitable[None]) -> None:
+        """The sink got the whole body in one write and is not done with it. It is never cancelled."""
+
+        def written(done: "asyncio.Future[None]") -> None:
+            error = asyncio.CancelledError() if done.cancelled() else done.exception()
+            if error is None and not self.connection.is_broken:
+                self.finish_upload(sink)
+                return
+            sink.abort()
+            if error is not None and not self.connection.is_broken:
+                self._answer(self._error_reply(error))
+
+        asyncio.ensure_future(writing).add_done_callback(written)
+
+    def wait_for_finish(self, finishing: Awaitable[Reply]) -> None:
+        """The sink has everything and is not done with it. It is never cancelled."""
+        asyncio.ensure_future(finishing).add_done_callback(self._ready)
+
+    def received(self, count: int) -> None:
+        """`count` bytes came: into the receiver's buffer, else into the shared one."""
+        connection = self.connection
+        connection.touch()
+        if self.receiver is not None:
+            self._receive(self.receiver.received, count)
+        else:
+            connection.tail = connection.tail + connection.hub.shared_view[:count]
+            self.pump()
+
+    def pump(self) -> None:
+        """Use what was kept as far as it can be used now, then receive again if there is room."""
+        connection = self.connection
+        while connection.tail and self.receiver is not None and self.receiver.can_receive:
+            tail, space = connection.tail, len(self.receiver.space())
+            connection.tail = tail[space:]
+            self._receive(self.receiver.put, memoryview(tail)[:space])
+        if self._stage is Stage.HANDED and connection.tail:
+            self._feed_handover()
+        if connection.is_at_eof and not connection.tail and self._owes_body() and self._stage is not Stage.WAIT:
+            connection.break_off()
+        connection.update_reading()
+
+    def wants_bytes(self) -> bool:
+        """Whether bytes of the client could be used now."""
+        if self._stage is Stage.BODY:
+            return self.receiver is not None and self.receiver.can_receive
+        if self._handover is not None and self._owes_body():
+            return not self._handover.is_reading_paused
+        return not self.connection.tail
+
+    def at_eof(self) -> None:
+        """The client will send nothing more."""
+        if self._owes_body() and not self.connection.tail:
+            self.connection.break_off()
+
+    @property
+    def is_up_to_client(self) -> bool:
+        """Whether the client is what is waited for."""
+        if self._stage is Stage.SEND or self.connection.is_write_paused:
+            return True
+        if self._stage is Stage.BODY or self._stage is Stage.HANDED:
+            return self._owes_body() and not self.connection.is_reading_paused
+        return False
+
+    def time_out(self) -> None:
+        """The client took too long."""
+        error = TooSlow("the request body did not arrive in time")
+        if self._stage is Stage.BODY and not self.connection.is_write_paused:
+            self._abandon_upload(error)
+        elif self._stage is Stage.HANDED and not self.connection.is_write_paused:
+            self._break_handover(error)
+        else:
+            self.connection.break_off()
+
+    def lost(self) -> None:
+        """The connection is gone: stop everything that was done for it."""
+        receiver, self.receiver = self.receiver, None
+        if receiver is not None:
+            receiver.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        if self._sender is not None:
+            self._sender.close()
+
+    def finish(self) -> None:
+        """The answer is on its way."""
+        if not self.connection.is_broken:
+            self.connection.finish_exchange(self)
+
+    # Replies.
+
+    def _ready(self, future: "asyncio.Future[Any]") -> None:
+        self._task = None
+        if future.cancelled():
+            self.connection.break_off()
+            return
+        error = future.exception()
+        if self.connection.is_broken:
+            if error is None:
+                _dispose(future.result())
+            return
+        self.dispatch(future.result() if error is None else self._error_reply(error))
+
+    def _answer(self, reply: Reply) -> None:
+        self._settle_keep_alive()
+        connection = self.connection
+        connection.write(encode_reply(reply, self.request.method, self._connection_line(), connection.hub.date_line))
+        self.finish()
+
+    def _send_file(self, reply: FileReply) -> None:
+        self._settle_keep_alive()
+        connection = self.connection
+        head = encode_head(reply.status, reply.headers, reply.length, self._connection_line(), connection.hub.date_line)
+        if self.request.method == "HEAD":
+            os.close(reply.fd)
+            connection.write(head)
+            self.finish()
+        elif (content := small_content(connection.hub, reply)) is not None:
+            connection.write(b"".join((head, content)))
+            self.finish()
+        else:
+            self._stage = Stage.SEND
+            connection.touch()
+            self._sender = FileSender(self, head, reply)
+            self._sender.turn()
+
+    def _send_stream(self, reply: StreamReply) -> None:
+        self._settle_keep_alive()
+        is_chunked = reply.length is None and not self.request.is_http10
+        if reply.length is None and not is_chunked:
+            self.keep_alive = False
+        connection = self.connection
+        connection.write(
+            encode_head(
+                reply.status,
+                reply.headers,
+                reply.length,
+                self._connection_line(),
+                connection.hub.date_line,
+                is_chunked=is_chunked,
+            )
+        )
+        if self.request.method == "HEAD":
+            self.finish()
+            return
+        self._stage = Stage.STREAM
+        connection.touch()
+        self._task = asyncio.ensure_future(stream_chunks(connection, reply, is_chunked=is_chunked))
+        self._task.add_done_callback(self._streamed)
+
+    def _streamed(self, task: "asyncio.Future[None]") -> None:
+        self._task = None
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self.connection.is_broken:
+            # The head is out: this is for the log.
+            self._error_reply(error)
+        if error is not None or task.cancelled():
+            self.connection.break_off()
+        else:
+            self.finish()
+
+    def _error_reply(self, error: BaseException) -> Reply:
+        return self.connection.hub.on_error(self.request, error)
+
+    def _settle_keep_alive(self) -> None:
+        """Decide, before the head is written, whether an unread body is worth reading to keep the connection."""
+        body, tail = self.body, self.connection.tail
+        if body is None or body.is_done:
+            return
+        if self.request.headers.expects_continue and self._stage is Stage.WAIT and not tail:
+            # Whether the body will follow is up to the client: the next bytes could be either.
+            self.keep_alive = False
+        elif isinstance(body, FixedBody) and body.remaining - len(tail) > self.connection.hub.limits.drain_bytes_max:
+            self.keep_alive = False
+
+    def _connection_line(self) -> bytes:
+        return connection_line(keep_alive=self.keep_alive, is_http10=self.request.is_http10)
+
+    # Uploads.
+
+    def _owes_body(self) -> bool:
+        return self.body is not None and not self.body.is_done
+
+    def _ask_for_body(self) -> None:
+        is_asked_for = self.request.headers.expects_continue and not self.request.is_http10
+        if is_asked_for and self._owes_body() and not self.connection.tail:
+            self.connection.write(CONTINUE)
+
+    def _start_upload(self, sink: Sink) -> None:
+        self._ask_for_body()
+        self._stage = Stage.BODY
+        self.connection.touch()
+        if self.body is None or self.body.is_done:
+            self.finish_upload(sink)
+        else:
+            self.receiver = Receiver(self, sink, self.body)
+            self.pump()
+
+    def _receive(self, take: Callable[[Any], None], argument: object) -> None:
+        """Give the receiver bytes; bad framing ends the request and the connection."""
+        try:
+            take(argument)
+        except AisError as error:
+            self._abandon_upload(error)
+
+    def _abandon_upload(self, error: AisError) -> None:
+        receiver, self.receiver = self.receiver, None
+        if receiver is not None:
+            receiver.cancel()
+        self.connection.refuse(error, self.request)
+
+    def finish_upload(self, sink: Sink) -> None:
+        """The body is complete and written: let the sink finish and answer."""
+        self.receiver = None
+        self._stage = Stage.WAIT
+        try:
+            reply = sink.finish()
+        except Exception as error:  # noqa: BLE001 - a request ends here
+            reply = self._error_reply(error)
+        if type(reply) is Reply:
+            self._answer(reply)
+        else:
+            self.wait_for_finish(cast("Awaitable[Reply]", reply))
+            self.connection.update_reading()
+
+    def fail_upload(self, error: BaseException) -> None:
+        """The sink refused the rest of the body."""
+        self.receiver = None
+        if not self.connection.is_broken:
+            self._answer(self._error_reply(error))
+
+    # Hand-over to the application.
+
+    def _hand_over(self) -> None:
+        self._stage = Stage.HANDED
+        self.connection.touch()
+        self._ask_for_body()
+        self._handover = self.connection.handover()
+        self._handover.begin(self)
+        self.pump()
+
+    def _feed_handover(self) -> None:
+        """Pass on what has come of the body, as far as the application wants it now."""
+        handover, body, tail = self._handover, self.body, self.connection.tail
+        if handover is None or body is None or body.is_done or handover.is_reading_paused:
+            return
+        try:
+            payload, consumed = body.take(memoryview(tail))
+        except AisError as error:
+            self._break_handover(error)
+            return
+        self.connection.tail = tail[consumed:]
+        handover.feed(bytes(memoryview(tail)[:payload]))
+
+    def _break_handover(self, error: AisError) -> None:
+        """The body will never be complete: stop the application, and answer if it has not."""
+        handover, self._handover = self._handover, None
+        if handover is not None:
+            self.connection.drop_handover()
+            if handover.has_answered:
+                self.connection.break_off()
+            else:
+                self.connection.refuse(error, self.request)
+
+    def handover_done(self, *, keep_alive: bool) -> None:
+        """The application answered. What it did not take of the body is drained by the connection."""
+        self._handover = None
+        self.keep_alive = self.keep_alive and keep_alive
+        if not self.keep_alive or self._owes_body():
+            self.connection.drop_handover()
+        self.finish()
+
+
+def _dispose(reply: AnyReply | None) -> None:
+    """A reply that nobody will get any more."""
+    if isinstance(reply, FileReply):
+        os.close(reply.fd)
+    elif isinstance(reply, Upload):
+        reply.sink.abort()
