@@ -30,4 +30,3 @@ NODE_FLAGS = "Ais-Node-Flags"
 
 CALLER_ID = "Ais-Caller-Id"
 CALLER_NAME = "Ais-Caller-Name"
-CALLER_SMAP_VERSION = "Ais-Caller-Smap-Ver"

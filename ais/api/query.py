@@ -30,7 +30,6 @@ PRIMARY_READY_TO_REBALANCE = "prr"
 CLUSTER_INFO = "cii"
 CLUSTER_INFO_AND_PRIMARY = "cii-apr"
 ASK_PRIMARY = "apr"
-DONT_RESILVER = "dntres"
 SYSTEM_BUCKETS = "sys"
 ETL_NAME = "etl_name"
 

@@ -6,7 +6,6 @@ import string
 
 _ALPHANUM = string.ascii_letters + string.digits
 ID_LEN = 10
-NODE_ID_LEN_MIN = 8
 _UUID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{7,30})[A-Za-z0-9]")
 _NODE_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{6,30}[A-Za-z0-9]")
 

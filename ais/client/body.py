@@ -128,17 +128,6 @@ class StreamBody:
             raise BadRequest(f"input ended {left} bytes before its announced size")
 
 
-def as_body(content: "Body | bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO") -> Body:
-    """A body for bytes, a path (`str` or path object) or a binary file object. Raise `BadRequest`."""
-    if isinstance(content, bytes | bytearray | memoryview):
-        return BytesBody(bytes(content))
-    if isinstance(content, str | os.PathLike):
-        return FileBody(content)
-    if isinstance(content, BytesBody | FileBody | StreamBody):
-        return content
-    return StreamBody(content)  # type: ignore[arg-type]
-
-
 def _read(file: BinaryIO, size_bytes: int, name: str) -> bytes:
     try:
         return file.read(size_bytes)

@@ -122,11 +122,6 @@ class Request:
         return self.headers.content_length
 
     @property
-    def chunked(self) -> bool:
-        """Whether the body comes in chunked encoding."""
-        return self.headers.is_chunked
-
-    @property
     def has_body(self) -> bool:
         """Whether body bytes follow the head."""
         return self.headers.has_body
@@ -152,14 +147,6 @@ class Request:
         if self._params is None:
             self._params = parse_query(self.query) if self.query else {}
         return self._params
-
-    @property
-    def segments(self) -> list[str]:
-        """The decoded components of the path, without the empty one before the first slash.
-
-        An encoded slash decodes into its component. Raise `BadRequest` for bytes that are not UTF-8.
-        """
-        return [decode_component(part) for part in self.path[1:].split("/")]
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target}>"

@@ -148,15 +148,6 @@ def check_custom_text(custom: dict[str, str]) -> None:
     check_custom(custom)
 
 
-def parse_time_ns(text: str | None) -> int:
-    """Nanoseconds since the epoch from `Ais-Atime`, 0 when absent. Raise `BadRequest`."""
-    if not text:
-        return 0
-    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) >= 1 << 63:
-        raise BadRequest(f'invalid {headers.ATIME} "{text[:40]}": expected nanoseconds since 1970')
-    return int(text)
-
-
 def _attributes(meta: ObjectMeta, atime_ns: int) -> str:
     if not meta.custom and meta.version and meta.checksum_kind != checksum.NONE:
         return (
