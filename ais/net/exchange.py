@@ -155,7 +155,8 @@ class Exchange:
         if receiver is not None:
             receiver.cancel()
         if self._task is not None:
-            self._task.cancel()
+            # Not before its first step: a coroutine cancelled earlier never runs, so it could not clean up either.
+            self.connection.hub.loop.call_soon(self._task.cancel)
         if self._sender is not None:
             self._sender.close()
 
