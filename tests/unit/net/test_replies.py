@@ -373,17 +373,27 @@ def test_sdk_over_https_first_leg(pem: Any) -> None:
     run(scenario())
 
 
-def test_uploads_over_tls(pem: Any) -> None:
-    """Bodies of any size reach the sink through TLS."""
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_uploads_over_tls(pem: Any, is_chunked: bool) -> None:
+    """Bodies of any size reach the sink through TLS, also when buffers are scarce."""
     route, sinks = uploads(lambda: MemorySink(in_thread=True))
+    limits = Limits(buffer_bytes=64 << 10, turn_bytes=64 << 10, buffers_max=2)
 
     async def scenario() -> None:
-        async with serving(route, tls=tls_contexts(pem, True)) as served:
-            client = await served.connect()
+        async with serving(route, limits=limits, tls=tls_contexts(pem, True)) as served:
             for size in (1, 100_000, 3_000_000):
+                clients = [await served.connect() for _ in range(4)]
                 content = os.urandom(size)
-                assert (await client.ask("PUT /o", content)).status == 200
-                assert bytes(sinks[-1].content) == content
+                for client in clients:
+                    if is_chunked:
+                        client.send(request("PUT /o\nTransfer-Encoding: chunked"))
+                        client.send(b"%x\r\n%b\r\n0\r\n\r\n" % (size, content) + request("GET /next"))
+                    else:
+                        client.send(request("PUT /o", content) + request("GET /next"))
+                for client in clients:
+                    assert (await client.answer()).body == b"%d" % size
+                    assert (await client.answer()).body == b"GET /next"
+                assert all(bytes(sink.content) == content for sink in sinks[-4:])
 
     run(scenario())
 
