@@ -60,6 +60,10 @@ METRICS = (
     Metric("kalive.n", COUNTER, BOTH, "heartbeats sent"),
     Metric("get.size", SIZE, TARGET, "bytes of objects sent"),
     Metric("put.size", SIZE, TARGET, "bytes of objects received"),
+    Metric("get.redir.n", COUNTER, TARGET, "GET object requests that came by a proxy's redirect"),
+    Metric("put.redir.n", COUNTER, TARGET, "PUT object requests that came by a proxy's redirect"),
+    Metric("get.redir.ns.total", TOTAL, TARGET, "time from a proxy's redirect of a GET to its arrival, nanoseconds"),
+    Metric("put.redir.ns.total", TOTAL, TARGET, "time from a proxy's redirect of a PUT to its arrival, nanoseconds"),
 )
 
 SLOT = {metric.name: slot for slot, metric in enumerate(METRICS)}
@@ -68,6 +72,7 @@ GET_N, PUT_N, HEAD_N, APPEND_N, DEL_N, REN_N, LST_N = range(7)
 ERR_GET_N, ERR_PUT_N, ERR_HEAD_N, ERR_APPEND_N, ERR_DEL_N, ERR_REN_N, ERR_LST_N = range(7, 14)
 ERR_KALIVE_N, ERR_HTTP_WRITE_N, ERR_PUT_CKSUM_N, ERR_FSHC_N, ERR_IO_GET_N, ERR_IO_PUT_N, ERR_IO_DEL_N = range(14, 21)
 GET_NS, PUT_NS, HEAD_NS, APPEND_NS, LST_NS, KALIVE_NS, KALIVE_N, GET_SIZE, PUT_SIZE = range(21, 30)
+GET_REDIR_N, PUT_REDIR_N, GET_REDIR_NS, PUT_REDIR_NS = range(30, 34)
 
 AVERAGES = (
     ("get.ns", GET_NS, GET_N),
@@ -76,6 +81,8 @@ AVERAGES = (
     ("append.ns", APPEND_NS, APPEND_N),
     ("lst.ns", LST_NS, LST_N),
     ("kalive.ns", KALIVE_NS, KALIVE_N),
+    ("get.redir.ns", GET_REDIR_NS, GET_REDIR_N),
+    ("put.redir.ns", PUT_REDIR_NS, PUT_REDIR_N),
 )
 """Mean latency over the last interval (nanoseconds): its name, the slot of the time and of the count."""
 

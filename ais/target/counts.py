@@ -13,6 +13,17 @@ _SLOTS = {
 }
 
 
+REDIRECT_NS_MAX = 60 * 10**9
+"""A redirect older than this was not followed, it was kept; or the clocks differ."""
+
+
+def count_redirect(values: list[int], count_slot: int, time_slot: int, elapsed_ns: int) -> None:
+    """Count a request that came by redirect, and the time since a proxy sent it here."""
+    if 0 <= elapsed_ns <= REDIRECT_NS_MAX:
+        values[count_slot] += 1
+        values[time_slot] += elapsed_ns
+
+
 def count_error(stats: Tracker, method: str, error: AisError | None) -> None:
     """Count a request that failed (None: the client went away). What does not exist is no failure: clients probe."""
     slots = _SLOTS.get(method)

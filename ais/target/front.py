@@ -16,6 +16,7 @@ from ais.target.view import BucketView, Views
 _START = len(PREFIX)
 _MARKS = f"&{query.PROXY_ID}="
 _MARKS_REST = f"&{query.REDIRECT_TIME}="
+_TIME_DIGITS_MAX = 19
 _CALLER = headers.CALLER_ID.lower()
 _INTERNAL = Network.CONTROL | Network.DATA
 
@@ -47,13 +48,14 @@ class Front:
         self._host = host
         self.views = Views(BMD())
 
-    def usual(self, request: Request) -> tuple[BucketView, str, bool] | None:
-        """Bucket, object (not checked), and whether redirect marks are there, when the URL has nothing else.
+    def usual(self, request: Request) -> tuple[BucketView, str, int] | None:
+        """Bucket, object (not checked), and when a proxy redirected it (ns, 0: not at all), if the URL has no more.
 
         None: something is unusual, `ask` must look at it.
         """
         path = request.path
         bucket_query, marks, rest = request.query.partition(_MARKS)
+        proxy_id, _, sent_ns = rest.partition(_MARKS_REST)
         end = path.find("/", _START)
         view = self.views.by_url.get((path[_START:end], bucket_query))
         name = path[end + 1 :]
@@ -62,10 +64,10 @@ class Front:
             or end < 0
             or not name
             or "%" in path
-            or (marks and (rest.count("&") != 1 or _MARKS_REST not in rest))
+            or (marks and ("&" in proxy_id or not sent_ns.isdigit() or len(sent_ns) > _TIME_DIGITS_MAX))
         ):
             return None
-        return view, name, bool(marks)
+        return view, name, int(sent_ns) if marks else 0
 
     def ask(self, request: Request, operation: Access, *, is_probe: bool = False) -> Ask:
         """All that a request says. Raise `BadRequest`, `BucketNotFound`, `AccessDenied` or `NotYetImplemented`."""

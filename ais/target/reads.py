@@ -14,6 +14,7 @@ from ais.core.store import OpenObject, Store
 from ais.net.http import AnyReply, FileReply, Reply, Request
 from ais.stats import names as metrics
 from ais.target import address, props
+from ais.target.counts import count_redirect
 from ais.target.front import Ask, Front
 from ais.target.host import Host
 from ais.target.moves import Moves
@@ -37,6 +38,7 @@ class Reads:
         self._moves = moves
         self._counters = host.stats.values
         self._now = host.env.clock.monotonic
+        self._now_ns = host.env.clock.now_ns
 
     def get(self, request: Request) -> AnyReply | Awaitable[AnyReply]:
         """The object, or a range of it."""
@@ -44,6 +46,9 @@ class Reads:
         usual, head = self._front.usual(request), request.headers
         if usual is None or not usual[0].is_plain or "range" in head or "ais-blob-download" in head:
             return self._get_unusual(request, started_s)
+        if usual[2]:
+            elapsed_ns = self._now_ns() - usual[2]
+            count_redirect(self._counters, metrics.GET_REDIR_N, metrics.GET_REDIR_NS, elapsed_ns)
         try:
             opened = self._store.open(usual[0].bck, usual[1])
         except ObjectNotFound:

@@ -15,7 +15,7 @@ from ais.fs.volume import Volume
 from ais.net.http import AnyReply, Headers, Reply, Request, Upload
 from ais.stats import names as metrics
 from ais.target import address, props
-from ais.target.counts import count_error
+from ais.target.counts import count_error, count_redirect
 from ais.target.front import Ask, Front
 from ais.target.host import Host
 from ais.target.moves import Moves
@@ -48,8 +48,10 @@ class Writes:
         usual, head = self._front.usual(request), request.headers
         if usual is None or not usual[2] or not usual[0].takes_puts or _is_special(head):
             return self._put_unusual(request, started_s)
-        view, name, _ = usual
+        view, name, sent_ns = usual
         address.check_name(name)
+        elapsed_ns = self._host.env.clock.now_ns() - sent_ns
+        count_redirect(self._counters, metrics.PUT_REDIR_N, metrics.PUT_REDIR_NS, elapsed_ns)
         writer = self._store.writer(view.bck, name, view.rules, size_hint=head.content_length or 0)
         return self._upload(view, writer, head.content_length, started_s)
 

@@ -465,3 +465,21 @@ def test_concurrent_writers_of_one_object(serve: Any, run: Scenario) -> None:
             assert live.work_files() == []
 
     run(scenario())
+
+
+def test_redirect_latency_is_counted(serve: Any, run: Scenario) -> None:
+    """A request that came by redirect adds the time since; one with a time out of this world does not count."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            now_ns = live.node.env.clock.now_ns()
+            await live.ask("PUT", "o", data=b"x")
+            for sent_ns in (now_ns, 1, now_ns + 10**12):
+                query = f"provider=ais&pid=p&utm={sent_ns}"
+                assert (await live.call("GET", f"{live.url}/v1/objects/b/o?{query}")).status == 200
+            counters = live.node.stats.counters()
+            assert counters["get.redir.n"] == 1
+            assert 0 <= counters["get.redir.ns.total"] < 60 * 10**9
+
+    run(scenario())
