@@ -6,7 +6,7 @@ import re
 import pytest
 import xxhash
 from harness.nodes import eventually
-from harness.wire import Api, fresh_name
+from harness.wire import Api, fresh_name, object_path
 
 
 def every_node(cluster) -> list:
@@ -267,3 +267,28 @@ def test_mountpath_life(cluster, api: Api, tmp_path):
         assert api.act("DELETE", path, "detach-mp", value=str(new), headers=header).status == 200
     assert str(new) not in listed()["available"] + (listed()["disabled"] or [])
     assert api.act("DELETE", path, "detach-mp", value=str(new), headers=header).status == 404
+
+
+def test_out_of_space(cluster, api: Api, bucket: str):
+    """Above the watermark writes are 507 and leave nothing; reads and deletes go on; below it all is well again."""
+    api.put(bucket, "o", b"here before")
+    marks = ("space.cleanupwm", "space.lowwm", "space.highwm", "space.out_of_space")
+    before = api.of_node(cluster.targets[0].id, "config").json()["space"]
+    full = dict.fromkeys(marks, "0")
+    assert api.call("PUT", "/v1/cluster/set-config", full).status == 200
+    try:
+        eventually(lambda: api.put(bucket, "new", b"x").status == 507, within_s=10)
+        refused = api.put(bucket, "new", b"x" * 100_000)
+        assert (refused.status, refused.error["tcode"]) == (507, "ErrCapExceeded")
+        copy = api.call("PUT", object_path(bucket, "o"), {"object_to": f"ais/@#/{bucket}/copy"})
+        assert copy.status == 507
+        assert api.get(bucket, "o").body == b"here before"
+        eventually(
+            lambda: api.of_node(cluster.targets[0].id, "node_status").json()["cluster"]["flags"] & 1 << 8, within_s=30
+        )
+    finally:
+        restored = {name: str(before[name.removeprefix("space.")]) for name in marks}
+        assert api.call("PUT", "/v1/cluster/set-config", restored).status == 200
+    eventually(lambda: api.put(bucket, "after", b"x").status == 200, within_s=10)
+    assert "copy" not in api.names(bucket)
+    eventually(lambda: api.of_node(cluster.targets[0].id, "node_status").json()["cluster"]["flags"] == 6, within_s=30)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import aiohttp
 import pytest
-from harness.load import object_url, session
+from harness.load import bytes_of, check_all, object_url, put_all, session
 from harness.nodes import eventually, files_of
 from harness.wire import Api
 
@@ -167,3 +167,22 @@ def test_append_survives_a_crash_or_says_so(doomed):
     else:
         assert answer.status == 404
         assert api.get("appended", "log").status == 404
+
+
+def test_kill_everything_during_a_rename(doomed):
+    """A rename that was acknowledged goes on after the crash: every object under the new name, the old name gone."""
+    api = Api(doomed.endpoint)
+    assert api.create("old-name").status == 200
+    names = [f"dir{number % 5}/o{number:04}" for number in range(600)]
+    put_all(doomed.endpoint, "old-name", names, bytes_of)
+    assert api.act("POST", "/v1/buckets/old-name", "move-bck", query={"bck_to": "ais/@#/new-name/"}).status == 200
+    for node in doomed.nodes:
+        doomed.kill(node)
+    doomed.start()
+    doomed.wait_ready(30)
+    api = Api(doomed.endpoint)
+    eventually(lambda: api.call("HEAD", "/v1/buckets/old-name").status == 404, within_s=40)
+    check_all(doomed.endpoint, "new-name", names, bytes_of)
+    assert api.names("new-name") == sorted(names)
+    mountpaths = [path for node in doomed.targets for path in node.mountpaths]
+    assert not [path for path in files_of(mountpaths, "ob") if "old-name" in path.parts]

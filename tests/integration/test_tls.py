@@ -1,15 +1,10 @@
 """TLS on every network of a real cluster, client certificates included."""
 
-import datetime
-import ipaddress
 import ssl
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from harness import certificates
 
 from ais.base.errors import Unreachable
 from ais.playground import probe
@@ -19,28 +14,7 @@ from ais.testing import TLS, Cluster
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> TLS:
     """A certificate for 127.0.0.1 that is its own CA, and its key."""
-    folder = tmp_path_factory.mktemp("pem")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ais")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    files = TLS(str(folder / "cert.pem"), str(folder / "key.pem"), str(folder / "cert.pem"))
-    Path(files.certificate).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    Path(files.key).write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return files
+    return certificates.make(tmp_path_factory.mktemp("pem"))
 
 
 @pytest.fixture(scope="module")
