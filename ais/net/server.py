@@ -13,6 +13,8 @@ from ais.net.hub import Hub, Limits
 
 __all__ = ["HttpServer", "Limits"]
 
+TLS_SHUTDOWN_S = 1.0
+"""How long a closed TLS connection waits for the client's goodbye: an idle client never reads ours."""
 BACKLOG = 4096
 COLD_READERS = 4
 
@@ -47,7 +49,13 @@ class HttpServer:
         """Listen on an address; port 0 takes a free one. Return the port. Raise `OSError` when it is taken."""
         hub = await self._started_hub()
         listener = await hub.loop.create_server(
-            lambda: Connection(hub), host, port, ssl=tls, backlog=BACKLOG, reuse_port=reuse_port or None
+            lambda: Connection(hub),
+            host,
+            port,
+            ssl=tls,
+            ssl_shutdown_timeout=TLS_SHUTDOWN_S if tls else None,
+            backlog=BACKLOG,
+            reuse_port=reuse_port or None,
         )
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
