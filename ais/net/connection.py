@@ -170,7 +170,7 @@ class Connection(Wire):
             except Exception as error:  # noqa: BLE001 - a request ends here
                 reply = hub.on_error(request, error)
             if type(reply) is Reply and request.headers.is_plain and not request.is_http10 and not self._is_last:
-                self.write(encode_reply(reply, request.method, b"", hub.date_line))
+                self.write(encode_reply(reply, request.method, b"", hub.starts))
             else:
                 position = self._serve(request, reply, view, position, limit)
                 if position < 0:
@@ -210,7 +210,7 @@ class Connection(Wire):
 
     def _write_reply(self, request: Request, reply: Reply) -> None:
         line = connection_line(keep_alive=True, is_http10=request.is_http10)
-        self.write(encode_reply(reply, request.method, line, self.hub.date_line))
+        self.write(encode_reply(reply, request.method, line, self.hub.starts))
 
     def _write_small_file(self, request: Request, reply: FileReply) -> bool:
         """Answer with a small file from the page cache in one write; False when that is not possible."""
@@ -218,9 +218,7 @@ class Connection(Wire):
         if content is None:
             return False
         line = connection_line(keep_alive=True, is_http10=request.is_http10)
-        self.write(
-            b"".join((encode_head(reply.status, reply.headers, reply.length, line, self.hub.date_line), content))
-        )
+        self.write(b"".join((encode_head(reply.status, reply.headers, reply.length, line, self.hub.starts), content)))
         return True
 
     def _upload_whole(self, request: Request, sink: Sink, view: memoryview, position: int, end: int, limit: int) -> int:
@@ -336,7 +334,7 @@ class Connection(Wire):
         """Answer with an error and give the connection up: what follows on it cannot be understood."""
         request = request or Request("GET", "/", Headers(), self.peer)
         line = connection_line(keep_alive=False, is_http10=False)
-        self.write(encode_reply(self.hub.on_error(request, error), request.method, line, self.hub.date_line))
+        self.write(encode_reply(self.hub.on_error(request, error), request.method, line, self.hub.starts))
         self._exchange = None
         self._linger()
 

@@ -1,8 +1,12 @@
 """Answers as bytes: status line, the route's header lines, and the lines that belong to the connection."""
 
+from email.utils import formatdate
+
 from ais.net.http import BODILESS, Reply, status_line
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_END = b"\r\n"
+_NO_BODY = b"Content-Length: 0\r\n\r\n"
 
 
 def connection_line(*, keep_alive: bool, is_http10: bool) -> bytes:
@@ -12,28 +16,42 @@ def connection_line(*, keep_alive: bool, is_http10: bool) -> bytes:
     return b"Connection: keep-alive\r\n" if is_http10 else b""
 
 
-def encode_reply(reply: Reply, method: str, connection: bytes, date: bytes) -> bytes:
+class Starts(dict[int, bytes]):
+    """By status: status line and Date header. Make a new one when the second changes."""
+
+    __slots__ = ("_date_line",)
+
+    def __init__(self, now_s: int) -> None:
+        super().__init__()
+        self._date_line = f"Date: {formatdate(now_s, usegmt=True)}\r\n".encode()
+
+    def __missing__(self, status: int) -> bytes:
+        start = self[status] = status_line(status) + self._date_line
+        return start
+
+
+def encode_reply(reply: Reply, method: str, connection: bytes, starts: Starts) -> bytes:
     """A complete reply."""
-    if reply.status in BODILESS:
-        return b"".join((status_line(reply.status), reply.headers, connection, date, b"\r\n"))
-    body = reply.body
-    length = len(body) if reply.length is None else reply.length
-    return b"%b%b%b%bContent-Length: %d\r\n\r\n%b" % (
-        status_line(reply.status),
+    body, length, status = reply.body, reply.length, reply.status
+    if not body and length is None:
+        return b"".join((starts[status], reply.headers, connection, _END if status in BODILESS else _NO_BODY))
+    if length is None:
+        length = len(body)
+    return b"%b%b%bContent-Length: %d\r\n\r\n%b" % (
+        starts[status],
         reply.headers,
         connection,
-        date,
         length,
         b"" if method == "HEAD" else body,
     )
 
 
 def encode_head(
-    status: int, headers: bytes, length: int | None, connection: bytes, date: bytes, *, is_chunked: bool = False
+    status: int, headers: bytes, length: int | None, connection: bytes, starts: Starts, *, is_chunked: bool = False
 ) -> bytes:
     """The head of a reply whose body follows: of `length` bytes, chunked, or until the connection ends."""
     if length is not None:
         framing = b"Content-Length: %d\r\n\r\n" % length
     else:
-        framing = b"Transfer-Encoding: chunked\r\n\r\n" if is_chunked else b"\r\n"
-    return b"".join((status_line(status), headers, connection, date, framing))
+        framing = b"Transfer-Encoding: chunked\r\n\r\n" if is_chunked else _END
+    return b"".join((starts[status], headers, connection, framing))

@@ -182,13 +182,13 @@ class Exchange:
     def _answer(self, reply: Reply) -> None:
         self._settle_keep_alive()
         connection = self.connection
-        connection.write(encode_reply(reply, self.request.method, self._connection_line(), connection.hub.date_line))
+        connection.write(encode_reply(reply, self.request.method, self._connection_line(), connection.hub.starts))
         self.finish()
 
     def _send_file(self, reply: FileReply) -> None:
         self._settle_keep_alive()
         connection = self.connection
-        head = encode_head(reply.status, reply.headers, reply.length, self._connection_line(), connection.hub.date_line)
+        head = encode_head(reply.status, reply.headers, reply.length, self._connection_line(), connection.hub.starts)
         if self.request.method == "HEAD":
             os.close(reply.fd)
             connection.write(head)
@@ -214,7 +214,7 @@ class Exchange:
                 reply.headers,
                 reply.length,
                 self._connection_line(),
-                connection.hub.date_line,
+                connection.hub.starts,
                 is_chunked=is_chunked,
             )
         )

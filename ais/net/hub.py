@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from email.utils import formatdate
 from typing import TYPE_CHECKING
 
+from ais.net.encoding import Starts
 from ais.net.head import HeadParser
 from ais.net.http import Network, OnError, Route
 
@@ -118,10 +118,9 @@ class Hub:
         """Called when the last connection is gone."""
         self.is_draining = False
         self.tick = 0
-        self._date_s = 0
-        self.date_line = b""
-        """The Date header with its CRLF."""
-        self._refresh_date()
+        self._now_s = int(time.time())
+        self.starts = Starts(self._now_s)
+        """How replies begin in this second."""
 
     def sweep(self) -> None:
         """Advance the coarse clock and end the connections that are overdue. Call every `limits.tick_s`."""
@@ -144,6 +143,6 @@ class Hub:
 
     def _refresh_date(self) -> None:
         now_s = int(time.time())
-        if now_s != self._date_s:
-            self._date_s = now_s
-            self.date_line = f"Date: {formatdate(now_s, usegmt=True)}\r\n".encode()
+        if now_s != self._now_s:
+            self._now_s = now_s
+            self.starts = Starts(now_s)
