@@ -50,14 +50,15 @@ class OpenObject:
     `known.annotation` is the caller's to keep what it derives from `meta` and `stat`; None when nothing is remembered.
     """
 
-    __slots__ = ("fd", "known", "meta", "mountpath", "stat")
+    __slots__ = ("fd", "known", "meta", "mountpath", "spot", "stat")
 
     def __init__(
-        self, fd: int, found: os.stat_result, meta: ObjectMeta, mountpath: Mountpath, known: Known | None
+        self, fd: int, found: os.stat_result, meta: ObjectMeta, spot: Spot, mountpath: Mountpath, known: Known | None
     ) -> None:
         self.fd = fd
         self.stat = found
         self.meta = meta
+        self.spot = spot
         self.mountpath = mountpath
         self.known = known
 
@@ -83,6 +84,25 @@ class Store:
         if opened is None:
             raise ObjectNotFound(bck.cname(name))
         return opened
+
+    def reopen(self, spot: Spot) -> tuple[int, os.stat_result, Known] | None:
+        """Open the object at a spot where it was found before: descriptor (the caller's), stat, what is known of it.
+
+        None when anything has changed since: `open` it then. Raises nothing.
+        """
+        known, view = spot.known, self.volume.view
+        if known is None or spot.view is not view or view.is_unsettled:
+            return None
+        disk = self._disk
+        try:
+            fd = disk.open(spot.path, _READ)
+        except OSError:
+            return None
+        found = disk.fstat(fd)
+        if known.describes(found):
+            return fd, found, known
+        disk.close(fd)
+        return None
 
     def head(self, bck: Bck, name: str) -> OpenObject:
         """As `open`, but `fd` is closed already and -1."""
@@ -237,13 +257,13 @@ class Store:
             if found.st_mode & 0o170000 == 0o100000:
                 known = spot.known
                 if known is not None and known.describes(found):
-                    return OpenObject(fd, found, known.meta, mountpath, known)
+                    return OpenObject(fd, found, known.meta, spot, mountpath, known)
                 meta = self._read_meta(fd, path, found)
                 if self._clock.now_ns() - found.st_ctime_ns > RACY_NS:
                     known = spot.known = Known(found, meta)
                 else:
                     known = None
-                return OpenObject(fd, found, meta, mountpath, known)
+                return OpenObject(fd, found, meta, spot, mountpath, known)
         except OSError as error:
             disk.close(fd)
             raise translate(error, path) from error

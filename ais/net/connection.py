@@ -26,7 +26,7 @@ from typing import cast
 
 from ais.base.errors import AisError, BadRequest, HeadTooLarge, NotReady, TooSlow
 from ais.net.body import Body, ChunkedBody, FixedBody
-from ais.net.encoding import connection_line, encode_head, encode_reply
+from ais.net.encoding import connection_line, encode_reply
 from ais.net.exchange import Exchange
 from ais.net.handover import Handover
 from ais.net.head import is_hopeless
@@ -169,9 +169,10 @@ class Connection(Wire):
                 reply = hub.route(request)
             except Exception as error:  # noqa: BLE001 - a request ends here
                 reply = hub.on_error(request, error)
-            if type(reply) is Reply and request.headers.is_plain and not request.is_http10 and not self._is_last:
+            is_plain = request.headers.is_plain and not request.is_http10 and not self._is_last
+            if type(reply) is Reply and is_plain:
                 self.write(encode_reply(reply, request.method, b"", hub.starts))
-            else:
+            elif type(reply) is not FileReply or not is_plain or not self._write_small_file(request, reply):
                 position = self._serve(request, reply, view, position, limit)
                 if position < 0:
                     return
@@ -191,19 +192,13 @@ class Connection(Wire):
         """Serve what is not plain. Return where the next request begins, or -1 when the connection is busy."""
         keep_alive = request.keep_alive and not self._is_last
         length = request.headers.content_length
-        body: Body | None = None
-        if not request.headers.has_body:
-            if type(reply) is FileReply and keep_alive and self._write_small_file(request, reply):
-                return position
-        elif length is None:
-            body = ChunkedBody()
-        elif length <= limit - position and keep_alive and type(reply) is Upload:
-            return self._upload_whole(request, reply.sink, view, position, position + length, limit)
-        elif length <= limit - position and keep_alive and type(reply) is Reply:
-            self._write_reply(request, reply)
-            return position + length
-        else:
-            body = FixedBody(length)
+        if length and length <= limit - position and keep_alive:
+            if type(reply) is Upload:
+                return self._upload_whole(request, reply.sink, view, position, position + length, limit)
+            if type(reply) is Reply:
+                self._write_reply(request, reply)
+                return position + length
+        body: Body | None = FixedBody(length) if length else ChunkedBody() if request.headers.is_chunked else None
         exchange = self._begin(Exchange(self, request, body, keep_alive=keep_alive), view[position:limit])
         exchange.dispatch(reply)
         return -1
@@ -217,8 +212,8 @@ class Connection(Wire):
         content = small_content(self.hub, reply) if request.method != "HEAD" else None
         if content is None:
             return False
-        line = connection_line(keep_alive=True, is_http10=request.is_http10)
-        self.write(b"".join((encode_head(reply.status, reply.headers, reply.length, line, self.hub.starts), content)))
+        framing = b"Content-Length: %d\r\n\r\n" % reply.length
+        self.write(b"".join((self.hub.starts[reply.status], reply.headers, framing, content)))
         return True
 
     def _upload_whole(self, request: Request, sink: Sink, view: memoryview, position: int, end: int, limit: int) -> int:

@@ -39,6 +39,7 @@ class Headers:
         "expects_continue",
         "has_body",
         "has_host",
+        "has_range",
         "is_chunked",
         "is_plain",
         "keeps_alive",
@@ -62,6 +63,7 @@ class Headers:
         """`close`, `keep-alive` or empty."""
         self.expects_continue = expects_continue
         self.has_host = "host" in self._first
+        self.has_range = "range" in self._first
         self.keeps_alive = connection != "close"
         """Whether HTTP/1.1 keeps the connection after this request."""
         self.is_plain = self.keeps_alive and not self.has_body

@@ -54,20 +54,19 @@ class Front:
         None: something is unusual, `ask` must look at it.
         """
         path = request.path
-        bucket_query, marks, rest = request.query.partition(_MARKS)
-        proxy_id, _, sent_ns = rest.partition(_MARKS_REST)
+        bucket_query = self.bucket_query(request)
+        sent_ns = redirected_at(request.query, bucket_query) if bucket_query != request.query else 0
         end = path.find("/", _START)
         view = self.views.by_url.get((path[_START:end], bucket_query))
         name = path[end + 1 :]
-        if (
-            view is None
-            or end < 0
-            or not name
-            or "%" in path
-            or (marks and ("&" in proxy_id or not sent_ns.isdigit() or len(sent_ns) > _TIME_DIGITS_MAX))
-        ):
+        has_more = not sent_ns and bucket_query != request.query
+        if view is None or end < 0 or not name or "%" in path or has_more:
             return None
-        return view, name, int(sent_ns) if marks else 0
+        return view, name, sent_ns
+
+    def bucket_query(self, request: Request) -> str:
+        """The query without a proxy's marks: what the client wrote, usually provider and namespace."""
+        return request.query.partition(_MARKS)[0]
 
     def ask(self, request: Request, operation: Access, *, is_probe: bool = False) -> Ask:
         """All that a request says. Raise `BadRequest`, `BucketNotFound`, `AccessDenied` or `NotYetImplemented`."""
@@ -106,10 +105,19 @@ class Front:
         return True
 
     def _remember(self, request: Request, view: BucketView) -> None:
-        bucket_query = request.query.partition(_MARKS)[0]
+        bucket_query = self.bucket_query(request)
         marks = (query.PROXY_ID, query.REDIRECT_TIME)
         if any(mark + "=" in bucket_query for mark in marks) or "%" in request.path:
             return
         if not request.params.keys() - {query.PROVIDER, query.NAMESPACE, *marks}:
             element = request.path[_START : request.path.find("/", _START)]
             self.views.remember(element, bucket_query, view)
+
+
+def redirected_at(query_string: str, bucket_query: str) -> int:
+    """When a proxy sent a request here (ns), if its query is `bucket_query` and a proxy's marks, nothing else; or 0."""
+    given, _, marks = query_string.partition(_MARKS)
+    proxy_id, _, sent_ns = marks.partition(_MARKS_REST)
+    if given != bucket_query or "&" in proxy_id or not sent_ns.isdigit() or len(sent_ns) > _TIME_DIGITS_MAX:
+        return 0
+    return int(sent_ns)

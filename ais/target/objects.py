@@ -9,6 +9,7 @@ from ais.stats.tracker import Tracker
 from ais.target.address import PREFIX
 from ais.target.counts import count_error
 from ais.target.reads import Reads
+from ais.target.recent import Recent
 from ais.target.writes import Writes
 
 Handler = Callable[[Request], AnyReply | Awaitable[AnyReply] | None]
@@ -17,8 +18,9 @@ Handler = Callable[[Request], AnyReply | Awaitable[AnyReply] | None]
 class Objects:
     """Requests on objects that carry no control message."""
 
-    def __init__(self, stats: Tracker, reads: Reads, writes: Writes) -> None:
+    def __init__(self, stats: Tracker, recent: Recent, reads: Reads, writes: Writes) -> None:
         self._stats = stats
+        self._recent = recent
         self._handlers: dict[str, Handler] = {
             "GET": reads.get,
             "HEAD": reads.head,
@@ -28,6 +30,8 @@ class Objects:
 
     def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         """Answer, or None for what belongs to the aiohttp application. Raise `AisError`."""
+        if request.method == "GET" and (found := self._recent.get(request)) is not None:
+            return found
         if not request.path.startswith(PREFIX):
             return None
         handler = self._handlers.get(request.method)

@@ -20,6 +20,7 @@ from ais.target.host import Host
 from ais.target.moves import Moves
 from ais.target.props import ObjectFacts
 from ais.target.ranges import content_range, parse_range
+from ais.target.recent import Recent
 from ais.target.uploads import in_pool
 
 _READ_BYTES = 1 << 20
@@ -31,11 +32,12 @@ _EXISTS_OUTSIDE = "5"
 class Reads:
     """Answers GET and HEAD from the disk."""
 
-    def __init__(self, host: Host, front: Front, store: Store, moves: Moves) -> None:
+    def __init__(self, host: Host, front: Front, store: Store, moves: Moves, recent: Recent) -> None:
         self._host = host
         self._front = front
         self._store = store
         self._moves = moves
+        self._recent = recent
         self._counters = host.stats.values
         self._now = host.env.clock.monotonic
         self._now_ns = host.env.clock.now_ns
@@ -56,7 +58,10 @@ class Reads:
             raise
         size = opened.stat.st_size
         self._count_get(size, started_s)
-        return FileReply(200, _head_of(opened), opened.fd, 0, size, opened.mountpath.pool)
+        block = _head_of(opened)
+        if opened.known is not None:
+            self._recent.remember(request, opened.spot)
+        return FileReply(200, block, opened.fd, 0, size, opened.mountpath.pool)
 
     def head(self, request: Request) -> AnyReply | Awaitable[AnyReply]:
         """What is known about the object: what `props` asks for, or everything."""

@@ -26,6 +26,7 @@ from ais.target.multipart import Multipart
 from ais.target.objects import Objects
 from ais.target.pages import Pages
 from ais.target.reads import Reads
+from ais.target.recent import Recent
 from ais.target.summaries import Summaries
 from ais.target.view import Views
 from ais.target.writes import Writes
@@ -62,7 +63,8 @@ class Target:
         self._pages = Pages(host, self._front, lister, Summaries(self.registry, self._front, volume, lister))
         bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock)
         self._jobs = Jobs(self.registry, {MOVE_BUCKET: bucket_move.start})
-        self._objects = Objects(host.stats, Reads(host, self._front, store, moves), writes)
+        recent = Recent(host, self._front, store)
+        self._objects = Objects(host.stats, recent, Reads(host, self._front, store, moves, recent), writes)
         self.route = self._objects.route
 
     def routes(self, networks: Network) -> list[web.RouteDef]:
