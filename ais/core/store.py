@@ -104,6 +104,16 @@ class Store:
         disk.close(fd)
         return None
 
+    def recheck(self, spot: Spot) -> bool:
+        """Whether the object at a spot is still the one that `spot.known` describes. Raises nothing."""
+        known, view = spot.known, self.volume.view
+        if known is None or spot.view is not view or view.is_unsettled:
+            return False
+        try:
+            return known.describes(self._disk.lstat(spot.path))
+        except OSError:
+            return False
+
     def head(self, bck: Bck, name: str) -> OpenObject:
         """As `open`, but `fd` is closed already and -1."""
         opened = self.open(bck, name)

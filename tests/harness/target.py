@@ -125,15 +125,14 @@ class LiveTarget:
         await self.peers.close()
         self.volume.close()
 
+    def files(self) -> list[str]:
+        """Every file on all mountpaths, those in the trash included."""
+        found = (walked for one in self.volume.available for walked in os.walk(one.path))
+        return [os.path.join(path, name) for path, _, names in found for name in names]
+
     def work_files(self) -> list[str]:
-        """Everything in work directories of all mountpaths, those in the trash included."""
-        return [
-            os.path.join(path, name)
-            for one in self.volume.available
-            for path, _, names in os.walk(one.path)
-            if path.endswith("/%wk")
-            for name in names
-        ]
+        """Those that lie in work directories."""
+        return [path for path in self.files() if os.path.dirname(path).endswith("/%wk")]
 
 
 @dataclass
