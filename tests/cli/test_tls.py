@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.certificates import self_signed
+from harness import certificates
 
 from ais.testing import Cluster
 
@@ -15,7 +15,7 @@ SETTINGS = {"net.http.client_auth_tls": "4"}
 
 def test_tls(ais_offline: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With CA and certificate everything works; without, the message says what is missing."""
-    files, data = self_signed(tmp_path), os.urandom(500_000)
+    files, data = certificates.make(tmp_path), os.urandom(500_000)
     with Cluster(proxies=1, targets=1, mountpaths=1, tls=files, config_overrides=SETTINGS) as cluster:
         monkeypatch.setenv("AIS_ENDPOINT", cluster.endpoint)
         assert "certificate that cannot be verified" in ais_offline("ls", code=4).stderr
