@@ -18,6 +18,8 @@ METHODS = frozenset(("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS")
 HEADERS_MAX = 128
 MEMO_ENTRIES_MAX = 1024
 MEMO_BLOCK_BYTES_MAX = 2048
+MEMO_LINES_MAX = 8192
+MEMO_LINE_BYTES_MAX = 256
 CONTENT_LENGTH_DIGITS_MAX = 18
 
 _CONTROLS = bytes(code for code in range(0x20) if code != 0x09) + b"\x7f"
@@ -29,12 +31,13 @@ _ABSOLUTE = re.compile(r"https?://[^/?#]+(?=[/?]|$)", re.IGNORECASE)
 
 
 class HeadParser:
-    """Parses heads; owns the memo of header blocks (at most 1024 of up to 2 KiB)."""
+    """Parses heads; remembers header blocks (1024 of up to 2 KiB) and request lines (8192 of up to 256 bytes)."""
 
-    __slots__ = ("_memo",)
+    __slots__ = ("_lines", "_memo")
 
     def __init__(self) -> None:
         self._memo: dict[bytes, Headers] = {}
+        self._lines: dict[bytes, tuple[str, str]] = {}
 
     def parse(self, head: bytes, peer: Peer) -> Request:
         """The request of a head given without its final empty line. Raise `BadRequest`, `HeadTooLarge`."""
@@ -44,15 +47,26 @@ class HeadParser:
         headers = self._memo.get(block)
         if headers is None:
             headers = self._parse_and_keep(block)
-        try:
-            method, _, target = line.decode("ascii").partition(" ")
-        except UnicodeDecodeError:
-            return self._parse_unusual(head, peer)
-        if method not in METHODS or target[:1] != "/" or " " in target or not target.isprintable():
+        usual = self._lines.get(line) or self._check_line(line)
+        if usual is None:
             return self._parse_unusual(head, peer)
         if not headers.has_host:
             raise BadRequest("HTTP/1.1 request without a Host header")
-        return Request(method, target, headers, peer)
+        return Request(*usual, headers, peer)
+
+    def _check_line(self, line: bytes) -> tuple[str, str] | None:
+        """Method and target of a usual request line, which is kept; None for one that needs a closer look."""
+        try:
+            method, _, target = line.decode("ascii").partition(" ")
+        except UnicodeDecodeError:
+            return None
+        if method not in METHODS or target[:1] != "/" or " " in target or not target.isprintable():
+            return None
+        if len(line) <= MEMO_LINE_BYTES_MAX:
+            if len(self._lines) >= MEMO_LINES_MAX:
+                del self._lines[next(iter(self._lines))]
+            self._lines[line] = method, target
+        return method, target
 
     def _parse_unusual(self, head: bytes, peer: Peer) -> Request:
         """The same without short cuts, for heads that are lawful but rare, or not lawful."""
