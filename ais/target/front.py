@@ -15,6 +15,7 @@ from ais.target.view import BucketView, Views
 
 _START = len(PREFIX)
 _MARKS = f"&{query.PROXY_ID}="
+_FIRST_MARK = f"{query.PROXY_ID}="
 _MARKS_REST = f"&{query.REDIRECT_TIME}="
 _TIME_DIGITS_MAX = 19
 _CALLER = headers.CALLER_ID.lower()
@@ -66,7 +67,7 @@ class Front:
 
     def bucket_query(self, request: Request) -> str:
         """The query without a proxy's marks: what the client wrote, usually provider and namespace."""
-        return request.query.partition(_MARKS)[0]
+        return _split_marks(request.query)[0]
 
     def ask(self, request: Request, operation: Access, *, is_probe: bool = False) -> Ask:
         """All that a request says. Raise `BadRequest`, `BucketNotFound`, `AccessDenied` or `NotYetImplemented`."""
@@ -116,8 +117,16 @@ class Front:
 
 def redirected_at(query_string: str, bucket_query: str) -> int:
     """When a proxy sent a request here (ns), if its query is `bucket_query` and a proxy's marks, nothing else; or 0."""
-    given, _, marks = query_string.partition(_MARKS)
+    given, marks = _split_marks(query_string)
     proxy_id, _, sent_ns = marks.partition(_MARKS_REST)
     if given != bucket_query or "&" in proxy_id or not sent_ns.isdigit() or len(sent_ns) > _TIME_DIGITS_MAX:
         return 0
     return int(sent_ns)
+
+
+def _split_marks(query_string: str) -> tuple[str, str]:
+    """What the client wrote, and what follows `pid=`."""
+    if query_string.startswith(_FIRST_MARK):
+        return "", query_string[len(_FIRST_MARK) :]
+    given, _, marks = query_string.partition(_MARKS)
+    return given, marks
