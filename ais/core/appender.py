@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import os
 import re
-import struct
 from dataclasses import dataclass
 
 from ais.base.errors import BadRequest, Busy
@@ -19,10 +18,10 @@ from ais.core.publish import Condition, Publisher
 from ais.core.workfile import Buffer, Digests, Staged
 from ais.env.disk import Disk
 from ais.fs.failures import translate
+from ais.fs.locks import WHOLE_FILE
 
 MARK = "ap-"
 _ID = re.compile(MARK + r"[0-9a-f]{16}-[0-9a-z.]{1,64}")
-_WHOLE_FILE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ def reopen(disk: Disk, path: str, size: int) -> int | None:
     except OSError as error:
         raise translate(error, path) from error
     try:
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, WHOLE_FILE)
         found = disk.fstat(fd)
         if found.st_nlink and found.st_size >= size:
             disk.ftruncate(fd, size)

@@ -19,7 +19,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -39,13 +38,13 @@ from ais.core.workfile import Buffer, Digests, Staged, WriteRules
 from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures, translate
+from ais.fs.locks import WHOLE_FILE
 from ais.fs.volume import Volume
 
 T = TypeVar("T")
 _INFO = layout.UPLOAD_INFO
 _DATA, _SLOT, _PART = "data", "slot", ".part"
 _HEADER = b"AISU\x01"
-_WHOLE_FILE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 _READ_WRITE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 _COMBINED = ("xxhash", "xxhash2", "crc32c")
 """Buckets with one of these kinds get the CRC-32C of a multipart object: it follows from the parts without reading."""
@@ -307,7 +306,7 @@ class Uploads:
         except FileNotFoundError:
             raise _gone(upload) from None
         try:
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, _WHOLE_FILE)
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, WHOLE_FILE)
             if not self._disk.fstat(fd).st_nlink:
                 raise _gone(upload)
             yield

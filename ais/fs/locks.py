@@ -19,6 +19,8 @@ STRIPES = 1024
 FILE_NAME = ".ais.locks"
 _MASK = STRIPES - 1
 _FLOCK = struct.Struct("hhqqi4x")
+WHOLE_FILE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+"""Argument of `F_OFD_SETLK`: all of a file, for writing."""
 
 
 class StripeBusy(Exception):

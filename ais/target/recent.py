@@ -68,7 +68,7 @@ class Recent:
         reply: Reply | FileReply | None
         content = self._contents.get(path)
         if content is not None and started_ns - content.read_ns < CONTENT_AGE_NS_MAX:
-            reply = self._from_memory(content, entry.spot)
+            reply = self._from_memory(content, entry.spot, started_ns)
         else:
             reply = self._from_file(path, entry.spot, started_ns)
         if reply is not None and sent_ns:
@@ -84,14 +84,12 @@ class Recent:
             self._views = self._front.views
         self._entries[request.path] = _Entry(self._front.bucket_query(request), spot)
 
-    def _from_memory(self, content: _Content, spot: Spot) -> Reply | None:
+    def _from_memory(self, content: _Content, spot: Spot, started_ns: int) -> Reply | None:
         known = content.known
         if known is not spot.known or not self._store.recheck(spot):
             return None
         data = content.data
-        counters = self._counters
-        counters[metrics.GET_N] += 1
-        counters[metrics.GET_SIZE] += len(data)
+        self._count(len(data), started_ns)
         return Reply(200, known.annotation[1], data)
 
     def _from_file(self, path: str, spot: Spot, started_ns: int) -> Reply | FileReply | None:
@@ -104,15 +102,18 @@ class Recent:
             os.close(fd)
             return None
         data = _read_now(fd, size) if size <= CONTENT_BYTES_MAX else None
-        counters = self._counters
-        counters[metrics.GET_N] += 1
-        counters[metrics.GET_SIZE] += size
-        counters[metrics.GET_NS] += self._now_ns() - started_ns
+        self._count(size, started_ns)
         if data is None:
             return FileReply(200, annotation[1], fd, 0, size, spot.mountpath.pool)
         os.close(fd)
         self._keep(path, _Content(known, data, started_ns))
         return Reply(200, annotation[1], data)
+
+    def _count(self, size_bytes: int, started_ns: int) -> None:
+        counters = self._counters
+        counters[metrics.GET_N] += 1
+        counters[metrics.GET_SIZE] += size_bytes
+        counters[metrics.GET_NS] += self._now_ns() - started_ns
 
     def _keep(self, path: str, content: _Content) -> None:
         before = self._contents.pop(path, None)
