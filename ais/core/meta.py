@@ -31,6 +31,10 @@ class ObjectMeta(msgspec.Struct, frozen=True, array_like=True):
     custom: dict[str, str] = {}
     runs: tuple[tuple[int, int], ...] = ()
     """Of an object uploaded in parts: (count, size in bytes) of each run of equal parts."""
+    facts: dict[str, str] = {}
+    """What the S3 API says about the object besides custom metadata: lower-case header names, and those of `ais.s3`."""
+    version_id: str = ""
+    """ID among the kept versions of a bucket; empty: the null version."""
 
     @property
     def part_sizes(self) -> list[int]:

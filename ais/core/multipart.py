@@ -147,6 +147,7 @@ class Uploads:
         rules: WriteRules,
         custom: dict[str, str],
         condition: Condition | None = None,
+        facts: dict[str, str] | None = None,
     ) -> ObjectMeta:
         """Make the object of `parts`, in their order; return its metadata. Of several callers one wins.
 
@@ -168,6 +169,7 @@ class Uploads:
                 custom,
                 size=size,
                 runs=run_lengths([part.size for part in parts]),
+                facts=facts or {},
             )
             try:
                 self._disk.ftruncate(fd, size)

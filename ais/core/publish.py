@@ -38,13 +38,14 @@ def decide(staged: Staged, stored: ObjectMeta | None) -> ObjectMeta:
         and stored.checksum_kind == rules.checksum_kind
         and stored.size == staged.size
         and stored.custom == custom
+        and stored.facts == staged.facts
         and staged.version in (None, stored.version)
     ):
         return stored
     version = staged.version
     if version is None:
         version = metadata.next_version(stored.version if stored else "") if rules.versioning else ""
-    return ObjectMeta(staged.size, rules.checksum_kind, staged.checksum, version, custom, staged.runs)
+    return ObjectMeta(staged.size, rules.checksum_kind, staged.checksum, version, custom, staged.runs, staged.facts)
 
 
 class Publisher:

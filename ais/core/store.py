@@ -132,6 +132,7 @@ class Store:
         size_hint: int = 0,
         version: str | None = None,
         times_ns: tuple[int, int] | None = None,
+        facts: dict[str, str] | None = None,
     ) -> Writer:
         """Begin to write an object. `size_hint`: announced size; `version`, `times_ns` (atime, mtime): exactly these.
 
@@ -145,7 +146,17 @@ class Store:
         path = f"{spot.work}/{self._publisher.new_work_name()}"
         fd = workfile.create(self._disk, path, bck)
         staged = Staged(
-            bck, name, rules, spot, path, fd, custom or {}, version, times_ns=times_ns, is_claimed=digests.is_claimed
+            bck,
+            name,
+            rules,
+            spot,
+            path,
+            fd,
+            custom or {},
+            version,
+            times_ns=times_ns,
+            is_claimed=digests.is_claimed,
+            facts=facts or {},
         )
         return Writer(self._publisher, self._disk, staged, digests)
 
@@ -327,6 +338,7 @@ class Store:
             name,
             rules,
             custom=meta.custom,
+            facts=meta.facts,
             claimed=(meta.checksum_kind, meta.checksum),
             size_hint=meta.size,
             version=meta.version if is_move else None,

@@ -1,10 +1,11 @@
 """Work files: where content is collected before it is an object, on the mountpath and in the bucket it is meant for."""
 
 import contextlib
+import enum
 import errno
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -20,15 +21,25 @@ COPY_BYTES = 1 << 20
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
+class Keeping(enum.Enum):
+    """Versions of a bucket: never kept, all kept, or kept while new ones replace the null version (S3's states)."""
+
+    NONE = ""
+    ENABLED = "Enabled"
+    SUSPENDED = "Suspended"
+
+
 class WriteRules(msgspec.Struct, frozen=True):
     """What a bucket's properties say about writing: make one per version of the properties and keep it.
 
-    `fsync`: content, metadata and directory entries are durable before the write is acknowledged.
+    `fsync`: content, metadata and directory entries are durable before the write is acknowledged. `keeping`: what
+    becomes of the version that is replaced or deleted (`ais.core.versions`).
     """
 
     checksum_kind: str = checksum.DEFAULT
     versioning: bool = True
     fsync: bool = False
+    keeping: Keeping = Keeping.NONE
 
 
 @dataclass(slots=True)
@@ -51,6 +62,8 @@ class Staged:
     """Access and modification time that the object shall have; None: those of the write."""
     runs: tuple[tuple[int, int], ...] = ()
     """Parts of which it was made, as `ObjectMeta.runs`."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """As `ObjectMeta.facts`."""
     is_claimed: bool = False
     """The client knew the checksum: if the object has it already, nothing need be written."""
 

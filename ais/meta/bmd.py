@@ -45,6 +45,24 @@ class Defaults(Protocol):
     def features(self) -> int: ...
 
 
+class S3Props(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the S3 API keeps about a bucket. Documents are text as clients sent them, checked before they got here."""
+
+    owner: str = ""
+    """User whose key created it; empty: made natively."""
+    versioning: str = ""
+    """`Enabled`, `Suspended` or empty: never enabled."""
+    tags: dict[str, str] = {}
+    lifecycle: str = ""
+    cors: str = ""
+    policy: str = ""
+    public_access_block: dict[str, bool] | None = None
+    ownership: str = ""
+
+
+NO_S3 = S3Props()
+
+
 class Bprops(msgspec.Struct, frozen=True):
     """Properties of one bucket."""
 
@@ -64,9 +82,21 @@ class Bprops(msgspec.Struct, frozen=True):
     bid: U64 = U64(0)
     created: U64 = U64(0)
     versioning: sections.Versioning = sections.Versioning()
+    s3: S3Props | msgspec.UnsetType = msgspec.UNSET
+    """Left out while it says nothing: AIStore does not know it."""
+
+    @property
+    def of_s3(self) -> S3Props:
+        """`s3`, its defaults when it is left out."""
+        return NO_S3 if self.s3 is msgspec.UNSET else self.s3
+
+    def with_s3(self, **changes: Any) -> "Bprops":
+        """With some fields of `s3` changed."""
+        changed = msgspec.structs.replace(self.of_s3, **changes)
+        return msgspec.structs.replace(self, s3=msgspec.UNSET if changed == NO_S3 else changed)
 
 
-_NOT_SETTABLE = ("provider", "Renamed", "bid", "created")
+_NOT_SETTABLE = ("provider", "Renamed", "bid", "created", "s3")
 
 
 def new_bid(provider: str, term: int, version: int) -> U64:

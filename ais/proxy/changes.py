@@ -64,7 +64,7 @@ class BucketChanges:
         def change(bmd: BMD) -> BMD:
             old = require_bucket(bmd, bck).props
             fresh = inherited_props(bck, self._node.config.cluster, old.bid, int(old.created))
-            new = msgspec.structs.replace(fresh, backend_bck=old.backend_bck)
+            new = msgspec.structs.replace(fresh, backend_bck=old.backend_bck, s3=old.s3)
             return bmd if new == old else bmd.with_props(bck, new)
 
         await self._node.change_bmd(change)

@@ -38,7 +38,7 @@ class ObjectFacts(NamedTuple):
 
 def get_headers(meta: ObjectMeta, atime_ns: int) -> bytes:
     """The headers of a GET besides the length."""
-    return (_CONTENT_TYPE + _attributes(meta, atime_ns)).encode()
+    return (_content_type(meta) + _attributes(meta, atime_ns)).encode()
 
 
 def put_headers(meta: ObjectMeta, atime_ns: int) -> bytes:
@@ -63,7 +63,7 @@ def head_headers_all(facts: ObjectFacts) -> bytes:
     if bck.namespace.name:
         lines.append((headers.BUCKET_NAMESPACE_NAME, bck.namespace.name))
     lines += _chunks(facts.meta)
-    return (_CONTENT_TYPE + _attributes(facts.meta, facts.atime_ns) + _lines(lines)).encode()
+    return (_content_type(facts.meta) + _attributes(facts.meta, facts.atime_ns) + _lines(lines)).encode()
 
 
 def head_headers(facts: ObjectFacts, props: frozenset[str]) -> bytes:
@@ -149,7 +149,7 @@ def check_custom_text(custom: dict[str, str]) -> None:
 
 
 def _attributes(meta: ObjectMeta, atime_ns: int) -> str:
-    if not meta.custom and meta.version and meta.checksum_kind != checksum.NONE:
+    if not meta.custom and not meta.facts and meta.version and meta.checksum_kind != checksum.NONE:
         return (
             f"{headers.CHECKSUM_TYPE}: {meta.checksum_kind}\r\n{headers.CHECKSUM_VALUE}: {meta.checksum}\r\n"
             f"{headers.ATIME}: {atime_ns}\r\n{headers.VERSION}: {meta.version}\r\n"
@@ -157,11 +157,16 @@ def _attributes(meta: ObjectMeta, atime_ns: int) -> str:
     lines = [*_checksum(meta), (headers.ATIME, str(atime_ns))]
     if meta.version:
         lines.append((headers.VERSION, meta.version))
-    if meta.custom:
-        lines += _custom(meta)
-        if tag := meta.custom.get(ETAG):
-            lines.append((ETAG, tag))
+    lines += _custom(meta)
+    if tag := meta.custom.get(ETAG) or meta.facts.get("etag"):
+        lines.append((ETAG, tag))
     return _lines(lines)
+
+
+def _content_type(meta: ObjectMeta) -> str:
+    """What the uploader said it is. No other content header is shown here: clients would decode what we must not."""
+    given = meta.facts.get("content-type")
+    return _lines([("Content-Type", given)]) if given else _CONTENT_TYPE
 
 
 def _checksum(meta: ObjectMeta) -> list[tuple[str, str]]:
@@ -184,7 +189,8 @@ def _custom(meta: ObjectMeta) -> list[tuple[str, str]]:
 def _etag(facts: ObjectFacts) -> str:
     """A tag that changes with the content: the one given, else the checksum, else time and size."""
     meta = facts.meta
-    return meta.custom.get(ETAG, "").strip('"') or meta.checksum or f"{facts.mtime_ns:x}-{meta.size:x}"
+    given = meta.custom.get(ETAG, "").strip('"') or meta.facts.get("etag")
+    return given or meta.checksum or f"{facts.mtime_ns:x}-{meta.size:x}"
 
 
 def _lines(pairs: list[tuple[str, str]]) -> str:

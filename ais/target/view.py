@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from ais.api import access, checksum
 from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.base.errors import BucketNotFound
 from ais.config import features
-from ais.core.workfile import WriteRules
+from ais.core.workfile import Keeping, WriteRules
 from ais.meta import rename
 from ais.meta.bmd import BMD, Bucket
 
@@ -45,6 +47,7 @@ class BucketView:
             checksum_kind=props.checksum.type,
             versioning=props.versioning.enabled,
             fsync=bool(props.features & features.FSYNC_PUT),
+            keeping=Keeping(props.of_s3.versioning),
         )
         self.verifies = props.checksum.validate_warm_get
         self.hashes_ranges = props.checksum.enable_read_range
@@ -61,7 +64,7 @@ class BucketView:
         """How to store an object that comes with a checksum of this kind from elsewhere in the cluster."""
         if checksum_kind in (checksum.NONE, self.rules.checksum_kind):
             return self.rules
-        return WriteRules(checksum_kind=checksum_kind, versioning=self.rules.versioning, fsync=self.rules.fsync)
+        return msgspec.structs.replace(self.rules, checksum_kind=checksum_kind)
 
 
 class Views:

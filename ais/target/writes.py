@@ -134,6 +134,7 @@ class Writes:
             ask.name,
             ask.view.rules_for(meta.checksum_kind),
             custom=meta.custom,
+            facts=meta.facts,
             claimed=(meta.checksum_kind, meta.checksum) if meta.checksum else None,
             size_hint=meta.size,
             version=transfer.version,
