@@ -396,6 +396,10 @@ class AuthIntraCluster(Section, frozen=True):
 class Auth(Section, frozen=True):
     """Authentication of clients and nodes."""
 
+    enabled: Annotated[
+        bool,
+        setting("S3 requests must be signed with an access key of this cluster; false: any key or none is accepted."),
+    ] = False
     client_auth_required: Annotated[bool, setting("Refuse requests without a valid token; not available yet.")] = False
     signature: AuthSignature = AuthSignature()
     required_claims: AuthClaims = AuthClaims()
@@ -459,6 +463,9 @@ class Net(Section, frozen=True):
     l4: L4 = L4()
     http: HTTP = HTTP()
     use_ipv6: Annotated[bool, setting("Advertise IPv6 addresses.", pending=True)] = False
+    s3_domain: Annotated[
+        str, setting("Domain of virtual-host style S3 requests (`bucket.domain`); empty: path style only.")
+    ] = ""
 
     def check(self) -> None:
         if self.http.use_https and not (self.http.server_crt and self.http.server_key):

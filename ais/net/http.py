@@ -235,6 +235,19 @@ class StreamReply:
         self.length = length
 
 
+class Forward:
+    """Another node answers this request: the server sends it there as it came, and passes the answer on.
+
+    `url` is the node's base URL; `headers` are preformatted lines that the request gets on its way.
+    """
+
+    __slots__ = ("headers", "url")
+
+    def __init__(self, url: str, headers: bytes = b"") -> None:
+        self.url = url
+        self.headers = headers
+
+
 class Sink(Protocol):
     """Where an upload goes. Calls never overlap; exactly one of `finish` and `abort` is called, and it is the last."""
 
@@ -266,7 +279,7 @@ class Upload:
         self.sink = sink
 
 
-AnyReply = Reply | FileReply | StreamReply | Upload
+AnyReply = Reply | FileReply | StreamReply | Upload | Forward
 Route = Callable[[Request], AnyReply | Awaitable[AnyReply] | None]
 OnError = Callable[[Request, BaseException], Reply]
 

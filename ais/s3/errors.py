@@ -36,6 +36,7 @@ CODES: dict[str, tuple[int, str]] = {
     "InvalidPolicyDocument": (400, "The content of the form does not meet the conditions of the policy document"),
     "InvalidRange": (416, "The requested range is not satisfiable"),
     "InvalidRequest": (400, "Invalid request"),
+    "InvalidToken": (400, "The provided token is malformed or otherwise not valid"),
     "InvalidTag": (400, "The tag provided was not a valid tag"),
     "InvalidURI": (400, "Could not parse the specified URI"),
     "KeyTooLongError": (400, "Your key is too long"),
@@ -102,13 +103,20 @@ _CODE_OF: dict[type[AisError], str] = {
 
 
 class S3Error(AisError):
-    """An answer with an exact S3 code. `details` become extra elements of the XML body."""
+    """An answer with an exact S3 code. `details` become extra elements of the XML body, `headers` header lines."""
 
     def __init__(self, code: str, message: str = "", **details: str) -> None:
         self.code = code
         self.status, default = CODES[code]
         self.details = details
+        self.headers: dict[str, str] = {}
         super().__init__(message or default)
+
+
+def with_headers(error: S3Error, **headers: str) -> S3Error:
+    """The error with header lines; `_` in names stands for `-`."""
+    error.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return error
 
 
 def as_s3(error: AisError) -> S3Error:

@@ -10,6 +10,7 @@ from ais.net.http import Request, decode_component
 from ais.s3 import operations
 from ais.s3.errors import S3Error
 from ais.s3.operations import Op
+from ais.s3.via import Via
 
 KEY_BYTES_MAX = 1024
 NATIVE = frozenset(("v1", "ais", "gs", "az", "metrics", "favicon.ico"))
@@ -25,6 +26,9 @@ class S3Request(NamedTuple):
     params: Mapping[str, str]
     headers: Mapping[str, list[str]]
     http: Request
+    id: str = ""
+    via: Via | None = None
+    """What the node said that sent it here; None when a client did."""
 
     def header(self, name: str, default: str = "") -> str:
         """The first value of a header."""
@@ -56,9 +60,9 @@ def _is_signed(request: Request) -> bool:
     return authorization.startswith("AWS") or any(mark in request.query for mark in _PRESIGNED)
 
 
-def parse(request: Request, domain: str = "") -> S3Request:
+def parse(request: Request, domain: str = "", request_id: str = "", note: Via | None = None) -> S3Request:
     """Read the head. Raise `S3Error`, `BadRequest` for bytes that are not UTF-8."""
-    bucket, key = _address(request, domain)
+    bucket, key = address(request, domain)
     if len(key.encode()) > KEY_BYTES_MAX:
         raise S3Error("KeyTooLongError", Size=str(len(key.encode())), MaxSizeAllowed=str(KEY_BYTES_MAX))
     if "\0" in key:
@@ -68,10 +72,11 @@ def parse(request: Request, domain: str = "") -> S3Request:
         headers.setdefault(name, []).append(value)
     params = request.params
     op = operations.classify(request.method, bucket, key, params, headers).op
-    return S3Request(op, bucket, key, params, headers, request)
+    return S3Request(op, bucket, key, params, headers, request, request_id, note)
 
 
-def _address(request: Request, domain: str) -> tuple[str, str]:
+def address(request: Request, domain: str) -> tuple[str, str]:
+    """Bucket and key, decoded; both may be empty. Raise `BadRequest` for bytes that are not UTF-8."""
     path = request.path[1:]
     bucket = _virtual_bucket(request, domain) if domain else ""
     if bucket:

@@ -1,0 +1,152 @@
+"""The entrance of S3 requests, on any node: what is asked, who asks, may they, and which node answers.
+
+A node that does not own an object sends the request on as it came, with a note (`ais.s3.via`); the owner verifies the
+signature itself. So each request is authenticated once, by the node that executes it, before anything happens.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from ais.base.errors import NotReady
+from ais.config.node import NodeConfig
+from ais.env import Env
+from ais.meta.bmd import BMD
+from ais.meta.placement import Placement
+from ais.meta.smap import Smap, Snode
+from ais.net.http import Forward, Peer, Reply, Request
+from ais.s3 import answers, cors, front, identity, policy, via
+from ais.s3.buckets import S3Bucket, S3Buckets
+from ais.s3.errors import S3Error
+from ais.s3.front import S3Request
+from ais.s3.identity import Identity, Keys
+from ais.s3.via import Via
+
+
+class Host(Protocol):
+    """What the gate needs of the node. The values are replaced, never changed."""
+
+    @property
+    def env(self) -> Env: ...
+    @property
+    def config(self) -> NodeConfig: ...
+    @property
+    def snode(self) -> Snode: ...
+    @property
+    def smap(self) -> Smap: ...
+    @property
+    def bmd(self) -> BMD: ...
+    @property
+    def placement(self) -> Placement: ...
+    @property
+    def keyring(self) -> Keys: ...
+    @property
+    def cluster_secret(self) -> bytes: ...
+
+
+class Gate:
+    """One per node."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._ids = answers.RequestIds(host.env.rng)
+        self._buckets = S3Buckets(host.bmd)
+
+    @property
+    def domain(self) -> str:
+        """Domain of virtual-host style requests; empty when there are none."""
+        return self._host.config.cluster.net.s3_domain
+
+    @property
+    def buckets(self) -> S3Buckets:
+        """The buckets of the present BMD."""
+        if self._buckets.bmd is not self._host.bmd:
+            self._buckets = S3Buckets(self._host.bmd)
+        return self._buckets
+
+    @property
+    def now_s(self) -> float:
+        """Unix seconds."""
+        return self._host.env.clock.now_ns() / 1e9
+
+    def is_s3(self, request: Request) -> bool:
+        """Whether a request is S3's."""
+        return front.is_s3(request, self.domain)
+
+    def open(self, request: Request) -> S3Request:
+        """Read the head. Raise `S3Error` for what cannot be an S3 request."""
+        note = via.read(request, self._host.cluster_secret)
+        if note is not None:
+            peer = Peer(note.remote, request.networks, note.scheme)
+            request = Request(request.method, request.target, request.headers, peer, request.is_http10)
+        return front.parse(request, self.domain, self._ids.new(), note)
+
+    def identify(self, request: S3Request) -> Identity:
+        """Who sends it. Raise `S3Error` when the signature is wrong."""
+        if request.via is not None and request.via.user is not None:
+            return Identity(request.via.user or None, trusted=not self._host.config.cluster.auth.enabled)
+        return identity.authenticate(
+            request, self._host.keyring, required=self._host.config.cluster.auth.enabled, now_s=self.now_s
+        )
+
+    def admit(self, request: S3Request, caller: Identity, tags: Mapping[str, str] | None = None) -> S3Bucket:
+        """The bucket, if the caller may do what the request says. `tags`: of the object there is. Raise `S3Error`."""
+        bucket = self.buckets.require(request.bucket)
+        action = policy.action_of(request.op, versioned=bool(request.params.get("versionId")))
+        self.require(request, caller, bucket, action, request.key, tags)
+        return bucket
+
+    def require(
+        self,
+        request: S3Request,
+        caller: Identity,
+        bucket: S3Bucket,
+        action: str,
+        key: str,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Raise `S3Error` AccessDenied unless the caller may do `action` (`s3:GetObject`) with the bucket or key."""
+        if not caller.trusted:
+            context = identity.condition_context(request, caller, tags or {}, self.now_s)
+            identity.authorize(caller, bucket.rights, action, bucket.name, key, context)
+
+    def owner(self, bucket_uname: str, key: str) -> Snode:
+        """The target that owns an object. Raise `NotReady` when there is none."""
+        return self._host.placement.owner(bucket_uname + key)
+
+    def is_here(self, node: Snode) -> bool:
+        """Whether that is this node."""
+        return node.id == self._host.snode.id
+
+    def forward(self, request: S3Request, node: Snode) -> Forward:
+        """Have another node answer. Raise `NotReady` when one sent it here already: the maps differ for a moment."""
+        if request.via is not None:
+            raise NotReady(f"{self._host.snode.name} is not the node for this request: try again in a moment")
+        http = request.http
+        note = Via(http.remote, http.scheme)
+        return Forward(node.data.url, via.header_line(note, self._host.cluster_secret, http.method, http.target))
+
+    def preflight(self, request: Request) -> Reply:
+        """The answer to a browser's OPTIONS. Raise `S3Error` AccessDenied when no rule allows what it asks for."""
+        bucket_name, _ = front.address(request, self.domain)
+        origin = request.headers.get("origin")
+        method = request.headers.get("access-control-request-method")
+        if not origin or not method:
+            raise S3Error("BadRequest", "Insufficient information. Origin request header needed.")
+        bucket = self.buckets.require(bucket_name)
+        asked = (request.headers.get("access-control-request-headers") or "").split(",")
+        allowed = cors.answer(bucket.cors, origin, method, [name.strip() for name in asked if name.strip()])
+        if allowed is None:
+            raise S3Error("AccessDenied", "CORSResponse: This CORS request is not allowed.")
+        return answers.reply(self._ids.new(), 200, *allowed.items())
+
+    def cross_origin(self, request: S3Request) -> tuple[tuple[str, str], ...]:
+        """Header lines that let a browser's script read the answer; empty when no rule is about its origin."""
+        origin = request.http.headers.get("origin")
+        bucket = self.buckets.get(request.bucket) if origin else None
+        if not origin or bucket is None or not bucket.s3.cors:
+            return ()
+        return tuple((cors.answer(bucket.cors, origin, request.http.method) or {}).items())
+
+    def error_reply(self, request: Request, error: BaseException) -> Reply:
+        """The answer to what went wrong with an S3 request."""
+        return answers.error_reply(request, error, self._ids.new())

@@ -1,0 +1,72 @@
+"""Buckets as S3 requests see them: their documents parsed once per version of the bucket's properties."""
+
+from functools import cached_property
+
+from ais.api.bucket import Bck
+from ais.meta.bmd import BMD, Bucket, S3Props
+from ais.s3 import cors, lifecycle, policy
+from ais.s3.cors import CorsRule
+from ais.s3.errors import S3Error
+from ais.s3.identity import Rights
+from ais.s3.lifecycle import LifecycleRule
+
+
+class S3Bucket:
+    """One bucket. The documents were checked when they were set."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        self.bck = bucket.bck
+        self.name = bucket.bck.name
+
+    @property
+    def s3(self) -> S3Props:
+        """What the S3 API keeps about it."""
+        return self.bucket.props.of_s3
+
+    @property
+    def keeps_versions(self) -> bool:
+        """Whether versioning is or was enabled: its objects have version IDs."""
+        return bool(self.s3.versioning)
+
+    @cached_property
+    def rights(self) -> Rights:
+        """Who may do what."""
+        block = self.s3.public_access_block or {}
+        statements = policy.parse(self.s3.policy.encode(), self.name) if self.s3.policy else ()
+        return Rights(self.s3.owner, statements, block.get("RestrictPublicBuckets", False))
+
+    @cached_property
+    def cors(self) -> tuple[CorsRule, ...]:
+        """Cross-origin rules."""
+        return cors.parse_document(self.s3.cors.encode()) if self.s3.cors else ()
+
+    @cached_property
+    def lifecycle(self) -> tuple[LifecycleRule, ...]:
+        """What expires when."""
+        return lifecycle.parse_document(self.s3.lifecycle.encode()) if self.s3.lifecycle else ()
+
+
+class S3Buckets:
+    """The buckets of one BMD version that S3 requests can name. Make a new one for each version."""
+
+    def __init__(self, bmd: BMD) -> None:
+        self.bmd = bmd
+        self._seen: dict[str, S3Bucket] = {}
+
+    def get(self, name: str) -> S3Bucket | None:
+        """The bucket, if it exists and is not just getting another name."""
+        found = self._seen.get(name)
+        if found is None:
+            bucket = self.bmd.get(Bck(name))
+            if bucket is None or bucket.props.renamed:
+                return None
+            found = self._seen[name] = S3Bucket(bucket)
+        return found
+
+    def require(self, name: str) -> S3Bucket:
+        """The bucket. Raise `S3Error` NoSuchBucket."""
+        found = self.get(name)
+        if found is None:
+            raise S3Error("NoSuchBucket", BucketName=name)
+        return found

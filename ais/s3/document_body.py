@@ -1,0 +1,34 @@
+"""A small body taken whole: the XML and JSON documents that bucket operations come with."""
+
+from collections.abc import Awaitable, Callable
+
+from ais.net.http import Reply
+from ais.s3.errors import S3Error
+from ais.s3.payload import Payload
+
+
+class DocumentSink:
+    """Collects a body of at most `bytes_max`, verifies it, and gives it to `then`, whose reply is the answer."""
+
+    def __init__(self, payload: Payload, bytes_max: int, then: Callable[[bytes], Reply | Awaitable[Reply]]) -> None:
+        """Raise `S3Error` MaxMessageLengthExceeded when more is announced."""
+        if payload.length > bytes_max:
+            raise S3Error("MaxMessageLengthExceeded", MaxMessageLengthBytes=str(bytes_max))
+        self._payload = payload
+        self._then = then
+        self._body = bytearray()
+
+    def write(self, data: memoryview) -> None:
+        """Keep the next bytes."""
+        for piece in self._payload.feed(data):
+            if len(self._body) + len(piece) > self._payload.length:
+                raise S3Error("IncompleteBody", f"More bytes arrive than the {self._payload.length} announced")
+            self._body += piece
+
+    def finish(self) -> Reply | Awaitable[Reply]:
+        """The document is complete."""
+        self._payload.finish()
+        return self._then(bytes(self._body))
+
+    def abort(self) -> None:
+        """Nothing was done yet."""
