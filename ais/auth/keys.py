@@ -3,11 +3,15 @@
 The value is replicated and kept on disks that may be lent, copied or thrown away; the cluster secret is kept apart
 from it (`confdir/.ais.secret`), so that the value alone opens nothing. Encryption is AES-256-GCM with a random nonce;
 the key ID is bound in as associated data, so that a secret cannot be moved to another key.
+
+Requests are checked with a `KeyRing`: the keys with their secrets opened, each when it is first needed.
 """
 
 import base64
+import re
 import secrets as randomness
 import string
+from typing import NamedTuple
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -17,13 +21,43 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ais.api import codec
 from ais.api.codec import U64
-from ais.base.errors import AlreadyExists, BadRequest, CorruptMetadata, NotFound
+from ais.base.errors import AlreadyExists, BadRequest, Conflict, CorruptMetadata, NotFound, NotReady
 
 SECRET_BYTES = 32
+KEYS_MAX = 10_000
+"""Access keys of one cluster: their value is rewritten and sent to every node with each change."""
 _NONCE_BYTES = 12
 _ID_ALPHABET = string.ascii_uppercase + string.digits
 _KEY_ID_LEN = 20
-_USER_CHARS = frozenset(string.ascii_letters + string.digits + "._@-")
+_USER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+_KEY_ID = re.compile(r"[A-Za-z0-9._-]{3,128}")
+_KEY_SECRET = re.compile(r"[!-~]{8,128}")
+
+
+class ClusterSecret(msgspec.Struct, frozen=True):
+    """What a cluster seals the secrets of its access keys with; version 0: there is none yet."""
+
+    cluster: str = ""
+    """UUID of the cluster: no other one may take it for its own."""
+    version: U64 = U64(0)
+    secret: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"ClusterSecret(cluster={self.cluster!r}, version={int(self.version)})"
+
+    @classmethod
+    def create(cls, cluster: str) -> "ClusterSecret":
+        """The first secret of a cluster."""
+        return cls(cluster, U64(1), new_secret())
+
+    def encode(self) -> bytes:
+        """Its JSON, as it is sent between nodes and kept on disk."""
+        return codec.to_json(self)
+
+    @classmethod
+    def decode(cls, body: bytes) -> "ClusterSecret":
+        """Read `encode`'s JSON. Raise `BadRequest`."""
+        return codec.from_json(body, cls)
 
 
 class AccessKey(msgspec.Struct, frozen=True):
@@ -47,22 +81,28 @@ class AccessKeys(msgspec.Struct, frozen=True):
         return self.keys.get(key_id)
 
     def with_key(self, key: AccessKey) -> "AccessKeys":
-        """The next version with a new key. Raise `AlreadyExists`."""
+        """The next version with a new key. Raise `AlreadyExists`, or `Conflict` when there are too many."""
         if key.id in self.keys:
             raise AlreadyExists(f'access key "{key.id}" already exists')
+        if len(self.keys) >= KEYS_MAX:
+            raise Conflict(f'the cluster has {KEYS_MAX} access keys, the most it can have: see "ais auth key rm"')
         return AccessKeys(U64(self.version + 1), self.keys | {key.id: key})
 
     def with_disabled(self, key_id: str, disabled: bool) -> "AccessKeys":
-        """The next version with a key disabled or enabled again. Raise `NotFound`."""
-        key = msgspec.structs.replace(self._require(key_id), disabled=disabled)
+        """The next version with a key disabled or enabled again; this one when it is already. Raise `NotFound`."""
+        old = self.require(key_id)
+        if old.disabled == disabled:
+            return self
+        key = msgspec.structs.replace(old, disabled=disabled)
         return AccessKeys(U64(self.version + 1), self.keys | {key_id: key})
 
     def without_key(self, key_id: str) -> "AccessKeys":
         """The next version without a key. Raise `NotFound`."""
-        self._require(key_id)
+        self.require(key_id)
         return AccessKeys(U64(self.version + 1), {one: key for one, key in self.keys.items() if one != key_id})
 
-    def _require(self, key_id: str) -> AccessKey:
+    def require(self, key_id: str) -> AccessKey:
+        """The key of that ID, disabled or not. Raise `NotFound`."""
         if (key := self.keys.get(key_id)) is None:
             raise NotFound(f'access key "{key_id}" does not exist: see "ais auth key ls"')
         return key
@@ -77,6 +117,41 @@ class AccessKeys(msgspec.Struct, frozen=True):
         return codec.from_json(body, cls)
 
 
+class Credential(NamedTuple):
+    """What a request is checked with. The secret is never to be shown."""
+
+    user: str
+    secret: str
+    disabled: bool
+
+    def __repr__(self) -> str:
+        return f"Credential(user={self.user!r}, disabled={self.disabled})"
+
+
+class KeyRing:
+    """The access keys at one moment; secrets are opened when they are first asked for, and remembered."""
+
+    def __init__(self, keys: AccessKeys, cluster_secret: bytes) -> None:
+        """`cluster_secret` is empty while this node does not have it."""
+        self._keys = keys
+        self._cipher = _cipher(cluster_secret) if cluster_secret else None
+        self._opened: dict[str, Credential] = {}
+
+    def lookup(self, key_id: str) -> Credential | None:
+        """The credential of a key, disabled or not; None when there is no such key.
+
+        Raise `CorruptMetadata` when it was sealed with another secret, `NotReady` while this node has none.
+        """
+        if (found := self._opened.get(key_id)) is not None:
+            return found
+        if (key := self._keys.get(key_id)) is None:
+            return None
+        if self._cipher is None:
+            raise NotReady("this node has not received the secret of its cluster yet: try again in a moment")
+        found = self._opened[key_id] = Credential(key.user, _open(key, self._cipher), key.disabled)
+        return found
+
+
 def new_secret() -> bytes:
     """A cluster secret."""
     return randomness.token_bytes(SECRET_BYTES)
@@ -84,25 +159,32 @@ def new_secret() -> bytes:
 
 def new_key(user: str, cluster_secret: bytes, created_ns: int) -> tuple[AccessKey, str]:
     """A fresh key for a user, and its secret, which is shown once. Raise `BadRequest` for a bad user name."""
-    if not 1 <= len(user) <= 64 or not set(user) <= _USER_CHARS:
-        raise BadRequest(f'invalid user name "{user}": use 1 to 64 letters, digits, ".", "_", "@" and "-"')
     key_id = "AIS" + "".join(randomness.choice(_ID_ALPHABET) for _ in range(_KEY_ID_LEN - 3))
     secret = base64.urlsafe_b64encode(randomness.token_bytes(30)).decode()
-    return AccessKey(key_id, user, seal(secret, key_id, cluster_secret), U64(created_ns)), secret
+    return import_key(user, key_id, secret, cluster_secret, created_ns), secret
 
 
-def seal(secret: str, key_id: str, cluster_secret: bytes) -> str:
-    """Encrypt the secret of a key."""
+def import_key(user: str, key_id: str, secret: str, cluster_secret: bytes, created_ns: int) -> AccessKey:
+    """A key with a given ID and secret. Raise `BadRequest` naming what is not allowed."""
+    if not _USER.fullmatch(user):
+        raise BadRequest(f'invalid user name "{user[:200]}": use 1 to 64 letters, digits, ".", "_", "@" and "-"')
+    if not _KEY_ID.fullmatch(key_id):
+        raise BadRequest(f'invalid key ID "{key_id[:200]}": use 3 to 128 letters, digits, ".", "_" and "-"')
+    if not _KEY_SECRET.fullmatch(secret):
+        raise BadRequest("invalid key secret: use 8 to 128 printable ASCII characters without spaces")
+    return AccessKey(key_id, user, _seal(secret, key_id, cluster_secret), U64(created_ns))
+
+
+def _seal(secret: str, key_id: str, cluster_secret: bytes) -> str:
     nonce = randomness.token_bytes(_NONCE_BYTES)
     sealed = _cipher(cluster_secret).encrypt(nonce, secret.encode(), key_id.encode())
     return base64.b64encode(nonce + sealed).decode()
 
 
-def unseal(key: AccessKey, cluster_secret: bytes) -> str:
-    """Decrypt the secret of a key. Raise `CorruptMetadata` when it was sealed with another cluster secret."""
+def _open(key: AccessKey, cipher: AESGCM) -> str:
     try:
         sealed = base64.b64decode(key.sealed, validate=True)
-        return _cipher(cluster_secret).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], key.id.encode()).decode()
+        return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], key.id.encode()).decode()
     except (InvalidTag, ValueError) as error:
         raise CorruptMetadata(f'the secret of access key "{key.id}" cannot be decrypted with this cluster') from error
 

@@ -37,7 +37,9 @@ class TestPaths(Section, frozen=True):
 class LocalConfig(Section, frozen=True):
     """The configuration of one node; never leaves it, except to be shown."""
 
-    confdir: Annotated[str, setting("Directory of the node's identity and of a proxy's metadata.")] = ""
+    confdir: Annotated[
+        str, setting("Directory of the node's own files: cluster secret, overrides, a proxy's ID and metadata.")
+    ] = ""
     log_dir: Annotated[str, setting("Directory of log files.")] = ""
     host_net: HostNet = HostNet()
     fspaths: Annotated[dict[str, str], setting("A target's mountpaths and their labels.")] = msgspec.field(

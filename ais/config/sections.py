@@ -4,6 +4,7 @@ Buckets take their own copy of `Checksum`, `Mirror`, `EC`, `Chunks`, `LRU`, `Rat
 when they are created. What a node needs to know about itself only is in `ais.config.local`.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -11,6 +12,8 @@ import msgspec
 from ais.api.codec import U64
 from ais.base.units import Duration, Size
 from ais.config.setting import Section, setting
+
+_DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 ChecksumKind = Literal["none", "xxhash", "xxhash2", "md5", "crc32c", "sha256", "sha512"]
 Compression = Literal["never", "always"]
@@ -470,6 +473,8 @@ class Net(Section, frozen=True):
     def check(self) -> None:
         if self.http.use_https and not (self.http.server_crt and self.http.server_key):
             raise ValueError("use_https needs server_crt and server_key")
+        if self.s3_domain and not _DOMAIN.fullmatch(self.s3_domain):
+            raise ValueError(f's3_domain="{self.s3_domain}" is no domain name: use one like s3.example.com')
 
 
 class Timeout(Section, frozen=True):

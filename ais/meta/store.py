@@ -24,6 +24,8 @@ BMD = ".ais.bmd"
 CONFIG = ".ais.conf"
 VOTE = ".ais.vote"
 VMD = ".ais.vmd"
+KEYS = ".ais.keys"
+SECRET = ".ais.secret"  # noqa: S105 - a file name
 
 _KINDS = {
     SMAP: b"ais.smap",
@@ -31,7 +33,11 @@ _KINDS = {
     CONFIG: b"ais.conf",
     VOTE: b"ais.vote",
     VMD: b"ais.vmd\0",
+    KEYS: b"ais.keys",
+    SECRET: b"ais.secr",
 }
+_MODES = {SECRET: 0o600}
+"""Permissions of the files that not everybody may read."""
 
 
 class Record(NamedTuple):
@@ -106,7 +112,7 @@ def load(disk: Disk, directories: tuple[str, ...], file_name: str) -> list[Recor
 def _replace(disk: Disk, directory: str, file_name: str, content: bytes) -> None:
     path = os.path.join(directory, file_name)
     temporary = path + ".tmp"
-    fd = disk.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    fd = disk.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODES.get(file_name, 0o644))
     try:
         view = memoryview(content)
         while view:

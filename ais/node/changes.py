@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from ais.api import codec
+from ais.auth.keys import AccessKeys
 from ais.base.errors import AisError, NotReady, Unreachable
 from ais.config.cluster import ClusterConfig
 from ais.meta.bmd import BMD
@@ -20,7 +21,7 @@ from ais.node.core import Core
 from ais.node.messages import Part, Prepare, Sealed
 from ais.node.reign import Reign
 from ais.node.role import Role
-from ais.node.state import seal_bmd, seal_config, seal_smap
+from ais.node.state import seal_bmd, seal_config, seal_keys, seal_smap
 
 T = TypeVar("T")
 
@@ -52,6 +53,10 @@ class Changes:
     async def change_config(self, change: Callable[[ClusterConfig], ClusterConfig]) -> ClusterConfig:
         """Apply `change` (which also counts the version up) to the configuration. Raise as `change_bmd` does."""
         return await self._finish(self._change_config(change))
+
+    async def change_keys(self, change: Callable[[AccessKeys], AccessKeys]) -> AccessKeys:
+        """Apply `change` to the access keys. Raise as `change_bmd` does."""
+        return await self._finish(self._change_keys(change))
 
     async def change_smap(self, change: Callable[[Smap], Smap]) -> Smap:
         """Apply `change` to the cluster map. Raise as `change_bmd` does."""
@@ -91,6 +96,16 @@ class Changes:
                 await self._core.state.adopt([seal_config(reign.term, new)])
                 await self._publish(reign, Part.CONFIG)
                 self._core.log.info("configuration changed", config=int(new.config_version))
+            return new
+
+    async def _change_keys(self, change: Callable[[AccessKeys], AccessKeys]) -> AccessKeys:
+        async with self.lock:
+            reign = self._core.require_authority()
+            new = change(self._core.meta.keys)
+            if new is not self._core.meta.keys:
+                await self._core.state.adopt([seal_keys(reign.term, new)])
+                await self._publish(reign, Part.KEYS)
+                self._core.log.info("access keys changed", version=int(new.version), keys=len(new.keys))
             return new
 
     async def _change_smap(self, change: Callable[[Smap], Smap]) -> Smap:

@@ -176,8 +176,8 @@ def check_join(smap: Smap, request: JoinRequest, *, old_address_lives: bool) -> 
     if request.uuid and request.uuid != smap.uuid:
         raise IntegrityError(
             f"{node.name} belongs to cluster {request.uuid}, this is cluster {smap.uuid}: check proxy.primary_url; to"
-            " move the node here for good, stop it, delete its .ais.smap, .ais.bmd, .ais.conf and .ais.vote files (in"
-            " its confdir or on its mountpaths) and start it again"
+            " move the node here for good, stop it, delete its .ais.smap, .ais.bmd, .ais.conf, .ais.keys and .ais.vote"
+            " files (in its confdir or on its mountpaths) and start it again"
         )
     known = smap.get(node.id)
     if known is None:

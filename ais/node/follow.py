@@ -86,5 +86,9 @@ class Follower:
             self._core.log.info("new primary", primary=now.smap.primary_id, term=sync.term)
         if now.stamps != before.stamps:
             self._core.log.info(
-                "metadata taken", smap=now.stamps.smap.version, bmd=now.bmd.version, config=now.stamps.config.version
+                "metadata taken",
+                smap=now.stamps.smap.version,
+                bmd=now.bmd.version,
+                config=now.stamps.config.version,
+                keys=now.stamps.keys.version,
             )

@@ -13,6 +13,9 @@ class Part(StrEnum):
 
     CONFIG = "config"
     BMD = "bmd"
+    SECRET = "secret"  # noqa: S105 - a name
+    """Before the keys: whoever has these can open them."""
+    KEYS = "keys"
     SMAP = "smap"
 
 
@@ -21,6 +24,8 @@ class Stamps(msgspec.Struct, frozen=True):
 
     config: Stamp = NEVER
     bmd: Stamp = NEVER
+    secret: Stamp = NEVER
+    keys: Stamp = NEVER
     smap: Stamp = NEVER
 
     def of(self, part: Part) -> Stamp:

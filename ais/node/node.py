@@ -10,6 +10,7 @@ from collections.abc import Callable
 from structlog.typing import FilteringBoundLogger
 
 from ais.api import actions, codec
+from ais.auth.keys import AccessKeys, KeyRing
 from ais.base.errors import AisError, BadRequest
 from ais.base.ids import new_id
 from ais.config import change as config_change
@@ -56,12 +57,17 @@ class Node:
         pod_name: str = "",
         offload: Offload = in_thread,
     ) -> None:
-        """`directories` hold the metadata: a proxy's confdir, or all mountpaths of a target."""
+        """`directories` hold the metadata: a proxy's confdir, or all mountpaths of a target.
+
+        The cluster secret is kept in the confdir, which must exist, and nowhere else.
+        """
         self.env, self.snode, self.peers, self.stats, self.log_file = env, snode, network, stats, log_file
         self.log = log.bind(node=snode.name)
         self.config = config
         self.deployment, self.pod_name = deployment, pod_name
         self.placement = Placement(Smap())
+        self.keyring = KeyRing(AccessKeys(), b"")
+        """The present access keys, secrets opened."""
         self.tasks = Supervisor(env.clock, self.log)
         self.stop_requested = asyncio.Event()
         """Set when the cluster is shut down or this node told to end; the process then leaves and stops."""
@@ -75,7 +81,7 @@ class Node:
         self.joined_ns = 0
         """When this process entered the cluster (Unix time); 0 before."""
         self._initial = config.shared
-        self.state = State(env, directories, config.shared, self._apply_bmd, offload)
+        self.state = State(env, directories, config.local.confdir, config.shared, self._apply_bmd, offload)
         self.state.on_change.append(self._on_metadata)
         self.core = Core(
             env,
@@ -106,6 +112,16 @@ class Node:
     def bmd(self) -> BMD:
         """Present bucket metadata."""
         return self.state.current.bmd
+
+    @property
+    def keys(self) -> AccessKeys:
+        """Present S3 access keys, secrets sealed."""
+        return self.state.current.keys
+
+    @property
+    def cluster_secret(self) -> bytes:
+        """What the secrets of access keys are sealed with; empty before this node has it. Never to be shown."""
+        return self.state.current.secret.secret
 
     @property
     def term(self) -> int:
@@ -139,6 +155,7 @@ class Node:
         meta = self.state.current
         self.config = self.config.with_shared(meta.config)
         self.placement = Placement(meta.smap)
+        self.keyring = KeyRing(self.keys, self.cluster_secret)
         if meta.bmd.version:
             await self.role.apply_bmd(BMD(), meta.bmd)
         self.is_loaded = True
@@ -176,6 +193,10 @@ class Node:
             return old if new == old else new.next_version(timestamp(self.env.clock))
 
         return await self.changes.change_config(next_version)
+
+    async def change_keys(self, change: Callable[[AccessKeys], AccessKeys]) -> AccessKeys:
+        """Change the access keys; on return every node of the cluster has them. See `Changes.change_bmd`."""
+        return await self.changes.change_keys(change)
 
     async def reset_cluster_config(self) -> ClusterConfig:
         """Back to the configuration the primary was started with."""
@@ -264,6 +285,8 @@ class Node:
     def _on_metadata(self, old: Metadata, new: Metadata) -> None:
         if new.smap is not old.smap:
             self.placement = Placement(new.smap)
+        if new.keys is not old.keys or new.secret is not old.secret:
+            self.keyring = KeyRing(new.keys, new.secret.secret)
         if new.config is not old.config:
             self._show_config(self.config.with_shared(new.config))
 

@@ -9,13 +9,14 @@ import functools
 from collections.abc import Iterable, Mapping
 
 from ais.api import codec
+from ais.auth.keys import ClusterSecret
 from ais.base.errors import AisError, Unreachable
 from ais.meta.smap import Smap, Snode
 from ais.meta.stamp import NEVER
 from ais.node import decisions
 from ais.node.core import Core
 from ais.node.messages import Heard, Part, Sealed, Stamps, Sync, SyncAnswer
-from ais.node.state import seal_bmd, seal_config, seal_smap
+from ais.node.state import seal_bmd, seal_config, seal_keys, seal_secret, seal_smap
 from ais.stats import names
 
 METASYNC = "/v1/metasync"
@@ -100,16 +101,16 @@ class Reign:
         return frozenset(node.id for node, ok in zip(others, done, strict=True) if not ok)
 
     async def bring(self, node: Snode, timeout_s: float) -> bool:
-        """Bring one node up to date; tell whether it took everything within `timeout_s`."""
+        """Bring one node up to date; tell whether it answered and had everything within `timeout_s`."""
         clock = self._core.env.clock
         deadline, pause_s = clock.monotonic() + timeout_s, RETRY_S
         while not self.is_over:
             try:
                 await self.sync(node)
+                if self.has_all(node.id):
+                    return True
             except AisError as error:
                 self._core.log.info("node did not take metadata", peer=node.name, error=str(error))
-            if self.has_all(node.id):
-                return True
             if clock.monotonic() + pause_s >= deadline:
                 break
             await clock.sleep(pause_s)
@@ -199,20 +200,28 @@ async def begin(core: Core, term: int, smap: Smap) -> Reign:
     """
     meta = core.meta
     bases = decisions.bases_of_next(meta.smap, meta.bases)
-    return await _reign(core, term, seal_smap(term, smap, bases), grace_s=0.0)
+    return await _reign(core, term, smap, bases, grace_s=0.0)
 
 
 async def resume(core: Core) -> Reign:
     """Go on with the term this node was primary of when its process ended. Nodes get time to start as well."""
     meta = core.meta
-    term = meta.stamps.smap.term
     grace_s = float(core.config.cluster.timeout.startup_time)
-    return await _reign(core, term, seal_smap(term, meta.smap, meta.bases), grace_s=grace_s)
+    return await _reign(core, meta.stamps.smap.term, meta.smap, meta.bases, grace_s=grace_s)
 
 
-async def _reign(core: Core, term: int, smap: Sealed, *, grace_s: float) -> Reign:
+async def _reign(core: Core, term: int, smap: Smap, bases: tuple[Smap, ...], *, grace_s: float) -> Reign:
     meta = core.meta
-    await core.state.adopt([smap, seal_bmd(term, meta.bmd), seal_config(term, meta.config)])
+    secret = meta.secret if meta.secret.version else ClusterSecret.create(smap.uuid)
+    await core.state.adopt(
+        [
+            seal_smap(term, smap, bases),
+            seal_bmd(term, meta.bmd),
+            seal_config(term, meta.config),
+            seal_secret(term, secret),
+            seal_keys(term, meta.keys),
+        ]
+    )
     reign = core.reign = Reign(core, term, grace_s)
     await reign.settle()
     core.log.info("primary", term=term, smap=int(core.smap.version), nodes=len(core.smap.nodes))

@@ -1,7 +1,8 @@
 """The cluster metadata of this node: the current version of each part, its promise to voters, and both on disk.
 
 A part is replaced as a whole, and only by a newer version; on return of `adopt` it is applied and durable. All versions
-live in files of their own, so a crash between two writes leaves two valid parts.
+live in files of their own, so a crash between two writes leaves two valid parts. The cluster secret is kept apart from
+the rest, in the configuration directory only: mountpaths are disks, and disks get lent and thrown away.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import ParamSpec, Protocol, TypeVar
 import msgspec
 
 from ais.api import codec
+from ais.auth.keys import AccessKeys, ClusterSecret
 from ais.base.errors import BadRequest, CorruptMetadata
 from ais.config.cluster import ClusterConfig
 from ais.env import Env
@@ -24,7 +26,14 @@ from ais.node.messages import Part, Sealed, Stamps
 P = ParamSpec("P")
 R = TypeVar("R")
 
-FILE_OF = {Part.SMAP: store.SMAP, Part.BMD: store.BMD, Part.CONFIG: store.CONFIG}
+FILE_OF = {
+    Part.SMAP: store.SMAP,
+    Part.BMD: store.BMD,
+    Part.CONFIG: store.CONFIG,
+    Part.SECRET: store.SECRET,
+    Part.KEYS: store.KEYS,
+}
+"""In the order of reading: the map tells whose the secret must be."""
 
 ApplyBMD = Callable[[BMD, BMD], Awaitable[None]]
 
@@ -63,6 +72,8 @@ class Metadata:
     """Earlier maps whose nodes must still agree to `smap`; empty once it is decided."""
     bmd: BMD = field(default_factory=BMD)
     config: ClusterConfig = field(default_factory=ClusterConfig)
+    secret: ClusterSecret = field(default_factory=ClusterSecret)
+    keys: AccessKeys = field(default_factory=AccessKeys)
     stamps: Stamps = field(default_factory=Stamps)
 
     @property
@@ -73,23 +84,41 @@ class Metadata:
             electors |= smap.nodes
         return electors
 
+    @property
+    def has_own_secret(self) -> bool:
+        """Whether the secret, if any, is that of the map's cluster: mountpaths may have come from another machine."""
+        return self.secret.cluster in ("", self.smap.uuid)
+
     def seal(self, part: Part) -> Sealed:
         """One part, encoded."""
-        if part is Part.BMD:
-            return seal_bmd(self.stamps.bmd.term, self.bmd)
-        if part is Part.SMAP:
-            return seal_smap(self.stamps.smap.term, self.smap, self.bases)
-        return seal_config(self.stamps.config.term, self.config)
+        term = self.stamps.of(part).term
+        match part:
+            case Part.SMAP:
+                return seal_smap(term, self.smap, self.bases)
+            case Part.BMD:
+                return seal_bmd(term, self.bmd)
+            case Part.CONFIG:
+                return seal_config(term, self.config)
+            case Part.SECRET:
+                return seal_secret(term, self.secret)
+            case Part.KEYS:
+                return seal_keys(term, self.keys)
 
     def take(self, sealed: Sealed) -> "Metadata":
         """With another version of one part. Raise `BadRequest` when it cannot be read."""
         stamps = msgspec.structs.replace(self.stamps, **{sealed.part.value: sealed.stamp})
-        if sealed.part is Part.BMD:
-            return replace(self, bmd=BMD.decode(sealed.body, self.bmd), stamps=stamps)
-        if sealed.part is Part.SMAP:
-            record = codec.from_json(sealed.body, SmapRecord)
-            return replace(self, smap=record.smap, bases=record.bases, stamps=stamps)
-        return replace(self, config=codec.from_json(sealed.body, ClusterConfig), stamps=stamps)
+        match sealed.part:
+            case Part.SMAP:
+                record = codec.from_json(sealed.body, SmapRecord)
+                return replace(self, smap=record.smap, bases=record.bases, stamps=stamps)
+            case Part.BMD:
+                return replace(self, bmd=BMD.decode(sealed.body, self.bmd), stamps=stamps)
+            case Part.CONFIG:
+                return replace(self, config=codec.from_json(sealed.body, ClusterConfig), stamps=stamps)
+            case Part.SECRET:
+                return replace(self, secret=ClusterSecret.decode(sealed.body), stamps=stamps)
+            case Part.KEYS:
+                return replace(self, keys=AccessKeys.decode(sealed.body), stamps=stamps)
 
 
 def seal_smap(term: int, smap: Smap, bases: tuple[Smap, ...]) -> Sealed:
@@ -107,17 +136,34 @@ def seal_config(term: int, config: ClusterConfig) -> Sealed:
     return Sealed(Part.CONFIG, Stamp(term, int(config.config_version)), codec.to_json(config))
 
 
+def seal_secret(term: int, secret: ClusterSecret) -> Sealed:
+    """A cluster secret written in `term`."""
+    return Sealed(Part.SECRET, Stamp(term, int(secret.version)), secret.encode())
+
+
+def seal_keys(term: int, keys: AccessKeys) -> Sealed:
+    """Access keys written in `term`."""
+    return Sealed(Part.KEYS, Stamp(term, int(keys.version)), keys.encode())
+
+
 class State:
     """Owner of `Metadata` and `Vote`. Reading is free; `adopt`, `promise` and the others are serialized by one lock."""
 
     def __init__(
-        self, env: Env, directories: tuple[str, ...], config: ClusterConfig, apply_bmd: ApplyBMD, offload: Offload
+        self,
+        env: Env,
+        directories: tuple[str, ...],
+        confdir: str,
+        config: ClusterConfig,
+        apply_bmd: ApplyBMD,
+        offload: Offload,
     ) -> None:
         self._disk = env.disk
         self._offload = offload
         self._apply_bmd = apply_bmd
         self._lock = asyncio.Lock()
         self.directories = directories
+        self._confdir = confdir
         self.current = Metadata(config=config)
         self._sealed: dict[Part, Sealed] = {}
         self.vote = Vote()
@@ -144,10 +190,11 @@ class State:
     async def load(self) -> None:
         """Read everything from disk. Raise `CorruptMetadata` when no copy of a file is intact."""
         for part, file_name in FILE_OF.items():
-            records = await self._offload(store.load, self._disk, self.directories, file_name)
+            records = await self._offload(store.load, self._disk, self._directories_of(part), file_name)
             for sealed in (_unpack(part, record) for record in records):
                 if sealed.stamp > self.current.stamps.of(part):
-                    self.current = self.current.take(sealed)
+                    loaded = self.current.take(sealed)
+                    self.current = loaded if loaded.has_own_secret else self.current
         votes = await self._offload(store.load, self._disk, self.directories, store.VOTE)
         if votes:
             self.vote = max((codec.from_json(vote.payload, Vote) for vote in votes), key=lambda vote: vote.term)
@@ -186,7 +233,7 @@ class State:
         async with self._lock:
             self.directories = directories
             for part in Part:
-                if self.current.stamps.of(part) != NEVER:
+                if part is not Part.SECRET and self.current.stamps.of(part) != NEVER:
                     await self._save(self.current.seal(part))
             record = store.Record(self.vote.term, codec.to_json(self.vote))
             await self._offload(store.save, self._disk, directories, store.VOTE, record)
@@ -200,7 +247,11 @@ class State:
 
     async def _save(self, sealed: Sealed) -> None:
         record = store.Record(sealed.stamp.term, sealed.body)
-        await self._offload(store.save, self._disk, self.directories, FILE_OF[sealed.part], record)
+        directories = self._directories_of(sealed.part)
+        await self._offload(store.save, self._disk, directories, FILE_OF[sealed.part], record)
+
+    def _directories_of(self, part: Part) -> tuple[str, ...]:
+        return (self._confdir,) if part is Part.SECRET else self.directories
 
     def _show(self, changed: Metadata) -> None:
         old, self.current = self.current, changed

@@ -1,4 +1,4 @@
-"""Who this node is: the ID of a proxy, kept in its configuration directory, and the address others reach it at."""
+"""Who this node is: its configuration directory, the ID a proxy keeps there, and the address others reach it at."""
 
 import os
 import random
@@ -14,21 +14,29 @@ _ANYWHERE = "192.0.2.1"
 """An address reserved for documentation: the route to it is the default route. Nothing is sent there."""
 
 
+def make_confdir(confdir: str) -> None:
+    """Make the directory unless it is there. Raise `BadRequest` when that does not work."""
+    try:
+        Path(confdir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(confdir, error) from None
+
+
 def proxy_id(confdir: str, demanded: str, rng: random.Random) -> str:
     """The proxy's persisted ID, else the one demanded by the environment, else a new one; durable on return.
 
     Raise `BadRequest` when the directory cannot be written, `CorruptMetadata` when the file holds no ID,
     `IntegrityError` when it holds another one than demanded.
     """
+    make_confdir(confdir)
     path = Path(confdir) / PROXY_ID_FILE
     try:
-        Path(confdir).mkdir(parents=True, exist_ok=True)
         if path.exists():
             return _checked(path, path.read_text("ascii").strip(), demanded)
         node_id = demanded or new_id(rng)
         _write(path, node_id)
     except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"cannot use the directory confdir={confdir}: {error}") from None
+        raise _unusable(confdir, error) from None
     return node_id
 
 
@@ -44,6 +52,10 @@ def own_host(primary_url: str) -> str:
             return str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"
+
+
+def _unusable(confdir: str, error: Exception) -> BadRequest:
+    return BadRequest(f"cannot use the directory confdir={confdir}: {error}")
 
 
 def _checked(path: Path, node_id: str, demanded: str) -> str:

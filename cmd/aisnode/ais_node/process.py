@@ -112,8 +112,9 @@ async def _joined(node: Node) -> bool:
 
 
 def _open_volume(env: Env, settings: Settings) -> Volume:
-    """The target's mountpaths. Raise as `Volume.load_or_create` does."""
+    """The target's mountpaths, and its confdir. Raise as `Volume.load_or_create` does, or `BadRequest`."""
     config = settings.config
+    identity.make_confdir(config.local.confdir)
     paths = config.local.mountpaths
     if not paths:
         raise MountpathNotFound("a target needs at least one mountpath: set fspaths in the local configuration")

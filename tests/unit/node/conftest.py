@@ -119,6 +119,8 @@ class SimNode:
         self.world, self.kind, self.id, self.port = world, kind, node_id, port
         self.directory = world.root / node_id
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.confdir = self.directory if kind == "proxy" else world.root / "conf" / node_id
+        self.confdir.mkdir(parents=True, exist_ok=True)
         self.primary_url = world.primary_url
         self.advertised_port = 0
         self.node: Node | None = None
@@ -142,7 +144,7 @@ class SimNode:
         clock = self.world.clock
         node = self.node = Node(
             env=Env(clock, FastDisk(), random.Random(f"{self.id}{self.world.seed}{clock.monotonic()}")),
-            config=NodeConfig(self.world.config(self.primary_url), LocalConfig(confdir=str(self.directory))),
+            config=NodeConfig(self.world.config(self.primary_url), LocalConfig(confdir=str(self.confdir))),
             snode=Snode.make(self.kind, self.id, net, net, net),
             directories=(str(self.directory),),
             network=SimNetwork(self.world, self),
@@ -282,6 +284,7 @@ class World:
         """Another machine that claims the ID of a node, at another port."""
         node = SimNode(self, self.nodes[node_id].kind, node_id, port)
         node.directory = self.root / f"twin-{node_id}"
+        node.confdir = node.directory
         node.directory.mkdir()
         self.nodes[f"twin of {node_id}"] = node
         return node

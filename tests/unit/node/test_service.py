@@ -129,7 +129,7 @@ def test_settings_of_one_node(simulate: Simulate) -> None:
         assert answer.status == 200
         seen = node.config.cluster
         assert (seen.log.level, seen.space.cleanupwm, node.config.shared.log.level) == ("4", 60, "3")
-        assert overrides.load(str(world["t1"].directory)) == {"log.level": "4"}
+        assert overrides.load(str(world["t1"].confdir)) == {"log.level": "4"}
         await world.primary().change_config(lambda old: change.set_values(old, {"log.level": "5"}))
         assert (node.config.cluster.log.level, node.config.shared.log.level) == ("4", "5")
         assert (await put(node, "reset-config"))[0] == 200
@@ -204,7 +204,7 @@ def test_metadata_by_part(simulate: Simulate) -> None:
         world.cluster(1, 0)
         await world.settled()
         node = world["p1"].alive
-        for part in ("smap", "bmd", "config"):
+        for part in ("smap", "bmd", "config", "secret", "keys"):
             assert (await get(node, "/v1/metasync", part=part))[0] == 200
         status, error = await get(node, "/v1/metasync", part="nonsense")
         assert status == 400
