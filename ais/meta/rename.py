@@ -44,6 +44,8 @@ def begin(bmd: BMD, rename: Rename, *, term: int, now_ns: int) -> BMD:
         raise BadRequest(f'cannot move-bck bucket "{src.cname()}" onto itself')
     if src.provider != AIS or dst.provider != AIS or src.namespace.uuid or dst.namespace.uuid:
         raise Unsupported(f'cannot move-bck bucket "{src.cname()}" to "{dst.cname()}" - operation not supported')
+    if source.props.of_s3.versioning:
+        raise Unsupported(f'cannot rename bucket "{src.cname()}": it keeps versions, and only latest ones can be moved')
     check_settled(bmd, src)
     check_settled(bmd, dst)
     if bmd.get(dst) is not None:

@@ -42,6 +42,14 @@ def test_impossible_renames_change_nothing(src: Bck, dst: Bck, error: type[AisEr
         rename.begin(bmd, MOVE._replace(src=src, dst=dst), term=1, now_ns=5)
 
 
+@pytest.mark.parametrize("state", ["Enabled", "Suspended"])
+def test_a_bucket_that_keeps_versions_cannot_be_renamed(state: str) -> None:
+    """A rename moves latest versions only: the others would be lost."""
+    bmd = BMD("u", 3).with_bucket(OLD, Bprops().with_s3(versioning=state))
+    with pytest.raises(Unsupported, match="ais://old.*keeps versions"):
+        rename.begin(bmd, MOVE, term=1, now_ns=5)
+
+
 def test_a_bucket_takes_part_in_one_rename_at_a_time() -> None:
     """Neither end of an unfinished rename can be renamed again or be a new destination."""
     begun = rename.begin(BMD("u", 3).with_bucket(OLD, Bprops()), MOVE, term=1, now_ns=5)
