@@ -66,7 +66,7 @@ class ListLimits(msgspec.Struct, frozen=True):
     window_max: int = WINDOW_MAX
 
 
-class _Cursor:
+class Cursor:
     """A merged walk that may be paused after any entry."""
 
     def __init__(self, view: View, walks: list[Walk], after: str) -> None:
@@ -79,10 +79,12 @@ class _Cursor:
 
     @property
     def names_held(self) -> int:
+        """How many names it keeps in memory."""
         return sum(walk.names_held for walk in self._walks)
 
     @property
     def has_more(self) -> bool:
+        """Whether `take` would return a name."""
         return self._next is not None
 
     def take(self, count: int) -> list[tuple[str, int, bool, bool]]:
@@ -103,16 +105,75 @@ class _Cursor:
         return taken
 
 
+class Cursors:
+    """The cursors of all listings of one volume. Any thread may call."""
+
+    def __init__(self, volume: Volume, env: Env, limits: ListLimits, contents: tuple[str, ...]) -> None:
+        """`contents`: the directories of a bucket whose names are listed."""
+        self._volume = volume
+        self._disk = env.disk
+        self._clock = env.clock
+        self._limits = limits
+        self._contents = contents
+        self._guard = threading.Lock()
+        self._paused: dict[tuple[str, Bck, str, bool], Cursor] = {}
+
+    def open(self, bck: Bck, prefix: str, after: str, *, recursive: bool = True, session: str = "") -> Cursor:
+        """A cursor at the first name greater than `after`; of a session, the paused one if it stands there."""
+        cursor = self._resume((session, bck, prefix, recursive), after) if session else None
+        return cursor or self._begin(bck, prefix, after, recursive)
+
+    def pause(self, cursor: Cursor, bck: Bck, prefix: str, *, recursive: bool = True, session: str = "") -> None:
+        """Keep a cursor for the next page of its session."""
+        if session and cursor.has_more:
+            self._keep((session, bck, prefix, recursive), cursor)
+
+    def _begin(self, bck: Bck, prefix: str, after: str, recursive: bool) -> Cursor:
+        view = self._volume.view
+        walks = [
+            Walk(
+                self._disk,
+                f"{layout.bucket_path(mountpath.path, bck)}/{content}",
+                prefix,
+                after,
+                recursive=recursive,
+                order=order,
+                window_max=self._limits.window_max,
+            )
+            for content in self._contents
+            for order, mountpath in enumerate(view.available)
+        ]
+        return Cursor(view, walks, after)
+
+    def _resume(self, key: tuple[str, Bck, str, bool], after: str) -> Cursor | None:
+        """Take the paused cursor of a listing, if it stands where the caller wants to go on."""
+        with self._guard:
+            cursor = self._paused.pop(key, None)
+        is_right = cursor is not None and cursor.last == after and cursor.view is self._volume.view
+        return cursor if is_right else None
+
+    def _keep(self, key: tuple[str, Bck, str, bool], cursor: Cursor) -> None:
+        now = cursor.used_at = self._clock.monotonic()
+        limits = self._limits
+        with self._guard:
+            self._paused.pop(key, None)
+            self._paused[key] = cursor
+            held = sum(one.names_held for one in self._paused.values())
+            for oldest in list(self._paused):
+                paused = self._paused[oldest]
+                is_idle = now - paused.used_at > limits.idle_s_max
+                if not (is_idle or len(self._paused) > limits.cursors_max or held > limits.names_held_max):
+                    break
+                held -= paused.names_held
+                del self._paused[oldest]
+
+
 class Lister:
     """Lists buckets of one volume. Any thread may call; a call blocks for the disk."""
 
     def __init__(self, volume: Volume, env: Env, *, limits: ListLimits | None = None) -> None:
-        self._volume = volume
         self._disk = env.disk
-        self._clock = env.clock
-        self._limits = limits or ListLimits()
-        self._guard = threading.Lock()
-        self._paused: dict[tuple[str, Bck, str, bool], _Cursor] = {}
+        self._cursors = Cursors(volume, env, limits or ListLimits(), (layout.OBJECTS,))
 
     def page(
         self,
@@ -129,44 +190,24 @@ class Lister:
 
         Pages of one listing give the same `session`, which makes them cheap. A bucket that is not there is empty.
         """
-        key = (session, bck, prefix, recursive)
         entries: list[Entry] = []
         with disk_failures(bck.cname()):
-            cursor = self._resume(key, after) if session else None
-            if cursor is None:
-                cursor = self._begin(bck, prefix, after, recursive)
+            cursor = self._cursors.open(bck, prefix, after, recursive=recursive, session=session)
             self._collect(entries, cursor, bck, limit, detail)
-        if session and cursor.has_more:
-            self._pause(key, cursor)
+        self._cursors.pause(cursor, bck, prefix, recursive=recursive, session=session)
         return Page(entries, cursor.has_more)
 
     def walk(self, bck: Bck, prefix: str = "", detail: Detail = Detail.NAMES) -> Iterator[Entry]:
         """All objects whose names begin with `prefix`, in order. Raise `DiskFailure`."""
         with disk_failures(bck.cname()):
-            cursor = self._begin(bck, prefix, "", recursive=True)
+            cursor = self._cursors.open(bck, prefix, "")
         while cursor.has_more:
             entries: list[Entry] = []
             with disk_failures(bck.cname()):
                 self._collect(entries, cursor, bck, 1000, detail)
             yield from entries
 
-    def _begin(self, bck: Bck, prefix: str, after: str, recursive: bool) -> _Cursor:
-        view = self._volume.view
-        walks = [
-            Walk(
-                self._disk,
-                f"{layout.bucket_path(mountpath.path, bck)}/{layout.OBJECTS}",
-                prefix,
-                after,
-                recursive=recursive,
-                order=order,
-                window_max=self._limits.window_max,
-            )
-            for order, mountpath in enumerate(view.available)
-        ]
-        return _Cursor(view, walks, after)
-
-    def _collect(self, entries: list[Entry], cursor: _Cursor, bck: Bck, limit: int, detail: Detail) -> None:
+    def _collect(self, entries: list[Entry], cursor: Cursor, bck: Bck, limit: int, detail: Detail) -> None:
         """Append up to `limit` entries; what is gone by now when details are asked for is skipped."""
         view = cursor.view
         available, prefix = view.available, bck.uname
@@ -208,25 +249,3 @@ class Lister:
             return metadata.decode(value) if value is not None else None
         except CorruptMetadata:
             return None
-
-    def _resume(self, key: tuple[str, Bck, str, bool], after: str) -> _Cursor | None:
-        """Take the paused cursor of a listing, if it stands where the caller wants to go on."""
-        with self._guard:
-            cursor = self._paused.pop(key, None)
-        is_right = cursor is not None and cursor.last == after and cursor.view is self._volume.view
-        return cursor if is_right else None
-
-    def _pause(self, key: tuple[str, Bck, str, bool], cursor: _Cursor) -> None:
-        now = cursor.used_at = self._clock.monotonic()
-        limits = self._limits
-        with self._guard:
-            self._paused.pop(key, None)
-            self._paused[key] = cursor
-            held = sum(one.names_held for one in self._paused.values())
-            for oldest in list(self._paused):
-                paused = self._paused[oldest]
-                is_idle = now - paused.used_at > limits.idle_s_max
-                if not (is_idle or len(self._paused) > limits.cursors_max or held > limits.names_held_max):
-                    break
-                held -= paused.names_held
-                del self._paused[oldest]

@@ -131,14 +131,14 @@ def test_cursors_are_bounded(bench: Any) -> None:
     lister = Lister(bench.volume, bench.env, limits=ListLimits(cursors_max=4, names_held_max=1000, idle_s_max=10.0))
     for index in range(8):
         lister.page(bench.bck, limit=5, session=str(index))
-    assert len(lister._paused) == 4
+    assert len(lister._cursors._paused) == 4
     now[0] = 11.0
     lister.page(bench.bck, limit=5, session="late")
-    assert [key[0] for key in lister._paused] == ["late"]
+    assert [key[0] for key in lister._cursors._paused] == ["late"]
     small = Lister(bench.volume, bench.env, limits=ListLimits(names_held_max=20))
     for index in range(5):
         small.page(bench.bck, limit=5, session=str(index))
-    assert len(small._paused) == 1
+    assert len(small._cursors._paused) == 1
 
 
 def test_names_that_stay_are_listed_while_others_come_and_go(make_bench: Callable[..., Any]) -> None:
