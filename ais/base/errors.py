@@ -11,7 +11,8 @@ AisError
 ├── NotFound
 │   ├── BucketNotFound         ├── ObjectNotFound      ├── NodeNotFound
 │   ├── RemoteBucketNotFound   ├── MountpathNotFound   ├── XactionNotFound
-│   └── HandleNotFound
+│   ├── HandleNotFound         ├── VersionNotFound
+│   └── DeleteMarker           an `ObjectNotFound` that the bucket remembers
 ├── Conflict
 │   ├── BucketExists           ├── AlreadyExists
 │   └── Busy                   try later: somebody else is changing the same thing
@@ -98,6 +99,22 @@ class ObjectNotFound(NotFound):
     def __init__(self, cname: str) -> None:
         self.cname = cname
         super().__init__(f"{cname} does not exist")
+
+
+class DeleteMarker(ObjectNotFound):
+    """The version asked for, or the latest one, says that the object was deleted; `version_id` is empty: null."""
+
+    def __init__(self, cname: str, version_id: str, mtime_ns: int) -> None:
+        self.version_id, self.mtime_ns = version_id, mtime_ns
+        super().__init__(cname)
+
+
+class VersionNotFound(NotFound):
+    """The object has no such version."""
+
+    def __init__(self, cname: str, version_id: str) -> None:
+        self.version_id = version_id
+        super().__init__(f'{cname} has no version "{version_id[:64]}"')
 
 
 class NodeNotFound(NotFound):

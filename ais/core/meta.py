@@ -35,6 +35,10 @@ class ObjectMeta(msgspec.Struct, frozen=True, array_like=True):
     """What the S3 API says about the object besides custom metadata: lower-case header names, and those of `ais.s3`."""
     version_id: str = ""
     """ID among the kept versions of a bucket; empty: the null version."""
+    order: str = ""
+    """Of a null version: what its ID would be, which gives it its place among the kept ones."""
+    is_marker: bool = False
+    """Not an object: a version that says that the object was deleted."""
 
     @property
     def part_sizes(self) -> list[int]:

@@ -8,21 +8,23 @@ import contextlib
 import itertools
 import os
 from collections.abc import Callable
+from typing import TypeVar
 
 from ais.api.bucket import Bck
 from ais.base.errors import BucketNotFound, CorruptMetadata
 from ais.core import meta as metadata
 from ais.core import tree, workfile
 from ais.core.meta import ObjectMeta
-from ais.core.spots import Spot, SpotTable
-from ais.core.workfile import Staged
+from ais.core.spots import Spot, SpotTable, newest_file
+from ais.core.versions import Versions
+from ais.core.workfile import Keeping, Staged
 from ais.env.disk import Disk
-from ais.fs import names
+from ais.fs import layout, names
 from ais.fs.failures import translate
 from ais.fs.locks import StripeBusy
 from ais.fs.volume import Volume
-from ais.meta.smap import digest
 
+T = TypeVar("T")
 Condition = Callable[[ObjectMeta | None], None]
 """Called under the object's lock with what is stored; raises to refuse."""
 
@@ -40,6 +42,7 @@ def decide(staged: Staged, stored: ObjectMeta | None) -> ObjectMeta:
         and stored.custom == custom
         and stored.facts == staged.facts
         and staged.version in (None, stored.version)
+        and rules.keeping is Keeping.NONE
     ):
         return stored
     version = staged.version
@@ -51,11 +54,12 @@ def decide(staged: Staged, stored: ObjectMeta | None) -> ObjectMeta:
 class Publisher:
     """Commits staged work files, and what else happens under the locks of objects."""
 
-    def __init__(self, volume: Volume, disk: Disk, spots: SpotTable, tag: str) -> None:
+    def __init__(self, volume: Volume, disk: Disk, spots: SpotTable, versions: Versions, tag: str) -> None:
         """`tag` must differ between the processes of a target: it makes the names of work files unique."""
         self._volume = volume
         self._disk = disk
         self._spots = spots
+        self._versions = versions
         self._tag = tag
         self._serial = itertools.count()
 
@@ -77,7 +81,7 @@ class Publisher:
         except OSError as error:
             raise translate(error, staged.path) from error
 
-    def locked(self, bck: Bck, spot: Spot, step: Callable[[], ObjectMeta], wait: bool) -> ObjectMeta:
+    def locked(self, bck: Bck, spot: Spot, step: Callable[[], T], wait: bool = True) -> T:
         """Run `step` under the object's lock, again after each file it met where a directory must be."""
         stripes = spot.mountpath.stripes
         while True:
@@ -85,24 +89,25 @@ class Publisher:
             try:
                 return step()
             except tree.FileInTheWay as obstacle:
-                blocking = obstacle.path
+                blocking = obstacle
             except tree.BucketGone:
                 raise BucketNotFound(bck.cname()) from None
             finally:
                 stripes.release(spot.key)
-            self.clear_way(bck, spot, blocking, wait)
+            self.clear_way(bck, blocking, wait)
 
-    def clear_way(self, bck: Bck, spot: Spot, blocking: str, wait: bool = True) -> None:
-        """Turn the object's file `blocking` into a directory, under the lock of that object. Raise `OSError`."""
-        key = digest(bck.uname + names.from_path(blocking[len(spot.root) + 1 :]))
+    def clear_way(self, bck: Bck, blocking: tree.FileInTheWay, wait: bool = True) -> None:
+        """Turn the object's file that is in the way into a directory, under that object's lock. Raise `OSError`."""
+        root, path = blocking.root, blocking.path
+        spot = self._spots.find(bck, names.from_path(path[len(root) + 1 :]))
         stripes = spot.mountpath.stripes
-        stripes.acquire(key, wait)
+        stripes.acquire(spot.key, wait)
         try:
-            tree.make_directory(self._disk, blocking, f"{spot.work}/{self.new_work_name()}")
+            tree.make_directory(self._disk, path, f"{os.path.dirname(root)}/{layout.WORK}/{self.new_work_name()}")
         except tree.BucketGone:
             raise BucketNotFound(bck.cname()) from None
         finally:
-            stripes.release(key)
+            stripes.release(spot.key)
 
     def stored_meta(self, spot: Spot) -> ObjectMeta | None:
         """Metadata of the object as the next writer sees it; None when there is none or it is damaged.
@@ -111,7 +116,8 @@ class Publisher:
         """
         path: str | None = spot.path
         if self._volume.view.is_unsettled:
-            path = self.newest(spot)
+            found = newest_file(self._disk, self._volume.view, spot)
+            path = found[0] if found else None
         value = tree.read_xattr(self._disk, path, metadata.XATTR) if path else None
         if value is None:
             return None
@@ -119,18 +125,6 @@ class Publisher:
             return metadata.decode(value)
         except CorruptMetadata:
             return None
-
-    def newest(self, spot: Spot) -> str | None:
-        """The object's newest file on any available mountpath; of equal ages the owner's. Raise `OSError`."""
-        chosen, mtime_max = None, -1
-        for mountpath in self._volume.view.available:
-            found = tree.find(self._disk, spot.on(mountpath, spot.path))
-            if found is None:
-                continue
-            mtime = found[1].st_mtime_ns
-            if mtime > mtime_max or (mtime == mtime_max and mountpath is spot.mountpath):
-                chosen, mtime_max = found[0], mtime
-        return chosen
 
     def remove_strays(self, spot: Spot) -> bool:
         """Remove the object's files from mountpaths other than its owner; return whether there were any."""
@@ -151,17 +145,25 @@ class Publisher:
         if decided is stored:
             workfile.discard(disk, staged.path)
             return decided
+        succession = None
+        if rules.keeping is not Keeping.NONE:
+            succession = self._versions.succession(spot, rules)
+            decided = succession.name(decided)
         disk.setxattr(staged.fd, metadata.XATTR, metadata.encode(decided))
         if staged.times_ns is not None and not self._volume.view.is_unsettled:  # there, mtime tells the newest copy
             disk.utime(staged.fd, ns=staged.times_ns)
         if rules.fsync:
             disk.fsync(staged.fd)
+        if succession is not None:
+            succession.keep()
         placed = tree.install(disk, staged.path, spot.root, spot.path)
         if rules.fsync:
             tree.fsync_parents(disk, spot.root, placed)
         if self._volume.view.is_unsettled:
             with contextlib.suppress(OSError):  # an older copy that stays is not served: the newest one wins
                 self.remove_strays(spot)
+        if succession is not None:
+            succession.settle()
         return decided
 
     def _follow_placement(self, staged: Staged, wait: bool) -> None:

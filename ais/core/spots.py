@@ -8,7 +8,9 @@ import os
 from typing import Any
 
 from ais.api.bucket import Bck
+from ais.core import tree
 from ais.core.meta import ObjectMeta
+from ais.env.disk import Disk
 from ais.fs import layout, names
 from ais.fs.mountpath import Mountpath
 from ais.fs.volume import View, Volume
@@ -59,6 +61,19 @@ class Spot:
     def on(self, mountpath: Mountpath, path: str) -> str:
         """The counterpart on another mountpath of one of this spot's paths."""
         return mountpath.path + path[len(self.mountpath.path) :]
+
+
+def newest_file(disk: Disk, view: View, spot: Spot) -> tuple[str, os.stat_result, Mountpath] | None:
+    """The object's newest file on any mountpath (when all are settled, its owner); of equal ages the owner's.
+
+    Raise `OSError`.
+    """
+    found = []
+    for mountpath in view.available if view.is_unsettled else (spot.mountpath,):
+        file = tree.find(disk, spot.on(mountpath, spot.path))
+        if file is not None:
+            found.append((*file, mountpath))
+    return max(found, key=lambda one: (one[1].st_mtime_ns, one[2] is spot.mountpath), default=None)
 
 
 class _Generations:

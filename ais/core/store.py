@@ -8,21 +8,33 @@ mountpath's pool. Names and bucket identities are checked by the caller (`ais.ba
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
 from ais.api import checksum
 from ais.api.bucket import Bck
-from ais.base.errors import BadRequest, BucketNotFound, Busy, CorruptMetadata, HandleNotFound, ObjectNotFound
+from ais.base.errors import (
+    BadRequest,
+    BucketNotFound,
+    Busy,
+    CorruptMetadata,
+    DeleteMarker,
+    HandleNotFound,
+    ObjectNotFound,
+    VersionNotFound,
+)
 from ais.core import meta as metadata
 from ais.core import tree, workfile
 from ais.core.appender import Appender, Handle, drop_idle, reopen
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Uploads
 from ais.core.publish import Condition, Publisher
-from ais.core.spots import RACY_NS, Known, Spot, SpotTable
-from ais.core.workfile import Digests, Staged, WriteRules
+from ais.core.spots import RACY_NS, Known, Spot, SpotTable, newest_file
+from ais.core.versions import NULL, Versions, is_version_id
+from ais.core.workfile import Digests, Keeping, Staged, WriteRules
 from ais.core.writer import Writer
 from ais.env import Env
 from ais.fs import layout
@@ -34,6 +46,7 @@ from ais.fs.volume import Volume
 
 _INSIDE = "/" + SELF
 _RENAME_ATTEMPTS_MAX = 10
+_LOOKS_MAX = 100
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -42,6 +55,17 @@ class StoreLimits:
     """Settings of a store. An entry of the table is about 1 KiB, with the caller's annotation."""
 
     spots_max: int = 32768
+
+
+class Removed(NamedTuple):
+    """What a delete did.
+
+    `meta`: of the object, None when that was damaged or there was none. `marker_id`: version ID of the delete marker
+    that was made, empty for a null marker; None: no marker, the object is gone for good.
+    """
+
+    meta: ObjectMeta | None
+    marker_id: str | None
 
 
 class OpenObject:
@@ -71,19 +95,28 @@ class Store:
         self._disk = env.disk
         self._clock = env.clock
         self._spots = SpotTable(volume, (limits or StoreLimits()).spots_max)
-        self._publisher = Publisher(volume, env.disk, self._spots, f"{os.getpid():x}.{env.rng.getrandbits(32):x}")
+        self._versions = Versions(volume, env)
+        tag = f"{os.getpid():x}.{env.rng.getrandbits(32):x}"
+        self._publisher = Publisher(volume, env.disk, self._spots, self._versions, tag)
         self.uploads = Uploads(volume, env, self._spots, self._publisher)
 
-    def open(self, bck: Bck, name: str) -> OpenObject:
-        """Open an object for reading. Raise `ObjectNotFound`, `CorruptMetadata`, `DiskFailure`."""
+    def open(self, bck: Bck, name: str, version_id: str | None = None) -> OpenObject:
+        """Open an object for reading: its latest version, or the one with this ID (`null`: the null version).
+
+        Raise `ObjectNotFound`, `DeleteMarker` when that version is one, `VersionNotFound`, `CorruptMetadata`,
+        `DiskFailure`.
+        """
         spot = self._spots.find(bck, name)
-        if self.volume.view.is_unsettled:
-            opened = self._open_newest(spot)
-        else:
-            opened = self._open_at(spot, spot.path, spot.mountpath)
-        if opened is None:
-            raise ObjectNotFound(bck.cname(name))
-        return opened
+        if version_id is not None:
+            return self._open_version(bck, name, spot, version_id)
+        opened = self._open_latest(spot)
+        if opened is not None:
+            return opened
+        with disk_failures(spot.path):
+            marker = self._versions.deletion(spot)
+        if marker is not None and marker.meta is not None:
+            raise DeleteMarker(bck.cname(name), marker.meta.version_id, marker.mtime_ns)
+        raise ObjectNotFound(bck.cname(name))
 
     def reopen(self, spot: Spot) -> tuple[int, os.stat_result, Known] | None:
         """Open the object at a spot where it was found before: descriptor (the caller's), stat, what is known of it.
@@ -114,9 +147,9 @@ class Store:
         except OSError:
             return False
 
-    def head(self, bck: Bck, name: str) -> OpenObject:
+    def head(self, bck: Bck, name: str, version_id: str | None = None) -> OpenObject:
         """As `open`, but `fd` is closed already and -1."""
-        opened = self.open(bck, name)
+        opened = self.open(bck, name, version_id)
         self._disk.close(opened.fd)
         opened.fd = -1
         return opened
@@ -174,37 +207,90 @@ class Store:
             raise HandleNotFound(f'append handle "{handle}" was not given for {bck.cname(name)} by this target')
         return self._old_appender(bck, name, spot, rules, parsed)
 
-    def delete(self, bck: Bck, name: str, condition: Condition | None = None) -> ObjectMeta | None:
-        """Remove an object; return its metadata, None when that was damaged. Raise `ObjectNotFound`, `DiskFailure`."""
+    def delete(
+        self,
+        bck: Bck,
+        name: str,
+        condition: Condition | None = None,
+        rules: WriteRules | None = None,
+        *,
+        is_moved: bool = False,
+    ) -> Removed:
+        """Remove an object, or put a delete marker on top when `rules` say that versions are kept.
+
+        `is_moved`: the object lives on elsewhere and is not kept, older versions stay below a marker. Raise
+        `ObjectNotFound` when nothing was there and no marker was made, what `condition` raises, `DiskFailure`.
+        """
         spot = self._spots.find(bck, name)
-        with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
+
+        def step() -> Removed:
             stored = self._publisher.stored_meta(spot)
             if condition is not None:
                 condition(stored)
+            if rules is not None and rules.keeping is not Keeping.NONE:
+                if is_moved and newest_file(self._disk, self.volume.view, spot) is None:
+                    raise ObjectNotFound(bck.cname(name))
+                work = self._publisher.new_work_name()
+                marker = self._versions.delete(spot, rules, work, keep=not is_moved)
+                return Removed(stored, marker.version_id if marker else None)
             # strays first: a crash in between must not bring an older copy back
             removed = self._publisher.remove_strays(spot) if self.volume.view.is_unsettled else False
-            removed |= tree.remove(self._disk, spot.root, spot.path)
-        if not removed:
-            raise ObjectNotFound(bck.cname(name))
-        return stored
+            if not tree.remove(self._disk, spot.root, spot.path) and not removed:
+                raise ObjectNotFound(bck.cname(name))
+            return Removed(stored, None)
+
+        with disk_failures(spot.path):
+            return self._publisher.locked(bck, spot, step)
+
+    def delete_version(
+        self, bck: Bck, name: str, version_id: str, condition: Condition | None = None
+    ) -> ObjectMeta | None:
+        """Remove one version for good (`null`: the null version); return its metadata, None when that was damaged.
+
+        When it was the latest, the next older one becomes that. Raise `VersionNotFound`, what `condition` raises, and
+        `DiskFailure`.
+        """
+        spot = self._spots.find(bck, name)
+
+        def step() -> ObjectMeta | None:
+            removed = self._versions.remove(spot, version_id, condition) if is_version_id(version_id) else None
+            if removed is None:
+                raise VersionNotFound(bck.cname(name), version_id)
+            return removed.meta
+
+        with disk_failures(spot.path):
+            return self._publisher.locked(bck, spot, step)
+
+    def update(
+        self, bck: Bck, name: str, change: Callable[[ObjectMeta], ObjectMeta], version_id: str | None = None
+    ) -> ObjectMeta:
+        """Store what `change` makes of the metadata, called under the object's lock; return it.
+
+        Raise as `open`, what `change` raises, and `BadRequest` when the result is too large.
+        """
+        spot = self._spots.find(bck, name)
+        with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
+            opened = self.open(bck, name, version_id)
+            try:
+                changed = change(opened.meta)
+                self._disk.setxattr(opened.fd, metadata.XATTR, metadata.encode(changed))
+            finally:
+                self._disk.close(opened.fd)
+                spot.known = None
+        return changed
 
     def set_custom(self, bck: Bck, name: str, custom: dict[str, str], *, replace: bool) -> ObjectMeta:
         """Replace the custom metadata, or merge into it; return the new metadata.
 
         Raise `ObjectNotFound`, `CorruptMetadata`, `BadRequest` when the result is too large.
         """
-        spot = self._spots.find(bck, name)
-        with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
-            opened = self.open(bck, name)
-            try:
-                merged = custom if replace else {**opened.meta.custom, **custom}
-                metadata.check_custom(merged)
-                changed = msgspec.structs.replace(opened.meta, custom=merged)
-                self._disk.setxattr(opened.fd, metadata.XATTR, metadata.encode(changed))
-            finally:
-                self._disk.close(opened.fd)
-                spot.known = None
-        return changed
+
+        def change(meta: ObjectMeta) -> ObjectMeta:
+            merged = custom if replace else {**meta.custom, **custom}
+            metadata.check_custom(merged)
+            return msgspec.structs.replace(meta, custom=merged)
+
+        return self.update(bck, name, change)
 
     def rename(self, bck: Bck, name: str, new_name: str, rules: WriteRules) -> None:
         """Give an object another name in its bucket, replacing what has it. Raise as `move`."""
@@ -217,20 +303,22 @@ class Store:
 
         Return the metadata, None when that is damaged.
 
-        Blocks when it must copy. `condition` is asked about the destination, as in `Writer.commit`. Raise
-        `ObjectNotFound`, `BadRequest` for the same name, `Busy`, and as `Writer.commit`. Killed in between, the object
-        has the old name, the new one or, when it had to be copied to another mountpath, both.
+        Blocks when it must copy: to another mountpath, or because the bucket keeps versions. Then it is a new version
+        under the new name, and the old name gets a delete marker if it has older versions. `condition` is asked about
+        the destination, as in `Writer.commit`. Raise `ObjectNotFound`, `BadRequest` for the same name, `Busy`, and as
+        `Writer.commit`. Killed in between, the object has the old name, the new one or, when it had to be copied, both.
         """
         if (bck, name) == (to_bck, to_name):
             raise BadRequest(f"{bck.cname(name)}: the new name is the old one")
         source, target = self._spots.find(bck, name), self._spots.find(to_bck, to_name)
-        if source.mountpath is target.mountpath and not self.volume.view.is_unsettled:
+        is_here = source.mountpath is target.mountpath and not self.volume.view.is_unsettled
+        if is_here and rules.keeping is Keeping.NONE:
             return self._rename_on_mountpath(bck.cname(name), source, to_bck, target, rules, condition)
         for _ in range(_RENAME_ATTEMPTS_MAX):
             opened = self.open(bck, name)
             try:
                 self._copy(opened, to_bck, to_name, rules, is_move=True, condition=condition)
-                if self._delete_unchanged(source, opened):
+                if self._delete_unchanged(source, opened, rules):
                     return opened.meta
             finally:
                 self._disk.close(opened.fd)
@@ -263,6 +351,35 @@ class Store:
             with disk_failures(mountpath.path):
                 for directory in layout.work_directories(self._disk, mountpath.path):
                     drop_idle(self._disk, directory, limit_ns)
+
+    def _open_latest(self, spot: Spot) -> OpenObject | None:
+        """Open the current file of an object; None when there is none."""
+        if self.volume.view.is_unsettled:
+            return self._open_newest(spot)
+        return self._open_at(spot, spot.path, spot.mountpath)
+
+    def _open_version(self, bck: Bck, name: str, spot: Spot, version_id: str) -> OpenObject:
+        """Open one version; while we look it may move from the shelf to the current file or back: look again then."""
+        cname, before = bck.cname(name), None
+        for look in range(_LOOKS_MAX if is_version_id(version_id) else 0):
+            with disk_failures(spot.path):
+                head = self._versions.head(spot)
+                version = head if head and head.id == version_id else self._versions.find_kept(spot, version_id)
+            if version is None:
+                if look and head == before:
+                    break
+                before = head
+                continue
+            if version.meta is not None and version.meta.is_marker:
+                raise DeleteMarker(cname, version.meta.version_id, version.mtime_ns)
+            mountpath = version.place.mountpath
+            home = Spot(None, mountpath, layout.bucket_path(mountpath.path, bck), spot.key, name)
+            opened = self._open_at(spot if version.is_current else home, version.path, mountpath)
+            if opened is not None:
+                if (opened.meta.version_id or NULL) == version_id:
+                    return opened
+                self._disk.close(opened.fd)
+        raise VersionNotFound(cname, version_id)
 
     def _open_at(self, spot: Spot, path: str, mountpath: Mountpath) -> OpenObject | None:
         """Open the file of an object at one path; None when there is none."""
@@ -377,20 +494,23 @@ class Store:
                         tree.prune(self._disk, source.root, found[0])
                         return meta
                 except tree.FileInTheWay as obstacle:
-                    blocking = obstacle.path
+                    blocking = obstacle
                 except tree.BucketGone:
                     raise BucketNotFound(to_bck.cname()) from None
-                self._publisher.clear_way(to_bck, target, blocking)
+                self._publisher.clear_way(to_bck, blocking)
 
-    def _delete_unchanged(self, spot: Spot, opened: OpenObject) -> bool:
+    def _delete_unchanged(self, spot: Spot, opened: OpenObject, rules: WriteRules) -> bool:
         """Remove an object unless it was overwritten since `opened`; return whether it is gone."""
         with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
-            path = self._publisher.newest(spot)
-            if path is not None:
-                found = self._disk.lstat(path)
+            newest = newest_file(self._disk, self.volume.view, spot)
+            if newest is not None:
+                found = newest[1]
                 is_same = (found.st_ino, found.st_ctime_ns) == (opened.stat.st_ino, opened.stat.st_ctime_ns)
                 if not is_same or self._publisher.stored_meta(spot) != opened.meta:
                     return False
+                if rules.keeping is not Keeping.NONE:
+                    self._versions.delete(spot, rules, self._publisher.new_work_name(), keep=False)
+                    return True
             self._publisher.remove_strays(spot)
             tree.remove(self._disk, spot.root, spot.path)
         return True

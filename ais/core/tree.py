@@ -23,7 +23,7 @@ from ais.fs.names import SELF
 
 _IS_DIRECTORY = (errno.EISDIR, errno.ENOTEMPTY)
 """What rename answers when the target is a directory; the second one when the source lies in it."""
-_ATTEMPTS_MAX = 1000
+ATTEMPTS_MAX = 1000
 """Each is lost to another writer's success in the same directories; more in a row mean that something else is wrong."""
 
 
@@ -34,8 +34,8 @@ class BucketGone(Exception):
 class FileInTheWay(Exception):
     """An ancestor of the path is an object's file: `make_directory` it under its lock, then try again."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, root: str, path: str) -> None:
+        self.root, self.path = root, path
         super().__init__(path)
 
 
@@ -44,12 +44,12 @@ def install(disk: Disk, source: str, root: str, path: str) -> str:
 
     Raise `FileInTheWay` or `BucketGone`, with nothing changed.
     """
-    for _ in range(_ATTEMPTS_MAX):
+    for _ in range(ATTEMPTS_MAX):
         try:
             disk.rename(source, path)
             return path
         except FileNotFoundError:
-            _make_parents(disk, source, root, path)
+            make_parents(disk, source, root, path)
             continue
         except NotADirectoryError:
             _find_file_in_the_way(disk, root, path)
@@ -62,6 +62,23 @@ def install(disk: Disk, source: str, root: str, path: str) -> str:
             disk.rename(source, inside)
             return inside
     raise OSError(errno.EBUSY, "directories keep changing", path)
+
+
+def make_parents(disk: Disk, source: str, root: str, path: str) -> None:
+    """Make the missing ancestors of `path`, as far as others do not remove them at the same time.
+
+    Raise `BucketGone` when `source`, which shall go there, or `root` is missing.
+    """
+    if _lstat(disk, source) is None or _lstat(disk, root) is None:
+        prune(disk, root, path)
+        raise BucketGone
+    for ancestor in _ancestors(root, path):
+        try:
+            disk.mkdir(ancestor)
+        except FileExistsError:
+            continue
+        except (FileNotFoundError, NotADirectoryError):
+            return
 
 
 def make_directory(disk: Disk, path: str, spare: str) -> None:
@@ -168,27 +185,13 @@ def _ancestors(root: str, path: str) -> list[str]:
     return found[::-1]
 
 
-def _make_parents(disk: Disk, source: str, root: str, path: str) -> None:
-    """Make the missing ancestors of `path`, as far as others do not remove them at the same time."""
-    if _lstat(disk, source) is None or _lstat(disk, root) is None:
-        prune(disk, root, path)
-        raise BucketGone
-    for ancestor in _ancestors(root, path):
-        try:
-            disk.mkdir(ancestor)
-        except FileExistsError:
-            continue
-        except (FileNotFoundError, NotADirectoryError):
-            return
-
-
 def _find_file_in_the_way(disk: Disk, root: str, path: str) -> None:
     for ancestor in _ancestors(root, path):
         found = _lstat(disk, ancestor)
         if found is None:
             return
         if is_file(found):
-            raise FileInTheWay(ancestor)
+            raise FileInTheWay(root, ancestor)
 
 
 def _remove_spare(disk: Disk, spare: str) -> None:

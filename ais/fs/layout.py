@@ -15,6 +15,7 @@ from ais.fs import trash
 OBJECTS = "%ob"
 WORK = "%wk"
 UPLOADS = "%mp"
+VERSIONS = "%ve"
 UPLOAD_INFO = "upload"
 _ID_XATTR = "user.ais.bid"
 

@@ -76,7 +76,9 @@ class Moves:
                 raise
         pool = self._volume.place(source.uname + name).pool
         cname = source.bck.cname(name)
-        await in_pool(pool, lambda: self._store.delete(source.bck, name, unchanged(meta, cname)))
+        await in_pool(
+            pool, lambda: self._store.delete(source.bck, name, unchanged(meta, cname), source.rules, is_moved=True)
+        )
         return Moved(meta.size, is_remote=True)
 
     async def settle(self, view: BucketView, name: str) -> None:
@@ -107,7 +109,10 @@ class Moves:
                 lambda: self._store.move(source.bck, name, destination.bck, new_name, destination.rules, condition),
             )
         except AlreadyExists:
-            meta = await in_pool(pool, lambda: self._store.delete(source.bck, name))
+            removed = await in_pool(
+                pool, lambda: self._store.delete(source.bck, name, None, source.rules, is_moved=True)
+            )
+            meta = removed.meta
         return Moved(meta.size if meta else 0, is_remote=False)
 
     async def _send(

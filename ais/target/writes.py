@@ -67,7 +67,7 @@ class Writes:
         """Remove the object. Raise `ObjectNotFound`."""
         await self._moves.settle(ask.view, ask.name)
         pool = self._volume.place(ask.view.uname + ask.name).pool
-        await in_pool(pool, lambda: self._store.delete(ask.view.bck, ask.name))
+        await in_pool(pool, lambda: self._store.delete(ask.view.bck, ask.name, rules=ask.view.rules))
         self._counters[metrics.DEL_N] += 1
         return Reply(200)
 

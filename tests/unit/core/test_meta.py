@@ -9,7 +9,7 @@ from ais.core.meta import ObjectMeta
 SAMPLE = ObjectMeta(4096, "xxhash2", "0123456789abcdef", "7", {"k": "v"})
 FIRST = b"AISO\x01\x96\xcd\x10\x00\xa7xxhash2\xb00123456789abcdef\xa17\x81\xa1k\xa1v\x90"
 """As written before there were S3 facts and kept versions."""
-GOLDEN = b"AISO\x01\x98" + FIRST[6:] + b"\x80\xa0"
+GOLDEN = b"AISO\x01\x9a" + FIRST[6:] + b"\x80\xa0\xa0\xc2"
 
 
 def test_the_bytes_on_disk_are_a_format() -> None:
@@ -20,7 +20,7 @@ def test_the_bytes_on_disk_are_a_format() -> None:
 
 def test_fields_may_be_appended() -> None:
     """A reader ignores fields it does not know and gives defaults to those that are missing."""
-    assert meta.decode(b"AISO\x01\x99" + GOLDEN[6:] + b"\x01") == SAMPLE
+    assert meta.decode(b"AISO\x01\x9b" + GOLDEN[6:] + b"\x01") == SAMPLE
     assert meta.decode(b"AISO\x01\x91\x05") == ObjectMeta(5)
 
 

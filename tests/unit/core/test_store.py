@@ -18,7 +18,7 @@ from ais.base.errors import (
 )
 from ais.core import meta as metadata
 from ais.core.meta import ObjectMeta
-from ais.core.store import Store, StoreLimits
+from ais.core.store import Removed, Store, StoreLimits
 from ais.core.workfile import WriteRules
 from ais.fs.locks import StripeBusy
 from ais.meta.smap import digest
@@ -232,7 +232,7 @@ def test_damaged_metadata_is_an_error_and_can_be_overwritten(bench: Any) -> None
         bench.store.open(bench.bck, "a")
     assert bench.put("a").version == "1"
     os.setxattr(path, metadata.XATTR, b"junk")
-    assert bench.store.delete(bench.bck, "a") is None
+    assert bench.store.delete(bench.bck, "a") == Removed(None, None)
 
 
 def test_what_is_known_of_a_file_is_never_stale(bench: Any) -> None:

@@ -1,0 +1,462 @@
+"""Kept versions of objects and delete markers: what becomes of the version that another one replaces.
+
+The latest version is the file `%ob/<path>`, as in every bucket. A name with other versions has a shelf, the directory
+`%ve/<path>/%=`, with a file for each:
+
+    <version ID>    a noncurrent version, or a delete marker that is not the latest version
+    null            the null version, when it is not the latest one
+    deleted         the delete marker that is the latest version
+
+The latest version, here the head, is the current file; if there is none, `deleted`. What follows from that makes every
+change one atomic step: `deleted` counts only while there is no current file, `null` only while the head is not the null
+version, `<version ID>` only while it is not the head's. So the head is kept by a hard link that does not count yet, a
+new one is renamed over it, and what then does not count any more is removed; killed in between, nothing is lost.
+
+All changes are made under the lock of the object. When the set of mountpaths has changed, versions of one name may lie
+on several; a current file that is not the newest is a noncurrent version then.
+"""
+
+import contextlib
+import errno
+import heapq
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from ais.base.errors import CorruptMetadata
+from ais.core import meta as metadata
+from ais.core import tree
+from ais.core.meta import ObjectMeta
+from ais.core.spots import Spot, newest_file
+from ais.core.workfile import Keeping, WriteRules
+from ais.env import Env
+from ais.fs import layout
+from ais.fs.mountpath import Mountpath
+from ais.fs.names import SELF
+from ais.fs.volume import Volume
+
+NULL = "null"
+"""How clients name the null version."""
+_DELETED = "deleted"
+_ID = re.compile(r"[0-9a-f]{32}")
+_TIME_DIGITS = 16
+_TIME_MAX = (1 << 64) - 1
+_WINDOW = 1000
+
+Check = Callable[[ObjectMeta | None], None]
+
+
+class Place(NamedTuple):
+    """Where a mountpath has the versions of one object: the current file below `root`, others on the shelf."""
+
+    mountpath: Mountpath
+    root: str
+    path: str
+    shelves: str
+    shelf: str
+
+
+class Version(NamedTuple):
+    """One version as found on disk. `id` is what clients call it, empty for a damaged head; `meta` None: damaged."""
+
+    place: Place
+    path: str
+    id: str
+    order: str
+    size: int
+    mtime_ns: int
+    meta: ObjectMeta | None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is an object in the ordinary place, not on the shelf."""
+        return not self.path.startswith(self.place.shelf)
+
+    @property
+    def is_marker(self) -> bool:
+        """Whether it is a delete marker."""
+        return self.meta is not None and self.meta.is_marker
+
+
+def is_version_id(text: str) -> bool:
+    """Whether a client's version ID can be one of ours."""
+    return text == NULL or _ID.fullmatch(text) is not None
+
+
+def order_of(meta: ObjectMeta | None, mtime_ns: int) -> str:
+    """What sorts the versions of one object, newest first; of those written before any was kept, the time."""
+    return (meta and (meta.version_id or meta.order)) or _order_at(max(mtime_ns, 0), 0)
+
+
+def _order_at(time_ns: int, salt: int) -> str:
+    return f"{_TIME_MAX - time_ns:016x}{salt:016x}"
+
+
+def _time_of(order: str) -> int:
+    return _TIME_MAX - int(order[:_TIME_DIGITS], 16)
+
+
+class Versions:
+    """The versions of a volume's objects. Methods that change anything need the object's lock; all raise `OSError`."""
+
+    def __init__(self, volume: Volume, env: Env) -> None:
+        self._volume = volume
+        self._disk = env.disk
+        self._clock = env.clock
+        self._rng = env.rng
+
+    def places(self, spot: Spot) -> list[Place]:
+        """Where versions of the object may be, its owner first."""
+        view = self._volume.view
+        others = [one for one in view.available if one is not spot.mountpath] if view.is_unsettled else []
+        return [_place(spot, mountpath) for mountpath in (spot.mountpath, *others)]
+
+    def head(self, spot: Spot) -> Version | None:
+        """The latest version: an object or a delete marker."""
+        found = newest_file(self._disk, self._volume.view, spot)
+        if found is None:
+            return self.deletion(spot)
+        path, _, mountpath = found
+        return self._look(_place(spot, mountpath), path)
+
+    def deletion(self, spot: Spot) -> Version | None:
+        """The delete marker that is the latest version of an object which has no current file."""
+        found = [self._look(place, f"{place.shelf}/{_DELETED}") for place in self.places(spot)]
+        return min(filter(None, found), key=lambda version: version.order, default=None)
+
+    def find_kept(self, spot: Spot, version_id: str) -> Version | None:
+        """The version with this ID, which is not the head's."""
+        places = self.places(spot)
+        found = [self._look(place, f"{place.shelf}/{version_id}") for place in places]
+        if len(places) > 1:
+            files = [(place, tree.find(self._disk, place.path)) for place in places]
+            strays = [self._look(place, file[0]) for place, file in files if file is not None]
+            found += [stray for stray in strays if stray is not None and stray.id == version_id]
+        return min(filter(None, found), key=lambda version: version.order, default=None)
+
+    def kept(self, spot: Spot, head: Version | None, after: str = "") -> Iterator[Version]:
+        """The versions below the head whose order is greater than `after`, newest first."""
+        while True:
+            window = heapq.nsmallest(_WINDOW, self._candidates(spot, head, after))
+            for order, path, place in window:
+                version = self._look(place, path) if order != after else None
+                after = order
+                if version is not None:
+                    yield version
+            if len(window) < _WINDOW:
+                return
+
+    def succession(self, spot: Spot, rules: WriteRules) -> "Succession":
+        """Begin to give the object another latest version, in a bucket that keeps versions."""
+        head = self.head(spot)
+        newest = head if head is not None and head.meta is not None else next(self.kept(spot, head), None)
+        now_ns = self._clock.now_ns()
+        if newest is not None:
+            now_ns = max(now_ns, _time_of(newest.order) + 1)
+        return Succession(self, spot, rules, head, _order_at(now_ns, self._rng.getrandbits(64)))
+
+    def delete(self, spot: Spot, rules: WriteRules, work: str, *, keep: bool) -> ObjectMeta | None:
+        """Put a delete marker on top and return it; `work`: an unused name for its work file.
+
+        Without `keep` the head lives on elsewhere: it goes, and there is a marker only if there are older versions.
+        """
+        succession = self.succession(spot, rules)
+        head = succession.head
+        if keep:
+            succession.keep()
+        else:
+            self.put_strays_aside(spot, head)
+            if head is not None:
+                self._unlink_kept(spot, head.id)
+                if next(self.kept(spot, head), None) is None:
+                    self._remove_head(spot, head)
+                    return None
+        place = head.place if head is not None else _place(spot, spot.mountpath)
+        marker = succession.name(ObjectMeta(0, is_marker=True))
+        aside = f"{os.path.dirname(place.root)}/{layout.WORK}/{work}"
+        try:
+            self._write_marker(aside, marker, fsync=rules.fsync)
+            self._enter(place, self._rename, aside, _DELETED, fsync=rules.fsync)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._disk.unlink(aside)
+            raise
+        if head is not None and head.is_current:
+            self._remove_current(spot, head)
+        succession.settle(is_marker=True)
+        return marker
+
+    def remove(self, spot: Spot, version_id: str, check: Check | None) -> Version | None:
+        """Remove one version for good; return what was removed, None when there is no such version.
+
+        When it was the latest, the next older one is that afterwards. `check` may refuse. Raise `tree.FileInTheWay`.
+        """
+        head = self.head(spot)
+        self.put_strays_aside(spot, head)
+        if head is not None and (head.id or NULL) == version_id:
+            if check is not None:
+                check(head.meta)
+            self._unlink_kept(spot, head.id)
+            self._promote(spot, head, next(self.kept(spot, head), None))
+            return head
+        version = self.find_kept(spot, version_id)
+        if version is not None:
+            if check is not None:
+                check(version.meta)
+            self._unlink_kept(spot, version_id)
+            self._prune(spot)
+        return version
+
+    def put_strays_aside(self, spot: Spot, head: Version | None) -> None:
+        """Bring what lies where a head would, but is not the newest, to the shelf of its mountpath."""
+        if head is None:
+            return
+        for place in self.places(spot):
+            if place.mountpath is head.place.mountpath:
+                continue
+            stray = self._stray(place, head)
+            if stray is None or stray.meta is None:
+                continue
+            if stray.id != head.id and not self._has_newer_null(spot, stray):
+                self.shelve(stray)
+            if stray.is_current:
+                tree.remove(self._disk, place.root, place.path)
+            else:
+                self._unlink(stray.path)
+
+    def shelve(self, version: Version, *, fsync: bool = False) -> None:
+        """Give a head a link on the shelf, in place of one that does not count."""
+        try:
+            self._enter(version.place, self._link, version.path, version.id, fsync=fsync)
+        except FileExistsError:
+            if version.id == NULL:
+                self._unlink(f"{version.place.shelf}/{NULL}")
+                self._enter(version.place, self._link, version.path, version.id, fsync=fsync)
+
+    def settle(self, spot: Spot, *, drop_deleted: bool, drop_null: bool) -> None:
+        """Remove what does not count any more. What cannot be removed does no harm."""
+        with contextlib.suppress(OSError):
+            for place in self.places(spot):
+                if drop_deleted:
+                    self._unlink(f"{place.shelf}/{_DELETED}")
+                if drop_null:
+                    self._unlink(f"{place.shelf}/{NULL}")
+            if drop_deleted or drop_null:
+                self._prune(spot)
+
+    def _candidates(self, spot: Spot, head: Version | None, after: str) -> Iterator[tuple[str, str, Place]]:
+        """(order, path, place) of what may be a version below the head, in no order."""
+        places = self.places(spot)
+        nulls: list[tuple[str, str, Place]] = []
+        for place in places:
+            for entry in self._ids_on(place.shelf):
+                if entry > after and (head is None or entry != head.id):
+                    yield entry, f"{place.shelf}/{entry}", place
+            versions = [self._look(place, f"{place.shelf}/{NULL}")]
+            if len(places) > 1 and head is not None and place.mountpath is not head.place.mountpath:
+                versions.append(self._stray(place, head))
+            for version in versions:
+                if version is None or (head is not None and version.id == head.id):
+                    continue
+                if version.id == NULL:
+                    nulls.append((version.order, version.path, place))
+                elif version.order > after:
+                    yield version.order, version.path, place
+        if nulls and min(nulls)[0] > after:
+            yield min(nulls)
+
+    def _stray(self, place: Place, head: Version) -> Version | None:
+        if not head.is_current:
+            return self._look(place, f"{place.shelf}/{_DELETED}")
+        found = tree.find(self._disk, place.path)
+        return self._look(place, found[0]) if found else None
+
+    def _ids_on(self, shelf: str) -> Iterator[str]:
+        try:
+            with self._disk.scandir(shelf) as entries:
+                for entry in entries:
+                    if _ID.fullmatch(entry.name):
+                        yield entry.name
+        except (FileNotFoundError, NotADirectoryError):
+            return
+
+    def _look(self, place: Place, path: str) -> Version | None:
+        """The version in a file; None when there is no file."""
+        try:
+            found = self._disk.lstat(path)
+            if not tree.is_file(found):
+                return None
+            meta = metadata.decode(self._disk.getxattr(path, metadata.XATTR))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except CorruptMetadata:
+            meta = None
+        except OSError as error:
+            if error.errno != errno.ENODATA:
+                raise
+            meta = None
+        if meta is not None:
+            version_id, order = meta.version_id or NULL, order_of(meta, found.st_mtime_ns)
+        else:
+            version_id = path[len(place.shelf) + 1 :] if path.startswith(place.shelf) else ""
+            order = version_id if _ID.fullmatch(version_id) else order_of(None, found.st_mtime_ns)
+        return Version(place, path, version_id, order, found.st_size, found.st_mtime_ns, meta)
+
+    def _has_newer_null(self, spot: Spot, version: Version) -> bool:
+        if version.id != NULL:
+            return False
+        nulls = [self._look(place, f"{place.shelf}/{NULL}") for place in self.places(spot)]
+        return any(null is not None and null.order < version.order for null in nulls)
+
+    def _promote(self, spot: Spot, head: Version, heir: Version | None) -> None:
+        """Remove the head and make `heir` the next one."""
+        if heir is None:
+            self._remove_head(spot, head)
+        elif heir.is_marker:
+            self._promote_marker(spot, head, heir)
+        elif head.is_current and head.place == heir.place:
+            self._rename(heir.path, head.path)
+        else:
+            tree.install(self._disk, heir.path, heir.place.root, heir.place.path)
+            if head.is_current:
+                tree.remove(self._disk, head.place.root, head.place.path)
+            else:
+                self._unlink(head.path)
+        self._prune(spot)
+
+    def _promote_marker(self, spot: Spot, head: Version, heir: Version) -> None:
+        if head.is_current:
+            self._unlink_kept(spot, _DELETED)
+            self._enter(heir.place, self._link, heir.path, _DELETED)
+            self._remove_current(spot, head)
+            self._unlink(heir.path)
+            return
+        path = f"{heir.place.shelf}/{_DELETED}"
+        self._rename(heir.path, path)
+        if path != head.path:
+            self._unlink(head.path)
+
+    def _remove_head(self, spot: Spot, head: Version) -> None:
+        """Remove the only version."""
+        self._unlink_kept(spot, _DELETED if head.is_current else "")
+        if head.is_current:
+            self._remove_current(spot, head)
+        else:
+            self._unlink(head.path)
+        self._prune(spot)
+
+    def _remove_current(self, spot: Spot, head: Version) -> None:
+        """Remove all current files, the newest last: what is left if we are killed is still the head."""
+        for place in sorted(self.places(spot), key=lambda place: place.mountpath is head.place.mountpath):
+            tree.remove(self._disk, place.root, place.path)
+
+    def _write_marker(self, path: str, marker: ObjectMeta, *, fsync: bool) -> None:
+        try:
+            fd = self._disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:
+            raise tree.BucketGone from None
+        try:
+            self._disk.setxattr(fd, metadata.XATTR, metadata.encode(marker))
+            if fsync:
+                self._disk.fsync(fd)
+        finally:
+            self._disk.close(fd)
+
+    def _enter(
+        self, place: Place, step: Callable[[str, str], None], source: str, entry: str, *, fsync: bool = False
+    ) -> None:
+        """Link or rename the file `source` to an entry of the shelf, which is made on demand."""
+        target = f"{place.shelf}/{entry}"
+        try:
+            for _ in range(tree.ATTEMPTS_MAX):
+                try:
+                    step(source, target)
+                    break
+                except FileNotFoundError:
+                    self._make_shelves(place.shelves)
+                    tree.make_parents(self._disk, source, place.shelves, target)
+            else:
+                raise OSError(errno.EBUSY, "directories keep changing", target)
+            if fsync:
+                tree.fsync_parents(self._disk, place.shelves, target)
+        except OSError:
+            tree.prune(self._disk, place.shelves, target)
+            raise
+
+    def _make_shelves(self, path: str) -> None:
+        try:
+            self._disk.mkdir(path)
+            layout.fsync_directory(self._disk, os.path.dirname(path))
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            raise tree.BucketGone from None
+
+    def _link(self, source: str, target: str) -> None:
+        self._disk.link(source, target, follow_symlinks=False)
+
+    def _rename(self, source: str, target: str) -> None:
+        self._disk.rename(source, target)
+
+    def _unlink(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            self._disk.unlink(path)
+
+    def _unlink_kept(self, spot: Spot, entry: str) -> None:
+        if entry:
+            for place in self.places(spot):
+                self._unlink(f"{place.shelf}/{entry}")
+
+    def _prune(self, spot: Spot) -> None:
+        for place in self.places(spot):
+            tree.prune(self._disk, place.shelves, f"{place.shelf}/{NULL}")
+
+
+class Succession:
+    """One change of an object's latest version, under its lock: `name` the new one, `keep`, put it there, `settle`."""
+
+    def __init__(self, versions: Versions, spot: Spot, rules: WriteRules, head: Version | None, order: str) -> None:
+        self.head = head
+        self._versions = versions
+        self._spot = spot
+        self._rules = rules
+        self._order = order
+
+    @property
+    def _is_enabled(self) -> bool:
+        return self._rules.keeping is Keeping.ENABLED
+
+    def name(self, meta: ObjectMeta) -> ObjectMeta:
+        """The metadata of the new version with its version ID, or as the null version."""
+        field = "version_id" if self._is_enabled else "order"
+        return msgspec.structs.replace(meta, **{field: self._order})
+
+    def keep(self) -> None:
+        """Keep the head, unless the new version replaces it: both are null, or it is damaged."""
+        head = self.head
+        self._versions.put_strays_aside(self._spot, head)
+        if head is not None and head.id and (self._is_enabled or head.id != NULL):
+            self._versions.shelve(head, fsync=self._rules.fsync)
+
+    def settle(self, *, is_marker: bool = False) -> None:
+        """Remove what the new version has replaced."""
+        head = self.head
+        drop_deleted = not is_marker and head is not None and not head.is_current
+        drop_null = not self._is_enabled and (head is None or head.id != NULL)
+        self._versions.settle(self._spot, drop_deleted=drop_deleted, drop_null=drop_null)
+
+
+def _place(spot: Spot, mountpath: Mountpath) -> Place:
+    bucket = os.path.dirname(spot.root)
+    path = spot.path[len(spot.root) :]
+    shelves = f"{spot.on(mountpath, bucket)}/{layout.VERSIONS}"
+    return Place(
+        mountpath,
+        spot.on(mountpath, spot.root),
+        spot.on(mountpath, spot.path),
+        shelves,
+        f"{shelves}{path}/{SELF}",
+    )
