@@ -118,7 +118,7 @@ class Walk:
                 if self._recursive:
                     self._enter(path, prefix + key)
                     break
-                if _holds_objects(self._disk, path):
+                if holds_objects(self._disk, path):
                     yield prefix + key, order, True
             else:
                 if frame.has_more:
@@ -195,7 +195,7 @@ def _exists(disk: Disk, path: str) -> bool:
     return True
 
 
-def _holds_objects(disk: Disk, path: str) -> bool:
+def holds_objects(disk: Disk, path: str) -> bool:
     """Whether an object lies below the directory; the one that has the directory's own name is not below it."""
     stack = [path]
     while stack:

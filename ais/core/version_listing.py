@@ -1,0 +1,103 @@
+"""Pages of all versions of a bucket's objects on this target: by name, of one name the newest first."""
+
+import itertools
+
+import msgspec
+
+from ais.api.bucket import Bck
+from ais.core.listing import Cursors, ListLimits
+from ais.core.meta import ObjectMeta
+from ais.core.spots import Spot
+from ais.core.versions import NULL, Version, Versions
+from ais.core.walk import holds_objects
+from ais.env import Env
+from ais.fs import layout
+from ais.fs.failures import disk_failures
+from ais.fs.volume import Volume
+from ais.meta.smap import digest
+
+_LOOKS_MAX = 10
+
+
+class VersionEntry(msgspec.Struct, frozen=True, gc=False):
+    """One version. `version_id` as clients say it (`null`); `name + "\\0" + order` sorts; `meta` None: damaged."""
+
+    name: str
+    order: str
+    version_id: str
+    size: int
+    mtime_ns: int
+    is_latest: bool
+    is_marker: bool
+    meta: ObjectMeta | None
+
+
+class VersionPage(msgspec.Struct, frozen=True):
+    """Entries in order; without `has_more` nothing follows the last."""
+
+    entries: list[VersionEntry]
+    has_more: bool
+
+
+class VersionLister:
+    """Lists versions in the buckets of one volume. Any thread may call; a call blocks for the disk."""
+
+    def __init__(self, volume: Volume, env: Env, *, limits: ListLimits | None = None) -> None:
+        self._volume = volume
+        self._disk = env.disk
+        self._versions = Versions(volume, env)
+        self._cursors = Cursors(volume, env, limits or ListLimits(), (layout.OBJECTS, layout.VERSIONS))
+
+    def page(
+        self, bck: Bck, prefix: str = "", after: tuple[str, str] = ("", ""), limit: int = 1000, *, session: str = ""
+    ) -> VersionPage:
+        """Up to `limit` versions of names that begin with `prefix`, behind `after`. Raise `DiskFailure`.
+
+        `after`: (name, order of a version); an empty order means all versions of that name. Pages of one listing give
+        the same `session`, which makes them cheap. A bucket that is not there is empty.
+        """
+        entries: list[VersionEntry] = []
+        name, order = after
+        with disk_failures(bck.cname()):
+            cursor = self._cursors.open(bck, prefix, name, session=session)
+            if order and name.startswith(prefix):
+                entries += self._versions_of(bck, name, order, limit + 1)
+            while len(entries) < limit and cursor.has_more:
+                name = cursor.take(1)[0][0]
+                entries += self._versions_of(bck, name, "", limit + 1 - len(entries))
+        self._cursors.pause(cursor, bck, prefix, session=session)
+        return VersionPage(entries[:limit], len(entries) > limit or cursor.has_more)
+
+    def has_versions(self, bck: Bck) -> bool:
+        """Whether the bucket has versions besides the objects that a plain listing shows. Raise `DiskFailure`."""
+        with disk_failures(bck.cname()):
+            paths = [layout.bucket_path(mountpath.path, bck) for mountpath in self._volume.available]
+            return any(holds_objects(self._disk, f"{path}/{layout.VERSIONS}") for path in paths)
+
+    def _versions_of(self, bck: Bck, name: str, after: str, limit: int) -> list[VersionEntry]:
+        """The versions of a name that follow `after`; while we look, one may move, so look until none did."""
+        view, key = self._volume.view, digest(bck.uname + name)
+        owner = view.owner(key)
+        spot = Spot(view, owner, layout.bucket_path(owner.path, bck), key, name)
+        head = self._versions.head(spot)
+        for _ in range(_LOOKS_MAX):
+            found = list(itertools.islice(self._versions.kept(spot, head, after), limit))
+            before, head = head, self._versions.head(spot)
+            if head == before:
+                break
+        latest = [head] if head is not None and head.order > after else []
+        in_order = sorted(latest + found, key=lambda version: version.order)[:limit]
+        return [_entry(name, version, is_latest=version is head) for version in in_order]
+
+
+def _entry(name: str, version: Version, *, is_latest: bool) -> VersionEntry:
+    return VersionEntry(
+        name,
+        version.order,
+        version.id or NULL,
+        version.size,
+        version.mtime_ns,
+        is_latest,
+        version.is_marker,
+        version.meta,
+    )
