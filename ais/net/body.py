@@ -1,7 +1,7 @@
-"""Where a request body ends: a count of bytes, or chunked encoding (RFC 9112 §7.1). No I/O.
+"""Where a body ends: a count of bytes, chunked encoding (RFC 9112 §7.1), the end of the connection. No I/O.
 
-Both framings decode in place: `take(view)` looks at raw bytes just received, moves the payload to the front of `view`
-and returns (payload bytes, raw bytes consumed). Bytes beyond `consumed` belong to the next request.
+All framings decode in place: `take(view)` looks at raw bytes just received, moves the payload to the front of `view`
+and returns (payload bytes, raw bytes consumed). Bytes beyond `consumed` belong to the next message.
 
 Chunked states: SIZE (hex digits, extension ignored, CRLF) → DATA → DATA_END (CRLF) → SIZE …; a size of 0 → TRAILER
 (header lines, dropped) until an empty line → DONE.
@@ -122,6 +122,18 @@ class ChunkedBody:
             raise TooLarge(f"chunked trailers exceed {TRAILER_BYTES_MAX} bytes")
         elif not _TRAILER_LINE.fullmatch(line):
             raise BadRequest("malformed chunked trailer")
+
+
+class OpenBody:
+    """The body of an answer that ends with the connection; only whoever sees that end knows that it is complete."""
+
+    __slots__ = ()
+
+    is_done = False
+
+    def take(self, view: memoryview) -> tuple[int, int]:
+        """Everything is payload."""
+        return len(view), len(view)
 
 
 Body = FixedBody | ChunkedBody

@@ -412,8 +412,8 @@ class Connection(Wire):
         elif self._phase is IDLE and not unsent:
             if waited_s >= limits.keepalive_timeout_s:
                 self._close()
-        elif waited_s >= limits.body_idle_timeout_s:
-            if self._exchange is None:
-                self.break_off()
-            elif self._exchange.is_up_to_client:
+        elif self._exchange is not None:
+            if self._exchange.is_overdue(waited_s):
                 self._exchange.time_out()
+        elif waited_s >= limits.body_idle_timeout_s:
+            self.break_off()

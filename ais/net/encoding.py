@@ -5,6 +5,7 @@ from email.utils import formatdate
 from ais.net.http import BODILESS, Reply, status_line
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
 _END = b"\r\n"
 _NO_BODY = b"Content-Length: 0\r\n\r\n"
 
@@ -14,6 +15,12 @@ def connection_line(*, keep_alive: bool, is_http10: bool) -> bytes:
     if not keep_alive:
         return b"Connection: close\r\n"
     return b"Connection: keep-alive\r\n" if is_http10 else b""
+
+
+def encode_chunk(payload: bytes | memoryview, *, is_last: bool) -> bytes:
+    """A piece of a chunked body, which may be empty; with `is_last` the end of the body follows it."""
+    chunk = b"".join((b"%x\r\n" % len(payload), payload, b"\r\n")) if payload else b""
+    return chunk + LAST_CHUNK if is_last else chunk
 
 
 class Starts(dict[int, bytes]):

@@ -1,4 +1,4 @@
-"""A request that takes more than one callback: an awaitable route, an upload, a file, a stream, the application.
+"""A request that takes more than one callback: an awaitable route, upload, file, stream, relay, or the application.
 
 The connection makes one for every request that its hot path cannot finish, gives it what the route returned, and
 takes over again when the exchange calls `finish`.
@@ -9,6 +9,7 @@ takes over again when the exchange calls `finish`.
     SEND      the client to take a file (`FileSender`)    the client's
     STREAM    the stream, or the client to take it        the client's while writing is paused
     HANDED    the application (`Handover`)                the client's while it owes body bytes or writing is paused
+    RELAY     another node (`Relay`), or the client       either's; the relay knows
 """
 
 import asyncio
@@ -20,7 +21,8 @@ from typing import TYPE_CHECKING, Any, cast
 from ais.base.errors import AisError, TooSlow
 from ais.net.body import Body, FixedBody
 from ais.net.encoding import CONTINUE, connection_line, encode_head, encode_reply
-from ais.net.http import AnyReply, FileReply, Reply, Request, Sink, StreamReply, Upload
+from ais.net.http import AnyReply, FileReply, Forward, Reply, Request, Sink, StreamReply, Upload
+from ais.net.relay import Relay
 from ais.net.sending import FileSender, small_content, stream_chunks
 from ais.net.upload import Receiver
 
@@ -37,12 +39,25 @@ class Stage(enum.Enum):
     SEND = enum.auto()
     STREAM = enum.auto()
     HANDED = enum.auto()
+    RELAY = enum.auto()
 
 
 class Exchange:
     """One request and its answer. `body` is what the client still owes, or None."""
 
-    __slots__ = ("_handover", "_sender", "_stage", "_task", "body", "connection", "keep_alive", "receiver", "request")
+    __slots__ = (
+        "_handover",
+        "_is_body_coming",
+        "_relay",
+        "_sender",
+        "_stage",
+        "_task",
+        "body",
+        "connection",
+        "keep_alive",
+        "receiver",
+        "request",
+    )
 
     def __init__(self, connection: "Connection", request: Request, body: Body | None, *, keep_alive: bool) -> None:
         self.connection = connection
@@ -52,7 +67,10 @@ class Exchange:
         self.receiver: Receiver | None = None
         """Where body bytes are received while a sink takes them."""
         self._stage = Stage.WAIT
+        self._is_body_coming = False
+        """The client was asked for the body, or sends it without being asked."""
         self._sender: FileSender | None = None
+        self._relay: Relay | None = None
         self._handover: Handover | None = None
         self._task: asyncio.Future[Any] | None = None
         """What the route is waiting for; cancelled when the connection is lost."""
@@ -70,6 +88,8 @@ class Exchange:
             self._start_upload(cast(Upload, reply).sink)
         elif kind is StreamReply:
             self._send_stream(cast(StreamReply, reply))
+        elif kind is Forward:
+            self._start_relay(cast(Forward, reply))
         elif reply is None:
             self._hand_over()
         else:
@@ -100,6 +120,8 @@ class Exchange:
         connection.touch()
         if self.receiver is not None:
             self._receive(self.receiver.received, count)
+        elif self._relay is not None and not connection.tail:
+            self._relay_received(self._relay, connection.hub.shared_view[:count])
         else:
             connection.tail = connection.tail + connection.hub.shared_view[:count]
             self.pump()
@@ -113,7 +135,12 @@ class Exchange:
             self._receive(self.receiver.put, memoryview(tail)[:space])
         if self._stage is Stage.HANDED and connection.tail:
             self._feed_handover()
-        if connection.is_at_eof and not connection.tail and self._owes_body() and self._stage is not Stage.WAIT:
+        if self._relay is not None and connection.tail:
+            tail = connection.tail
+            used = self._relay_body(self._relay, memoryview(tail))
+            if used:
+                connection.tail = tail[used:]
+        if connection.is_at_eof and not connection.tail and self.owes_body and self._stage is not Stage.WAIT:
             connection.break_off()
         connection.update_reading()
 
@@ -121,26 +148,36 @@ class Exchange:
         """Whether bytes of the client could be used now."""
         if self._stage is Stage.BODY:
             return self.receiver is not None and self.receiver.can_receive
-        if self._handover is not None and self._owes_body():
+        if self._handover is not None and self.owes_body:
             return not self._handover.is_reading_paused
+        if self._relay is not None and self.owes_body and not self._relay.wants_body():
+            return False
         return not self.connection.tail
 
     def at_eof(self) -> None:
         """The client will send nothing more."""
-        if self._owes_body() and not self.connection.tail:
+        if self.owes_body and not self.connection.tail:
             self.connection.break_off()
 
+    def is_overdue(self, waited_s: float) -> bool:
+        """Whether whoever is waited for, when it is not the route, has kept us waiting for too long."""
+        if self._relay is not None:
+            return self._relay.is_overdue(waited_s)
+        return waited_s >= self.connection.hub.limits.body_idle_timeout_s and self._is_up_to_client
+
     @property
-    def is_up_to_client(self) -> bool:
-        """Whether the client is what is waited for."""
+    def _is_up_to_client(self) -> bool:
         if self._stage is Stage.SEND or self.connection.is_write_paused:
             return True
         if self._stage is Stage.BODY or self._stage is Stage.HANDED:
-            return self._owes_body() and not self.connection.is_reading_paused
+            return self.owes_body and not self.connection.is_reading_paused
         return False
 
     def time_out(self) -> None:
-        """The client took too long."""
+        """What `is_overdue` said."""
+        if self._relay is not None:
+            self._relay.time_out()
+            return
         error = TooSlow("the request body did not arrive in time")
         if self._stage is Stage.BODY and not self.connection.is_write_paused:
             self._abandon_upload(error)
@@ -159,6 +196,8 @@ class Exchange:
             self.connection.hub.loop.call_soon(self._task.cancel)
         if self._sender is not None:
             self._sender.close()
+        if self._relay is not None:
+            self._relay.cancel()
 
     def finish(self) -> None:
         """The answer is on its way."""
@@ -180,13 +219,13 @@ class Exchange:
         self.dispatch(future.result() if error is None else self._error_reply(error))
 
     def _answer(self, reply: Reply) -> None:
-        self._settle_keep_alive()
+        self.settle_keep_alive()
         connection = self.connection
         connection.write(encode_reply(reply, self.request.method, self._connection_line(), connection.hub.starts))
         self.finish()
 
     def _send_file(self, reply: FileReply) -> None:
-        self._settle_keep_alive()
+        self.settle_keep_alive()
         connection = self.connection
         head = encode_head(reply.status, reply.headers, reply.length, self._connection_line(), connection.hub.starts)
         if self.request.method == "HEAD":
@@ -203,7 +242,7 @@ class Exchange:
             self._sender.turn()
 
     def _send_stream(self, reply: StreamReply) -> None:
-        self._settle_keep_alive()
+        self.settle_keep_alive()
         is_chunked = reply.length is None and not self.request.is_http10
         if reply.length is None and not is_chunked:
             self.keep_alive = False
@@ -240,12 +279,12 @@ class Exchange:
     def _error_reply(self, error: BaseException) -> Reply:
         return self.connection.hub.on_error(self.request, error)
 
-    def _settle_keep_alive(self) -> None:
+    def settle_keep_alive(self) -> None:
         """Decide, before the head is written, whether an unread body is worth reading to keep the connection."""
         body, tail = self.body, self.connection.tail
         if body is None or body.is_done:
             return
-        if self.request.headers.expects_continue and self._stage is Stage.WAIT and not tail:
+        if self.request.headers.expects_continue and not self._is_body_coming and not tail:
             # Whether the body will follow is up to the client: the next bytes could be either.
             self.keep_alive = False
         elif isinstance(body, FixedBody) and body.remaining - len(tail) > self.connection.hub.limits.drain_bytes_max:
@@ -256,16 +295,25 @@ class Exchange:
 
     # Uploads.
 
-    def _owes_body(self) -> bool:
+    @property
+    def owes_body(self) -> bool:
+        """Whether the body has not been taken completely."""
         return self.body is not None and not self.body.is_done
 
-    def _ask_for_body(self) -> None:
-        is_asked_for = self.request.headers.expects_continue and not self.request.is_http10
-        if is_asked_for and self._owes_body() and not self.connection.tail:
+    @property
+    def awaits_body(self) -> bool:
+        """Whether the client should be sending the body."""
+        return self.owes_body and (self._is_body_coming or not self.request.headers.expects_continue)
+
+    def ask_for_body(self) -> None:
+        """Send `100 Continue` when the client waits for it."""
+        is_waiting = self.request.headers.expects_continue and not self._is_body_coming and not self.connection.tail
+        self._is_body_coming = True
+        if is_waiting and self.owes_body and not self.request.is_http10:
             self.connection.write(CONTINUE)
 
     def _start_upload(self, sink: Sink) -> None:
-        self._ask_for_body()
+        self.ask_for_body()
         self._stage = Stage.BODY
         self.connection.touch()
         if self.body is None or self.body.is_done:
@@ -301,18 +349,48 @@ class Exchange:
             self.wait_for_finish(cast("Awaitable[Reply]", reply))
             self.connection.update_reading()
 
-    def fail_upload(self, error: BaseException) -> None:
-        """The sink refused the rest of the body."""
+    def fail(self, error: BaseException) -> None:
+        """The sink refused the rest of the body, or the relay has no answer."""
         self.receiver = None
         if not self.connection.is_broken:
             self._answer(self._error_reply(error))
+
+    # Relay to another node.
+
+    def _start_relay(self, forward: Forward) -> None:
+        self._stage = Stage.RELAY
+        self.connection.touch()
+        self._relay = Relay(self, forward)
+        self._relay.start()
+
+    def _relay_received(self, relay: Relay, view: memoryview) -> None:
+        connection = self.connection
+        used = self._relay_body(relay, view)
+        if used < len(view):
+            connection.tail = bytearray(view[used:])
+        if len(view) == len(connection.hub.shared):
+            connection.yield_turn()
+        else:
+            connection.update_reading()
+
+    def _relay_body(self, relay: Relay, view: memoryview) -> int:
+        """Give the relay bytes; bad framing ends the request and the connection."""
+        try:
+            used = relay.take_body(view)
+        except AisError as error:
+            relay.cancel()
+            self.connection.refuse(error, self.request)
+            return len(view)
+        if used:
+            self._is_body_coming = True
+        return used
 
     # Hand-over to the application.
 
     def _hand_over(self) -> None:
         self._stage = Stage.HANDED
         self.connection.touch()
-        self._ask_for_body()
+        self.ask_for_body()
         self._handover = self.connection.handover()
         self._handover.begin(self)
         self.pump()
@@ -344,7 +422,7 @@ class Exchange:
         """The application answered. What it did not take of the body is drained by the connection."""
         self._handover = None
         self.keep_alive = self.keep_alive and keep_alive
-        if not self.keep_alive or self._owes_body():
+        if not self.keep_alive or self.owes_body:
             self.connection.drop_handover()
         self.finish()
 

@@ -13,24 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from ais.net.http import Request
+from ais.net.http import HOP_BY_HOP, Request
 
 if TYPE_CHECKING:
     from ais.net.exchange import Exchange
 
-HOP_BY_HOP = frozenset(
-    (
-        "connection",
-        "content-length",
-        "expect",
-        "http2-settings",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "transfer-encoding",
-        "upgrade",
-    )
-)
+_OURS = HOP_BY_HOP | {"content-length", "expect"}
 NEVER_S = 30 * 24 * 3600.0
 """aiohttp's own timeout between requests is not used: the connection has its own."""
 
@@ -205,7 +193,7 @@ class _Borrowed(asyncio.Transport):
 
 def _write_head(request: Request, *, keep_alive: bool) -> bytes:
     lines = [f"{request.method} {request.target} HTTP/1.{0 if request.is_http10 else 1}\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in request.headers.items() if name not in HOP_BY_HOP]
+    lines += [f"{name}: {value}\r\n" for name, value in request.headers.items() if name not in _OURS]
     if request.headers.is_chunked:
         lines.append("transfer-encoding: chunked\r\n")
     elif request.headers.content_length is not None:

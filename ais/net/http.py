@@ -34,6 +34,7 @@ class Headers:
     __slots__ = (
         "_first",
         "_items",
+        "charset",
         "connection",
         "content_length",
         "expects_continue",
@@ -53,6 +54,7 @@ class Headers:
         is_chunked: bool = False,
         connection: str = "",
         expects_continue: bool = False,
+        charset: str = "utf-8",
     ) -> None:
         self._items = items
         self._first = dict(reversed(items))
@@ -62,6 +64,8 @@ class Headers:
         self.connection = connection
         """`close`, `keep-alive` or empty."""
         self.expects_continue = expects_continue
+        self.charset = charset
+        """What turns the values into the bytes that were sent."""
         self.has_host = "host" in self._first
         self.has_range = "range" in self._first
         self.keeps_alive = connection != "close"
@@ -235,19 +239,6 @@ class StreamReply:
         self.length = length
 
 
-class Forward:
-    """Another node answers this request: the server sends it there as it came, and passes the answer on.
-
-    `url` is the node's base URL; `headers` are preformatted lines that the request gets on its way.
-    """
-
-    __slots__ = ("headers", "url")
-
-    def __init__(self, url: str, headers: bytes = b"") -> None:
-        self.url = url
-        self.headers = headers
-
-
 class Sink(Protocol):
     """Where an upload goes. Calls never overlap; exactly one of `finish` and `abort` is called, and it is the last."""
 
@@ -279,6 +270,20 @@ class Upload:
         self.sink = sink
 
 
+class Forward:
+    """Another node answers this request: the server sends it there and passes the answer on.
+
+    `url` is the peer's `http://host:port` or `https://host:port`. `headers` is preformatted (every line ends with CRLF)
+    and joins what the client sent; lines of the client with the same names are dropped.
+    """
+
+    __slots__ = ("headers", "url")
+
+    def __init__(self, url: str, headers: bytes = b"") -> None:
+        self.url = url
+        self.headers = headers
+
+
 AnyReply = Reply | FileReply | StreamReply | Upload | Forward
 Route = Callable[[Request], AnyReply | Awaitable[AnyReply] | None]
 OnError = Callable[[Request, BaseException], Reply]
@@ -290,6 +295,11 @@ def status_line(status: int) -> bytes:
     """`HTTP/1.1 200 OK` with its CRLF."""
     return STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status
 
+
+HOP_BY_HOP = frozenset(
+    ("connection", "http2-settings", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade")
+)
+"""Headers that belong to one connection and are never passed on, by lower-case name."""
 
 BODILESS = frozenset((204, 304))
 """Statuses whose replies never carry a body nor announce one."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from ais.net.connection import Connection
+    from ais.net.upstream import Upstreams
 
 KIB, MIB = 1 << 10, 1 << 20
 TICK_S_MAX = 1.0
@@ -88,6 +89,9 @@ class BufferPool:
 class Hub:
     """Shared by all connections of a server. Belongs to one event loop."""
 
+    upstreams: "Upstreams"
+    """Connections to other nodes; whoever makes the hub sets it."""
+
     def __init__(
         self,
         route: Route,
@@ -128,6 +132,7 @@ class Hub:
         self._refresh_date()
         for connection in tuple(self.connections):
             connection.check_deadline()
+        self.upstreams.sweep()
 
     def replace_shared(self, view: memoryview) -> None:
         """`view` stays in use beyond the present callback: if it is the shared buffer, receive into another one."""

@@ -89,7 +89,7 @@ class FileSender:
     def __init__(self, exchange: "Exchange", head: bytes, reply: FileReply) -> None:
         self._exchange = exchange
         self._wire: Wire = exchange.connection
-        self._socket = self._wire.sendfile_socket()
+        self._socket = self._wire.second_socket()
         self._head = head
         self._fd = reply.fd
         self._offset = reply.offset

@@ -10,6 +10,7 @@ from ais.net.connection import Connection
 from ais.net.handover import serve_application
 from ais.net.http import Network, OnError, Route
 from ais.net.hub import Hub, Limits
+from ais.net.upstream import Upstreams
 
 __all__ = ["HttpServer", "Limits"]
 
@@ -23,7 +24,8 @@ class HttpServer:
     """Serves `route`, and `app` for what `route` hands over, on one or more addresses of one set of networks.
 
     `route` may raise; `on_error` makes a reply of what it (or a sink, or a stream) raised, and is the place to log it.
-    An application belongs to one server: its start-up and clean-up hooks run with it.
+    An application belongs to one server: its start-up and clean-up hooks run with it. `upstream_tls` says whom to trust
+    when requests are forwarded to `https` addresses.
     """
 
     def __init__(
@@ -33,12 +35,14 @@ class HttpServer:
         on_error: OnError,
         limits: Limits | None = None,
         networks: Network = Network.PUBLIC,
+        upstream_tls: ssl.SSLContext | None = None,
     ) -> None:
         self._route = route
         self._app = app
         self._on_error = on_error
         self._limits = limits or Limits()
         self._networks = networks
+        self._upstream_tls = upstream_tls
         self._hub: Hub | None = None
         self._runner: web.AppRunner | None = None
         self._listeners: list[asyncio.Server] = []
@@ -96,6 +100,8 @@ class HttpServer:
             for connection in tuple(hub.connections):
                 connection.break_off()
             await gone.wait()
+        if hub is not None:
+            await hub.upstreams.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -105,6 +111,7 @@ class HttpServer:
         if self._hub is None:
             loop = asyncio.get_running_loop()
             hub = Hub(self._route, self._on_error, self._limits, self._networks, loop, self._cold_pool)
+            hub.upstreams = Upstreams(hub, self._upstream_tls)
             if self._app is not None:
                 self._runner = await serve_application(self._app, self._limits.head_bytes_max)
                 hub.app_server = self._runner.server

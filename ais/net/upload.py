@@ -147,7 +147,7 @@ class Receiver:
     def _fail(self, error: BaseException) -> None:
         self._release()
         self.sink.abort()
-        self._exchange.fail_upload(error)
+        self._exchange.fail(error)
 
     def _take(self) -> memoryview | None:
         buffer = self._pool.take()

@@ -3,21 +3,26 @@
 import asyncio
 import os
 import socket
+import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from ais.net.http import Network, Peer
 from ais.net.hub import Hub
 
+DIRECT_BYTES_MIN = 32 << 10
+"""Below it a copy is cheaper than a system call of its own."""
+
 
 class Wire(asyncio.BufferedProtocol):
-    """What `Connection` is built on. Subclasses say through `wants_bytes` when reading makes sense."""
+    """What connections of both sides are built on. Subclasses say through `wants_bytes` when reading makes sense."""
 
     __slots__ = (
         "_is_reading_paused",
         "_is_turn_over",
         "_on_flushed",
-        "_sendfile_socket",
+        "_second_socket",
         "_transport",
         "hub",
         "is_at_eof",
@@ -46,7 +51,7 @@ class Wire(asyncio.BufferedProtocol):
         self._is_reading_paused = False
         self._is_turn_over = False
         self._on_flushed: Callable[[], None] | None = None
-        self._sendfile_socket: socket.socket | None = None
+        self._second_socket: socket.socket | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the transport and who is at its other end."""
@@ -59,14 +64,20 @@ class Wire(asyncio.BufferedProtocol):
         """Nothing can be sent or received any more."""
         self.is_broken = True
         self._on_flushed = None
-        if self._sendfile_socket is not None:
-            self._sendfile_socket.close()
+        if self._second_socket is not None:
+            self._second_socket.close()
 
     def break_off(self) -> None:
         """Close at once; `connection_lost` follows."""
         if not self.is_broken:
             self.is_broken = True
             self._transport.abort()
+
+    def reset(self) -> None:
+        """The same so that the other side cannot take it for an orderly end."""
+        if (sock := self.second_socket()) is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.break_off()
 
     def wants_bytes(self) -> bool:
         """Whether bytes could be used now."""
@@ -133,6 +144,15 @@ class Wire(asyncio.BufferedProtocol):
             self._transport.set_write_buffer_limits()
             callback()
 
+    def pass_on(self, data: bytes | memoryview) -> None:
+        """Queue bytes that are valid only now: what the kernel takes at once is not copied."""
+        if len(data) >= DIRECT_BYTES_MIN and not self.unsent_bytes and (sock := self.second_socket()) is not None:
+            # It may be full, or broken: the transport finds out which.
+            with suppress(OSError):
+                data = memoryview(data)[sock.send(data) :]
+        if data:
+            self.write(bytes(data))
+
     async def drained(self) -> None:
         """Wait until the client has read enough for more to be written."""
         flushed = asyncio.Event()
@@ -144,13 +164,13 @@ class Wire(asyncio.BufferedProtocol):
         """What the transport has not handed to the kernel yet."""
         return self._transport.get_write_buffer_size()
 
-    def sendfile_socket(self) -> socket.socket | None:
+    def second_socket(self) -> socket.socket | None:
         """A second descriptor of the socket, which the loop lets us watch; none under TLS. Ends with the connection."""
-        if self._sendfile_socket is None and self.peer.scheme == "http" and not self.is_broken:
+        if self._second_socket is None and self.peer.scheme == "http" and not self.is_broken:
             duplicate = socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno()))
             duplicate.setblocking(False)
-            self._sendfile_socket = duplicate
-        return self._sendfile_socket
+            self._second_socket = duplicate
+        return self._second_socket
 
 
 def _format_address(address: object) -> str:

@@ -67,6 +67,7 @@ async def open_all(
     node_name: str,
     limits: Limits,
     tls: ssl.SSLContext | None,
+    upstream_tls: ssl.SSLContext | None,
 ) -> list[HttpServer]:
     """Start a server for each listener. Raise `Busy` when a port is taken; nothing stays open then."""
     servers: list[HttpServer] = []
@@ -79,6 +80,7 @@ async def open_all(
                 lambda request, error: error_reply(request, error, node_name),
                 limits,
                 listener.networks,
+                upstream_tls,
             )
             servers.append(server)
             await _start(server, listener, tls)

@@ -46,7 +46,8 @@ async def run(arguments: Arguments, settings: Settings) -> None:
         layout = listeners.lay_out(config, lambda: identity.own_host(config.cluster.proxy.primary_url))
         snode = _snode(arguments.role, volume.node_id if volume else _proxy_id(env, settings), layout, config)
         log_file = _open_log(config, snode, stack)
-        peers = PeerClient(_client_tls(config.cluster))
+        client_tls = _client_tls(config.cluster)
+        peers = PeerClient(client_tls)
         stack.push_async_callback(peers.close)
         node = _make_node(settings, env, snode, peers, volume, log_file)
         ticker = Ticker(node, lambda: [mountpath.path for mountpath in volume.available] if volume else [])
@@ -66,6 +67,7 @@ async def run(arguments: Arguments, settings: Settings) -> None:
             snode.name,
             _limits(settings),
             _server_tls(config.cluster),
+            client_tls,
         )
         node.tasks.keep("statistics", ticker.run)
         await _live(node, role, servers, volume)
@@ -112,9 +114,8 @@ async def _joined(node: Node) -> bool:
 
 
 def _open_volume(env: Env, settings: Settings) -> Volume:
-    """The target's mountpaths, and its confdir. Raise as `Volume.load_or_create` does, or `BadRequest`."""
+    """The target's mountpaths. Raise as `Volume.load_or_create` does."""
     config = settings.config
-    identity.make_confdir(config.local.confdir)
     paths = config.local.mountpaths
     if not paths:
         raise MountpathNotFound("a target needs at least one mountpath: set fspaths in the local configuration")
