@@ -5,6 +5,7 @@ AisError
 │   ├── InvalidName            a bucket, namespace or object name outside the rules
 │   ├── InvalidProvider        a backend nobody knows
 │   ├── InvalidAction          an action verb nobody serves
+│   ├── MetadataTooLarge       more metadata than an object can have
 │   └── DestinationExists      another bucket already has the name that a rename should give
 ├── Unauthenticated            no or wrong credentials
 ├── AccessDenied               known caller, missing permission
@@ -46,6 +47,10 @@ class InvalidName(BadRequest):
 
 class InvalidProvider(BadRequest):
     """No backend provider or URI scheme has this name."""
+
+
+class MetadataTooLarge(BadRequest):
+    """More metadata than an object can have."""
 
 
 class InvalidAction(BadRequest):

@@ -11,13 +11,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ais.base.errors import BadRequest, CorruptMetadata
+from ais.base.errors import BadRequest, CorruptMetadata, MetadataTooLarge
 
 XATTR = "user.ais.obj"
 XATTR_BYTES_MAX = 3584
 """ext4 keeps all attributes of a file in one block of 4 KiB, headers and names included."""
 CUSTOM_BYTES_MAX = 2048
 """Keys and values together (wire contract §10.2)."""
+S3_PREFIX = "x-amz-meta-"
+"""Of keys set over S3, which does not count it."""
 _HEADER = b"AISO\x01"
 
 
@@ -61,10 +63,10 @@ _decoder = msgspec.msgpack.Decoder(ObjectMeta)
 
 
 def encode(meta: ObjectMeta) -> bytes:
-    """The attribute's value. Raise `BadRequest` when it would not fit into one."""
+    """The attribute's value. Raise `MetadataTooLarge` when it would not fit into one."""
     value = _HEADER + _encoder.encode(meta)
     if len(value) > XATTR_BYTES_MAX:
-        raise BadRequest(f"object metadata is too large: {len(value)} bytes, at most {XATTR_BYTES_MAX}")
+        raise MetadataTooLarge(f"object metadata is too large: {len(value)} bytes, at most {XATTR_BYTES_MAX}")
     return value
 
 
@@ -79,12 +81,12 @@ def decode(value: bytes) -> ObjectMeta:
 
 
 def check_custom(custom: dict[str, str]) -> None:
-    """Raise `BadRequest` unless `custom` may be the custom metadata of an object."""
+    """Raise `BadRequest` (`MetadataTooLarge`) unless `custom` may be the custom metadata of an object."""
     if "" in custom:
         raise BadRequest("custom metadata has an empty key")
-    size = sum(len(key.encode()) + len(value.encode()) for key, value in custom.items())
+    size = sum(len(key.removeprefix(S3_PREFIX).encode()) + len(value.encode()) for key, value in custom.items())
     if size > CUSTOM_BYTES_MAX:
-        raise BadRequest(f"custom metadata is too large: {size} bytes, at most {CUSTOM_BYTES_MAX}")
+        raise MetadataTooLarge(f"custom metadata is too large: {size} bytes, at most {CUSTOM_BYTES_MAX}")
 
 
 @functools.lru_cache(maxsize=1024)

@@ -31,6 +31,10 @@ class Writer:
         """Where the bytes go: blocking steps belong into its pool."""
         return self._staged.spot.mountpath
 
+    def describe(self, facts: dict[str, str]) -> None:
+        """What follows from the content, once all of it was written (`ObjectMeta.facts`)."""
+        self._staged.facts = facts
+
     @property
     def size(self) -> int:
         """Bytes written so far."""

@@ -4,21 +4,23 @@ A node that does not own an object sends the request on as it came, with a note 
 signature itself. So each request is authenticated once, by the node that executes it, before anything happens.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from ais.auth.keys import KeyRing
 from ais.base.errors import NotReady
 from ais.config.node import NodeConfig
 from ais.env import Env
 from ais.meta.bmd import BMD
 from ais.meta.placement import Placement
 from ais.meta.smap import Smap, Snode
-from ais.net.http import Forward, Peer, Reply, Request
+from ais.net.http import Forward, Peer, Reply, Request, header_lines
 from ais.s3 import answers, cors, front, identity, policy, via
 from ais.s3.buckets import S3Bucket, S3Buckets
+from ais.s3.documents import OWNER_ID
 from ais.s3.errors import S3Error
 from ais.s3.front import S3Request
-from ais.s3.identity import Identity, Keys
+from ais.s3.identity import Identity
 from ais.s3.via import Via
 
 
@@ -38,7 +40,7 @@ class Host(Protocol):
     @property
     def placement(self) -> Placement: ...
     @property
-    def keyring(self) -> Keys: ...
+    def keyring(self) -> KeyRing: ...
     @property
     def cluster_secret(self) -> bytes: ...
 
@@ -88,11 +90,20 @@ class Gate:
             request, self._host.keyring, required=self._host.config.cluster.auth.enabled, now_s=self.now_s
         )
 
-    def admit(self, request: S3Request, caller: Identity, tags: Mapping[str, str] | None = None) -> S3Bucket:
-        """The bucket, if the caller may do what the request says. `tags`: of the object there is. Raise `S3Error`."""
+    def admit(
+        self, request: S3Request, caller: Identity, tags: Callable[[], Mapping[str, str]] | None = None
+    ) -> S3Bucket:
+        """The bucket, if the caller may do what the request says. `tags` reads those of the object there is, if any.
+
+        Raise `S3Error`.
+        """
         bucket = self.buckets.require(request.bucket)
         action = policy.action_of(request.op, versioned=bool(request.params.get("versionId")))
-        self.require(request, caller, bucket, action, request.key, tags)
+        existing = tags() if tags is not None and not caller.trusted and bucket.asks_for_tags else {}
+        self.require(request, caller, bucket, action, request.key, existing)
+        owner = request.header("x-amz-expected-bucket-owner")
+        if owner and owner != (bucket.s3.owner or OWNER_ID):
+            raise S3Error("AccessDenied", f"The bucket is not owned by {owner[:64]}")
         return bucket
 
     def require(
@@ -123,7 +134,8 @@ class Gate:
             raise NotReady(f"{self._host.snode.name} is not the node for this request: try again in a moment")
         http = request.http
         note = Via(http.remote, http.scheme)
-        return Forward(node.data.url, via.header_line(note, self._host.cluster_secret, http.method, http.target))
+        value = via.header(note, self._host.cluster_secret, http.method, http.target)
+        return Forward(node.data.url, header_lines((via.HEADER, value)))
 
     def preflight(self, request: Request) -> Reply:
         """The answer to a browser's OPTIONS. Raise `S3Error` AccessDenied when no rule allows what it asks for."""

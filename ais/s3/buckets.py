@@ -37,6 +37,11 @@ class S3Bucket:
         return Rights(self.s3.owner, statements, block.get("RestrictPublicBuckets", False))
 
     @cached_property
+    def asks_for_tags(self) -> bool:
+        """Whether the policy has conditions on the tags an object has."""
+        return "existingobjecttag" in self.s3.policy.lower()
+
+    @cached_property
     def cors(self) -> tuple[CorsRule, ...]:
         """Cross-origin rules."""
         return cors.parse_document(self.s3.cors.encode()) if self.s3.cors else ()

@@ -130,6 +130,11 @@ def encode(digest: bytes) -> str:
     return base64.b64encode(digest).decode()
 
 
+def decode(value: str) -> bytes:
+    """The digest of a value that `encode` made."""
+    return base64.b64decode(value)
+
+
 def read_content_md5(headers: Mapping[str, Sequence[str]]) -> bytes | None:
     """The claimed MD5 of the body. Raise `S3Error` InvalidDigest unless it is base64 of 16 bytes."""
     values = headers.get("content-md5")

@@ -1,9 +1,8 @@
 """Conditional requests (RFC 9110 §13 as S3 applies it): decide from the headers and what is there now."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ais.s3.errors import S3Error
 
@@ -29,7 +28,13 @@ class Conditions(NamedTuple):
         return self != Conditions()
 
 
-def read(headers: Mapping[str, str], prefix: str = "") -> Conditions:
+class Lookup(Protocol):
+    """Headers by lower-case name: a mapping, or `ais.net.http.Headers`."""
+
+    def get(self, name: str, /) -> str | None: ...
+
+
+def read(headers: Lookup, prefix: str = "") -> Conditions:
     """From lower-case header names; `prefix` is `x-amz-copy-source-` for the source of a copy."""
     return Conditions(
         headers.get(f"{prefix}if-match"),

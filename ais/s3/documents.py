@@ -169,6 +169,18 @@ def access_control(name: str) -> bytes:
     return xml.document("AccessControlPolicy", [("Owner", owner(name)), ("AccessControlList", grant)])
 
 
+def check_access_control(body: bytes) -> None:
+    """Raise `S3Error` unless an `AccessControlPolicy` gives the owner full control, which is all there is."""
+    try:
+        root = xml.parse(body, "AccessControlPolicy", 64 << 10)
+        owner_id = root.findtext("Owner/ID")
+        grants = [(one.findtext("Grantee/ID"), one.findtext("Permission")) for one in root.iter("Grant")]
+    except S3Error:
+        raise S3Error("MalformedACLError") from None
+    if grants != [(owner_id, "FULL_CONTROL")]:
+        raise S3Error("AccessControlListNotSupported")
+
+
 def buckets(entries: Iterable[tuple[str, float]], name: str) -> bytes:
     """`ListAllMyBucketsResult` of (bucket, created in Unix seconds)."""
     nodes: list[xml.Node] = [("Bucket", [("Name", one), ("CreationDate", iso_time(at))]) for one, at in entries]

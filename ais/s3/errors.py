@@ -3,7 +3,11 @@
 Source: Amazon S3 API reference, "Error responses".
 """
 
+from xml.etree.ElementTree import ParseError
 from xml.sax.saxutils import escape
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
 
 from ais.base import errors
 from ais.base.errors import AisError
@@ -32,10 +36,12 @@ CODES: dict[str, tuple[int, str]] = {
     "InvalidChunkSizeError": (400, "A chunk has another size than its header announced"),
     "InvalidDigest": (400, "The Content-MD5 or checksum value that you specified is not valid"),
     "InvalidPart": (400, "One or more of the specified parts could not be found, or has another entity tag"),
+    "InvalidPartNumber": (416, "The requested partnumber is not satisfiable"),
     "InvalidPartOrder": (400, "The list of parts was not in ascending order"),
     "InvalidPolicyDocument": (400, "The content of the form does not meet the conditions of the policy document"),
     "InvalidRange": (416, "The requested range is not satisfiable"),
     "InvalidRequest": (400, "Invalid request"),
+    "InvalidStorageClass": (400, "The storage class you specified is not valid: there is only STANDARD"),
     "InvalidToken": (400, "The provided token is malformed or otherwise not valid"),
     "InvalidTag": (400, "The tag provided was not a valid tag"),
     "InvalidURI": (400, "Could not parse the specified URI"),
@@ -89,6 +95,7 @@ _CODE_OF: dict[type[AisError], str] = {
     errors.HandleNotFound: "NoSuchUpload",
     errors.IntegrityError: "InternalError",
     errors.InvalidName: "InvalidArgument",
+    errors.MetadataTooLarge: "MetadataTooLarge",
     errors.NotFound: "NoSuchKey",
     errors.NotReady: "ServiceUnavailable",
     errors.NotYetImplemented: "NotImplemented",
@@ -125,6 +132,18 @@ def as_s3(error: AisError) -> S3Error:
         return error
     code = next((_CODE_OF[kind] for kind in type(error).__mro__ if kind in _CODE_OF), "InternalError")
     return S3Error(code, str(error))
+
+
+def decode(status: int, body: bytes) -> S3Error:
+    """The error that another node answered with."""
+    try:
+        root = fromstring(body)
+        code, message = root.findtext("Code", ""), root.findtext("Message", "")
+    except (ParseError, DefusedXmlException):
+        code = message = ""
+    if code not in CODES:
+        code = next((one for one, (known, _) in CODES.items() if known == status and status != 400), "InternalError")
+    return S3Error(code, message)
 
 
 def encode(error: S3Error, resource: str, request_id: str) -> bytes:

@@ -3,8 +3,9 @@
 import ipaddress
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from ais.auth.keys import KeyRing
 from ais.s3 import policy, sigv4
 from ais.s3.errors import S3Error
 from ais.s3.front import S3Request
@@ -27,15 +28,7 @@ class Identity(NamedTuple):
     trusted: bool = False
 
 
-class Keys(Protocol):
-    """The access keys of the cluster."""
-
-    def lookup(self, key_id: str) -> tuple[str, str, bool] | None:
-        """User, secret and whether it is disabled, of a key; None for an unknown one."""
-        ...
-
-
-def authenticate(request: S3Request, keys: Keys, *, required: bool, now_s: float) -> Identity:
+def authenticate(request: S3Request, keys: KeyRing, *, required: bool, now_s: float) -> Identity:
     """Verify the signature of the head. Raise `S3Error`. With `required` False (auth off) any key is accepted."""
     signature = sigv4.read_signature(request.headers, request.params)
     payload_hash = _payload_hash(request, signature)
@@ -46,21 +39,20 @@ def authenticate(request: S3Request, keys: Keys, *, required: bool, now_s: float
     if "x-amz-security-token" in request.headers or "X-Amz-Security-Token" in request.params:
         raise S3Error("InvalidToken", "This cluster gives out no session tokens: use an access key of its own")
     found = keys.lookup(signature.access_key)
-    if found is None or found[2]:
+    if found is None or found.disabled:
         raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=signature.access_key)
-    user, secret, _ = found
     sigv4.check_time(signature, now_s)
     sigv4.check_headers(signature, request.headers)
     signed = sigv4.verify(
         signature,
-        secret,
+        found.secret,
         method=request.http.method,
         path=request.http.path,
         query=request.http.query,
         headers=request.headers,
         payload_hash=payload_hash,
     )
-    return Identity(user, signature, signed if payload_hash in _STREAMING_SIGNED else None)
+    return Identity(found.user, signature, signed if payload_hash in _STREAMING_SIGNED else None)
 
 
 def _payload_hash(request: S3Request, signature: sigv4.Signature | None) -> str:

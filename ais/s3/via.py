@@ -31,11 +31,10 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Via)
 
 
-def header_line(via: Via, secret: bytes, method: str, target: str) -> bytes:
-    """The preformatted header of a request. Raise `NotReady` before the cluster has a secret."""
+def header(via: Via, secret: bytes, method: str, target: str) -> str:
+    """The header's value for a request line. Raise `NotReady` before the cluster has a secret."""
     packed = _encoder.encode(via)
-    value = base64.b64encode(_mac(packed, secret, method, target) + packed)
-    return b"%b: %b\r\n" % (HEADER.encode(), value)
+    return base64.b64encode(_mac(packed, secret, method, target) + packed).decode()
 
 
 def read(request: Request, secret: bytes) -> Via | None:

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from ais.auth.keys import KeyRing
 from ais.config.node import NodeConfig
 from ais.env import Env
 from ais.meta.bmd import BMD
@@ -27,6 +28,10 @@ class Host(Protocol):
     def placement(self) -> Placement: ...
     @property
     def stats(self) -> Tracker: ...
+    @property
+    def keyring(self) -> KeyRing: ...
+    @property
+    def cluster_secret(self) -> bytes: ...
 
     async def set_directories(self, directories: tuple[str, ...]) -> None:
         """Keep the cluster metadata of this target in these mountpaths from now on."""

@@ -5,11 +5,13 @@ from types import CoroutineType
 
 from ais.base.errors import AisError
 from ais.net.http import AnyReply, Request
+from ais.node.s3 import Gate
 from ais.stats.tracker import Tracker
 from ais.target.address import PREFIX
 from ais.target.counts import count_error
 from ais.target.reads import Reads
 from ais.target.recent import Recent
+from ais.target.s3.front import S3Front
 from ais.target.writes import Writes
 
 Handler = Callable[[Request], AnyReply | Awaitable[AnyReply] | None]
@@ -18,8 +20,10 @@ Handler = Callable[[Request], AnyReply | Awaitable[AnyReply] | None]
 class Objects:
     """Requests on objects that carry no control message."""
 
-    def __init__(self, stats: Tracker, recent: Recent, reads: Reads, writes: Writes) -> None:
+    def __init__(self, stats: Tracker, recent: Recent, reads: Reads, writes: Writes, gate: Gate, s3: S3Front) -> None:
         self._stats = stats
+        self._gate = gate
+        self._s3 = s3
         self._recent = recent
         self._handlers: dict[str, Handler] = {
             "GET": reads.get,
@@ -33,7 +37,7 @@ class Objects:
         if request.method == "GET" and (found := self._recent.get(request)) is not None:
             return found
         if not request.path.startswith(PREFIX):
-            return None
+            return self._s3.route(request) if self._gate.is_s3(request) else None
         handler = self._handlers.get(request.method)
         if handler is None:
             return None

@@ -28,6 +28,16 @@ def parse_range(spec: str, size_bytes: int) -> tuple[int, int]:
     return size_bytes - length, length
 
 
+def parse_byte_range(spec: str, size_bytes: int) -> tuple[int, int] | None:
+    """As `parse_range`, but what is no single byte range is ignored, as S3 does: None means the whole object."""
+    match = _ONE.fullmatch(spec)
+    if match is None:
+        return None
+    first, last = match.groups()
+    is_backwards = bool(first and last and int(last) < int(first))
+    return None if is_backwards or not (first or last) else parse_range(spec, size_bytes)
+
+
 def content_range(start: int, length: int, size_bytes: int) -> str:
     """The `Content-Range` value of a 206."""
     return f"bytes {start}-{start + length - 1}/{size_bytes}"

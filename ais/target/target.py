@@ -15,6 +15,7 @@ from ais.fs.volume import Volume
 from ais.meta.bmd import BMD
 from ais.net.client import PeerClient
 from ais.net.http import Network
+from ais.node.s3 import Gate
 from ais.target.actions import Actions
 from ais.target.bucket_move import BucketMove
 from ais.target.front import Front
@@ -27,6 +28,7 @@ from ais.target.objects import Objects
 from ais.target.pages import Pages
 from ais.target.reads import Reads
 from ais.target.recent import Recent
+from ais.target.s3.front import S3Front
 from ais.target.summaries import Summaries
 from ais.target.view import Views
 from ais.target.writes import Writes
@@ -64,7 +66,11 @@ class Target:
         bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock)
         self._jobs = Jobs(self.registry, {MOVE_BUCKET: bucket_move.start})
         recent = Recent(host, self._front, store)
-        self._objects = Objects(host.stats, recent, Reads(host, self._front, store, moves, recent), writes)
+        gate = Gate(host)
+        self._s3 = S3Front(host, gate, self._front, volume, store, moves, peers)
+        self.error_reply = self._s3.error_reply
+        reads = Reads(host, self._front, store, moves, recent)
+        self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3)
         self.route = self._objects.route
 
     def routes(self, networks: Network) -> list[web.RouteDef]:

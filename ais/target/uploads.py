@@ -12,8 +12,8 @@ from typing import Generic, Protocol, TypeVar
 from ais.base.errors import AisError
 from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
-from ais.core.writer import Writer
 from ais.fs.locks import StripeBusy
+from ais.fs.mountpath import Mountpath
 from ais.net.http import Reply
 from ais.target.view import BucketView
 
@@ -72,6 +72,16 @@ class _Steps:
             self._job.add_done_callback(lambda _: cleanup())
 
 
+class Storing(Protocol):
+    """What a `PutSink` fills: `ais.core.writer.Writer`, or something before it."""
+
+    @property
+    def mountpath(self) -> Mountpath: ...
+    def write(self, data: memoryview, /) -> None: ...
+    def commit(self, condition: Condition | None = None, wait: bool = True) -> ObjectMeta: ...
+    def abort(self) -> None: ...
+
+
 class PutSink(_Steps):
     """An upload that becomes an object. `condition` is asked under the object's lock."""
 
@@ -81,7 +91,7 @@ class PutSink(_Steps):
         self,
         owner: Owner,
         view: BucketView,
-        writer: Writer,
+        writer: Storing,
         started_s: float,
         *,
         is_inline: bool,

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from ais.api import codec
 from ais.api.bucket import Bck
 from ais.api.codec import U64
 from ais.api.listing import LsoMsg, Page, decode_page, normalise
 from ais.api.messages import ActMsg
+from ais.auth.keys import AccessKeys, KeyRing
 from ais.config.node import NodeConfig
 from ais.core.store import Store
 from ais.env import Env
@@ -33,6 +35,7 @@ from ais.target.target import Target
 ALL_NETWORKS = Network.PUBLIC | Network.CONTROL | Network.DATA
 MARKS = {"pid": "proxyPROXY", "utm": "1771000000000000000"}
 BCK = Bck("b")
+CLUSTER_SECRET = b"the secret that the nodes share."
 
 
 @dataclass
@@ -45,6 +48,8 @@ class SmallNode:
     config: NodeConfig = field(default_factory=NodeConfig)
     smap: Smap = field(default_factory=Smap)
     bmd: BMD = field(default_factory=lambda: BMD("bmdUUID01", 1))
+    keyring: KeyRing = field(default_factory=lambda: KeyRing(AccessKeys(), CLUSTER_SECRET))
+    cluster_secret: bytes = CLUSTER_SECRET
 
     async def set_directories(self, directories: tuple[str, ...]) -> None:
         """A node without metadata files."""
@@ -65,7 +70,9 @@ class LiveTarget:
         self.server = HttpServer(
             self.target.route,
             app,
-            lambda request, error: error_reply(request, error, node.snode.name),
+            lambda request, error: (
+                self.target.error_reply(request, error) or error_reply(request, error, node.snode.name)
+            ),
             networks=ALL_NETWORKS,
         )
 
@@ -96,7 +103,11 @@ class LiveTarget:
         """The same with a control message."""
         return await self.ask(method, name, data=codec.to_json(ActMsg(action, text, value)), **kwargs)
 
-    async def call(self, method: str, url: str, **kwargs: Any) -> "Answer":
+    async def s3(self, method: str, path: str, **kwargs: Any) -> "Answer":
+        """An S3 request; `path` is `bucket/key?query`, percent-encoded."""
+        return await self.call(method, URL(f"{self.url}/s3/{path}", encoded=True), **kwargs)
+
+    async def call(self, method: str, url: str | URL, **kwargs: Any) -> "Answer":
         """Any request; redirects are not followed."""
         async with self.http.request(method, url, allow_redirects=False, **kwargs) as response:
             return Answer(response.status, response.headers, await response.read())

@@ -1,0 +1,67 @@
+"""An S3 request that this target executes: everything checked that does not touch the disk, and how it is answered."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ais.core.meta import ObjectMeta
+from ais.core.store import OpenObject
+from ais.net.http import Reply, header_lines
+from ais.s3 import answers, facts
+from ais.s3.buckets import S3Bucket
+from ais.s3.conditions import Current
+from ais.s3.front import S3Request
+from ais.s3.identity import Identity
+from ais.target.view import BucketView
+
+NULL_VERSION = "null"
+
+
+class S3Ask(NamedTuple):
+    """A request, who asks, and the bucket as S3 and as the data path see it. `lines`: what every answer begins with."""
+
+    request: S3Request
+    caller: Identity
+    bucket: S3Bucket
+    view: BucketView
+    lines: bytes
+
+    @property
+    def key(self) -> str:
+        """The object."""
+        return self.request.key
+
+    @property
+    def uname(self) -> str:
+        """What placement hashes."""
+        return self.view.uname + self.request.key
+
+    @property
+    def version_id(self) -> str | None:
+        """The version asked for; None: the current one."""
+        return self.request.params.get("versionId")
+
+    def reply(self, status: int, *pairs: tuple[str, str]) -> Reply:
+        """An answer without a body."""
+        return Reply(status, self.head(pairs))
+
+    def xml(self, body: bytes, *pairs: tuple[str, str]) -> Reply:
+        """200 with a document."""
+        return Reply(200, self.head((("Content-Type", answers.XML), *pairs)), body)
+
+    def head(self, pairs: Iterable[tuple[str, str]]) -> bytes:
+        """Header lines of an answer."""
+        return self.lines + header_lines(*pairs)
+
+    def version_lines(self, meta: ObjectMeta) -> tuple[tuple[str, str], ...]:
+        """The version ID, in buckets that have such."""
+        return (("x-amz-version-id", meta.version_id or NULL_VERSION),) if self.bucket.keeps_versions else ()
+
+
+def etag_of(meta: ObjectMeta, mtime_ns: int) -> str:
+    """The entity tag, unquoted."""
+    return facts.etag_of(meta.facts, meta.checksum_kind, meta.checksum, mtime_ns, meta.size)
+
+
+def current_of(opened: OpenObject) -> Current:
+    """What conditions are compared with."""
+    return Current(etag_of(opened.meta, opened.stat.st_mtime_ns), opened.stat.st_mtime_ns / 1e9)

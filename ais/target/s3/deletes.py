@@ -1,0 +1,77 @@
+"""DeleteObject, and the keys of a DeleteObjects that this target owns."""
+
+from collections.abc import Sequence
+
+from ais.base.errors import AisError, ObjectNotFound, VersionNotFound
+from ais.core.publish import Condition
+from ais.core.store import Store
+from ais.fs.volume import Volume
+from ais.net.http import Reply
+from ais.s3 import conditions
+from ais.s3.conditions import Conditions
+from ais.s3.documents import Deleted, KeyToDelete
+from ais.s3.errors import as_s3
+from ais.stats import names as metrics
+from ais.stats.tracker import Tracker
+from ais.target.s3.ask import NULL_VERSION, S3Ask
+from ais.target.s3.receiving import condition_of
+from ais.target.uploads import in_pool
+from ais.target.view import BucketView
+
+
+class Deletes:
+    """Removes objects and versions, or covers them with delete markers."""
+
+    def __init__(self, store: Store, volume: Volume, stats: Tracker) -> None:
+        self._store = store
+        self._volume = volume
+        self._stats = stats
+
+    async def delete(self, ask: S3Ask) -> Reply:
+        """DeleteObject: 204 also for what is not there."""
+        wanted = conditions.read(ask.request.http.headers)
+        conditions.check_write_headers(wanted)
+        outcome = await self._delete(ask.view, KeyToDelete(ask.key, ask.version_id or ""), wanted)
+        pairs: list[tuple[str, str]] = []
+        if outcome.delete_marker:
+            pairs.append(("x-amz-delete-marker", "true"))
+        if version_id := outcome.marker_version_id or outcome.version_id:
+            pairs.append(("x-amz-version-id", version_id))
+        return ask.reply(204, *pairs)
+
+    async def delete_keys(self, view: BucketView, keys: Sequence[KeyToDelete]) -> list[Deleted]:
+        """The outcome of each key; one that fails does not stop the others."""
+        return [await self._outcome(view, key) for key in keys]
+
+    async def _outcome(self, view: BucketView, key: KeyToDelete) -> Deleted:
+        try:
+            return await self._delete(view, key, Conditions(match=key.etag or None))
+        except AisError as error:
+            known = as_s3(error)
+            return Deleted(key.key, key.version_id, code=known.code, message=str(known))
+
+    async def _delete(self, view: BucketView, key: KeyToDelete, wanted: Conditions) -> Deleted:
+        condition = condition_of(wanted, self._store, view.bck, key.key)
+        pool = self._volume.place(view.uname + key.key).pool
+
+        def delete() -> Deleted:
+            if key.version_id:
+                return self._delete_version(view, key, condition)
+            removed = self._store.delete(view.bck, key.key, condition, view.rules)
+            if removed.marker_id is None:
+                return Deleted(key.key)
+            return Deleted(key.key, delete_marker=True, marker_version_id=removed.marker_id or NULL_VERSION)
+
+        try:
+            outcome = await in_pool(pool, delete)
+        except (ObjectNotFound, VersionNotFound):
+            conditions.check_write(wanted, None)
+            return Deleted(key.key, key.version_id)
+        self._stats.inc(metrics.DEL_N)
+        return outcome
+
+    def _delete_version(self, view: BucketView, key: KeyToDelete, condition: Condition | None) -> Deleted:
+        removed = self._store.delete_version(view.bck, key.key, key.version_id, condition)
+        if removed is not None and removed.is_marker:
+            return Deleted(key.key, key.version_id, delete_marker=True, marker_version_id=key.version_id)
+        return Deleted(key.key, key.version_id)

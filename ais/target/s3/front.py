@@ -1,0 +1,121 @@
+"""The entrance of S3 requests on a target: object operations it owns are executed, everything else is sent on."""
+
+from collections.abc import Awaitable, Callable
+from types import CoroutineType
+
+from ais.base.errors import AisError, NotFound, NotReady
+from ais.core.store import Store
+from ais.fs.volume import Volume
+from ais.meta.smap import Snode
+from ais.net.client import PeerClient
+from ais.net.http import AnyReply, Reply, Request, header_lines
+from ais.node.s3 import Gate
+from ais.s3 import answers, facts
+from ais.s3.front import S3Request
+from ais.s3.operations import Op
+from ais.target.counts import count_error
+from ais.target.front import Front
+from ais.target.host import Host
+from ais.target.moves import Moves
+from ais.target.s3.ask import S3Ask
+from ais.target.s3.copies import Copies
+from ais.target.s3.deletes import Deletes
+from ais.target.s3.multipart import Multipart
+from ais.target.s3.puts import Puts
+from ais.target.s3.reads import Reads
+from ais.target.s3.sources import Sources
+from ais.target.s3.tags import Tags
+from ais.target.view import BucketView
+
+Handler = Callable[[S3Ask], AnyReply | Awaitable[AnyReply]]
+
+
+class S3Front:
+    """One per target."""
+
+    def __init__(
+        self, host: Host, gate: Gate, front: Front, volume: Volume, store: Store, moves: Moves, peers: PeerClient
+    ) -> None:
+        self._host = host
+        self._gate = gate
+        self._front = front
+        self._store = store
+        self._moves = moves
+        stats = host.stats
+        self.deletes = Deletes(store, volume, stats)
+        reads, puts, tags = Reads(store, stats), Puts(front, store, stats), Tags(store, volume)
+        multipart = Multipart(front, store, volume, stats)
+        copies = Copies(front, store, stats, Sources(host, gate, front, store, moves, peers), multipart)
+        self._handlers: dict[Op, Handler] = {
+            Op.GET_OBJECT: reads.get,
+            Op.HEAD_OBJECT: reads.get,
+            Op.GET_OBJECT_ATTRIBUTES: reads.attributes,
+            Op.PUT_OBJECT: puts.put,
+            Op.DELETE_OBJECT: self.deletes.delete,
+            Op.COPY_OBJECT: copies.copy,
+            Op.GET_OBJECT_TAGGING: tags.get,
+            Op.PUT_OBJECT_TAGGING: tags.put,
+            Op.DELETE_OBJECT_TAGGING: tags.delete,
+            Op.GET_OBJECT_ACL: tags.get_acl,
+            Op.PUT_OBJECT_ACL: tags.put_acl,
+            Op.CREATE_MULTIPART_UPLOAD: multipart.create,
+            Op.UPLOAD_PART: multipart.put_part,
+            Op.UPLOAD_PART_COPY: copies.copy_part,
+            Op.COMPLETE_MULTIPART_UPLOAD: multipart.complete,
+            Op.ABORT_MULTIPART_UPLOAD: multipart.abort,
+            Op.LIST_PARTS: multipart.list_parts,
+        }
+
+    def route(self, request: Request) -> AnyReply | Awaitable[AnyReply]:
+        """Answer an S3 request. Raise `AisError`."""
+        if request.method == "OPTIONS":
+            return self._gate.preflight(request)
+        asked = self._gate.open(request)
+        if not asked.key:
+            return self._gate.forward(asked, self._a_proxy())
+        caller = self._gate.identify(asked)
+        view = self._front.views.require(self._gate.buckets.require(asked.bucket).bck)
+        owner = self._gate.owner(view.uname, asked.key)
+        if not self._gate.is_here(owner):
+            return self._gate.forward(asked, owner)
+        bucket = self._gate.admit(asked, caller, lambda: self._tags(view, asked))
+        lines = answers.stamp(asked.id) + header_lines(*self._gate.cross_origin(asked))
+        ask = S3Ask(asked, caller, bucket, view, lines)
+        handler = self._handlers[asked.op]
+        try:
+            reply = handler(ask) if view.source is None else self._after_move(handler, ask)
+        except AisError as error:
+            count_error(self._host.stats, request.method, error)
+            raise
+        return self._counted(request.method, reply) if type(reply) is CoroutineType else reply
+
+    def error_reply(self, request: Request, error: BaseException) -> Reply | None:
+        """The answer to a failed request if it is S3's."""
+        return self._gate.error_reply(request, error) if self._gate.is_s3(request) else None
+
+    async def _after_move(self, handler: Handler, ask: S3Ask) -> AnyReply:
+        """In a bucket that is getting the objects of another: first the one that is asked for."""
+        await self._moves.settle(ask.view, ask.key)
+        reply = handler(ask)
+        return await reply if isinstance(reply, Awaitable) else reply
+
+    async def _counted(self, method: str, reply: Awaitable[AnyReply]) -> AnyReply:
+        try:
+            return await reply
+        except AisError as error:
+            count_error(self._host.stats, method, error)
+            raise
+
+    def _a_proxy(self) -> Snode:
+        """Who answers for buckets."""
+        primary = self._host.smap.primary
+        if primary is None:
+            raise NotReady("the cluster has no primary now: try again when it has elected one")
+        return primary
+
+    def _tags(self, view: BucketView, asked: S3Request) -> dict[str, str]:
+        """Tags of the object there is, for policies that ask for them."""
+        try:
+            return facts.tags_of(self._store.head(view.bck, asked.key, asked.params.get("versionId")).meta.facts)
+        except NotFound:
+            return {}

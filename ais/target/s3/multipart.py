@@ -1,0 +1,238 @@
+"""Multipart uploads over S3: the engine of `ais.core.multipart` with S3's checks, checksums and answers."""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from concurrent.futures import Executor
+
+from ais.base.errors import HandleNotFound, ObjectNotFound
+from ais.core.meta import ObjectMeta
+from ais.core.multipart import Part, Upload
+from ais.core.store import Store
+from ais.fs.volume import Volume
+from ais.net import http
+from ais.net.http import Reply
+from ais.s3 import checksums, facts, results
+from ais.s3.checksums import ALGORITHMS, COMPOSITE, FULL_OBJECT, Algorithm
+from ais.s3.document_body import DocumentSink
+from ais.s3.documents import PartToComplete, parse_complete
+from ais.s3.errors import S3Error
+from ais.s3.facts import Facts
+from ais.s3.payload import DEFAULT, Payload
+from ais.s3.results import ListedPart
+from ais.stats.tracker import Tracker
+from ais.target.front import Front
+from ais.target.s3.ask import S3Ask, etag_of
+from ais.target.s3.receiving import PartBody, Receipt, asked_condition
+from ais.target.uploads import PooledSink, in_pool
+
+PART_BYTES_MIN = 5 << 20
+"""Of every part but the last."""
+COMPLETE_BYTES_MAX = 4 << 20
+_OF_UPLOAD = ("checksum-algorithm", "checksum-type", "initiator")
+"""Details of an upload that are not facts of the object."""
+
+
+class Multipart:
+    """Create, upload part, complete, abort, list parts. Copies of parts are in `ais.target.s3.copies`."""
+
+    def __init__(self, front: Front, store: Store, volume: Volume, stats: Tracker) -> None:
+        self._front = front
+        self._store = store
+        self._uploads = store.uploads
+        self._volume = volume
+        self._stats = stats
+
+    async def create(self, ask: S3Ask) -> Reply:
+        """CreateMultipartUpload."""
+        request = ask.request
+        details = facts.of_request(request) | {"initiator": ask.caller.user or ""}
+        pairs: list[tuple[str, str]] = []
+        if name := request.header("x-amz-checksum-algorithm"):
+            algorithm, checksum_type = _checksum_asked(name, request.header("x-amz-checksum-type"))
+            details |= {"checksum-algorithm": algorithm.name, "checksum-type": checksum_type}
+            pairs = [("x-amz-checksum-algorithm", algorithm.name), ("x-amz-checksum-type", checksum_type)]
+        elif request.header("x-amz-checksum-type"):
+            raise S3Error("InvalidRequest", "x-amz-checksum-type needs x-amz-checksum-algorithm beside it")
+        custom = facts.user_metadata(request)
+        upload_id = await in_pool(self.pool(ask), lambda: self._uploads.create(ask.view.bck, ask.key, custom, details))
+        return ask.xml(results.initiated(ask.bucket.name, ask.key, upload_id), *pairs)
+
+    def put_part(self, ask: S3Ask) -> http.Upload:
+        """UploadPart."""
+        number = results.part_number(ask.request.params.get("partNumber", ""))
+        upload = self.find(ask)
+        payload = Payload(ask.request, ask.caller, with_md5=False, algorithm=part_algorithm(upload))
+        if payload.claims and (wanted := upload.info.details.get("checksum-algorithm")):
+            check_algorithm(payload.algorithm, wanted)
+        receipt = Receipt(ask, self._front, self._stats, lambda _meta: ask.reply(200))
+
+        def open_part() -> PartBody:
+            return PartBody(payload, self._uploads.part_writer(upload, number, payload.length))
+
+        def keep(body: PartBody) -> Reply:
+            part = body.commit()
+            lines = [(ALGORITHMS[name].header, value) for name, value in part.digests.items()]
+            return ask.reply(200, ("ETag", f'"{part.md5.hex()}"'), *lines)
+
+        return http.Upload(PooledSink(receipt, ask.view, self.pool(ask), 0.0, open_part, keep))
+
+    def complete(self, ask: S3Ask) -> http.Upload:
+        """CompleteMultipartUpload."""
+
+        def take(body: bytes) -> Awaitable[Reply]:
+            return self._complete(ask, parse_complete(body))
+
+        # The headers' checksum is the object's, not this document's.
+        kept = {name: value for name, value in ask.request.headers.items() if not name.startswith("x-amz-checksum-")}
+        payload = Payload(ask.request._replace(headers=kept), ask.caller, with_md5=False)
+        return http.Upload(DocumentSink(payload, COMPLETE_BYTES_MAX, take))
+
+    async def abort(self, ask: S3Ask) -> Reply:
+        """AbortMultipartUpload."""
+        await in_pool(self.pool(ask), lambda: self._uploads.abort(self.find(ask)))
+        return ask.reply(204)
+
+    async def list_parts(self, ask: S3Ask) -> Reply:
+        """ListParts."""
+        params = ask.request.params
+        parts_max = results.count(params.get("max-parts", ""), "max-parts")
+        after = results.marker(params.get("part-number-marker", ""), "part-number-marker")
+
+        def read() -> tuple[Upload, dict[int, Part]]:
+            upload = self.find(ask)
+            return upload, self._uploads.parts(upload)
+
+        upload, parts = await in_pool(self.pool(ask), read)
+        details = upload.info.details
+        name = details.get("checksum-algorithm")
+        algorithm = (name, details["checksum-type"]) if name else None
+        listed = [
+            ListedPart(part.number, part.size, part.md5.hex(), part.modified_ns / 1e9, part.digests if name else {})
+            for part in parts.values()
+        ]
+        user = details.get("initiator", "")
+        return ask.xml(results.parts(ask.bucket.name, ask.key, upload.id, user, algorithm, listed, after, parts_max))
+
+    def find(self, ask: S3Ask) -> Upload:
+        """The upload that a request names. Raise `HandleNotFound`."""
+        return self._uploads.find(ask.view.bck, ask.key, ask.request.params.get("uploadId", ""))
+
+    def pool(self, ask: S3Ask) -> Executor:
+        """Where its steps run."""
+        return self._volume.place(ask.uname).pool
+
+    async def _complete(self, ask: S3Ask, listed: Sequence[PartToComplete]) -> Reply:
+        self._front.admit(ask.view)
+        condition = asked_condition(ask, self._store)
+
+        def complete() -> ObjectMeta:
+            try:
+                upload = self.find(ask)
+                stored = self._uploads.parts(upload)
+                self.find(ask)  # ended meanwhile, it would lack parts
+                parts = _listed_parts(listed, stored)
+                given = _object_facts(ask, upload, parts)
+                return self._uploads.complete(upload, parts, ask.view.rules, upload.info.custom, condition, given)
+            except HandleNotFound:
+                return self._completed_before(ask, listed)
+
+        meta = await in_pool(self.pool(ask), complete)
+        etag = etag_of(meta, 0)
+        scheme, host = ask.request.http.scheme, ask.request.header("host")
+        location = f"{scheme}://{host}/{ask.bucket.name}/{ask.key}"
+        body = results.completed(location, ask.bucket.name, ask.key, etag, facts.checksum_of(meta.facts))
+        return ask.xml(body, *ask.version_lines(meta))
+
+    def _completed_before(self, ask: S3Ask, listed: Sequence[PartToComplete]) -> ObjectMeta:
+        """The object this upload became, when a client asks again because it did not hear. Raise `HandleNotFound`."""
+        upload_id = ask.request.params.get("uploadId", "")
+        try:
+            meta = self._store.head(ask.view.bck, ask.key).meta
+        except ObjectNotFound:
+            meta = ObjectMeta(0)
+        try:
+            etag = checksums.multipart_etag([bytes.fromhex(part.etag) for part in listed])
+        except ValueError:
+            etag = ""
+        if meta.facts.get("upload-id") != upload_id or meta.facts.get("etag") != etag:
+            raise HandleNotFound(f'upload "{upload_id[:64]}" of {ask.view.bck.cname(ask.key)} does not exist')
+        return meta
+
+
+def part_algorithm(upload: Upload) -> Algorithm:
+    """The checksum that every part of an upload gets."""
+    return ALGORITHMS.get(upload.info.details.get("checksum-algorithm", ""), DEFAULT)
+
+
+def check_algorithm(given: Algorithm | None, wanted: str) -> None:
+    """Raise `S3Error` when a part claims another checksum than its upload was begun with."""
+    if given is None or given.name != wanted:
+        raise S3Error(
+            "InvalidRequest",
+            f"Checksum Type mismatch occurred, expected checksum Type: {wanted.lower()},"
+            f" actual checksum Type: {given.name.lower() if given else 'null'}",
+        )
+
+
+def _checksum_asked(name: str, checksum_type: str) -> tuple[Algorithm, str]:
+    algorithm = checksums.by_name(name)
+    checksum_type = checksum_type.upper() or algorithm.default_type
+    if checksum_type not in (COMPOSITE, FULL_OBJECT):
+        raise S3Error("InvalidRequest", "Value for x-amz-checksum-type header is invalid.")
+    is_possible = algorithm.combine is not None if checksum_type == FULL_OBJECT else algorithm.name != "CRC64NVME"
+    if not is_possible:
+        raise S3Error(
+            "InvalidRequest",
+            f"The {checksum_type} checksum type cannot be used with the {algorithm.name.lower()} checksum algorithm.",
+        )
+    return algorithm, checksum_type
+
+
+def _listed_parts(listed: Sequence[PartToComplete], stored: Mapping[int, Part]) -> list[Part]:
+    """The stored parts as listed. Raise `S3Error` InvalidPart, EntityTooSmall."""
+    parts: list[Part] = []
+    for one in listed:
+        part = stored.get(one.number)
+        if part is None or one.etag != part.md5.hex():
+            raise S3Error("InvalidPart", PartNumber=str(one.number), ETag=one.etag)
+        if one.algorithm is not None and part.digests.get(one.algorithm.name) != one.checksum:
+            raise S3Error("InvalidPart", PartNumber=str(one.number))
+        parts.append(part)
+    for part in parts[:-1]:
+        if part.size < PART_BYTES_MIN:
+            raise S3Error(
+                "EntityTooSmall",
+                PartNumber=str(part.number),
+                ProposedSize=str(part.size),
+                MinSizeAllowed=str(PART_BYTES_MIN),
+            )
+    return parts
+
+
+def _common_algorithm(upload: Upload, parts: Sequence[Part]) -> Algorithm | None:
+    """The checksum that the upload was begun with; without one, or begun natively, any that all parts have."""
+    wanted = upload.info.details.get("checksum-algorithm")
+    names = set.intersection(*(set(part.digests) for part in parts))
+    return ALGORITHMS.get(wanted if wanted in names else min(names, default=""))
+
+
+def _object_facts(ask: S3Ask, upload: Upload, parts: Sequence[Part]) -> Facts:
+    """What the object will be known by. Raise `S3Error` when the client says otherwise."""
+    details = upload.info.details
+    given = {key: value for key, value in details.items() if key not in _OF_UPLOAD}
+    given |= {"etag": checksums.multipart_etag([part.md5 for part in parts]), "upload-id": upload.id}
+    algorithm, checksum_type = _common_algorithm(upload, parts), details.get("checksum-type", FULL_OBJECT)
+    size = sum(part.size for part in parts)
+    asked = ask.request.header("x-amz-mp-object-size")
+    if asked and asked != str(size):
+        raise S3Error("InvalidRequest", f"x-amz-mp-object-size is {asked[:20]}, the parts have {size} bytes")
+    if algorithm is None or (checksum_type == FULL_OBJECT and algorithm.combine is None):
+        return given
+    digests = [(checksums.decode(part.digests[algorithm.name]), part.size) for part in parts]
+    if checksum_type == COMPOSITE:
+        value = checksums.composite(algorithm, [digest for digest, _ in digests])
+    else:
+        value = checksums.full_object(algorithm, digests)
+    claimed = ask.request.header(algorithm.header)
+    if claimed and claimed.partition("-")[0] != value.partition("-")[0]:
+        raise S3Error("BadDigest", f"The {algorithm.name.lower()} you specified did not match the calculated checksum.")
+    return facts.with_checksum(given, algorithm, value, checksum_type)

@@ -1,0 +1,34 @@
+"""PutObject."""
+
+from ais.core.store import Store
+from ais.net.http import Upload
+from ais.s3 import facts
+from ais.s3.payload import DEFAULT, Payload
+from ais.stats.tracker import Tracker
+from ais.target.front import Front
+from ais.target.s3.ask import S3Ask
+from ais.target.s3.receiving import ObjectBody, Receipt, asked_condition, stored_answer
+from ais.target.uploads import PutSink
+
+INLINE_BYTES_MAX = 64 << 10
+"""Larger bodies are hashed and written in the mountpath's pool: MD5 alone takes 80 us for so much."""
+
+
+class Puts:
+    """Takes whole objects."""
+
+    def __init__(self, front: Front, store: Store, stats: Tracker) -> None:
+        self._front = front
+        self._store = store
+        self._stats = stats
+
+    def put(self, ask: S3Ask) -> Upload:
+        """Store the body."""
+        given, custom = facts.of_request(ask.request), facts.user_metadata(ask.request)
+        condition = asked_condition(ask, self._store)
+        payload = Payload(ask.request, ask.caller, algorithm=DEFAULT)
+        writer = self._store.writer(ask.view.bck, ask.key, ask.view.rules, custom=custom, size_hint=payload.length)
+        receipt = Receipt(ask, self._front, self._stats, lambda meta: stored_answer(ask, meta))
+        is_inline = payload.length <= INLINE_BYTES_MAX and not ask.view.rules.fsync
+        body = ObjectBody(payload, writer, given)
+        return Upload(PutSink(receipt, ask.view, body, 0.0, is_inline=is_inline, condition=condition))

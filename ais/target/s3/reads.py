@@ -1,0 +1,139 @@
+"""GetObject, HeadObject, GetObjectAttributes."""
+
+import os
+from collections.abc import Awaitable, Iterator
+
+from ais.core.meta import ObjectMeta
+from ais.core.store import OpenObject, Store
+from ais.net.http import AnyReply, FileReply, Reply
+from ais.s3 import conditions, facts, results
+from ais.s3.conditions import http_date
+from ais.s3.errors import S3Error
+from ais.s3.operations import Op
+from ais.stats import names as metrics
+from ais.stats.tracker import Tracker
+from ais.target.ranges import content_range, parse_byte_range
+from ais.target.s3.ask import S3Ask, current_of, etag_of
+from ais.target.s3.peers import meta_line
+from ais.target.uploads import in_pool
+
+_OVERRIDES = "response-"
+
+
+class Reads:
+    """Answers what does not change objects."""
+
+    def __init__(self, store: Store, stats: Tracker) -> None:
+        self._store = store
+        self._stats = stats
+
+    def get(self, ask: S3Ask) -> AnyReply | Awaitable[AnyReply]:
+        """The object, a range or a part of it; its head only for HeadObject."""
+        overrides = _overrides(ask)
+        opened = self._store.open(ask.view.bck, ask.key, ask.version_id)
+        try:
+            if ask.view.verifies and ask.request.op is Op.GET_OBJECT:
+                return self._get_verified(ask, opened, overrides)
+            return self._answer(ask, opened, overrides)
+        except BaseException:
+            os.close(opened.fd)
+            raise
+
+    def attributes(self, ask: S3Ask) -> Reply:
+        """What `x-amz-object-attributes` asks for."""
+        wanted = results.attributes_wanted(ask.request.headers.get("x-amz-object-attributes", []))
+        parts_max = results.count(ask.request.header("x-amz-max-parts"), "x-amz-max-parts")
+        after = results.marker(ask.request.header("x-amz-part-number-marker"), "x-amz-part-number-marker")
+        opened = self._store.head(ask.view.bck, ask.key, ask.version_id)
+        conditions.check_read(conditions.read(ask.request.http.headers), current_of(opened))
+        meta = opened.meta
+        described = results.attributes(
+            wanted,
+            etag=etag_of(meta, opened.stat.st_mtime_ns),
+            size_bytes=meta.size,
+            checksum=facts.checksum_of(meta.facts),
+            part_sizes=meta.part_sizes,
+            part_marker=after,
+            parts_max=parts_max,
+        )
+        modified = http_date(opened.stat.st_mtime_ns / 1e9)
+        return ask.xml(described, ("Last-Modified", modified), *ask.version_lines(meta))
+
+    async def _get_verified(self, ask: S3Ask, opened: OpenObject, overrides: dict[str, str]) -> AnyReply:
+        try:
+            await in_pool(opened.mountpath.pool, lambda: self._store.verify(ask.view.bck, ask.key, opened))
+            return self._answer(ask, opened, overrides)
+        except BaseException:
+            os.close(opened.fd)
+            raise
+
+    def _answer(self, ask: S3Ask, opened: OpenObject, overrides: dict[str, str]) -> Reply | FileReply:
+        meta, request, size = opened.meta, ask.request, opened.stat.st_size
+        conditions.check_read(conditions.read(request.http.headers), current_of(opened))
+        lines = dict(_object_lines(ask, meta, opened.stat.st_mtime_ns)) | overrides
+        span = _span(ask, opened, lines)
+        if span is None:
+            status, start, length = 200, 0, size
+            if request.header("x-amz-checksum-mode").upper() == "ENABLED":
+                lines |= facts.checksum_lines(meta.facts)
+        else:
+            status, (start, length) = 206, span
+            if length:
+                lines["Content-Range"] = content_range(start, length, size)
+        block = ask.head(lines.items())
+        if request.via is not None and request.via.user is not None:
+            block += meta_line(meta, opened.stat.st_mtime_ns)
+        if request.op is Op.HEAD_OBJECT:
+            os.close(opened.fd)
+            self._stats.inc(metrics.HEAD_N)
+            return Reply(status, block, length=length)
+        self._stats.inc(metrics.GET_N)
+        self._stats.inc(metrics.GET_SIZE, length)
+        return FileReply(status, block, opened.fd, start, length, opened.mountpath.pool)
+
+
+def _object_lines(ask: S3Ask, meta: ObjectMeta, mtime_ns: int) -> Iterator[tuple[str, str]]:
+    yield "ETag", f'"{etag_of(meta, mtime_ns)}"'
+    yield "Last-Modified", http_date(mtime_ns / 1e9)
+    yield "Accept-Ranges", "bytes"
+    yield from ask.version_lines(meta)
+    yield from facts.answer_lines(meta.facts, meta.custom)
+
+
+def _span(ask: S3Ask, opened: OpenObject, lines: dict[str, str]) -> tuple[int, int] | None:
+    """Offset and length of what is asked for; None: the whole object."""
+    head, part = ask.request.http.headers, ask.request.params.get("partNumber")
+    if part is not None:
+        return _part_span(opened.meta, part, lines)
+    spec, only_if = head.get("range"), head.get("if-range")
+    if not spec or (only_if is not None and only_if not in (lines["ETag"], lines["Last-Modified"])):
+        return None
+    return parse_byte_range(spec, opened.stat.st_size)
+
+
+def _part_span(meta: ObjectMeta, text: str, lines: dict[str, str]) -> tuple[int, int]:
+    """Where a part lies. An object that was not uploaded in parts has one."""
+    sizes = meta.part_sizes
+    number = results.part_number(text)
+    if number > max(len(sizes), 1):
+        raise S3Error("InvalidPartNumber", ActualPartCount=str(max(len(sizes), 1)), PartNumberRequested=text)
+    if sizes:
+        lines["x-amz-mp-parts-count"] = str(len(sizes))
+        return sum(sizes[: number - 1]), sizes[number - 1]
+    return 0, meta.size
+
+
+def _overrides(ask: S3Ask) -> dict[str, str]:
+    """The `response-*` parameters, as the headers they replace. Raise `S3Error` for an anonymous caller."""
+    given = {
+        facts.CONTENT_HEADERS[name.removeprefix(_OVERRIDES)]: value
+        for name, value in ask.request.params.items()
+        if name.startswith(_OVERRIDES)
+    }
+    if given and ask.caller.user is None and not ask.caller.trusted:
+        raise S3Error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
+    if not all(value.isprintable() for value in given.values()):
+        raise S3Error("InvalidArgument", "response-* parameters cannot hold control characters")
+    if "range" in ask.request.http.headers and "partNumber" in ask.request.params:
+        raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
+    return given

@@ -1,0 +1,101 @@
+"""Objects that are copied from: this target's own, or another target's, fetched over the data network."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import NamedTuple
+from urllib.parse import quote
+
+from ais.core.meta import ObjectMeta
+from ais.core.store import OpenObject, Store
+from ais.core.workfile import COPY_BYTES
+from ais.meta.smap import Snode
+from ais.net.client import PeerClient
+from ais.net.sending import read_fully
+from ais.node.s3 import Gate
+from ais.s3 import copy_source, via
+from ais.s3.copy_source import CopySource
+from ais.s3.errors import decode
+from ais.s3.via import Via
+from ais.target.front import Front
+from ais.target.host import Host
+from ais.target.moves import Moves
+from ais.target.s3.ask import S3Ask
+from ais.target.s3.peers import read_meta
+from ais.target.uploads import in_pool
+
+ERROR_BYTES_MAX = 64 << 10
+
+
+class Source(NamedTuple):
+    """An open copy source: its metadata, last-modified time (Unix ns), the bytes asked for, and how many they are."""
+
+    meta: ObjectMeta
+    mtime_ns: int
+    length: int
+    chunks: AsyncIterator[bytes]
+
+
+class Sources:
+    """Opens copy sources on behalf of a caller."""
+
+    def __init__(self, host: Host, gate: Gate, front: Front, store: Store, moves: Moves, peers: PeerClient) -> None:
+        self._host = host
+        self._gate = gate
+        self._front = front
+        self._store = store
+        self._moves = moves
+        self._peers = peers
+
+    @asynccontextmanager
+    async def open(self, ask: S3Ask, source: CopySource, span: str) -> AsyncIterator[Source]:
+        """The bytes `span` (an x-amz-copy-source-range, or empty) of a source that the caller may read.
+
+        Raise `S3Error` or what opening it raises.
+        """
+        bucket = self._gate.buckets.require(source.bucket)
+        view = self._front.views.require(bucket.bck)
+        owner = self._gate.owner(view.uname, source.key)
+        if not self._gate.is_here(owner):
+            async with self._fetch(ask, source, owner, span) as fetched:
+                yield fetched
+            return
+        action = "s3:GetObjectVersion" if source.version_id else "s3:GetObject"
+        self._gate.require(ask.request, ask.caller, bucket, action, source.key)
+        await self._moves.settle(view, source.key)
+        opened = self._store.open(view.bck, source.key, source.version_id)
+        try:
+            start, length = copy_source.span(span, opened.meta.size)
+            chunks = _read(opened, start, length)
+            yield Source(opened.meta, opened.stat.st_mtime_ns, length, chunks)
+        finally:
+            os.close(opened.fd)
+
+    @asynccontextmanager
+    async def _fetch(self, ask: S3Ask, source: CopySource, owner: Snode, span: str) -> AsyncIterator[Source]:
+        target = f"/s3/{source.bucket}/{quote(source.key, safe='/')}"
+        if source.version_id is not None:
+            target += f"?versionId={quote(source.version_id)}"
+        http = ask.request.http
+        note = Via(http.remote, http.scheme, ask.caller.user or "")
+        vouched = via.header(note, self._host.cluster_secret, "GET", target)
+        async with self._peers.open_stream(
+            "GET",
+            owner.data.url + target,
+            headers={via.HEADER: vouched} | ({"Range": span} if span else {}),
+            timeout_s=float(self._host.config.cluster.client.client_long_timeout),
+        ) as answer:
+            if answer.status not in (200, 206):
+                raise decode(answer.status, b"".join([chunk async for chunk in answer.chunks])[:ERROR_BYTES_MAX])
+            found = read_meta(answer.headers)
+            _, length = copy_source.span(span, found.meta.size)
+            yield Source(found.meta, found.mtime_ns, length, answer.chunks)
+
+
+async def _read(opened: OpenObject, start: int, length: int) -> AsyncIterator[bytes]:
+    end = start + length
+    while start < end:
+        count = min(COPY_BYTES, end - start)
+        yield await in_pool(opened.mountpath.pool, partial(read_fully, opened.fd, start, count))
+        start += count

@@ -1,0 +1,55 @@
+"""What nodes say about requests that they pass on."""
+
+import base64
+
+import pytest
+
+from ais.base.errors import NotReady
+from ais.net.http import Headers, Network, Peer, Request
+from ais.s3 import via
+from ais.s3.errors import S3Error
+from ais.s3.via import Via
+
+SECRET = b"the secret that the nodes share."
+NOTE = Via("10.0.0.7:5000", "https", "ann")
+
+
+def _request(value: str, method: str = "GET", target: str = "/b/k?versionId=1") -> Request:
+    peer = Peer("127.0.0.1:1", Network.PUBLIC, "http")
+    return Request(method, target, Headers(((via.HEADER.lower(), value),)), peer)
+
+
+def test_a_note_is_read_where_the_secret_is_known() -> None:
+    """Address, scheme and user arrive; a request without a note came from a client."""
+    value = via.header(NOTE, SECRET, "GET", "/b/k?versionId=1")
+    assert via.read(_request(value), SECRET) == NOTE
+    assert via.read(Request("GET", "/", Headers(), Peer("", Network.PUBLIC, "http")), SECRET) is None
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize("target", ["/b/k?versionId=1", "/b/other"])
+@pytest.mark.parametrize("secret", [SECRET, b"another secret"])
+def test_a_note_holds_for_one_request_line_and_one_cluster(method: str, target: str, secret: bytes) -> None:
+    """It cannot be carried to another request, nor made without the secret."""
+    value = via.header(NOTE, secret, "GET", "/b/k?versionId=1")
+    if (method, target, secret) == ("GET", "/b/k?versionId=1", SECRET):
+        assert via.read(_request(value, method, target), SECRET) == NOTE
+        return
+    with pytest.raises(S3Error, match="for nodes"):
+        via.read(_request(value, method, target), SECRET)
+
+
+@pytest.mark.parametrize("value", ["", "x", "!!!", base64.b64encode(b"0" * 40).decode()])
+def test_what_is_no_note_is_refused(value: str) -> None:
+    """Garbage is a forgery, not a failure."""
+    with pytest.raises(S3Error) as caught:
+        via.read(_request(value), SECRET)
+    assert caught.value.code == "AccessDenied"
+
+
+def test_no_secret_no_notes() -> None:
+    """A node that has not received the secret neither vouches nor believes: an empty key would fit every forger."""
+    with pytest.raises(NotReady):
+        via.header(NOTE, b"", "GET", "/")
+    with pytest.raises(NotReady):
+        via.read(_request(via.header(NOTE, SECRET, "GET", "/b/k?versionId=1")), b"")
