@@ -129,6 +129,8 @@ def test_a_vote_is_given() -> None:
         (voter(term=2, voted_for="p3aaaaaa"), REQUEST, "is given to p3aaaaaa"),
         (voter(stamps=newer(Part.BMD)), REQUEST, "older bmd"),
         (voter(stamps=newer(Part.CONFIG)), REQUEST, "older config"),
+        (voter(stamps=newer(Part.SECRET)), REQUEST, "older secret"),
+        (voter(stamps=newer(Part.KEYS)), REQUEST, "older keys"),
         (voter(stamps=newer(Part.SMAP)), REQUEST, "older smap"),
         (voter(is_bound=True), REQUEST, "p1aaaaaa is alive"),
         (VOTER, VoteRequest("cluster01", 2, proxy("p9aaaaaa"), STAMPS), "not an electable proxy"),

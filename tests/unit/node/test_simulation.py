@@ -1,12 +1,13 @@
 """Random faults on a simulated cluster, one seed each: what must hold whatever happens."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
 from ais.api.bucket import Bck
+from ais.auth import keys
 from ais.base.errors import AisError, NotReady
 from ais.meta.bmd import BMD, Bprops
 from ais.node.node import Node
@@ -16,11 +17,13 @@ SEEDS = range(12)
 
 
 class Client:
-    """Creates buckets at whoever calls itself primary, and remembers what it was promised."""
+    """Creates buckets and access keys at whoever calls itself primary, and remembers what it was promised."""
 
     def __init__(self, world: Any) -> None:
         self.world = world
         self.promised: set[str] = set()
+        self.keys: dict[str, str] = {}
+        """Secrets by the IDs of the keys promised."""
         self.refused: set[str] = set()
         self.counter = 0
 
@@ -29,30 +32,44 @@ class Client:
             await asyncio.sleep(self.world.rng.uniform(0.3, 4))
             nodes = [node for node in self.world.running if node.is_primary]
             if nodes:
-                await self.create(self.world.rng.choice(nodes))
+                self.counter += 1
+                node = self.world.rng.choice(nodes)
+                await (self.create_key(node) if self.counter % 3 == 0 else self.create_bucket(node))
 
-    async def create(self, node: Node) -> None:
+    async def create_bucket(self, node: Node) -> None:
         name = f"b{self.counter}"
-        self.counter += 1
 
         def add(bmd: BMD) -> BMD:
             return bmd.with_bucket(Bck(name), Bprops())
 
-        try:
-            machine = self.world.nodes[node.snode.id]
-            if machine.node is not node:
-                return
-            task = machine.run(node.change_bmd(add))
-            await asyncio.shield(task)
+        if await self.is_promised(node, node.change_bmd(add)):
             self.promised.add(name)
-            for other in self.world.running:
-                if other.snode.id in node.smap and node.has_authority:
-                    assert other.bmd.get(Bck(name)), f"{other.snode.id} does not know {name} after the answer"
+            for other in self.informed(node):
+                assert other.bmd.get(Bck(name)), f"{other.snode.id} does not know {name} after the answer"
+
+    async def create_key(self, node: Node) -> None:
+        key, secret = keys.new_key("ann", node.cluster_secret, 0)
+        if await self.is_promised(node, node.change_keys(lambda old: old.with_key(key))):
+            self.keys[key.id] = secret
+            for other in self.informed(node):
+                assert other.keyring.lookup(key.id) == ("ann", secret, False), f"{other.snode.id} cannot open {key.id}"
+
+    async def is_promised(self, node: Node, change: Coroutine[Any, Any, Any]) -> bool:
+        """Whether a change succeeded; it ends with the process of the node."""
+        machine = self.world.nodes[node.snode.id]
+        try:
+            await asyncio.shield(machine.run(change))
         except AisError:
-            return
+            return False
         except asyncio.CancelledError:
             if asyncio.current_task().cancelling():  # type: ignore[union-attr]
                 raise
+            return False
+        return True
+
+    def informed(self, node: Node) -> list[Node]:
+        """The nodes that must know of a change that this node has just answered."""
+        return [other for other in self.world.running if other.snode.id in node.smap and node.has_authority]
 
 
 async def disturb(world: Any) -> None:
@@ -108,7 +125,7 @@ async def storm(world: Any) -> Client:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_storm_loses_nothing_and_ends(simulate: Simulate, seed: int) -> None:
-    """Under random kills, restarts and cuts: never two authorities, no promised bucket lost, convergence at the end."""
+    """Under random kills, restarts and cuts: never two authorities, no promised bucket or key lost, convergence."""
 
     async def scenario(world: Any) -> None:
         client = await storm(world)
@@ -116,6 +133,8 @@ def test_a_storm_loses_nothing_and_ends(simulate: Simulate, seed: int) -> None:
         assert client.promised <= buckets, world.story()
         for machine in world.nodes.values():
             assert machine.role.buckets == buckets
+            for key_id, secret in client.keys.items():
+                assert machine.alive.keyring.lookup(key_id) == ("ann", secret, False), world.story()
 
     simulate(scenario, seed=seed)
 
