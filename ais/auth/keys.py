@@ -104,7 +104,7 @@ class AccessKeys(msgspec.Struct, frozen=True):
     def require(self, key_id: str) -> AccessKey:
         """The key of that ID, disabled or not. Raise `NotFound`."""
         if (key := self.keys.get(key_id)) is None:
-            raise NotFound(f'access key "{key_id}" does not exist: see "ais auth key ls"')
+            raise NotFound(f'access key "{key_id[:128]}" does not exist: see "ais auth key ls"')
         return key
 
     def encode(self) -> bytes:
@@ -171,7 +171,7 @@ def import_key(user: str, key_id: str, secret: str, cluster_secret: bytes, creat
     if not _KEY_ID.fullmatch(key_id):
         raise BadRequest(f'invalid key ID "{key_id[:200]}": use 3 to 128 letters, digits, ".", "_" and "-"')
     if not _KEY_SECRET.fullmatch(secret):
-        raise BadRequest("invalid key secret: use 8 to 128 printable ASCII characters without spaces")
+        raise BadRequest("invalid key secret: use 8 to 128 printable ASCII characters without blanks")
     return AccessKey(key_id, user, _seal(secret, key_id, cluster_secret), U64(created_ns))
 
 

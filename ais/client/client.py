@@ -8,6 +8,7 @@ async with Client("http://127.0.0.1:8080") as client:
 from types import TracebackType
 from typing import Self
 
+from ais.client.access_keys import AccessKeys
 from ais.client.buckets import Buckets
 from ais.client.cluster import Cluster
 from ais.client.jobs import Jobs
@@ -48,6 +49,7 @@ class Client:
         self.objects = Objects(self._transport)
         self.cluster = Cluster(self._transport)
         self.jobs = Jobs(self._transport)
+        self.access_keys = AccessKeys(self._transport)
 
     @property
     def endpoint(self) -> str:

@@ -13,6 +13,7 @@ from ais.meta.bmd import BMD
 from ais.net.http import Network, Reply, Request
 from ais.node.node import Node
 from ais.proxy import s3
+from ais.proxy.auth import Auth
 from ais.proxy.buckets import Buckets
 from ais.proxy.cluster import Cluster
 from ais.proxy.easy import EasyUrls
@@ -49,6 +50,7 @@ class Proxy:
         self._buckets = Buckets(node, self.lister, Summaries(node, targets), self._renamer, relay)
         self._cluster = Cluster(node, targets, Jobs(node, targets), relay)
         self._reverse = Reverse(node, relay)
+        self._auth = Auth(node, relay)
         self._easy = EasyUrls(self._buckets)
 
     def start(self) -> None:
@@ -80,7 +82,7 @@ class Proxy:
         """
         if not networks & (Network.PUBLIC | Network.CONTROL):
             return []
-        found = [*self._buckets.routes(), *self._cluster.routes(), *self._reverse.routes()]
+        found = [*self._buckets.routes(), *self._cluster.routes(), *self._reverse.routes(), *self._auth.routes()]
         if Network.PUBLIC in networks:
             found += [*self._easy.routes(), *s3.routes(self._node), web.get("/favicon.ico", _nothing)]
         return found

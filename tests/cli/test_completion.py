@@ -57,6 +57,9 @@ def test_bash(complete: Any, ais: Any, uri: str, cluster: Cluster) -> None:
     assert complete(f"ais rmb {uri[6:-1]}") == [uri[6:]]
     assert f"t[{cluster.targets[0].id}]" in complete("ais storage mountpath show ")
     assert complete("ais config set checksum.t") == ["checksum.type"]
+    ais("auth", "key", "create", "ann", "--id", "my-key", "--secret", "12345678")
+    assert complete("ais auth key disable my-") == ["my-key"]
+    ais("auth", "key", "rm", "my-key", "--yes")
     assert complete("ais completion ") == ["bash", "zsh", "fish"]
 
 

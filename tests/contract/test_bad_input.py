@@ -93,6 +93,7 @@ def state(cluster, api: Api, stage: Stage) -> dict:
         "attributes": sorted(pair for pair in head.headers if pair[0] != "Date"),
         "names": api.names(stage.bucket),
         "nodes": nodes,
+        "keys": api.call("GET", "/v1/auth/keys").json(),
         "mountpaths": [api.of_node(node.id, "mountpaths").json() for node in cluster.targets],
         "work files": [path for path in files_of(mountpaths, "wk") if stage.bucket in path.parts],
         "files": sorted(path for path in files_of(mountpaths, "ob") if stage.bucket in path.parts),

@@ -1,4 +1,4 @@
-"""Completion of buckets, objects and nodes. A cluster that does not answer quickly completes nothing."""
+"""Completion of buckets, objects, nodes and access keys. A cluster that does not answer quickly completes nothing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -29,6 +29,11 @@ def references(ctx: click.Context, incomplete: str, *, objects: bool) -> list[Co
 def nodes(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     """Node names, as `t[ID]` or as a bare ID when that was begun."""
     return _items(ctx, incomplete, lambda client: _nodes(client, incomplete))
+
+
+def access_keys(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """IDs of access keys."""
+    return _items(ctx, incomplete, _access_keys)
 
 
 def settings(incomplete: str) -> list[str]:
@@ -66,6 +71,10 @@ async def _nodes(client: "Client", incomplete: str) -> list[str]:
     smap = await client.cluster.smap()
     has_brackets = not incomplete or incomplete[:2] in ("p[", "t[") or incomplete in "pt"
     return [node.name if has_brackets else node.id for node in smap.nodes.values()]
+
+
+async def _access_keys(client: "Client") -> list[str]:
+    return [key.id for key in await client.access_keys.all()]
 
 
 def _items(

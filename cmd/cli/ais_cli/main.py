@@ -5,7 +5,7 @@ import sys
 import click
 from click.shell_completion import add_completion_class
 
-from ais_cli import bucket, cluster, config, job, storage
+from ais_cli import auth, bucket, cluster, config, job, storage
 from ais_cli import object as objects
 from ais_cli.app import App, RootGroup
 from ais_cli.completion import AisBashComplete, completion
@@ -68,7 +68,16 @@ def cli(ctx: click.Context, endpoint: str | None) -> None:
     ctx.obj = App(endpoint or "")
 
 
-for _command in (bucket.bucket, objects.objects, cluster.cluster, show, config.config, storage.storage, job.job):
+for _command in (
+    bucket.bucket,
+    objects.objects,
+    cluster.cluster,
+    show,
+    config.config,
+    storage.storage,
+    job.job,
+    auth.auth,
+):
     cli.add_command(_command)
 cli.add_command(playground)
 cli.add_command(completion)
