@@ -32,7 +32,6 @@ NOT_TRANSIENT = (
     "timeout.cplane_operation",
 )
 RENAMED = {
-    "auth.enabled": "auth.client_auth_required",
     "auth.cluster_key.enabled": "auth.intra_cluster.request_auth",
     "auth.cluster_key": "auth.intra_cluster",
     "auth.secret": "auth.signature.key",

@@ -99,11 +99,14 @@ def test_a_contradicting_or_damaged_id_is_refused(tmp_path: Path) -> None:
         identity.proxy_id(str(tmp_path), "", RNG)
 
 
-def test_an_unusable_confdir_is_named(tmp_path: Path) -> None:
-    """The message names the setting."""
+def test_confdir_is_made_or_named(tmp_path: Path) -> None:
+    """It is made when it is missing, with its parents; when that fails the message names the setting."""
+    identity.make_confdir(str(tmp_path / "new" / "conf"))
+    assert (tmp_path / "new" / "conf").is_dir()
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadRequest, match="confdir="):
-        identity.proxy_id(str(tmp_path / "file"), "", RNG)
+    for use in (identity.make_confdir, lambda path: identity.proxy_id(path, "", RNG)):
+        with pytest.raises(BadRequest, match="confdir="):
+            use(str(tmp_path / "file"))
 
 
 def test_one_port_carries_all_networks() -> None:

@@ -49,11 +49,12 @@ def test_a_setting_changes_by_name(name: str, text: str, expected: str) -> None:
         ("timeout.max_keepalive", "soon", 'invalid duration "soon"'),
         ("space.lowwm", "99", "cleanupwm <= lowwm <= highwm <= out_of_space"),
         ("net.http.use_https", "true", "use_https needs server_crt and server_key"),
+        ("net.s3_domain", "*.example.com", 's3_domain="*.example.com" is no domain name'),
         ("log.level", "9", 'invalid value "9" for setting "log.level": must be one of'),
         ("uuid", "x", 'setting "uuid" is read-only'),
         ("features", "no-such", 'unknown feature flag "no-such"'),
         ("features", "Disable-Cold-GET,Streaming-Cold-GET", "exclude each other"),
-        ("auth.enabled", "true", "client_auth_required=true cannot be honoured yet"),
+        ("auth.client_auth_required", "true", "client_auth_required=true cannot be honoured yet"),
     ],
 )
 def test_a_bad_setting_is_refused_by_name(name: str, text: str, part: str) -> None:
