@@ -21,9 +21,12 @@ RACY_NS = 20_000_000
 
 
 class Known:
-    """Decoded metadata of one version of a file. `annotation` belongs to the caller of `Store.open`."""
+    """Decoded metadata of one version of a file.
 
-    __slots__ = ("_ctime_ns", "_ino", "_mtime_ns", "_size", "annotation", "meta")
+    `annotation` and `s3_annotation` belong to the callers of `Store.open`, to keep what they derive from it.
+    """
+
+    __slots__ = ("_ctime_ns", "_ino", "_mtime_ns", "_size", "annotation", "meta", "s3_annotation")
 
     def __init__(self, found: os.stat_result, meta: ObjectMeta) -> None:
         self._ino = found.st_ino
@@ -32,6 +35,7 @@ class Known:
         self._ctime_ns = found.st_ctime_ns
         self.meta = meta
         self.annotation: Any = None
+        self.s3_annotation: Any = None
 
     def describes(self, found: os.stat_result) -> bool:
         """Whether the file is still the one that was read."""

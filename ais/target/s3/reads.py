@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Iterator
 
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
-from ais.net.http import AnyReply, FileReply, Reply
+from ais.net.http import AnyReply, FileReply, Reply, header_lines
 from ais.s3 import conditions, facts, results
 from ais.s3.conditions import http_date
 from ais.s3.errors import S3Error
@@ -69,18 +69,18 @@ class Reads:
 
     def _answer(self, ask: S3Ask, opened: OpenObject, overrides: dict[str, str]) -> Reply | FileReply:
         meta, request, size = opened.meta, ask.request, opened.stat.st_size
-        conditions.check_read(conditions.read(request.http.headers), current_of(opened))
-        lines = dict(_object_lines(ask, meta, opened.stat.st_mtime_ns)) | overrides
-        span = _span(ask, opened, lines)
+        wanted = conditions.read(request.http.headers)
+        if wanted.any:
+            conditions.check_read(wanted, current_of(opened))
+        span = _span(ask, opened)
+        block = ask.lines + _object_block(ask, opened, overrides)
         if span is None:
             status, start, length = 200, 0, size
             if request.header("x-amz-checksum-mode").upper() == "ENABLED":
-                lines |= facts.checksum_lines(meta.facts)
+                block += header_lines(*facts.checksum_lines(meta.facts))
         else:
             status, (start, length) = 206, span
-            if length:
-                lines["Content-Range"] = content_range(start, length, size)
-        block = ask.head(lines.items())
+            block += _span_lines(ask, meta, start, length)
         if request.via is not None and request.via.user is not None:
             block += meta_line(meta, opened.stat.st_mtime_ns)
         if request.op is Op.HEAD_OBJECT:
@@ -92,7 +92,19 @@ class Reads:
         return FileReply(status, block, opened.fd, start, length, opened.mountpath.pool)
 
 
-def _object_lines(ask: S3Ask, meta: ObjectMeta, mtime_ns: int) -> Iterator[tuple[str, str]]:
+def _object_block(ask: S3Ask, opened: OpenObject, overrides: dict[str, str]) -> bytes:
+    """Header lines about the object; formatted once while the file does not change."""
+    known = opened.known
+    if overrides or known is None:
+        return header_lines(*(dict(_object_lines(ask, opened)) | overrides).items())
+    if known.s3_annotation is None or known.s3_annotation[0] is not ask.bucket:
+        known.s3_annotation = (ask.bucket, header_lines(*_object_lines(ask, opened)))
+    block: bytes = known.s3_annotation[1]
+    return block
+
+
+def _object_lines(ask: S3Ask, opened: OpenObject) -> Iterator[tuple[str, str]]:
+    meta, mtime_ns = opened.meta, opened.stat.st_mtime_ns
     yield "ETag", f'"{etag_of(meta, mtime_ns)}"'
     yield "Last-Modified", http_date(mtime_ns / 1e9)
     yield "Accept-Ranges", "bytes"
@@ -100,27 +112,33 @@ def _object_lines(ask: S3Ask, meta: ObjectMeta, mtime_ns: int) -> Iterator[tuple
     yield from facts.answer_lines(meta.facts, meta.custom)
 
 
-def _span(ask: S3Ask, opened: OpenObject, lines: dict[str, str]) -> tuple[int, int] | None:
+def _span(ask: S3Ask, opened: OpenObject) -> tuple[int, int] | None:
     """Offset and length of what is asked for; None: the whole object."""
     head, part = ask.request.http.headers, ask.request.params.get("partNumber")
     if part is not None:
-        return _part_span(opened.meta, part, lines)
+        return _part_span(opened.meta, part)
     spec, only_if = head.get("range"), head.get("if-range")
-    if not spec or (only_if is not None and only_if not in (lines["ETag"], lines["Last-Modified"])):
+    if not spec:
+        return None
+    if only_if is not None and only_if not in dict(_object_lines(ask, opened)).values():
         return None
     return parse_byte_range(spec, opened.stat.st_size)
 
 
-def _part_span(meta: ObjectMeta, text: str, lines: dict[str, str]) -> tuple[int, int]:
+def _part_span(meta: ObjectMeta, text: str) -> tuple[int, int]:
     """Where a part lies. An object that was not uploaded in parts has one."""
     sizes = meta.part_sizes
     number = results.part_number(text)
     if number > max(len(sizes), 1):
         raise S3Error("InvalidPartNumber", ActualPartCount=str(max(len(sizes), 1)), PartNumberRequested=text)
-    if sizes:
-        lines["x-amz-mp-parts-count"] = str(len(sizes))
-        return sum(sizes[: number - 1]), sizes[number - 1]
-    return 0, meta.size
+    return (sum(sizes[: number - 1]), sizes[number - 1]) if sizes else (0, meta.size)
+
+
+def _span_lines(ask: S3Ask, meta: ObjectMeta, start: int, length: int) -> bytes:
+    pairs = [("Content-Range", content_range(start, length, meta.size))] if length else []
+    if meta.runs and "partNumber" in ask.request.params:
+        pairs.append(("x-amz-mp-parts-count", str(len(meta.part_sizes))))
+    return header_lines(*pairs)
 
 
 def _overrides(ask: S3Ask) -> dict[str, str]:
