@@ -138,6 +138,7 @@ class Publisher:
     def _publish_locked(self, staged: Staged, condition: Condition | None) -> ObjectMeta:
         disk, spot, rules = self._disk, staged.spot, staged.rules
         needs_stored = rules.versioning or staged.is_claimed or staged.custom is None or condition is not None
+        self._volume.require_open(staged.bck)
         stored = self.stored_meta(spot) if needs_stored else None
         if condition is not None:
             condition(stored)

@@ -484,6 +484,7 @@ class Store:
                         found = tree.find(self._disk, source.path)
                         if found is None:
                             raise ObjectNotFound(cname)
+                        self.volume.require_open(to_bck)
                         meta = self._publisher.stored_meta(source)
                         if condition is not None:
                             condition(self._publisher.stored_meta(target))

@@ -73,6 +73,12 @@ class Stripes:
         finally:
             self.release(digest)
 
+    def wait_for_all(self) -> None:
+        """Return when every stripe was free once: whoever holds one took it after this call."""
+        for stripe in range(STRIPES):
+            with self.held(stripe):
+                pass
+
     def close(self) -> None:
         """Close the file; no stripe may be held."""
         os.close(self._fd)

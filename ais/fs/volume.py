@@ -16,7 +16,7 @@ from typing import Self
 import msgspec
 
 from ais.api.bucket import Bck
-from ais.base.errors import BadRequest, Conflict, CorruptMetadata, IntegrityError, MountpathNotFound, OutOfSpace
+from ais.base.errors import BadRequest, Busy, Conflict, CorruptMetadata, IntegrityError, MountpathNotFound, OutOfSpace
 from ais.base.ids import new_id
 from ais.env import Env
 from ais.env.disk import Disk
@@ -72,6 +72,7 @@ class Volume:
         self._record = found
         self._changing = threading.Lock()
         self._mountpaths: dict[str, Mountpath] = {}
+        self._closed: frozenset[Bck] = frozenset()
         self.view = self._build_view()
 
     @classmethod
@@ -229,6 +230,27 @@ class Volume:
         for mountpath in self.view.available:
             with disk_failures(mountpath.path):
                 trash.discard(self._disk, mountpath.path, layout.bucket_path(mountpath.path, bck))
+
+    def close_buckets(self, bcks: frozenset[Bck]) -> None:
+        """From now on nothing becomes an object in these buckets, but in all others; blocks for what is under way."""
+        new = bcks - self._closed
+        self._closed = bcks
+        if new:
+            for mountpath in self.view.available:
+                mountpath.stripes.wait_for_all()
+
+    def require_open(self, bck: Bck) -> None:
+        """Raise `Busy` for a closed bucket. Whoever adds to a bucket asks this under the object's lock."""
+        if bck in self._closed:
+            raise Busy(f'bucket "{bck.cname()}" is being deleted')
+
+    def is_empty(self, bck: Bck) -> bool:
+        """Whether nothing that a bucket keeps is on an available mountpath. Blocks. Raise `DiskFailure`."""
+        for mountpath in self.view.available:
+            with disk_failures(mountpath.path):
+                if layout.holds_content(self._disk, layout.bucket_path(mountpath.path, bck)):
+                    return False
+        return True
 
     def reconcile_buckets(self, expected: Mapping[Bck, int]) -> list[Bck]:
         """Make the directories agree with the cluster's buckets (identity to ID); return those with stale data trashed.

@@ -49,7 +49,9 @@ class S3Props(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the S3 API keeps about a bucket. Documents are text as clients sent them, checked before they got here."""
 
     owner: str = ""
-    """User whose key created it; empty: made natively."""
+    """User whose key created it; empty: made natively, or while nobody had to authenticate."""
+    region: str = ""
+    """Location constraint it was created with; empty: `us-east-1`."""
     versioning: str = ""
     """`Enabled`, `Suspended` or empty: never enabled."""
     tags: dict[str, str] = {}
@@ -57,7 +59,8 @@ class S3Props(msgspec.Struct, frozen=True, omit_defaults=True):
     cors: str = ""
     policy: str = ""
     public_access_block: dict[str, bool] | None = None
-    ownership: str = ""
+    deleting: str = ""
+    """ID of a deletion that finds out whether the bucket is empty: nothing may be written (`ais.proxy.s3.removal`)."""
 
 
 NO_S3 = S3Props()

@@ -62,7 +62,10 @@ def finish(bmd: BMD, rename: Rename) -> BMD:
 
 
 def check_settled(bmd: BMD, bck: Bck) -> None:
-    """Raise `Busy` while a bucket is the source or the destination of a rename."""
+    """Raise `Busy` while a bucket is the source or the destination of a rename, or being deleted over S3."""
+    bucket = bmd.get(bck)
+    if bucket is not None and bucket.props.of_s3.deleting:
+        raise Busy(f'bucket "{bck.cname()}" is being deleted')
     for rename in pending(bmd):
         if bck in (rename.src, rename.dst):
             raise Busy(

@@ -3,6 +3,7 @@
 from typing import Any, Protocol
 
 from ais.meta.bmd import BMD
+from ais.net.http import Reply, Request
 
 
 class Role(Protocol):
@@ -25,6 +26,10 @@ class Role(Protocol):
         Called before the new BMD is persisted, again after a crash in between, and at start with an empty `old`: it
         must be idempotent. `prepare_bmd` need not have been called. An error here means that this node cannot serve.
         """
+        ...
+
+    def error_reply(self, request: Request, error: BaseException) -> Reply | None:
+        """The answer to what went wrong with a request of an API with errors of its own (S3); None for any other."""
         ...
 
     def status(self) -> dict[str, Any]:

@@ -4,11 +4,12 @@ A node that does not own an object sends the request on as it came, with a note 
 signature itself. So each request is authenticated once, by the node that executes it, before anything happens.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from ais.auth.keys import KeyRing
-from ais.base.errors import NotReady
+from ais.base.errors import BadRequest, NotReady
 from ais.config.node import NodeConfig
 from ais.env import Env
 from ais.meta.bmd import BMD
@@ -70,9 +71,17 @@ class Gate:
         """Unix seconds."""
         return self._host.env.clock.now_ns() / 1e9
 
+    def is_virtual(self, request: Request) -> bool:
+        """Whether the `Host` names a bucket: then also a path like `/v1/objects/` is a key."""
+        return bool(self.domain) and front.is_virtual(request, self.domain)
+
     def is_s3(self, request: Request) -> bool:
         """Whether a request is S3's."""
         return front.is_s3(request, self.domain)
+
+    def address(self, request: Request) -> tuple[str, str]:
+        """Bucket and key of an S3 request; both may be empty. Raise `BadRequest` for bytes that are not UTF-8."""
+        return front.address(request, self.domain)
 
     def open(self, request: Request) -> S3Request:
         """Read the head. Raise `S3Error` for what cannot be an S3 request."""
@@ -97,10 +106,15 @@ class Gate:
 
         Raise `S3Error`.
         """
-        bucket = self.buckets.require(request.bucket)
+        bucket = self.require_bucket(request)
         action = policy.action_of(request.op, versioned=bool(request.params.get("versionId")))
         existing = tags() if tags is not None and not caller.trusted and bucket.asks_for_tags else {}
         self.require(request, caller, bucket, action, request.key, existing)
+        return bucket
+
+    def require_bucket(self, request: S3Request) -> S3Bucket:
+        """The bucket. Raise `S3Error` NoSuchBucket, or AccessDenied when the caller expects another owner."""
+        bucket = self.buckets.require(request.bucket)
         owner = request.header("x-amz-expected-bucket-owner")
         if owner and owner != (bucket.s3.owner or OWNER_ID):
             raise S3Error("AccessDenied", f"The bucket is not owned by {owner[:64]}")
@@ -130,16 +144,20 @@ class Gate:
 
     def forward(self, request: S3Request, node: Snode) -> Forward:
         """Have another node answer. Raise `NotReady` when one sent it here already: the maps differ for a moment."""
-        if request.via is not None:
+        return self.pass_on(request.http, node)
+
+    def pass_on(self, http: Request, node: Snode) -> Forward:
+        """The same for a request that nobody has looked at."""
+        if via.HEADER.lower() in http.headers:
+            via.read(http, self._host.cluster_secret)
             raise NotReady(f"{self._host.snode.name} is not the node for this request: try again in a moment")
-        http = request.http
         note = Via(http.remote, http.scheme)
         value = via.header(note, self._host.cluster_secret, http.method, http.target)
         return Forward(node.data.url, header_lines((via.HEADER, value)))
 
     def preflight(self, request: Request) -> Reply:
         """The answer to a browser's OPTIONS. Raise `S3Error` AccessDenied when no rule allows what it asks for."""
-        bucket_name, _ = front.address(request, self.domain)
+        bucket_name, _ = self.address(request)
         origin = request.headers.get("origin")
         method = request.headers.get("access-control-request-method")
         if not origin or not method:
@@ -153,12 +171,19 @@ class Gate:
 
     def cross_origin(self, request: S3Request) -> tuple[tuple[str, str], ...]:
         """Header lines that let a browser's script read the answer; empty when no rule is about its origin."""
-        origin = request.http.headers.get("origin")
-        bucket = self.buckets.get(request.bucket) if origin else None
+        return self._cross_origin(request.http, request.bucket)
+
+    def _cross_origin(self, http: Request, bucket_name: str) -> tuple[tuple[str, str], ...]:
+        origin = http.headers.get("origin")
+        bucket = self.buckets.get(bucket_name) if origin else None
         if not origin or bucket is None or not bucket.s3.cors:
             return ()
-        return tuple((cors.answer(bucket.cors, origin, request.http.method) or {}).items())
+        return tuple((cors.answer(bucket.cors, origin, http.method) or {}).items())
 
     def error_reply(self, request: Request, error: BaseException) -> Reply:
         """The answer to what went wrong with an S3 request."""
-        return answers.error_reply(request, error, self._ids.new())
+        reply = answers.error_reply(request, error, self._ids.new())
+        if "origin" in request.headers:
+            with contextlib.suppress(BadRequest):
+                reply.headers += header_lines(*self._cross_origin(request, self.address(request)[0]))
+        return reply

@@ -4,15 +4,16 @@ A proxy keeps no data. What it remembers between requests (prepared redirects, l
 any moment.
 """
 
+from collections.abc import Awaitable
 from typing import Any
 
 from aiohttp import web
 
 from ais.base.errors import AisError
 from ais.meta.bmd import BMD
-from ais.net.http import Network, Reply, Request
+from ais.net.http import AnyReply, Forward, Network, Reply, Request
 from ais.node.node import Node
-from ais.proxy import s3
+from ais.node.s3 import Gate
 from ais.proxy.auth import Auth
 from ais.proxy.buckets import Buckets
 from ais.proxy.cluster import Cluster
@@ -23,8 +24,13 @@ from ais.proxy.redirect import Redirector
 from ais.proxy.relay import Relay
 from ais.proxy.rename import Renamer
 from ais.proxy.reverse import Reverse
+from ais.proxy.s3.call import Operation
+from ais.proxy.s3.front import Front
+from ais.proxy.s3.removal import Removal
+from ais.proxy.s3.service import Service
 from ais.proxy.summary import Summaries
 from ais.proxy.targets import Targets
+from ais.s3.operations import Op
 from ais.stats import names as metrics
 
 _COUNTED = {"GET": metrics.GET_N, "HEAD": metrics.HEAD_N, "PUT": metrics.PUT_N, "DELETE": metrics.DEL_N}
@@ -52,28 +58,55 @@ class Proxy:
         self._reverse = Reverse(node, relay)
         self._auth = Auth(node, relay)
         self._easy = EasyUrls(self._buckets)
+        self._gate = Gate(node)
+        self._removal = Removal(node, targets)
+        self._s3 = self._make_s3(targets)
+
+    def _make_s3(self, targets: Targets) -> Front:
+        service = Service(self._node, self._gate)
+        operations = {
+            Op.HEAD_BUCKET: Operation(service.head),
+            Op.GET_BUCKET_LOCATION: Operation(service.location),
+            Op.DELETE_BUCKET: Operation(self._removal.delete, is_change=True),
+        }
+        return Front(self._node, self._gate, operations, service)
 
     def start(self) -> None:
         """Begin the role's background work, once the node runs; the node's supervisor ends it."""
         self._renamer.start()
+        self._removal.start()
 
     async def stop(self) -> None:
         """The node's supervisor ends what `start` began; nothing else has to end."""
 
     # -- HTTP
 
-    def route(self, request: Request) -> Reply | None:
-        """The hot path: redirect an object request; None for everything else. Raise the error of a bad request."""
+    def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
+        """The hot path, then S3; None for everything else. Raise the error of a bad request."""
         method = request.method
         try:
-            reply = self._redirector.answer(request)
+            reply = self._object(request)
         except AisError:
             if method in _COUNTED_ERRORS:
                 self._counters[_COUNTED_ERRORS[method]] += 1
             raise
         if reply is not None and method in _COUNTED:
             self._counters[_COUNTED[method]] += 1
+        if reply is None and self._gate.is_s3(request):
+            return self._s3.answer(request)
         return reply
+
+    def _object(self, request: Request) -> Reply | Forward | None:
+        """Redirect a native request on an object, forward an S3 one."""
+        if not self._node.config.cluster.net.s3_domain or not self._gate.is_virtual(request):
+            reply = self._redirector.answer(request)
+            if reply is not None:
+                return reply
+        return self._s3.forward(request) if self._gate.is_s3(request) else None
+
+    def error_reply(self, request: Request, error: BaseException) -> Reply | None:
+        """In S3's form when the request is S3's."""
+        return self._gate.error_reply(request, error) if self._gate.is_s3(request) else None
 
     def routes(self, networks: Network) -> list[web.RouteDef]:
         """What the listener of these networks has besides the node's own routes (wire contract §23).
@@ -84,7 +117,7 @@ class Proxy:
             return []
         found = [*self._buckets.routes(), *self._cluster.routes(), *self._reverse.routes(), *self._auth.routes()]
         if Network.PUBLIC in networks:
-            found += [*self._easy.routes(), *s3.routes(self._node), web.get("/favicon.ico", _nothing)]
+            found += [*self._easy.routes(), web.get("/favicon.ico", _nothing)]
         return found
 
     # -- the role

@@ -54,8 +54,8 @@ def error_reply(request: Request, error: BaseException, request_id: str) -> Repl
         lines += header_lines(("Retry-After", "1"))
     if request.method == "HEAD" or known.status == 304:
         return Reply(known.status, lines)
-    resource = request.path.removeprefix("/s3") or "/"
-    return Reply(known.status, lines + header_lines(("Content-Type", XML)), encode(known, resource, request_id))
+    resource = request.path.removeprefix("/s3") if f"{request.path}/".startswith("/s3/") else request.path
+    return Reply(known.status, lines + header_lines(("Content-Type", XML)), encode(known, resource or "/", request_id))
 
 
 def _known(request: Request, error: BaseException) -> S3Error:

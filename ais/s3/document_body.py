@@ -6,6 +6,9 @@ from ais.net.http import Reply
 from ais.s3.errors import S3Error
 from ais.s3.payload import Payload
 
+DOCUMENT_BYTES_MAX = 64 << 10
+"""Of documents whose size S3 does not state."""
+
 
 class DocumentSink:
     """Collects a body of at most `bytes_max`, verifies it, and gives it to `then`, whose reply is the answer."""

@@ -1,12 +1,13 @@
 """The XML documents of buckets, objects and uploads: requests are read and checked, answers written."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 from urllib.parse import quote
 from xml.etree.ElementTree import Element
 
-from ais.s3 import xml
+from ais.s3 import tagging, xml
 from ais.s3.checksums import ALGORITHMS, Algorithm, check_value
 from ais.s3.conditions import iso_time
 from ais.s3.errors import S3Error
@@ -105,13 +106,35 @@ def _part(element: Element) -> PartToComplete:
     return PartToComplete(int(number), etag, *(given[0] if given else (None, "")))
 
 
-def parse_location(body: bytes) -> str:
-    """The location constraint of a create-bucket body (empty body: none). Raise `S3Error` MalformedXML."""
+DEFAULT_REGION = "us-east-1"
+_REGION = re.compile(r"[A-Za-z0-9-]{1,64}")
+
+
+def parse_create(body: bytes) -> tuple[str, dict[str, str]]:
+    """Region (empty: the default) and tags of a create-bucket body, which may be empty.
+
+    Raise `S3Error` MalformedXML, InvalidLocationConstraint or InvalidTag.
+    """
     if not body:
-        return ""
+        return "", {}
     root = xml.parse(body, "CreateBucketConfiguration", 64 << 10)
     xml.only_children(root, "LocationConstraint", "Tags")
-    return xml.text(root, "LocationConstraint", "")
+    region = xml.text(root, "LocationConstraint", "").strip()
+    if region and not _REGION.fullmatch(region):
+        raise S3Error("InvalidLocationConstraint", LocationConstraint=region)
+    tags = root.find("Tags")
+    pairs = [] if tags is None else [(xml.text(tag, "Key"), xml.text(tag, "Value")) for tag in tags.findall("Tag")]
+    return "" if region == DEFAULT_REGION else region, tagging.checked(pairs, tagging.BUCKET_TAGS_MAX)
+
+
+def location(region: str) -> bytes:
+    """The `LocationConstraint` of a bucket: empty for the default region, as S3 does."""
+    return xml.element("LocationConstraint", region)
+
+
+def versioning(status: str) -> bytes:
+    """The `VersioningConfiguration`; empty while versioning was never enabled."""
+    return xml.document("VersioningConfiguration", [("Status", status)] if status else [])
 
 
 def parse_versioning(body: bytes) -> str:
@@ -162,6 +185,11 @@ def ownership() -> bytes:
     return xml.document("OwnershipControls", [("Rule", [("ObjectOwnership", "BucketOwnerEnforced")])])
 
 
+def policy_status(is_public: bool) -> bytes:
+    """The `PolicyStatus` of a bucket with a policy."""
+    return xml.document("PolicyStatus", [("IsPublic", "TRUE" if is_public else "FALSE")])
+
+
 def access_control(name: str) -> bytes:
     """The only ACL there is: the owner has full control."""
     grantee = 'Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"'
@@ -181,10 +209,33 @@ def check_access_control(body: bytes) -> None:
         raise S3Error("AccessControlListNotSupported")
 
 
-def buckets(entries: Iterable[tuple[str, float]], name: str) -> bytes:
-    """`ListAllMyBucketsResult` of (bucket, created in Unix seconds)."""
-    nodes: list[xml.Node] = [("Bucket", [("Name", one), ("CreationDate", iso_time(at))]) for one, at in entries]
-    return xml.document("ListAllMyBucketsResult", [("Owner", owner(name)), ("Buckets", nodes)])
+class ListedBucket(NamedTuple):
+    """One bucket in a listing; created in Unix seconds."""
+
+    name: str
+    created_s: float
+    region: str
+
+
+def buckets(entries: Iterable[ListedBucket], owner_name: str, prefix: str, next_token: str) -> bytes:
+    """The `ListAllMyBucketsResult`; `next_token` is empty when there are no more."""
+    nodes: list[xml.Node] = [
+        (
+            "Bucket",
+            [
+                ("Name", one.name),
+                ("CreationDate", iso_time(one.created_s)),
+                ("BucketRegion", one.region or DEFAULT_REGION),
+            ],
+        )
+        for one in entries
+    ]
+    result: list[xml.Node] = [("Owner", owner(owner_name)), ("Buckets", nodes)]
+    if prefix:
+        result.append(("Prefix", prefix))
+    if next_token:
+        result.append(("ContinuationToken", next_token))
+    return xml.document("ListAllMyBucketsResult", result)
 
 
 class Listed(NamedTuple):

@@ -14,6 +14,8 @@ from ais.s3.via import Via
 
 KEY_BYTES_MAX = 1024
 NATIVE = frozenset(("v1", "ais", "gs", "az", "metrics", "favicon.ico"))
+_CLIENT_HEADERS = ("x-amz-", "amz-sdk-")
+"""What only S3 clients send, also those that sign nothing."""
 _PRESIGNED = ("X-Amz-Signature=", "X-Amz-Algorithm=")
 
 
@@ -46,13 +48,18 @@ def is_s3(request: Request, domain: str = "") -> bool:
     first = request.path[1:].partition("/")[0]
     if first == "s3":
         return True
-    if domain and _virtual_bucket(request, domain):
+    if domain and is_virtual(request, domain):
         return True
     if first in NATIVE:
         return False
     if first:
         return True
-    return _is_signed(request) or any(name.startswith("x-amz-") for name, _ in request.headers.items())
+    return _is_signed(request) or any(name.startswith(_CLIENT_HEADERS) for name, _ in request.headers.items())
+
+
+def is_virtual(request: Request, domain: str) -> bool:
+    """Whether the `Host` is a bucket's: `bucket.domain[:port]`."""
+    return bool(_virtual_bucket(request, domain))
 
 
 def _is_signed(request: Request) -> bool:

@@ -44,7 +44,6 @@ class Op(Enum):
     DELETE_PUBLIC_ACCESS_BLOCK = "DeletePublicAccessBlock"
     GET_BUCKET_OWNERSHIP = "GetBucketOwnershipControls"
     PUT_BUCKET_OWNERSHIP = "PutBucketOwnershipControls"
-    DELETE_BUCKET_OWNERSHIP = "DeleteBucketOwnershipControls"
     GET_BUCKET_ACL = "GetBucketAcl"
     PUT_BUCKET_ACL = "PutBucketAcl"
 
@@ -92,7 +91,7 @@ _BUCKET: dict[str, dict[str, Op | None]] = {
     "ownershipControls": {
         "GET": Op.GET_BUCKET_OWNERSHIP,
         "PUT": Op.PUT_BUCKET_OWNERSHIP,
-        "DELETE": Op.DELETE_BUCKET_OWNERSHIP,
+        "DELETE": None,
     },
     "acl": {"GET": Op.GET_BUCKET_ACL, "PUT": Op.PUT_BUCKET_ACL},
     **{
@@ -174,7 +173,7 @@ def classify(method: str, bucket: str, key: str, params: Mapping[str, str], head
     _refuse_headers(headers)
     op = _operation(method, bucket, key, params, headers)
     allowed = _PARAMETERS.get(op.value, frozenset())
-    sub_resources = _OBJECT if key else _BUCKET
+    sub_resources = _OBJECT if key else _BUCKET if bucket else {}
     for name in params:
         if name not in allowed and name not in sub_resources and not name.startswith(_ALWAYS_PREFIX) and name != "x-id":
             raise S3Error("NotImplemented", f"The query parameter {name} is not supported by {op.value}")

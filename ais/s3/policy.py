@@ -60,7 +60,6 @@ _BUCKET_ACTION = {
     Op.GET_PUBLIC_ACCESS_BLOCK: "GetBucketPublicAccessBlock",
     Op.PUT_PUBLIC_ACCESS_BLOCK: "PutBucketPublicAccessBlock",
     Op.DELETE_PUBLIC_ACCESS_BLOCK: "PutBucketPublicAccessBlock",
-    Op.DELETE_BUCKET_OWNERSHIP: "PutBucketOwnershipControls",
     Op.LIST_BUCKETS: "ListAllMyBuckets",
     Op.HEAD_OBJECT: "GetObject",
     Op.COPY_OBJECT: "PutObject",

@@ -47,9 +47,12 @@ def only_children(element: Element, *names: str) -> None:
 
 def document(root: str, children: Iterable[Node]) -> bytes:
     """An XML document in the S3 namespace."""
-    body = "".join(_render(children))
-    text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{NAMESPACE}">{body}</{root}>'
-    return text.encode("utf-8", "xmlcharrefreplace")
+    return _framed(root, "".join(_render(children)))
+
+
+def element(root: str, content: str) -> bytes:
+    """A document that is one element with text."""
+    return _framed(root, _escaped(content))
 
 
 def _render(nodes: Iterable[Node]) -> Iterator[str]:
@@ -62,6 +65,11 @@ def _render(nodes: Iterable[Node]) -> Iterator[str]:
             yield f"<{name}>"
             yield from _render(content)
             yield f"</{name.partition(' ')[0]}>"
+
+
+def _framed(root: str, body: str) -> bytes:
+    text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{NAMESPACE}">{body}</{root}>'
+    return text.encode("utf-8", "xmlcharrefreplace")
 
 
 def _escaped(content: str) -> str:

@@ -28,6 +28,7 @@ from ais.target.objects import Objects
 from ais.target.pages import Pages
 from ais.target.reads import Reads
 from ais.target.recent import Recent
+from ais.target.s3.control import Control
 from ais.target.s3.front import S3Front
 from ais.target.summaries import Summaries
 from ais.target.view import Views
@@ -69,6 +70,7 @@ class Target:
         gate = Gate(host)
         self._s3 = S3Front(host, gate, self._front, volume, store, moves, peers)
         self.error_reply = self._s3.error_reply
+        self._control = Control(self._front, volume, self._s3.deletes)
         reads = Reads(host, self._front, store, moves, recent)
         self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3)
         self.route = self._objects.route
@@ -77,7 +79,7 @@ class Target:
         """What the aiohttp application of a listener serves besides the node's own routes (wire contract §23)."""
         found = self._actions.routes(networks)
         if Network.CONTROL in networks:
-            found += [*self._jobs.routes(), *self._pages.routes(), *self.mountpaths.routes()]
+            found += [*self._jobs.routes(), *self._pages.routes(), *self._control.routes(), *self.mountpaths.routes()]
         return found
 
     async def prepare_disk(self) -> None:
@@ -117,6 +119,8 @@ class Target:
         """Serve the buckets of `new`, with a directory for each; what was removed is gone for clients on return."""
         await asyncio.to_thread(self._volume.reconcile_buckets, {bucket.bck: bucket.bid for bucket in new})
         self._front.views = Views(new)
+        closed = frozenset(bucket.bck for bucket in new if bucket.props.of_s3.deleting)
+        await asyncio.to_thread(self._volume.close_buckets, closed)
         removed = [bucket.bck for bucket in old if new.get(bucket.bck) is None]
         for bck in removed:
             await asyncio.to_thread(self._volume.trash_bucket, bck)

@@ -7,13 +7,14 @@ import msgspec
 from ais.api import access, checksum
 from ais.api.access import Access
 from ais.api.bucket import Bck
-from ais.base.errors import BucketNotFound
+from ais.base.errors import BucketNotFound, Busy
 from ais.config import features
 from ais.core.workfile import Keeping, WriteRules
 from ais.meta import rename
 from ais.meta.bmd import BMD, Bucket
 
 _URLS_MAX = 4096
+_WRITES = Access.PUT | Access.APPEND | Access.MOVE_OBJECT | Access.UPDATE_OBJECT
 
 
 class BucketView:
@@ -26,6 +27,7 @@ class BucketView:
         "allowed",
         "bck",
         "hashes_ranges",
+        "is_closing",
         "is_plain",
         "is_renamed",
         "props",
@@ -52,11 +54,16 @@ class BucketView:
         self.verifies = props.checksum.validate_warm_get
         self.hashes_ranges = props.checksum.enable_read_range
         self.is_renamed = bool(props.renamed)
+        self.is_closing = bool(props.of_s3.deleting)
         self.is_plain = source is None and not self.is_renamed and not self.verifies
-        self.takes_puts = source is None and not self.is_renamed and bool(self.allowed & Access.PUT)
+        self.takes_puts = (
+            source is None and not self.is_renamed and not self.is_closing and bool(self.allowed & Access.PUT)
+        )
 
     def require(self, operation: Access) -> None:
-        """Raise `AccessDenied` unless the bucket's access bits allow `operation`."""
+        """Raise `AccessDenied` unless the access bits allow `operation`, `Busy` for a write while it is deleted."""
+        if self.is_closing and operation & _WRITES:
+            raise Busy(f'bucket "{self.bck.cname()}" is being deleted')
         if not self.allowed & operation:
             access.require(self.props.access, operation, self.bck.cname())
 

@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import web
 
@@ -13,7 +14,7 @@ from ais.base.errors import AccessDenied, BadRequest, Busy
 from ais.config.node import NodeConfig
 from ais.meta.smap import NetInfo
 from ais.net.app import error_reply, make_app
-from ais.net.http import AnyReply, Network, Request, Route
+from ais.net.http import AnyReply, Network, Reply, Request, Route
 from ais.net.server import HttpServer, Limits
 from ais.node.membership import JOIN
 
@@ -39,6 +40,15 @@ class Layout:
     data: NetInfo
 
 
+class Serving(Protocol):
+    """The data path of a role."""
+
+    @property
+    def route(self) -> Route: ...
+    @property
+    def error_reply(self) -> Callable[[Request, BaseException], Reply | None]: ...
+
+
 def lay_out(config: NodeConfig, own_host: Callable[[], str]) -> Layout:
     """Decide on hosts and ports. Networks of one port share a listener; port 0 becomes a free one.
 
@@ -62,7 +72,7 @@ def lay_out(config: NodeConfig, own_host: Callable[[], str]) -> Layout:
 
 async def open_all(
     layout: Layout,
-    route: Route,
+    role: Serving,
     routes_of: Callable[[Network], list[web.RouteDef]],
     node_name: str,
     limits: Limits,
@@ -75,9 +85,9 @@ async def open_all(
         for listener in layout.listeners:
             app = make_app(routes_of(listener.networks), node_name)
             server = HttpServer(
-                _guarded(route, listener.networks),
+                _guarded(role.route, listener.networks),
                 app,
-                lambda request, error: error_reply(request, error, node_name),
+                lambda request, error: role.error_reply(request, error) or error_reply(request, error, node_name),
                 limits,
                 listener.networks,
                 upstream_tls,

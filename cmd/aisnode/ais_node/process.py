@@ -62,7 +62,7 @@ async def run(arguments: Arguments, settings: Settings) -> None:
             await role.prepare_disk()
         servers = await listeners.open_all(
             layout,
-            role.route,
+            role,
             lambda networks: [*node_routes.routes(node, networks), *role.routes(networks)],
             snode.name,
             _limits(settings),

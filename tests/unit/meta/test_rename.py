@@ -46,7 +46,7 @@ def test_impossible_renames_change_nothing(src: Bck, dst: Bck, error: type[AisEr
 def test_a_bucket_that_keeps_versions_cannot_be_renamed(state: str) -> None:
     """A rename moves latest versions only: the others would be lost."""
     bmd = BMD("u", 3).with_bucket(OLD, Bprops().with_s3(versioning=state))
-    with pytest.raises(Unsupported, match="ais://old.*keeps versions"):
+    with pytest.raises(Unsupported, match=r"ais://old.*keeps versions"):
         rename.begin(bmd, MOVE, term=1, now_ns=5)
 
 

@@ -1,4 +1,7 @@
-"""Real proxies on real nodes behind real HTTP servers; targets are nodes with a role that lists names it was given."""
+"""Real proxies on real nodes behind real HTTP servers.
+
+Targets are nodes with a role that lists names it was given, or, with `storage`, real ones on temporary mountpaths.
+"""
 
 import asyncio
 import socket
@@ -12,6 +15,7 @@ import aiohttp
 import pytest
 import structlog
 from aiohttp import web
+from harness.s3 import S3
 
 from ais.api import actions, codec, listing
 from ais.api.bucket import Bck
@@ -20,12 +24,15 @@ from ais.api.listing import Entry, EntryFlag, LsoMsg, Page
 from ais.api.messages import ActMsg
 from ais.api.summary import BsummResult, ObjCount, ObjSize, SummaryMsg, TotalSize
 from ais.api.xact import ArgsMsg, QueryMsg, Snap
+from ais.auth import keys as auth_keys
 from ais.base.errors import AisError, XactionNotFound
 from ais.config.cluster import ClusterConfig
 from ais.config.local import LocalConfig
 from ais.config.node import NodeConfig
 from ais.config.sections import ProxyURLs
+from ais.core.store import Store
 from ais.env import Env
+from ais.fs.volume import Volume
 from ais.meta.bmd import BMD
 from ais.meta.smap import NetInfo, Snode
 from ais.net.app import error_reply, make_app
@@ -36,6 +43,7 @@ from ais.node import routes as node_routes
 from ais.node.node import Node
 from ais.proxy.proxy import Proxy
 from ais.stats.tracker import Tracker
+from ais.target.target import Target
 
 ALL_NETWORKS = Network.PUBLIC | Network.CONTROL | Network.DATA
 ENDED = "2024-01-01T00:00:00Z"
@@ -70,6 +78,10 @@ class NamesRole:
 
     def state_flags(self) -> int:
         return 0
+
+    def route(self, _request: Request) -> None: ...
+
+    def error_reply(self, _request: Request, _error: BaseException) -> None: ...
 
     def routes(self, _networks: Network) -> list[web.RouteDef]:
         return [
@@ -211,6 +223,17 @@ class Running:
         """A bucket, over which the targets' names can be spread."""
         assert (await self.primary.act("POST", f"/v1/buckets/{name}", "create-bck")).status == 200
 
+    def s3(self, proxy: int = 0) -> S3:
+        """An S3 client that signs nothing."""
+        return S3(self.proxies[proxy].url)
+
+    async def user(self, name: str, proxy: int = 0) -> S3:
+        """An S3 client with a new access key of this user."""
+        node = self.primary.node
+        key, secret = auth_keys.new_key(name, node.cluster_secret, node.env.clock.now_ns())
+        await node.change_keys(lambda keys: keys.with_key(key))
+        return S3(self.proxies[proxy].url, key.id, secret)
+
     def spread(self, bucket: str, names: list[str]) -> None:
         """Give each target every n-th of these names."""
         for index, target in enumerate(self.targets):
@@ -223,26 +246,29 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _on_error(node_name: str) -> Callable[[Request, BaseException], Any]:
+def _on_error(role: Any, node_name: str) -> Callable[[Request, BaseException], Any]:
     def reply(request: Request, error: BaseException) -> Any:
         if not isinstance(error, AisError):
             raise error
-        return error_reply(request, error, node_name)
+        return role.error_reply(request, error) or error_reply(request, error, node_name)
 
     return reply
 
 
-async def start_member(kind: str, number: int, root: Path, primary_url: str, stack: AsyncExitStack) -> Member:
+async def start_member(
+    kind: str, number: int, root: Path, shared: ClusterConfig, stack: AsyncExitStack, *, storage: bool
+) -> Member:
     """One node that has entered the cluster."""
+    primary_url = shared.proxy.primary_url
     port = int(primary_url.rpartition(":")[2]) if (kind, number) == ("proxy", 0) else free_port()
     net = NetInfo.make("http", "127.0.0.1", port)
     snode = Snode.make(kind, f"{kind[0]}{number}aaaaaa", net, net, net)
     directory = root / snode.id
     directory.mkdir()
     env = Env()
+    volume = Volume.load_or_create(env, [str(directory)], snode.id) if storage and kind == "target" else None
     peers = PeerClient()
     stack.push_async_callback(peers.close)
-    shared = ClusterConfig(proxy=ProxyURLs(primary_url=primary_url))
     node = Node(
         env=env,
         config=NodeConfig(shared, LocalConfig(confdir=str(directory))),
@@ -252,11 +278,16 @@ async def start_member(kind: str, number: int, root: Path, primary_url: str, sta
         stats=Tracker(kind, env.clock),
         log=structlog.get_logger(),
     )
-    role = Proxy(node) if kind == "proxy" else NamesRole()
+    role: Any = NamesRole()
+    if kind == "proxy":
+        role = Proxy(node)
+    elif volume is not None:
+        stack.callback(volume.close)
+        role = Target(node, volume, Store(volume, env), peers)
+        stack.push_async_callback(role.stop)
     node.role = role
     app = make_app([*node_routes.routes(node, ALL_NETWORKS), *role.routes(ALL_NETWORKS)], snode.name)
-    route = role.route if isinstance(role, Proxy) else lambda _request: None
-    server = HttpServer(route, app, _on_error(snode.name), networks=ALL_NETWORKS)
+    server = HttpServer(role.route, app, _on_error(role, snode.name), networks=ALL_NETWORKS)
     await server.start("127.0.0.1", port)
     http = await stack.enter_async_context(aiohttp.ClientSession())
     member = Member(node, role, server, http)
@@ -272,14 +303,18 @@ Serve = Callable[..., AbstractAsyncContextManager[Running]]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Serve:
-    """`async with serve(proxies=2, targets=3) as cluster:`; the first proxy is primary."""
+    """`async with serve(proxies=2, targets=3) as cluster:`; the first proxy is primary. `config`: other sections."""
 
     @asynccontextmanager
-    async def serving(proxies: int = 1, targets: int = 2) -> AsyncIterator[Running]:
-        primary_url = f"http://127.0.0.1:{free_port()}"
+    async def serving(
+        proxies: int = 1, targets: int = 2, *, storage: bool = False, **config: Any
+    ) -> AsyncIterator[Running]:
+        shared = ClusterConfig(proxy=ProxyURLs(primary_url=f"http://127.0.0.1:{free_port()}"), **config)
         async with AsyncExitStack() as stack:
             kinds = [("proxy", number) for number in range(proxies)] + [("target", number) for number in range(targets)]
-            members = [await start_member(kind, number, tmp_path, primary_url, stack) for kind, number in kinds]
+            members = [
+                await start_member(kind, number, tmp_path, shared, stack, storage=storage) for kind, number in kinds
+            ]
             yield Running(members[:proxies], members[proxies:])
 
     return serving

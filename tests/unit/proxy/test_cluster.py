@@ -146,19 +146,6 @@ def test_a_request_for_one_node_goes_there(serve: Any, run: Run) -> None:
     run(scenario())
 
 
-def test_s3_requests_are_refused_in_s3_words(serve: Any, run: Run) -> None:
-    """501 with an XML body, whatever the verb, and nothing is stored."""
-
-    async def scenario() -> None:
-        async with serve(targets=1) as cluster:
-            for method in ("GET", "PUT", "POST", "DELETE"):
-                answer = await cluster.primary.ask(method, "/s3/b/o", {"some": "content"})
-                assert answer.status == 501
-                assert b"<Code>NotImplemented</Code>" in answer.body
-
-    run(scenario())
-
-
 def test_object_requests_are_redirected_and_counted(serve: Any, run: Run) -> None:
     """Over HTTP: 301 and 307 to the owner before the body is read; the node's statistics count them."""
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ais.s3 import documents, xml
-from ais.s3.documents import Deleted, KeyToDelete, Listed
+from ais.s3.documents import Deleted, KeyToDelete, Listed, ListedBucket
 from ais.s3.errors import S3Error
 
 NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
@@ -74,11 +74,12 @@ def test_bad_versioning(body: str, code: str) -> None:
 
 def test_small_documents() -> None:
     """Location, versioning, access block and ownership survive or are refused."""
-    assert documents.parse_location(b"") == ""
+    assert documents.parse_create(b"") == ("", {})
     location = (
         b"<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>"
     )
-    assert documents.parse_location(location) == "eu-west-1"
+    assert documents.parse_create(location) == ("eu-west-1", {})
+    assert b">eu-west-1</LocationConstraint>" in documents.location("eu-west-1")
     assert (
         documents.parse_versioning(b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>")
         == "Enabled"
@@ -118,6 +119,6 @@ def test_access_control_parses() -> None:
     """The canned ACL is well-formed and names the owner."""
     root = xml.parse(documents.access_control("ann"), "AccessControlPolicy")
     assert root.findtext("Owner/ID") == root.findtext("AccessControlList/Grant/Grantee/ID") == "ann"
-    assert (
-        xml.parse(documents.buckets([("b", 0)], "ann"), "ListAllMyBucketsResult").findtext("Buckets/Bucket/Name") == "b"
-    )
+    listed = xml.parse(documents.buckets([ListedBucket("b", 0, "")], "ann", "", ""), "ListAllMyBucketsResult")
+    assert listed.findtext("Buckets/Bucket/Name") == "b"
+    assert listed.findtext("Buckets/Bucket/BucketRegion") == "us-east-1"

@@ -33,6 +33,7 @@ def _request(method: str, target: str, **headers: str) -> Request:
         ("/", {"authorization": "AWS4-HMAC-SHA256 x"}, True),
         ("/?X-Amz-Signature=x", {}, True),
         ("/", {"x_amz_date": "x"}, True),
+        ("/", {"amz_sdk_request": "attempt=1"}, True),
         ("/v1/buckets/b", {}, False),
         ("/v1/objects/b/o", {"x_amz_date": "x"}, False),
         ("/ais/b/o", {}, False),

@@ -1,0 +1,44 @@
+"""An S3 operation on a bucket as its handler gets it: authenticated, authorized, the body complete and verified."""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from ais.meta.bmd import BMD, Bucket
+from ais.net.http import Reply
+from ais.s3.buckets import S3Bucket
+from ais.s3.errors import S3Error
+from ais.s3.front import S3Request
+from ais.s3.identity import Identity
+
+
+class Call(NamedTuple):
+    """One request. `body` is empty for operations that take none."""
+
+    request: S3Request
+    caller: Identity
+    bucket: S3Bucket
+    body: bytes = b""
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+class Operation(NamedTuple):
+    """How an operation is served.
+
+    `body_bytes_max` 0: it takes no body. `is_change`: it changes bucket metadata, on the primary. `admits_keys`: each
+    key is authorized by the handler, the bucket as a whole is not.
+    """
+
+    handler: Handler
+    body_bytes_max: int = 0
+    is_change: bool = False
+    admits_keys: bool = False
+
+
+def require_same(bmd: BMD, bucket: S3Bucket) -> Bucket:
+    """The bucket as `bmd` has it. Raise `S3Error` NoSuchBucket when it is not there any more, or another."""
+    found = bmd.get(bucket.bck)
+    if found is None or found.bid != bucket.bucket.bid or found.props.renamed:
+        raise S3Error("NoSuchBucket", BucketName=bucket.name)
+    return found

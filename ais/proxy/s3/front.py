@@ -1,0 +1,85 @@
+"""The entrance of S3 requests on a gateway: objects go to their owners, changes of buckets to the primary."""
+
+from collections.abc import Awaitable, Mapping
+
+from ais.base.errors import NotReady
+from ais.meta.smap import Snode
+from ais.net.http import AnyReply, Forward, Reply, Request, Upload, header_lines
+from ais.node.node import Node
+from ais.node.s3 import Gate
+from ais.proxy.s3.call import Call, Operation
+from ais.proxy.s3.service import Service
+from ais.s3.document_body import DOCUMENT_BYTES_MAX, DocumentSink
+from ais.s3.errors import S3Error
+from ais.s3.front import S3Request
+from ais.s3.identity import Identity
+from ais.s3.operations import Op
+from ais.s3.payload import Payload
+
+
+class Front:
+    """One per proxy."""
+
+    def __init__(self, node: Node, gate: Gate, operations: Mapping[Op, Operation], service: Service) -> None:
+        self._node = node
+        self._gate = gate
+        self._operations = operations
+        self._service = service
+
+    def forward(self, request: Request) -> Forward | None:
+        """Send a request on an object to its owner, which authenticates it. None for any other: `answer` it.
+
+        Raise `BadRequest`, or `NotReady` when there is no target.
+        """
+        gate = self._gate
+        bucket_name, key = gate.address(request)
+        bucket = gate.buckets.get(bucket_name) if key and request.method != "OPTIONS" else None
+        return gate.pass_on(request, gate.owner(bucket.bucket.uname, key)) if bucket is not None else None
+
+    def answer(self, request: Request) -> AnyReply | Awaitable[AnyReply]:
+        """Serve what is about the service or a bucket. Raise an `AisError`, usually an `S3Error`."""
+        gate = self._gate
+        if not self._node.is_ready:
+            raise NotReady(f"{self._node.snode.name} is not in its cluster yet: try again in a moment")
+        if request.method == "OPTIONS":
+            return gate.preflight(request)
+        opened = gate.open(request)
+        operation = self._operations.get(opened.op)
+        is_change = opened.op is Op.CREATE_BUCKET or (operation is not None and operation.is_change)
+        if is_change and not self._node.is_primary:
+            return gate.forward(opened, self._primary())
+        caller = gate.identify(opened)
+        if opened.op is Op.LIST_BUCKETS:
+            return self._service.list_buckets(opened, caller)
+        if opened.op is Op.CREATE_BUCKET:
+            self._service.check_create(opened, caller)
+            return self._create(opened, caller)
+        if operation is None:
+            gate.require_bucket(opened)
+            raise S3Error("NotImplemented")
+        bucket = gate.require_bucket(opened) if operation.admits_keys else gate.admit(opened, caller)
+        call = Call(opened, caller, bucket)
+        if not operation.body_bytes_max:
+            return self._finish(operation, call)
+        payload = Payload(opened, caller, with_md5=False)
+        sink = DocumentSink(
+            payload, operation.body_bytes_max, lambda body: self._finish(operation, call._replace(body=body))
+        )
+        return Upload(sink)
+
+    async def _finish(self, operation: Operation, call: Call) -> Reply:
+        reply = await operation.handler(call)
+        reply.headers += header_lines(*self._gate.cross_origin(call.request))
+        return reply
+
+    def _create(self, request: S3Request, caller: Identity) -> Upload:
+        payload = Payload(request, caller, with_md5=False)
+        return Upload(
+            DocumentSink(payload, DOCUMENT_BYTES_MAX, lambda body: self._service.create(request, caller, body))
+        )
+
+    def _primary(self) -> Snode:
+        primary = self._node.smap.primary
+        if primary is None:
+            raise NotReady("the cluster has no primary now: try again when it has elected one")
+        return primary

@@ -1,0 +1,114 @@
+"""Operations on the service: list the caller's buckets, create one; and what is said about a bucket as such."""
+
+from ais.api.bucket import AIS, GLOBAL, Bck
+from ais.base.names import SYSTEM_BUCKET_PREFIX
+from ais.meta.bmd import BMD, Bucket, inherited_props, new_bid
+from ais.net.http import Reply
+from ais.node.node import Node
+from ais.node.s3 import Gate
+from ais.proxy.s3.call import Call
+from ais.s3 import answers, bucket_names, documents
+from ais.s3.documents import DEFAULT_REGION, ListedBucket
+from ais.s3.errors import S3Error
+from ais.s3.front import S3Request
+from ais.s3.identity import Identity
+
+BUCKETS_MAX = 10_000
+"""Of one page of a listing."""
+
+
+class Service:
+    """One per proxy."""
+
+    def __init__(self, node: Node, gate: Gate) -> None:
+        self._node = node
+        self._gate = gate
+
+    async def list_buckets(self, request: S3Request, caller: Identity) -> Reply:
+        """The buckets that the caller owns; all of them while nobody has to authenticate."""
+        _require_known(caller)
+        params = request.params
+        limit = _buckets_max(params.get("max-buckets"))
+        prefix, after = params.get("prefix", ""), params.get("continuation-token", "")
+        region = params.get("bucket-region", "")
+        found = [
+            ListedBucket(bucket.bck.name, bucket.props.created / 1e9, bucket.props.of_s3.region)
+            for bucket in self._node.bmd
+            if _is_visible(bucket, caller) and bucket.bck.name.startswith(prefix) and bucket.bck.name > after
+        ]
+        if region:
+            found = [one for one in found if (one.region or DEFAULT_REGION) == region]
+        found.sort()
+        next_token = found[limit - 1].name if len(found) > limit else ""
+        body = documents.buckets(found[:limit], _owner(caller), prefix, next_token)
+        return answers.xml_reply(request.id, body)
+
+    def check_create(self, request: S3Request, caller: Identity) -> None:
+        """Refuse what cannot be created, before the body is read. Raise `S3Error`."""
+        _require_known(caller)
+        bucket_names.check_new(request.bucket)
+        if any(name.startswith("x-amz-grant-") for name in request.headers):
+            raise S3Error("InvalidBucketAclWithObjectOwnership")
+        if request.header("x-amz-acl", "private") != "private":
+            raise S3Error("InvalidBucketAclWithObjectOwnership")
+        if request.header("x-amz-object-ownership", "BucketOwnerEnforced") != "BucketOwnerEnforced":
+            raise S3Error("NotImplemented", "ACLs are disabled: object ownership is always BucketOwnerEnforced")
+        if request.header("x-amz-bucket-object-lock-enabled", "false").lower() != "false":
+            raise S3Error("NotImplemented", "Object lock is not supported")
+        self._check_free(self._node.bmd, request.bucket, caller)
+
+    async def create(self, request: S3Request, caller: Identity, body: bytes) -> Reply:
+        """Make a bucket that belongs to the caller. Raise `S3Error`."""
+        region, tags = documents.parse_create(body)
+        bck = Bck(request.bucket)
+
+        def change(bmd: BMD) -> BMD:
+            self._check_free(bmd, request.bucket, caller)
+            bid = new_bid(bck.provider, self._node.term, bmd.version + 1)
+            props = inherited_props(bck, self._node.config.cluster, bid, self._node.env.clock.now_ns())
+            return bmd.with_bucket(bck, props.with_s3(owner=_owner(caller), region=region, tags=tags))
+
+        await self._node.change_bmd(change)
+        return answers.reply(request.id, 200, ("Location", f"/{request.bucket}"))
+
+    async def head(self, call: Call) -> Reply:
+        """That the bucket is there, and where."""
+        return answers.reply(call.request.id, 200, ("x-amz-bucket-region", call.bucket.s3.region or DEFAULT_REGION))
+
+    async def location(self, call: Call) -> Reply:
+        """The location constraint it was created with."""
+        return answers.xml_reply(call.request.id, documents.location(call.bucket.s3.region))
+
+    @staticmethod
+    def _check_free(bmd: BMD, name: str, caller: Identity) -> None:
+        bucket = bmd.get(Bck(name))
+        if bucket is None:
+            return
+        if _is_visible(bucket, caller):
+            raise S3Error("BucketAlreadyOwnedByYou", BucketName=name)
+        raise S3Error("BucketAlreadyExists", BucketName=name)
+
+
+def _owner(caller: Identity) -> str:
+    """Whose the caller's new buckets are: nobody's, while callers need not say the truth."""
+    return "" if caller.trusted else caller.user or ""
+
+
+def _require_known(caller: Identity) -> None:
+    if caller.user is None and not caller.trusted:
+        raise S3Error("AccessDenied")
+
+
+def _is_visible(bucket: Bucket, caller: Identity) -> bool:
+    bck = bucket.bck
+    if bck.provider != AIS or bck.namespace != GLOBAL or bck.name.startswith(SYSTEM_BUCKET_PREFIX):
+        return False
+    return not bucket.props.renamed and (caller.trusted or bucket.props.of_s3.owner in ("", caller.user))
+
+
+def _buckets_max(text: str | None) -> int:
+    if text is None:
+        return BUCKETS_MAX
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= BUCKETS_MAX:
+        raise S3Error("InvalidArgument", f"max-buckets must be an integer between 1 and {BUCKETS_MAX}")
+    return int(text)
