@@ -12,6 +12,7 @@ from ais.base.errors import BadRequest
 
 MOVE_BUCKET = "move-bck"
 SUMMARY_BUCKET = "summary-bck"
+LIFECYCLE = "s3-lifecycle"
 
 DISPLAY_NAME = {
     "election": "elect-primary",
@@ -48,8 +49,9 @@ DISPLAY_NAME = {
     "get-batch": "get-batch",
     "create-inventory": "create-inventory",
     "load-lom-cache": "warm-up-metadata",
+    LIFECYCLE: "lifecycle",
 }
-"""Every kind AIStore has, with the name its CLI shows; clients may send either."""
+"""Every kind AIStore has, and `s3-lifecycle`, with the name the CLI shows; clients may send either."""
 
 _KIND_OF = {display: kind for kind, display in DISPLAY_NAME.items()} | {kind: kind for kind in DISPLAY_NAME}
 ZERO_TIME = "0001-01-01T00:00:00Z"

@@ -27,6 +27,7 @@ STARTABLE = frozenset(
         "ec-encode",
         "make-n-copies",
         "load-lom-cache",
+        xact.LIFECYCLE,
     )
 )
 """Kinds that clients may start as such; the others begin with a request of their own."""

@@ -3,6 +3,7 @@
 Source: Amazon S3 API reference, "Error responses".
 """
 
+from collections.abc import Mapping
 from xml.etree.ElementTree import ParseError
 from xml.sax.saxutils import escape
 
@@ -108,6 +109,7 @@ _CODE_OF: dict[type[AisError], str] = {
     errors.TooSlow: "RequestTimeout",
     errors.Unauthenticated: "AccessDenied",
     errors.Unreachable: "ServiceUnavailable",
+    errors.VersionNotFound: "NoSuchVersion",
     errors.Unsupported: "NotImplemented",
 }
 
@@ -115,18 +117,14 @@ _CODE_OF: dict[type[AisError], str] = {
 class S3Error(AisError):
     """An answer with an exact S3 code. `details` become extra elements of the XML body, `headers` header lines."""
 
-    def __init__(self, code: str, message: str = "", **details: str) -> None:
+    def __init__(
+        self, code: str, message: str = "", headers: Mapping[str, str] | None = None, /, **details: str
+    ) -> None:
         self.code = code
         self.status, default = CODES[code]
         self.details = details
-        self.headers: dict[str, str] = {}
+        self.headers = dict(headers or {})
         super().__init__(message or default)
-
-
-def with_headers(error: S3Error, **headers: str) -> S3Error:
-    """The error with header lines; `_` in names stands for `-`."""
-    error.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    return error
 
 
 def as_s3(error: AisError) -> S3Error:

@@ -84,6 +84,18 @@ def is_noncurrent_expired(
     )
 
 
+def is_marker_expired(rules: Sequence[LifecycleRule], name: str, modified_s: float, now_s: float) -> bool:
+    """Whether any rule wants a delete marker gone below which no version is left. Rules with tags or sizes do not."""
+    return any(
+        rule.enabled
+        and name.startswith(rule.prefix)
+        and not rule.tags
+        and rule.larger_than is rule.smaller_than is None
+        and (rule.expired_marker or (rule.expire_days > 0 and now_s >= due_at(modified_s, rule.expire_days)))
+        for rule in rules
+    )
+
+
 def is_upload_expired(rules: Sequence[LifecycleRule], name: str, initiated_s: float, now_s: float) -> bool:
     """Whether any rule wants an unfinished upload aborted."""
     return any(

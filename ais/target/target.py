@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from ais.api.xact import MOVE_BUCKET
+from ais.api.xact import LIFECYCLE, MOVE_BUCKET
 from ais.base.errors import AisError
 from ais.core.listing import Lister
 from ais.core.store import Store
@@ -30,6 +30,7 @@ from ais.target.reads import Reads
 from ais.target.recent import Recent
 from ais.target.s3.control import Control
 from ais.target.s3.front import S3Front
+from ais.target.s3.lifecycle import Lifecycle
 from ais.target.summaries import Summaries
 from ais.target.view import Views
 from ais.target.writes import Writes
@@ -54,7 +55,7 @@ class Target:
         self._store = store
         self._log = structlog.get_logger()
         self._cleaning: asyncio.Task[None] | None = None
-        self._housekeeping: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
         self._front = Front(host)
         lister = Lister(volume, host.env)
         moves = Moves(host, volume, store, peers)
@@ -65,12 +66,13 @@ class Target:
         self._actions = Actions(host, self._front, volume, store, moves, writes, multipart)
         self._pages = Pages(host, self._front, lister, Summaries(self.registry, self._front, volume, lister))
         bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock)
-        self._jobs = Jobs(self.registry, {MOVE_BUCKET: bucket_move.start})
         recent = Recent(host, self._front, store)
         gate = Gate(host)
         self._s3 = S3Front(host, gate, self._front, volume, store, moves, peers)
         self.error_reply = self._s3.error_reply
         self._control = Control(self._front, volume, self._s3.deletes)
+        self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store)
+        self._jobs = Jobs(self.registry, {MOVE_BUCKET: bucket_move.start, LIFECYCLE: self._lifecycle.start})
         reads = Reads(host, self._front, store, moves, recent)
         self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3)
         self.route = self._objects.route
@@ -89,14 +91,17 @@ class Target:
     def start(self) -> None:
         """Begin background work."""
         self._clean()
-        self._housekeeping = asyncio.create_task(self._keep_house(), name="drop idle appends")
+        self._background = [
+            asyncio.create_task(self._keep_house(), name="drop idle appends"),
+            asyncio.create_task(self._lifecycle.run_hourly(), name="lifecycle rules"),
+        ]
 
     async def stop(self) -> None:
         """Abort xactions and wait for background work."""
         await self.registry.close()
-        if self._housekeeping is not None:
-            self._housekeeping.cancel()
-            await asyncio.wait((self._housekeeping,))
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
         if self._cleaning is not None:
             await self._cleaning
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject
+from ais.core.versions import NULL
 from ais.net.http import Reply, header_lines
 from ais.s3 import answers, facts
 from ais.s3.buckets import S3Bucket
@@ -12,8 +13,6 @@ from ais.s3.conditions import Current
 from ais.s3.front import S3Request
 from ais.s3.identity import Identity
 from ais.target.view import BucketView
-
-NULL_VERSION = "null"
 
 
 class S3Ask(NamedTuple):
@@ -54,7 +53,7 @@ class S3Ask(NamedTuple):
 
     def version_lines(self, meta: ObjectMeta) -> tuple[tuple[str, str], ...]:
         """The version ID, in buckets that have such."""
-        return (("x-amz-version-id", meta.version_id or NULL_VERSION),) if self.bucket.keeps_versions else ()
+        return (("x-amz-version-id", meta.version_id or NULL),) if self.bucket.keeps_versions else ()
 
 
 def etag_of(meta: ObjectMeta, mtime_ns: int) -> str:

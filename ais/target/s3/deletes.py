@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ais.base.errors import AisError, ObjectNotFound, VersionNotFound
 from ais.core.publish import Condition
 from ais.core.store import Store
+from ais.core.versions import NULL
 from ais.fs.volume import Volume
 from ais.net.http import Reply
 from ais.s3 import conditions
@@ -13,7 +14,7 @@ from ais.s3.documents import Deleted, KeyToDelete
 from ais.s3.errors import as_s3
 from ais.stats import names as metrics
 from ais.stats.tracker import Tracker
-from ais.target.s3.ask import NULL_VERSION, S3Ask
+from ais.target.s3.ask import S3Ask
 from ais.target.s3.receiving import condition_of
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
@@ -60,7 +61,7 @@ class Deletes:
             removed = self._store.delete(view.bck, key.key, condition, view.rules)
             if removed.marker_id is None:
                 return Deleted(key.key)
-            return Deleted(key.key, delete_marker=True, marker_version_id=removed.marker_id or NULL_VERSION)
+            return Deleted(key.key, delete_marker=True, marker_version_id=removed.marker_id or NULL)
 
         try:
             outcome = await in_pool(pool, delete)

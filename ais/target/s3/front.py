@@ -3,14 +3,17 @@
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
 
-from ais.base.errors import AisError, NotFound, NotReady
+from ais.base.errors import AisError, DeleteMarker, NotFound, NotReady
 from ais.core.store import Store
+from ais.core.versions import NULL
 from ais.fs.volume import Volume
 from ais.meta.smap import Snode
 from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Reply, Request, header_lines
 from ais.node.s3 import Gate
 from ais.s3 import answers, facts
+from ais.s3.conditions import http_date
+from ais.s3.errors import S3Error
 from ais.s3.front import S3Request
 from ais.s3.operations import Op
 from ais.target.counts import count_error
@@ -85,9 +88,8 @@ class S3Front:
         try:
             reply = handler(ask) if view.source is None else self._after_move(handler, ask)
         except AisError as error:
-            count_error(self._host.stats, request.method, error)
-            raise
-        return self._counted(request.method, reply) if type(reply) is CoroutineType else reply
+            raise self._failed(ask, error) from None
+        return self._watched(ask, reply) if type(reply) is CoroutineType else reply
 
     def error_reply(self, request: Request, error: BaseException) -> Reply | None:
         """The answer to a failed request if it is S3's."""
@@ -99,12 +101,22 @@ class S3Front:
         reply = handler(ask)
         return await reply if isinstance(reply, Awaitable) else reply
 
-    async def _counted(self, method: str, reply: Awaitable[AnyReply]) -> AnyReply:
+    async def _watched(self, ask: S3Ask, reply: Awaitable[AnyReply]) -> AnyReply:
         try:
             return await reply
         except AisError as error:
-            count_error(self._host.stats, method, error)
-            raise
+            raise self._failed(ask, error) from None
+
+    def _failed(self, ask: S3Ask, error: AisError) -> AisError:
+        """Count a failure; say what a delete marker means for this request."""
+        count_error(self._host.stats, ask.request.http.method, error)
+        if not isinstance(error, DeleteMarker):
+            return error
+        lines = {"x-amz-delete-marker": "true", "x-amz-version-id": error.version_id or NULL}
+        if ask.version_id is None:
+            return S3Error("NoSuchKey", "", lines, Key=ask.key)
+        lines["Last-Modified"] = http_date(error.mtime_ns / 1e9)
+        return S3Error("MethodNotAllowed", "", lines)
 
     def _a_proxy(self) -> Snode:
         """Who answers for buckets."""

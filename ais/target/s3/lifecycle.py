@@ -1,0 +1,163 @@
+"""Lifecycle rules at work, the part of one target: what is due is deleted, uploads that are due are aborted.
+
+The job (`s3-lifecycle`) walks the versions of every bucket that has rules. `ais.s3.lifecycle` decides what is due; each
+deletion happens under the object's lock, and only if the object is still the one that was due.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+
+from ais.api.xact import LIFECYCLE, ArgsMsg
+from ais.base.errors import AlreadyExists, HandleNotFound, NotFound
+from ais.base.ids import new_id
+from ais.core.store import Store
+from ais.core.version_listing import VersionEntry, VersionLister
+from ais.fs.volume import Volume
+from ais.node.s3 import Gate
+from ais.s3 import facts, lifecycle
+from ais.s3.buckets import S3Bucket
+from ais.s3.lifecycle import LifecycleRule, Subject
+from ais.target.front import Front
+from ais.target.host import Host
+from ais.target.transfer import unchanged
+from ais.target.uploads import in_pool
+from ais.target.view import BucketView
+from ais.xact.registry import Registry, Xaction
+
+INTERVAL_S = 3600.0
+"""Rules count whole days; an hour later is soon enough."""
+_PAGE = 1000
+_REST = 0.5
+"""Rest after each page, as a part of the time it took: clients come first."""
+
+
+class Lifecycle:
+    """Starts the job, on demand and every hour."""
+
+    def __init__(self, host: Host, registry: Registry, gate: Gate, front: Front, volume: Volume, store: Store) -> None:
+        self._host = host
+        self._clock = host.env.clock
+        self._registry = registry
+        self._gate = gate
+        self._front = front
+        self._volume = volume
+        self._store = store
+        self._lister = VersionLister(volume, host.env)
+
+    def start(self, args: ArgsMsg) -> Xaction:
+        """Look at the bucket named, or at all that have rules."""
+        only = args.bck.name if args.bck is not None else ""
+
+        async def work(xaction: Xaction) -> None:
+            for bucket in self._buckets(only):
+                view = self._front.views.get(bucket.bck)
+                if view is not None:
+                    await self._expire(xaction, bucket.lifecycle, view)
+                    await self._abort_uploads(xaction, bucket.lifecycle, view)
+
+        return self._registry.start(LIFECYCLE, args.id, work)
+
+    async def run_hourly(self) -> None:
+        """Start the job whenever it is due and there are rules."""
+        while True:
+            await self._clock.sleep(INTERVAL_S)
+            if any(self._buckets("")):
+                await self.start(ArgsMsg(id=new_id(self._host.env.rng), kind=LIFECYCLE)).wait()
+
+    def _buckets(self, only: str) -> Iterator[S3Bucket]:
+        for bucket in self._host.bmd:
+            if bucket.props.of_s3.lifecycle and only in ("", bucket.bck.name):
+                yield S3Bucket(bucket)
+
+    async def _expire(self, xaction: Xaction, rules: Sequence[LifecycleRule], view: BucketView) -> None:
+        judge = Judge(rules, self._clock.now_ns() / 1e9)
+        after, has_more = ("", ""), True
+        while has_more:
+            started_s = self._clock.monotonic()
+            page = await asyncio.to_thread(self._lister.page, view.bck, "", after, _PAGE, session=xaction.uuid)
+            has_more = page.has_more
+            for entry in page.entries:
+                after = (entry.name, entry.order)
+                for due in judge.look(entry):
+                    await self._remove(xaction, view, due)
+            await self._clock.sleep((self._clock.monotonic() - started_s) * _REST)
+        for due in judge.end():
+            await self._remove(xaction, view, due)
+
+    async def _remove(self, xaction: Xaction, view: BucketView, entry: VersionEntry) -> None:
+        if entry.is_latest and not entry.is_marker:
+            condition = unchanged(entry.meta, view.bck.cname(entry.name)) if entry.meta is not None else None
+
+            def step() -> None:
+                self._store.delete(view.bck, entry.name, condition, view.rules)
+        else:
+
+            def step() -> None:
+                self._store.delete_version(view.bck, entry.name, entry.version_id)
+
+        if await self._done(view, entry.name, step):
+            xaction.objects += 1
+            xaction.bytes += entry.size
+
+    async def _abort_uploads(self, xaction: Xaction, rules: Sequence[LifecycleRule], view: BucketView) -> None:
+        now_s = self._clock.now_ns() / 1e9
+        if not any(rule.abort_days for rule in rules):
+            return
+        uploads = await asyncio.to_thread(lambda: list(self._store.uploads.list(view.bck)))
+        for upload_id, info in uploads:
+            if lifecycle.is_upload_expired(rules, info.name, info.created_ns / 1e9, now_s):
+
+                def step(name: str = info.name, upload_id: str = upload_id) -> None:
+                    self._store.uploads.abort(self._store.uploads.find(view.bck, name, upload_id))
+
+                if await self._done(view, info.name, step):
+                    xaction.objects += 1
+
+    async def _done(self, view: BucketView, name: str, step: Callable[[], None]) -> bool:
+        """Run a deletion; False when somebody else was faster."""
+        try:
+            await in_pool(self._volume.place(view.uname + name).pool, step)
+        except (AlreadyExists, HandleNotFound, NotFound):
+            return False
+        return True
+
+
+class Judge:
+    """Says which versions are due, given all of a bucket in order of name, newest first."""
+
+    def __init__(self, rules: Sequence[LifecycleRule], now_s: float) -> None:
+        self._rules = rules
+        self._now_s = now_s
+        self._name = ""
+        self._newer_s = 0.0
+        """When the version before this one of the same name was made: since then this one is noncurrent."""
+        self._kept = 0
+        """Noncurrent versions of this name that stay."""
+        self._lone_marker: VersionEntry | None = None
+        """A delete marker that is the latest version, while no older version was seen."""
+
+    def look(self, entry: VersionEntry) -> Iterator[VersionEntry]:
+        """What is due now that `entry` was seen: it, or the marker before it."""
+        if entry.name != self._name:
+            yield from self.end()
+            self._name, self._kept = entry.name, 0
+        self._lone_marker = entry if entry.is_latest and entry.is_marker else None
+        modified_s = entry.mtime_ns / 1e9
+        tags = facts.tags_of(entry.meta.facts) if entry.meta is not None else {}
+        subject = Subject(entry.name, entry.size, modified_s, tags)
+        if entry.is_latest:
+            if not entry.is_marker and lifecycle.is_expired(self._rules, subject, self._now_s):
+                yield entry
+        elif lifecycle.is_noncurrent_expired(self._rules, subject, self._newer_s, self._kept, self._now_s):
+            yield entry
+        else:
+            self._kept += 1
+        self._newer_s = modified_s
+
+    def end(self) -> Iterator[VersionEntry]:
+        """What is due because nothing older follows."""
+        marker, self._lone_marker = self._lone_marker, None
+        if marker is not None and lifecycle.is_marker_expired(
+            self._rules, marker.name, marker.mtime_ns / 1e9, self._now_s
+        ):
+            yield marker
