@@ -28,6 +28,7 @@ from ais.proxy.s3.call import Operation
 from ais.proxy.s3.front import Front
 from ais.proxy.s3.removal import Removal
 from ais.proxy.s3.service import Service
+from ais.proxy.s3.settings import Settings
 from ais.proxy.summary import Summaries
 from ais.proxy.targets import Targets
 from ais.s3.operations import Op
@@ -68,6 +69,7 @@ class Proxy:
             Op.HEAD_BUCKET: Operation(service.head),
             Op.GET_BUCKET_LOCATION: Operation(service.location),
             Op.DELETE_BUCKET: Operation(self._removal.delete, is_change=True),
+            **Settings(self._node).operations(),
         }
         return Front(self._node, self._gate, operations, service)
 

@@ -187,7 +187,7 @@ def ownership() -> bytes:
 
 def policy_status(is_public: bool) -> bytes:
     """The `PolicyStatus` of a bucket with a policy."""
-    return xml.document("PolicyStatus", [("IsPublic", "TRUE" if is_public else "FALSE")])
+    return xml.document("PolicyStatus", [("IsPublic", is_public)])
 
 
 def access_control(name: str) -> bytes:

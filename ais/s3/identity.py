@@ -13,6 +13,7 @@ from ais.s3.policy import Statement, Verdict
 
 _STREAMING_SIGNED = ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER")
 _STREAMING_UNSIGNED = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+_OF_THE_OWNER = ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy")
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -89,13 +90,16 @@ def authorize(
     key: str,
     context: Mapping[str, str | Sequence[str]],
 ) -> None:
-    """Raise `S3Error` AccessDenied unless the caller may: an explicit Deny wins, then the owner, then an Allow."""
-    if identity.trusted:
+    """Raise `S3Error` AccessDenied unless the caller may: an explicit Deny wins, then the owner, then an Allow.
+
+    No policy keeps the owner from the policy itself: a wrong one can be replaced.
+    """
+    is_owner = identity.user is not None and rights.owner in ("", identity.user)
+    if identity.trusted or (is_owner and action in _OF_THE_OWNER):
         return
     verdict = policy.evaluate(
         rights.statements, user=identity.user, action=action, bucket=bucket, key=key, context=context
     )
-    is_owner = identity.user is not None and rights.owner in ("", identity.user)
     if verdict is Verdict.DENY:
         raise S3Error("AccessDenied", f"{action} on {bucket} is denied by the bucket policy")
     if is_owner:

@@ -223,6 +223,16 @@ class Running:
         """A bucket, over which the targets' names can be spread."""
         assert (await self.primary.act("POST", f"/v1/buckets/{name}", "create-bck")).status == 200
 
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A connection to the primary."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(self.primary.url.rpartition(":")[2]))
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
     def s3(self, proxy: int = 0) -> S3:
         """An S3 client that signs nothing."""
         return S3(self.proxies[proxy].url)

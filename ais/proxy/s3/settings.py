@@ -1,0 +1,174 @@
+"""The documents of a bucket: versioning, tags, lifecycle, cross-origin rules, policy, access block, ownership, ACL.
+
+Each is checked when it is set, and kept in the bucket metadata.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ais.meta.bmd import BMD, S3Props
+from ais.net.http import Reply, header_lines
+from ais.node.node import Node
+from ais.proxy.s3.call import Call, Handler, Operation, require_same
+from ais.s3 import answers, cors, documents, facts, lifecycle, policy, tagging
+from ais.s3.document_body import DOCUMENT_BYTES_MAX
+from ais.s3.errors import S3Error
+from ais.s3.operations import Op
+
+_LIFECYCLE_BYTES_MAX = 256 << 10
+"""Enough for 1000 rules. Every node keeps it in memory, and gets it with each change of any bucket."""
+
+
+class Settings:
+    """One per proxy."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def operations(self) -> dict[Op, Operation]:
+        """What is served here."""
+        return {
+            Op.GET_BUCKET_VERSIONING: Operation(self.get_versioning),
+            Op.PUT_BUCKET_VERSIONING: _put(self.put_versioning),
+            Op.GET_BUCKET_TAGGING: Operation(self.get_tagging),
+            Op.PUT_BUCKET_TAGGING: _put(self.put_tagging),
+            Op.DELETE_BUCKET_TAGGING: self._unset(tags={}),
+            Op.GET_BUCKET_LIFECYCLE: Operation(self.get_lifecycle),
+            Op.PUT_BUCKET_LIFECYCLE: _put(self.put_lifecycle, _LIFECYCLE_BYTES_MAX),
+            Op.DELETE_BUCKET_LIFECYCLE: self._unset(lifecycle=""),
+            Op.GET_BUCKET_CORS: Operation(self.get_cors),
+            Op.PUT_BUCKET_CORS: _put(self.put_cors),
+            Op.DELETE_BUCKET_CORS: self._unset(cors=""),
+            Op.GET_BUCKET_POLICY: Operation(self.get_policy),
+            Op.PUT_BUCKET_POLICY: _put(self.put_policy),
+            Op.DELETE_BUCKET_POLICY: self._unset(policy=""),
+            Op.GET_BUCKET_POLICY_STATUS: Operation(self.get_policy_status),
+            Op.GET_PUBLIC_ACCESS_BLOCK: Operation(self.get_public_access_block),
+            Op.PUT_PUBLIC_ACCESS_BLOCK: _put(self.put_public_access_block),
+            Op.DELETE_PUBLIC_ACCESS_BLOCK: self._unset(public_access_block=None),
+            Op.GET_BUCKET_OWNERSHIP: Operation(self.get_ownership),
+            Op.PUT_BUCKET_OWNERSHIP: _put(self.put_ownership),
+            Op.GET_BUCKET_ACL: Operation(self.get_acl),
+            Op.PUT_BUCKET_ACL: _put(self.put_acl),
+        }
+
+    async def get_versioning(self, call: Call) -> Reply:
+        """Enabled, suspended, or an empty document: never enabled."""
+        return _document(call, documents.versioning(call.bucket.s3.versioning))
+
+    async def put_versioning(self, call: Call) -> Reply:
+        """Keep the versions of objects from now on, or keep no new ones."""
+        return await self._set(call, 200, versioning=documents.parse_versioning(call.body))
+
+    async def get_tagging(self, call: Call) -> Reply:
+        """The bucket's tags."""
+        tags = call.bucket.s3.tags
+        return _document(call, tagging.document(tags) if tags else b"", "NoSuchTagSet")
+
+    async def put_tagging(self, call: Call) -> Reply:
+        """Replace them."""
+        return await self._set(call, 204, tags=tagging.parse_document(call.body, tagging.BUCKET_TAGS_MAX))
+
+    async def get_lifecycle(self, call: Call) -> Reply:
+        """What expires when."""
+        rules = call.bucket.lifecycle
+        return _document(call, lifecycle.document(rules) if rules else b"", "NoSuchLifecycleConfiguration")
+
+    async def put_lifecycle(self, call: Call) -> Reply:
+        """Replace the rules."""
+        rules = lifecycle.parse_document(call.body)
+        return await self._set(call, 200, lifecycle=lifecycle.document(rules).decode())
+
+    async def get_cors(self, call: Call) -> Reply:
+        """Cross-origin rules."""
+        rules = call.bucket.cors
+        return _document(call, cors.document(rules) if rules else b"", "NoSuchCORSConfiguration")
+
+    async def put_cors(self, call: Call) -> Reply:
+        """Replace them."""
+        return await self._set(call, 200, cors=cors.document(cors.parse_document(call.body)).decode())
+
+    async def get_policy(self, call: Call) -> Reply:
+        """The policy as it was set."""
+        if not call.bucket.s3.policy:
+            raise S3Error("NoSuchBucketPolicy", BucketName=call.bucket.name)
+        lines = answers.stamp(call.request.id) + header_lines(("Content-Type", "application/json"))
+        return Reply(200, lines, call.bucket.s3.policy.encode())
+
+    async def put_policy(self, call: Call) -> Reply:
+        """Replace it. Raise `S3Error` AccessDenied for a public one where those are blocked."""
+        statements = policy.parse(call.body, call.bucket.name)
+
+        def check(present: S3Props) -> None:
+            if (present.public_access_block or {}).get("BlockPublicPolicy") and policy.is_public(statements):
+                raise S3Error("AccessDenied", "Public policies are blocked by BlockPublicPolicy of this bucket")
+
+        return await self._set(call, 204, check, policy=call.body.decode())
+
+    async def get_policy_status(self, call: Call) -> Reply:
+        """Whether the policy lets everybody in."""
+        if not call.bucket.s3.policy:
+            raise S3Error("NoSuchBucketPolicy", BucketName=call.bucket.name)
+        return _document(call, documents.policy_status(policy.is_public(call.bucket.rights.statements)))
+
+    async def get_public_access_block(self, call: Call) -> Reply:
+        """The four switches."""
+        block = call.bucket.s3.public_access_block
+        body = documents.public_access_block(block) if block is not None else b""
+        return _document(call, body, "NoSuchPublicAccessBlockConfiguration")
+
+    async def put_public_access_block(self, call: Call) -> Reply:
+        """Set them."""
+        return await self._set(call, 200, public_access_block=documents.parse_public_access_block(call.body))
+
+    async def get_ownership(self, call: Call) -> Reply:
+        """The bucket's owner owns every object: that is how all buckets are."""
+        return _document(call, documents.ownership())
+
+    async def put_ownership(self, call: Call) -> Reply:
+        """Accept what is so already. Raise `S3Error` NotImplemented for anything else."""
+        documents.parse_ownership(call.body)
+        return answers.reply(call.request.id)
+
+    async def get_acl(self, call: Call) -> Reply:
+        """The owner has full control."""
+        return _document(call, documents.access_control(call.bucket.s3.owner))
+
+    async def put_acl(self, call: Call) -> Reply:
+        """Accept what is so already. Raise `S3Error` AccessControlListNotSupported for anything else."""
+        facts.check_offers(call.request)
+        if "x-amz-acl" not in call.request.headers:
+            documents.check_access_control(call.body)
+        return answers.reply(call.request.id)
+
+    async def _set(
+        self, call: Call, status: int, check: Callable[[S3Props], None] | None = None, **changes: Any
+    ) -> Reply:
+        """Change fields of what S3 keeps; `check` sees what is there, under the primary's lock."""
+
+        def change(bmd: BMD) -> BMD:
+            props = require_same(bmd, call.bucket).props
+            if check is not None:
+                check(props.of_s3)
+            changed = props.with_s3(**changes)
+            return bmd if changed == props else bmd.with_props(call.bucket.bck, changed)
+
+        await self._node.change_bmd(change)
+        return answers.reply(call.request.id, status)
+
+    def _unset(self, **changes: Any) -> Operation:
+        async def delete(call: Call) -> Reply:
+            return await self._set(call, 204, **changes)
+
+        return Operation(delete, is_change=True)
+
+
+def _put(handler: Handler, body_bytes_max: int = DOCUMENT_BYTES_MAX) -> Operation:
+    return Operation(handler, body_bytes_max, is_change=True)
+
+
+def _document(call: Call, body: bytes, missing: str = "") -> Reply:
+    """The document. Raise `S3Error` `missing` when there is none."""
+    if not body:
+        raise S3Error(missing, BucketName=call.bucket.name)
+    return answers.xml_reply(call.request.id, body)
