@@ -9,6 +9,7 @@ bytes, so most requests cost one dictionary lookup.
 """
 
 import re
+from collections import OrderedDict
 from urllib.parse import quote
 
 from ais.base.errors import BadRequest, HeadTooLarge
@@ -36,8 +37,8 @@ class HeadParser:
     __slots__ = ("_lines", "_memo")
 
     def __init__(self) -> None:
-        self._memo: dict[bytes, Headers] = {}
-        self._lines: dict[bytes, tuple[str, str]] = {}
+        self._memo: OrderedDict[bytes, Headers] = OrderedDict()
+        self._lines: OrderedDict[bytes, tuple[str, str]] = OrderedDict()
 
     def parse(self, head: bytes, peer: Peer) -> Request:
         """The request of a head given without its final empty line. Raise `BadRequest`, `HeadTooLarge`."""
@@ -64,7 +65,7 @@ class HeadParser:
             return None
         if len(line) <= MEMO_LINE_BYTES_MAX:
             if len(self._lines) >= MEMO_LINES_MAX:
-                del self._lines[next(iter(self._lines))]
+                self._lines.popitem(last=False)
             self._lines[line] = method, target
         return method, target
 
@@ -81,7 +82,7 @@ class HeadParser:
         headers = parse_block(block)
         if len(block) <= MEMO_BLOCK_BYTES_MAX:
             if len(self._memo) >= MEMO_ENTRIES_MAX:
-                del self._memo[next(iter(self._memo))]
+                self._memo.popitem(last=False)
             self._memo[block] = headers
         return headers
 

@@ -6,6 +6,7 @@ that a hot one costs one `stat`. Whatever is unusual or has changed is left to `
 """
 
 import os
+from collections import OrderedDict
 from typing import NamedTuple
 
 from ais.core.spots import Known, Spot
@@ -50,7 +51,7 @@ class Recent:
         self._now_ns = host.env.clock.now_ns
         self._views = front.views
         self._entries: dict[str, _Entry] = {}
-        self._contents: dict[str, _Content] = {}
+        self._contents: OrderedDict[str, _Content] = OrderedDict()
         self._contents_bytes = 0
 
     def get(self, request: Request) -> Reply | FileReply | None:
@@ -120,7 +121,7 @@ class Recent:
         self._contents_bytes += len(content.data) - (len(before.data) if before else 0)
         self._contents[path] = content
         while self._contents_bytes > CONTENTS_BYTES_MAX:
-            self._contents_bytes -= len(self._contents.pop(next(iter(self._contents))).data)
+            self._contents_bytes -= len(self._contents.popitem(last=False)[1].data)
 
 
 def _read_now(fd: int, size: int) -> bytes | None:
