@@ -49,6 +49,17 @@ def check_kind(kind: str) -> None:
         raise BadRequest(f'invalid checksum type "{kind}": must be one of {list(KINDS)}')
 
 
+def compute(kind: str, data: bytes | memoryview) -> str:
+    """The checksum of data that is here as a whole; empty for `none`. Raise as `new_hasher`."""
+    if kind == DEFAULT:
+        return xxhash.xxh64_hexdigest(data)
+    hasher = new_hasher(kind)
+    if hasher is None:
+        return ""
+    hasher.update(data)
+    return hasher.hexdigest()
+
+
 def new_hasher(kind: str) -> Hasher | None:
     """A fresh hasher, or None for `none`. Raise `BadRequest` for an unknown kind."""
     if kind == NONE:

@@ -100,8 +100,11 @@ class SpotTable:
         self._spots = _Generations(None)
         self._prefixes: dict[Bck, str] = {}
 
-    def find(self, bck: Bck, name: str) -> Spot:
-        """The object's spot under the present view. Raise `OutOfSpace` when no mountpath is available."""
+    def find(self, bck: Bck, name: str, *, remember: bool = True) -> Spot:
+        """The object's spot under the present view. Raise `OutOfSpace` when no mountpath is available.
+
+        `remember` false: a spot that is new need not be kept. Names that are written must not push out those read.
+        """
         prefix = self._prefixes.get(bck) or self._remember_prefix(bck)
         uname = prefix + name
         spots = self._spots
@@ -109,9 +112,9 @@ class SpotTable:
             spot = spots.young.get(uname)
             if spot is not None:
                 return spot
-        return self._find_slowly(bck, name, uname)
+        return self._find_slowly(bck, name, uname, remember=remember)
 
-    def _find_slowly(self, bck: Bck, name: str, uname: str) -> Spot:
+    def _find_slowly(self, bck: Bck, name: str, uname: str, *, remember: bool) -> Spot:
         view, spots = self._volume.view, self._spots
         if spots.view is not view:
             spots = self._spots = _Generations(view)
@@ -120,6 +123,8 @@ class SpotTable:
             key = digest(uname)
             mountpath = view.owner(key)
             spot = Spot(view, mountpath, layout.bucket_path(mountpath.path, bck), key, name)
+            if not remember:
+                return spot
         if len(spots.young) >= self._half:
             spots.old, spots.young = spots.young, {}
         spots.young[uname] = spot

@@ -34,7 +34,7 @@ from ais.core.multipart import Uploads
 from ais.core.publish import Condition, Publisher
 from ais.core.spots import RACY_NS, Known, Spot, SpotTable, newest_file
 from ais.core.versions import NULL, Versions, is_version_id
-from ais.core.workfile import Digests, Keeping, Staged, WriteRules
+from ais.core.workfile import Buffer, Digests, Keeping, Staged, WriteRules
 from ais.core.writer import Writer
 from ais.env import Env
 from ais.fs import layout
@@ -154,6 +154,24 @@ class Store:
         opened.fd = -1
         return opened
 
+    def put(self, bck: Bck, name: str, rules: WriteRules, content: Buffer) -> ObjectMeta:
+        """Store a small object in one go; return its metadata. The same as to write and to commit with a `writer`.
+
+        Raise `StripeBusy` when the object's lock is taken, and as `writer` and `Writer.commit`; nothing is left then.
+        """
+        digest = checksum.compute(rules.checksum_kind, content)
+        spot, path, fd = self._create(bck, name, len(content))
+        staged = Staged(bck, name, rules, spot, path, fd, {}, size=len(content), checksum=digest)
+        try:
+            with disk_failures(path):
+                workfile.write_all(self._disk, fd, content)
+            return self._publisher.publish(staged, wait=False)
+        except BaseException:
+            workfile.discard(self._disk, path)
+            raise
+        finally:
+            self._disk.close(fd)
+
     def writer(
         self,
         bck: Bck,
@@ -174,10 +192,7 @@ class Store:
         if custom:
             metadata.check_custom(custom)
         digests = Digests(rules.checksum_kind, claimed)
-        spot = self._spots.find(bck, name)
-        spot.mountpath.check_room(size_hint, self.volume.limits.out_of_space_pct)
-        path = f"{spot.work}/{self._publisher.new_work_name()}"
-        fd = workfile.create(self._disk, path, bck)
+        spot, path, fd = self._create(bck, name, size_hint)
         staged = Staged(
             bck,
             name,
@@ -380,6 +395,13 @@ class Store:
                     return opened
                 self._disk.close(opened.fd)
         raise VersionNotFound(cname, version_id)
+
+    def _create(self, bck: Bck, name: str, size_hint: int) -> tuple[Spot, str, int]:
+        """Open a new work file for an object: where the object belongs, the file's path and descriptor."""
+        spot = self._spots.find(bck, name, remember=False)
+        spot.mountpath.check_room(size_hint, self.volume.limits.out_of_space_pct)
+        path = f"{spot.work}/{self._publisher.new_work_name()}"
+        return spot, path, workfile.create(self._disk, path, bck)
 
     def _open_at(self, spot: Spot, path: str, mountpath: Mountpath) -> OpenObject | None:
         """Open the file of an object at one path; None when there is none."""

@@ -165,6 +165,9 @@ class Connection(Wire):
                 self.refuse(error)
                 return
             position = end + 4
+            length = request.headers.content_length
+            if length and length <= limit - position:
+                request.body = view[position : position + length]
             try:
                 reply = hub.route(request)
             except Exception as error:  # noqa: BLE001 - a request ends here
@@ -191,13 +194,15 @@ class Connection(Wire):
     def _serve(self, request: Request, reply: object, view: memoryview, position: int, limit: int) -> int:
         """Serve what is not plain. Return where the next request begins, or -1 when the connection is busy."""
         keep_alive = request.keep_alive and not self._is_last
-        length = request.headers.content_length
-        if length and length <= limit - position and keep_alive:
-            if type(reply) is Upload:
-                return self._upload_whole(request, reply.sink, view, position, position + length, limit)
+        content = request.body
+        if content is not None and keep_alive:
+            end = position + len(content)
             if type(reply) is Reply:
                 self._write_reply(request, reply)
-                return position + length
+                return end
+            if type(reply) is Upload:
+                return self._upload_whole(request, reply.sink, content, view, end, limit)
+        length = request.headers.content_length
         body: Body | None = FixedBody(length) if length else ChunkedBody() if request.headers.is_chunked else None
         exchange = self._begin(Exchange(self, request, body, keep_alive=keep_alive), view[position:limit])
         exchange.dispatch(reply)
@@ -216,10 +221,12 @@ class Connection(Wire):
         self.write(b"".join((self.hub.starts[reply.status], reply.headers, framing, content)))
         return True
 
-    def _upload_whole(self, request: Request, sink: Sink, view: memoryview, position: int, end: int, limit: int) -> int:
+    def _upload_whole(
+        self, request: Request, sink: Sink, content: memoryview, view: memoryview, end: int, limit: int
+    ) -> int:
         """A body that came with its head: one write, one finish, usually without waiting."""
         try:
-            writing = sink.write(view[position:end])
+            writing = sink.write(content)
         except Exception as error:  # noqa: BLE001 - a request ends here
             sink.abort()
             self._write_reply(request, self.hub.on_error(request, error))

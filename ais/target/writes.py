@@ -11,6 +11,7 @@ from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
 from ais.core.store import Store
 from ais.core.writer import Writer
+from ais.fs.locks import StripeBusy
 from ais.fs.volume import Volume
 from ais.net.http import AnyReply, Headers, Reply, Request, Upload
 from ais.stats import names as metrics
@@ -52,6 +53,11 @@ class Writes:
         address.check_name(name)
         elapsed_ns = self._host.env.clock.now_ns() - sent_ns
         count_redirect(self._counters, metrics.PUT_REDIR_N, metrics.PUT_REDIR_NS, elapsed_ns)
+        if request.body is not None and not view.rules.fsync:
+            try:
+                return self.stored(self._store.put(view.bck, name, view.rules, request.body), started_s)
+            except StripeBusy:  # below, it can be waited for
+                pass
         writer = self._store.writer(view.bck, name, view.rules, size_hint=head.content_length or 0)
         return self._upload(view, writer, head.content_length, started_s)
 
