@@ -115,6 +115,8 @@ def find(disk: Disk, path: str) -> tuple[str, os.stat_result] | None:
 
 def read_xattr(disk: Disk, path: str, attribute: str) -> bytes | None:
     """An attribute of the object's file; None when there is no such object or it has no such attribute."""
+    if not disk.access(path, os.F_OK):  # a third of what the exception costs that says so
+        return None
     for candidate in (path, f"{path}/{SELF}"):
         try:
             return disk.getxattr(candidate, attribute)

@@ -37,6 +37,7 @@ class Disk:
     fstat = staticmethod(os.fstat)
     stat = staticmethod(os.stat)
     lstat = staticmethod(os.lstat)
+    access = staticmethod(os.access)
     rename = staticmethod(os.rename)
     exchange = staticmethod(exchange)
     link = staticmethod(os.link)

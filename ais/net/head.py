@@ -32,7 +32,7 @@ _ABSOLUTE = re.compile(r"https?://[^/?#]+(?=[/?]|$)", re.IGNORECASE)
 
 
 class HeadParser:
-    """Parses heads; remembers header blocks (1024 of up to 2 KiB) and request lines (8192 of up to 256 bytes)."""
+    """Parses heads; remembers header blocks (1024 of up to 2 KiB) and lines of GETs (8192 of up to 256 bytes)."""
 
     __slots__ = ("_lines", "_memo")
 
@@ -56,14 +56,14 @@ class HeadParser:
         return Request(*usual, headers, peer)
 
     def _check_line(self, line: bytes) -> tuple[str, str] | None:
-        """Method and target of a usual request line, which is kept; None for one that needs a closer look."""
+        """Method and target of a usual request line, kept when it may come again; None for one that needs a closer look."""
         try:
             method, _, target = line.decode("ascii").partition(" ")
         except UnicodeDecodeError:
             return None
         if method not in METHODS or target[:1] != "/" or " " in target or not target.isprintable():
             return None
-        if len(line) <= MEMO_LINE_BYTES_MAX:
+        if method == "GET" and len(line) <= MEMO_LINE_BYTES_MAX:
             if len(self._lines) >= MEMO_LINES_MAX:
                 self._lines.popitem(last=False)
             self._lines[line] = method, target
