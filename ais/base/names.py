@@ -10,6 +10,7 @@ from ais.base.errors import InvalidName
 BUCKET_NAME_LEN_MAX = 64
 NAMESPACE_LEN_MAX = 32
 OBJECT_NAME_BYTES_MAX = 1024
+_PLAIN_CHARS_MAX = OBJECT_NAME_BYTES_MAX // 4
 
 _BUCKET = re.compile(r"[A-Za-z0-9._-]+")
 _NAMESPACE_UUID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
@@ -40,6 +41,15 @@ def check_namespace(uuid: str, name: str) -> None:
 
 def check_object_name(name: str) -> None:
     """Raise `InvalidName` unless `name` may name an object over the native API."""
+    if (
+        0 < len(name) <= _PLAIN_CHARS_MAX
+        and name.isprintable()
+        and "/." not in name
+        and "~/" not in name
+        and name[0] not in "./"
+        and name[-1] != "/"
+    ):
+        return  # nearly every name: what follows finds out what is wrong
     check_object_prefix(name)
     if not name:
         raise InvalidName("object name is empty")

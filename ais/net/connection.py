@@ -165,17 +165,24 @@ class Connection(Wire):
                 self.refuse(error)
                 return
             position = end + 4
-            length = request.headers.content_length
-            if length and length <= limit - position:
-                request.body = view[position : position + length]
+            headers = request.headers
+            is_plain = headers.keeps_alive and not request.is_http10 and not self._is_last
+            if headers.has_body:
+                length = headers.content_length
+                if length and length <= limit - position:
+                    request.body = view[position : position + length]
+                else:
+                    is_plain = False
             try:
                 reply = hub.route(request)
             except Exception as error:  # noqa: BLE001 - a request ends here
                 reply = hub.on_error(request, error)
-            is_plain = request.headers.is_plain and not request.is_http10 and not self._is_last
-            if type(reply) is Reply and is_plain:
+            if is_plain and type(reply) is Reply:
                 self.write(encode_reply(reply, request.method, b"", hub.starts))
-            elif type(reply) is not FileReply or not is_plain or not self._write_small_file(request, reply):
+                position += headers.content_length or 0
+            elif is_plain and type(reply) is FileReply and self._write_small_file(request, reply):
+                position += headers.content_length or 0
+            else:
                 position = self._serve(request, reply, view, position, limit)
                 if position < 0:
                     return
@@ -195,13 +202,8 @@ class Connection(Wire):
         """Serve what is not plain. Return where the next request begins, or -1 when the connection is busy."""
         keep_alive = request.keep_alive and not self._is_last
         content = request.body
-        if content is not None and keep_alive:
-            end = position + len(content)
-            if type(reply) is Reply:
-                self._write_reply(request, reply)
-                return end
-            if type(reply) is Upload:
-                return self._upload_whole(request, reply.sink, content, view, end, limit)
+        if content is not None and keep_alive and type(reply) is Upload:
+            return self._upload_whole(request, reply.sink, content, view, position + len(content), limit)
         length = request.headers.content_length
         body: Body | None = FixedBody(length) if length else ChunkedBody() if request.headers.is_chunked else None
         exchange = self._begin(Exchange(self, request, body, keep_alive=keep_alive), view[position:limit])

@@ -56,7 +56,7 @@ class HeadParser:
         return Request(*usual, headers, peer)
 
     def _check_line(self, line: bytes) -> tuple[str, str] | None:
-        """Method and target of a usual request line, kept when it may come again; None for one that needs a closer look."""
+        """Method and target of a usual request line (kept if it may come again); None if it needs a closer look."""
         try:
             method, _, target = line.decode("ascii").partition(" ")
         except UnicodeDecodeError:

@@ -42,7 +42,6 @@ class Headers:
         "has_host",
         "has_range",
         "is_chunked",
-        "is_plain",
         "keeps_alive",
     )
 
@@ -70,8 +69,6 @@ class Headers:
         self.has_range = "range" in self._first
         self.keeps_alive = connection != "close"
         """Whether HTTP/1.1 keeps the connection after this request."""
-        self.is_plain = self.keeps_alive and not self.has_body
-        """Nothing follows the head but the next request."""
 
     def get(self, name: str) -> str | None:
         """The first value of a header given by its lower-case name."""
@@ -84,6 +81,10 @@ class Headers:
     def items(self) -> Iterator[tuple[str, str]]:
         """Every header line as (lower-case name, value), in the order sent."""
         return iter(self._items)
+
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Whether one of these lower-case names is among them."""
+        return not names.isdisjoint(self._first)
 
     def __contains__(self, name: object) -> bool:
         return name in self._first

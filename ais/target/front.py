@@ -54,16 +54,15 @@ class Front:
 
         None: something is unusual, `ask` must look at it.
         """
-        path = request.path
-        bucket_query = self.bucket_query(request)
-        sent_ns = redirected_at(request.query, bucket_query) if bucket_query != request.query else 0
+        path, query_string = request.path, request.query
+        bucket_query, marks = _split_marks(query_string)
+        sent_ns = _sent_at(marks)
         end = path.find("/", _START)
         view = self.views.by_url.get((path[_START:end], bucket_query))
-        name = path[end + 1 :]
-        has_more = not sent_ns and bucket_query != request.query
-        if view is None or end < 0 or not name or "%" in path or has_more:
+        if view is None or end < 0 or "%" in path or not (sent_ns or bucket_query == query_string):
             return None
-        return view, name, sent_ns
+        name = path[end + 1 :]
+        return (view, name, sent_ns) if name else None
 
     def bucket_query(self, request: Request) -> str:
         """The query without a proxy's marks: what the client wrote, usually provider and namespace."""
@@ -118,8 +117,13 @@ class Front:
 def redirected_at(query_string: str, bucket_query: str) -> int:
     """When a proxy sent a request here (ns), if its query is `bucket_query` and a proxy's marks, nothing else; or 0."""
     given, marks = _split_marks(query_string)
+    return _sent_at(marks) if given == bucket_query else 0
+
+
+def _sent_at(marks: str) -> int:
+    """The time in a proxy's marks (ns); 0 when there is none, or more than that."""
     proxy_id, _, sent_ns = marks.partition(_MARKS_REST)
-    if given != bucket_query or "&" in proxy_id or not sent_ns.isdigit() or len(sent_ns) > _TIME_DIGITS_MAX:
+    if "&" in proxy_id or not sent_ns.isdigit() or len(sent_ns) > _TIME_DIGITS_MAX:
         return 0
     return int(sent_ns)
 

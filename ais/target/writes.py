@@ -6,6 +6,7 @@ from ais.api import headers, query
 from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.base.errors import AisError, BadRequest, ChecksumMismatch
+from ais.base.names import check_object_name
 from ais.core.appender import Appender
 from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
@@ -13,7 +14,7 @@ from ais.core.store import Store
 from ais.core.writer import Writer
 from ais.fs.locks import StripeBusy
 from ais.fs.volume import Volume
-from ais.net.http import AnyReply, Headers, Reply, Request, Upload
+from ais.net.http import AnyReply, Reply, Request, Upload
 from ais.stats import names as metrics
 from ais.target import address, props
 from ais.target.counts import count_error, count_redirect
@@ -25,7 +26,10 @@ from ais.target.transfer import TRANSFER, Transfer, absent
 from ais.target.uploads import INLINE_BYTES_MAX, PooledSink, PutSink, in_pool
 from ais.target.view import BucketView
 
-_CALLER = headers.CALLER_ID.lower()
+_SPECIAL = frozenset(
+    name.lower() for name in (headers.CHECKSUM_TYPE, headers.CHECKSUM_VALUE, headers.CUSTOM_MD, headers.CALLER_ID)
+)
+"""Headers of a PUT that asks for more than storing the body."""
 
 
 class Writes:
@@ -42,17 +46,17 @@ class Writes:
         self._multipart = multipart
         self._counters = host.stats.values
         self._now = host.env.clock.monotonic
+        self._now_ns = host.env.clock.now_ns
 
     def put(self, request: Request) -> AnyReply | Awaitable[AnyReply]:
         """Store a body as an object, or what the query makes of it."""
         started_s = self._now()
         usual, head = self._front.usual(request), request.headers
-        if usual is None or not usual[2] or not usual[0].takes_puts or _is_special(head):
+        if usual is None or not usual[2] or not usual[0].takes_puts or head.has_any(_SPECIAL):
             return self._put_unusual(request, started_s)
         view, name, sent_ns = usual
-        address.check_name(name)
-        elapsed_ns = self._host.env.clock.now_ns() - sent_ns
-        count_redirect(self._counters, metrics.PUT_REDIR_N, metrics.PUT_REDIR_NS, elapsed_ns)
+        check_object_name(name)
+        count_redirect(self._counters, metrics.PUT_REDIR_N, metrics.PUT_REDIR_NS, self._now_ns() - sent_ns)
         if request.body is not None and not view.rules.fsync:
             try:
                 return self.stored(self._store.put(view.bck, name, view.rules, request.body), started_s)
@@ -87,7 +91,7 @@ class Writes:
         counters[metrics.PUT_N] += 1
         counters[metrics.PUT_SIZE] += meta.size
         counters[metrics.PUT_NS] += int((self._now() - started_s) * 1e9)
-        return Reply(200, props.put_headers(meta, self._host.env.clock.now_ns()))
+        return Reply(200, props.put_headers(meta, self._now_ns()))
 
     def received(self, started_s: float) -> None:
         """See `ais.target.uploads.Owner`."""
@@ -190,9 +194,3 @@ class Writes:
         finish = keep if kind == "append" else flush
         pool = self._volume.place(view.uname + ask.name).pool
         return Upload(PooledSink(self, view, pool, started_s, open_appender, finish))
-
-
-def _is_special(head: Headers) -> bool:
-    """Whether the headers of a PUT ask for more than storing the body."""
-    has = head.get
-    return bool(has("ais-checksum-value") or has("ais-checksum-type") or has("ais-custom-md") or has(_CALLER))
