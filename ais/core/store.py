@@ -163,9 +163,11 @@ class Store:
         spot, path, fd = self._create(bck, name, len(content))
         staged = Staged(bck, name, rules, spot, path, fd, {}, size=len(content), checksum=digest)
         try:
-            with disk_failures(path):
-                workfile.write_all(self._disk, fd, content)
+            workfile.write_all(self._disk, fd, content)
             return self._publisher.publish(staged, wait=False)
+        except OSError as error:
+            workfile.discard(self._disk, path)
+            raise translate(error, path) from error
         except BaseException:
             workfile.discard(self._disk, path)
             raise

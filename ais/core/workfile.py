@@ -5,7 +5,6 @@ import enum
 import errno
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -42,8 +41,7 @@ class WriteRules(msgspec.Struct, frozen=True):
     keeping: Keeping = Keeping.NONE
 
 
-@dataclass(slots=True)
-class Staged:
+class Staged(msgspec.Struct):
     """A work file and the object it shall become. Whoever opened it closes `fd`."""
 
     bck: Bck
@@ -62,7 +60,7 @@ class Staged:
     """Access and modification time that the object shall have; None: those of the write."""
     runs: tuple[tuple[int, int], ...] = ()
     """Parts of which it was made, as `ObjectMeta.runs`."""
-    facts: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, str] = {}
     """As `ObjectMeta.facts`."""
     is_claimed: bool = False
     """The client knew the checksum: if the object has it already, nothing need be written."""
