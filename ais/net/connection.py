@@ -117,10 +117,12 @@ class Connection(Wire):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone: stop everything that was done for it."""
-        super().connection_lost(exc)
+        self.is_broken = True
         if self._exchange is not None:
             self._exchange.lost()
         self.drop_handover(exc)
+        # Closes the second descriptor, which a sender has to stop watching before.
+        super().connection_lost(exc)
         self.hub.forget(self)
 
     def pause_writing(self) -> None:

@@ -160,6 +160,27 @@ def test_client_leaves_in_the_middle_of_a_file(tmp_path: Path, pem: Any, is_tls:
     run(scenario())
 
 
+def test_client_leaves_while_the_socket_is_full(tmp_path: Path) -> None:
+    """A sender that waits for room stops watching the socket when the client goes away, and the connection is gone."""
+    path, _ = make_file(tmp_path, 30_000_000)
+    opened: list[int] = []
+
+    async def scenario() -> None:
+        async with serving(files(path, opened)) as served:
+            client = await served.connect()
+            client.send(request("GET /file"))
+            hub = served.server._hub
+            assert hub is not None
+            await until(lambda: opened)
+            (connection,) = hub.connections
+            await until(lambda: connection._exchange._sender._is_watching)
+            client.reset()
+            await until(lambda: not served.server.connection_count)
+            assert not is_open(opened[0])
+
+    run(scenario())
+
+
 def test_file_that_nobody_waits_for_any_more(tmp_path: Path) -> None:
     """A file reply that comes after the client has gone is closed too."""
     path, _ = make_file(tmp_path, 100)
