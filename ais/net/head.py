@@ -129,22 +129,21 @@ def parse_block(block: bytes) -> Headers:
     """Parse header lines separated by CRLF (none after the last). Raise `BadRequest`, `HeadTooLarge`."""
     if not block:
         return Headers()
-    text, charset = _decode(block)
-    lines = text.split("\r\n")
+    lines = _decode(block).split("\r\n")
     if len(lines) > HEADERS_MAX:
         raise HeadTooLarge(f"more than {HEADERS_MAX} header lines")
     joined = block.replace(b"\r\n", b"")
     if len(joined.translate(None, _CONTROLS)) != len(joined):
         raise BadRequest("control character in the request headers")
-    return _frame(tuple(_parse_line(line) for line in lines), charset)
+    return _frame(tuple(_parse_line(line) for line in lines), block)
 
 
-def _decode(block: bytes) -> tuple[str, str]:
-    """Header text and its charset: UTF-8, or for a block that is not valid UTF-8 that of old HTTP."""
+def _decode(block: bytes) -> str:
+    """Header text as UTF-8; a block that is not valid UTF-8 is read as ISO 8859-1, the charset of old HTTP."""
     try:
-        return block.decode(), "utf-8"
+        return block.decode()
     except UnicodeDecodeError:
-        return block.decode("iso-8859-1"), "iso-8859-1"
+        return block.decode("iso-8859-1")
 
 
 def _parse_line(line: str) -> tuple[str, str]:
@@ -154,7 +153,7 @@ def _parse_line(line: str) -> tuple[str, str]:
     return name.lower(), value.strip(" \t")
 
 
-def _frame(items: tuple[tuple[str, str], ...], charset: str) -> Headers:
+def _frame(items: tuple[tuple[str, str], ...], block: bytes) -> Headers:
     """Check the headers that say where the message ends and who it is for."""
     singles: dict[str, str] = {}
     connection: set[str] = set()
@@ -178,5 +177,5 @@ def _frame(items: tuple[tuple[str, str], ...], charset: str) -> Headers:
         is_chunked=encoding is not None,
         connection="close" if "close" in connection else "keep-alive" if "keep-alive" in connection else "",
         expects_continue=any(name == "expect" and value.lower() == "100-continue" for name, value in items),
-        charset=charset,
+        block=block,
     )

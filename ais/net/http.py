@@ -34,7 +34,7 @@ class Headers:
     __slots__ = (
         "_first",
         "_items",
-        "charset",
+        "block",
         "connection",
         "content_length",
         "expects_continue",
@@ -53,7 +53,7 @@ class Headers:
         is_chunked: bool = False,
         connection: str = "",
         expects_continue: bool = False,
-        charset: str = "utf-8",
+        block: bytes = b"",
     ) -> None:
         self._items = items
         self._first = dict(reversed(items))
@@ -63,8 +63,8 @@ class Headers:
         self.connection = connection
         """`close`, `keep-alive` or empty."""
         self.expects_continue = expects_continue
-        self.charset = charset
-        """What turns the values into the bytes that were sent."""
+        self.block = block
+        """The lines as sent, separated by CRLF."""
         self.has_host = "host" in self._first
         self.has_range = "range" in self._first
         self.keeps_alive = connection != "close"

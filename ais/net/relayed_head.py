@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from ais.base.errors import Unreachable
 from ais.net.encoding import connection_line
-from ais.net.http import HOP_BY_HOP, Request
+from ais.net.http import HOP_BY_HOP, Headers, Request
 
-_REPLACED = HOP_BY_HOP | {"content-length"}
+_FRAMING = frozenset(("content-length", "host"))
 _HEAD = re.compile(
     rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*+)?\r\n"
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+"
@@ -24,20 +24,27 @@ _DIGITS = re.compile(rb"[0-9]{1,18}")
 
 
 def encode_request_head(request: Request, host: str, extra: bytes) -> bytes:
-    """The head for the peer at `host`: what the client sent, `extra` lines, and the same framing of the body."""
+    """The head for the peer at `host`: the lines the client sent, `extra` lines, and the same framing of the body."""
     headers = request.headers
-    dropped = _REPLACED | _names_in(extra)
-    if headers.get("connection") is not None:
-        dropped |= {name.strip(" \t") for value in headers.get_all("connection") for name in value.lower().split(",")}
-    lines = [f"{request.method} {request.target} HTTP/1.1\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in headers.items() if name not in dropped]
-    if not headers.has_host:
-        lines.append(f"host: {host}\r\n")
+    dropped = HOP_BY_HOP | _names_in(extra)
+    block = headers.block
+    if headers.has_any(dropped):
+        block = _without(headers, dropped)
+    if block:
+        block += b"\r\n"
     if headers.is_chunked:
-        lines.append("transfer-encoding: chunked\r\n")
-    elif headers.content_length is not None:
-        lines.append(f"content-length: {headers.get('content-length')}\r\n")
-    return b"%b%b\r\n" % ("".join(lines).encode(headers.charset), extra)
+        block += b"transfer-encoding: chunked\r\n"
+    if not headers.has_host:
+        block += f"host: {host}\r\n".encode()
+    return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (request.method.encode(), request.target.encode(), block, extra)
+
+
+def _without(headers: Headers, dropped: frozenset[str]) -> bytes:
+    """The lines of the client but for these names and those that its Connection header names (RFC 9110 §7.6.1)."""
+    named = {name.strip(" \t") for value in headers.get_all("connection") for name in value.lower().split(",")}
+    dropped |= named - _FRAMING
+    lines = zip(headers.items(), headers.block.split(b"\r\n"), strict=False)
+    return b"\r\n".join(line for (name, _), line in lines if name not in dropped)
 
 
 @lru_cache(maxsize=256)
