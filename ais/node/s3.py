@@ -131,8 +131,9 @@ class Gate:
     ) -> None:
         """Raise `S3Error` AccessDenied unless the caller may do `action` (`s3:GetObject`) with the bucket or key."""
         if not caller.trusted:
-            context = identity.condition_context(request, caller, tags or {}, self.now_s)
-            identity.authorize(caller, bucket.rights, action, bucket.name, key, context)
+            rights = bucket.rights
+            asked = identity.condition_context(request, caller, tags or {}, self.now_s) if rights.statements else {}
+            identity.authorize(caller, rights, action, bucket.name, key, asked)
 
     def owner(self, bucket_uname: str, key: str) -> Snode:
         """The target that owns an object. Raise `NotReady` when there is none."""

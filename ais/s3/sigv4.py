@@ -5,6 +5,7 @@ sent: the path is never normalised before the comparison. Clients that sign anot
 (`~` sent as `%7E`, say) are given a second comparison, over the path re-encoded the way AWS documents.
 """
 
+import functools
 import hashlib
 import hmac
 import re
@@ -21,9 +22,15 @@ EXPIRES_S_MAX = 7 * 24 * 3600
 UNSIGNED = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
+_UNRESERVED = re.compile(rb"[A-Za-z0-9\-._~]*")
 _TIME = re.compile(r"\d{8}T\d{6}Z")
 _SCOPE = re.compile(r"([^/]{1,256})/(\d{8})/([a-z0-9-]{0,64})/s3/aws4_request")
 _AUTHORIZATION = re.compile(rf"{ALGORITHM}\s+(.*)", re.DOTALL)
+
+
+@functools.lru_cache(maxsize=1024)
+def _unix_time(timestamp: str) -> float:
+    return datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
 
 
 class Signature(NamedTuple):
@@ -47,8 +54,8 @@ class Signature(NamedTuple):
 
     @property
     def time_s(self) -> float:
-        """When it was signed, Unix seconds."""
-        return datetime.strptime(self.timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+        """When it was signed, Unix seconds. Raise `ValueError` when the timestamp is no time."""
+        return _unix_time(self.timestamp)
 
 
 class Signed(NamedTuple):
@@ -109,7 +116,7 @@ def _signature(
     if not _TIME.fullmatch(timestamp):
         raise S3Error(code, "The request time must read YYYYMMDDTHHMMSSZ")
     try:
-        datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ")
+        _unix_time(timestamp)
     except ValueError:
         raise S3Error(code, "The request time is no valid time") from None
     if not timestamp.startswith(date):
@@ -163,10 +170,11 @@ def verify(
 ) -> Signed:
     """Recompute and compare in constant time. `path` and `query` raw as received. Raise `S3Error` on a mismatch."""
     key = signing_key(secret, signature.date, signature.region)
-    for spelling in (path, _reencoded_path(path)):
+    for respell in (str, _reencoded_path):
+        spelling = respell(path)
         canonical = canonical_request(method, spelling, query, headers, signature.signed_headers, payload_hash)
         to_sign = "\n".join((ALGORITHM, signature.timestamp, signature.scope, _sha256(canonical)))
-        expected = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
+        expected = _hmac(key, to_sign).hex()
         if hmac.compare_digest(expected.encode(), signature.signature.encode("utf-8", "replace")):
             return Signed(key, signature.scope, signature.timestamp, signature.signature)
     raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=signature.access_key)
@@ -187,6 +195,8 @@ def canonical_request(
 
 def canonical_query(query: str) -> str:
     """Pairs sorted by name and value, each percent-encoded the one way AWS defines, the signature itself left out."""
+    if not query:
+        return ""
     pairs = parse_qsl(query.replace("+", "%20"), keep_blank_values=True, encoding="utf-8", errors="surrogateescape")
     encoded = sorted(
         (uri_encode(name.encode("utf-8", "surrogateescape")), uri_encode(value.encode("utf-8", "surrogateescape")))
@@ -198,6 +208,8 @@ def canonical_query(query: str) -> str:
 
 def uri_encode(data: bytes, safe: str = "") -> str:
     """Percent-encode all but `A-Za-z0-9-._~`."""
+    if _UNRESERVED.fullmatch(data):
+        return data.decode()
     return quote(data, safe=safe + "~")
 
 
@@ -209,18 +221,23 @@ def _canonical_value(values: Sequence[str]) -> str:
     return ",".join(" ".join(value.split()) for value in values)
 
 
+@functools.lru_cache(maxsize=1024)
 def signing_key(secret: str, date: str, region: str) -> bytes:
     """The key of a day, region and service."""
     key = f"AWS4{secret}".encode()
     for part in (date, region, "s3", "aws4_request"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+        key = _hmac(key, part)
     return key
+
+
+def _hmac(key: bytes, text: str) -> bytes:
+    return hmac.digest(key, text.encode(), "sha256")
 
 
 def chunk_signature(signed: Signed, previous: str, data_sha256: str) -> str:
     """Signature of one chunk of a `STREAMING-AWS4-HMAC-SHA256-PAYLOAD` body; `previous` chains them."""
     to_sign = "\n".join((f"{ALGORITHM}-PAYLOAD", signed.timestamp, signed.scope, previous, EMPTY_SHA256, data_sha256))
-    return hmac.new(signed.key, to_sign.encode(), hashlib.sha256).hexdigest()
+    return _hmac(signed.key, to_sign).hex()
 
 
 def trailer_signature(signed: Signed, previous: str, trailer: bytes) -> str:
@@ -228,7 +245,7 @@ def trailer_signature(signed: Signed, previous: str, trailer: bytes) -> str:
     to_sign = "\n".join(
         (f"{ALGORITHM}-TRAILER", signed.timestamp, signed.scope, previous, hashlib.sha256(trailer).hexdigest())
     )
-    return hmac.new(signed.key, to_sign.encode(), hashlib.sha256).hexdigest()
+    return _hmac(signed.key, to_sign).hex()
 
 
 def _sha256(text: str) -> str:

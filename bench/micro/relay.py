@@ -3,8 +3,8 @@
 usage: python bench/micro/relay.py [--rounds N] [--seconds S]
 
 The owner and the load generator share one core, the relay has another: rates of a relay that keeps up equal those of
-the direct path. The CPU time of the relay's process per request says what it takes for that. The owner reads files from the
-page cache and forgets what is put.
+the direct path. The CPU time of the relay's process per request says what it takes for that. The owner reads files from
+the page cache and forgets what is put.
 """
 
 import argparse
