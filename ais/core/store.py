@@ -247,6 +247,7 @@ class Store:
             if rules is not None and rules.keeping is not Keeping.NONE:
                 if is_moved and newest_file(self._disk, self.volume.view, spot) is None:
                     raise ObjectNotFound(bck.cname(name))
+                self.volume.require_open(bck)
                 work = self._publisher.new_work_name()
                 marker = self._versions.delete(spot, rules, work, keep=not is_moved)
                 return Removed(stored, marker.version_id if marker else None)

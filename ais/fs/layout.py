@@ -55,22 +55,6 @@ def read_bid(disk: Disk, path: str) -> int | None:
         raise
 
 
-def holds_content(disk: Disk, path: str) -> bool:
-    """Whether there is a file in a bucket's directory that is not work in progress; `path` may be missing."""
-    pending = [f"{path}/{kind}" for kind in subdirectories(disk, path) if kind not in (WORK, UPLOADS)]
-    while pending:
-        directory = pending.pop()
-        try:
-            with disk.scandir(directory) as entries:
-                for entry in entries:
-                    if not entry.is_dir(follow_symlinks=False):
-                        return True
-                    pending.append(entry.path)
-        except FileNotFoundError:
-            continue
-    return False
-
-
 def scan_buckets(disk: Disk, root: str) -> Iterator[tuple[Bck, str]]:
     """Every bucket with a directory on the mountpath, and that directory."""
     for provider in subdirectories(disk, root, ("@",)):

@@ -244,14 +244,6 @@ class Volume:
         if bck in self._closed:
             raise Busy(f'bucket "{bck.cname()}" is being deleted')
 
-    def is_empty(self, bck: Bck) -> bool:
-        """Whether nothing that a bucket keeps is on an available mountpath. Blocks. Raise `DiskFailure`."""
-        for mountpath in self.view.available:
-            with disk_failures(mountpath.path):
-                if layout.holds_content(self._disk, layout.bucket_path(mountpath.path, bck)):
-                    return False
-        return True
-
     def reconcile_buckets(self, expected: Mapping[Bck, int]) -> list[Bck]:
         """Make the directories agree with the cluster's buckets (identity to ID); return those with stale data trashed.
 

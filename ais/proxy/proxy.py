@@ -25,6 +25,7 @@ from ais.proxy.relay import Relay
 from ais.proxy.rename import Renamer
 from ais.proxy.reverse import Reverse
 from ais.proxy.s3.call import Operation
+from ais.proxy.s3.deletes import Deletes
 from ais.proxy.s3.front import Front
 from ais.proxy.s3.removal import Removal
 from ais.proxy.s3.service import Service
@@ -69,6 +70,7 @@ class Proxy:
             Op.HEAD_BUCKET: Operation(service.head),
             Op.GET_BUCKET_LOCATION: Operation(service.location),
             Op.DELETE_BUCKET: Operation(self._removal.delete, is_change=True),
+            Op.DELETE_OBJECTS: Deletes(self._gate, targets).operation,
             **Settings(self._node).operations(),
         }
         return Front(self._node, self._gate, operations, service)

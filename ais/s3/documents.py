@@ -35,7 +35,9 @@ def parse_delete(body: bytes) -> tuple[list[KeyToDelete], bool]:
     root = xml.parse(body, "Delete", 4 << 20)
     keys = []
     for one in root.findall("Object"):
-        xml.only_children(one, "Key", "VersionId", "ETag", "LastModifiedTime", "Size")
+        if one.find("LastModifiedTime") is not None or one.find("Size") is not None:
+            raise S3Error("NotImplemented", "Conditions on LastModifiedTime and Size are for directory buckets")
+        xml.only_children(one, "Key", "VersionId", "ETag")
         key = xml.text(one, "Key")
         if not key:
             raise S3Error("MalformedXML", "<Key> is empty")

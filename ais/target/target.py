@@ -11,6 +11,7 @@ from ais.api.xact import LIFECYCLE, MOVE_BUCKET
 from ais.base.errors import AisError
 from ais.core.listing import Lister
 from ais.core.store import Store
+from ais.core.version_listing import VersionLister
 from ais.fs.volume import Volume
 from ais.meta.bmd import BMD
 from ais.net.client import PeerClient
@@ -70,7 +71,7 @@ class Target:
         gate = Gate(host)
         self._s3 = S3Front(host, gate, self._front, volume, store, moves, peers)
         self.error_reply = self._s3.error_reply
-        self._control = Control(self._front, volume, self._s3.deletes)
+        self._control = Control(self._front, VersionLister(volume, host.env), moves, self._s3.deletes)
         self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store)
         self._jobs = Jobs(self.registry, {MOVE_BUCKET: bucket_move.start, LIFECYCLE: self._lifecycle.start})
         reads = Reads(host, self._front, store, moves, recent)
@@ -123,9 +124,9 @@ class Target:
     async def apply_bmd(self, old: BMD, new: BMD) -> None:
         """Serve the buckets of `new`, with a directory for each; what was removed is gone for clients on return."""
         await asyncio.to_thread(self._volume.reconcile_buckets, {bucket.bck: bucket.bid for bucket in new})
-        self._front.views = Views(new)
         closed = frozenset(bucket.bck for bucket in new if bucket.props.of_s3.deleting)
         await asyncio.to_thread(self._volume.close_buckets, closed)
+        self._front.views = Views(new)
         removed = [bucket.bck for bucket in old if new.get(bucket.bck) is None]
         for bck in removed:
             await asyncio.to_thread(self._volume.trash_bucket, bck)

@@ -1,6 +1,7 @@
 """S3 clients: boto3, unmodified, and raw requests signed by botocore for everything that boto3 would not send."""
 
 import asyncio
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -83,7 +84,7 @@ class S3:
                 method,
                 URL(self.url + target, encoded=True),
                 headers=dict(request.headers.items()),
-                data=(body if forged is None else forged) or None,
+                data=io.BytesIO(body if forged is None else forged) if body else None,
                 allow_redirects=False,
             ) as answer,
         ):

@@ -27,13 +27,14 @@ class Operation(NamedTuple):
     """How an operation is served.
 
     `body_bytes_max` 0: it takes no body. `is_change`: it changes bucket metadata, on the primary. `admits_keys`: each
-    key is authorized by the handler, the bucket as a whole is not.
+    key is authorized by the handler, the bucket as a whole is not. `needs_checksum`: of the body.
     """
 
     handler: Handler
     body_bytes_max: int = 0
     is_change: bool = False
     admits_keys: bool = False
+    needs_checksum: bool = False
 
 
 def require_same(bmd: BMD, bucket: S3Bucket) -> Bucket:

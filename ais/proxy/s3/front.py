@@ -62,6 +62,8 @@ class Front:
         if not operation.body_bytes_max:
             return self._finish(operation, call)
         payload = Payload(opened, caller, with_md5=False)
+        if operation.needs_checksum and not payload.claims and "content-md5" not in opened.headers:
+            raise S3Error("InvalidRequest", "Missing required header for this request: Content-MD5 or x-amz-checksum-*")
         sink = DocumentSink(
             payload, operation.body_bytes_max, lambda body: self._finish(operation, call._replace(body=body))
         )

@@ -7,19 +7,21 @@ from aiohttp import web
 from ais.api import codec
 from ais.api.bucket import Bck
 from ais.base.errors import BucketNotFound, NotReady
-from ais.fs.volume import Volume
+from ais.core.version_listing import VersionLister
 from ais.s3 import peers
 from ais.s3.peers import DeleteKeys
 from ais.target.front import Front
+from ais.target.moves import Moves
 from ais.target.s3.deletes import Deletes
 
 
 class Control:
     """The endpoints. One per target."""
 
-    def __init__(self, front: Front, volume: Volume, deletes: Deletes) -> None:
+    def __init__(self, front: Front, versions: VersionLister, moves: Moves, deletes: Deletes) -> None:
         self._front = front
-        self._volume = volume
+        self._versions = versions
+        self._moves = moves
         self._deletes = deletes
 
     def routes(self) -> list[web.RouteDef]:
@@ -27,12 +29,12 @@ class Control:
         return [web.get(peers.EMPTY, self.empty), web.post(peers.DELETE, self.delete)]
 
     async def empty(self, request: web.Request) -> web.Response:
-        """Whether nothing of a bucket is here. Raise `NotReady` unless this target has taken the deletion's mark."""
+        """Whether no version of any object is here. Raise `NotReady` unless this target took the deletion's mark."""
         bck = Bck(request.query.get("bucket", ""))
         if self._front.views.require(bck).props.of_s3.deleting != request.query.get("mark"):
             raise NotReady(f'bucket "{bck.name}" is not being deleted, as far as this target knows')
-        is_empty = await asyncio.to_thread(self._volume.is_empty, bck)
-        return web.Response(body=codec.to_json(is_empty))
+        found = await asyncio.to_thread(self._versions.page, bck, limit=1)
+        return web.Response(body=codec.to_json(not found.entries))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete keys of one bucket. Raise `BucketNotFound`."""
@@ -40,5 +42,7 @@ class Control:
         view = self._front.views.require(Bck(message.bucket))
         if view.props.bid != message.bid or view.is_renamed:
             raise BucketNotFound(view.bck.cname())
+        for key in message.keys:
+            await self._moves.settle(view, key.key)
         outcomes = await self._deletes.delete_keys(view, message.keys)
         return web.Response(body=codec.to_msgpack(outcomes))

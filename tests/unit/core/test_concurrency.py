@@ -1,5 +1,6 @@
 """Writers, readers and deleters of the same names at the same time, and processes that are killed."""
 
+import itertools
 import os
 import random
 import signal
@@ -13,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from ais.base.errors import ObjectNotFound
+from ais.base.errors import Busy, ObjectNotFound
 from ais.core.store import Store
 
+WRITERS = 4
 _WRITER = """
 import random, sys
 from ais.api.bucket import Bck
@@ -240,3 +242,34 @@ def test_a_write_follows_a_change_of_mountpaths(make_bench: Callable[..., Any], 
     bench.volume.enable(first)
     assert bench.get(name) == b"appended"
     assert bench.leftovers() == []
+
+
+def test_nothing_appears_in_a_closed_bucket(make_bench: Any) -> None:
+    """While four threads write new names, what is there when the bucket was closed is all that ever is."""
+    bench = make_bench(2)
+    under_way = threading.Barrier(WRITERS + 1)
+
+    def write(number: int) -> int:
+        for turn in itertools.count():
+            if turn == 10:
+                under_way.wait()
+            try:
+                bench.put(f"{number}/{turn}")
+            except Busy:
+                return turn
+        raise AssertionError
+
+    def names() -> int:
+        return sum(path.is_file() for path in bench.root.glob("mp*/@ais/b/%ob/**/*"))
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        writing = [pool.submit(write, number) for number in range(WRITERS)]
+        under_way.wait()
+        bench.volume.close_buckets(frozenset((bench.bck,)))
+        closed = names()
+        written = sum(one.result() for one in writing)
+    assert closed == written == names()
+    with pytest.raises(Busy):
+        bench.store.rename(bench.bck, "0/0", "new", bench.rules)
+    bench.volume.close_buckets(frozenset())
+    bench.put("new")

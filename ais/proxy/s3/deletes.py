@@ -1,0 +1,77 @@
+"""DeleteObjects: the keys go to their owners, one call for each target; each key has an outcome of its own."""
+
+import asyncio
+from collections.abc import Sequence
+
+from ais.api import codec
+from ais.base.errors import AisError
+from ais.meta.smap import Snode
+from ais.net.http import Reply
+from ais.node.s3 import Gate
+from ais.proxy.s3.call import Call, Operation
+from ais.proxy.targets import Targets
+from ais.s3 import answers, documents, peers, policy
+from ais.s3.documents import Deleted, KeyToDelete
+from ais.s3.errors import S3Error, as_s3
+from ais.s3.front import KEY_BYTES_MAX
+from ais.s3.peers import DeleteKeys
+
+BODY_BYTES_MAX = 4 << 20
+"""1000 keys of 1 KiB, escaped."""
+_BATCH_TIMEOUT_S = 120.0
+
+
+class Deletes:
+    """One per proxy."""
+
+    def __init__(self, gate: Gate, targets: Targets) -> None:
+        self._gate = gate
+        self._targets = targets
+
+    @property
+    def operation(self) -> Operation:
+        """How it is served."""
+        return Operation(self.delete, BODY_BYTES_MAX, admits_keys=True, needs_checksum=True)
+
+    async def delete(self, call: Call) -> Reply:
+        """Delete the keys that the caller may delete. Raise `S3Error` MalformedXML."""
+        keys, quiet = await asyncio.to_thread(documents.parse_delete, call.body)
+        outcomes: list[Deleted | None] = [self._refusal(call, key) for key in keys]
+        by_owner: dict[str, tuple[Snode, list[int]]] = {}
+        for index, key in enumerate(keys):
+            if outcomes[index] is None:
+                owner = self._gate.owner(call.bucket.bucket.uname, key.key)
+                by_owner.setdefault(owner.id, (owner, []))[1].append(index)
+        batches = [(owner, indexes) for owner, indexes in by_owner.values()]
+        done = await asyncio.gather(
+            *(self._delete_at(call, owner, [keys[index] for index in indexes]) for owner, indexes in batches)
+        )
+        for (_, indexes), results in zip(batches, done, strict=True):
+            for index, outcome in zip(indexes, results, strict=True):
+                outcomes[index] = outcome
+        body = documents.delete_result([one for one in outcomes if one is not None], quiet)
+        return answers.xml_reply(call.request.id, body)
+
+    def _refusal(self, call: Call, key: KeyToDelete) -> Deleted | None:
+        """Why a key is not to be deleted at all."""
+        try:
+            if len(key.key.encode()) > KEY_BYTES_MAX:
+                raise S3Error("KeyTooLongError")
+            action = policy.action_of(call.request.op, versioned=bool(key.version_id))
+            self._gate.require(call.request, call.caller, call.bucket, action, key.key)
+        except S3Error as error:
+            return _failed(key, error)
+        return None
+
+    async def _delete_at(self, call: Call, owner: Snode, keys: Sequence[KeyToDelete]) -> list[Deleted]:
+        bucket = call.bucket.bucket
+        message = codec.to_msgpack(DeleteKeys(bucket.bck.name, int(bucket.bid), list(keys)))
+        try:
+            answer = await self._targets.ask(owner, "POST", peers.DELETE, body=message, timeout_s=_BATCH_TIMEOUT_S)
+        except AisError as error:
+            return [_failed(key, as_s3(error)) for key in keys]
+        return codec.from_msgpack(answer.body, list[Deleted])
+
+
+def _failed(key: KeyToDelete, error: S3Error) -> Deleted:
+    return Deleted(key.key, key.version_id, code=error.code, message=str(error))
