@@ -1,5 +1,6 @@
 """Tables and the plot of a benchmark run."""
 
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +11,7 @@ class Row(Protocol):
 
     scenario: str
     server: str
+    rates: tuple[float, ...]
     rate: float
     cpu_us: float
     p50_us: float
@@ -30,18 +32,21 @@ def progress(rows: Sequence[Row]) -> None:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Markdown: per scenario both servers, their ratio, CPU per request, latencies."""
-    lines = [
-        "| scenario | nginx req/s | ais req/s | ratio | nginx µs CPU | ais µs CPU | ais p50 ms | ais p99 ms | errors |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    """Markdown: per scenario both servers, their ratio (median, lowest, highest round), CPU per request, latencies."""
+    columns = (
+        "scenario", "nginx req/s", "ais req/s", "ratio", "lowest-highest",
+        "nginx µs CPU", "ais µs CPU", "ais p50 ms", "ais p99 ms", "errors",
+    )  # fmt: skip
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     by_scenario: dict[str, dict[str, Row]] = {}
     for row in rows:
         by_scenario.setdefault(row.scenario, {})[row.server] = row
     for scenario, pair in by_scenario.items():
         nginx, ais = pair["nginx"], pair["ais"]
+        ratios = _ratios(ais, nginx)
         lines.append(
-            f"| {scenario} | {nginx.rate:,.0f} | {ais.rate:,.0f} | {_ratio(ais, nginx)} | {nginx.cpu_us:,.1f} |"
+            f"| {scenario} | {nginx.rate:,.0f} | {ais.rate:,.0f} | {statistics.median(ratios):.2f} |"
+            f" {min(ratios):.2f}-{max(ratios):.2f} | {nginx.cpu_us:,.1f} |"
             f" {ais.cpu_us:,.1f} | {ais.p50_us / 1e3:.2f} | {ais.p99_us / 1e3:.2f} | {nginx.errors + ais.errors} |"
         )
     for name in ("nginx", "ais"):
@@ -56,8 +61,9 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _ratio(ais: Row, nginx: Row) -> str:
-    return f"{ais.rate / nginx.rate:.2f}" if nginx.rate else "-"
+def _ratios(ais: Row, nginx: Row) -> list[float]:
+    """ais / nginx, round by round: what disturbs the machine for longer than a round disturbs both."""
+    return [one / other for one, other in zip(ais.rates, nginx.rates, strict=True)]
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
@@ -68,8 +74,8 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     from matplotlib import pyplot
 
     scenarios = list(dict.fromkeys(row.scenario for row in rows))
-    rate = {(row.scenario, row.server): row.rate for row in rows}
-    ratios = [rate[one, "ais"] / rate[one, "nginx"] for one in scenarios]
+    found = {(row.scenario, row.server): row for row in rows}
+    ratios = [statistics.median(_ratios(found[one, "ais"], found[one, "nginx"])) for one in scenarios]
     figure, axes = pyplot.subplots(figsize=(9, 0.45 * len(scenarios) + 1.2))
     bars = axes.barh(scenarios, ratios, color="#4477aa")
     axes.bar_label(bars, fmt="%.2f", padding=3)

@@ -1,6 +1,6 @@
 """Compare an ais target with nginx on one core; see bench/README.md for the method.
 
-usage: python bench/macro/run.py [--rounds 3] [--seconds 3] [--only get,put,redirect,beside] [--sizes 4096,...]
+usage: python bench/macro/run.py [--rounds 5] [--seconds 3] [--only get,put] [--sizes 4096,...] [--dir D]
 """
 
 import argparse
@@ -8,7 +8,7 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,18 +21,20 @@ from servers import Ais, Nginx
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = (4 * KIB, 64 * KIB, MIB, 64 * MIB)
 NAMES = {4 * KIB: 500, 64 * KIB: 500, MIB: 32, 64 * MIB: 4}
-FRESH_BYTES_MAX = 64 * KIB
-"""PUTs up to this size each make a new object. Overwriting frees inodes, and ext4 without a journal searches long for
-one that was not freed in the last minute: that would be all that is measured. Larger objects are overwritten."""
+FRESH_BYTES_MAX = 4 * KIB
+"""PUTs up to this size each make a new object; larger ones would not fit into memory and overwrite."""
+WARM_UP_S = 1.0
 SERVER_CORE, LOAD_CORE = 0, 1
+TMPFS = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One scenario against one server: medians over the rounds."""
+    """One scenario against one server: medians over the rounds, and the rate of each round."""
 
     scenario: str
     server: str
+    rates: tuple[float, ...]
     rate: float
     cpu_us: float
     p50_us: float
@@ -49,32 +51,38 @@ def load_of(server: Nginx | Ais, scenario: str, size_bytes: int, connections: in
     return Load(method, prefix, count, body, suffix, connections)
 
 
+def turns(servers: Sequence[Nginx | Ais], rounds: int) -> Iterator[Nginx | Ais]:
+    """The servers by turns; who begins changes with each round."""
+    for number in range(rounds):
+        yield from servers if number % 2 == 0 else reversed(servers)
+
+
 def measure(servers: list[Nginx | Ais], scenario: str, size_bytes: int, rounds: int, seconds: float) -> list[Measured]:
-    """Run one scenario interleaved over the servers."""
+    """Run one scenario interleaved over the servers, after a warm-up of each that does not count."""
     connections = 8 if size_bytes == 64 * MIB else 32
     samples: dict[str, list[tuple[float, float, float, float, int]]] = {server.name: [] for server in servers}
-    for _ in range(rounds):
-        for server in servers:
-            before = server.cpu_s()
-            result = finish(
-                start(server.url(scenario), load_of(server, scenario, size_bytes, connections), seconds, LOAD_CORE)
-            )
-            cpu_us = (server.cpu_s() - before) / max(result.requests, 1) * 1e6
-            samples[server.name].append((result.rate, cpu_us, result.p50_us, result.p99_us, result.errors))
+    for server in servers:
+        finish(start(server.url(scenario), load_of(server, scenario, size_bytes, connections), WARM_UP_S, LOAD_CORE))
+    for server in turns(servers, rounds):
+        before = server.cpu_s()
+        load = load_of(server, scenario, size_bytes, connections)
+        result = finish(start(server.url(scenario), load, seconds, LOAD_CORE))
+        cpu_us = (server.cpu_s() - before) / max(result.requests, 1) * 1e6
+        samples[server.name].append((result.rate, cpu_us, result.p50_us, result.p99_us, result.errors))
     name = scenario if scenario == "redirect" else f"{scenario} {report.size(size_bytes)}"
     return [_median(name, server, runs) for server, runs in samples.items()]
 
 
 def _median(scenario: str, server: str, runs: list[tuple[float, float, float, float, int]]) -> Measured:
-    columns = list(zip(*runs, strict=True))
-    medians = [statistics.median(column) for column in columns[:4]]
-    return Measured(scenario, server, medians[0], medians[1], medians[2], medians[3], sum(columns[4]))
+    rates, *others, errors = zip(*runs, strict=True)
+    cpu_us, p50_us, p99_us = map(statistics.median, others)
+    return Measured(scenario, server, rates, statistics.median(rates), cpu_us, p50_us, p99_us, sum(errors))
 
 
-def beside(server: Nginx | Ais, rounds: int, seconds: float) -> Iterator[Measured]:
+def beside(servers: list[Nginx | Ais], rounds: int, seconds: float) -> list[Measured]:
     """4 KiB GETs alone, then beside four connections that move 64 MiB objects."""
-    runs: dict[str, list[tuple[float, float, float, float, int]]] = {}
-    for _ in range(rounds):
+    runs: dict[tuple[str, str], list[tuple[float, float, float, float, int]]] = {}
+    for server in turns(servers, rounds):
         for other in ("alone", "beside 4 x put 64 MiB", "beside 4 x get 64 MiB"):
             heavy = None
             if other != "alone":
@@ -84,9 +92,9 @@ def beside(server: Nginx | Ais, rounds: int, seconds: float) -> Iterator[Measure
             small = finish(start(server.url("get"), load_of(server, "get", 4 * KIB), seconds, LOAD_CORE))
             if heavy is not None:
                 finish(heavy)
-            runs.setdefault(other, []).append((small.rate, 0.0, small.p50_us, small.p99_us, small.errors))
-    for other, samples in runs.items():
-        yield _median(f"get 4 KiB {other}", server.name, samples)
+            sample = (small.rate, 0.0, small.p50_us, small.p99_us, small.errors)
+            runs.setdefault((other, server.name), []).append(sample)
+    return [_median(f"get 4 KiB {other}", name, samples) for (other, name), samples in runs.items()]
 
 
 def main() -> None:
@@ -95,7 +103,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--only", default="get,put,redirect,beside")
-    parser.add_argument("--dir", type=Path, default=Path.cwd(), help="where both servers keep their files")
+    parser.add_argument("--dir", type=Path, default=TMPFS, help="where both servers keep their files")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
     arguments = parser.parse_args()
     only, sizes = arguments.only.split(","), [int(one) for one in arguments.sizes.split(",")]
@@ -115,9 +123,8 @@ def main() -> None:
                 measured += measure(servers, "redirect", 4 * KIB, arguments.rounds, arguments.seconds)
                 report.progress(measured[-2:])
             if "beside" in only:
-                for server in servers:
-                    measured += beside(server, arguments.rounds, arguments.seconds)
-                    report.progress(measured[-3:])
+                measured += beside(servers, arguments.rounds, arguments.seconds)
+                report.progress(measured[-6:])
         finally:
             for server in servers:
                 server.close()
