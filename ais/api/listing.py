@@ -4,7 +4,7 @@ A page's continuation token is the last name in it; the next page holds names st
 the same messages are used; a target's token is empty exactly when it has nothing more.
 """
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum, IntFlag, StrEnum
 from typing import Any
 
 import msgspec
@@ -40,6 +40,15 @@ class Flag(IntFlag):
     INVENTORY = 1 << 15
 
 
+class Kind(StrEnum):
+    """What proxies ask targets to list. Entries of the S3 kinds carry what S3 shows instead of `props`."""
+
+    NATIVE = ""
+    OBJECTS = "objects"
+    VERSIONS = "versions"
+    UPLOADS = "uploads"
+
+
 class EntryStatus(IntEnum):
     """What the lowest five bits of an entry's `flags` say."""
 
@@ -61,6 +70,9 @@ class EntryFlag(IntFlag):
     VERSION_REMOVED = 1 << 11
     HEAD_FAILED = 1 << 12
     CHUNKED = 1 << 13
+    LATEST = 1 << 14
+    """Of a version: the one that the key stands for."""
+    DELETE_MARKER = 1 << 15
 
 
 STATUS_MASK = 0x1F
@@ -97,7 +109,7 @@ _FLAGS_SERVED = (
 
 
 class LsoMsg(msgspec.Struct, frozen=True):
-    """The value of action `list` on a bucket."""
+    """The value of action `list` on a bucket. `delimiter` and `kind` are between our nodes: `normalise` sets them."""
 
     uuid: str = ""
     props: str = ""
@@ -108,6 +120,8 @@ class LsoMsg(msgspec.Struct, frozen=True):
     target: str = ""
     flags: U64 = U64(0)
     pagesize: int = 0
+    delimiter: str = ""
+    kind: Kind = Kind.NATIVE
 
     @property
     def after(self) -> str:
@@ -124,7 +138,12 @@ class LsoMsg(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, omit_defaults=True, gc=False):
-    """One name of a page; the field names are the msgpack keys."""
+    """One name of a page; the field names are the msgpack keys.
+
+    Those from `e` on are for S3: entity tag, time of last change in Unix nanoseconds, algorithm and type of the
+    checksum, who began an upload. The name of a version or upload is its key, a NUL, and what sorts it among others of
+    that key.
+    """
 
     n: str
     cs: str = ""
@@ -135,10 +154,15 @@ class Entry(msgspec.Struct, omit_defaults=True, gc=False):
     s: int = 0
     c: int = 0
     f: int = 0
+    e: str = ""
+    i: int = 0
+    k: str = ""
+    y: str = ""
+    u: str = ""
 
     @property
     def is_dir(self) -> bool:
-        """Whether this is a virtual directory of a non-recursive listing."""
+        """Whether this is a common prefix: a virtual directory of a non-recursive listing."""
         return bool(self.f & EntryFlag.IS_DIR)
 
     @property
@@ -211,7 +235,7 @@ def page_from_json(value: Any) -> Page:
 def normalise(message: LsoMsg, *, is_ais: bool) -> LsoMsg:
     """A valid request with its defaults filled in. Raise `BadRequest` for what can never be served, `Unsupported` else.
 
-    Afterwards `props` is never empty, `flags` agree with it, `pagesize` is positive and `prefix` has no trailing `*`.
+    Afterwards `props` is never empty, `flags` and `delimiter` agree, `pagesize` is positive, `prefix` has no final `*`.
     """
     flags = Flag(message.flags & 0xFFFF)
     _check_flags(message, flags, is_ais=is_ais)
@@ -227,6 +251,8 @@ def normalise(message: LsoMsg, *, is_ais: bool) -> LsoMsg:
         flags=U64(flags),
         prefix=prefix,
         pagesize=min(message.pagesize or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX),
+        delimiter="/" if flags & Flag.NO_RECURSION else "",
+        kind=Kind.NATIVE,
     )
 
 

@@ -35,7 +35,7 @@ class Detail(enum.IntEnum):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """An object, or (non-recursive) a directory whose name ends with `/`. Only what the detail asks for is filled in.
+    """An object, or a common prefix (`is_dir`). Only what the detail asks for is filled in.
 
     `is_misplaced`: the object lies on another mountpath than placement says. `meta` None with `Detail.META`: damaged.
     """
@@ -116,19 +116,19 @@ class Cursors:
         self._limits = limits
         self._contents = contents
         self._guard = threading.Lock()
-        self._paused: dict[tuple[str, Bck, str, bool], Cursor] = {}
+        self._paused: dict[tuple[str, Bck, str, str], Cursor] = {}
 
-    def open(self, bck: Bck, prefix: str, after: str, *, recursive: bool = True, session: str = "") -> Cursor:
+    def open(self, bck: Bck, prefix: str, after: str, *, delimiter: str = "", session: str = "") -> Cursor:
         """A cursor at the first name greater than `after`; of a session, the paused one if it stands there."""
-        cursor = self._resume((session, bck, prefix, recursive), after) if session else None
-        return cursor or self._begin(bck, prefix, after, recursive)
+        cursor = self._resume((session, bck, prefix, delimiter), after) if session else None
+        return cursor or self._begin(bck, prefix, after, delimiter)
 
-    def pause(self, cursor: Cursor, bck: Bck, prefix: str, *, recursive: bool = True, session: str = "") -> None:
+    def pause(self, cursor: Cursor, bck: Bck, prefix: str, *, delimiter: str = "", session: str = "") -> None:
         """Keep a cursor for the next page of its session."""
         if session and cursor.has_more:
-            self._keep((session, bck, prefix, recursive), cursor)
+            self._keep((session, bck, prefix, delimiter), cursor)
 
-    def _begin(self, bck: Bck, prefix: str, after: str, recursive: bool) -> Cursor:
+    def _begin(self, bck: Bck, prefix: str, after: str, delimiter: str) -> Cursor:
         view = self._volume.view
         walks = [
             Walk(
@@ -136,7 +136,7 @@ class Cursors:
                 f"{layout.bucket_path(mountpath.path, bck)}/{content}",
                 prefix,
                 after,
-                recursive=recursive,
+                delimiter=delimiter,
                 order=order,
                 window_max=self._limits.window_max,
             )
@@ -145,14 +145,14 @@ class Cursors:
         ]
         return Cursor(view, walks, after)
 
-    def _resume(self, key: tuple[str, Bck, str, bool], after: str) -> Cursor | None:
+    def _resume(self, key: tuple[str, Bck, str, str], after: str) -> Cursor | None:
         """Take the paused cursor of a listing, if it stands where the caller wants to go on."""
         with self._guard:
             cursor = self._paused.pop(key, None)
         is_right = cursor is not None and cursor.last == after and cursor.view is self._volume.view
         return cursor if is_right else None
 
-    def _keep(self, key: tuple[str, Bck, str, bool], cursor: Cursor) -> None:
+    def _keep(self, key: tuple[str, Bck, str, str], cursor: Cursor) -> None:
         now = cursor.used_at = self._clock.monotonic()
         limits = self._limits
         with self._guard:
@@ -182,19 +182,20 @@ class Lister:
         after: str = "",
         limit: int = 10000,
         *,
-        recursive: bool = True,
+        delimiter: str = "",
         detail: Detail = Detail.NAMES,
         session: str = "",
     ) -> Page:
         """Up to `limit` entries whose names begin with `prefix` and are greater than `after`. Raise `DiskFailure`.
 
+        With a delimiter, names that have one behind the prefix are given as their common prefix, which is an entry too.
         Pages of one listing give the same `session`, which makes them cheap. A bucket that is not there is empty.
         """
         entries: list[Entry] = []
         with disk_failures(bck.cname()):
-            cursor = self._cursors.open(bck, prefix, after, recursive=recursive, session=session)
+            cursor = self._cursors.open(bck, prefix, after, delimiter=delimiter, session=session)
             self._collect(entries, cursor, bck, limit, detail)
-        self._cursors.pause(cursor, bck, prefix, recursive=recursive, session=session)
+        self._cursors.pause(cursor, bck, prefix, delimiter=delimiter, session=session)
         return Page(entries, cursor.has_more)
 
     def walk(self, bck: Bck, prefix: str = "", detail: Detail = Detail.NAMES) -> Iterator[Entry]:

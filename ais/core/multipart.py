@@ -95,10 +95,14 @@ class Uploads:
         self._publisher = publisher
 
     def create(self, bck: Bck, name: str, custom: dict[str, str], details: dict[str, str]) -> str:
-        """Start an upload; return its ID. Raise `BucketNotFound`, `OutOfSpace`, `DiskFailure`."""
+        """Start an upload; return its ID. Raise `BucketNotFound`, `OutOfSpace`, `DiskFailure`.
+
+        IDs begin with the time, so that the uploads of one object sort by their start.
+        """
         spot = self._spots.find(bck, name)
         spot.mountpath.check_room(0, self._volume.limits.out_of_space_pct)
-        upload_id = new_id(self._rng) + new_id(self._rng)
+        created_ns = self._clock.now_ns()
+        upload_id = f"{created_ns:016x}{new_id(self._rng)}{new_id(self._rng)}"
         root = _uploads_path(spot)
         with disk_failures(root):
             with contextlib.suppress(FileExistsError, FileNotFoundError):
@@ -107,7 +111,7 @@ class Uploads:
                 self._disk.mkdir(f"{root}/{upload_id}")
             except FileNotFoundError:
                 raise BucketNotFound(bck.cname()) from None
-            info = UploadInfo(name, self._clock.now_ns(), custom, details)
+            info = UploadInfo(name, created_ns, custom, details)
             self._write_record(f"{root}/{upload_id}", _INFO, info)
         return upload_id
 

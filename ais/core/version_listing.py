@@ -9,7 +9,7 @@ from ais.core.listing import Cursors, ListLimits
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot
 from ais.core.versions import NULL, Version, Versions
-from ais.core.walk import holds_objects
+from ais.core.walk import common_prefix, holds_objects
 from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures
@@ -20,16 +20,24 @@ _LOOKS_MAX = 10
 
 
 class VersionEntry(msgspec.Struct, frozen=True, gc=False):
-    """One version. `version_id` as clients say it (`null`); `name + "\\0" + order` sorts; `meta` None: damaged."""
+    """One version. `version_id` as clients say it (`null`); `name + "\\0" + order` sorts; `meta` None: damaged.
+
+    A common prefix has nothing but a name.
+    """
 
     name: str
-    order: str
-    version_id: str
-    size: int
-    mtime_ns: int
-    is_latest: bool
-    is_marker: bool
-    meta: ObjectMeta | None
+    order: str = ""
+    version_id: str = ""
+    size: int = 0
+    mtime_ns: int = 0
+    is_latest: bool = False
+    is_marker: bool = False
+    meta: ObjectMeta | None = None
+
+    @property
+    def is_prefix(self) -> bool:
+        """Whether it is a common prefix."""
+        return not self.order
 
 
 class VersionPage(msgspec.Struct, frozen=True):
@@ -49,23 +57,35 @@ class VersionLister:
         self._cursors = Cursors(volume, env, limits or ListLimits(), (layout.OBJECTS, layout.VERSIONS))
 
     def page(
-        self, bck: Bck, prefix: str = "", after: tuple[str, str] = ("", ""), limit: int = 1000, *, session: str = ""
+        self,
+        bck: Bck,
+        prefix: str = "",
+        after: tuple[str, str] = ("", ""),
+        limit: int = 1000,
+        *,
+        delimiter: str = "",
+        session: str = "",
     ) -> VersionPage:
         """Up to `limit` versions of names that begin with `prefix`, behind `after`. Raise `DiskFailure`.
 
-        `after`: (name, order of a version); an empty order means all versions of that name. Pages of one listing give
+        `after`: (name, order of a version, or `null`); an empty order means all versions of that name. With a
+        delimiter, names that have one behind the prefix are given as their common prefix. Pages of one listing give
         the same `session`, which makes them cheap. A bucket that is not there is empty.
         """
         entries: list[VersionEntry] = []
         name, order = after
         with disk_failures(bck.cname()):
-            cursor = self._cursors.open(bck, prefix, name, session=session)
-            if order and name.startswith(prefix):
+            cursor = self._cursors.open(bck, prefix, name, delimiter=delimiter, session=session)
+            if order and name.startswith(prefix) and not common_prefix(name, prefix, delimiter):
+                order = self._order_of_null(bck, name) if order == NULL else order
                 entries += self._versions_of(bck, name, order, limit + 1)
             while len(entries) < limit and cursor.has_more:
-                name = cursor.take(1)[0][0]
-                entries += self._versions_of(bck, name, "", limit + 1 - len(entries))
-        self._cursors.pause(cursor, bck, prefix, session=session)
+                name, _, is_prefix, _ = cursor.take(1)[0]
+                if is_prefix:
+                    entries.append(VersionEntry(name))
+                else:
+                    entries += self._versions_of(bck, name, "", limit + 1 - len(entries))
+        self._cursors.pause(cursor, bck, prefix, delimiter=delimiter, session=session)
         return VersionPage(entries[:limit], len(entries) > limit or cursor.has_more)
 
     def has_versions(self, bck: Bck) -> bool:
@@ -74,11 +94,16 @@ class VersionLister:
             paths = [layout.bucket_path(mountpath.path, bck) for mountpath in self._volume.available]
             return any(holds_objects(self._disk, f"{path}/{layout.VERSIONS}") for path in paths)
 
+    def _order_of_null(self, bck: Bck, name: str) -> str:
+        """The order of the null version; empty, which is before all versions, when it is gone."""
+        spot = self._spot(bck, name)
+        head = self._versions.head(spot)
+        null = head if head is not None and head.id == NULL else self._versions.find_kept(spot, NULL)
+        return null.order if null is not None else ""
+
     def _versions_of(self, bck: Bck, name: str, after: str, limit: int) -> list[VersionEntry]:
         """The versions of a name that follow `after`; while we look, one may move, so look until none did."""
-        view, key = self._volume.view, digest(bck.uname + name)
-        owner = view.owner(key)
-        spot = Spot(view, owner, layout.bucket_path(owner.path, bck), key, name)
+        spot = self._spot(bck, name)
         head = self._versions.head(spot)
         for _ in range(_LOOKS_MAX):
             found = list(itertools.islice(self._versions.kept(spot, head, after), limit))
@@ -88,6 +113,11 @@ class VersionLister:
         latest = [head] if head is not None and head.order > after else []
         in_order = sorted(latest + found, key=lambda version: version.order)[:limit]
         return [_entry(name, version, is_latest=version is head) for version in in_order]
+
+    def _spot(self, bck: Bck, name: str) -> Spot:
+        view, key = self._volume.view, digest(bck.uname + name)
+        owner = view.owner(key)
+        return Spot(view, owner, layout.bucket_path(owner.path, bck), key, name)
 
 
 def _entry(name: str, version: Version, *, is_latest: bool) -> VersionEntry:

@@ -69,12 +69,21 @@ class _Window:
             self.has_more = True
 
 
-class Walk:
-    """Iterable, once, of `(name, order, is_dir)`: names that begin with `prefix` and are greater than `after`.
+_LAST_CHAR = "\U0010ffff"
 
-    Recursive: all objects. Else: the objects directly in the prefix's directory, and each directory there once, as a
-    name that ends with `/`, if there is an object below it. `order` is passed through. Raises `OSError` of the disk; a
-    missing bucket is empty.
+
+def common_prefix(name: str, prefix: str, delimiter: str) -> str:
+    """The part of `name` up to and including the first delimiter behind `prefix`; empty without one."""
+    end = name.find(delimiter, len(prefix)) if delimiter else -1
+    return name[: end + len(delimiter)] if end >= 0 and name.startswith(prefix) else ""
+
+
+class Walk:
+    """Iterable, once, of `(name, order, is_prefix)` in order, greater than `after`: names that begin with `prefix`.
+
+    With a delimiter, names that have one behind the prefix are given as their common prefix, once; what else begins
+    with it is passed over, in directories that lie below it unread. `order` is passed through. Raises `OSError` of the
+    disk; a missing bucket is empty.
     """
 
     def __init__(
@@ -84,16 +93,18 @@ class Walk:
         prefix: str = "",
         after: str = "",
         *,
-        recursive: bool = True,
+        delimiter: str = "",
         order: int = 0,
         window_max: int = WINDOW_MAX,
     ) -> None:
         self._disk = disk
         self._prefix = prefix
         self._after = after
-        self._recursive = recursive
+        self._delimiter = delimiter
         self._order = order
         self._window_max = window_max
+        begun = common_prefix(after, prefix, delimiter)
+        self._seek = begun + _LAST_CHAR if begun else after
         base = prefix[: prefix.rfind("/") + 1]
         self._stack: list[_Frame] = []
         if after < base or after.startswith(base):
@@ -105,21 +116,25 @@ class Walk:
         return sum(len(frame.keys) for frame in self._stack)
 
     def __iter__(self) -> Iterator[tuple[str, int, bool]]:
-        order, stack = self._order, self._stack
+        order, stack, delimiter, last = self._order, self._stack, self._delimiter, self._after
         while stack:
             frame = stack[-1]
             keys, prefix = frame.keys, frame.prefix
             while keys:
                 key = keys.pop()
-                if key[-1:] != "/":
-                    yield prefix + key, order, False
-                    continue
-                path = f"{frame.path}/{encode_component(key[:-1])}"
-                if self._recursive:
-                    self._enter(path, prefix + key)
+                shared = common_prefix(prefix + key, self._prefix, delimiter) if delimiter else ""
+                if shared:
+                    if shared > last:
+                        if key[-1:] == "/" and not holds_objects(self._disk, _path(frame, key)):
+                            continue
+                        yield shared, order, True
+                        last = shared
+                    _pass_over(frame, shared)
+                elif key[-1:] == "/":
+                    self._enter(_path(frame, key), prefix + key)
                     break
-                if holds_objects(self._disk, path):
-                    yield prefix + key, order, True
+                else:
+                    yield prefix + key, order, False
             else:
                 if frame.has_more:
                     self._fill(frame, frame.last, "")
@@ -128,9 +143,9 @@ class Walk:
 
     def _enter(self, path: str, prefix: str) -> None:
         frame = _Frame(path, prefix)
-        rest = self._after[len(prefix) :] if self._after.startswith(prefix) else None
+        rest = self._seek[len(prefix) :] if self._seek.startswith(prefix) else None
         self._stack.append(frame)
-        self._fill(frame, rest, (rest or "") if self._recursive else "")
+        self._fill(frame, rest, rest or "")
 
     def _fill(self, frame: _Frame, floor: str | None, after: str) -> None:
         """Load the smallest keys of the directory that are greater than `floor`; None: than nothing at all."""
@@ -182,6 +197,21 @@ class Walk:
                 window.reduce()
 
 
+def _path(frame: _Frame, key: str) -> str:
+    """Where the directory lies that a key stands for."""
+    return f"{frame.path}/{encode_component(key[:-1])}"
+
+
+def _pass_over(frame: _Frame, shared: str) -> None:
+    """Drop the keys of names that begin with `shared`; what the next window would bring of them is not loaded."""
+    begin = shared[len(frame.prefix) :]
+    keys = frame.keys
+    while keys and keys[-1].startswith(begin):
+        keys.pop()
+    if not keys:
+        frame.last = max(frame.last, begin + _LAST_CHAR)
+
+
 def is_foreign(entry: str) -> bool:
     """Whether a directory entry is not valid UTF-8, so that no object can have it."""
     return any("\ud800" <= char <= "\udfff" for char in entry)
@@ -203,10 +233,19 @@ def holds_objects(disk: Disk, path: str) -> bool:
         try:
             with disk.scandir(directory) as entries:
                 for entry in entries:
+                    is_self = entry.name == SELF
+                    if is_self and directory == path:
+                        continue
+                    if not (is_self or entry.name.startswith(CHUNK_MARK) or _names_component(entry.name)):
+                        continue
                     if entry.is_dir(follow_symlinks=False):
                         stack.append(entry.path)
-                    elif entry.name != SELF or directory != path:
+                    elif entry.is_file(follow_symlinks=False):
                         return True
         except (FileNotFoundError, NotADirectoryError):
             continue
     return False
+
+
+def _names_component(entry: str) -> bool:
+    return decode_component(entry) is not None and not is_foreign(entry)

@@ -60,15 +60,23 @@ class Lister:
             raise BadRequest(f'invalid listing ID "{message.uuid[:40]}"')
         request = listing.normalise(message, is_ais=bucket.props.provider == "ais")
         request = msgspec.structs.replace(request, uuid=request.uuid or new_id(self._node.env.rng))
+        entries, _ = await self.read(bucket, request)
+        token = entries[-1].n if len(entries) >= request.pagesize else ""
+        is_moving = any(move.dst == bucket.bck for move in rename.pending(self._node.bmd))
+        return Page(request.uuid, token, entries, Flags=int(is_moving))
+
+    async def read(self, bucket: Bucket, request: LsoMsg) -> tuple[list[Entry], bool]:
+        """Up to `request.pagesize` entries, fewer only at the end, and whether more follow. Raise as `page`.
+
+        The request is valid and complete. Nothing is kept for the next page of one without a listing ID: it reads anew.
+        """
         targets = [self._targets.require(request.target)] if request.target else self._targets.all
         scope = self._scope(bucket, request, targets)
         feeds = self._resume(request, scope) or [Feed(target.id, request.after) for target in targets]
         entries = await self._fill(bucket, request, feeds)
-        token = entries[-1].n if len(entries) >= request.pagesize else ""
-        if token:
-            self._keep(request.uuid, _Leftover(scope, token, feeds, self._now + self._idle_s))
-        is_moving = any(move.dst == bucket.bck for move in rename.pending(self._node.bmd))
-        return Page(request.uuid, token, entries, Flags=int(is_moving))
+        if request.uuid and len(entries) >= request.pagesize:
+            self._keep(request.uuid, _Leftover(scope, entries[-1].n, feeds, self._now + self._idle_s))
+        return entries, any(feed.pending or not feed.is_complete for feed in feeds)
 
     async def _fill(self, bucket: Bucket, request: LsoMsg, feeds: list[Feed]) -> list[Entry]:
         entries: list[Entry] = []
@@ -110,7 +118,8 @@ class Lister:
     def _scope(self, bucket: Bucket, request: LsoMsg, targets: list[Snode]) -> tuple[object, ...]:
         """Leftovers serve a request only when all of this is unchanged."""
         ids = frozenset(target.id for target in targets)
-        return bucket.bck, bucket.bid, request.prefix, request.props, request.flags, request.time_format, ids
+        kind = request.kind, request.props, request.flags, request.time_format
+        return bucket.bck, bucket.bid, request.prefix, request.delimiter, kind, ids
 
     @property
     def _now(self) -> float:

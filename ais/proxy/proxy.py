@@ -27,6 +27,7 @@ from ais.proxy.reverse import Reverse
 from ais.proxy.s3.call import Operation
 from ais.proxy.s3.deletes import Deletes
 from ais.proxy.s3.front import Front
+from ais.proxy.s3.listing import Listing
 from ais.proxy.s3.removal import Removal
 from ais.proxy.s3.service import Service
 from ais.proxy.s3.settings import Settings
@@ -72,6 +73,7 @@ class Proxy:
             Op.DELETE_BUCKET: Operation(self._removal.delete, is_change=True),
             Op.DELETE_OBJECTS: Deletes(self._gate, targets).operation,
             **Settings(self._node).operations(),
+            **Listing(self._node, self.lister).operations(),
         }
         return Front(self._node, self._gate, operations, service)
 

@@ -1,10 +1,9 @@
 """The XML documents of buckets, objects and uploads: requests are read and checked, answers written."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
-from urllib.parse import quote
 from xml.etree.ElementTree import Element
 
 from ais.s3 import tagging, xml
@@ -238,59 +237,3 @@ def buckets(entries: Iterable[ListedBucket], owner_name: str, prefix: str, next_
     if next_token:
         result.append(("ContinuationToken", next_token))
     return xml.document("ListAllMyBucketsResult", result)
-
-
-class Listed(NamedTuple):
-    """One current object or version in a listing; entity tag unquoted, time in Unix seconds."""
-
-    key: str
-    size_bytes: int
-    etag: str
-    modified_s: float
-    algorithm: str = ""
-    checksum_type: str = ""
-    version_id: str = ""
-    is_latest: bool = True
-    is_marker: bool = False
-
-
-def encoder(encoding_type: str) -> Callable[[str], str]:
-    """How keys are written: as they are, or percent-encoded for `encoding-type=url`. Raise `S3Error`."""
-    if encoding_type not in ("", "url"):
-        raise S3Error("InvalidArgument", "Invalid Encoding Method specified in Request")
-    return (lambda text: quote(text, safe="/*-._~")) if encoding_type else (lambda text: text)
-
-
-def contents(entry: Listed, encode: Callable[[str], str], owner_name: str | None) -> xml.Node:
-    """The `Contents` of one object; `owner_name` None leaves the owner out."""
-    nodes: list[xml.Node] = [
-        ("Key", encode(entry.key)),
-        ("LastModified", iso_time(entry.modified_s)),
-        ("ETag", f'"{entry.etag}"'),
-    ]
-    if entry.algorithm:
-        nodes += [("ChecksumAlgorithm", entry.algorithm), ("ChecksumType", entry.checksum_type)]
-    nodes += [("Size", entry.size_bytes), ("StorageClass", "STANDARD")]
-    if owner_name is not None:
-        nodes.append(("Owner", owner(owner_name)))
-    return ("Contents", nodes)
-
-
-def version(entry: Listed, encode: Callable[[str], str], owner_name: str) -> xml.Node:
-    """The `Version` or `DeleteMarker` of one version."""
-    nodes: list[xml.Node] = [
-        ("Key", encode(entry.key)),
-        ("VersionId", entry.version_id),
-        ("IsLatest", entry.is_latest),
-        ("LastModified", iso_time(entry.modified_s)),
-        ("Owner", owner(owner_name)),
-    ]
-    if entry.is_marker:
-        return ("DeleteMarker", nodes)
-    nodes[4:4] = [("ETag", f'"{entry.etag}"'), ("Size", entry.size_bytes), ("StorageClass", "STANDARD")]
-    return ("Version", nodes)
-
-
-def common_prefixes(prefixes: Sequence[str], encode: Callable[[str], str]) -> list[xml.Node]:
-    """One `CommonPrefixes` for each."""
-    return [("CommonPrefixes", [("Prefix", encode(one))]) for one in prefixes]

@@ -125,8 +125,10 @@ _PARAMETERS: dict[str, frozenset[str]] = {
     op: frozenset(names.split())
     for op, names in {
         "ListBuckets": "max-buckets continuation-token prefix bucket-region",
-        "ListObjects": "prefix delimiter marker max-keys encoding-type",
-        "ListObjectsV2": "prefix delimiter start-after continuation-token max-keys fetch-owner encoding-type",
+        **dict.fromkeys(
+            ("ListObjects", "ListObjectsV2"),
+            "prefix delimiter marker start-after continuation-token max-keys fetch-owner encoding-type",
+        ),
         "ListObjectVersions": "prefix delimiter key-marker version-id-marker max-keys encoding-type",
         "ListMultipartUploads": "prefix delimiter key-marker upload-id-marker max-uploads encoding-type",
         "ListParts": "max-parts part-number-marker",

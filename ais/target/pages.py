@@ -8,14 +8,17 @@ from aiohttp import web
 from ais.api import actions, gotime, listing, query
 from ais.api.access import Access
 from ais.api.bucket import Bck
-from ais.api.listing import Entry, EntryFlag, EntryStatus, Flag, LsoMsg, Page
+from ais.api.listing import Entry, EntryFlag, EntryStatus, Flag, Kind, LsoMsg, Page
 from ais.api.messages import ActMsg
 from ais.base.errors import AisError, InvalidAction
 from ais.core import listing as core
 from ais.core.listing import Detail, Lister
+from ais.core.multipart import Uploads
+from ais.core.version_listing import VersionLister
 from ais.stats import names as metrics
 from ais.target.front import Front
 from ais.target.host import Host
+from ais.target.s3 import listing as s3
 from ais.target.summaries import Summaries
 from ais.target.view import BucketView
 
@@ -26,10 +29,20 @@ _META_PROPS = ("version", "checksum", "custom")
 class Pages:
     """Listing pages and summaries, asked for by proxies on the control network."""
 
-    def __init__(self, host: Host, front: Front, lister: Lister, summaries: Summaries) -> None:
+    def __init__(
+        self,
+        host: Host,
+        front: Front,
+        lister: Lister,
+        versions: VersionLister,
+        uploads: Uploads,
+        summaries: Summaries,
+    ) -> None:
         self._host = host
         self._front = front
         self._lister = lister
+        self._versions = versions
+        self._uploads = uploads
         self._summaries = summaries
 
     def routes(self) -> list[web.RouteDef]:
@@ -63,11 +76,15 @@ class Pages:
         return page
 
     def _read(self, view: BucketView, message: LsoMsg) -> Page:
+        if message.kind is Kind.UPLOADS:
+            return s3.upload_page(self._uploads, view.bck, message)
+        if message.kind is Kind.VERSIONS:
+            return s3.version_page(self._versions, view.bck, message)
         found, more = self._find(view, message)
         while message.has(Flag.NO_DIRS) and more and all(one.is_dir for one in found):
             message = msgspec.structs.replace(message, start_after="", continuation_token=found[-1].name)
             found, more = self._find(view, message)
-        describe = _Describer(message, self._host.snode.name)
+        describe = s3.object_entry if message.kind else _Describer(message, self._host.snode.name)
         entries = [describe(one) for one in found if not (one.is_dir and message.has(Flag.NO_DIRS))]
         return Page(message.uuid, found[-1].name if more and found else "", entries)
 
@@ -83,7 +100,7 @@ class Pages:
             message.prefix,
             message.after,
             message.pagesize,
-            recursive=not message.has(Flag.NO_RECURSION),
+            delimiter=message.delimiter,
             detail=_detail(message),
             session=message.uuid,
         )
@@ -125,7 +142,7 @@ class _Describer:
 
 def _detail(message: LsoMsg) -> Detail:
     """How much of each object must be read."""
-    if any(message.wants(prop) for prop in _META_PROPS):
+    if message.kind or any(message.wants(prop) for prop in _META_PROPS):
         return Detail.META
     return Detail.STAT if any(message.wants(prop) for prop in _STAT_PROPS) else Detail.NAMES
 

@@ -33,15 +33,14 @@ def place(root: Path, objects: set[str]) -> None:
         (root / path).touch()
 
 
-def rolled_up(objects: set[str], prefix: str) -> list[str]:
-    """What a non-recursive listing shows: names up to the first `/` after the prefix's directory."""
-    base = prefix.rfind("/") + 1
+def rolled_up(objects: set[str], prefix: str = "", delimiter: str = "/", after: str = "") -> list[str]:
+    """What a listing with a delimiter shows: each name up to the first delimiter behind the prefix, once."""
     shown = set()
     for name in objects:
         if name.startswith(prefix):
-            end = name.find("/", base)
-            shown.add(name if end < 0 else name[: end + 1])
-    return sorted(shown)
+            head, found, _ = name[len(prefix) :].partition(delimiter)
+            shown.add(prefix + head + found)
+    return sorted(name for name in shown if name > after)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -58,15 +57,17 @@ def test_a_walk_is_the_sorted_names(tmp_path_factory: Any, objects: set[str], wi
     walk = Walk(Disk(), str(root), prefix, after, window_max=window)
     expected = sorted(name for name in objects if name.startswith(prefix) and name > after)
     assert [name for name, _, _ in walk] == expected
-    flat = Walk(Disk(), str(root), prefix, recursive=False, window_max=window)
-    found = [name for name, _, _ in flat]
-    assert sorted(set(found)) == rolled_up(objects, prefix)
-    assert found == sorted(found)
+    delimiter = data.draw(st.sampled_from(["/", "-", "//", "x/", "/a", "\U0001f600", "xxx"]))
+    units = Walk(Disk(), str(root), prefix, after, delimiter=delimiter, window_max=window)
+    expected = rolled_up(objects, prefix, delimiter, after)
+    assert [(name, is_prefix) for name, _, is_prefix in units] == [
+        (name, delimiter in name[len(prefix) :]) for name in expected
+    ]
 
 
 @pytest.mark.parametrize("session", ["", "s"])
-@pytest.mark.parametrize("recursive", [True, False])
-def test_pages_make_up_the_listing(make_bench: Callable[..., Any], session: str, recursive: bool) -> None:
+@pytest.mark.parametrize("delimiter", ["", "/", "1/", "o0"])
+def test_pages_make_up_the_listing(make_bench: Callable[..., Any], session: str, delimiter: str) -> None:
     """Whatever the page size, with and without cursors, over several mountpaths."""
     bench = make_bench(3)
     objects = {f"d{index % 7}/o{index:03d}" for index in range(60)} | {"a", "a/b", "d1", "zz"}
@@ -77,12 +78,34 @@ def test_pages_make_up_the_listing(make_bench: Callable[..., Any], session: str,
         found: list[str] = []
         has_more = True
         while has_more:
-            page = lister.page(bench.bck, "", found[-1] if found else "", limit, recursive=recursive, session=session)
+            page = lister.page(bench.bck, "", found[-1] if found else "", limit, delimiter=delimiter, session=session)
             assert len(page.entries) <= limit
             found += [entry.name for entry in page.entries]
             has_more = page.has_more
-        assert found == (sorted(objects) if recursive else rolled_up(objects, ""))
+        assert found == (rolled_up(objects, delimiter=delimiter) if delimiter else sorted(objects))
     assert [entry.name for entry in lister.walk(bench.bck, "d1")] == sorted(n for n in objects if n.startswith("d1"))
+
+
+def test_directories_below_a_common_prefix_are_not_read(make_bench: Callable[..., Any]) -> None:
+    """A page of common prefixes looks into each directory for one object; where it lies does not matter."""
+    bench = make_bench(2)
+    for index in range(400):
+        bench.put(f"p{index % 4}-{index % 3}/sub/o{index:03d}")
+    seen: list[str] = []
+    scandir = bench.disk.scandir
+
+    class Counting:
+        def __getattr__(self, call: str) -> Any:
+            return getattr(bench.disk, call)
+
+        def scandir(self, path: str) -> Any:
+            entries = scandir(path)
+            seen.append(path)
+            return entries
+
+    root = f"{bench.volume.available[0].path}/@ais/b/%ob"
+    assert [name for name, _, _ in Walk(Counting(), root, delimiter="-")] == ["p0-", "p1-", "p2-", "p3-"]
+    assert len(seen) == 1 + 4 * 2
 
 
 def test_details_are_those_of_the_object(bench: Any) -> None:
@@ -107,7 +130,7 @@ def test_an_empty_directory_is_not_shown(bench: Any) -> None:
     bench.volume.available[0]
     os.makedirs(f"{bench.volume.available[0].path}/@ais/b/%ob/left/over")
     lister = Lister(bench.volume, bench.env)
-    assert [(e.name, e.is_dir) for e in lister.page(bench.bck, recursive=False).entries] == [("a", False), ("c", False)]
+    assert [(e.name, e.is_dir) for e in lister.page(bench.bck, delimiter="/").entries] == [("a", False), ("c", False)]
     os.removedirs(f"{bench.volume.available[0].path}/@ais/b/%ob/left/over")
 
 
@@ -191,4 +214,8 @@ def test_foreign_files_are_not_objects(bench: Any) -> None:
     for entry in (b"%junk", b"\xff\xfe", b"%="):
         Path(os.fsdecode(os.fsencode(root) + b"/" + entry)).touch()
     (root / "link").symlink_to("/etc/passwd")
+    (root / "d" / "%junk").mkdir(parents=True)
+    for path in (root / "d" / "%junk" / "a", root / "d" / "%other"):
+        path.touch()
+    assert [entry.name for entry in Lister(bench.volume, bench.env).page(bench.bck, delimiter="/").entries] == ["a"]
     assert [entry.name for entry in Lister(bench.volume, bench.env).page(bench.bck).entries] == ["a"]

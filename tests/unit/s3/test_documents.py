@@ -3,7 +3,7 @@
 import pytest
 
 from ais.s3 import documents, xml
-from ais.s3.documents import Deleted, KeyToDelete, Listed, ListedBucket
+from ais.s3.documents import Deleted, KeyToDelete, ListedBucket
 from ais.s3.errors import S3Error
 
 NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
@@ -94,25 +94,6 @@ def test_small_documents() -> None:
     assert documents.parse_ownership(documents.ownership()) == "BucketOwnerEnforced"
     with pytest.raises(S3Error, match="ACLs are disabled"):
         documents.parse_ownership(documents.ownership().replace(b"BucketOwnerEnforced", b"ObjectWriter"))
-
-
-def test_listing_entries() -> None:
-    """Objects, versions, delete markers; keys percent-encoded when asked."""
-    entry = Listed("a b+\n", 3, "abc", 1.5, "CRC32", "FULL_OBJECT", "v1")
-    encode = documents.encoder("url")
-    nodes = [
-        documents.contents(entry, encode, "ann"),
-        documents.version(entry, encode, "ann"),
-        documents.version(entry._replace(is_marker=True), encode, ""),
-    ]
-    root = xml.parse(xml.document("Root", [*nodes, *documents.common_prefixes(["x/ "], encode)]), "Root")
-    assert [one.tag for one in root] == ["Contents", "Version", "DeleteMarker", "CommonPrefixes"]
-    assert xml.text(root[0], "Key") == "a%20b%2B%0A"
-    assert xml.text(root[0], "LastModified") == "1970-01-01T00:00:01.500Z"
-    assert root[2].find("ETag") is None
-    assert xml.text(root[3], "Prefix") == "x/%20"
-    with pytest.raises(S3Error):
-        documents.encoder("base64")
 
 
 def test_access_control_parses() -> None:
