@@ -48,8 +48,9 @@ test: lint ## everything CI runs: lint, layers, types, all tests
 fuzz: install ## ten minutes of hostile input against a live cluster (FUZZ_SECONDS=...)
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} $(BIN)/pytest -q -s --timeout 0 tests/fuzz
 
-nightly: install ## what takes too long for CI: 8 GiB objects, a million names
+nightly: install ## what takes too long for CI: 8 GiB objects, a million names, every S3 client with every option
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly
+	S3_FULL=1 $(BIN)/pytest -q --timeout 900 tests/s3
 
 bench: install ## compare with nginx on one core (needs nginx and wrk); tables and a plot in bench/results
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'

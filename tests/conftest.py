@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from harness import certificates
+from harness.s3access import Access, new_access
 from harness.wire import Api, fresh_name
 
 if TYPE_CHECKING:
@@ -45,3 +47,28 @@ def bucket(api: Api) -> Iterator[str]:
     assert answer.status == 200, answer
     yield name
     assert api.destroy(name).status in (200, 404)
+
+
+@pytest.fixture(scope="session")
+def s3_cluster() -> Iterator["Cluster"]:
+    """Two proxies and two targets that demand signatures, shared by all tests that leave them running."""
+    from ais.testing import Cluster
+
+    with Cluster(proxies=2, targets=2, mountpaths=2, config_overrides={"auth.enabled": "true"}) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def s3(s3_cluster: "Cluster") -> Access:
+    """That cluster through its first proxy, with a key of the user alice."""
+    return new_access(s3_cluster, "alice")
+
+
+@pytest.fixture(scope="session")
+def s3_secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
+    """The same over TLS, in a cluster of its own."""
+    from ais.testing import Cluster
+
+    pem = certificates.make(tmp_path_factory.mktemp("s3-pem"))
+    with Cluster(proxies=1, targets=2, mountpaths=1, tls=pem, config_overrides={"auth.enabled": "true"}) as running:
+        yield new_access(running, "alice", pem.ca)

@@ -1,0 +1,17 @@
+"""Buckets of the S3 tests. The clusters, and the keys for them, are in `tests/conftest.py`."""
+
+from collections.abc import Iterator
+
+import pytest
+from harness.s3access import Access, boto, remove_bucket
+from harness.wire import fresh_name
+
+
+@pytest.fixture
+def s3_bucket(s3: Access) -> Iterator[str]:
+    """A fresh bucket made over S3, removed afterwards with all in it."""
+    name = fresh_name("s3")
+    client = boto(s3)
+    client.create_bucket(Bucket=name)
+    yield name
+    remove_bucket(client, name)
