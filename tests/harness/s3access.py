@@ -1,6 +1,7 @@
 """Where a cluster serves S3, with which key, and the clients that are tried on it."""
 
 import dataclasses
+import functools
 import shutil
 import ssl
 import sys
@@ -67,8 +68,9 @@ def new_access(cluster: "Cluster", user: str, ca: str | None = None) -> Access:
     return dataclasses.replace(endpoint, key_id=key["id"], secret=key["secret"])
 
 
+@functools.cache
 def boto(access: Access, **config: Any) -> Any:
-    """A boto3 client that tries each request once; `config` goes to botocore's `Config`."""
+    """A boto3 client that tries each request once, made once for all callers; `config` goes to botocore's `Config`."""
     return boto3.client(
         "s3",
         endpoint_url=access.url,
