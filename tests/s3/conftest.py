@@ -1,10 +1,13 @@
 """Buckets of the S3 tests. The clusters, and the keys for them, are in `tests/conftest.py`."""
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
 from harness.s3access import Access, boto, remove_bucket
 from harness.wire import fresh_name
+
+from ais.testing import Cluster
 
 
 @pytest.fixture
@@ -15,3 +18,9 @@ def s3_bucket(s3: Access) -> Iterator[str]:
     client.create_bucket(Bucket=name)
     yield name
     remove_bucket(client, name)
+
+
+@pytest.fixture(scope="session")
+def every_node(s3: Access, s3_cluster: Cluster) -> list[Access]:
+    """The same endpoint through every proxy and every target."""
+    return [dataclasses.replace(s3, url=node.url) for node in s3_cluster.nodes]
