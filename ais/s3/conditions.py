@@ -48,10 +48,13 @@ def check_read(conditions: Conditions, current: Current) -> None:
     """For GET and HEAD: raise `S3Error` NotModified or PreconditionFailed."""
     _check_match(conditions, current)
     if conditions.none_match is not None:
-        if _matches(conditions.none_match, current.etag):
-            raise S3Error("NotModified")
-    elif conditions.modified_since_s is not None and int(current.modified_s) <= conditions.modified_since_s:
-        raise S3Error("NotModified")
+        is_unchanged = _matches(conditions.none_match, current.etag)
+    else:
+        since_s = conditions.modified_since_s
+        is_unchanged = since_s is not None and int(current.modified_s) <= since_s
+    if is_unchanged:
+        known = {"ETag": f'"{current.etag}"', "Last-Modified": http_date(current.modified_s)}
+        raise S3Error("NotModified", "", known)
 
 
 def check_copy_source(conditions: Conditions, current: Current) -> None:

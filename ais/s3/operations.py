@@ -4,6 +4,7 @@ Source: Amazon S3 API reference, all actions. What is marked None is S3's but no
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import NamedTuple
 
@@ -147,7 +148,7 @@ _PARAMETERS: dict[str, frozenset[str]] = {
         "UploadPartCopy": "partNumber",
     }.items()
 }
-_ALWAYS = frozenset(("x-id", "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires"))
+_EVERYWHERE = frozenset().union(*_PARAMETERS.values())
 _ALWAYS_PREFIX = ("X-Amz-", "x-amz-")
 _REFUSED_HEADERS = (
     "x-amz-server-side-encryption",
@@ -174,12 +175,15 @@ def classify(method: str, bucket: str, key: str, params: Mapping[str, str], head
     """The operation of a request. Raise `S3Error` NotImplemented, MethodNotAllowed or InvalidArgument."""
     _refuse_headers(headers)
     op = _operation(method, bucket, key, params, headers)
-    allowed = _PARAMETERS.get(op.value, frozenset())
     sub_resources = _OBJECT if key else _BUCKET if bucket else {}
-    for name in params:
-        if name not in allowed and name not in sub_resources and not name.startswith(_ALWAYS_PREFIX) and name != "x-id":
-            raise S3Error("NotImplemented", f"The query parameter {name} is not supported by {op.value}")
+    _refuse_unknown(params, _PARAMETERS.get(op.value, frozenset()) | sub_resources.keys(), op.value)
     return Parsed(op, bucket, key)
+
+
+def _refuse_unknown(params: Mapping[str, str], known: AbstractSet[str], what: str) -> None:
+    for name in params:
+        if name not in known and not name.startswith(_ALWAYS_PREFIX) and name != "x-id":
+            raise S3Error("NotImplemented", f"The query parameter {name} is not supported by {what}")
 
 
 def _operation(method: str, bucket: str, key: str, params: Mapping[str, str], headers: Mapping[str, object]) -> Op:
@@ -195,6 +199,9 @@ def _operation(method: str, bucket: str, key: str, params: Mapping[str, str], he
         return Op.POST_OBJECT
     verbs = table[named[0] if named else ""]
     if method not in verbs:
+        _refuse_unknown(
+            params, frozenset(table) | _EVERYWHERE, f"{method} of an object" if key else f"{method} of a bucket"
+        )
         raise S3Error("MethodNotAllowed")
     op = verbs[method]
     if op is None:

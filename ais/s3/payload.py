@@ -13,10 +13,12 @@ from ais.s3.checksums import ALGORITHMS, Algorithm, Hasher
 from ais.s3.errors import S3Error
 from ais.s3.front import S3Request
 from ais.s3.identity import Identity
+from ais.s3.operations import Op
 
 BYTES_MAX = 5 << 30
 """Of one PUT or part."""
 _STREAMING = "STREAMING-"
+_NEEDS_LENGTH = (Op.PUT_OBJECT, Op.UPLOAD_PART)
 
 
 class Content(NamedTuple):
@@ -120,7 +122,7 @@ def content_length(request: S3Request) -> int:
         length: int | None = int(text)
     else:
         length = request.http.content_length
-        if length is None and request.http.headers.is_chunked:
+        if length is None and (request.http.headers.is_chunked or request.op in _NEEDS_LENGTH):
             raise S3Error("MissingContentLength")
     if length is not None and length > BYTES_MAX:
         raise S3Error("EntityTooLarge", ProposedSize=str(length), MaxSizeAllowed=str(BYTES_MAX))

@@ -72,9 +72,11 @@ def read_signature(headers: Mapping[str, Sequence[str]], params: Mapping[str, st
 
     `headers`: lower-case names to values; `params`: decoded query. Raise `S3Error` when it carries a broken one.
     """
-    if "X-Amz-Algorithm" in params or "X-Amz-Signature" in params:
-        return _read_presigned(params)
     given = headers.get("authorization")
+    if "X-Amz-Algorithm" in params or "X-Amz-Signature" in params:
+        if given:
+            raise S3Error("InvalidArgument", "Only one auth mechanism allowed: a signed URL or an Authorization header")
+        return _read_presigned(params)
     if not given:
         return None
     if len(given) > 1:

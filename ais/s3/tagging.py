@@ -30,7 +30,13 @@ def parse_header(value: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(value, keep_blank_values=True, strict_parsing=bool(value), errors="strict")
     except ValueError:
-        raise S3Error("InvalidArgument", "The x-amz-tagging header must be encoded like URL query parameters") from None
+        pairs = [("", ""), ("", "")]
+    if len(dict(pairs)) != len(pairs):
+        raise S3Error(
+            "InvalidArgument",
+            "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name"
+            " duplicates.",
+        )
     return checked(pairs, OBJECT_TAGS_MAX)
 
 
