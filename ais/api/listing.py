@@ -75,6 +75,7 @@ class EntryFlag(IntFlag):
     DELETE_MARKER = 1 << 15
 
 
+_IS_DIR = int(EntryFlag.IS_DIR)
 STATUS_MASK = 0x1F
 PROPS = (
     "name",
@@ -163,7 +164,7 @@ class Entry(msgspec.Struct, omit_defaults=True, gc=False):
     @property
     def is_dir(self) -> bool:
         """Whether this is a common prefix: a virtual directory of a non-recursive listing."""
-        return bool(self.f & EntryFlag.IS_DIR)
+        return bool(self.f & _IS_DIR)
 
     @property
     def status(self) -> int:

@@ -1,6 +1,7 @@
 """XML in and out: in by defusedxml, so that entities and external references are refused; out from a tree of tuples."""
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
 from xml.etree.ElementTree import Element, ParseError
 from xml.sax.saxutils import escape
 
@@ -10,6 +11,8 @@ from defusedxml.ElementTree import fromstring
 from ais.s3.errors import S3Error
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+_MARKED = re.compile(r'[&<>"\x00-\x1f]')
+"""What cannot stand in a text as it is."""
 Node = tuple[str, "str | int | bool | Iterable[Node]"]
 
 
@@ -47,7 +50,9 @@ def only_children(element: Element, *names: str) -> None:
 
 def document(root: str, children: Iterable[Node]) -> bytes:
     """An XML document in the S3 namespace."""
-    return _framed(root, "".join(_render(children)))
+    pieces: list[str] = []
+    _render(children, pieces)
+    return _framed(root, "".join(pieces))
 
 
 def element(root: str, content: str) -> bytes:
@@ -55,16 +60,18 @@ def element(root: str, content: str) -> bytes:
     return _framed(root, _escaped(content))
 
 
-def _render(nodes: Iterable[Node]) -> Iterator[str]:
+def _render(nodes: Iterable[Node], pieces: list[str]) -> None:
     for name, content in nodes:
-        if isinstance(content, bool):
-            yield f"<{name}>{'true' if content else 'false'}</{name}>"
-        elif isinstance(content, str | int):
-            yield f"<{name}>{_escaped(str(content))}</{name}>"
+        if isinstance(content, str):
+            pieces.append(f"<{name}>{_escaped(content) if _MARKED.search(content) else content}</{name}>")
+        elif isinstance(content, bool):
+            pieces.append(f"<{name}>{'true' if content else 'false'}</{name}>")
+        elif isinstance(content, int):
+            pieces.append(f"<{name}>{content}</{name}>")
         else:
-            yield f"<{name}>"
-            yield from _render(content)
-            yield f"</{name.partition(' ')[0]}>"
+            pieces.append(f"<{name}>")
+            _render(content, pieces)
+            pieces.append(f"</{name.partition(' ')[0]}>")
 
 
 def _framed(root: str, body: str) -> bytes:
