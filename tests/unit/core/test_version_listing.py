@@ -1,0 +1,83 @@
+"""Listing versions: complete, in order, rolled up."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ais.core.listing import ListLimits
+from ais.core.version_listing import VersionLister
+from ais.core.walk import common_prefix
+from ais.core.workfile import Keeping, WriteRules
+
+KEEPING = WriteRules(keeping=Keeping.ENABLED)
+NAMES = ["a", "a-b/c", "a/", "a/b", "a/b/c", "b-", "dir/x", "dir/y-1", "dir/y-2", "z"]
+
+
+def fill(bench: Any) -> list[tuple[str, str]]:
+    """Objects with null versions, kept versions and delete markers; (name, version ID) in order."""
+    rng = random.Random(5)
+    history: dict[str, list[str]] = {}
+    for name in NAMES[::2]:
+        bench.put(name)
+        history[name] = ["null"]
+    for _ in range(40):
+        name = rng.choice(NAMES)
+        if rng.random() < 0.3 and history.get(name):
+            history[name].insert(0, bench.store.delete(bench.bck, name, None, KEEPING).marker_id)
+        else:
+            history.setdefault(name, []).insert(0, bench.put(name, rules=KEEPING).version_id)
+    return [(name, version_id) for name in sorted(history) for version_id in history[name]]
+
+
+def shown(versions: list[tuple[str, str]], prefix: str, delimiter: str) -> list[tuple[str, str]]:
+    """The versions that begin with a prefix, those with a delimiter behind it as their common prefix."""
+    found: dict[tuple[str, str], None] = {}
+    for name, version_id in versions:
+        if name.startswith(prefix):
+            shared = common_prefix(name, prefix, delimiter)
+            found[(shared, "") if shared else (name, version_id)] = None
+    return list(found)
+
+
+@pytest.mark.parametrize("session", ["", "s"])
+@pytest.mark.parametrize("window", [1, 1000])
+def test_pages_make_up_the_listing(make_bench: Callable[..., Any], session: str, window: int) -> None:
+    """Whatever the page size, prefix and delimiter, with and without cursors."""
+    bench = make_bench(2)
+    versions = fill(bench)
+    lister = VersionLister(bench.volume, bench.env, limits=ListLimits(window_max=window))
+    for prefix in ("", "a", "a/", "dir/y"):
+        for delimiter in ("", "/", "-", "b/"):
+            for limit in (1, 3, 1000):
+                found: list[tuple[str, str]] = []
+                after, has_more = ("", ""), True
+                while has_more:
+                    page = lister.page(bench.bck, prefix, after, limit, delimiter=delimiter, session=session)
+                    assert len(page.entries) <= limit
+                    found += [(entry.name, entry.version_id) for entry in page.entries]
+                    after, has_more = (
+                        (page.entries[-1].name, page.entries[-1].order) if page.entries else after,
+                        page.has_more,
+                    )
+                assert found == shown(versions, prefix, delimiter)
+
+
+def test_null_says_where_to_go_on(make_bench: Callable[..., Any]) -> None:
+    """Behind the null version of a name, wherever it is; when it is gone nothing of the name is left out."""
+    bench = make_bench()
+    versions = fill(bench)
+    lister = VersionLister(bench.volume, bench.env)
+
+    def behind(name: str) -> list[tuple[str, str]]:
+        return [(entry.name, entry.version_id) for entry in lister.page(bench.bck, "", (name, "null")).entries]
+
+    nulls = [one for one in versions if one[1] == "null"]
+    assert nulls
+    for one in nulls:
+        assert behind(one[0]) == versions[versions.index(one) + 1 :]
+    gone = nulls[0]
+    bench.store.delete_version(bench.bck, *gone)
+    left = [one for one in versions if one != gone]
+    assert behind(gone[0]) == left[[name for name, _ in left].index(gone[0]) :]
