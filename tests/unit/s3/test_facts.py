@@ -46,7 +46,7 @@ def test_content_headers_and_tags_survive() -> None:
         ("x-amz-acl", "public-read", "AccessControlListNotSupported"),
         ("x-amz-grant-read", "id=x", "AccessControlListNotSupported"),
         ("x-amz-storage-class", "DEEP_ARCHIVE", "InvalidStorageClass"),
-        ("x-amz-tagging", "a=1&a=2", "InvalidTag"),
+        ("x-amz-tagging", "a=1&a=2", "InvalidArgument"),
     ],
 )
 def test_what_we_do_not_have_is_refused(name: str, value: str, code: str) -> None:
