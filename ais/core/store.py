@@ -531,7 +531,7 @@ class Store:
             newest = newest_file(self._disk, self.volume.view, spot)
             if newest is not None:
                 found = newest[1]
-                is_same = (found.st_ino, found.st_ctime_ns) == (opened.stat.st_ino, opened.stat.st_ctime_ns)
+                is_same = (found.st_dev, found.st_ino) == (opened.stat.st_dev, opened.stat.st_ino)
                 if not is_same or self._publisher.stored_meta(spot) != opened.meta:
                     return False
                 if rules.keeping is not Keeping.NONE:
