@@ -9,6 +9,7 @@ from harness.target import LiveTarget, until
 from ais.api import codec
 from ais.api.bucket import Bck
 from ais.api.xact import ArgsMsg, QueryMsg, Snap
+from ais.core.version_listing import VersionLister
 
 Scenario = Callable[[Any], Any]
 OTHER = Bck("other")
@@ -69,6 +70,35 @@ def test_rename_refuses_nonsense(serve: Any, run: Scenario) -> None:
             assert (await live.act("POST", "o", "rename-obj", "")).status == 400
             assert (await live.act("POST", "none", "rename-obj", "p")).status == 404
             assert (await live.ask("GET", "o")).body == b"x"
+
+    run(scenario())
+
+
+def test_versions_are_kept_where_the_bucket_says_so(serve: Any, run: Scenario) -> None:
+    """PUT, DELETE and rename, here and to the other target: nothing is lost that was not moved, old names are gone."""
+
+    async def scenario() -> None:
+        async with serve(2) as targets:
+            for live in targets:
+                await live.create()
+                props = live.node.bmd.require(Bck("b")).props.with_s3(versioning="Enabled")
+                await live.take(live.node.bmd.with_props(Bck("b"), props))
+            await fill(targets, Bck("b"))
+            for name in NAMES:
+                source = owner(targets, Bck("b"), name)
+                assert (await source.act("POST", name, "rename-obj", f"new/{name}")).status == 200
+                assert (await source.ask("GET", name)).status == 404
+                target = owner(targets, Bck("b"), f"new/{name}")
+                assert (await target.ask("DELETE", f"new/{name}")).status == 200
+                assert (await target.ask("GET", f"new/{name}")).status == 404
+            found: dict[str, list[tuple[bool, int]]] = {}
+            for live in targets:
+                for entry in VersionLister(live.volume, live.node.env).page(Bck("b")).entries:
+                    found.setdefault(entry.name, []).append((entry.is_marker, entry.size))
+            assert found == {
+                **{name: [(True, 0), (False, 3)] for name in NAMES},
+                **{f"new/{name}": [(True, 0), (False, len(name))] for name in NAMES},
+            }
 
     run(scenario())
 
