@@ -67,6 +67,27 @@ class PeerClient:
         framed = {**(headers or {}), "Content-Length": str(length)}
         return await self._exchange("PUT", url, query, framed, _read(fd, offset, length), timeout_s)
 
+    async def send_stream(
+        self, url: str, *, headers: dict[str, str], chunks: AsyncIterator[bytes], timeout_s: float
+    ) -> Answer:
+        """PUT a body of unknown length, beginning when the peer says that it wants it.
+
+        `timeout_s` bounds what the peer takes for one chunk, and for its answer; not what `chunks` takes to give one.
+        The peer may answer before it has read everything. Raise `Unreachable`, and what `chunks` raises.
+        """
+        with _translated(url, timeout_s):
+            async with asyncio.timeout(timeout_s) as deadline:
+                request = self._session().request(
+                    "PUT",
+                    URL(url, encoded=True),
+                    headers=headers,
+                    data=_paced(chunks, deadline, timeout_s),
+                    expect100=True,
+                    allow_redirects=False,
+                )
+                async with request as response:
+                    return Answer(response.status, _flatten(response), await response.read())
+
     @asynccontextmanager
     async def open_stream(
         self,
@@ -172,6 +193,17 @@ async def _chunks_of(response: aiohttp.ClientResponse, url: str, timeout_s: floa
         if not chunk:
             return
         yield chunk
+
+
+async def _paced(chunks: AsyncIterator[bytes], deadline: asyncio.Timeout, timeout_s: float) -> AsyncIterator[bytes]:
+    """`chunks`, with the clock stopped while we wait for them."""
+    now = asyncio.get_running_loop().time
+    deadline.reschedule(None)
+    async for chunk in chunks:
+        deadline.reschedule(now() + timeout_s)
+        yield chunk
+        deadline.reschedule(None)
+    deadline.reschedule(now() + timeout_s)
 
 
 async def _read(fd: int, offset: int, length: int) -> AsyncIterator[bytes]:

@@ -156,6 +156,11 @@ class Gate:
         value = via.header(note, self._host.cluster_secret, http.method, http.target)
         return Forward(node.data.url, header_lines((via.HEADER, value)))
 
+    def vouch(self, request: S3Request, caller: Identity, method: str, target: str) -> tuple[str, str]:
+        """Header of a request of our own by which its receiver takes it for one of the caller's."""
+        note = Via(request.http.remote, request.http.scheme, caller.user or "")
+        return via.HEADER, via.header(note, self._host.cluster_secret, method, target)
+
     def preflight(self, request: Request) -> Reply:
         """The answer to a browser's OPTIONS. Raise `S3Error` AccessDenied when no rule allows what it asks for."""
         bucket_name, _ = self.address(request)

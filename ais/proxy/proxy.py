@@ -11,6 +11,7 @@ from aiohttp import web
 
 from ais.base.errors import AisError
 from ais.meta.bmd import BMD
+from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Forward, Network, Reply, Request
 from ais.node.node import Node
 from ais.node.s3 import Gate
@@ -26,6 +27,7 @@ from ais.proxy.rename import Renamer
 from ais.proxy.reverse import Reverse
 from ais.proxy.s3.call import Operation
 from ais.proxy.s3.deletes import Deletes
+from ais.proxy.s3.forms import Forms
 from ais.proxy.s3.front import Front
 from ais.proxy.s3.listing import Listing
 from ais.proxy.s3.removal import Removal
@@ -48,7 +50,7 @@ _COUNTED_ERRORS = {
 class Proxy:
     """A proxy on a node. Implements `ais.node.role.Role`."""
 
-    def __init__(self, node: Node, *, local_cidr: str = "") -> None:
+    def __init__(self, node: Node, peers: PeerClient, *, local_cidr: str = "") -> None:
         """`local_cidr` is the network whose clients are redirected to intra-cluster addresses; empty: none."""
         self._node = node
         self._redirector = Redirector(node, node.env.clock.now_ns, local_cidr)
@@ -63,9 +65,9 @@ class Proxy:
         self._easy = EasyUrls(self._buckets)
         self._gate = Gate(node)
         self._removal = Removal(node, targets)
-        self._s3 = self._make_s3(targets)
+        self._s3 = self._make_s3(targets, peers)
 
-    def _make_s3(self, targets: Targets) -> Front:
+    def _make_s3(self, targets: Targets, peers: PeerClient) -> Front:
         service = Service(self._node, self._gate)
         operations = {
             Op.HEAD_BUCKET: Operation(service.head),
@@ -75,7 +77,7 @@ class Proxy:
             **Settings(self._node).operations(),
             **Listing(self._node, self.lister).operations(),
         }
-        return Front(self._node, self._gate, operations, service)
+        return Front(self._node, self._gate, operations, service, Forms(self._node, self._gate, peers))
 
     def start(self) -> None:
         """Begin the role's background work, once the node runs; the node's supervisor ends it."""

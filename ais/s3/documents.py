@@ -72,6 +72,12 @@ def delete_result(outcomes: Iterable[Deleted], quiet: bool) -> bytes:
     return xml.document("DeleteResult", nodes)
 
 
+def post_response(location: str, bucket: str, key: str, etag: str) -> bytes:
+    """The `PostResponse` of a browser upload that asks for one."""
+    nodes: list[xml.Node] = [("Location", location), ("Bucket", bucket), ("Key", key), ("ETag", etag)]
+    return xml.document("PostResponse", nodes)
+
+
 class PartToComplete(NamedTuple):
     """One `<Part>` of a complete request: entity tag unquoted, at most one checksum."""
 

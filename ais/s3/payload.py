@@ -31,13 +31,14 @@ class Content(NamedTuple):
 
 
 class Payload:
-    """One body. `length` is the announced number of content bytes."""
+    """One body. `length` is the announced number of content bytes; of a file that comes in a form, the most."""
 
     def __init__(
         self, request: S3Request, caller: Identity, *, with_md5: bool = True, algorithm: Algorithm | None = None
     ) -> None:
         """`algorithm` is computed when the client claims none. Raise `S3Error` for claims that cannot be right."""
         self.length = content_length(request)
+        self._is_at_most = _is_of_form(request)
         self._claimed_md5 = checksums.read_content_md5(request.headers)
         self._claim = checksums.read_claim(request.headers)
         self._decoder = _decoder(request, caller, self.length)
@@ -69,7 +70,7 @@ class Payload:
     def finish(self) -> Content:
         """The body is complete. Raise `S3Error` when it is not what was claimed."""
         trailers = self._decoder.finish() if self._decoder is not None else {}
-        if self._size != self.length:
+        if self._size > self.length or (self._size < self.length and not self._is_at_most):
             raise S3Error("IncompleteBody", f"{self._size} bytes arrived, {self.length} were announced")
         if self._sha256 is not None and self._sha256.hexdigest() != self._claimed_sha256:
             raise S3Error("XAmzContentSHA256Mismatch")
@@ -113,7 +114,7 @@ DEFAULT = ALGORITHMS["CRC64NVME"]
 
 def content_length(request: S3Request) -> int:
     """Announced content bytes. Raise `S3Error` MissingContentLength, InvalidArgument or EntityTooLarge."""
-    if request.header("x-amz-content-sha256").startswith(_STREAMING):
+    if request.header("x-amz-content-sha256").startswith(_STREAMING) or _is_of_form(request):
         text = request.header("x-amz-decoded-content-length")
         if not text:
             raise S3Error("MissingContentLength", "x-amz-decoded-content-length is missing")
@@ -127,6 +128,11 @@ def content_length(request: S3Request) -> int:
     if length is not None and length > BYTES_MAX:
         raise S3Error("EntityTooLarge", ProposedSize=str(length), MaxSizeAllowed=str(BYTES_MAX))
     return length or 0
+
+
+def _is_of_form(request: S3Request) -> bool:
+    """Whether a gateway takes it out of a form as it comes: where it ends is not known before."""
+    return request.via is not None and request.via.user is not None and request.http.headers.is_chunked
 
 
 def _decoder(request: S3Request, caller: Identity, length: int) -> ChunkDecoder | None:

@@ -7,25 +7,74 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from ais.api import codec
 from ais.base.errors import BadRequest
-from ais.s3 import sigv4
+from ais.s3 import sigv4, tagging
 from ais.s3.errors import S3Error
 
 FIELDS_BYTES_MAX = 20 << 10
+_HEADER_NAME = re.compile(r"[a-z0-9!#$&^_.+-]+")
 _UNCONDITIONED = frozenset(("policy", "x-amz-signature", "file", "awsaccesskeyid", "signature"))
 
 
-class Grant(NamedTuple):
-    """What a form may do: the access key that signed it, and the range of sizes allowed in bytes."""
+_HEADER_OF = {
+    "acl": "x-amz-acl",
+    "cache-control": "Cache-Control",
+    "content-disposition": "Content-Disposition",
+    "content-encoding": "Content-Encoding",
+    "content-language": "Content-Language",
+    "content-type": "Content-Type",
+    "expires": "Expires",
+}
+_HEADERS = (
+    "x-amz-meta-",
+    "x-amz-checksum-",
+    "x-amz-storage-class",
+    "x-amz-server-side-encryption",
+    "x-amz-object-lock-",
+    "x-amz-website-redirect-location",
+)
+"""Fields that are headers of a PUT; what of them we do not have, the owner of the key refuses."""
+_OF_THE_SIGNATURE = frozenset(
+    ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature", "x-amz-security-token")
+)
 
-    access_key: str
-    size_min: int
-    size_max: int | None
+
+class SizeRange(NamedTuple):
+    """Sizes in bytes that a form may upload."""
+
+    least: int = 0
+    most: int | None = None
+
+
+def key_of(fields: Mapping[str, str], filename: str) -> str:
+    """The key to write. `${filename}` stands for the last part of the file's path. Raise `S3Error`."""
+    key = fields.get("key", "")
+    if not key:
+        raise S3Error("InvalidArgument", "Bucket POST must contain a field named 'key'", ArgumentName="key")
+    return key.replace("${filename}", filename.replace("\\", "/").rpartition("/")[2])
+
+
+def headers_of(fields: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a PUT that does what the fields say. Raise `S3Error` for what no header can carry."""
+    headers = {}
+    for name, value in fields.items():
+        if name == "tagging":
+            tags = tagging.parse_document(value.encode(), tagging.OBJECT_TAGS_MAX)
+            headers["x-amz-tagging"] = urlencode(tags)
+        elif name in _HEADER_OF or name.startswith(_HEADERS):
+            if not _HEADER_NAME.fullmatch(name) or not value.isprintable():
+                raise S3Error("InvalidArgument", f"The field {name} cannot be a header", ArgumentName=name[:100])
+            headers[_HEADER_OF.get(name, name)] = value
+        elif name.startswith("x-amz-") and name not in _OF_THE_SIGNATURE:
+            raise S3Error("NotImplemented", f"The field {name} asks for functionality that is not implemented")
+    return headers
 
 
 def credential_of(fields: Mapping[str, str]) -> str:
@@ -41,18 +90,22 @@ def credential_of(fields: Mapping[str, str]) -> str:
     return parts[0]
 
 
-def check(fields: Mapping[str, str], bucket: str, secret: str, now_s: float) -> Grant:
-    """Verify signature, expiry and every condition. `fields`: lower-case names to values. Raise `S3Error`."""
+def verify(fields: Mapping[str, str], secret: str) -> None:
+    """Check the signature of the policy. Raise `S3Error`."""
     access_key = credential_of(fields)
     _, date, region, *_ = fields["x-amz-credential"].split("/")
     key = sigv4.signing_key(secret, date, region)
     expected = hmac.new(key, fields["policy"].encode(), hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected.encode(), fields["x-amz-signature"].encode("utf-8", "replace")):
         raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=access_key)
+
+
+def check_policy(fields: Mapping[str, str], bucket: str, now_s: float) -> SizeRange:
+    """Check expiry and every condition. `fields`: lower-case names to values. Raise `S3Error`."""
     document = _decode(fields["policy"])
     if now_s >= _expiration_s(document):
         raise S3Error("AccessDenied", "Invalid according to Policy: Policy expired.")
-    return Grant(access_key, *_check_conditions(document.get("conditions"), {**fields, "bucket": bucket}))
+    return _check_conditions(document.get("conditions"), {**fields, "bucket": bucket})
 
 
 def _decode(policy: str) -> dict[str, Any]:
@@ -73,15 +126,15 @@ def _expiration_s(document: Mapping[str, Any]) -> float:
     return (expires if expires.tzinfo else expires.replace(tzinfo=UTC)).timestamp()
 
 
-def _check_conditions(conditions: Any, fields: Mapping[str, str]) -> tuple[int, int | None]:
+def _check_conditions(conditions: Any, fields: Mapping[str, str]) -> SizeRange:
     if not isinstance(conditions, list):
         raise S3Error("InvalidPolicyDocument", "Invalid Policy: Invalid 'conditions' value.")
-    size_min, size_max = 0, None
+    sizes = SizeRange()
     named = set()
     for condition in conditions:
         match condition:
             case [str(operator), int(low), int(high)] if operator.lower() == "content-length-range":
-                size_min, size_max = low, high
+                sizes = SizeRange(low, high)
                 continue
             case [str(operator), str(name), str(wanted)] if name.startswith("$"):
                 operator, name = operator.lower(), name[1:].lower()
@@ -99,4 +152,4 @@ def _check_conditions(conditions: Any, fields: Mapping[str, str]) -> tuple[int, 
     extra = {name for name in fields if not name.startswith("x-ignore-")} - named - _UNCONDITIONED - {"bucket"}
     if extra:
         raise S3Error("AccessDenied", f"Invalid according to Policy: Extra input fields: {min(extra)}")
-    return size_min, size_max
+    return sizes

@@ -8,6 +8,7 @@ from ais.net.http import AnyReply, Forward, Reply, Request, Upload, header_lines
 from ais.node.node import Node
 from ais.node.s3 import Gate
 from ais.proxy.s3.call import Call, Operation
+from ais.proxy.s3.forms import Forms
 from ais.proxy.s3.service import Service
 from ais.s3.document_body import DOCUMENT_BYTES_MAX, DocumentSink
 from ais.s3.errors import S3Error
@@ -20,11 +21,14 @@ from ais.s3.payload import Payload
 class Front:
     """One per proxy."""
 
-    def __init__(self, node: Node, gate: Gate, operations: Mapping[Op, Operation], service: Service) -> None:
+    def __init__(
+        self, node: Node, gate: Gate, operations: Mapping[Op, Operation], service: Service, forms: Forms
+    ) -> None:
         self._node = node
         self._gate = gate
         self._operations = operations
         self._service = service
+        self._forms = forms
 
     def forward(self, request: Request) -> Forward | None:
         """Send a request on an object to its owner, which authenticates it. None for any other: `answer` it.
@@ -48,6 +52,8 @@ class Front:
         is_change = opened.op is Op.CREATE_BUCKET or (operation is not None and operation.is_change)
         if is_change and not self._node.is_primary:
             return gate.forward(opened, self._primary())
+        if opened.op is Op.POST_OBJECT:
+            return self._forms.post(opened)
         caller = gate.identify(opened)
         if opened.op is Op.LIST_BUCKETS:
             return self._service.list_buckets(opened, caller)

@@ -52,7 +52,7 @@ async def run(arguments: Arguments, settings: Settings) -> None:
         node = _make_node(settings, env, snode, peers, volume, log_file)
         ticker = Ticker(node, lambda: [mountpath.path for mountpath in volume.available] if volume else [])
         stack.callback(ticker.close)
-        role = Target(node, volume, Store(volume, env), peers) if volume else _proxy(node, settings)
+        role = Target(node, volume, Store(volume, env), peers) if volume else _proxy(node, peers, settings)
         node.role = role
         stopping = Stopping(node.stop_requested, node.log)
         stack.enter_context(stopping.obeying_signals())
@@ -127,8 +127,8 @@ def _proxy_id(env: Env, settings: Settings) -> str:
     return identity.proxy_id(settings.config.local.confdir, settings.environment.daemon_id, env.rng)
 
 
-def _proxy(node: Node, settings: Settings) -> Proxy:
-    return Proxy(node, local_cidr=settings.environment.cluster_cidr)
+def _proxy(node: Node, peers: PeerClient, settings: Settings) -> Proxy:
+    return Proxy(node, peers, local_cidr=settings.environment.cluster_cidr)
 
 
 def _snode(role: str, node_id: str, layout: Layout, config: NodeConfig) -> Snode:

@@ -290,7 +290,7 @@ async def start_member(
     )
     role: Any = NamesRole()
     if kind == "proxy":
-        role = Proxy(node)
+        role = Proxy(node, peers)
     elif volume is not None:
         stack.callback(volume.close)
         role = Target(node, volume, Store(volume, env), peers)
