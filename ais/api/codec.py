@@ -75,6 +75,14 @@ def from_json(body: bytes | memoryview | str, kind: type[T]) -> T:
     return convert(parse_json(body), kind)
 
 
+def from_own_json(body: bytes, kind: type[T]) -> T:
+    """Decode a value that a node wrote, several times as fast: keys exactly as they are. Raise `BadRequest`."""
+    try:
+        return msgspec.json.decode(body, type=kind, dec_hook=_decode_custom)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"body is not a valid {kind.__name__}: {error}") from None
+
+
 def from_msgpack(body: bytes | memoryview, kind: type[T]) -> T:
     """Decode msgpack written by a node or client. Raise `BadRequest` when it is not a `kind`."""
     try:

@@ -57,7 +57,7 @@ class ClusterSecret(msgspec.Struct, frozen=True):
     @classmethod
     def decode(cls, body: bytes) -> "ClusterSecret":
         """Read `encode`'s JSON. Raise `BadRequest`."""
-        return codec.from_json(body, cls)
+        return codec.from_own_json(body, cls)
 
 
 class AccessKey(msgspec.Struct, frozen=True):
@@ -114,7 +114,7 @@ class AccessKeys(msgspec.Struct, frozen=True):
     @classmethod
     def decode(cls, body: bytes) -> "AccessKeys":
         """Read `encode`'s JSON. Raise `BadRequest`."""
-        return codec.from_json(body, cls)
+        return codec.from_own_json(body, cls)
 
 
 class Credential(NamedTuple):

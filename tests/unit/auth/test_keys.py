@@ -87,3 +87,11 @@ def test_nothing_prints_secrets() -> None:
     assert (len(cluster.secret), repr(cluster)) == (32, "ClusterSecret(cluster='cluster01', version=1)")
     key, plain = keys.new_key("ann", cluster.secret, 0)
     assert plain not in repr(keys.KeyRing(keys.AccessKeys().with_key(key), cluster.secret).lookup(key.id))
+
+
+@pytest.mark.parametrize("kind", [keys.AccessKeys, keys.ClusterSecret])
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"keys": 5, "secret": 5}', b'{"version": "x"}', b"\xff"])
+def test_damaged_values_are_refused(kind: type[keys.AccessKeys | keys.ClusterSecret], body: bytes) -> None:
+    """Bytes that are not the JSON of a value are a `BadRequest`."""
+    with pytest.raises(BadRequest):
+        kind.decode(body)
