@@ -73,6 +73,8 @@ ALGORITHMS = {
     )
 }
 _BY_HEADER = {one.header: one for one in ALGORITHMS.values()}
+_PREFIX = "x-amz-checksum-"
+_SETTINGS = (f"{_PREFIX}algorithm", f"{_PREFIX}mode", f"{_PREFIX}type")
 
 
 def by_name(name: str) -> Algorithm:
@@ -93,6 +95,9 @@ class Claim(NamedTuple):
 def read_claim(headers: Mapping[str, Sequence[str]]) -> Claim | None:
     """What the headers of a PUT claim. Raise `S3Error` for a bad value or more than one."""
     given = [(_BY_HEADER[name], values[0]) for name, values in headers.items() if name in _BY_HEADER]
+    for name in headers:
+        if name.startswith(_PREFIX) and name not in _BY_HEADER and name not in _SETTINGS:
+            raise S3Error("InvalidRequest", f"The header {name} is not one of {', '.join(_BY_HEADER)}")
     trailers = [name for name in announced_trailers(headers) if name in _BY_HEADER]
     if len(given) + len(trailers) > 1:
         raise S3Error("InvalidRequest", "Expecting a single x-amz-checksum- header")

@@ -40,7 +40,7 @@ SERVED: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {
         "ownershipControls": {
             "GET": (NONE, "OwnershipControlsNotFoundError"),
             "PUT": ("MalformedXML",),
-            "DELETE": (NONE,),
+            "DELETE": ("NotImplemented",),
         },
         "policy": {"GET": ("NoSuchBucketPolicy",), "PUT": ("MalformedPolicy",), "DELETE": (NONE,)},
         "policyStatus": {"GET": ("NoSuchBucketPolicy",)},
