@@ -168,10 +168,16 @@ async def serving(
     app: web.Application | None = None,
     limits: Limits | None = None,
     tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
+    upstream_tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Served]:
     """Serve `route` on a free port of this machine."""
     server = HttpServer(
-        route, app, lambda one, error: error_reply(one, error, "t[test]"), limits or Limits(), Network.PUBLIC
+        route,
+        app,
+        lambda one, error: error_reply(one, error, "t[test]"),
+        limits or Limits(),
+        Network.PUBLIC,
+        upstream_tls,
     )
     port = await server.start("127.0.0.1", 0, tls[0] if tls else None)
     served = Served(server, port, tls[1] if tls else None)
