@@ -10,6 +10,7 @@ from ais.node.s3 import Gate
 from ais.proxy.s3.call import Call, Operation
 from ais.proxy.s3.forms import Forms
 from ais.proxy.s3.service import Service
+from ais.s3.buckets import S3Bucket
 from ais.s3.document_body import DOCUMENT_BYTES_MAX, DocumentSink
 from ais.s3.errors import S3Error
 from ais.s3.front import S3Request
@@ -60,11 +61,13 @@ class Front:
         if opened.op is Op.CREATE_BUCKET:
             self._service.check_create(opened, caller)
             return self._create(opened, caller)
-        if operation is None:
-            gate.require_bucket(opened)
-            raise S3Error("NotImplemented")
-        bucket = gate.require_bucket(opened) if operation.admits_keys else gate.admit(opened, caller)
-        call = Call(opened, caller, bucket)
+        if operation is None:  # about an object of a bucket that `forward` did not find
+            bucket = gate.require_bucket(opened)
+            return gate.forward(opened, gate.owner(bucket.bucket.uname, opened.key))
+        return self._serve(operation, opened, caller)
+
+    def _serve(self, operation: Operation, opened: S3Request, caller: Identity) -> Upload | Awaitable[Reply]:
+        call = Call(opened, caller, self._admit(operation, opened, caller))
         if not operation.body_bytes_max:
             return self._finish(operation, call)
         payload = Payload(opened, caller, with_md5=False)
@@ -74,6 +77,14 @@ class Front:
             payload, operation.body_bytes_max, lambda body: self._finish(operation, call._replace(body=body))
         )
         return Upload(sink)
+
+    def _admit(self, operation: Operation, request: S3Request, caller: Identity) -> S3Bucket:
+        if not operation.admits_keys:
+            return self._gate.admit(request, caller)
+        bucket = self._gate.require_bucket(request)
+        if caller.user is None and not caller.trusted and not bucket.rights.statements:
+            raise S3Error("AccessDenied")  # before the body is read: no key can be admitted
+        return bucket
 
     async def _finish(self, operation: Operation, call: Call) -> Reply:
         reply = await operation.handler(call)
