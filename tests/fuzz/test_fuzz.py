@@ -28,7 +28,7 @@ from ais.testing import Cluster
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "15"))
 SEED = int(os.environ.get("FUZZ_SEED", "0" if "FUZZ_SECONDS" not in os.environ else str(random.randrange(1 << 32))))
-KINDS = 6
+KINDS = 7
 HANG_S = 10.0
 CONTENT = bytes(range(256)) * 40
 
@@ -338,3 +338,82 @@ def test_msgpack_bodies(ends: list[str]):
             probe(url, data)
 
     for_its_share(st.tuples(st.sampled_from(METHODS[:6]), st.sampled_from(PATHS), whole | cut | bombs), attempt)
+
+
+S3_PATHS = words(
+    "/s3 /s3/ /s3/fuzzed /s3/fuzzed/ /s3/fuzzed/s3/k /fuzzed/s3/k /s3/nosuch/k /s3/fuzzed/a//b/. /s3/UPPER"
+)
+S3_PARAMETERS = words("""
+    acl attributes continuation-token cors delete delimiter encoding-type fetch-owner foo key-marker legal-hold
+    lifecycle list-type location marker max-keys max-parts max-uploads part-number-marker partNumber policy policyStatus prefix
+    publicAccessBlock response-content-type restore start-after tagging uploadId upload-id-marker uploads versionId
+    version-id-marker versioning versions website x-id X-Amz-Algorithm X-Amz-Credential X-Amz-Date X-Amz-Expires
+    X-Amz-Signature X-Amz-SignedHeaders
+""")
+S3_HEADERS = words("""
+    Authorization Content-Encoding Content-MD5 Content-Type Expect If-Match If-Modified-Since If-None-Match Origin Range
+    x-amz-acl x-amz-checksum-algorithm x-amz-checksum-crc32 x-amz-checksum-mode x-amz-checksum-sha256
+    x-amz-checksum-type x-amz-content-sha256 x-amz-copy-source x-amz-copy-source-if-match x-amz-copy-source-range x-amz-date
+    x-amz-decoded-content-length x-amz-meta-color x-amz-metadata-directive x-amz-mp-object-size
+    x-amz-object-attributes x-amz-sdk-checksum-algorithm x-amz-security-token x-amz-tagging x-amz-trailer Ais-S3-Via
+""")
+S3_VALUES = st.sampled_from(
+    words("""
+    1 0 -1 2 10001 99999999999 * "x" STREAMING-UNSIGNED-PAYLOAD-TRAILER STREAMING-AWS4-HMAC-SHA256-PAYLOAD
+    UNSIGNED-PAYLOAD CRC32 SHA256 COMPOSITE REPLACE COPY /fuzzed/o fuzzed/o?versionId=null bytes=0-1 AAAAAA==
+    x-amz-checksum-crc32 private a=1&b=2 ETag,ObjectParts aws-chunked null url AWS4-HMAC-SHA256 20261127T000000Z
+    """)
+)
+S3_VALUES |= TEXT
+S3_DOCUMENTS = st.sampled_from(
+    words("""
+    Delete CompleteMultipartUpload Tagging VersioningConfiguration LifecycleConfiguration CORSConfiguration
+    AccessControlPolicy PublicAccessBlockConfiguration OwnershipControls CreateBucketConfiguration
+    """)
+)
+S3_ELEMENTS = st.sampled_from(
+    words("Object Key VersionId Part PartNumber ETag Quiet TagSet Tag Rule Status Days Prefix")
+)
+
+
+def xml() -> st.SearchStrategy[bytes]:
+    """Documents of S3's names in any nesting, with any text."""
+    text = TEXT.map(lambda value: re.sub(r"[<&]", "", value))
+    inside = st.recursive(
+        text,
+        lambda inner: st.lists(st.tuples(S3_ELEMENTS, inner), max_size=4).map(
+            lambda children: "".join(f"<{name}>{content}</{name}>" for name, content in children)
+        ),
+        max_leaves=10,
+    )
+    whole = st.builds("<{0}>{1}</{0}>".format, S3_DOCUMENTS, inside)
+    return whole.map(lambda value: value.encode("utf-8", "surrogatepass"))
+
+
+def aws_chunks() -> st.SearchStrategy[bytes]:
+    """Bodies that look like `aws-chunked`, right and wrong."""
+    line = st.builds("{:x};chunk-signature={}".format, st.integers(0, 40), st.text("0123456789abcdef", max_size=64))
+    chunk = st.tuples(line | st.integers(0, 40).map("{:x}".format), st.binary(max_size=40))
+    trailer = st.sampled_from(
+        [b"", b"x-amz-checksum-crc32:AAAAAA==\r\n", b"x-amz-trailer-signature:0\r\n", b"no colon\r\n"]
+    )
+
+    def framed(chunks: list[tuple[str, bytes]], end: bytes) -> bytes:
+        return b"".join(b"%b\r\n%b\r\n" % (head.encode(), data) for head, data in chunks) + b"0\r\n" + end + b"\r\n"
+
+    return st.builds(framed, st.lists(chunk, max_size=4), trailer)
+
+
+def test_s3_requests(ends: list[str]):
+    """Sub-resources, headers and bodies of S3, in combinations no client sends, at a gateway and at a target."""
+    queries = st.lists(st.tuples(st.sampled_from(S3_PARAMETERS), S3_VALUES), max_size=4)
+    headers = st.lists(st.tuples(st.sampled_from(S3_HEADERS), S3_VALUES), max_size=5)
+    bodies = st.just(b"") | xml() | aws_chunks() | st.binary(max_size=100) | st.just(b"x" * 70_000)
+
+    def attempt(example: tuple[str, str, list[tuple[str, str]], list[tuple[str, str]], bytes]) -> None:
+        method, path, query, lines, body = example
+        target = f"{path}?{urllib.parse.urlencode(query, errors='surrogatepass')}" if query else path
+        for url in ends:
+            probe(url, request_bytes(method, target, lines, body))
+
+    for_its_share(st.tuples(st.sampled_from(METHODS), st.sampled_from(S3_PATHS), queries, headers, bodies), attempt)
