@@ -38,6 +38,7 @@ cat <<END
 
 The cluster keeps serving:
   native API     $AIS_ENDPOINT/v1
+  S3             $AIS_ENDPOINT
   metrics        $AIS_ENDPOINT/metrics
 
 Try next:
@@ -45,6 +46,9 @@ Try next:
   curl -L -X PUT $AIS_ENDPOINT/v1/objects/tour/hello.txt -T README.md
   curl -L $AIS_ENDPOINT/v1/objects/tour/hello.txt
   curl -L $AIS_ENDPOINT/ais/tour
+  export AWS_ENDPOINT_URL=$AIS_ENDPOINT AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_REGION=us-east-1
+  aws s3 ls s3://tour --recursive
+  aws s3 cp README.md s3://tour/
   ais show cluster
   ais playground status
   make stop        (data stays; 'make run' brings it back)

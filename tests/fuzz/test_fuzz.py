@@ -345,16 +345,16 @@ S3_PATHS = words(
 )
 S3_PARAMETERS = words("""
     acl attributes continuation-token cors delete delimiter encoding-type fetch-owner foo key-marker legal-hold
-    lifecycle list-type location marker max-keys max-parts max-uploads part-number-marker partNumber policy policyStatus prefix
-    publicAccessBlock response-content-type restore start-after tagging uploadId upload-id-marker uploads versionId
-    version-id-marker versioning versions website x-id X-Amz-Algorithm X-Amz-Credential X-Amz-Date X-Amz-Expires
-    X-Amz-Signature X-Amz-SignedHeaders
+    lifecycle list-type location marker max-keys max-parts max-uploads part-number-marker partNumber policy
+    policyStatus prefix publicAccessBlock response-content-type restore start-after tagging uploadId
+    upload-id-marker uploads versionId version-id-marker versioning versions website x-id X-Amz-Algorithm
+    X-Amz-Credential X-Amz-Date X-Amz-Expires X-Amz-Signature X-Amz-SignedHeaders
 """)
 S3_HEADERS = words("""
     Authorization Content-Encoding Content-MD5 Content-Type Expect If-Match If-Modified-Since If-None-Match Origin Range
     x-amz-acl x-amz-checksum-algorithm x-amz-checksum-crc32 x-amz-checksum-mode x-amz-checksum-sha256
-    x-amz-checksum-type x-amz-content-sha256 x-amz-copy-source x-amz-copy-source-if-match x-amz-copy-source-range x-amz-date
-    x-amz-decoded-content-length x-amz-meta-color x-amz-metadata-directive x-amz-mp-object-size
+    x-amz-checksum-type x-amz-content-sha256 x-amz-copy-source x-amz-copy-source-if-match x-amz-copy-source-range
+    x-amz-date x-amz-decoded-content-length x-amz-meta-color x-amz-metadata-directive x-amz-mp-object-size
     x-amz-object-attributes x-amz-sdk-checksum-algorithm x-amz-security-token x-amz-tagging x-amz-trailer Ais-S3-Via
 """)
 S3_VALUES = st.sampled_from(
