@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
-from urllib.parse import parse_qsl, quote, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from ais.s3.errors import S3Error
 
@@ -22,7 +22,7 @@ EXPIRES_S_MAX = 7 * 24 * 3600
 UNSIGNED = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
-_UNRESERVED = re.compile(rb"[A-Za-z0-9\-._~]*")
+_UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]*")
 _TIME = re.compile(r"\d{8}T\d{6}Z")
 _SCOPE = re.compile(r"([^/]{1,256})/(\d{8})/([a-z0-9-]{0,64})/s3/aws4_request")
 _AUTHORIZATION = re.compile(rf"{ALGORITHM}\s+(.*)", re.DOTALL)
@@ -197,21 +197,19 @@ def canonical_request(
 
 def canonical_query(query: str) -> str:
     """Pairs sorted by name and value, each percent-encoded the one way AWS defines, the signature itself left out."""
-    if not query:
-        return ""
-    pairs = parse_qsl(query.replace("+", "%20"), keep_blank_values=True, encoding="utf-8", errors="surrogateescape")
-    encoded = sorted(
-        (uri_encode(name.encode("utf-8", "surrogateescape")), uri_encode(value.encode("utf-8", "surrogateescape")))
-        for name, value in pairs
-        if name != "X-Amz-Signature"
-    )
-    return "&".join(f"{name}={value}" for name, value in encoded)
+    pairs = (pair.partition("=") for pair in query.split("&") if pair)
+    encoded = sorted((_respelled(name), _respelled(value)) for name, _, value in pairs)
+    return "&".join(f"{name}={value}" for name, value in encoded if name != "X-Amz-Signature")
+
+
+def _respelled(text: str) -> str:
+    if _UNRESERVED.fullmatch(text):
+        return text
+    return uri_encode(unquote_to_bytes(text.replace("+", " ")))
 
 
 def uri_encode(data: bytes, safe: str = "") -> str:
     """Percent-encode all but `A-Za-z0-9-._~`."""
-    if _UNRESERVED.fullmatch(data):
-        return data.decode()
     return quote(data, safe=safe + "~")
 
 
