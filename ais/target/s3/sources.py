@@ -14,10 +14,9 @@ from ais.meta.smap import Snode
 from ais.net.client import PeerClient
 from ais.net.sending import read_fully
 from ais.node.s3 import Gate
-from ais.s3 import copy_source, via
+from ais.s3 import copy_source
 from ais.s3.copy_source import CopySource
 from ais.s3.errors import decode
-from ais.s3.via import Via
 from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.moves import Moves
@@ -77,13 +76,11 @@ class Sources:
         target = f"/s3/{source.bucket}/{quote(source.key, safe='/')}"
         if source.version_id is not None:
             target += f"?versionId={quote(source.version_id)}"
-        http = ask.request.http
-        note = Via(http.remote, http.scheme, ask.caller.user or "")
-        vouched = via.header(note, self._host.cluster_secret, "GET", target)
+        name, value = self._gate.vouch(ask.request, ask.caller, "GET", target)
         async with self._peers.open_stream(
             "GET",
             owner.data.url + target,
-            headers={via.HEADER: vouched} | ({"Range": span} if span else {}),
+            headers={name: value} | ({"Range": span} if span else {}),
             timeout_s=float(self._host.config.cluster.client.client_long_timeout),
         ) as answer:
             if answer.status not in (200, 206):
