@@ -17,6 +17,7 @@ from ais.api import codec
 from ais.base.errors import BadRequest
 from ais.s3 import sigv4, tagging
 from ais.s3.errors import S3Error
+from ais.s3.facts import CONTENT_HEADERS
 
 FIELDS_BYTES_MAX = 20 << 10
 _HEADER_NAME = re.compile(r"[a-z0-9!#$&^_.+-]+")
@@ -25,12 +26,7 @@ _UNCONDITIONED = frozenset(("policy", "x-amz-signature", "file", "awsaccesskeyid
 
 _HEADER_OF = {
     "acl": "x-amz-acl",
-    "cache-control": "Cache-Control",
-    "content-disposition": "Content-Disposition",
-    "content-encoding": "Content-Encoding",
-    "content-language": "Content-Language",
-    "content-type": "Content-Type",
-    "expires": "Expires",
+    **CONTENT_HEADERS,
 }
 _HEADERS = (
     "x-amz-meta-",

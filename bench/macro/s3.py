@@ -10,7 +10,6 @@ over the same names again and again, so that the file system does the same for e
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import urllib.request
@@ -23,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from load import finish
+from load import Load, finish, start
 from servers import cpu_of, pin
 
 from ais.testing import Cluster
@@ -80,18 +79,8 @@ class Bench:
         targets.write_text("".join(f"{self._target(path, method, size, n)}\n" for n in range(COUNTS[size])))
         before = cpu_of(self._pids)
         connections = 4 if size == 64 * MIB else 32
-        result = finish(
-            subprocess.Popen(
-                [
-                    *("taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s"),
-                    *("--timeout", "60s", "-s", str(Path(__file__).parent / "lua" / "targets.lua"), self._urls[path]),
-                    *("--", method, str(targets), str(size if method == "PUT" else 0)),
-                ],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
+        load = Load(method, f"@{targets}", 0, size if method == "PUT" else 0, connections=connections)
+        result = finish(start(self._urls[path], load, seconds, LOAD_CORE))
         return Sample(result.rate, (cpu_of(self._pids) - before) / max(result.requests, 1) * 1e6, result.errors)
 
     def _target(self, path: str, method: str, size: int, number: int) -> str:
@@ -134,7 +123,7 @@ def rows(scenario: str, size: int, samples: dict[str, list[Sample]]) -> list[str
     found = []
     for path, runs in samples.items():
         rate, cpu_us = (statistics.median(run[index] for run in runs) for index in (0, 1))
-        ratio = statistics.median(run.rate / base.rate for run, base in zip(runs, native, strict=True))
+        ratio = statistics.median(run.rate / (base.rate or 1) for run, base in zip(runs, native, strict=True))
         errors = sum(run.errors for run in runs)
         found.append(
             f"| {scenario} | {path} | {rate:,.0f} | {rate * size / 1e6:,.0f} | {ratio:.2f} | {cpu_us:,.0f} | {errors} |"

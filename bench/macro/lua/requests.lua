@@ -1,4 +1,5 @@
 -- wrk -s requests.lua URL -- METHOD PREFIX COUNT SIZE SUFFIX
+-- PREFIX @FILE: the request targets are the lines of FILE. Otherwise:
 -- Cycles through COUNT names PREFIX0..PREFIX<COUNT-1>; COUNT 0 gives every request a name of its own.
 -- With SIZE > 0 each request carries a body of SIZE bytes.
 local method, prefix, count, size, suffix, body
@@ -10,6 +11,10 @@ function init(args)
   run = os.time() % 100000
   for i = 0, count - 1 do
     requests[i + 1] = wrk.format(method, prefix .. i .. suffix, nil, body)
+  end
+  if prefix:sub(1, 1) == "@" then
+    for target in io.lines(prefix:sub(2)) do requests[#requests + 1] = wrk.format(method, target, nil, body) end
+    count = #requests
   end
 end
 
