@@ -210,6 +210,7 @@ class Connection(Wire):
         body: Body | None = FixedBody(length) if length else ChunkedBody() if request.headers.is_chunked else None
         exchange = self._begin(Exchange(self, request, body, keep_alive=keep_alive), view[position:limit])
         exchange.dispatch(reply)
+        self.update_reading()
         return -1
 
     def _write_reply(self, request: Request, reply: Reply) -> None:
@@ -239,6 +240,7 @@ class Connection(Wire):
             self.hub.replace_shared(view)
             exchange = self._begin(Exchange(self, request, None, keep_alive=True), view[end:limit])
             exchange.wait_for_write(sink, writing)
+            self.update_reading()
             return -1
         try:
             reply = sink.finish()
@@ -249,6 +251,7 @@ class Connection(Wire):
             return end
         exchange = self._begin(Exchange(self, request, None, keep_alive=True), view[end:limit])
         exchange.wait_for_finish(cast(Awaitable[Reply], reply))
+        self.update_reading()
         return -1
 
     # Between requests.
@@ -256,7 +259,9 @@ class Connection(Wire):
     def _begin(self, exchange: Exchange, rest: memoryview) -> Exchange:
         self._phase = BUSY
         self._exchange = exchange
-        self._keep(rest)
+        if rest:
+            # It may be used at once: whoever begins an exchange says when reading has to pause.
+            self.tail = self.tail + rest
         return exchange
 
     def finish_exchange(self, exchange: Exchange) -> None:

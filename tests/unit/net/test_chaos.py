@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from aiohttp import web
 from harness.http import Client, MemorySink, echo, request, run, serving, until
 
 from ais.net.app import make_app
-from ais.net.http import FileReply, Reply, Request, StreamReply, Upload
+from ais.net.http import FileReply, Forward, Reply, Request, StreamReply, Upload
 from ais.net.server import Limits
 
 FILE_BYTES = 300_000
@@ -123,9 +124,10 @@ async def one_client(client: Client, rng: random.Random) -> None:
         await client.close()
 
 
+@pytest.mark.parametrize("is_relayed", [False, True])
 @pytest.mark.parametrize("seed", range(6))
-def test_chaos(tmp_path: Path, seed: int) -> None:
-    """Whoever stays gets all answers in order; whoever leaves, leaves nothing behind."""
+def test_chaos(tmp_path: Path, seed: int, is_relayed: bool) -> None:
+    """Whoever stays gets all answers in order, also through another node; whoever leaves, leaves nothing behind."""
     rng = random.Random(seed)
     path = tmp_path / "file"
     path.write_bytes(bytes(FILE_BYTES))
@@ -133,10 +135,17 @@ def test_chaos(tmp_path: Path, seed: int) -> None:
 
     async def scenario() -> None:
         before = len(os.listdir("/proc/self/fd"))
-        async with serving(world.route, world.app(), limits=LIMITS) as served:
+        async with AsyncExitStack() as stack:
+            served = front = await stack.enter_async_context(serving(world.route, world.app(), limits=LIMITS))
+            if is_relayed:
+                forward = Forward(f"http://127.0.0.1:{served.port}")
+                front = await stack.enter_async_context(serving(lambda _: forward, limits=LIMITS))
             for _ in range(8):
-                clients = [await served.connect() for _ in range(8)]
+                clients = [await front.connect() for _ in range(8)]
                 await asyncio.gather(*(one_client(one, random.Random(rng.random())) for one in clients))
+            await until(lambda: not front.server.connection_count)
+            if is_relayed:
+                await front.server.close()
             await until(lambda: not served.server.connection_count)
             hub = served.server._hub
             assert hub is not None
