@@ -21,7 +21,7 @@ class FormBody:
 
     def __init__(self, content_type: str, on_file: Callable[[Mapping[str, str], str], None]) -> None:
         """Raise `S3Error` unless `content_type` is that of a form."""
-        kind, options = parse_options_header(content_type)
+        kind, options = parse_options_header(content_type.encode("utf-8", "surrogateescape"))
         boundary = options.get(b"boundary")
         if kind != b"multipart/form-data" or not boundary:
             raise S3Error("PreconditionFailed", "Bucket POST must be of the enclosure-type multipart/form-data")

@@ -28,7 +28,7 @@ from ais.testing import Cluster
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "15"))
 SEED = int(os.environ.get("FUZZ_SEED", "0" if "FUZZ_SECONDS" not in os.environ else str(random.randrange(1 << 32))))
-KINDS = 7
+KINDS = 8
 HANG_S = 10.0
 CONTENT = bytes(range(256)) * 40
 
@@ -209,6 +209,19 @@ HEADER_VALUES = st.one_of(
 )
 
 
+def broken(whole: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    """Bytes with something cut out or put in at up to four places."""
+    cuts = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 8), st.binary(max_size=8)), max_size=4)
+
+    def cut(data: bytes, places: list[tuple[float, int, bytes]]) -> bytes:
+        for place, removed, inserted in places:
+            at = int(place * len(data))
+            data = data[:at] + inserted + data[at + removed :]
+        return data
+
+    return st.builds(cut, whole, cuts)
+
+
 def heads() -> st.SearchStrategy[bytes]:
     """Requests with any method, path, headers and body, then broken at up to four places."""
     whole = st.builds(
@@ -218,15 +231,7 @@ def heads() -> st.SearchStrategy[bytes]:
         st.lists(st.tuples(HEADER_NAMES, HEADER_VALUES), max_size=6),
         st.binary(max_size=60),
     )
-    cuts = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 8), st.binary(max_size=8)), max_size=4)
-
-    def broken(data: bytes, places: list[tuple[float, int, bytes]]) -> bytes:
-        for place, removed, inserted in places:
-            at = int(place * len(data))
-            data = data[:at] + inserted + data[at + removed :]
-        return data
-
-    return st.builds(broken, whole, cuts)
+    return broken(whole)
 
 
 def test_request_heads(ends: list[str]):
@@ -402,6 +407,25 @@ def aws_chunks() -> st.SearchStrategy[bytes]:
         return b"".join(b"%b\r\n%b\r\n" % (head.encode(), data) for head, data in chunks) + b"0\r\n" + end + b"\r\n"
 
     return st.builds(framed, st.lists(chunk, max_size=4), trailer)
+
+
+S3_FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="key"\r\n\r\nk${filename}\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="success_action_status"\r\n\r\n201\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\ncontent\r\n--b--\r\n'
+)
+
+
+def test_s3_forms(ends: list[str]):
+    """Browser forms, broken at some places, with any content type."""
+    kinds = st.just("multipart/form-data; boundary=b") | TEXT.map(lambda text: re.sub(r"[\r\n\0]", "", text))
+
+    def attempt(example: tuple[str, bytes]) -> None:
+        kind, body = example
+        for url in ends:
+            probe(url, request_bytes("POST", "/s3/fuzzed", {"Content-Type": kind}, body))
+
+    for_its_share(st.tuples(kinds, broken(st.just(S3_FORM))), attempt)
 
 
 def test_s3_requests(ends: list[str]):

@@ -79,11 +79,11 @@ def _policy(effect: str, action: str | list[str], principal: Any = "*", **more: 
 def test_documents_come_back(
     serve: Any, run: Run, name: str, put: dict[str, Any], got: dict[str, Any], missing: str
 ) -> None:
-    """Set on the primary, read from another gateway as boto3 sent it, deleted twice, then missing by its own code."""
+    """Set through one gateway, read from another as boto3 sent it, deleted twice, then missing by its own code."""
 
     async def scenario() -> None:
         async with serve(proxies=2, targets=1) as cluster:
-            s3, other = cluster.s3(), cluster.s3(proxy=1)
+            s3, other = cluster.s3(proxy=1), cluster.s3()
             await s3("create_bucket", Bucket="abc")
             assert await other.refused(f"get_{name}", Bucket="abc") == (404, missing)
             await s3(f"put_{name}", Bucket="abc", **put)
