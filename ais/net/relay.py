@@ -9,7 +9,7 @@ the first side is not read (`wants_body`, `wants_answer`), so a slow reader slow
     answer to client    head of the answer                   its framing says so
 
     lost or wrong                              before the answer's head                    after it
-    peer's connection, unused so far           once more on a new one, if what was sent    -
+    idle connection found closed               once more on a new one, if what was sent    -
                                                is still at hand
     peer's connection                          `Unreachable`                               client's connection breaks
     client's connection                        peer's connection is closed at once         the same
