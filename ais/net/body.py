@@ -137,3 +137,4 @@ class OpenBody:
 
 
 Body = FixedBody | ChunkedBody
+AnswerBody = FixedBody | ChunkedBody | OpenBody

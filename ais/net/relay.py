@@ -21,7 +21,7 @@ The peer's connection is used again when both messages on it were complete.
 from typing import TYPE_CHECKING
 
 from ais.base.errors import AisError, NotReady, TooSlow, Unreachable
-from ais.net.body import ChunkedBody, FixedBody, OpenBody
+from ais.net.body import AnswerBody, ChunkedBody, FixedBody, OpenBody
 from ais.net.encoding import LAST_CHUNK, encode_chunk
 from ais.net.http import BODILESS, Forward
 from ais.net.relayed_head import AnswerHead, encode_answer_head, encode_request_head, parse_answer_head
@@ -67,7 +67,7 @@ class Relay:
         """All that was sent so far, when it may have to be sent again."""
         self._partial = b""
         """The beginning of the answer's head."""
-        self._answer_body: FixedBody | ChunkedBody | OpenBody | None = None
+        self._answer_body: AnswerBody | None = None
         """Where the answer ends, from its head on."""
         self._is_answer_chunked = False
         """The client gets the answer in chunked encoding."""
@@ -223,46 +223,43 @@ class Relay:
     def _begin_answer(self, head: bytes, parsed: AnswerHead, data: bytes, start: int, body_start: int) -> None:
         """Send the head with what is here of the body: in one piece, and as it is when the head needs no change."""
         exchange = self._exchange
-        request = exchange.request
-        body = self._answer_body = _framing(request.method, parsed)
+        is_http10 = exchange.request.is_http10
+        body = self._answer_body = _framing(exchange.request.method, parsed)
+        has_length = isinstance(body, FixedBody)
         self._is_reusable = parsed.keeps_alive and not exchange.owes_body
-        is_open = not isinstance(body, FixedBody)
-        self._is_answer_chunked = is_open and not request.is_http10
+        self._is_answer_chunked = not has_length and not is_http10
         exchange.settle_keep_alive()
-        if is_open and request.is_http10:
+        if not has_length and is_http10:
             exchange.keep_alive = False
-        if isinstance(body, FixedBody):
-            rest: memoryview = memoryview(data)[body_start:]
-        else:
-            # Chunks are decoded in place.
-            rest = memoryview(bytearray(data[body_start:]))
+        # Chunks are decoded in place.
+        rest = memoryview(data if has_length else bytearray(data))[body_start:]
         piece, consumed = self._take_answer(body, rest)
-        if parsed.is_plain and exchange.keep_alive and not is_open and not request.is_http10:
+        if parsed.is_plain and has_length and exchange.keep_alive and not is_http10:
             end = body_start + consumed
-            self._connection.write(data if not start and end == len(data) else data[start:end])
+            self._connection.write(data[start:end])
         else:
-            rewritten = encode_answer_head(
-                head,
-                is_chunked=self._is_answer_chunked,
-                keep_alive=exchange.keep_alive,
-                is_http10=request.is_http10,
+            self._connection.write(
+                encode_answer_head(
+                    head,
+                    is_chunked=self._is_answer_chunked,
+                    keep_alive=exchange.keep_alive,
+                    is_http10=is_http10,
+                )
+                + piece
             )
-            self._connection.write(b"".join((rewritten, piece)))
         self._after_piece(body, is_excess=consumed < len(rest))
 
-    def _pass_body(self, body: FixedBody | ChunkedBody | OpenBody, view: memoryview) -> None:
+    def _pass_body(self, body: AnswerBody, view: memoryview) -> None:
         piece, consumed = self._take_answer(body, view)
         self._connection.pass_on(piece)
         self._after_piece(body, is_excess=consumed < len(view))
 
-    def _take_answer(
-        self, body: FixedBody | ChunkedBody | OpenBody, view: memoryview
-    ) -> tuple[bytes | memoryview, int]:
+    def _take_answer(self, body: AnswerBody, view: memoryview) -> tuple[bytes | memoryview, int]:
         payload, consumed = body.take(view)
         piece = view[:payload]
         return encode_chunk(piece, is_last=body.is_done) if self._is_answer_chunked else piece, consumed
 
-    def _after_piece(self, body: FixedBody | ChunkedBody | OpenBody, *, is_excess: bool) -> None:
+    def _after_piece(self, body: AnswerBody, *, is_excess: bool) -> None:
         if body.is_done:
             self._finish(is_excess=is_excess)
         elif self._connection.is_write_paused and self._upstream is not None:
@@ -288,7 +285,7 @@ class Relay:
         self._connection.reset()
 
 
-def _framing(method: str, head: AnswerHead) -> FixedBody | ChunkedBody | OpenBody:
+def _framing(method: str, head: AnswerHead) -> AnswerBody:
     if method == "HEAD" or head.status in BODILESS:
         return FixedBody(0)
     if head.content_length is not None:
