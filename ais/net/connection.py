@@ -37,6 +37,8 @@ from ais.net.wire import Wire
 
 REQUESTS_PER_TURN = 16
 """Pipelined requests served before the other connections have their turn."""
+HELD_BYTES_MAX = 8 << 10
+"""Larger answers are sent at once: they cost more than the wake-up that is saved (`Hub.hold`)."""
 
 
 class Phase(enum.Enum):
@@ -55,7 +57,7 @@ IDLE, HEAD, BUSY, DRAIN, LINGER = Phase
 class Connection(Wire):
     """The protocol of one accepted connection."""
 
-    __slots__ = ("_body", "_budget", "_exchange", "_handover", "_is_last", "_phase", "_unsent", "tail")
+    __slots__ = ("_body", "_budget", "_exchange", "_handover", "_held", "_is_last", "_phase", "_unsent", "tail")
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
@@ -70,6 +72,8 @@ class Connection(Wire):
         self._is_last = False
         """No request after the present one."""
         self._unsent = 0
+        self._held = b""
+        """Answers that are complete but not sent yet; everything else that writes or closes sends them first."""
 
     # What the event loop calls.
 
@@ -180,7 +184,7 @@ class Connection(Wire):
             except Exception as error:  # noqa: BLE001 - a request ends here
                 reply = hub.on_error(request, error)
             if is_plain and type(reply) is Reply:
-                self.write(encode_reply(reply, request.method, b"", hub.starts))
+                self._answer(encode_reply(reply, request.method, b"", hub.starts))
                 position += headers.content_length or 0
             elif is_plain and type(reply) is FileReply and self._write_small_file(request, reply):
                 position += headers.content_length or 0
@@ -202,6 +206,7 @@ class Connection(Wire):
 
     def _serve(self, request: Request, reply: object, view: memoryview, position: int, limit: int) -> int:
         """Serve what is not plain. Return where the next request begins, or -1 when the connection is busy."""
+        self.release()
         keep_alive = request.keep_alive and not self._is_last
         content = request.body
         if content is not None and keep_alive and type(reply) is Upload:
@@ -215,7 +220,22 @@ class Connection(Wire):
 
     def _write_reply(self, request: Request, reply: Reply) -> None:
         line = connection_line(keep_alive=True, is_http10=request.is_http10)
-        self.write(encode_reply(reply, request.method, line, self.hub.starts))
+        self._answer(encode_reply(reply, request.method, line, self.hub.starts))
+
+    def _answer(self, answer: bytes) -> None:
+        if self._held or len(answer) <= HELD_BYTES_MAX:
+            if not self._held:
+                self.hub.hold(self)
+            self._held += answer
+        else:
+            self.write(answer)
+
+    def release(self) -> None:
+        """Send what is held."""
+        if self._held:
+            held, self._held = self._held, b""
+            if not self.is_broken:
+                self.write(held)
 
     def _write_small_file(self, request: Request, reply: FileReply) -> bool:
         """Answer with a small file from the page cache in one write; False when that is not possible."""
@@ -223,7 +243,7 @@ class Connection(Wire):
         if content is None:
             return False
         framing = b"Content-Length: %d\r\n\r\n" % reply.length
-        self.write(b"".join((self.hub.starts[reply.status], reply.headers, framing, content)))
+        self._answer(b"".join((self.hub.starts[reply.status], reply.headers, framing, content)))
         return True
 
     def _upload_whole(
@@ -343,6 +363,7 @@ class Connection(Wire):
 
     def refuse(self, error: AisError, request: Request | None = None) -> None:
         """Answer with an error and give the connection up: what follows on it cannot be understood."""
+        self.release()
         request = request or Request("GET", "/", Headers(), self.peer)
         line = connection_line(keep_alive=False, is_http10=False)
         self.write(encode_reply(self.hub.on_error(request, error), request.method, line, self.hub.starts))
@@ -397,6 +418,7 @@ class Connection(Wire):
 
     def _close(self) -> None:
         """Send what is queued, then close."""
+        self.release()
         self._phase = LINGER
         self.touch()
         self._transport.close()

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 KIB, MIB = 1 << 10, 1 << 20
 TICK_S_MAX = 1.0
 TICK_S_MIN = 0.05
+HELD_ANSWERS_MAX = 32
+"""Nobody waits for the work of more requests than that, even if more arrived together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ class Hub:
         self.on_empty: Callable[[], None] | None = None
         """Called when the last connection is gone."""
         self.is_draining = False
+        self._holding: list[Connection] = []
         self.tick = 0
         self._now_s = int(time.time())
         self.starts = Starts(self._now_s)
@@ -133,6 +136,24 @@ class Hub:
         for connection in tuple(self.connections):
             connection.check_deadline()
         self.upstreams.sweep()
+
+    def hold(self, connection: "Connection") -> None:
+        """Have a connection's answer sent when the requests that arrived at the same time are answered too.
+
+        A send may wake the client, which on a machine with idle cores costs as much as the request; sends in a row
+        find it awake.
+        """
+        holding = self._holding
+        holding.append(connection)
+        if len(holding) == 1:
+            self.loop.call_soon(self._release)
+        elif len(holding) == HELD_ANSWERS_MAX:
+            self._release()
+
+    def _release(self) -> None:
+        holding, self._holding = self._holding, []
+        for connection in holding:
+            connection.release()
 
     def replace_shared(self, view: memoryview) -> None:
         """`view` stays in use beyond the present callback: if it is the shared buffer, receive into another one."""
