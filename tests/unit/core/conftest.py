@@ -53,6 +53,9 @@ class Bench:
         writer.write(content)
         return writer.commit()
 
+    def put_at_once(self, name: str, content: bytes = b"content", rules: WriteRules | None = None) -> Any:
+        return self.store.put(self.bck, name, rules or self.rules, content)
+
     def get(self, name: str) -> bytes:
         opened = self.store.open(self.bck, name)
         try:

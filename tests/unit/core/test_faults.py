@@ -18,13 +18,16 @@ DURABLE = WriteRules(fsync=True)
     [(errno.ENOSPC, OutOfSpace), (errno.EDQUOT, OutOfSpace), (errno.EIO, DiskFailure), (errno.EMFILE, NotReady)],
 )
 @pytest.mark.parametrize("call", ["open", "write", "getxattr", "setxattr", "rename", "fsync"])
-def test_a_failed_put_keeps_the_old_object(bench: Any, call: str, code: int, error: type[AisError]) -> None:
-    """Wherever the disk fails, the error says what it means and the work file goes."""
+@pytest.mark.parametrize("put", ["put", "put_at_once"])
+def test_a_failed_put_keeps_the_old_object(bench: Any, put: str, call: str, code: int, error: type[AisError]) -> None:
+    """Wherever the disk fails, the error says what it means; the work file and its descriptor go."""
     bench.put("d/a", b"old")
+    descriptors = len(os.listdir("/proc/self/fd"))
     bench.disk.faults[call] = code
     with pytest.raises(error):
-        bench.put("d/a", b"new", rules=DURABLE)
+        getattr(bench, put)("d/a", b"new", rules=DURABLE)
     bench.disk.faults.clear()
+    assert len(os.listdir("/proc/self/fd")) == descriptors
     assert bench.get("d/a") == b"old"
     assert bench.leftovers() == []
 

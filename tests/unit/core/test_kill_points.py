@@ -46,6 +46,7 @@ def append(store: Store, bench: Any) -> None:
 
 CHANGES: dict[str, Callable[[Store, Any], object]] = {
     "overwrite": lambda store, bench: put(store, bench, "a", b"new"),
+    "overwrite at once": lambda store, bench: store.put(bench.bck, "a", RULES, b"new"),
     "file becomes directory": lambda store, bench: put(store, bench, "a/b/c", b"new"),
     "object in its directory": lambda store, bench: put(store, bench, "d", b"new"),
     "delete": lambda store, bench: store.delete(bench.bck, "d/e/f"),

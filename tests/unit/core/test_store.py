@@ -5,8 +5,10 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
+from ais.api import checksum
 from ais.api.bucket import Bck
 from ais.base.errors import (
     BadRequest,
@@ -136,6 +138,22 @@ def test_a_busy_stripe_can_be_tried_again(bench: Any) -> None:
         writer.commit(wait=False)
     writer.commit(wait=False)
     assert bench.get("a") == b"x"
+
+
+@pytest.mark.parametrize("kind", checksum.KINDS)
+def test_a_put_at_once_stores_the_same(bench: Any, kind: str) -> None:
+    """The same content and metadata, counted on, as with a writer; a stripe that is taken leaves nothing behind."""
+    rules = WriteRules(checksum_kind=kind)
+    for name in ("a", "a/b"):
+        first = bench.put(name, b"content", rules)
+        second = bench.put_at_once(name, b"content", rules)
+        assert second == msgspec.structs.replace(first, version="2")
+        assert bench.store.head(bench.bck, name).meta == second
+        assert bench.get(name) == b"content"
+    (mountpath,) = bench.volume.available
+    with mountpath.stripes.held(digest("ais/@#/b/a")), pytest.raises(StripeBusy):
+        bench.put_at_once("a", b"later", rules)
+    assert bench.get("a") == b"content"
 
 
 def test_a_destroyed_bucket_does_not_come_back(bench: Any) -> None:

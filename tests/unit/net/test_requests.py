@@ -8,7 +8,9 @@ import pytest
 from harness.http import MemorySink, echo, request, run, serving, until, uploads
 
 from ais.base.errors import BadRequest, ObjectNotFound
+from ais.net.connection import HELD_BYTES_MAX
 from ais.net.http import Reply, Request, Upload
+from ais.net.hub import HELD_ANSWERS_MAX
 from ais.net.server import Limits
 
 BUFFER = 64 << 10
@@ -49,6 +51,34 @@ def test_keep_alive_and_order() -> None:
             assert served.server.connection_count == 1
 
     run(scenario())
+
+
+def test_answers_held_for_each_other_stay_in_order() -> None:
+    """Small, large, late and refused answers to requests that came at once arrive as asked for, before the close."""
+
+    async def late(one: Request) -> Reply:
+        return echo(one)
+
+    def route(one: Request) -> Any:
+        if one.path.startswith("/large"):
+            return Reply(200, b"", one.path.encode() * HELD_BYTES_MAX)
+        return late(one) if one.path.startswith("/late") else echo(one)
+
+    paths = ["/small1", "/small2", "/large3", "/small4", "/late5", "/small6", "/large7", "/large8", "/small9"]
+    for last, status in ((request("GET /end\nConnection: close"), 200), (b"GET  /end HTTP/1.1\r\n\r\n", 400)):
+
+        async def scenario(last: bytes = last, status: int = status) -> None:
+            async with serving(route) as served:
+                clients = [await served.connect() for _ in range(HELD_ANSWERS_MAX + 5)]
+                for client in clients:
+                    client.send(b"".join(request(f"GET {path}") for path in paths) + last)
+                for client in clients:
+                    bodies = [(await client.answer()).body.decode() for _ in paths]
+                    assert [body.removeprefix("GET ")[:7] for body in bodies] == [path[:7] for path in paths]
+                    assert (await client.answer()).status == status
+                    assert await client.is_closed()
+
+        run(scenario())
 
 
 def test_pipelined_bodies_in_any_pieces() -> None:
