@@ -16,6 +16,7 @@ from yarl import URL
 
 from ais.api.bucket import Bck
 from ais.fs.volume import VolumeLimits
+from ais.meta.smap import digest
 from ais.stats import names as metrics
 from ais.target.target import OUT_OF_SPACE
 
@@ -462,6 +463,27 @@ def test_concurrent_writers_of_one_object(serve: Any, run: Scenario) -> None:
             outcomes = await asyncio.gather(*(put(index) for index in range(writers)), *(get() for _ in range(writers)))
             assert sorted(int(version) for version in outcomes if version) == list(range(1, writers + 1))
             await get()
+            assert live.work_files() == []
+
+    run(scenario())
+
+
+def test_a_small_put_waits_for_the_lock_of_its_object(serve: Any, run: Scenario) -> None:
+    """While another writer has the stripe, the loop serves others; then the object is stored."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.ask("PUT", "o", data=b"old")
+            stripes, key = live.volume.place("ais/@#/b/o").stripes, digest("ais/@#/b/o")
+            stripes.acquire(key)
+            putting = asyncio.create_task(live.ask("PUT", "o", data=b"new"))
+            await until(lambda: bool(live.work_files()))
+            assert (await live.ask("GET", "o")).body == b"old"
+            assert not putting.done()
+            stripes.release(key)
+            assert (await putting).status == 200
+            assert (await live.ask("GET", "o")).body == b"new"
             assert live.work_files() == []
 
     run(scenario())
