@@ -26,7 +26,7 @@ from typing import cast
 
 from ais.base.errors import AisError, BadRequest, HeadTooLarge, NotReady, TooSlow
 from ais.net.body import Body, ChunkedBody, FixedBody
-from ais.net.encoding import connection_line, encode_reply
+from ais.net.encoding import CONTINUE, connection_line, encode_reply
 from ais.net.exchange import Exchange
 from ais.net.handover import Handover
 from ais.net.head import is_hopeless
@@ -179,6 +179,8 @@ class Connection(Wire):
                     request.body = view[position : position + length]
                 else:
                     is_plain = False
+            elif headers.expects_continue and not request.is_http10:
+                self._answer(CONTINUE)  # botocore asks for empty bodies too, and takes no answer instead
             try:
                 reply = hub.route(request)
             except Exception as error:  # noqa: BLE001 - a request ends here
