@@ -5,7 +5,6 @@ LARGE_GIB and NAMES make them smaller for a try.
 
 import hashlib
 import os
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 import requests
 import xxhash
 from harness.load import put_empty
-from harness.nodes import resident_bytes
+from harness.nodes import Watch, resident_bytes
 from harness.wire import Api, object_path
 
 from ais.testing import Cluster
@@ -29,29 +28,6 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """A cluster for large things: one proxy, three targets."""
     with Cluster(proxies=1, targets=3, mountpaths=2, dir=tmp_path_factory.mktemp("large")) as running:
         yield running
-
-
-class Watch:
-    """The greatest resident memory of each node, sampled while a block runs."""
-
-    def __init__(self, nodes: list) -> None:
-        self._nodes = nodes
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample)
-        self.most = {node.id: resident_bytes(node.pid) for node in nodes}
-
-    def _sample(self) -> None:
-        while not self._stop.wait(0.2):
-            for node in self._nodes:
-                self.most[node.id] = max(self.most[node.id], resident_bytes(node.pid))
-
-    def __enter__(self) -> "Watch":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
 
 def blocks(count: int) -> Iterator[bytes]:
