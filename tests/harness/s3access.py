@@ -95,6 +95,10 @@ def remove_bucket(client: Any, bucket: str) -> None:
     for upload in client.list_multipart_uploads(Bucket=bucket).get("Uploads", ()):
         client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-        if objects := [{"Key": one["Key"]} for one in page.get("Contents", ())]:
+        keys = [one["Key"] for one in page.get("Contents", ())]
+        if objects := [{"Key": key} for key in keys if key.isprintable()]:
             client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+        for key in keys:
+            if not key.isprintable():  # XML has no way to write it
+                client.delete_object(Bucket=bucket, Key=key)
     client.delete_bucket(Bucket=bucket)
