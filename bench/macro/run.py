@@ -1,6 +1,7 @@
 """Compare an ais target with nginx on one core; see bench/README.md for the method.
 
-usage: python bench/macro/run.py [--rounds 5] [--seconds 3] [--only get,put] [--sizes 4096,...] [--dir D]
+usage: python bench/macro/run.py [--rounds 5] [--seconds 3] [--only get,put,redirect,beside] [--sizes 4096,...]
+                                 [--dir D] [--put-dir D]
 """
 
 import argparse
@@ -8,7 +9,8 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,37 +99,53 @@ def beside(servers: list[Nginx | Ais], rounds: int, seconds: float) -> list[Meas
     return [_median(f"get 4 KiB {other}", name, samples) for (other, name), samples in runs.items()]
 
 
+@contextmanager
+def running(directory: Path, sizes: Iterable[int]) -> Iterator[list[Nginx | Ais]]:
+    """Both servers, with files of these sizes to read, below a directory that is removed afterwards."""
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".bench-") as scratch, ExitStack() as stack:
+        servers: list[Nginx | Ais] = []
+        for kind in (Nginx, Ais):
+            servers.append(kind(Path(scratch) / kind.name, SERVER_CORE))
+            stack.callback(servers[-1].close)
+        for size_bytes in sizes:
+            for server in servers:
+                server.fill(size_bytes, NAMES[size_bytes])
+        yield servers
+
+
+def run(servers: list[Nginx | Ais], scenario: str, sizes: list[int], rounds: int, seconds: float) -> Iterator[Measured]:
+    """All there is of one scenario."""
+    if scenario == "beside":
+        yield from beside(servers, rounds, seconds)
+    elif scenario == "redirect":
+        yield from measure(servers, scenario, 4 * KIB, rounds, seconds)
+    else:
+        for size_bytes in sizes:
+            yield from measure(servers, scenario, size_bytes, rounds, seconds)
+
+
 def main() -> None:
     """Run what was asked for, print and keep the table and the plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--only", default="get,put,redirect,beside")
-    parser.add_argument("--dir", type=Path, default=TMPFS, help="where both servers keep their files")
+    parser.add_argument("--dir", type=Path, default=Path.cwd(), help="where both servers have the files that GETs read")
+    parser.add_argument("--put-dir", type=Path, default=TMPFS, help="where both servers write in the scenario put")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
     arguments = parser.parse_args()
     only, sizes = arguments.only.split(","), [int(one) for one in arguments.sizes.split(",")]
     measured: list[Measured] = []
-    with tempfile.TemporaryDirectory(dir=arguments.dir, prefix=".bench-") as scratch:
-        servers: list[Nginx | Ais] = []
-        try:
-            servers += [Nginx(Path(scratch) / "nginx", SERVER_CORE), Ais(Path(scratch) / "ais", SERVER_CORE)]
-            for size_bytes in {*sizes, 4 * KIB, 64 * MIB}:
-                for server in servers:
-                    server.fill(size_bytes, NAMES[size_bytes])
-            for scenario in (one for one in ("get", "put") if one in only):
-                for size_bytes in sizes:
-                    measured += measure(servers, scenario, size_bytes, arguments.rounds, arguments.seconds)
-                    report.progress(measured[-2:])
-            if "redirect" in only:
-                measured += measure(servers, "redirect", 4 * KIB, arguments.rounds, arguments.seconds)
-                report.progress(measured[-2:])
-            if "beside" in only:
-                measured += beside(servers, arguments.rounds, arguments.seconds)
-                report.progress(measured[-6:])
-        finally:
-            for server in servers:
-                server.close()
+    places = ((arguments.put_dir, ("put",)), (arguments.dir, ("get", "redirect", "beside")))
+    for directory, scenarios in places:
+        asked = [scenario for scenario in scenarios if scenario in only]
+        if not asked:
+            continue
+        with running(directory, {4 * KIB, 64 * MIB, *sizes}) as servers:
+            for scenario in asked:
+                for one in run(servers, scenario, sizes, arguments.rounds, arguments.seconds):
+                    report.progress([one])
+                    measured.append(one)
     results = Path(__file__).parent.parent / "results"
     results.mkdir(exist_ok=True)
     (results / "macro.json").write_text(json.dumps([vars(one) for one in measured], indent=1))
