@@ -15,7 +15,7 @@ import pytest
 from harness import s3raw
 from harness.s3access import Access, boto, new_access, remove_bucket
 from harness.s3raw import STREAMING, STREAMING_TRAILER, STREAMING_UNSIGNED, Request, call, code, presign, send, sign
-from harness.wire import Answer, RawConnection
+from harness.wire import Answer, Api, RawConnection
 
 from ais.testing import Cluster
 
@@ -748,6 +748,18 @@ def test_another_user(kept: Access, s3_cluster: Cluster, method: str) -> None:
     """A user whom neither ownership nor policy gives rights is denied, however well the request is signed."""
     answer = call(new_access(s3_cluster, "bob"), method, PATH, body=BODY if method == "PUT" else b"")
     assert (code(answer), answer.status) == ("AccessDenied", 403)
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(("method", "message"), [("PATCH", b'{"disabled": true}'), ("DELETE", b"")])
+def test_key_taken_back(kept: Access, s3_cluster: Cluster, method: str, message: bytes) -> None:
+    """A key that was disabled or removed is as good as none from the next request on, at every node."""
+    taken = new_access(s3_cluster, "alice")
+    assert call(taken, "GET", PATH).status == 200
+    assert Api(s3_cluster.endpoint).call(method, f"/v1/auth/keys/{taken.key_id}", body=message).status == 200
+    for node in s3_cluster.nodes:
+        answer = call(dataclasses.replace(taken, url=node.url), "PUT", PATH, body=BODY)
+        assert (code(answer), answer.status) == ("InvalidAccessKeyId", 403)
 
 
 @pytest.mark.usefixtures("unchanged")
