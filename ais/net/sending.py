@@ -69,6 +69,12 @@ def small_content(hub: "Hub", reply: FileReply) -> memoryview | None:
     return content
 
 
+def load_cache(fd: int, offset: int, length: int) -> bytes:
+    """Have the kernel read a range into its page cache; nothing is kept here. Raise `EOFError` as `read_fully`."""
+    read_fully(fd, offset, length)
+    return b""
+
+
 class FileSender:
     """Sends one file reply that is too large (or too cold) for one write. Owns the descriptor until it is done."""
 
@@ -151,9 +157,10 @@ class FileSender:
         if read_cached(self._fd, chunk, self._offset):
             self._write_chunk(chunk)
         else:
-            self._read_in_pool(count, self._chunk_read)
+            self._read_in_pool(read_fully, count, self._chunk_read)
 
     def _chunk_read(self, reading: "asyncio.Future[bytes]") -> None:
+        self._future = None
         if self._fd >= 0:
             if reading.exception() is None:
                 self._write_chunk(memoryview(reading.result()))
@@ -185,18 +192,22 @@ class FileSender:
         count = min(self._left, max(WARM_BYTES, self._wire.hub.limits.turn_bytes))
         self._warm_end = self._offset + count
         self._unwatch()
-        self._read_in_pool(count, self._warmed)
+        self._read_in_pool(load_cache, count, self._warmed)
 
     def _warmed(self, reading: "asyncio.Future[bytes]") -> None:
+        self._future = None
         if self._fd >= 0:
             if reading.exception() is None:
                 self.turn()
             else:
                 self._wire.break_off()
 
-    def _read_in_pool(self, count: int, then: Callable[[asyncio.Future[bytes]], None]) -> None:
+    def _read_in_pool(
+        self, read: Callable[[int, int, int], bytes], count: int, then: Callable[[asyncio.Future[bytes]], None]
+    ) -> None:
+        """The future is let go of when it is done: it and this sender would keep each other, and the bytes, alive."""
         loop = self._wire.hub.loop
-        self._future = loop.run_in_executor(self._pool, read_fully, self._fd, self._offset, count)
+        self._future = loop.run_in_executor(self._pool, read, self._fd, self._offset, count)
         self._future.add_done_callback(then)
 
     def _watch(self) -> None:
