@@ -4,6 +4,8 @@ A name always falls on the same stripe; names that share a stripe wait for each 
 stripe is held for a rename, never across the network. Threads of a process exclude each other by a `threading.Lock`
 per stripe, processes by an OFD lock on the stripe's byte of `.ais.locks`; the kernel drops it when the process dies.
 A process must open its own `Stripes` (after a fork, not before): OFD locks belong to the open file.
+
+Readers take no lock. Who wants to know whether a name may have been written since it was read compares `turns`.
 """
 
 import fcntl
@@ -34,11 +36,13 @@ def _flock(kind: int, stripe: int) -> bytes:
 class Stripes:
     """The stripes of one mountpath."""
 
-    __slots__ = ("_fd", "_lock_args", "_threads", "_unlock_args")
+    __slots__ = ("_fd", "_lock_args", "_threads", "_unlock_args", "turns")
 
     def __init__(self, disk: Disk, root: str) -> None:
         self._fd = disk.open(f"{root}/{FILE_NAME}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._threads = [threading.Lock() for _ in range(STRIPES)]
+        self.turns = [0] * STRIPES
+        """By stripe (`stripe_of`): how often a writer of this process has held it. Counted before it is given back."""
         self._lock_args = [_flock(fcntl.F_WRLCK, stripe) for stripe in range(STRIPES)]
         self._unlock_args = [_flock(fcntl.F_UNLCK, stripe) for stripe in range(STRIPES)]
 
@@ -59,6 +63,7 @@ class Stripes:
     def release(self, digest: int) -> None:
         """Give back what `acquire` took."""
         stripe = digest & _MASK
+        self.turns[stripe] += 1
         try:
             fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, self._unlock_args[stripe])
         finally:

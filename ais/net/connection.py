@@ -2,8 +2,9 @@
 
 Theory of operation. The connection handles one request at a time. A request whose body (if any) arrived together with
 its head and whose route answers at once is served inside `buffer_updated`, without leaving it; that is the hot path.
-Everything else becomes an `Exchange`. Bytes that arrive while they cannot be used are kept in `tail` and reading
-pauses, so a client that pipelines is slowed down by TCP.
+A head that was answered before may even be answered without being parsed (`Hub.repeats`). Everything else becomes an
+`Exchange`. Bytes that arrive while they cannot be used are kept in `tail` and reading pauses, so a client that
+pipelines is slowed down by TCP.
 
     phase     what is awaited                          ends when                         deadline
     IDLE      the first byte of a request              it comes                          keepalive_timeout_s
@@ -26,12 +27,12 @@ from typing import cast
 
 from ais.base.errors import AisError, BadRequest, HeadTooLarge, NotReady, TooSlow
 from ais.net.body import Body, ChunkedBody, FixedBody
-from ais.net.encoding import CONTINUE, connection_line, encode_reply
+from ais.net.encoding import CONTINUE, connection_line, encode_reply, framed
 from ais.net.exchange import Exchange
 from ais.net.handover import Handover
 from ais.net.head import is_hopeless
-from ais.net.http import FileReply, Headers, Reply, Request, Sink, Upload
-from ais.net.hub import Hub
+from ais.net.http import Again, FileReply, Headers, Reply, Request, Sink, Upload
+from ais.net.hub import REPEATED_BYTES_MAX, Hub
 from ais.net.sending import small_content
 from ais.net.wire import Wire
 
@@ -98,7 +99,10 @@ class Connection(Wire):
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes came."""
         if self._phase is IDLE:
-            self._consume(self.hub.shared, self.hub.shared_view, 0, nbytes)
+            hub = self.hub
+            again = hub.repeats.get(hub.shared_view[:nbytes].tobytes()) if nbytes <= REPEATED_BYTES_MAX else None
+            if again is None or not self._repeat(again):
+                self._consume(hub.shared, hub.shared_view, 0, nbytes)
         elif self._exchange is not None:
             self._exchange.received(nbytes)
         elif self._phase is DRAIN or self._phase is LINGER:
@@ -156,6 +160,19 @@ class Connection(Wire):
 
     # The hot path: everything happens within one callback.
 
+    def _repeat(self, again: Again) -> bool:
+        """Answer the request that came, and nothing after it, as before; False when that is not right any more."""
+        answer = None if self._is_last else again()
+        if answer is None:
+            return False
+        status, lines, body = answer
+        if self._held:
+            self.release()
+        # Not held: this takes less time than is saved by sending answers together.
+        self.write(b"".join((self.hub.starts[status], lines, body)))
+        self.tick = self.hub.tick
+        return True
+
     def _consume(self, data: bytearray, view: memoryview, position: int, limit: int) -> None:
         """Serve the requests in `data[position:limit]`; what cannot be served now is kept."""
         hub = self.hub
@@ -165,35 +182,9 @@ class Connection(Wire):
             if end < 0 or end - position > hub.head_bytes_max:
                 self._keep_partial_head(view[position:limit])
                 return
-            try:
-                request = hub.parser.parse(view[position:end].tobytes(), self.peer)
-            except AisError as error:
-                self.refuse(error)
+            position = self._serve(view[position:end].tobytes(), view, end + 4, limit)
+            if position < 0:
                 return
-            position = end + 4
-            headers = request.headers
-            is_plain = headers.keeps_alive and not request.is_http10 and not self._is_last
-            if headers.has_body:
-                length = headers.content_length
-                if length and length <= limit - position:
-                    request.body = view[position : position + length]
-                else:
-                    is_plain = False
-            elif headers.expects_continue and not request.is_http10:
-                self._answer(CONTINUE)  # botocore asks for empty bodies too, and takes no answer instead
-            try:
-                reply = hub.route(request)
-            except Exception as error:  # noqa: BLE001 - a request ends here
-                reply = hub.on_error(request, error)
-            if is_plain and type(reply) is Reply:
-                self._answer(encode_reply(reply, request.method, b"", hub.starts))
-                position += headers.content_length or 0
-            elif is_plain and type(reply) is FileReply and self._write_small_file(request, reply):
-                position += headers.content_length or 0
-            else:
-                position = self._serve(request, reply, view, position, limit)
-                if position < 0:
-                    return
             if position == limit:
                 if self._phase is IDLE:
                     self.tick = hub.tick
@@ -206,7 +197,37 @@ class Connection(Wire):
         self._keep(view[position:limit])
         self._next_request()
 
-    def _serve(self, request: Request, reply: object, view: memoryview, position: int, limit: int) -> int:
+    def _serve(self, head: bytes, view: memoryview, position: int, limit: int) -> int:
+        """Serve one request. Return where the next one begins, or -1 when the connection is busy or given up."""
+        hub = self.hub
+        try:
+            request = hub.parser.parse(head, self.peer)
+        except AisError as error:
+            self.refuse(error)
+            return -1
+        headers = request.headers
+        is_plain = headers.keeps_alive and not request.is_http10 and not self._is_last
+        if headers.has_body:
+            length = headers.content_length
+            if length and length <= limit - position:
+                request.body = view[position : position + length]
+            else:
+                is_plain = False
+        elif headers.expects_continue and not request.is_http10:
+            self._answer(CONTINUE)  # botocore asks for empty bodies too, and takes no answer instead
+        try:
+            reply = hub.route(request)
+        except Exception as error:  # noqa: BLE001 - a request ends here
+            reply = hub.on_error(request, error)
+        if is_plain and type(reply) is Reply:
+            self._answer(encode_reply(reply, request.method, b"", hub.starts))
+            if not headers.has_body and not headers.expects_continue:
+                hub.remember(head + b"\r\n\r\n", reply.again)
+        elif not is_plain or type(reply) is not FileReply or not self._write_small_file(request, reply):
+            return self._serve_slowly(request, reply, view, position, limit)
+        return position + (headers.content_length or 0)
+
+    def _serve_slowly(self, request: Request, reply: object, view: memoryview, position: int, limit: int) -> int:
         """Serve what is not plain. Return where the next request begins, or -1 when the connection is busy."""
         self.release()
         keep_alive = request.keep_alive and not self._is_last
@@ -244,8 +265,7 @@ class Connection(Wire):
         content = small_content(self.hub, reply) if request.method != "HEAD" else None
         if content is None:
             return False
-        framing = b"Content-Length: %d\r\n\r\n" % reply.length
-        self._answer(b"".join((self.hub.starts[reply.status], reply.headers, framing, content)))
+        self._answer(b"".join((self.hub.starts[reply.status], framed(reply.headers, reply.length), content)))
         return True
 
     def _upload_whole(

@@ -7,7 +7,7 @@ from ais.net.http import BODILESS, Reply, status_line
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 _END = b"\r\n"
-_NO_BODY = b"Content-Length: 0\r\n\r\n"
+NO_BODY = b"Content-Length: 0\r\n\r\n"
 
 
 def connection_line(*, keep_alive: bool, is_http10: bool) -> bytes:
@@ -37,11 +37,16 @@ class Starts(dict[int, bytes]):
         return start
 
 
+def framed(headers: bytes, length: int) -> bytes:
+    """The rest of a head after its start, on a connection that goes on, before a body of `length` bytes."""
+    return b"%bContent-Length: %d\r\n\r\n" % (headers, length)
+
+
 def encode_reply(reply: Reply, method: str, connection: bytes, starts: Starts) -> bytes:
     """A complete reply."""
     body, length, status = reply.body, reply.length, reply.status
     if not body and length is None:
-        return b"".join((starts[status], reply.headers, connection, _END if status in BODILESS else _NO_BODY))
+        return b"".join((starts[status], reply.headers, connection, _END if status in BODILESS else NO_BODY))
     if length is None:
         length = len(body)
     return b"%b%b%bContent-Length: %d\r\n\r\n%b" % (

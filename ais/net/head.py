@@ -19,8 +19,6 @@ METHODS = frozenset(("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS")
 HEADERS_MAX = 128
 MEMO_ENTRIES_MAX = 1024
 MEMO_BLOCK_BYTES_MAX = 2048
-MEMO_LINES_MAX = 8192
-MEMO_LINE_BYTES_MAX = 256
 CONTENT_LENGTH_DIGITS_MAX = 18
 
 _CONTROLS = bytes(code for code in range(0x20) if code != 0x09) + b"\x7f"
@@ -32,13 +30,12 @@ _ABSOLUTE = re.compile(r"https?://[^/?#]+(?=[/?]|$)", re.IGNORECASE)
 
 
 class HeadParser:
-    """Parses heads; remembers header blocks (1024 of up to 2 KiB) and lines of GETs (8192 of up to 256 bytes)."""
+    """Parses heads; remembers header blocks (1024 of up to 2 KiB)."""
 
-    __slots__ = ("_lines", "_memo")
+    __slots__ = ("_memo",)
 
     def __init__(self) -> None:
         self._memo: OrderedDict[bytes, Headers] = OrderedDict()
-        self._lines: OrderedDict[bytes, tuple[str, str]] = OrderedDict()
 
     def parse(self, head: bytes, peer: Peer) -> Request:
         """The request of a head given without its final empty line. Raise `BadRequest`, `HeadTooLarge`."""
@@ -48,26 +45,12 @@ class HeadParser:
         headers = self._memo.get(block)
         if headers is None:
             headers = self._parse_and_keep(block)
-        usual = self._lines.get(line) or self._check_line(line)
+        usual = _check_line(line)
         if usual is None:
             return self._parse_unusual(head, peer)
         if not headers.has_host:
             raise BadRequest("HTTP/1.1 request without a Host header")
         return Request(*usual, headers, peer)
-
-    def _check_line(self, line: bytes) -> tuple[str, str] | None:
-        """Method and target of a usual request line (kept if it may come again); None if it needs a closer look."""
-        try:
-            method, _, target = line.decode("ascii").partition(" ")
-        except UnicodeDecodeError:
-            return None
-        if method not in METHODS or target[:1] != "/" or " " in target or not target.isprintable():
-            return None
-        if method == "GET" and len(line) <= MEMO_LINE_BYTES_MAX:
-            if len(self._lines) >= MEMO_LINES_MAX:
-                self._lines.popitem(last=False)
-            self._lines[line] = method, target
-        return method, target
 
     def _parse_unusual(self, head: bytes, peer: Peer) -> Request:
         """The same without short cuts, for heads that are lawful but rare, or not lawful."""
@@ -85,6 +68,17 @@ class HeadParser:
                 self._memo.popitem(last=False)
             self._memo[block] = headers
         return headers
+
+
+def _check_line(line: bytes) -> tuple[str, str] | None:
+    """Method and target of a usual request line; None if it needs a closer look."""
+    try:
+        method, _, target = line.decode("ascii").partition(" ")
+    except UnicodeDecodeError:
+        return None
+    if method not in METHODS or target[:1] != "/" or " " in target or not target.isprintable():
+        return None
+    return method, target
 
 
 def _split_line(line: bytes) -> tuple[str, str, str]:

@@ -192,19 +192,36 @@ def _decode_query(text: str) -> str:
         raise BadRequest(f'query parameter "{text[:200]}" does not decode to valid UTF-8') from None
 
 
+Again = Callable[[], tuple[int, bytes, bytes] | None]
+"""Another answer to a head that was answered before: status, framed header lines (`ais.net.encoding.framed`), body.
+
+None: something has changed, the request must be routed anew.
+"""
+
+
 class Reply:
     """A complete answer. `headers` is preformatted: every line ends with CRLF.
 
-    `length` is what a HEAD reply announces as Content-Length while `body` stays empty.
+    `length` is what a HEAD reply announces as Content-Length while `body` stays empty. `again`, if given, answers
+    requests with the same head, from any client of the listener, for as long as it likes to: it checks itself whether
+    what it knows is still true, and raises nothing. Requests with a body are always routed.
     """
 
-    __slots__ = ("body", "headers", "length", "status")
+    __slots__ = ("again", "body", "headers", "length", "status")
 
-    def __init__(self, status: int, headers: bytes = b"", body: bytes = b"", length: int | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        headers: bytes = b"",
+        body: bytes = b"",
+        length: int | None = None,
+        again: Again | None = None,
+    ) -> None:
         self.status = status
         self.headers = headers
         self.body = body
         self.length = length
+        self.again = again
 
 
 class FileReply:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ais.net.encoding import Starts
 from ais.net.head import HeadParser
-from ais.net.http import Network, OnError, Route
+from ais.net.http import Again, Network, OnError, Route
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -22,6 +22,8 @@ TICK_S_MAX = 1.0
 TICK_S_MIN = 0.05
 HELD_ANSWERS_MAX = 32
 """Nobody waits for the work of more requests than that, even if more arrived together."""
+REPEATS_MAX = 8192
+REPEATED_BYTES_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ class Hub:
         """Small files are read into it on their way out."""
         self.buffers = BufferPool(limits.buffer_bytes, limits.buffers_max)
         self.connections: set[Connection] = set()
+        self.repeats: dict[bytes, Again] = {}
+        """By the bytes of a request without a body: how to answer it without looking into it (`Reply.again`)."""
         self.on_empty: Callable[[], None] | None = None
         """Called when the last connection is gone."""
         self.is_draining = False
@@ -154,6 +158,17 @@ class Hub:
         holding, self._holding = self._holding, []
         for connection in holding:
             connection.release()
+
+    def remember(self, head: bytes, again: Again | None) -> None:
+        """How requests of these bytes are answered from now on. At most 8192 of up to 1 KiB are kept."""
+        repeats = self.repeats
+        if again is None or len(head) > REPEATED_BYTES_MAX:
+            if repeats:
+                repeats.pop(head, None)
+            return
+        if len(repeats) >= REPEATS_MAX:
+            repeats.clear()
+        repeats[head] = again
 
     def replace_shared(self, view: memoryview) -> None:
         """`view` stays in use beyond the present callback: if it is the shared buffer, receive into another one."""

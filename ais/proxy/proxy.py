@@ -21,7 +21,7 @@ from ais.proxy.cluster import Cluster
 from ais.proxy.easy import EasyUrls
 from ais.proxy.jobs import Jobs
 from ais.proxy.listing import Lister
-from ais.proxy.redirect import Redirector
+from ais.proxy.redirect import COUNTED, Redirector
 from ais.proxy.relay import Relay
 from ais.proxy.rename import Renamer
 from ais.proxy.reverse import Reverse
@@ -38,7 +38,6 @@ from ais.proxy.targets import Targets
 from ais.s3.operations import Op
 from ais.stats import names as metrics
 
-_COUNTED = {"GET": metrics.GET_N, "HEAD": metrics.HEAD_N, "PUT": metrics.PUT_N, "DELETE": metrics.DEL_N}
 _COUNTED_ERRORS = {
     "GET": metrics.ERR_GET_N,
     "HEAD": metrics.ERR_HEAD_N,
@@ -53,8 +52,8 @@ class Proxy:
     def __init__(self, node: Node, peers: PeerClient, *, local_cidr: str = "") -> None:
         """`local_cidr` is the network whose clients are redirected to intra-cluster addresses; empty: none."""
         self._node = node
-        self._redirector = Redirector(node, node.env.clock.now_ns, local_cidr)
         self._counters = node.stats.values
+        self._redirector = Redirector(node, node.env.clock.now_ns, self._counters, local_cidr)
         targets, relay = Targets(node), Relay(node)
         self._renamer = Renamer(node, targets)
         self.lister = Lister(node, targets)
@@ -98,8 +97,8 @@ class Proxy:
             if method in _COUNTED_ERRORS:
                 self._counters[_COUNTED_ERRORS[method]] += 1
             raise
-        if reply is not None and method in _COUNTED:
-            self._counters[_COUNTED[method]] += 1
+        if type(reply) is Forward and method in COUNTED:
+            self._counters[COUNTED[method]] += 1
         if reply is None and self._gate.is_s3(request):
             return self._s3.answer(request)
         return reply

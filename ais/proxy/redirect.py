@@ -2,8 +2,9 @@
 
 Where a request goes depends on its path and query, on the cluster map and on the bucket metadata. The `Location` header
 is therefore prepared once per (path, query) and kept until one of the two maps changes; only the time in it is new each
-time. The body is never looked at: the client sends it to the target. A POST names its action in the body, so that its
-permission is the target's to check.
+time. The server answers equal requests from what is prepared without asking for each (`Reply.again`). The body is never
+looked at: the client sends it to the target. A POST names its action in the body, so that its permission is the
+target's to check.
 """
 
 import ipaddress
@@ -15,10 +16,13 @@ from ais.api.access import Access
 from ais.api.bucket import Bck, missing
 from ais.base import names
 from ais.base.errors import BadRequest, HandleNotFound, NotYetImplemented
+from ais.config.node import NodeConfig
 from ais.meta.bmd import BMD, Bucket
 from ais.meta.placement import Placement
 from ais.meta.smap import Smap, Snode
-from ais.net.http import Reply, Request, decode_component
+from ais.net.encoding import NO_BODY
+from ais.net.http import Again, Reply, Request, decode_component
+from ais.stats import names as metrics
 
 OBJECTS = "/v1/objects/"
 EASY_URLS = {"/ais/": "ais", "/gs/": "gcp", "/az/": "azure"}
@@ -30,6 +34,7 @@ _APPEND_SEPARATOR = "|"
 
 _STATUS = {"GET": 301, "HEAD": 307, "PUT": 307, "POST": 307, "DELETE": 307, "PATCH": 307}
 METHODS = tuple(_STATUS)
+COUNTED = {"GET": metrics.GET_N, "HEAD": metrics.HEAD_N, "PUT": metrics.PUT_N, "DELETE": metrics.DEL_N}
 
 
 class ClusterView(Protocol):
@@ -43,14 +48,20 @@ class ClusterView(Protocol):
     def placement(self) -> Placement: ...
     @property
     def snode(self) -> Snode: ...
+    @property
+    def config(self) -> NodeConfig: ...
 
 
 class Redirector:
-    """Answers object requests. Clients in the network `cidr` (if given) are sent to intra-cluster addresses."""
+    """Answers object requests and counts them in `counters`.
 
-    def __init__(self, view: ClusterView, now_ns: Callable[[], int], cidr: str = "") -> None:
+    Clients in the network `cidr` (if given) are sent to intra-cluster addresses.
+    """
+
+    def __init__(self, view: ClusterView, now_ns: Callable[[], int], counters: list[int], cidr: str = "") -> None:
         self._view = view
         self._now_ns = now_ns
+        self._counters = counters
         self._neighbours = _Neighbours(cidr) if cidr else None
         self._prepared: dict[str, _Prepared] = {}
         self._smap, self._bmd = view.smap, view.bmd
@@ -70,10 +81,27 @@ class Redirector:
             return None
         if found.guard is not None:
             found.guard.check(method)
+        if method in COUNTED:
+            self._counters[COUNTED[method]] += 1
         line = found.public
         if self._neighbours is not None and request.remote in self._neighbours:
             line = found.data if method in ("GET", "PUT") else found.control
-        return Reply(status, line + b"%d\r\n" % self._now_ns())
+        is_repeatable = method == "GET" and found.is_kept and found.guard is None and self._neighbours is None
+        again = self._repeater(status, line) if is_repeatable else None
+        return Reply(status, b"%b%d\r\n" % (line, self._now_ns()), again=again)
+
+    def _repeater(self, status: int, line: bytes) -> Again:
+        """Gives the same answer to a GET while maps and configuration are the same."""
+        view, now_ns, counters, slot = self._view, self._now_ns, self._counters, COUNTED["GET"]
+        smap, bmd, config = view.smap, view.bmd, view.config
+
+        def again() -> tuple[int, bytes, bytes] | None:
+            if view.smap is not smap or view.bmd is not bmd or view.config is not config:
+                return None
+            counters[slot] += 1
+            return status, b"%b%d\r\n%b" % (line, now_ns(), NO_BODY), b""
+
+        return again
 
     def _prepare(self, request: Request) -> "_Prepared | None":
         address = _Address.of(request)
@@ -91,8 +119,9 @@ class Redirector:
         public, data, control = (
             f"Location: {net.url}{tail}".encode() for net in (owner.public, owner.data, owner.control)
         )
-        found = _Prepared(public, data, control, self._guard(bucket, params))
-        if not handle and not address.name.endswith("/") and len(request.target) <= REMEMBERED_TARGET_LEN_MAX:
+        is_kept = not handle and not address.name.endswith("/") and len(request.target) <= REMEMBERED_TARGET_LEN_MAX
+        found = _Prepared(public, data, control, self._guard(bucket, params), is_kept)
+        if is_kept:
             if len(self._prepared) >= REMEMBERED_MAX:
                 self._prepared.clear()
             self._prepared[request.target] = found
@@ -134,6 +163,8 @@ class _Prepared(NamedTuple):
     data: bytes
     control: bytes
     guard: "_Guard | None"
+    is_kept: bool
+    """Whether it may be used for other requests with the same target."""
 
 
 class _Guard(NamedTuple):

@@ -1,8 +1,9 @@
 """GETs of objects that were read before: the shortest way from a request to bytes.
 
 What `Front` and `Store` found out for a path is used again while buckets and mountpaths are the same and the file is
-the one that was read: that is looked up each time (`Store.recheck`). Small objects are kept as well, for a minute, so
-that a hot one costs one `stat`. Whatever is unusual or has changed is left to `Reads`, which also answers errors.
+the one that was read. Small objects are kept as well, for a minute: a hot one that this process has not written since
+(`Store.is_untouched`) costs one `stat` a second, and asked for in the same words again, its request is not even parsed
+(`Reply.again`). Whatever is unusual or has changed is left to `Reads`, which also answers errors.
 """
 
 import os
@@ -11,7 +12,8 @@ from typing import NamedTuple
 
 from ais.core.spots import Known, Spot
 from ais.core.store import Store
-from ais.net.http import FileReply, Reply, Request
+from ais.net.encoding import framed
+from ais.net.http import Again, FileReply, Reply, Request
 from ais.stats import names as metrics
 from ais.target.counts import count_redirect
 from ais.target.front import Front, redirected_at
@@ -23,6 +25,8 @@ CONTENT_BYTES_MAX = 16 << 10
 CONTENTS_BYTES_MAX = 32 << 20
 CONTENT_AGE_NS_MAX = 60 * 10**9
 """Then the file is read again, so that its access time shows that it is in use."""
+UNCHECKED_NS_MAX = 10**9
+"""How long a change that was made to the file behind our back may go unnoticed."""
 
 
 class _Entry(NamedTuple):
@@ -31,11 +35,33 @@ class _Entry(NamedTuple):
     spot: Spot
 
 
-class _Content(NamedTuple):
-    known: Known
-    """The version of the file it was read from."""
-    data: bytes
-    read_ns: int
+class _Content:
+    """A small object in memory."""
+
+    __slots__ = ("_checked_ns", "_known", "_read_ns", "_spot", "_store", "_turn", "data", "framed", "headers")
+
+    def __init__(self, store: Store, spot: Spot, turn: int, known: Known, data: bytes, read_ns: int) -> None:
+        """`known` is the version of the file that `data` was read from, `turn` (`Store.turn`) is older than both."""
+        self._store = store
+        self._spot = spot
+        self._turn = turn
+        self._known = known
+        self._read_ns = self._checked_ns = read_ns
+        self.headers: bytes = known.annotation[1]
+        self.framed = framed(self.headers, len(data))
+        self.data = data
+
+    def is_true(self, now_ns: int) -> bool:
+        """Whether this is still the object."""
+        if now_ns - self._checked_ns < UNCHECKED_NS_MAX and self._store.is_untouched(self._spot, self._turn):
+            return True
+        turn = self._store.turn(self._spot)
+        if now_ns - self._read_ns >= CONTENT_AGE_NS_MAX or self._known is not self._spot.known:
+            return False
+        if not self._store.recheck(self._spot):
+            return False
+        self._turn, self._checked_ns = turn, now_ns
+        return True
 
 
 class Recent:
@@ -68,8 +94,10 @@ class Recent:
         started_ns = self._now_ns()
         reply: Reply | FileReply | None
         content = self._contents.get(path)
-        if content is not None and started_ns - content.read_ns < CONTENT_AGE_NS_MAX:
-            reply = self._from_memory(content, entry.spot, started_ns)
+        if content is not None and content.is_true(started_ns):
+            self._count(len(content.data), started_ns)
+            again = None if sent_ns else self._repeater(path)
+            reply = Reply(200, content.headers, content.data, again=again)
         else:
             reply = self._from_file(path, entry.spot, started_ns)
         if reply is not None and sent_ns:
@@ -85,15 +113,21 @@ class Recent:
             self._views = self._front.views
         self._entries[request.path] = _Entry(self._front.bucket_query(request), spot)
 
-    def _from_memory(self, content: _Content, spot: Spot, started_ns: int) -> Reply | None:
-        known = content.known
-        if known is not spot.known or not self._store.recheck(spot):
-            return None
-        data = content.data
-        self._count(len(data), started_ns)
-        return Reply(200, known.annotation[1], data)
+    def _repeater(self, path: str) -> Again:
+        """Gives the object from memory while it and the buckets are the same."""
+        front, views, contents, now_ns, count = self._front, self._views, self._contents, self._now_ns, self._count
+
+        def again() -> tuple[int, bytes, bytes] | None:
+            content, started_ns = contents.get(path), now_ns()
+            if content is None or views is not front.views or not content.is_true(started_ns):
+                return None
+            count(len(content.data), started_ns)
+            return 200, content.framed, content.data
+
+        return again
 
     def _from_file(self, path: str, spot: Spot, started_ns: int) -> Reply | FileReply | None:
+        turn = self._store.turn(spot)
         reopened = self._store.reopen(spot)
         if reopened is None:
             return None
@@ -107,7 +141,7 @@ class Recent:
         if data is None:
             return FileReply(200, annotation[1], fd, 0, size, spot.mountpath.pool)
         os.close(fd)
-        self._keep(path, _Content(known, data, started_ns))
+        self._keep(path, _Content(self._store, spot, turn, known, data, started_ns))
         return Reply(200, annotation[1], data)
 
     def _count(self, size_bytes: int, started_ns: int) -> None:

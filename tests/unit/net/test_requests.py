@@ -8,9 +8,11 @@ import pytest
 from harness.http import MemorySink, echo, request, run, serving, until, uploads
 
 from ais.base.errors import BadRequest, ObjectNotFound
+from ais.net import hub
 from ais.net.connection import HELD_BYTES_MAX
+from ais.net.encoding import framed
 from ais.net.http import Reply, Request, Upload
-from ais.net.hub import HELD_ANSWERS_MAX
+from ais.net.hub import HELD_ANSWERS_MAX, REPEATED_BYTES_MAX
 from ais.net.server import Limits
 
 BUFFER = 64 << 10
@@ -79,6 +81,112 @@ def test_answers_held_for_each_other_stay_in_order() -> None:
                     assert await client.is_closed()
 
         run(scenario())
+
+
+def test_a_repeated_request_is_answered_without_the_route_while_that_is_allowed() -> None:
+    """The same head from any client gets the next answer of `Reply.again`; None, or another head, is routed."""
+    routed: list[str] = []
+    again = iter([b"second", b"third", None, b"fifth", None])
+
+    def repeat() -> tuple[int, bytes, bytes] | None:
+        body = next(again)
+        return body and (203, framed(b"Said: again\r\n", len(body)), body)
+
+    def route(one: Request) -> Reply:
+        routed.append(one.path)
+        return Reply(200, b"", b"first", again=repeat if one.path == "/same" else None)
+
+    async def scenario() -> None:
+        async with serving(route) as served:
+            one, other = await served.connect(), await served.connect()
+            assert (await one.ask("GET /same")).body == b"first"
+            answer = await other.ask("GET /same")
+            assert (answer.status, answer.headers["said"], answer.body) == (203, "again", b"second")
+            assert answer.headers["date"].endswith("GMT")
+            assert (await one.ask("GET /same")).body == b"third"
+            assert (await one.ask("GET /same")).body == b"first"
+            assert (await one.ask("GET /same\nAccept: */*")).body == b"first"
+            assert (await one.ask("GET /other")).body == b"first"
+            assert (await one.ask("GET /same")).body == b"fifth"
+            assert (await one.ask("GET /same")).body == b"first"
+            assert routed == ["/same", "/same", "/same", "/other", "/same"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("PUT /o", b"content"),
+        ("PUT /o\nExpect: 100-continue", b""),
+        ("GET /o\nConnection: close", b""),
+        ("GET /" + "o" * REPEATED_BYTES_MAX, b""),
+    ],
+    ids=["body", "expect", "close", "long"],
+)
+def test_what_is_more_than_a_plain_head_is_always_routed(head: str, body: bytes) -> None:
+    """Requests with a body, that wait for 100, that end the connection or are long never use `Reply.again`."""
+    route, sinks = uploads(MemorySink)
+
+    def repeatable(one: Request) -> Any:
+        reply = route(one) if body else echo(one)
+        if type(reply) is Reply:
+            reply.again = lambda: (500, b"Content-Length: 0\r\n\r\n", b"")
+        return reply
+
+    async def scenario() -> None:
+        async with serving(repeatable) as served:
+            for _ in range(3):
+                client = await served.connect()
+                answer = await client.ask(head, body)
+                assert (await client.answer() if answer.status == 100 else answer).status == 200
+            assert len(sinks) == (3 if body else 0)
+
+    run(scenario())
+
+
+def test_repeated_requests_stay_in_order_with_those_around_them() -> None:
+    """Between pipelined, slow and held answers repeated ones wait for their turn."""
+
+    async def late(one: Request) -> Reply:
+        return echo(one)
+
+    def route(one: Request) -> Any:
+        if one.path == "/same":
+            return Reply(200, b"", b"GET /same", again=lambda: (200, framed(b"", 9), b"GET /same"))
+        return late(one) if one.path.startswith("/late") else echo(one)
+
+    async def scenario() -> None:
+        async with serving(route) as served:
+            client = await served.connect()
+            await client.ask("GET /same")
+            paths = ["/same", "/1", "/same", "/late2", "/same", "/same", "/3", "/same"] * 5
+            for path in paths:
+                client.send(request(f"GET {path}"))
+                await asyncio.sleep(0)
+            assert [(await client.answer()).body.decode() for _ in paths] == [f"GET {path}" for path in paths]
+
+    run(scenario())
+
+
+def test_what_is_remembered_of_requests_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit requests are routed again, and all answers are right."""
+    monkeypatch.setattr(hub, "REPEATS_MAX", 3)
+    routed: list[str] = []
+
+    def route(one: Request) -> Reply:
+        routed.append(one.path)
+        body = one.path.encode()
+        return Reply(200, b"", body, again=lambda: (200, framed(b"", len(body)), body))
+
+    async def scenario() -> None:
+        async with serving(route) as served:
+            client = await served.connect()
+            for path in ["/1", "/2", "/3", "/1", "/4", "/1", "/4"]:
+                assert (await client.ask(f"GET {path}")).body == path.encode()
+            assert routed == ["/1", "/2", "/3", "/4", "/1"]
+
+    run(scenario())
 
 
 def test_pipelined_bodies_in_any_pieces() -> None:

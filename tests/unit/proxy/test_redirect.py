@@ -1,5 +1,6 @@
 """Redirects of object requests."""
 
+import copy
 from dataclasses import dataclass, field
 
 import msgspec
@@ -18,11 +19,13 @@ from ais.base.errors import (
     NotReady,
     NotYetImplemented,
 )
+from ais.config.node import NodeConfig
 from ais.meta.bmd import BMD, Bprops
 from ais.meta.placement import Placement
 from ais.meta.smap import NetInfo, Smap, Snode
 from ais.net.http import Headers, Network, Peer, Reply, Request
 from ais.proxy.redirect import REMEMBERED_MAX, Redirector
+from ais.stats import names as metrics
 
 TARGETS = ("t1aaaaaa", "t2bbbbbb", "t3cccccc", "t4dddddd")
 NOW_NS = 1771000000000000000
@@ -41,6 +44,7 @@ class View:
     smap: Smap
     bmd: BMD
     snode: Snode = field(default_factory=lambda: node("proxy", "p1zzzzzz"))
+    config: NodeConfig = field(default_factory=NodeConfig)
 
     @property
     def placement(self) -> Placement:
@@ -66,7 +70,7 @@ def location(reply: Reply | None) -> str:
 
 
 def redirector(cluster: View | None = None, cidr: str = "") -> Redirector:
-    return Redirector(cluster or view(), lambda: NOW_NS, cidr)
+    return Redirector(cluster or view(), lambda: NOW_NS, [0] * len(metrics.METRICS), cidr)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +100,40 @@ def test_the_raw_path_and_query_are_kept_while_placement_uses_the_decoded_name()
     """Percent-encoding travels on as sent; an encoded name has the same owner as the plain one."""
     encoded = location(ask(redirector(), "GET", "/v1/objects/mybck/dir%2Fobj2?a=%20%2B"))
     assert encoded.startswith("http://pub.t4dddddd:80/v1/objects/mybck/dir%2Fobj2?a=%20%2B&pid=")
+
+
+def test_a_repeated_get_is_redirected_while_the_cluster_is_the_same() -> None:
+    """`again` gives the same answer and counts it; a new map, buckets or configuration end it."""
+    for change in ("smap", "bmd", "config"):
+        cluster, counters, clock = view(), [0] * len(metrics.METRICS), iter(range(NOW_NS, NOW_NS + 10))
+        first = ask(Redirector(cluster, lambda clock=clock: next(clock), counters), "GET", "/v1/objects/mybck/obj1?a=b")
+        assert first is not None
+        assert first.again is not None
+        for number in (1, 2):
+            again = first.again()
+            assert again is not None
+            status, head, body = again
+            expected = location(first).replace(str(NOW_NS), str(NOW_NS + number))
+            assert (status, body) == (301, b"")
+            assert head.decode() == f"Location: {expected}\r\nContent-Length: 0\r\n\r\n"
+        assert counters[metrics.GET_N] == 3
+        setattr(cluster, change, copy.copy(getattr(cluster, change)))
+        assert first.again() is None
+        assert counters[metrics.GET_N] == 3
+
+
+def test_what_depends_on_more_than_the_request_is_not_repeated() -> None:
+    """Other verbs, handles, clients of the inner network and buckets with permissions are looked at each time."""
+    target = "/v1/objects/mybck/obj1"
+    restricted = view(Bprops(access=U64(access.READ_ONLY)))
+    replies = [
+        *(ask(redirector(), method, target) for method in ("HEAD", "PUT", "DELETE", "POST", "PATCH")),
+        ask(redirector(), "GET", f"{target}?append_handle=t1aaaaaa%7Cwork%7C5"),
+        ask(redirector(cidr="10.0.0.0/8"), "GET", target),
+        ask(redirector(cidr="10.0.0.0/8"), "GET", target, "192.168.0.1:999"),
+        ask(redirector(restricted), "GET", target),
+    ]
+    assert all(reply is not None and reply.again is None for reply in replies)
 
 
 def test_an_append_follows_its_handle() -> None:

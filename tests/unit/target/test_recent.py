@@ -1,11 +1,13 @@
 """Objects that are read again and again: what was remembered of them is never served once it is no longer true."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from harness.http import until
+from harness.target import BCK
 
 from ais.core.spots import RACY_NS
 from ais.target import recent
@@ -63,6 +65,62 @@ def test_changes_are_seen_at_once(serve: Any, run: Scenario, size: int) -> None:
             await live.ask("DELETE", "o")
             assert (await live.ask("GET", "o")).status == 404
             assert live.node.stats.counters()["get.n"] > 8
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("change", ["overwrite", "props", "delete", "destroy bucket", "disable mountpath"])
+def test_a_read_in_the_same_words_sees_changes_at_once(serve: Any, run: Scenario, change: str) -> None:
+    """What is given from memory without a look at the request or the file ends with the answer to a change."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.ask("PUT", "o", data=b"before")
+            await _settled(live, "o")
+
+            async def read() -> Any:
+                return await live.call("GET", f"{live.url}/v1/objects/b/o?provider=ais")
+
+            for _ in range(4):
+                assert (await read()).body == b"before"
+            answers = live.node.stats.counters()["get.n"]
+            if change == "overwrite":
+                await live.ask("PUT", "o", data=b"after!")
+                assert (await read()).body == b"after!"
+            elif change == "props":
+                await live.act("PATCH", "o", "", value={"k": "v"})
+                assert (await read()).headers["Ais-Custom-Md"] == "k=v"
+            elif change == "delete":
+                await live.ask("DELETE", "o")
+                assert (await read()).status == 404
+            elif change == "destroy bucket":
+                await live.take(live.node.bmd.without_bucket(BCK))
+                assert (await read()).status == 404
+            else:
+                path = next(path for path in live.files() if path.endswith("/o"))
+                live.volume.disable(next(one.path for one in live.volume.available if path.startswith(one.path + "/")))
+                assert (await read()).status == 404
+            assert live.node.stats.counters()["get.n"] >= answers
+
+    run(scenario())
+
+
+def test_a_change_behind_our_back_is_seen_within_a_second(serve: Any, run: Scenario) -> None:
+    """A file that somebody replaced on the disk is served once it was looked at again, not later."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.ask("PUT", "o", data=b"before")
+            await _settled(live, "o")
+            url = f"{live.url}/v1/objects/b/o?provider=ais"
+            for _ in range(4):
+                assert (await live.call("GET", url)).body == b"before"
+            path = next(path for path in live.files() if path.endswith("/o"))
+            os.unlink(path)
+            await asyncio.sleep(recent.UNCHECKED_NS_MAX / 1e9)
+            assert (await live.call("GET", url)).status == 404
 
     run(scenario())
 
