@@ -40,7 +40,7 @@ from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures, translate
 from ais.fs.locks import stripe_of
-from ais.fs.mountpath import Mountpath
+from ais.fs.mountpath import Mountpath, MountpathStalled
 from ais.fs.names import SELF
 from ais.fs.volume import Volume
 
@@ -165,13 +165,19 @@ class Store:
     def put(self, bck: Bck, name: str, rules: WriteRules, content: Buffer) -> ObjectMeta:
         """Store a small object in one go; return its metadata. The same as to write and to commit with a `writer`.
 
-        Raise `StripeBusy` when the object's lock is taken, and as `writer` and `Writer.commit`; nothing is left then.
+        Raise `StripeBusy` when the object's lock is taken, `MountpathStalled` when writing would take long, and as
+        `writer` and `Writer.commit`; nothing is left then.
         """
+        spot = self._spots.find(bck, name, remember=False)
+        if spot.mountpath.is_stalled:
+            raise MountpathStalled
         digest = checksum.compute(rules.checksum_kind, content)
-        spot, path, fd = self._create(bck, name, len(content))
+        path, fd = self._create(bck, spot, len(content))
         staged = Staged(bck, name, rules, spot, path, fd, {}, size=len(content), checksum=digest)
         try:
+            started_s = spot.mountpath.now_s()
             workfile.write_all(self._disk, fd, content)
+            spot.mountpath.wrote(started_s)
             return self._publisher.publish(staged, wait=False)
         except OSError as error:
             workfile.discard(self._disk, path)
@@ -202,7 +208,8 @@ class Store:
         if custom:
             metadata.check_custom(custom)
         digests = Digests(rules.checksum_kind, claimed)
-        spot, path, fd = self._create(bck, name, size_hint)
+        spot = self._spots.find(bck, name, remember=False)
+        path, fd = self._create(bck, spot, size_hint)
         staged = Staged(
             bck,
             name,
@@ -407,12 +414,11 @@ class Store:
                 self._disk.close(opened.fd)
         raise VersionNotFound(cname, version_id)
 
-    def _create(self, bck: Bck, name: str, size_hint: int) -> tuple[Spot, str, int]:
-        """Open a new work file for an object: where the object belongs, the file's path and descriptor."""
-        spot = self._spots.find(bck, name, remember=False)
+    def _create(self, bck: Bck, spot: Spot, size_hint: int) -> tuple[str, int]:
+        """Open a new work file for an object: its path and descriptor."""
         spot.mountpath.check_room(size_hint, self.volume.limits.out_of_space_pct)
         path = f"{spot.work}/{self._publisher.new_work_name()}"
-        return spot, path, workfile.create(self._disk, path, bck)
+        return path, workfile.create(self._disk, path, bck)
 
     def _open_at(self, spot: Spot, path: str, mountpath: Mountpath) -> OpenObject | None:
         """Open the file of an object at one path; None when there is none."""

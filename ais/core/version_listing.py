@@ -16,7 +16,7 @@ from ais.fs.failures import disk_failures
 from ais.fs.volume import Volume
 from ais.meta.smap import digest
 
-_LOOKS_MAX = 10
+_LOOKS_MAX = 100
 
 
 class VersionEntry(msgspec.Struct, frozen=True, gc=False):

@@ -14,6 +14,9 @@ from ais.fs.locks import Stripes
 from ais.meta.smap import digest
 
 _CAPACITY_AGE_S_MAX = 1.0
+STALL_S = 0.02
+"""A write of a few hundred KiB into the page cache takes a hundredth of that, unless the kernel makes it wait."""
+STALLED_S = 1.0
 
 
 class Capacity(NamedTuple):
@@ -38,6 +41,10 @@ class FileSystem(NamedTuple):
     mount_point: str
 
 
+class MountpathStalled(Exception):
+    """The disk is behind and the caller did not want to wait. Never reaches a client."""
+
+
 class Mountpath:
     """Identity and resources of one mountpath. Whether it is in use is the volume's to say.
 
@@ -48,10 +55,12 @@ class Mountpath:
         "_capacity",
         "_capacity_at",
         "_env",
+        "_stalled_until_s",
         "_used_pct",
         "digest",
         "file_system",
         "label",
+        "now_s",
         "path",
         "pool",
         "stripes",
@@ -64,7 +73,9 @@ class Mountpath:
         self.pool = ThreadPoolExecutor(threads, f"disk {path}")
         self.file_system = file_system_of(path)
         self._env = env
+        self.now_s = env.clock.monotonic
         self._capacity_at = 0.0
+        self._stalled_until_s = 0.0
         with disk_failures(path):
             self._capacity = self._measure()
             self.stripes = Stripes(env.disk, path)
@@ -74,7 +85,7 @@ class Mountpath:
 
     def capacity(self) -> Capacity:
         """Space used and available, at most a second old. Raise `DiskFailure`."""
-        if self._env.clock.monotonic() - self._capacity_at > _CAPACITY_AGE_S_MAX:
+        if self.now_s() - self._capacity_at > _CAPACITY_AGE_S_MAX:
             with disk_failures(self.path):
                 self._capacity = self._measure()
         return self._capacity
@@ -89,6 +100,17 @@ class Mountpath:
                 f"{self.path} has {format_size(capacity.avail_bytes)} left and {format_size(size_bytes)} were announced"
             )
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether a write made its caller wait in the last second: the disk is behind, so write in `pool` only."""
+        return self.now_s() < self._stalled_until_s
+
+    def wrote(self, started_s: float) -> None:
+        """A write outside `pool` has ended that began at `started_s` (of `now_s`)."""
+        now_s = self.now_s()
+        if now_s - started_s > STALL_S:
+            self._stalled_until_s = now_s + STALLED_S
+
     def close(self) -> None:
         """Wait for the pool's running work, then close the lock file."""
         self.pool.shutdown(cancel_futures=True)
@@ -96,7 +118,7 @@ class Mountpath:
 
     def _measure(self) -> Capacity:
         counts = self._env.disk.statvfs(self.path)
-        self._capacity_at = self._env.clock.monotonic()
+        self._capacity_at = self.now_s()
         unit = counts.f_frsize
         used = (counts.f_blocks - counts.f_bfree) * unit
         capacity = Capacity(used, counts.f_bavail * unit, counts.f_blocks * unit)

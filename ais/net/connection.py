@@ -236,8 +236,11 @@ class Connection(Wire):
             return self._upload_whole(request, reply.sink, content, view, position + len(content), limit)
         length = request.headers.content_length
         body: Body | None = FixedBody(length) if length else ChunkedBody() if request.headers.is_chunked else None
-        exchange = self._begin(Exchange(self, request, body, keep_alive=keep_alive), view[position:limit])
-        exchange.dispatch(reply)
+        exchange, rest = Exchange(self, request, body, keep_alive=keep_alive), view[position:limit]
+        if type(reply) is Upload and body is not None and rest and view is self.hub.shared_view:
+            self._begin(exchange, rest[:0]).start_upload(reply, rest)
+        else:
+            self._begin(exchange, rest).dispatch(reply)
         self.update_reading()
         return -1
 

@@ -24,7 +24,7 @@ from ais.net.encoding import CONTINUE, connection_line, encode_head, encode_repl
 from ais.net.http import AnyReply, FileReply, Forward, Reply, Request, Sink, StreamReply, Upload
 from ais.net.relay import Relay
 from ais.net.sending import FileSender, small_content, stream_chunks
-from ais.net.upload import Receiver
+from ais.net.upload import InlineReceiver, Receiver
 
 if TYPE_CHECKING:
     from ais.net.connection import Connection
@@ -64,7 +64,7 @@ class Exchange:
         self.request = request
         self.body = body
         self.keep_alive = keep_alive
-        self.receiver: Receiver | None = None
+        self.receiver: InlineReceiver | Receiver | None = None
         """Where body bytes are received while a sink takes them."""
         self._stage = Stage.WAIT
         self._is_body_coming = False
@@ -85,7 +85,7 @@ class Exchange:
         elif kind is FileReply:
             self._send_file(cast(FileReply, reply))
         elif kind is Upload:
-            self._start_upload(cast(Upload, reply).sink)
+            self.start_upload(cast(Upload, reply))
         elif kind is StreamReply:
             self._send_stream(cast(StreamReply, reply))
         elif kind is Forward:
@@ -312,15 +312,20 @@ class Exchange:
         if is_waiting and self.owes_body and not self.request.is_http10:
             self.connection.write(CONTINUE)
 
-    def _start_upload(self, sink: Sink) -> None:
-        self.ask_for_body()
+    def start_upload(self, upload: Upload, beginning: memoryview | None = None) -> None:
+        """Take the body. `beginning`: what came of it already, at the end of the shared buffer, if it was not kept."""
+        if beginning is None:
+            self.ask_for_body()
+        self._is_body_coming = True
         self._stage = Stage.BODY
         self.connection.touch()
         if self.body is None or self.body.is_done:
-            self.finish_upload(sink)
-        else:
-            self.receiver = Receiver(self, sink, self.body)
-            self.pump()
+            self.finish_upload(upload.sink)
+            return
+        receiver = self.receiver = (InlineReceiver if upload.is_inline else Receiver)(self, upload.sink, self.body)
+        if beginning is not None:
+            self._receive(receiver.begin, beginning)
+        self.pump()
 
     def _receive(self, take: Callable[[Any], None], argument: object) -> None:
         """Give the receiver bytes; bad framing ends the request and the connection."""

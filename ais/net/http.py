@@ -281,13 +281,15 @@ class Sink(Protocol):
 class Upload:
     """The route wants the body: `100 Continue` is sent if the client waits for it, the bytes go to `sink`.
 
-    A body that fits one receive buffer normally arrives as one `write` followed at once by `finish`.
+    A body that fits one receive buffer normally arrives as one `write` followed at once by `finish`. `is_inline`: what
+    `write` does takes no longer than a turn and never waits, so the bytes are handed on as they come.
     """
 
-    __slots__ = ("sink",)
+    __slots__ = ("is_inline", "sink")
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, *, is_inline: bool = False) -> None:
         self.sink = sink
+        self.is_inline = is_inline
 
 
 class Forward:

@@ -38,8 +38,8 @@ class Limits:
     """Without a byte of progress while a body comes in or an answer goes out."""
     keepalive_timeout_s: float = 120.0
     """Between two requests, and before the first."""
-    buffer_bytes: int = 256 * KIB
-    """Size of a receive buffer: what a sink gets per write at most."""
+    buffer_bytes: int = 260 * KIB
+    """Size of a receive buffer: what a sink gets per write at most. A round number and room for a head."""
     buffers_max: int = 256
     """Receive buffers for uploads in progress; beyond that an upload makes do with one of a sixteenth."""
     turn_bytes: int = 256 * KIB
@@ -169,6 +169,12 @@ class Hub:
         if len(repeats) >= REPEATS_MAX:
             repeats.clear()
         repeats[head] = again
+
+    def swap_shared(self, buffer: bytearray) -> bytearray:
+        """Receive into `buffer` instead of the shared one, which is returned: it is the caller's now."""
+        before, self.shared = self.shared, buffer
+        self.shared_view = memoryview(buffer)
+        return before
 
     def replace_shared(self, view: memoryview) -> None:
         """`view` stays in use beyond the present callback: if it is the shared buffer, receive into another one."""

@@ -1,9 +1,13 @@
 """A body on its way from the connection to a sink, when it did not arrive together with its head.
 
-Bytes are received straight into a buffer of the pool. A full buffer, or the last one, goes to the sink; while the sink
-works on it (an awaitable: hash and write in a thread) the connection receives into a second one. With both full, or no
-second one left in the pool, reading pauses. When the pool is empty from the start a small private buffer is used, so
-slow clients that hold all buffers never stop the others.
+What an inline sink takes (`InlineReceiver`) is received into the buffer that all connections share, which thereby stays
+in the processor's cache, and is handed on as it comes.
+
+For other sinks (`Receiver`) bytes are received straight into a buffer of the pool; a large beginning that came with the
+head lies in the shared buffer, which is swapped for one of the pool. A full buffer, or the last one, goes to the sink;
+while the sink works on it (an awaitable: hash and write in a thread) the connection receives into a second one. With
+both full, or no second one left in the pool, reading pauses. When the pool is empty from the start a small private
+buffer is used, so slow clients that hold all buffers never stop the others.
 """
 
 import asyncio
@@ -16,8 +20,61 @@ if TYPE_CHECKING:
     from ais.net.exchange import Exchange
 
 PRIVATE_FRACTION = 16
+LENT_BYTES_MIN = 64 << 10
+"""A beginning as large as this is not copied."""
+TURN_BYTES_MIN = 64 << 10
+"""The others have their turn after so much; below it, it is the client who is slow."""
 FULL_FRACTION = 16
 """A buffer counts as full when less than a sixteenth is free: the rest is not worth a system call."""
+
+
+class InlineReceiver:
+    """Receives a body for a sink that takes what comes at once. Used as `Receiver`."""
+
+    __slots__ = ("_exchange", "_hub", "body", "sink")
+
+    def __init__(self, exchange: "Exchange", sink: Sink, body: Body) -> None:
+        self._exchange = exchange
+        self._hub = exchange.connection.hub
+        self.sink = sink
+        self.body = body
+
+    @property
+    def can_receive(self) -> bool:
+        """Whether bytes are wanted."""
+        return not self.body.is_done
+
+    def space(self) -> memoryview:
+        """Where the next bytes go."""
+        return self._hub.shared_view
+
+    def received(self, count: int) -> None:
+        """`count` raw bytes lie in `space`. Raise what the framing raises."""
+        self.put(self._hub.shared_view[:count])
+
+    def put(self, raw: memoryview) -> None:
+        """Take bytes; those behind the body are given back. Raise what the framing raises."""
+        connection = self._exchange.connection
+        payload, consumed = self.body.take(raw)
+        if consumed < len(raw):
+            connection.unread(raw[consumed:])
+        try:
+            if payload:
+                self.sink.write(raw[:payload])
+        except Exception as error:  # noqa: BLE001 - a request ends here
+            self.sink.abort()
+            self._exchange.fail(error)
+            return
+        if self.body.is_done:
+            self._exchange.finish_upload(self.sink)
+        elif payload >= TURN_BYTES_MIN:
+            connection.yield_turn()
+
+    begin = put
+
+    def cancel(self) -> None:
+        """The body will not be completed."""
+        self.sink.abort()
 
 
 class Receiver:
@@ -68,6 +125,20 @@ class Receiver:
         if isinstance(self.body, FixedBody):
             return self._current[self._filled : self._filled + self.body.remaining]
         return self._current[self._filled :]
+
+    def begin(self, raw: memoryview) -> None:
+        """The first bytes: `raw`, the end of the shared buffer. Raise as `received`."""
+        if len(raw) < LENT_BYTES_MIN or not self._owned:
+            self._connection.unread(raw)
+            return
+        self._owned[0] = self._connection.hub.swap_shared(self._owned[0])
+        self._current = raw
+        self._filled, consumed = self.body.take(raw)
+        if consumed < len(raw):
+            self._connection.unread(raw[consumed:])
+        self._pass_on()
+        if self._current is raw:
+            self._current = memoryview(self._owned[0])
 
     def put(self, data: memoryview) -> None:
         """Take bytes that were received elsewhere, no more than `space` holds. Raise what the framing raises."""

@@ -1,7 +1,8 @@
 """Where the body of a PUT goes: a work file, in steps that never block the event loop for long.
 
 A body of at most `INLINE_BYTES_MAX` is hashed, written and renamed in place: handing that to a thread costs more than
-it saves. Everything else runs in the mountpath's own pool, one step at a time.
+it saves, unless the disk is behind (`Mountpath.is_stalled`). Everything else runs in the mountpath's own pool, one step
+at a time.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from ais.fs.mountpath import Mountpath
 from ais.net.http import Reply
 from ais.target.view import BucketView
 
-INLINE_BYTES_MAX = 256 << 10
+INLINE_BYTES_MAX = 1 << 20
 T = TypeVar("T")
 
 
@@ -109,7 +110,10 @@ class PutSink(_Steps):
         """Hash and write the next bytes."""
         if not self._is_inline:
             return self._submit(self._writer.write, data)
+        mountpath = self._writer.mountpath
+        started_s = mountpath.now_s()
         self._writer.write(data)
+        mountpath.wrote(started_s)
         return None
 
     def finish(self) -> Reply | Awaitable[Reply]:

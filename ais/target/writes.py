@@ -13,6 +13,7 @@ from ais.core.publish import Condition
 from ais.core.store import Store
 from ais.core.writer import Writer
 from ais.fs.locks import StripeBusy
+from ais.fs.mountpath import MountpathStalled
 from ais.fs.volume import Volume
 from ais.net.http import AnyReply, Reply, Request, Upload
 from ais.stats import names as metrics
@@ -60,7 +61,7 @@ class Writes:
         if request.body is not None and not view.rules.fsync:
             try:
                 return self.stored(self._store.put(view.bck, name, view.rules, request.body), started_s)
-            except StripeBusy:  # below, it can be waited for
+            except (StripeBusy, MountpathStalled):  # below, it can be waited for
                 pass
         writer = self._store.writer(view.bck, name, view.rules, size_hint=head.content_length or 0)
         return self._upload(view, writer, head.content_length, started_s)
@@ -156,8 +157,10 @@ class Writes:
     def _upload(
         self, view: BucketView, writer: Writer, size: int | None, started_s: float, condition: Condition | None = None
     ) -> Upload:
-        is_inline = size is not None and size <= INLINE_BYTES_MAX and not view.rules.fsync
-        return Upload(PutSink(self, view, writer, started_s, is_inline=is_inline, condition=condition))
+        is_small = size is not None and size <= INLINE_BYTES_MAX
+        is_inline = is_small and not view.rules.fsync and not writer.mountpath.is_stalled
+        sink = PutSink(self, view, writer, started_s, is_inline=is_inline, condition=condition)
+        return Upload(sink, is_inline=is_inline)
 
     async def _copy(self, ask: Ask) -> AnyReply:
         if ask.has_body:

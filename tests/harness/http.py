@@ -106,9 +106,13 @@ def request(head: str, body: bytes = b"") -> bytes:
 
 
 class MemorySink:
-    """Keeps an upload in memory; with `in_thread` each write is awaited. `events` tells what happened in order."""
+    """Keeps an upload in memory; with `in_thread` each write is awaited. `events` tells what happened in order.
 
-    def __init__(self, *, in_thread: bool = False, fail_after: int | None = None) -> None:
+    `is_inline` is for whoever makes the `Upload`.
+    """
+
+    def __init__(self, *, in_thread: bool = False, is_inline: bool = False, fail_after: int | None = None) -> None:
+        self.is_inline = is_inline
         self.content = bytearray()
         self.events: list[str] = []
         self.gone = asyncio.Event()
@@ -213,6 +217,6 @@ def uploads(make: Callable[[], MemorySink]) -> tuple[Route, list[MemorySink]]:
         if one.method != "PUT":
             return echo(one)
         sinks.append(make())
-        return Upload(sinks[-1])
+        return Upload(sinks[-1], is_inline=sinks[-1].is_inline)
 
     return route, sinks

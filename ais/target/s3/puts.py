@@ -29,6 +29,8 @@ class Puts:
         payload = Payload(ask.request, ask.caller, algorithm=DEFAULT)
         writer = self._store.writer(ask.view.bck, ask.key, ask.view.rules, custom=custom, size_hint=payload.length)
         receipt = Receipt(ask, self._front, self._stats, lambda meta: stored_answer(ask, meta))
-        is_inline = payload.length <= INLINE_BYTES_MAX and not ask.view.rules.fsync
+        is_small = payload.length <= INLINE_BYTES_MAX
+        is_inline = is_small and not ask.view.rules.fsync and not writer.mountpath.is_stalled
         body = ObjectBody(payload, writer, given)
-        return Upload(PutSink(receipt, ask.view, body, 0.0, is_inline=is_inline, condition=condition))
+        sink = PutSink(receipt, ask.view, body, 0.0, is_inline=is_inline, condition=condition)
+        return Upload(sink, is_inline=is_inline)

@@ -23,6 +23,7 @@ from ais.base.errors import (
 from ais.env import Env
 from ais.env.disk import Disk
 from ais.fs import layout
+from ais.fs.mountpath import STALL_S, STALLED_S
 from ais.fs.record import Member, State, VolumeRecord
 from ais.fs.volume import Volume, VolumeLimits
 from ais.meta import store
@@ -283,6 +284,23 @@ def test_space_is_known_and_its_limit_kept(open_volume: Open, tmp_path: Path) ->
     with pytest.raises(OutOfSpace, match=r"full, the limit is 0%"):
         volume.available[0].check_room(0, volume.limits.out_of_space_pct)
     assert volume.available[0].file_system.mount_point in path
+
+
+def test_a_write_that_made_its_caller_wait_marks_the_mountpath(
+    open_volume: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a second after it writes belong into the pool; quick ones change nothing."""
+    mountpath = open_volume("mp1").available[0]
+    now_s = 100.0
+    monkeypatch.setattr(mountpath, "now_s", lambda: now_s)
+    mountpath.wrote(now_s - STALL_S)
+    assert not mountpath.is_stalled
+    mountpath.wrote(now_s - STALL_S * 1.01)
+    now_s += STALLED_S * 0.99
+    assert mountpath.is_stalled
+    mountpath.wrote(now_s)
+    now_s += STALLED_S * 0.02
+    assert not mountpath.is_stalled
 
 
 def test_a_disk_that_fails_is_named(open_volume: Open) -> None:

@@ -47,8 +47,9 @@ class World:
         if kind == "file":
             return self._later(self._file()) if self.rng.random() < 0.5 else self._file()
         if kind == "put":
-            self.sinks.append(MemorySink(in_thread=self.rng.random() < 0.5))
-            reply = Upload(self.sinks[-1])
+            how = self.rng.choice(({}, {"in_thread": True}, {"is_inline": True}))
+            self.sinks.append(MemorySink(**how))
+            reply = Upload(self.sinks[-1], is_inline=self.sinks[-1].is_inline)
             return self._later(reply) if self.rng.random() < 0.5 else reply
         if kind == "stream":
             return StreamReply(200, b"", self._chunks())

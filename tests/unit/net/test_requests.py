@@ -16,6 +16,8 @@ from ais.net.hub import HELD_ANSWERS_MAX, REPEATED_BYTES_MAX
 from ais.net.server import Limits
 
 BUFFER = 64 << 10
+SINKS = [{}, {"in_thread": True}, {"is_inline": True}]
+SINK_IDS = ["sink", "thread", "inline"]
 SMALL_BUFFERS = Limits(buffer_bytes=BUFFER, turn_bytes=BUFFER, buffers_max=3)
 IMPATIENT = Limits(header_timeout_s=0.2, body_idle_timeout_s=0.2, keepalive_timeout_s=0.2, linger_timeout_s=0.2)
 """For tests whose only event is that a deadline passes."""
@@ -209,12 +211,12 @@ def test_pipelined_bodies_in_any_pieces() -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("in_thread", [False, True])
+@pytest.mark.parametrize("how", SINKS, ids=SINK_IDS)
 @pytest.mark.parametrize("is_chunked", [False, True])
 @pytest.mark.parametrize("size", [BUFFER // 2, BUFFER, 3 * BUFFER + 17, 40 * BUFFER])
-def test_upload_of_any_size(size: int, is_chunked: bool, in_thread: bool) -> None:
+def test_upload_of_any_size(size: int, is_chunked: bool, how: dict[str, bool]) -> None:
     """A body reaches the sink whole and in order; below the size of a buffer in one write."""
-    route, sinks = uploads(lambda: MemorySink(in_thread=in_thread))
+    route, sinks = uploads(lambda: MemorySink(**how))
     content = content_of(size)
 
     async def scenario() -> None:
@@ -253,9 +255,32 @@ def test_small_body_is_one_write() -> None:
     run(scenario())
 
 
-def test_expect_100_continue() -> None:
+def test_an_inline_sink_gets_what_comes() -> None:
+    """Pieces go to it one by one, while others wait for the body to be complete; a slow client costs no buffer."""
+    route, sinks = uploads(lambda: MemorySink(is_inline=True))
+
+    async def scenario() -> None:
+        async with serving(route, limits=SMALL_BUFFERS) as served:
+            clients = [await served.connect() for _ in range(5)]
+            for client in clients:
+                client.send(request("PUT /o", content_of(50_000))[:20_000])
+            for client in clients:
+                await client.ask_nothing(served)
+            assert served.server._hub.buffers.out == 0
+            for client in clients:
+                client.send(request("PUT /o", content_of(50_000))[20_000:] + request("GET /next"))
+                assert (await client.answer()).body == b"50000"
+                assert (await client.answer()).body == b"GET /next"
+            assert all(bytes(sink.content) == content_of(50_000) for sink in sinks)
+            assert all(len(sink.events) == 3 for sink in sinks)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("is_inline", [False, True])
+def test_expect_100_continue(is_inline: bool) -> None:
     """The body is asked for when the route wants it, and only then; a refusal closes, as the body may still come."""
-    route, sinks = uploads(MemorySink)
+    route, sinks = uploads(lambda: MemorySink(is_inline=is_inline))
 
     def choosy(one: Request) -> Any:
         if one.path == "/no":
@@ -339,11 +364,11 @@ async def _soon(one: Request) -> Reply:
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
-@pytest.mark.parametrize("in_thread", [False, True])
+@pytest.mark.parametrize("how", SINKS, ids=SINK_IDS)
 @pytest.mark.parametrize("half", [True, False])
-def test_upload_cut_off(half: bool, in_thread: bool, is_chunked: bool) -> None:
+def test_upload_cut_off(half: bool, how: dict[str, bool], is_chunked: bool) -> None:
     """When the client goes away in the middle of a body the sink is aborted, never finished."""
-    route, sinks = uploads(lambda: MemorySink(in_thread=in_thread))
+    route, sinks = uploads(lambda: MemorySink(**how))
 
     async def scenario() -> None:
         async with serving(route, limits=SMALL_BUFFERS) as served:
@@ -394,9 +419,10 @@ def test_abort_waits_for_the_write_in_progress() -> None:
 
 @pytest.mark.parametrize("size", [100, 10 * BUFFER])
 @pytest.mark.parametrize("fail_after", [0, 3 * BUFFER])
-def test_sink_that_refuses(size: int, fail_after: int) -> None:
+@pytest.mark.parametrize("is_inline", [False, True])
+def test_sink_that_refuses(size: int, fail_after: int, is_inline: bool) -> None:
     """An error of the sink is the answer; the rest of the body does not disturb what follows."""
-    route, sinks = uploads(lambda: MemorySink(fail_after=fail_after))
+    route, sinks = uploads(lambda: MemorySink(fail_after=fail_after, is_inline=is_inline))
 
     async def scenario() -> None:
         async with serving(route, limits=SMALL_BUFFERS) as served:

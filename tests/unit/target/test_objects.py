@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from harness.target import until
 from yarl import URL
 
 from ais.api.bucket import Bck
+from ais.fs.mountpath import STALL_S
 from ais.fs.volume import VolumeLimits
 from ais.meta.smap import digest
 from ais.stats import names as metrics
@@ -485,6 +487,34 @@ def test_a_small_put_waits_for_the_lock_of_its_object(serve: Any, run: Scenario)
             assert (await putting).status == 200
             assert (await live.ask("GET", "o")).body == b"new"
             assert live.work_files() == []
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("size", [100, 1 << 20])
+def test_a_disk_that_is_behind_is_not_waited_for_in_the_loop(
+    serve: Any, run: Scenario, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Small bodies are written in place, by the loop's thread; after a write that stalled, in the mountpath's pool."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            disk, content, writers = live.node.env.disk, os.urandom(size), set()
+
+            def write(fd: int, data: bytes | memoryview) -> int:
+                writers.add(threading.current_thread())
+                return os.write(fd, data)
+
+            monkeypatch.setattr(disk, "write", write)
+            await live.ask("PUT", "quick", data=content)
+            assert writers == {threading.current_thread()}
+            writers.clear()
+            mountpath = live.volume.place("ais/@#/b/late")
+            mountpath.wrote(mountpath.now_s() - 2 * STALL_S)
+            await live.ask("PUT", "late", data=content)
+            assert threading.current_thread() not in writers
+            assert (await live.ask("GET", "late")).body == (await live.ask("GET", "quick")).body == content
 
     run(scenario())
 
