@@ -9,7 +9,7 @@ from ais.core.listing import Cursors, ListLimits
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot
 from ais.core.versions import NULL, Version, Versions
-from ais.core.walk import common_prefix, holds_objects
+from ais.core.walk import common_prefix
 from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures
@@ -87,12 +87,6 @@ class VersionLister:
                     entries += self._versions_of(bck, name, "", limit + 1 - len(entries))
         self._cursors.pause(cursor, bck, prefix, delimiter=delimiter, session=session)
         return VersionPage(entries[:limit], len(entries) > limit or cursor.has_more)
-
-    def has_versions(self, bck: Bck) -> bool:
-        """Whether the bucket has versions besides the objects that a plain listing shows. Raise `DiskFailure`."""
-        with disk_failures(bck.cname()):
-            paths = [layout.bucket_path(mountpath.path, bck) for mountpath in self._volume.available]
-            return any(holds_objects(self._disk, f"{path}/{layout.VERSIONS}") for path in paths)
 
     def _order_of_null(self, bck: Bck, name: str) -> str:
         """The order of the null version; empty, which is before all versions, when it is gone."""

@@ -125,7 +125,7 @@ class Walk:
                 shared = common_prefix(prefix + key, self._prefix, delimiter) if delimiter else ""
                 if shared:
                     if shared > last:
-                        if key[-1:] == "/" and not holds_objects(self._disk, _path(frame, key)):
+                        if key[-1:] == "/" and not _holds_objects(self._disk, _path(frame, key)):
                             continue
                         yield shared, order, True
                         last = shared
@@ -225,7 +225,7 @@ def _exists(disk: Disk, path: str) -> bool:
     return True
 
 
-def holds_objects(disk: Disk, path: str) -> bool:
+def _holds_objects(disk: Disk, path: str) -> bool:
     """Whether an object lies below the directory; the one that has the directory's own name is not below it."""
     stack = [path]
     while stack:

@@ -16,7 +16,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from ais.api.bucket import Bck
 from ais.base.errors import (
     BadRequest,
     BucketNotFound,
@@ -453,20 +452,6 @@ def test_a_destroyed_bucket_takes_its_versions_along(bench: Any) -> None:
     with pytest.raises(ObjectNotFound) as caught:
         bench.store.open(bench.bck, "a")
     assert not isinstance(caught.value, DeleteMarker)
-
-
-def test_has_versions_tells_what_a_listing_does_not_show(bench: Any) -> None:
-    """Kept versions and delete markers hold a bucket; its plain objects, and other buckets' versions, do not."""
-    lister = VersionLister(bench.volume, bench.env)
-    other = Bck("other")
-    bench.volume.create_bucket(other, 2)
-    bench.put("a", rules=ENABLED)
-    assert not lister.has_versions(bench.bck)
-    marker = bench.store.delete(bench.bck, "d/e", rules=ENABLED).marker_id
-    assert lister.has_versions(bench.bck)
-    assert not lister.has_versions(other)
-    bench.store.delete_version(bench.bck, "d/e", marker)
-    assert not lister.has_versions(bench.bck)
 
 
 def test_pages_begin_behind_a_name_or_a_version(bench: Any) -> None:
