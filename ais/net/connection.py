@@ -138,6 +138,8 @@ class Connection(Wire):
         super().pause_writing()
         if self._handover is not None:
             self._handover.pause_writing()
+        if self._phase is IDLE:
+            self._next_request()
 
     def resume_writing(self) -> None:
         """There is room for more of the answer."""
@@ -189,7 +191,7 @@ class Connection(Wire):
                 if self._phase is IDLE:
                     self.tick = hub.tick
                 else:
-                    self._become_idle()
+                    self._next_request()
                 return
             left -= 1
             if self.is_write_paused or not left:
@@ -320,8 +322,8 @@ class Connection(Wire):
             self._next_request()
 
     def _next_request(self) -> None:
-        """Go on with bytes that are here already, in a turn of their own; or wait for the client."""
-        if not self.tail:
+        """Wait until the client has taken its answers, go on with bytes that are here already; or wait for more."""
+        if not self.tail and not self.is_write_paused:
             self._become_idle()
             return
         self._phase = BUSY
@@ -335,6 +337,9 @@ class Connection(Wire):
         if self.is_broken or self._phase is LINGER:
             return
         tail, self.tail = self.tail, bytearray()
+        if not tail:
+            self._become_idle()
+            return
         self._consume(tail, memoryview(tail), 0, len(tail))
         if self.is_at_eof and self._phase is HEAD:
             self._close()

@@ -538,6 +538,38 @@ def test_client_that_does_not_read_is_dropped() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("how", ["repeated", "routed", "late"])
+def test_answers_that_nobody_takes_stop_the_requests(how: str) -> None:
+    """Requests sent one by one by a client that reads no answer are left in the socket; it may read them all later."""
+    body, count = bytes(32 << 10), 2000
+    framing = framed(b"", len(body))
+
+    async def late(reply: Reply) -> Reply:
+        return reply
+
+    def route(one: Request) -> Any:
+        reply = Reply(200, b"", body, again=(lambda: (200, framing, body)) if how == "repeated" else None)
+        return late(reply) if how == "late" else reply
+
+    async def scenario() -> None:
+        async with serving(route) as served:
+            client = await served.connect(limit=1 << 20)
+            client.writer.transport.pause_reading()
+            for _ in range(count):
+                client.send(request("GET /o"))
+                await client.writer.drain()
+                await asyncio.sleep(0)
+            await client.ask_nothing(served)
+            hub = served.server._hub
+            assert hub is not None
+            assert max(one.unsent_bytes for one in hub.connections) < 1 << 20
+            client.writer.transport.resume_reading()
+            for _ in range(count):
+                assert (await client.answer()).body == body
+
+    run(scenario())
+
+
 def test_too_many_connections() -> None:
     """Beyond the limit a connection gets a 503; when others go there is room again."""
 
