@@ -1,7 +1,7 @@
 """Compare an ais target with nginx on one core; see bench/README.md for the method.
 
 usage: python bench/macro/run.py [--rounds 5] [--seconds 3] [--only get,put,redirect,beside] [--sizes 4096,...]
-                                 [--dir D] [--put-dir D]
+                                 [--names N] [--dir D] [--put-dir D]
 """
 
 import argparse
@@ -130,10 +130,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--only", default="get,put,redirect,beside")
-    parser.add_argument("--dir", type=Path, default=Path.cwd(), help="where both servers have the files that GETs read")
+    parser.add_argument("--dir", type=Path, default=Path(), help="where both servers have the files that GETs read")
     parser.add_argument("--put-dir", type=Path, default=TMPFS, help="where both servers write in the scenario put")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
+    parser.add_argument("--names", type=int, default=NAMES[4 * KIB], help="4 KiB objects that GETs cycle through")
     arguments = parser.parse_args()
+    NAMES[4 * KIB] = arguments.names
     only, sizes = arguments.only.split(","), [int(one) for one in arguments.sizes.split(",")]
     measured: list[Measured] = []
     places = ((arguments.put_dir, ("put",)), (arguments.dir, ("get", "redirect", "beside")))
@@ -141,7 +143,7 @@ def main() -> None:
         asked = [scenario for scenario in scenarios if scenario in only]
         if not asked:
             continue
-        with running(directory, {4 * KIB, 64 * MIB, *sizes}) as servers:
+        with running(directory.resolve(), {4 * KIB, 64 * MIB, *sizes}) as servers:
             for scenario in asked:
                 for one in run(servers, scenario, sizes, arguments.rounds, arguments.seconds):
                     report.progress([one])

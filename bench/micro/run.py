@@ -3,6 +3,8 @@
 usage: python bench/micro/run.py
 """
 
+import fcntl
+import itertools
 import os
 import random
 import tempfile
@@ -11,6 +13,11 @@ from collections.abc import Callable, Iterator
 
 from ais.api.bucket import Bck
 from ais.core import meta
+from ais.core.store import Store
+from ais.core.workfile import WriteRules
+from ais.env import Env
+from ais.fs.locks import WHOLE_FILE
+from ais.fs.volume import Volume
 from ais.meta.placement import Placement, best, mix
 from ais.meta.smap import NetInfo, Smap, Snode, digest
 from ais.net.head import HeadParser
@@ -64,10 +71,38 @@ def heads() -> Iterator[tuple[str, float]]:
     yield "head, block new", micros(lambda: HeadParser().parse(HEAD, peer), CALLS // 10)
 
 
+def small_put() -> Iterator[tuple[str, float]]:
+    """A new 4 KiB object in memory: what the store does, and how much of it are the system calls."""
+    bck, rules, content, serial = Bck("bucket"), WriteRules(), memoryview(bytes(4096)), itertools.count()
+    value = meta.encode(meta.ObjectMeta(4096, "xxhash2", "0123456789abcdef", "1"))
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as root:
+        volume = Volume.load_or_create(Env(), [root])
+        volume.create_bucket(bck, 1)
+        store = Store(volume, Env())
+        store.put(bck, "dir/object", rules, content)
+        base = f"{root}/@ais/bucket"
+        locks = os.open(f"{root}/locks", os.O_RDWR | os.O_CREAT)
+
+        def calls() -> None:
+            work, path = f"{base}/%wk/bench-{next(serial)}", f"{base}/%ob/dir/bench-{next(serial)}"
+            fd = os.open(work, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            os.write(fd, content)
+            fcntl.fcntl(locks, fcntl.F_OFD_SETLK, WHOLE_FILE)
+            os.access(path, os.F_OK)
+            os.setxattr(fd, meta.XATTR, value)
+            os.rename(work, path)
+            fcntl.fcntl(locks, fcntl.F_OFD_SETLK, WHOLE_FILE)
+            os.close(fd)
+
+        yield "put 4 KiB, the system calls alone", micros(calls, CALLS // 10)
+        yield "put 4 KiB", micros(lambda: store.put(bck, f"dir/object-{next(serial)}", rules, content), CALLS // 10)
+        os.close(locks)
+
+
 def main() -> None:
     """Print the table."""
     print(f"{'what':32} {'µs':>8}")
-    for group in (placement, object_metadata, heads):
+    for group in (placement, object_metadata, heads, small_put):
         for name, value in group():
             print(f"{name:32} {value:8.2f}")
 
