@@ -224,7 +224,7 @@ class Connection(Wire):
         if is_plain and type(reply) is Reply:
             self._answer(encode_reply(reply, request.method, b"", hub.starts))
             if not headers.has_body and not headers.expects_continue:
-                hub.remember(head + b"\r\n\r\n", reply.again)
+                hub.consider(head + b"\r\n\r\n", request, reply)
         elif not is_plain or type(reply) is not FileReply or not self._write_small_file(request, reply):
             return self._serve_slowly(request, reply, view, position, limit)
         return position + (headers.content_length or 0)

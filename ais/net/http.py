@@ -202,12 +202,13 @@ None: something has changed, the request must be routed anew.
 class Reply:
     """A complete answer. `headers` is preformatted: every line ends with CRLF.
 
-    `length` is what a HEAD reply announces as Content-Length while `body` stays empty. `again`, if given, answers
-    requests with the same head, from any client of the listener, for as long as it likes to: it checks itself whether
-    what it knows is still true, and raises nothing. Requests with a body are always routed.
+    `length` is what a HEAD reply announces as Content-Length while `body` stays empty. `repeat`, if given, is asked
+    when the same request comes a second time: what it returns answers requests with the same head, from any client of
+    the listener, for as long as it likes to. It checks itself whether what it knows is still true, and raises nothing.
+    Requests with a body are always routed.
     """
 
-    __slots__ = ("again", "body", "headers", "length", "status")
+    __slots__ = ("body", "headers", "length", "repeat", "status")
 
     def __init__(
         self,
@@ -215,13 +216,13 @@ class Reply:
         headers: bytes = b"",
         body: bytes = b"",
         length: int | None = None,
-        again: Again | None = None,
+        repeat: "Callable[[Request], Again | None] | None" = None,
     ) -> None:
         self.status = status
         self.headers = headers
         self.body = body
         self.length = length
-        self.again = again
+        self.repeat = repeat
 
 
 class FileReply:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ais.net.encoding import Starts
 from ais.net.head import HeadParser
-from ais.net.http import Again, Network, OnError, Route
+from ais.net.http import Again, Network, OnError, Reply, Request, Route
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -23,6 +23,7 @@ TICK_S_MIN = 0.05
 HELD_ANSWERS_MAX = 32
 """Nobody waits for the work of more requests than that, even if more arrived together."""
 REPEATS_MAX = 8192
+"""Requests that come again after more different ones are not worth remembering."""
 REPEATED_BYTES_MAX = 1024
 
 
@@ -123,7 +124,9 @@ class Hub:
         self.buffers = BufferPool(limits.buffer_bytes, limits.buffers_max)
         self.connections: set[Connection] = set()
         self.repeats: dict[bytes, Again] = {}
-        """By the bytes of a request without a body: how to answer it without looking into it (`Reply.again`)."""
+        """By the bytes of a request without a body: how to answer it without looking into it (`Reply.repeat`)."""
+        self._seen: set[int] = set()
+        """Hashes of requests that may be repeated, so that those that come once leave nothing else behind."""
         self.on_empty: Callable[[], None] | None = None
         """Called when the last connection is gone."""
         self.is_draining = False
@@ -159,16 +162,20 @@ class Hub:
         for connection in holding:
             connection.release()
 
-    def remember(self, head: bytes, again: Again | None) -> None:
-        """How requests of these bytes are answered from now on. At most 8192 of up to 1 KiB are kept."""
-        repeats = self.repeats
-        if again is None or len(head) > REPEATED_BYTES_MAX:
-            if repeats:
-                repeats.pop(head, None)
+    def consider(self, head: bytes, request: Request, reply: Reply) -> None:
+        """Find out how requests of these bytes are answered from now on, if they come again soon."""
+        if reply.repeat is None or len(head) > REPEATED_BYTES_MAX:
+            self.repeats.pop(head, None)
             return
-        if len(repeats) >= REPEATS_MAX:
-            repeats.clear()
-        repeats[head] = again
+        mark = hash(head)
+        if mark not in self._seen:
+            if len(self._seen) >= REPEATS_MAX:
+                self._seen.clear()
+            self._seen.add(mark)
+        elif (again := reply.repeat(request)) is not None:
+            if len(self.repeats) >= REPEATS_MAX:
+                self.repeats.clear()
+            self.repeats[head] = again
 
     def swap_shared(self, buffer: bytearray) -> bytearray:
         """Receive into `buffer` instead of the shared one, which is returned: it is the caller's now."""

@@ -1,10 +1,10 @@
 """The redirect of an object request to the target that owns the object (wire contract §8): the proxy's hot path.
 
-Where a request goes depends on its path and query, on the cluster map and on the bucket metadata. The `Location` header
-is therefore prepared once per (path, query) and kept until one of the two maps changes; only the time in it is new each
-time. The server answers equal requests from what is prepared without asking for each (`Reply.again`). The body is never
-looked at: the client sends it to the target. A POST names its action in the body, so that its permission is the
-target's to check.
+Where a request goes depends on its path and query, on the cluster map and on the bucket metadata. What does not depend
+on the object's name is found out once per bucket and query (`_Road`) and kept until one of the two maps changes; then a
+name costs a lookup or the computation of its owner. A request that is repeated leaves a function that gives the whole
+answer (`Reply.repeat`); only the time in it is new each time. The body is never looked at: the client sends it to the
+target. A POST names its action in the body, so that its permission is the target's to check.
 """
 
 import ipaddress
@@ -26,9 +26,10 @@ from ais.stats import names as metrics
 
 OBJECTS = "/v1/objects/"
 EASY_URLS = {"/ais/": "ais", "/gs/": "gcp", "/az/": "azure"}
-REMEMBERED_MAX = 8192
-REMEMBERED_TARGET_LEN_MAX = 1024
-"""At most 8192 prepared redirects of about 2 KiB; longer requests are prepared each time."""
+_START = len(OBJECTS)
+ROADS_MAX = 1024
+ROAD_QUERY_LEN_MAX = 512
+"""Longer ones are unlikely to come again."""
 _CLIENTS_REMEMBERED_MAX = 4096
 _APPEND_SEPARATOR = "|"
 
@@ -63,37 +64,35 @@ class Redirector:
         self._now_ns = now_ns
         self._counters = counters
         self._neighbours = _Neighbours(cidr) if cidr else None
-        self._prepared: dict[str, _Prepared] = {}
+        self._roads: dict[tuple[str, str], _Road] = {}
+        self._repeat = self._repeater
         self._smap, self._bmd = view.smap, view.bmd
 
     def answer(self, request: Request) -> Reply | None:
         """The redirect of an object request, None for any other. Raise the error of a request that nobody can serve."""
-        view = self._view
-        if view.smap is not self._smap or view.bmd is not self._bmd:
-            self._smap, self._bmd = view.smap, view.bmd
-            self._prepared.clear()
         method = request.method
         status = _STATUS.get(method)
-        found = self._prepared.get(request.target)
-        if found is None and (status is None or (found := self._prepare(request)) is None):
+        if status is None or (way := self._way(request)) is None:
             return None
-        if status is None:
-            return None
-        if found.guard is not None:
-            found.guard.check(method)
+        if way.guard is not None:
+            way.guard.check(method)
         if method in COUNTED:
             self._counters[COUNTED[method]] += 1
-        line = found.public
+        net = way.owner.public
         if self._neighbours is not None and request.remote in self._neighbours:
-            line = found.data if method in ("GET", "PUT") else found.control
-        is_repeatable = method == "GET" and found.is_kept and found.guard is None and self._neighbours is None
-        again = self._repeater(status, line) if is_repeatable else None
-        return Reply(status, b"%b%d\r\n" % (line, self._now_ns()), again=again)
+            net = way.owner.data if method in ("GET", "PUT") else way.owner.control
+        is_repeatable = method == "GET" and way.guard is None and self._neighbours is None
+        line = f"Location: {net.url}{way.location}{self._now_ns()}\r\n"
+        return Reply(status, line.encode(), repeat=self._repeat if is_repeatable else None)
 
-    def _repeater(self, status: int, line: bytes) -> Again:
+    def _repeater(self, request: Request) -> Again | None:
         """Gives the same answer to a GET while maps and configuration are the same."""
-        view, now_ns, counters, slot = self._view, self._now_ns, self._counters, COUNTED["GET"]
+        way = self._way(request)
+        if way is None:
+            return None
+        view, now_ns, counters, slot, status = self._view, self._now_ns, self._counters, COUNTED["GET"], _STATUS["GET"]
         smap, bmd, config = view.smap, view.bmd, view.config
+        line = f"Location: {way.owner.public.url}{way.location}".encode()
 
         def again() -> tuple[int, bytes, bytes] | None:
             if view.smap is not smap or view.bmd is not bmd or view.config is not config:
@@ -103,7 +102,21 @@ class Redirector:
 
         return again
 
-    def _prepare(self, request: Request) -> "_Prepared | None":
+    def _way(self, request: Request) -> "_Way | None":
+        """Where an object request goes; None for any other request."""
+        view, path = self._view, request.path
+        if view.smap is not self._smap or view.bmd is not self._bmd:
+            self._smap, self._bmd = view.smap, view.bmd
+            self._roads.clear()
+        end = path.find("/", _START)
+        road = self._roads.get((path[:end], request.query)) if end > 0 else None
+        if road is None or "%" in path:
+            return self._new_way(request)
+        name = path[end + 1 :]
+        _check_object(name, request.method)
+        return _Way(view.placement.owner(road.uname + name), path + road.tail, road.guard)
+
+    def _new_way(self, request: Request) -> "_Way | None":
         address = _Address.of(request)
         if address is None:
             return None
@@ -112,20 +125,17 @@ class Redirector:
             raise BadRequest(f"{query.ARCHPATH} and {query.ARCHMODE} exclude each other")
         provider = address.provider or params.get(query.PROVIDER, "")
         bucket = require_bucket(self._bmd, Bck.parse(address.bucket, provider, params.get(query.NAMESPACE, "")))
-        _check_object(address, request.method)
+        _check_object(address.name, request.method)
         handle = params.get(query.APPEND_HANDLE)
         owner = self._holder(handle) if handle else self._view.placement.owner(bucket.uname + address.name)
-        tail = f"{address.location}pid={self._view.snode.id}&utm="
-        public, data, control = (
-            f"Location: {net.url}{tail}".encode() for net in (owner.public, owner.data, owner.control)
-        )
-        is_kept = not handle and not address.name.endswith("/") and len(request.target) <= REMEMBERED_TARGET_LEN_MAX
-        found = _Prepared(public, data, control, self._guard(bucket, params), is_kept)
-        if is_kept:
-            if len(self._prepared) >= REMEMBERED_MAX:
-                self._prepared.clear()
-            self._prepared[request.target] = found
-        return found
+        guard = self._guard(bucket, params)
+        tail = f"{address.tail}pid={self._view.snode.id}&utm="
+        if not handle and address.path is request.path and len(request.query) <= ROAD_QUERY_LEN_MAX:
+            if len(self._roads) >= ROADS_MAX:
+                self._roads.clear()
+            element = request.path[: request.path.find("/", _START)]
+            self._roads[element, request.query] = _Road(bucket.uname, tail, guard)
+        return _Way(owner, address.path + tail, guard)
 
     def _guard(self, bucket: Bucket, params: dict[str, str]) -> "_Guard | None":
         put_needs = Access.APPEND if query.APPEND_TYPE in params else Access.PUT
@@ -156,15 +166,24 @@ def require_bucket(bmd: BMD, bck: Bck) -> Bucket:
     return bucket
 
 
-class _Prepared(NamedTuple):
-    """Header lines up to the time, for clients outside and inside the cluster's network; who checks permissions."""
+class _Road(NamedTuple):
+    """What all names have in common that are asked for with the same bucket and query."""
 
-    public: bytes
-    data: bytes
-    control: bytes
+    uname: str
+    """Of the bucket."""
+    tail: str
+    """What follows the path in a `Location`, up to the time."""
     guard: "_Guard | None"
-    is_kept: bool
-    """Whether it may be used for other requests with the same target."""
+    """Who checks permissions."""
+
+
+class _Way(NamedTuple):
+    """Where one request goes."""
+
+    owner: Snode
+    location: str
+    """Path and query, up to the time."""
+    guard: "_Guard | None"
 
 
 class _Guard(NamedTuple):
@@ -186,22 +205,23 @@ class _Guard(NamedTuple):
 
 
 class _Address(NamedTuple):
-    """What an object request names (decoded), and its raw path and query as the target gets them."""
+    """What an object request names (decoded), and the raw path and beginning of the query that the target gets."""
 
     provider: str
     """Set by an easy URL, otherwise left to the query."""
     bucket: str
     name: str
-    location: str
+    path: str
+    tail: str
 
     @classmethod
     def of(cls, request: Request) -> "_Address | None":
         """The address in a request, None when it is not for an object."""
         path, query_string = request.path, request.query
-        joint = f"?{query_string}&" if query_string else "?"
+        tail = f"?{query_string}&" if query_string else "?"
         if path.startswith(OBJECTS):
-            bucket, _, name = path[len(OBJECTS) :].partition("/")
-            return cls("", decode_component(bucket), decode_component(name), path + joint)
+            bucket, _, name = path[_START:].partition("/")
+            return cls("", decode_component(bucket), decode_component(name), path, tail)
         prefix = path[: path.find("/", 1) + 1]
         provider = EASY_URLS.get(prefix)
         if provider is None:
@@ -209,19 +229,19 @@ class _Address(NamedTuple):
         bucket, _, name = path[len(prefix) :].partition("/")
         if not name and request.method != "PUT":
             return None
-        location = f"{OBJECTS}{bucket}/{name}{joint}provider={provider}&"
-        return cls(provider, decode_component(bucket), decode_component(name), location)
+        native = f"{OBJECTS}{bucket}/{name}"
+        return cls(provider, decode_component(bucket), decode_component(name), native, f"{tail}provider={provider}&")
 
 
-def _check_object(address: _Address, method: str) -> None:
-    if not address.name and method == "POST":
+def _check_object(name: str, method: str) -> None:
+    if not name and method == "POST":
         raise NotYetImplemented("cannot promote files or download blobs - not implemented yet")
-    if not address.name:
+    if not name:
         raise BadRequest("object name is empty: expected /v1/objects/<bucket>/<object>")
     if method == "HEAD":
-        names.check_object_prefix(address.name)  # a name that ends with "/" may be probed
+        names.check_object_prefix(name)  # a name that ends with "/" may be probed
     else:
-        names.check_object_name(address.name)
+        names.check_object_name(name)
 
 
 class _Neighbours:

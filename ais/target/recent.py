@@ -1,9 +1,9 @@
 """GETs of objects that were read before: the shortest way from a request to bytes.
 
 What `Front` and `Store` found out for a path is used again while buckets and mountpaths are the same and the file is
-the one that was read. Small objects are kept as well, for a minute: a hot one that this process has not written since
-(`Store.is_untouched`) costs one `stat` a second, and asked for in the same words again, its request is not even parsed
-(`Reply.again`). Whatever is unusual or has changed is left to `Reads`, which also answers errors.
+the one that was read. Small objects that are read often are kept as well, for a minute: one that this process has not
+written since (`Store.is_untouched`) costs one `stat` a second, and asked for in the same words again, its request is
+not even parsed (`Reply.repeat`). Whatever is unusual or has changed is left to `Reads`, which also answers errors.
 """
 
 import os
@@ -23,6 +23,8 @@ ENTRIES_MAX = 32768
 CONTENT_BYTES_MAX = 16 << 10
 """Larger objects are read each time: what opening them costs is small beside sending them."""
 CONTENTS_BYTES_MAX = 32 << 20
+SEEN_MAX = 8192
+"""Objects that are read again after more different ones would have been dropped from memory meanwhile."""
 CONTENT_AGE_NS_MAX = 60 * 10**9
 """Then the file is read again, so that its access time shows that it is in use."""
 UNCHECKED_NS_MAX = 10**9
@@ -65,7 +67,7 @@ class _Content:
 
 
 class Recent:
-    """Where the objects of recent GETs are, at most 32768, and up to 32 MiB of small ones.
+    """Where the objects of recent GETs are, at most 32768, and up to 32 MiB of small ones that are read often.
 
     Everything is forgotten with each version of the buckets.
     """
@@ -79,6 +81,9 @@ class Recent:
         self._entries: dict[str, _Entry] = {}
         self._contents: OrderedDict[str, _Content] = OrderedDict()
         self._contents_bytes = 0
+        self._seen: set[str] = set()
+        """Paths of objects read from their files lately: those that are read again soon are worth keeping."""
+        self._repeat = self._repeater
 
     def get(self, request: Request) -> Reply | FileReply | None:
         """The answer to a plain GET of an unchanged object; None for every other request."""
@@ -96,8 +101,7 @@ class Recent:
         content = self._contents.get(path)
         if content is not None and content.is_true(started_ns):
             self._count(len(content.data), started_ns)
-            again = None if sent_ns else self._repeater(path)
-            reply = Reply(200, content.headers, content.data, again=again)
+            reply = Reply(200, content.headers, content.data, repeat=None if sent_ns else self._repeat)
         else:
             reply = self._from_file(path, entry.spot, started_ns)
         if reply is not None and sent_ns:
@@ -113,8 +117,9 @@ class Recent:
             self._views = self._front.views
         self._entries[request.path] = _Entry(self._front.bucket_query(request), spot)
 
-    def _repeater(self, path: str) -> Again:
+    def _repeater(self, request: Request) -> Again:
         """Gives the object from memory while it and the buckets are the same."""
+        path = request.path
         front, views, contents, now_ns, count = self._front, self._views, self._contents, self._now_ns, self._count
 
         def again() -> tuple[int, bytes, bytes] | None:
@@ -136,13 +141,21 @@ class Recent:
         if annotation is None or annotation[0] != found.st_atime_ns:
             os.close(fd)
             return None
-        data = _read_now(fd, size) if size <= CONTENT_BYTES_MAX else None
+        data = _read_now(fd, size) if size <= CONTENT_BYTES_MAX and self._is_hot(path) else None
         self._count(size, started_ns)
         if data is None:
             return FileReply(200, annotation[1], fd, 0, size, spot.mountpath.pool)
         os.close(fd)
         self._keep(path, _Content(self._store, spot, turn, known, data, started_ns))
         return Reply(200, annotation[1], data)
+
+    def _is_hot(self, path: str) -> bool:
+        if path in self._seen:
+            return True
+        if len(self._seen) >= SEEN_MAX:
+            self._seen.clear()
+        self._seen.add(path)
+        return False
 
     def _count(self, size_bytes: int, started_ns: int) -> None:
         counters = self._counters

@@ -86,32 +86,33 @@ def test_answers_held_for_each_other_stay_in_order() -> None:
 
 
 def test_a_repeated_request_is_answered_without_the_route_while_that_is_allowed() -> None:
-    """The same head from any client gets the next answer of `Reply.again`; None, or another head, is routed."""
+    """Asked for twice, the same head gets what `Reply.repeat` gave, from any client; None, or another, is routed."""
     routed: list[str] = []
-    again = iter([b"second", b"third", None, b"fifth", None])
+    again = iter([b"third", b"fourth", None, b"sixth", None])
 
-    def repeat() -> tuple[int, bytes, bytes] | None:
+    def next_answer() -> tuple[int, bytes, bytes] | None:
         body = next(again)
         return body and (203, framed(b"Said: again\r\n", len(body)), body)
 
     def route(one: Request) -> Reply:
         routed.append(one.path)
-        return Reply(200, b"", b"first", again=repeat if one.path == "/same" else None)
+        return Reply(200, b"", b"routed", repeat=(lambda _: next_answer) if one.path == "/same" else None)
 
     async def scenario() -> None:
         async with serving(route) as served:
             one, other = await served.connect(), await served.connect()
-            assert (await one.ask("GET /same")).body == b"first"
+            assert (await one.ask("GET /same")).body == b"routed"
+            assert (await one.ask("GET /same")).body == b"routed"
             answer = await other.ask("GET /same")
-            assert (answer.status, answer.headers["said"], answer.body) == (203, "again", b"second")
+            assert (answer.status, answer.headers["said"], answer.body) == (203, "again", b"third")
             assert answer.headers["date"].endswith("GMT")
-            assert (await one.ask("GET /same")).body == b"third"
-            assert (await one.ask("GET /same")).body == b"first"
-            assert (await one.ask("GET /same\nAccept: */*")).body == b"first"
-            assert (await one.ask("GET /other")).body == b"first"
-            assert (await one.ask("GET /same")).body == b"fifth"
-            assert (await one.ask("GET /same")).body == b"first"
-            assert routed == ["/same", "/same", "/same", "/other", "/same"]
+            assert (await one.ask("GET /same")).body == b"fourth"
+            assert (await one.ask("GET /same")).body == b"routed"
+            assert (await one.ask("GET /same\nAccept: */*")).body == b"routed"
+            assert (await one.ask("GET /other")).body == b"routed"
+            assert (await one.ask("GET /same")).body == b"sixth"
+            assert (await one.ask("GET /same")).body == b"routed"
+            assert routed == ["/same", "/same", "/same", "/same", "/other", "/same"]
 
     run(scenario())
 
@@ -127,13 +128,13 @@ def test_a_repeated_request_is_answered_without_the_route_while_that_is_allowed(
     ids=["body", "expect", "close", "long"],
 )
 def test_what_is_more_than_a_plain_head_is_always_routed(head: str, body: bytes) -> None:
-    """Requests with a body, that wait for 100, that end the connection or are long never use `Reply.again`."""
+    """Requests with a body, that wait for 100, that end the connection or are long never use `Reply.repeat`."""
     route, sinks = uploads(MemorySink)
 
     def repeatable(one: Request) -> Any:
         reply = route(one) if body else echo(one)
         if type(reply) is Reply:
-            reply.again = lambda: (500, b"Content-Length: 0\r\n\r\n", b"")
+            reply.repeat = lambda _: lambda: (500, b"Content-Length: 0\r\n\r\n", b"")
         return reply
 
     async def scenario() -> None:
@@ -155,13 +156,14 @@ def test_repeated_requests_stay_in_order_with_those_around_them() -> None:
 
     def route(one: Request) -> Any:
         if one.path == "/same":
-            return Reply(200, b"", b"GET /same", again=lambda: (200, framed(b"", 9), b"GET /same"))
+            return Reply(200, b"", b"GET /same", repeat=lambda _: lambda: (200, framed(b"", 9), b"GET /same"))
         return late(one) if one.path.startswith("/late") else echo(one)
 
     async def scenario() -> None:
         async with serving(route) as served:
             client = await served.connect()
-            await client.ask("GET /same")
+            for _ in range(2):
+                await client.ask("GET /same")
             paths = ["/same", "/1", "/same", "/late2", "/same", "/same", "/3", "/same"] * 5
             for path in paths:
                 client.send(request(f"GET {path}"))
@@ -172,21 +174,26 @@ def test_repeated_requests_stay_in_order_with_those_around_them() -> None:
 
 
 def test_what_is_remembered_of_requests_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the limit requests are routed again, and all answers are right."""
+    """Only requests that come again before too many others did are remembered, and only so many."""
     monkeypatch.setattr(hub, "REPEATS_MAX", 3)
     routed: list[str] = []
 
     def route(one: Request) -> Reply:
         routed.append(one.path)
         body = one.path.encode()
-        return Reply(200, b"", body, again=lambda: (200, framed(b"", len(body)), body))
+        return Reply(200, b"", body, repeat=lambda _: lambda: (200, framed(b"", len(body)), body))
 
     async def scenario() -> None:
         async with serving(route) as served:
             client = await served.connect()
-            for path in ["/1", "/2", "/3", "/1", "/4", "/1", "/4"]:
+            for path in ["/1", "/1", "/1", "/2", "/3", "/4", "/2", "/2"]:
                 assert (await client.ask(f"GET {path}")).body == path.encode()
-            assert routed == ["/1", "/2", "/3", "/4", "/1"]
+            assert routed == ["/1", "/1", "/2", "/3", "/4", "/2", "/2"]
+            for path in ["/1", "/2", "/3", "/4", "/5", "/6"] * 3:
+                assert (await client.ask(f"GET {path}")).body == path.encode()
+            shared = served.server._hub
+            assert shared is not None
+            assert len(shared.repeats) <= 3
 
     run(scenario())
 
@@ -548,7 +555,7 @@ def test_answers_that_nobody_takes_stop_the_requests(how: str) -> None:
         return reply
 
     def route(one: Request) -> Any:
-        reply = Reply(200, b"", body, again=(lambda: (200, framing, body)) if how == "repeated" else None)
+        reply = Reply(200, b"", body, repeat=(lambda _: lambda: (200, framing, body)) if how == "repeated" else None)
         return late(reply) if how == "late" else reply
 
     async def scenario() -> None:

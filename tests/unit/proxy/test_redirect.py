@@ -24,7 +24,7 @@ from ais.meta.bmd import BMD, Bprops
 from ais.meta.placement import Placement
 from ais.meta.smap import NetInfo, Smap, Snode
 from ais.net.http import Headers, Network, Peer, Reply, Request
-from ais.proxy.redirect import REMEMBERED_MAX, Redirector
+from ais.proxy.redirect import ROAD_QUERY_LEN_MAX, ROADS_MAX, Redirector
 from ais.stats import names as metrics
 
 TARGETS = ("t1aaaaaa", "t2bbbbbb", "t3cccccc", "t4dddddd")
@@ -103,37 +103,62 @@ def test_the_raw_path_and_query_are_kept_while_placement_uses_the_decoded_name()
 
 
 def test_a_repeated_get_is_redirected_while_the_cluster_is_the_same() -> None:
-    """`again` gives the same answer and counts it; a new map, buckets or configuration end it."""
+    """What `repeat` gives answers the same and counts; a new map, buckets or configuration end it."""
     for change in ("smap", "bmd", "config"):
         cluster, counters, clock = view(), [0] * len(metrics.METRICS), iter(range(NOW_NS, NOW_NS + 10))
-        first = ask(Redirector(cluster, lambda clock=clock: next(clock), counters), "GET", "/v1/objects/mybck/obj1?a=b")
+        proxy = Redirector(cluster, lambda clock=clock: next(clock), counters)
+        request = Request("GET", "/v1/objects/mybck/obj1?a=b", Headers(), Peer("10.0.0.7:1", Network.PUBLIC, "http"))
+        first = proxy.answer(request)
         assert first is not None
-        assert first.again is not None
+        assert first.repeat is not None
+        again = first.repeat(request)
+        assert again is not None
         for number in (1, 2):
-            again = first.again()
-            assert again is not None
-            status, head, body = again
+            answer = again()
+            assert answer is not None
+            status, head, body = answer
             expected = location(first).replace(str(NOW_NS), str(NOW_NS + number))
             assert (status, body) == (301, b"")
             assert head.decode() == f"Location: {expected}\r\nContent-Length: 0\r\n\r\n"
         assert counters[metrics.GET_N] == 3
         setattr(cluster, change, copy.copy(getattr(cluster, change)))
-        assert first.again() is None
+        assert again() is None
         assert counters[metrics.GET_N] == 3
 
 
 def test_what_depends_on_more_than_the_request_is_not_repeated() -> None:
-    """Other verbs, handles, clients of the inner network and buckets with permissions are looked at each time."""
+    """Other verbs, clients of the inner network and buckets with permissions are looked at each time."""
     target = "/v1/objects/mybck/obj1"
     restricted = view(Bprops(access=U64(access.READ_ONLY)))
     replies = [
         *(ask(redirector(), method, target) for method in ("HEAD", "PUT", "DELETE", "POST", "PATCH")),
-        ask(redirector(), "GET", f"{target}?append_handle=t1aaaaaa%7Cwork%7C5"),
         ask(redirector(cidr="10.0.0.0/8"), "GET", target),
         ask(redirector(cidr="10.0.0.0/8"), "GET", target, "192.168.0.1:999"),
         ask(redirector(restricted), "GET", target),
     ]
-    assert all(reply is not None and reply.again is None for reply in replies)
+    assert all(reply is not None and reply.repeat is None for reply in replies)
+
+
+@pytest.mark.parametrize(
+    ("target", "error"),
+    [
+        ("/v1/objects/mybck", BadRequest),
+        ("/v1/objects/mybckX", BucketNotFound),
+        ("/v1/objects/mybck/", BadRequest),
+        ("/v1/objects/mybck/../x", InvalidName),
+        ("/v1/objects/mybck/dir/", InvalidName),
+        ("/v1/objects/mybck/%2e%2e/x", InvalidName),
+        ("/v1/objects/mybck/a%00b", InvalidName),
+        ("/v1/objects/mybckX/o", BucketNotFound),
+    ],
+)
+def test_a_bucket_asked_for_before_changes_nothing_for_bad_names(target: str, error: type[AisError]) -> None:
+    """Names are checked with each request, also when bucket and query are known already."""
+    proxy = redirector()
+    for name in ("obj1", "dir/obj2"):
+        assert location(ask(proxy, "GET", f"/v1/objects/mybck/{name}")).partition("?")[0].endswith(f"mybck/{name}")
+    with pytest.raises(error):
+        ask(proxy, "GET", target)
 
 
 def test_an_append_follows_its_handle() -> None:
@@ -277,9 +302,12 @@ def test_clients_inside_the_cluster_network_stay_inside() -> None:
     assert location(ask(proxy, "GET", target, remote="[fe80::1]:5")).startswith("http://pub.t3cccccc")
 
 
-def test_prepared_redirects_are_bounded() -> None:
-    """Any number of different names leaves a bounded number of prepared redirects."""
+def test_what_is_kept_of_queries_is_bounded() -> None:
+    """Any number of different queries leaves a bounded number of entries, and long ones none."""
     proxy = redirector()
-    for index in range(REMEMBERED_MAX + 10):
-        ask(proxy, "GET", f"/v1/objects/mybck/{index}")
-    assert len(proxy._prepared) <= REMEMBERED_MAX
+    for index in range(ROADS_MAX + 10):
+        ask(proxy, "GET", f"/v1/objects/mybck/o?a={index}")
+    assert len(proxy._roads) <= ROADS_MAX
+    before = len(proxy._roads)
+    ask(proxy, "GET", f"/v1/objects/mybck/o?a={'x' * ROAD_QUERY_LEN_MAX}")
+    assert len(proxy._roads) == before
