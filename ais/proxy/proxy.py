@@ -1,6 +1,6 @@
 """The proxy role: redirects object requests, answers for the cluster, drives bucket changes when it is primary.
 
-A proxy keeps no data. What it remembers between requests (prepared redirects, leftovers of listings) can be lost at
+A proxy keeps no data. What it remembers between requests (parts of redirects, leftovers of listings) can be lost at
 any moment.
 """
 
