@@ -54,7 +54,10 @@ def key_of(fields: Mapping[str, str], filename: str) -> str:
     key = fields.get("key", "")
     if not key:
         raise S3Error("InvalidArgument", "Bucket POST must contain a field named 'key'", ArgumentName="key")
-    return key.replace("${filename}", filename.replace("\\", "/").rpartition("/")[2])
+    key = key.replace("${filename}", filename.replace("\\", "/").rpartition("/")[2])
+    if not key:
+        raise S3Error("InvalidArgument", "The key is the name of the file, and the file has none", ArgumentName="key")
+    return key
 
 
 def headers_of(fields: Mapping[str, str]) -> dict[str, str]:

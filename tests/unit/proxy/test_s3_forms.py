@@ -121,6 +121,10 @@ CASES: dict[str, tuple[Callable[[S3], bytes], tuple[int, str]]] = {
     "too small": (lambda s3: _form(_signed(s3, Conditions=SIZES), b"x"), (400, "EntityTooSmall")),
     "no file": (lambda s3: _form(_signed(s3), None), (400, "InvalidArgument")),
     "no end": (lambda s3: _form(_signed(s3))[:-20], (400, "MalformedPOSTRequest")),
+    "file without a name": (
+        lambda s3: _form(_signed(s3, "${filename}"), b"x", filename=""),
+        (400, "InvalidArgument"),
+    ),
     "no form": (lambda s3: b"nonsense", (400, "MalformedPOSTRequest")),
     "large fields": (lambda s3: _form(_changed(_signed(s3), x="y" * 21_000)), (400, "MaxPostPreDataLengthExceeded")),
     "not UTF-8": (lambda s3: _form({"key": "k"}).replace(b"\r\n\r\nk", b"\r\n\r\n\xff"), (400, "MalformedPOSTRequest")),
