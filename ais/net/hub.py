@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ais.base.seen import Seen
 from ais.net.encoding import Starts
 from ais.net.head import HeadParser
 from ais.net.http import Again, Network, OnError, Reply, Request, Route
@@ -125,7 +126,7 @@ class Hub:
         self.connections: set[Connection] = set()
         self.repeats: dict[bytes, Again] = {}
         """By the bytes of a request without a body: how to answer it without looking into it (`Reply.repeat`)."""
-        self._seen: set[int] = set()
+        self._seen = Seen(REPEATS_MAX)
         """Hashes of requests that may be repeated, so that those that come once leave nothing else behind."""
         self.on_empty: Callable[[], None] | None = None
         """Called when the last connection is gone."""
@@ -167,12 +168,7 @@ class Hub:
         if reply.repeat is None or len(head) > REPEATED_BYTES_MAX:
             self.repeats.pop(head, None)
             return
-        mark = hash(head)
-        if mark not in self._seen:
-            if len(self._seen) >= REPEATS_MAX:
-                self._seen.clear()
-            self._seen.add(mark)
-        elif (again := reply.repeat(request)) is not None:
+        if self._seen.again(hash(head)) and (again := reply.repeat(request)) is not None:
             if len(self.repeats) >= REPEATS_MAX:
                 self.repeats.clear()
             self.repeats[head] = again

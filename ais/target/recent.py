@@ -10,6 +10,7 @@ import os
 from collections import OrderedDict
 from typing import NamedTuple
 
+from ais.base.seen import Seen
 from ais.core.spots import Known, Spot
 from ais.core.store import Store
 from ais.net.encoding import framed
@@ -81,7 +82,7 @@ class Recent:
         self._entries: dict[str, _Entry] = {}
         self._contents: OrderedDict[str, _Content] = OrderedDict()
         self._contents_bytes = 0
-        self._seen: set[str] = set()
+        self._seen = Seen(SEEN_MAX)
         """Paths of objects read from their files lately: those that are read again soon are worth keeping."""
         self._repeat = self._repeater
 
@@ -141,21 +142,13 @@ class Recent:
         if annotation is None or annotation[0] != found.st_atime_ns:
             os.close(fd)
             return None
-        data = _read_now(fd, size) if size <= CONTENT_BYTES_MAX and self._is_hot(path) else None
+        data = _read_now(fd, size) if size <= CONTENT_BYTES_MAX and self._seen.again(path) else None
         self._count(size, started_ns)
         if data is None:
             return FileReply(200, annotation[1], fd, 0, size, spot.mountpath.pool)
         os.close(fd)
         self._keep(path, _Content(self._store, spot, turn, known, data, started_ns))
         return Reply(200, annotation[1], data)
-
-    def _is_hot(self, path: str) -> bool:
-        if path in self._seen:
-            return True
-        if len(self._seen) >= SEEN_MAX:
-            self._seen.clear()
-        self._seen.add(path)
-        return False
 
     def _count(self, size_bytes: int, started_ns: int) -> None:
         counters = self._counters
