@@ -1,8 +1,7 @@
 """Where the body of a PUT goes: a work file, in steps that never block the event loop for long.
 
-A body of at most `INLINE_BYTES_MAX` is hashed, written and renamed in place: handing that to a thread costs more than
-it saves, unless the disk is behind (`Mountpath.is_stalled`). Everything else runs in the mountpath's own pool, one step
-at a time.
+A small body is hashed, written and renamed in place: handing that to a thread costs more than it saves, unless the
+disk is behind (`Mountpath.is_stalled`). Everything else runs in the mountpath's own pool, one step at a time.
 """
 
 import asyncio
@@ -15,10 +14,9 @@ from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
 from ais.fs.locks import StripeBusy
 from ais.fs.mountpath import Mountpath
-from ais.net.http import Reply
+from ais.net.http import Reply, Upload
 from ais.target.view import BucketView
 
-INLINE_BYTES_MAX = 1 << 20
 T = TypeVar("T")
 
 
@@ -145,6 +143,26 @@ class PutSink(_Steps):
             self._owner.failed(error)
             raise
         return self._owner.stored(meta, self._started_s)
+
+
+def upload(
+    owner: Owner,
+    view: BucketView,
+    storing: Storing,
+    started_s: float,
+    *,
+    size: int | None,
+    inline_bytes_max: int,
+    condition: Condition | None = None,
+) -> Upload:
+    """Take a body of `size` bytes (None: it was not announced) that becomes an object.
+
+    `inline_bytes_max`: how much the owner's hashing does within a turn of the loop.
+    """
+    is_small = size is not None and size <= inline_bytes_max
+    is_inline = is_small and not view.rules.fsync and not storing.mountpath.is_stalled
+    sink = PutSink(owner, view, storing, started_s, is_inline=is_inline, condition=condition)
+    return Upload(sink, is_inline=is_inline)
 
 
 class Receiving(Protocol):

@@ -24,9 +24,11 @@ from ais.target.host import Host
 from ais.target.moves import Moves
 from ais.target.multipart import Multipart
 from ais.target.transfer import TRANSFER, Transfer, absent
-from ais.target.uploads import INLINE_BYTES_MAX, PooledSink, PutSink, in_pool
+from ais.target.uploads import PooledSink, in_pool, upload
 from ais.target.view import BucketView
 
+INLINE_BYTES_MAX = 1 << 20
+"""Larger bodies are hashed and written in the mountpath's pool."""
 _SPECIAL = frozenset(
     name.lower() for name in (headers.CHECKSUM_TYPE, headers.CHECKSUM_VALUE, headers.CUSTOM_MD, headers.CALLER_ID)
 )
@@ -157,10 +159,7 @@ class Writes:
     def _upload(
         self, view: BucketView, writer: Writer, size: int | None, started_s: float, condition: Condition | None = None
     ) -> Upload:
-        is_small = size is not None and size <= INLINE_BYTES_MAX
-        is_inline = is_small and not view.rules.fsync and not writer.mountpath.is_stalled
-        sink = PutSink(self, view, writer, started_s, is_inline=is_inline, condition=condition)
-        return Upload(sink, is_inline=is_inline)
+        return upload(self, view, writer, started_s, size=size, inline_bytes_max=INLINE_BYTES_MAX, condition=condition)
 
     async def _copy(self, ask: Ask) -> AnyReply:
         if ask.has_body:

@@ -8,7 +8,7 @@ from ais.stats.tracker import Tracker
 from ais.target.front import Front
 from ais.target.s3.ask import S3Ask
 from ais.target.s3.receiving import ObjectBody, Receipt, asked_condition, stored_answer
-from ais.target.uploads import PutSink
+from ais.target.uploads import upload
 
 INLINE_BYTES_MAX = 64 << 10
 """Larger bodies are hashed and written in the mountpath's pool: MD5 alone takes 80 us for so much."""
@@ -29,8 +29,12 @@ class Puts:
         payload = Payload(ask.request, ask.caller, algorithm=DEFAULT)
         writer = self._store.writer(ask.view.bck, ask.key, ask.view.rules, custom=custom, size_hint=payload.length)
         receipt = Receipt(ask, self._front, self._stats, lambda meta: stored_answer(ask, meta))
-        is_small = payload.length <= INLINE_BYTES_MAX
-        is_inline = is_small and not ask.view.rules.fsync and not writer.mountpath.is_stalled
-        body = ObjectBody(payload, writer, given)
-        sink = PutSink(receipt, ask.view, body, 0.0, is_inline=is_inline, condition=condition)
-        return Upload(sink, is_inline=is_inline)
+        return upload(
+            receipt,
+            ask.view,
+            ObjectBody(payload, writer, given),
+            0.0,
+            size=payload.length,
+            inline_bytes_max=INLINE_BYTES_MAX,
+            condition=condition,
+        )
