@@ -12,6 +12,7 @@ from ais.api import checksum, headers
 from ais.api.bucket import Bck
 from ais.base.errors import BadRequest
 from ais.core.meta import ObjectMeta, check_custom
+from ais.core.spots import Known
 from ais.net.http import Headers
 
 ETAG = "ETag"
@@ -39,6 +40,14 @@ class ObjectFacts(NamedTuple):
 def get_headers(meta: ObjectMeta, atime_ns: int) -> bytes:
     """The headers of a GET besides the length."""
     return (_content_type(meta) + _attributes(meta, atime_ns)).encode()
+
+
+def remembered_headers(known: Known, atime_ns: int) -> bytes:
+    """The same for a file of which something is remembered: formatted once while it and its access time stay."""
+    if known.annotation is None or known.annotation[0] != atime_ns:
+        known.annotation = (atime_ns, get_headers(known.meta, atime_ns))
+    block: bytes = known.annotation[1]
+    return block
 
 
 def put_headers(meta: ObjectMeta, atime_ns: int) -> bytes:

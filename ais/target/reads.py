@@ -164,14 +164,9 @@ class Reads:
 
 
 def _head_of(opened: OpenObject) -> bytes:
-    """The headers of a GET, formatted once while the file does not change."""
+    """The headers of a GET."""
     known, atime_ns = opened.known, opened.stat.st_atime_ns
-    if known is None:
-        return props.get_headers(opened.meta, atime_ns)
-    if known.annotation is None or known.annotation[0] != atime_ns:
-        known.annotation = (atime_ns, props.get_headers(opened.meta, atime_ns))
-    block: bytes = known.annotation[1]
-    return block
+    return props.get_headers(opened.meta, atime_ns) if known is None else props.remembered_headers(known, atime_ns)
 
 
 @contextmanager

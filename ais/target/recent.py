@@ -19,6 +19,7 @@ from ais.stats import names as metrics
 from ais.target.counts import count_redirect
 from ais.target.front import Front, redirected_at
 from ais.target.host import Host
+from ais.target.props import remembered_headers
 
 ENTRIES_MAX = 32768
 CONTENT_BYTES_MAX = 16 << 10
@@ -43,15 +44,17 @@ class _Content:
 
     __slots__ = ("_checked_ns", "_known", "_read_ns", "_spot", "_store", "_turn", "data", "framed", "headers")
 
-    def __init__(self, store: Store, spot: Spot, turn: int, known: Known, data: bytes, read_ns: int) -> None:
+    def __init__(
+        self, store: Store, spot: Spot, turn: int, known: Known, headers: bytes, data: bytes, read_ns: int
+    ) -> None:
         """`known` is the version of the file that `data` was read from, `turn` (`Store.turn`) is older than both."""
         self._store = store
         self._spot = spot
         self._turn = turn
         self._known = known
         self._read_ns = self._checked_ns = read_ns
-        self.headers: bytes = known.annotation[1]
-        self.framed = framed(self.headers, len(data))
+        self.headers = headers
+        self.framed = framed(headers, len(data))
         self.data = data
 
     def is_true(self, now_ns: int) -> bool:
@@ -110,7 +113,7 @@ class Recent:
         return reply
 
     def remember(self, request: Request, spot: Spot) -> None:
-        """A plain GET was answered from `spot`, whose file has its headers annotated."""
+        """A plain GET was answered from `spot`."""
         if self._views is not self._front.views or len(self._entries) >= ENTRIES_MAX:
             self._entries.clear()
             self._contents.clear()
@@ -138,17 +141,14 @@ class Recent:
         if reopened is None:
             return None
         fd, found, known = reopened
-        annotation, size = known.annotation, found.st_size
-        if annotation is None or annotation[0] != found.st_atime_ns:
-            os.close(fd)
-            return None
+        headers, size = remembered_headers(known, found.st_atime_ns), found.st_size
         data = _read_now(fd, size) if size <= CONTENT_BYTES_MAX and self._seen.again(path) else None
         self._count(size, started_ns)
         if data is None:
-            return FileReply(200, annotation[1], fd, 0, size, spot.mountpath.pool)
+            return FileReply(200, headers, fd, 0, size, spot.mountpath.pool)
         os.close(fd)
-        self._keep(path, _Content(self._store, spot, turn, known, data, started_ns))
-        return Reply(200, annotation[1], data)
+        self._keep(path, _Content(self._store, spot, turn, known, headers, data, started_ns))
+        return Reply(200, headers, data)
 
     def _count(self, size_bytes: int, started_ns: int) -> None:
         counters = self._counters

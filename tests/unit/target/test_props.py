@@ -1,10 +1,14 @@
 """Object metadata in headers."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from ais.api.bucket import Bck, Namespace
 from ais.base.errors import BadRequest
 from ais.core.meta import ObjectMeta
+from ais.core.spots import Known
 from ais.target import props
 from ais.target.props import ObjectFacts
 
@@ -34,6 +38,15 @@ def test_get_headers_tell_checksum_time_version_and_custom() -> None:
         ("Ais-Custom-Md", "ETag=tag"),
         ("ETag", "tag"),
     ]
+
+
+def test_remembered_headers_follow_the_access_time(tmp_path: Path) -> None:
+    """They are formatted anew when the file was read at another time, and only then."""
+    known = Known(os.stat(tmp_path), META)
+    first = props.remembered_headers(known, 7)
+    assert first == props.get_headers(META, 7)
+    assert props.remembered_headers(known, 7) is first
+    assert props.remembered_headers(known, 8) == props.get_headers(META, 8)
 
 
 def test_the_usual_object_gets_the_same_headers() -> None:
