@@ -23,7 +23,7 @@ S3_PREFIX = "x-amz-meta-"
 _HEADER = b"AISO\x01"
 
 
-class ObjectMeta(msgspec.Struct, frozen=True, array_like=True):
+class ObjectMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Metadata of one object as stored. Times are those of the file: atime, and mtime for last-modified."""
 
     size: int

@@ -106,7 +106,7 @@ class Store:
         Raise `ObjectNotFound`, `DeleteMarker` when that version is one, `VersionNotFound`, `CorruptMetadata`,
         `DiskFailure`.
         """
-        spot = self._spots.find(bck, name)
+        spot = self._spots.find(bck, name, is_read=True)
         if version_id is not None:
             return self._open_version(bck, name, spot, version_id)
         opened = self._open_latest(spot)
@@ -168,7 +168,7 @@ class Store:
         Raise `StripeBusy` when the object's lock is taken, `MountpathStalled` when writing would take long, and as
         `writer` and `Writer.commit`; nothing is left then.
         """
-        spot = self._spots.find(bck, name, remember=False)
+        spot = self._spots.find(bck, name)
         if spot.mountpath.is_stalled:
             raise MountpathStalled
         digest = checksum.compute(rules.checksum_kind, content)
@@ -208,7 +208,7 @@ class Store:
         if custom:
             metadata.check_custom(custom)
         digests = Digests(rules.checksum_kind, claimed)
-        spot = self._spots.find(bck, name, remember=False)
+        spot = self._spots.find(bck, name)
         path, fd = self._create(bck, spot, size_hint)
         staged = Staged(
             bck,
@@ -406,7 +406,7 @@ class Store:
             if version.meta is not None and version.meta.is_marker:
                 raise DeleteMarker(cname, version.meta.version_id, version.mtime_ns)
             mountpath = version.place.mountpath
-            home = Spot(None, mountpath, layout.bucket_path(mountpath.path, bck), spot.key, name)
+            home = Spot.at(None, mountpath, bck, spot.key, name)
             opened = self._open_at(spot if version.is_current else home, version.path, mountpath)
             if opened is not None:
                 if (opened.meta.version_id or NULL) == version_id:
@@ -436,10 +436,9 @@ class Store:
                 if known is not None and known.describes(found):
                     return OpenObject(fd, found, known.meta, spot, mountpath, known)
                 meta = self._read_meta(fd, path, found)
-                if self._clock.now_ns() - found.st_ctime_ns > RACY_NS:
-                    known = spot.known = Known(found, meta)
-                else:
-                    known = None
+                known = None
+                if spot.is_kept and self._clock.now_ns() - found.st_ctime_ns > RACY_NS:
+                    known = spot.known = Known.of(found, meta)
                 return OpenObject(fd, found, meta, spot, mountpath, known)
         except OSError as error:
             disk.close(fd)
@@ -583,7 +582,7 @@ class Store:
             path = f"{spot.on(mountpath, spot.work)}/{handle.work_id}"
             fd = reopen(self._disk, path, handle.size)
             if fd is not None:
-                home = Spot(None, mountpath, layout.bucket_path(mountpath.path, bck), spot.key, name)
+                home = Spot.at(None, mountpath, bck, spot.key, name)
                 staged = Staged(bck, name, rules, home, path, fd, size=handle.size)
                 return Appender(self._publisher, self._disk, staged, handle.target_id, is_new=False)
         raise HandleNotFound(f'append handle "{handle}" is unknown: it was flushed or dropped, begin again')

@@ -111,7 +111,7 @@ class VersionLister:
     def _spot(self, bck: Bck, name: str) -> Spot:
         view, key = self._volume.view, digest(bck.uname + name)
         owner = view.owner(key)
-        return Spot(view, owner, layout.bucket_path(owner.path, bck), key, name)
+        return Spot.at(view, owner, bck, key, name)
 
 
 def _entry(name: str, version: Version, *, is_latest: bool) -> VersionEntry:

@@ -9,6 +9,7 @@ target. A POST names its action in the body, so that its permission is the targe
 
 import ipaddress
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from ais.api import access, query
@@ -65,7 +66,7 @@ class Redirector:
         self._counters = counters
         self._neighbours = _Neighbours(cidr) if cidr else None
         self._roads: dict[tuple[str, str], _Road] = {}
-        self._repeat = self._repeater
+        self._repeat, self._answer_again = self._repeater, self._again
         self._smap, self._bmd = view.smap, view.bmd
 
     def answer(self, request: Request) -> Reply | None:
@@ -90,17 +91,16 @@ class Redirector:
         way = self._way(request)
         if way is None:
             return None
-        view, now_ns, counters, slot, status = self._view, self._now_ns, self._counters, COUNTED["GET"], _STATUS["GET"]
-        smap, bmd, config = view.smap, view.bmd, view.config
+        view = self._view
         line = f"Location: {way.owner.public.url}{way.location}".encode()
+        return partial(self._answer_again, view.smap, view.bmd, view.config, line)
 
-        def again() -> tuple[int, bytes, bytes] | None:
-            if view.smap is not smap or view.bmd is not bmd or view.config is not config:
-                return None
-            counters[slot] += 1
-            return status, b"%b%d\r\n%b" % (line, now_ns(), NO_BODY), b""
-
-        return again
+    def _again(self, smap: Smap, bmd: BMD, config: NodeConfig, line: bytes) -> tuple[int, bytes, bytes] | None:
+        view = self._view
+        if view.smap is not smap or view.bmd is not bmd or view.config is not config:
+            return None
+        self._counters[COUNTED["GET"]] += 1
+        return _STATUS["GET"], b"%b%d\r\n%b" % (line, self._now_ns(), NO_BODY), b""
 
     def _way(self, request: Request) -> "_Way | None":
         """Where an object request goes; None for any other request."""

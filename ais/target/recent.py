@@ -8,7 +8,9 @@ not even parsed (`Reply.repeat`). Whatever is unusual or has changed is left to 
 
 import os
 from collections import OrderedDict
-from typing import NamedTuple
+from functools import partial
+
+import msgspec
 
 from ais.base.seen import Seen
 from ais.core.spots import Known, Spot
@@ -20,6 +22,7 @@ from ais.target.counts import count_redirect
 from ais.target.front import Front, redirected_at
 from ais.target.host import Host
 from ais.target.props import remembered_headers
+from ais.target.view import Views
 
 ENTRIES_MAX = 32768
 CONTENT_BYTES_MAX = 16 << 10
@@ -33,7 +36,7 @@ UNCHECKED_NS_MAX = 10**9
 """How long a change that was made to the file behind our back may go unnoticed."""
 
 
-class _Entry(NamedTuple):
+class _Entry(msgspec.Struct, frozen=True, gc=False):
     bucket_query: str
     """What the query must begin with: the provider and namespace, as the client writes them."""
     spot: Spot
@@ -87,7 +90,7 @@ class Recent:
         self._contents_bytes = 0
         self._seen = Seen(SEEN_MAX)
         """Paths of objects read from their files lately: those that are read again soon are worth keeping."""
-        self._repeat = self._repeater
+        self._repeat, self._answer_again = self._repeater, self._again
 
     def get(self, request: Request) -> Reply | FileReply | None:
         """The answer to a plain GET of an unchanged object; None for every other request."""
@@ -123,17 +126,14 @@ class Recent:
 
     def _repeater(self, request: Request) -> Again:
         """Gives the object from memory while it and the buckets are the same."""
-        path = request.path
-        front, views, contents, now_ns, count = self._front, self._views, self._contents, self._now_ns, self._count
+        return partial(self._answer_again, self._views, request.path)
 
-        def again() -> tuple[int, bytes, bytes] | None:
-            content, started_ns = contents.get(path), now_ns()
-            if content is None or views is not front.views or not content.is_true(started_ns):
-                return None
-            count(len(content.data), started_ns)
-            return 200, content.framed, content.data
-
-        return again
+    def _again(self, views: Views, path: str) -> tuple[int, bytes, bytes] | None:
+        content, started_ns = self._contents.get(path), self._now_ns()
+        if content is None or views is not self._front.views or not content.is_true(started_ns):
+            return None
+        self._count(len(content.data), started_ns)
+        return 200, content.framed, content.data
 
     def _from_file(self, path: str, spot: Spot, started_ns: int) -> Reply | FileReply | None:
         turn = self._store.turn(spot)

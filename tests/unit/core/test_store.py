@@ -254,11 +254,12 @@ def test_damaged_metadata_is_an_error_and_can_be_overwritten(bench: Any) -> None
 
 
 def test_what_is_known_of_a_file_is_never_stale(bench: Any) -> None:
-    """Another process's overwrite or change of metadata is seen; an unchanged file is not read twice."""
+    """Another process's overwrite or change of metadata is seen; an unchanged file is remembered when read again."""
     bench.put("a", b"old")
     path = str(next(bench.root.glob("mp0/@ais/b/%ob/a")))
     past = os.stat(path).st_ctime_ns + 10**9
     bench.store._clock = type("Later", (), {"now_ns": staticmethod(lambda: past)})
+    assert bench.store.head(bench.bck, "a").known is None
     known = bench.store.head(bench.bck, "a").known
     known.annotation = "mine"
     assert bench.store.head(bench.bck, "a").known.annotation == "mine"
@@ -274,16 +275,21 @@ def test_what_is_known_of_a_file_is_never_stale(bench: Any) -> None:
 def test_a_fresh_file_is_not_remembered(bench: Any) -> None:
     """A change within the resolution of the file system's clock could not be told."""
     bench.put("a")
+    bench.store.head(bench.bck, "a")
     assert bench.store.head(bench.bck, "a").known is None
 
 
 def test_the_table_of_spots_is_bounded(bench: Any) -> None:
-    """Many names do not grow it, and none is lost by that."""
+    """Names that come once are not in it, many do not grow it, and none is lost by that."""
     store = Store(bench.volume, bench.env, limits=StoreLimits(spots_max=10))
     for index in range(100):
         bench.put(f"o{index}", b"%d" % index)
     for index in range(100):
         os.close(store.open(bench.bck, f"o{index}").fd)
+    assert not store._spots._spots.young
+    for index in range(200):
+        os.close(store.open(bench.bck, f"o{index // 2}").fd)
+    assert store._spots._spots.young
     assert len(store._spots._spots.young) + len(store._spots._spots.old) <= 10
 
 

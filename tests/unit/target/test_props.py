@@ -42,7 +42,7 @@ def test_get_headers_tell_checksum_time_version_and_custom() -> None:
 
 def test_remembered_headers_follow_the_access_time(tmp_path: Path) -> None:
     """They are formatted anew when the file was read at another time, and only then."""
-    known = Known(os.stat(tmp_path), META)
+    known = Known.of(os.stat(tmp_path), META)
     first = props.remembered_headers(known, 7)
     assert first == props.get_headers(META, 7)
     assert props.remembered_headers(known, 7) is first
