@@ -37,11 +37,21 @@ _APPEND_SEPARATOR = "|"
 _STATUS = {"GET": 301, "HEAD": 307, "PUT": 307, "POST": 307, "DELETE": 307, "PATCH": 307}
 METHODS = tuple(_STATUS)
 COUNTED = {"GET": metrics.GET_N, "HEAD": metrics.HEAD_N, "PUT": metrics.PUT_N, "DELETE": metrics.DEL_N}
+_GET_STATUS, _GET_COUNTED = _STATUS["GET"], COUNTED["GET"]
+
+
+class Agreed(Protocol):
+    """`ais.node.state.State`: `current` is another object after each change of what the cluster has agreed on."""
+
+    @property
+    def current(self) -> object: ...
 
 
 class ClusterView(Protocol):
     """What a redirect depends on; `ais.node.node.Node` has it. The values are replaced, never changed."""
 
+    @property
+    def state(self) -> Agreed: ...
     @property
     def smap(self) -> Smap: ...
     @property
@@ -67,7 +77,7 @@ class Redirector:
         self._neighbours = _Neighbours(cidr) if cidr else None
         self._roads: dict[tuple[str, str], _Road] = {}
         self._repeat, self._answer_again = self._repeater, self._again
-        self._smap, self._bmd = view.smap, view.bmd
+        self._agreed = view.state.current
 
     def answer(self, request: Request) -> Reply | None:
         """The redirect of an object request, None for any other. Raise the error of a request that nobody can serve."""
@@ -87,26 +97,26 @@ class Redirector:
         return Reply(status, line.encode(), repeat=self._repeat if is_repeatable else None)
 
     def _repeater(self, request: Request) -> Again | None:
-        """Gives the same answer to a GET while maps and configuration are the same."""
+        """Gives the same answer to a GET while what the cluster agreed on and the configuration are the same."""
         way = self._way(request)
         if way is None:
             return None
         view = self._view
         line = f"Location: {way.owner.public.url}{way.location}".encode()
-        return partial(self._answer_again, view.smap, view.bmd, view.config, line)
+        return partial(self._answer_again, view.state.current, view.config, line)
 
-    def _again(self, smap: Smap, bmd: BMD, config: NodeConfig, line: bytes) -> tuple[int, bytes, bytes] | None:
+    def _again(self, agreed: object, config: NodeConfig, line: bytes) -> tuple[int, bytes, bytes] | None:
         view = self._view
-        if view.smap is not smap or view.bmd is not bmd or view.config is not config:
+        if view.state.current is not agreed or view.config is not config:
             return None
-        self._counters[COUNTED["GET"]] += 1
-        return _STATUS["GET"], b"%b%d\r\n%b" % (line, self._now_ns(), NO_BODY), b""
+        self._counters[_GET_COUNTED] += 1
+        return _GET_STATUS, b"%b%d\r\n%b" % (line, self._now_ns(), NO_BODY), b""
 
     def _way(self, request: Request) -> "_Way | None":
         """Where an object request goes; None for any other request."""
         view, path = self._view, request.path
-        if view.smap is not self._smap or view.bmd is not self._bmd:
-            self._smap, self._bmd = view.smap, view.bmd
+        if view.state.current is not self._agreed:
+            self._agreed = view.state.current
             self._roads.clear()
         end = path.find("/", _START)
         road = self._roads.get((path[:end], request.query)) if end > 0 else None
@@ -124,7 +134,7 @@ class Redirector:
         if query.ARCHPATH in params and query.ARCHMODE in params:
             raise BadRequest(f"{query.ARCHPATH} and {query.ARCHMODE} exclude each other")
         provider = address.provider or params.get(query.PROVIDER, "")
-        bucket = require_bucket(self._bmd, Bck.parse(address.bucket, provider, params.get(query.NAMESPACE, "")))
+        bucket = require_bucket(self._view.bmd, Bck.parse(address.bucket, provider, params.get(query.NAMESPACE, "")))
         _check_object(address.name, request.method)
         handle = params.get(query.APPEND_HANDLE)
         owner = self._holder(handle) if handle else self._view.placement.owner(bucket.uname + address.name)
@@ -141,7 +151,7 @@ class Redirector:
         put_needs = Access.APPEND if query.APPEND_TYPE in params else Access.PUT
         written = bucket
         if destination := params.get(query.OBJECT_TO):
-            written = require_bucket(self._bmd, Bck.parse_uname(destination)[0])
+            written = require_bucket(self._view.bmd, Bck.parse_uname(destination)[0])
         if bucket.props.access == written.props.access == access.ALL:
             return None
         return _Guard(bucket, written, put_needs)
@@ -151,7 +161,7 @@ class Redirector:
         target_id, separator, _ = handle.partition(_APPEND_SEPARATOR)
         if not separator:
             raise BadRequest(f'invalid append handle "{handle[:80]}"')
-        if (target := self._smap.tmap.get(target_id)) is None:
+        if (target := self._view.smap.tmap.get(target_id)) is None:
             raise HandleNotFound(
                 f'the target "{target_id[:40]}" of this append handle is not in the cluster: append anew'
             )

@@ -46,6 +46,15 @@ class View:
     snode: Snode = field(default_factory=lambda: node("proxy", "p1zzzzzz"))
     config: NodeConfig = field(default_factory=NodeConfig)
 
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+        if name in ("smap", "bmd"):
+            self.current = object()
+
+    @property
+    def state(self) -> "View":
+        return self
+
     @property
     def placement(self) -> Placement:
         return Placement(self.smap)
