@@ -131,15 +131,15 @@ class Uploads:
         """Begin to write part `number` of `size` bytes, None when unknown. Raise `OutOfSpace`, `HandleNotFound`."""
         upload.spot.mountpath.check_room(size or 0, self._volume.limits.out_of_space_pct)
         try:
-            with disk_failures(upload.directory):
+            with _failures(upload):
                 placed = self._claim_slot(upload, number, size) if size else None
                 return PartWriter(self, upload, number, *(placed or self._own_file(upload, number)))
         except BucketNotFound:
             raise _gone(upload) from None
 
     def parts(self, upload: Upload) -> dict[int, Part]:
-        """The parts that are complete, by number, in order."""
-        with disk_failures(upload.directory):
+        """The parts that are complete, by number, in order. Raise `HandleNotFound` and as `find`."""
+        with _failures(upload):
             names = [entry for entry in self._disk.listdir(upload.directory) if entry.endswith(_PART)]
             found = [self._read_record(upload.directory, name, Part) for name in names]
         return {part.number: part for part in sorted(filter(None, found), key=lambda part: part.number)}
@@ -158,7 +158,7 @@ class Uploads:
         Raise `HandleNotFound` when it was completed or aborted meanwhile, what `condition` raises (the upload stays as
         it was), and as `Writer.commit`.
         """
-        with disk_failures(upload.directory), self._exclusive(upload):
+        with _failures(upload), self._exclusive(upload):
             path = self._assemble(upload, parts)
             size = sum(part.size for part in parts)
             fd = self._disk.open(path, _READ_WRITE, 0o644)
@@ -186,7 +186,7 @@ class Uploads:
 
     def abort(self, upload: Upload) -> None:
         """Forget an upload and its parts. Raise `HandleNotFound` when it is gone already."""
-        with disk_failures(upload.directory), self._exclusive(upload):
+        with _failures(upload), self._exclusive(upload):
             self._remove(upload)
 
     def list(self, bck: Bck) -> Iterator[tuple[str, UploadInfo]]:
@@ -202,12 +202,9 @@ class Uploads:
     def record(self, upload: Upload, part: Part) -> None:
         """Make a part count, in place of an earlier one of its number. Raise `HandleNotFound`, `DiskFailure`."""
         name = f"{part.number}{_PART}"
-        with disk_failures(upload.directory):
+        with _failures(upload):
             before = self._read_record(upload.directory, name, Part)
-            try:
-                self._write_record(upload.directory, name, part)
-            except FileNotFoundError:
-                raise _gone(upload) from None
+            self._write_record(upload.directory, name, part)
         if before is not None and before.file not in (_DATA, part.file):
             workfile.discard(self._disk, f"{upload.directory}/{before.file}")
 
@@ -241,18 +238,13 @@ class Uploads:
             self._disk.close(self._disk.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644))
         except FileExistsError:
             return None
-        except FileNotFoundError:
-            raise _gone(upload) from None
         return _DATA, (number - 1) * slot, self._disk.open(f"{upload.directory}/{_DATA}", _READ_WRITE, 0o644)
 
     def _slot_bytes(self, upload: Upload, size: int) -> int:
         path = f"{upload.directory}/{_SLOT}"
-        try:
-            with contextlib.suppress(FileExistsError):
-                self._disk.symlink(str(size), path)
-            return int(self._disk.readlink(path))
-        except FileNotFoundError:
-            raise _gone(upload) from None
+        with contextlib.suppress(FileExistsError):
+            self._disk.symlink(str(size), path)
+        return int(self._disk.readlink(path))
 
     def _own_file(self, upload: Upload, number: int) -> tuple[str, int, int]:
         name = f"{number}.{self._publisher.new_work_name()}"
@@ -307,10 +299,7 @@ class Uploads:
     @contextlib.contextmanager
     def _exclusive(self, upload: Upload) -> Iterator[None]:
         """Nobody else completes or aborts the upload meanwhile. Raise `HandleNotFound` when somebody did before."""
-        try:
-            fd = self._disk.open(f"{upload.directory}/{_INFO}", os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise _gone(upload) from None
+        fd = self._disk.open(f"{upload.directory}/{_INFO}", os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, WHOLE_FILE)
             if not self._disk.fstat(fd).st_nlink:
@@ -413,6 +402,16 @@ class PartWriter:
 
 def _uploads_path(spot: Spot) -> str:
     return f"{os.path.dirname(spot.work)}/{layout.UPLOADS}"
+
+
+@contextlib.contextmanager
+def _failures(upload: Upload) -> Iterator[None]:
+    """Translate the `OSError` that leaves the block: what is missing went when the upload was completed or aborted."""
+    with disk_failures(upload.directory):
+        try:
+            yield
+        except FileNotFoundError:
+            raise _gone(upload) from None
 
 
 def _gone(upload: Upload) -> HandleNotFound:

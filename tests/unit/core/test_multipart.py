@@ -91,6 +91,27 @@ def test_aborted_part_and_upload_leave_nothing(bench: Any) -> None:
         _put(bench, upload, 2, b"late")
 
 
+@pytest.mark.parametrize("size", [3, None])
+def test_an_upload_that_ends_meanwhile_is_not_found(bench: Any, size: int | None) -> None:
+    """Whoever found it before it was completed or aborted is told so at the next step, whichever that is."""
+    uploads, upload = bench.store.uploads, _start(bench)
+    part = _put(bench, upload, 1, b"abc")
+    late = uploads.part_writer(upload, 2, size)
+    late.write(b"def")
+    uploads.abort(upload)
+    steps = (
+        lambda: uploads.parts(upload),
+        lambda: uploads.part_writer(upload, 3, size),
+        lambda: late.commit({}),
+        lambda: _complete(bench, upload, [part]),
+        lambda: uploads.abort(upload),
+    )
+    for step in steps:
+        with pytest.raises(HandleNotFound):
+            step()
+    assert not _directories(bench)
+
+
 def test_two_writers_of_one_part_do_not_mix(bench: Any) -> None:
     """The last one that completes wins, whole."""
     upload = _start(bench)
