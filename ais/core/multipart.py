@@ -158,7 +158,7 @@ class Uploads:
         Raise `HandleNotFound` when it was completed or aborted meanwhile, what `condition` raises (the upload stays as
         it was), and as `Writer.commit`.
         """
-        with _failures(upload), self._exclusive(upload):
+        with disk_failures(upload.directory), self._exclusive(upload):
             path = self._assemble(upload, parts)
             size = sum(part.size for part in parts)
             fd = self._disk.open(path, _READ_WRITE, 0o644)
@@ -186,7 +186,7 @@ class Uploads:
 
     def abort(self, upload: Upload) -> None:
         """Forget an upload and its parts. Raise `HandleNotFound` when it is gone already."""
-        with _failures(upload), self._exclusive(upload):
+        with disk_failures(upload.directory), self._exclusive(upload):
             self._remove(upload)
 
     def list(self, bck: Bck) -> Iterator[tuple[str, UploadInfo]]:
@@ -299,7 +299,8 @@ class Uploads:
     @contextlib.contextmanager
     def _exclusive(self, upload: Upload) -> Iterator[None]:
         """Nobody else completes or aborts the upload meanwhile. Raise `HandleNotFound` when somebody did before."""
-        fd = self._disk.open(f"{upload.directory}/{_INFO}", os.O_RDWR | os.O_CLOEXEC)
+        with _failures(upload):
+            fd = self._disk.open(f"{upload.directory}/{_INFO}", os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, WHOLE_FILE)
             if not self._disk.fstat(fd).st_nlink:

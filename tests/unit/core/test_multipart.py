@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ais.api.bucket import Bck
-from ais.base.errors import BadRequest, BucketNotFound, HandleNotFound
+from ais.base.errors import BadRequest, BucketNotFound, DiskFailure, HandleNotFound
 from ais.core.meta import ObjectMeta, run_lengths
 from ais.core.multipart import Part
 from ais.core.workfile import WriteRules
@@ -110,6 +110,18 @@ def test_an_upload_that_ends_meanwhile_is_not_found(bench: Any, size: int | None
         with pytest.raises(HandleNotFound):
             step()
     assert not _directories(bench)
+
+
+def test_a_part_that_was_replaced_meanwhile_does_not_look_like_the_end_of_its_upload(bench: Any) -> None:
+    """Completing with the part as it was before fails so that clients try again; the upload goes on."""
+    uploads, upload = bench.store.uploads, _start(bench)
+    before = _put(bench, upload, 1, b"abc", None)
+    now = _put(bench, upload, 1, b"def", None)
+    with pytest.raises(DiskFailure):
+        _complete(bench, upload, [before])
+    assert uploads.find(bench.bck, "dir/o", upload.id).info == upload.info
+    _complete(bench, upload, [now])
+    assert bench.get("dir/o") == b"def"
 
 
 def test_two_writers_of_one_part_do_not_mix(bench: Any) -> None:
