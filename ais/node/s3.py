@@ -5,7 +5,7 @@ signature itself. So each request is authenticated once, by the node that execut
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from ais.auth.keys import KeyRing
@@ -115,9 +115,13 @@ class Gate:
     def require_bucket(self, request: S3Request) -> S3Bucket:
         """The bucket. Raise `S3Error` NoSuchBucket, or AccessDenied when the caller expects another owner."""
         bucket = self.buckets.require(request.bucket)
-        owner = request.header("x-amz-expected-bucket-owner")
-        if owner and owner != (bucket.s3.owner or OWNER_ID):
-            raise S3Error("AccessDenied", f"The bucket is not owned by {owner[:64]}")
+        _expect_owner(bucket, request.headers.get("x-amz-expected-bucket-owner"))
+        return bucket
+
+    def require_source(self, request: S3Request, name: str) -> S3Bucket:
+        """The bucket that a request copies from. Raise `S3Error` as `require_bucket`."""
+        bucket = self.buckets.require(name)
+        _expect_owner(bucket, request.headers.get("x-amz-source-expected-bucket-owner"))
         return bucket
 
     def require(
@@ -193,3 +197,9 @@ class Gate:
             with contextlib.suppress(BadRequest):
                 reply.headers += header_lines(*self._cross_origin(request, self.address(request)[0]))
         return reply
+
+
+def _expect_owner(bucket: S3Bucket, expected: Sequence[str] | None) -> None:
+    """Raise `S3Error` AccessDenied when the bucket is another's, or when whose it should be is left empty."""
+    if expected and expected[0] != (bucket.s3.owner or OWNER_ID):
+        raise S3Error("AccessDenied", f"The bucket {bucket.name} is not owned by {expected[0][:64]}")

@@ -8,10 +8,11 @@ from ais.s3.errors import S3Error
 
 
 class Current(NamedTuple):
-    """The object a condition is about: entity tag (unquoted) and time of last change (Unix seconds)."""
+    """The object a condition is about: entity tag (unquoted), time of last change (Unix seconds), size in bytes."""
 
     etag: str
     modified_s: float
+    size: int = 0
 
 
 class Conditions(NamedTuple):
@@ -21,6 +22,8 @@ class Conditions(NamedTuple):
     none_match: str | None = None
     modified_since_s: int | None = None
     unmodified_since_s: int | None = None
+    size: int | None = None
+    modified_s: int | None = None
 
     @property
     def any(self) -> bool:
@@ -42,6 +45,33 @@ def read(headers: Lookup, prefix: str = "") -> Conditions:
         _seconds(headers.get(f"{prefix}if-modified-since")),
         _seconds(headers.get(f"{prefix}if-unmodified-since")),
     )
+
+
+def read_delete(headers: Lookup) -> Conditions:
+    """Those of a delete, which may also demand a size and a time. Raise `S3Error` InvalidArgument."""
+    wanted = read(headers)
+    check_write_headers(wanted)
+    return with_facts(wanted, headers.get("x-amz-if-match-last-modified-time"), headers.get("x-amz-if-match-size"))
+
+
+def with_facts(wanted: Conditions, modified: str | None, size: str | None) -> Conditions:
+    """With the last-modified time and size an object must have. Raise `S3Error` InvalidArgument for other text."""
+    if size is not None and not (size.isascii() and size.isdigit() and len(size) < 19):
+        raise S3Error("InvalidArgument", "The size an object must have is not a number of bytes", ArgumentValue=size)
+    time_s = None if modified is None else exact_time(modified)
+    return wanted._replace(size=None if size is None else int(size), modified_s=time_s)
+
+
+def exact_time(text: str) -> int:
+    """Unix seconds of a condition that may not be passed over. Raise `S3Error` InvalidArgument for no date."""
+    seconds = _seconds(text)
+    if seconds is None:
+        try:
+            date = datetime.fromisoformat(text)
+        except ValueError:
+            raise S3Error("InvalidArgument", "A date to compare with is no date", ArgumentValue=text[:100]) from None
+        seconds = int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
+    return seconds
 
 
 def check_read(conditions: Conditions, current: Current) -> None:
@@ -75,6 +105,13 @@ def check_write(conditions: Conditions, current: Current | None) -> None:
             raise S3Error("PreconditionFailed", Condition="If-Match")
     if conditions.none_match is not None and current is not None and _matches(conditions.none_match, current.etag):
         raise S3Error("PreconditionFailed", Condition="If-None-Match")
+    if conditions.size is not None or conditions.modified_s is not None:
+        if current is None:
+            raise S3Error("NoSuchKey")
+        if conditions.size not in (None, current.size):
+            raise S3Error("PreconditionFailed", Condition="x-amz-if-match-size")
+        if conditions.modified_s not in (None, int(current.modified_s)):
+            raise S3Error("PreconditionFailed", Condition="x-amz-if-match-last-modified-time")
 
 
 def check_write_headers(conditions: Conditions) -> None:

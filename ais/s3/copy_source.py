@@ -5,6 +5,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from ais.base.errors import RangeNotSatisfiable
+from ais.s3 import versions
 from ais.s3.errors import S3Error
 
 _RANGE = re.compile(r"bytes=([0-9]{1,19})-([0-9]{1,19})")
@@ -20,14 +21,16 @@ class CopySource(NamedTuple):
 
 def read(header: str) -> CopySource:
     """`[/]bucket/key[?versionId=...]`, percent-encoded. Raise `S3Error` InvalidArgument."""
-    path, _, query = header.partition("?versionId=")
+    path, mark, query = header.partition("?versionId=")
     try:
         bucket, _, key = unquote(path, errors="strict").removeprefix("/").partition("/")
     except UnicodeDecodeError:
         bucket = key = ""
     if not bucket or not key or "\0" in key:
         raise S3Error("InvalidArgument", "Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
-    version_id = dict(parse_qsl(f"versionId={query}")).get("versionId") if query else None
+    version_id = dict(parse_qsl(f"versionId={query}", keep_blank_values=True))["versionId"] if mark else None
+    if version_id is not None:
+        versions.check(version_id)
     return CopySource(bucket, key, version_id)
 
 

@@ -22,25 +22,27 @@ def owner(name: str) -> list[xml.Node]:
 
 
 class KeyToDelete(NamedTuple):
-    """One `<Object>` of a multi-object delete; conditions are empty when not given."""
+    """One `<Object>` of a multi-object delete; what is not given is None."""
 
     key: str
-    version_id: str = ""
-    etag: str = ""
+    version_id: str | None = None
+    etag: str | None = None
+    modified: str | None = None
+    size: str | None = None
 
 
 def parse_delete(body: bytes) -> tuple[list[KeyToDelete], bool]:
     """Keys of a `Delete` document, and whether only errors are to be reported. Raise `S3Error` MalformedXML."""
     root = xml.parse(body, "Delete", 4 << 20)
+    xml.only_children(root, "Object", "Quiet")
     keys = []
     for one in root.findall("Object"):
-        if one.find("LastModifiedTime") is not None or one.find("Size") is not None:
-            raise S3Error("NotImplemented", "Conditions on LastModifiedTime and Size are for directory buckets")
-        xml.only_children(one, "Key", "VersionId", "ETag")
+        xml.only_children(one, "Key", "VersionId", "ETag", "LastModifiedTime", "Size")
         key = xml.text(one, "Key")
         if not key:
             raise S3Error("MalformedXML", "<Key> is empty")
-        keys.append(KeyToDelete(key, xml.text(one, "VersionId", ""), xml.text(one, "ETag", "").strip('"')))
+        given = (xml.optional(one, name) for name in ("VersionId", "ETag", "LastModifiedTime", "Size"))
+        keys.append(KeyToDelete(key, *given))
     if not 1 <= len(keys) <= DELETE_KEYS_MAX:
         raise S3Error("MalformedXML", f"A Delete names 1 to {DELETE_KEYS_MAX} objects")
     return keys, xml.text(root, "Quiet", "false").lower() == "true"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ais.net.http import Request, decode_component
-from ais.s3 import operations
+from ais.s3 import operations, versions
 from ais.s3.errors import S3Error
 from ais.s3.operations import Op
 from ais.s3.via import Via
@@ -79,6 +79,8 @@ def parse(request: Request, domain: str = "", request_id: str = "", note: Via | 
         headers.setdefault(name, []).append(value)
     params = request.params
     op = operations.classify(request.method, bucket, key, params, headers).op
+    if "versionId" in params:
+        versions.check(params["versionId"])
     return S3Request(op, bucket, key, params, headers, request, request_id, note)
 
 

@@ -41,6 +41,12 @@ def text(element: Element, name: str, default: str | None = None) -> str:
     return child.text or ""
 
 
+def optional(element: Element, name: str) -> str | None:
+    """Text of a child; None when there is no such child."""
+    child = element.find(name)
+    return None if child is None else child.text or ""
+
+
 def only_children(element: Element, *names: str) -> None:
     """Raise `S3Error` MalformedXML for a child that S3 does not define here."""
     for child in element:

@@ -239,6 +239,15 @@ def test_deletes(s3: Access, there: dict[str, Any]) -> None:
     assert outcome(client.head_object, Bucket=bucket, Key="k")[1] == 404
 
 
+def test_delete_by_size_and_time(s3: Access, there: dict[str, Any]) -> None:
+    """A delete that demands the size and the time which the object has is carried out."""
+    client, bucket = boto(s3), there["bucket"]
+    demanded = {"IfMatchSize": len(FIRST), "IfMatchLastModifiedTime": there["modified"]}
+    assert outcome(client.delete_object, Bucket=bucket, Key="k", **demanded)[0] is HELD
+    assert outcome(client.head_object, Bucket=bucket, Key="k")[1] == 404
+    assert outcome(client.delete_object, Bucket=bucket, Key="k", **demanded) == ("NoSuchKey", 404)
+
+
 def test_condition_that_a_write_does_not_have(s3: Access, there: dict[str, Any]) -> None:
     """If-None-Match with an entity tag, which S3 does not define for writes, is not silently ignored."""
     headers = {"If-None-Match": OTHER_ETAG}

@@ -587,6 +587,59 @@ def made_up_continuation_token(access: Access) -> Request:
     return signed(access, Request("GET", f"/{BUCKET}", "list-type=2&continuation-token=made-up%21"))
 
 
+# Which version, and of whom
+
+NOT_VERSIONS = ("", "made-up", "0" * 31, "%00")
+
+
+def _add_versions() -> None:
+    """Each operation that names a version, with what cannot be one."""
+    for method, query in (("DELETE", ""), ("GET", ""), ("PUT", "tagging&"), ("DELETE", "tagging&"), ("GET", "acl&")):
+        for text in NOT_VERSIONS:
+
+            def build(access: Access, method: str = method, query: str = f"{query}versionId={text}") -> Request:
+                body = b"<Tagging><TagSet/></Tagging>" if method == "PUT" else b""
+                return signed(access, Request(method, PATH, query, body=body))
+
+            build.__name__ = f"{method}?{query}versionId={text}"
+            CASES.append(Case(build, "InvalidArgument", 400))
+
+
+_add_versions()
+
+
+@refused("InvalidArgument", 400)
+def copy_of_the_empty_version(access: Access) -> Request:
+    return signed(access, put(f"{PATH}.copy", body=b"", x_amz_copy_source=f"{PATH}?versionId="))
+
+
+@refused("AccessDenied", 403)
+def copy_from_anothers_bucket(access: Access) -> Request:
+    headers = {"x_amz_copy_source": PATH, "x_amz_source_expected_bucket_owner": "bob"}
+    return signed(access, put(f"{PATH}.copy", body=b"", **headers))
+
+
+@refused("PreconditionFailed", 412)
+def deletion_of_another_size(access: Access) -> Request:
+    return signed(access, Request("DELETE", PATH, headers={"x-amz-if-match-size": str(len(KEPT) + 1)}))
+
+
+@refused("PreconditionFailed", 412)
+def deletion_of_another_time(access: Access) -> Request:
+    headers = {"x-amz-if-match-last-modified-time": "Wed, 21 Oct 2015 07:28:00 GMT"}
+    return signed(access, Request("DELETE", PATH, headers=headers))
+
+
+@refused("InvalidArgument", 400)
+def deletion_of_no_size(access: Access) -> Request:
+    return signed(access, Request("DELETE", PATH, headers={"x-amz-if-match-size": "big"}))
+
+
+@refused("InvalidArgument", 400)
+def deletion_of_no_time(access: Access) -> Request:
+    return signed(access, Request("DELETE", PATH, headers={"x-amz-if-match-last-modified-time": "yesterday"}))
+
+
 # XML bodies
 
 LAUGHS = (
@@ -731,6 +784,38 @@ def test_deletion_of_too_many(kept: Access) -> None:
     headers = {"Content-MD5": b64(hashlib.md5(body).digest())}
     answer = call(kept, "POST", f"/{BUCKET}", "delete=", headers=headers, body=body)
     assert (code(answer), answer.status) == ("MalformedXML", 400)
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(
+    ("element", "expected"),
+    [
+        ("<VersionId></VersionId>", "InvalidArgument"),
+        ("<VersionId>made-up</VersionId>", "InvalidArgument"),
+        ("<ETag>made-up</ETag>", "PreconditionFailed"),
+        ("<ETag></ETag>", "PreconditionFailed"),
+        ("<Size>1</Size>", "PreconditionFailed"),
+        ("<Size></Size>", "InvalidArgument"),
+        ("<LastModifiedTime>Wed, 21 Oct 2015 07:28:00 GMT</LastModifiedTime>", "PreconditionFailed"),
+        ("<LastModifiedTime>yesterday</LastModifiedTime>", "InvalidArgument"),
+    ],
+)
+def test_deletion_of_several_with_a_wrong_condition(kept: Access, element: str, expected: str) -> None:
+    """A condition or a version ID that comes with a key of a multi-object delete counts, also an empty one."""
+    body = f"<Delete><Object><Key>{KEY}</Key>{element}</Object></Delete>".encode()
+    headers = {"Content-MD5": b64(hashlib.md5(body).digest())}
+    answer = call(kept, "POST", f"/{BUCKET}", "delete=", headers=headers, body=body)
+    assert answer.status == 200
+    assert ElementTree.fromstring(answer.body).findtext("{*}Error/{*}Code") == expected
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_abort_of_an_upload_begun_at_another_time(kept: Access, upload: str) -> None:
+    """An upload that did not begin when the client says stays."""
+    headers = {"x-amz-if-match-initiated-time": "Wed, 21 Oct 2015 07:28:00 GMT"}
+    answer = call(kept, "DELETE", PATH, f"uploadId={upload}", headers=headers)
+    assert (code(answer), answer.status) == ("PreconditionFailed", 412)
+    assert part_etags(kept, upload)
 
 
 @pytest.mark.usefixtures("unchanged")

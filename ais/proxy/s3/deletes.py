@@ -10,7 +10,7 @@ from ais.net.http import Reply
 from ais.node.s3 import Gate
 from ais.proxy.s3.call import Call, Operation
 from ais.proxy.targets import Targets
-from ais.s3 import answers, documents, peers, policy
+from ais.s3 import answers, documents, peers, policy, versions
 from ais.s3.documents import Deleted, KeyToDelete
 from ais.s3.errors import S3Error, as_s3
 from ais.s3.front import KEY_BYTES_MAX
@@ -57,7 +57,9 @@ class Deletes:
         try:
             if len(key.key.encode()) > KEY_BYTES_MAX:
                 raise S3Error("KeyTooLongError")
-            action = policy.action_of(call.request.op, versioned=bool(key.version_id))
+            if key.version_id is not None:
+                versions.check(key.version_id)
+            action = policy.action_of(call.request.op, versioned=key.version_id is not None)
             self._gate.require(call.request, call.caller, call.bucket, action, key.key)
         except S3Error as error:
             return _failed(key, error)
@@ -74,4 +76,4 @@ class Deletes:
 
 
 def _failed(key: KeyToDelete, error: S3Error) -> Deleted:
-    return Deleted(key.key, key.version_id, code=error.code, message=str(error))
+    return Deleted(key.key, key.version_id or "", code=error.code, message=str(error))

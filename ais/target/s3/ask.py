@@ -63,4 +63,5 @@ def etag_of(meta: ObjectMeta, mtime_ns: int) -> str:
 
 def current_of(opened: OpenObject) -> Current:
     """What conditions are compared with."""
-    return Current(etag_of(opened.meta, opened.stat.st_mtime_ns), opened.stat.st_mtime_ns / 1e9)
+    mtime_ns = opened.stat.st_mtime_ns
+    return Current(etag_of(opened.meta, mtime_ns), mtime_ns / 1e9, opened.stat.st_size)

@@ -30,9 +30,8 @@ class Deletes:
 
     async def delete(self, ask: S3Ask) -> Reply:
         """DeleteObject: 204 also for what is not there."""
-        wanted = conditions.read(ask.request.http.headers)
-        conditions.check_write_headers(wanted)
-        outcome = await self._delete(ask.view, KeyToDelete(ask.key, ask.version_id or ""), wanted)
+        wanted = conditions.read_delete(ask.request.http.headers)
+        outcome = await self._delete(ask.view, KeyToDelete(ask.key, ask.version_id), wanted)
         pairs: list[tuple[str, str]] = []
         if outcome.delete_marker:
             pairs.append(("x-amz-delete-marker", "true"))
@@ -46,18 +45,20 @@ class Deletes:
 
     async def _outcome(self, view: BucketView, key: KeyToDelete) -> Deleted:
         try:
-            return await self._delete(view, key, Conditions(match=key.etag or None))
+            wanted = conditions.with_facts(Conditions(match=key.etag), key.modified, key.size)
+            return await self._delete(view, key, wanted)
         except AisError as error:
             known = as_s3(error)
-            return Deleted(key.key, key.version_id, code=known.code, message=str(known))
+            return Deleted(key.key, key.version_id or "", code=known.code, message=str(known))
 
     async def _delete(self, view: BucketView, key: KeyToDelete, wanted: Conditions) -> Deleted:
-        condition = condition_of(wanted, self._store, view.bck, key.key)
+        version_id = key.version_id
+        condition = condition_of(wanted, self._store, view.bck, key.key, version_id)
         pool = self._volume.place(view.uname + key.key).pool
 
         def delete() -> Deleted:
-            if key.version_id:
-                return self._delete_version(view, key, condition)
+            if version_id is not None:
+                return self._delete_version(view, key.key, version_id, condition)
             removed = self._store.delete(view.bck, key.key, condition, view.rules)
             if removed.marker_id is None:
                 return Deleted(key.key)
@@ -67,12 +68,12 @@ class Deletes:
             outcome = await in_pool(pool, delete)
         except (ObjectNotFound, VersionNotFound):
             conditions.check_write(wanted, None)
-            return Deleted(key.key, key.version_id)
+            return Deleted(key.key, version_id or "")
         self._stats.inc(metrics.DEL_N)
         return outcome
 
-    def _delete_version(self, view: BucketView, key: KeyToDelete, condition: Condition | None) -> Deleted:
-        removed = self._store.delete_version(view.bck, key.key, key.version_id, condition)
+    def _delete_version(self, view: BucketView, key: str, version_id: str, condition: Condition | None) -> Deleted:
+        removed = self._store.delete_version(view.bck, key, version_id, condition)
         if removed is not None and removed.is_marker:
-            return Deleted(key.key, key.version_id, delete_marker=True, marker_version_id=key.version_id)
-        return Deleted(key.key, key.version_id)
+            return Deleted(key, version_id, delete_marker=True, marker_version_id=version_id)
+        return Deleted(key, version_id)

@@ -10,7 +10,7 @@ from ais.core.store import Store
 from ais.fs.volume import Volume
 from ais.net import http
 from ais.net.http import Reply
-from ais.s3 import checksums, facts, results
+from ais.s3 import checksums, conditions, facts, results
 from ais.s3.checksums import ALGORITHMS, COMPOSITE, FULL_OBJECT, Algorithm
 from ais.s3.document_body import DocumentSink
 from ais.s3.documents import PartToComplete, parse_complete
@@ -88,7 +88,16 @@ class Multipart:
 
     async def abort(self, ask: S3Ask) -> Reply:
         """AbortMultipartUpload."""
-        await in_pool(self.pool(ask), lambda: self._uploads.abort(self.find(ask)))
+        initiated = ask.request.http.headers.get("x-amz-if-match-initiated-time")
+        wanted_s = None if initiated is None else conditions.exact_time(initiated)
+
+        def abort() -> None:
+            upload = self.find(ask)
+            if wanted_s not in (None, int(upload.info.created_ns / 1e9)):
+                raise S3Error("PreconditionFailed", Condition="x-amz-if-match-initiated-time")
+            self._uploads.abort(upload)
+
+        await in_pool(self.pool(ask), abort)
         return ask.reply(204)
 
     async def list_parts(self, ask: S3Ask) -> Reply:

@@ -121,10 +121,16 @@ def asked_condition(ask: S3Ask, store: Store) -> Condition | None:
     return condition_of(wanted, store, ask.view.bck, ask.key)
 
 
-def condition_of(wanted: Conditions, store: Store, bck: Bck, name: str) -> Condition | None:
-    """The same as a question that is asked under the object's lock; None when nothing is demanded."""
+def condition_of(
+    wanted: Conditions, store: Store, bck: Bck, name: str, version_id: str | None = None
+) -> Condition | None:
+    """The same as a question that is asked under the object's lock; None when nothing is demanded.
+
+    A delete marker counts as no object.
+    """
 
     def check(stored: ObjectMeta | None) -> None:
-        conditions.check_write(wanted, None if stored is None else current_of(store.head(bck, name)))
+        is_object = stored is not None and not stored.is_marker
+        conditions.check_write(wanted, current_of(store.head(bck, name, version_id)) if is_object else None)
 
     return check if wanted.any else None

@@ -53,7 +53,7 @@ class Sources:
 
         Raise `S3Error` or what opening it raises.
         """
-        bucket = self._gate.buckets.require(source.bucket)
+        bucket = self._gate.require_source(ask.request, source.bucket)
         view = self._front.views.require(bucket.bck)
         owner = self._gate.owner(view.uname, source.key)
         if not self._gate.is_here(owner):
