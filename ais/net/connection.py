@@ -251,10 +251,11 @@ class Connection(Wire):
         self._answer(encode_reply(reply, request.method, line, self.hub.starts))
 
     def _answer(self, answer: bytes) -> None:
-        if self._held or len(answer) <= HELD_BYTES_MAX:
-            if not self._held:
-                self.hub.hold(self)
+        if self._held:
             self._held += answer
+        elif len(answer) <= HELD_BYTES_MAX:
+            self._held = answer
+            self.hub.hold(self)  # it may be released at once
         else:
             self.write(answer)
 

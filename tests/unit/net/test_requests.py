@@ -85,6 +85,23 @@ def test_answers_held_for_each_other_stay_in_order() -> None:
         run(scenario())
 
 
+@pytest.mark.parametrize("request_of", [lambda n: request(f"GET /{n}"), lambda n: request(f"PUT /{n}", b"x" * 100)])
+def test_every_small_answer_of_one_turn_is_sent(request_of: Any) -> None:
+    """However many requests arrive at the same time, each client gets its answer: also the one that fills the turn."""
+    route, _ = uploads(MemorySink)
+
+    async def scenario() -> None:
+        async with serving(route) as served:
+            clients = [await served.connect() for _ in range(2 * HELD_ANSWERS_MAX + 16)]
+            for _ in range(5):
+                for number, client in enumerate(clients):
+                    client.send(request_of(number))
+                for client in clients:
+                    assert (await client.answer()).status == 200
+
+    run(scenario())
+
+
 def test_a_repeated_request_is_answered_without_the_route_while_that_is_allowed() -> None:
     """Asked for twice, the same head gets what `Reply.repeat` gave, from any client; None, or another, is routed."""
     routed: list[str] = []
