@@ -10,7 +10,8 @@ class FileSystem(msgspec.Struct, frozen=True):
 
     fs: str = msgspec.field(default="", name="Fs")
     fs_type: str = msgspec.field(default="", name="FsType")
-    fs_id: tuple[int, int] = msgspec.field(default=(0, 0), name="FsID")
+    fs_id: str = msgspec.field(default="0,0", name="FsID")
+    """The kernel's number of the file system, as two signed numbers with a comma."""
 
 
 class MountpathCapacity(msgspec.Struct, frozen=True):

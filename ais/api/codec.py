@@ -101,6 +101,8 @@ def convert(value: Any, kind: type[T]) -> T:
 
 def _fold_keys(value: Any, kind: Any) -> Any:
     """Rename the keys of JSON objects to the wire names of the struct they are meant for, whatever their case."""
+    if typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
     struct = _struct_of(kind)
     if struct is not None and isinstance(value, dict):
         wire_names = _wire_names(struct)

@@ -12,7 +12,7 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?\s*", re.IGNORECASE)
 
 
 class Duration(float):
-    """Seconds; on the wire a Go duration string such as `10s` or `2h` (integers are nanoseconds)."""
+    """Seconds; on the wire a Go duration string such as `10s` or `2h0m` (integers are nanoseconds)."""
 
     @classmethod
     def parse(cls, text: str | int) -> Self:
@@ -54,7 +54,7 @@ class Size(int):
 
 
 def format_duration(seconds: float) -> str:
-    """Go's notation without trailing zero units: 90 -> `1m30s`, 7200 -> `2h`, 0.1 -> `100ms`."""
+    """Go's notation without trailing zero units: 90 -> `1m30s`, 7200 -> `2h0m`, 0.1 -> `100ms`."""
     if seconds == 0:
         return "0s"
     if seconds < 0:
@@ -65,7 +65,7 @@ def format_duration(seconds: float) -> str:
                 return f"{value:g}{unit}"
     minutes, rest = divmod(round(seconds, 9), 60)
     hours, minutes = divmod(int(minutes), 60)
-    text = (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes else "")
+    text = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
     return text + (f"{rest:.9g}s" if rest else "")
 
 

@@ -42,12 +42,6 @@ _HEALTHY = StateFlag.CLUSTER_STARTED | StateFlag.NODE_STARTED
 _NO_CONCERN = _HEALTHY | StateFlag.RESTARTED
 
 
-class Counter(msgspec.Struct, frozen=True):
-    """The value of a metric."""
-
-    v: U64 = U64(0)
-
-
 class LoadAverage(msgspec.Struct, frozen=True):
     """Of 1, 5 and 15 minutes."""
 
@@ -89,7 +83,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     version: str = msgspec.field(name="ais_version", default="")
     build_time: str = ""
     pod: str = msgspec.field(name="k8s_pod_name", default="")
-    tracker: dict[str, Counter] = {}
+    tracker: dict[str, int] = {}
     capacity: TargetCapacity = TargetCapacity()
     cluster: NodeState = NodeState()
     machine: Machine = msgspec.field(name="sys_info", default=Machine())
@@ -98,5 +92,4 @@ class NodeStatus(msgspec.Struct, frozen=True):
     @property
     def uptime_ns(self) -> int:
         """How long the node has been running; 0 when it does not say."""
-        counter = self.tracker.get("up.ns.time")
-        return int(counter.v) if counter else 0
+        return self.tracker.get("up.ns.time", 0)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ais.api import codec
 from ais.base.errors import BadRequest
-from ais.config import change
+from ais.config import change, wire
 from ais.config.cluster import ClusterConfig
 from ais.config.local import LocalConfig
 
@@ -60,6 +60,6 @@ class NodeConfig:
 
     def wire(self) -> dict[str, Any]:
         """The answer to `what=config`: cluster and local settings in one flat object, secrets replaced."""
-        merged: dict[str, Any] = codec.to_builtins(self.cluster.censored())
+        merged = wire.shown(self.cluster.censored())
         merged |= codec.to_builtins(self.local)
         return merged

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from ais.api.codec import U64
 from ais.base.units import Duration, Size
 from ais.config.setting import Section, setting
 
@@ -65,13 +64,13 @@ class EC(Section, frozen=True):
 class Chunks(Section, frozen=True):
     """Large objects stored as several files."""
 
-    objsize_limit: Annotated[
-        int, setting("Chunk objects of this size (bytes) and above; 0: off.", ge=0, pending=True)
-    ] = 0
+    objsize_limit: Annotated[Size, setting("Chunk objects of this size and above; 0: off.", ge=0, pending=True)] = Size(
+        0
+    )
     max_monolithic_size: Annotated[Size, setting("Objects above are always chunked.", ge=GIB, pending=True)] = Size(TIB)
     chunk_size: Annotated[Size, setting("Size of one chunk.", ge=0, pending=True)] = Size(GIB)
     checkpoint_every: Annotated[int, setting("Chunks between manifest checkpoints; 0: none.", ge=0, pending=True)] = 0
-    flags: Annotated[U64, setting("Bit mask, reserved.", ge=0, pending=True)] = U64(0)
+    flags: Annotated[int, setting("Bit mask, reserved.", ge=0, pending=True)] = 0
 
 
 class LRU(Section, frozen=True):
@@ -117,8 +116,8 @@ class RateLimit(Section, frozen=True):
 class WritePolicy(Section, frozen=True):
     """When data and metadata of an object reach the disk."""
 
-    data: Annotated[Policy, setting("Empty: immediate.", pending=True)] = ""
-    md: Annotated[Policy, setting("Empty: immediate.", pending=True)] = ""
+    data: Annotated[Policy, setting("Empty: immediate.", pending=True)] = "immediate"
+    md: Annotated[Policy, setting("Empty: immediate.", pending=True)] = "immediate"
 
 
 class Versioning(Section, frozen=True):
@@ -266,10 +265,13 @@ class Log(Section, frozen=True):
 class GetBatch(Section, frozen=True):
     """Many objects in one answer."""
 
+    compression: CompressionField = "never"
+    bundle_multiplier: BundleField = 2
+    burst_buffer: BurstField = 512
     max_wait: Annotated[Duration, setting("Longest wait for another target.", ge=1, pending=True)] = Duration(20)
-    warmup_workers: Annotated[int, setting("Read-ahead workers; -1: off.", ge=-1, le=64, pending=True)] = 0
+    warmup_workers: Annotated[int, setting("Read-ahead workers; -1: off.", ge=-1, le=64, pending=True)] = -1
     max_soft_errs: Annotated[int, setting("Recoverable errors per request.", ge=0, pending=True)] = 8
-    max_gfn: Annotated[int, setting("Objects fetched from neighbours per request.", ge=0, pending=True)] = 0
+    max_gfn: Annotated[int, setting("Objects fetched from neighbours per request.", ge=0, pending=True)] = 5
 
 
 class Space(Section, frozen=True):

@@ -13,7 +13,7 @@ from ais.api import access, codec
 from ais.api.bucket import AIS, Bck, Namespace, missing
 from ais.api.codec import U64
 from ais.base.errors import BadRequest, BucketExists, NotYetImplemented
-from ais.config import sections
+from ais.config import sections, wire
 
 _AIS_BID = 1 << 63
 _BID_TERM_SHIFT = 32
@@ -213,7 +213,7 @@ class Bucket:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "uname", self.bck.uname)
-        object.__setattr__(self, "raw", self.raw or codec.to_json(self.props))
+        object.__setattr__(self, "raw", self.raw or codec.to_json(wire.shown(self.props)))
 
     @property
     def bid(self) -> int:
@@ -310,4 +310,4 @@ class BMD:
 
 
 def _decode_bucket(bck: Bck, raw: bytes) -> Bucket:
-    return Bucket(bck, codec.from_json(raw, Bprops), raw)
+    return Bucket(bck, codec.from_json(raw, Bprops))

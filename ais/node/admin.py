@@ -8,7 +8,7 @@ from ais.api.capacity import TargetCapacity
 from ais.api.messages import ActMsg
 from ais.base.errors import BadRequest, InvalidAction, NotFound, NotReady
 from ais.base.units import parse_bool
-from ais.config import change
+from ais.config import change, wire
 from ais.env.network import Answer
 from ais.node.certificate import certificate_facts
 from ais.node.health import admin_json, state_info
@@ -94,9 +94,13 @@ def _smap(node: Node) -> object:
     return node.smap
 
 
+_NO_CAPACITY = codec.to_builtins(TargetCapacity()) | {"mountpaths": None}
+"""What a proxy says of its mountpaths."""
+
+
 def node_stats(node: Node) -> dict[str, Any]:
     """`stats.Node` of this node (wire contract §12.4)."""
-    capacity = node.role.status().get("capacity", TargetCapacity())
+    capacity = node.role.status().get("capacity", _NO_CAPACITY)
     return {"snode": node.snode, "tracker": node.stats.snapshot(), "capacity": capacity}
 
 
@@ -131,7 +135,7 @@ VALUES: dict[str, Callable[[Node], object]] = {
     "smap": _smap,
     "snode": lambda node: node.smap.get(node.snode.id) or node.snode,
     "config": lambda node: node.config.wire(),
-    "cluster_config": lambda node: node.config.shared.censored(),
+    "cluster_config": lambda node: wire.shown(node.config.shared.censored()),
     "node_stats": node_stats,
     "node_status": node_status,
     "metrics": lambda node: node.stats.kinds(),

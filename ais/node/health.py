@@ -74,8 +74,8 @@ def state_info(node: Node) -> dict[str, Any]:
     return {
         "smap": {"Primary": found, "uuid": meta.smap.uuid, "version": str(int(meta.smap.version))},
         "bmd": {"uuid": meta.bmd.uuid, "version": str(meta.bmd.version)},
-        "rmd": {"uuid": "", "version": "0"},
-        "config": {"uuid": meta.config.uuid, "version": str(int(meta.config.config_version))},
-        "etlmd": {"uuid": "", "version": "0"},
+        "rmd": {"version": "0"},
+        "config": {"version": str(int(meta.config.config_version))},
+        "etlmd": {"version": "0"},
         "flags": state_flags(node),
     }

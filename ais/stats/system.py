@@ -56,7 +56,7 @@ class Process(msgspec.Struct, frozen=True):
     mem: ProcessMemory = msgspec.field(default=ProcessMemory(), name="Mem")
 
 
-class MemCPUInfo(msgspec.Struct, frozen=True):
+class MemCPUInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """The answer to `what=sysinfo`, and part of `what=node_status`."""
 
     mem_used: int
@@ -65,9 +65,9 @@ class MemCPUInfo(msgspec.Struct, frozen=True):
     pct_cpu_used: float
     load_avg: LoadAverage
     cpu_util: int
-    cpu_throttled: int
     mem: Memory
     proc: Process
+    cpu_throttled: int = 0
 
 
 class DiskLoad(NamedTuple):
@@ -95,7 +95,6 @@ def mem_cpu_info() -> MemCPUInfo:
         pct_cpu_used=cpu_pct,
         load_avg=LoadAverage(*os.getloadavg()),
         cpu_util=round(cpu_pct),
-        cpu_throttled=0,
         mem=Memory(
             total=memory.total,
             used=memory.used,

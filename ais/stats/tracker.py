@@ -74,9 +74,10 @@ class Tracker:
             gauges |= dict(zip((f"disk.{disk}.{suffix}" for suffix, _ in names.DISK), load, strict=True))
         return gauges | {names.STATE_FLAGS: self.state_flags, names.UPTIME: self.uptime_ns}
 
-    def snapshot(self) -> dict[str, dict[str, str]]:
-        """The `tracker` of `what=node_stats`: `{"get.n": {"v": "12"}, ...}`."""
-        return {name: {"v": str(value)} for name, value in (self.counters() | self.gauges()).items()}
+    def snapshot(self) -> dict[str, int]:
+        """The `tracker` of `what=node_stats`: numbers by name, without counts and times that are still 0."""
+        kept = {metric.name for metric in names.METRICS if metric.kind == names.SIZE}
+        return {name: value for name, value in self.counters().items() if value or name in kept} | self.gauges()
 
     def kinds(self) -> dict[str, str]:
         """The answer to `what=metrics`: every name with its kind."""

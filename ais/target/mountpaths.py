@@ -29,7 +29,7 @@ class MountpathAdmin:
         self._host = host
         self._volume = volume
         self._disks: dict[str, list[str]] = {}
-        self._system_ids: dict[str, tuple[int, int]] = {}
+        self._system_ids: dict[str, str] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """Endpoints of the control network."""
@@ -101,11 +101,11 @@ class MountpathAdmin:
             round(space.used_pct),
         )
 
-    def _system_id(self, path: str) -> tuple[int, int]:
+    def _system_id(self, path: str) -> str:
         """The kernel's number of the file system, as the two signed halves that the wire shows."""
         if path not in self._system_ids:
             number = self._host.env.disk.statvfs(path).f_fsid & (1 << 64) - 1
-            self._system_ids[path] = _FSID.unpack(_U64.pack(number))
+            self._system_ids[path] = "{},{}".format(*_FSID.unpack(_U64.pack(number)))
         return self._system_ids[path]
 
     def _disks_below(self, path: str) -> list[str]:

@@ -59,7 +59,7 @@ def test_get_performance_has_each_targets_status(client: Client, cluster, bck):
     """Node status of each target: identity, version, mountpaths, and a counter that a PUT moves."""
 
     def puts() -> int:
-        return sum(int(s["tracker"].get("put.n", {"v": "0"})["v"]) for s in client.cluster().get_performance().values())
+        return sum(s["tracker"].get("put.n", 0) for s in client.cluster().get_performance().values())
 
     before = puts()
     for number in range(5):

@@ -31,7 +31,16 @@ def test_bad_duration_names_the_input(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0s"), (90, "1m30s"), (7200, "2h"), (0.1, "100ms"), (0.0000015, "1.5µs"), (3661.5, "1h1m1.5s"), (-5, "-5s")],
+    [
+        (0, "0s"),
+        (90, "1m30s"),
+        (7200, "2h0m"),
+        (3630, "1h0m30s"),
+        (0.1, "100ms"),
+        (0.0000015, "1.5µs"),
+        (3661.5, "1h1m1.5s"),
+        (-5, "-5s"),
+    ],
 )
 def test_duration_is_written_as_go_does(seconds: float, text: str) -> None:
     """Trailing zero units are left out."""

@@ -110,7 +110,7 @@ def test_names_of_older_versions_still_work() -> None:
     assert changed.auth.intra_cluster == sections.AuthIntraCluster(
         request_auth=True, ttl=changed.auth.intra_cluster.ttl
     )
-    assert str(changed.auth.intra_cluster.ttl) == "1h"
+    assert str(changed.auth.intra_cluster.ttl) == "1h0m"
 
 
 @pytest.mark.parametrize("name", ["net.http.idle_conn_time", "timeout.max_keepalive", "keepalivetracker.num_retries"])

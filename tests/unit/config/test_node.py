@@ -58,7 +58,7 @@ def test_the_wire_form_is_flat_and_censored() -> None:
     assert wire["host_net"]["port"] == "8081"
     assert wire["features"] == "0"
     assert wire["lru"] == {
-        "dont_evict_time": "2h",
+        "dont_evict_time": "2h0m",
         "capacity_upd_time": "10m",
         "batch_size": 32768,
         "enabled": True,

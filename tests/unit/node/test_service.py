@@ -90,7 +90,7 @@ def test_what_a_node_tells(simulate: Simulate) -> None:
         assert await what("software_version") == b"5.0.0"
         assert (await what("sysinfo"))["mem"]["Total"] > 0
         stats = await what("node_stats")
-        assert (set(stats), stats["tracker"]["get.n"]) == ({"snode", "tracker", "capacity"}, {"v": "0"})
+        assert (set(stats), stats["tracker"]["get.size"]) == ({"snode", "tracker", "capacity"}, 0)
         status = await what("node_status")
         assert (status["smap_version"], status["status"], status["deployment"]) == ("2", "", "dev")
         assert status["cluster"]["config"]["version"] == "1"

@@ -1,0 +1,40 @@
+"""The JSON of settings as AIStore's clients know it: what it leaves out while it has its default, we leave out too.
+
+Its clients print every key they find. Persisted configuration has all keys; this is only for showing.
+"""
+
+from typing import Any
+
+import msgspec
+
+from ais.api import codec
+from ais.config import sections
+from ais.config.cluster import ClusterConfig
+from ais.config.setting import Section
+
+_ALL = frozenset({"*"})
+OMITTED: dict[type[msgspec.Struct], frozenset[str]] = {
+    ClusterConfig: frozenset({"tracing", "statsd"}),
+    sections.Auth: frozenset({"enabled", "signature", "required_claims", "oidc", "intra_cluster"}),
+    sections.Net: frozenset({"s3_domain"}),
+    sections.BackendRate: frozenset({"per_op_max_tokens"}),
+    sections.FrontendRate: frozenset({"per_op_max_tokens"}),
+    sections.Chunks: frozenset({"checkpoint_every", "flags"}),
+    sections.Extra: frozenset({"custom"}),
+    sections.ExtraAWS: _ALL,
+    sections.ExtraGCP: _ALL,
+    sections.ExtraOCI: _ALL,
+}
+"""Fields that are left out while they have their default, by section."""
+
+
+def shown(section: msgspec.Struct) -> dict[str, Any]:
+    """A section (or any struct of sections) as its JSON reads."""
+    omitted = OMITTED.get(type(section), frozenset())
+    tree: dict[str, Any] = {}
+    for field in msgspec.structs.fields(section):
+        value = getattr(section, field.name)
+        if value is msgspec.UNSET or ((omitted is _ALL or field.name in omitted) and value == field.default):
+            continue
+        tree[field.encode_name] = shown(value) if isinstance(value, Section) else codec.to_builtins(value)
+    return tree
