@@ -34,6 +34,7 @@ TCODE_OF: dict[type[AisError], str] = {
     errors.BucketNotFound: "ErrBckNotFound",
     errors.DestinationExists: "ErrBucketAlreadyExists",  # in this order: who reads the tcode gets `BucketExists`
     errors.BucketExists: "ErrBucketAlreadyExists",
+    errors.MemberNotFound: "ErrNotFound",
     errors.ObjectNotFound: "ErrNotFound",
     errors.NodeNotFound: "errNodeNotFound",
     errors.MountpathNotFound: "ErrMpathNotFound",
@@ -41,6 +42,7 @@ TCODE_OF: dict[type[AisError], str] = {
     errors.AlreadyExists: "ErrAlreadyExists",
     errors.Busy: "ErrBusy",
     errors.RangeNotSatisfiable: "ErrRangeNotSatisfiable",
+    errors.NoMemberRange: "ErrUnsupp",
     errors.Unsupported: "ErrUnsupp",
     errors.NotYetImplemented: "ErrNotImpl",
     errors.OutOfSpace: "ErrCapExceeded",

@@ -93,6 +93,7 @@ PROPS = (
 )
 _FLAGS_SERVED = (
     Flag.CACHED
+    | Flag.ARCHIVE_DIRS
     | Flag.MISSING
     | Flag.DELETED
     | Flag.NAME_ONLY

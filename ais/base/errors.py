@@ -6,13 +6,15 @@ AisError
 │   ├── InvalidProvider        a backend nobody knows
 │   ├── InvalidAction          an action verb nobody serves
 │   ├── MetadataTooLarge       more metadata than an object can have
-│   └── DestinationExists      another bucket already has the name that a rename should give
+│   ├── DestinationExists      another bucket already has the name that a rename should give
+│   └── NoMemberRange          a range of a file inside a shard
 ├── Unauthenticated            no or wrong credentials
 ├── AccessDenied               known caller, missing permission
 ├── NotFound
 │   ├── BucketNotFound         ├── ObjectNotFound      ├── NodeNotFound
 │   ├── RemoteBucketNotFound   ├── MountpathNotFound   ├── XactionNotFound
 │   ├── HandleNotFound         ├── VersionNotFound
+│   ├── MemberNotFound
 │   └── DeleteMarker           an `ObjectNotFound` that the bucket remembers
 ├── Conflict
 │   ├── BucketExists           ├── AlreadyExists
@@ -70,6 +72,10 @@ class DestinationExists(BadRequest):
         super().__init__(f'bucket "{cname}" already exists')
 
 
+class NoMemberRange(BadRequest):
+    """A range of a file inside a shard: only whole files are read there."""
+
+
 class Unauthenticated(AisError):
     """Credentials are missing, malformed, expired or revoked."""
 
@@ -112,6 +118,10 @@ class DeleteMarker(ObjectNotFound):
     def __init__(self, cname: str, version_id: str, mtime_ns: int) -> None:
         self.version_id, self.mtime_ns = version_id, mtime_ns
         super().__init__(cname)
+
+
+class MemberNotFound(NotFound):
+    """No such file in a shard."""
 
 
 class VersionNotFound(NotFound):

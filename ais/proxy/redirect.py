@@ -23,6 +23,7 @@ from ais.meta.placement import Placement
 from ais.meta.smap import Smap, Snode
 from ais.net.encoding import NO_BODY
 from ais.net.http import Again, Reply, Request, decode_component
+from ais.shard import match
 from ais.stats import names as metrics
 
 OBJECTS = "/v1/objects/"
@@ -131,8 +132,8 @@ class Redirector:
         if address is None:
             return None
         params = request.params
-        if query.ARCHPATH in params and query.ARCHMODE in params:
-            raise BadRequest(f"{query.ARCHPATH} and {query.ARCHMODE} exclude each other")
+        if params.get(query.ARCHMODE):
+            _check_archmode(params)
         provider = address.provider or params.get(query.PROVIDER, "")
         bucket = require_bucket(self._view.bmd, Bck.parse(address.bucket, provider, params.get(query.NAMESPACE, "")))
         _check_object(address.name, request.method)
@@ -241,6 +242,16 @@ class _Address(NamedTuple):
             return None
         native = f"{OBJECTS}{bucket}/{name}"
         return cls(provider, decode_component(bucket), decode_component(name), native, f"{tail}provider={provider}&")
+
+
+def _check_archmode(params: dict[str, str]) -> None:
+    mode = params[query.ARCHMODE]
+    if params.get(query.ARCHPATH):
+        raise BadRequest(
+            f"{query.ARCHMODE}={mode[:50]}: {query.ARCHPATH} (match one) and {query.ARCHREGX} (match many) are mutually"
+            " exclusive"
+        )
+    match.check_mode(mode)
 
 
 def _check_object(name: str, method: str) -> None:

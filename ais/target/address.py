@@ -13,15 +13,16 @@ _BUCKET = frozenset({query.PROVIDER, query.NAMESPACE})
 _FROM_PROXY = frozenset({query.PROXY_ID, query.REDIRECT_TIME, "vpams", "x", "u"})
 _ANYWHERE = _BUCKET | _FROM_PROXY | {query.SILENT, "dont_add_remote_bck_md", "dont_head_remote_bck", query.UUID}
 _ETL = {query.ETL_NAME: "transform objects", "etl_args": "transform objects", "etl_pipeline": "transform objects"}
-_ARCHIVE = dict.fromkeys((query.ARCHPATH, query.ARCHMODE, "archregx", "archmime"), "read or write inside archives")
-_LATER = _ETL | _ARCHIVE
+_LATER = _ETL
+_SHARD = frozenset({query.ARCHPATH, query.ARCHMIME})
 
 _KNOWN = {
-    "GET": _ANYWHERE | {query.LATEST_VERSION, query.PROPS, query.PRESENCE},
+    "GET": _ANYWHERE | {query.LATEST_VERSION, query.PROPS, query.PRESENCE, query.ARCHREGX, query.ARCHMODE} | _SHARD,
     "HEAD": _ANYWHERE | {query.PROPS, query.PRESENCE, query.LATEST_VERSION, "validate-checksum"},
     "PUT": _ANYWHERE
     | {query.SKIP_VC, query.APPEND_TYPE, query.APPEND_HANDLE, query.OBJECT_TO, query.LATEST_VERSION, "synchronize"}
-    | {query.UPLOAD_ID, query.PART_NUMBER},
+    | {query.UPLOAD_ID, query.PART_NUMBER}
+    | _SHARD,
     "DELETE": _ANYWHERE | {query.LATEST_VERSION, query.UPLOAD_ID},
     "POST": _ANYWHERE | {query.UPLOAD_ID},
     "PATCH": _ANYWHERE | {query.SET_NEW_CUSTOM},

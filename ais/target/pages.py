@@ -1,6 +1,7 @@
 """Listing on one target: a page of what is here, for the proxy that merges (wire contract §11)."""
 
 import asyncio
+from functools import partial
 
 import msgspec
 from aiohttp import web
@@ -13,9 +14,10 @@ from ais.api.messages import ActMsg
 from ais.base.errors import AisError, InvalidAction
 from ais.core import listing as core
 from ais.core.listing import Detail, Lister
-from ais.core.multipart import Uploads
+from ais.core.store import Store
 from ais.core.version_listing import VersionLister
 from ais.stats import names as metrics
+from ais.target import shard_pages
 from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.s3 import listing as s3
@@ -33,16 +35,16 @@ class Pages:
         self,
         host: Host,
         front: Front,
+        store: Store,
         lister: Lister,
         versions: VersionLister,
-        uploads: Uploads,
         summaries: Summaries,
     ) -> None:
         self._host = host
         self._front = front
         self._lister = lister
         self._versions = versions
-        self._uploads = uploads
+        self._store = store
         self._summaries = summaries
 
     def routes(self) -> list[web.RouteDef]:
@@ -77,15 +79,18 @@ class Pages:
 
     def _read(self, view: BucketView, message: LsoMsg) -> Page:
         if message.kind is Kind.UPLOADS:
-            return s3.upload_page(self._uploads, view.bck, message)
+            return s3.upload_page(self._store.uploads, view.bck, message)
         if message.kind is Kind.VERSIONS:
             return s3.version_page(self._versions, view.bck, message)
+        if message.has(Flag.ARCHIVE_DIRS):
+            describe = _Describer(message, self._host.snode.name)
+            return shard_pages.page(self._store, view.bck, message, partial(self._find, view), describe)
         found, more = self._find(view, message)
         while message.has(Flag.NO_DIRS) and more and all(one.is_dir for one in found):
             message = msgspec.structs.replace(message, start_after="", continuation_token=found[-1].name)
             found, more = self._find(view, message)
-        describe = s3.object_entry if message.kind else _Describer(message, self._host.snode.name)
-        entries = [describe(one) for one in found if not (one.is_dir and message.has(Flag.NO_DIRS))]
+        shown = s3.object_entry if message.kind else _Describer(message, self._host.snode.name)
+        entries = [shown(one) for one in found if not (one.is_dir and message.has(Flag.NO_DIRS))]
         return Page(message.uuid, found[-1].name if more and found else "", entries)
 
     def _find(self, view: BucketView, message: LsoMsg) -> tuple[list[core.Entry], bool]:

@@ -21,6 +21,7 @@ from ais.target.moves import Moves
 from ais.target.props import ObjectFacts
 from ais.target.ranges import content_range, parse_range
 from ais.target.recent import Recent
+from ais.target.shards import Shards, is_shard_request
 from ais.target.uploads import in_pool
 
 _READ_BYTES = 1 << 20
@@ -32,12 +33,13 @@ _EXISTS_OUTSIDE = "5"
 class Reads:
     """Answers GET and HEAD from the disk."""
 
-    def __init__(self, host: Host, front: Front, store: Store, moves: Moves, recent: Recent) -> None:
+    def __init__(self, host: Host, front: Front, store: Store, moves: Moves, recent: Recent, shards: Shards) -> None:
         self._host = host
         self._front = front
         self._store = store
         self._moves = moves
         self._recent = recent
+        self._shards = shards
         self._counters = host.stats.values
         self._now = host.env.clock.monotonic
         self._now_ns = host.env.clock.now_ns
@@ -81,6 +83,8 @@ class Reads:
         ask = self._front.ask(request, Access.GET)
         if parse_bool(ask.headers.get("ais-blob-download") or ""):
             raise BadRequest(f"blob download is for remote buckets, {ask.view.bck.cname()} is not one")
+        if is_shard_request(ask.params):
+            return self._get_from_shard(ask, started_s)
         spec = ask.headers.get("range")
         if not ask.view.is_plain or (spec and ask.view.hashes_ranges):
             return self._get_slowly(ask, spec, started_s)
@@ -101,6 +105,15 @@ class Reads:
             kind = ask.view.rules.checksum_kind
             digest = await in_pool(pool, lambda: _hash_range(opened.fd, kind, start, length))
             return self._reply(opened, spec, started_s, range_checksum=(kind, digest))
+
+    async def _get_from_shard(self, ask: Ask, started_s: float) -> AnyReply:
+        opened = await self._open_settled(ask)
+        if ask.view.verifies:
+            with _closing_on_error(opened):
+                await in_pool(opened.mountpath.pool, lambda: self._store.verify(ask.view.bck, ask.name, opened))
+        reply, size = await self._shards.get(ask, opened)
+        self._count_get(size, started_s)
+        return reply
 
     def _reply(
         self, opened: OpenObject, spec: str | None, started_s: float, range_checksum: tuple[str, str] | None = None

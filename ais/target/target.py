@@ -32,6 +32,7 @@ from ais.target.recent import Recent
 from ais.target.s3.control import Control
 from ais.target.s3.front import S3Front
 from ais.target.s3.lifecycle import Lifecycle
+from ais.target.shards import Shards
 from ais.target.summaries import Summaries
 from ais.target.view import Views
 from ais.target.writes import Writes
@@ -61,13 +62,14 @@ class Target:
         lister = Lister(volume, host.env)
         moves = Moves(host, volume, store, peers)
         multipart = Multipart(host, volume, store, moves)
-        writes = Writes(host, self._front, volume, store, moves, multipart)
+        shards = Shards(host, volume, store)
+        writes = Writes(host, self._front, volume, store, moves, multipart, shards)
         self.registry = Registry(host.env.clock)
         self.mountpaths = MountpathAdmin(host, volume)
         self._actions = Actions(host, self._front, volume, store, moves, writes, multipart)
         summaries = Summaries(self.registry, self._front, volume, lister)
         versions = VersionLister(volume, host.env)
-        self._pages = Pages(host, self._front, lister, versions, store.uploads, summaries)
+        self._pages = Pages(host, self._front, store, lister, versions, summaries)
         bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock)
         recent = Recent(host, self._front, store)
         gate = Gate(host)
@@ -76,7 +78,7 @@ class Target:
         self._control = Control(self._front, VersionLister(volume, host.env), moves, self._s3.deletes)
         self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store)
         self._jobs = Jobs(self.registry, {MOVE_BUCKET: bucket_move.start, LIFECYCLE: self._lifecycle.start})
-        reads = Reads(host, self._front, store, moves, recent)
+        reads = Reads(host, self._front, store, moves, recent, shards)
         self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3)
         self.route = self._objects.route
 

@@ -178,7 +178,7 @@ R = TypeVar("R", bound=Receiving)
 class PooledSink(_Steps, Generic[R]):
     """An upload that is more than a file: an append, a part. `open_receiving` may block: it may copy an object."""
 
-    __slots__ = ("_finish", "_open", "_owner", "_receiving", "_started_s", "_view")
+    __slots__ = ("_ended", "_finish", "_open", "_owner", "_receiving", "_started_s", "_view")
 
     def __init__(
         self,
@@ -188,8 +188,11 @@ class PooledSink(_Steps, Generic[R]):
         started_s: float,
         open_receiving: Callable[[], R],
         finish: Callable[[R], Reply],
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
+        """`ended` is called once, when nothing happens any more, however the upload went."""
         super().__init__(pool)
+        self._ended = ended
         self._owner = owner
         self._view = view
         self._started_s = started_s
@@ -210,13 +213,15 @@ class PooledSink(_Steps, Generic[R]):
             self._undo()
             self._owner.failed(error)
             raise
+        finally:
+            self._ended()
         self._owner.received(self._started_s)
         return reply
 
     def abort(self) -> None:
         """Forget what this request brought."""
         self._owner.failed(None)
-        self._after_write(self._undo)
+        self._after_write(self._undo_and_end)
 
     def _write(self, data: memoryview) -> None:
         if self._receiving is None:
@@ -227,6 +232,10 @@ class PooledSink(_Steps, Generic[R]):
         if self._receiving is None:
             self._receiving = self._open()
         return self._finish(self._receiving)
+
+    def _undo_and_end(self) -> None:
+        self._undo()
+        self._ended()
 
     def _undo(self) -> None:
         if self._receiving is not None:

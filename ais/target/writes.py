@@ -23,6 +23,7 @@ from ais.target.front import Ask, Front
 from ais.target.host import Host
 from ais.target.moves import Moves
 from ais.target.multipart import Multipart
+from ais.target.shards import Shards
 from ais.target.transfer import TRANSFER, Transfer, absent
 from ais.target.uploads import PooledSink, in_pool, upload
 from ais.target.view import BucketView
@@ -39,7 +40,7 @@ class Writes:
     """Takes what changes objects. It is also whom the sinks of uploads report to."""
 
     def __init__(
-        self, host: Host, front: Front, volume: Volume, store: Store, moves: Moves, multipart: Multipart
+        self, host: Host, front: Front, volume: Volume, store: Store, moves: Moves, multipart: Multipart, shards: Shards
     ) -> None:
         self._host = host
         self._front = front
@@ -47,6 +48,7 @@ class Writes:
         self._store = store
         self._moves = moves
         self._multipart = multipart
+        self._shards = shards
         self._counters = host.stats.values
         self._now = host.env.clock.monotonic
         self._now_ns = host.env.clock.now_ns
@@ -116,6 +118,8 @@ class Writes:
             return self._append(ask)
         if query.UPLOAD_ID in ask.params or query.PART_NUMBER in ask.params:
             return self._multipart.put(ask, self)
+        if ask.params.get(query.ARCHPATH):
+            return self._shards.put(ask, self)
         if ask.is_from_peer:
             return self._receive(ask, started_s)
         if ask.view.source is not None:

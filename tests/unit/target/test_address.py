@@ -35,7 +35,7 @@ def test_known_parameters_pass() -> None:
     address.check_query("HEAD", {"props": "size", "presence": "2", "sln": "true"})
 
 
-@pytest.mark.parametrize("name", ["archpath", "etl_name", "archregx"])
+@pytest.mark.parametrize("name", ["etl_name", "etl_pipeline"])
 def test_features_to_come_are_not_taken_for_a_plain_put(name: str) -> None:
     """Such a PUT means something else than "store this": refused as not implemented."""
     with pytest.raises(NotYetImplemented):

@@ -1,0 +1,171 @@
+"""Writing shards: members one after the other, as a stream of bytes."""
+
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from typing import IO, Protocol
+
+import lz4.frame
+
+from ais.base.errors import BadRequest
+from ais.shard.formats import Format
+
+Buffer = bytes | memoryview
+Out = Callable[[Buffer], None]
+_BLOCK = 512
+_END_BYTES = 2 * _BLOCK
+_GZIP_WBITS = 31
+_GZIP_LEVEL = 1
+"""Shards hold mostly what is compressed already (images): the fastest level."""
+
+
+class ShardWriter(Protocol):
+    """Makes an archive of members of known sizes. Each member: `begin`, its bytes in pieces by `write`, `end`."""
+
+    def begin(self, name: str, size: int, mtime_s: int) -> None: ...
+    def write(self, data: Buffer) -> None: ...
+    def end(self) -> None: ...
+    def close(self) -> None:
+        """Write what ends the archive."""
+        ...
+
+
+def shard_writer(kind: Format, out: Out) -> ShardWriter:
+    """A writer of that format that gives its bytes to `out`."""
+    return ZipWriter(out) if kind is Format.ZIP else tar_writer(kind, out)
+
+
+def tar_writer(kind: Format, out: Out) -> "TarWriter":
+    """A writer of a tar, compressed as the format says."""
+    layers: dict[Format, Callable[[Out], _Layer]] = {Format.TAR: _Plain, Format.TGZ: _Gzip, Format.LZ4: _Lz4}
+    return TarWriter(layers[kind](out))
+
+
+class _Layer(Protocol):
+    def write(self, data: Buffer) -> None: ...
+    def close(self) -> None: ...
+
+
+class _Plain:
+    def __init__(self, out: Out) -> None:
+        self.write = out
+
+    def close(self) -> None:
+        pass
+
+
+class _Gzip:
+    def __init__(self, out: Out) -> None:
+        self._out = out
+        self._compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
+
+    def write(self, data: Buffer) -> None:
+        if packed := self._compressor.compress(data):
+            self._out(packed)
+
+    def close(self) -> None:
+        self._out(self._compressor.flush())
+
+
+class _Lz4:
+    def __init__(self, out: Out) -> None:
+        self._out = out
+        self._compressor = lz4.frame.LZ4FrameCompressor(content_checksum=True)
+        out(self._compressor.begin())
+
+    def write(self, data: Buffer) -> None:
+        if packed := self._compressor.compress(data):
+            self._out(packed)
+
+    def close(self) -> None:
+        self._out(self._compressor.flush())
+
+
+class TarWriter:
+    """A tar, through a layer that may compress it."""
+
+    def __init__(self, layer: _Layer) -> None:
+        self._layer = layer
+        self._left = self._padding = 0
+
+    def copy(self, data: Buffer) -> None:
+        """Write whole members as another tar has them."""
+        self._layer.write(data)
+
+    def begin(self, name: str, size: int, mtime_s: int) -> None:
+        self._layer.write(tar_header(name, size, mtime_s))
+        self._left, self._padding = size, -size % _BLOCK
+
+    def write(self, data: Buffer) -> None:
+        self._left -= len(data)
+        if self._left < 0:
+            raise BadRequest("the content is longer than announced")
+        self._layer.write(data)
+
+    def end(self) -> None:
+        if self._left:
+            raise BadRequest("the content is shorter than announced")
+        if self._padding:
+            self._layer.write(bytes(self._padding))
+
+    def close(self) -> None:
+        self._layer.write(bytes(_END_BYTES))
+        self._layer.close()
+
+
+def tar_header(name: str, size: int, mtime_s: int) -> bytes:
+    """The header blocks of a file in a tar."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mtime, info.mode = size, mtime_s, 0o644
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+class _Sink:
+    """The file that `zipfile` writes to; it cannot seek."""
+
+    def __init__(self, out: Out) -> None:
+        self._out = out
+        self.mode = "wb"
+
+    def write(self, data: bytes, /) -> int:
+        self._out(data)
+        return len(data)
+
+    def close(self) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+
+class ZipWriter:
+    """A zip whose members are stored as they are, so that one can be read without unpacking it."""
+
+    def __init__(self, out: Out) -> None:
+        self.archive = zipfile.ZipFile(_Sink(out), "w", zipfile.ZIP_STORED)
+        self._member: IO[bytes] | None = None
+        self._left = 0
+
+    def begin(self, name: str, size: int, mtime_s: int) -> None:
+        info = zipfile.ZipInfo(name)
+        info.external_attr = 0o100644 << 16
+        info.file_size = size
+        self._member = self.archive.open(info, "w", force_zip64=size >= zipfile.ZIP64_LIMIT)
+        self._left = size
+
+    def write(self, data: Buffer) -> None:
+        assert self._member is not None
+        self._left -= len(data)
+        if self._left < 0:
+            raise BadRequest("the content is longer than announced")
+        self._member.write(data)
+
+    def end(self) -> None:
+        assert self._member is not None
+        if self._left:
+            raise BadRequest("the content is shorter than announced")
+        self._member.close()
+
+    def close(self) -> None:
+        self.archive.close()
