@@ -14,10 +14,10 @@ pipelines is slowed down by TCP.
     DRAIN     the rest of a body nobody wants          body complete                     body_idle_timeout_s
     LINGER    the client to read the last answer       it closes, or enough was read     linger_timeout_s, not renewed
 
-A client that shuts down its sending side (half-close) still gets its answers. An answer given before the body was read
-goes out at once; then a bounded rest of the body is read, so that clients that only look for the answer after sending
-see it (wire contract §27.2). When the rest is too long, our side is shut down first: the client's next write then
-fails with EPIPE, which HTTP clients take as the hint to read the answer.
+A client that shuts down its sending side (half-close) still gets its answers. An answer that is known before the body
+was read waits for the rest of a small one, else goes out at once, and what it says of the connection holds
+(`ais.net.leftover`). When the rest is too long, our side is shut down first: the client's next write then fails with
+EPIPE, which HTTP clients take as the hint to read the answer (wire contract §27.2).
 """
 
 import asyncio
@@ -402,23 +402,22 @@ class Connection(Wire):
         self._linger()
 
     def _drain(self, body: Body, *, keep_alive: bool) -> None:
-        """Read the rest of a body that nobody wants, or close when that is not worth it."""
-        self._body = body
-        self._phase = DRAIN
-        self._budget = self.hub.limits.drain_bytes_max
-        self.touch()
-        tail, self.tail = self.tail, bytearray()
+        """Read the rest of a body that nobody wants, as the answer promised; or close."""
         if not keep_alive:
             self._linger()
             return
+        self._body = body
+        self._phase = DRAIN
+        self.touch()
+        tail, self.tail = self.tail, bytearray()
         self._discard(memoryview(tail))
         if self._phase is DRAIN and self.is_at_eof:
             self._close()
         self.update_reading()
 
     def _discard(self, view: memoryview) -> None:
-        self._budget -= len(view)
         if self._phase is LINGER:
+            self._budget -= len(view)
             if self._budget < 0:
                 self.break_off()
             return
@@ -432,8 +431,6 @@ class Connection(Wire):
         if body.is_done:
             self.tail = bytearray(view[consumed:])
             self._next_request()
-        elif self._budget < 0:
-            self._linger()
 
     def _linger(self) -> None:
         """Close so that the client can still read the answer: shut down our side, discard for a while."""

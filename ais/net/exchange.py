@@ -6,10 +6,12 @@ takes over again when the exchange calls `finish`.
     stage     what is awaited                             whose delay it is
     WAIT      an awaitable of the route or sink           the owner of the awaitable
     BODY      body bytes for a sink (`Receiver`)          the client's, unless reading is paused
+    REST      a small body that nobody wants              the client's
     SEND      the client to take a file (`FileSender`)    the client's
     STREAM    the stream, or the client to take it        the client's while writing is paused
     HANDED    the application (`Handover`)                the client's while it owes body bytes or writing is paused
     RELAY     another node (`Relay`), or the client       either's; the relay knows
+    DONE      nothing: the connection has taken over      -
 """
 
 import asyncio
@@ -19,9 +21,10 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from ais.base.errors import AisError, TooSlow
-from ais.net.body import Body, FixedBody
+from ais.net.body import Body
 from ais.net.encoding import CONTINUE, connection_line, encode_head, encode_reply
 from ais.net.http import AnyReply, FileReply, Forward, Reply, Request, Sink, StreamReply, Upload
+from ais.net.leftover import READ_FIRST_BYTES_MAX, is_kept, is_read_first
 from ais.net.relay import Relay
 from ais.net.sending import FileSender, small_content, stream_chunks
 from ais.net.upload import InlineReceiver, Receiver
@@ -31,15 +34,25 @@ if TYPE_CHECKING:
     from ais.net.handover import Handover
 
 
+CompleteReply = Reply | FileReply | StreamReply
+"""Answers that want nothing more of the body."""
+
+
 class Stage(enum.Enum):
     """What the exchange waits for; the table is in the module's docstring."""
 
     WAIT = enum.auto()
     BODY = enum.auto()
+    REST = enum.auto()
     SEND = enum.auto()
     STREAM = enum.auto()
     HANDED = enum.auto()
     RELAY = enum.auto()
+    DONE = enum.auto()
+
+
+_NEEDS_BODY = frozenset((Stage.WAIT, Stage.BODY, Stage.HANDED, Stage.RELAY))
+"""Where a body that will never be complete leaves nothing to be answered."""
 
 
 class Exchange:
@@ -48,10 +61,13 @@ class Exchange:
     __slots__ = (
         "_handover",
         "_is_body_coming",
+        "_on_rest_read",
         "_relay",
+        "_rest_left",
         "_sender",
         "_stage",
         "_task",
+        "_unanswered",
         "body",
         "connection",
         "keep_alive",
@@ -68,26 +84,26 @@ class Exchange:
         """Where body bytes are received while a sink takes them."""
         self._stage = Stage.WAIT
         self._is_body_coming = False
-        """The client was asked for the body, or sends it without being asked."""
+        """The client was asked for the body, or has begun to send it."""
         self._sender: FileSender | None = None
         self._relay: Relay | None = None
         self._handover: Handover | None = None
         self._task: asyncio.Future[Any] | None = None
         """What the route is waiting for; cancelled when the connection is lost."""
+        self._unanswered: CompleteReply | None = None
+        """What is answered after the rest of the body."""
+        self._on_rest_read: Callable[[], None] | None = None
+        self._rest_left = 0
 
     # What the connection calls.
 
     def dispatch(self, reply: object) -> None:
         """Do what the route returned."""
         kind = type(reply)
-        if kind is Reply:
-            self._answer(cast(Reply, reply))
-        elif kind is FileReply:
-            self._send_file(cast(FileReply, reply))
+        if kind is Reply or kind is FileReply or kind is StreamReply:
+            self._answer(cast(CompleteReply, reply))
         elif kind is Upload:
             self.start_upload(cast(Upload, reply))
-        elif kind is StreamReply:
-            self._send_stream(cast(StreamReply, reply))
         elif kind is Forward:
             self._start_relay(cast(Forward, reply))
         elif reply is None:
@@ -133,6 +149,8 @@ class Exchange:
             tail, space = connection.tail, len(self.receiver.space())
             connection.tail = tail[space:]
             self._receive(self.receiver.put, memoryview(tail)[:space])
+        if self._stage is Stage.REST:
+            self._read_rest()
         if self._stage is Stage.HANDED and connection.tail:
             self._feed_handover()
         if self._relay is not None and connection.tail:
@@ -140,14 +158,16 @@ class Exchange:
             used = self._relay_body(self._relay, memoryview(tail))
             if used:
                 connection.tail = tail[used:]
-        if connection.is_at_eof and not connection.tail and self.owes_body and self._stage is not Stage.WAIT:
-            connection.break_off()
+        if connection.is_at_eof and self._stage is not Stage.WAIT:
+            self.at_eof()
         connection.update_reading()
 
     def wants_bytes(self) -> bool:
         """Whether bytes of the client could be used now."""
         if self._stage is Stage.BODY:
             return self.receiver is not None and self.receiver.can_receive
+        if self._stage is Stage.REST:
+            return True
         if self._handover is not None and self.owes_body:
             return not self._handover.is_reading_paused
         if self._relay is not None and self.owes_body and not self._relay.wants_body():
@@ -156,7 +176,9 @@ class Exchange:
 
     def at_eof(self) -> None:
         """The client will send nothing more."""
-        if self.owes_body and not self.connection.tail:
+        if self._stage is Stage.REST:
+            self._end_rest()
+        elif self._stage in _NEEDS_BODY and self.owes_body and not self.connection.tail:
             self.connection.break_off()
 
     def is_overdue(self, waited_s: float) -> bool:
@@ -169,7 +191,7 @@ class Exchange:
     def _is_up_to_client(self) -> bool:
         if self._stage is Stage.SEND or self.connection.is_write_paused:
             return True
-        if self._stage is Stage.BODY or self._stage is Stage.HANDED:
+        if self._stage in (Stage.BODY, Stage.REST, Stage.HANDED):
             return self.owes_body and not self.connection.is_reading_paused
         return False
 
@@ -179,7 +201,9 @@ class Exchange:
             self._relay.time_out()
             return
         error = TooSlow("the request body did not arrive in time")
-        if self._stage is Stage.BODY and not self.connection.is_write_paused:
+        if self._stage is Stage.REST:
+            self._end_rest()
+        elif self._stage is Stage.BODY and not self.connection.is_write_paused:
             self._abandon_upload(error)
         elif self._stage is Stage.HANDED and not self.connection.is_write_paused:
             self._break_handover(error)
@@ -198,9 +222,11 @@ class Exchange:
             self._sender.close()
         if self._relay is not None:
             self._relay.cancel()
+        _dispose(self._unanswered)
 
     def finish(self) -> None:
         """The answer is on its way."""
+        self._stage = Stage.DONE
         if not self.connection.is_broken:
             self.connection.finish_exchange(self)
 
@@ -218,14 +244,27 @@ class Exchange:
             return
         self.dispatch(future.result() if error is None else self._error_reply(error))
 
-    def _answer(self, reply: Reply) -> None:
+    def _answer(self, reply: CompleteReply) -> None:
+        """Answer, after the rest of a small body."""
+        self._unanswered = reply
+        self.read_rest(self._send_answer)
+
+    def _send_answer(self) -> None:
+        reply, self._unanswered = self._unanswered, None
         self.settle_keep_alive()
+        if type(reply) is Reply:
+            self._send_reply(reply)
+        elif type(reply) is FileReply:
+            self._send_file(reply)
+        else:
+            self._send_stream(cast(StreamReply, reply))
+
+    def _send_reply(self, reply: Reply) -> None:
         connection = self.connection
         connection.write(encode_reply(reply, self.request.method, self._connection_line(), connection.hub.starts))
         self.finish()
 
     def _send_file(self, reply: FileReply) -> None:
-        self.settle_keep_alive()
         connection = self.connection
         head = encode_head(reply.status, reply.headers, reply.length, self._connection_line(), connection.hub.starts)
         if self.request.method == "HEAD":
@@ -242,7 +281,6 @@ class Exchange:
             self._sender.turn()
 
     def _send_stream(self, reply: StreamReply) -> None:
-        self.settle_keep_alive()
         is_chunked = reply.length is None and not self.request.is_http10
         if reply.length is None and not is_chunked:
             self.keep_alive = False
@@ -281,19 +319,53 @@ class Exchange:
 
     def settle_keep_alive(self) -> None:
         """Decide, before the head is written, whether an unread body is worth reading to keep the connection."""
-        body, tail = self.body, self.connection.tail
-        if body is None or body.is_done:
-            return
-        if self.request.headers.expects_continue and not self._is_body_coming and not tail:
-            # Whether the body will follow is up to the client: the next bytes could be either.
-            self.keep_alive = False
-        elif isinstance(body, FixedBody) and body.remaining - len(tail) > self.connection.hub.limits.drain_bytes_max:
-            self.keep_alive = False
+        body, limits = self.body, self.connection.hub.limits
+        if body is not None and not body.is_done:
+            is_worth = is_kept(body, self.request, limits.drain_bytes_max, has_begun=self._has_body_begun)
+            self.keep_alive = self.keep_alive and is_worth and not self.connection.is_at_eof
 
     def _connection_line(self) -> bytes:
         return connection_line(keep_alive=self.keep_alive, is_http10=self.request.is_http10)
 
+    # A body that nobody wants.
+
+    def read_rest(self, then: Callable[[], None]) -> None:
+        """Call `then` once the rest of a small body is read, or will not come, or turns out not to be small."""
+        body = self.body
+        if body is None or body.is_done or not is_read_first(body, self.request, has_begun=self._has_body_begun):
+            then()
+            return
+        self._on_rest_read, self._rest_left = then, READ_FIRST_BYTES_MAX
+        self._stage = Stage.REST
+        self.connection.touch()
+        self.pump()
+
+    def _read_rest(self) -> None:
+        body, tail = cast(Body, self.body), self.connection.tail
+        try:
+            _, consumed = body.take(memoryview(tail)[: self._rest_left])
+        except AisError:
+            self._end_rest()
+            return
+        self.connection.tail = tail[consumed:]
+        self._rest_left -= consumed
+        if body.is_done or not self._rest_left:
+            self._end_rest()
+
+    def _end_rest(self) -> None:
+        """No more of the body is read before the answer."""
+        then, self._on_rest_read = self._on_rest_read, None
+        if self.owes_body:
+            self.keep_alive = False
+        self._stage = Stage.WAIT if self._handover is None else Stage.HANDED
+        if then is not None:
+            then()
+
     # Uploads.
+
+    @property
+    def _has_body_begun(self) -> bool:
+        return self._is_body_coming or bool(self.connection.tail)
 
     @property
     def owes_body(self) -> bool:
@@ -307,10 +379,10 @@ class Exchange:
 
     def ask_for_body(self) -> None:
         """Send `100 Continue` when the client waits for it."""
-        is_waiting = self.request.headers.expects_continue and not self._is_body_coming and not self.connection.tail
-        self._is_body_coming = True
-        if is_waiting and self.owes_body and not self.request.is_http10:
-            self.connection.write(CONTINUE)
+        if self.request.headers.expects_continue and not self._has_body_begun:
+            self._is_body_coming = True
+            if self.owes_body and not self.request.is_http10:
+                self.connection.write(CONTINUE)
 
     def start_upload(self, upload: Upload, beginning: memoryview | None = None) -> None:
         """Take the body. `beginning`: what came of it already, at the end of the shared buffer, if it was not kept."""
@@ -356,7 +428,7 @@ class Exchange:
 
     def fail(self, error: BaseException) -> None:
         """The sink refused the rest of the body, or the relay has no answer."""
-        self.receiver = None
+        self.receiver = self._relay = None
         if not self.connection.is_broken:
             self._answer(self._error_reply(error))
 
@@ -410,6 +482,7 @@ class Exchange:
         except AisError as error:
             self._break_handover(error)
             return
+        self._is_body_coming = True
         self.connection.tail = tail[consumed:]
         handover.feed(bytes(memoryview(tail)[:payload]))
 
@@ -425,9 +498,9 @@ class Exchange:
 
     def handover_done(self, *, keep_alive: bool) -> None:
         """The application answered. What it did not take of the body is drained by the connection."""
-        self._handover = None
+        handover, self._handover = self._handover, None
         self.keep_alive = self.keep_alive and keep_alive
-        if not self.keep_alive or self.owes_body:
+        if not self.keep_alive or self.owes_body or (handover is not None and not handover.is_clean):
             self.connection.drop_handover()
         self.finish()
 

@@ -3,7 +3,8 @@
 aiohttp's request handler gets a transport that forwards to the real one. Per request it is fed a head written anew
 from the parsed one (so both sides agree where the message ends; hop-by-hop headers are ours) and the decoded body,
 nothing else; bytes behind the body stay with the connection. The request is over when the task that runs the handler
-and writes its response is done; whatever of the body the handler left is drained by the connection, not by aiohttp.
+and writes its response is done. What the handler left of the body is read by the exchange, before the response or after
+it, not by aiohttp; whether the connection is kept is decided before the head is written (`ais.net.leftover`).
 A handler whose client goes away is cancelled.
 """
 
@@ -37,6 +38,7 @@ async def serve_application(app: web.Application, head_bytes_max: int) -> web.Ap
         max_field_size=head_bytes_max,
         max_headers=256,
     )
+    app.on_response_prepare.append(_announce)
     await runner.setup()
     server = runner.server
     assert server is not None
@@ -44,18 +46,30 @@ async def serve_application(app: web.Application, head_bytes_max: int) -> web.Ap
 
     async def handle_and_tell(request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
-        if isinstance(transport, _Borrowed):
-            transport.watch(asyncio.current_task())
-        return await handle(request)
+        if not isinstance(transport, _Borrowed):
+            return await handle(request)
+        transport.watch(asyncio.current_task())
+        try:
+            return await handle(request)
+        finally:
+            await transport.handover.read_rest()
 
     server.request_handler = handle_and_tell
     return runner
 
 
+async def _announce(request: web.Request, response: web.StreamResponse) -> None:
+    """Say in the head of the response what becomes of the connection."""
+    transport = request.transport
+    if isinstance(transport, _Borrowed) and not transport.handover.settle_keep_alive():
+        response.force_close()
+        response.headers["Connection"] = "close"
+
+
 class Handover:
     """One connection's requests for the application, one at a time."""
 
-    __slots__ = ("_borrowed", "_exchange", "_handler", "has_answered", "is_lost", "is_reading_paused")
+    __slots__ = ("_borrowed", "_exchange", "_handler", "_is_behind", "has_answered", "is_lost", "is_reading_paused")
 
     def __init__(self, transport: asyncio.Transport, server: web.Server) -> None:
         self._borrowed = _Borrowed(self, transport)
@@ -64,6 +78,8 @@ class Handover:
         self.has_answered = False
         """Whether bytes of the present response were written."""
         self.is_lost = False
+        self._is_behind = False
+        """The application was not told all of the present body."""
         self.is_reading_paused = False
         """The application does not want more of the body now."""
         self._handler.connection_made(self._borrowed)
@@ -112,6 +128,29 @@ class Handover:
         if not self.is_lost and self._exchange is not None:
             self._exchange.pump()
 
+    async def read_rest(self) -> None:
+        """The handler is done: wait until a small rest of the body has come, which nobody wants any more."""
+        exchange = self._exchange
+        if exchange is None or self.is_lost or not exchange.owes_body:
+            return
+        self._is_behind = True
+        is_read = asyncio.Event()
+        exchange.read_rest(is_read.set)
+        await is_read.wait()
+
+    def settle_keep_alive(self) -> bool:
+        """Whether the connection will be kept after the response whose head is about to be written."""
+        exchange = self._exchange
+        if exchange is None or self.is_lost:
+            return False
+        exchange.settle_keep_alive()
+        return exchange.keep_alive
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the application could take another request: it has all of the last body, and waits for bytes."""
+        return not self._is_behind and not self.is_reading_paused
+
     def answered(self, *, keep_alive: bool) -> None:
         """The response is written."""
         exchange, self._exchange = self._exchange, None
@@ -124,7 +163,7 @@ class _Borrowed(asyncio.Transport):
 
     def __init__(self, handover: Handover, transport: asyncio.Transport) -> None:
         super().__init__()
-        self._handover = handover
+        self.handover = handover
         self._transport = transport
         self._is_closing = False
         self._task: asyncio.Task[Any] | None = None
@@ -138,14 +177,14 @@ class _Borrowed(asyncio.Transport):
     def _task_done(self, task: "asyncio.Task[Any]") -> None:
         # aiohttp's loop was woken by the same task before us: if it wants to close, `close` has been called.
         self._task = None
-        self._handover.answered(keep_alive=not self._is_closing)
+        self.handover.answered(keep_alive=not self._is_closing)
 
     def close(self) -> None:
         """aiohttp will not serve another request on this connection."""
         self._is_closing = True
         if self._task is None:
             # No handler ran: aiohttp refused the request itself.
-            self._handover.answered(keep_alive=False)
+            self.handover.answered(keep_alive=False)
 
     def abort(self) -> None:
         """The same without waiting for anything."""
@@ -158,8 +197,8 @@ class _Borrowed(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Pass on, unless the connection has let go of this handler."""
-        if not self._handover.is_lost:
-            self._handover.has_answered = True
+        if not self.handover.is_lost:
+            self.handover.has_answered = True
             self._transport.write(data)
 
     def writelines(self, list_of_data: Iterable[Any]) -> None:
@@ -168,15 +207,15 @@ class _Borrowed(asyncio.Transport):
 
     def pause_reading(self) -> None:
         """The handler reads slower than the client sends."""
-        self._handover.set_reading(is_paused=True)
+        self.handover.set_reading(is_paused=True)
 
     def resume_reading(self) -> None:
         """The handler wants more of the body."""
-        self._handover.set_reading(is_paused=False)
+        self.handover.set_reading(is_paused=False)
 
     def is_reading(self) -> bool:
         """Whether the handler takes body bytes."""
-        return not self._handover.is_reading_paused
+        return not self.handover.is_reading_paused
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Addresses, socket, TLS facts of the real connection."""

@@ -179,20 +179,21 @@ def test_handler_that_does_not_read_stops_the_client() -> None:
 
 
 def test_body_that_the_handler_does_not_read() -> None:
-    """A short rest is drained and the connection kept; a long one ends the connection after the answer."""
+    """A short rest is drained and the connection kept; a long one ends the connection, as the answer says."""
 
     async def scenario() -> None:
         handlers = Handlers()
-        limits = Limits(drain_bytes_max=100_000, linger_bytes_max=1_000_000)
+        limits = Limits(drain_bytes_max=400_000, linger_bytes_max=1_000_000)
         async with serving(handlers.route, handlers.app(), limits=limits) as served:
             client = await served.connect()
-            client.send(request("POST /app/ignore\nContent-Length: 50000"))
-            assert (await client.answer()).body == b"ignored"
-            client.send(bytes(50_000))
-            assert (await client.ask("GET /hot")).body == b"GET /hot"
-            assert (await client.ask("POST /app/echo", b"abc")).body.endswith(b"abc")
+            for size in (50_000, 200_000, 300_000):
+                client.send(request("POST /app/ignore", bytes(size)))
+                assert (await client.answer()).body == b"ignored"
+                assert (await client.ask("GET /hot")).body == b"GET /hot"
+                assert (await client.ask("POST /app/echo", b"abc")).body.endswith(b"abc")
             client.send(request("POST /app/ignore\nContent-Length: 500000000"))
-            assert (await client.answer()).body == b"ignored"
+            answer = await client.answer()
+            assert (answer.body, answer.headers["connection"]) == (b"ignored", "close")
             with pytest.raises(ConnectionError):
                 await _send_without_end(client)
 

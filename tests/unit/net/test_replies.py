@@ -1,20 +1,18 @@
-"""Answers on a real connection: files, streams, and answers given before the body was read."""
+"""Answers on a real connection: files and streams."""
 
 import asyncio
 import os
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
-import urllib3
-from harness.http import Client, MemorySink, Served, echo, request, run, serving, until, uploads
+from harness.http import MemorySink, Served, echo, request, run, serving, until, uploads
 
-from ais.net.http import FileReply, Reply, Request, Route, StreamReply
+from ais.net.http import FileReply, Request, Route, StreamReply
 from ais.net.server import Limits
 from ais.net.tls import client_context, server_context
 
@@ -302,94 +300,6 @@ def test_stream_waits_for_the_client_and_stops_with_it() -> None:
             assert seen < 1000
             client.reset()
             await made[0].closed.wait()
-
-    run(scenario())
-
-
-def redirecting(one: Request) -> Reply:
-    """What a proxy does."""
-    return Reply(307, f"Location: {one.params['to']}\r\n".encode()) if one.path == "/proxy" else echo(one)
-
-
-def test_redirect_before_a_small_body_keeps_the_connection() -> None:
-    """The answer does not wait for the body, and a small body is read and forgotten."""
-
-    async def scenario() -> None:
-        async with serving(redirecting, limits=SMALL_TURNS) as served:
-            client = await served.connect()
-            for is_chunked in (False, True, False):
-                framing = "Transfer-Encoding: chunked" if is_chunked else "Content-Length: 5"
-                client.send(request(f"PUT /proxy?to=x\n{framing}"))
-                answer = await client.answer()
-                assert answer.status == 307
-                assert "connection" not in answer.headers
-                client.send(b"5\r\nhello\r\n0\r\n\r\n" if is_chunked else b"hello")
-                assert (await client.ask("GET /next")).body == b"GET /next"
-
-    run(scenario())
-
-
-def test_redirect_before_a_large_body_closes() -> None:
-    """Nobody reads gigabytes to keep a connection: the answer says close, and the end of it comes soon."""
-
-    async def scenario() -> None:
-        async with serving(redirecting, limits=SMALL_TURNS) as served:
-            client = await served.connect()
-            client.send(request("PUT /proxy?to=x\nContent-Length: 1000000000"))
-            answer = await client.answer()
-            assert (answer.status, answer.headers["connection"]) == (307, "close")
-            with pytest.raises(ConnectionError):
-                await _send_without_end(client)
-
-    run(scenario())
-
-
-async def _send_without_end(client: Client) -> None:
-    while True:
-        client.send(bytes(100_000))
-        await client.writer.drain()
-
-
-def _with_requests(url: str, body: Path) -> int:
-    with body.open("rb") as file, requests.Session() as session:
-        return session.put(url, data=file, timeout=20).status_code
-
-
-def _with_urllib3(url: str, body: Path) -> int:
-    # A file would not be rewound: urllib3 forgets where it began when a redirect leads to another host.
-    with urllib3.PoolManager() as pool:
-        return pool.request("PUT", url, body=body.read_bytes(), timeout=20, retries=urllib3.Retry(3)).status
-
-
-def _with_curl(url: str, body: Path) -> int:
-    command = ["curl", "-sL", "-o", "/dev/null", "-w", "%{http_code}", "-T", body, url]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout)
-
-
-@pytest.mark.parametrize("upload", [_with_requests, _with_urllib3, _with_curl])
-@pytest.mark.parametrize("size", [10, 1_000_000, 50_000_000])
-def test_real_clients_follow_an_early_redirect(tmp_path: Path, upload: Callable[[str, Path], int], size: int) -> None:
-    """Clients that send the whole body before they look for the answer still see the redirect (wire contract §27.2)."""
-    path, content = make_file(tmp_path, size)
-    route, sinks = uploads(lambda: MemorySink(in_thread=True))
-
-    async def scenario() -> None:
-        async with serving(route) as target, serving(redirecting, limits=SMALL_TURNS) as proxy:
-            url = f"http://127.0.0.1:{proxy.port}/proxy?to=http://127.0.0.1:{target.port}/o"
-            assert await asyncio.to_thread(upload, url, path) == 200
-            assert bytes(sinks[-1].content) == content
-
-    run(scenario())
-
-
-def test_sdk_over_https_first_leg(pem: Any) -> None:
-    """The SDK sends Content-Length without a body and Connection: close, and expects the redirect at once."""
-
-    async def scenario() -> None:
-        async with serving(redirecting, tls=tls_contexts(pem, True)) as served:
-            client = await served.connect()
-            answer = await client.ask("PUT /proxy?to=x\nContent-Length: 100\nConnection: close")
-            assert (answer.status, answer.headers["connection"]) == (307, "close")
 
     run(scenario())
 
