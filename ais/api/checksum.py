@@ -10,6 +10,7 @@ import xxhash
 from ais.base.errors import BadRequest
 
 NONE = "none"
+CRC32C = "crc32c"
 DEFAULT = "xxhash2"
 
 
@@ -36,7 +37,7 @@ _HASHERS: dict[str, Callable[[], Hasher]] = {
     "xxhash": xxhash.xxh64,
     "xxhash2": xxhash.xxh64,
     "md5": lambda: hashlib.md5(usedforsecurity=False),
-    "crc32c": _Crc32c,
+    CRC32C: _Crc32c,
     "sha256": hashlib.sha256,
     "sha512": hashlib.sha512,
 }

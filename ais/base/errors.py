@@ -26,7 +26,9 @@ AisError
 │   └── HeadTooLarge           a request head beyond its limit
 ├── TooSlow                    the client did not send in time
 ├── OutOfSpace                 no room (or no mountpath) to write to
-├── ChecksumMismatch           content does not match the claimed or stored checksum
+├── ChecksumMismatch           content does not match the checksum that was claimed for it
+│   └── ContentDamaged         what is stored does not match its checksum any more
+│       └── PartDamaged        a part of an upload; sending it again mends it
 ├── CorruptMetadata            bytes on disk that are not what we wrote
 ├── DiskFailure                an I/O error of a mountpath
 ├── NotReady                   this node or cluster is starting, stopping or has no primary
@@ -212,11 +214,23 @@ class OutOfSpace(AisError):
 
 
 class ChecksumMismatch(AisError):
-    """Content does not have the claimed (or stored) checksum."""
+    """Content does not have the checksum that was claimed for it."""
 
     def __init__(self, kind: str, claimed: str, computed: str, context: str) -> None:
         self.kind, self.claimed, self.computed = kind, claimed, computed
         super().__init__(f"BAD DATA CHECKSUM: {kind}({claimed} != {computed}) (context: {context})")
+
+
+class ContentDamaged(ChecksumMismatch):
+    """The stored bytes are not those that were stored."""
+
+
+class PartDamaged(ContentDamaged):
+    """The stored bytes of a part are not those that were acknowledged."""
+
+    def __init__(self, cname: str, number: int) -> None:
+        self.number = number
+        AisError.__init__(self, f"part {number} of an upload of {cname} is damaged on the disk: send it again")
 
 
 class CorruptMetadata(AisError):

@@ -8,79 +8,52 @@ An upload is a directory `%mp/<upload ID>` beside the bucket's objects, on the m
     <N>.slot        somebody writes, or wrote, part N into `data`: nobody else may
     <N>.part        the record of part N (`Part`): its size and digests, and the file that holds it
     <N>.<serial>    a part that does not fit its slot, came a second time, or came without a size
+    whole           the object in the making when it could not be made of `data` (`ais.core.assembly`)
+    completing      of which parts the object is being made, and what it will be (`Ending`)
 
-Clients send parts of one size, the last one smaller. Then every part lies where it belongs in the object, and
-completing is a rename, whatever the size. Parts that lie elsewhere are copied into place first. A part counts from the
-rename of its record on: what was cut off, or written by a process that was killed, is bytes nobody looks at.
+Clients send parts of one size, the last one smaller. Then every part lies where it belongs in the object, and nothing
+is written a second time. A part counts from the rename of its record on: what was cut off, or written by a process that
+was killed, is bytes nobody looks at.
+
+Completing gives the object's name to a file that nobody can write into, whose bytes were compared with what was
+acknowledged and are on the disk. `completing` is durable before anything is cut or renamed; killed after the rename,
+the next one who asks finds the file gone, and learns from the record that the object was made.
 """
 
 import contextlib
-import errno
 import fcntl
+import functools
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
 
 import msgspec
 from awscrt import checksums as crt
 
 from ais.api import checksum
 from ais.api.bucket import Bck
-from ais.base.errors import BucketNotFound, CorruptMetadata, HandleNotFound
+from ais.base.errors import BucketNotFound, HandleNotFound, NotReady
 from ais.base.ids import new_id
-from ais.core import workfile
+from ais.core import assembly, upload_records, workfile
 from ais.core.meta import ObjectMeta, run_lengths
 from ais.core.publish import Condition, Publisher
 from ais.core.spots import Spot, SpotTable
-from ais.core.workfile import Buffer, Digests, Staged, WriteRules
+from ais.core.upload_records import DATA, ENDING, INFO, PART, WHOLE, Ending, Part, Upload, UploadInfo
+from ais.core.workfile import Buffer, Staged, WriteRules
 from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures, translate
-from ais.fs.locks import WHOLE_FILE
+from ais.fs.locks import WHOLE_FILE, StripeBusy
 from ais.fs.volume import Volume
 
-T = TypeVar("T")
-_INFO = layout.UPLOAD_INFO
-_DATA, _SLOT, _PART = "data", "slot", ".part"
-_HEADER = b"AISU\x01"
+__all__ = ["Part", "PartWriter", "Upload", "UploadInfo", "Uploads"]
+
+_SLOT = "slot"
 _READ_WRITE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-_COMBINED = ("xxhash", "xxhash2", "crc32c")
-"""Buckets with one of these kinds get the CRC-32C of a multipart object: it follows from the parts without reading."""
-
-
-class UploadInfo(msgspec.Struct, frozen=True, array_like=True):
-    """What an upload was started with. `details` belong to the caller; `created_ns` is Unix time."""
-
-    name: str
-    created_ns: int
-    custom: dict[str, str] = {}
-    details: dict[str, str] = {}
-
-
-class Part(msgspec.Struct, frozen=True, array_like=True):
-    """One part as stored; `file` and `offset` say where. `digests` belong to the caller."""
-
-    number: int
-    size: int
-    md5: bytes
-    crc32c: int
-    file: str
-    offset: int
-    modified_ns: int
-    digests: dict[str, str] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """An unfinished upload and the directory it lives in."""
-
-    id: str
-    bck: Bck
-    info: UploadInfo
-    directory: str
-    spot: Spot
+_COMBINED = ("xxhash", "xxhash2", checksum.CRC32C)
+"""Buckets with one of these kinds get the CRC-32C of a multipart object: it follows from those of the parts."""
+_WRITE_OUT_BYTES_MIN = 1 << 20
+_ENDED_NS_MAX = 24 * 3600 * 10**9
 
 
 class Uploads:
@@ -94,8 +67,10 @@ class Uploads:
         self._spots = spots
         self._publisher = publisher
 
-    def create(self, bck: Bck, name: str, custom: dict[str, str], details: dict[str, str]) -> str:
-        """Start an upload; return its ID. Raise `BucketNotFound`, `OutOfSpace`, `DiskFailure`.
+    def create(
+        self, bck: Bck, name: str, custom: dict[str, str], details: dict[str, str], *, fsync: bool = False
+    ) -> str:
+        """Start an upload, durable when `fsync`; return its ID. Raise `BucketNotFound`, `OutOfSpace`, `DiskFailure`.
 
         IDs begin with the time, so that the uploads of one object sort by their start.
         """
@@ -104,15 +79,19 @@ class Uploads:
         created_ns = self._clock.now_ns()
         upload_id = f"{created_ns:016x}{new_id(self._rng)}{new_id(self._rng)}"
         root = _uploads_path(spot)
+        directory = f"{root}/{upload_id}"
         with disk_failures(root):
             with contextlib.suppress(FileExistsError, FileNotFoundError):
                 self._disk.mkdir(root)
             try:
-                self._disk.mkdir(f"{root}/{upload_id}")
+                self._disk.mkdir(directory)
             except FileNotFoundError:
                 raise BucketNotFound(bck.cname()) from None
             info = UploadInfo(name, created_ns, custom, details)
-            self._write_record(f"{root}/{upload_id}", _INFO, info)
+            upload_records.write(self._disk, directory, INFO, info, self._publisher.new_work_name(), fsync=fsync)
+            if fsync:
+                layout.fsync_directory(self._disk, root)
+                layout.fsync_directory(self._disk, os.path.dirname(root))
         return upload_id
 
     def find(self, bck: Bck, name: str, upload_id: str) -> Upload:
@@ -122,26 +101,32 @@ class Uploads:
             home = f"{_uploads_path(spot)}/{upload_id}"
             for directory in (home, *(spot.on(one, home) for one in self._volume.view.available)):
                 with disk_failures(directory):
-                    info = self._read_record(directory, _INFO, UploadInfo)
-                if info is not None and info.name == name:
-                    return Upload(upload_id, bck, info, directory, spot)
+                    info = upload_records.read(self._disk, directory, INFO, UploadInfo)
+                    if info is not None and info.name == name:
+                        return Upload(upload_id, bck, info, directory, spot, self._ended(directory, spot))
         raise HandleNotFound(f'upload "{upload_id[:64]}" of {bck.cname(name)} does not exist')
 
-    def part_writer(self, upload: Upload, number: int, size: int | None) -> "PartWriter":
-        """Begin to write part `number` of `size` bytes, None when unknown. Raise `OutOfSpace`, `HandleNotFound`."""
+    def part_writer(self, upload: Upload, number: int, size: int | None, *, fsync: bool = False) -> "PartWriter":
+        """Begin to write part `number` of `size` bytes, None when unknown; it will be durable when `fsync`.
+
+        Raise `OutOfSpace`, `HandleNotFound`.
+        """
+        _require_unfinished(upload)
         upload.spot.mountpath.check_room(size or 0, self._volume.limits.out_of_space_pct)
         try:
             with _failures(upload):
                 placed = self._claim_slot(upload, number, size) if size else None
-                return PartWriter(self, upload, number, *(placed or self._own_file(upload, number)))
+                return PartWriter(self, upload, number, *(placed or self._own_file(upload, number)), fsync)
         except BucketNotFound:
             raise _gone(upload) from None
 
     def parts(self, upload: Upload) -> dict[int, Part]:
         """The parts that are complete, by number, in order. Raise `HandleNotFound` and as `find`."""
+        if upload.ending is not None:
+            return {part.number: part for part in upload.ending.parts}
         with _failures(upload):
-            names = [entry for entry in self._disk.listdir(upload.directory) if entry.endswith(_PART)]
-            found = [self._read_record(upload.directory, name, Part) for name in names]
+            names = [entry for entry in self._disk.listdir(upload.directory) if entry.endswith(PART)]
+            found = [upload_records.read(self._disk, upload.directory, name, Part) for name in names]
         return {part.number: part for part in sorted(filter(None, found), key=lambda part: part.number)}
 
     def complete(
@@ -155,62 +140,69 @@ class Uploads:
     ) -> ObjectMeta:
         """Make the object of `parts`, in their order; return its metadata. Of several callers one wins.
 
-        Raise `HandleNotFound` when it was completed or aborted meanwhile, what `condition` raises (the upload stays as
-        it was), and as `Writer.commit`.
+        Asked again for the same parts after it was killed at the end, it returns what was made. Raise `HandleNotFound`
+        when it was completed or aborted meanwhile, `NotReady` when a part was replaced meanwhile, `PartDamaged`, what
+        `condition` raises (the upload stays as it was), and as `Writer.commit`.
         """
+        if upload.ending is not None:
+            return self._completed_before(upload, parts, rules)
         with disk_failures(upload.directory), self._exclusive(upload):
-            path = self._assemble(upload, parts)
-            size = sum(part.size for part in parts)
-            fd = self._disk.open(path, _READ_WRITE, 0o644)
-            kind = "crc32c" if rules.checksum_kind in _COMBINED else rules.checksum_kind
-            staged = Staged(
-                upload.bck,
-                upload.info.name,
-                msgspec.structs.replace(rules, checksum_kind=kind),
-                upload.spot,
-                path,
-                fd,
-                custom,
-                size=size,
-                runs=run_lengths([part.size for part in parts]),
-                facts=facts or {},
-            )
-            try:
-                self._disk.ftruncate(fd, size)
-                staged.checksum = self._checksum(kind, fd, parts, size, upload)
-                stored = self._publisher.publish(staged, condition)
-            finally:
-                self._disk.close(staged.fd)
-            self._remove(upload)
-        return stored
+            stored = self.parts(upload)
+            for part in parts:
+                if stored.get(part.number) != part:
+                    raise NotReady(f"part {part.number} of upload {upload.id} was replaced meanwhile: try again")
+            while True:
+                try:
+                    meta = self._publish(upload, parts, list(stored.values()), rules, custom, condition, facts or {})
+                    break
+                except StripeBusy:  # the object has another mountpath now
+                    continue
+            self._remove(upload, fsync=rules.fsync)
+        return meta
 
-    def abort(self, upload: Upload) -> None:
-        """Forget an upload and its parts. Raise `HandleNotFound` when it is gone already."""
+    def abort(self, upload: Upload, *, fsync: bool = False) -> None:
+        """Forget an upload and its parts. Raise `HandleNotFound` when it is over already."""
         with disk_failures(upload.directory), self._exclusive(upload):
-            self._remove(upload)
+            self._remove(upload, fsync=fsync)
+        _require_unfinished(upload)
 
     def list(self, bck: Bck) -> Iterator[tuple[str, UploadInfo]]:
         """(ID, info) of every unfinished upload of a bucket, in no order."""
-        for mountpath in self._volume.view.available:
-            root = f"{layout.bucket_path(mountpath.path, bck)}/{layout.UPLOADS}"
-            with disk_failures(root):
-                for upload_id in layout.subdirectories(self._disk, root):
-                    info = self._read_record(f"{root}/{upload_id}", _INFO, UploadInfo)
-                    if info is not None:
-                        yield upload_id, info
+        for upload in self._all(bck):
+            if upload.ending is None:
+                yield upload.id, upload.info
 
-    def record(self, upload: Upload, part: Part) -> None:
-        """Make a part count, in place of an earlier one of its number. Raise `HandleNotFound`, `DiskFailure`."""
-        name = f"{part.number}{_PART}"
+    def drop_ended(self, bck: Bck) -> None:
+        """Remove what is left of uploads that were completed when the process was killed, a day after they began."""
+        for upload in self._all(bck):
+            if upload.ending is not None and self._clock.now_ns() - upload.info.created_ns > _ENDED_NS_MAX:
+                with contextlib.suppress(HandleNotFound):
+                    self.abort(upload)
+
+    def record(self, upload: Upload, part: Part, *, fsync: bool) -> None:
+        """Make a part count, in place of an earlier one of its number.
+
+        Raise `HandleNotFound`, `DiskFailure`, `NotReady` while the upload is being completed without it.
+        """
+        name = f"{part.number}{PART}"
         with _failures(upload):
-            before = self._read_record(upload.directory, name, Part)
-            self._write_record(upload.directory, name, part)
-        if before is not None and before.file not in (_DATA, part.file):
+            fd = self._disk.open(f"{upload.directory}/{INFO}", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                if not assembly.share(fd):
+                    raise NotReady(f"upload {upload.id} is being completed: part {part.number} was not added")
+                if not self._disk.fstat(fd).st_nlink:
+                    raise _gone(upload)
+                before = upload_records.read(self._disk, upload.directory, name, Part)
+                aside = self._publisher.new_work_name()
+                upload_records.write(self._disk, upload.directory, name, part, aside, fsync=fsync)
+            finally:
+                self._disk.close(fd)
+        if before is not None and before.file not in (DATA, part.file):
             workfile.discard(self._disk, f"{upload.directory}/{before.file}")
 
     def give_up(self, upload: Upload, number: int, file: str) -> None:
         """Let go of what a part that did not arrive whole was written to."""
-        name = f"{number}.slot" if file == _DATA else file
+        name = f"{number}.slot" if file == DATA else file
         workfile.discard(self._disk, f"{upload.directory}/{name}")
 
     def now_ns(self) -> int:
@@ -219,26 +211,120 @@ class Uploads:
 
     def write_at(self, fd: int, data: Buffer, offset: int) -> None:
         """Write all of `data` at an offset. Raise `OSError`."""
-        rest = memoryview(data)
-        while rest:
-            written = self._disk.pwrite(fd, rest, offset)
-            rest, offset = rest[written:], offset + written
+        workfile.write_at(self._disk, fd, data, offset)
+
+    def settle(self, fd: int, offset: int, size: int, *, fsync: bool) -> None:
+        """A part was written: make it durable, or let the disk begin with what completing would wait for."""
+        if fsync:
+            self._disk.fdatasync(fd)
+        elif size >= _WRITE_OUT_BYTES_MIN:
+            self._disk.start_writing(fd, offset, size)
 
     def close(self, fd: int) -> None:
         """Close a part's descriptor."""
         self._disk.close(fd)
+
+    def _publish(
+        self,
+        upload: Upload,
+        parts: Sequence[Part],
+        stored: Sequence[Part],
+        rules: WriteRules,
+        custom: dict[str, str],
+        condition: Condition | None,
+        facts: dict[str, str],
+    ) -> ObjectMeta:
+        kind = checksum.CRC32C if rules.checksum_kind in _COMBINED else rules.checksum_kind
+        rules = msgspec.structs.replace(rules, checksum_kind=kind)
+        spot = self._spots.find(upload.bck, upload.info.name)
+        self._forget_whole(upload, f"{upload.directory}/{WHOLE}")
+        made = assembly.assemble(self._disk, upload, spot, parts, stored, self._publisher.new_work_name())
+        staged = Staged(upload.bck, upload.info.name, rules, spot, made.path, made.fd, custom, facts=facts)
+        staged.size = sum(part.size for part in parts)
+        staged.runs = run_lengths([part.size for part in parts])
+        staged.before_rename = functools.partial(self._begin_ending, upload, parts, made, staged.size)
+        try:
+            staged.checksum = assembly.compare(self._disk, made.fd, parts, kind, upload)
+            self._disk.fdatasync(made.fd)
+            return self._publisher.publish(staged, condition)
+        except BaseException:
+            if made.path != f"{upload.directory}/{DATA}":
+                self._forget_whole(upload, made.path)
+            raise
+        finally:
+            self._disk.close(made.fd)
+
+    def _begin_ending(
+        self, upload: Upload, parts: Sequence[Part], made: assembly.Assembled, size: int, meta: ObjectMeta
+    ) -> None:
+        """Write down what is being made, then cut off what does not belong to it."""
+        ending = Ending(tuple(parts), meta, made.path, made.ino)
+        aside = self._publisher.new_work_name()
+        upload_records.write(self._disk, upload.directory, ENDING, ending, aside, fsync=True)
+        if self._disk.fstat(made.fd).st_size != size:
+            self._disk.ftruncate(made.fd, size)
+
+    def _forget_whole(self, upload: Upload, path: str) -> None:
+        """Remove a file that was meant to become the object; before it, the record that would call it made."""
+        try:
+            self._disk.lstat(path)
+        except FileNotFoundError:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            self._disk.unlink(f"{upload.directory}/{ENDING}")
+        self._disk.unlink(path)
+
+    def _ended(self, directory: str, spot: Spot) -> Ending | None:
+        """How an upload ended whose object was made; None while it was not."""
+        ending = upload_records.read(self._disk, directory, ENDING, Ending)
+        if ending is None:
+            return None
+        if not ending.path.startswith(f"{directory}/"):  # a work file, which a restart has swept
+            return ending if self._publisher.stored_meta(spot) == ending.meta else None
+        try:
+            return ending if self._disk.lstat(ending.path).st_ino != ending.ino else None
+        except FileNotFoundError:
+            return ending
+
+    def _completed_before(self, upload: Upload, parts: Sequence[Part], rules: WriteRules) -> ObjectMeta:
+        ending = upload.ending
+        if ending is None or ending.parts != tuple(parts):
+            raise _gone(upload)
+        with contextlib.suppress(HandleNotFound), disk_failures(upload.directory), self._exclusive(upload):
+            self._remove(upload, fsync=rules.fsync)
+        return ending.meta
+
+    def _all(self, bck: Bck) -> Iterator[Upload]:
+        for mountpath in self._volume.view.available:
+            root = f"{layout.bucket_path(mountpath.path, bck)}/{layout.UPLOADS}"
+            with disk_failures(root):
+                for upload_id in layout.subdirectories(self._disk, root):
+                    directory = f"{root}/{upload_id}"
+                    info = upload_records.read(self._disk, directory, INFO, UploadInfo)
+                    if info is not None:
+                        spot = self._spots.find(bck, info.name)
+                        yield Upload(upload_id, bck, info, directory, spot, self._ended(directory, spot))
 
     def _claim_slot(self, upload: Upload, number: int, size: int) -> tuple[str, int, int] | None:
         """(file, offset, descriptor) of the part's slot in `data`; None when it does not fit or is taken."""
         slot = self._slot_bytes(upload, size)
         if size > slot:
             return None
+        claim, path = f"{upload.directory}/{number}.slot", f"{upload.directory}/{DATA}"
         try:
-            claim = f"{upload.directory}/{number}.slot"
             self._disk.close(self._disk.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644))
         except FileExistsError:
             return None
-        return _DATA, (number - 1) * slot, self._disk.open(f"{upload.directory}/{_DATA}", _READ_WRITE, 0o644)
+        fd = self._disk.open(path, _READ_WRITE, 0o644)
+        try:
+            if assembly.share(fd) and self._disk.lstat(path).st_ino == self._disk.fstat(fd).st_ino:
+                return DATA, (number - 1) * slot, fd
+        except BaseException:
+            self._disk.close(fd)
+            raise
+        self._disk.close(fd)
+        workfile.discard(self._disk, claim)
+        return None
 
     def _slot_bytes(self, upload: Upload, size: int) -> int:
         path = f"{upload.directory}/{_SLOT}"
@@ -250,57 +336,11 @@ class Uploads:
         name = f"{number}.{self._publisher.new_work_name()}"
         return name, 0, workfile.create(self._disk, f"{upload.directory}/{name}", upload.bck)
 
-    def _assemble(self, upload: Upload, parts: Sequence[Part]) -> str:
-        """Bring all parts into one file, each where it belongs; return its path."""
-        offsets = [0]
-        for part in parts:
-            offsets.append(offsets[-1] + part.size)
-        placed = list(zip(parts, offsets, strict=False))
-        misplaced = [(part, offset) for part, offset in placed if (part.file, part.offset) != (_DATA, offset)]
-        if not misplaced:
-            return f"{upload.directory}/{_DATA}"
-        # Parts that only fill gaps are copied into `data`. One that lies in `data` at another offset cannot be moved
-        # there without overwriting its neighbours, perhaps half of them when the process is killed: begin a new file.
-        is_shifted = any(part.file == _DATA for part, _ in misplaced)
-        name = self._publisher.new_work_name() if is_shifted else _DATA
-        path = f"{upload.directory}/{name}"
-        target = self._disk.open(path, _READ_WRITE, 0o644)
-        try:
-            for part, offset in placed if is_shifted else misplaced:
-                self._copy_part(upload, part, target, offset)
-        finally:
-            self._disk.close(target)
-        return path
-
-    def _copy_part(self, upload: Upload, part: Part, target: int, offset: int) -> None:
-        source = self._disk.open(f"{upload.directory}/{part.file}", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            done = 0
-            while done < part.size:
-                left = part.size - done
-                count = self._disk.copy_file_range(source, target, left, part.offset + done, offset + done)
-                if not count:
-                    raise OSError(errno.EIO, "part is shorter than recorded", part.file)
-                done += count
-        finally:
-            self._disk.close(source)
-
-    def _checksum(self, kind: str, fd: int, parts: Sequence[Part], size: int, upload: Upload) -> str:
-        if kind == "crc32c":
-            value = 0
-            for part in parts:
-                value = crt.combine_crc32c(value, part.crc32c, part.size)
-            return f"{value:08x}"
-        digests = Digests(kind, None)
-        if kind != checksum.NONE:
-            workfile.hash_content(self._disk, fd, size, digests)
-        return digests.verify(upload.bck, upload.info.name)
-
     @contextlib.contextmanager
     def _exclusive(self, upload: Upload) -> Iterator[None]:
-        """Nobody else completes or aborts the upload meanwhile. Raise `HandleNotFound` when somebody did before."""
+        """Nobody else completes, aborts or adds a part meanwhile. Raise `HandleNotFound` when it ended before."""
         with _failures(upload):
-            fd = self._disk.open(f"{upload.directory}/{_INFO}", os.O_RDWR | os.O_CLOEXEC)
+            fd = self._disk.open(f"{upload.directory}/{INFO}", os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, WHOLE_FILE)
             if not self._disk.fstat(fd).st_nlink:
@@ -309,52 +349,30 @@ class Uploads:
         finally:
             self._disk.close(fd)
 
-    def _remove(self, upload: Upload) -> None:
-        workfile.discard(self._disk, f"{upload.directory}/{_INFO}")  # from here on it does not exist
-        for entry in self._disk.listdir(upload.directory):
+    def _remove(self, upload: Upload, *, fsync: bool) -> None:
+        workfile.discard(self._disk, f"{upload.directory}/{INFO}")  # from here on it does not exist
+        if fsync:
+            layout.fsync_directory(self._disk, upload.directory)
+        entries = self._disk.listdir(upload.directory)
+        for entry in sorted(entries, key=lambda entry: entry == ENDING):  # it explains why `data` is missing
             workfile.discard(self._disk, f"{upload.directory}/{entry}")
         with contextlib.suppress(OSError):  # a part that is just arriving leaves files: the next start sweeps them
             self._disk.rmdir(upload.directory)
-
-    def _write_record(self, directory: str, name: str, value: msgspec.Struct) -> None:
-        """Write a record aside and rename it. Raise `OSError`."""
-        aside = f"{directory}/{self._publisher.new_work_name()}"
-        fd = self._disk.open(aside, _READ_WRITE | os.O_EXCL, 0o644)
-        try:
-            workfile.write_all(self._disk, fd, _HEADER + msgspec.msgpack.encode(value))
-        finally:
-            self._disk.close(fd)
-        self._disk.rename(aside, f"{directory}/{name}")
-
-    def _read_record(self, directory: str, name: str, kind: type[T]) -> T | None:
-        """A record; None when there is none. Raise `CorruptMetadata`, `OSError`."""
-        path = f"{directory}/{name}"
-        try:
-            fd = self._disk.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
-        try:
-            body = b"".join(workfile.read_content(self._disk, fd, self._disk.fstat(fd).st_size))
-        finally:
-            self._disk.close(fd)
-        try:
-            if body[:5] != _HEADER:
-                raise CorruptMetadata(f"{path} is not the record of an upload")
-            return msgspec.msgpack.decode(body[5:], type=kind)
-        except msgspec.DecodeError as error:
-            raise CorruptMetadata(f"{path} cannot be decoded: {error}") from None
 
 
 class PartWriter:
     """One part being written. Any thread may call, one at a time; `commit` or `abort` ends it."""
 
-    def __init__(self, uploads: Uploads, upload: Upload, number: int, file: str, offset: int, fd: int) -> None:
+    def __init__(
+        self, uploads: Uploads, upload: Upload, number: int, file: str, offset: int, fd: int, fsync: bool
+    ) -> None:
         self._uploads = uploads
         self._upload = upload
         self._number = number
         self._file = file
         self._offset = offset
         self._fd = fd
+        self._fsync = fsync
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._crc32c = 0
         self._is_open = True
@@ -371,7 +389,7 @@ class PartWriter:
         self.size += len(data)
 
     def commit(self, digests: dict[str, str]) -> Part:
-        """Make the part count; return it. Raise `HandleNotFound`, `DiskFailure`."""
+        """Make the part count; return it. Raise `HandleNotFound`, `NotReady`, `DiskFailure`."""
         part = Part(
             self._number,
             self.size,
@@ -383,7 +401,9 @@ class PartWriter:
             digests,
         )
         try:
-            self._uploads.record(self._upload, part)
+            with _failures(self._upload):
+                self._uploads.settle(self._fd, self._offset, self.size, fsync=self._fsync)
+            self._uploads.record(self._upload, part, fsync=self._fsync)
         except BaseException:
             self.abort()
             raise
@@ -413,6 +433,11 @@ def _failures(upload: Upload) -> Iterator[None]:
             yield
         except FileNotFoundError:
             raise _gone(upload) from None
+
+
+def _require_unfinished(upload: Upload) -> None:
+    if upload.ending is not None:
+        raise _gone(upload)
 
 
 def _gone(upload: Upload) -> HandleNotFound:

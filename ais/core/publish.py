@@ -150,7 +150,10 @@ class Publisher:
         if rules.keeping is not Keeping.NONE:
             succession = self._versions.succession(spot, rules)
             decided = succession.name(decided)
-        disk.setxattr(staged.fd, metadata.XATTR, metadata.encode(decided))
+        value = metadata.encode(decided)
+        if staged.before_rename is not None:
+            staged.before_rename(decided)
+        disk.setxattr(staged.fd, metadata.XATTR, value)
         if staged.times_ns is not None and not self._volume.view.is_unsettled:  # there, mtime tells the newest copy
             disk.utime(staged.fd, ns=staged.times_ns)
         if rules.fsync:
@@ -174,7 +177,7 @@ class Publisher:
         spot = self._spots.find(staged.bck, staged.name)
         if spot.mountpath is staged.spot.mountpath:
             return
-        if not wait:
+        if not wait or staged.before_rename is not None:
             raise StripeBusy
         path = f"{spot.work}/{os.path.basename(staged.path)}"
         fd = workfile.create(self._disk, path, staged.bck)

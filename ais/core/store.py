@@ -377,13 +377,18 @@ class Store:
             workfile.hash_content(self._disk, opened.fd, meta.size, digests)
         digests.verify(bck, name)
 
-    def drop_idle_appends(self, idle_s: float) -> None:
-        """Remove append work files that nobody touched for `idle_s` seconds. Blocks. Raise `DiskFailure`."""
+    def drop_idle(self, idle_s: float) -> None:
+        """Remove append work files that nobody touched for `idle_s` seconds, and what ended uploads left.
+
+        Blocks. Raise `DiskFailure`.
+        """
         limit_ns = self._clock.now_ns() - int(idle_s * 1e9)
         for mountpath in self.volume.available:
             with disk_failures(mountpath.path):
                 for directory in layout.work_directories(self._disk, mountpath.path):
                     drop_idle(self._disk, directory, limit_ns)
+        for bck in self.volume.buckets():
+            self.uploads.drop_ended(bck)
 
     def _open_latest(self, spot: Spot) -> OpenObject | None:
         """Open the current file of an object; None when there is none."""

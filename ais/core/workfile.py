@@ -4,13 +4,14 @@ import contextlib
 import enum
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from ais.api import checksum
 from ais.api.bucket import Bck
 from ais.base.errors import BucketNotFound, ChecksumMismatch
+from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot
 from ais.env.disk import Disk
 from ais.fs.failures import translate
@@ -64,6 +65,9 @@ class Staged(msgspec.Struct):
     """As `ObjectMeta.facts`."""
     is_claimed: bool = False
     """The client knew the checksum: if the object has it already, nothing need be written."""
+    before_rename: Callable[[ObjectMeta], None] | None = None
+    """Called under the object's lock when nothing can refuse it any more, with what it will be. Such a file is kept
+    when it is refused, and whoever staged it takes it to another mountpath when the object has moved (`StripeBusy`)."""
 
 
 class Digests:
@@ -122,6 +126,14 @@ def write_all(disk: Disk, fd: int, data: Buffer) -> None:
         rest = memoryview(data)[written:]
         while rest:
             rest = rest[disk.write(fd, rest) :]
+
+
+def write_at(disk: Disk, fd: int, data: Buffer, offset: int) -> None:
+    """Write all bytes at an offset. Raise `OSError`."""
+    rest = memoryview(data)
+    while rest:
+        written = disk.pwrite(fd, rest, offset)
+        rest, offset = rest[written:], offset + written
 
 
 def read_content(disk: Disk, fd: int, size: int) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_SYNC_FILE_RANGE_WRITE = 2
 
 
 def exchange(path: str, other: str) -> None:
@@ -19,6 +20,11 @@ def exchange(path: str, other: str) -> None:
     if _LIBC.renameat2(_AT_FDCWD, os.fsencode(path), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), path, None, other)
+
+
+def start_writing(fd: int, offset: int, size: int) -> None:
+    """Let the disk begin with dirty pages of a file; wait for nothing, promise nothing (`sync_file_range`)."""
+    _LIBC.sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(size), _SYNC_FILE_RANGE_WRITE)
 
 
 class Disk:
@@ -34,6 +40,7 @@ class Disk:
     ftruncate = staticmethod(os.ftruncate)
     fsync = staticmethod(os.fsync)
     fdatasync = staticmethod(os.fdatasync)
+    start_writing = staticmethod(start_writing)
     fstat = staticmethod(os.fstat)
     stat = staticmethod(os.stat)
     lstat = staticmethod(os.lstat)

@@ -43,7 +43,10 @@ class Multipart:
     async def start(self, ask: Ask) -> str:
         """Begin an upload; return its ID."""
         custom = props.custom_of(ask.headers) or {}
-        return await in_pool(self._pool(ask), lambda: self._uploads.create(ask.view.bck, ask.name, custom, {}))
+        fsync = ask.view.rules.fsync
+        return await in_pool(
+            self._pool(ask), lambda: self._uploads.create(ask.view.bck, ask.name, custom, {}, fsync=fsync)
+        )
 
     def put(self, ask: Ask, owner: Owner) -> http.Upload:
         """Take the body as one part. Raise `BadRequest`."""
@@ -53,7 +56,8 @@ class Multipart:
 
         def open_part() -> _Receiving:
             upload = self._uploads.find(ask.view.bck, ask.name, upload_id)
-            return _Receiving(upload, self._uploads.part_writer(upload, number, size), claimed)
+            writer = self._uploads.part_writer(upload, number, size, fsync=ask.view.rules.fsync)
+            return _Receiving(upload, writer, claimed)
 
         return http.Upload(PooledSink(owner, ask.view, pool, started_s, open_part, _Receiving.finish))
 
@@ -75,7 +79,8 @@ class Multipart:
         upload_id = _upload_id(ask)
 
         def abort() -> None:
-            self._uploads.abort(self._uploads.find(ask.view.bck, ask.name, upload_id))
+            upload = self._uploads.find(ask.view.bck, ask.name, upload_id)
+            self._uploads.abort(upload, fsync=ask.view.rules.fsync)
 
         await in_pool(self._pool(ask), abort)
 

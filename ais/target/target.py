@@ -161,7 +161,7 @@ class Target:
 
     async def _keep_house(self) -> None:
         while True:
-            await self._attempt("drop idle appends", lambda: self._store.drop_idle_appends(APPEND_IDLE_S_MAX))
+            await self._attempt("drop idle appends", lambda: self._store.drop_idle(APPEND_IDLE_S_MAX))
             await self._host.env.clock.sleep(HOUSEKEEPING_S)
 
     async def _attempt(self, what: str, step: Callable[[], None]) -> None:

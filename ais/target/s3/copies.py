@@ -94,7 +94,8 @@ class Copies:
                 _check_source(ask, opened)
                 if opened.length > BYTES_MAX:
                     raise S3Error("InvalidRequest", f"The copied range is larger than {BYTES_MAX} bytes")
-                writer = await in_pool(pool, lambda: self._store.uploads.part_writer(upload, number, opened.length))
+                fsync, uploads = ask.view.rules.fsync, self._store.uploads
+                writer = await in_pool(pool, lambda: uploads.part_writer(upload, number, opened.length, fsync=fsync))
                 hasher = algorithm.new()
                 try:
                     await _pump(opened.chunks, pool, writer, [hasher])

@@ -53,7 +53,12 @@ class Multipart:
         elif request.header("x-amz-checksum-type"):
             raise S3Error("InvalidRequest", "x-amz-checksum-type needs x-amz-checksum-algorithm beside it")
         custom = facts.user_metadata(request)
-        upload_id = await in_pool(self.pool(ask), lambda: self._uploads.create(ask.view.bck, ask.key, custom, details))
+        view = ask.view
+
+        def create() -> str:
+            return self._uploads.create(view.bck, ask.key, custom, details, fsync=view.rules.fsync)
+
+        upload_id = await in_pool(self.pool(ask), create)
         return ask.xml(results.initiated(ask.bucket.name, ask.key, upload_id), *pairs)
 
     def put_part(self, ask: S3Ask) -> http.Upload:
@@ -66,7 +71,8 @@ class Multipart:
         receipt = Receipt(ask, self._front, self._stats, lambda _meta: ask.reply(200))
 
         def open_part() -> PartBody:
-            return PartBody(payload, self._uploads.part_writer(upload, number, payload.length))
+            fsync = ask.view.rules.fsync
+            return PartBody(payload, self._uploads.part_writer(upload, number, payload.length, fsync=fsync))
 
         def keep(body: PartBody) -> Reply:
             part = body.commit()
@@ -95,7 +101,7 @@ class Multipart:
             upload = self.find(ask)
             if wanted_s not in (None, int(upload.info.created_ns / 1e9)):
                 raise S3Error("PreconditionFailed", Condition="x-amz-if-match-initiated-time")
-            self._uploads.abort(upload)
+            self._uploads.abort(upload, fsync=ask.view.rules.fsync)
 
         await in_pool(self.pool(ask), abort)
         return ask.reply(204)
@@ -108,6 +114,8 @@ class Multipart:
 
         def read() -> tuple[Upload, dict[int, Part]]:
             upload = self.find(ask)
+            if upload.ending is not None:
+                raise HandleNotFound(f'upload "{upload.id}" of {ask.view.bck.cname(ask.key)} was completed')
             return upload, self._uploads.parts(upload)
 
         upload, parts = await in_pool(self.pool(ask), read)

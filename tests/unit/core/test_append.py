@@ -95,12 +95,12 @@ def test_a_handle_is_good_for_its_object_only(bench: Any) -> None:
     for name, text in (("p", handle), ("o", handle.replace("t1|", "t2|")), ("o", longer)):
         with pytest.raises(HandleNotFound):
             append(bench, text, b"y", name)
-    bench.store.drop_idle_appends(3600)
+    bench.store.drop_idle(3600)
     handle = append(bench, handle, b"y")
     bench.volume.sweep_workfiles()
     with pytest.raises(HandleNotFound):
         append(bench, handle, b"z")
     handle = append(bench, "", b"x")
-    bench.store.drop_idle_appends(-1)
+    bench.store.drop_idle(-1)
     with pytest.raises(HandleNotFound):
         append(bench, handle, b"y")

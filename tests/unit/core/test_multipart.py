@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ais.api.bucket import Bck
-from ais.base.errors import BadRequest, BucketNotFound, DiskFailure, HandleNotFound
+from ais.base.errors import BadRequest, BucketNotFound, HandleNotFound, NotReady
 from ais.core.meta import ObjectMeta, run_lengths
 from ais.core.multipart import Part
 from ais.core.workfile import WriteRules
@@ -117,7 +117,7 @@ def test_a_part_that_was_replaced_meanwhile_does_not_look_like_the_end_of_its_up
     uploads, upload = bench.store.uploads, _start(bench)
     before = _put(bench, upload, 1, b"abc", None)
     now = _put(bench, upload, 1, b"def", None)
-    with pytest.raises(DiskFailure):
+    with pytest.raises(NotReady):
         _complete(bench, upload, [before])
     assert uploads.find(bench.bck, "dir/o", upload.id).info == upload.info
     _complete(bench, upload, [now])
