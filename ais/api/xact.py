@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -13,6 +14,14 @@ from ais.base.errors import BadRequest
 MOVE_BUCKET = "move-bck"
 SUMMARY_BUCKET = "summary-bck"
 LIFECYCLE = "s3-lifecycle"
+MAKE_COPIES = "make-n-copies"
+PUT_COPIES = "put-copies"
+EC_ENCODE = "ec-encode"
+EC_GET = "ec-get"
+EC_PUT = "ec-put"
+EC_RESPOND = "ec-resp"
+RESILVER = "resilver"
+CLEANUP = "cleanup-store"
 
 DISPLAY_NAME = {
     "election": "elect-primary",
@@ -52,6 +61,26 @@ DISPLAY_NAME = {
     LIFECYCLE: "lifecycle",
 }
 """Every kind AIStore has, and `s3-lifecycle`, with the name the CLI shows; clients may send either."""
+
+TRACKED = frozenset(DISPLAY_NAME) - {
+    "election",
+    "summary-bck",
+    "summary-shard",
+    "resilver",
+    "ec-get",
+    "ec-put",
+    "ec-resp",
+    "put-copies",
+    "archive",
+    "copy-listrange",
+    "etl-listrange",
+    "blob-download",
+    "dsort",
+    "evict-remote-bck",
+    "list",
+    "get-batch",
+}
+"""Kinds of which the cluster as a whole has a status; whoever waits for another one looks at its snaps."""
 
 _KIND_OF = {display: kind for kind, display in DISPLAY_NAME.items()} | {kind: kind for kind in DISPLAY_NAME}
 ZERO_TIME = "0001-01-01T00:00:00Z"
@@ -107,16 +136,24 @@ class Stats(msgspec.Struct, frozen=True):
     in_bytes: U64 = msgspec.field(default=U64(0), name="in-bytes")
 
 
-class Snap(msgspec.Struct, frozen=True):
-    """An xaction as one target sees it."""
+class Progress(msgspec.Struct, frozen=True):
+    """How far a running xaction is on one target: objects looked at, of how many. Ours; AIStore does not say it."""
 
-    id: str
-    kind: str
+    done: int
+    total: int
+
+
+class Snap(msgspec.Struct, frozen=True, kw_only=True):
+    """An xaction as one target sees it. `ext`: what only its kind tells."""
+
+    ext: dict[str, Any] | None = None
     start_time: str = msgspec.field(default=ZERO_TIME, name="start-time")
     end_time: str = msgspec.field(default=ZERO_TIME, name="end-time")
     bck: Bck = _NO_BUCKET
     src_bck: Bck = msgspec.field(default=_NO_BUCKET, name="src-bck")
     dst_bck: Bck = msgspec.field(default=_NO_BUCKET, name="dst-bck")
+    id: str
+    kind: str
     ctlmsg: str = ""
     abort_err: str = msgspec.field(default="", name="abort-err")
     err: str = ""
@@ -124,7 +161,7 @@ class Snap(msgspec.Struct, frozen=True):
     stats: Stats = Stats()
     aborted: bool = False
     is_idle: bool = False
-    ext: None = None
+    progress: Progress | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def is_finished(self) -> bool:
@@ -140,7 +177,8 @@ class Status(msgspec.Struct, frozen=True):
     err: str = ""
     end_time: int = 0
     aborted: bool = False
-    is_idle: bool = False
+    is_idle: bool | msgspec.UnsetType = msgspec.UNSET
+    """Left out when it is not."""
 
 
 def time_ns_of(text: str) -> int:
@@ -162,5 +200,5 @@ def status_of(snaps: Iterable[Snap]) -> Status:
         err=next((part.err for part in parts if part.err), ""),
         end_time=0 if is_running else max(1, *(time_ns_of(part.end_time) for part in parts), 1),
         aborted=any(part.aborted for part in parts),
-        is_idle=is_running and all(part.is_idle or part.is_finished for part in parts),
+        is_idle=(is_running and all(part.is_idle or part.is_finished for part in parts)) or msgspec.UNSET,
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ais.api import actions, codec, query
+from ais.api import actions, codec, query, xact
 from ais.api.bucket import Bck
 from ais.api.xact import ArgsMsg, QueryMsg, Snap, Status
 from ais.base.errors import NotReady, TooSlow, Unreachable, XactionNotFound
@@ -55,6 +55,8 @@ class Jobs:
     ) -> Status:
         """Wait until a job has ended, well or not; a gateway that restarts meanwhile is waited for.
 
+        One that never ends by itself is waited for until it has nothing to do.
+
         Raise `XactionNotFound` when it is not known, `TooSlow` when it still runs after `timeout_s`.
         """
         try:
@@ -67,14 +69,24 @@ class Jobs:
         delay_s = POLL_S
         while True:
             try:
-                status = await self.status(uuid, kind=kind, bck=bck)
+                status = await self._state(uuid, kind, bck)
             except (NotReady, Unreachable):
                 pass
             else:
-                if status.end_time:
+                if status.end_time or status.is_idle is True:
                     return status
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * POLL_S_FACTOR, POLL_S_MAX)
+
+    async def _state(self, uuid: str, kind: str, bck: Bck | None) -> Status:
+        """One job of the whole cluster; of kinds without a status, what its snaps make of it."""
+        try:
+            return await self.status(uuid, kind=kind, bck=bck)
+        except XactionNotFound:
+            found = [snap for snaps in (await self.snaps(uuid=uuid, kind=kind, bck=bck)).values() for snap in snaps]
+            if not found:
+                raise
+            return xact.status_of(found)
 
     async def _what(self, what: str, wanted: QueryMsg) -> bytes:
         body = codec.to_json(wanted)

@@ -4,11 +4,13 @@ No proxy keeps anything about a job: the targets remember theirs, and each answe
 is over only when the bucket metadata says so, because its last step is the primary's.
 """
 
+import contextlib
+
 import msgspec
 
 from ais.api import actions, codec, xact
 from ais.api.xact import ArgsMsg, QueryMsg, Snap, Status
-from ais.base.errors import BadRequest, NotReady, Unreachable, Unsupported, XactionNotFound
+from ais.base.errors import AisError, BadRequest, NotReady, Unreachable, Unsupported, XactionNotFound
 from ais.base.ids import is_valid_uuid, new_id
 from ais.meta import rename
 from ais.node.node import Node
@@ -31,6 +33,7 @@ STARTABLE = frozenset(
     )
 )
 """Kinds that clients may start as such; the others begin with a request of their own."""
+_OF_BUCKETS = ("make-n-copies", "ec-encode", "rechunk", "prefetch-listrange", "blob-download")
 
 
 class Jobs:
@@ -54,13 +57,14 @@ class Jobs:
         return await self._statuses(query) or None
 
     async def running(self, query: QueryMsg) -> list[str]:
-        """`kind[ID]` of every xaction that runs and matches."""
-        return [f"{one.kind}[{one.uuid}]" for one in await self._statuses(query) if not one.end_time]
+        """`kind[ID]` of every xaction that runs and matches, those included of which there is no status."""
+        found = await self._statuses(query, only_tracked=False)
+        return [f"{one.kind}[{one.uuid}]" for one in found if not one.end_time]
 
     async def snaps(self, query: QueryMsg) -> dict[str, list[Snap]]:
-        """What each target knows of the matching xactions. Raise `XactionNotFound` when nobody knows any."""
+        """What each target knows of the matching xactions. Raise `XactionNotFound` when nobody knows the IDs given."""
         found = await self._ask(query)
-        if not any(found.values()):
+        if query.id and not any(found.values()):
             raise XactionNotFound(describe(query))
         return found
 
@@ -69,9 +73,25 @@ class Jobs:
         kind = xact.parse_kind(args.kind)
         if kind not in STARTABLE:
             raise BadRequest(f'xaction "{args.kind}" cannot be started as such (expected one of {sorted(STARTABLE)})')
+        if kind == xact.RESILVER and not args.node:
+            raise Unsupported("cannot run resilver on all targets in the cluster - operation not supported")
+        if kind in _OF_BUCKETS and (args.bck is None or not args.bck.name):
+            raise BadRequest(f'xaction "{kind}" requires a bucket to start')
+        return await self.run(msgspec.structs.replace(args, kind=kind))
+
+    async def run(self, args: ArgsMsg) -> str:
+        """Start a kind under a new ID on all targets or the one named; return the ID.
+
+        Raise what a target says; those that had started stop then.
+        """
         uuid = new_id(self._node.env.rng)
-        value = codec.to_builtins(args) | {"id": uuid, "kind": kind}
-        await self._tell(args.node, actions.START, value)
+        value = codec.to_builtins(args) | {"id": uuid}
+        try:
+            await self._tell(args.node, actions.START, value)
+        except AisError:
+            with contextlib.suppress(AisError):
+                await self._tell(args.node, actions.STOP, value)
+            raise
         return uuid
 
     async def stop(self, args: ArgsMsg) -> None:
@@ -90,11 +110,12 @@ class Jobs:
         else:
             await self._targets.ask_all("PUT", XACTIONS, body=body)
 
-    async def _statuses(self, query: QueryMsg) -> list[Status]:
+    async def _statuses(self, query: QueryMsg, *, only_tracked: bool = True) -> list[Status]:
         found = await self._ask(query)
         by_id: dict[str, list[Snap]] = {}
         for snap in (snap for snaps in found.values() for snap in snaps):
-            by_id.setdefault(snap.id, []).append(snap)
+            if snap.kind in xact.TRACKED or not only_tracked:
+                by_id.setdefault(snap.id, []).append(snap)
         statuses = {
             uuid: xact.status_of(by_id[uuid])
             for uuid in sorted(by_id, key=lambda uuid: min(snap.start_time for snap in by_id[uuid]))

@@ -19,23 +19,25 @@ from ais.env.clock import Clock
 from ais.target.front import Front
 from ais.target.moves import Moves
 from ais.target.view import BucketView
+from ais.xact.pace import Pace
 from ais.xact.registry import Registry, Xaction
 
 _STEP = 256
 _WORKERS = 4
-_REST = 0.5
-"""Rest after each step, as a part of the time it took: clients come first."""
 
 
 class BucketMove:
     """Starts the job."""
 
-    def __init__(self, registry: Registry, front: Front, lister: Lister, moves: Moves, clock: Clock) -> None:
+    def __init__(
+        self, registry: Registry, front: Front, lister: Lister, moves: Moves, clock: Clock, pace: Pace
+    ) -> None:
         self._registry = registry
         self._front = front
         self._lister = lister
         self._moves = moves
         self._clock = clock
+        self._pace = pace
         self._log = structlog.get_logger()
 
     def start(self, args: ArgsMsg) -> Xaction:
@@ -48,8 +50,9 @@ class BucketMove:
             raise BadRequest(f"bucket {bck.cname()} is not being renamed to {bck_to.cname()}")
 
         async def work(xaction: Xaction) -> None:
-            while await self._pass(xaction, source, destination):
-                pass
+            with self._pace.used():
+                while await self._pass(xaction, source, destination):
+                    pass
 
         return self._registry.start(MOVE_BUCKET, args.id, work, bck=bck, bck_to=bck_to)
 
@@ -60,7 +63,7 @@ class BucketMove:
         while step := await asyncio.to_thread(_take, walk):
             started_s = self._clock.monotonic()
             failures += await self._move_all(xaction, iter(step), source, destination)
-            await self._clock.sleep((self._clock.monotonic() - started_s) * _REST)
+            await self._pace.rest(self._clock.monotonic() - started_s)
         if failures:
             raise Busy(f"{failures} objects of {source.bck.cname()} could not be moved to {destination.bck.cname()}")
         return xaction.objects > moved_before

@@ -17,6 +17,7 @@ from ais.meta.bmd import BMD
 from ais.net.client import PeerClient
 from ais.net.http import Network
 from ais.node.s3 import Gate
+from ais.stats import names as metrics
 from ais.target.actions import Actions
 from ais.target.bucket_move import BucketMove
 from ais.target.front import Front
@@ -36,11 +37,16 @@ from ais.target.shards import Shards
 from ais.target.summaries import Summaries
 from ais.target.view import Views
 from ais.target.writes import Writes
+from ais.xact.history import History
+from ais.xact.joggers import Joggers
+from ais.xact.pace import Pace
 from ais.xact.registry import Registry
 
 APPEND_IDLE_S_MAX = 24 * 3600.0
 """Append handles that nobody used for so long are dropped with what they collected."""
 HOUSEKEEPING_S = 600.0
+_ASKED = (metrics.GET_N, metrics.PUT_N, metrics.HEAD_N, metrics.APPEND_N, metrics.DEL_N, metrics.LST_N)
+"""Counters of what clients wait for."""
 OUT_OF_SPACE = 1 << 8
 """Bit of `NodeStateInfo.flags`."""
 
@@ -64,19 +70,22 @@ class Target:
         multipart = Multipart(host, volume, store, moves)
         shards = Shards(host, volume, store)
         writes = Writes(host, self._front, volume, store, moves, multipart, shards)
-        self.registry = Registry(host.env.clock)
+        history = History(host.env.disk, lambda: [mountpath.path for mountpath in volume.available])
+        self.registry = Registry(host.env.clock, history)
+        pace = Pace(host.env.clock, lambda: sum(host.stats.values[slot] for slot in _ASKED))
+        self.joggers = Joggers(host.env, pace)
         self.mountpaths = MountpathAdmin(host, volume)
         self._actions = Actions(host, self._front, volume, store, moves, writes, multipart)
         summaries = Summaries(self.registry, self._front, volume, lister)
         versions = VersionLister(volume, host.env)
         self._pages = Pages(host, self._front, store, lister, versions, summaries)
-        bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock)
+        bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock, pace)
         recent = Recent(host, self._front, store)
         gate = Gate(host)
         self._s3 = S3Front(host, gate, self._front, volume, store, moves, peers)
         self.error_reply = self._s3.error_reply
         self._control = Control(self._front, VersionLister(volume, host.env), moves, self._s3.deletes)
-        self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store)
+        self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store, pace)
         self._jobs = Jobs(self.registry, {MOVE_BUCKET: bucket_move.start, LIFECYCLE: self._lifecycle.start})
         reads = Reads(host, self._front, store, moves, recent, shards)
         self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3)
@@ -92,6 +101,7 @@ class Target:
     async def prepare_disk(self) -> None:
         """Remove what a crash left unfinished. Nothing may be served yet. Raise `DiskFailure`."""
         await asyncio.to_thread(self._volume.sweep_workfiles)
+        await self.registry.recall()
 
     def start(self) -> None:
         """Begin background work."""
@@ -133,6 +143,7 @@ class Target:
         self._front.views = Views(new)
         removed = [bucket.bck for bucket in old if new.get(bucket.bck) is None]
         for bck in removed:
+            self.registry.abort_of(bck, f"bucket {bck.cname()} was removed")
             await asyncio.to_thread(self._volume.trash_bucket, bck)
         self._clean()
 

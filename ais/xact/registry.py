@@ -10,106 +10,39 @@ from collections.abc import Callable, Coroutine, Iterator
 
 import structlog
 
-from ais.api import gotime
 from ais.api.bucket import Bck
-from ais.api.codec import U64
-from ais.api.xact import ZERO_TIME, Snap, Stats
 from ais.base.errors import AisError, NotReady
 from ais.env.clock import Clock
+from ais.xact.history import History
+from ais.xact.xaction import NO_BUCKET, Xaction
+
+__all__ = ["Registry", "Work", "Xaction"]
 
 REMEMBERED_MAX = 1000
 REMEMBERED_S = 6 * 3600.0
-_NO_BUCKET = Bck("")
-_rfc3339 = gotime.formatter("RFC3339Nano")
 
-Work = Callable[["Xaction"], Coroutine[None, None, None]]
-
-
-class Xaction:
-    """One job on this target. Its work adds to the counters; everybody else reads `snap()`."""
-
-    def __init__(
-        self,
-        kind: str,
-        uuid: str,
-        started_ns: int,
-        *,
-        bck: Bck = _NO_BUCKET,
-        bck_to: Bck = _NO_BUCKET,
-        ctlmsg: str = "",
-    ) -> None:
-        self.kind, self.uuid, self.ctlmsg = kind, uuid, ctlmsg
-        self.bck, self.bck_to = bck, bck_to
-        self.objects = self.bytes = 0
-        self.objects_sent = self.bytes_sent = 0
-        self.objects_received = self.bytes_received = 0
-        self._started_ns, self._ended_ns = started_ns, 0
-        self._error = self._abort_reason = ""
-        self._ended = asyncio.Event()
-
-    @property
-    def is_running(self) -> bool:
-        """Whether its end was not reached yet."""
-        return self._ended_ns == 0
-
-    @property
-    def is_aborted(self) -> bool:
-        """Whether it was told to stop."""
-        return bool(self._abort_reason)
-
-    @property
-    def ended_ns(self) -> int:
-        """When it ended, 0 while it runs."""
-        return self._ended_ns
-
-    def snap(self) -> Snap:
-        """Its state as the wire shows it."""
-        has_two_buckets = self.bck_to != _NO_BUCKET
-        return Snap(
-            id=self.uuid,
-            kind=self.kind,
-            start_time=_rfc3339(self._started_ns),
-            end_time=_rfc3339(self._ended_ns) if self._ended_ns else ZERO_TIME,
-            bck=self.bck,
-            src_bck=self.bck if has_two_buckets else _NO_BUCKET,
-            dst_bck=self.bck_to,
-            ctlmsg=self.ctlmsg,
-            abort_err=self._abort_reason,
-            err=self._error,
-            stats=Stats(
-                U64(self.objects),
-                U64(self.bytes),
-                U64(self.objects_sent),
-                U64(self.bytes_sent),
-                U64(self.objects_received),
-                U64(self.bytes_received),
-            ),
-            aborted=self.is_aborted,
-        )
-
-    def abort(self, reason: str) -> None:
-        """Note why it stops; the registry cancels the work. The first reason stays."""
-        self._abort_reason = self._abort_reason or reason
-
-    def end(self, now_ns: int, error: str = "") -> None:
-        """Note that the work is over."""
-        self._ended_ns, self._error = now_ns, error
-        self._ended.set()
-
-    async def wait(self) -> None:
-        """Return when it has ended."""
-        await self._ended.wait()
+Work = Callable[[Xaction], Coroutine[None, None, None]]
 
 
 class Registry:
-    """All xactions of this target by ID."""
+    """All xactions of this target by ID. With a history, those of earlier lives too, from `recall` on."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, history: History | None = None) -> None:
         self._clock = clock
+        self._history = history
         self._log = structlog.get_logger()
         self._known: dict[str, Xaction] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._is_closed = False
+
+    async def recall(self) -> None:
+        """Remember what ran before the target was restarted. Before anything starts."""
+        if self._history is None:
+            return
+        for snap in await asyncio.to_thread(self._history.load):
+            self._known[snap.id] = Xaction.remembered(snap)
+        self._forget_old()
+        await asyncio.to_thread(self._history.rewrite, [one.snap() for one in self._known.values()])
 
     def start(
         self,
@@ -117,8 +50,8 @@ class Registry:
         uuid: str,
         work: Work,
         *,
-        bck: Bck = _NO_BUCKET,
-        bck_to: Bck = _NO_BUCKET,
+        bck: Bck = NO_BUCKET,
+        bck_to: Bck = NO_BUCKET,
         ctlmsg: str = "",
     ) -> Xaction:
         """Start the work unless this ID runs or ended well here; after an error or abort it starts anew.
@@ -126,7 +59,7 @@ class Registry:
         Raise `NotReady` when the target is stopping.
         """
         known = self._known.get(uuid)
-        if known is not None and (known.is_running or not (known.is_aborted or known.snap().err)):
+        if known is not None and (known.is_running or not (known.is_aborted or known.error)):
             return known
         if self._is_closed:
             raise NotReady("the target is stopping")
@@ -137,6 +70,7 @@ class Registry:
         task = asyncio.create_task(work(xaction), name=f"{kind}[{uuid}]")
         self._tasks[uuid] = task
         task.add_done_callback(functools.partial(self._end, xaction))
+        self._note(xaction)
         self._log.info("xaction started", xaction=uuid, kind=kind, bucket=bck.name)
         return xaction
 
@@ -166,12 +100,19 @@ class Registry:
             xaction.abort(reason)
             task.cancel()
 
+    def abort_of(self, bck: Bck, reason: str) -> None:
+        """Stop all that work on a bucket."""
+        for xaction in list(self.select(bck=bck, only_running=True)):
+            self.abort(xaction, reason)
+
     async def close(self) -> None:
         """Abort all and wait until they have ended; nothing starts afterwards."""
         self._is_closed = True
         for uuid in list(self._tasks):
             self.abort(self._known[uuid], "the target is stopping")
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        if self._history is not None:
+            await asyncio.to_thread(self._history.close)
 
     def _end(self, xaction: Xaction, task: asyncio.Task[None]) -> None:
         """The task is over, however: also when it was cancelled before its first step."""
@@ -185,7 +126,12 @@ class Registry:
             log.error("xaction failed", exc_info=failure)
         del self._tasks[xaction.uuid]
         xaction.end(self._clock.now_ns(), _describe(failure))
+        self._note(xaction)
         log.info("xaction ended", objects=xaction.objects, aborted=xaction.is_aborted)
+
+    def _note(self, xaction: Xaction) -> None:
+        if self._history is not None:
+            self._history.note(xaction.snap())
 
     def _forget_old(self) -> None:
         """Drop ended xactions that are too old or too many."""

@@ -22,23 +22,25 @@ from ais.target.host import Host
 from ais.target.transfer import unchanged
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
+from ais.xact.pace import Pace
 from ais.xact.registry import Registry, Xaction
 
 INTERVAL_S = 3600.0
 """Rules count whole days; an hour later is soon enough."""
 _PAGE = 1000
-_REST = 0.5
-"""Rest after each page, as a part of the time it took: clients come first."""
 
 
 class Lifecycle:
     """Starts the job, on demand and every hour."""
 
-    def __init__(self, host: Host, registry: Registry, gate: Gate, front: Front, volume: Volume, store: Store) -> None:
+    def __init__(
+        self, host: Host, registry: Registry, gate: Gate, front: Front, volume: Volume, store: Store, pace: Pace
+    ) -> None:
         self._host = host
         self._clock = host.env.clock
         self._registry = registry
         self._gate = gate
+        self._pace = pace
         self._front = front
         self._volume = volume
         self._store = store
@@ -49,11 +51,12 @@ class Lifecycle:
         only = args.bck.name if args.bck is not None else ""
 
         async def work(xaction: Xaction) -> None:
-            for bucket in self._buckets(only):
-                view = self._front.views.get(bucket.bck)
-                if view is not None:
-                    await self._expire(xaction, bucket.lifecycle, view)
-                    await self._abort_uploads(xaction, bucket.lifecycle, view)
+            with self._pace.used():
+                for bucket in self._buckets(only):
+                    view = self._front.views.get(bucket.bck)
+                    if view is not None:
+                        await self._expire(xaction, bucket.lifecycle, view)
+                        await self._abort_uploads(xaction, bucket.lifecycle, view)
 
         return self._registry.start(LIFECYCLE, args.id, work)
 
@@ -80,7 +83,7 @@ class Lifecycle:
                 after = (entry.name, entry.order)
                 for due in judge.look(entry):
                     await self._remove(xaction, view, due)
-            await self._clock.sleep((self._clock.monotonic() - started_s) * _REST)
+            await self._pace.rest(self._clock.monotonic() - started_s)
         for due in judge.end():
             await self._remove(xaction, view, due)
 

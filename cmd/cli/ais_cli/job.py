@@ -1,6 +1,7 @@
 """`ais job`: show, stop and wait for the long-running work of the cluster; `ais wait`."""
 
 import re
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +12,7 @@ from ais.api.bucket import Bck
 from ais.api.xact import Snap
 from ais.base.errors import BadRequest
 from ais.base.ids import is_valid_uuid
+from ais.base.units import Duration
 from ais_cli import text
 from ais_cli.app import App, Missing, confirm
 from ais_cli.params import DURATION, examples, node_id, quiet_option, table_options, yes_option
@@ -31,6 +33,7 @@ _COLUMNS = (
     Column("BYTES", is_number=True),
     Column("START"),
     Column("END"),
+    Column("PROGRESS", is_number=True),
     Column("STATE"),
 )
 
@@ -120,8 +123,21 @@ def _row(target: str, snap: Snap) -> list[str]:
         text.size(snap.stats.loc_bytes) if snap.stats.loc_bytes else text.NONE,
         _local(snap.start_time),
         _local(snap.end_time),
+        progress_of(snap),
         state_of(snap),
     ]
+
+
+def progress_of(snap: Snap) -> str:
+    """How much is done and how long the rest will take at the speed so far: `45%, 2m10s left`."""
+    if not isinstance(snap.progress, xact.Progress) or not snap.progress.total:
+        return text.NONE
+    done, total = snap.progress.done, snap.progress.total
+    share = f"{100 * done // total}%"
+    elapsed_s = time.time() - xact.time_ns_of(snap.start_time) / 1e9
+    if not done or elapsed_s <= 0:
+        return share
+    return f"{share}, {Duration(int(elapsed_s * (total - done) / done))} left"
 
 
 def _bucket_of(snap: Snap) -> str:

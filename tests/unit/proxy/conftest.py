@@ -133,7 +133,7 @@ class NamesRole:
         message = ActMsg.parse(await request.read())
         args = message.value_as(ArgsMsg)
         if message.action == actions.START and args.id not in self.snaps:
-            self.snaps[args.id] = Snap(args.id, args.kind, start_time=ENDED, bck=args.bck or Bck(""))
+            self.snaps[args.id] = Snap(id=args.id, kind=args.kind, start_time=ENDED, bck=args.bck or Bck(""))
         if message.action == actions.STOP:
             self.end_xactions()
         return web.Response()
@@ -154,7 +154,7 @@ class NamesRole:
 
     def end_xactions(self) -> None:
         for uuid, snap in self.snaps.items():
-            self.snaps[uuid] = Snap(uuid, snap.kind, start_time=snap.start_time, end_time=ENDED, bck=snap.bck)
+            self.snaps[uuid] = Snap(id=uuid, kind=snap.kind, start_time=snap.start_time, end_time=ENDED, bck=snap.bck)
 
 
 @dataclass

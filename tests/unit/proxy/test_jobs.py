@@ -21,7 +21,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def snap(uuid: str, kind: str = "lru", *, ended: bool = True, error: str = "") -> Snap:
     end = {"end_time": "2024-01-01T00:00:05.5Z"} if ended else {}
-    return Snap(uuid, kind, start_time="2024-01-01T00:00:00Z", err=error, **end)
+    return Snap(id=uuid, kind=kind, start_time="2024-01-01T00:00:00Z", err=error, **end)
 
 
 def test_the_status_of_a_job_is_that_of_all_targets(serve: Any, run: Run) -> None:
@@ -46,7 +46,6 @@ def test_the_status_of_a_job_is_that_of_all_targets(serve: Any, run: Run) -> Non
                 "err": "",
                 "end_time": 0,
                 "aborted": False,
-                "is_idle": False,
             }
             assert (await ask("running_all", show_active=True)).json == ["lru[jobJOBjob1]"]
             second.role.snaps["jobJOBjob1"] = snap("jobJOBjob1", error="disk on fire")
