@@ -59,6 +59,8 @@ class S3Props(msgspec.Struct, frozen=True, omit_defaults=True):
     cors: str = ""
     policy: str = ""
     public_access_block: dict[str, bool] | None = None
+    documents: dict[str, str] = {}
+    """Other configurations (`ais.s3.configurations`), by sub-resource: `website`, `inventory/<id>`."""
     deleting: str = ""
     """ID of a deletion that finds out whether the bucket is empty: nothing may be written (`ais.proxy.s3.removal`)."""
 

@@ -26,6 +26,7 @@ from ais.proxy.relay import Relay
 from ais.proxy.rename import Renamer
 from ais.proxy.reverse import Reverse
 from ais.proxy.s3.call import Operation
+from ais.proxy.s3.configurations import Configurations
 from ais.proxy.s3.deletes import Deletes
 from ais.proxy.s3.forms import Forms
 from ais.proxy.s3.front import Front
@@ -74,6 +75,7 @@ class Proxy:
             Op.DELETE_BUCKET: Operation(self._removal.delete, is_change=True),
             Op.DELETE_OBJECTS: Deletes(self._gate, targets).operation,
             **Settings(self._node).operations(),
+            **Configurations(self._node).operations(),
             **Listing(self._node, self.lister).operations(),
         }
         return Front(self._node, self._gate, operations, service, Forms(self._node, self._gate, peers))

@@ -103,6 +103,8 @@ def read_claim(headers: Mapping[str, Sequence[str]]) -> Claim | None:
         raise S3Error("InvalidRequest", "Expecting a single x-amz-checksum- header")
     claim = Claim(*given[0]) if given else Claim(_BY_HEADER[trailers[0]], None) if trailers else None
     named = headers.get("x-amz-sdk-checksum-algorithm")
+    if named:
+        by_name(named[0])
     if claim is None:
         if named and headers.get("x-amz-trailer"):
             raise S3Error("InvalidRequest", "x-amz-sdk-checksum-algorithm specified, but no checksum header was sent")

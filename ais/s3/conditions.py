@@ -47,6 +47,15 @@ def read(headers: Lookup, prefix: str = "") -> Conditions:
     )
 
 
+def read_copy(headers: Lookup) -> Conditions:
+    """Those of a copy's source. Raise `S3Error` InvalidArgument for what is no date: copied is only what was meant."""
+    for name in ("if-modified-since", "if-unmodified-since"):
+        text = headers.get(f"x-amz-copy-source-{name}")
+        if text is not None:
+            exact_time(text)
+    return read(headers, "x-amz-copy-source-")
+
+
 def read_delete(headers: Lookup) -> Conditions:
     """Those of a delete, which may also demand a size and a time. Raise `S3Error` InvalidArgument."""
     wanted = read(headers)

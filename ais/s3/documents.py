@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from ais.s3 import tagging, xml
+from ais.s3 import schema, tagging, xml
 from ais.s3.checksums import ALGORITHMS, Algorithm, check_value
 from ais.s3.conditions import iso_time
 from ais.s3.errors import S3Error
@@ -92,7 +92,8 @@ class PartToComplete(NamedTuple):
 def parse_complete(body: bytes) -> list[PartToComplete]:
     """Parts of a `CompleteMultipartUpload`. Raise `S3Error` MalformedXML, InvalidPartOrder, InvalidRequest."""
     root = xml.parse(body, "CompleteMultipartUpload", 4 << 20)
-    parts = [_part(one) for one in root.findall("Part")]
+    xml.only_children(root, "Part")
+    parts = [_part(one) for one in root]
     if not 1 <= len(parts) <= PARTS_MAX:
         raise S3Error("MalformedXML", f"A CompleteMultipartUpload lists 1 to {PARTS_MAX} parts")
     if any(later.number <= earlier.number for earlier, later in pairwise(parts)):
@@ -115,6 +116,17 @@ def _part(element: Element) -> PartToComplete:
     return PartToComplete(int(number), etag, *(given[0] if given else (None, "")))
 
 
+_TAGS = schema.group(Tag=schema.group(Key=schema.text(), Value=schema.text(r"[^\0]{0,1024}")).many())
+_OWNERSHIP = schema.group(Rule=schema.group(ObjectOwnership=schema.text().needed()).many())
+_GRANTEE = schema.group(
+    ID=schema.text(), URI=schema.text(), DisplayName=schema.text(r"[^\0]{0,1024}"), EmailAddress=schema.text()
+)
+_ACL = schema.group(
+    Owner=schema.group(ID=schema.text(), DisplayName=schema.text(r"[^\0]{0,1024}")),
+    AccessControlList=schema.group(
+        Grant=schema.group(Grantee=_GRANTEE.needed(), Permission=schema.text().needed()).many()
+    ).needed(),
+)
 DEFAULT_REGION = "us-east-1"
 _REGION = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -132,7 +144,9 @@ def parse_create(body: bytes) -> tuple[str, dict[str, str]]:
     if region and not _REGION.fullmatch(region):
         raise S3Error("InvalidLocationConstraint", LocationConstraint=region)
     tags = root.find("Tags")
-    pairs = [] if tags is None else [(xml.text(tag, "Key"), xml.text(tag, "Value")) for tag in tags.findall("Tag")]
+    if tags is not None:
+        _TAGS.check(tags)
+    pairs = [(xml.text(tag, "Key"), xml.text(tag, "Value")) for tag in tags or ()]
     return "" if region == DEFAULT_REGION else region, tagging.checked(pairs, tagging.BUCKET_TAGS_MAX)
 
 
@@ -149,6 +163,7 @@ def versioning(status: str) -> bytes:
 def parse_versioning(body: bytes) -> str:
     """`Enabled` or `Suspended`. Raise `S3Error`; MFA delete asks for what we do not have."""
     root = xml.parse(body, "VersioningConfiguration", 64 << 10)
+    xml.only_children(root, "Status", "MfaDelete", "MFADelete")
     if xml.text(root, "MfaDelete", xml.text(root, "MFADelete", "Disabled")) != "Disabled":
         raise S3Error("NotImplemented", "MFA delete is not supported")
     status = xml.text(root, "Status")
@@ -178,6 +193,7 @@ def public_access_block(switches: dict[str, bool]) -> bytes:
 def parse_ownership(body: bytes) -> str:
     """The object ownership rule. Raise `S3Error`; only `BucketOwnerEnforced` (no ACLs) is what we do."""
     root = xml.parse(body, "OwnershipControls", 64 << 10)
+    _OWNERSHIP.check(root)
     rules = root.findall("Rule")
     if len(rules) != 1:
         raise S3Error("MalformedXML", "OwnershipControls has one Rule")
@@ -210,6 +226,7 @@ def check_access_control(body: bytes) -> None:
     """Raise `S3Error` unless an `AccessControlPolicy` gives the owner full control, which is all there is."""
     try:
         root = xml.parse(body, "AccessControlPolicy", 64 << 10)
+        _ACL.check(root)
         owner_id = root.findtext("Owner/ID")
         grants = [(one.findtext("Grantee/ID"), one.findtext("Permission")) for one in root.iter("Grant")]
     except S3Error:

@@ -27,6 +27,8 @@ CONTENT_HEADERS = {
     "expires": "Expires",
 }
 """Kept with the object and given back; by fact key, as answers spell them."""
+REDIRECT = "x-amz-website-redirect-location"
+REDIRECT_LEN_MAX = 2048
 _CANNED_ACLS = ("private", "bucket-owner-full-control", "bucket-owner-read")
 STORAGE_CLASS = "STANDARD"
 
@@ -35,6 +37,10 @@ def of_request(request: S3Request) -> Facts:
     """Content headers and tags that a PUT, copy or create-upload brings. Raise `S3Error` for what we do not have."""
     check_offers(request)
     facts = {name: request.headers[name][0] for name in CONTENT_HEADERS if name in request.headers}
+    if redirect := request.header(REDIRECT):
+        if not redirect.startswith(("/", "http://", "https://")) or len(redirect) > REDIRECT_LEN_MAX:
+            raise S3Error("InvalidRedirectLocation")
+        facts[REDIRECT] = redirect
     if encoding := facts.pop("content-encoding", ""):
         codings = [one.strip() for one in encoding.split(",")]
         kept = ", ".join(one for one in codings if one and one.lower() != "aws-chunked")
@@ -118,6 +124,8 @@ def answer_lines(facts: Mapping[str, str], custom: Mapping[str, str]) -> Iterato
     for key, name in CONTENT_HEADERS.items():
         if key in facts and key != "content-type":
             yield name, facts[key]
+    if REDIRECT in facts:
+        yield REDIRECT, facts[REDIRECT]
     for name, value in custom.items():
         if name.lower().startswith(USER_PREFIX):
             yield name.lower(), value

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ais.net.http import Request, decode_component
-from ais.s3 import operations, versions
+from ais.s3 import members, operations, versions
 from ais.s3.errors import S3Error
 from ais.s3.operations import Op
 from ais.s3.via import Via
@@ -36,6 +36,11 @@ class S3Request(NamedTuple):
         """The first value of a header."""
         values = self.headers.get(name)
         return values[0] if values else default
+
+    def get(self, name: str) -> str | None:
+        """The first value of a header by its lower-case name; None when it was not sent."""
+        values = self.headers.get(name)
+        return values[0] if values else None
 
     @property
     def resource(self) -> str:
@@ -78,7 +83,11 @@ def parse(request: Request, domain: str = "", request_id: str = "", note: Via | 
     for name, value in request.headers.items():
         headers.setdefault(name, []).append(value)
     params = request.params
+    for name, value in params.items():  # a signed URL carries headers that its user does not send
+        if name.startswith("x-amz-"):
+            headers.setdefault(name.lower(), [value])
     op = operations.classify(request.method, bucket, key, params, headers).op
+    members.check(op, headers)
     if "versionId" in params:
         versions.check(params["versionId"])
     return S3Request(op, bucket, key, params, headers, request, request_id, note)

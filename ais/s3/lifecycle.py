@@ -135,6 +135,7 @@ def _parse_rule(rule: Element, number: int) -> LifecycleRule:
     fields = _filter(rule) | _expiration(rule.find("Expiration")) | _noncurrent(rule.find(actions[1]))
     abort = rule.find(actions[2])
     if abort is not None:
+        xml.only_children(abort, "DaysAfterInitiation")
         if "tags" in fields or "larger_than" in fields or "smaller_than" in fields:
             raise S3Error("InvalidRequest", "AbortIncompleteMultipartUpload cannot be specified with tags or sizes.")
         fields["abort_days"] = _days(abort, "DaysAfterInitiation")
@@ -147,6 +148,7 @@ def _filter(rule: Element) -> dict[str, object]:
         return {"prefix": xml.text(rule, "Prefix", "")}
     if rule.find("Prefix") is not None:
         raise S3Error("MalformedXML", "Prefix stands either in Filter or in the rule")
+    xml.only_children(filters, "And", "Prefix", "Tag", "ObjectSizeGreaterThan", "ObjectSizeLessThan")
     inner = filters.find("And")
     if inner is None:
         inner = filters
@@ -156,6 +158,8 @@ def _filter(rule: Element) -> dict[str, object]:
         raise S3Error("MalformedXML", "And stands alone in a Filter")
     xml.only_children(inner, "Prefix", "Tag", "ObjectSizeGreaterThan", "ObjectSizeLessThan")
     fields: dict[str, object] = {"prefix": xml.text(inner, "Prefix", "")}
+    for tag in inner.findall("Tag"):
+        xml.only_children(tag, "Key", "Value")
     if tags := {xml.text(tag, "Key"): xml.text(tag, "Value") for tag in inner.findall("Tag")}:
         fields["tags"] = tags
     for name, field in (("ObjectSizeGreaterThan", "larger_than"), ("ObjectSizeLessThan", "smaller_than")):

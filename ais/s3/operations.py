@@ -45,8 +45,46 @@ class Op(Enum):
     DELETE_PUBLIC_ACCESS_BLOCK = "DeletePublicAccessBlock"
     GET_BUCKET_OWNERSHIP = "GetBucketOwnershipControls"
     PUT_BUCKET_OWNERSHIP = "PutBucketOwnershipControls"
+    DELETE_BUCKET_OWNERSHIP = "DeleteBucketOwnershipControls"
     GET_BUCKET_ACL = "GetBucketAcl"
     PUT_BUCKET_ACL = "PutBucketAcl"
+    GET_BUCKET_ABAC = "GetBucketAbac"
+    PUT_BUCKET_ABAC = "PutBucketAbac"
+    GET_BUCKET_ACCELERATE = "GetBucketAccelerateConfiguration"
+    PUT_BUCKET_ACCELERATE = "PutBucketAccelerateConfiguration"
+    GET_BUCKET_REQUEST_PAYMENT = "GetBucketRequestPayment"
+    PUT_BUCKET_REQUEST_PAYMENT = "PutBucketRequestPayment"
+    GET_BUCKET_LOGGING = "GetBucketLogging"
+    PUT_BUCKET_LOGGING = "PutBucketLogging"
+    GET_BUCKET_NOTIFICATION = "GetBucketNotificationConfiguration"
+    PUT_BUCKET_NOTIFICATION = "PutBucketNotificationConfiguration"
+    GET_BUCKET_WEBSITE = "GetBucketWebsite"
+    PUT_BUCKET_WEBSITE = "PutBucketWebsite"
+    DELETE_BUCKET_WEBSITE = "DeleteBucketWebsite"
+    GET_BUCKET_REPLICATION = "GetBucketReplication"
+    PUT_BUCKET_REPLICATION = "PutBucketReplication"
+    DELETE_BUCKET_REPLICATION = "DeleteBucketReplication"
+    GET_BUCKET_ENCRYPTION = "GetBucketEncryption"
+    PUT_BUCKET_ENCRYPTION = "PutBucketEncryption"
+    DELETE_BUCKET_ENCRYPTION = "DeleteBucketEncryption"
+    GET_OBJECT_LOCK = "GetObjectLockConfiguration"
+    PUT_OBJECT_LOCK = "PutObjectLockConfiguration"
+    GET_BUCKET_INVENTORY = "GetBucketInventoryConfiguration"
+    PUT_BUCKET_INVENTORY = "PutBucketInventoryConfiguration"
+    DELETE_BUCKET_INVENTORY = "DeleteBucketInventoryConfiguration"
+    LIST_BUCKET_INVENTORY = "ListBucketInventoryConfigurations"
+    GET_BUCKET_ANALYTICS = "GetBucketAnalyticsConfiguration"
+    PUT_BUCKET_ANALYTICS = "PutBucketAnalyticsConfiguration"
+    DELETE_BUCKET_ANALYTICS = "DeleteBucketAnalyticsConfiguration"
+    LIST_BUCKET_ANALYTICS = "ListBucketAnalyticsConfigurations"
+    GET_BUCKET_METRICS = "GetBucketMetricsConfiguration"
+    PUT_BUCKET_METRICS = "PutBucketMetricsConfiguration"
+    DELETE_BUCKET_METRICS = "DeleteBucketMetricsConfiguration"
+    LIST_BUCKET_METRICS = "ListBucketMetricsConfigurations"
+    GET_BUCKET_TIERING = "GetBucketIntelligentTieringConfiguration"
+    PUT_BUCKET_TIERING = "PutBucketIntelligentTieringConfiguration"
+    DELETE_BUCKET_TIERING = "DeleteBucketIntelligentTieringConfiguration"
+    LIST_BUCKET_TIERING = "ListBucketIntelligentTieringConfigurations"
 
     PUT_OBJECT = "PutObject"
     GET_OBJECT = "GetObject"
@@ -92,15 +130,47 @@ _BUCKET: dict[str, dict[str, Op | None]] = {
     "ownershipControls": {
         "GET": Op.GET_BUCKET_OWNERSHIP,
         "PUT": Op.PUT_BUCKET_OWNERSHIP,
-        "DELETE": None,
+        "DELETE": Op.DELETE_BUCKET_OWNERSHIP,
     },
     "acl": {"GET": Op.GET_BUCKET_ACL, "PUT": Op.PUT_BUCKET_ACL},
+    "abac": {"GET": Op.GET_BUCKET_ABAC, "PUT": Op.PUT_BUCKET_ABAC},
+    "accelerate": {"GET": Op.GET_BUCKET_ACCELERATE, "PUT": Op.PUT_BUCKET_ACCELERATE},
+    "requestPayment": {"GET": Op.GET_BUCKET_REQUEST_PAYMENT, "PUT": Op.PUT_BUCKET_REQUEST_PAYMENT},
+    "logging": {"GET": Op.GET_BUCKET_LOGGING, "PUT": Op.PUT_BUCKET_LOGGING},
+    "notification": {"GET": Op.GET_BUCKET_NOTIFICATION, "PUT": Op.PUT_BUCKET_NOTIFICATION},
+    "website": {"GET": Op.GET_BUCKET_WEBSITE, "PUT": Op.PUT_BUCKET_WEBSITE, "DELETE": Op.DELETE_BUCKET_WEBSITE},
+    "replication": {
+        "GET": Op.GET_BUCKET_REPLICATION,
+        "PUT": Op.PUT_BUCKET_REPLICATION,
+        "DELETE": Op.DELETE_BUCKET_REPLICATION,
+    },
+    "encryption": {
+        "GET": Op.GET_BUCKET_ENCRYPTION,
+        "PUT": Op.PUT_BUCKET_ENCRYPTION,
+        "DELETE": Op.DELETE_BUCKET_ENCRYPTION,
+    },
+    "object-lock": {"GET": Op.GET_OBJECT_LOCK, "PUT": Op.PUT_OBJECT_LOCK},
+    "inventory": {
+        "GET": Op.GET_BUCKET_INVENTORY,
+        "PUT": Op.PUT_BUCKET_INVENTORY,
+        "DELETE": Op.DELETE_BUCKET_INVENTORY,
+    },
+    "analytics": {
+        "GET": Op.GET_BUCKET_ANALYTICS,
+        "PUT": Op.PUT_BUCKET_ANALYTICS,
+        "DELETE": Op.DELETE_BUCKET_ANALYTICS,
+    },
+    "metrics": {"GET": Op.GET_BUCKET_METRICS, "PUT": Op.PUT_BUCKET_METRICS, "DELETE": Op.DELETE_BUCKET_METRICS},
+    "intelligent-tiering": {
+        "GET": Op.GET_BUCKET_TIERING,
+        "PUT": Op.PUT_BUCKET_TIERING,
+        "DELETE": Op.DELETE_BUCKET_TIERING,
+    },
     **{
         name: {"GET": None, "PUT": None, "DELETE": None, "POST": None}
         for name in (
-            *("abac", "accelerate", "analytics", "encryption", "intelligent-tiering", "inventory", "logging"),
-            *("metadataConfiguration", "metadataInventoryTable", "metadataJournalTable", "metadataTable", "metrics"),
-            *("notification", "object-lock", "replication", "requestPayment", "session", "website"),
+            *("metadataAnnotationTable", "metadataConfiguration", "metadataInventoryTable", "metadataJournalTable"),
+            *("metadataTable", "session"),
         )
     },
 }
@@ -118,10 +188,26 @@ _OBJECT: dict[str, dict[str, Op | None]] = {
     },
     **{
         name: {"GET": None, "PUT": None, "DELETE": None, "POST": None}
-        for name in ("encryption", "legal-hold", "renameObject", "restore", "retention", "select", "torrent")
+        for name in (
+            "annotation",
+            "encryption",
+            "legal-hold",
+            "renameObject",
+            "restore",
+            "retention",
+            "select",
+            "torrent",
+        )
     },
 }
 
+_LISTS = {
+    Op.GET_BUCKET_INVENTORY: Op.LIST_BUCKET_INVENTORY,
+    Op.GET_BUCKET_ANALYTICS: Op.LIST_BUCKET_ANALYTICS,
+    Op.GET_BUCKET_METRICS: Op.LIST_BUCKET_METRICS,
+    Op.GET_BUCKET_TIERING: Op.LIST_BUCKET_TIERING,
+}
+"""What a GET without `id` is."""
 _PARAMETERS: dict[str, frozenset[str]] = {
     op: frozenset(names.split())
     for op, names in {
@@ -146,21 +232,20 @@ _PARAMETERS: dict[str, frozenset[str]] = {
         "PutObjectAcl": "versionId",
         "UploadPart": "partNumber",
         "UploadPartCopy": "partNumber",
+        **{
+            f"{verb}Bucket{kind}Configuration": "id"
+            for verb in ("Get", "Put", "Delete")
+            for kind in ("Inventory", "Analytics", "Metrics", "IntelligentTiering")
+        },
+        **{
+            f"ListBucket{kind}Configurations": "continuation-token"
+            for kind in ("Inventory", "Analytics", "Metrics", "IntelligentTiering")
+        },
     }.items()
 }
 _EVERYWHERE = frozenset().union(*_PARAMETERS.values())
-_ALWAYS_PREFIX = ("X-Amz-", "x-amz-")
-_REFUSED_HEADERS = (
-    "x-amz-server-side-encryption",
-    "x-amz-object-lock-",
-    "x-amz-bypass-governance-retention",
-    "x-amz-website-redirect-location",
-    "x-amz-copy-source-server-side-encryption",
-    "x-amz-write-offset-bytes",
-    "x-amz-rename-source",
-    "x-amz-mfa",
-    "x-amz-object-ownership-override",
-)
+_ALWAYS_PREFIX = ("X-Amz-", "x-")
+"""The parameters of signatures, headers that a signed URL carries, and what Amazon leaves to clients."""
 
 
 class Parsed(NamedTuple):
@@ -173,7 +258,6 @@ class Parsed(NamedTuple):
 
 def classify(method: str, bucket: str, key: str, params: Mapping[str, str], headers: Mapping[str, object]) -> Parsed:
     """The operation of a request. Raise `S3Error` NotImplemented, MethodNotAllowed or InvalidArgument."""
-    _refuse_headers(headers)
     op = _operation(method, bucket, key, params, headers)
     sub_resources = _OBJECT if key else _BUCKET if bucket else {}
     _refuse_unknown(params, _PARAMETERS.get(op.value, frozenset()) | sub_resources.keys(), op.value)
@@ -182,7 +266,7 @@ def classify(method: str, bucket: str, key: str, params: Mapping[str, str], head
 
 def _refuse_unknown(params: Mapping[str, str], known: AbstractSet[str], what: str) -> None:
     for name in params:
-        if name not in known and not name.startswith(_ALWAYS_PREFIX) and name != "x-id":
+        if name not in known and not name.startswith(_ALWAYS_PREFIX):
             raise S3Error("NotImplemented", f"The query parameter {name} is not supported by {what}")
 
 
@@ -206,17 +290,11 @@ def _operation(method: str, bucket: str, key: str, params: Mapping[str, str], he
     op = verbs[method]
     if op is None:
         raise S3Error("NotImplemented", f"The sub-resource {named[0]} is not supported")
+    if op in _LISTS and "id" not in params:
+        op = _LISTS[op]
     if "x-amz-copy-source" in headers:
         copies = {Op.PUT_OBJECT: Op.COPY_OBJECT, Op.UPLOAD_PART: Op.UPLOAD_PART_COPY}
-        if op not in copies:
-            raise S3Error("InvalidArgument", "x-amz-copy-source is not expected here")
-        op = copies[op]
+        op = copies.get(op, op)
     if "partNumber" in params and "uploadId" not in params and op not in (Op.GET_OBJECT, Op.HEAD_OBJECT):
         raise S3Error("InvalidArgument", "partNumber is given without uploadId")
     return op
-
-
-def _refuse_headers(headers: Mapping[str, object]) -> None:
-    for name in headers:
-        if name.startswith("x-amz-") and name.startswith(_REFUSED_HEADERS):
-            raise S3Error("NotImplemented", f"The header {name} asks for functionality that is not implemented")

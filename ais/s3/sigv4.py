@@ -9,7 +9,7 @@ import functools
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
@@ -153,7 +153,7 @@ def check_time(signature: Signature, now_s: float) -> None:
         raise S3Error("AccessDenied", "Request has expired")
 
 
-def check_headers(signature: Signature, headers: Mapping[str, Sequence[str]]) -> None:
+def check_headers(signature: Signature, headers: Iterable[str]) -> None:
     """Raise `S3Error` when a header that changes what is done was sent unsigned, or a signed one is missing."""
     unsigned = [name for name in headers if name.startswith("x-amz-") and name not in signature.signed_headers]
     if unsigned:

@@ -22,6 +22,8 @@ def parse_document(body: bytes, tags_max: int) -> dict[str, str]:
     if tag_set is None:
         raise S3Error("MalformedXML", "<Tagging> lacks a <TagSet>")
     xml.only_children(tag_set, "Tag")
+    for tag in tag_set:
+        xml.only_children(tag, "Key", "Value")
     return checked([(xml.text(tag, "Key"), xml.text(tag, "Value")) for tag in tag_set], tags_max)
 
 

@@ -66,6 +66,35 @@ def element(root: str, content: str) -> bytes:
     return _framed(root, _escaped(content))
 
 
+def in_namespace(text: str) -> bytes:
+    """An element written out, as a document."""
+    return rewritten(fromstring(text))
+
+
+def raw(root: str, inner: str) -> bytes:
+    """A document around elements that are written already."""
+    return _framed(root, inner)
+
+
+def rewritten(element: Element) -> bytes:
+    """A document that was parsed, as it is given back: what a client said, in the S3 namespace."""
+    return _framed(element.tag, _inside(element))
+
+
+def _inside(element: Element) -> str:
+    if not len(element):
+        return _escaped(element.text or "")
+    return "".join(f"<{_opening(child)}>{_inside(child)}</{child.tag}>" for child in element)
+
+
+def _opening(element: Element) -> str:
+    """The start tag; of a grantee also its type, which is an attribute of another namespace."""
+    kind = next((value for name, value in element.attrib.items() if name.rpartition("}")[2] == "type"), "")
+    if element.tag != "Grantee" or not kind:
+        return element.tag
+    return f'Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="{_escaped(kind)}"'
+
+
 def _render(nodes: Iterable[Node], pieces: list[str]) -> None:
     for name, content in nodes:
         if isinstance(content, str):

@@ -53,6 +53,8 @@ class Listing:
             return await self._objects(call)
         listings.refuse(params, listings.NOT_IN_V2)
         query = listings.read_query(params)
+        if (fetch := params.get("fetch-owner", "false").lower()) not in ("true", "false"):
+            raise S3Error("InvalidArgument", "fetch-owner is true or false", ArgumentName="fetch-owner")
         token, start_after = params.get("continuation-token"), params.get("start-after")
         if token is None:
             listing_id = new_id(self._node.env.rng)
@@ -62,7 +64,7 @@ class Listing:
             page = await self._page(bucket, Kind.OBJECTS, query, after, listing_id)
         body = listings.objects_v2(
             bucket.name,
-            bucket.s3.owner if params.get("fetch-owner", "").lower() == "true" else None,
+            bucket.s3.owner if fetch == "true" else None,
             query,
             page,
             start_after=start_after,

@@ -7,7 +7,7 @@ from ais.net.http import Reply
 from ais.node.node import Node
 from ais.node.s3 import Gate
 from ais.proxy.s3.call import Call
-from ais.s3 import answers, bucket_names, documents
+from ais.s3 import answers, bucket_names, documents, listings
 from ais.s3.documents import DEFAULT_REGION, ListedBucket
 from ais.s3.errors import S3Error
 from ais.s3.front import S3Request
@@ -15,6 +15,8 @@ from ais.s3.identity import Identity
 
 BUCKETS_MAX = 10_000
 """Of one page of a listing."""
+_LISTING = "ListBuckets"
+"""In place of the ID of a listing: pages of buckets have nothing in common but where to go on."""
 
 
 class Service:
@@ -29,7 +31,8 @@ class Service:
         _require_known(caller)
         params = request.params
         limit = _buckets_max(params.get("max-buckets"))
-        prefix, after = params.get("prefix", ""), params.get("continuation-token", "")
+        prefix, token = params.get("prefix", ""), params.get("continuation-token")
+        after = listings.decode_token(token)[1] if token is not None else ""
         region = params.get("bucket-region", "")
         found = [
             ListedBucket(bucket.bck.name, bucket.props.created / 1e9, bucket.props.of_s3.region)
@@ -39,7 +42,7 @@ class Service:
         if region:
             found = [one for one in found if (one.region or DEFAULT_REGION) == region]
         found.sort()
-        next_token = found[limit - 1].name if len(found) > limit else ""
+        next_token = listings.encode_token(_LISTING, found[limit - 1].name) if len(found) > limit else ""
         body = documents.buckets(found[:limit], _owner(caller), prefix, next_token)
         return answers.xml_reply(request.id, body)
 

@@ -48,6 +48,12 @@ class Settings:
             Op.DELETE_PUBLIC_ACCESS_BLOCK: self._unset(public_access_block=None),
             Op.GET_BUCKET_OWNERSHIP: Operation(self.get_ownership),
             Op.PUT_BUCKET_OWNERSHIP: _put(self.put_ownership),
+            Op.DELETE_BUCKET_OWNERSHIP: Operation(self.delete_ownership, is_change=True),
+            Op.GET_BUCKET_ENCRYPTION: Operation(self.get_encryption),
+            Op.PUT_BUCKET_ENCRYPTION: _put(self.put_encryption),
+            Op.DELETE_BUCKET_ENCRYPTION: Operation(self.delete_encryption),
+            Op.GET_OBJECT_LOCK: Operation(self.get_object_lock),
+            Op.PUT_OBJECT_LOCK: _put(self.put_object_lock),
             Op.GET_BUCKET_ACL: Operation(self.get_acl),
             Op.PUT_BUCKET_ACL: _put(self.put_acl),
         }
@@ -129,6 +135,30 @@ class Settings:
         """Accept what is so already. Raise `S3Error` NotImplemented for anything else."""
         documents.parse_ownership(call.body)
         return answers.reply(call.request.id)
+
+    async def delete_ownership(self, call: Call) -> Reply:
+        """Raise `S3Error` NotImplemented: object ownership is always enforced."""
+        raise S3Error("NotImplemented", "ACLs are disabled: ObjectOwnership is always BucketOwnerEnforced")
+
+    async def get_encryption(self, call: Call) -> Reply:
+        """There is none."""
+        raise S3Error("ServerSideEncryptionConfigurationNotFoundError", BucketName=call.bucket.name)
+
+    async def put_encryption(self, call: Call) -> Reply:
+        """Raise `S3Error` NotImplemented."""
+        raise S3Error("NotImplemented", "Objects are not encrypted")
+
+    async def delete_encryption(self, call: Call) -> Reply:
+        """There is none."""
+        return answers.reply(call.request.id, 204)
+
+    async def get_object_lock(self, call: Call) -> Reply:
+        """There is none."""
+        raise S3Error("ObjectLockConfigurationNotFoundError", BucketName=call.bucket.name)
+
+    async def put_object_lock(self, call: Call) -> Reply:
+        """Raise `S3Error` NotImplemented."""
+        raise S3Error("NotImplemented", "Object lock is not supported")
 
     async def get_acl(self, call: Call) -> Reply:
         """The owner has full control."""

@@ -165,7 +165,7 @@ def _directive(ask: S3Ask, name: str) -> bool:
 
 
 def _check_source(ask: S3Ask, opened: Source) -> None:
-    wanted = conditions.read(ask.request.http.headers, "x-amz-copy-source-")
+    wanted = conditions.read_copy(ask.request)
     current = Current(etag_of(opened.meta, opened.mtime_ns), opened.mtime_ns / 1e9)
     conditions.check_copy_source(wanted, current)
 

@@ -30,7 +30,7 @@ class Deletes:
 
     async def delete(self, ask: S3Ask) -> Reply:
         """DeleteObject: 204 also for what is not there."""
-        wanted = conditions.read_delete(ask.request.http.headers)
+        wanted = conditions.read_delete(ask.request)
         outcome = await self._delete(ask.view, KeyToDelete(ask.key, ask.version_id), wanted)
         pairs: list[tuple[str, str]] = []
         if outcome.delete_marker:

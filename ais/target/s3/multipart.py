@@ -94,7 +94,7 @@ class Multipart:
 
     async def abort(self, ask: S3Ask) -> Reply:
         """AbortMultipartUpload."""
-        initiated = ask.request.http.headers.get("x-amz-if-match-initiated-time")
+        initiated = ask.request.get("x-amz-if-match-initiated-time")
         wanted_s = None if initiated is None else conditions.exact_time(initiated)
 
         def abort() -> None:
@@ -243,13 +243,34 @@ def _object_facts(ask: S3Ask, upload: Upload, parts: Sequence[Part]) -> Facts:
     if asked and asked != str(size):
         raise S3Error("InvalidRequest", f"x-amz-mp-object-size is {asked[:20]}, the parts have {size} bytes")
     if algorithm is None or (checksum_type == FULL_OBJECT and algorithm.combine is None):
+        _refuse_claims(ask)
         return given
     digests = [(checksums.decode(part.digests[algorithm.name]), part.size) for part in parts]
     if checksum_type == COMPOSITE:
         value = checksums.composite(algorithm, [digest for digest, _ in digests])
     else:
         value = checksums.full_object(algorithm, digests)
+    _check_claims(ask, algorithm, checksum_type)
     claimed = ask.request.header(algorithm.header)
     if claimed and claimed.partition("-")[0] != value.partition("-")[0]:
         raise S3Error("BadDigest", f"The {algorithm.name.lower()} you specified did not match the calculated checksum.")
     return facts.with_checksum(given, algorithm, value, checksum_type)
+
+
+def _refuse_claims(ask: S3Ask) -> None:
+    """Raise `S3Error` for a checksum of an object that has none."""
+    for name in (*(one.header for one in ALGORITHMS.values()), "x-amz-checksum-type"):
+        if ask.request.get(name) is not None:
+            raise S3Error("InvalidRequest", f"{name} cannot be compared: the upload was not created with a checksum")
+
+
+def _check_claims(ask: S3Ask, algorithm: Algorithm, checksum_type: str) -> None:
+    """Raise `S3Error` when a Complete names another algorithm or type of checksum than its upload has."""
+    asked = ask.request.header("x-amz-checksum-type", checksum_type)
+    others = [one.name.lower() for one in ALGORITHMS.values() if one is not algorithm and ask.request.get(one.header)]
+    if asked != checksum_type or others:
+        raise S3Error(
+            "InvalidRequest",
+            f"The upload was created using the {algorithm.name} checksum algorithm and the {checksum_type} checksum"
+            " mode. The complete request must use the same.",
+        )

@@ -215,7 +215,7 @@ def test_a_refused_document_is_not_read(serve: Any, run: Run) -> None:
     async def scenario() -> None:
         async with serve(targets=1, auth=AUTH) as cluster:
             await (await cluster.user("ann"))("create_bucket", Bucket="abc")
-            for target, status in (("/abc?tagging", b"403"), ("/abc?website", b"501"), ("/xyz?cors", b"404")):
+            for target, status in (("/abc?tagging", b"403"), ("/abc?session", b"501"), ("/xyz?cors", b"404")):
                 head = f"PUT {target} HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"
                 async with cluster.connection() as (reader, writer):
                     writer.write(head.encode())

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ais.s3 import members
 from ais.s3.errors import S3Error
 from ais.s3.operations import Op, classify
 
@@ -44,7 +45,7 @@ def test_unknown_sub_resource_of_an_object(method: str, name: str) -> None:
     [
         ("PUT", "b", "k", {}, {"x-amz-server-side-encryption": "AES256"}, "NotImplemented"),
         ("PUT", "b", "k", {}, {"x-amz-object-lock-mode": "GOVERNANCE"}, "NotImplemented"),
-        ("PUT", "b", "", {"encryption": ""}, {}, "NotImplemented"),
+        ("PUT", "b", "", {"metadataTable": ""}, {}, "NotImplemented"),
         ("PUT", "b", "k", {"tagging": "", "acl": ""}, {}, "InvalidArgument"),
         ("PUT", "b", "k", {"partNumber": "1"}, {}, "InvalidArgument"),
         ("POST", "b", "k", {}, {}, "MethodNotAllowed"),
@@ -57,6 +58,11 @@ def test_refusals(
     method: str, bucket: str, key: str, params: dict[str, str], headers: dict[str, str], code: str
 ) -> None:
     """Each refusal has its exact code."""
+
+    def ask() -> None:
+        op = classify(method, bucket, key, params, headers).op
+        members.check(op, {name: [value] for name, value in headers.items()})
+
     with pytest.raises(S3Error) as caught:
-        classify(method, bucket, key, params, headers)
+        ask()
     assert caught.value.code == code

@@ -1,0 +1,89 @@
+"""Configurations of a bucket that are kept as they were put (`ais.s3.configurations`): set, read, removed, listed."""
+
+from ais.meta.bmd import BMD
+from ais.net.http import Reply
+from ais.node.node import Node
+from ais.proxy.s3.call import Call, Operation, require_same
+from ais.s3 import answers, configurations, xml
+from ais.s3.configurations import BYTES_MAX, CONFIGURATIONS, NAMED_MAX, Configuration
+from ais.s3.errors import CODES, S3Error
+from ais.s3.operations import Op
+
+
+class Configurations:
+    """One per proxy."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def operations(self) -> dict[Op, Operation]:
+        """What is served here."""
+        served: dict[Op, Operation] = {}
+        for kind in CONFIGURATIONS:
+            served |= self._of(kind)
+        return served
+
+    def _of(self, kind: Configuration) -> dict[Op, Operation]:
+        async def get(call: Call) -> Reply:
+            found = call.bucket.s3.documents.get(_name(kind, call))
+            if found is not None:
+                return answers.xml_reply(call.request.id, found.encode())
+            if kind.unset in CODES:
+                raise S3Error(kind.unset, BucketName=call.bucket.name)
+            return answers.xml_reply(call.request.id, xml.in_namespace(kind.unset))
+
+        async def put(call: Call) -> Reply:
+            name = _name(kind, call)
+            root = kind.read(call.body)
+            if kind.is_named and xml.text(root, "Id") != call.request.params["id"]:
+                raise S3Error("InvalidArgument", "The id of the request is not the one in the document")
+            await self._keep(call, name, xml.rewritten(root).decode())
+            return answers.reply(call.request.id, 200, *((("Ais-Note", kind.note),) if kind.note else ()))
+
+        async def delete(call: Call) -> Reply:
+            name = _name(kind, call)
+            if kind.is_named and name not in call.bucket.s3.documents:
+                raise S3Error("NoSuchConfiguration", BucketName=call.bucket.name)
+            await self._keep(call, name, None)
+            return answers.reply(call.request.id, 204)
+
+        async def show(call: Call) -> Reply:
+            if "continuation-token" in call.request.params:
+                raise S3Error("InvalidArgument", "The continuation token provided is incorrect")
+            found = [
+                text for name, text in sorted(call.bucket.s3.documents.items()) if name.startswith(f"{kind.name}/")
+            ]
+            return answers.xml_reply(call.request.id, configurations.listed(kind, found))
+
+        served = {kind.get: Operation(get), kind.put: Operation(put, BYTES_MAX, is_change=True)}
+        if kind.delete is not None:
+            served[kind.delete] = Operation(delete, is_change=True)
+        if kind.list is not None:
+            served[kind.list] = Operation(show)
+        return served
+
+    async def _keep(self, call: Call, name: str, text: str | None) -> None:
+        """Set a document, or remove it."""
+
+        def change(bmd: BMD) -> BMD:
+            props = require_same(bmd, call.bucket).props
+            documents = {key: value for key, value in props.of_s3.documents.items() if key != name}
+            kind = name.partition("/")[0]
+            if text is not None:
+                if "/" in name and sum(key.startswith(f"{kind}/") for key in documents) >= NAMED_MAX:
+                    raise S3Error("TooManyConfigurations")
+                documents[name] = text
+            changed = props.with_s3(documents=documents)
+            return bmd if changed == props else bmd.with_props(call.bucket.bck, changed)
+
+        await self._node.change_bmd(change)
+
+
+def _name(kind: Configuration, call: Call) -> str:
+    """Under which name a document is kept. Raise `S3Error` InvalidConfigurationId."""
+    if not kind.is_named:
+        return kind.name
+    given = call.request.params.get("id", "")
+    if not given or len(given) > 64:
+        raise S3Error("InvalidConfigurationId")
+    return f"{kind.name}/{given}"
