@@ -69,7 +69,7 @@ class Cluster:
     """A context manager: real processes on loopback ports, ready inside the block, stopped and removed after it.
 
     `port=0` takes free ports. `dir` keeps the data there after the block; without it a temporary directory is used.
-    `config_overrides` are cluster settings by dotted name, with values as text.
+    `config_overrides` are cluster settings by dotted name, with values as text; `ids` are IDs of nodes by name.
     """
 
     def __init__(
@@ -82,9 +82,10 @@ class Cluster:
         tls: TLS | None = None,
         dir: Path | str | None = None,
         config_overrides: Mapping[str, str] | None = None,
+        ids: Mapping[str, str] | None = None,
     ) -> None:
         self._shape = (proxies, targets, mountpaths)
-        self._port, self._tls, self._settings = port, tls, dict(config_overrides or {})
+        self._port, self._tls, self._settings, self._node_ids = port, tls, dict(config_overrides or {}), dict(ids or {})
         self._temporary = tempfile.TemporaryDirectory(prefix="ais-") if dir is None else None
         self.directory = Path(self._temporary.name if self._temporary else dir or "")
         self._playground = Playground(self.directory / "cluster", with_parent=True)
@@ -189,7 +190,7 @@ class Cluster:
         proxies, targets, mountpaths = self._shape
         port = self._port or free_ports(proxies + targets)
         process.check_ports(range(port, port + proxies + targets), range(port, port + proxies + targets))
-        self._playground.create(Plan(proxies, targets, mountpaths, port, self._tls, self._settings))
+        self._playground.create(Plan(proxies, targets, mountpaths, port, self._tls, self._settings, self._node_ids))
 
 
 def free_ports(count: int) -> int:

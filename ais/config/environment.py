@@ -69,10 +69,8 @@ def for_node(environ: Mapping[str, str] = os.environ) -> NodeEnvironment:
     values = {setting: environ[name] for name, setting in ALIASES.items() if environ.get(name)}
     values |= {name[len(PREFIX) :].replace("__", ".").lower(): text for name, text in _overrides(environ)}
     daemon_id = environ.get("AIS_DAEMON_ID", "")
-    if daemon_id and not is_valid_node_id(daemon_id):
-        raise BadRequest(
-            f'AIS_DAEMON_ID="{daemon_id}" is no node ID: use 8 to 32 letters, digits, "-" and "_", a letter first'
-        )
+    if daemon_id:
+        check_node_id("AIS_DAEMON_ID", daemon_id)
     pod = environ.get("MY_POD", "")
     return NodeEnvironment(
         cluster={name: text for name, text in values.items() if name.partition(".")[0] not in _LOCAL},
@@ -83,6 +81,14 @@ def for_node(environ: Mapping[str, str] = os.environ) -> NodeEnvironment:
         deployment="K8s" if pod else "dev",
         pod_name=pod,
     )
+
+
+def check_node_id(source: str, daemon_id: str) -> None:
+    """Raise `BadRequest` naming the `source` unless it is an ID that a node may have."""
+    if not is_valid_node_id(daemon_id):
+        raise BadRequest(
+            f'{source}="{daemon_id}" is no node ID: use 8 to 32 letters, digits, "-" and "_", a letter first'
+        )
 
 
 def for_client(environ: Mapping[str, str] = os.environ) -> ClientEnvironment:

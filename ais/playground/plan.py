@@ -52,6 +52,8 @@ class Plan(msgspec.Struct, frozen=True):
     tls: TLS | None = None
     settings: dict[str, str] = {}
     """Cluster settings by dotted name, over `SETTINGS`."""
+    ids: dict[str, str] = {}
+    """IDs that nodes must have, by name; the others choose their own."""
 
     def __post_init__(self) -> None:
         for name, low in (("proxies", 1), ("targets", 0), ("mountpaths", 1)):
@@ -103,6 +105,8 @@ class NodePlan(msgspec.Struct, frozen=True):
     url: str
     directory: Path
     mountpaths: tuple[Path, ...]
+    id: str = ""
+    """The ID it must have; empty: its own choice."""
 
     @property
     def local_file(self) -> Path:
@@ -132,8 +136,8 @@ def nodes_of(plan: Plan, root: Path) -> list[NodePlan]:
     nodes = []
     for (role, name), port in zip(names, plan.ports, strict=True):
         mountpaths = tuple(root / name / f"mp{number}" for number in range(1, plan.mountpaths + 1))
-        url = f"{plan.scheme}://{HOST}:{port}"
-        nodes.append(NodePlan(name, role, port, url, root / name, mountpaths if role == "target" else ()))
+        url, id = f"{plan.scheme}://{HOST}:{port}", plan.ids.get(name, "")
+        nodes.append(NodePlan(name, role, port, url, root / name, mountpaths if role == "target" else (), id))
     return nodes
 
 

@@ -25,6 +25,8 @@ def spawn(node: NodePlan, *, with_parent: bool) -> subprocess.Popen[bytes]:
     """
     command = [sys.executable, "-m", "ais_node.main", "--role", node.role]
     command += ["--config", str(node.directory.parent / CLUSTER_FILE), "--local-config", str(node.local_file)]
+    if node.id:
+        command += ["--daemon-id", node.id]
     if with_parent:
         command.append("--until-stdin-closes")
     with node.output_file.open("ab") as output:

@@ -22,7 +22,8 @@ class Arguments:
     role: str
     config: str
     local_config: str
-    until_stdin_closes: bool
+    until_stdin_closes: bool = False
+    daemon_id: str = ""
 
 
 def parse(argv: list[str]) -> Arguments:
@@ -40,9 +41,12 @@ def parse(argv: list[str]) -> Arguments:
         "--local-config", "-local_config", required=True, metavar="FILE", help="this node's configuration (JSON)"
     )
     parser.add_argument(
+        "--daemon-id", "-daemon_id", default="", metavar="ID", help="this node's ID, as AIS_DAEMON_ID (default: kept)"
+    )
+    parser.add_argument(
         "--until-stdin-closes",
         action="store_true",
         help="stop when standard input ends: for programs that start nodes and must not leave them behind",
     )
     found = parser.parse_args(argv)
-    return Arguments(found.role, found.config, found.local_config, found.until_stdin_closes)
+    return Arguments(found.role, found.config, found.local_config, found.until_stdin_closes, found.daemon_id)

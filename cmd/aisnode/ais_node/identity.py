@@ -62,7 +62,9 @@ def _checked(path: Path, node_id: str, demanded: str) -> str:
     if not is_valid_node_id(node_id):
         raise CorruptMetadata(f"{path} holds no node ID: correct it, or remove it to become a new node")
     if demanded and demanded != node_id:
-        raise IntegrityError(f'AIS_DAEMON_ID is "{demanded}", but {path} says "{node_id}": remove one of them')
+        raise IntegrityError(
+            f'the ID asked for is "{demanded}", but {path} says "{node_id}": ask for that one, or remove the file'
+        )
     return node_id
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from ais.base.errors import BadRequest
 from ais.config import change, environment, load, overrides
 from ais.config.environment import NodeEnvironment
@@ -20,7 +22,7 @@ class Settings:
 
 def read(arguments: Arguments) -> Settings:
     """Read and merge everything. Raise `BadRequest` naming the file, variable or setting that is wrong."""
-    found = environment.for_node()
+    found = _identified(environment.for_node(), arguments.daemon_id)
     shared, unknown_shared = load.load_cluster(arguments.config)
     local, unknown_local = load.load_local(arguments.local_config)
     try:
@@ -35,3 +37,13 @@ def read(arguments: Arguments) -> Settings:
         raise BadRequest(f"{error} (the environment sets {', '.join([*found.local, *found.cluster])})") from None
     unknown = {arguments.config: unknown_shared, arguments.local_config: unknown_local}
     return Settings(config, found, {path: names for path, names in unknown.items() if names})
+
+
+def _identified(found: NodeEnvironment, daemon_id: str) -> NodeEnvironment:
+    """With the ID of the command line. Raise `BadRequest` when it is none, or another one than the environment's."""
+    if not daemon_id:
+        return found
+    environment.check_node_id("-daemon_id", daemon_id)
+    if found.daemon_id not in ("", daemon_id):
+        raise BadRequest(f"-daemon_id={daemon_id}, but AIS_DAEMON_ID={found.daemon_id}: give one of them")
+    return msgspec.structs.replace(found, daemon_id=daemon_id)

@@ -1,5 +1,6 @@
 """What `aisnode` decides before it serves: arguments, settings, identity, listeners, exit status."""
 
+import dataclasses
 import json
 import random
 from pathlib import Path
@@ -32,11 +33,15 @@ def host_net(**values: str) -> NodeConfig:
 
 
 @pytest.mark.parametrize(
-    "dashes", ["--role proxy --config c --local-config l", "-role=proxy -config=c -local_config=l"]
+    "dashes",
+    [
+        "--role proxy --config c --local-config l --daemon-id a1bcdefg",
+        "-role=proxy -config=c -local_config=l -daemon_id=a1bcdefg",
+    ],
 )
 def test_both_spellings_of_the_arguments(dashes: str) -> None:
     """GNU style and AIStore's spelling mean the same."""
-    assert arguments.parse(dashes.split()) == arguments.Arguments("proxy", "c", "l", False)
+    assert arguments.parse(dashes.split()) == arguments.Arguments("proxy", "c", "l", daemon_id="a1bcdefg")
 
 
 @pytest.mark.parametrize("line", ["", "--role king --config c --local-config l", "--role proxy --config c"])
@@ -72,6 +77,22 @@ def test_a_bad_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         BadRequest, match=r'unknown setting "logg\.level": did you mean "log"\? \(the environment sets logg'
     ):
         settings.read(files(tmp_path, {"confdir": str(tmp_path)}))
+
+
+def test_an_id_comes_by_argument_or_by_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are the same; two that differ, and what is no ID, stop the node."""
+
+    def read(daemon_id: str) -> str:
+        given = files(tmp_path, {"confdir": str(tmp_path)})
+        return settings.read(dataclasses.replace(given, daemon_id=daemon_id)).environment.daemon_id
+
+    assert read("a1bcdefg") == "a1bcdefg"
+    monkeypatch.setenv("AIS_DAEMON_ID", "b1bcdefg")
+    assert (read(""), read("b1bcdefg")) == ("b1bcdefg", "b1bcdefg")
+    with pytest.raises(BadRequest, match="but AIS_DAEMON_ID=b1bcdefg: give one of them"):
+        read("a1bcdefg")
+    with pytest.raises(BadRequest, match='-daemon_id="1" is no node ID'):
+        read("1")
 
 
 def test_confdir_is_needed(tmp_path: Path) -> None:
