@@ -25,14 +25,15 @@ import fcntl
 import functools
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import msgspec
 from awscrt import checksums as crt
 
 from ais.api import checksum
 from ais.api.bucket import Bck
-from ais.base.errors import BucketNotFound, HandleNotFound, NotReady
+from ais.base.errors import BucketNotFound, Busy, HandleNotFound, NotReady
 from ais.base.ids import new_id
 from ais.core import assembly, upload_records, workfile
 from ais.core.meta import ObjectMeta, run_lengths
@@ -120,6 +121,23 @@ class Uploads:
         except BucketNotFound:
             raise _gone(upload) from None
 
+    def part_appender(self, upload: Upload, number: int, *, fsync: bool = False) -> "PartWriter":
+        """Begin to write part `number` again, after what there is of it. Raise as `part_writer`.
+
+        Committing raises `Busy` when the part was written meanwhile: nothing that was appended gets lost.
+        """
+        with _failures(upload):
+            before = upload_records.read(self._disk, upload.directory, f"{number}{PART}", Part)
+        writer = self.part_writer(upload, number, None, fsync=fsync)
+        writer.record = partial(self._record_after, before)
+        try:
+            if before is not None:
+                self._repeat_part(upload, before, writer)
+        except BaseException:
+            writer.abort()
+            raise
+        return writer
+
     def parts(self, upload: Upload) -> dict[int, Part]:
         """The parts that are complete, by number, in order. Raise `HandleNotFound` and as `find`."""
         if upload.ending is not None:
@@ -184,7 +202,6 @@ class Uploads:
 
         Raise `HandleNotFound`, `DiskFailure`, `NotReady` while the upload is being completed without it.
         """
-        name = f"{part.number}{PART}"
         with _failures(upload):
             fd = self._disk.open(f"{upload.directory}/{INFO}", os.O_RDWR | os.O_CLOEXEC)
             try:
@@ -192,11 +209,22 @@ class Uploads:
                     raise NotReady(f"upload {upload.id} is being completed: part {part.number} was not added")
                 if not self._disk.fstat(fd).st_nlink:
                     raise _gone(upload)
-                before = upload_records.read(self._disk, upload.directory, name, Part)
-                aside = self._publisher.new_work_name()
-                upload_records.write(self._disk, upload.directory, name, part, aside, fsync=fsync)
+                self._replace_record(upload, part, fsync=fsync)
             finally:
                 self._disk.close(fd)
+
+    def _record_after(self, before: Part | None, upload: Upload, part: Part, *, fsync: bool) -> None:
+        """The same for a part that goes on where `before` ended. Raise also `Busy` when it was written meanwhile."""
+        with disk_failures(upload.directory), self._exclusive(upload):
+            if upload_records.read(self._disk, upload.directory, f"{part.number}{PART}", Part) != before:
+                raise _changed(upload, part.number)
+            self._replace_record(upload, part, fsync=fsync)
+
+    def _replace_record(self, upload: Upload, part: Part, *, fsync: bool) -> None:
+        name = f"{part.number}{PART}"
+        before = upload_records.read(self._disk, upload.directory, name, Part)
+        aside = self._publisher.new_work_name()
+        upload_records.write(self._disk, upload.directory, name, part, aside, fsync=fsync)
         if before is not None and before.file not in (DATA, part.file):
             workfile.discard(self._disk, f"{upload.directory}/{before.file}")
 
@@ -336,6 +364,18 @@ class Uploads:
         name = f"{number}.{self._publisher.new_work_name()}"
         return name, 0, workfile.create(self._disk, f"{upload.directory}/{name}", upload.bck)
 
+    def _repeat_part(self, upload: Upload, part: Part, writer: "PartWriter") -> None:
+        with disk_failures(upload.directory):
+            try:
+                fd = self._disk.open(f"{upload.directory}/{part.file}", os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                raise _changed(upload, part.number) from None
+            try:
+                for piece in workfile.read_content(self._disk, fd, part.size, part.offset):
+                    writer.write(piece)
+            finally:
+                self._disk.close(fd)
+
     @contextlib.contextmanager
     def _exclusive(self, upload: Upload) -> Iterator[None]:
         """Nobody else completes, aborts or adds a part meanwhile. Raise `HandleNotFound` when it ended before."""
@@ -373,6 +413,8 @@ class PartWriter:
         self._offset = offset
         self._fd = fd
         self._fsync = fsync
+        self.record: Callable[..., None] = uploads.record
+        """Makes the part count."""
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._crc32c = 0
         self._is_open = True
@@ -403,7 +445,7 @@ class PartWriter:
         try:
             with _failures(self._upload):
                 self._uploads.settle(self._fd, self._offset, self.size, fsync=self._fsync)
-            self._uploads.record(self._upload, part, fsync=self._fsync)
+            self.record(self._upload, part, fsync=self._fsync)
         except BaseException:
             self.abort()
             raise
@@ -438,6 +480,11 @@ def _failures(upload: Upload) -> Iterator[None]:
 def _require_unfinished(upload: Upload) -> None:
     if upload.ending is not None:
         raise _gone(upload)
+
+
+def _changed(upload: Upload, number: int) -> Busy:
+    cname = upload.bck.cname(upload.info.name)
+    return Busy(f'part {number} of upload "{upload.id}" of {cname} was written meanwhile: append after that again')
 
 
 def _gone(upload: Upload) -> HandleNotFound:

@@ -136,11 +136,11 @@ def write_at(disk: Disk, fd: int, data: Buffer, offset: int) -> None:
         rest, offset = rest[written:], offset + written
 
 
-def read_content(disk: Disk, fd: int, size: int) -> Iterator[bytes]:
-    """The first `size` bytes of a file in pieces. Raise `OSError`, also when the file is shorter."""
-    offset = 0
-    while offset < size:
-        chunk = disk.pread(fd, min(COPY_BYTES, size - offset), offset)
+def read_content(disk: Disk, fd: int, size: int, offset: int = 0) -> Iterator[bytes]:
+    """`size` bytes of a file from `offset` on, in pieces. Raise `OSError`, also when the file is shorter."""
+    end = offset + size
+    while offset < end:
+        chunk = disk.pread(fd, min(COPY_BYTES, end - offset), offset)
         if not chunk:
             raise OSError(errno.EIO, "file is shorter than recorded")
         yield chunk

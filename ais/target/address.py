@@ -29,6 +29,15 @@ _KNOWN = {
 }
 
 
+def check_purpose(params: dict[str, str]) -> None:
+    """Raise `BadRequest` for a PUT that asks for two things at once, of which one would be dropped."""
+    purposes = [
+        name for name in (query.OBJECT_TO, query.UPLOAD_ID, query.ARCHPATH, query.APPEND_TYPE) if name in params
+    ]
+    if len(purposes) > 1 and purposes != [query.UPLOAD_ID, query.APPEND_TYPE]:
+        raise BadRequest(f"{purposes[0]} and {purposes[1]} cannot be combined")
+
+
 def split_path(path: str) -> tuple[str, str]:
     """Bucket and object name (decoded, not yet checked) of a raw `/v1/objects/...` path; the object may be empty."""
     bucket, _, name = path[len(PREFIX) :].partition("/")

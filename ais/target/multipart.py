@@ -49,15 +49,21 @@ class Multipart:
         )
 
     def put(self, ask: Ask, owner: Owner) -> http.Upload:
-        """Take the body as one part. Raise `BadRequest`."""
+        """Take the body as one part, or with `append_type=append` as more of it. Raise `BadRequest`.
+
+        Each append is kept at once: there is no handle, and nothing to flush.
+        """
         number, upload_id = _part_number(ask.params.get(query.PART_NUMBER, "")), _upload_id(ask)
         claimed, size = props.claim_of(ask.headers), ask.headers.content_length
         pool, started_s = self._pool(ask), self._now()
+        is_append = _appends(ask)
 
         def open_part() -> _Receiving:
             upload = self._uploads.find(ask.view.bck, ask.name, upload_id)
-            writer = self._uploads.part_writer(upload, number, size, fsync=ask.view.rules.fsync)
-            return _Receiving(upload, writer, claimed)
+            fsync = ask.view.rules.fsync
+            if is_append:
+                return _Receiving(upload, self._uploads.part_appender(upload, number, fsync=fsync), claimed)
+            return _Receiving(upload, self._uploads.part_writer(upload, number, size, fsync=fsync), claimed)
 
         return http.Upload(PooledSink(owner, ask.view, pool, started_s, open_part, _Receiving.finish))
 
@@ -137,6 +143,13 @@ def _part_number(text: str) -> int:
     if int(text) > PART_NUMBER_MAX:
         raise BadRequest(f"part number {text} exceeds the maximum allowed ({PART_NUMBER_MAX})")
     return int(text)
+
+
+def _appends(ask: Ask) -> bool:
+    kind, handle = ask.params.get(query.APPEND_TYPE, ""), ask.params.get(query.APPEND_HANDLE, "")
+    if kind not in ("", "append") or handle:
+        raise BadRequest(f"part of {ask.cname}: appending to a part needs no {query.APPEND_HANDLE} and no flush")
+    return kind == "append"
 
 
 def _upload_id(ask: Ask) -> str:

@@ -112,12 +112,13 @@ class Writes:
         is_append = query.APPEND_TYPE in request.params
         ask = self._front.ask(request, Access.APPEND if is_append else Access.PUT)
         self._front.require_redirect(ask, "PUT(obj)")
+        address.check_purpose(ask.params)
         if query.OBJECT_TO in ask.params:
             return self._copy(ask)
-        if is_append:
-            return self._append(ask)
         if query.UPLOAD_ID in ask.params or query.PART_NUMBER in ask.params:
             return self._multipart.put(ask, self)
+        if is_append:
+            return self._append(ask)
         if ask.params.get(query.ARCHPATH):
             return self._shards.put(ask, self)
         if ask.is_from_peer:

@@ -21,6 +21,21 @@ def test_parts_in_any_order(bck: Bucket):
     assert bck.object("dir/parts").head("chunked").chunks.max_chunk_size == 300_000
 
 
+def test_a_part_written_as_a_file(bck: Bucket):
+    """Each write goes to the part, after those before it, and not to the object, which stays as it is until the end."""
+    obj = bck.object("filed")
+    obj.get_writer().put_content(b"before")
+    upload = obj.multipart_upload().create()
+    writer = upload.add_part(1).as_file()
+    writer.write(b"one, ")
+    writer.write(b"two, ")
+    with upload.add_part(2).as_file() as other:
+        other.write(b"three")
+    assert obj.get_reader().read_all() == b"before"
+    assert upload.complete().status_code == 200
+    assert obj.get_reader().read_all() == b"one, two, three"
+
+
 def test_abort(bck: Bucket):
     """After an abort there is neither an object nor an upload."""
     upload = bck.object("gone").multipart_upload().create()

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ais.api.bucket import Bck
-from ais.base.errors import BadRequest, BucketNotFound, HandleNotFound, NotReady
+from ais.base.errors import BadRequest, BucketNotFound, Busy, HandleNotFound, NotReady
 from ais.core.meta import ObjectMeta, run_lengths
 from ais.core.multipart import Part
 from ais.core.workfile import WriteRules
@@ -135,6 +135,25 @@ def test_two_writers_of_one_part_do_not_mix(bench: Any) -> None:
         writer.commit({})
     _complete(bench, upload, list(bench.store.uploads.parts(upload).values()))
     assert bench.get("dir/o") == b"bbbb"
+
+
+def test_of_two_appends_to_one_part_at_a_time_one_fails(bench: Any) -> None:
+    """What an append acknowledged is never lost: one that began before another was kept has to be sent again."""
+    uploads, upload = bench.store.uploads, _start(bench)
+    _put(bench, upload, 1, b"abc", 3)
+    first, second, third = (uploads.part_appender(upload, 1) for _ in range(3))
+    for writer, content in ((first, b"1"), (second, b"2"), (third, b"3")):
+        writer.write(content)
+    first.commit({})
+    with pytest.raises(Busy):
+        second.commit({})
+    third.abort()
+    again = uploads.part_appender(upload, 1)
+    again.write(b"2")
+    again.commit({})
+    _complete(bench, upload, list(uploads.parts(upload).values()))
+    assert bench.get("dir/o") == b"abc12"
+    assert not _directories(bench)
 
 
 def test_one_of_many_completes_wins(bench: Any) -> None:

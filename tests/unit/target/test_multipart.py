@@ -46,6 +46,56 @@ def test_an_object_in_parts(serve: Any, run: Scenario) -> None:
     run(scenario())
 
 
+def test_appending_to_a_part(serve: Any, run: Scenario) -> None:
+    """Appends make a part longer, also one that was written before; the object stays as it is until the end."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.ask("PUT", "dir/o", data=b"old")
+            upload_id = await _start(live)
+            append = {"uploadId": upload_id, "partNumber": "1", "append_type": "append", "append_handle": ""}
+            assert (await _part(live, upload_id, 1, b"")).status == 200
+            for content in (b"a" * 10, b"b" * 200_000, b"", b"c"):
+                answer = await live.ask("PUT", "dir/o", query=append, data=content)
+                assert (answer.status, answer.headers.get("Ais-Append-Handle")) == (200, None)
+            assert (await _part(live, upload_id, 2, b"d" * 7)).status == 200
+            assert (await live.ask("PUT", "dir/o", query=append | {"partNumber": "2"}, data=b"e")).status == 200
+            assert (await live.ask("GET", "dir/o")).body == b"old"
+            assert (await _complete(live, upload_id, 1, 2)).status == 200
+            assert (await live.ask("GET", "dir/o")).body == b"a" * 10 + b"b" * 200_000 + b"c" + b"d" * 7 + b"e"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"append_type": "flush"},
+        {"append_type": "append", "append_handle": "t|x|y|z"},
+        {"append_type": "bad"},
+        {"object_to": "@#b/c"},
+        {"archpath": "x"},
+    ],
+)
+def test_what_a_part_cannot_be_asked_for_is_refused(serve: Any, run: Scenario, extra: dict[str, str]) -> None:
+    """Nothing of such a request is carried out: neither the object nor the part changes."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.ask("PUT", "dir/o", data=b"old")
+            upload_id = await _start(live)
+            assert (await _part(live, upload_id, 1, b"part")).status == 200
+            query = {"uploadId": upload_id, "partNumber": "1"} | extra
+            assert (await live.ask("PUT", "dir/o", query=query, data=b"new")).status == 400
+            assert (await live.ask("GET", "dir/o")).body == b"old"
+            assert (await _complete(live, upload_id, 1)).status == 200
+            assert (await live.ask("GET", "dir/o")).body == b"part"
+
+    run(scenario())
+
+
 def test_wrong_steps(serve: Any, run: Scenario) -> None:
     """Each has its status; none of them ends the upload or touches the object."""
 
