@@ -7,7 +7,8 @@ AisError
 │   ├── InvalidAction          an action verb nobody serves
 │   ├── MetadataTooLarge       more metadata than an object can have
 │   ├── DestinationExists      another bucket already has the name that a rename should give
-│   └── NoMemberRange          a range of a file inside a shard
+│   ├── NoMemberRange          a range of a file inside a shard
+│   └── UnknownMime            a format of archives that nobody knows
 ├── Unauthenticated            no or wrong credentials
 ├── AccessDenied               known caller, missing permission
 ├── NotFound
@@ -76,6 +77,10 @@ class DestinationExists(BadRequest):
 
 class NoMemberRange(BadRequest):
     """A range of a file inside a shard: only whole files are read there."""
+
+
+class UnknownMime(BadRequest):
+    """No format of archives has this name."""
 
 
 class Unauthenticated(AisError):

@@ -180,7 +180,7 @@ class DistributedSort(Section, frozen=True):
     ekm_malformed_line: Annotated[Reaction, setting("What to do with a bad line of a key map.", pending=True)] = "abort"
     ekm_missing_key: Annotated[Reaction, setting("What to do with a key that no map names.", pending=True)] = "abort"
     default_max_mem_usage: Annotated[str, setting("Memory a job may use: a share or a size.", pending=True)] = "80%"
-    call_timeout: Annotated[Duration, setting("Longest wait for another target.", ge=1, pending=True)] = Duration(600)
+    call_timeout: Annotated[Duration, setting("Longest wait for another target.", ge=1)] = Duration(600)
     dsorter_mem_threshold: Annotated[str, setting("Memory from which shards are kept in memory.", pending=True)] = (
         "100GB"
     )
@@ -270,7 +270,9 @@ class GetBatch(Section, frozen=True):
     burst_buffer: BurstField = 512
     max_wait: Annotated[Duration, setting("Longest wait for another target.", ge=1, pending=True)] = Duration(20)
     warmup_workers: Annotated[int, setting("Read-ahead workers; -1: off.", ge=-1, le=64, pending=True)] = -1
-    max_soft_errs: Annotated[int, setting("Recoverable errors per request.", ge=0, pending=True)] = 8
+    max_soft_errs: Annotated[
+        int, setting("Failed entries per request that goes on; missing ones do not count.", ge=0)
+    ] = 8
     max_gfn: Annotated[int, setting("Objects fetched from neighbours per request.", ge=0, pending=True)] = 5
 
 

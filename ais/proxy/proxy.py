@@ -16,6 +16,7 @@ from ais.net.http import AnyReply, Forward, Network, Reply, Request
 from ais.node.node import Node
 from ais.node.s3 import Gate
 from ais.proxy.auth import Auth
+from ais.proxy.batch import Batches
 from ais.proxy.buckets import Buckets
 from ais.proxy.cluster import Cluster
 from ais.proxy.easy import EasyUrls
@@ -62,6 +63,7 @@ class Proxy:
         self._cluster = Cluster(node, targets, Jobs(node, targets), relay)
         self._reverse = Reverse(node, relay)
         self._auth = Auth(node, relay)
+        self._batches = Batches(node)
         self._easy = EasyUrls(self._buckets)
         self._gate = Gate(node)
         self._removal = Removal(node, targets)
@@ -126,7 +128,7 @@ class Proxy:
             return []
         found = [*self._buckets.routes(), *self._cluster.routes(), *self._reverse.routes(), *self._auth.routes()]
         if Network.PUBLIC in networks:
-            found += [*self._easy.routes(), web.get("/favicon.ico", _nothing)]
+            found += [*self._easy.routes(), *self._batches.routes(), web.get("/favicon.ico", _nothing)]
         return found
 
     # -- the role

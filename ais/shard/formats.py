@@ -2,7 +2,7 @@
 
 import enum
 
-from ais.base.errors import BadRequest
+from ais.base.errors import BadRequest, UnknownMime
 
 
 class Format(enum.Enum):
@@ -52,7 +52,7 @@ def by_mime(mime: str) -> Format:
     """The format that a request names: an extension or a content type. Raise `BadRequest`."""
     found = _BY_MIME.get(mime.lower())
     if found is None:
-        raise BadRequest(f'unknown archive type "{mime[:100]}": expected one of {list(_BY_EXTENSION)}')
+        raise UnknownMime(f'unknown mime type "{mime[:100]}": expected one of {list(_BY_EXTENSION)}')
     return found
 
 

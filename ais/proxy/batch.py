@@ -1,0 +1,58 @@
+"""Get-batch at a proxy (wire contract §13.6): checks the request, sends the client to the target that will answer."""
+
+from collections import Counter
+
+from aiohttp import web
+
+from ais.api import access, batch, query
+from ais.api.access import Access
+from ais.api.batch import BatchMsg
+from ais.api.bucket import Bck
+from ais.base.errors import BadRequest
+from ais.base.ids import new_id
+from ais.meta.smap import Snode
+from ais.node.node import Node
+from ais.proxy.redirect import require_bucket
+from ais.proxy.requests import params_of, route
+from ais.shard import formats
+
+_COLOCATIONS = ("", "0", "1", "2")
+
+
+class Batches:
+    """Redirects batches."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def routes(self) -> list[web.RouteDef]:
+        """Of the public network."""
+        return [route("GET", batch.PATH, self._get), route("GET", batch.PATH + "/{bucket}", self._get)]
+
+    async def _get(self, request: web.Request) -> web.Response:
+        params, name = params_of(request), request.match_info.get("bucket", "")
+        message = BatchMsg.parse(await request.read())
+        formats.by_mime(message.mime)
+        default = Bck.parse(name, params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, "")) if name else None
+        bcks = [entry.bck(default) for entry in message.entries]
+        for bck in frozenset(bcks):
+            bucket = require_bucket(self._node.bmd, bck)
+            access.require(bucket.props.access, Access.GET, bck.cname())
+        if params.get(batch.COLOCATION, "") not in _COLOCATIONS or message.colocation not in range(3):
+            raise BadRequest("invalid coloc: expected 0 (none), 1 (by target) or 2 (by target and shard)")
+        target = self._choose(message, bcks, is_colocated=bool(message.colocation or params.get(batch.COLOCATION)))
+        path, _, query_string = request.raw_path.partition("?")
+        rng, me = self._node.env.rng, self._node.snode
+        tail = f"gbt-{new_id(rng)}/{me.id}-{new_id(rng)}/{len(message.entries)}"
+        marks = f"{query.PROXY_ID}={me.id}&{query.REDIRECT_TIME}={self._node.env.clock.now_ns()}"
+        location = f"{target.public.url}{path}/{tail}?{query_string}{'&' if query_string else ''}{marks}"
+        return web.Response(status=307, headers={"Location": location})
+
+    def _choose(self, message: BatchMsg, bcks: list[Bck], *, is_colocated: bool) -> Snode:
+        """Whoever owns most of it when the client says that this is worth a look; otherwise any target."""
+        placement = self._node.placement
+        if not is_colocated:
+            return placement.owner(new_id(self._node.env.rng))
+        pairs = zip(bcks, message.entries, strict=True)
+        owners = Counter(placement.owner(f"{bck.uname}{entry.name}").id for bck, entry in pairs)
+        return self._node.smap.tmap[owners.most_common(1)[0][0]]

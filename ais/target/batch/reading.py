@@ -1,0 +1,245 @@
+"""The entries of a batch that this target owns, read in order and ahead of whoever takes them.
+
+Small objects are read whole, several in one step of a thread; the next step runs while the last one's are being sent.
+A large one comes in pieces, so that memory stays within a few steps whatever is asked for.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from typing import IO, NamedTuple
+
+from ais.api.access import Access
+from ais.api.bucket import Bck
+from ais.base.errors import AisError, BadRequest, DiskFailure, MemberNotFound
+from ais.core.store import OpenObject, Store
+from ais.shard import reading
+from ais.shard.formats import Format
+from ais.shard.reading import Content, Member
+from ais.target.shards import detect, file_of
+from ais.target.view import Views
+
+STEP_BYTES = 1 << 20
+"""Read in one step of a thread; larger entries come in pieces of this size."""
+STEP_ENTRIES = 64
+MEMBERS_REMEMBERED_MAX = 100_000
+
+
+class Wanted(NamedTuple):
+    """One entry, as this target reads it."""
+
+    bck: Bck
+    name: str
+    archpath: str
+    start: int
+    length: int
+
+
+class Read:
+    """What became of one entry: its size and bytes, or an error.
+
+    `data` None: the bytes come from `pieces`, a blocking iterator that must be exhausted or closed.
+    """
+
+    __slots__ = ("data", "error", "pieces", "size")
+
+    def __init__(
+        self,
+        size: int,
+        data: bytes | None = None,
+        pieces: Generator[bytes, None, None] | None = None,
+        error: AisError | None = None,
+    ) -> None:
+        self.size = size
+        self.data = data
+        self.pieces = pieces
+        self.error = error
+
+
+class LocalReader:
+    """Reads entries of one request."""
+
+    def __init__(self, node_name: str, views: Views, store: Store) -> None:
+        self._node_name = node_name
+        self._views = views
+        self._store = store
+        self._shards = _Shards()
+
+    async def read_all(self, wanted: Sequence[Wanted], *, only_sizes: bool) -> AsyncGenerator[list[Read], None]:
+        """All entries in order, in groups. Whoever takes a group exhausts its pieces before the next."""
+        position = 0
+        ahead: asyncio.Future[list[Read]] | None = None
+        try:
+            while position < len(wanted) or ahead is not None:
+                group = await (ahead or asyncio.to_thread(self._step, wanted, position, only_sizes))
+                ahead = None
+                position += len(group)
+                if position < len(wanted) and group[-1].pieces is None:
+                    ahead = asyncio.ensure_future(asyncio.to_thread(self._step, wanted, position, only_sizes))
+                yield group
+        finally:
+            if ahead is not None:
+                for one in await ahead:
+                    close(one)
+            self._shards.close()
+
+    def _step(self, wanted: Sequence[Wanted], position: int, only_sizes: bool) -> list[Read]:
+        """Read from `position` on: until it is enough for one step, or a large entry was opened."""
+        group: list[Read] = []
+        size = 0
+        while position < len(wanted) and len(group) < STEP_ENTRIES and size < STEP_BYTES:
+            one = self._read(wanted[position], only_sizes)
+            group.append(one)
+            position += 1
+            if one.pieces is not None:
+                break
+            size += one.size
+        return group
+
+    def _read(self, wanted: Wanted, only_sizes: bool) -> Read:
+        try:
+            view = self._views.require(wanted.bck)
+            view.require(Access.GET)
+            opened = self._store.open(wanted.bck, wanted.name)
+            try:
+                if view.verifies and not only_sizes:
+                    self._store.verify(wanted.bck, wanted.name, opened)
+                return self._read_opened(wanted, opened, only_sizes)
+            finally:
+                if opened.fd >= 0:
+                    os.close(opened.fd)
+        except AisError as error:
+            return Read(0, b"", error=error)
+        except OSError as error:
+            return Read(0, b"", error=DiskFailure(f"{wanted.bck.cname(wanted.name)}: {error.strerror}"))
+
+    def _read_opened(self, wanted: Wanted, opened: OpenObject, only_sizes: bool) -> Read:
+        content: Content | None = None
+        offset, whole = 0, opened.stat.st_size
+        if wanted.archpath:
+            member, content = self._shards.find(wanted, opened)
+            whole = member.size
+            if member.offset is not None:
+                offset, content = member.offset, None
+        start, size = _clip(wanted, whole)
+        if only_sizes:
+            return Read(size, b"")
+        if content is not None:
+            pieces = _slice(content(), start, size)
+            return Read(size, b"".join(pieces)) if size <= STEP_BYTES else Read(size, None, pieces)
+        if size <= STEP_BYTES:
+            return Read(size, _read_range(opened.fd, offset + start, size))
+        fd, opened.fd = opened.fd, -1
+        return Read(size, None, _pieces(fd, offset + start, size))
+
+
+def close(one: Read) -> None:
+    """Let go of what an entry that nobody takes holds open."""
+    if one.pieces is not None:
+        one.pieces.close()
+
+
+class _Shards:
+    """The shard that was used last: many files of one are often asked for in a row."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Bck, str, int, int] | None = None
+        self._known: dict[str, Member] = {}
+        self._file: IO[bytes] | None = None
+
+    def find(self, wanted: Wanted, opened: OpenObject) -> tuple[Member, Content | None]:
+        """A file in an opened shard. Raise `MemberNotFound`, `BadRequest`."""
+        key = wanted.bck, wanted.name, opened.stat.st_ino, opened.stat.st_mtime_ns
+        name = reading.clean_name(wanted.archpath)
+        if key == self._key and (known := self._known.get(name)) is not None:
+            return known, None
+        kind = detect(opened, wanted.name, "")
+        if kind in (Format.TGZ, Format.LZ4):
+            return self._find_packed(wanted, opened, kind)
+        if key != self._key:
+            self._key, self._known = key, {}
+            self._remember(opened, kind)
+        if (known := self._known.get(name)) is not None:
+            return known, None
+        return self._find_packed(wanted, opened, kind)
+
+    def close(self) -> None:
+        """Forget the shard."""
+        self._key, self._known = None, {}
+
+    def _remember(self, opened: OpenObject, kind: Format) -> None:
+        for member, _ in reading.members(file_of(opened), kind):
+            if member.offset is not None:
+                self._known.setdefault(member.name, member)
+            if len(self._known) >= MEMBERS_REMEMBERED_MAX:
+                break
+
+    def _find_packed(self, wanted: Wanted, opened: OpenObject, kind: Format) -> tuple[Member, Content]:
+        fd, opened.fd = os.dup(opened.fd), opened.fd
+        file = os.fdopen(fd, "rb")
+        try:
+            found = reading.find(file, kind, wanted.archpath)
+        except BaseException:
+            file.close()
+            raise
+        if found is None:
+            file.close()
+            raise MemberNotFound(f"{wanted.archpath[:1000]} in {wanted.bck.cname(wanted.name)} does not exist")
+        return found[0], _Closing(file, found[1])
+
+
+class _Closing:
+    """The content of a file in a shard; its end closes the shard."""
+
+    def __init__(self, file: IO[bytes], content: Content) -> None:
+        self._file = file
+        self._content = content
+
+    def __call__(self) -> Iterator[bytes]:
+        with self._file:
+            yield from self._content()
+
+
+def _clip(wanted: Wanted, size: int) -> tuple[int, int]:
+    """Offset and length of what is asked for. Raise `BadRequest` for a range that is not inside."""
+    if not wanted.length:
+        return 0, size
+    length = size - wanted.start if wanted.length < 0 else wanted.length
+    if wanted.start > size or wanted.start + length > size:
+        raise BadRequest(
+            f"{wanted.bck.cname(wanted.name)}: size={size}: not satisfiable range"
+            f" [start={wanted.start},length={wanted.length}]"
+        )
+    return wanted.start, length
+
+
+def _read_range(fd: int, offset: int, size: int) -> bytes:
+    data = os.pread(fd, size, offset) if size else b""
+    while len(data) < size:
+        more = os.pread(fd, size - len(data), offset + len(data))
+        if not more:
+            raise DiskFailure("a file became shorter while it was read")
+        data += more
+    return data
+
+
+def _pieces(fd: int, offset: int, size: int) -> Generator[bytes, None, None]:
+    try:
+        while size:
+            data = _read_range(fd, offset, min(size, STEP_BYTES))
+            offset, size = offset + len(data), size - len(data)
+            yield data
+    finally:
+        os.close(fd)
+
+
+def _slice(chunks: Iterator[bytes], start: int, size: int) -> Generator[bytes, None, None]:
+    """`size` bytes from `start` of what the chunks are together."""
+    for chunk in chunks:
+        if not size:
+            break
+        piece = chunk[start : start + size]
+        start = max(0, start - len(chunk))
+        size -= len(piece)
+        if piece:
+            yield piece
