@@ -215,7 +215,7 @@ class KeepaliveTracker(Section, frozen=True):
 
     name: Annotated[Literal["heartbeat", "average"], setting("Method; both mean heartbeats here.")] = "heartbeat"
     interval: Annotated[Duration, setting("Time between heartbeats.", ge=0.05, le=600)] = Duration(10)
-    factor: Annotated[int, setting("A node silent for interval x factor is asked, then removed.", ge=1, le=64)] = 3
+    factor: Annotated[int, setting("A node silent for interval x factor is asked again, then absent.", ge=1, le=64)] = 3
 
 
 class Keepalive(Section, frozen=True):
@@ -223,9 +223,14 @@ class Keepalive(Section, frozen=True):
 
     proxy: KeepaliveTracker = KeepaliveTracker()
     target: KeepaliveTracker = KeepaliveTracker()
-    num_retries: Annotated[
-        int, setting("Questions to a silent node before it is removed.", ge=1, le=64, pending=True)
-    ] = 3
+    silent_targets: Annotated[
+        Literal["away", "remove"],
+        setting(
+            "What becomes of a target that left or does not answer. `away`: it keeps what it owns, requests for that"
+            " get 503 until it returns or is given up; `remove`: others own it at once, as with AIStore."
+        ),
+    ] = "away"
+    num_retries: Annotated[int, setting("Questions to a silent node before it counts as absent.", ge=1, le=64)] = 3
     retry_factor: Annotated[int, setting("Growth of the wait between these questions.", ge=1, le=64, pending=True)] = 4
 
 

@@ -52,6 +52,14 @@ def next_primaries(smap: Smap, skip: str = "") -> list[Snode]:
     return sorted(able, key=lambda proxy: (proxy.id_digest, proxy.id), reverse=True)
 
 
+def why_away(target: Snode) -> str:
+    """What to say, and to do, about names that an absent target owns."""
+    return (
+        f"{target.name} is away and holds what is asked for: start it ({target.public.url}) and try again; if it is"
+        f" gone for good, give it up with `ais cluster add-remove-nodes decommission {target.id}`"
+    )
+
+
 class Placement:
     """Owners of names among the targets of one Smap version. Make a new one for each version."""
 
@@ -63,11 +71,16 @@ class Placement:
         self._owners: dict[str, Snode] = {}
 
     def owner(self, uname: str) -> Snode:
-        """The target that owns `uname` (`ais/@#/bucket/object`). Raise `NotReady` when there is no target."""
+        """The target that owns `uname` (`ais/@#/bucket/object`).
+
+        Raise `NotReady` when there is no target, or when the owner is away: nobody else may take its names.
+        """
         if (known := self._owners.get(uname)) is not None:
             return known
         self._require(1)
         owner = self.targets[best(self._digests, uname)]
+        if owner.is_away:
+            raise NotReady(why_away(owner))
         if len(self._owners) >= OWNERS_CACHED_MAX:
             self._owners.clear()
         self._owners[uname] = owner

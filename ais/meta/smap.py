@@ -32,10 +32,13 @@ class Flag(enum.IntFlag):
     MAINTENANCE = 4
     DECOMMISSION = 8
     MAINTENANCE_POST_REBALANCE = 16
+    AWAY = 1 << 20
+    """Ours alone; AIStore's clients ignore it. See `Snode.is_away`."""
 
 
 UNAVAILABLE = int(Flag.MAINTENANCE | Flag.DECOMMISSION | Flag.MAINTENANCE_POST_REBALANCE)
 """A node with one of these bits takes no new objects and cannot become primary."""
+_AWAY = int(Flag.AWAY)
 
 
 class NetInfo(msgspec.Struct, frozen=True):
@@ -85,6 +88,11 @@ class Snode(msgspec.Struct, frozen=True):
         """Whether this node may become primary."""
         return self.is_proxy and not self.flags & (Flag.NON_ELECTABLE | UNAVAILABLE)
 
+    @property
+    def is_away(self) -> bool:
+        """Whether this target does not answer. It still owns its names: they are neither there nor gone meanwhile."""
+        return bool(self.flags & _AWAY)
+
     def listens_like(self, other: "Snode") -> bool:
         """Whether both have the same addresses on all three networks."""
         return (self.public, self.control, self.data) == (other.public, other.control, other.data)
@@ -104,6 +112,16 @@ class Smap(msgspec.Struct, frozen=True):
     def nodes(self) -> dict[str, Snode]:
         """All nodes by ID, proxies first."""
         return self.pmap | self.tmap
+
+    @property
+    def present(self) -> dict[str, Snode]:
+        """All nodes that are not away."""
+        return {node_id: node for node_id, node in self.nodes.items() if not node.is_away}
+
+    @property
+    def away(self) -> dict[str, Snode]:
+        """The targets that are away."""
+        return {node_id: target for node_id, target in self.tmap.items() if target.is_away}
 
     @property
     def primary_id(self) -> str:
@@ -140,14 +158,25 @@ class Smap(msgspec.Struct, frozen=True):
         """The next version, without these nodes."""
         return self.changed(remove=node_ids)
 
+    def with_away(self, target_ids: frozenset[str]) -> "Smap":
+        """The next version, in which exactly these targets are away."""
+        return self.changed(away=target_ids)
+
     def changed(
-        self, *, add: Snode | None = None, remove: frozenset[str] = frozenset(), primary_id: str | None = None
+        self,
+        *,
+        add: Snode | None = None,
+        remove: frozenset[str] = frozenset(),
+        away: frozenset[str] | None = None,
+        primary_id: str | None = None,
     ) -> "Smap":
         """The next version, with all these changes at once. Raise `NodeNotFound` for an unknown `primary_id`."""
         pmap = {node_id: node for node_id, node in self.pmap.items() if node_id not in remove}
         tmap = {node_id: node for node_id, node in self.tmap.items() if node_id not in remove}
         if add:
             (pmap if add.is_proxy else tmap)[add.id] = add
+        if away is not None:
+            tmap = {node_id: _with_away(node, node_id in away) for node_id, node in tmap.items()}
         if primary_id is not None and primary_id not in pmap:
             raise NodeNotFound(primary_id)
         chosen = self.primary_id if primary_id is None else primary_id
@@ -169,3 +198,8 @@ def _with_ic_members(pmap: dict[str, Snode], primary_id: str) -> dict[str, Snode
 def _with_ic(node: Snode, is_member: bool) -> Snode:
     flags = node.flags | Flag.IC_MEMBER if is_member else node.flags & ~Flag.IC_MEMBER
     return node if flags == node.flags else msgspec.structs.replace(node, flags=int(flags))
+
+
+def _with_away(node: Snode, is_away: bool) -> Snode:
+    flags = node.flags | _AWAY if is_away else node.flags & ~_AWAY
+    return node if flags == node.flags else msgspec.structs.replace(node, flags=flags)

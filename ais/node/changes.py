@@ -2,8 +2,8 @@
 
 A bucket change first asks every target to prepare; one refusal and nothing has changed anywhere. Then, as for the
 cluster map and the configuration, the primary applies and persists the new version itself and brings all nodes up to
-date. When a change returns, every node of the cluster map has it; nodes that did not take it are out of the map, and
-take everything when they join again.
+date. When a change returns, every node of the cluster map that is not away has it. Nodes that did not take it are away
+or out of the map, and take everything before they are back.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ class Changes:
             if new is old:
                 return old
             sealed = seal_bmd(reign.term, new)
-            targets = list(self._core.smap.tmap.values())
+            targets = [target for target in self._core.smap.tmap.values() if not target.is_away]
             try:
                 await self._prepare(reign, targets, old, new, sealed)
                 await self._core.state.adopt([sealed])
@@ -123,7 +123,12 @@ class Changes:
             await self._publish(reign, Part.SMAP)
 
     async def _publish(self, reign: Reign, part: Part) -> None:
-        """Make our new version of a part everybody's. Nodes that do not take it leave the cluster map."""
+        """Make our new version of a part everybody's. Nodes that do not take it are away, or leave the cluster map.
+
+        When this returns, none of those vouches any more for what it knew before.
+        """
+        clock = self._core.env.clock
+        began = clock.monotonic()
         missing = await reign.spread(float(self._core.config.cluster.timeout.max_keepalive))
         if reign.is_over or not reign.is_decided(part):
             raise NotReady(
@@ -131,10 +136,11 @@ class Changes:
                 " may not take effect; look at the result before you repeat it"
             )
         await reign.settle()
-        missing &= frozenset(self._core.smap.nodes)
+        missing &= frozenset(self._core.smap.present)
         if missing:
-            self._core.log.warning("removing nodes that did not take metadata", nodes=sorted(missing))
-            await self._replace_smap(reign, self._core.smap.without_nodes(missing))
+            self._core.log.warning("nodes did not take metadata", nodes=sorted(missing))
+            await self._replace_smap(reign, self._core.without(missing))
+            await clock.sleep(max(0.0, began + self._core.timing.vouch_s - clock.monotonic()))
 
     async def _prepare(self, reign: Reign, targets: list[Snode], old: BMD, new: BMD, sealed: Sealed) -> None:
         """Ask ourselves and all targets to prepare; raise the first refusal."""

@@ -1,6 +1,7 @@
 """What the parts of a node share: who it is, what it knows, whom it can call, and whether it reigns."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from ais.base.errors import NotReady
 from ais.config.node import NodeConfig
 from ais.env import Env
 from ais.meta.smap import Smap, Snode
+from ais.node import decisions
 from ais.node.decisions import Timing
 from ais.node.peers import Peers
 from ais.node.state import Metadata, State
@@ -50,6 +52,8 @@ class Core:
         self.patience_s = self.timing.patience_s
         self.follows = ""
         """Until `heard_at + patience_s` this node is faithful to the node `follows`; empty: to one it does not know."""
+        self.vouched_at = -math.inf
+        """When a heartbeat came after which this node had everything the primary had."""
         self.joined = asyncio.Event()
         """The cluster knows this node, and this node all of its metadata."""
         self.leaving = False
@@ -74,6 +78,11 @@ class Core:
     def timing(self) -> Timing:
         """Times from the present configuration."""
         return Timing.of(self.config.cluster.keepalivetracker)
+
+    def without(self, absent: frozenset[str]) -> Smap:
+        """The cluster map when these nodes do not answer."""
+        keep_targets = self.config.cluster.keepalivetracker.silent_targets == "away"
+        return decisions.without(self.smap, absent, keep_targets=keep_targets)
 
     @property
     def call_timeout_s(self) -> float:

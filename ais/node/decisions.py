@@ -10,10 +10,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+import msgspec
+
 from ais.base.errors import AlreadyExists, BadRequest, IntegrityError
 from ais.config.sections import Keepalive
 from ais.meta.placement import next_primaries
-from ais.meta.smap import Smap, Snode
+from ais.meta.smap import UNAVAILABLE, Smap, Snode
 from ais.meta.stamp import Stamp
 from ais.node.messages import Heard, JoinRequest, Part, Stamps, Sync, VoteRequest
 from ais.node.quorum import Electorate, have_quorum
@@ -31,9 +33,11 @@ class Timing:
     """Silence after which a node may vote for another primary."""
     lease_s: float
     """How long after sending it an answered heartbeat counts for the primary's authority."""
+    vouch_s: float
+    """How long after a heartbeat a node may say that something does not exist (`ais.node.node.Node.is_settled`)."""
     proxy_silence_s: float
     target_silence_s: float
-    """Silence after which the primary removes a node of that kind."""
+    """Silence after which the primary misses a node of that kind."""
 
     @classmethod
     def of(cls, keepalive: Keepalive) -> "Timing":
@@ -42,10 +46,10 @@ class Timing:
         interval_s = float(min(proxy.interval, target.interval))
         patience_s = max(proxy.interval * proxy.factor, 2 * interval_s)
         silences = (max(one.interval * one.factor, 2 * interval_s) for one in (proxy, target))
-        return cls(interval_s, patience_s, patience_s - interval_s / 2, *silences)
+        return cls(interval_s, patience_s, patience_s - interval_s / 2, 1.5 * interval_s, *silences)
 
     def silence_of(self, node: Snode) -> float:
-        """Silence after which the primary removes this node."""
+        """Silence after which the primary misses this node."""
         return self.proxy_silence_s if node.is_proxy else self.target_silence_s
 
 
@@ -165,9 +169,26 @@ def is_decided(smap: Smap, bases: Sequence[Smap], part: Part, stamp: Stamp, know
 
 def silent_nodes(smap: Smap, me: str, heard_at: Mapping[str, float], now: float, timing: Timing) -> frozenset[str]:
     """Nodes that have not answered for too long; `heard_at` must know all nodes of the map but `me`."""
-    return frozenset(
-        node.id for node in smap.nodes.values() if node.id != me and now - heard_at[node.id] > timing.silence_of(node)
-    )
+    present = (node for node in smap.present.values() if node.id != me)
+    return frozenset(node.id for node in present if now - heard_at[node.id] > timing.silence_of(node))
+
+
+def without(smap: Smap, absent: frozenset[str], *, keep_targets: bool) -> Smap:
+    """The map when these nodes do not answer; the same one when that changes nothing.
+
+    Targets become away and keep what they own (unless not `keep_targets`); proxies leave, they hold nothing. But when
+    most of the other proxies seem to be gone, it is more likely we who are cut off: then they stay.
+    """
+    absent &= frozenset(smap.present)
+    proxies = absent & smap.pmap.keys()
+    if not keep_targets:
+        return smap.without_nodes(absent) if absent else smap
+    if len(proxies) > 1 and 2 * len(proxies) > len(smap.pmap) - 1:
+        proxies = frozenset()
+    targets = absent & smap.tmap.keys()
+    if not proxies and not targets:
+        return smap
+    return smap.changed(remove=proxies, away=targets | smap.away.keys())
 
 
 def check_join(smap: Smap, request: JoinRequest, *, old_address_lives: bool) -> None:
@@ -195,11 +216,16 @@ def check_join(smap: Smap, request: JoinRequest, *, old_address_lives: bool) -> 
 
 
 def joined(smap: Smap, node: Snode) -> Smap:
-    """The map with the joining node: unchanged when it is in it as it is (the IC bit is ours to set)."""
+    """The map with the joining node: unchanged when it is in it as it is (the IC bit is ours to set).
+
+    One that was away is not any more; one in maintenance stays so, whatever it says.
+    """
     known = smap.get(node.id)
-    if known and known.listens_like(node) and known.is_electable == node.is_electable:
-        return smap
-    return smap.with_node(node)
+    if known is None:
+        return smap.with_node(node)
+    entry = msgspec.structs.replace(node, flags=node.flags | known.flags & UNAVAILABLE)
+    is_same = known.listens_like(entry) and known.is_electable == entry.is_electable and not known.is_away
+    return smap if is_same else smap.with_node(entry)
 
 
 def next_reign(smap: Smap, me: Snode, *, keep_old_primary: bool) -> Smap:

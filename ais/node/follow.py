@@ -30,6 +30,7 @@ class Follower:
         if heard is Heard.OK:
             core.promise(sync.patience_s, sync.primary.id)
             if core.me.id in core.smap and not sync.stamps.newer_than(core.meta.stamps):
+                core.vouched_at = core.heard_at
                 core.joined.set()
         return SyncAnswer(heard, core.meta.stamps, core.state.term, core.smap.uuid)
 

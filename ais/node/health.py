@@ -29,8 +29,8 @@ async def get(node: Node, _path: str, params: dict[str, str], _body: bytes) -> A
         raise BadRequest(f"{node.snode.name} is not the primary (the primary is {node.smap.primary_id or 'not known'})")
     if asked(query.CLUSTER_INFO) or asked(query.CLUSTER_INFO_AND_PRIMARY):
         return Answer(200, admin_json(), codec.to_json(state_info(node)) + b"\n")
-    if asked(query.READINESS) and not node.is_ready:
-        raise NotReady(f"{node.snode.name} has not joined its cluster yet")
+    if asked(query.READINESS):
+        node.require_settled()
     return Answer(200, _uptimes(node), b"")
 
 

@@ -1,4 +1,4 @@
-"""Coming and going: joining a cluster or founding one, taking nodes in, removing silent ones, leaving.
+"""Coming and going: joining a cluster or founding one, taking nodes in, missing silent ones, leaving.
 
 A joiner asks any proxy; the request ends at the primary, which checks that the joiner really listens where it says,
 puts it on the cluster map and brings it up to date before it answers. A node that hears no primary for longer than it
@@ -7,6 +7,7 @@ promised to wait stands for election if it may, and asks to join again if it may
 
 import asyncio
 import datetime
+import math
 from typing import NoReturn
 
 import msgspec
@@ -32,6 +33,7 @@ from ais.node.core import Core
 from ais.node.decisions import Start
 from ais.node.election import Election
 from ais.node.messages import Identity, JoinAnswer, JoinRequest, LeaveRequest
+from ais.node.reign import STALL_S
 from ais.node.state import seal_bmd, seal_config
 
 JOIN = "/v1/cluster/autoreg"
@@ -110,14 +112,18 @@ class Membership:
         return JoinAnswer(core.smap.uuid)
 
     async def on_leave(self, request: LeaveRequest) -> None:
-        """A node ends: take it off the map."""
+        """A node ends: a proxy leaves the map, a target is away."""
         core = self._core
         if request.uuid != core.smap.uuid:
             raise IntegrityError(f"{request.node_id} is not of cluster {core.smap.uuid}")
         if core.leaving:
             raise NotReady(f"primary {core.me.name} is stopping too")
         core.log.info("node leaves", peer=request.node_id)
-        await self.remove(frozenset({request.node_id}))
+        await self.miss(frozenset({request.node_id}))
+
+    async def miss(self, node_ids: frozenset[str]) -> None:
+        """Let the map say that these nodes do not answer (primary only). Unknown ones are none of our business."""
+        await self._changes.change_smap(lambda _: self._core.without(node_ids))
 
     async def remove(self, node_ids: frozenset[str]) -> None:
         """Take nodes off the map (primary only). Unknown ones are none of our business."""
@@ -274,33 +280,49 @@ class Membership:
     # -- all the time
 
     async def _run(self) -> None:
-        core = self._core
+        core, clock = self._core, self._core.env.clock
         while True:
             if core.reign:
                 core.reign.beat()
                 self._mend_map()
-                await core.env.clock.sleep(core.timing.interval_s)
+                await clock.sleep(core.timing.interval_s)
             else:
                 await self._watch()
-                await core.env.clock.sleep(core.timing.interval_s / 4)
+                pause_s, began = core.timing.interval_s / 4, clock.monotonic()
+                await clock.sleep(pause_s)
+                if clock.monotonic() - began > pause_s + STALL_S:
+                    core.vouched_at = -math.inf  # we stood still: what came meanwhile may be old
 
     def _mend_map(self) -> None:
-        """Start changes of the map that nobody asks for: silent nodes leave it, our own new address enters it."""
+        """Start changes of the map that nobody asks for: nodes fell silent or are back, we have a new address."""
         core = self._core
         if core.leaving or self._changes.lock.locked() or not core.reign or not core.reign.has_authority():
             return
         if decisions.joined(core.smap, core.me) is not core.smap:
             core.tasks.spawn("own address", self._update_own_entry)
         if silent := core.reign.silent_nodes():
-            core.log.warning("removing silent nodes", nodes=sorted(silent))
-            core.tasks.spawn("removal of silent nodes", self._remove_still_silent)
+            core.tasks.spawn("questions to silent nodes", self._miss_still_silent)
+        if core.reign.returned_nodes():
+            core.tasks.spawn("return of nodes", self._welcome_back)
 
     async def _update_own_entry(self) -> None:
         await self._changes.change_smap(lambda smap: decisions.joined(smap, self._core.me))
 
-    async def _remove_still_silent(self) -> None:
-        reign = self._core.require_authority()
-        await self.remove(reign.silent_nodes())
+    async def _miss_still_silent(self) -> None:
+        core, present = self._core, self._core.require_authority()
+        await present.ask_again(present.silent_nodes(), core.config.cluster.keepalivetracker.num_retries)
+        if silent := present.silent_nodes():
+            core.log.warning("nodes do not answer", nodes=sorted(silent))
+            await self.miss(silent)
+
+    async def _welcome_back(self) -> None:
+        def without_returned(smap: Smap) -> Smap:
+            present = self._core.require_authority()
+            back = present.returned_nodes() & smap.away.keys()
+            return smap.with_away(smap.away.keys() - back) if back else smap
+
+        self._core.log.info("nodes are back", nodes=sorted(self._core.require_authority().returned_nodes()))
+        await self._changes.change_smap(without_returned)
 
     async def _watch(self) -> None:
         """Do something about a primary that fell silent, or a cluster map without us."""

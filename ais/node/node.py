@@ -11,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ais.api import actions, codec
 from ais.auth.keys import AccessKeys, KeyRing
-from ais.base.errors import AisError, BadRequest
+from ais.base.errors import AisError, BadRequest, NotReady
 from ais.base.ids import new_id
 from ais.config import change as config_change
 from ais.config import overrides
@@ -142,6 +142,27 @@ class Node:
     def is_ready(self) -> bool:
         """Whether this node is in a cluster and knows its metadata."""
         return self.core.joined.is_set() and self.snode.id in self.smap
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether what this node knows is what the cluster has agreed on: only then may it say that something is not.
+
+        It hears the primary (or is it, with authority), and is not taken for absent itself.
+        """
+        core = self.core
+        if not self.is_ready or self.smap.nodes[self.snode.id].is_away:
+            return False
+        if core.reign:
+            return core.reign.has_authority()
+        return self.env.clock.monotonic() - core.vouched_at < core.timing.vouch_s
+
+    def require_settled(self) -> None:
+        """Raise `NotReady` unless `is_settled`. Whoever says "not there" asks this first."""
+        if not self.is_settled:
+            raise NotReady(
+                f"{self.snode.name} has no contact with its cluster, or does not belong to it yet: it cannot tell whether"
+                " that exists; try again in a moment, or ask another node"
+            )
 
     def require_authority(self) -> None:
         """Raise `NotReady` unless this node may change the cluster's metadata now."""

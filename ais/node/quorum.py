@@ -25,9 +25,12 @@ class Electorate:
 
     @classmethod
     def of(cls, smap: Smap) -> "Electorate":
-        """The electorate of a map; its primary counts as a possible primary whatever its flags say."""
+        """The electorate of a map: without targets that are away, or a few of them would stop every change.
+
+        Its primary counts as a possible primary whatever its flags say.
+        """
         rivals = {proxy.id for proxy in smap.electable} | ({smap.primary_id} if smap.primary else set())
-        return cls(frozenset(smap.nodes), frozenset(rivals))
+        return cls(frozenset(smap.present), frozenset(rivals))
 
     def has_quorum(self, agreed: frozenset[str]) -> bool:
         """Whether the nodes that agreed may decide."""

@@ -22,6 +22,8 @@ from ais.stats import names
 METASYNC = "/v1/metasync"
 RETRY_S = 0.1
 RETRY_S_MAX = 1.0
+STALL_S = 1.0
+"""A timer that fires so much too late says that the process stood still."""
 
 
 class Reign:
@@ -36,7 +38,10 @@ class Reign:
         self._known: dict[str, Stamps] = {}
         self._begun_at = core.env.clock.monotonic()
         self._grace_until = self._begun_at + grace_s
-        """Nodes never heard in this reign are not removed before."""
+        """Nodes never heard in this reign are not missed before."""
+        self._awake_since = self._begun_at
+        """When this process last found that it had stood still: what it did not hear before proves nothing."""
+        self._beat_at = self._begun_at
 
     @property
     def is_over(self) -> bool:
@@ -56,12 +61,36 @@ class Reign:
         return decisions.has_authority(meta.smap, meta.bases, core.me.id, self._answered_at, now, core.timing)
 
     def silent_nodes(self) -> frozenset[str]:
-        """Nodes to remove because they no longer answer; none while we lack the authority to remove them."""
+        """Nodes that no longer answer; none while we lack the authority to do something about it."""
         if not self.has_authority():
             return frozenset()
         core = self._core
-        heard_at = {node: self._answered_at.get(node, self._grace_until) for node in core.smap.nodes}
+        heard_at = {
+            node: max(self._answered_at.get(node, self._grace_until), self._awake_since) for node in core.smap.nodes
+        }
         return decisions.silent_nodes(core.smap, core.me.id, heard_at, core.env.clock.monotonic(), core.timing)
+
+    def returned_nodes(self) -> frozenset[str]:
+        """Nodes that are away on the map, but answer again and have taken everything."""
+        now, limit_s = self._core.env.clock.monotonic(), 2 * self._core.timing.interval_s
+        return frozenset(
+            node_id
+            for node_id in self._core.smap.away
+            if now - self._answered_at.get(node_id, now - limit_s) < limit_s and self.has_all(node_id)
+        )
+
+    async def ask_again(self, node_ids: frozenset[str], questions: int) -> None:
+        """Ask nodes that seem silent directly, until they answer, at most that often."""
+
+        async def one(node: Snode) -> None:
+            for _ in range(questions):
+                try:
+                    return await self.sync(node)
+                except AisError as error:
+                    self._core.log.info("silent node does not answer", peer=node.name, error=str(error))
+
+        nodes = self._core.smap.nodes
+        await asyncio.gather(*(one(nodes[node_id]) for node_id in node_ids & nodes.keys()))
 
     def is_decided(self, part: Part) -> bool:
         """Whether a quorum has our present version of a part."""
@@ -83,20 +112,26 @@ class Reign:
         core.log.warning("no longer primary", term=self.term, reason=why)
 
     def beat(self) -> None:
-        """Start a heartbeat to every elector that is not still busy with the last one."""
+        """Start a heartbeat to every elector that is not still busy with the last one. Called at every interval."""
+        now = self._core.env.clock.monotonic()
+        if now - self._beat_at > self._core.timing.interval_s + STALL_S:
+            self._core.log.warning("stood still", seconds=round(now - self._beat_at, 1))
+            self._awake_since = now
+        self._beat_at = now
         for node in self._others(self._core.meta.electors):
             self._core.tasks.spawn(f"heartbeat {node.id}", functools.partial(self._beat, node))
 
     async def spread(self, timeout_s: float) -> frozenset[str]:
-        """Bring all nodes of the map up to date; return those that did not take everything in time.
+        """Bring all nodes of the map that are not away up to date; return those that did not take everything in time.
 
-        Nodes that just left it are told too when the decision needs their agreement.
+        Nodes that just left it, or became away, are told too when the decision needs their agreement.
         """
-        others = self._others(self._core.smap.nodes)
+        others = self._others(self._core.smap.present)
         done = await asyncio.gather(*(self.bring(node, timeout_s) for node in others))
         if not self.is_decided(Part.SMAP):
             electors = self._core.meta.electors
-            gone = {node_id: node for node_id, node in electors.items() if node_id not in self._core.smap}
+            present = self._core.smap.present
+            gone = {node_id: node for node_id, node in electors.items() if node_id not in present}
             await asyncio.gather(*(self.bring(node, timeout_s) for node in self._others(gone)))
         return frozenset(node.id for node, ok in zip(others, done, strict=True) if not ok)
 
@@ -104,13 +139,17 @@ class Reign:
         """Bring one node up to date; tell whether it answered and had everything within `timeout_s`."""
         clock = self._core.env.clock
         deadline, pause_s = clock.monotonic() + timeout_s, RETRY_S
+        patience_s = float(self._core.config.cluster.timeout.max_keepalive) + STALL_S
         while not self.is_over:
+            began = clock.monotonic()
             try:
                 await self.sync(node)
                 if self.has_all(node.id):
                     return True
             except AisError as error:
                 self._core.log.info("node did not take metadata", peer=node.name, error=str(error))
+            if (took_s := clock.monotonic() - began) > patience_s:  # we stood still: that proves nothing
+                deadline += took_s
             if clock.monotonic() + pause_s >= deadline:
                 break
             await clock.sleep(pause_s)

@@ -101,10 +101,8 @@ class Cluster:
         return answer.body.rstrip(b"\n")
 
     async def _of_targets(self, what: str) -> dict[str, msgspec.Raw]:
-        """Every target's answer to `GET /v1/daemon?what=`, JSON as it came."""
-        if not self._node.smap.tmap:
-            return {}
-        answers = await self._targets.ask_all("GET", DAEMON, query={query.WHAT: what})
+        """Every present target's answer to `GET /v1/daemon?what=`, JSON as it came."""
+        answers = await self._targets.ask_all("GET", DAEMON, query={query.WHAT: what}, only=self._targets.present)
         return {target_id: msgspec.Raw(answer.body.rstrip(b"\n")) for target_id, answer in answers.items()}
 
     async def _node_stats(self, request: web.Request) -> web.Response:
@@ -221,7 +219,7 @@ class Cluster:
 
     @property
     def _others(self) -> list[Snode]:
-        return [node for node in self._node.smap.nodes.values() if node.id != self._node.snode.id]
+        return [node for node in self._node.smap.present.values() if node.id != self._node.snode.id]
 
 
 async def _query_of(request: web.Request) -> QueryMsg:

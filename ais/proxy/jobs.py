@@ -108,7 +108,7 @@ class Jobs:
         if node_id:
             await self._targets.ask(self._targets.require(node_id), "PUT", XACTIONS, body=body)
         else:
-            await self._targets.ask_all("PUT", XACTIONS, body=body)
+            await self._targets.ask_all("PUT", XACTIONS, body=body, only=self._targets.present)
 
     async def _statuses(self, query: QueryMsg, *, only_tracked: bool = True) -> list[Status]:
         found = await self._ask(query)
@@ -140,14 +140,12 @@ class Jobs:
             if not is_valid_uuid(uuid):
                 raise BadRequest(f'invalid xaction ID "{uuid[:40]}"')
         body = codec.to_json(msgspec.structs.replace(query, kind=xact.parse_kind(query.kind)))
-        if not self._node.smap.tmap:
-            return {}
         only = query.node or query.daemon_id
         try:
             if only:
                 answers = {only: await self._targets.ask(self._targets.require(only), "GET", XACTIONS, body=body)}
             else:
-                answers = await self._targets.ask_all("GET", XACTIONS, body=body)
+                answers = await self._targets.ask_all("GET", XACTIONS, body=body, only=self._targets.present)
         except Unreachable as error:
             raise NotReady(f"cannot tell the state of jobs: {error}") from None
         return dict(zip(answers, decode_lists(answers.values(), Snap), strict=True))

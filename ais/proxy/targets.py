@@ -9,6 +9,7 @@ from typing import TypeVar
 from ais.api import codec
 from ais.base.errors import AisError, NodeNotFound, NotFound, NotReady, Unreachable
 from ais.env.network import Answer
+from ais.meta.placement import why_away
 from ais.meta.smap import Snode
 from ais.node.node import Node
 from ais.node.peers import Peers
@@ -25,10 +26,22 @@ class Targets:
 
     @property
     def all(self) -> list[Snode]:
-        """Every target, also those in maintenance: they may hold data. Raise `NotReady` when there is none."""
-        if not self._node.smap.tmap:
+        """Every target, also those in maintenance: they may hold data.
+
+        Raise `NotReady` when there is none, when one is away, or when this proxy cannot be sure who they are.
+        """
+        self._node.require_settled()
+        smap = self._node.smap
+        if not smap.tmap:
             raise NotReady("the cluster has no targets: start targets, or wait until they join")
-        return list(self._node.smap.tmap.values())
+        for target in smap.away.values():
+            raise NotReady(why_away(target))
+        return list(smap.tmap.values())
+
+    @property
+    def present(self) -> list[Snode]:
+        """The targets that are not away, for questions about the targets themselves; there may be none."""
+        return [target for target in self._node.smap.tmap.values() if not target.is_away]
 
     def require(self, target_id: str) -> Snode:
         """One target. Raise `NodeNotFound`, also for a proxy's ID."""
@@ -60,17 +73,29 @@ class Targets:
             raise Unreachable(f"{target.name} did not answer: {error}") from None
 
     async def outcomes(
-        self, method: str, path: str, *, query: dict[str, str] | None = None, body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: bytes = b"",
+        only: list[Snode] | None = None,
     ) -> dict[str, Answer | AisError]:
-        """Ask all; per target ID what it answered, or the error instead."""
-        return await self._peers.call_all(self.all, method, path, query=query, body=body, timeout_s=self.call_timeout_s)
+        """Ask all (or `only` these); per target ID what it answered, or the error instead. Raise as `all`."""
+        asked = self.all if only is None else only
+        return await self._peers.call_all(asked, method, path, query=query, body=body, timeout_s=self.call_timeout_s)
 
     async def ask_all(
-        self, method: str, path: str, *, query: dict[str, str] | None = None, body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: bytes = b"",
+        only: list[Snode] | None = None,
     ) -> dict[str, Answer]:
-        """Ask all; raise the first error that any of them gave, telling which target."""
-        outcomes = await self.outcomes(method, path, query=query, body=body)
-        return require_all(outcomes)
+        """Ask all (or `only` these); raise the first error that any of them gave, telling which target."""
+        return require_all(await self.outcomes(method, path, query=query, body=body, only=only))
 
 
 def require_all(outcomes: dict[str, Answer | AisError]) -> dict[str, Answer]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ais.client.status import NodeStatus
 
 ONLINE = "online"
+AWAY = "away"
 _MEM_PCT_HIGH = 90
 
 
@@ -38,6 +39,8 @@ class NodeRow:
     @property
     def state(self) -> str:
         """In a word."""
+        if self.snode.is_away:
+            return click.style(AWAY, fg="red")
         if self.status is None:
             return click.style(self.error, fg="red")
         return self.status.status or ONLINE
@@ -144,8 +147,14 @@ def print_summary(smap: Smap, rows: list[NodeRow], config: Mapping[str, Any]) ->
 
 def _online(rows: list[NodeRow]) -> str:
     online = sum(row.status is not None for row in rows)
-    missing = len(rows) - online
-    return f"{online} online" + (click.style(f", {missing} unreachable", fg="red") if missing else "")
+    away = [row.name for row in rows if row.snode.is_away]
+    missing = sum(row.status is None and not row.snode.is_away for row in rows)
+    found = f"{online} online" + (click.style(f", {missing} unreachable", fg="red") if missing else "")
+    if away:
+        found += click.style(
+            f", {len(away)} away: what {text.joined(away)} holds cannot be read or written until it returns", fg="red"
+        )
+    return found
 
 
 def print_smap(smap: Smap) -> None:

@@ -345,7 +345,7 @@ class World:
         return (
             len(self.authorities()) == 1
             and len(stamps) == 1
-            and all(set(node.smap.nodes) == everybody and node.is_ready for node in running)
+            and all(set(node.smap.present) == everybody and node.is_settled for node in running)
         )
 
     async def settled(self, timeout_s: float = 60) -> float:
@@ -355,7 +355,7 @@ class World:
         states = [
             f"{node.snode.id}: {node.state.current.stamps} primary={node.smap.primary_id} term={node.term}"
             f" reign={node.is_primary} authority={node.has_authority} ready={node.is_ready}"
-            f" nodes={sorted(node.smap.nodes)}"
+            f" nodes={sorted(node.smap.present)} away={sorted(node.smap.away)}"
             for node in self.running
         ]
         return "\n".join([*self.trace[-60:], *states])

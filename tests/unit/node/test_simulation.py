@@ -69,7 +69,7 @@ class Client:
 
     def informed(self, node: Node) -> list[Node]:
         """The nodes that must know of a change that this node has just answered."""
-        return [other for other in self.world.running if other.snode.id in node.smap and node.has_authority]
+        return [other for other in self.world.running if other.snode.id in node.smap.present and node.has_authority]
 
 
 async def disturb(world: Any) -> None:
