@@ -300,7 +300,7 @@ class Membership:
             return
         if decisions.joined(core.smap, core.me) is not core.smap:
             core.tasks.spawn("own address", self._update_own_entry)
-        if silent := core.reign.silent_nodes():
+        if core.reign.silent_nodes():
             core.tasks.spawn("questions to silent nodes", self._miss_still_silent)
         if core.reign.returned_nodes():
             core.tasks.spawn("return of nodes", self._welcome_back)
@@ -319,7 +319,7 @@ class Membership:
         def without_returned(smap: Smap) -> Smap:
             present = self._core.require_authority()
             back = present.returned_nodes() & smap.away.keys()
-            return smap.with_away(smap.away.keys() - back) if back else smap
+            return smap.with_away(frozenset(smap.away.keys() - back)) if back else smap
 
         self._core.log.info("nodes are back", nodes=sorted(self._core.require_authority().returned_nodes()))
         await self._changes.change_smap(without_returned)

@@ -160,8 +160,8 @@ class Node:
         """Raise `NotReady` unless `is_settled`. Whoever says "not there" asks this first."""
         if not self.is_settled:
             raise NotReady(
-                f"{self.snode.name} has no contact with its cluster, or does not belong to it yet: it cannot tell whether"
-                " that exists; try again in a moment, or ask another node"
+                f"{self.snode.name} has no contact with its cluster, or is not in it yet: it cannot tell whether that"
+                " exists; try again in a moment, or ask another node"
             )
 
     def require_authority(self) -> None:

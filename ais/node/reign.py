@@ -85,7 +85,8 @@ class Reign:
         async def one(node: Snode) -> None:
             for _ in range(questions):
                 try:
-                    return await self.sync(node)
+                    await self.sync(node)
+                    break
                 except AisError as error:
                     self._core.log.info("silent node does not answer", peer=node.name, error=str(error))
 

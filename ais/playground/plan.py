@@ -28,7 +28,7 @@ SETTINGS = {
     "keepalivetracker.proxy.interval": "2s",
     "keepalivetracker.target.interval": "2s",
     "timeout.startup_time": "5s",
-    "timeout.join_startup_time": "30s",
+    "timeout.join_startup_time": "10m",
 }
 """Where a playground differs from the defaults: everything is near, so that failures are noticed sooner."""
 

@@ -13,7 +13,8 @@ from signal import SIGKILL, SIGTERM, Signals
 import psutil
 
 from ais.api import codec
-from ais.base.errors import Busy, Conflict, NotFound, NotReady, Unreachable
+from ais.base.errors import BadRequest, Busy, Conflict, NotFound, NotReady, Unreachable
+from ais.meta.smap import Flag
 from ais.playground import plan as plans
 from ais.playground import probe, process
 from ais.playground.plan import NodePlan, Plan
@@ -49,7 +50,7 @@ class Playground:
 
     def __init__(self, directory: Path, *, with_parent: bool = False) -> None:
         """Nothing happens yet. `with_parent`: nodes started by this object end when this process does."""
-        self.directory = directory.absolute()
+        self.directory = directory.resolve()  # however it is spelled, it is one playground
         self._with_parent = with_parent
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -123,7 +124,8 @@ class Playground:
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S, progress: Progress = quiet) -> None:
         """Wait until every node knows every node, and the primary says that the cluster is ready.
 
-        Raise `NotReady` when a node ends instead, or after `timeout_s`; the message says which and shows its output.
+        Raise `NotReady` when a node ends instead, or when nothing has changed for `timeout_s`; the message says which
+        node it is about and shows its output.
         """
         deadline = time.monotonic() + timeout_s
         waiting_for = ""
@@ -132,9 +134,9 @@ class Playground:
                 if self._running(node) is None:
                     raise NotReady(f"{node.name} is not running: {self._last_words(node)}")
             if time.monotonic() > deadline:
-                raise NotReady(f"after {timeout_s:.0f} s the cluster is not ready: waiting for {missing}")
+                raise NotReady(f"for {timeout_s:.0f} s nothing has happened: waiting for {missing}")
             if missing != waiting_for:
-                waiting_for = missing
+                waiting_for, deadline = missing, time.monotonic() + timeout_s
                 progress(f"waiting for {missing}")
             time.sleep(POLL_S)
 
@@ -235,7 +237,7 @@ class Playground:
             smap = probe.get_json(f"{node.url}/v1/daemon?what=smap", self._tls)
             if smap is None:
                 return f"{node.name} to answer"
-            if absent := [other.name for other in nodes if not _id_at(smap, other.url)]:
+            if absent := [other.name for other in nodes if not _is_present(smap, other.url)]:
                 return f"{', '.join(absent)} in the cluster map of {node.name}"
         primary = next((node for node in nodes if _id_at(smap, node.url) == _primary_of(smap)), nodes[0])
         if not probe.is_ok(f"{primary.url}/v1/health?prr=true", self._tls):
@@ -279,9 +281,15 @@ class Playground:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """One change of the playground at a time, also between processes."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / "lock").open("w") as file:
+        """One change of the playground at a time, also between processes. Raise `BadRequest`, `Busy`."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            file = (self.directory / "lock").open("w")
+        except OSError as error:
+            raise BadRequest(
+                f"cannot use {self.directory}: {error.strerror}: choose a directory that can be written with --dir"
+            ) from None
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -297,6 +305,15 @@ def _id_at(smap: dict[str, object] | None, url: str) -> str:
             if snode.get("public_net", {}).get("direct_url") == url:
                 return str(node_id)
     return ""
+
+
+def _is_present(smap: dict[str, object], url: str) -> bool:
+    """Whether a cluster map has a node with this public URL that is not away."""
+    members = [one for kind in ("pmap", "tmap") if isinstance(found := smap.get(kind), dict) for one in found.values()]
+    return any(
+        one.get("public_net", {}).get("direct_url") == url and not int(one.get("flags", 0)) & Flag.AWAY
+        for one in members
+    )
 
 
 def _primary_of(smap: dict[str, object] | None) -> str:

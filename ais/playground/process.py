@@ -49,7 +49,8 @@ def find(node: NodePlan) -> psutil.Process | None:
         command = process.cmdline()
     except (FileNotFoundError, ValueError, psutil.Error):
         return None
-    return process if str(node.local_file) in command else None
+    local_file = os.path.realpath(node.local_file)
+    return process if any(os.path.realpath(word) == local_file for word in command if "/" in word) else None
 
 
 def end(process: psutil.Process, how: Signals) -> None:

@@ -1,4 +1,4 @@
-"""A target that does not answer keeps what it owns: nothing is "not there", nobody else takes it, it returns as it was."""
+"""A target that does not answer keeps what it owns: nothing is gone, nobody else takes it, and it returns as it was."""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
 import pytest
 from harness.nodes import eventually
-from harness.wire import Answer, Api, follow, message, request
+from harness.wire import Answer, Api, fresh_name, message, request
 
 from ais.meta.smap import Flag
 from ais.testing import Cluster, Node
@@ -20,20 +20,20 @@ FAST = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """One proxy and three targets that notice a silent node within seconds."""
     with Cluster(proxies=1, targets=3, mountpaths=1, config_overrides=FAST) as running:
         yield running
 
 
-def filled(cluster: Cluster) -> Api:
-    """A bucket `b` with an object under each name."""
-    api = Api(cluster.endpoint)
-    assert api.call("POST", "/v1/buckets/b", body=message("create-bck")).status == 200
+def filled(cluster: Cluster) -> tuple[Api, str]:
+    """A new bucket with an object under each name."""
+    api, bucket = Api(cluster.endpoint), fresh_name()
+    assert api.create(bucket).status == 200
     for name in NAMES:
-        assert api.put("b", name, name.encode()).status == 200
-    return api
+        assert api.put(bucket, name, name.encode()).status == 200
+    return api, bucket
 
 
 def flags_of(api: Api) -> dict[str, int]:
@@ -45,11 +45,6 @@ def is_away(api: Api, node: Node) -> bool:
     return bool(flags_of(api)[node.id] & Flag.AWAY)
 
 
-def get(api: Api, name: str) -> Answer:
-    """A GET that is followed to where it was redirected; what cannot be reached is 503 to us."""
-    return api.get("b", name)
-
-
 def s3(api: Api, method: str, path: str, **given: object) -> Answer:
     return request(api.url, method, f"/s3/{path}", **given)  # type: ignore[arg-type]
 
@@ -57,23 +52,24 @@ def s3(api: Api, method: str, path: str, **given: object) -> Answer:
 @pytest.mark.parametrize("how", [SIGKILL, SIGTERM, SIGSTOP])
 def test_names_of_an_absent_target_are_unavailable_not_gone(cluster: Cluster, how: Signals) -> None:
     """Killed, stopped or frozen: 503 with the reason for its names and for lists, never 404; then all is as it was."""
-    api, node = filled(cluster), cluster.targets[0]
+    (api, bucket), node = filled(cluster), cluster.targets[0]
     cluster.signal(node, how)
     eventually(lambda: is_away(api, node), within_s=SOON_S)
-    answers = {name: get(api, name) for name in NAMES}
+    answers = {name: api.get(bucket, name) for name in NAMES}
     assert {answer.status for answer in answers.values()} == {200, 503}
     lost = [name for name, answer in answers.items() if answer.status == 503]
     assert all(f"t[{node.id}] is away" in answers[name].error["message"] for name in lost)
     for name in lost[:2]:
-        assert api.call("PUT", f"/v1/objects/b/{name}", body=b"new", redirects=False).status == 503
-        assert api.call("DELETE", f"/v1/objects/b/{name}", redirects=False).status == 503
-        assert s3(api, "GET", f"b/{name}").status == 503
-        assert s3(api, "DELETE", f"b/{name}").status == 503
-        assert s3(api, "PUT", f"b/{name}", body=b"new", headers={"If-None-Match": "*"}).status == 503
-    assert api.list_objects("b").status == 503
-    assert s3(api, "GET", "b?list-type=2").status == 503
-    assert s3(api, "DELETE", "b").status == 503
-    assert api.call("POST", "/v1/buckets/meanwhile", body=message("create-bck")).status == 200
+        assert api.call("PUT", f"/v1/objects/{bucket}/{name}", body=b"new", redirects=False).status == 503
+        assert api.call("DELETE", f"/v1/objects/{bucket}/{name}", redirects=False).status == 503
+        assert s3(api, "GET", f"{bucket}/{name}").status == 503
+        assert s3(api, "DELETE", f"{bucket}/{name}").status == 503
+        assert s3(api, "PUT", f"{bucket}/{name}", body=b"new", headers={"If-None-Match": "*"}).status == 503
+    assert api.page(bucket).status == 503
+    assert s3(api, "GET", f"{bucket}?list-type=2").status == 503
+    assert s3(api, "DELETE", bucket).status == 503
+    meanwhile = fresh_name()
+    assert api.create(meanwhile).status == 200
     if how is SIGSTOP:
         cluster.signal(node, SIGCONT)
     else:
@@ -81,13 +77,13 @@ def test_names_of_an_absent_target_are_unavailable_not_gone(cluster: Cluster, ho
         cluster.restart(node)
     eventually(lambda: not is_away(api, node), within_s=SOON_S)
     for name in NAMES:
-        assert (get(api, name).status, get(api, name).body) == (200, name.encode())
-    assert api.call("HEAD", "/v1/buckets/meanwhile").status == 200
+        assert (api.get(bucket, name).status, api.get(bucket, name).body) == (200, name.encode())
+    assert api.call("HEAD", f"/v1/buckets/{meanwhile}").status == 200
 
 
 def test_a_primary_that_stood_still_blames_nobody(cluster: Cluster) -> None:
     """A primary frozen for longer than its targets may be silent leaves the map as it was, also while it changes it."""
-    api = filled(cluster)
+    api, _ = filled(cluster)
     before = api.smap()["tmap"]
     cluster.signal(cluster.proxies[0], SIGSTOP)
     time.sleep(4)
@@ -95,27 +91,27 @@ def test_a_primary_that_stood_still_blames_nobody(cluster: Cluster) -> None:
     for number in range(20):
         assert api.smap()["tmap"] == before
         if number == 3:
-            assert api.call("POST", "/v1/buckets/c", body=message("create-bck")).status == 200
+            assert api.create(fresh_name()).status == 200
         time.sleep(0.1)
 
 
 def test_a_change_while_a_target_restarts_does_not_throw_it_out(cluster: Cluster) -> None:
     """A configuration change succeeds while a target is down; its names are unavailable until it is back, not gone."""
-    api, node = filled(cluster), cluster.targets[0]
+    (api, bucket), node = filled(cluster), cluster.targets[0]
     cluster.kill(node)
     body = message("set-config", value={"log": {"level": "3"}, "periodic": {"stats_time": "11s"}})
     assert api.call("PUT", "/v1/cluster", body=body).status == 200
     assert set(api.smap()["tmap"]) == {one.id for one in cluster.targets}
     cluster.restart(node)
     eventually(lambda: not is_away(api, node), within_s=SOON_S)
-    assert all(get(api, name).body == name.encode() for name in NAMES)
+    assert all(api.get(bucket, name).body == name.encode() for name in NAMES)
 
 
 def test_one_setting_removes_at_once_as_aistore_does() -> None:
     """With `silent_targets=remove` a target that leaves is off the map and others own its names."""
     settings = {**FAST, "keepalivetracker.silent_targets": "remove"}
     with Cluster(proxies=1, targets=2, mountpaths=1, config_overrides=settings) as cluster:
-        api, node = filled(cluster), cluster.targets[0]
+        (api, bucket), node = filled(cluster), cluster.targets[0]
         cluster.terminate(node)
         assert set(api.smap()["tmap"]) == {cluster.targets[1].id}
-        assert {get(api, name).status for name in NAMES} == {200, 404}
+        assert {api.get(bucket, name).status for name in NAMES} == {200, 404}

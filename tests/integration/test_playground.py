@@ -183,3 +183,36 @@ def test_settings_of_a_cluster() -> None:
         config = Api(cluster.endpoint).call("GET", "/v1/daemon", {"what": "config"}).json()
         assert config["checksum"]["type"] == "md5"
         assert config["keepalivetracker"]["proxy"]["interval"] == "2s"
+
+
+def test_however_its_directory_is_spelled_it_is_one_playground(small: Playground, tmp_path: Path) -> None:
+    """Through `..` or a link, status sees the running nodes, and `clean` does not remove the data below them."""
+    small.start()
+    small.wait_ready()
+    (tmp_path / "link").symlink_to(small.directory)
+    (tmp_path / "other").mkdir()
+    for spelling in (tmp_path / "link", tmp_path / "other" / ".." / "here"):
+        same = Playground(spelling)
+        assert [node.state for node in same.status()] == ["ready", "ready"]
+        with pytest.raises(Conflict, match="are running"):
+            same.clean()
+    Playground(tmp_path / "other" / ".." / "here").stop()
+    for node in small.nodes:
+        small.wait_ended(node)
+    assert [node.state for node in small.status()] == ["stopped", "stopped"]
+
+
+def test_a_useless_directory_is_one_sentence() -> None:
+    """A playground where nothing can be written is refused with what to do."""
+    with pytest.raises(BadRequest, match=r"cannot use /proc/x: .* with --dir"):
+        Playground(Path("/proc/x")).create(Plan(1, 0, 1, free_ports(1)))
+
+
+def test_gateways_may_come_later_than_targets(small: Playground) -> None:
+    """Targets wait for their gateway, longer than they once did."""
+    small.start(only=["t1"])
+    config = small.plan.cluster_config()
+    assert config.timeout.join_startup_time >= 600
+    eventually(lambda: small.status()[1].state == "starting", within_s=30)
+    small.start(only=["p1"])
+    small.wait_ready()

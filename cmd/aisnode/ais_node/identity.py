@@ -1,15 +1,19 @@
 """Who this node is: its configuration directory, the ID a proxy keeps there, and the address others reach it at."""
 
+import contextlib
+import fcntl
 import os
 import random
 import socket
 import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
 
-from ais.base.errors import BadRequest, CorruptMetadata, IntegrityError
+from ais.base.errors import AlreadyExists, BadRequest, CorruptMetadata, IntegrityError
 from ais.base.ids import is_valid_node_id, new_id
 
 PROXY_ID_FILE = ".ais.proxy_id"
+LOCK_FILE = ".ais.lock"
 _ANYWHERE = "192.0.2.1"
 """An address reserved for documentation: the route to it is the default route. Nothing is sent there."""
 
@@ -20,6 +24,28 @@ def make_confdir(confdir: str) -> None:
         Path(confdir).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unusable(confdir, error) from None
+
+
+@contextlib.contextmanager
+def claimed(confdir: str) -> Iterator[None]:
+    """Have the directory alone while the block runs; also a process that is killed gives it back.
+
+    Raise `AlreadyExists` when another proxy runs with it, `BadRequest` when it cannot be used.
+    """
+    make_confdir(confdir)
+    path = Path(confdir) / LOCK_FILE
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise _unusable(confdir, error) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise AlreadyExists(
+                f"another proxy runs with confdir={confdir}: stop that one, or give this one a directory of its own"
+            ) from None
+        yield
 
 
 def proxy_id(confdir: str, demanded: str, rng: random.Random) -> str:

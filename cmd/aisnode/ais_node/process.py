@@ -43,6 +43,8 @@ async def run(arguments: Arguments, settings: Settings) -> None:
         volume = await asyncio.to_thread(_open_volume, env, settings) if arguments.role == "target" else None
         if volume:
             stack.callback(volume.close)
+        else:
+            stack.enter_context(identity.claimed(config.local.confdir))
         layout = listeners.lay_out(config, lambda: identity.own_host(config.cluster.proxy.primary_url))
         snode = _snode(arguments.role, volume.node_id if volume else _proxy_id(env, settings), layout, config)
         log_file = _open_log(config, snode, stack)

@@ -9,7 +9,7 @@ import pytest
 from ais_node import arguments, identity, listeners, main, settings
 
 from ais.base import errors
-from ais.base.errors import AisError, BadRequest, CorruptMetadata, IntegrityError
+from ais.base.errors import AisError, AlreadyExists, BadRequest, CorruptMetadata, IntegrityError
 from ais.base.ids import is_valid_node_id
 from ais.config import change
 from ais.config.cluster import ClusterConfig
@@ -187,3 +187,13 @@ def test_port_0_is_a_free_port_shared_by_all() -> None:
 def test_exit_statuses(error: AisError, status: int) -> None:
     """Each kind of failure has its own exit status."""
     assert main.exit_status(error) == status
+
+
+def test_a_confdir_is_one_proxys_alone(tmp_path: Path) -> None:
+    """A second proxy with the same confdir is refused with what to do; after the first has ended it may run."""
+    with identity.claimed(str(tmp_path)):
+        with pytest.raises(AlreadyExists, match="a directory of its own") as caught, identity.claimed(str(tmp_path)):
+            pass
+        assert main.exit_status(caught.value) == main.FOREIGN
+    with identity.claimed(str(tmp_path)):
+        pass
