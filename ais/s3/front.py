@@ -16,7 +16,7 @@ KEY_BYTES_MAX = 1024
 NATIVE = frozenset(("v1", "ais", "gs", "az", "metrics", "favicon.ico"))
 _CLIENT_HEADERS = ("x-amz-", "amz-sdk-")
 """What only S3 clients send, also those that sign nothing."""
-_PRESIGNED = ("X-Amz-Signature=", "X-Amz-Algorithm=")
+_PRESIGNED = ("X-Amz-Signature=", "X-Amz-Algorithm=", "AWSAccessKeyId=")
 
 
 class S3Request(NamedTuple):
@@ -31,6 +31,8 @@ class S3Request(NamedTuple):
     id: str = ""
     via: Via | None = None
     """What the node said that sent it here; None when a client did."""
+    is_virtual: bool = False
+    """Whether the bucket stands in the `Host`, not in the path."""
 
     def header(self, name: str, default: str = "") -> str:
         """The first value of a header."""
@@ -90,7 +92,8 @@ def parse(request: Request, domain: str = "", request_id: str = "", note: Via | 
     members.check(op, headers)
     if "versionId" in params:
         versions.check(params["versionId"])
-    return S3Request(op, bucket, key, params, headers, request, request_id, note)
+    virtual = bool(domain) and is_virtual(request, domain)
+    return S3Request(op, bucket, key, params, headers, request, request_id, note, virtual)
 
 
 def address(request: Request, domain: str) -> tuple[str, str]:

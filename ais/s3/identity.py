@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from ais.auth.keys import KeyRing
-from ais.s3 import policy, sigv4
+from ais.s3 import policy, sigv2, sigv4
 from ais.s3.errors import S3Error
 from ais.s3.front import S3Request
 from ais.s3.policy import Statement, Verdict
@@ -24,14 +24,15 @@ class Identity(NamedTuple):
     """
 
     user: str | None = None
-    signature: sigv4.Signature | None = None
+    signature: sigv4.Signature | sigv2.Signature | None = None
     signed: sigv4.Signed | None = None
     trusted: bool = False
 
 
 def authenticate(request: S3Request, keys: KeyRing, *, required: bool, now_s: float) -> Identity:
     """Verify the signature of the head. Raise `S3Error`. With `required` False (auth off) any key is accepted."""
-    signature = sigv4.read_signature(request.headers, request.params)
+    old = sigv2.read_signature(request.headers, request.params)
+    signature = old or sigv4.read_signature(request.headers, request.params)
     payload_hash = _payload_hash(request, signature)
     if not required:
         return Identity(signature.access_key if signature else None, signature, None, trusted=True)
@@ -42,6 +43,9 @@ def authenticate(request: S3Request, keys: KeyRing, *, required: bool, now_s: fl
     found = keys.lookup(signature.access_key)
     if found is None or found.disabled:
         raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=signature.access_key)
+    if isinstance(signature, sigv2.Signature):
+        _verify_old(request, signature, found.secret, now_s)
+        return Identity(found.user, signature)
     sigv4.check_time(signature, now_s)
     sigv4.check_headers(signature, [name for name, _ in request.http.headers.items()])
     signed = sigv4.verify(
@@ -56,10 +60,23 @@ def authenticate(request: S3Request, keys: KeyRing, *, required: bool, now_s: fl
     return Identity(found.user, signature, signed if payload_hash in _STREAMING_SIGNED else None)
 
 
-def _payload_hash(request: S3Request, signature: sigv4.Signature | None) -> str:
+def _verify_old(request: S3Request, signature: sigv2.Signature, secret: str, now_s: float) -> None:
+    sigv2.check_time(signature, now_s)
+    resource = f"/{request.bucket}{request.http.path}" if request.is_virtual else request.http.path
+    sigv2.verify(
+        signature,
+        secret,
+        method=request.http.method,
+        resource=resource,
+        params=request.params,
+        headers=request.headers,
+    )
+
+
+def _payload_hash(request: S3Request, signature: sigv4.Signature | sigv2.Signature | None) -> str:
     given = request.header("x-amz-content-sha256")
     if not given:
-        if signature is not None and signature.expires_s is None:
+        if isinstance(signature, sigv4.Signature) and signature.expires_s is None:
             raise S3Error("MissingSecurityHeader", "Missing required header for this request: x-amz-content-sha256")
         return sigv4.UNSIGNED
     if given in (sigv4.UNSIGNED, _STREAMING_UNSIGNED, *_STREAMING_SIGNED):
@@ -121,7 +138,7 @@ def condition_context(
         "aws:currenttime": datetime.fromtimestamp(now_s, UTC).isoformat(),
         "aws:epochtime": str(int(now_s)),
         "s3:authtype": "REST-QUERY-STRING" if identity.signature and identity.signature.expires_s else "REST-HEADER",
-        "s3:signatureversion": sigv4.ALGORITHM,
+        "s3:signatureversion": identity.signature.version if identity.signature else sigv4.ALGORITHM,
         "aws:principaltype": "User" if identity.user else "Anonymous",
     }
     if identity.user:
@@ -130,7 +147,7 @@ def condition_context(
             "aws:userid": identity.user,
             "aws:principalarn": f"arn:aws:iam::000000000000:user/{identity.user}",
         }
-    if identity.signature:
+    if identity.signature and identity.signature.time_s:
         context["s3:signatureage"] = str(int((now_s - identity.signature.time_s) * 1000))
     named = {
         "user-agent": "aws:useragent",

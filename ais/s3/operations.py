@@ -244,6 +244,8 @@ _PARAMETERS: dict[str, frozenset[str]] = {
     }.items()
 }
 _EVERYWHERE = frozenset().union(*_PARAMETERS.values())
+_OF_SIGNATURES = frozenset(("AWSAccessKeyId", "Expires", "Signature"))
+"""Of version 2. With them a URL may carry `content-type` and `content-md5`, which are signed."""
 _ALWAYS_PREFIX = ("X-Amz-", "x-")
 """The parameters of signatures, headers that a signed URL carries, and what Amazon leaves to clients."""
 
@@ -265,6 +267,9 @@ def classify(method: str, bucket: str, key: str, params: Mapping[str, str], head
 
 
 def _refuse_unknown(params: Mapping[str, str], known: AbstractSet[str], what: str) -> None:
+    known = known | _OF_SIGNATURES
+    if "AWSAccessKeyId" in params:
+        known |= {"content-type", "content-md5"}
     for name in params:
         if name not in known and not name.startswith(_ALWAYS_PREFIX):
             raise S3Error("NotImplemented", f"The query parameter {name} is not supported by {what}")

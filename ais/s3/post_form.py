@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from ais.api import codec
 from ais.base.errors import BadRequest
-from ais.s3 import sigv4, tagging
+from ais.s3 import sigv2, sigv4, tagging
 from ais.s3.errors import S3Error
 from ais.s3.facts import CONTENT_HEADERS
 
@@ -78,9 +78,10 @@ def headers_of(fields: Mapping[str, str]) -> dict[str, str]:
 
 def credential_of(fields: Mapping[str, str]) -> str:
     """The access key of a form's credential. Raise `S3Error` when a required field is missing or malformed."""
-    for name in ("policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"):
-        if name not in fields:
-            raise S3Error("InvalidArgument", f"Bucket POST must contain a field named '{name}'", ArgumentName=name)
+    if "awsaccesskeyid" in fields:
+        _require(fields, "policy", "signature")
+        return fields["awsaccesskeyid"]
+    _require(fields, "policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
     if fields["x-amz-algorithm"] != sigv4.ALGORITHM:
         raise S3Error("InvalidArgument", f"x-amz-algorithm must be {sigv4.ALGORITHM}", ArgumentName="x-amz-algorithm")
     parts = fields["x-amz-credential"].split("/")
@@ -89,13 +90,23 @@ def credential_of(fields: Mapping[str, str]) -> str:
     return parts[0]
 
 
+def _require(fields: Mapping[str, str], *names: str) -> None:
+    for name in names:
+        if name not in fields:
+            raise S3Error("InvalidArgument", f"Bucket POST must contain a field named '{name}'", ArgumentName=name)
+
+
 def verify(fields: Mapping[str, str], secret: str) -> None:
     """Check the signature of the policy. Raise `S3Error`."""
     access_key = credential_of(fields)
-    _, date, region, *_ = fields["x-amz-credential"].split("/")
-    key = sigv4.signing_key(secret, date, region)
-    expected = hmac.new(key, fields["policy"].encode(), hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(expected.encode(), fields["x-amz-signature"].encode("utf-8", "replace")):
+    if "awsaccesskeyid" in fields:
+        expected, given = sigv2.sign(fields["policy"], secret), fields["signature"]
+    else:
+        _, date, region, *_ = fields["x-amz-credential"].split("/")
+        key = sigv4.signing_key(secret, date, region)
+        expected = hmac.new(key, fields["policy"].encode(), hashlib.sha256).hexdigest()
+        given = fields["x-amz-signature"]
+    if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace")):
         raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=access_key)
 
 

@@ -53,6 +53,11 @@ class Signature(NamedTuple):
         return f"{self.date}/{self.region}/s3/aws4_request"
 
     @property
+    def version(self) -> str:
+        """As policies name it."""
+        return ALGORITHM
+
+    @property
     def time_s(self) -> float:
         """When it was signed, Unix seconds. Raise `ValueError` when the timestamp is no time."""
         return _unix_time(self.timestamp)

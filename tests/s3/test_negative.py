@@ -189,9 +189,35 @@ def unsigned(access: Access) -> Request:
     return put()
 
 
-@refused("InvalidRequest", 400)
-def signature_version_2(access: Access) -> Request:
+@refused("SignatureDoesNotMatch", 403)
+def wrong_signature_version_2(access: Access) -> Request:
+    date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())
+    return put(Authorization=f"AWS {access.key_id}:{b64(bytes(20))}", Date=date)
+
+
+@refused("RequestTimeTooSkewed", 403)
+def old_signature_version_2(access: Access) -> Request:
     return put(Authorization=f"AWS {access.key_id}:{b64(bytes(20))}", Date="Wed, 21 Oct 2015 07:28:00 GMT")
+
+
+@refused("AccessDenied", 403)
+def signature_version_2_without_a_date(access: Access) -> Request:
+    return put(Authorization=f"AWS {access.key_id}:{b64(bytes(20))}")
+
+
+@refused("InvalidArgument", 400)
+def broken_signature_version_2(access: Access) -> Request:
+    return put(Authorization=f"AWS {access.key_id}")
+
+
+@refused("AccessDenied", 403)
+def expired_signature_version_2(access: Access) -> Request:
+    return put(query=f"AWSAccessKeyId={access.key_id}&Signature=x&Expires=1")
+
+
+@refused("SignatureDoesNotMatch", 403)
+def wrong_presigned_version_2(access: Access) -> Request:
+    return put(query=f"AWSAccessKeyId={access.key_id}&Signature=x&Expires={int(time.time()) + MINUTE_S}")
 
 
 @refused("AuthorizationHeaderMalformed", 400)
