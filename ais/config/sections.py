@@ -186,7 +186,7 @@ class DistributedSort(Section, frozen=True):
     )
     compression: CompressionField = "never"
     bundle_multiplier: BundleField = 4
-    burst_buffer: BurstField = 0
+    burst_buffer: BurstField = 512
 
 
 class XactionStreams(Section, frozen=True):

@@ -15,6 +15,7 @@ from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Forward, Network, Reply, Request
 from ais.node.node import Node
 from ais.node.s3 import Gate
+from ais.proxy import later
 from ais.proxy.auth import Auth
 from ais.proxy.batch import Batches
 from ais.proxy.buckets import Buckets
@@ -128,7 +129,7 @@ class Proxy:
             return []
         found = [*self._buckets.routes(), *self._cluster.routes(), *self._reverse.routes(), *self._auth.routes()]
         if Network.PUBLIC in networks:
-            found += [*self._easy.routes(), *self._batches.routes(), web.get("/favicon.ico", _nothing)]
+            found += [*self._easy.routes(), *self._batches.routes(), *later.routes(), web.get("/favicon.ico", _nothing)]
         return found
 
     # -- the role

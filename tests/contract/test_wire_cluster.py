@@ -292,3 +292,13 @@ def test_out_of_space(cluster, api: Api, bucket: str):
     eventually(lambda: api.put(bucket, "after", b"x").status == 200, within_s=10)
     assert "copy" not in api.names(bucket)
     eventually(lambda: api.of_node(cluster.targets[0].id, "node_status").json()["cluster"]["flags"] == 6, within_s=30)
+
+
+def test_jobs_of_features_to_come(api: Api) -> None:
+    """Downloads and shard sorting: none runs, so who lists all jobs gets an empty list; starting one is 501."""
+    for path in ("/v1/download", "/v1/sort"):
+        listed = api.call("GET", path, body=b"{}")
+        assert (listed.status, listed.body.strip()) == (200, b"[]")
+        assert api.call("POST", path, body=b"{}").status == 501
+        assert api.call("DELETE", f"{path}/abort", body=b"{}").status == 501
+    assert api.call("GET", "/v1/etl").status == 501

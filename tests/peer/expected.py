@@ -1,0 +1,96 @@
+"""What a recorded command needs of our cluster, and where we answer otherwise on purpose."""
+
+MISSING = {
+    "archiving",
+    "backends",
+    "bucket copies",
+    "download",
+    "erasure coding",
+    "ETL",
+    "inventories",
+    "LRU",
+    "maintenance",
+    "mirroring",
+    "objects in groups",
+    "preloading",
+    "promotion",
+    "rebalance",
+    "remote clusters",
+    "resilvering",
+    "space cleanup",
+}
+"""Features of AIStore that we do not have yet: their commands say so in a line. Take away what has come."""
+
+NEEDS: dict[str, tuple[int, ...]] = {
+    "archiving": (147, 148, 149),
+    "backends": (47, 59, 93, 102, 103, 104, 106, 108),
+    "bucket copies": (97, 98, 100, 143, 144, 146),
+    "download": (241,),
+    "ETL": (238,),
+    "inventories": (243, 244, 245),
+    "LRU": (125,),
+    "maintenance": (229,),
+    "mirroring": (9, 117, 121),
+    "objects in groups": (72, 73),
+    "preloading": (248,),
+    "promotion": (159,),
+    "rebalance": (126,),
+    "remote clusters": (216, 217, 218, 219, 222),
+    "resilvering": (131,),
+    "space cleanup": (135, 136),
+}
+"""By feature: the commands that are about it."""
+
+TRACES: dict[str, tuple[int, ...]] = {
+    "archiving": (150, 151, 152, 153, 155, 156, 163, 183),
+    "backends": (3, 13, 230, 256),
+    "bucket copies": (113, 116, 145, 173, 185, 191),
+    "erasure coding": (84, 123),
+    "maintenance": (231,),
+    "mirroring": (81, 83, 90, 91, 92, 94, 119, 120, 172, 226),
+    "rebalance": (127, 128, 130, 168, 169, 179),
+    "remote clusters": (215, 220, 221),
+}
+"""By feature: the commands whose recorded output shows that it was used, or is not an error without it."""
+
+INSTEAD: dict[int, str] = {
+    9: "ais create ais://withprops --props='checksum.type=md5'",
+    72: "ais rmo ais://nnn/f1.txt ais://nnn/f2.txt",
+    73: "ais rmo ais://nnn/a0.bin ais://nnn/a1.bin ais://nnn/a2.bin",
+}
+"""While their feature is missing: what brings about what later commands find."""
+
+MORE_FILES = 111
+"""From this command on the directory holds forty more files."""
+
+FIGURES = {3, 15, 37, 161, 167, 168, 169, 173, 175, 176, 179, 180, 181, 184, 189, 190, 214, 230}
+"""Their numbers are the machine's."""
+
+COUNTERS = {173, 185, 186, 187, 188, 191, 192, 194}
+"""Their columns depend on what the cluster has counted."""
+
+UNORDERED = {10, 11, 172, 202}
+"""AIStore prints their lines in the order of a map."""
+
+DIFFERENT: dict[int, str] = {
+    56: "says which range was asked for",
+    62: "an ETag is the content's checksum; theirs also counts versions",
+    68: "does not name the node",
+    86: "says where in the request the value stands",
+    165: "a missing object is an error: theirs cuts the archive short in silence",
+    167: "theirs was short of processors and alerts to it",
+    170: "addresses within the cluster are shown only where they differ from the public ones",
+    171: "nodes do not sign requests, so have no verifying key; the order is that of a map",
+    177: "nodes do not sign requests, so have no verifying key; the order is that of a map",
+    200: "names the setting",
+    212: "theirs had one more feature switched on",
+    214: "a change of one node's settings does not count the cluster's version up",
+    224: "the type names the mountpath, as for its other commands",
+    234: "our logs are JSON lines",
+    235: "our logs are JSON lines",
+    236: "names the setting that is not set",
+}
+"""What we answer otherwise, and why."""
+
+REFUSED = {165}
+"""Of these: what we refuse and they do not."""
