@@ -12,6 +12,9 @@ class Seen:
         self._count_max = count_max
         self._keys: set[Hashable] = set()
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._keys
+
     def again(self, key: Hashable) -> bool:
         """Whether `key` came lately; it has now."""
         if key in self._keys:

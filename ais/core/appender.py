@@ -3,15 +3,22 @@
 Handle: `<target id>|<work file id>|<size>`. The size is what the client was told is stored; an append first cuts the
 work file to it, so that a repeated request never adds its bytes twice. The object appears at the flush. Work files are
 swept at start-up: after a restart the handle is unknown and the client begins again.
+
+An attribute of the work file keeps the CRC-32C of what it held after each of the last appends; the flush compares.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from ais.base.errors import BadRequest, Busy
+import msgspec
+from awscrt import checksums as crt
+
+from ais.base.errors import BadRequest, Busy, ContentDamaged
 from ais.core import workfile
 from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition, Publisher
@@ -21,6 +28,9 @@ from ais.fs.failures import translate
 from ais.fs.locks import WHOLE_FILE
 
 MARK = "ap-"
+_SUMS_XATTR = "user.ais.append"
+_SUMS_MAX = 64
+"""A request that is repeated later than so many others finds its handle unknown."""
 _ID = re.compile(MARK + r"[0-9a-f]{16}-[0-9a-z.]{1,64}")
 
 
@@ -56,13 +66,18 @@ class Handle:
 class Appender:
     """One append or flush request. Any thread may call, one at a time; `keep`, `flush` or `abort` ends it."""
 
-    def __init__(self, publisher: Publisher, disk: Disk, staged: Staged, target_id: str, is_new: bool) -> None:
+    def __init__(
+        self, publisher: Publisher, disk: Disk, staged: Staged, target_id: str, sums: list["Sum"] | None = None
+    ) -> None:
+        """`sums`: of a work file kept before, the last one that of its present content; None: the file is new."""
         self._publisher = publisher
         self._disk = disk
         self._staged = staged
         self._target_id = target_id
         self._size_before = staged.size
-        self._is_new = is_new
+        self._sums = sums or []
+        self._crc32c = self._sums[-1].crc32c if self._sums else 0
+        self._is_new = sums is None
         self._is_open = True
 
     def write(self, data: Buffer) -> None:
@@ -75,10 +90,17 @@ class Appender:
         except OSError as error:
             self.abort()
             raise translate(error, self._staged.path) from error
+        self._crc32c = crt.crc32c(data, self._crc32c)
         self._staged.size += len(data)
 
     def keep(self) -> str:
-        """End the request and keep what was appended; return the handle for the next one."""
+        """End the request and keep what was appended; return the handle for the next one. Raise `DiskFailure`."""
+        sums = [*self._sums, Sum(self._staged.size, self._crc32c)][-_SUMS_MAX:]
+        try:
+            self._disk.setxattr(self._staged.fd, _SUMS_XATTR, msgspec.msgpack.encode(sums))
+        except OSError as error:
+            self.abort()
+            raise translate(error, self._staged.path) from error
         self._close()
         return str(Handle(self._target_id, os.path.basename(self._staged.path), self._staged.size))
 
@@ -96,7 +118,14 @@ class Appender:
         staged.custom = custom
         try:
             digests = Digests(staged.rules.checksum_kind, claimed)
-            workfile.hash_content(self._disk, staged.fd, staged.size, digests)
+            found = 0
+            for chunk in workfile.read_content(self._disk, staged.fd, staged.size):
+                digests.update(chunk)
+                found = crt.crc32c(chunk, found)
+            if found != self._crc32c:
+                cname = staged.bck.cname(staged.name)
+                raise ContentDamaged("crc32c", f"{self._crc32c:08x}", f"{found:08x}", f"what was appended to {cname}")
+            self._disk.fdatasync(staged.fd)
             staged.checksum, staged.is_claimed = digests.verify(staged.bck, staged.name), digests.is_claimed
             stored = self._publisher.publish(staged, condition)
         except OSError as error:
@@ -128,8 +157,24 @@ class Appender:
         self._disk.close(self._staged.fd)
 
 
-def reopen(disk: Disk, path: str, size: int) -> int | None:
-    """Open a kept work file for one request, cut to `size`, positioned at its end; None when it is gone or shorter.
+class Sum(NamedTuple):
+    """What a work file held after an append."""
+
+    size: int
+    crc32c: int
+
+
+class Kept(NamedTuple):
+    """A work file opened again; the last of `sums` is that of its content."""
+
+    fd: int
+    sums: list[Sum]
+
+
+def reopen(disk: Disk, path: str, size: int) -> Kept | None:
+    """Open a kept work file for one request, cut to `size`, positioned at its end.
+
+    None when it is gone, or holds nothing that had this size lately.
 
     Raise `Busy` while another request has it.
     """
@@ -142,10 +187,12 @@ def reopen(disk: Disk, path: str, size: int) -> int | None:
     try:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, WHOLE_FILE)
         found = disk.fstat(fd)
-        if found.st_nlink and found.st_size >= size:
-            disk.ftruncate(fd, size)
+        sums = [one for one in _read_sums(disk, fd) if one.size <= size] if found.st_nlink else []
+        if sums and sums[-1].size == size:
+            if found.st_size != size:
+                disk.ftruncate(fd, size)
             os.lseek(fd, size, os.SEEK_SET)
-            return fd
+            return Kept(fd, sums)
     except BlockingIOError:
         disk.close(fd)
         raise Busy("another request is appending with the same handle") from None
@@ -156,6 +203,17 @@ def reopen(disk: Disk, path: str, size: int) -> int | None:
     return None
 
 
+def _read_sums(disk: Disk, fd: int) -> list[Sum]:
+    try:
+        return _decoder.decode(disk.getxattr(fd, _SUMS_XATTR))
+    except msgspec.DecodeError:
+        return []
+    except OSError as error:
+        if error.errno == errno.ENODATA:
+            return []
+        raise
+
+
 def drop_idle(disk: Disk, directory: str, mtime_ns_min: int) -> None:
     """Remove the append work files of a work directory that were last written before a time. Raise `OSError`."""
     for entry in disk.listdir(directory):
@@ -163,3 +221,6 @@ def drop_idle(disk: Disk, directory: str, mtime_ns_min: int) -> None:
         with contextlib.suppress(FileNotFoundError):
             if entry.startswith(MARK) and disk.lstat(path).st_mtime_ns < mtime_ns_min:
                 disk.unlink(path)
+
+
+_decoder = msgspec.msgpack.Decoder(list[Sum])

@@ -13,10 +13,9 @@ from collections.abc import Iterator
 import msgspec
 
 from ais.api.bucket import Bck
-from ais.base.errors import CorruptMetadata
-from ais.core import meta as metadata
 from ais.core import tree
 from ais.core.meta import ObjectMeta
+from ais.core.spots import Rank, rank, read_meta
 from ais.core.walk import WINDOW_MAX, Walk
 from ais.env import Env
 from ais.fs import layout, names
@@ -230,23 +229,18 @@ class Lister:
         self, bck: Bck, name: str, owner: Mountpath, candidates: tuple[Mountpath, ...], detail: Detail
     ) -> Entry | None:
         """The entry of an object's newest file on the candidates; None when it is gone by now."""
-        newest: tuple[int, bool, str, Mountpath] | None = None
+        newest: tuple[Rank, bool, str, Mountpath] | None = None
+        needs_meta = detail is Detail.META or len(candidates) > 1
         for mountpath in candidates:
             path = f"{layout.bucket_path(mountpath.path, bck)}/{layout.OBJECTS}/{names.to_path(name)}"
             found = tree.find(self._disk, path)
             if found is not None:
-                rank = (found[1].st_mtime_ns, mountpath is owner, found[0], mountpath)
-                if newest is None or rank[:2] > newest[:2]:
-                    newest, file = rank, found[1]
+                meta = read_meta(self._disk, found[0]) if needs_meta else None
+                ranked = (rank(meta, found[1]), mountpath is owner, found[0], mountpath)
+                if newest is None or ranked[:2] > newest[:2]:
+                    newest, file, newest_meta = ranked, found[1], meta
         if newest is None:
             return None
         _, is_owner, path, mountpath = newest
-        meta = self._read_meta(path) if detail is Detail.META else None
+        meta = newest_meta if detail is Detail.META else None
         return Entry(name, False, not is_owner, mountpath, file.st_size, file.st_mtime_ns, file.st_atime_ns, meta)
-
-    def _read_meta(self, path: str) -> ObjectMeta | None:
-        value = tree.read_xattr(self._disk, path, metadata.XATTR)
-        try:
-            return metadata.decode(value) if value is not None else None
-        except CorruptMetadata:
-            return None

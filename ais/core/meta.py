@@ -1,8 +1,8 @@
 """What is known about an object besides its bytes: one extended attribute of its file.
 
-Format (`docs/on_disk_layout.md`): the magic `AISO`, one byte of format version, then a msgpack array of the fields
-below in this order. Fields may be appended to the array (old readers ignore them, new readers take their default);
-any other change raises the version.
+Format (`docs/on_disk_layout.md`): the magic `AISO`, one byte of format version, the CRC-32C of all the rest, then a
+msgpack array of the fields below in this order. Fields may be appended to the array (old readers ignore them, new
+readers take their default); any other change raises the version. Version 1 had no CRC-32C.
 """
 
 import functools
@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Sequence
 
 import msgspec
+from awscrt import checksums as crt
 
 from ais.base.errors import BadRequest, CorruptMetadata, MetadataTooLarge
 
@@ -20,7 +21,9 @@ CUSTOM_BYTES_MAX = 2048
 """Keys and values together (wire contract §10.2)."""
 S3_PREFIX = "x-amz-meta-"
 """Of keys set over S3, which does not count it."""
-_HEADER = b"AISO\x01"
+_HEADER = b"AISO\x02"
+_WITHOUT_CHECKSUM = b"AISO\x01"
+_SEED = crt.crc32c(_HEADER)
 
 
 class ObjectMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -41,6 +44,9 @@ class ObjectMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Of a null version: what its ID would be, which gives it its place among the kept ones."""
     is_marker: bool = False
     """Not an object: a version that says that the object was deleted."""
+    stamp: tuple[int, int] = (0, 0)
+    """Orders the writes of one name, whatever the clock does: generation of the set of mountpaths, then Unix ns or what
+    follows the write before. (0, 0): written before there were stamps."""
 
     @property
     def part_sizes(self) -> list[int]:
@@ -64,7 +70,8 @@ _decoder = msgspec.msgpack.Decoder(ObjectMeta)
 
 def encode(meta: ObjectMeta) -> bytes:
     """The attribute's value. Raise `MetadataTooLarge` when it would not fit into one."""
-    value = _HEADER + _encoder.encode(meta)
+    body = _encoder.encode(meta)
+    value: bytes = _HEADER + crt.crc32c(body, _SEED).to_bytes(4) + body
     if len(value) > XATTR_BYTES_MAX:
         raise MetadataTooLarge(f"object metadata is too large: {len(value)} bytes, at most {XATTR_BYTES_MAX}")
     return value
@@ -72,10 +79,17 @@ def encode(meta: ObjectMeta) -> bytes:
 
 def decode(value: bytes) -> ObjectMeta:
     """Read what `encode` wrote. Raise `CorruptMetadata` for anything else."""
-    if value[:5] != _HEADER:
+    body = memoryview(value)
+    if value[:5] == _HEADER:
+        body = body[9:]
+        if crt.crc32c(bytes(body), _SEED) != int.from_bytes(value[5:9]):
+            raise CorruptMetadata("object metadata does not have its checksum")
+    elif value[:5] == _WITHOUT_CHECKSUM:
+        body = body[5:]
+    else:
         raise CorruptMetadata(f"object metadata has an unknown header {value[:5]!r}")
     try:
-        return _decoder.decode(memoryview(value)[5:])
+        return _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptMetadata(f"object metadata cannot be decoded: {error}") from None
 

@@ -15,10 +15,10 @@ from ais.base.errors import BucketNotFound, CorruptMetadata
 from ais.core import meta as metadata
 from ais.core import tree, workfile
 from ais.core.meta import ObjectMeta
-from ais.core.spots import Spot, SpotTable, newest_file
+from ais.core.spots import Spot, SpotTable, newest_file, read_meta
 from ais.core.versions import Versions
 from ais.core.workfile import Keeping, Staged
-from ais.env.disk import Disk
+from ais.env import Env
 from ais.fs import layout, names
 from ais.fs.failures import translate
 from ais.fs.locks import StripeBusy
@@ -29,10 +29,16 @@ Condition = Callable[[ObjectMeta | None], None]
 """Called under the object's lock with what is stored; raises to refuse."""
 
 
-def decide(staged: Staged, stored: ObjectMeta | None) -> ObjectMeta:
-    """The metadata of the object after the write; `stored` itself when the write changes nothing."""
+def decide(staged: Staged, stored: ObjectMeta | None, generation: int, now_ns: int) -> ObjectMeta:
+    """The metadata of the object after the write; one that changes nothing does not count its version up.
+
+    `generation`: of the set of mountpaths.
+    """
     rules = staged.rules
     custom = staged.custom if staged.custom is not None else (stored.custom if stored else {})
+    stamp, version = (generation, now_ns), staged.version
+    if stored is not None:
+        stamp = max(stamp, (stored.stamp[0], stored.stamp[1] + 1))
     if (
         stored is not None
         and staged.is_claimed
@@ -44,20 +50,21 @@ def decide(staged: Staged, stored: ObjectMeta | None) -> ObjectMeta:
         and staged.version in (None, stored.version)
         and rules.keeping is Keeping.NONE
     ):
-        return stored
-    version = staged.version
+        version = stored.version
     if version is None:
         version = metadata.next_version(stored.version if stored else "") if rules.versioning else ""
-    return ObjectMeta(staged.size, rules.checksum_kind, staged.checksum, version, custom, staged.runs, staged.facts)
+    kind, runs, facts = rules.checksum_kind, staged.runs, staged.facts
+    return ObjectMeta(staged.size, kind, staged.checksum, version, custom, runs, facts, stamp=stamp)
 
 
 class Publisher:
     """Commits staged work files, and what else happens under the locks of objects."""
 
-    def __init__(self, volume: Volume, disk: Disk, spots: SpotTable, versions: Versions, tag: str) -> None:
+    def __init__(self, volume: Volume, env: Env, spots: SpotTable, versions: Versions, tag: str) -> None:
         """`tag` must differ between the processes of a target: it makes the names of work files unique."""
         self._volume = volume
-        self._disk = disk
+        self._disk = env.disk
+        self._now_ns = env.clock.now_ns
         self._spots = spots
         self._versions = versions
         self._tag = tag
@@ -118,13 +125,18 @@ class Publisher:
         if self._volume.view.is_unsettled:
             found = newest_file(self._disk, self._volume.view, spot)
             path = found[0] if found else None
-        value = tree.read_xattr(self._disk, path, metadata.XATTR) if path else None
-        if value is None:
-            return None
-        try:
-            return metadata.decode(value)
-        except CorruptMetadata:
-            return None
+        return read_meta(self._disk, path) if path else None
+
+    def ask(self, condition: Condition | None, spot: Spot, stored: ObjectMeta | None) -> None:
+        """Ask a condition about what is stored. Raise what it raises, and `CorruptMetadata` when nobody can tell."""
+        if condition is None:
+            return
+        if stored is None and newest_file(self._disk, self._volume.view, spot) is not None:
+            raise CorruptMetadata(
+                f"{spot.path} has lost its metadata, so whether a condition holds cannot be told: "
+                f"overwrite or delete the object without a condition"
+            )
+        condition(stored)
 
     def remove_strays(self, spot: Spot) -> bool:
         """Remove the object's files from mountpaths other than its owner; return whether there were any."""
@@ -137,15 +149,12 @@ class Publisher:
 
     def _publish_locked(self, staged: Staged, condition: Condition | None) -> ObjectMeta:
         disk, spot, rules = self._disk, staged.spot, staged.rules
+        view = self._volume.view
         needs_stored = rules.versioning or staged.is_claimed or staged.custom is None or condition is not None
         self._volume.require_open(staged.bck)
-        stored = self.stored_meta(spot) if needs_stored else None
-        if condition is not None:
-            condition(stored)
-        decided = decide(staged, stored)
-        if decided is stored:
-            workfile.discard(disk, staged.path)
-            return decided
+        stored = self.stored_meta(spot) if needs_stored or view.is_unsettled else None
+        self.ask(condition, spot, stored)
+        decided = decide(staged, stored, view.generation, self._now_ns())
         succession = None
         if rules.keeping is not Keeping.NONE:
             succession = self._versions.succession(spot, rules)
@@ -154,7 +163,7 @@ class Publisher:
         if staged.before_rename is not None:
             staged.before_rename(decided)
         disk.setxattr(staged.fd, metadata.XATTR, value)
-        if staged.times_ns is not None and not self._volume.view.is_unsettled:  # there, mtime tells the newest copy
+        if staged.times_ns is not None:
             disk.utime(staged.fd, ns=staged.times_ns)
         if rules.fsync:
             disk.fsync(staged.fd)

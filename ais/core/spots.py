@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 
 from ais.api.bucket import Bck
+from ais.base.errors import CorruptMetadata
 from ais.base.seen import Seen
+from ais.core import meta as metadata
 from ais.core import tree
 from ais.core.meta import ObjectMeta
 from ais.env.disk import Disk
@@ -81,8 +83,23 @@ class Spot(msgspec.Struct, gc=False, eq=False):
         return mountpath.path + path[len(self.mountpath.path) :]
 
 
+Rank = tuple[int, int, int]
+
+
+def rank(meta: ObjectMeta | None, found: os.stat_result) -> Rank:
+    """What orders the files of one object on several mountpaths, the newest last: the stamp, and before there were any,
+    the modification time. A damaged one (None) may be the newest, so it is: nothing older is served in its place.
+    """
+    if meta is None:
+        return _UNKNOWN
+    return (*meta.stamp, 0) if meta.stamp[0] else (0, 0, found.st_mtime_ns)
+
+
+_UNKNOWN: Rank = (1 << 63, 0, 0)
+
+
 def newest_file(disk: Disk, view: View, spot: Spot) -> tuple[str, os.stat_result, Mountpath] | None:
-    """The object's newest file on any mountpath (when all are settled, its owner); of equal ages the owner's.
+    """The object's newest file on any mountpath (when all are settled, its owner); of equal ranks the owner's.
 
     Raise `OSError`.
     """
@@ -91,7 +108,18 @@ def newest_file(disk: Disk, view: View, spot: Spot) -> tuple[str, os.stat_result
         file = tree.find(disk, spot.on(mountpath, spot.path))
         if file is not None:
             found.append((*file, mountpath))
-    return max(found, key=lambda one: (one[1].st_mtime_ns, one[2] is spot.mountpath), default=None)
+    if len(found) < 2:
+        return found[0] if found else None
+    return max(found, key=lambda one: (rank(read_meta(disk, one[0]), one[1]), one[2] is spot.mountpath))
+
+
+def read_meta(disk: Disk, path: str) -> ObjectMeta | None:
+    """The metadata of an object's file; None when that is damaged, or there is no file. Raise `OSError`."""
+    value = tree.read_xattr(disk, path, metadata.XATTR)
+    try:
+        return metadata.decode(value) if value is not None else None
+    except CorruptMetadata:
+        return None
 
 
 class _Generations:

@@ -32,7 +32,7 @@ from ais.core.appender import Appender, Handle, drop_idle, reopen
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Uploads
 from ais.core.publish import Condition, Publisher
-from ais.core.spots import RACY_NS, Known, Spot, SpotTable, newest_file
+from ais.core.spots import RACY_NS, Known, Spot, SpotTable, newest_file, rank
 from ais.core.versions import NULL, Versions, is_version_id
 from ais.core.workfile import Buffer, Digests, Keeping, Staged, WriteRules
 from ais.core.writer import Writer
@@ -97,7 +97,7 @@ class Store:
         self._spots = SpotTable(volume, (limits or StoreLimits()).spots_max)
         self._versions = Versions(volume, env)
         tag = f"{os.getpid():x}.{env.rng.getrandbits(32):x}"
-        self._publisher = Publisher(volume, env.disk, self._spots, self._versions, tag)
+        self._publisher = Publisher(volume, env, self._spots, self._versions, tag)
         self.uploads = Uploads(volume, env, self._spots, self._publisher)
 
     def open(self, bck: Bck, name: str, version_id: str | None = None) -> OpenObject:
@@ -200,14 +200,16 @@ class Store:
         version: str | None = None,
         times_ns: tuple[int, int] | None = None,
         facts: dict[str, str] | None = None,
+        is_stored: bool = False,
     ) -> Writer:
         """Begin to write an object. `size_hint`: announced size; `version`, `times_ns` (atime, mtime): exactly these.
 
+        `is_stored`: the content is read from a disk, and `claimed` is what it was stored with.
         Raise `BadRequest` (custom metadata, checksum kind), `BucketNotFound`, `OutOfSpace`, `DiskFailure`.
         """
         if custom:
             metadata.check_custom(custom)
-        digests = Digests(rules.checksum_kind, claimed)
+        digests = Digests(rules.checksum_kind, claimed, is_stored=is_stored)
         spot = self._spots.find(bck, name)
         path, fd = self._create(bck, spot, size_hint)
         staged = Staged(
@@ -257,8 +259,7 @@ class Store:
 
         def step() -> Removed:
             stored = self._publisher.stored_meta(spot)
-            if condition is not None:
-                condition(stored)
+            self._publisher.ask(condition, spot, stored)
             if rules is not None and rules.keeping is not Keeping.NONE:
                 if is_moved and newest_file(self._disk, self.volume.view, spot) is None:
                     raise ObjectNotFound(bck.cname(name))
@@ -361,7 +362,7 @@ class Store:
     def copy(self, bck: Bck, name: str, to_bck: Bck, to_name: str, rules: WriteRules) -> ObjectMeta:
         """Write a copy as a new version of the target name, verifying the content; custom metadata is copied too.
 
-        Blocks. Raise `ObjectNotFound`, `ChecksumMismatch` (the stored content is bad), and as `Writer.commit`.
+        Blocks. Raise `ObjectNotFound`, `ContentDamaged`, and as `Writer.commit`.
         """
         opened = self.open(bck, name)
         try:
@@ -370,9 +371,9 @@ class Store:
             self._disk.close(opened.fd)
 
     def verify(self, bck: Bck, name: str, opened: OpenObject) -> None:
-        """Read the whole content and compare. Blocks. Raise `ChecksumMismatch` or `DiskFailure`."""
+        """Read the whole content and compare. Blocks. Raise `ContentDamaged` or `DiskFailure`."""
         meta = opened.meta
-        digests = Digests(checksum.NONE, (meta.checksum_kind, meta.checksum))
+        digests = Digests(checksum.NONE, (meta.checksum_kind, meta.checksum), is_stored=True)
         with disk_failures(opened.mountpath.path):
             workfile.hash_content(self._disk, opened.fd, meta.size, digests)
         digests.verify(bck, name)
@@ -464,7 +465,8 @@ class Store:
             if opened is None:
                 continue
             if newest is not None:
-                older = opened if opened.stat.st_mtime_ns <= newest.stat.st_mtime_ns else newest
+                is_older = rank(opened.meta, opened.stat) <= rank(newest.meta, newest.stat)
+                older = opened if is_older else newest
                 self._disk.close(older.fd)
                 if older is opened:
                     continue
@@ -503,6 +505,7 @@ class Store:
             size_hint=meta.size,
             version=meta.version if is_move else None,
             times_ns=(opened.stat.st_atime_ns, opened.stat.st_mtime_ns) if is_move else None,
+            is_stored=True,
         )
         try:
             with disk_failures(opened.mountpath.path):
@@ -530,7 +533,7 @@ class Store:
                         self.volume.require_open(to_bck)
                         meta = self._publisher.stored_meta(source)
                         if condition is not None:
-                            condition(self._publisher.stored_meta(target))
+                            self._publisher.ask(condition, target, self._publisher.stored_meta(target))
                         placed = tree.install(self._disk, found[0], target.root, target.path)
                         if rules.fsync:
                             tree.fsync_parents(self._disk, target.root, placed)
@@ -562,7 +565,7 @@ class Store:
     def _new_appender(self, bck: Bck, name: str, spot: Spot, rules: WriteRules, target_id: str) -> Appender:
         path = f"{spot.work}/{Handle.new_work_id(spot.key, self._publisher.new_work_name())}"
         staged = Staged(bck, name, rules, spot, path, workfile.create(self._disk, path, bck))
-        appender = Appender(self._publisher, self._disk, staged, target_id, is_new=True)
+        appender = Appender(self._publisher, self._disk, staged, target_id)
         try:
             opened = self.open(bck, name)
         except ObjectNotFound:
@@ -570,10 +573,14 @@ class Store:
         except BaseException:
             appender.abort()
             raise
+        meta = opened.meta
+        digests = Digests(checksum.NONE, (meta.checksum_kind, meta.checksum), is_stored=True)
         try:
             with disk_failures(opened.mountpath.path):
-                for chunk in workfile.read_content(self._disk, opened.fd, opened.meta.size):
+                for chunk in workfile.read_content(self._disk, opened.fd, meta.size):
+                    digests.update(chunk)
                     appender.write(chunk)
+            digests.verify(bck, name)
         except BaseException:
             appender.abort()
             raise
@@ -585,9 +592,9 @@ class Store:
         """Continue with the work file on whatever mountpath it was begun."""
         for mountpath in (spot.mountpath, *self.volume.view.available):
             path = f"{spot.on(mountpath, spot.work)}/{handle.work_id}"
-            fd = reopen(self._disk, path, handle.size)
-            if fd is not None:
+            kept = reopen(self._disk, path, handle.size)
+            if kept is not None:
                 home = Spot.at(None, mountpath, bck, spot.key, name)
-                staged = Staged(bck, name, rules, home, path, fd, size=handle.size)
-                return Appender(self._publisher, self._disk, staged, handle.target_id, is_new=False)
+                staged = Staged(bck, name, rules, home, path, kept.fd, size=handle.size)
+                return Appender(self._publisher, self._disk, staged, handle.target_id, kept.sums)
         raise HandleNotFound(f'append handle "{handle}" is unknown: it was flushed or dropped, begin again')

@@ -10,7 +10,7 @@ import msgspec
 
 from ais.api import checksum
 from ais.api.bucket import Bck
-from ais.base.errors import BucketNotFound, ChecksumMismatch
+from ais.base.errors import BucketNotFound, ChecksumMismatch, ContentDamaged
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot
 from ais.env.disk import Disk
@@ -73,9 +73,11 @@ class Staged(msgspec.Struct):
 class Digests:
     """The checksum that is stored and, if the client claims one of another kind, that one too."""
 
-    __slots__ = ("_claimed", "_extra", "_hasher")
+    __slots__ = ("_claimed", "_extra", "_hasher", "_mismatch")
 
-    def __init__(self, kind: str, claimed: tuple[str, str] | None) -> None:
+    def __init__(self, kind: str, claimed: tuple[str, str] | None, *, is_stored: bool = False) -> None:
+        """`is_stored`: what is claimed is what was stored with content that is read from a disk."""
+        self._mismatch = ContentDamaged if is_stored else ChecksumMismatch
         self._hasher = checksum.new_hasher(kind)
         self._claimed = claimed if claimed and claimed[0] != checksum.NONE else None
         self._extra = checksum.new_hasher(self._claimed[0]) if self._claimed and self._claimed[0] != kind else None
@@ -93,13 +95,13 @@ class Digests:
             self._extra.update(data)
 
     def verify(self, bck: Bck, name: str) -> str:
-        """The checksum to store. Raise `ChecksumMismatch` when the claimed one is another."""
+        """The checksum to store. Raise `ChecksumMismatch` when the claimed one is another; stored: `ContentDamaged`."""
         computed = self._hasher.hexdigest() if self._hasher is not None else ""
         if self._claimed is not None:
             kind, value = self._claimed
             found = self._extra.hexdigest() if self._extra is not None else computed
             if found != value.lower():
-                raise ChecksumMismatch(kind, value, found, bck.cname(name))
+                raise self._mismatch(kind, value, found, bck.cname(name))
         return computed
 
 

@@ -42,11 +42,12 @@ class VolumeLimits:
 class View:
     """The mountpaths in use at one time; immutable. A new one replaces it when the set changes."""
 
-    __slots__ = ("_candidates", "available", "is_unsettled")
+    __slots__ = ("_candidates", "available", "generation", "is_unsettled")
 
-    def __init__(self, available: tuple[Mountpath, ...], is_unsettled: bool) -> None:
+    def __init__(self, available: tuple[Mountpath, ...], is_unsettled: bool, generation: int) -> None:
         self.available = available
         self.is_unsettled = is_unsettled
+        self.generation = generation
         self._candidates = [(mountpath.digest, mountpath) for mountpath in available]
 
     def owner(self, key: int) -> Mountpath:
@@ -304,7 +305,7 @@ class Volume:
             if path not in self._mountpaths:
                 self._mountpaths[path] = Mountpath(path, label, self._env, self.limits.threads_per_mountpath)
             available.append(self._mountpaths[path])
-        return View(tuple(available), self._record.is_unsettled)
+        return View(tuple(available), self._record.is_unsettled, self._record.generation)
 
     def _complete_buckets(self) -> None:
         """Make the bucket directories that a mountpath lacks; where IDs differ only the cluster knows who is right."""

@@ -7,12 +7,14 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any, Protocol
 
+from ais.api import checksum
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Part
 from ais.core.store import Store
+from ais.core.workfile import Digests
 from ais.net.http import Reply
 from ais.s3 import checksums, conditions, copy_source, facts, results, xml
-from ais.s3.checksums import ALGORITHMS, Algorithm, Hasher
+from ais.s3.checksums import ALGORITHMS, Algorithm
 from ais.s3.conditions import Current
 from ais.s3.copy_source import CopySource
 from ais.s3.errors import S3Error
@@ -96,9 +98,10 @@ class Copies:
                     raise S3Error("InvalidRequest", f"The copied range is larger than {BYTES_MAX} bytes")
                 fsync, uploads = ask.view.rules.fsync, self._store.uploads
                 writer = await in_pool(pool, lambda: uploads.part_writer(upload, number, opened.length, fsync=fsync))
-                hasher = algorithm.new()
+                hasher, whole = algorithm.new(), Digests(checksum.NONE, _promised(opened), is_stored=True)
                 try:
-                    await _pump(opened.chunks, pool, writer, [hasher])
+                    await _pump(opened.chunks, pool, writer, [hasher, whole])
+                    whole.verify(ask.view.bck, source.key)
                     digests = {algorithm.name: checksums.encode(hasher.digest())}
                     part = await in_pool(pool, lambda: writer.commit(digests))
                 except BaseException:
@@ -111,7 +114,15 @@ class Copies:
     async def _store_copy(
         self, ask: S3Ask, opened: Source, custom: dict[str, str], kept: Facts, algorithm: Algorithm
     ) -> ObjectMeta:
-        writer = self._store.writer(ask.view.bck, ask.key, ask.view.rules, custom=custom, size_hint=opened.length)
+        writer = self._store.writer(
+            ask.view.bck,
+            ask.key,
+            ask.view.rules,
+            custom=custom,
+            claimed=_promised(opened),
+            size_hint=opened.length,
+            is_stored=True,
+        )
         pool, md5, hasher = writer.mountpath.pool, hashlib.md5(usedforsecurity=False), algorithm.new()
         try:
             condition = asked_condition(ask, self._store)
@@ -129,8 +140,8 @@ class Copies:
     def _copied(self, ask: S3Ask, source: CopySource, opened: Source, meta: ObjectMeta) -> Reply:
         stored = self._store.head(ask.view.bck, ask.key)
         modified_s = stored.stat.st_mtime_ns / 1e9
-        checksum = results.checksum_nodes(facts.checksum_of(meta.facts))
-        body = results.copied("CopyObjectResult", etag_of(meta, 0), modified_s, checksum)
+        nodes = results.checksum_nodes(facts.checksum_of(meta.facts))
+        body = results.copied("CopyObjectResult", etag_of(meta, 0), modified_s, nodes)
         return ask.xml(body, *ask.version_lines(meta), *_source_version(source, opened))
 
     async def _to_its_end(self, work: Coroutine[Any, Any, Reply]) -> Reply:
@@ -140,13 +151,19 @@ class Copies:
         return await asyncio.shield(task)
 
 
+class Hashing(Protocol):
+    """What sees the copied bytes pass."""
+
+    def update(self, data: bytes, /) -> object: ...
+
+
 class Writing(Protocol):
     """Where copied bytes go."""
 
     def write(self, data: bytes) -> None: ...
 
 
-async def _pump(chunks: AsyncIterator[bytes], pool: Executor, writer: Writing, hashers: Sequence[Hasher]) -> None:
+async def _pump(chunks: AsyncIterator[bytes], pool: Executor, writer: Writing, hashers: Sequence[Hashing]) -> None:
     def take(chunk: bytes) -> None:
         for hasher in hashers:
             hasher.update(chunk)
@@ -168,6 +185,17 @@ def _check_source(ask: S3Ask, opened: Source) -> None:
     wanted = conditions.read_copy(ask.request)
     current = Current(etag_of(opened.meta, opened.mtime_ns), opened.mtime_ns / 1e9)
     conditions.check_copy_source(wanted, current)
+
+
+def _promised(opened: Source) -> tuple[str, str] | None:
+    """The checksum that the bytes of a source must have; None when only some of them are copied, or none is known."""
+    meta = opened.meta
+    if opened.length != meta.size:
+        return None
+    if meta.checksum_kind != checksum.NONE:
+        return meta.checksum_kind, meta.checksum
+    md5 = meta.facts.get("etag", "")
+    return ("md5", md5) if md5 and "-" not in md5 else None
 
 
 def _algorithm_of(source_facts: Facts) -> Algorithm:

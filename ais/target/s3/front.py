@@ -28,6 +28,7 @@ from ais.target.s3.puts import Puts
 from ais.target.s3.reads import Reads
 from ais.target.s3.sources import Sources
 from ais.target.s3.tags import Tags
+from ais.target.s3.verified import Verified
 from ais.target.view import BucketView
 
 Handler = Callable[[S3Ask], AnyReply | Awaitable[AnyReply]]
@@ -46,9 +47,10 @@ class S3Front:
         self._moves = moves
         stats = host.stats
         self.deletes = Deletes(store, volume, stats)
-        reads, puts, tags = Reads(store, stats), Puts(front, store, stats), Tags(store, volume)
+        verified = Verified(store)
+        reads, puts, tags = Reads(store, stats, verified), Puts(front, store, stats), Tags(store, volume)
         multipart = Multipart(front, store, volume, stats)
-        copies = Copies(front, store, stats, Sources(host, gate, front, store, moves, peers), multipart)
+        copies = Copies(front, store, stats, Sources(host, gate, front, store, moves, peers, verified), multipart)
         self._handlers: dict[Op, Handler] = {
             Op.GET_OBJECT: reads.get,
             Op.HEAD_OBJECT: reads.get,

@@ -9,6 +9,8 @@ from ais.base.errors import IntegrityError
 from ais.core.meta import ObjectMeta
 
 META = "Ais-S3-Meta"
+VERIFY = "Ais-S3-Verify"
+"""Asks the owner of a copy source to compare the whole object before it sends a range of it."""
 
 
 class Described(msgspec.Struct, frozen=True, array_like=True):

@@ -14,7 +14,8 @@ from ais.stats import names as metrics
 from ais.stats.tracker import Tracker
 from ais.target.ranges import content_range, parse_byte_range
 from ais.target.s3.ask import S3Ask, current_of, etag_of
-from ais.target.s3.peers import meta_line
+from ais.target.s3.peers import VERIFY, meta_line
+from ais.target.s3.verified import Verified
 from ais.target.uploads import in_pool
 
 _OVERRIDES = "response-"
@@ -23,7 +24,8 @@ _OVERRIDES = "response-"
 class Reads:
     """Answers what does not change objects."""
 
-    def __init__(self, store: Store, stats: Tracker) -> None:
+    def __init__(self, store: Store, stats: Tracker, verified: Verified) -> None:
+        self._verified = verified
         self._store = store
         self._stats = stats
 
@@ -32,7 +34,8 @@ class Reads:
         overrides = _overrides(ask)
         opened = self._store.open(ask.view.bck, ask.key, ask.version_id)
         try:
-            if ask.view.verifies and ask.request.op is Op.GET_OBJECT:
+            is_copied = VERIFY.lower() in ask.request.http.headers and ask.request.via is not None
+            if (ask.view.verifies or is_copied) and ask.request.op is Op.GET_OBJECT:
                 return self._get_verified(ask, opened, overrides)
             return self._answer(ask, opened, overrides)
         except BaseException:
@@ -61,7 +64,10 @@ class Reads:
 
     async def _get_verified(self, ask: S3Ask, opened: OpenObject, overrides: dict[str, str]) -> AnyReply:
         try:
-            await in_pool(opened.mountpath.pool, lambda: self._store.verify(ask.view.bck, ask.key, opened))
+            if ask.view.verifies:
+                await in_pool(opened.mountpath.pool, lambda: self._store.verify(ask.view.bck, ask.key, opened))
+            else:
+                await self._verified.require(ask.view.bck, ask.key, opened)
             return self._answer(ask, opened, overrides)
         except BaseException:
             os.close(opened.fd)

@@ -21,7 +21,8 @@ from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.moves import Moves
 from ais.target.s3.ask import S3Ask
-from ais.target.s3.peers import read_meta
+from ais.target.s3.peers import VERIFY, read_meta
+from ais.target.s3.verified import Verified
 from ais.target.uploads import in_pool
 
 ERROR_BYTES_MAX = 64 << 10
@@ -37,15 +38,25 @@ class Source(NamedTuple):
 
 
 class Sources:
-    """Opens copy sources on behalf of a caller."""
+    """Opens copy sources on behalf of a caller. What is not read whole is compared with its checksum before."""
 
-    def __init__(self, host: Host, gate: Gate, front: Front, store: Store, moves: Moves, peers: PeerClient) -> None:
+    def __init__(
+        self,
+        host: Host,
+        gate: Gate,
+        front: Front,
+        store: Store,
+        moves: Moves,
+        peers: PeerClient,
+        verified: Verified,
+    ) -> None:
         self._host = host
         self._gate = gate
         self._front = front
         self._store = store
         self._moves = moves
         self._peers = peers
+        self._verified = verified
 
     @asynccontextmanager
     async def open(self, ask: S3Ask, source: CopySource, span: str) -> AsyncIterator[Source]:
@@ -66,6 +77,8 @@ class Sources:
         opened = self._store.open(view.bck, source.key, source.version_id)
         try:
             start, length = copy_source.span(span, opened.meta.size)
+            if length != opened.meta.size:
+                await self._verified.require(view.bck, source.key, opened)
             chunks = _read(opened, start, length)
             yield Source(opened.meta, opened.stat.st_mtime_ns, length, chunks)
         finally:
@@ -80,7 +93,7 @@ class Sources:
         async with self._peers.open_stream(
             "GET",
             owner.data.url + target,
-            headers={name: value} | ({"Range": span} if span else {}),
+            headers={name: value} | ({"Range": span, VERIFY: "true"} if span else {}),
             timeout_s=float(self._host.config.cluster.client.client_long_timeout),
         ) as answer:
             if answer.status not in (200, 206):

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ais.api.bucket import Bck
+from ais.core.meta import ObjectMeta
 from ais.core.store import Store
 from ais.core.workfile import WriteRules
 from ais.env import Env
@@ -62,6 +64,11 @@ class Bench:
             return os.pread(opened.fd, opened.meta.size + 1, 0)
         finally:
             os.close(opened.fd)
+
+    @staticmethod
+    def plain(meta: ObjectMeta) -> ObjectMeta:
+        """Metadata without the stamp, which no two writes have in common."""
+        return msgspec.structs.replace(meta, stamp=(0, 0))
 
     def leftovers(self) -> list[str]:
         """Work files and empty directories that nothing should leave behind."""

@@ -1,5 +1,6 @@
 """The metadata of an object on disk."""
 
+import msgspec
 import pytest
 
 from ais.base.errors import BadRequest, CorruptMetadata
@@ -9,23 +10,48 @@ from ais.core.meta import ObjectMeta
 SAMPLE = ObjectMeta(4096, "xxhash2", "0123456789abcdef", "7", {"k": "v"})
 FIRST = b"AISO\x01\x96\xcd\x10\x00\xa7xxhash2\xb00123456789abcdef\xa17\x81\xa1k\xa1v\x90"
 """As written before there were S3 facts and kept versions."""
-GOLDEN = b"AISO\x01\x9a" + FIRST[6:] + b"\x80\xa0\xa0\xc2"
+SECOND = b"AISO\x01\x9a" + FIRST[6:] + b"\x80\xa0\xa0\xc2"
+"""As written before the attribute had a checksum of its own."""
+STAMPED = msgspec.structs.replace(SAMPLE, stamp=(3, 1_700_000_000_000_000_000))
+GOLDEN = bytes.fromhex(
+    "4149534f02e60e33b39bcd1000a778786861736832b030313233343536373839616263646566a13781a16ba1769080a0a0c29203cf17979cfe362a0000"
+)
 
 
 def test_the_bytes_on_disk_are_a_format() -> None:
-    """What was written by this version is read by every later one."""
-    assert meta.encode(SAMPLE) == GOLDEN
-    assert meta.decode(GOLDEN) == meta.decode(FIRST) == SAMPLE
+    """What was written by this version, and by those before it, is read by every later one."""
+    assert meta.encode(STAMPED) == GOLDEN
+    assert meta.decode(GOLDEN) == STAMPED
+    assert meta.decode(FIRST) == meta.decode(SECOND) == SAMPLE
+
+
+def test_no_flipped_bit_is_believed() -> None:
+    """Each single bit of the attribute, and each two neighbours, are covered by its checksum."""
+    for bit in range(8 * len(GOLDEN)):
+        for mask in (1, 3):
+            flipped = (int.from_bytes(GOLDEN) ^ (mask << bit)) % (1 << 8 * len(GOLDEN))
+            with pytest.raises(CorruptMetadata):
+                meta.decode(flipped.to_bytes(len(GOLDEN)))
 
 
 def test_fields_may_be_appended() -> None:
     """A reader ignores fields it does not know and gives defaults to those that are missing."""
-    assert meta.decode(b"AISO\x01\x9b" + GOLDEN[6:] + b"\x01") == SAMPLE
+    assert meta.decode(b"AISO\x01\x9c" + SECOND[6:] + b"\x92\x00\x00\x01") == SAMPLE
     assert meta.decode(b"AISO\x01\x91\x05") == ObjectMeta(5)
 
 
 @pytest.mark.parametrize(
-    "value", [b"", b"AISO", b"AISO\x02" + GOLDEN[5:], GOLDEN[:-1], b"AISO\x01\x91\xa1x", b"AISO\x01\xc0"]
+    "value",
+    [
+        b"",
+        b"AISO",
+        b"AISO\x03" + GOLDEN[5:],
+        b"AISO\x02" + SECOND[5:],
+        GOLDEN[:-1],
+        SECOND[:-1],
+        b"AISO\x01\x91\xa1x",
+        b"AISO\x01\xc0",
+    ],
 )
 def test_damage_is_an_error_of_its_own(value: bytes) -> None:
     """Bytes that we did not write are told from every other failure."""

@@ -50,7 +50,9 @@ def test_parts_in_any_order_become_the_object(bench: Any) -> None:
     whole = b"".join(contents.values())
     meta = _complete(bench, upload, [sent[1], sent[2], sent[3]])
     assert bench.get("dir/o") == whole
-    assert meta == ObjectMeta(207, "crc32c", f"{google_crc32c.value(whole):08x}", "1", {"k": "v"}, ((2, 100), (1, 7)))
+    assert bench.plain(meta) == ObjectMeta(
+        207, "crc32c", f"{google_crc32c.value(whole):08x}", "1", {"k": "v"}, ((2, 100), (1, 7))
+    )
     assert meta.part_sizes == [100, 100, 7]
     assert not _directories(bench)
     with pytest.raises(HandleNotFound):

@@ -29,7 +29,7 @@ from ais.meta.smap import digest
 def test_what_is_written_is_read(bench: Any) -> None:
     """Content, size, checksum, version and custom metadata come back."""
     stored = bench.put("dir/a", b"hello", custom={"k": "v"})
-    assert stored == ObjectMeta(5, "xxhash2", "26c7827d889f6da3", "1", {"k": "v"})
+    assert bench.plain(stored) == ObjectMeta(5, "xxhash2", "26c7827d889f6da3", "1", {"k": "v"})
     assert bench.get("dir/a") == b"hello"
     assert bench.store.head(bench.bck, "dir/a").meta == stored
 
@@ -98,13 +98,11 @@ def test_a_claim_of_another_kind_is_verified_too(bench: Any) -> None:
     assert stored.checksum_kind == "xxhash2"
 
 
-def test_the_same_content_is_not_written_again(bench: Any) -> None:
-    """A claimed checksum equal to the stored one keeps the object; other custom metadata is written."""
+def test_the_same_content_is_the_same_version(bench: Any) -> None:
+    """A claimed checksum equal to the stored one is the same version; with other custom metadata it is the next one."""
     first = bench.put("a", b"same")
-    inode = bench.store.head(bench.bck, "a").stat.st_ino
     claim = ("xxhash2", first.checksum)
-    assert bench.put("a", b"same", claimed=claim) == first
-    assert bench.store.head(bench.bck, "a").stat.st_ino == inode
+    assert bench.plain(bench.put("a", b"same", claimed=claim)) == bench.plain(first)
     assert bench.put("a", b"same", claimed=claim, custom={"k": "v"}).version == "2"
     assert bench.put("a", b"same").version == "3"
 
@@ -147,7 +145,7 @@ def test_a_put_at_once_stores_the_same(bench: Any, kind: str) -> None:
     for name in ("a", "a/b"):
         first = bench.put(name, b"content", rules)
         second = bench.put_at_once(name, b"content", rules)
-        assert second == msgspec.structs.replace(first, version="2")
+        assert bench.plain(second) == msgspec.structs.replace(bench.plain(first), version="2")
         assert bench.store.head(bench.bck, name).meta == second
         assert bench.get(name) == b"content"
     (mountpath,) = bench.volume.available
@@ -210,7 +208,7 @@ def test_rename_moves_the_object(make_bench: Callable[..., Any], mountpaths: int
     before = bench.put(source, b"content", custom={"k": "v"})
     bench.store.rename(bench.bck, source, target, bench.rules)
     assert bench.get(target) == b"content"
-    assert bench.store.head(bench.bck, target).meta == before
+    assert bench.plain(bench.store.head(bench.bck, target).meta) == bench.plain(before)
     with pytest.raises(ObjectNotFound):
         bench.store.open(bench.bck, source)
     with pytest.raises(BadRequest):
