@@ -7,6 +7,7 @@ RESET_BUCKET_PROPS = "reset-bprops"
 SUMMARY_BUCKET = "summary-bck"
 MOVE_BUCKET = "move-bck"
 LIST = "list"
+ARCHIVE = "archive"
 EVICT_REMOTE_BUCKET = "evict-remote-bck"
 
 RENAME_OBJECT = "rename-obj"

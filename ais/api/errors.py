@@ -34,6 +34,7 @@ TCODE_OF: dict[type[AisError], str] = {
     errors.BucketNotFound: "ErrBckNotFound",
     errors.DestinationExists: "ErrBucketAlreadyExists",  # in this order: who reads the tcode gets `BucketExists`
     errors.BucketExists: "ErrBucketAlreadyExists",
+    errors.UnknownExtension: "errUnknownFileExt",
     errors.UnknownMime: "errUnknownMime",
     errors.MemberNotFound: "ErrNotFound",
     errors.ObjectNotFound: "ErrNotFound",

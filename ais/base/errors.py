@@ -9,6 +9,7 @@ AisError
 │   ├── DestinationExists      another bucket already has the name that a rename should give
 │   ├── NoMemberRange          a range of a file inside a shard
 │   └── UnknownMime            a format of archives that nobody knows
+│       └── UnknownExtension   a file name's extension that is none
 ├── Unauthenticated            no or wrong credentials
 ├── AccessDenied               known caller, missing permission
 ├── NotFound
@@ -81,6 +82,10 @@ class NoMemberRange(BadRequest):
 
 class UnknownMime(BadRequest):
     """No format of archives has this name."""
+
+
+class UnknownExtension(UnknownMime):
+    """The name of an archive does not tell its format."""
 
 
 class Unauthenticated(AisError):

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from ais.api import access, actions, codec, headers, listing, query
 from ais.api.access import Access
+from ais.api.archive import ArchiveMsg
 from ais.api.bucket import AIS, Bck, Namespace, parse_provider
 from ais.api.listing import LsoMsg
 from ais.api.messages import ActMsg
@@ -16,6 +17,7 @@ from ais.base.names import SYSTEM_BUCKET_PREFIX
 from ais.base.units import parse_bool
 from ais.meta.bmd import Bucket
 from ais.node.node import Node
+from ais.proxy.archive import Archiver
 from ais.proxy.changes import BucketChanges
 from ais.proxy.listing import Lister, bucket_query
 from ais.proxy.redirect import require_bucket
@@ -41,7 +43,7 @@ LATER = {
         "index-shard",
         "create-inventory",
     ),
-    "PUT": ("archive",),
+    "PUT": (),
     "DELETE": ("delete-listrange", "evict-listrange", "destroy-inventory"),
     "PATCH": (),
 }
@@ -54,12 +56,15 @@ _ONLY_REMOTE = ("prefetch-listrange", "evict-listrange", actions.EVICT_REMOTE_BU
 class Buckets:
     """The endpoint. One per proxy."""
 
-    def __init__(self, node: Node, lister: Lister, summaries: Summaries, renamer: Renamer, relay: Relay) -> None:
+    def __init__(
+        self, node: Node, lister: Lister, summaries: Summaries, renamer: Renamer, relay: Relay, archiver: Archiver
+    ) -> None:
         self._node = node
         self._lister = lister
         self._summaries = summaries
         self._renamer = renamer
         self._relay = relay
+        self._archiver = archiver
         self._changes = BucketChanges(node)
 
     def routes(self) -> list[web.RouteDef]:
@@ -188,10 +193,13 @@ class Buckets:
         return text_reply(await self._renamer.begin(bck, Bck.parse_uname(destination)[0]))
 
     async def put(self, request: web.Request) -> web.Response:
-        """Archiving, which we do not have yet."""
+        """Make a shard of objects."""
         address = BucketAddress.of(request)
-        self.require(address.only_bucket())
-        raise _unserved("PUT", ActMsg.parse(await request.read()), address, ())
+        source = self.require(address.only_bucket())
+        message = ActMsg.parse(await request.read())
+        if message.action != actions.ARCHIVE:
+            raise _unserved("PUT", message, address, (actions.ARCHIVE,))
+        return text_reply(await self._archiver.start(source, message.value_as(ArchiveMsg)))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Destroy a bucket; evict a remote one."""

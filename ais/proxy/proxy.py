@@ -16,6 +16,7 @@ from ais.net.http import AnyReply, Forward, Network, Reply, Request
 from ais.node.node import Node
 from ais.node.s3 import Gate
 from ais.proxy import later
+from ais.proxy.archive import Archiver
 from ais.proxy.auth import Auth
 from ais.proxy.batch import Batches
 from ais.proxy.buckets import Buckets
@@ -60,7 +61,9 @@ class Proxy:
         targets, relay = Targets(node), Relay(node)
         self._renamer = Renamer(node, targets)
         self.lister = Lister(node, targets)
-        self._buckets = Buckets(node, self.lister, Summaries(node, targets), self._renamer, relay)
+        self._buckets = Buckets(
+            node, self.lister, Summaries(node, targets), self._renamer, relay, Archiver(node, targets)
+        )
         self._cluster = Cluster(node, targets, Jobs(node, targets), relay)
         self._reverse = Reverse(node, relay)
         self._auth = Auth(node, relay)

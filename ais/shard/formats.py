@@ -2,7 +2,7 @@
 
 import enum
 
-from ais.base.errors import BadRequest, UnknownMime
+from ais.base.errors import BadRequest, UnknownExtension, UnknownMime
 
 
 class Format(enum.Enum):
@@ -84,8 +84,9 @@ def detect(name: str, mime: str, start: bytes) -> Format:
 
 
 def require(name: str, mime: str) -> Format:
-    """The format of a shard that is to be written. Raise `BadRequest` when neither `mime` nor the name tells."""
+    """The format of a shard that is to be written. Raise `UnknownMime` when neither `mime` nor the name tells."""
     found = by_mime(mime) if mime else by_name(name)
     if found is None:
-        raise BadRequest(f'unrecognized or unsupported file format: "{name}" (expected one of {list(_BY_EXTENSION)})')
+        extension = "." + name.rpartition(".")[2] if "." in name else ""
+        raise UnknownExtension(f'unknown filename extension ("{name}", "{extension}"): use {list(_BY_EXTENSION)}')
     return found

@@ -28,6 +28,9 @@ _GZIP_LEVEL = 1
 class ShardWriter(Protocol):
     """Makes an archive of members of known sizes. Each member: `begin`, its bytes in pieces by `write`, `end`."""
 
+    count: int
+    """Members begun by this writer."""
+
     def begin(self, name: str, size: int, mtime_s: int) -> None: ...
     def write(self, data: Buffer) -> None: ...
     def end(self) -> None: ...
@@ -99,13 +102,14 @@ class TarWriter:
 
     def __init__(self, layer: Layer) -> None:
         self._layer = layer
-        self._left = self._padding = 0
+        self._left = self._padding = self.count = 0
 
     def copy(self, data: Buffer) -> None:
         """Write whole members as another tar has them."""
         self._layer.write(data)
 
     def begin(self, name: str, size: int, mtime_s: int) -> None:
+        self.count += 1
         self._layer.write(tar_header(name, size, mtime_s))
         self._left, self._padding = size, -size % _BLOCK
 
@@ -167,9 +171,10 @@ class ZipWriter:
     def __init__(self, out: Out) -> None:
         self.archive = zipfile.ZipFile(_Sink(out), "w", zipfile.ZIP_STORED)
         self._member: IO[bytes] | None = None
-        self._left = 0
+        self._left = self.count = 0
 
     def begin(self, name: str, size: int, mtime_s: int) -> None:
+        self.count += 1
         info = zipfile.ZipInfo(name)
         info.external_attr = 0o100644 << 16
         info.file_size = size

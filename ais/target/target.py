@@ -19,6 +19,7 @@ from ais.net.http import Network
 from ais.node.s3 import Gate
 from ais.stats import names as metrics
 from ais.target.actions import Actions
+from ais.target.archiving import Archiving
 from ais.target.batch.routes import Batches
 from ais.target.bucket_move import BucketMove
 from ais.target.front import Front
@@ -90,6 +91,7 @@ class Target:
         self._jobs = Jobs(self.registry, {MOVE_BUCKET: bucket_move.start, LIFECYCLE: self._lifecycle.start})
         reads = Reads(host, self._front, store, moves, recent, shards)
         self._batches = Batches(host, self._front, store, peers)
+        self._archiving = Archiving(host, self.registry, self._front, store, peers, pace)
         self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3)
         self.route = self._objects.route
 
@@ -97,7 +99,13 @@ class Target:
         """What the aiohttp application of a listener serves besides the node's own routes (wire contract §23)."""
         found = [*self._actions.routes(networks), *self._batches.routes(networks)]
         if Network.CONTROL in networks:
-            found += [*self._jobs.routes(), *self._pages.routes(), *self._control.routes(), *self.mountpaths.routes()]
+            found += [
+                *self._jobs.routes(),
+                *self._archiving.routes(),
+                *self._pages.routes(),
+                *self._control.routes(),
+                *self.mountpaths.routes(),
+            ]
         return found
 
     async def prepare_disk(self) -> None:

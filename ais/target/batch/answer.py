@@ -14,7 +14,7 @@ from ais.base.errors import AisError, Conflict, NotFound, Unreachable
 from ais.meta.smap import Snode
 from ais.net.client import PeerClient
 from ais.shard.formats import Format
-from ais.shard.writing import Buffer, Layer, layer, shard_writer
+from ais.shard.writing import Buffer, Layer, ShardWriter, layer, shard_writer
 from ais.target.batch.reading import LocalReader, Wanted
 from ais.target.batch.sources import FailedSource, LocalSource, Source, open_peer
 from ais.target.host import Host
@@ -25,10 +25,14 @@ SEND_BYTES = 256 << 10
 HEADER_BYTES = 512
 
 
-class _Out:
-    """The archive's bytes until they are sent on; compressing is a thread's work."""
+class Packed:
+    """An archive's bytes until they are sent on; compressing is a thread's work.
 
-    def __init__(self, kind: Format) -> None:
+    Whoever writes the archive writes one of `plain_kind` to `add`. Without a kind, what is added is final.
+    """
+
+    def __init__(self, kind: Format | None) -> None:
+        self.plain_kind = Format.ZIP if kind is Format.ZIP else Format.TAR
         self._plain: list[bytes] = []
         self._packed: list[bytes] = []
         self._layer = layer(kind, self._keep) if kind in (Format.TGZ, Format.LZ4) else None
@@ -66,9 +70,22 @@ class TooManyErrors(Conflict):
 
 
 class Answer:
-    """The answer to one request. `entries` and their buckets are valid."""
+    """The answer to one request, whose entries are valid; `bcks`: the bucket of each.
 
-    def __init__(self, host: Host, peers: PeerClient, reader: LocalReader, message: BatchMsg, bcks: list[Bck]) -> None:
+    `skips_missing`: an entry that failed and is tolerated has no place in the archive.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        peers: PeerClient,
+        reader: LocalReader,
+        message: BatchMsg,
+        bcks: list[Bck],
+        *,
+        skips_missing: bool = False,
+    ) -> None:
+        self._skips_missing = skips_missing
         self._host = host
         self._peers = peers
         self._reader = reader
@@ -105,8 +122,15 @@ class Answer:
 
     async def archive(self, kind: Format, outline: list[Out] | None) -> AsyncGenerator[bytes, None]:
         """The archive in pieces. With an outline, each entry is as that says. Raise whatever keeps it from that."""
-        out = _Out(kind)
-        writer = shard_writer(Format.ZIP if kind is Format.ZIP else Format.TAR, out.add)
+        out = Packed(kind)
+        writer = shard_writer(out.plain_kind, out.add)
+        async for _ in self.fill(writer, outline):
+            yield await out.take()
+        writer.close()
+        yield await out.finish()
+
+    async def fill(self, writer: ShardWriter, outline: list[Out] | None) -> AsyncGenerator[None, None]:
+        """Write all entries to `writer`; give way each time some have been made. Raise as `archive`."""
         made = 0
         async with AsyncExitStack() as stack:
             sources = await self._open(stack, only_sizes=False)
@@ -117,6 +141,8 @@ class Answer:
                     _compare(outline[position], size, error)
                 elif error is not None:
                     self._tolerate(error)
+                    if self._skips_missing:
+                        continue
                 writer.begin(self._name(position, entry, is_missing=error is not None), size, self._now_s)
                 made += HEADER_BYTES
                 source = sources[owner.id]
@@ -126,14 +152,12 @@ class Answer:
                     made += len(data)
                     writer.write(data)
                     if made >= SEND_BYTES:
-                        yield await out.take()
+                        yield
                         made = 0
                 writer.end()
                 if made >= SEND_BYTES:
-                    yield await out.take()
+                    yield
                     made = 0
-            writer.close()
-            yield await out.finish()
 
     async def _open(self, stack: AsyncExitStack, *, only_sizes: bool) -> dict[str, Source]:
         """A source per owner; all begin to read at once."""

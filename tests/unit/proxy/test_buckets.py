@@ -105,7 +105,7 @@ def test_buckets_are_listed_by_provider_namespace_and_name(serve: Any, run: Run)
         ("POST", "/v1/buckets/b?bck_to=ais/@%23/c/", "move-bck", None, 400, "already exists"),
         ("POST", "/v1/buckets/b?bck_to=rubbish", "move-bck", None, 400, "rubbish"),
         ("POST", "/v1/buckets/none?bck_to=ais/@%23/x/", "move-bck", None, 404, '"ais://none" does not exist'),
-        ("PUT", "/v1/buckets/b", "archive", {}, 501, "not implemented"),
+        ("PUT", "/v1/buckets/b", "archive", {}, 400, "object name is empty"),
         ("PUT", "/v1/buckets/b", "else", {}, 400, "else"),
         ("PATCH", "/v1/buckets/b", "set-bprops", {"mirror": {"enabled": True, "copies": 1}}, 400, "mirror.copies"),
         ("PATCH", "/v1/buckets/none", "set-bprops", {}, 404, "none"),

@@ -1,0 +1,210 @@
+"""The job `archive`: many objects of a bucket made one shard, by the target that owns the shard (wire contract §9.4).
+
+It reads the objects as a get-batch does, each target sending what it has, and writes the shard as one object: visible
+when all is in it, or not at all.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from itertools import islice
+
+from aiohttp import web
+
+from ais.api import actions, archive, codec, headers, listing, query
+from ais.api.archive import ArchiveMsg, ArchiveTask
+from ais.api.batch import BatchMsg
+from ais.api.batch import Entry as Wanted
+from ais.api.errors import decode_error
+from ais.api.listing import Flag
+from ais.base import templates
+from ais.base.errors import AccessDenied, NotReady, ObjectNotFound
+from ais.core.publish import Condition
+from ais.core.store import OpenObject, Store
+from ais.core.writer import Writer
+from ais.net.client import PeerClient
+from ais.shard import formats
+from ais.shard.appending import copy_members
+from ais.shard.writing import Buffer, ShardWriter, shard_writer
+from ais.target.batch.answer import Answer, Packed
+from ais.target.batch.reading import LocalReader
+from ais.target.front import Front
+from ais.target.host import Host
+from ais.target.shards import detect, file_of
+from ais.target.transfer import unchanged
+from ais.target.uploads import in_pool
+from ais.target.view import BucketView
+from ais.xact.pace import Pace
+from ais.xact.registry import Registry, Xaction
+
+KIND = "archive"
+GROUP = 10_000
+"""Objects asked for at once."""
+_PAGE = 10_000
+
+
+class Archiving:
+    """Starts the job."""
+
+    def __init__(
+        self, host: Host, registry: Registry, front: Front, store: Store, peers: PeerClient, pace: Pace
+    ) -> None:
+        self._host = host
+        self._registry = registry
+        self._front = front
+        self._store = store
+        self._peers = peers
+        self._pace = pace
+
+    def routes(self) -> list[web.RouteDef]:
+        """Of the control network."""
+        return [web.put(archive.ARCHIVE, self._start)]
+
+    async def _start(self, request: web.Request) -> web.Response:
+        if request.headers.get(headers.CALLER_ID, "") not in self._host.smap:
+            raise AccessDenied(f"{archive.ARCHIVE} is for nodes of the cluster")
+        task = codec.from_json(await request.read(), ArchiveTask)
+        views = self._front.views
+        source, destination = views.require(task.source), views.require(task.to)
+
+        async def work(xaction: Xaction) -> None:
+            with self._pace.used():
+                await _Job(self, xaction, source, destination, task.message).run()
+
+        description = f"{task.source.cname()}=>{task.to.cname()}"
+        self._registry.start(KIND, task.uuid, work, bck=task.source, bck_to=task.to, ctlmsg=description)
+        return web.Response()
+
+    def open_shard(self, destination: BucketView, message: ArchiveMsg) -> tuple[Writer, OpenObject | None]:
+        """A writer of the shard, and the shard there is if the job adds to it. Blocks."""
+        opened: OpenObject | None = None
+        if message.append:
+            try:
+                opened = self._store.open(destination.bck, message.archive)
+            except ObjectNotFound:
+                opened = None
+        custom = opened.meta.custom if opened is not None else None
+        return self._store.writer(destination.bck, message.archive, destination.rules, custom=custom), opened
+
+    async def names(self, source: BucketView, message: ArchiveMsg) -> AsyncGenerator[list[str], None]:
+        """The names of the objects, in groups."""
+        if message.names:
+            for start in range(0, len(message.names), GROUP):
+                yield message.names[start : start + GROUP]
+            return
+        template = templates.parse(message.template)
+        if not template.is_prefix:
+            found = iter(template)
+            while group := list(islice(found, GROUP)):
+                yield group
+            return
+        token = ""
+        while True:
+            group, token = await self._page(source, template.prefix, token)
+            if group:
+                yield group
+            if not token:
+                return
+
+    def answer(self, source: BucketView, message: ArchiveMsg, names: Sequence[str]) -> Answer:
+        """Reads these objects from whoever has them."""
+        wanted = BatchMsg(
+            entries=[Wanted(name=name) for name in names],
+            continue_on_error=message.continue_on_error,
+            only_names=not message.with_bucket,
+        )
+        reader = LocalReader(self._host.snode.name, self._front.views, self._store)
+        return Answer(self._host, self._peers, reader, wanted, [source.bck] * len(names), skips_missing=True)
+
+    async def _page(self, source: BucketView, prefix: str, token: str) -> tuple[list[str], str]:
+        """Names of the whole cluster, from the primary."""
+        primary = self._host.smap.primary
+        if primary is None:
+            raise NotReady("the cluster has no primary: try again when it has one")
+        bck = source.bck
+        flags = str(int(Flag.NAME_ONLY | Flag.NO_DIRS))
+        value = {"prefix": prefix, "continuation_token": token, "flags": flags, "pagesize": _PAGE, "props": "name"}
+        url = f"{primary.control.url}/v1/buckets/{bck.name}"
+        answer = await self._peers.call(
+            "GET",
+            url,
+            query={query.PROVIDER: bck.provider, query.NAMESPACE: bck.namespace.uname},
+            headers={headers.CALLER_ID: self._host.snode.id, "Accept": "application/msgpack"},
+            body=codec.to_json({"action": actions.LIST, "name": "", "value": value}),
+            timeout_s=float(self._host.config.cluster.client.list_timeout),
+        )
+        if answer.status != 200:
+            raise decode_error(answer.status, answer.body, url)
+        page = listing.decode_page(answer.body)
+        return [entry.n for entry in page.Entries or []], page.ContinuationToken
+
+
+class _Switch:
+    """What a writer gives its bytes to, which may become another."""
+
+    def __init__(self, to: Callable[[Buffer], None]) -> None:
+        self.to = to
+
+    def __call__(self, data: Buffer) -> None:
+        self.to(data)
+
+
+class _Job:
+    """One run."""
+
+    def __init__(
+        self, archiving: Archiving, xaction: Xaction, source: BucketView, destination: BucketView, message: ArchiveMsg
+    ) -> None:
+        self._archiving = archiving
+        self._xaction = xaction
+        self._source = source
+        self._destination = destination
+        self._message = message
+
+    async def run(self) -> None:
+        """Make the shard. Raise what keeps it from that; nothing is left then."""
+        message, destination = self._message, self._destination
+        writer, opened = await asyncio.to_thread(self._archiving.open_shard, destination, message)
+        pool = writer.mountpath.pool
+        try:
+            condition: Condition | None = None
+            if opened is not None:
+                kind = await in_pool(pool, lambda: detect(opened, message.archive, message.mime))
+                condition = unchanged(opened.meta, destination.bck.cname(message.archive))
+            else:
+                kind = formats.require(message.archive, message.mime)
+            out = Packed(kind) if opened is None else Packed(None)
+            shard = await self._begin(opened, kind, writer, out)
+            count_before = shard.count
+            async for names in self._archiving.names(self._source, message):
+                async with aclosing(self._archiving.answer(self._source, message, names).fill(shard, None)) as filled:
+                    async for _ in filled:
+                        await self._write(writer, await out.take())
+                self._xaction.visited += len(names)
+            if shard.count == count_before:
+                raise ObjectNotFound(f"none of the objects to archive from {self._source.bck.cname()}")
+            shard.close()
+            await self._write(writer, await out.finish())
+            meta = await in_pool(pool, lambda: writer.commit(condition), writer.abort)
+        except BaseException:
+            await asyncio.shield(in_pool(pool, writer.abort))
+            raise
+        finally:
+            if opened is not None:
+                os.close(opened.fd)
+        self._xaction.objects, self._xaction.bytes = 1, meta.size
+
+    async def _begin(self, opened: OpenObject | None, kind: formats.Format, writer: Writer, out: Packed) -> ShardWriter:
+        """The shard's writer, behind what is in it already."""
+        if opened is None:
+            return shard_writer(out.plain_kind, out.add)
+        give = _Switch(writer.write)
+        with file_of(opened) as file:
+            shard = await in_pool(writer.mountpath.pool, lambda: copy_members(file, kind, give))
+        give.to = out.add
+        return shard
+
+    async def _write(self, writer: Writer, data: bytes) -> None:
+        if data:
+            await in_pool(writer.mountpath.pool, lambda: writer.write(data))
