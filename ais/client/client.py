@@ -14,7 +14,7 @@ from ais.client.cluster import Cluster
 from ais.client.jobs import Jobs
 from ais.client.nodes import Node
 from ais.client.objects import Objects
-from ais.client.transport import Transport
+from ais.client.transport import CONNECT_TIMEOUT_S, Transport
 from ais.config.environment import ClientEnvironment, for_client
 
 TIMEOUT_S = 60.0
@@ -34,16 +34,23 @@ class Client:
         *,
         environment: ClientEnvironment | None = None,
         timeout_s: float = TIMEOUT_S,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
         retries: int = RETRIES,
         connections: int = CONNECTIONS,
     ) -> None:
         """`endpoint` is a gateway's URL; empty: `AIS_ENDPOINT`, else port 8080 of this machine. TLS files and the token
         come from `environment` (default: the process's variables). `timeout_s` bounds the silence while waiting for an
-        answer; `retries` are made when a connection fails, never because of an answer.
+        answer, `connect_timeout_s` that for a connection; `retries` are made when a connection fails, never because of
+        an answer.
         """
         environment = environment or for_client()
         self._transport = Transport(
-            endpoint or environment.endpoint, environment, timeout_s=timeout_s, retries=retries, connections=connections
+            endpoint or environment.endpoint,
+            environment,
+            timeout_s=timeout_s,
+            connect_timeout_s=connect_timeout_s,
+            retries=retries,
+            connections=connections,
         )
         self.buckets = Buckets(self._transport)
         self.objects = Objects(self._transport)

@@ -43,12 +43,19 @@ class Transport:
     """An HTTP session with one cluster. An asynchronous context manager; connections are opened on demand."""
 
     def __init__(
-        self, endpoint: str, environment: ClientEnvironment, *, timeout_s: float, retries: int, connections: int
+        self,
+        endpoint: str,
+        environment: ClientEnvironment,
+        *,
+        timeout_s: float,
+        connect_timeout_s: float,
+        retries: int,
+        connections: int,
     ) -> None:
         """`timeout_s` bounds the silence between two reads; `retries` counts attempts after the first."""
         self.endpoint = normalise_endpoint(endpoint)
         self._environment = environment
-        self._timeout_s = timeout_s
+        self._timeout_s, self._connect_timeout_s = timeout_s, connect_timeout_s
         self.retries = retries
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
@@ -56,7 +63,7 @@ class Transport:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._ssl()),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._timeout_s),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s, sock_read=self._timeout_s),
             headers={"Accept-Encoding": "identity", "User-Agent": "ais/python-native"} | self._authorization(),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,

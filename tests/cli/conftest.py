@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from ais_cli import settings
 from ais_cli.main import cli
 from click.testing import CliRunner, Result
 
@@ -22,6 +24,15 @@ def run_cli(*words: object, code: int = 0, stdin: bytes | None = None) -> Result
     )
     assert result.exit_code == code, f"exit {result.exit_code}\n{result.stdout}\n{result.stderr}"
     return result
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test reads or writes the settings of whoever runs it."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    settings.forget()
+    yield
+    settings.forget()
 
 
 @pytest.fixture

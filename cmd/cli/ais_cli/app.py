@@ -15,7 +15,7 @@ import click
 from ais.base import errors
 from ais.base.errors import AisError
 from ais.client.failures import NoConnection
-from ais_cli import text
+from ais_cli import settings, text
 
 if TYPE_CHECKING:
     from ais.client.client import Client
@@ -58,8 +58,16 @@ class App:
 
         from ais.client.client import Client
 
+        silence_s, connect_s = settings.timeouts_s()
+
         async def main() -> T:
-            async with Client(self.endpoint, retries=retries) as client:
+            async with Client(
+                self.endpoint,
+                environment=settings.environment(),
+                timeout_s=silence_s,
+                connect_timeout_s=connect_s,
+                retries=retries,
+            ) as client:
                 return await work(client)
 
         return uvloop.run(main())
@@ -88,16 +96,6 @@ class Unconfirmed(click.ClickException):
     """A question that nobody can be asked."""
 
     exit_code = USAGE
-
-
-class RootGroup(click.Group):
-    """The top of the command tree: the one place where an error ends the process."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except AisError as error:
-            raise Failure(error) from error
 
 
 def describe(error: AisError) -> str:

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ais.api.bucket import Bck
+from ais.api.codec import U64
+from ais.api.listing import Flag, LsoMsg
 from ais.base.errors import BucketExists
 from ais.meta.bmd import Bprops
 from ais_cli import props as properties
@@ -12,7 +15,7 @@ from ais_cli import text
 from ais_cli.app import App, confirm
 from ais_cli.job import wait_and_report
 from ais_cli.listing import ls, print_summaries
-from ais_cli.params import BUCKET, BUCKET_OR_OBJECT, DURATION, Ref, examples, table_options, yes_option
+from ais_cli.params import BUCKET, BUCKET_OR_OBJECT, DURATION, Ref, already_so, examples, table_options, yes_option
 
 if TYPE_CHECKING:
     from ais.client.client import Client
@@ -34,9 +37,10 @@ bucket.add_command(ls)
 )
 @click.argument("buckets", type=BUCKET, nargs=-1, required=True, metavar="BUCKET...")
 @click.option("--props", help="Properties that differ from the cluster's defaults: 'NAME=VALUE ...' or JSON.")
-@click.option("--ignore-existing", is_flag=True, help="A bucket that exists already is no error.")
+@click.option("--ignore-error", "--ignore-existing", is_flag=True, help="A bucket that exists already is no error.")
+@already_so("--skip-lookup", "--force", "-f")
 @click.pass_obj
-def create(app: App, buckets: tuple[Ref, ...], props: str | None, ignore_existing: bool) -> None:
+def create(app: App, buckets: tuple[Ref, ...], props: str | None, ignore_error: bool) -> None:
     """Create buckets."""
     patch = None
     if props:
@@ -48,7 +52,7 @@ def create(app: App, buckets: tuple[Ref, ...], props: str | None, ignore_existin
             try:
                 await client.buckets.create(ref.bck, patch)
             except BucketExists:
-                if not ignore_existing:
+                if not ignore_error:
                     raise
                 click.echo(f'"{ref}" exists already')
             else:
@@ -58,23 +62,39 @@ def create(app: App, buckets: tuple[Ref, ...], props: str | None, ignore_existin
 
 
 @bucket.command(epilog=examples("ais bucket rm ais://photos", "ais rmb ais://a ais://b --yes"))
-@click.argument("buckets", type=BUCKET, nargs=-1, required=True, metavar="BUCKET...")
+@click.argument("buckets", type=BUCKET, nargs=-1, metavar="BUCKET...")
+@click.option("--all", "everything", is_flag=True, help="All buckets of the cluster.")
+@click.option("--ignore-error", is_flag=True, help="A bucket that does not exist is no error.")
 @yes_option
 @click.pass_obj
-def rm(app: App, buckets: tuple[Ref, ...], yes: bool) -> None:
-    """Remove buckets with all objects in them."""
-    names = ", ".join(str(ref) for ref in buckets)
+def rm(app: App, buckets: tuple[Ref, ...], everything: bool, ignore_error: bool, yes: bool) -> None:
+    """Remove buckets with all objects in them; asks unless they are empty."""
+    if everything is bool(buckets):
+        raise click.UsageError("name the buckets to remove, or use --all")
 
     async def work(client: "Client") -> None:
-        for ref in buckets:
+        found = await client.buckets.all() if everything else [ref.bck for ref in buckets]
+        filled = []
+        for bck in list(found):
             # Nobody should be asked about a bucket that does not exist.
-            await client.buckets.head(ref.bck)
-        confirm(f"Remove {names} and everything in {'it' if len(buckets) == 1 else 'them'}?", yes=yes)
-        for ref in buckets:
-            await client.buckets.destroy(ref.bck)
-            click.echo(f'"{ref}" removed')
+            if ignore_error and not await client.buckets.exists(bck):
+                click.echo(f'"{bck.cname()}" does not exist')
+                found.remove(bck)
+            elif await _has_objects(client, bck):
+                filled.append(bck.cname())
+        if filled:
+            confirm(f"Remove {', '.join(filled)} and everything in {'it' if len(filled) == 1 else 'them'}?", yes=yes)
+        for bck in found:
+            await client.buckets.destroy(bck)
+            click.echo(f'"{bck.cname()}" removed')
 
     app.run(work)
+
+
+async def _has_objects(client: "Client", bck: Bck) -> bool:
+    async for _ in client.buckets.objects(bck, LsoMsg(flags=U64(Flag.NAME_ONLY), pagesize=1)):
+        return True
+    return False
 
 
 @bucket.command(epilog=examples("ais bucket mv ais://photos ais://pictures --wait"))

@@ -9,9 +9,9 @@ from click.shell_completion import CompletionItem
 from ais.config import change
 from ais.config.cluster import ClusterConfig
 from ais.config.local import LocalConfig
-from ais_cli import complete, text
-from ais_cli.app import App, confirm
-from ais_cli.params import NODE, SETTING, examples, node_id, table_options, yes_option
+from ais_cli import complete, config_cli, text
+from ais_cli.app import App
+from ais_cli.params import NODE, SETTING, examples, node_id, table_options
 from ais_cli.text import Column
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ _transient = click.option("--transient", is_flag=True, help="Until the next rest
 @click.group()
 def config() -> None:
     """Show, set and reset settings of the cluster and of single nodes."""
+
+
+config.add_command(config_cli.cli)
 
 
 @click.command("config", epilog=examples("ais show cluster config", "ais show cluster config checksum --json"))
@@ -152,15 +155,13 @@ def node(app: App, node: str, words: tuple[str, ...], transient: bool, as_json: 
 
 @config.command("reset", epilog=examples("ais config reset", "ais config reset t[NODE_ID]"))
 @click.argument("node", type=NODE, required=False, metavar="[NODE_ID]")
-@yes_option
 @click.pass_obj
-def reset(app: App, node: str | None, yes: bool) -> None:
+def reset(app: App, node: str | None) -> None:
     """Undo all changes: of one node, or of the cluster and all its nodes."""
     if node:
         app.run(lambda client: client.node(node).reset_config())
         click.echo(f'Settings of node "{node}" are those of the cluster again')
         return
-    confirm("Reset the settings of the whole cluster to those it was created with?", yes=yes)
     app.run(lambda client: client.cluster.reset_config())
     click.echo("Settings of the cluster and of all nodes are reset")
 

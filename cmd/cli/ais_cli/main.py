@@ -5,39 +5,32 @@ import sys
 import click
 from click.shell_completion import add_completion_class
 
-from ais_cli import auth, bucket, cluster, config, job, storage
+from ais_cli import alias, auth, bucket, cluster, config, job, settings, storage
 from ais_cli import object as objects
-from ais_cli.app import App, RootGroup
+from ais_cli.app import App
 from ais_cli.completion import AisBashComplete, completion
-from ais_cli.get import get
-from ais_cli.listing import ls
 from ais_cli.params import examples
 from ais_cli.playground import playground
-from ais_cli.put import put
+from ais_cli.root import RootGroup
+from ais_cli.search import search, show_help
 from ais_cli.show import show
-
-_ALIASES: dict[str, tuple[click.Command, str]] = {
-    "ls": (ls, "bucket ls"),
-    "create": (bucket.create, "bucket create"),
-    "rmb": (bucket.rm, "bucket rm"),
-    "put": (put, "object put"),
-    "get": (get, "object get"),
-    "cp": (objects.cp, "object cp"),
-    "rmo": (objects.rm, "object rm"),
-    "stop": (job.stop, "job stop"),
-    "wait": (job.wait, "job wait"),
-}
 
 
 class _Root(RootGroup):
-    """Commands and aliases apart in `--help`."""
+    """Knows the aliases, those that were made included; `--help` shows them apart."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in alias.BUILT_IN or cmd_name not in self.commands:
+            words = alias.known().get(cmd_name)
+            return alias.find(self, words) if words else None
+        return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            rows = [(name, one.get_short_help_str(90)) for name, one in self.commands.items() if name not in _ALIASES]
-            formatter.write_dl(rows)
+            shown = [(name, one) for name, one in self.commands.items() if name not in alias.BUILT_IN]
+            formatter.write_dl([(name, one.get_short_help_str(90)) for name, one in shown if not one.hidden])
         with formatter.section("Shorter names"):
-            formatter.write_dl([(name, f"ais {long}") for name, (_, long) in _ALIASES.items()])
+            formatter.write_dl([(name, f"ais {words}") for name, words in alias.known().items()])
 
 
 @click.group(
@@ -66,6 +59,8 @@ def cli(ctx: click.Context, endpoint: str | None) -> None:
     BUCKET is written ais://NAME, or just NAME; an object is BUCKET/NAME. Each command has its own --help with examples.
     """
     ctx.obj = App(endpoint or "")
+    if not settings.wants_colour():
+        ctx.color = False
 
 
 for _command in (
@@ -77,11 +72,16 @@ for _command in (
     storage.storage,
     job.job,
     auth.auth,
+    alias.alias,
+    search,
+    show_help,
 ):
     cli.add_command(_command)
 cli.add_command(playground)
 cli.add_command(completion)
-for _name, (_aliased, _) in _ALIASES.items():
+for _name, _words in alias.BUILT_IN.items():
+    _aliased = alias.find(cli, _words)
+    assert _aliased is not None, _words
     cli.add_command(_aliased, _name)
 add_completion_class(AisBashComplete)
 

@@ -181,6 +181,17 @@ def transfer_options(command: F) -> F:
     return quiet_option(progress(workers(command)))
 
 
+def already_so(*options: str) -> Callable[[F], F]:
+    """Switches of AIStore's command that ask for what happens here anyway: taken, and left out of `--help`."""
+
+    def add(command: F) -> F:
+        return click.option(
+            *options, options[0].lstrip("-").replace("-", "_"), is_flag=True, expose_value=False, hidden=True
+        )(command)
+
+    return add
+
+
 def selection_options(command: F) -> F:
     """`--prefix`, `--template`, `--list`: which of many objects."""
     prefix = click.option("--prefix", help='Objects whose names begin with this; "" for all.')

@@ -10,9 +10,9 @@ from ais.api.capacity import DiskReport, Mountpaths
 from ais.base.errors import AisError
 from ais.meta.smap import Snode
 from ais_cli import complete, nodes, text
-from ais_cli.app import App, confirm
+from ais_cli.app import App
 from ais_cli.bucket import summary
-from ais_cli.params import NODE, examples, node_id, table_options, yes_option
+from ais_cli.params import NODE, already_so, examples, node_id, table_options
 from ais_cli.text import Column
 
 if TYPE_CHECKING:
@@ -230,12 +230,11 @@ def attach(app: App, words: tuple[str, ...], label: str) -> None:
 
 @mountpath.command("detach", epilog=examples("ais storage mountpath detach t[NODE_ID]=/data/mp3"))
 @click.argument("words", nargs=-1, required=True, metavar="TARGET_ID=MOUNTPATH...")
-@yes_option
+@already_so("--yes", "-y")
 @click.pass_obj
-def detach(app: App, words: tuple[str, ...], yes: bool) -> None:
+def detach(app: App, words: tuple[str, ...]) -> None:
     """Take mountpaths away from targets. What is stored there is no longer served."""
     pairs = _pairs(words)
-    confirm(f"Detach {', '.join(path for _, path in pairs)}? Objects stored there are no longer served.", yes=yes)
 
     async def work(client: "Client") -> None:
         for target, path in pairs:
@@ -261,12 +260,11 @@ def enable(app: App, words: tuple[str, ...]) -> None:
 
 @mountpath.command("disable", epilog=examples("ais storage mountpath disable t[NODE_ID]=/data/mp3"))
 @click.argument("words", nargs=-1, required=True, metavar="TARGET_ID=MOUNTPATH...")
-@yes_option
+@already_so("--yes", "-y")
 @click.pass_obj
-def disable(app: App, words: tuple[str, ...], yes: bool) -> None:
+def disable(app: App, words: tuple[str, ...]) -> None:
     """Stop using mountpaths without forgetting them. What is stored there is not served until they are enabled."""
     pairs = _pairs(words)
-    confirm(f"Disable {', '.join(path for _, path in pairs)}? Objects stored there are not served until then.", yes=yes)
 
     async def work(client: "Client") -> None:
         for target, path in pairs:
