@@ -99,6 +99,28 @@ def convert(value: Any, kind: type[T]) -> T:
         raise BadRequest(f"invalid value: {error}") from None
 
 
+def convert_strictly(value: Any, kind: type[T]) -> T:
+    """As `convert`, but unknown keys, and numbers for strings or the reverse, raise `BadRequest` too."""
+    check_strictly(value, kind)
+    return convert(value, kind)
+
+
+def check_strictly(value: Any, kind: Any, path: str = "") -> None:
+    """Raise `BadRequest` for unknown keys (in whatever case), for numbers where strings belong, and the reverse."""
+    if typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
+    struct = _struct_of(kind)
+    if struct is not None and isinstance(value, dict):
+        wire_names = _wire_names(struct)
+        for key, item in value.items():
+            if (found := wire_names.get(key.lower())) is None:
+                raise BadRequest(f'invalid value: unknown field "{path}{key[:80]}"')
+            check_strictly(item, found[1], f"{path}{key}.")
+    elif value is not None and kind in (int, U64, Size) and isinstance(value, str) == (kind is int):
+        expected = "a number" if kind is int else "a string"
+        raise BadRequest(f'invalid value of "{path.rstrip(".")}": {value!r} is not {expected}')
+
+
 def _fold_keys(value: Any, kind: Any) -> Any:
     """Rename the keys of JSON objects to the wire names of the struct they are meant for, whatever their case."""
     if typing.get_origin(kind) is typing.Annotated:

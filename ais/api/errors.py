@@ -31,6 +31,8 @@ STATUS_OF: dict[type[AisError], int] = {
 TCODE_OF: dict[type[AisError], str] = {
     errors.RemoteBucketNotFound: "ErrRemoteBckNotFound",
     errors.InvalidProvider: "ErrInvalidBackendProvider",
+    errors.MissingBackend: "ErrMissingBackend",
+    errors.InvalidObjectName: "errInvalidPath",
     errors.BucketNotFound: "ErrBckNotFound",
     errors.DestinationExists: "ErrBucketAlreadyExists",  # in this order: who reads the tcode gets `BucketExists`
     errors.BucketExists: "ErrBucketAlreadyExists",

@@ -183,13 +183,15 @@ class Page(msgspec.Struct):
 
 
 class _JsonEntry(msgspec.Struct, omit_defaults=True):
+    """Fields that are zero or empty are left out."""
+
     name: str
     checksum: str = ""
     atime: str = ""
     version: str = ""
     location: str = ""
     custom_md: str = msgspec.field(default="", name="custom-md")
-    size: U64 = U64(0)
+    size: U64 | msgspec.UnsetType = msgspec.UNSET
     copies: int = 0
     flags: int = 0
 
@@ -197,7 +199,7 @@ class _JsonEntry(msgspec.Struct, omit_defaults=True):
 class _JsonPage(msgspec.Struct):
     uuid: str
     continuation_token: str
-    entries: list[_JsonEntry]
+    entries: list[_JsonEntry] | None
     flags: int
 
 
@@ -220,18 +222,28 @@ def decode_page(body: bytes) -> Page:
 
 def page_to_json(page: Page) -> bytes:
     """The JSON form, for those who do not ask for msgpack."""
-    entries = [_JsonEntry(e.n, e.cs, e.a, e.v, e.t, e.m, U64(e.s), e.c, e.f) for e in page.Entries or ()]
-    return codec.to_json(_JsonPage(page.UUID, page.ContinuationToken, entries, page.Flags))
+    entries = [
+        _JsonEntry(e.n, e.cs, e.a, e.v, e.t, e.m, U64(e.s) if e.s else msgspec.UNSET, e.c, e.f)
+        for e in page.Entries or ()
+    ]
+    return codec.to_json(_JsonPage(page.UUID, page.ContinuationToken, entries or None, page.Flags))
 
 
 def page_from_json(value: Any) -> Page:
     """Rebuild a page from its parsed JSON form. Raise `BadRequest`."""
     page = codec.convert(value, _JsonPage)
     entries = [
-        Entry(e.name, e.checksum, e.atime, e.version, e.location, e.custom_md, int(e.size), e.copies, e.flags)
-        for e in page.entries
+        Entry(e.name, e.checksum, e.atime, e.version, e.location, e.custom_md, int(e.size or 0), e.copies, e.flags)
+        for e in page.entries or ()
     ]
     return Page(page.uuid, page.continuation_token, entries, page.flags)
+
+
+def parse(value: Any) -> LsoMsg:
+    """The value of a client's `list`, as strict as AIStore is. Raise `BadRequest` naming the field."""
+    if not isinstance(value, dict):
+        raise BadRequest('listing objects needs a value, an object such as {"props": "name,size"}')
+    return codec.convert_strictly(value, LsoMsg)
 
 
 def normalise(message: LsoMsg, *, is_ais: bool) -> LsoMsg:

@@ -51,8 +51,16 @@ class InvalidName(BadRequest):
     """A name outside the rules of `ais.base.names`."""
 
 
+class InvalidObjectName(InvalidName):
+    """A name that no object may have."""
+
+
 class InvalidProvider(BadRequest):
     """No backend provider or URI scheme has this name."""
+
+
+class MissingBackend(BadRequest):
+    """A provider that the cluster is not configured for."""
 
 
 class MetadataTooLarge(BadRequest):

@@ -5,7 +5,7 @@ Owns validation only. How a name becomes a path on disk is `ais.fs.names`.
 
 import re
 
-from ais.base.errors import InvalidName
+from ais.base.errors import InvalidName, InvalidObjectName
 
 BUCKET_NAME_LEN_MAX = 64
 NAMESPACE_LEN_MAX = 32
@@ -40,7 +40,7 @@ def check_namespace(uuid: str, name: str) -> None:
 
 
 def check_object_name(name: str) -> None:
-    """Raise `InvalidName` unless `name` may name an object over the native API."""
+    """Raise `InvalidObjectName` unless `name` may name an object over the native API."""
     if (
         0 < len(name) <= _PLAIN_CHARS_MAX
         and name.isprintable()
@@ -52,20 +52,20 @@ def check_object_name(name: str) -> None:
         return  # nearly every name: what follows finds out what is wrong
     check_object_prefix(name)
     if not name:
-        raise InvalidName("object name is empty")
+        raise InvalidObjectName("object name is empty")
     if name.endswith("/"):
-        raise InvalidName(f'object name "{name}" is invalid: it ends with "/"')
+        raise InvalidObjectName(f'object name "{name}" is invalid: it ends with "/"')
 
 
 def check_object_prefix(prefix: str) -> None:
-    """Raise `InvalidName` unless `prefix` may begin an object name (it may be empty or end with `/`)."""
+    """Raise `InvalidObjectName` unless `prefix` may begin an object name (it may be empty or end with `/`)."""
     if len(prefix) > OBJECT_NAME_BYTES_MAX or len(prefix.encode("utf-8", "replace")) > OBJECT_NAME_BYTES_MAX:
-        raise InvalidName(f'object name "{prefix[:80]}..." is longer than {OBJECT_NAME_BYTES_MAX} bytes')
+        raise InvalidObjectName(f'object name "{prefix[:80]}..." is longer than {OBJECT_NAME_BYTES_MAX} bytes')
     if "\0" in prefix:
-        raise InvalidName("object name contains a NUL character")
+        raise InvalidObjectName("object name contains a NUL character")
     if prefix.startswith("/"):
-        raise InvalidName(f'object name "{prefix}" is invalid: it starts with "/"')
+        raise InvalidObjectName(f'object name "{prefix}" is invalid: it starts with "/"')
     if "~/" in prefix or ("." in prefix and any(part in (".", "..") for part in prefix.split("/"))):
-        raise InvalidName(f'object name "{prefix}" is invalid: it contains a ".", ".." or "~/" path element')
+        raise InvalidObjectName(f'object name "{prefix}" is invalid: it contains a ".", ".." or "~/" path element')
     if not prefix.isprintable() and any("\ud800" <= char <= "\udfff" for char in prefix):
-        raise InvalidName("object name is not valid UTF-8")
+        raise InvalidObjectName("object name is not valid UTF-8")

@@ -28,10 +28,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-import msgspec
 from awscrt import checksums as crt
 
-from ais.api import checksum
 from ais.api.bucket import Bck
 from ais.base.errors import BucketNotFound, Busy, HandleNotFound, NotReady
 from ais.base.ids import new_id
@@ -51,8 +49,6 @@ __all__ = ["Part", "PartWriter", "Upload", "UploadInfo", "Uploads"]
 
 _SLOT = "slot"
 _READ_WRITE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-_COMBINED = ("xxhash", "xxhash2", checksum.CRC32C)
-"""Buckets with one of these kinds get the CRC-32C of a multipart object: it follows from those of the parts."""
 _WRITE_OUT_BYTES_MIN = 1 << 20
 _ENDED_NS_MAX = 24 * 3600 * 10**9
 
@@ -262,8 +258,6 @@ class Uploads:
         condition: Condition | None,
         facts: dict[str, str],
     ) -> ObjectMeta:
-        kind = checksum.CRC32C if rules.checksum_kind in _COMBINED else rules.checksum_kind
-        rules = msgspec.structs.replace(rules, checksum_kind=kind)
         spot = self._spots.find(upload.bck, upload.info.name)
         self._forget_whole(upload, f"{upload.directory}/{WHOLE}")
         made = assembly.assemble(self._disk, upload, spot, parts, stored, self._publisher.new_work_name())
@@ -272,7 +266,7 @@ class Uploads:
         staged.runs = run_lengths([part.size for part in parts])
         staged.before_rename = functools.partial(self._begin_ending, upload, parts, made, staged.size)
         try:
-            staged.checksum = assembly.compare(self._disk, made.fd, parts, kind, upload)
+            staged.checksum = assembly.compare(self._disk, made.fd, parts, rules.checksum_kind, upload)
             self._disk.fdatasync(made.fd)
             return self._publisher.publish(staged, condition)
         except BaseException:

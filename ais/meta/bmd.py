@@ -130,7 +130,7 @@ def inherited_props(bck: Bck, defaults: Defaults, bid: U64 = U64(0), created_ns:
 
 
 def apply_props(props: Bprops, patch: Any, targets_count: int) -> Bprops:
-    """`props` changed by a `BpropsToSet` (parsed JSON: keys in any case, unknown ones ignored, null means "as is").
+    """`props` changed by a `BpropsToSet` (parsed JSON: keys in any case, null means "as is").
 
     Raise `BadRequest` naming the property, or `NotYetImplemented` for what we cannot honour; `props` is untouched.
     """
@@ -139,6 +139,7 @@ def apply_props(props: Bprops, patch: Any, targets_count: int) -> Bprops:
     if not isinstance(patch, dict):
         raise BadRequest('bucket properties must be a JSON object like {"versioning": {"enabled": false}}')
     force = any(key.lower() == "force" and value is True for key, value in patch.items())
+    codec.check_strictly({key: value for key, value in patch.items() if key.lower() != "force"}, Bprops)
     kept = {name.lower() for name in _NOT_SETTABLE}
     allowed = {key: value for key, value in patch.items() if key.lower() not in kept}
     changed = codec.convert(_overlay(codec.to_builtins(props), allowed), Bprops)

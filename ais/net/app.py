@@ -63,7 +63,7 @@ def error_reply(request: Request, error: BaseException, node_name: str) -> Reply
         caller=request.headers.get(headers.CALLER_NAME.lower()) or "",
     )
     if request.method == "HEAD":
-        return Reply(status_of(known), header_lines((headers.ERROR, body.decode())))
+        return Reply(status_of(known), header_lines(*_JSON, (headers.ERROR, body.decode())))
     lines = header_lines(*_JSON)
     if isinstance(error, RangeNotSatisfiable):
         lines += header_lines(("Content-Range", f"bytes */{error.size_bytes}"))
@@ -90,7 +90,7 @@ def _answer(request: web.Request, error: Exception, node_name: str) -> web.Respo
         caller=request.headers.get(headers.CALLER_NAME, ""),
     )
     if request.method == hdrs.METH_HEAD:
-        return web.Response(status=status_of(known), headers={headers.ERROR: body.decode()})
+        return web.Response(status=status_of(known), headers={**dict(_JSON), headers.ERROR: body.decode()})
     return web.Response(status=status_of(known), headers=dict(_JSON), body=body + b"\n")
 
 
@@ -124,7 +124,7 @@ def _wrong_verb(method: str, allowed: set[str]) -> web.Response:
     lines = {hdrs.ALLOW: ", ".join(sorted({*allowed, hdrs.METH_OPTIONS}))}
     if method == hdrs.METH_OPTIONS:
         return web.Response(headers=lines)
-    return web.Response(status=405, headers=lines, text="Method Not Allowed\n")
+    return web.Response(status=405, headers=lines | {"X-Content-Type-Options": "nosniff"}, text="Method Not Allowed\n")
 
 
 def _remote(request: web.Request) -> str:

@@ -28,7 +28,7 @@ async def get(node: Node, _path: str, params: dict[str, str], _body: bytes) -> A
     if (asked(query.ASK_PRIMARY) or asked(query.CLUSTER_INFO_AND_PRIMARY)) and not node.is_primary:
         raise BadRequest(f"{node.snode.name} is not the primary (the primary is {node.smap.primary_id or 'not known'})")
     if asked(query.CLUSTER_INFO) or asked(query.CLUSTER_INFO_AND_PRIMARY):
-        return Answer(200, admin_json(), codec.to_json(state_info(node)) + b"\n")
+        return Answer(200, admin_json() | _uptimes(node), codec.to_json(state_info(node)) + b"\n")
     if asked(query.READINESS):
         node.require_settled()
     return Answer(200, _uptimes(node), b"")

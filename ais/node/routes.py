@@ -62,7 +62,7 @@ def _response(request: web.Request, outcome: Answer) -> web.Response:
     body = outcome.body
     is_json = outcome.headers.get("content-type", "").startswith("application/json")
     if is_json and request.headers.get("User-Agent", "").startswith("Mozilla/5.0"):
-        body = msgspec.json.format(body, indent=4) + b"\n"
+        body = msgspec.json.format(body, indent=4)
     return web.Response(status=outcome.status, headers=outcome.headers, body=body)
 
 

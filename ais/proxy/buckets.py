@@ -9,10 +9,9 @@ from ais.api import access, actions, codec, headers, listing, query
 from ais.api.access import Access
 from ais.api.archive import ArchiveMsg
 from ais.api.bucket import AIS, Bck, Namespace, parse_provider
-from ais.api.listing import LsoMsg
 from ais.api.messages import ActMsg
 from ais.api.summary import BsummResult, SummaryMsg
-from ais.base.errors import AisError, BadRequest, InvalidAction, NotYetImplemented
+from ais.base.errors import AisError, BadRequest, InvalidAction, MissingBackend, NotFound, NotYetImplemented
 from ais.base.names import SYSTEM_BUCKET_PREFIX
 from ais.base.units import parse_bool
 from ais.meta.bmd import Bucket
@@ -23,7 +22,7 @@ from ais.proxy.listing import Lister, bucket_query
 from ais.proxy.redirect import require_bucket
 from ais.proxy.relay import Relay
 from ais.proxy.rename import Renamer
-from ais.proxy.requests import BUCKETS, BucketAddress, json_bytes_reply, json_reply, route, text_reply
+from ais.proxy.requests import BUCKETS, BucketAddress, json_bytes_reply, json_reply, json_text_reply, route, text_reply
 from ais.proxy.summary import DONE, PARTIAL, PENDING, Summaries
 from ais.stats import names as metrics
 
@@ -48,8 +47,8 @@ LATER = {
     "PATCH": (),
 }
 """Actions of AIStore that we do not serve yet, by verb."""
-_ANY_REMOTE = "@"
-"""Namespace that means: buckets of every attached cluster."""
+_ANY_NAMESPACE = "@"
+"""Namespace that means: buckets of every namespace."""
 _ONLY_REMOTE = ("prefetch-listrange", "evict-listrange", actions.EVICT_REMOTE_BUCKET)
 
 
@@ -86,7 +85,7 @@ class Buckets:
         """List buckets, list objects or summarize, as the action says; without a body, list."""
         address = BucketAddress.of(request)
         body = await request.read()
-        message = ActMsg.parse(body) if body.strip() else ActMsg(actions.LIST)
+        message = ActMsg.parse(body) if body.strip() else ActMsg(actions.LIST, value={})
         if message.action == actions.LIST:
             if address.bucket:
                 return await self.list_objects(request, self.require(address.only_bucket()), message)
@@ -101,9 +100,11 @@ class Buckets:
         provider = params.get(query.PROVIDER, "")
         wanted = parse_provider(provider) if provider else ""
         uname = params.get(query.NAMESPACE, "")
-        if uname == _ANY_REMOTE:
-            return []
-        namespace = Namespace.parse(uname) if uname else None
+        namespace = Namespace.parse(uname) if uname not in ("", _ANY_NAMESPACE) else None
+        if wanted not in ("", AIS):
+            raise MissingBackend(f"{wanted.upper()} backend is missing in the cluster configuration")
+        if namespace and namespace.uuid:
+            raise NotFound(f'remote cluster "{namespace.uuid}" does not exist: none of that name is attached')
         with_system = parse_bool(params.get(query.SYSTEM_BUCKETS, ""))
         found = [
             bucket.bck
@@ -121,7 +122,7 @@ class Buckets:
         stats, clock = self._node.stats, self._node.env.clock
         started_ns = clock.now_ns()
         try:
-            page = await self._lister.page(bucket, message.value_as(LsoMsg))
+            page = await self._lister.page(bucket, listing.parse(message.value))
         except AisError:
             stats.inc(metrics.ERR_LST_N)
             raise
@@ -139,14 +140,14 @@ class Buckets:
         progress = await self._summaries.poll(path, address.params, message)
         if progress.status == PENDING:
             return web.Response(status=PENDING)
-        return json_reply(request, progress.results, progress.status)
+        return json_text_reply(progress.results, progress.status)
 
     async def head(self, request: web.Request) -> web.Response:
         """Properties in a header; with `bsumm_remote`, also a summary, once it is there."""
         address = BucketAddress.of(request)
         bucket = self.require(address.bck)
         _check_presence(address.params)
-        found = {headers.BUCKET_PROPS: codec.to_json(bucket.props).decode()}
+        found = {headers.BUCKET_PROPS: bucket.raw.decode()}
         if not address.params.get(query.BSUMM_REMOTE):
             if address.rest:
                 raise BadRequest(f'invalid path "{address.path[:200]}": a prefix needs {query.BSUMM_REMOTE}=true')

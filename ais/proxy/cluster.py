@@ -10,7 +10,6 @@ import msgspec
 from aiohttp import web
 
 from ais.api import actions, codec, query
-from ais.api.bucket import AIS
 from ais.api.messages import ActMsg
 from ais.api.xact import ArgsMsg, QueryMsg
 from ais.base.errors import AisError, BadRequest, InvalidAction, NotYetImplemented
@@ -25,7 +24,7 @@ from ais.node.node import DAEMON, Node
 from ais.node.peers import Peers
 from ais.proxy.jobs import Jobs
 from ais.proxy.relay import Relay
-from ais.proxy.requests import json_bytes_reply, json_reply, params_of, route, text_reply
+from ais.proxy.requests import json_bytes_reply, json_reply, json_text_reply, params_of, route, text_reply
 from ais.proxy.targets import Targets, require_all
 
 CLUSTER = "/v1/cluster"
@@ -110,29 +109,29 @@ class Cluster:
         return json_reply(request, {"proxy": own, "target": await self._of_targets("node_stats")})
 
     async def _sysinfo(self, request: web.Request) -> web.Response:
-        found = {self._node.snode.id: msgspec.Raw(await self._own("sysinfo"))}
         others = [proxy for proxy in self._node.smap.pmap.values() if proxy.id != self._node.snode.id]
         outcomes = await self._tell(others, "GET", {query.WHAT: "sysinfo"}, b"")
-        found |= {one: msgspec.Raw(answer.body.rstrip(b"\n")) for one, answer in require_all(outcomes).items()}
+        found = {one: msgspec.Raw(answer.body.rstrip(b"\n")) for one, answer in require_all(outcomes).items()}
         return json_reply(request, {"proxy": found, "target": await self._of_targets("sysinfo")})
 
     async def _mountpaths(self, request: web.Request) -> web.Response:
         return json_reply(request, {"targets": await self._of_targets("mountpaths")})
 
     async def _backends(self, request: web.Request) -> web.Response:
-        return json_reply(request, [AIS])
+        return json_reply(request, [])
 
     async def _remote(self, request: web.Request) -> web.Response:
         return json_reply(request, {"a": [], "ver": 0})
 
     async def _target_ips(self, _request: web.Request) -> web.Response:
-        return text_reply(",".join(sorted({target.public.host for target in self._node.smap.tmap.values()})))
+        nets = [(one.public, one.control, one.data) for one in self._node.smap.tmap.values()]
+        return text_reply(",".join(net.host for target in nets for net in target))
 
     async def _status(self, request: web.Request) -> web.Response:
-        return json_reply(request, await self._jobs.status(await _query_of(request)))
+        return json_text_reply(await self._jobs.status(await _query_of(request)))
 
     async def _status_all(self, request: web.Request) -> web.Response:
-        return json_reply(request, await self._jobs.all_statuses(await _query_of(request)))
+        return json_text_reply(await self._jobs.all_statuses(await _query_of(request)))
 
     async def _snaps(self, request: web.Request) -> web.Response:
         return json_reply(request, await self._jobs.snaps(await _query_of(request)))
@@ -225,7 +224,9 @@ class Cluster:
 async def _query_of(request: web.Request) -> QueryMsg:
     """The query in the body. Raise `BadRequest`."""
     body = await request.read()
-    return codec.from_json(body, QueryMsg) if body.strip() else QueryMsg()
+    if not body.strip():
+        raise BadRequest('a question about jobs needs a JSON body, such as {"kind": "copy-bck"} or {}')
+    return codec.from_json(body, QueryMsg)
 
 
 def _is_transient(params: dict[str, str]) -> bool:

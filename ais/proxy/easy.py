@@ -35,4 +35,4 @@ class EasyUrls:
         if not rest or not rest[0]:
             return json_reply(request, self._buckets.list_buckets(params_of(request) | {query.PROVIDER: provider}))
         bck = Bck.parse(decode_component(rest[0]), provider)
-        return await self._buckets.list_objects(request, self._buckets.require(bck), ActMsg())
+        return await self._buckets.list_objects(request, self._buckets.require(bck), ActMsg(value={}))

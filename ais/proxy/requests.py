@@ -70,6 +70,11 @@ def json_bytes_reply(request: web.Request, body: bytes, status: int = 200) -> we
     return web.Response(status=status, body=body + b"\n", content_type="application/json", charset="utf-8")
 
 
+def json_text_reply(value: object, status: int = 200) -> web.Response:
+    """`value` as JSON that says it is text and has no newline, as AIStore answers about jobs."""
+    return web.Response(status=status, body=codec.to_json(value), content_type="text/plain", charset="utf-8")
+
+
 def text_reply(text: str, status: int = 200) -> web.Response:
     """Bare text, such as a job's ID: no quotes, no newline."""
     return web.Response(status=status, text=text)

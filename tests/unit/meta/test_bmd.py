@@ -64,8 +64,8 @@ def test_new_buckets_copy_the_configuration() -> None:
 
 
 def test_properties_change_by_key_in_any_case() -> None:
-    """Only what is named changes; identity and unknown keys are ignored, null means unchanged."""
-    patch = {"Versioning": {"ENABLED": False}, "access": "15", "bid": "7", "no-such": 1, "checksum": None}
+    """Only what is named changes; identity is ignored, null means unchanged."""
+    patch = {"Versioning": {"ENABLED": False}, "access": "15", "bid": "7", "checksum": None}
     changed = apply_props(Bprops(), patch, 3)
     assert (changed.versioning.enabled, changed.access, changed.bid) == (False, 15, 0)
     assert changed.checksum == Bprops().checksum
@@ -77,11 +77,13 @@ def test_properties_change_by_key_in_any_case() -> None:
     [
         ({"checksum": {"type": "sha3"}}, "checksum.type"),
         ({"checksum": "md5"}, '"checksum": expected an object'),
-        ({"access": -1}, "64-bit"),
-        ({"access": 1 << 64}, "64-bit"),
+        ({"access": "-1"}, "64-bit"),
+        ({"access": 1}, "not a string"),
+        ({"lru": {"nosuch": 1}}, 'unknown field "lru.nosuch"'),
+        ({"access": str(1 << 64)}, "64-bit"),
         ({"features": "8"}, "whole cluster"),
         ({"mirror": {"copies": 1, "enabled": True}}, "at least 2"),
-        ({"mirror": {"enabled": True}, "chunks": {"objsize_limit": 1}}, "exclude each other"),
+        ({"mirror": {"enabled": True}, "chunks": {"objsize_limit": "1B"}}, "exclude each other"),
         ({"ec": {"enabled": True}}, "needs 5 targets"),
         ({"backend_bck": {"name": "something", "provider": "ais"}}, 'backend bucket "ais://something" must be remote'),
         ([], "JSON object"),

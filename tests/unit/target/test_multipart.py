@@ -37,7 +37,7 @@ def test_an_object_in_parts(serve: Any, run: Scenario) -> None:
             assert (await _complete(live, upload_id, 2, 1)).status == 200
             answer = await live.ask("GET", "dir/o")
             assert answer.body == b"a" * 10 + b"b" * 7
-            assert answer.headers["Ais-Checksum-Type"] == "crc32c"
+            assert answer.headers["Ais-Checksum-Type"] == "xxhash2"
             assert answer.headers["Ais-Custom-Md"] == "k=v"
             head = await live.ask("HEAD", "dir/o", query={"props": "chunked"})
             assert (head.headers["Ais-Chunks-Count"], head.headers["Ais-Chunks-Max-Chunk-Size"]) == ("2", "10")
