@@ -43,6 +43,7 @@ from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures, translate
 from ais.fs.locks import WHOLE_FILE, StripeBusy
+from ais.fs.reading import names_in
 from ais.fs.volume import Volume
 
 __all__ = ["Part", "PartWriter", "Upload", "UploadInfo", "Uploads"]
@@ -139,7 +140,7 @@ class Uploads:
         if upload.ending is not None:
             return {part.number: part for part in upload.ending.parts}
         with _failures(upload):
-            names = [entry for entry in self._disk.listdir(upload.directory) if entry.endswith(PART)]
+            names = [entry for entry in names_in(self._disk, upload.directory) if entry.endswith(PART)]
             found = [upload_records.read(self._disk, upload.directory, name, Part) for name in names]
         return {part.number: part for part in sorted(filter(None, found), key=lambda part: part.number)}
 

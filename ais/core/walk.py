@@ -4,15 +4,17 @@ A directory is read into a window of its smallest names after a bound; when the 
 is read again from there. So a directory of any size costs at most `window_max` names of memory, and a walk at most that
 much per level of nesting. Order is that of the whole names as strings, which is the order of their UTF-8 bytes.
 
-Each name that exists throughout the walk is returned once, whatever else comes and goes: a directory is read in one go,
-and what the kernel guarantees about entries that stay, the walk passes on.
+Each name that exists throughout the walk is returned once, whatever else comes and goes, and however often it is
+overwritten meanwhile: a directory is read in one go (`ais.fs.reading`), and keys that came twice are dropped.
 """
 
-import os
+import itertools
+import operator
 from collections.abc import Iterator
 
 from ais.env.disk import Disk
 from ais.fs.names import CHUNK_MARK, SELF, decode_component, directory_path, encode_component
+from ais.fs.reading import Entry, entries_of
 
 WINDOW_MAX = 200_000
 
@@ -63,6 +65,7 @@ class _Window:
         if ceiling is not None:
             keys[:] = [key for key in keys if key <= ceiling]
         keys.sort()
+        _drop_repeated(keys)
         if len(keys) > self._size_max:
             del keys[self._size_max :]
             self._ceiling = keys[-1]
@@ -163,7 +166,7 @@ class Walk:
         """Offer the keys of a directory; the directories of a long component are read as part of their parent."""
         continued: list[str] = []
         try:
-            with self._disk.scandir(path) as entries:
+            with entries_of(self._disk, path) as entries:
                 self._offer(entries, path, chunks, window, continued)
         except (FileNotFoundError, NotADirectoryError):
             return
@@ -172,9 +175,7 @@ class Walk:
             if window.may_hold(chunk):
                 self._read(f"{path}/{found}", chunk, window)
 
-    def _offer(
-        self, entries: Iterator[os.DirEntry[str]], path: str, chunks: str, window: _Window, continued: list[str]
-    ) -> None:
+    def _offer(self, entries: Iterator[Entry], path: str, chunks: str, window: _Window, continued: list[str]) -> None:
         keys, keys_max = window.keys, 2 * self._window_max
         for entry in entries:
             component = found = entry.name
@@ -195,6 +196,12 @@ class Walk:
                     keys.append(chunks + component)
             if len(keys) >= keys_max:
                 window.reduce()
+
+
+def _drop_repeated(keys: list[str]) -> None:
+    """Of keys that stand side by side more than once keep one."""
+    if any(map(operator.eq, keys, itertools.islice(keys, 1, None))):
+        keys[:] = dict.fromkeys(keys)
 
 
 def _path(frame: _Frame, key: str) -> str:
@@ -231,7 +238,7 @@ def _holds_objects(disk: Disk, path: str) -> bool:
     while stack:
         directory = stack.pop()
         try:
-            with disk.scandir(directory) as entries:
+            with entries_of(disk, directory) as entries:
                 for entry in entries:
                     is_self = entry.name == SELF
                     if is_self and directory == path:
@@ -239,7 +246,7 @@ def _holds_objects(disk: Disk, path: str) -> bool:
                     if not (is_self or entry.name.startswith(CHUNK_MARK) or _names_component(entry.name)):
                         continue
                     if entry.is_dir(follow_symlinks=False):
-                        stack.append(entry.path)
+                        stack.append(f"{directory}/{entry.name}")
                     elif entry.is_file(follow_symlinks=False):
                         return True
         except (FileNotFoundError, NotADirectoryError):

@@ -1,13 +1,19 @@
 """The disk: the system calls that storage code makes, on one object that tests replace by one that fails.
 
-The attributes are the functions of `os` themselves, so that the seam costs the data path nothing. They raise `OSError`;
-`ais.fs` and `ais.core` translate it. Paths are `str` or `bytes`; descriptors are plain ints owned by the caller.
+Most attributes are the functions of `os` themselves, so that the seam costs the data path nothing. They raise
+`OSError`; `ais.fs` and `ais.core` translate it. Paths are `str` or `bytes`; descriptors are plain ints owned by the
+caller.
+
+On tmpfs and btrfs a name that is renamed over goes to the end of its directory, which a reader that is under way does
+not see any more: it misses the name, although it was there all the time. So renames tell those who read (`watch`).
 """
 
 import ctypes
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Self
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
@@ -30,6 +36,15 @@ def start_writing(fd: int, offset: int, size: int) -> None:
 class Disk:
     """Direct system calls. A test subclasses it and overrides the calls that should fail or stall."""
 
+    _watched: dict[str, tuple[set[str], ...]]
+    _watching: threading.Lock
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self:
+        """With nobody reading a directory."""
+        disk = super().__new__(cls)
+        disk._watched, disk._watching = {}, threading.Lock()
+        return disk
+
     open = staticmethod(os.open)
     close = staticmethod(os.close)
     read = staticmethod(os.read)
@@ -45,8 +60,6 @@ class Disk:
     stat = staticmethod(os.stat)
     lstat = staticmethod(os.lstat)
     access = staticmethod(os.access)
-    rename = staticmethod(os.rename)
-    exchange = staticmethod(exchange)
     link = staticmethod(os.link)
     symlink = staticmethod(os.symlink)
     readlink = staticmethod(os.readlink)
@@ -61,6 +74,41 @@ class Disk:
     getxattr = staticmethod(os.getxattr)
     setxattr = staticmethod(os.setxattr)
     removexattr = staticmethod(os.removexattr)
+
+    def rename(self, source: str, target: str) -> None:
+        """Rename a file or directory, replacing what has the name."""
+        if self._watched:
+            self._tell(target)
+        os.rename(source, target)
+
+    def exchange(self, path: str, other: str) -> None:
+        """Swap two directory entries in one atomic step."""
+        if self._watched:
+            self._tell(path)
+            self._tell(other)
+        exchange(path, other)
+
+    @contextmanager
+    def watch(self, directory: str) -> Iterator[set[str]]:
+        """For a block, collect the entries of a directory to which this process renames anything."""
+        entries: set[str] = set()
+        with self._watching:
+            self._watched[directory] = (*self._watched.get(directory, ()), entries)
+        try:
+            yield entries
+        finally:
+            with self._watching:
+                others = tuple(one for one in self._watched[directory] if one is not entries)
+                if others:
+                    self._watched[directory] = others
+                else:
+                    del self._watched[directory]
+
+    def _tell(self, path: str) -> None:
+        """Before the rename: who does not hear of it has finished reading, or begins after it."""
+        directory, _, entry = path.rpartition("/")
+        for entries in self._watched.get(directory, ()):
+            entries.add(entry)
 
     @staticmethod
     def scandir(path: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
