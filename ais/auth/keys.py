@@ -136,6 +136,13 @@ class KeyRing:
         self._keys = keys
         self._cipher = _cipher(cluster_secret) if cluster_secret else None
         self._opened: dict[str, Credential] = {}
+        self._users: frozenset[str] | None = None
+
+    def has_user(self, user: str) -> bool:
+        """Whether any key is that user's."""
+        if self._users is None:
+            self._users = frozenset(key.user for key in self._keys.keys.values())
+        return user in self._users
 
     def lookup(self, key_id: str) -> Credential | None:
         """The credential of a key, disabled or not; None when there is no such key.

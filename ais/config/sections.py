@@ -478,8 +478,20 @@ class Net(Section, frozen=True):
     s3_domain: Annotated[
         str, setting("Domain of virtual-host style S3 requests (`bucket.domain`); empty: path style only.")
     ] = ""
+    s3_object_ownership: Annotated[
+        str,
+        setting(
+            "Who owns objects in new S3 buckets: BucketOwnerEnforced (no access control lists, as at Amazon),"
+            " BucketOwnerPreferred or ObjectWriter."
+        ),
+    ] = "BucketOwnerEnforced"
 
     def check(self) -> None:
+        if self.s3_object_ownership not in ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"):
+            raise ValueError(
+                f's3_object_ownership="{self.s3_object_ownership}": use BucketOwnerEnforced, BucketOwnerPreferred or'
+                " ObjectWriter"
+            )
         if self.http.use_https and not (self.http.server_crt and self.http.server_key):
             raise ValueError("use_https needs server_crt and server_key")
         if self.s3_domain and not _DOMAIN.fullmatch(self.s3_domain):

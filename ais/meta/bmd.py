@@ -59,6 +59,10 @@ class S3Props(msgspec.Struct, frozen=True, omit_defaults=True):
     cors: str = ""
     policy: str = ""
     public_access_block: dict[str, bool] | None = None
+    ownership: str = ""
+    """Object ownership: `ObjectWriter` and so on, `none` when the controls were removed; empty: BucketOwnerEnforced."""
+    acl: str = ""
+    """Access control list as `ais.s3.acl` writes it; empty: private."""
     documents: dict[str, str] = {}
     """Other configurations (`ais.s3.configurations`), by sub-resource: `website`, `inventory/<id>`."""
     deleting: str = ""

@@ -5,7 +5,7 @@ signature itself. So each request is authenticated once, by the node that execut
 """
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ais.auth.keys import KeyRing
@@ -16,13 +16,17 @@ from ais.meta.bmd import BMD
 from ais.meta.placement import Placement
 from ais.meta.smap import Smap, Snode
 from ais.net.http import Forward, Peer, Reply, Request, header_lines
-from ais.s3 import answers, cors, front, identity, policy, via
+from ais.s3 import acl, answers, cors, facts, front, identity, new_object, policy, via
+from ais.s3.acl import OWNER_ID
 from ais.s3.buckets import S3Bucket, S3Buckets
-from ais.s3.documents import OWNER_ID
 from ais.s3.errors import S3Error
+from ais.s3.facts import Facts
 from ais.s3.front import S3Request
 from ais.s3.identity import Identity
+from ais.s3.operations import Op
 from ais.s3.via import Via
+
+_MAKES_OBJECTS = frozenset((Op.PUT_OBJECT, Op.COPY_OBJECT, Op.CREATE_MULTIPART_UPLOAD))
 
 
 class Host(Protocol):
@@ -99,18 +103,32 @@ class Gate:
             request, self._host.keyring, required=self._host.config.cluster.auth.enabled, now_s=self.now_s
         )
 
-    def admit(
-        self, request: S3Request, caller: Identity, tags: Callable[[], Mapping[str, str]] | None = None
-    ) -> S3Bucket:
-        """The bucket, if the caller may do what the request says. `tags` reads those of the object there is, if any.
+    def is_user(self, name: str) -> bool:
+        """Whether there is a user of that name; while nobody has to authenticate, any name is one."""
+        return not self._host.config.cluster.auth.enabled or self._host.keyring.has_user(name)
+
+    def admit(self, request: S3Request, caller: Identity, found: Callable[[], Facts | None] | None = None) -> S3Bucket:
+        """The bucket, if the caller may do what the request says. `found` reads the facts of the object there is.
 
         Raise `S3Error`.
         """
         bucket = self.require_bucket(request)
-        action = policy.action_of(request.op, versioned=bool(request.params.get("versionId")))
-        existing = tags() if tags is not None and not caller.trusted and bucket.asks_for_tags else {}
-        self.require(request, caller, bucket, action, request.key, existing)
+        if caller.trusted:
+            return bucket
+        action = policy.action_of(request.op, versioned="versionId" in request.params)
+        is_judged = bucket.asks_for_tags or (bucket.uses_acls and acl.is_about_object(action))
+        self.require(request, caller, bucket, action, request.key, found() if found and is_judged else None)
+        if request.op in _MAKES_OBJECTS:
+            self._admit_extras(request, caller, bucket)
         return bucket
+
+    def _admit_extras(self, request: S3Request, caller: Identity, bucket: S3Bucket) -> None:
+        """Tags and a list that a new object is given at once need the rights to give them."""
+        if "x-amz-tagging" in request.headers:
+            self.require(request, caller, bucket, "s3:PutObjectTagging", request.key)
+        if acl.is_asked(request.headers):
+            own = {new_object.OWNER: caller.user} if bucket.uses_acls and caller.user else None
+            self.require(request, caller, bucket, "s3:PutObjectAcl", request.key, own)
 
     def require_bucket(self, request: S3Request) -> S3Bucket:
         """The bucket. Raise `S3Error` NoSuchBucket, or AccessDenied when the caller expects another owner."""
@@ -131,13 +149,21 @@ class Gate:
         bucket: S3Bucket,
         action: str,
         key: str,
-        tags: Mapping[str, str] | None = None,
+        found: Facts | None = None,
     ) -> None:
-        """Raise `S3Error` AccessDenied unless the caller may do `action` (`s3:GetObject`) with the bucket or key."""
-        if not caller.trusted:
-            rights = bucket.rights
-            asked = identity.condition_context(request, caller, tags or {}, self.now_s) if rights.statements else {}
-            identity.authorize(caller, rights, action, bucket.name, key, asked)
+        """Raise `S3Error` AccessDenied unless the caller may do `action` (`s3:GetObject`) with the bucket or key.
+
+        `found`: facts of the object there is, None when there is none.
+        """
+        if caller.trusted:
+            return
+        rights = bucket.rights
+        if bucket.requester_pays and not rights.is_owned_by(caller.user):
+            _expect_payer(request, caller)
+        tags = facts.tags_of(found) if found else {}
+        asked = identity.condition_context(request, caller, tags, self.now_s) if rights.statements else {}
+        existing = new_object.acl_of(found, bucket) if found is not None and bucket.uses_acls else None
+        identity.authorize(caller, rights, action, bucket.name, key, asked, existing)
 
     def owner(self, bucket_uname: str, key: str) -> Snode:
         """The target that owns an object. Raise `NotReady` when there is none."""
@@ -197,6 +223,12 @@ class Gate:
             with contextlib.suppress(BadRequest):
                 reply.headers += header_lines(*self._cross_origin(request, self.address(request)[0]))
         return reply
+
+
+def _expect_payer(request: S3Request, caller: Identity) -> None:
+    """Raise `S3Error` AccessDenied when somebody is to pay who did not say so, or whom nobody knows."""
+    if caller.user is None or request.get("x-amz-request-payer") is None:
+        raise S3Error("AccessDenied", "The requester pays for this bucket: send x-amz-request-payer: requester")
 
 
 def _expect_owner(bucket: S3Bucket, expected: Sequence[str] | None) -> None:

@@ -80,7 +80,7 @@ class Proxy:
             Op.GET_BUCKET_LOCATION: Operation(service.location),
             Op.DELETE_BUCKET: Operation(self._removal.delete, is_change=True),
             Op.DELETE_OBJECTS: Deletes(self._gate, targets).operation,
-            **Settings(self._node).operations(),
+            **Settings(self._node, self._gate).operations(),
             **Configurations(self._node).operations(),
             **Listing(self._node, self.lister).operations(),
         }

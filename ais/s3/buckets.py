@@ -4,7 +4,7 @@ from functools import cached_property
 
 from ais.api.bucket import Bck
 from ais.meta.bmd import BMD, Bucket, S3Props
-from ais.s3 import cors, lifecycle, policy
+from ais.s3 import acl, cors, lifecycle, policy
 from ais.s3.cors import CorsRule
 from ais.s3.errors import S3Error
 from ais.s3.identity import Rights
@@ -32,9 +32,22 @@ class S3Bucket:
     @cached_property
     def rights(self) -> Rights:
         """Who may do what."""
-        block = self.s3.public_access_block or {}
+        block, owner = self.s3.public_access_block or {}, self.s3.owner
         statements = policy.parse(self.s3.policy.encode(), self.name) if self.s3.policy else ()
-        return Rights(self.s3.owner, statements, block.get("RestrictPublicBuckets", False))
+        lists = acl.read(owner, self.s3.acl) if self.uses_acls else None
+        return Rights(
+            owner, statements, block.get("RestrictPublicBuckets", False), lists, block.get("IgnorePublicAcls", False)
+        )
+
+    @property
+    def uses_acls(self) -> bool:
+        """Whether objects may belong to others than the bucket's owner, and have access control lists."""
+        return self.s3.ownership not in ("", acl.ENFORCED)
+
+    @cached_property
+    def requester_pays(self) -> bool:
+        """Whether callers other than the owner must say that they know who pays."""
+        return "<Payer>Requester</Payer>" in self.s3.documents.get("requestPayment", "")
 
     @cached_property
     def asks_for_tags(self) -> bool:

@@ -7,13 +7,13 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from ais.s3 import schema, tagging, xml
+from ais.s3.acl import OWNER_ID, OWNERSHIPS
 from ais.s3.checksums import ALGORITHMS, Algorithm, check_value
 from ais.s3.conditions import iso_time
 from ais.s3.errors import S3Error
 
 DELETE_KEYS_MAX = 1000
 PARTS_MAX = 10_000
-OWNER_ID = "ais"
 
 
 def owner(name: str) -> list[xml.Node]:
@@ -118,15 +118,6 @@ def _part(element: Element) -> PartToComplete:
 
 _TAGS = schema.group(Tag=schema.group(Key=schema.text(), Value=schema.text(r"[^\0]{0,1024}")).many())
 _OWNERSHIP = schema.group(Rule=schema.group(ObjectOwnership=schema.text().needed()).many())
-_GRANTEE = schema.group(
-    ID=schema.text(), URI=schema.text(), DisplayName=schema.text(r"[^\0]{0,1024}"), EmailAddress=schema.text()
-)
-_ACL = schema.group(
-    Owner=schema.group(ID=schema.text(), DisplayName=schema.text(r"[^\0]{0,1024}")),
-    AccessControlList=schema.group(
-        Grant=schema.group(Grantee=_GRANTEE.needed(), Permission=schema.text().needed()).many()
-    ).needed(),
-)
 DEFAULT_REGION = "us-east-1"
 _REGION = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -191,48 +182,26 @@ def public_access_block(switches: dict[str, bool]) -> bytes:
 
 
 def parse_ownership(body: bytes) -> str:
-    """The object ownership rule. Raise `S3Error`; only `BucketOwnerEnforced` (no ACLs) is what we do."""
+    """The object ownership rule. Raise `S3Error` MalformedXML."""
     root = xml.parse(body, "OwnershipControls", 64 << 10)
     _OWNERSHIP.check(root)
     rules = root.findall("Rule")
     if len(rules) != 1:
         raise S3Error("MalformedXML", "OwnershipControls has one Rule")
     ownership = xml.text(rules[0], "ObjectOwnership")
-    if ownership not in ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"):
+    if ownership not in OWNERSHIPS:
         raise S3Error("MalformedXML", f"Unknown ObjectOwnership {ownership}")
-    if ownership != "BucketOwnerEnforced":
-        raise S3Error("NotImplemented", "ACLs are disabled: ObjectOwnership is always BucketOwnerEnforced")
     return ownership
 
 
-def ownership() -> bytes:
-    """The ownership controls every bucket has."""
-    return xml.document("OwnershipControls", [("Rule", [("ObjectOwnership", "BucketOwnerEnforced")])])
+def ownership(rule: str) -> bytes:
+    """The ownership controls of a bucket."""
+    return xml.document("OwnershipControls", [("Rule", [("ObjectOwnership", rule)])])
 
 
 def policy_status(is_public: bool) -> bytes:
     """The `PolicyStatus` of a bucket with a policy."""
     return xml.document("PolicyStatus", [("IsPublic", is_public)])
-
-
-def access_control(name: str) -> bytes:
-    """The only ACL there is: the owner has full control."""
-    grantee = 'Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"'
-    grant: list[xml.Node] = [("Grant", [(grantee, owner(name)), ("Permission", "FULL_CONTROL")])]
-    return xml.document("AccessControlPolicy", [("Owner", owner(name)), ("AccessControlList", grant)])
-
-
-def check_access_control(body: bytes) -> None:
-    """Raise `S3Error` unless an `AccessControlPolicy` gives the owner full control, which is all there is."""
-    try:
-        root = xml.parse(body, "AccessControlPolicy", 64 << 10)
-        _ACL.check(root)
-        owner_id = root.findtext("Owner/ID")
-        grants = [(one.findtext("Grantee/ID"), one.findtext("Permission")) for one in root.iter("Grant")]
-    except S3Error:
-        raise S3Error("MalformedACLError") from None
-    if grants != [(owner_id, "FULL_CONTROL")]:
-        raise S3Error("AccessControlListNotSupported")
 
 
 class ListedBucket(NamedTuple):

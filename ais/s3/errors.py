@@ -95,6 +95,7 @@ CODES: dict[str, tuple[int, str]] = {
     "SlowDown": (503, "Please reduce your request rate"),
     "ServiceUnavailable": (503, "Service is unable to handle the request"),
     "TooManyBuckets": (400, "You have attempted to create more buckets than are allowed"),
+    "UnresolvableGrantByEmailAddress": (400, "The e-mail address you provided does not match any account on record."),
     "UnexpectedContent": (400, "This request contains unsupported content"),
     "XAmzContentChecksumMismatch": (400, "The provided checksum does not match what was computed"),
     "XAmzContentSHA256Mismatch": (400, "The provided x-amz-content-sha256 header does not match what was computed"),

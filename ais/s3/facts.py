@@ -29,13 +29,13 @@ CONTENT_HEADERS = {
 """Kept with the object and given back; by fact key, as answers spell them."""
 REDIRECT = "x-amz-website-redirect-location"
 REDIRECT_LEN_MAX = 2048
-_CANNED_ACLS = ("private", "bucket-owner-full-control", "bucket-owner-read")
 STORAGE_CLASS = "STANDARD"
 
 
 def of_request(request: S3Request) -> Facts:
     """Content headers and tags that a PUT, copy or create-upload brings. Raise `S3Error` for what we do not have."""
-    check_offers(request)
+    if request.header("x-amz-storage-class", STORAGE_CLASS) != STORAGE_CLASS:
+        raise S3Error("InvalidStorageClass")
     facts = {name: request.headers[name][0] for name in CONTENT_HEADERS if name in request.headers}
     if redirect := request.header(REDIRECT):
         if not redirect.startswith(("/", "http://", "https://")) or len(redirect) > REDIRECT_LEN_MAX:
@@ -49,17 +49,6 @@ def of_request(request: S3Request) -> Facts:
     if (given := request.header("x-amz-tagging")) and (tags := tagging.parse_header(given)):
         facts["tagging"] = urlencode(tags)
     return facts
-
-
-def check_offers(request: S3Request) -> None:
-    """Raise `S3Error` for an ACL or a storage class other than the one there is."""
-    if any(name.startswith("x-amz-grant-") for name in request.headers):
-        raise S3Error("AccessControlListNotSupported")
-    acl = request.header("x-amz-acl", "private")
-    if acl not in _CANNED_ACLS:
-        raise S3Error("AccessControlListNotSupported")
-    if request.header("x-amz-storage-class", STORAGE_CLASS) != STORAGE_CLASS:
-        raise S3Error("InvalidStorageClass")
 
 
 def user_metadata(request: S3Request) -> dict[str, str]:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from ais.auth.keys import KeyRing
-from ais.s3 import policy, sigv2, sigv4
+from ais.s3 import acl, policy, sigv2, sigv4
+from ais.s3.acl import Acl
 from ais.s3.errors import S3Error
 from ais.s3.front import S3Request
 from ais.s3.policy import Statement, Verdict
@@ -92,11 +93,20 @@ def _payload_hash(request: S3Request, signature: sigv4.Signature | sigv2.Signatu
 
 
 class Rights(NamedTuple):
-    """What a bucket says about access. `owner` is empty for buckets made natively: any known user owns those."""
+    """What a bucket says about access. `owner` is empty for buckets made natively: any known user owns those.
+
+    `acl` is None where lists mean nothing: the bucket's owner owns every object.
+    """
 
     owner: str
     statements: Sequence[Statement] = ()
     restrict_public: bool = False
+    acl: Acl | None = None
+    ignore_public_acls: bool = False
+
+    def is_owned_by(self, user: str | None) -> bool:
+        """Whether a bucket is somebody's."""
+        return user is not None and self.owner in ("", user)
 
 
 def authorize(
@@ -106,12 +116,14 @@ def authorize(
     bucket: str,
     key: str,
     context: Mapping[str, str | Sequence[str]],
+    existing: Acl | None = None,
 ) -> None:
-    """Raise `S3Error` AccessDenied unless the caller may: an explicit Deny wins, then the owner, then an Allow.
+    """Raise `S3Error` AccessDenied unless the caller may: a Deny wins, then ownership, then an Allow or a grant.
 
-    No policy keeps the owner from the policy itself: a wrong one can be replaced.
+    `existing` is the list of the object there is, in a bucket whose objects have such: its owner owns it, and only of
+    the objects of the bucket's owner can the policy give anything. No policy keeps the bucket's owner from the policy.
     """
-    is_owner = identity.user is not None and rights.owner in ("", identity.user)
+    is_owner = rights.is_owned_by(identity.user)
     if identity.trusted or (is_owner and action in _OF_THE_OWNER):
         return
     verdict = policy.evaluate(
@@ -119,10 +131,20 @@ def authorize(
     )
     if verdict is Verdict.DENY:
         raise S3Error("AccessDenied", f"{action} on {bucket} is denied by the bucket policy")
-    if is_owner:
+    judged = existing if existing is not None and acl.is_about_object(action) else rights.acl
+    is_foreign = judged is existing and existing is not None and existing.owner != rights.owner
+    owns = judged.owner == identity.user if is_foreign and judged is not None else is_owner
+    if owns:
         return
-    if verdict is Verdict.ALLOW and not (rights.restrict_public and policy.is_public(rights.statements)):
+    is_allowed = verdict is Verdict.ALLOW and not is_foreign
+    if is_allowed and not (rights.restrict_public and policy.is_public(rights.statements)):
         return
+    permission = acl.permission_of(action)
+    if judged is not None and permission is not None:
+        if key and judged is rights.acl and acl.is_about_object(action):
+            permission = acl.READ  # of an object that is not there: whoever may list the bucket may know
+        if judged.allows(identity.user, permission, ignore_public=rights.ignore_public_acls):
+            return
     who = f"user {identity.user}" if identity.user else "an anonymous caller"
     raise S3Error("AccessDenied", f"{who} is not allowed to perform {action} on {bucket}")
 

@@ -221,7 +221,7 @@ def _contents(page: Page, query: Query, owner_name: str | None) -> Iterator[xml.
             head: list[xml.Node] = [("Key", query.encode(entry.n)), ("LastModified", iso_time(entry.i / 1e9))]
             nodes = [*head, *_content(entry)]
             if owner_name is not None:
-                nodes.append(("Owner", owner(owner_name)))
+                nodes.append(("Owner", owner(entry.u or owner_name)))
             yield "Contents", nodes
     yield from _common_prefixes(page, query)
 
@@ -254,7 +254,7 @@ def _version(entry: Entry, query: Query, owner_name: str) -> xml.Node:
         ("IsLatest", bool(entry.f & EntryFlag.LATEST)),
         ("LastModified", iso_time(entry.i / 1e9)),
         *([] if is_marker else _content(entry)),
-        ("Owner", owner(owner_name)),
+        ("Owner", owner(entry.u or owner_name)),
     ]
     return ("DeleteMarker" if is_marker else "Version"), nodes
 

@@ -64,7 +64,7 @@ SERVED: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {
         "ownershipControls": {
             "GET": (NONE, "OwnershipControlsNotFoundError"),
             "PUT": ("MalformedXML",),
-            "DELETE": ("NotImplemented",),
+            "DELETE": (NONE,),
         },
         "policy": {"GET": ("NoSuchBucketPolicy",), "PUT": ("MalformedPolicy",), "DELETE": (NONE,)},
         "policyStatus": {"GET": ("NoSuchBucketPolicy",)},
@@ -228,6 +228,9 @@ def ask(access: Access, method: str, path: str, query: str = "", **headers: str)
 def test_sub_resource(kept: Access, place: str, name: str, method: str) -> None:
     """A sub-resource is served or refused, an unknown one is not implemented, and none falls through to the object."""
     answer = ask(kept, method, PLACES[place], f"{name}=x" if name == "uploadId" else f"{name}=")
+    if (place, name, method) == ("bucket", "ownershipControls", "DELETE"):
+        enforced = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+        boto(kept).put_bucket_ownership_controls(Bucket=BUCKET, OwnershipControls=enforced)
     if method == "HEAD":
         assert answer.status in (405, 501)
         return

@@ -82,7 +82,8 @@ class Front:
         if not operation.admits_keys:
             return self._gate.admit(request, caller)
         bucket = self._gate.require_bucket(request)
-        if caller.user is None and not caller.trusted and not bucket.rights.statements:
+        rights = bucket.rights
+        if caller.user is None and not caller.trusted and not rights.statements and rights.acl is None:
             raise S3Error("AccessDenied")  # before the body is read: no key can be admitted
         return bucket
 

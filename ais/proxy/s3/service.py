@@ -7,7 +7,8 @@ from ais.net.http import Reply
 from ais.node.node import Node
 from ais.node.s3 import Gate
 from ais.proxy.s3.call import Call
-from ais.s3 import answers, bucket_names, documents, listings
+from ais.s3 import acl, answers, bucket_names, documents, listings
+from ais.s3.acl import Acl, Asked
 from ais.s3.documents import DEFAULT_REGION, ListedBucket
 from ais.s3.errors import S3Error
 from ais.s3.front import S3Request
@@ -50,12 +51,7 @@ class Service:
         """Refuse what cannot be created, before the body is read. Raise `S3Error`."""
         _require_known(caller)
         bucket_names.check_new(request.bucket)
-        if any(name.startswith("x-amz-grant-") for name in request.headers):
-            raise S3Error("InvalidBucketAclWithObjectOwnership")
-        if request.header("x-amz-acl", "private") != "private":
-            raise S3Error("InvalidBucketAclWithObjectOwnership")
-        if request.header("x-amz-object-ownership", "BucketOwnerEnforced") != "BucketOwnerEnforced":
-            raise S3Error("NotImplemented", "ACLs are disabled: object ownership is always BucketOwnerEnforced")
+        self._access(request, caller)
         if request.header("x-amz-bucket-object-lock-enabled", "false").lower() != "false":
             raise S3Error("NotImplemented", "Object lock is not supported")
         self._check_free(self._node.bmd, request.bucket, caller)
@@ -63,13 +59,15 @@ class Service:
     async def create(self, request: S3Request, caller: Identity, body: bytes) -> Reply:
         """Make a bucket that belongs to the caller. Raise `S3Error`."""
         region, tags = documents.parse_create(body)
+        ownership, wanted = self._access(request, caller)
         bck = Bck(request.bucket)
+        made = {"owner": _owner(caller), "region": region, "tags": tags, "ownership": ownership, "acl": wanted.text()}
 
         def change(bmd: BMD) -> BMD:
             self._check_free(bmd, request.bucket, caller)
             bid = new_bid(bck.provider, self._node.term, bmd.version + 1)
             props = inherited_props(bck, self._node.config.cluster, bid, self._node.env.clock.now_ns())
-            return bmd.with_bucket(bck, props.with_s3(owner=_owner(caller), region=region, tags=tags))
+            return bmd.with_bucket(bck, props.with_s3(**made))
 
         await self._node.change_bmd(change)
         return answers.reply(request.id, 200, ("Location", f"/{request.bucket}"))
@@ -81,6 +79,18 @@ class Service:
     async def location(self, call: Call) -> Reply:
         """The location constraint it was created with."""
         return answers.xml_reply(call.request.id, documents.location(call.bucket.s3.region))
+
+    def _access(self, request: S3Request, caller: Identity) -> tuple[str, Acl]:
+        """Object ownership (empty: enforced) and access control list of a new bucket. Raise `S3Error`."""
+        default = self._node.config.cluster.net.s3_object_ownership
+        ownership = request.header("x-amz-object-ownership", default)
+        if ownership not in acl.OWNERSHIPS:
+            raise S3Error("InvalidArgument", "Invalid x-amz-object-ownership header: " + ownership[:100])
+        owner = _owner(caller)
+        wanted = acl.of_headers(request.headers, Asked(owner, owner, self._gate.is_user), of_bucket=True)
+        if ownership == acl.ENFORCED and not wanted.is_private:
+            raise S3Error("InvalidBucketAclWithObjectOwnership")
+        return "" if ownership == acl.ENFORCED else ownership, wanted
 
     @staticmethod
     def _check_free(bmd: BMD, name: str, caller: Identity) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 from ais.meta.bmd import BMD, S3Props
 from ais.net.http import Reply, header_lines
 from ais.node.node import Node
+from ais.node.s3 import Gate
 from ais.proxy.s3.call import Call, Handler, Operation, require_same
-from ais.s3 import answers, cors, documents, facts, lifecycle, policy, tagging
+from ais.s3 import acl, answers, cors, documents, lifecycle, new_object, policy, tagging
+from ais.s3.acl import Asked
 from ais.s3.document_body import DOCUMENT_BYTES_MAX
 from ais.s3.errors import S3Error
 from ais.s3.operations import Op
@@ -22,8 +24,9 @@ _LIFECYCLE_BYTES_MAX = 256 << 10
 class Settings:
     """One per proxy."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, gate: Gate) -> None:
         self._node = node
+        self._gate = gate
 
     def operations(self) -> dict[Op, Operation]:
         """What is served here."""
@@ -128,17 +131,24 @@ class Settings:
         return await self._set(call, 200, public_access_block=documents.parse_public_access_block(call.body))
 
     async def get_ownership(self, call: Call) -> Reply:
-        """The bucket's owner owns every object: that is how all buckets are."""
-        return _document(call, documents.ownership())
+        """Who owns the objects."""
+        rule = call.bucket.s3.ownership or acl.ENFORCED
+        body = b"" if rule == acl.NO_CONTROLS else documents.ownership(rule)
+        return _document(call, body, "OwnershipControlsNotFoundError")
 
     async def put_ownership(self, call: Call) -> Reply:
-        """Accept what is so already. Raise `S3Error` NotImplemented for anything else."""
-        documents.parse_ownership(call.body)
-        return answers.reply(call.request.id)
+        """Say who owns objects from now on. Raise `S3Error` when lists would be lost that somebody relies on."""
+        rule = documents.parse_ownership(call.body)
+
+        def check(present: S3Props) -> None:
+            if rule == acl.ENFORCED and present.acl:
+                raise S3Error("InvalidBucketAclWithObjectOwnership")
+
+        return await self._set(call, 200, check, ownership="" if rule == acl.ENFORCED else rule)
 
     async def delete_ownership(self, call: Call) -> Reply:
-        """Raise `S3Error` NotImplemented: object ownership is always enforced."""
-        raise S3Error("NotImplemented", "ACLs are disabled: ObjectOwnership is always BucketOwnerEnforced")
+        """Without controls each object belongs to who wrote it."""
+        return await self._set(call, 204, ownership=acl.NO_CONTROLS)
 
     async def get_encryption(self, call: Call) -> Reply:
         """There is none."""
@@ -161,15 +171,26 @@ class Settings:
         raise S3Error("NotImplemented", "Object lock is not supported")
 
     async def get_acl(self, call: Call) -> Reply:
-        """The owner has full control."""
-        return _document(call, documents.access_control(call.bucket.s3.owner))
+        """Who may do what."""
+        return _document(call, acl.read(call.bucket.s3.owner, call.bucket.s3.acl).document())
 
     async def put_acl(self, call: Call) -> Reply:
-        """Accept what is so already. Raise `S3Error` AccessControlListNotSupported for anything else."""
-        facts.check_offers(call.request)
-        if "x-amz-acl" not in call.request.headers:
-            documents.check_access_control(call.body)
-        return answers.reply(call.request.id)
+        """Replace the list; where there are none, only what is so already is taken."""
+        headers, owner = call.request.headers, call.bucket.s3.owner
+        asked = Asked(owner, owner, self._gate.is_user)
+        if acl.is_asked(headers):
+            if call.body:
+                raise S3Error("UnexpectedContent", "This request takes its list from headers or from a document")
+            if not call.bucket.uses_acls:
+                new_object.check_lists_disabled(call.request)
+                return answers.reply(call.request.id)
+            wanted = acl.of_headers(headers, asked, of_bucket=True)
+        else:
+            wanted = acl.of_document(call.body, asked)
+        if not call.bucket.uses_acls and not wanted.is_private:
+            raise S3Error("AccessControlListNotSupported")
+        new_object.check_public(wanted, call.bucket)
+        return await self._set(call, 200, acl=wanted.text())
 
     async def _set(
         self, call: Call, status: int, check: Callable[[S3Props], None] | None = None, **changes: Any

@@ -7,9 +7,11 @@ from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject
 from ais.core.versions import NULL
 from ais.net.http import Reply, header_lines
-from ais.s3 import answers, facts
+from ais.node.s3 import Gate
+from ais.s3 import answers, facts, new_object
 from ais.s3.buckets import S3Bucket
 from ais.s3.conditions import Current
+from ais.s3.facts import Facts
 from ais.s3.front import S3Request
 from ais.s3.identity import Identity
 from ais.target.view import BucketView
@@ -23,6 +25,7 @@ class S3Ask(NamedTuple):
     bucket: S3Bucket
     view: BucketView
     lines: bytes
+    gate: Gate
 
     @property
     def key(self) -> str:
@@ -38,6 +41,10 @@ class S3Ask(NamedTuple):
     def version_id(self) -> str | None:
         """The version asked for; None: the current one."""
         return self.request.params.get("versionId")
+
+    def facts(self) -> Facts:
+        """What the request says about the object it makes. Raise `S3Error`."""
+        return new_object.facts_of(self.request, self.caller, self.bucket, self.gate.is_user)
 
     def reply(self, status: int, *pairs: tuple[str, str]) -> Reply:
         """An answer without a body."""

@@ -13,12 +13,13 @@ from ais.core.multipart import Part
 from ais.core.store import Store
 from ais.core.workfile import Digests
 from ais.net.http import Reply
-from ais.s3 import checksums, conditions, copy_source, facts, results, xml
+from ais.s3 import checksums, conditions, copy_source, facts, new_object, policy, results, xml
 from ais.s3.checksums import ALGORITHMS, Algorithm
 from ais.s3.conditions import Current
 from ais.s3.copy_source import CopySource
 from ais.s3.errors import S3Error
 from ais.s3.facts import Facts
+from ais.s3.operations import Op
 from ais.s3.payload import BYTES_MAX, DEFAULT
 from ais.stats import names as metrics
 from ais.stats.tracker import Tracker
@@ -47,7 +48,7 @@ class Copies:
         """CopyObject."""
         request = ask.request
         source = copy_source.read(request.header("x-amz-copy-source"))
-        given = facts.of_request(request)
+        given = ask.facts()
         custom = facts.user_metadata(request)
         replaces = _directive(ask, "x-amz-metadata-directive")
         replaces_tags = _directive(ask, "x-amz-tagging-directive")
@@ -70,7 +71,13 @@ class Copies:
                         f" {BYTES_MAX}",
                     )
                 inherited = opened.meta.facts
-                kept = given if replaces else {key: inherited[key] for key in _REPLACED if key in inherited}
+                if not replaces_tags and inherited.get("tagging"):
+                    origin = ask.gate.require_source(ask.request, source.bucket)
+                    action = policy.action_of(Op.GET_OBJECT_TAGGING, versioned=source.version_id is not None)
+                    ask.gate.require(ask.request, ask.caller, origin, action, source.key, inherited)
+                    ask.gate.require(ask.request, ask.caller, ask.bucket, "s3:PutObjectTagging", ask.key)
+                access = {key: given[key] for key in (new_object.OWNER, new_object.ACL) if key in given}
+                kept = given if replaces else access | {key: inherited[key] for key in _REPLACED if key in inherited}
                 kept = facts.with_tags(kept, facts.tags_of(given if replaces_tags else inherited))
                 meta = await self._store_copy(
                     ask, opened, custom if replaces else opened.meta.custom, kept, algorithm or _algorithm_of(inherited)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
 
-from ais.base.errors import AisError, DeleteMarker, NotFound, NotReady
+from ais.base.errors import AisError, DeleteMarker, NotFound, NotReady, ObjectNotFound, VersionNotFound
 from ais.core.store import Store
 from ais.core.versions import NULL
 from ais.fs.volume import Volume
@@ -11,9 +11,10 @@ from ais.meta.smap import Snode
 from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Reply, Request, header_lines
 from ais.node.s3 import Gate
-from ais.s3 import answers, facts
+from ais.s3 import answers
 from ais.s3.conditions import http_date
 from ais.s3.errors import S3Error
+from ais.s3.facts import Facts
 from ais.s3.front import S3Request
 from ais.s3.operations import Op
 from ais.target.counts import count_error
@@ -83,9 +84,9 @@ class S3Front:
         owner = self._gate.owner(view.uname, asked.key)
         if not self._gate.is_here(owner):
             return self._gate.forward(asked, owner)
-        bucket = self._gate.admit(asked, caller, lambda: self._tags(view, asked))
+        bucket = self._gate.admit(asked, caller, lambda: self._facts(view, asked))
         lines = answers.stamp(asked.id) + header_lines(*self._gate.cross_origin(asked))
-        ask = S3Ask(asked, caller, bucket, view, lines)
+        ask = S3Ask(asked, caller, bucket, view, lines, self._gate)
         handler = self._handlers[asked.op]
         try:
             reply = handler(ask) if view.source is None else self._after_move(handler, ask)
@@ -110,8 +111,13 @@ class S3Front:
             raise self._failed(ask, error) from None
 
     def _failed(self, ask: S3Ask, error: AisError) -> AisError:
-        """Count a failure; say what a delete marker means for this request."""
+        """Count a failure; say what a delete marker means for this request, and nothing to who may not list."""
         count_error(self._host.stats, ask.request.http.method, error)
+        if isinstance(error, ObjectNotFound | VersionNotFound | DeleteMarker):
+            try:
+                self._gate.require(ask.request, ask.caller, ask.bucket, "s3:ListBucket", "")
+            except S3Error:
+                return S3Error("AccessDenied")
         if not isinstance(error, DeleteMarker):
             return error
         lines = {"x-amz-delete-marker": "true", "x-amz-version-id": error.version_id or NULL}
@@ -127,9 +133,9 @@ class S3Front:
             raise NotReady("the cluster has no primary now: try again when it has elected one")
         return primary
 
-    def _tags(self, view: BucketView, asked: S3Request) -> dict[str, str]:
-        """Tags of the object there is, for policies that ask for them."""
+    def _facts(self, view: BucketView, asked: S3Request) -> Facts | None:
+        """What is known of the object there is, for policies and lists."""
         try:
-            return facts.tags_of(self._store.head(view.bck, asked.key, asked.params.get("versionId")).meta.facts)
+            return self._store.head(view.bck, asked.key, asked.params.get("versionId")).meta.facts
         except NotFound:
-            return {}
+            return None

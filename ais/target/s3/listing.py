@@ -11,6 +11,7 @@ from ais.core.version_listing import VersionEntry, VersionLister
 from ais.core.versions import NULL
 from ais.core.walk import common_prefix
 from ais.s3.facts import etag_of
+from ais.s3.new_object import OWNER
 
 
 def object_entry(found: core.Entry) -> Entry:
@@ -55,6 +56,7 @@ def _describe(entry: Entry, meta: ObjectMeta | None) -> Entry:
     facts = meta.facts if meta else {}
     kind, checksum = (meta.checksum_kind, meta.checksum) if meta else ("", "")
     entry.e = etag_of(facts, kind, checksum, entry.i, entry.s)
+    entry.u = facts.get(OWNER, "")
     entry.k, entry.y = facts.get("checksum-algorithm", ""), facts.get("checksum-type", "")
     return entry
 

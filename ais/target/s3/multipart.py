@@ -44,7 +44,7 @@ class Multipart:
     async def create(self, ask: S3Ask) -> Reply:
         """CreateMultipartUpload."""
         request = ask.request
-        details = facts.of_request(request) | {"initiator": ask.caller.user or ""}
+        details = ask.facts() | {"initiator": ask.caller.user or ""}
         pairs: list[tuple[str, str]] = []
         if name := request.header("x-amz-checksum-algorithm"):
             algorithm, checksum_type = _checksum_asked(name, request.header("x-amz-checksum-type"))

@@ -24,7 +24,7 @@ class Puts:
 
     def put(self, ask: S3Ask) -> Upload:
         """Store the body."""
-        given, custom = facts.of_request(ask.request), facts.user_metadata(ask.request)
+        given, custom = ask.facts(), facts.user_metadata(ask.request)
         condition = asked_condition(ask, self._store)
         payload = Payload(ask.request, ask.caller, algorithm=DEFAULT)
         writer = self._store.writer(ask.view.bck, ask.key, ask.view.rules, custom=custom, size_hint=payload.length)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple
 from urllib.parse import quote
 
+from ais.base.errors import NotFound
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.core.workfile import COPY_BYTES
@@ -72,10 +73,14 @@ class Sources:
                 yield fetched
             return
         action = "s3:GetObjectVersion" if source.version_id else "s3:GetObject"
-        self._gate.require(ask.request, ask.caller, bucket, action, source.key)
         await self._moves.settle(view, source.key)
-        opened = self._store.open(view.bck, source.key, source.version_id)
         try:
+            opened = self._store.open(view.bck, source.key, source.version_id)
+        except NotFound:
+            self._gate.require(ask.request, ask.caller, bucket, action, source.key)
+            raise
+        try:
+            self._gate.require(ask.request, ask.caller, bucket, action, source.key, opened.meta.facts)
             start, length = copy_source.span(span, opened.meta.size)
             if length != opened.meta.size:
                 await self._verified.require(view.bck, source.key, opened)

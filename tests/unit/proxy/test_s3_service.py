@@ -82,7 +82,7 @@ def test_buckets_are_listed_in_pages(serve: Any, run: Run) -> None:
         ("abc", {"x-amz-acl": "public-read"}, b"", (400, "InvalidBucketAclWithObjectOwnership")),
         ("abc", {"x-amz-grant-read": "id=x"}, b"", (400, "InvalidBucketAclWithObjectOwnership")),
         ("abc", {"x-amz-bucket-object-lock-enabled": "true"}, b"", (501, "NotImplemented")),
-        ("abc", {"x-amz-object-ownership": "ObjectWriter"}, b"", (501, "NotImplemented")),
+        ("abc", {"x-amz-object-ownership": "Nobody"}, b"", (400, "InvalidArgument")),
         ("abc", {}, b"<Nonsense/>", (400, "MalformedXML")),
         ("abc", {}, b"x" * 70_000, (400, "MaxMessageLengthExceeded")),
         ("abc", {"content-md5": "1B2M2Y8AsgTpgAmY7PhCfg=="}, b"<x/>", (400, "BadDigest")),

@@ -113,7 +113,6 @@ def test_versioning_ownership_and_acl(serve: Any, run: Run) -> None:
                 assert (await s3("get_bucket_versioning", Bucket="abc"))["Status"] == status
             await s3("put_bucket_ownership_controls", Bucket="abc", OwnershipControls=OWNERSHIP)
             assert (await s3("get_bucket_ownership_controls", Bucket="abc"))["OwnershipControls"] == OWNERSHIP
-            assert await s3.refused("delete_bucket_ownership_controls", Bucket="abc") == (501, "NotImplemented")
             acl = await s3("get_bucket_acl", Bucket="abc")
             assert [grant["Permission"] for grant in acl["Grants"]] == ["FULL_CONTROL"]
             assert acl["Owner"]["ID"] == acl["Grants"][0]["Grantee"]["ID"] == "ais"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ais.s3 import documents, xml
+from ais.s3 import acl, documents, xml
 from ais.s3.documents import Deleted, KeyToDelete, ListedBucket
 from ais.s3.errors import S3Error
 
@@ -91,14 +91,14 @@ def test_small_documents() -> None:
         "RestrictPublicBuckets": False,
     }
     assert documents.parse_public_access_block(documents.public_access_block(switches)) == switches
-    assert documents.parse_ownership(documents.ownership()) == "BucketOwnerEnforced"
-    with pytest.raises(S3Error, match="ACLs are disabled"):
-        documents.parse_ownership(documents.ownership().replace(b"BucketOwnerEnforced", b"ObjectWriter"))
+    assert documents.parse_ownership(documents.ownership("BucketOwnerEnforced")) == "BucketOwnerEnforced"
+    with pytest.raises(S3Error, match="Unknown ObjectOwnership"):
+        documents.parse_ownership(documents.ownership("Nobody"))
 
 
 def test_access_control_parses() -> None:
     """The canned ACL is well-formed and names the owner."""
-    root = xml.parse(documents.access_control("ann"), "AccessControlPolicy")
+    root = xml.parse(acl.read("ann", "").document(), "AccessControlPolicy")
     assert root.findtext("Owner/ID") == root.findtext("AccessControlList/Grant/Grantee/ID") == "ann"
     listed = xml.parse(documents.buckets([ListedBucket("b", 0, "")], "ann", "", ""), "ListAllMyBucketsResult")
     assert listed.findtext("Buckets/Bucket/Name") == "b"

@@ -43,8 +43,7 @@ def test_content_headers_and_tags_survive() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "code"),
     [
-        ("x-amz-acl", "public-read", "AccessControlListNotSupported"),
-        ("x-amz-grant-read", "id=x", "AccessControlListNotSupported"),
+        ("x-amz-website-redirect-location", "other", "InvalidRedirectLocation"),
         ("x-amz-storage-class", "DEEP_ARCHIVE", "InvalidStorageClass"),
         ("x-amz-tagging", "a=1&a=2", "InvalidArgument"),
     ],
