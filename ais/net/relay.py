@@ -9,13 +9,14 @@ the first side is not read (`wants_body`, `wants_answer`), so a slow reader slow
     answer to client    head of the answer                   its framing says so
 
     lost or wrong                              before the answer's head                    after it
-    idle connection found closed               once more on a new one, if what was sent    -
-                                               is still at hand
+    idle connection found closed               a read: once more on a new one              -
     peer's connection                          `Unreachable`                               client's connection breaks
     client's connection                        peer's connection is closed at once         the same
     framing of the body                        400, peer's connection is closed            body is only drained
 
-The peer's connection is used again when both messages on it were complete.
+The peer's connection is used again when both messages on it were complete. A change is never sent twice: the peer may
+have made it before the connection was lost (a link that was cut, a node that was killed), and made again it is another
+version, a condition that fails, or the undoing of what somebody else wrote in between.
 """
 
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 ANSWER_TIMEOUT_S = 600.0
 """From the end of the body to the head of the answer: completing an upload in parts may copy terabytes."""
 CONTINUE, SWITCHING_PROTOCOLS = 100, 101
+READS = ("GET", "HEAD", "OPTIONS")
 
 
 class Relay:
@@ -46,7 +48,7 @@ class Relay:
         "_head",
         "_is_answer_chunked",
         "_is_reusable",
-        "_is_used",
+        "_may_repeat",
         "_partial",
         "_pool",
         "_sent",
@@ -59,8 +61,8 @@ class Relay:
         self._extra = forward.headers
         self._pool = exchange.connection.hub.upstreams.pool(forward.url)
         self._upstream: Upstream | None = None
-        self._is_used = False
-        """The peer's connection served other requests before: it may be closed without our knowing yet."""
+        self._may_repeat = False
+        """A read on a connection that served other requests before: it may be closed without our knowing yet."""
         self._head = b""
         """Head of the request while it waits to be sent together with the first of the body."""
         self._sent = b""
@@ -135,7 +137,7 @@ class Relay:
         """Send the request on this connection, with what is here of the body."""
         self._upstream = upstream
         again, self._sent = self._sent, b""
-        self._is_used = is_used and not again
+        self._may_repeat = is_used and not again and self._exchange.request.method in READS
         if again:
             upstream.write(again)
         else:
@@ -188,7 +190,7 @@ class Relay:
         if self._head:
             first = b"".join((self._head, piece))
             self._head = b""
-            if self._is_used:
+            if self._may_repeat:
                 self._sent = first
             upstream.write(first)
         else:

@@ -594,26 +594,43 @@ def test_bytes_behind_an_answer_are_not_the_next_one() -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("body", [b"", bytes(1000)])
-def test_idle_connection_that_was_closed(body: bytes) -> None:
-    """A request that meets a closed idle connection is sent once more on a new one, with its body."""
+async def _answers_once(client: Client, number: int, heads: list[bytes]) -> None:
+    """Answer the first request on the first connection, then close it when the second has come; answer on others."""
+    for turn in range(2):
+        heads.append(await head_of(client))
+        if number == turn == 1:
+            return
+        client.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % number)
+
+
+def test_idle_connection_that_was_closed() -> None:
+    """A read that meets a closed idle connection is sent once more on a new one."""
     heads: list[bytes] = []
 
-    async def script(client: Client, number: int) -> None:
-        for turn in range(2):
-            heads.append(await head_of(client))
-            await client.reader.readexactly(len(body))
-            if number == turn == 1:
-                return
-            client.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % number)
+    async def scenario() -> None:
+        async with peer(lambda client, number: _answers_once(client, number, heads)) as owner:
+            async with relaying(owner.port) as front:
+                client = await front.connect()
+                assert (await client.ask("GET /o")).body == b"1"
+                assert (await client.ask("GET /o")).body == b"2"
+                assert heads[1] == heads[2]
+                assert len(owner.connections) == 2
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
+def test_a_change_is_never_sent_twice(method: str) -> None:
+    """The peer may have made a change before its connection was lost: the client hears that, and decides."""
+    heads: list[bytes] = []
 
     async def scenario() -> None:
-        async with peer(script) as owner, relaying(owner.port) as front:
-            client = await front.connect()
-            assert (await client.ask("PUT /o", body)).body == b"1"
-            assert (await client.ask("PUT /o", body)).body == b"2"
-            assert heads[1] == heads[2]
-            assert len(owner.connections) == 2
+        async with peer(lambda client, number: _answers_once(client, number, heads)) as owner:
+            async with relaying(owner.port) as front:
+                client = await front.connect()
+                assert (await client.ask("GET /o")).body == b"1"
+                assert (await client.ask(f"{method} /o")).status == 502
+                assert len(heads) == 2
 
     run(scenario())
 
