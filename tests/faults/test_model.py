@@ -4,26 +4,21 @@ import itertools
 import random
 
 import pytest
-from harness.faults.model import Family, Impossible, Operation, World
-from harness.faults.steps import read, write
+from harness.faults.model import Family, Impossible, Operation
+from harness.faults.steps import capture, paste, read, remove_captured, write
 
 A, B = 0, 1
-
-
-def family() -> Family:
-    """Two registers, both absent."""
-    return Family(frozenset({World((None, None))}))
 
 
 class Requests:
     """Requests on a family, begun and answered by hand."""
 
     def __init__(self) -> None:
-        self.family = family()
+        self.family = Family((None, None))
         self._ids = itertools.count()
 
-    def begin(self, *steps, in_order: bool = True) -> Operation:
-        operation = Operation(next(self._ids), "", steps, in_order=in_order)
+    def begin(self, *steps) -> Operation:
+        operation = Operation(next(self._ids), "", steps)
         self.family.begin(operation)
         return operation
 
@@ -100,19 +95,45 @@ def test_refused_after_its_effect_was_seen():
         asked.family.refused(writing)
 
 
-def test_listing_reads_each_name_at_its_own_moment():
-    """A listing during two writes may show either, both or none, but not a value that went before it began."""
+def test_each_name_of_a_listing_has_its_own_moment():
+    """A listing during two writes may show either, both or none, but not a state from before it began."""
     for seen in itertools.product((None, 1), (None, 2)):
         asked = Requests()
-        listing = asked.begin(read(A), read(B), in_order=False)
+        listing = [asked.begin(read(A)), asked.begin(read(B))]
         asked.ok(asked.put(A, 1))
         asked.ok(asked.put(B, 2))
-        asked.got(listing, *seen)
+        for one, value in zip(listing, seen, strict=True):
+            asked.got(one, value)
     asked = Requests()
     asked.ok(asked.put(A, 1))
-    listing = asked.begin(read(A), read(B), in_order=False)
     with pytest.raises(Impossible):
-        asked.got(listing, None, None)
+        asked.got(asked.begin(read(A)), None)
+
+
+def test_a_lost_rename_leaves_the_object_somewhere():
+    """A rename without an answer: at the old name, at the new one or at both, but never at neither."""
+    for seen in ((1, None), (None, 1), (1, 1), (None, None)):
+        asked = Requests()
+        asked.ok(asked.put(A, 1))
+        rename = asked.begin(capture(A), paste(B), remove_captured(A))
+        asked.lose(rename)
+        asked.family.abandoned(rename)
+        asked.got(asked.begin(read(B)), seen[1])
+        if any(seen):
+            asked.got(asked.begin(read(A)), seen[0])
+        else:
+            with pytest.raises(Impossible):
+                asked.got(asked.begin(read(A)), seen[0])
+
+
+def test_registers_are_judged_apart_again_after_a_rename():
+    """What a request connected is apart when it is answered: possibilities do not multiply for ever."""
+    asked = Requests()
+    asked.ok(asked.put(A, 1))
+    asked.ok(asked.begin(capture(A), paste(B), remove_captured(A)))
+    assert len(asked.family.cells) == 2
+    asked.got(asked.begin(read(A)), None)
+    asked.got(asked.begin(read(B)), 1)
 
 
 class Store:

@@ -5,11 +5,11 @@ A change without an answer may take effect until every fault that was on while i
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from harness.faults.history import Clock, Entry, Log, Violation
-from harness.faults.model import Family, Impossible, Operation, Outcomes, State, Step, World
+from harness.faults.model import ELSEWHERE, Family, Impossible, Operation, Outcomes, State, Step, World
 from harness.faults.schedule import Fault
 from harness.faults.values import Contents
 
@@ -72,7 +72,7 @@ class Book:
 
     def family(self, title: str, keys: tuple[str, ...], state: State) -> Names:
         """A new family in a known state."""
-        names = Names(title, keys, Family(frozenset({World(state)})), Log(self.clock))
+        names = Names(title, keys, Family(state), Log(self.clock))
         self.families.append(names)
         return names
 
@@ -84,12 +84,20 @@ class Book:
         """Count an event for the summary."""
         self.counts[what] = self.counts.get(what, 0) + 1
 
-    def begin(self, names: Names, text: str, *steps: Step, in_order: bool = True) -> "Asked":
-        """A request is about to be sent."""
-        operation = Operation(next(self._ids), text, steps, in_order=in_order)
-        names.family.begin(operation)
+    def begin(self, names: Names, text: str, *steps: Step, span: Iterable[int] = ()) -> "Asked":
+        """A request is about to be sent. `span`: registers its steps look at beside those they change."""
+        operation = Operation(next(self._ids), text, steps, frozenset(span))
+        return self._asked(names, text, [operation])
+
+    def begin_reads(self, names: Names, text: str, reads: Iterable[Step]) -> "Asked":
+        """A request that looks at several registers, each at a moment of its own."""
+        return self._asked(names, text, [Operation(next(self._ids), text, (one,)) for one in reads])
+
+    def _asked(self, names: Names, text: str, operations: list[Operation]) -> "Asked":
+        for one in operations:
+            names.family.begin(one)
         names.in_flight += 1
-        return Asked(self, names, operation, names.log.begin(f"#{operation.id} {text}"), self.clock.now_s)
+        return Asked(self, names, operations, names.log.begin(f"#{operations[0].id} {text}"), self.clock.now_s)
 
     def fault_begins(self, fault: Fault) -> Period:
         """A fault is on from now."""
@@ -109,14 +117,14 @@ class Book:
         """Changes that can take effect no more: from now on they did, or they did not."""
         now_s, left = self.clock.now_s, []
         for lost in self._lost:
-            if lost.operation.id not in lost.names.family.unfinished:
+            if not lost.names.family.is_open(lost.operation):
                 continue
             ends = [
                 now_s if period.ended_s is None else period.ended_s
                 for period in self.periods
                 if period.began_s <= lost.ended_s and (period.ended_s is None or period.ended_s >= lost.began_s)
             ]
-            if max(lost.ended_s, *ends) + self.grace_s > now_s:
+            if max([lost.ended_s, *ends]) + self.grace_s > now_s:
                 left.append(lost)
                 continue
             lost.names.family.abandoned(lost.operation)
@@ -135,8 +143,8 @@ class Book:
             f"{one.began_s:7.2f} {'      -' if one.ended_s is None else f'{one.ended_s:7.2f}'}  {one.fault}"
             for one in self.periods
         )
-        worlds = "\n".join(self._world(names, world) for world in list(names.family.worlds)[:8])
-        open_changes = "\n".join(f"#{one.id} {one.text}" for one in names.family.unfinished.values())
+        worlds = "\n".join(self._world(names, world) for cell in names.family.cells for world in list(cell.worlds)[:8])
+        open_changes = "\n".join(f"#{one.id} {one.text}" for one in names.family.unfinished)
         return Violation(
             f"{names.title}: {what}",
             f"-- what was possible before\n{worlds}\n-- without an answer\n{open_changes}\n-- faults (planned times"
@@ -144,7 +152,8 @@ class Book:
         )
 
     def _world(self, names: Names, world: World) -> str:
-        values = ", ".join(f"{key}={value}" for key, value in zip(names.keys, world.state, strict=True))
+        pairs = zip(names.keys, world.state, strict=True)
+        values = ", ".join(f"{key}={value}" for key, value in pairs if value is not ELSEWHERE)
         return f"{values[:1500]} {world.begun or ''}"
 
 
@@ -154,39 +163,54 @@ class Asked:
 
     book: Book
     names: Names
-    operation: Operation
+    operations: list[Operation]
+    """One; of a listing one for each name."""
     entry: Entry
     began_s: float
     is_open: bool = True
 
-    def answered(self, outcome: object, accepts: Callable[[Outcomes], bool]) -> None:
-        """It was answered. Raise `Violation` when the answer cannot be."""
+    @property
+    def operation(self) -> Operation:
+        """The only one."""
+        (operation,) = self.operations
+        return operation
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nobody knows what came of it."""
+        return any(one.is_lost for one in self.operations)
+
+    def answered(self, outcome: object, *accepts: Callable[[Outcomes], bool]) -> None:
+        """It was answered; a predicate for each operation. Raise `Violation` when the answer cannot be."""
         self._end(outcome)
-        try:
-            self.names.family.answered(self.operation, accepts)
-        except Impossible:
-            raise self.book.violation(self.names, f"{self.operation.text} -> {outcome}") from None
+        for operation, accept in zip(self.operations, accepts, strict=True):
+            try:
+                self.names.family.answered(operation, accept)
+            except Impossible:
+                raise self.book.violation(self.names, f"{operation.text} -> {outcome}") from None
 
     def refused(self, outcome: object) -> None:
         """It had no effect, for sure. Raise `Violation` when its effect was seen."""
         self._end(outcome)
-        try:
-            self.names.family.refused(self.operation)
-        except Impossible:
-            raise self.book.violation(self.names, f"{self.operation.text} took effect, but -> {outcome}") from None
+        for operation in self.operations:
+            try:
+                self.names.family.refused(operation)
+            except Impossible:
+                raise self.book.violation(self.names, f"{operation.text} took effect, but -> {outcome}") from None
 
     def unanswered(self, outcome: object) -> None:
         """Nobody knows."""
         self._end(outcome)
-        if all(step.is_read for step in self.operation.steps):
-            self.names.family.abandoned(self.operation)
-        else:
-            self.book.lose(self)
+        for operation in self.operations:
+            if operation.is_read:
+                self.names.family.abandoned(operation)
+            else:
+                self.book.lose(self)
 
     def wrong(self, outcome: object) -> Violation:
         """It was answered with what no request may get."""
         self._end(outcome)
-        return self.book.violation(self.names, f"{self.operation.text} -> {outcome}")
+        return self.book.violation(self.names, f"{self.operations[0].text} -> {outcome}")
 
     def _end(self, outcome: object) -> None:
         assert self.is_open

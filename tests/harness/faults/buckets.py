@@ -94,7 +94,7 @@ class Changing:
         def put(state: State, _: Outcomes) -> tuple[State, Hashable]:
             return (state, "no bucket") if not state[BUCKET] else ((*state[:key], content, *state[key + 1 :]), "ok")
 
-        asked = self.book.begin(self.names, f"PUT <{content}> {LEAVES[key - 1]}", Step((key,), put))
+        asked = self.book.begin(self.names, f"PUT <{content}> {LEAVES[key - 1]}", Step((key,), put), span=(BUCKET,))
         body, changing = self.contents.data(content), self._is_changing
         answer = await settle(asked, self.gateway.object(source, "PUT", self.bucket, LEAVES[key - 1], body=body))
         if answer is None:
@@ -138,7 +138,7 @@ class Changing:
     @property
     def _is_changing(self) -> bool:
         """Whether the bucket is being made or destroyed, or may be: then gateways may differ about it."""
-        return any(one.text in ("CREATE", "DESTROY") for one in self.names.family.unfinished.values())
+        return any(one.text in ("CREATE", "DESTROY") for one in self.names.family.unfinished)
 
     def _expect(self, asked: Asked, answer: Answer, outcomes: dict[int, str], at: int = 0) -> None:
         if answer.status == 409 and "exists" not in answer.body.decode():

@@ -1,16 +1,18 @@
 """What may be true: the possible states of a few registers, given every request and every answer so far.
 
-A family is a handful of names that are changed together by some request (a rename touches two). Its state is one value
-for each. A request is an operation of one or more steps; a step happens at one moment between the request and its
-answer, and steps of different requests happen in any order. A *world* is a state plus how far each unfinished
-operation has come in it. The model keeps the set of all worlds that explain every answer (the on-line form of Wing and
-Gong's check for linearizability); when an answer leaves none, nothing a correct store could do explains it.
+A family is a handful of names, one register each. A request is an operation of one or more steps; a step happens at one
+moment between the request and its answer, and steps of different requests happen in any order. A *world* is a state
+plus how far each unfinished operation has come in it. The model keeps the set of all worlds that explain every answer
+(the on-line form of Wing and Gong's check for linearizability); when an answer leaves none, nothing a correct store
+could do explains it. Registers that an unfinished request connects (a rename touches two) are judged together, as one
+cell, the others each by itself: worlds multiply only where they must.
 
 An operation whose answer never came stays unfinished: it may take effect, or not, until it expires.
 """
 
 import itertools
-from collections.abc import Callable, Hashable, Sequence
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -37,10 +39,20 @@ class Operation:
     id: int
     text: str
     steps: tuple[Step, ...]
+    span: frozenset[int] = frozenset()
+    """Registers that it looks at beside those of its steps."""
     is_lost: bool = False
     """Its answer will not come."""
-    in_order: bool = True
-    """Steps happen in their order; those of a listing in any."""
+
+    @property
+    def keys(self) -> frozenset[int]:
+        """Every register that it connects."""
+        return self.span.union(*(step.keys for step in self.steps))
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it changes nothing."""
+        return all(step.is_read for step in self.steps)
 
 
 class Progress(NamedTuple):
@@ -85,117 +97,179 @@ class Impossible(Exception):
     """No world explains an answer."""
 
 
-def _ready(operation: Operation, outcomes: Outcomes) -> list[int]:
-    waiting = [index for index, outcome in enumerate(outcomes) if outcome is WAITING]
-    return waiting[:1] if operation.in_order else waiting
+def _next(outcomes: Outcomes) -> int | None:
+    """The first step that has not happened yet."""
+    return next((index for index, outcome in enumerate(outcomes) if outcome is WAITING), None)
+
+
+class _Elsewhere:
+    def __repr__(self) -> str:
+        return "elsewhere"
+
+
+ELSEWHERE: Hashable = _Elsewhere()
+"""In the state of a cell: a register that is not of this cell."""
 
 
 @dataclass(eq=False)
-class Family:
-    """The registers, in `worlds`, and the operations that are not finished."""
+class Cell:
+    """Registers that are judged together: their possible worlds, and the operations on them that are not finished."""
 
+    keys: frozenset[int]
     worlds: frozenset[World]
     unfinished: dict[int, Operation] = field(default_factory=dict)
 
-    def begin(self, operation: Operation) -> None:
-        """A request is being sent."""
-        self.unfinished[operation.id] = operation
-
-    def possible(self, key: int) -> set[Hashable]:
-        """The values one register may have now."""
-        return {world.state[key] for world in self._reachable(frozenset())}
-
-    @property
-    def lost(self) -> int:
-        """How many operations may still take effect though nobody waits for them."""
-        return sum(one.is_lost for one in self.unfinished.values())
-
-    def answered(self, operation: Operation, accepts: Callable[[Outcomes], bool]) -> None:
-        """The answer came: it happened, with outcomes that `accepts` takes. Raise `Impossible`."""
-        done = {
-            world.without(operation)
-            for world in self._reachable(frozenset({operation.id}))
-            if accepts(world.outcomes(operation))
-        }
-        if not done:
-            raise Impossible
-        del self.unfinished[operation.id]
-        self.worlds = frozenset(done)
-
-    def refused(self, operation: Operation) -> None:
-        """It certainly has not happened and will not. Raise `Impossible` if something that was seen says otherwise."""
-        kept = frozenset(
-            world.without(operation)
-            for world in self.worlds
-            if all(
-                outcome is WAITING or operation.steps[index].is_read
-                for index, outcome in enumerate(world.outcomes(operation))
-            )
-        )
-        if not kept:
-            raise Impossible
-        del self.unfinished[operation.id]
-        self.worlds = kept
-
-    def abandoned(self, operation: Operation) -> None:
-        """A read whose answer does not matter, or a change that can take effect no more but may have done so."""
-        if any(not step.is_read for step in operation.steps):
-            self.worlds = frozenset(self._reachable(frozenset()))
-        del self.unfinished[operation.id]
-        self.worlds = frozenset(world.without(operation) for world in self.worlds)
-
-    def happened(self, operation: Operation) -> None:
-        """An operation without an answer turns out to have happened. Raise `Impossible`."""
-        self.answered(operation, lambda _: True)
-
-    def _reachable(self, wanted: frozenset[int]) -> set[World]:
-        """All worlds after any further changes, and with the wanted operations finished.
+    def reachable(self) -> set[World]:
+        """All worlds after any further changes.
 
         Reads happen as late as possible: before a change of their register, or when their answer is there. Any other
         moment gives the same outcomes.
         """
-        changes = [one for one in self.unfinished.values() if any(not step.is_read for step in one.steps)]
-        reads = [one for one in self.unfinished.values() if all(step.is_read for step in one.steps)]
+        changes = [one for one in self.unfinished.values() if not one.is_read]
+        reads = [one for one in self.unfinished.values() if one.is_read]
         found, open_ends = set(self.worlds), list(self.worlds)
         while open_ends:
-            world = open_ends.pop()
-            for following in self._steps_from(world, changes, reads):
+            for following in _after_a_change(open_ends.pop(), changes, reads):
                 if following not in found:
                     found.add(following)
                     open_ends.append(following)
             if len(found) > WORLDS_MAX:
                 raise AssertionError(f"more than {WORLDS_MAX} worlds: the load is too much for the model")
-        if not wanted:
-            return found
-        return set(self._finished(found, [self.unfinished[one] for one in wanted]))
-
-    def _steps_from(self, world: World, changes: Sequence[Operation], reads: Sequence[Operation]) -> list[World]:
-        found = []
-        for operation in changes:
-            for index in _ready(operation, world.outcomes(operation)):
-                keys = operation.steps[index].keys
-                waiting = [
-                    (read, at)
-                    for read in reads
-                    for at in _ready(read, world.outcomes(read))
-                    if read.steps[at].keys[0] in keys
-                ]
-                for count in range(len(waiting) + 1):
-                    for before in itertools.combinations(waiting, count):
-                        earlier = world
-                        for read, at in before:
-                            earlier = earlier.after(read, at)
-                        found.append(earlier.after(operation, index))
         return found
 
-    def _finished(self, worlds: set[World], wanted: list[Operation]) -> list[World]:
-        found = []
-        for world in worlds:
-            finished = world
-            for operation in wanted:
-                is_read = all(step.is_read for step in operation.steps)
-                while is_read and (waiting := _ready(operation, finished.outcomes(operation))):
-                    finished = finished.after(operation, waiting[0])
-            if all(not _ready(operation, finished.outcomes(operation)) for operation in wanted):
-                found.append(finished)
-        return found
+    def forget(self, operation: Operation, worlds: Iterable[World]) -> None:
+        """Go on in these worlds, without an operation that is finished. Raise `Impossible` when there is none."""
+        left = frozenset(world.without(operation) for world in worlds)
+        if not left:
+            raise Impossible
+        del self.unfinished[operation.id]
+        self.worlds = left
+
+    def joined(self, other: "Cell") -> "Cell":
+        """Both as one cell."""
+        worlds = frozenset(
+            World(
+                tuple(b if a is ELSEWHERE else a for a, b in zip(mine.state, theirs.state, strict=True)),
+                tuple(sorted((*mine.begun, *theirs.begun))),
+            )
+            for mine in self.worlds
+            for theirs in other.worlds
+        )
+        return Cell(self.keys | other.keys, worlds, self.unfinished | other.unfinished)
+
+    def parted(self) -> "list[Cell]":
+        """One cell for each register, when nothing connects them any more."""
+        if len(self.keys) == 1 or any(len(one.keys) > 1 for one in self.unfinished.values()):
+            return [self]
+        cells = [self._only(key) for key in self.keys]
+        return cells if math.prod(len(cell.worlds) for cell in cells) == len(self.worlds) else [self]
+
+    def _only(self, key: int) -> "Cell":
+        unfinished = {one.id: one for one in self.unfinished.values() if key in one.keys}
+        worlds = frozenset(
+            World(
+                tuple(value if at == key else ELSEWHERE for at, value in enumerate(world.state)),
+                tuple(one for one in world.begun if one.id in unfinished),
+            )
+            for world in self.worlds
+        )
+        return Cell(frozenset({key}), worlds, unfinished)
+
+
+def _after_a_change(world: World, changes: Sequence[Operation], reads: Sequence[Operation]) -> Iterator[World]:
+    """The worlds one step of a change later, with any of the reads of the same register before it."""
+    for operation in changes:
+        index = _next(world.outcomes(operation))
+        if index is None:
+            continue
+        keys = operation.steps[index].keys
+        waiting = [one for one in reads if one.steps[0].keys[0] in keys and _next(world.outcomes(one)) is not None]
+        for count in range(len(waiting) + 1):
+            for before in itertools.combinations(waiting, count):
+                earlier = world
+                for one in before:
+                    earlier = earlier.after(one, 0)
+                yield earlier.after(operation, index)
+
+
+class Family:
+    """The registers with one state to begin with, and what is known since."""
+
+    def __init__(self, state: State) -> None:
+        whole = Cell(frozenset(range(len(state))), frozenset({World(state)}))
+        self.cells = whole.parted()
+
+    def begin(self, operation: Operation) -> None:
+        """A request is being sent. A read has one step."""
+        assert len(operation.steps) == 1 or not operation.is_read
+        touched = [cell for cell in self.cells if cell.keys & operation.keys]
+        cell = touched[0]
+        for other in touched[1:]:
+            cell = cell.joined(other)
+        self.cells = [*(one for one in self.cells if one not in touched), cell]
+        cell.unfinished[operation.id] = operation
+
+    def possible(self, key: int) -> set[Hashable]:
+        """The values one register may have now."""
+        return {world.state[key] for world in self._cell_of(key).reachable()}
+
+    def is_open(self, operation: Operation) -> bool:
+        """Whether the operation is not finished."""
+        return any(operation.id in cell.unfinished for cell in self.cells)
+
+    @property
+    def unfinished(self) -> list[Operation]:
+        """The operations that are not finished."""
+        return [one for cell in self.cells for one in cell.unfinished.values()]
+
+    @property
+    def lost(self) -> int:
+        """How many operations may still take effect though nobody waits for them."""
+        return sum(one.is_lost for one in self.unfinished)
+
+    def answered(self, operation: Operation, accepts: Callable[[Outcomes], bool]) -> None:
+        """The answer came: it happened, with outcomes that `accepts` takes. Raise `Impossible`."""
+        cell = self._cell_with(operation)
+        worlds = cell.reachable()
+        if operation.is_read:
+            worlds = {
+                world if _next(world.outcomes(operation)) is None else world.after(operation, 0) for world in worlds
+            }
+        cell.forget(
+            operation,
+            [world for world in worlds if _next(outcomes := world.outcomes(operation)) is None and accepts(outcomes)],
+        )
+        self._part(cell)
+
+    def refused(self, operation: Operation) -> None:
+        """It certainly has not happened and will not. Raise `Impossible` if something that was seen says otherwise."""
+        cell = self._cell_with(operation)
+
+        def is_untouched(world: World) -> bool:
+            return all(
+                outcome is WAITING or step.is_read
+                for step, outcome in zip(operation.steps, world.outcomes(operation), strict=True)
+            )
+
+        cell.forget(operation, filter(is_untouched, cell.worlds))
+        self._part(cell)
+
+    def abandoned(self, operation: Operation) -> None:
+        """A read whose answer does not matter, or a change that can take effect no more but may have done so."""
+        cell = self._cell_with(operation)
+        cell.forget(operation, cell.worlds if operation.is_read else cell.reachable())
+        self._part(cell)
+
+    def happened(self, operation: Operation) -> None:
+        """An operation without an answer turns out to have happened. Raise `Impossible`."""
+        self.answered(operation, lambda _: True)
+
+    def _cell_of(self, key: int) -> Cell:
+        return next(cell for cell in self.cells if key in cell.keys)
+
+    def _cell_with(self, operation: Operation) -> Cell:
+        return next(cell for cell in self.cells if operation.id in cell.unfinished)
+
+    def _part(self, cell: Cell) -> None:
+        self.cells.remove(cell)
+        self.cells += cell.parted()

@@ -38,7 +38,7 @@ class Objects(Reading):
             )
             if answer is not None:
                 self.expect(asked, answer, {200: "ok"})
-            if asked.operation.is_lost and source.random() < 0.5:
+            if asked.is_lost and source.random() < 0.5:
                 continue
             return
 
@@ -57,7 +57,7 @@ class Objects(Reading):
             answer = await settle(asked, self.gateway.object(source, "DELETE", self.bucket, self.keys[key]))
             if answer is not None:
                 self.expect(asked, answer, {200: "ok", 404: "absent"})
-            if not asked.operation.is_lost:
+            if not asked.is_lost:
                 return
 
     async def delete_s3(self, source: random.Random, key: int) -> None:
@@ -244,7 +244,7 @@ class Objects(Reading):
 
     def _has_happened(self, earlier: list[Asked]) -> None:
         """The upload is gone: one of the requests before must have completed it."""
-        still = [one for one in earlier if one.operation.id in self.names.family.unfinished]
+        still = [one for one in earlier if self.names.family.is_open(one.operation)]
         if len(still) == 1 and len(earlier) == 1:
             self.names.family.happened(still[0].operation)
 

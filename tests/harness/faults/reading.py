@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 from harness.faults.book import Asked
@@ -149,8 +150,7 @@ class Reading(ObjectFamily):
         return True
 
     def _begin_listing(self, text: str) -> Asked:
-        steps = [read(key) for key in range(len(self.keys))]
-        return self.book.begin(self.names, text, *steps, in_order=False)
+        return self.book.begin_reads(self.names, text, [read(key) for key in range(len(self.keys))])
 
     def _listed(self, asked: Asked, found: dict[str, int]) -> None:
         strange = sorted(set(found) - set(self.keys))
@@ -158,13 +158,14 @@ class Reading(ObjectFamily):
         if strange:
             raise asked.wrong(f"names nobody wrote: {strange[:5]}")
 
-        def accepts(outcomes: Outcomes) -> bool:
-            return all(
-                found.get(name) == (self.contents.size(one.content) if isinstance(one, Object) else None)
-                for name, one in zip(self.keys, outcomes, strict=True)
-            )
+        def fits(name: str) -> Callable[[Outcomes], bool]:
+            def accepts(outcomes: Outcomes) -> bool:
+                one = outcomes[0]
+                return found.get(name) == (self.contents.size(one.content) if isinstance(one, Object) else None)
 
-        asked.answered(text, accepts)
+            return accepts
+
+        asked.answered(text, *(fits(name) for name in self.keys))
 
     def _content(self, asked: Asked, answer: Answer) -> int:
         if answer.status != 200:

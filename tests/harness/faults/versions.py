@@ -1,7 +1,7 @@
 """Requests on the objects of an S3 bucket that keeps versions."""
 
 import random
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -155,9 +155,7 @@ class Versioned:
 
     async def listing(self, source: random.Random, key: int = 0) -> bool:
         """ListObjectVersions of the family. Whether it was answered."""
-        asked = self.book.begin(
-            self.names, "s3 LIST versions", *(read(one) for one in range(len(self.keys))), in_order=False
-        )
+        asked = self.book.begin_reads(self.names, "s3 LIST versions", [read(one) for one in range(len(self.keys))])
         try:
             answer = await self.gateway.s3(source, "GET", self.bucket, query=f"versions&prefix={self.prefix}")
         except (Refused, Unknown) as error:
@@ -179,18 +177,19 @@ class Versioned:
                 raise asked.wrong(f"a name nobody wrote: {name}")
             listed[name].append((entry.findtext(f"{S3_XML}VersionId") or "", None if size is None else int(size)))
 
-        def fits(found: list[tuple[str, int | None]], versions: Versions) -> bool:
-            return len(found) == len(versions) and all(
-                self._may_be(version, version_id)
-                and (size is None) == (version.content is None)
-                and (version.content is None or self.contents.size(version.content) == size)
-                for (version_id, size), version in zip(found, versions, strict=True)
-            )
+        def fits(found: list[tuple[str, int | None]]) -> Callable[[Outcomes], bool]:
+            def accepts(outcomes: Outcomes) -> bool:
+                return len(found) == len(outcomes[0]) and all(
+                    self._may_be(version, version_id)
+                    and (size is None) == (version.content is None)
+                    and (version.content is None or self.contents.size(version.content) == size)
+                    for (version_id, size), version in zip(found, outcomes[0], strict=True)
+                )
 
-        def accepts(outcomes: Outcomes) -> bool:
-            return all(fits(listed[name], value) for name, value in zip(self.keys, outcomes, strict=True))
+            return accepts
 
-        asked.answered({title: listed[name] for title, name in zip(LEAVES, self.keys, strict=True)}, accepts)
+        text = {title: listed[name] for title, name in zip(LEAVES, self.keys, strict=True)}
+        asked.answered(text, *(fits(listed[name]) for name in self.keys))
         self._learn(listed)
 
     def _learn(self, listed: dict[str, list[tuple[str, int | None]]]) -> None:
@@ -218,10 +217,13 @@ class Versioned:
         return asked
 
     def _known(self, key: int) -> list[int]:
-        return sorted({one.made_by for world in self.names.family.worlds for one in world.state[key]})
+        return sorted({one.made_by for versions in self._versions(key) for one in versions})
+
+    def _versions(self, key: int) -> set[Versions]:
+        return {value for value in self.names.family.possible(key) if isinstance(value, tuple)}
 
     def _longest(self, key: int) -> int:
-        return max(len(world.state[key]) for world in self.names.family.worlds)
+        return max(map(len, self._versions(key)))
 
 
 def _any(_: Outcomes) -> bool:
