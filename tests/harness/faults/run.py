@@ -163,7 +163,8 @@ def main() -> int:
     parser.add_argument("--out", default="", help="directory for the report and the logs; by default a temporary one")
     arguments = parser.parse_args()
     directory = Path(arguments.out or tempfile.mkdtemp(prefix="faults-"))
-    directory.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
     status = asyncio.run(run(arguments, directory))
     if not arguments.out and status == 0:
         shutil.rmtree(directory)
