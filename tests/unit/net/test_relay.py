@@ -594,13 +594,17 @@ def test_bytes_behind_an_answer_are_not_the_next_one() -> None:
     run(scenario())
 
 
-async def _answers_once(client: Client, number: int, heads: list[bytes]) -> None:
-    """Answer the first request on the first connection, then close it when the second has come; answer on others."""
-    for turn in range(2):
-        heads.append(await head_of(client))
-        if number == turn == 1:
-            return
-        client.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % number)
+def closing_after_the_first(heads: list[bytes]) -> Callable[[Client, int], Awaitable[None]]:
+    """A peer whose first connection answers one request and is closed when the second has come; others answer two."""
+
+    async def script(client: Client, number: int) -> None:
+        for turn in range(2):
+            heads.append(await head_of(client))
+            if number == turn == 1:
+                return
+            client.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % number)
+
+    return script
 
 
 def test_idle_connection_that_was_closed() -> None:
@@ -608,13 +612,12 @@ def test_idle_connection_that_was_closed() -> None:
     heads: list[bytes] = []
 
     async def scenario() -> None:
-        async with peer(lambda client, number: _answers_once(client, number, heads)) as owner:
-            async with relaying(owner.port) as front:
-                client = await front.connect()
-                assert (await client.ask("GET /o")).body == b"1"
-                assert (await client.ask("GET /o")).body == b"2"
-                assert heads[1] == heads[2]
-                assert len(owner.connections) == 2
+        async with peer(closing_after_the_first(heads)) as owner, relaying(owner.port) as front:
+            client = await front.connect()
+            assert (await client.ask("GET /o")).body == b"1"
+            assert (await client.ask("GET /o")).body == b"2"
+            assert heads[1] == heads[2]
+            assert len(owner.connections) == 2
 
     run(scenario())
 
@@ -625,12 +628,11 @@ def test_a_change_is_never_sent_twice(method: str) -> None:
     heads: list[bytes] = []
 
     async def scenario() -> None:
-        async with peer(lambda client, number: _answers_once(client, number, heads)) as owner:
-            async with relaying(owner.port) as front:
-                client = await front.connect()
-                assert (await client.ask("GET /o")).body == b"1"
-                assert (await client.ask(f"{method} /o")).status == 502
-                assert len(heads) == 2
+        async with peer(closing_after_the_first(heads)) as owner, relaying(owner.port) as front:
+            client = await front.connect()
+            assert (await client.ask("GET /o")).body == b"1"
+            assert (await client.ask(f"{method} /o")).status == 502
+            assert len(heads) == 2
 
     run(scenario())
 
