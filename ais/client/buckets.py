@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ais.api import actions, listing, query
+from ais.api import actions, listing, query, xact
 from ais.api import headers as header
 from ais.api.bucket import Bck
 from ais.api.listing import Entry, LsoMsg, Page
@@ -73,6 +73,12 @@ class Buckets:
     async def reset_props(self, bck: Bck) -> str:
         """Back to the cluster's defaults; the ID of the job this started, or the empty string."""
         return await self._patch(bck, paths.action(actions.RESET_BUCKET_PROPS))
+
+    async def make_copies(self, bck: Bck, copies: int) -> str:
+        """Keep so many copies of each object, in all; the ID of the job that makes or removes them."""
+        message = paths.action(xact.MAKE_COPIES, value=copies)
+        _, body = await self._transport.call("POST", paths.of_bucket(bck), paths.query_of(bck), json=message)
+        return body.decode()
 
     async def _patch(self, bck: Bck, message: bytes) -> str:
         _, body = await self._transport.call("PATCH", paths.of_bucket(bck), paths.query_of(bck), json=message)

@@ -41,9 +41,9 @@ class Checksum(Section, frozen=True):
 class Mirror(Section, frozen=True):
     """Copies of each object on several mountpaths of its target."""
 
-    copies: Annotated[int, setting("Copies per object, the first included.", ge=1, le=32, pending=True)] = 2
-    burst_buffer: BurstField = 512
-    enabled: Annotated[bool, setting("Make copies of new objects.", pending=True)] = False
+    copies: Annotated[int, setting("Copies per object, the first included.", ge=1, le=32)] = 2
+    burst_buffer: Annotated[int, setting("Objects that may wait for copies before all are looked at.", ge=0)] = 512
+    enabled: Annotated[bool, setting("Make copies of new objects.")] = False
 
 
 class EC(Section, frozen=True):

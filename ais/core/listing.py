@@ -139,10 +139,14 @@ class Cursors:
                 order=order,
                 window_max=self._limits.window_max,
             )
-            for content in self._contents
+            for content in self._contents_of(bck)
             for order, mountpath in enumerate(view.available)
         ]
         return Cursor(view, walks, after)
+
+    def _contents_of(self, bck: Bck) -> tuple[str, ...]:
+        """Where names of a bucket are: of a mirrored one also copies, whose object may be lost and not restored yet."""
+        return (*self._contents, layout.COPIES) if bck in self._volume.mirrored else self._contents
 
     def _resume(self, key: tuple[str, Bck, str, str], after: str) -> Cursor | None:
         """Take the paused cursor of a listing, if it stands where the caller wants to go on."""
@@ -172,6 +176,7 @@ class Lister:
 
     def __init__(self, volume: Volume, env: Env, *, limits: ListLimits | None = None) -> None:
         self._disk = env.disk
+        self._volume = volume
         self._cursors = Cursors(volume, env, limits or ListLimits(), (layout.OBJECTS,))
 
     def page(
@@ -211,7 +216,7 @@ class Lister:
         """Append up to `limit` entries; what is gone by now when details are asked for is skipped."""
         view = cursor.view
         available, prefix = view.available, bck.uname
-        is_plain = detail is Detail.NAMES and not view.is_unsettled
+        is_plain = detail is Detail.NAMES and not view.is_unsettled and bck not in self._volume.mirrored
         while len(entries) < limit and cursor.has_more:
             for name, order, is_dir, is_repeated in cursor.take(limit - len(entries)):
                 if is_dir:
@@ -222,17 +227,25 @@ class Lister:
                     owner = view.owner(digest(prefix + name))
                     candidates = available if is_repeated else available[order : order + 1]
                     entry = self._look(bck, name, owner, candidates, detail)
+                    if entry is None and bck in self._volume.mirrored:
+                        entry = self._look(bck, name, owner, available, detail, layout.COPIES)
                     if entry is not None:
                         entries.append(entry)
 
     def _look(
-        self, bck: Bck, name: str, owner: Mountpath, candidates: tuple[Mountpath, ...], detail: Detail
+        self,
+        bck: Bck,
+        name: str,
+        owner: Mountpath,
+        candidates: tuple[Mountpath, ...],
+        detail: Detail,
+        content: str = layout.OBJECTS,
     ) -> Entry | None:
         """The entry of an object's newest file on the candidates; None when it is gone by now."""
         newest: tuple[Rank, bool, str, Mountpath] | None = None
         needs_meta = detail is Detail.META or len(candidates) > 1
         for mountpath in candidates:
-            path = f"{layout.bucket_path(mountpath.path, bck)}/{layout.OBJECTS}/{names.to_path(name)}"
+            path = f"{layout.bucket_path(mountpath.path, bck)}/{content}/{names.to_path(name)}"
             found = tree.find(self._disk, path)
             if found is not None:
                 meta = read_meta(self._disk, found[0]) if needs_meta else None

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ais.api.bucket import Bck
-from ais.base.errors import BucketNotFound, CorruptMetadata
+from ais.base.errors import BucketNotFound, CorruptMetadata, NotReady
 from ais.core import meta as metadata
 from ais.core import tree, workfile
+from ais.core.copies import Copies
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot, SpotTable, newest_file, read_meta
 from ais.core.versions import Versions
@@ -22,7 +23,8 @@ from ais.env import Env
 from ais.fs import layout, names
 from ais.fs.failures import translate
 from ais.fs.locks import StripeBusy
-from ais.fs.volume import Volume
+from ais.fs.mountpath import Mountpath
+from ais.fs.volume import Mirroring, Volume
 
 T = TypeVar("T")
 Condition = Callable[[ObjectMeta | None], None]
@@ -69,6 +71,9 @@ class Publisher:
         self._versions = versions
         self._tag = tag
         self._serial = itertools.count()
+        self.copies = Copies(volume, env.disk, self.new_work_name)
+        self.on_mirrored: Callable[[Bck, str], None] = _ignore
+        """Told, in any thread, of each object of a mirrored bucket that has too few copies now."""
 
     def new_work_name(self) -> str:
         """A name no other work file of this target has."""
@@ -84,16 +89,21 @@ class Publisher:
             self._follow_placement(staged, wait)
             if staged.rules.fsync:
                 self._disk.fsync(staged.fd)
-            return self.locked(staged.bck, staged.spot, lambda: self._publish_locked(staged, condition), wait)
+            mirroring = self._volume.mirrored.get(staged.bck)
+            if mirroring is None:
+                return self.locked(staged.bck, staged.spot, lambda: self._publish_locked(staged, condition), wait)
+            return self._publish_mirrored(staged, condition, wait, mirroring)
         except OSError as error:
             raise translate(error, staged.path) from error
 
-    def locked(self, bck: Bck, spot: Spot, step: Callable[[], T], wait: bool = True) -> T:
+    def locked(self, bck: Bck, spot: Spot, step: Callable[[], T], wait: bool = True, *, restore_lost: bool = True) -> T:
         """Run `step` under the object's lock, again after each file it met where a directory must be."""
         stripes = spot.mountpath.stripes
         while True:
             stripes.acquire(spot.key, wait)
             try:
+                if restore_lost and bck in self._volume.mirrored:
+                    self._restore_lost(spot, wait)
                 return step()
             except tree.FileInTheWay as obstacle:
                 blocking = obstacle
@@ -147,7 +157,67 @@ class Publisher:
                 removed |= tree.remove(self._disk, root, path)
         return removed
 
-    def _publish_locked(self, staged: Staged, condition: Condition | None) -> ObjectMeta:
+    def next_stamp(self, stored: ObjectMeta | None) -> tuple[int, int]:
+        """The stamp of what is written now in place of `stored`."""
+        stamp = (self._volume.view.generation, self._now_ns())
+        return max(stamp, (stored.stamp[0], stored.stamp[1] + 1)) if stored is not None else stamp
+
+    def _restore_lost(self, spot: Spot, wait: bool) -> None:
+        """Before an object of a mirrored bucket is changed: if it was lost and has a copy, make that the object."""
+        if self._volume.view.is_unsettled:
+            if newest_file(self._disk, self._volume.view, spot) is not None:
+                return
+        elif self._disk.access(spot.path, os.F_OK):
+            return
+        if not wait and self.copies.newest(spot) is not None:
+            raise StripeBusy
+        self.copies.promote(spot)
+
+    def _publish_mirrored(
+        self, staged: Staged, condition: Condition | None, wait: bool, mirroring: Mirroring
+    ) -> ObjectMeta:
+        """Commit, with copies made before or soon after."""
+        if not mirroring.is_synchronous:
+            stored = self.locked(staged.bck, staged.spot, lambda: self._publish_locked(staged, condition), wait)
+            self.on_mirrored(staged.bck, staged.name)
+            return stored
+        if not wait:
+            raise StripeBusy
+        disk, spot = self._disk, staged.spot
+        places = self.copies.places(spot, mirroring.copies)
+        if len(places) < mirroring.copies - 1:
+            raise NotReady(
+                f"{staged.bck.cname(staged.name)} must have {mirroring.copies} copies and this target has "
+                f"{len(places) + 1} mountpaths: attach more, or ask for fewer copies"
+            )
+        asides: dict[Mountpath, str] = {}
+        try:
+            for mountpath in places:
+                asides[mountpath] = self.copies.stage(staged.fd, disk.fstat(staged.fd), spot, mountpath)
+            return self.locked(staged.bck, spot, lambda: self._publish_locked(staged, condition, asides))
+        finally:
+            for aside in asides.values():
+                workfile.discard(disk, aside)
+
+    def _place_copies(self, staged: Staged, decided: ObjectMeta, asides: dict[Mountpath, str]) -> None:
+        """Put copies in the place of older ones, before the object itself gets its name; all or none."""
+        disk, spot = self._disk, staged.spot
+        self.copies.drop(spot)
+        found = disk.fstat(staged.fd)
+        try:
+            if asides and spot.view is not self._volume.view:
+                raise NotReady("the set of mountpaths changed meanwhile: try again")
+            for mountpath, aside in asides.items():
+                disk.setxattr(aside, metadata.XATTR, metadata.encode(decided))
+                disk.utime(aside, ns=(found.st_atime_ns, found.st_mtime_ns))
+                self.copies.place(aside, spot, mountpath, fsync=staged.rules.fsync)
+        except BaseException:
+            self.copies.drop(spot)
+            raise
+
+    def _publish_locked(
+        self, staged: Staged, condition: Condition | None, asides: dict[Mountpath, str] | None = None
+    ) -> ObjectMeta:
         disk, spot, rules = self._disk, staged.spot, staged.rules
         view = self._volume.view
         needs_stored = rules.versioning or staged.is_claimed or staged.custom is None or condition is not None
@@ -169,6 +239,8 @@ class Publisher:
             disk.fsync(staged.fd)
         if succession is not None:
             succession.keep()
+        if staged.bck in self._volume.mirrored:
+            self._place_copies(staged, decided, asides or {})
         placed = tree.install(disk, staged.path, spot.root, spot.path)
         if rules.fsync:
             tree.fsync_parents(disk, spot.root, placed)
@@ -199,3 +271,7 @@ class Publisher:
         workfile.discard(self._disk, staged.path)
         self._disk.close(staged.fd)
         staged.spot, staged.path, staged.fd = spot, path, fd
+
+
+def _ignore(_bck: Bck, _name: str) -> None:
+    """Nobody makes copies here."""

@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -44,6 +44,7 @@ from ais.fs.mountpath import Mountpath, MountpathStalled
 from ais.fs.names import SELF
 from ais.fs.volume import Volume
 
+T = TypeVar("T")
 _INSIDE = "/" + SELF
 _RENAME_ATTEMPTS_MAX = 10
 _LOOKS_MAX = 100
@@ -98,6 +99,7 @@ class Store:
         self._versions = Versions(volume, env)
         tag = f"{os.getpid():x}.{env.rng.getrandbits(32):x}"
         self._publisher = Publisher(volume, env, self._spots, self._versions, tag)
+        self.copies = self._publisher.copies
         self.uploads = Uploads(volume, env, self._spots, self._publisher)
 
     def open(self, bck: Bck, name: str, version_id: str | None = None) -> OpenObject:
@@ -109,7 +111,7 @@ class Store:
         spot = self._spots.find(bck, name, is_read=True)
         if version_id is not None:
             return self._open_version(bck, name, spot, version_id)
-        opened = self._open_latest(spot)
+        opened = self._open_mirrored(bck, name, spot) if bck in self.volume.mirrored else self._open_latest(spot)
         if opened is not None:
             return opened
         with disk_failures(spot.path):
@@ -264,10 +266,12 @@ class Store:
                 if is_moved and newest_file(self._disk, self.volume.view, spot) is None:
                     raise ObjectNotFound(bck.cname(name))
                 self.volume.require_open(bck)
+                self._drop_copies(bck, spot)
                 work = self._publisher.new_work_name()
                 marker = self._versions.delete(spot, rules, work, keep=not is_moved)
                 return Removed(stored, marker.version_id if marker else None)
-            # strays first: a crash in between must not bring an older copy back
+            # strays and copies first: a crash in between must not bring an older copy back
+            self._drop_copies(bck, spot)
             removed = self._publisher.remove_strays(spot) if self.volume.view.is_unsettled else False
             if not tree.remove(self._disk, spot.root, spot.path) and not removed:
                 raise ObjectNotFound(bck.cname(name))
@@ -287,13 +291,16 @@ class Store:
         spot = self._spots.find(bck, name)
 
         def step() -> ObjectMeta | None:
+            self._drop_copies(bck, spot)
             removed = self._versions.remove(spot, version_id, condition) if is_version_id(version_id) else None
             if removed is None:
                 raise VersionNotFound(bck.cname(name), version_id)
             return removed.meta
 
         with disk_failures(spot.path):
-            return self._publisher.locked(bck, spot, step)
+            removed = self._publisher.locked(bck, spot, step)
+        self._tell_mirrored(bck, name)
+        return removed
 
     def update(
         self, bck: Bck, name: str, change: Callable[[ObjectMeta], ObjectMeta], version_id: str | None = None
@@ -303,15 +310,23 @@ class Store:
         Raise as `open`, what `change` raises, and `BadRequest` when the result is too large.
         """
         spot = self._spots.find(bck, name)
-        with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
+        is_mirrored = bck in self.volume.mirrored
+
+        def step() -> ObjectMeta:
             opened = self.open(bck, name, version_id)
             try:
                 changed = change(opened.meta)
+                if is_mirrored:
+                    changed = msgspec.structs.replace(changed, stamp=self._publisher.next_stamp(opened.meta))
+                    self.copies.update(spot, opened.meta, metadata.encode(changed))
                 self._disk.setxattr(opened.fd, metadata.XATTR, metadata.encode(changed))
             finally:
                 self._disk.close(opened.fd)
                 spot.known = None
-        return changed
+            return changed
+
+        with disk_failures(spot.path):
+            return self._publisher.locked(bck, spot, step)
 
     def set_custom(self, bck: Bck, name: str, custom: dict[str, str], *, replace: bool) -> ObjectMeta:
         """Replace the custom metadata, or merge into it; return the new metadata.
@@ -347,12 +362,14 @@ class Store:
         source, target = self._spots.find(bck, name), self._spots.find(to_bck, to_name)
         is_here = source.mountpath is target.mountpath and not self.volume.view.is_unsettled
         if is_here and rules.keeping is Keeping.NONE:
-            return self._rename_on_mountpath(bck.cname(name), source, to_bck, target, rules, condition)
+            meta = self._rename_on_mountpath(bck, name, source, to_bck, target, rules, condition)
+            self._tell_mirrored(to_bck, to_name)
+            return meta
         for _ in range(_RENAME_ATTEMPTS_MAX):
             opened = self.open(bck, name)
             try:
                 self._copy(opened, to_bck, to_name, rules, is_move=True, condition=condition)
-                if self._delete_unchanged(source, opened, rules):
+                if self._delete_unchanged(bck, source, opened, rules):
                     return opened.meta
             finally:
                 self._disk.close(opened.fd)
@@ -517,7 +534,14 @@ class Store:
             raise
 
     def _rename_on_mountpath(
-        self, cname: str, source: Spot, to_bck: Bck, target: Spot, rules: WriteRules, condition: Condition | None
+        self,
+        bck: Bck,
+        name: str,
+        source: Spot,
+        to_bck: Bck,
+        target: Spot,
+        rules: WriteRules,
+        condition: Condition | None,
     ) -> ObjectMeta | None:
         stripes = source.mountpath.stripes
         keys = sorted({stripe_of(key): key for key in (source.key, target.key)}.values(), key=stripe_of)
@@ -527,13 +551,17 @@ class Store:
                     with contextlib.ExitStack() as held:
                         for key in keys:
                             held.enter_context(stripes.held(key))
+                        if bck in self.volume.mirrored:
+                            self.copies.promote(source)
                         found = tree.find(self._disk, source.path)
                         if found is None:
-                            raise ObjectNotFound(cname)
+                            raise ObjectNotFound(bck.cname(name))
                         self.volume.require_open(to_bck)
                         meta = self._publisher.stored_meta(source)
                         if condition is not None:
                             self._publisher.ask(condition, target, self._publisher.stored_meta(target))
+                        self._drop_copies(bck, source)
+                        self._drop_copies(to_bck, target)
                         placed = tree.install(self._disk, found[0], target.root, target.path)
                         if rules.fsync:
                             tree.fsync_parents(self._disk, target.root, placed)
@@ -546,7 +574,7 @@ class Store:
                     raise BucketNotFound(to_bck.cname()) from None
                 self._publisher.clear_way(to_bck, blocking)
 
-    def _delete_unchanged(self, spot: Spot, opened: OpenObject, rules: WriteRules) -> bool:
+    def _delete_unchanged(self, bck: Bck, spot: Spot, opened: OpenObject, rules: WriteRules) -> bool:
         """Remove an object unless it was overwritten since `opened`; return whether it is gone."""
         with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
             newest = newest_file(self._disk, self.volume.view, spot)
@@ -556,11 +584,59 @@ class Store:
                 if not is_same or self._publisher.stored_meta(spot) != opened.meta:
                     return False
                 if rules.keeping is not Keeping.NONE:
+                    self._drop_copies(bck, spot)
                     self._versions.delete(spot, rules, self._publisher.new_work_name(), keep=False)
                     return True
+            self._drop_copies(bck, spot)
             self._publisher.remove_strays(spot)
             tree.remove(self._disk, spot.root, spot.path)
         return True
+
+    def _drop_copies(self, bck: Bck, spot: Spot) -> None:
+        """Before an object is removed or replaced; under its lock. Raise `OSError`."""
+        if bck in self.volume.mirrored:
+            self.copies.drop(spot)
+
+    def _tell_mirrored(self, bck: Bck, name: str) -> None:
+        """After an object of a bucket came in place of another one whose copies were dropped."""
+        if bck in self.volume.mirrored:
+            self._publisher.on_mirrored(bck, name)
+
+    def spot(self, bck: Bck, name: str) -> Spot:
+        """Where an object has its place now. Raise `OutOfSpace` when no mountpath is available."""
+        return self._spots.find(bck, name)
+
+    def under_lock(self, bck: Bck, spot: Spot, step: Callable[[], T], *, restore_lost: bool = True) -> T:
+        """Run a step of a service that looks after objects under the object's lock; it may run again.
+
+        `restore_lost`: make a lost object of a mirrored bucket from its copy before. Raise `BucketNotFound`, `OSError`.
+        """
+        return self._publisher.locked(bck, spot, step, restore_lost=restore_lost)
+
+    def on_mirrored(self, told: Callable[[Bck, str], None]) -> None:
+        """Tell, in any thread and at once, of every object of a mirrored bucket that may have too few copies now."""
+        self._publisher.on_mirrored = told
+
+    def _open_mirrored(self, bck: Bck, name: str, spot: Spot) -> OpenObject | None:
+        """Open an object, or the copy that stands for it when it is lost or damaged; whoever mirrors is told."""
+        damage: CorruptMetadata | None = None
+        try:
+            opened = self._open_latest(spot)
+            if opened is not None:
+                return opened
+        except CorruptMetadata as error:
+            damage = error
+        with disk_failures(spot.path):
+            copy = self.copies.newest(spot)
+        found = None
+        if copy is not None:
+            home = Spot.at(None, copy.mountpath, bck, spot.key, name)
+            found = self._open_at(home, copy.path, copy.mountpath)
+        if found is None and damage is not None:
+            raise damage
+        if found is not None:
+            self._publisher.on_mirrored(bck, name)
+        return found
 
     def _new_appender(self, bck: Bck, name: str, spot: Spot, rules: WriteRules, target_id: str) -> Appender:
         path = f"{spot.work}/{Handle.new_work_id(spot.key, self._publisher.new_work_name())}"

@@ -121,6 +121,15 @@ def discard(disk: Disk, path: str) -> None:
         disk.unlink(path)
 
 
+def fsync_path(disk: Disk, path: str) -> None:
+    """Make the content and metadata of a file durable. Raise `OSError`."""
+    fd = disk.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        disk.fsync(fd)
+    finally:
+        disk.close(fd)
+
+
 def write_all(disk: Disk, fd: int, data: Buffer) -> None:
     """Write all bytes at the descriptor's position. Raise `OSError`."""
     written = disk.write(fd, data)

@@ -16,8 +16,10 @@ OBJECTS = "%ob"
 WORK = "%wk"
 UPLOADS = "%mp"
 VERSIONS = "%ve"
+COPIES = "%cp"
 UPLOAD_INFO = "upload"
 _ID_XATTR = "user.ais.bid"
+_COPIES_XATTR = "user.ais.copies"
 
 
 def bucket_path(root: str, bck: Bck) -> str:
@@ -41,6 +43,41 @@ def create_bucket(disk: Disk, root: str, bck: Bck, bid: int) -> bool:
     disk.makedirs(f"{path}/{WORK}", exist_ok=True)
     disk.makedirs(f"{path}/{OBJECTS}", exist_ok=True)
     return is_stale
+
+
+def make_copies_root(disk: Disk, root: str) -> None:
+    """Make the directory `root` (`%cp` of a bucket) for copies, if need be; what it will hold is looked after."""
+    try:
+        disk.mkdir(root)
+    except FileExistsError:
+        return
+    disk.setxattr(root, _COPIES_XATTR, b"1")
+
+
+def unmark_copies(disk: Disk, root: str, bck: Bck) -> None:
+    """From now on nobody looks after the copies of a bucket on a mountpath."""
+    try:
+        disk.removexattr(f"{bucket_path(root, bck)}/{COPIES}", _COPIES_XATTR)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno != errno.ENODATA:
+            raise
+
+
+def drop_copies(disk: Disk, root: str, bck: Bck, *, only_unmarked: bool = False) -> None:
+    """Throw away a bucket's copies on a mountpath; `only_unmarked`: unless somebody looked after them all the time."""
+    path = f"{bucket_path(root, bck)}/{COPIES}"
+    if only_unmarked:
+        try:
+            disk.getxattr(path, _COPIES_XATTR)
+            return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENODATA:
+                raise
+    trash.discard(disk, root, path)
 
 
 def read_bid(disk: Disk, path: str) -> int | None:

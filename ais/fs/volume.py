@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -37,6 +37,13 @@ class VolumeLimits:
 
     threads_per_mountpath: int = 4
     out_of_space_pct: float = 95.0
+
+
+class Mirroring(NamedTuple):
+    """How a bucket is mirrored: copies of each object in all, and whether they are made before a write returns."""
+
+    copies: int
+    is_synchronous: bool = False
 
 
 class View:
@@ -74,6 +81,9 @@ class Volume:
         self._changing = threading.Lock()
         self._mountpaths: dict[str, Mountpath] = {}
         self._closed: frozenset[Bck] = frozenset()
+        self.mirrored: Mapping[Bck, Mirroring] = {}
+        """The buckets whose objects have copies. Whoever changes an object asks this under its lock."""
+        self._knows_mirrored = False
         self.view = self._build_view()
 
     @classmethod
@@ -240,6 +250,29 @@ class Volume:
             for mountpath in self.view.available:
                 mountpath.stripes.wait_for_all()
 
+    def mirror_buckets(self, mirrored: Mapping[Bck, Mirroring], others: Iterable[Bck]) -> None:
+        """From now on objects of these buckets may have copies, of `others` not; blocks for what is under way.
+
+        Copies are trusted only below a directory that is marked: the mark goes before the first write that does not
+        look after copies. So what is found unmarked may be stale and is thrown away.
+        """
+        ended = [bck for bck in others if bck in self.mirrored or not self._knows_mirrored]
+        for mountpath in self.view.available:
+            with disk_failures(mountpath.path):
+                for bck in mirrored.keys() - self.mirrored.keys():
+                    layout.drop_copies(self._disk, mountpath.path, bck, only_unmarked=True)
+                for bck in ended:
+                    layout.unmark_copies(self._disk, mountpath.path, bck)
+        is_change = mirrored.keys() != self.mirrored.keys()
+        self.mirrored, self._knows_mirrored = dict(mirrored), True
+        if is_change:
+            for mountpath in self.view.available:
+                mountpath.stripes.wait_for_all()
+        for mountpath in self.view.available:
+            with disk_failures(mountpath.path):
+                for bck in ended:
+                    layout.drop_copies(self._disk, mountpath.path, bck)
+
     def require_open(self, bck: Bck) -> None:
         """Raise `Busy` for a closed bucket. Whoever adds to a bucket asks this under the object's lock."""
         if bck in self._closed:
@@ -281,6 +314,8 @@ class Volume:
         with disk_failures(path):
             for bck, bid in buckets.items():
                 layout.create_bucket(self._disk, path, bck, bid)
+            for bck, _ in list(layout.scan_buckets(self._disk, path)):
+                layout.drop_copies(self._disk, path, bck)
         self._change(self._record.with_member(path, member))
 
     def _retire(self, path: str, state: State) -> None:

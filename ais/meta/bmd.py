@@ -72,6 +72,18 @@ class S3Props(msgspec.Struct, frozen=True, omit_defaults=True):
 NO_S3 = S3Props()
 
 
+class Protection(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a bucket asks for its data beyond AIStore's properties."""
+
+    sync_copies: bool = False
+    """A write is acknowledged when all copies of a mirrored bucket are made."""
+    slices_only: bool = False
+    """An erasure-coded object is kept as slices alone, without the whole object on its owner."""
+
+
+PLAIN = Protection()
+
+
 class Bprops(msgspec.Struct, frozen=True):
     """Properties of one bucket."""
 
@@ -93,6 +105,14 @@ class Bprops(msgspec.Struct, frozen=True):
     versioning: sections.Versioning = sections.Versioning()
     s3: S3Props | msgspec.UnsetType = msgspec.UNSET
     """Left out while it says nothing: AIStore does not know it."""
+
+    protection: Protection | msgspec.UnsetType = msgspec.UNSET
+    """Left out while it says nothing, as `s3`."""
+
+    @property
+    def of_protection(self) -> Protection:
+        """`protection`, its defaults when it is left out."""
+        return PLAIN if self.protection is msgspec.UNSET else self.protection
 
     @property
     def of_s3(self) -> S3Props:
@@ -146,7 +166,11 @@ def apply_props(props: Bprops, patch: Any, targets_count: int) -> Bprops:
     codec.check_strictly({key: value for key, value in patch.items() if key.lower() != "force"}, Bprops)
     kept = {name.lower() for name in _NOT_SETTABLE}
     allowed = {key: value for key, value in patch.items() if key.lower() not in kept}
-    changed = codec.convert(_overlay(codec.to_builtins(props), allowed), Bprops)
+    base = codec.to_builtins(props)
+    base["protection"] = {"sync_copies": False, "slices_only": False} | base.get("protection", {})
+    changed = codec.convert(_overlay(base, allowed), Bprops)
+    if changed.protection == PLAIN:
+        changed = msgspec.structs.replace(changed, protection=msgspec.UNSET)
     _check(props, changed, targets_count, force)
     return changed
 
@@ -180,8 +204,6 @@ def _check(old: Bprops, new: Bprops, targets_count: int, force: bool) -> None:
     if new.mirror.enabled and new.chunks.objsize_limit:
         raise BadRequest("mirror.enabled and chunks.objsize_limit exclude each other: set one of them")
     _check_ec(old.ec, new.ec, targets_count, force)
-    if new.mirror.enabled and not old.mirror.enabled:
-        raise NotYetImplemented("cannot enable mirroring - not implemented yet")
     if new.ec.enabled and not old.ec.enabled:
         raise NotYetImplemented("cannot enable erasure coding - not implemented yet")
 

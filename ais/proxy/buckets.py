@@ -5,19 +5,21 @@ Reading is served by any proxy. Changes are the primary's: another proxy passes 
 
 from aiohttp import web
 
-from ais.api import access, actions, codec, headers, listing, query
+from ais.api import access, actions, codec, headers, listing, query, xact
 from ais.api.access import Access
 from ais.api.archive import ArchiveMsg
 from ais.api.bucket import AIS, Bck, Namespace, parse_provider
 from ais.api.messages import ActMsg
 from ais.api.summary import BsummResult, SummaryMsg
+from ais.api.xact import ArgsMsg
 from ais.base.errors import AisError, BadRequest, InvalidAction, MissingBackend, NotFound, NotYetImplemented
 from ais.base.names import SYSTEM_BUCKET_PREFIX
 from ais.base.units import parse_bool
-from ais.meta.bmd import Bucket
+from ais.meta.bmd import Bprops, Bucket
 from ais.node.node import Node
 from ais.proxy.archive import Archiver
 from ais.proxy.changes import BucketChanges
+from ais.proxy.jobs import Jobs
 from ais.proxy.listing import Lister, bucket_query
 from ais.proxy.redirect import require_bucket
 from ais.proxy.relay import Relay
@@ -28,6 +30,7 @@ from ais.stats import names as metrics
 
 MSGPACK = "application/msgpack"
 PRESENCE_MAX = 5
+COPIES_MAX = 32
 LATER = {
     "GET": ("summary-shard", "show-inventory"),
     "POST": (
@@ -36,7 +39,6 @@ LATER = {
         "copy-listrange",
         "etl-listrange",
         "prefetch-listrange",
-        "make-n-copies",
         "ec-encode",
         "rechunk",
         "index-shard",
@@ -56,7 +58,14 @@ class Buckets:
     """The endpoint. One per proxy."""
 
     def __init__(
-        self, node: Node, lister: Lister, summaries: Summaries, renamer: Renamer, relay: Relay, archiver: Archiver
+        self,
+        node: Node,
+        lister: Lister,
+        summaries: Summaries,
+        renamer: Renamer,
+        relay: Relay,
+        archiver: Archiver,
+        jobs: Jobs,
     ) -> None:
         self._node = node
         self._lister = lister
@@ -64,6 +73,7 @@ class Buckets:
         self._renamer = renamer
         self._relay = relay
         self._archiver = archiver
+        self._jobs = jobs
         self._changes = BucketChanges(node)
 
     def routes(self) -> list[web.RouteDef]:
@@ -178,7 +188,7 @@ class Buckets:
         address = BucketAddress.of(request)
         bck = address.only_bucket()
         message = ActMsg.parse(await request.read())
-        served = (actions.CREATE_BUCKET, actions.MOVE_BUCKET)
+        served = (actions.CREATE_BUCKET, actions.MOVE_BUCKET, xact.MAKE_COPIES)
         if message.action not in served:
             raise _unserved("POST", message, address, served)
         if (answer := await self._relay.to_primary(request)) is not None:
@@ -186,6 +196,8 @@ class Buckets:
         if message.action == actions.CREATE_BUCKET:
             await self._changes.create(bck, message.value)
             return web.Response()
+        if message.action == xact.MAKE_COPIES:
+            return text_reply(await self._make_copies(bck, message.value))
         destination = address.params.get(query.BUCKET_TO, "")
         if not destination:
             raise BadRequest(f"renaming a bucket needs {query.BUCKET_TO}=<provider>/@#/<new name>/")
@@ -217,7 +229,7 @@ class Buckets:
         return web.Response()
 
     async def patch(self, request: web.Request) -> web.Response:
-        """Set or reset properties. The reply is empty because none of them starts a job yet."""
+        """Set or reset properties. The reply is the ID of the job that this starts, if any."""
         address = BucketAddress.of(request)
         bck = address.only_bucket()
         message = ActMsg.parse(await request.read())
@@ -226,15 +238,39 @@ class Buckets:
             raise _unserved("PATCH", message, address, served)
         if (answer := await self._relay.to_primary(request)) is not None:
             return answer
+        before = self.require(bck).props
         if message.action == actions.SET_BUCKET_PROPS:
             await self._changes.set_props(bck, message.value)
         else:
             await self._changes.reset_props(bck)
+        return await self._follow_up(bck, before)
+
+    async def _follow_up(self, bck: Bck, before: Bprops) -> web.Response:
+        """Start the job that brings the objects of a bucket to its new properties, if these ask for one."""
+        after = self.require(bck).props
+        if _copies(after) != _copies(before):
+            return text_reply(await self._jobs.run(ArgsMsg(kind=xact.MAKE_COPIES, bck=bck)))
         return web.Response()
+
+    async def _make_copies(self, bck: Bck, value: object) -> str:
+        """Mirror a bucket with this many copies, or no more with 1; the ID of the job. Raise `BadRequest`."""
+        text = value if isinstance(value, str) else str(value) if type(value) in (int, float) else ""
+        try:
+            copies = int(float(text))
+        except ValueError:
+            raise BadRequest(f"failed to parse 'copies' ({value!r:.80}) - unexpected type") from None
+        if not 1 <= copies <= COPIES_MAX:
+            raise BadRequest(f"invalid number of copies ({copies}): expected 1 to {COPIES_MAX}")
+        await self._changes.set_props(bck, {"mirror": {"enabled": copies > 1, "copies": copies}})
+        return await self._jobs.run(ArgsMsg(kind=xact.MAKE_COPIES, bck=bck))
 
     def require(self, bck: Bck) -> Bucket:
         """The bucket for a request of a client. Raise `BucketNotFound`."""
         return require_bucket(self._node.bmd, bck)
+
+
+def _copies(props: Bprops) -> int:
+    return int(props.mirror.copies) if props.mirror.enabled else 1
 
 
 def _is_local(bck: Bck) -> bool:

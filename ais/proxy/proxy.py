@@ -61,10 +61,9 @@ class Proxy:
         targets, relay = Targets(node), Relay(node)
         self._renamer = Renamer(node, targets)
         self.lister = Lister(node, targets)
-        self._buckets = Buckets(
-            node, self.lister, Summaries(node, targets), self._renamer, relay, Archiver(node, targets)
-        )
-        self._cluster = Cluster(node, targets, Jobs(node, targets), relay)
+        jobs, archiver = Jobs(node, targets), Archiver(node, targets)
+        self._buckets = Buckets(node, self.lister, Summaries(node, targets), self._renamer, relay, archiver, jobs)
+        self._cluster = Cluster(node, targets, jobs, relay)
         self._reverse = Reverse(node, relay)
         self._auth = Auth(node, relay)
         self._batches = Batches(node)

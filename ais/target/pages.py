@@ -1,6 +1,7 @@
 """Listing on one target: a page of what is here, for the proxy that merges (wire contract §11)."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -16,6 +17,7 @@ from ais.core import listing as core
 from ais.core.listing import Detail, Lister
 from ais.core.store import Store
 from ais.core.version_listing import VersionLister
+from ais.mirror.mirror import Mirror
 from ais.stats import names as metrics
 from ais.target import shard_pages
 from ais.target.front import Front
@@ -39,7 +41,9 @@ class Pages:
         lister: Lister,
         versions: VersionLister,
         summaries: Summaries,
+        mirror: Mirror,
     ) -> None:
+        self._mirror = mirror
         self._host = host
         self._front = front
         self._lister = lister
@@ -83,15 +87,24 @@ class Pages:
         if message.kind is Kind.VERSIONS:
             return s3.version_page(self._versions, view.bck, message)
         if message.has(Flag.ARCHIVE_DIRS):
-            describe = _Describer(message, self._host.snode.name)
+            describe = self._describer(view, message)
             return shard_pages.page(self._store, view.bck, message, partial(self._find, view), describe)
         found, more = self._find(view, message)
         while message.has(Flag.NO_DIRS) and more and all(one.is_dir for one in found):
             message = msgspec.structs.replace(message, start_after="", continuation_token=found[-1].name)
             found, more = self._find(view, message)
-        shown = s3.object_entry if message.kind else _Describer(message, self._host.snode.name)
+        shown = s3.object_entry if message.kind else self._describer(view, message)
         entries = [shown(one) for one in found if not (one.is_dir and message.has(Flag.NO_DIRS))]
         return Page(message.uuid, found[-1].name if more and found else "", entries)
+
+    def _describer(self, view: BucketView, message: LsoMsg) -> "_Describer":
+        copies_of = None
+        if view.is_mirrored and message.wants("copies"):
+
+            def copies_of(found: core.Entry) -> int:
+                return len(self._mirror.paths(view.bck, found.name, found.meta)) if found.meta is not None else 0
+
+        return _Describer(message, self._host.snode.name, copies_of)
 
     def _find(self, view: BucketView, message: LsoMsg) -> tuple[list[core.Entry], bool]:
         found, more = self._walk(view.bck, message)
@@ -106,7 +119,7 @@ class Pages:
             message.after,
             message.pagesize,
             delimiter=message.delimiter,
-            detail=_detail(message),
+            detail=_detail(message, bck in self._store.volume.mirrored),
             session=message.uuid,
         )
         return page.entries, page.has_more
@@ -115,7 +128,9 @@ class Pages:
 class _Describer:
     """Turns what the walk found into entries with the properties that were asked for."""
 
-    def __init__(self, message: LsoMsg, node_name: str) -> None:
+    def __init__(self, message: LsoMsg, node_name: str, copies_of: Callable[[core.Entry], int] | None = None) -> None:
+        """`copies_of` counts the copies of an object of a mirrored bucket."""
+        self._copies_of = copies_of
         self._wants = frozenset(prop for prop in listing.PROPS if message.wants(prop))
         self._atime = gotime.formatter(message.time_format)
         self._node_name = node_name
@@ -132,7 +147,7 @@ class _Describer:
         if "atime" in wants:
             entry.a = self._atime(found.atime_ns)
         if "copies" in wants:
-            entry.c = 1
+            entry.c = 1 + (self._copies_of(found) if self._copies_of is not None and found.meta is not None else 0)
         if "location" in wants:
             entry.t = f"{self._node_name}:{found.mountpath}"
         if (meta := found.meta) is not None:
@@ -145,8 +160,10 @@ class _Describer:
         return entry
 
 
-def _detail(message: LsoMsg) -> Detail:
+def _detail(message: LsoMsg, is_mirrored: bool) -> Detail:
     """How much of each object must be read."""
+    if is_mirrored and message.wants("copies"):
+        return Detail.META
     if message.kind or any(message.wants(prop) for prop in _META_PROPS):
         return Detail.META
     return Detail.STAT if any(message.wants(prop) for prop in _STAT_PROPS) else Detail.NAMES

@@ -34,7 +34,8 @@ class ObjectFacts(NamedTuple):
     atime_ns: int
     mtime_ns: int
     location: str
-    mountpath: str
+    mountpaths: tuple[str, ...]
+    """Its own, then those of its copies."""
 
 
 def get_headers(meta: ObjectMeta, atime_ns: int) -> bytes:
@@ -63,8 +64,8 @@ def head_headers_all(facts: ObjectFacts) -> bytes:
         (headers.BUCKET_NAME, bck.name),
         (headers.BUCKET_PROVIDER, bck.provider),
         (headers.LOCATION, facts.location),
-        (headers.MIRROR_COPIES, "1"),
-        (headers.MIRROR_PATHS, f"[{facts.mountpath}]"),
+        (headers.MIRROR_COPIES, str(len(facts.mountpaths))),
+        (headers.MIRROR_PATHS, f"[{' '.join(facts.mountpaths)}]"),
         (headers.PRESENT, "true"),
     ]
     if bck.namespace.uuid:
@@ -100,7 +101,8 @@ def head_headers(facts: ObjectFacts, props: frozenset[str]) -> bytes:
     if "location" in props:
         lines.append((headers.LOCATION, facts.location))
     if "copies" in props:
-        lines += [(headers.MIRROR_COPIES, "1"), (headers.MIRROR_PATHS, facts.mountpath)]
+        paths = ",".join(sorted(facts.mountpaths))
+        lines += [(headers.MIRROR_COPIES, str(len(facts.mountpaths))), (headers.MIRROR_PATHS, paths)]
     if "chunked" in props:
         lines += _chunks(meta)
     return _lines(lines).encode()

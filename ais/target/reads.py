@@ -10,6 +10,7 @@ from ais.api import checksum, query
 from ais.api.access import Access
 from ais.base.errors import BadRequest, ObjectNotFound
 from ais.base.units import parse_bool
+from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.net.http import AnyReply, FileReply, Reply, Request
 from ais.stats import names as metrics
@@ -19,6 +20,7 @@ from ais.target.front import Ask, Front
 from ais.target.host import Host
 from ais.target.moves import Moves
 from ais.target.props import ObjectFacts
+from ais.target.protected import Protected
 from ais.target.ranges import content_range, parse_range
 from ais.target.recent import Recent
 from ais.target.shards import Shards, is_shard_request
@@ -33,13 +35,23 @@ _EXISTS_OUTSIDE = "5"
 class Reads:
     """Answers GET and HEAD from the disk."""
 
-    def __init__(self, host: Host, front: Front, store: Store, moves: Moves, recent: Recent, shards: Shards) -> None:
+    def __init__(
+        self,
+        host: Host,
+        front: Front,
+        store: Store,
+        moves: Moves,
+        recent: Recent,
+        shards: Shards,
+        protected: Protected,
+    ) -> None:
         self._host = host
         self._front = front
         self._store = store
         self._moves = moves
         self._recent = recent
         self._shards = shards
+        self._protected = protected
         self._counters = host.stats.values
         self._now = host.env.clock.monotonic
         self._now_ns = host.env.clock.now_ns
@@ -49,7 +61,7 @@ class Reads:
         started_s = self._now()
         usual, head = self._front.usual(request), request.headers
         if usual is None or not usual[0].is_plain or "range" in head or "ais-blob-download" in head:
-            return self._get_unusual(request, started_s)
+            return self._get_unusual(request, started_s, is_usual=usual is not None and "range" not in head)
         if usual[2]:
             elapsed_ns = self._now_ns() - usual[2]
             count_redirect(self._counters, metrics.GET_REDIR_N, metrics.GET_REDIR_NS, elapsed_ns)
@@ -79,7 +91,7 @@ class Reads:
             return self._head_slowly(ask, wanted, started_s)
         return self._head(ask, wanted, started_s)
 
-    def _get_unusual(self, request: Request, started_s: float) -> AnyReply | Awaitable[AnyReply]:
+    def _get_unusual(self, request: Request, started_s: float, *, is_usual: bool) -> AnyReply | Awaitable[AnyReply]:
         ask = self._front.ask(request, Access.GET)
         if parse_bool(ask.headers.get("ais-blob-download") or ""):
             raise BadRequest(f"blob download is for remote buckets, {ask.view.bck.cname()} is not one")
@@ -87,14 +99,19 @@ class Reads:
             return self._get_from_shard(ask, started_s)
         spec = ask.headers.get("range")
         if not ask.view.is_plain or (spec and ask.view.hashes_ranges):
-            return self._get_slowly(ask, spec, started_s)
+            return self._get_slowly(ask, spec, started_s, request if is_usual and ask.view.is_rereadable else None)
         opened = self._store.open(ask.view.bck, ask.name)
         with _closing_on_error(opened):
             return self._reply(opened, spec, started_s)
 
-    async def _get_slowly(self, ask: Ask, spec: str | None, started_s: float) -> AnyReply:
-        """For buckets that verify what they serve, hash ranges, or receive the objects of a renamed bucket."""
+    async def _get_slowly(self, ask: Ask, spec: str | None, started_s: float, request: Request | None) -> AnyReply:
+        """For buckets that protect their objects, verify what they serve, hash ranges, or receive another's objects.
+
+        `request` is given when the next one like it may be answered at once.
+        """
         opened = await self._open_settled(ask)
+        if request is not None and opened.known is not None:
+            self._recent.remember(request, opened.spot)
         with _closing_on_error(opened):
             pool = opened.mountpath.pool
             if ask.view.verifies:
@@ -154,7 +171,7 @@ class Reads:
             stat.st_atime_ns,
             stat.st_mtime_ns,
             f"{self._host.snode.name}:{mountpath}",
-            mountpath.path,
+            (mountpath.path, *self._copies_of(ask, found.meta)),
         )
         block = props.head_headers(facts, wanted) if wanted else props.head_headers_all(facts)
         return Reply(200, block, length=stat.st_size)
@@ -162,12 +179,20 @@ class Reads:
     async def _open_settled(self, ask: Ask) -> OpenObject:
         """Open an object that a rename of its bucket may not have brought here yet."""
         try:
-            return self._store.open(ask.view.bck, ask.name)
+            return await self._open(ask)
         except ObjectNotFound:
             if ask.view.source is None:
                 raise
         await self._moves.settle(ask.view, ask.name)
+        return await self._open(ask)
+
+    async def _open(self, ask: Ask) -> OpenObject:
+        if ask.view.is_protected:
+            return await self._protected.open(ask.view, ask.name)
         return self._store.open(ask.view.bck, ask.name)
+
+    def _copies_of(self, ask: Ask, meta: ObjectMeta) -> list[str]:
+        return self._protected.copies(ask.view.bck, ask.name, meta) if ask.view.is_mirrored else []
 
     def _count_get(self, size_bytes: int, started_s: float) -> None:
         counters = self._counters

@@ -7,13 +7,15 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from ais.api.xact import LIFECYCLE, MOVE_BUCKET
-from ais.base.errors import AisError
+from ais.api.bucket import Bck
+from ais.api.xact import LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, ArgsMsg
+from ais.base.errors import AisError, BadRequest
 from ais.core.listing import Lister
 from ais.core.store import Store
 from ais.core.version_listing import VersionLister
 from ais.fs.volume import Volume
-from ais.meta.bmd import BMD
+from ais.meta.bmd import BMD, Bucket
+from ais.mirror.jobs import MirrorJobs
 from ais.net.client import PeerClient
 from ais.net.http import Network
 from ais.node.s3 import Gate
@@ -24,25 +26,28 @@ from ais.target.batch.routes import Batches
 from ais.target.bucket_move import BucketMove
 from ais.target.front import Front
 from ais.target.host import Host
-from ais.target.jobs import Jobs
+from ais.target.jobs import Jobs, Starter
 from ais.target.mountpaths import MountpathAdmin
 from ais.target.moves import Moves
 from ais.target.multipart import Multipart
 from ais.target.objects import Objects
 from ais.target.pages import Pages
+from ais.target.protected import Protected
 from ais.target.reads import Reads
 from ais.target.recent import Recent
 from ais.target.s3.control import Control
 from ais.target.s3.front import S3Front
 from ais.target.s3.lifecycle import Lifecycle
+from ais.target.s3.verified import Verified
 from ais.target.shards import Shards
 from ais.target.summaries import Summaries
-from ais.target.view import Views
+from ais.target.view import Views, mirroring_of
 from ais.target.writes import Writes
 from ais.xact.history import History
 from ais.xact.joggers import Joggers
 from ais.xact.pace import Pace
 from ais.xact.registry import Registry
+from ais.xact.xaction import Xaction
 
 APPEND_IDLE_S_MAX = 24 * 3600.0
 """Append handles that nobody used for so long are dropped with what they collected."""
@@ -76,20 +81,28 @@ class Target:
         self.registry = Registry(host.env.clock, history)
         pace = Pace(host.env.clock, lambda: sum(host.stats.values[slot] for slot in _ASKED))
         self.joggers = Joggers(host.env, pace)
+        self._mirror = MirrorJobs(self.registry, self.joggers, store, host.env, self._burst)
         self.mountpaths = MountpathAdmin(host, volume)
         self._actions = Actions(host, self._front, volume, store, moves, writes, multipart)
         summaries = Summaries(self.registry, self._front, volume, lister)
         versions = VersionLister(volume, host.env)
-        self._pages = Pages(host, self._front, store, lister, versions, summaries)
+        self._pages = Pages(host, self._front, store, lister, versions, summaries, self._mirror.mirror)
         bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock, pace)
         recent = Recent(host, self._front, store)
         gate = Gate(host)
-        self._s3 = S3Front(host, gate, self._front, volume, store, moves, peers)
+        verified = Verified(store)
+        protected = Protected(volume, store, self._mirror.mirror, verified)
+        self._s3 = S3Front(host, gate, self._front, volume, store, moves, peers, verified, protected)
         self.error_reply = self._s3.error_reply
         self._control = Control(self._front, VersionLister(volume, host.env), moves, self._s3.deletes)
         self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store, pace)
-        self._jobs = Jobs(self.registry, {MOVE_BUCKET: bucket_move.start, LIFECYCLE: self._lifecycle.start})
-        reads = Reads(host, self._front, store, moves, recent, shards)
+        starters: dict[str, Starter] = {
+            MOVE_BUCKET: bucket_move.start,
+            LIFECYCLE: self._lifecycle.start,
+            MAKE_COPIES: self._make_copies,
+        }
+        self._jobs = Jobs(self.registry, starters)
+        reads = Reads(host, self._front, store, moves, recent, shards, protected)
         self._batches = Batches(host, self._front, store, peers)
         self._archiving = Archiving(host, self.registry, self._front, store, peers, pace)
         self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3)
@@ -116,6 +129,7 @@ class Target:
     def start(self) -> None:
         """Begin background work."""
         self._clean()
+        self._mirror.start()
         self._background = [
             asyncio.create_task(self._keep_house(), name="drop idle appends"),
             asyncio.create_task(self._lifecycle.run_hourly(), name="lifecycle rules"),
@@ -133,8 +147,9 @@ class Target:
     # Role
 
     async def prepare_bmd(self, old: BMD, new: BMD) -> None:
-        """Create the directories of new buckets. Raise `OutOfSpace` or `DiskFailure` to veto."""
+        """Create the directories of new buckets. Raise `BadRequest`, `OutOfSpace` or `DiskFailure` to veto."""
         for bucket in new:
+            self._check_copies(old.get(bucket.bck), bucket)
             if old.get(bucket.bck) is None:
                 await asyncio.to_thread(self._volume.create_bucket, bucket.bck, bucket.bid)
 
@@ -150,12 +165,32 @@ class Target:
         await asyncio.to_thread(self._volume.reconcile_buckets, {bucket.bck: bucket.bid for bucket in new})
         closed = frozenset(bucket.bck for bucket in new if bucket.props.of_s3.deleting)
         await asyncio.to_thread(self._volume.close_buckets, closed)
+        mirrored = {bucket.bck: rule for bucket in new if (rule := mirroring_of(bucket.props)) is not None}
+        others = [bucket.bck for bucket in new if bucket.bck not in mirrored]
+        await asyncio.to_thread(self._volume.mirror_buckets, mirrored, others)
         self._front.views = Views(new)
         removed = [bucket.bck for bucket in old if new.get(bucket.bck) is None]
         for bck in removed:
             self.registry.abort_of(bck, f"bucket {bck.cname()} was removed")
             await asyncio.to_thread(self._volume.trash_bucket, bck)
         self._clean()
+
+    def _check_copies(self, old: Bucket | None, new: Bucket) -> None:
+        """Raise `BadRequest` when a bucket asks for more copies than there are mountpaths."""
+        rule, count = mirroring_of(new.props), len(self._volume.available)
+        if rule is not None and rule.copies > count and (old is None or old.props.mirror != new.props.mirror):
+            raise BadRequest(
+                f"{self._host.snode.name}: number of copies ({rule.copies}) exceeds the number of mountpaths ({count})"
+            )
+
+    def _make_copies(self, args: ArgsMsg) -> Xaction:
+        if args.bck is None:
+            raise BadRequest(f'xaction "{MAKE_COPIES}" requires a bucket to start')
+        return self._mirror.make_copies(self._front.views.require(args.bck).bck, args.id)
+
+    def _burst(self, bck: Bck) -> int:
+        view = self._front.views.get(bck)
+        return view.props.mirror.burst_buffer if view is not None else 1
 
     def status(self) -> dict[str, Any]:
         """Capacity of the mountpaths."""

@@ -10,11 +10,19 @@ from ais.api.bucket import Bck
 from ais.base.errors import BucketNotFound, Busy
 from ais.config import features
 from ais.core.workfile import Keeping, WriteRules
+from ais.fs.volume import Mirroring
 from ais.meta import rename
-from ais.meta.bmd import BMD, Bucket
+from ais.meta.bmd import BMD, Bprops, Bucket
 
 _URLS_MAX = 4096
 _WRITES = Access.PUT | Access.APPEND | Access.MOVE_OBJECT | Access.UPDATE_OBJECT
+
+
+def mirroring_of(props: Bprops) -> Mirroring | None:
+    """How the objects of a bucket are mirrored; None: not at all."""
+    if not props.mirror.enabled or props.mirror.copies < 2:
+        return None
+    return Mirroring(props.mirror.copies, props.of_protection.sync_copies)
 
 
 class BucketView:
@@ -28,8 +36,11 @@ class BucketView:
         "bck",
         "hashes_ranges",
         "is_closing",
+        "is_mirrored",
         "is_plain",
+        "is_protected",
         "is_renamed",
+        "is_rereadable",
         "props",
         "rules",
         "source",
@@ -55,7 +66,11 @@ class BucketView:
         self.hashes_ranges = props.checksum.enable_read_range
         self.is_renamed = bool(props.renamed)
         self.is_closing = bool(props.of_s3.deleting)
-        self.is_plain = source is None and not self.is_renamed and not self.verifies
+        self.is_mirrored = mirroring_of(props) is not None
+        self.is_plain = source is None and not (self.is_renamed or self.verifies or self.is_mirrored)
+        self.is_protected = self.is_mirrored
+        self.is_rereadable = source is None and not (self.is_renamed or self.verifies)
+        """What was read once may be read again by its place alone, while its file does not change."""
         self.takes_puts = (
             source is None and not self.is_renamed and not self.is_closing and bool(self.allowed & Access.PUT)
         )

@@ -56,7 +56,7 @@ class Joggers:
 
         The first exception of `visit` ends it all. Raise that, or `DiskFailure`.
         """
-        xaction.joggers = len(mountpaths)
+        xaction.joggers, xaction.total = len(mountpaths), 0
         with self._pace.used():
             counting = asyncio.create_task(self._count(xaction, mountpaths, bcks, prefix, content))
             try:
@@ -101,7 +101,7 @@ class Joggers:
     async def _count(
         self, xaction: Xaction, mountpaths: Sequence[Mountpath], bcks: Sequence[Bck], prefix: str, content: str
     ) -> None:
-        loop, now_s, total = asyncio.get_running_loop(), self._env.clock.monotonic, 0
+        loop, now_s, total = asyncio.get_running_loop(), self._env.clock.monotonic, xaction.visited
         for mountpath, bck in itertools.product(mountpaths, bcks):
             names = self.walk(mountpath, bck, prefix, content)
             while True:

@@ -21,6 +21,7 @@ from ais.target.counts import count_error
 from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.moves import Moves
+from ais.target.protected import Protected
 from ais.target.s3.ask import S3Ask
 from ais.target.s3.copies import Copies
 from ais.target.s3.deletes import Deletes
@@ -39,7 +40,16 @@ class S3Front:
     """One per target."""
 
     def __init__(
-        self, host: Host, gate: Gate, front: Front, volume: Volume, store: Store, moves: Moves, peers: PeerClient
+        self,
+        host: Host,
+        gate: Gate,
+        front: Front,
+        volume: Volume,
+        store: Store,
+        moves: Moves,
+        peers: PeerClient,
+        verified: Verified,
+        protected: Protected,
     ) -> None:
         self._host = host
         self._gate = gate
@@ -48,8 +58,7 @@ class S3Front:
         self._moves = moves
         stats = host.stats
         self.deletes = Deletes(store, volume, stats)
-        verified = Verified(store)
-        reads, puts, tags = Reads(store, stats, verified), Puts(front, store, stats), Tags(store, volume)
+        reads, puts, tags = Reads(store, stats, verified, protected), Puts(front, store, stats), Tags(store, volume)
         multipart = Multipart(front, store, volume, stats)
         copies = Copies(front, store, stats, Sources(host, gate, front, store, moves, peers, verified), multipart)
         self._handlers: dict[Op, Handler] = {

@@ -12,6 +12,7 @@ from ais.s3.errors import S3Error
 from ais.s3.operations import Op
 from ais.stats import names as metrics
 from ais.stats.tracker import Tracker
+from ais.target.protected import Protected
 from ais.target.ranges import content_range, parse_byte_range
 from ais.target.s3.ask import S3Ask, current_of, etag_of
 from ais.target.s3.peers import VERIFY, meta_line
@@ -24,7 +25,8 @@ _OVERRIDES = "response-"
 class Reads:
     """Answers what does not change objects."""
 
-    def __init__(self, store: Store, stats: Tracker, verified: Verified) -> None:
+    def __init__(self, store: Store, stats: Tracker, verified: Verified, protected: Protected) -> None:
+        self._protected = protected
         self._verified = verified
         self._store = store
         self._stats = stats
@@ -32,6 +34,8 @@ class Reads:
     def get(self, ask: S3Ask) -> AnyReply | Awaitable[AnyReply]:
         """The object, a range or a part of it; its head only for HeadObject."""
         overrides = _overrides(ask)
+        if ask.view.is_protected:
+            return self._get_protected(ask, overrides)
         opened = self._store.open(ask.view.bck, ask.key, ask.version_id)
         try:
             is_copied = VERIFY.lower() in ask.request.http.headers and ask.request.via is not None
@@ -61,6 +65,16 @@ class Reads:
         )
         modified = http_date(opened.stat.st_mtime_ns / 1e9)
         return ask.xml(described, ("Last-Modified", modified), *ask.version_lines(meta))
+
+    async def _get_protected(self, ask: S3Ask, overrides: dict[str, str]) -> AnyReply:
+        opened = await self._protected.open(ask.view, ask.key, ask.version_id)
+        if ask.view.verifies and ask.request.op is Op.GET_OBJECT:
+            return await self._get_verified(ask, opened, overrides)
+        try:
+            return self._answer(ask, opened, overrides)
+        except BaseException:
+            os.close(opened.fd)
+            raise
 
     async def _get_verified(self, ask: S3Ask, opened: OpenObject, overrides: dict[str, str]) -> AnyReply:
         try:

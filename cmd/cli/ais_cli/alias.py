@@ -16,6 +16,7 @@ BUILT_IN = {
     "get": "object get",
     "cp": "object cp",
     "rmo": "object rm",
+    "start": "job start",
     "stop": "job stop",
     "wait": "job wait",
 }

@@ -15,7 +15,7 @@ from ais.base.ids import is_valid_uuid
 from ais.base.units import Duration
 from ais_cli import text
 from ais_cli.app import App, Missing, confirm
-from ais_cli.params import DURATION, examples, node_id, quiet_option, table_options, yes_option
+from ais_cli.params import BUCKET, DURATION, Ref, examples, node_id, quiet_option, table_options, yes_option
 from ais_cli.text import Column
 
 if TYPE_CHECKING:
@@ -161,6 +161,30 @@ def _local(time: str) -> str:
     if time in ("", xact.ZERO_TIME):
         return text.NONE
     return datetime.fromisoformat(_FRACTION.sub("", time)).astimezone().strftime("%m-%d %H:%M:%S")
+
+
+@job.group("start")
+def start() -> None:
+    """Start a job."""
+
+
+@start.command(
+    "mirror", epilog=examples("ais start mirror ais://data --copies 3", "ais start mirror ais://data --copies 1")
+)
+@click.argument("bucket", type=BUCKET)
+@click.option("--copies", type=click.IntRange(1, 32), default=2, show_default=True, help="1: no more copies.")
+@click.option("--wait", "is_waiting", is_flag=True, help="Wait until every object has its copies.")
+@click.pass_obj
+def start_mirror(app: App, bucket: Ref, copies: int, is_waiting: bool) -> None:
+    """Keep every object of a bucket on several mountpaths of its target."""
+    uuid = app.run(lambda client: client.buckets.make_copies(bucket.bck, copies))
+    _started(app, xact.MAKE_COPIES, uuid, is_waiting=is_waiting)
+
+
+def _started(app: App, kind: str, uuid: str, *, is_waiting: bool) -> None:
+    click.echo(f"Started {xact.DISPLAY_NAME[kind]}[{uuid}]. 'ais wait {uuid}' waits for it.")
+    if is_waiting:
+        wait_and_report(app, uuid)
 
 
 @job.command("stop", epilog=examples("ais stop JOB_ID", "ais job stop rename-bucket", "ais job stop --all --yes"))

@@ -98,14 +98,13 @@ def test_bad_properties(patch: Any, message: str) -> None:
 @pytest.mark.parametrize(
     "patch",
     [
-        {"mirror": {"enabled": True}},
         {"ec": {"enabled": True, "data_slices": 1, "parity_slices": 1}},
         {"ec": {"enabled": True}, "force": True},
         {"backend_bck": {"name": "b", "provider": "aws"}},
     ],
 )
 def test_what_we_cannot_keep_we_do_not_promise(patch: Any) -> None:
-    """Redundancy and remote backends are refused until they exist."""
+    """Erasure coding and remote backends are refused until they exist."""
     with pytest.raises(NotYetImplemented):
         apply_props(Bprops(), patch, 3)
 

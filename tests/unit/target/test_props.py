@@ -17,7 +17,9 @@ META = ObjectMeta(5, "xxhash2", "0123456789abcdef", "3", {"k": "v", "ETag": "tag
 
 def facts(meta: ObjectMeta = META, name: str = "dir/o1", bck: Bck = Bck("b")) -> ObjectFacts:
     """An object on a mountpath."""
-    return ObjectFacts(bck, name, meta, 1_700_000_000_000_000_001, 1_600_000_000_500_000_000, "t[id]:mp[/mp1]", "/mp1")
+    return ObjectFacts(
+        bck, name, meta, 1_700_000_000_000_000_001, 1_600_000_000_500_000_000, "t[id]:mp[/mp1]", ("/mp1",)
+    )
 
 
 def parsed(block: bytes) -> list[tuple[str, str]]:

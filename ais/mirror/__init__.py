@@ -1,0 +1,1 @@
+"""Mirroring: every object of a bucket on several mountpaths of its target."""
