@@ -26,8 +26,8 @@ from ais.base.errors import (
     ObjectNotFound,
     VersionNotFound,
 )
+from ais.core import holds, tree, workfile
 from ais.core import meta as metadata
-from ais.core import tree, workfile
 from ais.core.appender import Appender, Handle, drop_idle, reopen
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Uploads
@@ -262,6 +262,8 @@ class Store:
         def step() -> Removed:
             stored = self._publisher.stored_meta(spot)
             self._publisher.ask(condition, spot, stored)
+            if is_moved or rules is None or rules.keeping is not Keeping.ENABLED:
+                holds.check(stored, self._now_s)
             if rules is not None and rules.keeping is not Keeping.NONE:
                 if is_moved and newest_file(self._disk, self.volume.view, spot) is None:
                     raise ObjectNotFound(bck.cname(name))
@@ -281,18 +283,29 @@ class Store:
             return self._publisher.locked(bck, spot, step)
 
     def delete_version(
-        self, bck: Bck, name: str, version_id: str, condition: Condition | None = None
+        self,
+        bck: Bck,
+        name: str,
+        version_id: str,
+        condition: Condition | None = None,
+        *,
+        bypass: bool = False,
     ) -> ObjectMeta | None:
         """Remove one version for good (`null`: the null version); return its metadata, None when that was damaged.
 
-        When it was the latest, the next older one becomes that. Raise `VersionNotFound`, what `condition` raises, and
-        `DiskFailure`.
+        When it was the latest, the next older one becomes that. `bypass`: also one that is retained in governance mode.
+        Raise `VersionNotFound`, `AccessDenied` when it must stay, what `condition` raises, and `DiskFailure`.
         """
         spot = self._spots.find(bck, name)
 
-        def step() -> ObjectMeta | None:
+        def check(meta: ObjectMeta | None) -> None:
+            if condition is not None:
+                condition(meta)
+            holds.check(meta, self._now_s, bypass=bypass)
             self._drop_copies(bck, spot)
-            removed = self._versions.remove(spot, version_id, condition) if is_version_id(version_id) else None
+
+        def step() -> ObjectMeta | None:
+            removed = self._versions.remove(spot, version_id, check) if is_version_id(version_id) else None
             if removed is None:
                 raise VersionNotFound(bck.cname(name), version_id)
             return removed.meta
@@ -328,6 +341,16 @@ class Store:
         with disk_failures(spot.path):
             return self._publisher.locked(bck, spot, step)
 
+    def check_free(self, bck: Bck, name: str) -> None:
+        """Raise `AccessDenied` when the object must stay where it is (`ais.core.holds`)."""
+        spot = self._spots.find(bck, name)
+        with disk_failures(spot.path):
+            holds.check(self._publisher.stored_meta(spot), self._now_s)
+
+    @property
+    def _now_s(self) -> float:
+        return self._clock.now_ns() / 1e9
+
     def set_custom(self, bck: Bck, name: str, custom: dict[str, str], *, replace: bool) -> ObjectMeta:
         """Replace the custom metadata, or merge into it; return the new metadata.
 
@@ -360,6 +383,7 @@ class Store:
         if (bck, name) == (to_bck, to_name):
             raise BadRequest(f"{bck.cname(name)}: the new name is the old one")
         source, target = self._spots.find(bck, name), self._spots.find(to_bck, to_name)
+        self.check_free(bck, name)
         is_here = source.mountpath is target.mountpath and not self.volume.view.is_unsettled
         if is_here and rules.keeping is Keeping.NONE:
             meta = self._rename_on_mountpath(bck, name, source, to_bck, target, rules, condition)
@@ -517,7 +541,7 @@ class Store:
             name,
             rules,
             custom=meta.custom,
-            facts=meta.facts,
+            facts=meta.facts if is_move else holds.without(meta.facts),
             claimed=(meta.checksum_kind, meta.checksum),
             size_hint=meta.size,
             version=meta.version if is_move else None,

@@ -16,7 +16,7 @@ from ais.meta.bmd import BMD
 from ais.meta.placement import Placement
 from ais.meta.smap import Smap, Snode
 from ais.net.http import Forward, Peer, Reply, Request, header_lines
-from ais.s3 import acl, answers, cors, facts, front, identity, new_object, policy, via
+from ais.s3 import acl, answers, cors, facts, front, identity, lock, new_object, policy, via
 from ais.s3.acl import OWNER_ID
 from ais.s3.buckets import S3Bucket, S3Buckets
 from ais.s3.errors import S3Error
@@ -26,6 +26,7 @@ from ais.s3.identity import Identity
 from ais.s3.operations import Op
 from ais.s3.via import Via
 
+BYPASS_GOVERNANCE = "s3:BypassGovernanceRetention"
 _MAKES_OBJECTS = frozenset((Op.PUT_OBJECT, Op.COPY_OBJECT, Op.CREATE_MULTIPART_UPLOAD))
 
 
@@ -118,12 +119,18 @@ class Gate:
         action = policy.action_of(request.op, versioned="versionId" in request.params)
         is_judged = bucket.asks_for_tags or (bucket.uses_acls and acl.is_about_object(action))
         self.require(request, caller, bucket, action, request.key, found() if found and is_judged else None)
+        if lock.BYPASS in request.headers and request.key and lock.asks_to_bypass(request):
+            self.require(request, caller, bucket, BYPASS_GOVERNANCE, request.key)
         if request.op in _MAKES_OBJECTS:
             self._admit_extras(request, caller, bucket)
         return bucket
 
     def _admit_extras(self, request: S3Request, caller: Identity, bucket: S3Bucket) -> None:
-        """Tags and a list that a new object is given at once need the rights to give them."""
+        """Tags, a list, a lock that a new object is given at once need the rights to give them."""
+        if "x-amz-object-lock-mode" in request.headers:
+            self.require(request, caller, bucket, "s3:PutObjectRetention", request.key)
+        if "x-amz-object-lock-legal-hold" in request.headers:
+            self.require(request, caller, bucket, "s3:PutObjectLegalHold", request.key)
         if "x-amz-tagging" in request.headers:
             self.require(request, caller, bucket, "s3:PutObjectTagging", request.key)
         if acl.is_asked(request.headers):

@@ -11,7 +11,7 @@ import msgspec
 from ais.api import access
 from ais.api.access import Access
 from ais.api.bucket import AIS, Bck
-from ais.base.errors import NotYetImplemented
+from ais.base.errors import Conflict, NotYetImplemented
 from ais.meta import rename
 from ais.meta.bmd import BMD, apply_props, inherited_props, new_bid
 from ais.node.node import Node
@@ -38,12 +38,14 @@ class BucketChanges:
         await self._node.change_bmd(change)
 
     async def destroy(self, bck: Bck) -> None:
-        """Remove a bucket with all its objects. Raise `BucketNotFound`, `AccessDenied`, `Busy`."""
+        """Remove a bucket with all its objects. Raise `BucketNotFound`, `AccessDenied`, `Busy`, `Conflict`."""
 
         def change(bmd: BMD) -> BMD:
             bucket = require_bucket(bmd, bck)
             rename.check_settled(bmd, bck)
             access.require(bucket.props.access, Access.DESTROY_BUCKET, bck.cname())
+            if "object-lock" in bucket.props.of_s3.documents:
+                raise Conflict(f'bucket "{bck.cname()}" has object lock: delete it over S3, once it is empty')
             return bmd.without_bucket(bck)
 
         await self._node.change_bmd(change)

@@ -81,6 +81,8 @@ CODES: dict[str, tuple[int, str]] = {
     "NoSuchKey": (404, "The specified key does not exist"),
     "NoSuchLifecycleConfiguration": (404, "The lifecycle configuration does not exist"),
     "NoSuchPublicAccessBlockConfiguration": (404, "The public access block configuration was not found"),
+    "InvalidRetentionPeriod": (400, "Default retention period must be a positive number of at most 100 years"),
+    "NoSuchObjectLockConfiguration": (404, "The specified object does not have a ObjectLock configuration"),
     "NoSuchTagSet": (404, "There is no tag set associated with the bucket"),
     "NoSuchUpload": (404, "The specified multipart upload does not exist"),
     "NoSuchVersion": (404, "The specified version does not exist"),

@@ -28,7 +28,9 @@ EVERYWHERE = frozenset(
 _CHECKSUMS = frozenset(one.header for one in ALGORITHMS.values())
 _GRANTS = frozenset(f"x-amz-grant-{right}" for right in ("full-control", "read", "read-acp", "write", "write-acp"))
 _ACL = _GRANTS | {"x-amz-acl"}
-_NEW_OBJECT = _ACL | {"x-amz-storage-class", "x-amz-tagging", "x-amz-website-redirect-location"}
+_LOCK = frozenset(("x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date", "x-amz-object-lock-legal-hold"))
+_BYPASS = frozenset(("x-amz-bypass-governance-retention",))
+_NEW_OBJECT = _ACL | _LOCK | {"x-amz-storage-class", "x-amz-tagging", "x-amz-website-redirect-location"}
 _SOURCE = frozenset(
     (
         *("x-amz-copy-source", "x-amz-copy-source-if-match", "x-amz-copy-source-if-modified-since"),
@@ -58,7 +60,9 @@ HONOURED: Mapping[Op, frozenset[str]] = {
     Op.GET_OBJECT: frozenset(("x-amz-checksum-mode",)),
     Op.HEAD_OBJECT: frozenset(("x-amz-checksum-mode",)),
     Op.GET_OBJECT_ATTRIBUTES: frozenset(("x-amz-object-attributes", "x-amz-max-parts", "x-amz-part-number-marker")),
-    Op.DELETE_OBJECT: frozenset(("x-amz-if-match-last-modified-time", "x-amz-if-match-size")),
+    Op.DELETE_OBJECT: _BYPASS | {"x-amz-if-match-last-modified-time", "x-amz-if-match-size"},
+    Op.DELETE_OBJECTS: _BYPASS,
+    Op.PUT_OBJECT_RETENTION: _BYPASS,
 }
 """Beside `EVERYWHERE` and `x-amz-meta-*`."""
 
@@ -77,11 +81,10 @@ _ELSEWHERE = frozenset().union(*HONOURED.values())
 REFUSED: Mapping[str, str] = {
     "x-amz-bucket-namespace": "buckets have one namespace",
     "x-amz-bucket-object-lock-token": "buckets are given their object lock when they are created, or by their owner",
-    "x-amz-bypass-governance-retention": "object lock is not supported",
     "x-amz-copy-source-server-side-encryption": "objects are not encrypted",
     "x-amz-mfa": "MFA delete is not supported",
     "x-amz-object-annotation-directive": "objects have no annotations",
-    "x-amz-object-lock-": "object lock is not supported",
+    "x-amz-object-lock-event-": "versions are held by retention or legal hold",
     "x-amz-object-ownership-override": "objects belong to who writes them, or to the owner of the bucket",
     "x-amz-rename-source": "objects are not renamed over S3: copy and delete them",
     "x-amz-s3session-token": "there are no sessions: sign with an access key",

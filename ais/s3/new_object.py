@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from ais.s3 import acl, facts
+from ais.core import holds
+from ais.s3 import acl, facts, lock
 from ais.s3.acl import Acl, Asked
 from ais.s3.buckets import S3Bucket
 from ais.s3.errors import S3Error
@@ -17,9 +18,14 @@ _HARMLESS = ("private", "bucket-owner-full-control", "bucket-owner-read")
 IsUser = Callable[[str], bool]
 
 
-def facts_of(request: S3Request, caller: Identity, bucket: S3Bucket, is_user: IsUser) -> Facts:
+NOT_COPIED = (OWNER, ACL, holds.MODE, holds.UNTIL, holds.LEGAL_HOLD)
+"""What a copy has of its request, never of its source."""
+
+
+def facts_of(request: S3Request, caller: Identity, bucket: S3Bucket, is_user: IsUser, now_s: float) -> Facts:
     """The facts that a PUT, copy or create-upload brings. Raise `S3Error` for what cannot be."""
-    return facts.of_request(request) | _access(request, caller, bucket, is_user)
+    held = lock.of_headers(request, bucket.s3.documents.get(lock.DOCUMENT, ""), now_s)
+    return facts.of_request(request) | _access(request, caller, bucket, is_user) | held
 
 
 def acl_of(kept: Facts, bucket: S3Bucket) -> Acl:

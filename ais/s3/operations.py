@@ -97,6 +97,10 @@ class Op(Enum):
     DELETE_OBJECT_TAGGING = "DeleteObjectTagging"
     GET_OBJECT_ACL = "GetObjectAcl"
     PUT_OBJECT_ACL = "PutObjectAcl"
+    GET_OBJECT_RETENTION = "GetObjectRetention"
+    PUT_OBJECT_RETENTION = "PutObjectRetention"
+    GET_OBJECT_LEGAL_HOLD = "GetObjectLegalHold"
+    PUT_OBJECT_LEGAL_HOLD = "PutObjectLegalHold"
     CREATE_MULTIPART_UPLOAD = "CreateMultipartUpload"
     UPLOAD_PART = "UploadPart"
     UPLOAD_PART_COPY = "UploadPartCopy"
@@ -178,6 +182,8 @@ _OBJECT: dict[str, dict[str, Op | None]] = {
     "": {"PUT": Op.PUT_OBJECT, "GET": Op.GET_OBJECT, "HEAD": Op.HEAD_OBJECT, "DELETE": Op.DELETE_OBJECT},
     "attributes": {"GET": Op.GET_OBJECT_ATTRIBUTES},
     "tagging": {"GET": Op.GET_OBJECT_TAGGING, "PUT": Op.PUT_OBJECT_TAGGING, "DELETE": Op.DELETE_OBJECT_TAGGING},
+    "retention": {"GET": Op.GET_OBJECT_RETENTION, "PUT": Op.PUT_OBJECT_RETENTION},
+    "legal-hold": {"GET": Op.GET_OBJECT_LEGAL_HOLD, "PUT": Op.PUT_OBJECT_LEGAL_HOLD},
     "acl": {"GET": Op.GET_OBJECT_ACL, "PUT": Op.PUT_OBJECT_ACL},
     "uploads": {"POST": Op.CREATE_MULTIPART_UPLOAD},
     "uploadId": {
@@ -191,10 +197,8 @@ _OBJECT: dict[str, dict[str, Op | None]] = {
         for name in (
             "annotation",
             "encryption",
-            "legal-hold",
             "renameObject",
             "restore",
-            "retention",
             "select",
             "torrent",
         )
@@ -230,6 +234,10 @@ _PARAMETERS: dict[str, frozenset[str]] = {
         "DeleteObjectTagging": "versionId",
         "GetObjectAcl": "versionId",
         "PutObjectAcl": "versionId",
+        "GetObjectRetention": "versionId",
+        "PutObjectRetention": "versionId",
+        "GetObjectLegalHold": "versionId",
+        "PutObjectLegalHold": "versionId",
         "UploadPart": "partNumber",
         "UploadPartCopy": "partNumber",
         **{

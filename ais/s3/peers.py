@@ -16,3 +16,5 @@ class DeleteKeys(msgspec.Struct, frozen=True):
     bucket: str
     bid: int
     keys: list[KeyToDelete]
+    bypass: bool = False
+    """Versions that are retained in governance mode go too: the caller has the right."""

@@ -61,6 +61,7 @@ class Moves:
         owner = self._owner(destination, new_name)
         if owner.id == self._host.snode.id:
             return await self._move_here(source, name, destination, new_name, only_if_absent)
+        self._store.check_free(source.bck, name)
         opened = self._store.open(source.bck, name)
         meta, stat = opened.meta, opened.stat
         transfer = Transfer(

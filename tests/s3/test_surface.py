@@ -80,6 +80,8 @@ SERVED: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {
     },
     "object": {
         "acl": {"GET": (NONE,), "PUT": ("MalformedACLError", "MalformedXML")},
+        "retention": {"GET": ("InvalidRequest",), "PUT": ("InvalidRequest",)},
+        "legal-hold": {"GET": ("InvalidRequest",), "PUT": ("InvalidRequest",)},
         "attributes": {"GET": ("InvalidArgument", "InvalidRequest")},
         "tagging": {"GET": (NONE,), "PUT": ("MalformedXML",), "DELETE": (NONE,)},
         "uploadId": {
@@ -98,7 +100,7 @@ DIGEST = base64.b64encode(hashlib.sha256(BODY).digest()).decode()
 HEADERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "x-amz-acl": ("public-read", ("AccessControlListNotSupported",)),
     "x-amz-bucket-object-lock-enabled": ("true", (NONE, *REFUSED)),
-    "x-amz-bypass-governance-retention": ("true", REFUSED),
+    "x-amz-bypass-governance-retention": ("true", (NONE,)),
     "x-amz-checksum-algorithm": ("SHA256", (NONE,)),
     "x-amz-checksum-crc32": ("AAAAAA==", ("BadDigest",)),
     "x-amz-checksum-crc32c": ("AAAAAA==", ("BadDigest",)),
@@ -137,9 +139,9 @@ HEADERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "x-amz-mfa": ("serial 123456", REFUSED),
     "x-amz-mp-object-size": ("1", (NONE,)),
     "x-amz-object-attributes": ("ETag", (NONE,)),
-    "x-amz-object-lock-legal-hold": ("ON", REFUSED),
-    "x-amz-object-lock-mode": ("GOVERNANCE", REFUSED),
-    "x-amz-object-lock-retain-until-date": ("2035-01-01T00:00:00Z", REFUSED),
+    "x-amz-object-lock-legal-hold": ("ON", ("InvalidRequest",)),
+    "x-amz-object-lock-mode": ("GOVERNANCE", ("InvalidRequest",)),
+    "x-amz-object-lock-retain-until-date": ("2035-01-01T00:00:00Z", ("InvalidRequest",)),
     "x-amz-object-ownership": ("BucketOwnerEnforced", (NONE, *REFUSED)),
     "x-amz-optional-object-attributes": ("RestoreStatus", (NONE, *REFUSED)),
     "x-amz-part-number-marker": ("1", (NONE,)),

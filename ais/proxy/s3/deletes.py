@@ -7,10 +7,10 @@ from ais.api import codec
 from ais.base.errors import AisError
 from ais.meta.smap import Snode
 from ais.net.http import Reply
-from ais.node.s3 import Gate
+from ais.node.s3 import BYPASS_GOVERNANCE, Gate
 from ais.proxy.s3.call import Call, Operation
 from ais.proxy.targets import Targets
-from ais.s3 import answers, documents, peers, policy, versions
+from ais.s3 import answers, documents, lock, peers, policy, versions
 from ais.s3.documents import Deleted, KeyToDelete
 from ais.s3.errors import S3Error, as_s3
 from ais.s3.front import KEY_BYTES_MAX
@@ -35,6 +35,7 @@ class Deletes:
 
     async def delete(self, call: Call) -> Reply:
         """Delete the keys that the caller may delete. Raise `S3Error` MalformedXML."""
+        lock.asks_to_bypass(call.request)
         keys, quiet = await asyncio.to_thread(documents.parse_delete, call.body)
         outcomes: list[Deleted | None] = [self._refusal(call, key) for key in keys]
         by_owner: dict[str, tuple[Snode, list[int]]] = {}
@@ -61,13 +62,17 @@ class Deletes:
                 versions.check(key.version_id)
             action = policy.action_of(call.request.op, versioned=key.version_id is not None)
             self._gate.require(call.request, call.caller, call.bucket, action, key.key)
+            if lock.asks_to_bypass(call.request):
+                self._gate.require(call.request, call.caller, call.bucket, BYPASS_GOVERNANCE, key.key)
         except S3Error as error:
             return _failed(key, error)
         return None
 
     async def _delete_at(self, call: Call, owner: Snode, keys: Sequence[KeyToDelete]) -> list[Deleted]:
         bucket = call.bucket.bucket
-        message = codec.to_msgpack(DeleteKeys(bucket.bck.name, int(bucket.bid), list(keys)))
+        message = codec.to_msgpack(
+            DeleteKeys(bucket.bck.name, int(bucket.bid), list(keys), lock.asks_to_bypass(call.request))
+        )
         try:
             answer = await self._targets.ask(owner, "POST", peers.DELETE, body=message, timeout_s=_BATCH_TIMEOUT_S)
         except AisError as error:

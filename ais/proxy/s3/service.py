@@ -1,5 +1,7 @@
 """Operations on the service: list the caller's buckets, create one; and what is said about a bucket as such."""
 
+from typing import Any
+
 from ais.api.bucket import AIS, GLOBAL, Bck
 from ais.base.names import SYSTEM_BUCKET_PREFIX
 from ais.meta.bmd import BMD, Bucket, inherited_props, new_bid
@@ -7,7 +9,7 @@ from ais.net.http import Reply
 from ais.node.node import Node
 from ais.node.s3 import Gate
 from ais.proxy.s3.call import Call
-from ais.s3 import acl, answers, bucket_names, documents, listings
+from ais.s3 import acl, answers, bucket_names, documents, listings, lock
 from ais.s3.acl import Acl, Asked
 from ais.s3.documents import DEFAULT_REGION, ListedBucket
 from ais.s3.errors import S3Error
@@ -52,8 +54,7 @@ class Service:
         _require_known(caller)
         bucket_names.check_new(request.bucket)
         self._access(request, caller)
-        if request.header("x-amz-bucket-object-lock-enabled", "false").lower() != "false":
-            raise S3Error("NotImplemented", "Object lock is not supported")
+        _is_locked(request)
         self._check_free(self._node.bmd, request.bucket, caller)
 
     async def create(self, request: S3Request, caller: Identity, body: bytes) -> Reply:
@@ -61,7 +62,15 @@ class Service:
         region, tags = documents.parse_create(body)
         ownership, wanted = self._access(request, caller)
         bck = Bck(request.bucket)
-        made = {"owner": _owner(caller), "region": region, "tags": tags, "ownership": ownership, "acl": wanted.text()}
+        made: dict[str, Any] = {
+            "owner": _owner(caller),
+            "region": region,
+            "tags": tags,
+            "ownership": ownership,
+            "acl": wanted.text(),
+        }
+        if _is_locked(request):
+            made |= {"versioning": "Enabled", "documents": {lock.DOCUMENT: lock.ENABLED}}
 
         def change(bmd: BMD) -> BMD:
             self._check_free(bmd, request.bucket, caller)
@@ -100,6 +109,14 @@ class Service:
         if _is_visible(bucket, caller):
             raise S3Error("BucketAlreadyOwnedByYou", BucketName=name)
         raise S3Error("BucketAlreadyExists", BucketName=name)
+
+
+def _is_locked(request: S3Request) -> bool:
+    """Whether a new bucket is to have object lock. Raise `S3Error` InvalidArgument."""
+    value = request.header("x-amz-bucket-object-lock-enabled", "false").lower()
+    if value not in ("true", "false"):
+        raise S3Error("InvalidArgument", "x-amz-bucket-object-lock-enabled is true or false")
+    return value == "true"
 
 
 def _owner(caller: Identity) -> str:

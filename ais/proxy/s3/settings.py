@@ -11,7 +11,7 @@ from ais.net.http import Reply, header_lines
 from ais.node.node import Node
 from ais.node.s3 import Gate
 from ais.proxy.s3.call import Call, Handler, Operation, require_same
-from ais.s3 import acl, answers, cors, documents, lifecycle, new_object, policy, tagging
+from ais.s3 import acl, answers, cors, documents, lifecycle, lock, new_object, policy, tagging
 from ais.s3.acl import Asked
 from ais.s3.document_body import DOCUMENT_BYTES_MAX
 from ais.s3.errors import S3Error
@@ -67,7 +67,17 @@ class Settings:
 
     async def put_versioning(self, call: Call) -> Reply:
         """Keep the versions of objects from now on, or keep no new ones."""
-        return await self._set(call, 200, versioning=documents.parse_versioning(call.body))
+        status = documents.parse_versioning(call.body)
+
+        def check(present: S3Props) -> None:
+            if status != "Enabled" and lock.DOCUMENT in present.documents:
+                raise S3Error(
+                    "InvalidBucketState",
+                    "An Object Lock configuration is present on this bucket, so the versioning state cannot be"
+                    " changed.",
+                )
+
+        return await self._set(call, 200, check, versioning=status)
 
     async def get_tagging(self, call: Call) -> Reply:
         """The bucket's tags."""
@@ -163,12 +173,23 @@ class Settings:
         return answers.reply(call.request.id, 204)
 
     async def get_object_lock(self, call: Call) -> Reply:
-        """There is none."""
-        raise S3Error("ObjectLockConfigurationNotFoundError", BucketName=call.bucket.name)
+        """The configuration as it was put."""
+        found = call.bucket.s3.documents.get(lock.DOCUMENT, "")
+        return _document(call, found.encode(), "ObjectLockConfigurationNotFoundError")
 
     async def put_object_lock(self, call: Call) -> Reply:
-        """Raise `S3Error` NotImplemented."""
-        raise S3Error("NotImplemented", "Object lock is not supported")
+        """Enable object lock, or set the default retention. Raise `S3Error` InvalidBucketState without versioning."""
+        wanted = lock.parse_configuration(call.body)
+
+        def change(bmd: BMD) -> BMD:
+            props = require_same(bmd, call.bucket).props
+            if props.of_s3.versioning != "Enabled":
+                raise S3Error("InvalidBucketState", "Versioning must be 'Enabled' on the bucket to apply Object Lock")
+            changed = props.with_s3(documents=props.of_s3.documents | {lock.DOCUMENT: wanted})
+            return bmd if changed == props else bmd.with_props(call.bucket.bck, changed)
+
+        await self._node.change_bmd(change)
+        return answers.reply(call.request.id)
 
     async def get_acl(self, call: Call) -> Reply:
         """Who may do what."""

@@ -44,7 +44,7 @@ class S3Ask(NamedTuple):
 
     def facts(self) -> Facts:
         """What the request says about the object it makes. Raise `S3Error`."""
-        return new_object.facts_of(self.request, self.caller, self.bucket, self.gate.is_user)
+        return new_object.facts_of(self.request, self.caller, self.bucket, self.gate.is_user, self.gate.now_s)
 
     def reply(self, status: int, *pairs: tuple[str, str]) -> Reply:
         """An answer without a body."""

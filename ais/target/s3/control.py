@@ -44,5 +44,5 @@ class Control:
             raise BucketNotFound(view.bck.cname())
         for key in message.keys:
             await self._moves.settle(view, key.key)
-        outcomes = await self._deletes.delete_keys(view, message.keys)
+        outcomes = await self._deletes.delete_keys(view, message.keys, message.bypass)
         return web.Response(body=codec.to_msgpack(outcomes))

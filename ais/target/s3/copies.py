@@ -76,7 +76,7 @@ class Copies:
                     action = policy.action_of(Op.GET_OBJECT_TAGGING, versioned=source.version_id is not None)
                     ask.gate.require(ask.request, ask.caller, origin, action, source.key, inherited)
                     ask.gate.require(ask.request, ask.caller, ask.bucket, "s3:PutObjectTagging", ask.key)
-                access = {key: given[key] for key in (new_object.OWNER, new_object.ACL) if key in given}
+                access = {key: given[key] for key in new_object.NOT_COPIED if key in given}
                 kept = given if replaces else access | {key: inherited[key] for key in _REPLACED if key in inherited}
                 kept = facts.with_tags(kept, facts.tags_of(given if replaces_tags else inherited))
                 meta = await self._store_copy(

@@ -8,7 +8,7 @@ from ais.core.store import Store
 from ais.core.versions import NULL
 from ais.fs.volume import Volume
 from ais.net.http import Reply
-from ais.s3 import conditions
+from ais.s3 import conditions, lock
 from ais.s3.conditions import Conditions
 from ais.s3.documents import Deleted, KeyToDelete
 from ais.s3.errors import as_s3
@@ -31,7 +31,8 @@ class Deletes:
     async def delete(self, ask: S3Ask) -> Reply:
         """DeleteObject: 204 also for what is not there."""
         wanted = conditions.read_delete(ask.request)
-        outcome = await self._delete(ask.view, KeyToDelete(ask.key, ask.version_id), wanted)
+        bypass = lock.asks_to_bypass(ask.request)
+        outcome = await self._delete(ask.view, KeyToDelete(ask.key, ask.version_id), wanted, bypass)
         pairs: list[tuple[str, str]] = []
         if outcome.delete_marker:
             pairs.append(("x-amz-delete-marker", "true"))
@@ -39,26 +40,26 @@ class Deletes:
             pairs.append(("x-amz-version-id", version_id))
         return ask.reply(204, *pairs)
 
-    async def delete_keys(self, view: BucketView, keys: Sequence[KeyToDelete]) -> list[Deleted]:
-        """The outcome of each key; one that fails does not stop the others."""
-        return [await self._outcome(view, key) for key in keys]
+    async def delete_keys(self, view: BucketView, keys: Sequence[KeyToDelete], bypass: bool) -> list[Deleted]:
+        """The outcome of each key; one that fails does not stop the others. `bypass`: governance mode does not hold."""
+        return [await self._outcome(view, key, bypass) for key in keys]
 
-    async def _outcome(self, view: BucketView, key: KeyToDelete) -> Deleted:
+    async def _outcome(self, view: BucketView, key: KeyToDelete, bypass: bool) -> Deleted:
         try:
             wanted = conditions.with_facts(Conditions(match=key.etag), key.modified, key.size)
-            return await self._delete(view, key, wanted)
+            return await self._delete(view, key, wanted, bypass)
         except AisError as error:
             known = as_s3(error)
             return Deleted(key.key, key.version_id or "", code=known.code, message=str(known))
 
-    async def _delete(self, view: BucketView, key: KeyToDelete, wanted: Conditions) -> Deleted:
+    async def _delete(self, view: BucketView, key: KeyToDelete, wanted: Conditions, bypass: bool) -> Deleted:
         version_id = key.version_id
         condition = condition_of(wanted, self._store, view.bck, key.key, version_id)
         pool = self._volume.place(view.uname + key.key).pool
 
         def delete() -> Deleted:
             if version_id is not None:
-                return self._delete_version(view, key.key, version_id, condition)
+                return self._delete_version(view, key.key, version_id, condition, bypass)
             removed = self._store.delete(view.bck, key.key, condition, view.rules)
             if removed.marker_id is None:
                 return Deleted(key.key)
@@ -72,8 +73,10 @@ class Deletes:
         self._stats.inc(metrics.DEL_N)
         return outcome
 
-    def _delete_version(self, view: BucketView, key: str, version_id: str, condition: Condition | None) -> Deleted:
-        removed = self._store.delete_version(view.bck, key, version_id, condition)
+    def _delete_version(
+        self, view: BucketView, key: str, version_id: str, condition: Condition | None, bypass: bool
+    ) -> Deleted:
+        removed = self._store.delete_version(view.bck, key, version_id, condition, bypass=bypass)
         if removed is not None and removed.is_marker:
             return Deleted(key, version_id, delete_marker=True, marker_version_id=version_id)
         return Deleted(key, version_id)

@@ -25,6 +25,7 @@ from ais.target.protected import Protected
 from ais.target.s3.ask import S3Ask
 from ais.target.s3.copies import Copies
 from ais.target.s3.deletes import Deletes
+from ais.target.s3.locks import Locks
 from ais.target.s3.multipart import Multipart
 from ais.target.s3.puts import Puts
 from ais.target.s3.reads import Reads
@@ -59,6 +60,7 @@ class S3Front:
         stats = host.stats
         self.deletes = Deletes(store, volume, stats)
         reads, puts, tags = Reads(store, stats, verified, protected), Puts(front, store, stats), Tags(store, volume)
+        locks = Locks(store, volume)
         multipart = Multipart(front, store, volume, stats)
         copies = Copies(front, store, stats, Sources(host, gate, front, store, moves, peers, verified), multipart)
         self._handlers: dict[Op, Handler] = {
@@ -73,6 +75,10 @@ class S3Front:
             Op.DELETE_OBJECT_TAGGING: tags.delete,
             Op.GET_OBJECT_ACL: tags.get_acl,
             Op.PUT_OBJECT_ACL: tags.put_acl,
+            Op.GET_OBJECT_RETENTION: locks.get_retention,
+            Op.PUT_OBJECT_RETENTION: locks.put_retention,
+            Op.GET_OBJECT_LEGAL_HOLD: locks.get_legal_hold,
+            Op.PUT_OBJECT_LEGAL_HOLD: locks.put_legal_hold,
             Op.CREATE_MULTIPART_UPLOAD: multipart.create,
             Op.UPLOAD_PART: multipart.put_part,
             Op.UPLOAD_PART_COPY: copies.copy_part,

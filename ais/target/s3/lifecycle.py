@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
 from ais.api.xact import LIFECYCLE, ArgsMsg
-from ais.base.errors import AlreadyExists, HandleNotFound, NotFound
+from ais.base.errors import AccessDenied, AlreadyExists, HandleNotFound, NotFound
 from ais.base.ids import new_id
 from ais.core.store import Store
 from ais.core.version_listing import VersionEntry, VersionLister
@@ -117,10 +117,10 @@ class Lifecycle:
                     xaction.objects += 1
 
     async def _done(self, view: BucketView, name: str, step: Callable[[], None]) -> bool:
-        """Run a deletion; False when somebody else was faster."""
+        """Run a deletion; False when somebody else was faster, or the version is locked."""
         try:
             await in_pool(self._volume.place(view.uname + name).pool, step)
-        except (AlreadyExists, HandleNotFound, NotFound):
+        except (AccessDenied, AlreadyExists, HandleNotFound, NotFound):
             return False
         return True
 

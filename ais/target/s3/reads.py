@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Iterator
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.net.http import AnyReply, FileReply, Reply, header_lines
-from ais.s3 import conditions, facts, results
+from ais.s3 import conditions, facts, lock, results
 from ais.s3.conditions import http_date
 from ais.s3.errors import S3Error
 from ais.s3.operations import Op
@@ -130,6 +130,7 @@ def _object_lines(ask: S3Ask, opened: OpenObject) -> Iterator[tuple[str, str]]:
     yield "Accept-Ranges", "bytes"
     yield from ask.version_lines(meta)
     yield from facts.answer_lines(meta.facts, meta.custom)
+    yield from lock.lines(meta.facts)
 
 
 def _span(ask: S3Ask, opened: OpenObject) -> tuple[int, int] | None:

@@ -81,7 +81,7 @@ def test_buckets_are_listed_in_pages(serve: Any, run: Run) -> None:
         ("192.168.1.1", {}, b"", (400, "InvalidBucketName")),
         ("abc", {"x-amz-acl": "public-read"}, b"", (400, "InvalidBucketAclWithObjectOwnership")),
         ("abc", {"x-amz-grant-read": "id=x"}, b"", (400, "InvalidBucketAclWithObjectOwnership")),
-        ("abc", {"x-amz-bucket-object-lock-enabled": "true"}, b"", (501, "NotImplemented")),
+        ("abc", {"x-amz-bucket-object-lock-enabled": "maybe"}, b"", (400, "InvalidArgument")),
         ("abc", {"x-amz-object-ownership": "Nobody"}, b"", (400, "InvalidArgument")),
         ("abc", {}, b"<Nonsense/>", (400, "MalformedXML")),
         ("abc", {}, b"x" * 70_000, (400, "MaxMessageLengthExceeded")),

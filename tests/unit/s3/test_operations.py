@@ -30,7 +30,7 @@ def test_operation(method: str, bucket: str, key: str, params: dict[str, str], h
 
 
 @pytest.mark.parametrize(
-    "name", ["retention", "legal-hold", "torrent", "restore", "select", "unknown", "Tagging", "acls"]
+    "name", ["annotation", "encryption", "torrent", "restore", "select", "unknown", "Tagging", "acls"]
 )
 @pytest.mark.parametrize("method", ["PUT", "GET", "DELETE"])
 def test_unknown_sub_resource_of_an_object(method: str, name: str) -> None:
@@ -44,7 +44,7 @@ def test_unknown_sub_resource_of_an_object(method: str, name: str) -> None:
     ("method", "bucket", "key", "params", "headers", "code"),
     [
         ("PUT", "b", "k", {}, {"x-amz-server-side-encryption": "AES256"}, "NotImplemented"),
-        ("PUT", "b", "k", {}, {"x-amz-object-lock-mode": "GOVERNANCE"}, "NotImplemented"),
+        ("PUT", "b", "k", {}, {"x-amz-object-lock-event-hold": "ON"}, "NotImplemented"),
         ("PUT", "b", "", {"metadataTable": ""}, {}, "NotImplemented"),
         ("PUT", "b", "k", {"tagging": "", "acl": ""}, {}, "InvalidArgument"),
         ("PUT", "b", "k", {"partNumber": "1"}, {}, "InvalidArgument"),
