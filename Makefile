@@ -8,7 +8,7 @@ DIR ?= .playground
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop clean test lint unit fuzz faults nightly bench docs
+.PHONY: help install run stop clean test lint unit fuzz faults model nightly bench docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ fuzz: install ## ten minutes of hostile input against a live cluster (FUZZ_SECON
 
 faults: install ## 50 schedules of kills, freezes, cuts and lost mountpaths (SEEDS=1-50, SCHEDULE_SECONDS=120, PARALLEL=2)
 	cd tests && PYTHONPATH=. ../$(BIN)/python -m harness.faults.batch --seeds $${SEEDS:-1-50} --seconds $${SCHEDULE_SECONDS:-120} --parallel $${PARALLEL:-2}
+
+model: install ## a million random connections against the model of HTTP (MODEL_SEEDS=..., MODEL_FIRST=...)
+	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_connection_model.py
 
 nightly: install ## what takes too long for CI: 8 GiB objects, a million names, every S3 client with every option
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly

@@ -315,12 +315,16 @@ class Connection(Wire):
     def finish_exchange(self, exchange: Exchange) -> None:
         """The answer is on its way: read what is left of the body, then take the next request or close."""
         self._exchange = None
-        if exchange.body is not None and not exchange.body.is_done:
-            self._drain(exchange.body, keep_alive=exchange.keep_alive)
-        elif not exchange.keep_alive:
+        body = exchange.body
+        if exchange.keep_alive:
+            if body is None or body.is_done:
+                self._next_request()
+            else:
+                self._drain(body)
+        elif body is None or body.is_done:
             self._close()
         else:
-            self._next_request()
+            self._end(is_framed=not exchange.request.is_http10)
 
     def _next_request(self) -> None:
         """Wait until the client has taken its answers, go on with bytes that are here already; or wait for more."""
@@ -401,11 +405,24 @@ class Connection(Wire):
         self._exchange = None
         self._linger()
 
-    def _drain(self, body: Body, *, keep_alive: bool) -> None:
-        """Read the rest of a body that nobody wants, as the answer promised; or close."""
-        if not keep_alive:
+    def cut_off(self, exchange: Exchange) -> None:
+        """The answer of `exchange` will never be complete, and must not look so. Those before it still arrive."""
+        self._exchange = None
+        self.drop_handover()
+        if exchange.request.is_http10:
+            self.reset()  # without chunks an orderly end could be the end of the body
+        else:
+            self._end(is_framed=False)
+
+    def _end(self, *, is_framed: bool) -> None:
+        """Close although the client still sends. An unframed answer has an end only if the connection has."""
+        if is_framed or self._transport.can_write_eof():
             self._linger()
-            return
+        else:
+            self._close()
+
+    def _drain(self, body: Body) -> None:
+        """Read the rest of a body that nobody wants, as the answer promised."""
         self._body = body
         self._phase = DRAIN
         self.touch()

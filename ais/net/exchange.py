@@ -179,7 +179,8 @@ class Exchange:
         if self._stage is Stage.REST:
             self._end_rest()
         elif self._stage in _NEEDS_BODY and self.owes_body and not self.connection.tail:
-            self.connection.break_off()
+            self.lost()
+            self.cut_off()
 
     def is_overdue(self, waited_s: float) -> bool:
         """Whether whoever is waited for, when it is not the route, has kept us waiting for too long."""
@@ -229,6 +230,12 @@ class Exchange:
         self._stage = Stage.DONE
         if not self.connection.is_broken:
             self.connection.finish_exchange(self)
+
+    def cut_off(self) -> None:
+        """The answer has begun and will never be complete."""
+        self._stage = Stage.DONE
+        if not self.connection.is_broken:
+            self.connection.cut_off(self)
 
     # Replies.
 
@@ -310,7 +317,7 @@ class Exchange:
             # The head is out: this is for the log.
             self._error_reply(error)
         if error is not None or task.cancelled():
-            self.connection.break_off()
+            self.cut_off()
         else:
             self.finish()
 

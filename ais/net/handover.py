@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 
 from ais.net.http import HOP_BY_HOP, Request
 
@@ -61,9 +61,12 @@ async def serve_application(app: web.Application, head_bytes_max: int) -> web.Ap
 async def _announce(request: web.Request, response: web.StreamResponse) -> None:
     """Say in the head of the response what becomes of the connection."""
     transport = request.transport
-    if isinstance(transport, _Borrowed) and not transport.handover.settle_keep_alive():
-        response.force_close()
-        response.headers["Connection"] = "close"
+    if isinstance(transport, _Borrowed):
+        default = "keep-alive" if request.version > HttpVersion10 else "close"
+        is_kept = response.headers.get("Connection", default).lower() == "keep-alive"
+        if not transport.handover.settle_keep_alive(wanted=is_kept):
+            response.headers["Connection"] = "close"
+            response.force_close()
 
 
 class Handover:
@@ -129,20 +132,21 @@ class Handover:
             self._exchange.pump()
 
     async def read_rest(self) -> None:
-        """The handler is done: wait until a small rest of the body has come, which nobody wants any more."""
+        """The handler is done: wait until a small rest of the body has come, if the response has not begun."""
         exchange = self._exchange
-        if exchange is None or self.is_lost or not exchange.owes_body:
+        if exchange is None or self.is_lost or self.has_answered or not exchange.owes_body:
             return
         self._is_behind = True
         is_read = asyncio.Event()
         exchange.read_rest(is_read.set)
         await is_read.wait()
 
-    def settle_keep_alive(self) -> bool:
+    def settle_keep_alive(self, *, wanted: bool) -> bool:
         """Whether the connection will be kept after the response whose head is about to be written."""
         exchange = self._exchange
         if exchange is None or self.is_lost:
             return False
+        exchange.keep_alive = exchange.keep_alive and wanted
         exchange.settle_keep_alive()
         return exchange.keep_alive
 
@@ -150,6 +154,12 @@ class Handover:
     def is_clean(self) -> bool:
         """Whether the application could take another request: it has all of the last body, and waits for bytes."""
         return not self._is_behind and not self.is_reading_paused
+
+    def broke(self) -> None:
+        """The response is not complete, and will not be."""
+        exchange, self._exchange = self._exchange, None
+        if not self.is_lost and exchange is not None:
+            exchange.cut_off()
 
     def answered(self, *, keep_alive: bool) -> None:
         """The response is written."""
@@ -177,7 +187,10 @@ class _Borrowed(asyncio.Transport):
     def _task_done(self, task: "asyncio.Task[Any]") -> None:
         # aiohttp's loop was woken by the same task before us: if it wants to close, `close` has been called.
         self._task = None
-        self.handover.answered(keep_alive=not self._is_closing)
+        if task.cancelled() or task.exception() is not None:
+            self.handover.broke()
+        else:
+            self.handover.answered(keep_alive=not self._is_closing)
 
     def close(self) -> None:
         """aiohttp will not serve another request on this connection."""

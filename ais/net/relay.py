@@ -5,7 +5,7 @@ one side sent goes to the other side's transport within the same callback. While
 the first side is not read (`wants_body`, `wants_answer`), so a slow reader slows its writer down through TCP.
 
     direction           begins                               ends
-    body to the peer    the pool lends a connection          body complete, or the head of the answer is here
+    body to the peer    the pool lends a connection          body complete, or the answer
     answer to client    head of the answer                   its framing says so
 
     lost or wrong                              before the answer's head                    after it
@@ -47,7 +47,7 @@ class Relay:
         "_extra",
         "_head",
         "_is_answer_chunked",
-        "_is_reusable",
+        "_keeps_alive",
         "_may_repeat",
         "_partial",
         "_pool",
@@ -73,7 +73,8 @@ class Relay:
         """Where the answer ends, from its head on."""
         self._is_answer_chunked = False
         """The client gets the answer in chunked encoding."""
-        self._is_reusable = False
+        self._keeps_alive = False
+        """The peer keeps its connection after the answer."""
 
     # What the exchange calls.
 
@@ -87,7 +88,7 @@ class Relay:
     def take_body(self, view: memoryview) -> int:
         """Send on what `view` holds of the body; return how many raw bytes that took. Raise for bad framing."""
         body, upstream = self._exchange.body, self._upstream
-        if upstream is None or body is None or body.is_done or self._answer_body is not None:
+        if upstream is None or body is None or body.is_done:
             return 0
         payload, consumed = body.take(view)
         piece = view[:payload]
@@ -228,7 +229,7 @@ class Relay:
         is_http10 = exchange.request.is_http10
         body = self._answer_body = _framing(exchange.request.method, parsed)
         has_length = isinstance(body, FixedBody)
-        self._is_reusable = parsed.keeps_alive and not exchange.owes_body
+        self._keeps_alive = parsed.keeps_alive
         self._is_answer_chunked = not has_length and not is_http10
         exchange.settle_keep_alive()
         if not has_length and is_http10:
@@ -275,7 +276,7 @@ class Relay:
     def _finish(self, *, is_excess: bool) -> None:
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
-            if self._is_reusable and not is_excess:
+            if self._keeps_alive and not is_excess and not self._exchange.owes_body:
                 upstream.release()
             else:
                 upstream.discard()
@@ -284,7 +285,7 @@ class Relay:
     def _break_answer(self) -> None:
         """The client must not take what it has for the whole."""
         self.cancel()
-        self._connection.reset()
+        self._exchange.cut_off()
 
 
 def _framing(method: str, head: AnswerHead) -> AnswerBody:
