@@ -128,6 +128,7 @@ class Cursors:
             self._keep((session, bck, prefix, delimiter), cursor)
 
     def _begin(self, bck: Bck, prefix: str, after: str, delimiter: str) -> Cursor:
+        self._volume.require_whole(bck)
         view = self._volume.view
         walks = [
             Walk(
@@ -175,6 +176,7 @@ class Lister:
     """Lists buckets of one volume. Any thread may call; a call blocks for the disk."""
 
     def __init__(self, volume: Volume, env: Env, *, limits: ListLimits | None = None) -> None:
+        self._volume = volume
         self._disk = env.disk
         self._volume = volume
         self._cursors = Cursors(volume, env, limits or ListLimits(), (layout.OBJECTS,))
@@ -193,13 +195,15 @@ class Lister:
         """Up to `limit` entries whose names begin with `prefix` and are greater than `after`. Raise `DiskFailure`.
 
         With a delimiter, names that have one behind the prefix are given as their common prefix, which is an entry too.
-        Pages of one listing give the same `session`, which makes them cheap. A bucket that is not there is empty.
+        Pages of one listing give the same `session`, which makes them cheap. A bucket that is not there is empty. Raise
+        `NotReady` when a mountpath is not there.
         """
         entries: list[Entry] = []
         with disk_failures(bck.cname()):
             cursor = self._cursors.open(bck, prefix, after, delimiter=delimiter, session=session)
             self._collect(entries, cursor, bck, limit, detail)
         self._cursors.pause(cursor, bck, prefix, delimiter=delimiter, session=session)
+        self._volume.require_whole(bck)
         return Page(entries, cursor.has_more)
 
     def walk(self, bck: Bck, prefix: str = "", detail: Detail = Detail.NAMES) -> Iterator[Entry]:

@@ -84,6 +84,7 @@ class Uploads:
             try:
                 self._disk.mkdir(directory)
             except FileNotFoundError:
+                self._volume.require_whole(bck, spot.key)
                 raise BucketNotFound(bck.cname()) from None
             info = UploadInfo(name, created_ns, custom, details)
             upload_records.write(self._disk, directory, INFO, info, self._publisher.new_work_name(), fsync=fsync)
@@ -102,6 +103,7 @@ class Uploads:
                     info = upload_records.read(self._disk, directory, INFO, UploadInfo)
                     if info is not None and info.name == name:
                         return Upload(upload_id, bck, info, directory, spot, self._ended(directory, spot))
+        self._volume.require_whole(bck, spot.key)
         raise HandleNotFound(f'upload "{upload_id[:64]}" of {bck.cname(name)} does not exist')
 
     def part_writer(self, upload: Upload, number: int, size: int | None, *, fsync: bool = False) -> "PartWriter":

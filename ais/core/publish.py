@@ -137,8 +137,11 @@ class Publisher:
             path = found[0] if found else None
         return read_meta(self._disk, path) if path else None
 
-    def ask(self, condition: Condition | None, spot: Spot, stored: ObjectMeta | None) -> None:
-        """Ask a condition about what is stored. Raise what it raises, and `CorruptMetadata` when nobody can tell."""
+    def ask(self, condition: Condition | None, bck: Bck, spot: Spot, stored: ObjectMeta | None) -> None:
+        """Ask a condition about what is stored.
+
+        Raise what it raises, `CorruptMetadata` or `NotReady` when nobody can tell.
+        """
         if condition is None:
             return
         if stored is None and newest_file(self._disk, self._volume.view, spot) is not None:
@@ -146,6 +149,8 @@ class Publisher:
                 f"{spot.path} has lost its metadata, so whether a condition holds cannot be told: "
                 f"overwrite or delete the object without a condition"
             )
+        if stored is None:
+            self._volume.require_whole(bck, spot.key)
         condition(stored)
 
     def remove_strays(self, spot: Spot) -> bool:
@@ -223,7 +228,7 @@ class Publisher:
         needs_stored = rules.versioning or staged.is_claimed or staged.custom is None or condition is not None
         self._volume.require_open(staged.bck)
         stored = self.stored_meta(spot) if needs_stored or view.is_unsettled else None
-        self.ask(condition, spot, stored)
+        self.ask(condition, staged.bck, spot, stored)
         decided = decide(staged, stored, view.generation, self._now_ns())
         succession = None
         if rules.keeping is not Keeping.NONE:

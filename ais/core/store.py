@@ -118,6 +118,7 @@ class Store:
             marker = self._versions.deletion(spot)
         if marker is not None and marker.meta is not None:
             raise DeleteMarker(bck.cname(name), marker.meta.version_id, marker.mtime_ns)
+        self.volume.require_whole(bck, spot.key)
         raise ObjectNotFound(bck.cname(name))
 
     def reopen(self, spot: Spot) -> tuple[int, os.stat_result, Known] | None:
@@ -261,11 +262,12 @@ class Store:
 
         def step() -> Removed:
             stored = self._publisher.stored_meta(spot)
-            self._publisher.ask(condition, spot, stored)
+            self._publisher.ask(condition, bck, spot, stored)
             if is_moved or rules is None or rules.keeping is not Keeping.ENABLED:
                 holds.check(stored, self._now_s)
             if rules is not None and rules.keeping is not Keeping.NONE:
                 if is_moved and newest_file(self._disk, self.volume.view, spot) is None:
+                    self.volume.require_whole(bck, spot.key)
                     raise ObjectNotFound(bck.cname(name))
                 self.volume.require_open(bck)
                 self._drop_copies(bck, spot)
@@ -276,6 +278,7 @@ class Store:
             self._drop_copies(bck, spot)
             removed = self._publisher.remove_strays(spot) if self.volume.view.is_unsettled else False
             if not tree.remove(self._disk, spot.root, spot.path) and not removed:
+                self.volume.require_whole(bck, spot.key)
                 raise ObjectNotFound(bck.cname(name))
             return Removed(stored, None)
 
@@ -307,6 +310,7 @@ class Store:
         def step() -> ObjectMeta | None:
             removed = self._versions.remove(spot, version_id, check) if is_version_id(version_id) else None
             if removed is None:
+                self.volume.require_whole(bck, spot.key)
                 raise VersionNotFound(bck.cname(name), version_id)
             return removed.meta
 
@@ -459,13 +463,18 @@ class Store:
                 if (opened.meta.version_id or NULL) == version_id:
                     return opened
                 self._disk.close(opened.fd)
+        self.volume.require_whole(bck, spot.key)
         raise VersionNotFound(cname, version_id)
 
     def _create(self, bck: Bck, spot: Spot, size_hint: int) -> tuple[str, int]:
         """Open a new work file for an object: its path and descriptor."""
         spot.mountpath.check_room(size_hint, self.volume.limits.out_of_space_pct)
         path = f"{spot.work}/{self._publisher.new_work_name()}"
-        return path, workfile.create(self._disk, path, bck)
+        try:
+            return path, workfile.create(self._disk, path, bck)
+        except BucketNotFound:
+            self.volume.require_whole(bck, spot.key)
+            raise
 
     def _open_at(self, spot: Spot, path: str, mountpath: Mountpath) -> OpenObject | None:
         """Open the file of an object at one path; None when there is none."""
@@ -579,11 +588,12 @@ class Store:
                             self.copies.promote(source)
                         found = tree.find(self._disk, source.path)
                         if found is None:
+                            self.volume.require_whole(bck, source.key)
                             raise ObjectNotFound(bck.cname(name))
                         self.volume.require_open(to_bck)
                         meta = self._publisher.stored_meta(source)
                         if condition is not None:
-                            self._publisher.ask(condition, target, self._publisher.stored_meta(target))
+                            self._publisher.ask(condition, to_bck, target, self._publisher.stored_meta(target))
                         self._drop_copies(bck, source)
                         self._drop_copies(to_bck, target)
                         placed = tree.install(self._disk, found[0], target.root, target.path)

@@ -86,6 +86,7 @@ class VersionLister:
                 else:
                     entries += self._versions_of(bck, name, "", limit + 1 - len(entries))
         self._cursors.pause(cursor, bck, prefix, delimiter=delimiter, session=session)
+        self._volume.require_whole(bck)
         return VersionPage(entries[:limit], len(entries) > limit or cursor.has_more)
 
     def _order_of_null(self, bck: Bck, name: str) -> str:

@@ -3,6 +3,7 @@
 The bucket's ID is recorded on its directory, so that a directory left by a destroyed bucket of the same name is known.
 """
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterator
@@ -31,17 +32,20 @@ def bucket_path(root: str, bck: Bck) -> str:
 
 
 def create_bucket(disk: Disk, root: str, bck: Bck, bid: int) -> bool:
-    """Make the bucket's directories; idempotent. One with another ID goes to the trash first: then return True."""
+    """Make the bucket's directories; idempotent. One with another ID goes to the trash first: then return True.
+
+    The mountpath itself is never made. Raise `OSError`.
+    """
     path = bucket_path(root, bck)
     recorded = read_bid(disk, path)
     is_stale = recorded is not None and recorded != bid
     if is_stale:
         trash.discard(disk, root, path)
+    _make_directories(disk, root, path)
     if recorded != bid:
-        disk.makedirs(path, exist_ok=True)
         disk.setxattr(path, _ID_XATTR, str(bid).encode())
-    disk.makedirs(f"{path}/{WORK}", exist_ok=True)
-    disk.makedirs(f"{path}/{OBJECTS}", exist_ok=True)
+    for content in (WORK, OBJECTS):
+        _make_directories(disk, path, f"{path}/{content}")
     return is_stale
 
 
@@ -78,6 +82,15 @@ def drop_copies(disk: Disk, root: str, bck: Bck, *, only_unmarked: bool = False)
             if error.errno != errno.ENODATA:
                 raise
     trash.discard(disk, root, path)
+
+
+def _make_directories(disk: Disk, root: str, path: str) -> None:
+    """Make `path` and what is missing between it and `root`, which must be there."""
+    made = root
+    for name in path[len(root) + 1 :].split("/"):
+        made += f"/{name}"
+        with contextlib.suppress(FileExistsError):
+            disk.mkdir(made)
 
 
 def read_bid(disk: Disk, path: str) -> int | None:

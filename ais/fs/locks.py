@@ -25,6 +25,11 @@ WHOLE_FILE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 """Argument of `F_OFD_SETLK`: all of a file, for writing."""
 
 
+def probe_writing(disk: Disk, root: str) -> None:
+    """Raise `OSError` unless the lock file of a mountpath can be opened, and so made when it is not there."""
+    disk.close(disk.open(f"{root}/{FILE_NAME}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
+
+
 class StripeBusy(Exception):
     """Another writer holds the stripe and the caller did not want to wait. Never reaches a client."""
 

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import psutil
 
-from ais.base.errors import OutOfSpace
+from ais.base.errors import NotReady, OutOfSpace
 from ais.base.units import format_size
 from ais.env import Env
+from ais.fs import whole
 from ais.fs.failures import disk_failures
 from ais.fs.locks import Stripes
 from ais.meta.smap import digest
@@ -55,6 +56,8 @@ class Mountpath:
         "_capacity",
         "_capacity_at",
         "_env",
+        "_identity",
+        "_node_id",
         "_stalled_until_s",
         "_used_pct",
         "digest",
@@ -66,7 +69,7 @@ class Mountpath:
         "stripes",
     )
 
-    def __init__(self, path: str, label: str, env: Env, threads: int) -> None:
+    def __init__(self, path: str, label: str, env: Env, threads: int, node_id: str) -> None:
         self.path = path
         self.label = label
         self.digest = digest(path)
@@ -76,7 +79,9 @@ class Mountpath:
         self.now_s = env.clock.monotonic
         self._capacity_at = 0.0
         self._stalled_until_s = 0.0
+        self._node_id = node_id
         with disk_failures(path):
+            self._identity = whole.identity_of(env.disk, path)
             self._capacity = self._measure()
             self.stripes = Stripes(env.disk, path)
 
@@ -84,14 +89,31 @@ class Mountpath:
         return f"mp[{self.path}]"
 
     def capacity(self) -> Capacity:
-        """Space used and available, at most a second old. Raise `DiskFailure`."""
+        """Space used and available, at most a second old. Raise `DiskFailure`, `NotReady` when it is not there."""
         if self.now_s() - self._capacity_at > _CAPACITY_AGE_S_MAX:
+            self.require_own()
             with disk_failures(self.path):
                 self._capacity = self._measure()
         return self._capacity
 
+    def require_own(self) -> None:
+        """Raise `NotReady` unless the directory is there and is the one that was taken into use."""
+        self._identity = whole.verify(self._env.disk, self.path, self._node_id, self._identity)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the directory is there and is the one that was taken into use."""
+        try:
+            self.require_own()
+        except NotReady:
+            return False
+        return True
+
     def check_room(self, size_bytes: int, used_pct_max: float) -> None:
-        """Raise `OutOfSpace` when a body of `size_bytes` does not fit, or the watermark is reached."""
+        """Raise `OutOfSpace` when a body of `size_bytes` does not fit, or the watermark is reached.
+
+        Raise `NotReady` when the mountpath is not there any more, as of a second ago.
+        """
         capacity = self.capacity()
         if self._used_pct >= used_pct_max:
             raise OutOfSpace(f"{self.path} is {self._used_pct:.1f}% full, the limit is {used_pct_max:g}%")

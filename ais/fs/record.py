@@ -6,7 +6,7 @@ mountpath detached at run time stays in the record as such, or the next start wo
 
 import enum
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -59,9 +59,13 @@ def load_copy(disk: Disk, path: str) -> VolumeRecord | None:
         raise CorruptMetadata(f"{path}/{store.VMD} cannot be decoded: {error}") from None
 
 
-def save(disk: Disk, record: VolumeRecord) -> None:
-    """Write the record to every mountpath in use or disabled; durable on return. Raise `DiskFailure` if nowhere."""
-    paths = tuple(path for path in record.paths(State.AVAILABLE, State.DISABLED) if os.path.isdir(path))
+def save(disk: Disk, record: VolumeRecord, without: Collection[str] = ()) -> None:
+    """Write the record to every mountpath in use or disabled, but those `without`; durable on return.
+
+    Raise `DiskFailure` if nowhere.
+    """
+    known = record.paths(State.AVAILABLE, State.DISABLED)
+    paths = tuple(path for path in known if path not in without and os.path.isdir(path))
     store.save(disk, paths, store.VMD, store.Record(record.generation, msgspec.json.encode(record)))
 
 

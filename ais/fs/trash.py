@@ -10,9 +10,14 @@ _serial = itertools.count()
 
 
 def discard(disk: Disk, root: str, path: str) -> bool:
-    """Move a directory into the trash of its mountpath `root`; return False when it does not exist."""
+    """Move a directory into the trash of its mountpath `root`; False when it or the mountpath does not exist."""
     bin_path = f"{root}/{DIRECTORY}"
-    disk.makedirs(bin_path, exist_ok=True)
+    try:
+        disk.mkdir(bin_path)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        return False
     while True:
         target = f"{bin_path}/{os.path.basename(path)}.{os.getpid():x}.{next(_serial):x}"
         try:

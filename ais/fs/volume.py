@@ -9,25 +9,38 @@ import os
 import random
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import msgspec
+import structlog
 
 from ais.api.bucket import Bck
-from ais.base.errors import BadRequest, Busy, Conflict, CorruptMetadata, IntegrityError, MountpathNotFound, OutOfSpace
+from ais.base.errors import (
+    BadRequest,
+    Busy,
+    Conflict,
+    CorruptMetadata,
+    DiskFailure,
+    IntegrityError,
+    MountpathNotFound,
+    NotReady,
+    OutOfSpace,
+)
 from ais.base.ids import new_id
 from ais.env import Env
 from ais.env.disk import Disk
-from ais.fs import layout, record, trash
+from ais.fs import layout, record, trash, whole
 from ais.fs.failures import disk_failures
+from ais.fs.locks import probe_writing
 from ais.fs.mountpath import Capacity, Mountpath
 from ais.fs.record import Member, State, VolumeRecord
 from ais.meta.placement import mix
 from ais.meta.smap import digest
 from ais.meta.store import VMD
 
+_log = structlog.get_logger()
 _NODE_XATTR = "user.ais.daemon_id"
 
 
@@ -47,15 +60,29 @@ class Mirroring(NamedTuple):
 
 
 class View:
-    """The mountpaths in use at one time; immutable. A new one replaces it when the set changes."""
+    """The mountpaths in use at one time; immutable. A new one replaces it when the set changes.
 
-    __slots__ = ("_candidates", "available", "generation", "is_unsettled")
+    While it is unsettled, names may still be on the mountpaths `hidden`, which are known but not in use.
+    """
 
-    def __init__(self, available: tuple[Mountpath, ...], is_unsettled: bool, generation: int) -> None:
+    __slots__ = ("_candidates", "available", "generation", "hidden", "is_unsettled")
+
+    def __init__(
+        self, available: tuple[Mountpath, ...], is_unsettled: bool, generation: int, hidden: Iterable[str] = ()
+    ) -> None:
         self.available = available
         self.is_unsettled = is_unsettled
         self.generation = generation
+        self.hidden = tuple((digest(path), path) for path in hidden) if is_unsettled else ()
         self._candidates = [(mountpath.digest, mountpath) for mountpath in available]
+
+    def require_shown(self, key: int) -> None:
+        """Raise `NotReady` when a name with this digest may be on a mountpath that is not in use."""
+        if not self.hidden:
+            return
+        _, path = max((mix(candidate ^ key), path) for candidate, path in self.hidden)
+        if all(mix(one.digest ^ key) < mix(digest(path) ^ key) for one in self.available):
+            raise NotReady(f"mountpath {path} is disabled and may hold that: enable it, or detach it to give it up")
 
     def owner(self, key: int) -> Mountpath:
         """The mountpath for a name whose digest is `key`. Raise `OutOfSpace` when there is none."""
@@ -84,6 +111,10 @@ class Volume:
         self.mirrored: Mapping[Bck, Mirroring] = {}
         """The buckets whose objects have copies. Whoever changes an object asks this under its lock."""
         self._knows_mirrored = False
+        self._bids: dict[Bck, int] = {}
+        """The buckets that have directories here, or must have."""
+        self.vouch: Callable[[int], None] = _vouch_for_all
+        """Raises `NotReady` unless this target knows that it owns the names of a digest."""
         self.view = self._build_view()
 
     @classmethod
@@ -111,13 +142,14 @@ class Volume:
         found = record.resolve(configured, copies, _agreed_node_id(copies, node_id, env.rng))
         for path in found.paths(State.AVAILABLE):
             record.check_directory(path)
+        found = _without_unwritable(env.disk, found)
         if found not in copies.values() or None in copies.values():
             found = msgspec.structs.replace(found, generation=found.generation + 1)
             with disk_failures(f"mountpaths {', '.join(configured)}"):
                 _mark(env.disk, found)
                 record.save(env.disk, found)
         volume = cls(env, found, limits or VolumeLimits())
-        volume._complete_buckets()
+        volume._complete_buckets({path for path, copy in copies.items() if copy is None})
         return volume
 
     @property
@@ -229,16 +261,22 @@ class Volume:
         return found
 
     def create_bucket(self, bck: Bck, bid: int) -> bool:
-        """Make the bucket's directories on every mountpath; idempotent. Return whether stale ones were trashed."""
+        """Make the bucket's directories on every mountpath; idempotent. Return whether stale ones were trashed.
+
+        Raise `NotReady` when a mountpath is not there any more, `DiskFailure`, `OutOfSpace`.
+        """
         trashed = False
+        self._bids[bck] = bid
         for mountpath in self.view.available:
+            mountpath.require_own()
             with disk_failures(mountpath.path):
                 trashed |= layout.create_bucket(self._disk, mountpath.path, bck, bid)
         return trashed
 
     def trash_bucket(self, bck: Bck) -> None:
         """Make the bucket's objects unreachable at once; `empty_trash` frees the space. Nothing to do is fine."""
-        for mountpath in self.view.available:
+        self._bids.pop(bck, None)
+        for mountpath in (one for one in self.view.available if one.is_own):
             with disk_failures(mountpath.path):
                 trash.discard(self._disk, mountpath.path, layout.bucket_path(mountpath.path, bck))
 
@@ -278,12 +316,33 @@ class Volume:
         if bck in self._closed:
             raise Busy(f'bucket "{bck.cname()}" is being deleted')
 
-    def reconcile_buckets(self, expected: Mapping[Bck, int]) -> list[Bck]:
+    def reconcile_buckets(self, expected: Mapping[Bck, int], known: Mapping[Bck, int] | None = None) -> list[Bck]:
         """Make the directories agree with the cluster's buckets (identity to ID); return those with stale data trashed.
 
-        A directory of a bucket that is not in `expected` is left alone: it is no proof that the bucket was destroyed.
+        Of a bucket that was `known` before a missing directory is not made: what was in it would seem never to have
+        been. A directory of a bucket that is not in `expected` is left alone: it is no proof that it was destroyed.
         """
-        return [bck for bck, bid in expected.items() if self.create_bucket(bck, bid)]
+        self._bids = dict(expected)
+        fresh = (bck for bck, bid in expected.items() if known is None or known.get(bck) != bid)
+        return [bck for bck in fresh if self.create_bucket(bck, expected[bck])]
+
+    def require_whole(self, bck: Bck, key: int | None = None) -> None:
+        """Raise `NotReady` unless a name (its digest is `key`) that was not found in a bucket is not there.
+
+        Without `key`: unless all names of the bucket on this target could be found.
+        """
+        view, bid = self.view, self._bids.get(bck)
+        if key is not None:
+            self.vouch(key)
+            view.require_shown(key)
+        elif view.hidden:
+            raise NotReady(f"mountpath {view.hidden[0][1]} is disabled: enable it, or detach it to give it up")
+        if bid is None:  # destroyed meanwhile: whoever asked finds out
+            return
+        homes = view.available if key is None or view.is_unsettled else (view.owner(key),)
+        for mountpath in homes:
+            mountpath.require_own()
+            whole.require_bucket(self._disk, mountpath.path, bck, bid)
 
     def empty_trash(self) -> None:
         """Delete what was trashed. Blocks as long as that takes."""
@@ -310,7 +369,7 @@ class Volume:
         return member.state if member else None
 
     def _admit(self, path: str, member: Member) -> None:
-        buckets = self.buckets()
+        buckets = {**self.buckets(), **self._bids}
         with disk_failures(path):
             for bck, bid in buckets.items():
                 layout.create_bucket(self._disk, path, bck, bid)
@@ -327,9 +386,10 @@ class Volume:
 
     def _change(self, changed: VolumeRecord) -> None:
         changed = msgspec.structs.replace(changed, generation=changed.generation + 1)
+        lost = {path for path, one in self._mountpaths.items() if not one.is_own}
         with disk_failures("volume metadata"):
-            _mark(self._disk, changed)
-            record.save(self._disk, changed)
+            _mark(self._disk, changed, without=lost)
+            record.save(self._disk, changed, without=lost)
         self._record = changed
         self.view = self._build_view()
 
@@ -338,14 +398,18 @@ class Volume:
         for path in self._record.paths(State.AVAILABLE):
             label = self._record.mountpaths[path].label
             if path not in self._mountpaths:
-                self._mountpaths[path] = Mountpath(path, label, self._env, self.limits.threads_per_mountpath)
+                threads = self.limits.threads_per_mountpath
+                self._mountpaths[path] = Mountpath(path, label, self._env, threads, self.node_id)
             available.append(self._mountpaths[path])
-        return View(tuple(available), self._record.is_unsettled, self._record.generation)
+        return View(
+            tuple(available), self._record.is_unsettled, self._record.generation, self._record.paths(State.DISABLED)
+        )
 
-    def _complete_buckets(self) -> None:
-        """Make the bucket directories that a mountpath lacks; where IDs differ only the cluster knows who is right."""
-        for bck, bid in self.buckets().items():
-            for mountpath in self.view.available:
+    def _complete_buckets(self, new: set[str]) -> None:
+        """Make the bucket directories on new mountpaths; where IDs differ only the cluster knows who is right."""
+        self._bids = self.buckets()
+        for bck, bid in self._bids.items():
+            for mountpath in (one for one in self.view.available if one.path in new):
                 with disk_failures(mountpath.path):
                     if layout.read_bid(self._disk, layout.bucket_path(mountpath.path, bck)) in (None, bid):
                         layout.create_bucket(self._disk, mountpath.path, bck, bid)
@@ -389,7 +453,30 @@ def _agreed_node_id(copies: Mapping[str, VolumeRecord | None], node_id: str | No
     return recorded or new_id(rng)
 
 
-def _mark(disk: Disk, found: VolumeRecord) -> None:
+def _mark(disk: Disk, found: VolumeRecord, without: Collection[str] = ()) -> None:
     """Write the target's ID on each mountpath; this also refuses a file system without extended attributes."""
     for path in found.paths(State.AVAILABLE):
-        disk.setxattr(path, _NODE_XATTR, found.node_id.encode())
+        if path not in without:
+            disk.setxattr(path, _NODE_XATTR, found.node_id.encode())
+
+
+def _without_unwritable(disk: Disk, found: VolumeRecord) -> VolumeRecord:
+    """The record in which mountpaths that cannot be written are disabled. Raise `DiskFailure` when none is left."""
+    problem = ""
+    for path in found.paths(State.AVAILABLE):
+        try:
+            probe_writing(disk, path)
+        except OSError as error:
+            problem = (
+                f"mountpath {path} cannot be written ({error.strerror}): mount it for writing and enable it again"
+                " (`ais storage mountpath enable`)"
+            )
+            _log.error("mountpath disabled", reason=problem)
+            found = found.with_member(path, Member(State.DISABLED, found.mountpaths[path].label))
+    if problem and not found.paths(State.AVAILABLE):
+        raise DiskFailure(f"no mountpath is left to start with: {problem}")
+    return found
+
+
+def _vouch_for_all(_key: int) -> None:
+    """A volume without a cluster owns everything."""

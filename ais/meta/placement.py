@@ -32,7 +32,11 @@ def mix(seed: int) -> int:
 
 def best(digests: Sequence[int], name: str | bytes) -> int:
     """Index of the candidate that owns `name`. `digests` must not be empty; of equal weights the later one wins."""
-    key = digest(name)
+    return best_at(digests, digest(name))
+
+
+def best_at(digests: Sequence[int], key: int) -> int:
+    """As `best`, for a name with the digest `key`."""
     chosen = weight_max = -1
     for index, candidate in enumerate(digests):
         if (weight := mix(candidate ^ key)) >= weight_max:
@@ -85,6 +89,10 @@ class Placement:
             self._owners.clear()
         self._owners[uname] = owner
         return owner
+
+    def is_owner(self, node_id: str, key: int) -> bool:
+        """Whether a target owns the names with this digest."""
+        return bool(self.targets) and self.targets[best_at(self._digests, key)].id == node_id
 
     def ranked(self, uname: str, count: int) -> list[Snode]:
         """The first `count` targets for `uname`, its owner first. Raise `NotReady` when there are fewer."""

@@ -109,6 +109,16 @@ def load(disk: Disk, directories: tuple[str, ...], file_name: str) -> list[Recor
     return records
 
 
+def remove(disk: Disk, directory: str, file_name: str) -> None:
+    """Remove the copy in a directory, if there is one. Raise `DiskFailure`."""
+    try:
+        disk.unlink(os.path.join(directory, file_name))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DiskFailure(f"cannot remove {directory}/{file_name}: {error}") from error
+
+
 def _replace(disk: Disk, directory: str, file_name: str, content: bytes) -> None:
     path = os.path.join(directory, file_name)
     temporary = path + ".tmp"

@@ -4,7 +4,7 @@ Handlers raise `AisError`; here it becomes the JSON body (for HEAD the header `H
 that no handler takes get 400, 405 with `Allow`, or, for OPTIONS, 200 with `Allow`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 from aiohttp import hdrs, web
@@ -23,11 +23,21 @@ HSTS = "max-age=31536000; includeSubDomains"
 _BROWSER = "Mozilla/5.0"
 _JSON = (("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff"))
 
+Honest = Callable[[BaseException], BaseException]
+
 _log = structlog.get_logger()
 
 
-def make_app(routes: Iterable[web.RouteDef], node_name: str) -> web.Application:
-    """An application of these routes whose errors carry `node_name` (`p[ID]`, `t[ID]`)."""
+def as_it_is(error: BaseException) -> BaseException:
+    """The error itself."""
+    return error
+
+
+def make_app(routes: Iterable[web.RouteDef], node_name: str, honest: Honest = as_it_is) -> web.Application:
+    """An application of these routes whose errors carry `node_name` (`p[ID]`, `t[ID]`).
+
+    `honest` gives the error to answer with in place of the one that was raised.
+    """
 
     @web.middleware
     async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -39,7 +49,7 @@ def make_app(routes: Iterable[web.RouteDef], node_name: str) -> web.Application:
             if isinstance(error, ConnectionError) or request.writer.output_size:
                 # The client is gone, or has half an answer: only a broken connection tells the truth.
                 raise
-            response = _answer(request, error, node_name)
+            response = _answer(request, honest(error), node_name)
         if request.headers.get(hdrs.USER_AGENT, "").startswith(_BROWSER) and not response.prepared:
             response.headers.setdefault(hdrs.STRICT_TRANSPORT_SECURITY, HSTS)
         return response
@@ -70,7 +80,7 @@ def error_reply(request: Request, error: BaseException, node_name: str) -> Reply
     return Reply(status_of(known), lines, body + b"\n")
 
 
-def _answer(request: web.Request, error: Exception, node_name: str) -> web.Response:
+def _answer(request: web.Request, error: BaseException, node_name: str) -> web.Response:
     """The response for what a handler, or aiohttp on its way to one, raised."""
     if isinstance(error, web.HTTPException):
         if error.status < 400:

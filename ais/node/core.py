@@ -56,6 +56,10 @@ class Core:
         """When a heartbeat came after which this node had everything the primary had."""
         self.joined = asyncio.Event()
         """The cluster knows this node, and this node all of its metadata."""
+        self.restart_as = ""
+        """ID to start again with when the process has stopped (`ais.node.recover`)."""
+        self.restart: Callable[[], None] = lambda: None
+        """Stops the process so that it starts again."""
         self.leaving = False
         """The process is about to end (`ais.node.membership`)."""
 

@@ -31,6 +31,8 @@ class Follower:
             core.promise(sync.patience_s, sync.primary.id)
             if core.me.id in core.smap and not sync.stamps.newer_than(core.meta.stamps):
                 core.vouched_at = core.heard_at
+                if not core.joined.is_set():
+                    self._role().serve()
                 core.joined.set()
         return SyncAnswer(heard, core.meta.stamps, core.state.term, core.smap.uuid)
 

@@ -30,7 +30,7 @@ async def get(node: Node, _path: str, params: dict[str, str], _body: bytes) -> A
     if asked(query.CLUSTER_INFO) or asked(query.CLUSTER_INFO_AND_PRIMARY):
         return Answer(200, admin_json() | _uptimes(node), codec.to_json(state_info(node)) + b"\n")
     if asked(query.READINESS):
-        node.require_settled()
+        node.require_contact()
     return Answer(200, _uptimes(node), b"")
 
 

@@ -27,7 +27,7 @@ from ais.env.clock import Clock
 from ais.env.network import Answer
 from ais.meta.bmd import BMD
 from ais.meta.smap import Smap
-from ais.node import decisions, reign
+from ais.node import decisions, recover, reign
 from ais.node.changes import Changes
 from ais.node.core import Core
 from ais.node.decisions import Start
@@ -108,8 +108,24 @@ class Membership:
                 primary.control.url, "POST", JOIN, query={FORWARDED: "true"}, body=body, timeout_s=timeout_s
             )
         core.require_authority()
+        if request.uuid not in ("", core.smap.uuid) and recover.is_blank(core):
+            await self._check_address(request)
+            await self._recover(request)
         await self._take_in(request)
         return JoinAnswer(core.smap.uuid)
+
+    async def _recover(self, request: JoinRequest) -> NoReturn:
+        core = self._core
+        core.restart_as = await recover.take_over(core, request)
+        core.log.warning(
+            "this gateway has lost its confdir and starts again in the cluster of a node that asks to join",
+            cluster=request.uuid,
+            peer=request.node.name,
+            id=core.restart_as,
+        )
+        core.leaving = True
+        core.restart()
+        raise NotReady(f"{core.me.name} starts again as a node of cluster {request.uuid}: try again")
 
     async def on_leave(self, request: LeaveRequest) -> None:
         """A node ends: a proxy leaves the map, a target is away."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from structlog.typing import FilteringBoundLogger
 
 from ais.api import actions, codec
+from ais.api.errors import status_of
 from ais.auth.keys import AccessKeys, KeyRing
 from ais.base.errors import AisError, BadRequest, NotReady
 from ais.base.ids import new_id
@@ -94,6 +95,7 @@ class Node:
             lambda: self.config,
             self.log,
         )
+        self.core.restart = lambda: self.request_stop(leave=False)
         self.election = Election(self.core)
         self.changes = Changes(self.core, lambda: self.role)
         self.follower = Follower(self.core, lambda: self.role)
@@ -156,13 +158,28 @@ class Node:
             return core.reign.has_authority()
         return self.env.clock.monotonic() - core.vouched_at < core.timing.vouch_s
 
-    def require_settled(self) -> None:
-        """Raise `NotReady` unless `is_settled`. Whoever says "not there" asks this first."""
+    def require_contact(self) -> None:
+        """Raise `NotReady` unless `is_settled`."""
         if not self.is_settled:
             raise NotReady(
                 f"{self.snode.name} has no contact with its cluster, or is not in it yet: it cannot tell whether that"
                 " exists; try again in a moment, or ask another node"
             )
+
+    def require_settled(self) -> None:
+        """Raise `NotReady` unless `is_settled` and there are targets. Whoever says "not there" asks this first."""
+        self.require_contact()
+        if not self.smap.tmap:
+            raise NotReady("the cluster has no targets: start targets, or wait until they join")
+
+    def honest(self, error: BaseException) -> BaseException:
+        """The error to answer with: "not there" is said only by who can know, anybody else is not ready."""
+        if isinstance(error, AisError) and (getattr(error, "status", 0) or status_of(error)) == 404:
+            try:
+                self.require_settled()
+            except NotReady as reason:
+                return reason
+        return error
 
     def require_authority(self) -> None:
         """Raise `NotReady` unless this node may change the cluster's metadata now."""
@@ -178,7 +195,7 @@ class Node:
         self.placement = Placement(meta.smap)
         self.keyring = KeyRing(self.keys, self.cluster_secret)
         if meta.bmd.version:
-            await self.role.apply_bmd(BMD(), meta.bmd)
+            await self.role.load_bmd(meta.bmd)
         self.is_loaded = True
         self.log.info("starting", url=self.snode.public.url, cluster=meta.smap.uuid, smap=int(meta.smap.version))
         await self.membership.start()

@@ -20,11 +20,19 @@ class Role(Protocol):
         """Undo what `prepare_bmd` of this change did; also called when it raised. Idempotent."""
         ...
 
+    async def load_bmd(self, bmd: BMD) -> None:
+        """Begin with what was persisted, at start: nothing is made anew, and nothing served before the node is in."""
+        ...
+
+    def serve(self) -> None:
+        """The node is in its cluster and knows all its metadata: requests may come."""
+        ...
+
     async def apply_bmd(self, old: BMD, new: BMD) -> None:
         """Bring the disk in line with `new`; on return the node may say that it took it.
 
-        Called before the new BMD is persisted, again after a crash in between, and at start with an empty `old`: it
-        must be idempotent. `prepare_bmd` need not have been called. An error here means that this node cannot serve.
+        Called before the new BMD is persisted, and again after a crash in between: it must be idempotent. `prepare_bmd`
+        need not have been called. An error here means that this node cannot serve.
         """
         ...
 

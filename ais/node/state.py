@@ -216,6 +216,18 @@ class State:
                 await self._save(settled.seal(Part.SMAP))
                 self._show(settled)
 
+    async def replace(self, parts: Iterable[Sealed]) -> None:
+        """Write these parts in place of everything on disk; in memory all stays as it is until the next start."""
+        async with self._lock:
+            for part in Part:
+                for directory in self._directories_of(part):
+                    await self._offload(store.remove, self._disk, directory, FILE_OF[part])
+            for directory in self.directories:
+                await self._offload(store.remove, self._disk, directory, store.VOTE)
+            for sealed in parts:
+                if sealed.stamp != NEVER:
+                    await self._save(sealed)
+
     async def promise(self, term: int, candidate: str) -> bool:
         """Bind this node to `candidate` in `term`, durably. False when it is bound otherwise already."""
         async with self._lock:

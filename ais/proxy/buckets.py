@@ -105,7 +105,8 @@ class Buckets:
         raise _unserved("GET", message, address, (actions.LIST, actions.SUMMARY_BUCKET))
 
     def list_buckets(self, params: dict[str, str], name: str = "") -> list[Bck]:
-        """Buckets that match the query, sorted. Raise `BadRequest`."""
+        """Buckets that match the query, sorted. Raise `BadRequest`, or `NotReady` when this proxy cannot know."""
+        self._node.require_settled()
         _check_presence(params)
         provider = params.get(query.PROVIDER, "")
         wanted = parse_provider(provider) if provider else ""

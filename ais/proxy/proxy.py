@@ -142,6 +142,12 @@ class Proxy:
     async def abort_bmd(self, old: BMD, new: BMD) -> None:
         """And nothing to undo."""
 
+    async def load_bmd(self, bmd: BMD) -> None:
+        """Nor to make ready."""
+
+    def serve(self) -> None:
+        """A proxy looks at its node each time."""
+
     async def apply_bmd(self, old: BMD, new: BMD) -> None:
         """Redirects notice a new version by themselves."""
 

@@ -47,7 +47,7 @@ class Front:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self.views = Views(BMD())
+        self.views = Views(BMD(), is_known=False)
 
     def usual(self, request: Request) -> tuple[BucketView, str, int] | None:
         """Bucket, object (not checked), and when a proxy redirected it (ns, 0: not at all), if the URL has no more.

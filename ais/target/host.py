@@ -12,5 +12,8 @@ class Host(s3.Host, Protocol):
     @property
     def stats(self) -> Tracker: ...
 
+    def require_settled(self) -> None:
+        """Raise `NotReady` unless this node knows what the cluster has agreed on now."""
+
     async def set_directories(self, directories: tuple[str, ...]) -> None:
         """Keep the cluster metadata of this target in these mountpaths from now on."""

@@ -82,13 +82,8 @@ class MountpathAdmin:
             raise BadRequest("the value of a mountpath action is the absolute path of the mountpath")
         changed = await asyncio.to_thread(change, os.path.normpath(path))
         if changed:
-            await asyncio.to_thread(self._create_buckets)
             await self._host.set_directories(tuple(mountpath.path for mountpath in self._volume.available))
         return web.Response(status=200 if changed else 204)
-
-    def _create_buckets(self) -> None:
-        """A new or returned mountpath gets the directories of all buckets, and loses those of removed ones."""
-        self._volume.reconcile_buckets({bucket.bck: bucket.bid for bucket in self._host.bmd})
 
     def _capacity_of(self, mountpath: Mountpath) -> MountpathCapacity:
         space, system = mountpath.capacity(), mountpath.file_system

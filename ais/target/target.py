@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ais.api.bucket import Bck
 from ais.api.xact import LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, ArgsMsg
-from ais.base.errors import AisError, BadRequest
+from ais.base.errors import AisError, BadRequest, NotReady
 from ais.core.listing import Lister
 from ais.core.store import Store
 from ais.core.version_listing import VersionLister
@@ -72,6 +72,10 @@ class Target:
         self._cleaning: asyncio.Task[None] | None = None
         self._background: list[asyncio.Task[None]] = []
         self._front = Front(host)
+        self._is_serving = False
+        self._views = Views(BMD())
+        """Of the present BMD; `Front` shows them from `serve` on."""
+        volume.vouch = self._vouch
         lister = Lister(volume, host.env)
         moves = Moves(host, volume, store, peers)
         multipart = Multipart(host, volume, store, moves)
@@ -160,15 +164,27 @@ class Target:
                 await asyncio.to_thread(self._volume.trash_bucket, bucket.bck)
         self._clean()
 
+    async def load_bmd(self, bmd: BMD) -> None:
+        """Know the buckets there were. Their directories were made before; one that is missing now is missed."""
+        known = {bucket.bck: bucket.bid for bucket in bmd}
+        await asyncio.to_thread(self._volume.reconcile_buckets, known, known)
+        await self._follow_props(bmd)
+        self._views = Views(bmd)
+
+    def serve(self) -> None:
+        """Show the buckets."""
+        self._is_serving = True
+        self._show()
+
     async def apply_bmd(self, old: BMD, new: BMD) -> None:
         """Serve the buckets of `new`, with a directory for each; what was removed is gone for clients on return."""
-        await asyncio.to_thread(self._volume.reconcile_buckets, {bucket.bck: bucket.bid for bucket in new})
-        closed = frozenset(bucket.bck for bucket in new if bucket.props.of_s3.deleting)
-        await asyncio.to_thread(self._volume.close_buckets, closed)
-        mirrored = {bucket.bck: rule for bucket in new if (rule := mirroring_of(bucket.props)) is not None}
-        others = [bucket.bck for bucket in new if bucket.bck not in mirrored]
-        await asyncio.to_thread(self._volume.mirror_buckets, mirrored, others)
-        self._front.views = Views(new)
+        known = {bucket.bck: bucket.bid for bucket in old}
+        await asyncio.to_thread(
+            self._volume.reconcile_buckets, {bucket.bck: bucket.bid for bucket in new}, known if old.version else None
+        )
+        await self._follow_props(new)
+        self._views = Views(new)
+        self._show()
         removed = [bucket.bck for bucket in old if new.get(bucket.bck) is None]
         for bck in removed:
             self.registry.abort_of(bck, f"bucket {bck.cname()} was removed")
@@ -191,6 +207,25 @@ class Target:
     def _burst(self, bck: Bck) -> int:
         view = self._front.views.get(bck)
         return view.props.mirror.burst_buffer if view is not None else 1
+
+    async def _follow_props(self, bmd: BMD) -> None:
+        """Tell the volume which buckets are being deleted, and which have copies."""
+        closed = frozenset(bucket.bck for bucket in bmd if bucket.props.of_s3.deleting)
+        await asyncio.to_thread(self._volume.close_buckets, closed)
+        mirrored = {bucket.bck: rule for bucket in bmd if (rule := mirroring_of(bucket.props)) is not None}
+        others = [bucket.bck for bucket in bmd if bucket.bck not in mirrored]
+        await asyncio.to_thread(self._volume.mirror_buckets, mirrored, others)
+
+    def _show(self) -> None:
+        if self._is_serving:
+            self._front.views = self._views
+
+    def _vouch(self, key: int) -> None:
+        """See `Volume.vouch`."""
+        host = self._host
+        host.require_settled()
+        if not host.placement.is_owner(host.snode.id, key):
+            raise NotReady(f"{host.snode.name} does not own that (any more): try again in a moment")
 
     def status(self) -> dict[str, Any]:
         """Capacity of the mountpaths."""

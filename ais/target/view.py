@@ -7,7 +7,7 @@ import msgspec
 from ais.api import access, checksum
 from ais.api.access import Access
 from ais.api.bucket import Bck
-from ais.base.errors import BucketNotFound, Busy
+from ais.base.errors import BucketNotFound, Busy, NotReady
 from ais.config import features
 from ais.core.workfile import Keeping, WriteRules
 from ais.fs.volume import Mirroring
@@ -90,11 +90,15 @@ class BucketView:
 
 
 class Views:
-    """The buckets of one BMD version. Make a new one for each version."""
+    """The buckets of one BMD version. Make a new one for each version.
 
-    __slots__ = ("_by_bck", "by_url")
+    `is_known`: this version is that of the cluster; before, no bucket can be said to be missing.
+    """
 
-    def __init__(self, bmd: BMD) -> None:
+    __slots__ = ("_by_bck", "_is_known", "by_url")
+
+    def __init__(self, bmd: BMD, *, is_known: bool = True) -> None:
+        self._is_known = is_known
         sources = {unfinished.dst: unfinished.src for unfinished in rename.pending(bmd)}
         self._by_bck = {bucket.bck: BucketView(bucket, sources.get(bucket.bck)) for bucket in bmd}
         self.by_url: dict[tuple[str, str], BucketView] = {}
@@ -110,8 +114,10 @@ class Views:
         return self._by_bck.get(bck)
 
     def require(self, bck: Bck) -> BucketView:
-        """The bucket. Raise `BucketNotFound`."""
+        """The bucket. Raise `BucketNotFound`, or `NotReady` while the target is starting."""
         view = self._by_bck.get(bck)
+        if view is None and not self._is_known:
+            raise NotReady("this target is starting: try again in a moment")
         if view is None:
             raise BucketNotFound(bck.cname())
         return view

@@ -54,6 +54,9 @@ class SmallNode:
     async def set_directories(self, directories: tuple[str, ...]) -> None:
         """A node without metadata files."""
 
+    def require_settled(self) -> None:
+        """It always is."""
+
     @property
     def placement(self) -> Placement:
         """Owners by the present cluster map."""
@@ -171,6 +174,7 @@ async def serving(root: Path, count: int = 1) -> AsyncIterator[list[LiveTarget]]
         for live in targets:
             live.node.smap = smap
             await live.target.prepare_disk()
+            live.target.serve()
             live.target.start()
         try:
             yield targets

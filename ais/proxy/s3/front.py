@@ -44,8 +44,7 @@ class Front:
     def answer(self, request: Request) -> AnyReply | Awaitable[AnyReply]:
         """Serve what is about the service or a bucket. Raise an `AisError`, usually an `S3Error`."""
         gate = self._gate
-        if not self._node.is_ready:
-            raise NotReady(f"{self._node.snode.name} is not in its cluster yet: try again in a moment")
+        self._node.require_settled()
         if request.method == "OPTIONS":
             return gate.preflight(request)
         opened = gate.open(request)

@@ -60,7 +60,7 @@ def proxy_id(confdir: str, demanded: str, rng: random.Random) -> str:
         if path.exists():
             return _checked(path, path.read_text("ascii").strip(), demanded)
         node_id = demanded or new_id(rng)
-        _write(path, node_id)
+        write_proxy_id(confdir, node_id)
     except (OSError, UnicodeDecodeError) as error:
         raise _unusable(confdir, error) from None
     return node_id
@@ -94,7 +94,9 @@ def _checked(path: Path, node_id: str, demanded: str) -> str:
     return node_id
 
 
-def _write(path: Path, node_id: str) -> None:
+def write_proxy_id(confdir: str, node_id: str) -> None:
+    """Keep the ID; durable on return. Raise `OSError`."""
+    path = Path(confdir) / PROXY_ID_FILE
     new = path.with_name(path.name + ".new")
     with new.open("w") as file:
         file.write(node_id + "\n")

@@ -13,7 +13,7 @@ from ais.api import headers
 from ais.base.errors import AccessDenied, BadRequest, Busy
 from ais.config.node import NodeConfig
 from ais.meta.smap import NetInfo
-from ais.net.app import error_reply, make_app
+from ais.net.app import Honest, error_reply, make_app
 from ais.net.http import AnyReply, Network, Reply, Request, Route
 from ais.net.server import HttpServer, Limits
 from ais.node.membership import JOIN
@@ -75,19 +75,25 @@ async def open_all(
     role: Serving,
     routes_of: Callable[[Network], list[web.RouteDef]],
     node_name: str,
+    honest: Honest,
     limits: Limits,
     tls: ssl.SSLContext | None,
     upstream_tls: ssl.SSLContext | None,
 ) -> list[HttpServer]:
     """Start a server for each listener. Raise `Busy` when a port is taken; nothing stays open then."""
     servers: list[HttpServer] = []
+
+    def answer_error(request: Request, raised: BaseException) -> Reply:
+        error = honest(raised)
+        return role.error_reply(request, error) or error_reply(request, error, node_name)
+
     try:
         for listener in layout.listeners:
-            app = make_app(routes_of(listener.networks), node_name)
+            app = make_app(routes_of(listener.networks), node_name, honest)
             server = HttpServer(
                 _guarded(role.route, listener.networks),
                 app,
-                lambda request, error: role.error_reply(request, error) or error_reply(request, error, node_name),
+                answer_error,
                 limits,
                 listener.networks,
                 upstream_tls,

@@ -36,7 +36,8 @@ def main(argv: list[str] | None = None) -> int:
         found = settings.read(given)
         gc.freeze()  # modules stay: each look of the garbage collector at them stops the node for 0.1 s
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(process.run(given, found))
+            while runner.run(process.run(given, found)):
+                pass
     except AisError as error:
         return _fail(str(error), exit_status(error))
     except Exception as error:  # noqa: BLE001 - the process ends here; `process.run` has logged the traceback

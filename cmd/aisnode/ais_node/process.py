@@ -36,8 +36,11 @@ from ais_node.ticker import Ticker
 DRAIN_TIMEOUT_S = 30.0
 
 
-async def run(arguments: Arguments, settings: Settings) -> None:
-    """Run a node until it is told to stop. Raise an `AisError` when it cannot start or join."""
+async def run(arguments: Arguments, settings: Settings) -> bool:
+    """Run a node until it is told to stop; return whether it shall start again.
+
+    Raise an `AisError` when it cannot start or join.
+    """
     env, config = Env(), settings.config
     async with contextlib.AsyncExitStack() as stack:
         volume = await asyncio.to_thread(_open_volume, env, settings) if arguments.role == "target" else None
@@ -67,12 +70,16 @@ async def run(arguments: Arguments, settings: Settings) -> None:
             role,
             lambda networks: [*node_routes.routes(node, networks), *role.routes(networks)],
             snode.name,
+            node.honest,
             _limits(settings),
             _server_tls(config.cluster),
             client_tls,
         )
         node.tasks.keep("statistics", ticker.run)
         await _live(node, role, servers, volume)
+        if node.core.restart_as:
+            identity.write_proxy_id(config.local.confdir, node.core.restart_as)
+        return bool(node.core.restart_as)
 
 
 async def _live(node: Node, role: Proxy | Target, servers: list[HttpServer], volume: Volume | None) -> None:

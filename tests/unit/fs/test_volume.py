@@ -18,6 +18,7 @@ from ais.base.errors import (
     DiskFailure,
     IntegrityError,
     MountpathNotFound,
+    NotReady,
     OutOfSpace,
 )
 from ais.env import Env
@@ -312,3 +313,34 @@ def test_a_disk_that_fails_is_named(open_volume: Open) -> None:
 
     with pytest.raises(DiskFailure, match="mp1"):
         open_volume("mp1", disk=Broken())
+
+
+def test_a_mountpath_that_cannot_be_written_is_left_out_at_start(open_volume: Open, tmp_path: Path) -> None:
+    """The target starts with the others and says what to do; with none left it says so. Names on it are not gone."""
+    open_volume("mp1", "mp2").create_bucket(BCK, 1)
+
+    class ReadOnly(Disk):
+        broken = ("mp1",)
+
+        def open(self, path: str, flags: int, mode: int = 0o777) -> int:  # type: ignore[override]
+            if flags & os.O_RDWR and any(f"/{one}/" in path for one in self.broken):
+                raise OSError(30, "Read-only file system", path)
+            return os.open(path, flags, mode)
+
+    volume = open_volume("mp1", "mp2", disk=ReadOnly())
+    assert ([one.path for one in volume.available], volume.disabled) == ([f"{tmp_path}/mp2"], (f"{tmp_path}/mp1",))
+    outcomes = set()
+    for key in range(1, 1 << 63, 1 << 58):
+        try:
+            volume.require_whole(BCK, key)
+            outcomes.add("proven")
+        except NotReady as error:
+            outcomes.add(str(error))
+    assert outcomes == {
+        "proven",
+        f"mountpath {tmp_path}/mp1 is disabled and may hold that: enable it, or detach it to give it up",
+    }
+    both = ReadOnly()
+    both.broken = ("mp1", "mp2")
+    with pytest.raises(DiskFailure, match=r"no mountpath is left to start with.*mount it for writing"):
+        open_volume("mp1", "mp2", disk=both)

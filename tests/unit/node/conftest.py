@@ -97,6 +97,11 @@ class FakeRole:
         if new.version in self.prepared:
             self.prepared.remove(new.version)
 
+    def serve(self) -> None: ...
+
+    async def load_bmd(self, bmd: BMD) -> None:
+        self.buckets = {bucket.bck.name for bucket in bmd}
+
     async def apply_bmd(self, old: BMD, new: BMD) -> None:
         if self.broken:
             raise self.broken

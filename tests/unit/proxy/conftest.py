@@ -68,6 +68,10 @@ class NamesRole:
 
     async def abort_bmd(self, old: BMD, new: BMD) -> None: ...
 
+    def serve(self) -> None: ...
+
+    async def load_bmd(self, bmd: BMD) -> None: ...
+
     async def apply_bmd(self, old: BMD, new: BMD) -> None: ...
 
     def status(self) -> dict[str, Any]:
@@ -303,7 +307,7 @@ async def start_member(
     member = Member(node, role, server, http)
     stack.push_async_callback(member.stop)
     await node.start()
-    if isinstance(role, Proxy):
+    if isinstance(role, Proxy | Target):
         role.start()
     return member
 

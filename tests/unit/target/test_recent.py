@@ -101,7 +101,7 @@ def test_a_read_in_the_same_words_sees_changes_at_once(serve: Any, run: Scenario
             else:
                 path = next(path for path in live.files() if path.endswith("/o"))
                 live.volume.disable(next(one.path for one in live.volume.available if path.startswith(one.path + "/")))
-                assert (await read()).status == 404
+                assert (await read()).status == 503
             assert live.node.stats.counters()["get.n"] >= answers
 
     run(scenario())

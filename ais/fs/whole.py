@@ -1,0 +1,50 @@
+"""Whether a mountpath can tell that something is not on it: it is the directory we took into use, with its buckets.
+
+An unmounted disk leaves an empty directory behind, and a file that is missing there says nothing about the object.
+"""
+
+from ais.api.bucket import Bck
+from ais.base.errors import NotReady
+from ais.env.disk import Disk
+from ais.fs import layout, record
+
+ADVICE = "mount its disk again, or disable or detach the mountpath if it is gone for good"
+Identity = tuple[int, int]
+"""Device and inode of a mountpath's directory."""
+
+
+def identity_of(disk: Disk, path: str) -> Identity:
+    """Of the directory that is at `path` now. Raise `OSError`."""
+    found = disk.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def verify(disk: Disk, path: str, node_id: str, known: Identity) -> Identity:
+    """The identity of the mountpath `path` of this target; another one than `known` when its disk was mounted anew.
+
+    Raise `NotReady` when the directory is gone, or is not ours.
+    """
+    try:
+        found = identity_of(disk, path)
+    except OSError as error:
+        raise NotReady(f"mountpath {path} cannot be reached ({error.strerror}): {ADVICE}") from None
+    if found == known:
+        return known
+    copy = record.load_copy(disk, path)
+    if copy is None or copy.node_id != node_id:
+        raise NotReady(f"{path} is not the directory that was taken into use as mountpath: {ADVICE}")
+    return found
+
+
+def require_bucket(disk: Disk, root: str, bck: Bck, bid: int) -> None:
+    """Raise `NotReady` unless the bucket's directory on the mountpath `root` is there and of this very bucket."""
+    path = layout.bucket_path(root, bck)
+    try:
+        recorded = layout.read_bid(disk, path)
+        disk.lstat(f"{path}/{layout.OBJECTS}")
+    except FileNotFoundError:
+        recorded = None
+    except OSError as error:
+        raise NotReady(f"mountpath {root} cannot be read ({error.strerror}): {ADVICE}") from None
+    if recorded != bid:
+        raise NotReady(f'the directory of bucket "{bck.cname()}" on mountpath {root} is missing: {ADVICE}')
