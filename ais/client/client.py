@@ -12,6 +12,7 @@ from ais.client.access_keys import AccessKeys
 from ais.client.buckets import Buckets
 from ais.client.cluster import Cluster
 from ais.client.jobs import Jobs
+from ais.client.multipart import Multipart
 from ais.client.nodes import Node
 from ais.client.objects import Objects
 from ais.client.transport import CONNECT_TIMEOUT_S, Transport
@@ -56,6 +57,7 @@ class Client:
         self.objects = Objects(self._transport)
         self.cluster = Cluster(self._transport)
         self.jobs = Jobs(self._transport)
+        self.multipart = Multipart(self._transport)
         self.access_keys = AccessKeys(self._transport)
 
     @property

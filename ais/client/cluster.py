@@ -70,6 +70,17 @@ class Cluster:
         """Undo every change, including the nodes' own ones: back to the configuration the cluster was made with."""
         await self._transport.call("PUT", paths.CLUSTER, json=paths.action(actions.RESET_CONFIG))
 
+    async def reset_stats(self, *, errors_only: bool = False) -> None:
+        """Set the counters of all nodes to zero."""
+        await self._act(actions.RESET_STATS, errors_only)
+
+    async def rotate_logs(self) -> None:
+        """Have all nodes begin new log files."""
+        await self._act(actions.ROTATE_LOGS)
+
+    async def _act(self, verb: str, value: object = None) -> None:
+        await self._transport.call("PUT", paths.CLUSTER, json=paths.action(verb, value=value))
+
     async def set_primary(self, proxy_id: str) -> None:
         """Make another proxy the primary."""
         await self._transport.call("PUT", f"{paths.CLUSTER}/proxy/{proxy_id}")

@@ -46,15 +46,36 @@ class Node:
         """A target's mountpaths by state."""
         return await self._what("mountpaths", Mountpaths)
 
-    async def log(self) -> str:
-        """The text of its current log."""
-        return (await self._raw("log")).decode("utf-8", "replace")
+    async def log(self, severity: str = "", offset: int = 0) -> bytes:
+        """The text of its current log from `offset` on; `severity` is `error` or `warning`. Raise `NotFound`."""
+        return await self._raw("log", **{query.SEVERITY: severity, query.OFFSET: str(offset)})
+
+    async def all_logs(self) -> bytes:
+        """A gzipped tar archive of its current and earlier logs. Raise `NotFound`."""
+        return await self._raw("log", **{query.ALL: "true"})
+
+    async def certificate(self) -> dict[str, str]:
+        """Facts of its TLS certificate. Raise `NotFound` when it has none."""
+        return await self._what("tls_certificate", dict[str, str])
+
+    async def reset_stats(self, *, errors_only: bool = False) -> None:
+        """Set its counters to zero."""
+        await self._act(actions.RESET_STATS, errors_only)
+
+    async def rotate_logs(self) -> None:
+        """Have it begin a new log file."""
+        await self._act(actions.ROTATE_LOGS)
+
+    async def _act(self, verb: str, value: object = None) -> None:
+        message = paths.action(verb, value=value)
+        await self._transport.call("PUT", paths.REVERSE, headers=self._headers, json=message)
 
     async def _what(self, what: str, kind: type[T]) -> T:
         return answers.decode(await self._raw(what), kind)
 
-    async def _raw(self, what: str) -> bytes:
-        _, body = await self._transport.call("GET", paths.REVERSE, {query.WHAT: what}, headers=self._headers)
+    async def _raw(self, what: str, **more: str) -> bytes:
+        wanted = {query.WHAT: what} | {name: value for name, value in more.items() if value}
+        _, body = await self._transport.call("GET", paths.REVERSE, wanted, headers=self._headers)
         return body
 
     async def attach_mountpath(self, path: str, label: str = "") -> None:
@@ -86,5 +107,4 @@ class Node:
 
     async def reset_config(self) -> None:
         """Forget this node's own settings."""
-        message = paths.action(actions.RESET_CONFIG)
-        await self._transport.call("PUT", paths.REVERSE, headers=self._headers, json=message)
+        await self._act(actions.RESET_CONFIG)

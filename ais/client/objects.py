@@ -12,6 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from ais.api import actions, checksum, query
 from ais.api import headers as header
 from ais.api.bucket import Bck
+from ais.api.errors import RemoteError
 from ais.base.errors import ChecksumMismatch, Unreachable
 from ais.client import paths
 from ais.client.body import CHUNK_BYTES, Body, BytesBody, Meter, OnBytes, ignore_bytes
@@ -34,6 +35,10 @@ class ObjectAttributes(msgspec.Struct, frozen=True):
     copies: int = 0
     last_modified: str = ""
     etag: str = ""
+
+
+LOCKED = 423
+"""Status of the answer about an object that somebody writes."""
 
 
 class Claim(NamedTuple):
@@ -186,6 +191,18 @@ class Objects:
         """Copy an object inside the cluster. Raise `ObjectNotFound`, `BucketNotFound`."""
         wanted = paths.query_of(bck) | {query.OBJECT_TO: to_bck.uname + to}
         await self._transport.call("PUT", paths.of_object(bck, name), wanted, repeatable=True)
+
+    async def is_locked(self, bck: Bck, name: str) -> bool:
+        """Whether somebody writes the object now."""
+        message = paths.action(actions.CHECK_LOCK)
+        path = paths.of_object(bck, name)
+        try:
+            await self._transport.call("POST", path, paths.query_of(bck), json=message)
+        except RemoteError as error:
+            if error.status == LOCKED:
+                return True
+            raise
+        return False
 
     async def set_custom(self, bck: Bck, name: str, custom: Mapping[str, str], *, replace: bool = False) -> None:
         """Add custom metadata, or `replace` all there is."""

@@ -50,14 +50,48 @@ class LoadAverage(msgspec.Struct, frozen=True):
     fifteen: float = msgspec.field(name="Fifteen", default=0.0)
 
 
+class Memory(msgspec.Struct, frozen=True, rename="pascal"):
+    """Memory of a machine (bytes)."""
+
+    total: int = 0
+    used: int = 0
+    free: int = 0
+    buff_cache: int = 0
+    actual_used: int = 0
+    actual_free: int = 0
+
+
+class ProcessCPU(msgspec.Struct, frozen=True, rename="pascal"):
+    """Processor time of a node's process."""
+
+    percent: float = 0.0
+
+
+class ProcessMemory(msgspec.Struct, frozen=True, rename="pascal"):
+    """Memory of a node's process (bytes)."""
+
+    size: int = 0
+    resident: int = 0
+    share: int = 0
+
+
+class Process(msgspec.Struct, frozen=True):
+    """A node's process."""
+
+    cpu: ProcessCPU = msgspec.field(name="CPU", default=ProcessCPU())
+    mem: ProcessMemory = msgspec.field(name="Mem", default=ProcessMemory())
+
+
 class Machine(msgspec.Struct, frozen=True):
-    """Memory (bytes) and CPU of a node's machine."""
+    """Memory (bytes) and CPU of a node's machine, and of its process."""
 
     mem_used: int = 0
     mem_avail: int = 0
     pct_mem_used: float = 0.0
     pct_cpu_used: float = 0.0
     load_avg: LoadAverage = LoadAverage()
+    mem: Memory = Memory()
+    proc: Process = Process()
 
 
 class NodeState(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 import pytest
+from ais_cli.groups import DefaultGroup
 from ais_cli.main import cli
 
 
@@ -31,7 +32,10 @@ def test_help(path: tuple[str, ...], ais_offline: Any) -> None:
         words = example.split()
         depth = max(n for n in range(len(words) + 1) if tuple(words[:n]) in by_path)
         assert depth, example
-        known = {option for parameter in by_path[tuple(words[:depth])].params for option in parameter.opts}
+        command = by_path[tuple(words[:depth])]
+        if isinstance(command, DefaultGroup):
+            command = command.default_command()
+        known = {option for parameter in command.params for option in parameter.opts}
         used = {word for word in words[depth:] if word.startswith("--")}
         assert used <= known | {"--help"}, example
 

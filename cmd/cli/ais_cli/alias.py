@@ -17,6 +17,7 @@ BUILT_IN = {
     "cp": "object cp",
     "rmo": "object rm",
     "start": "job start",
+    "mpu": "object multipart-upload",
     "stop": "job stop",
     "wait": "job wait",
 }

@@ -7,37 +7,33 @@ from click.shell_completion import CompletionItem
 
 from ais.meta.bmd import BMD
 from ais.meta.smap import PROXY, TARGET, Smap, Snode
-from ais_cli import complete, nodes, text
+from ais_cli import log, machine, nodes, text
 from ais_cli.app import App, confirm
 from ais_cli.config import show_cluster as show_config
-from ais_cli.params import NODE, examples, json_option, table_options, yes_option
+from ais_cli.dashboard import dashboard
+from ais_cli.groups import DefaultGroup
+from ais_cli.params import NODE, examples, table_options, yes_option
+from ais_cli.performance import performance
+from ais_cli.repeat import refreshing
 from ais_cli.text import Column
 
 if TYPE_CHECKING:
     from ais.client.client import Client
 
 
-class _ShowGroup(click.Group):
-    """`show cluster NODE_ID` beside `show cluster smap`: what is no subcommand is an argument."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands:
-            return "nodes", self.commands["nodes"], args
-        return super().resolve_command(ctx, args)
+class _ShowGroup(DefaultGroup):
+    """Completes `proxy` and `target` too."""
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         kinds = [CompletionItem(kind) for kind in (PROXY, TARGET) if kind.startswith(incomplete)]
-        return super().shell_complete(ctx, incomplete) + kinds + complete.nodes(ctx, incomplete)
+        return super().shell_complete(ctx, incomplete) + kinds
 
 
 @click.group(
     "show",
     cls=_ShowGroup,
-    invoke_without_command=True,
-    no_args_is_help=False,
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    default="nodes",
+    with_nodes=True,
     epilog=examples(
         "ais show cluster                   all nodes and a summary",
         "ais show cluster target            the targets",
@@ -46,27 +42,22 @@ class _ShowGroup(click.Group):
         "ais show cluster --json",
     ),
 )
-@table_options
-@click.pass_context
-def show(ctx: click.Context, as_json: bool, no_headers: bool) -> None:
+def show() -> None:
     """Show the nodes of the cluster, how they are, and a summary.
 
     Followed by "proxy", "target" or a NODE_ID: only those.
     """
-    if ctx.invoked_subcommand is None:
-        _show_nodes(ctx.obj, (), as_json=as_json, no_headers=no_headers)
 
 
 @show.command("nodes", hidden=True)
 @click.argument("which", nargs=-1, type=NODE, metavar="[proxy|target] [NODE_ID]")
+@click.option("--verbose", "-v", is_flag=True, help="Also alerts, versions and build times that all nodes share.")
 @table_options
+@refreshing
 @click.pass_obj
-def show_nodes(app: App, which: tuple[str, ...], as_json: bool, no_headers: bool) -> None:
-    """Show some nodes."""
-    _show_nodes(app, which, as_json=as_json, no_headers=no_headers)
+def show_nodes(app: App, which: tuple[str, ...], verbose: bool, as_json: bool, no_headers: bool) -> None:
+    """Show all nodes, or some of them."""
 
-
-def _show_nodes(app: App, which: tuple[str, ...], *, as_json: bool, no_headers: bool) -> None:
     async def work(client: "Client") -> tuple[Smap, list[nodes.NodeRow], dict[str, object]]:
         smap = await client.cluster.smap()
         rows = await nodes.fetch_rows(client, smap, _matching(smap, which))
@@ -76,7 +67,7 @@ def _show_nodes(app: App, which: tuple[str, ...], *, as_json: bool, no_headers: 
     if as_json:
         text.print_json(nodes.to_json(smap, rows))
         return
-    nodes.print_nodes(rows, headers=not no_headers)
+    nodes.print_nodes(rows, headers=not no_headers, verbose=verbose)
     if not which and not no_headers:
         nodes.print_summary(smap, rows, config)
 
@@ -90,20 +81,22 @@ def _matching(smap: Smap, which: tuple[str, ...]) -> list[Snode]:
 
 @show.command("smap", epilog=examples("ais show cluster smap", "ais show cluster smap t[NODE_ID]   that node's copy"))
 @click.argument("node", type=NODE, required=False, metavar="[NODE_ID]")
-@json_option
+@table_options
+@refreshing
 @click.pass_obj
-def show_smap(app: App, node: str | None, as_json: bool) -> None:
+def show_smap(app: App, node: str | None, as_json: bool, no_headers: bool) -> None:
     """Show the cluster map."""
     smap = app.run(lambda client: client.node(node).smap() if node else client.cluster.smap())
     if as_json:
         text.print_json(smap)
     else:
-        nodes.print_smap(smap)
+        nodes.print_smap(smap, headers=not no_headers)
 
 
 @show.command("bmd")
 @click.argument("node", type=NODE, required=False, metavar="[NODE_ID]")
 @table_options
+@refreshing
 @click.pass_obj
 def show_bmd(app: App, node: str | None, as_json: bool, no_headers: bool) -> None:
     """Show the bucket metadata: all buckets and when they were created."""
@@ -135,6 +128,9 @@ def _print_bmd(bmd: BMD, *, headers: bool) -> None:
 
 
 show.add_command(show_config, "config")
+show.add_command(machine.cpu)
+show.add_command(machine.memory)
+show.add_command(performance, "stats")
 
 
 @click.group()
@@ -143,6 +139,24 @@ def cluster() -> None:
 
 
 cluster.add_command(show)
+cluster.add_command(dashboard)
+cluster.add_command(log.download)
+
+
+@cluster.command("reset-stats", epilog=examples("ais cluster reset-stats", "ais cluster reset-stats t[NODE_ID]"))
+@click.argument("node", type=NODE, required=False, metavar="[NODE_ID]")
+@click.option("--errors-only", is_flag=True, help="Only the counters of errors.")
+@click.pass_obj
+def reset_stats(app: App, node: str | None, errors_only: bool) -> None:
+    """Set the counters of a node, or of all, to zero."""
+
+    async def work(client: "Client") -> None:
+        of = client.node(node) if node else client.cluster
+        await of.reset_stats(errors_only=errors_only)
+
+    app.run(work)
+    what = "Error counters" if errors_only else "Counters"
+    click.echo(f"{what} of {node or 'all nodes'} reset")
 
 
 @cluster.command("set-primary", epilog=examples("ais cluster set-primary p[NODE_ID]"))

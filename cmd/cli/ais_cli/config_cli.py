@@ -3,30 +3,15 @@
 import click
 
 from ais_cli import settings, text
+from ais_cli.groups import DefaultGroup
 from ais_cli.params import examples, json_option
 
 _path = click.option("--path", "with_path", is_flag=True, help="Print where the settings are stored.")
 
 
-class _Group(click.Group):
-    """`config cli SETTING` beside `config cli show`: what is no subcommand is the beginning of a setting's name."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands:
-            return "show", self.commands["show"], args
-        return super().resolve_command(ctx, args)
-
-
-@click.group("cli", cls=_Group, invoke_without_command=True, no_args_is_help=False)
-@json_option
-@_path
-@click.pass_context
-def cli(ctx: click.Context, as_json: bool, with_path: bool) -> None:
+@click.group("cli", cls=DefaultGroup, default="show")
+def cli() -> None:
     """Show, set and reset the settings of this command line."""
-    if ctx.invoked_subcommand is None:
-        _show("", as_json=as_json, with_path=with_path)
 
 
 @cli.command("show", epilog=examples("ais config cli show", "ais config cli show timeout", "ais config cli --path"))
@@ -35,10 +20,6 @@ def cli(ctx: click.Context, as_json: bool, with_path: bool) -> None:
 @_path
 def show(section: str, as_json: bool, with_path: bool) -> None:
     """Show the settings of this command line."""
-    _show(section, as_json=as_json, with_path=with_path)
-
-
-def _show(section: str, *, as_json: bool, with_path: bool) -> None:
     if with_path:
         click.echo(settings.path())
         return

@@ -5,11 +5,13 @@ import sys
 import click
 from click.shell_completion import add_completion_class
 
-from ais_cli import alias, auth, bucket, cluster, config, job, settings, storage
+from ais_cli import alias, auth, bucket, cluster, config, job, log, settings, storage, tls
 from ais_cli import object as objects
+from ais_cli.advanced import advanced
 from ais_cli.app import App
 from ais_cli.completion import AisBashComplete, completion
 from ais_cli.params import examples
+from ais_cli.performance import performance
 from ais_cli.playground import playground
 from ais_cli.root import RootGroup
 from ais_cli.search import search, show_help
@@ -72,6 +74,10 @@ for _command in (
     storage.storage,
     job.job,
     auth.auth,
+    log.log,
+    performance,
+    tls.tls,
+    advanced,
     alias.alias,
     search,
     show_help,

@@ -70,12 +70,12 @@ async def fetch_rows(client: "Client", smap: Smap, nodes: Iterable[Snode]) -> li
     return list(await asyncio.gather(*(one(snode) for snode in sorted(nodes, key=lambda node: node.id))))
 
 
-def print_nodes(rows: list[NodeRow], *, headers: bool) -> None:
-    """The tables of proxies and of targets, each if there are any."""
+def print_nodes(rows: list[NodeRow], *, headers: bool, verbose: bool = False) -> None:
+    """The tables of proxies and of targets, each if there are any; `verbose`: with what is usual too."""
     proxies = [row for row in rows if row.snode.is_proxy]
     targets = [row for row in rows if not row.snode.is_proxy]
-    shows_alert = any(row.status and click.unstyle(row.alert) != "ok" for row in rows)
-    shows_version = len({row.status.version for row in rows if row.status}) > 1 or len(rows) == 1
+    shows_alert = verbose or any(row.status and click.unstyle(row.alert) != "ok" for row in rows)
+    shows_version = verbose or len({row.status.version for row in rows if row.status}) > 1 or len(rows) == 1
     for title, part in (("PROXY", proxies), ("TARGET", targets)):
         if not part:
             continue
@@ -157,7 +157,7 @@ def _online(rows: list[NodeRow]) -> str:
     return found
 
 
-def print_smap(smap: Smap) -> None:
+def print_smap(smap: Smap, *, headers: bool) -> None:
     """The cluster map: every node with its address."""
     primary = smap.primary_id
     for nodes in (smap.pmap, smap.tmap):
@@ -168,7 +168,7 @@ def print_smap(smap: Smap) -> None:
             name = one.name + ("[P]" if one.id == primary else "")
             rows.append([name, one.kind, one.public.url] + ([one.control.url, one.data.url] if extended else []))
         if rows:
-            text.print_table([Column(title) for title in titles], rows)
+            text.print_table([Column(title) for title in titles], rows, headers=headers)
             click.echo()
     unelectable = [one.name for one in smap.pmap.values() if one.flags & Flag.NON_ELECTABLE]
     if unelectable:

@@ -9,8 +9,10 @@ from ais.api import codec
 from ais.base.errors import AisError, BadRequest
 from ais_cli import text
 from ais_cli.app import App, confirm, fail_if, for_each
+from ais_cli.concat import concat
 from ais_cli.get import cat, get
 from ais_cli.listing import ls
+from ais_cli.multipart import multipart
 from ais_cli.params import (
     BUCKET_OR_OBJECT,
     OBJECT,
@@ -35,7 +37,7 @@ def objects() -> None:
     """Put, get, list, remove, copy, rename and describe objects."""
 
 
-for _command in (put, get, ls, cat):
+for _command in (put, get, ls, cat, concat, multipart):
     objects.add_command(_command)
 
 

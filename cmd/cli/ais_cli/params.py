@@ -1,6 +1,7 @@
 """Options and argument types that several commands share."""
 
 import os
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -11,7 +12,7 @@ from ais.api.bucket import Bck
 from ais.base import names
 from ais.base.errors import BadRequest
 from ais.base.units import Duration, Size
-from ais_cli import complete
+from ais_cli import complete, text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -181,6 +182,18 @@ def transfer_options(command: F) -> F:
     return quiet_option(progress(workers(command)))
 
 
+def units_option(command: F) -> F:
+    """`--units`: how sizes are written."""
+
+    def use(ctx: click.Context, param: click.Parameter, value: str) -> None:
+        text.use_units(value)
+
+    return click.option(
+        "--units", type=click.Choice(text.UNITS), default="iec", callback=use, expose_value=False,
+        help="Sizes in KiB, MiB (iec, the default), in KB, MB (si), or as plain numbers (raw).",
+    )(command)  # fmt: skip
+
+
 def already_so(*options: str) -> Callable[[F], F]:
     """Switches of AIStore's command that ask for what happens here anyway: taken, and left out of `--help`."""
 
@@ -198,6 +211,14 @@ def selection_options(command: F) -> F:
     template = click.option("--template", help="Objects named by a range, such as 'shard-{000..099}.tar'.")
     names_list = click.option("--list", "names", help="Objects in a comma-separated list.")
     return prefix(template(names_list(command)))
+
+
+def matches(regex: str | None, name: str) -> bool:
+    """Whether a name matches the pattern of `--regex`, if there is one. Raise `BadParameter` for a wrong pattern."""
+    try:
+        return regex is None or re.search(regex, name) is not None
+    except re.error as error:
+        raise click.BadParameter(f"not a regular expression: {error}", param_hint="--regex") from None
 
 
 def examples(*lines: str) -> str:

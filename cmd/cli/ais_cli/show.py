@@ -2,8 +2,10 @@
 
 import click
 
-from ais_cli import bucket, cluster, config, job, storage
+from ais_cli import bucket, cluster, config, job, log, storage, tls
 from ais_cli import object as objects
+from ais_cli.dashboard import dashboard
+from ais_cli.performance import performance
 
 
 @click.group()
@@ -11,19 +13,13 @@ def show() -> None:
     """Show the cluster, buckets, objects, storage, settings and jobs."""
 
 
-@click.group("storage")
-def show_storage() -> None:
-    """Show capacity, mountpaths and disks."""
-
-
-show_storage.add_command(storage.capacity)
-show_storage.add_command(storage.show_mountpaths, "mountpath")
-show_storage.add_command(storage.disk)
-show_storage.add_command(bucket.summary)
-
 show.add_command(cluster.show, "cluster")
 show.add_command(bucket.show, "bucket")
 show.add_command(objects.show, "object")
-show.add_command(show_storage)
+show.add_command(storage.show)
 show.add_command(config.show, "config")
 show.add_command(job.show, "job")
+show.add_command(performance)
+show.add_command(dashboard)
+show.add_command(log.show, "log")
+show.add_command(tls.show, "tls")

@@ -7,6 +7,7 @@ neither wrapped nor cut to a terminal's width, and columns stay aligned for wide
 import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -15,6 +16,12 @@ import click
 from ais.base.units import format_duration
 
 GAP = "  "
+_UNITS = {
+    "iec": (1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB")),
+    "si": (1000, ("B", "KB", "MB", "GB", "TB", "PB")),
+}
+UNITS = (*_UNITS, "raw")
+_units: ContextVar[str] = ContextVar("units", default="iec")
 NONE = "-"
 
 
@@ -90,12 +97,20 @@ def printable(name: str) -> str:
 
 
 def size(count: int) -> str:
-    """IEC notation with two digits after the point: `1.50MiB`, `12B`."""
-    value, units = float(count), iter(("B", "KiB", "MiB", "GiB", "TiB", "PiB"))
+    """With two digits after the point, in the command's units: `1.50MiB`, `12B`."""
+    if (wanted := _units.get()) == "raw":
+        return str(count)
+    base, names = _UNITS[wanted]
+    value, units = float(count), iter(names)
     unit = next(units)
-    while abs(value) >= 1024 and unit != "PiB":
-        value, unit = value / 1024, next(units)
+    while abs(value) >= base and unit != names[-1]:
+        value, unit = value / base, next(units)
     return f"{count}B" if unit == "B" else f"{value:.2f}{unit}"
+
+
+def use_units(units: str) -> None:
+    """Write sizes in `iec` or `si` units or, `raw`, as plain numbers, as long as this command runs."""
+    _units.set(units)
 
 
 def rate(count: int) -> str:
