@@ -91,7 +91,7 @@ class Publisher:
                 self._disk.fsync(staged.fd)
             mirroring = self._volume.mirrored.get(staged.bck)
             if mirroring is None:
-                return self.locked(staged.bck, staged.spot, lambda: self._publish_locked(staged, condition), wait)
+                return self.locked(staged.bck, staged.spot, lambda: self._publish_locked(staged, condition, wait), wait)
             return self._publish_mirrored(staged, condition, wait, mirroring)
         except OSError as error:
             raise translate(error, staged.path) from error
@@ -131,11 +131,10 @@ class Publisher:
 
         Raise `OSError`.
         """
-        path: str | None = spot.path
-        if self._volume.view.is_unsettled:
-            found = newest_file(self._disk, self._volume.view, spot)
-            path = found[0] if found else None
-        return read_meta(self._disk, path) if path else None
+        if not self._volume.view.is_unsettled and spot.mountpath.loss is None:
+            return read_meta(self._disk, spot.path)
+        found = newest_file(self._disk, self._volume.view, spot)
+        return read_meta(self._disk, found[0]) if found else None
 
     def ask(self, condition: Condition | None, bck: Bck, spot: Spot, stored: ObjectMeta | None) -> None:
         """Ask a condition about what is stored.
@@ -153,13 +152,13 @@ class Publisher:
             self._volume.require_whole(bck, spot.key)
         condition(stored)
 
-    def remove_strays(self, spot: Spot) -> bool:
+    def remove_strays(self, spot: Spot, *, fsync: bool = False) -> bool:
         """Remove the object's files from mountpaths other than its owner; return whether there were any."""
         removed = False
         for mountpath in self._volume.view.available:
             if mountpath is not spot.mountpath:
                 root, path = spot.on(mountpath, spot.root), spot.on(mountpath, spot.path)
-                removed |= tree.remove(self._disk, root, path)
+                removed |= tree.remove(self._disk, root, path, fsync=fsync)
         return removed
 
     def next_stamp(self, stored: ObjectMeta | None) -> tuple[int, int]:
@@ -183,7 +182,7 @@ class Publisher:
     ) -> ObjectMeta:
         """Commit, with copies made before or soon after."""
         if not mirroring.is_synchronous:
-            stored = self.locked(staged.bck, staged.spot, lambda: self._publish_locked(staged, condition), wait)
+            stored = self.locked(staged.bck, staged.spot, lambda: self._publish_locked(staged, condition, wait), wait)
             self.on_mirrored(staged.bck, staged.name)
             return stored
         if not wait:
@@ -199,7 +198,7 @@ class Publisher:
         try:
             for mountpath in places:
                 asides[mountpath] = self.copies.stage(staged.fd, disk.fstat(staged.fd), spot, mountpath)
-            return self.locked(staged.bck, spot, lambda: self._publish_locked(staged, condition, asides))
+            return self.locked(staged.bck, spot, lambda: self._publish_locked(staged, condition, wait, asides))
         finally:
             for aside in asides.values():
                 workfile.discard(disk, aside)
@@ -221,7 +220,7 @@ class Publisher:
             raise
 
     def _publish_locked(
-        self, staged: Staged, condition: Condition | None, asides: dict[Mountpath, str] | None = None
+        self, staged: Staged, condition: Condition | None, wait: bool, asides: dict[Mountpath, str] | None = None
     ) -> ObjectMeta:
         disk, spot, rules = self._disk, staged.spot, staged.rules
         view = self._volume.view
@@ -235,6 +234,10 @@ class Publisher:
             succession = self._versions.succession(spot, rules)
             decided = succession.name(decided)
         value = metadata.encode(decided)
+        if not rules.fsync and self._replaces_unordered(spot, stored):
+            if not wait:
+                raise StripeBusy
+            disk.write_out(staged.fd)
         if staged.before_rename is not None:
             staged.before_rename(decided)
         disk.setxattr(staged.fd, metadata.XATTR, value)
@@ -251,10 +254,16 @@ class Publisher:
             tree.fsync_parents(disk, spot.root, placed)
         if self._volume.view.is_unsettled:
             with contextlib.suppress(OSError):  # an older copy that stays is not served: the newest one wins
-                self.remove_strays(spot)
+                self.remove_strays(spot, fsync=rules.fsync)
         if succession is not None:
             succession.settle()
         return decided
+
+    def _replaces_unordered(self, spot: Spot, stored: ObjectMeta | None) -> bool:
+        """Whether a power loss could keep a rename and lose both what it brought and what it replaced."""
+        if self._volume.view.is_unsettled:
+            return stored is not None
+        return not spot.mountpath.is_ordered and tree.find(self._disk, spot.path) is not None
 
     def _follow_placement(self, staged: Staged, wait: bool) -> None:
         """When the set of mountpaths changed while the content was received, take it to the new owner."""

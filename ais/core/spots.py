@@ -106,11 +106,21 @@ def newest_file(disk: Disk, view: View, spot: Spot) -> tuple[str, os.stat_result
     found = []
     for mountpath in view.available if view.is_unsettled else (spot.mountpath,):
         file = tree.find(disk, spot.on(mountpath, spot.path))
-        if file is not None:
-            found.append((*file, mountpath))
+        if file is None:
+            continue
+        if mountpath.may_be_torn(file[1]):
+            meta = read_meta(disk, file[0])
+            if meta is not None and is_torn(mountpath, meta, file[1]):
+                continue
+        found.append((*file, mountpath))
     if len(found) < 2:
         return found[0] if found else None
     return max(found, key=lambda one: (rank(read_meta(disk, one[0]), one[1]), one[2] is spot.mountpath))
+
+
+def is_torn(mountpath: Mountpath, meta: ObjectMeta, found: os.stat_result) -> bool:
+    """Whether an object's file lost its content in a power loss: then it is not damaged, it was never written."""
+    return found.st_size < meta.size and mountpath.may_be_torn(found)
 
 
 def read_meta(disk: Disk, path: str) -> ObjectMeta | None:

@@ -32,7 +32,7 @@ from ais.core.appender import Appender, Handle, drop_idle, reopen
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Uploads
 from ais.core.publish import Condition, Publisher
-from ais.core.spots import RACY_NS, Known, Spot, SpotTable, newest_file, rank
+from ais.core.spots import RACY_NS, Known, Spot, SpotTable, is_torn, newest_file, rank, read_meta
 from ais.core.versions import NULL, Versions, is_version_id
 from ais.core.workfile import Buffer, Digests, Keeping, Staged, WriteRules
 from ais.core.writer import Writer
@@ -258,7 +258,7 @@ class Store:
         `is_moved`: the object lives on elsewhere and is not kept, older versions stay below a marker. Raise
         `ObjectNotFound` when nothing was there and no marker was made, what `condition` raises, `DiskFailure`.
         """
-        spot = self._spots.find(bck, name)
+        spot, fsync = self._spots.find(bck, name), rules is not None and rules.fsync
 
         def step() -> Removed:
             stored = self._publisher.stored_meta(spot)
@@ -273,11 +273,13 @@ class Store:
                 self._drop_copies(bck, spot)
                 work = self._publisher.new_work_name()
                 marker = self._versions.delete(spot, rules, work, keep=not is_moved)
+                if fsync:
+                    self._versions.fsync(spot)
                 return Removed(stored, marker.version_id if marker else None)
             # strays and copies first: a crash in between must not bring an older copy back
             self._drop_copies(bck, spot)
-            removed = self._publisher.remove_strays(spot) if self.volume.view.is_unsettled else False
-            if not tree.remove(self._disk, spot.root, spot.path) and not removed:
+            removed = self._publisher.remove_strays(spot, fsync=fsync) if self.volume.view.is_unsettled else False
+            if not tree.remove(self._disk, spot.root, spot.path, fsync=fsync) and not removed:
                 self.volume.require_whole(bck, spot.key)
                 raise ObjectNotFound(bck.cname(name))
             return Removed(stored, None)
@@ -293,11 +295,13 @@ class Store:
         condition: Condition | None = None,
         *,
         bypass: bool = False,
+        fsync: bool = False,
     ) -> ObjectMeta | None:
         """Remove one version for good (`null`: the null version); return its metadata, None when that was damaged.
 
         When it was the latest, the next older one becomes that. `bypass`: also one that is retained in governance mode.
-        Raise `VersionNotFound`, `AccessDenied` when it must stay, what `condition` raises, and `DiskFailure`.
+        Durable when `fsync`. Raise `VersionNotFound`, `AccessDenied` when it must stay, what `condition` raises, and
+        `DiskFailure`.
         """
         spot = self._spots.find(bck, name)
 
@@ -312,6 +316,8 @@ class Store:
             if removed is None:
                 self.volume.require_whole(bck, spot.key)
                 raise VersionNotFound(bck.cname(name), version_id)
+            if fsync:
+                self._versions.fsync(spot)
             return removed.meta
 
         with disk_failures(spot.path):
@@ -319,10 +325,34 @@ class Store:
         self._tell_mirrored(bck, name)
         return removed
 
+    def remove_torn(self, bck: Bck, name: str, mountpath: Mountpath) -> bool:
+        """Remove an object's file on a mountpath if a power loss took its content; return whether it did.
+
+        The next older version becomes the latest. Raise `DiskFailure`.
+        """
+        spot = self._spots.find(bck, name)
+
+        def step() -> bool:
+            found = tree.find(self._disk, spot.on(mountpath, spot.path))
+            meta = read_meta(self._disk, found[0]) if found is not None and mountpath.may_be_torn(found[1]) else None
+            if found is None or meta is None or not is_torn(mountpath, meta, found[1]):
+                return False
+            self._versions.remove_torn(spot, mountpath, found[0])
+            return True
+
+        with disk_failures(spot.path):
+            return self._publisher.locked(bck, spot, step)
+
     def update(
-        self, bck: Bck, name: str, change: Callable[[ObjectMeta], ObjectMeta], version_id: str | None = None
+        self,
+        bck: Bck,
+        name: str,
+        change: Callable[[ObjectMeta], ObjectMeta],
+        version_id: str | None = None,
+        *,
+        fsync: bool = False,
     ) -> ObjectMeta:
-        """Store what `change` makes of the metadata, called under the object's lock; return it.
+        """Store what `change` makes of the metadata, called under the object's lock; return it. Durable when `fsync`.
 
         Raise as `open`, what `change` raises, and `BadRequest` when the result is too large.
         """
@@ -337,6 +367,8 @@ class Store:
                     changed = msgspec.structs.replace(changed, stamp=self._publisher.next_stamp(opened.meta))
                     self.copies.update(spot, opened.meta, metadata.encode(changed))
                 self._disk.setxattr(opened.fd, metadata.XATTR, metadata.encode(changed))
+                if fsync:
+                    self._disk.fsync(opened.fd)
             finally:
                 self._disk.close(opened.fd)
                 spot.known = None
@@ -355,8 +387,10 @@ class Store:
     def _now_s(self) -> float:
         return self._clock.now_ns() / 1e9
 
-    def set_custom(self, bck: Bck, name: str, custom: dict[str, str], *, replace: bool) -> ObjectMeta:
-        """Replace the custom metadata, or merge into it; return the new metadata.
+    def set_custom(
+        self, bck: Bck, name: str, custom: dict[str, str], *, replace: bool, fsync: bool = False
+    ) -> ObjectMeta:
+        """Replace the custom metadata, or merge into it; return the new metadata. Durable when `fsync`.
 
         Raise `ObjectNotFound`, `CorruptMetadata`, `BadRequest` when the result is too large.
         """
@@ -366,7 +400,7 @@ class Store:
             metadata.check_custom(merged)
             return msgspec.structs.replace(meta, custom=merged)
 
-        return self.update(bck, name, change)
+        return self.update(bck, name, change, fsync=fsync)
 
     def rename(self, bck: Bck, name: str, new_name: str, rules: WriteRules) -> None:
         """Give an object another name in its bucket, replacing what has it. Raise as `move`."""
@@ -491,7 +525,12 @@ class Store:
                 known = spot.known
                 if known is not None and known.describes(found):
                     return OpenObject(fd, found, known.meta, spot, mountpath, known)
-                meta = self._read_meta(fd, path, found)
+                meta = self._read_meta(fd, path)
+                if meta.size != found.st_size:
+                    if not is_torn(mountpath, meta, found):
+                        raise CorruptMetadata(f"{path} has {found.st_size} bytes, its metadata says {meta.size}")
+                    disk.close(fd)
+                    return None
                 known = None
                 if spot.is_kept and self._clock.now_ns() - found.st_ctime_ns > RACY_NS:
                     known = spot.known = Known.of(found, meta)
@@ -523,15 +562,13 @@ class Store:
             newest = opened
         return newest
 
-    def _read_meta(self, fd: int, path: str, found: os.stat_result) -> ObjectMeta:
+    def _read_meta(self, fd: int, path: str) -> ObjectMeta:
         try:
             meta = metadata.decode(self._disk.getxattr(fd, metadata.XATTR))
         except OSError as error:
             if error.errno == errno.ENODATA:
                 raise CorruptMetadata(f"{path} has no object metadata") from None
             raise
-        if meta.size != found.st_size:
-            raise CorruptMetadata(f"{path} has {found.st_size} bytes, its metadata says {meta.size}")
         return meta
 
     def _copy(
@@ -596,6 +633,7 @@ class Store:
                             self._publisher.ask(condition, to_bck, target, self._publisher.stored_meta(target))
                         self._drop_copies(bck, source)
                         self._drop_copies(to_bck, target)
+                        self._settle_content(found[0], target, rules)
                         placed = tree.install(self._disk, found[0], target.root, target.path)
                         if rules.fsync:
                             tree.fsync_parents(self._disk, target.root, placed)
@@ -620,10 +658,12 @@ class Store:
                 if rules.keeping is not Keeping.NONE:
                     self._drop_copies(bck, spot)
                     self._versions.delete(spot, rules, self._publisher.new_work_name(), keep=False)
+                    if rules.fsync:
+                        self._versions.fsync(spot)
                     return True
             self._drop_copies(bck, spot)
-            self._publisher.remove_strays(spot)
-            tree.remove(self._disk, spot.root, spot.path)
+            self._publisher.remove_strays(spot, fsync=rules.fsync)
+            tree.remove(self._disk, spot.root, spot.path, fsync=rules.fsync)
         return True
 
     def _drop_copies(self, bck: Bck, spot: Spot) -> None:
@@ -671,6 +711,16 @@ class Store:
         if found is not None:
             self._publisher.on_mirrored(bck, name)
         return found
+
+    def _settle_content(self, path: str, target: Spot, rules: WriteRules) -> None:
+        """Before a file gets another name: it may have been written a moment ago, and not reached the disk."""
+        is_replacing = not target.mountpath.is_ordered and tree.find(self._disk, target.path) is not None
+        if rules.fsync or is_replacing:
+            fd = self._disk.open(path, _READ)
+            try:
+                self._disk.fsync(fd) if rules.fsync else self._disk.write_out(fd)
+            finally:
+                self._disk.close(fd)
 
     def _new_appender(self, bck: Bck, name: str, spot: Spot, rules: WriteRules, target_id: str) -> Appender:
         path = f"{spot.work}/{Handle.new_work_id(spot.key, self._publisher.new_work_name())}"

@@ -128,7 +128,7 @@ def read_xattr(disk: Disk, path: str, attribute: str) -> bytes | None:
     return None
 
 
-def remove(disk: Disk, root: str, path: str) -> bool:
+def remove(disk: Disk, root: str, path: str, *, fsync: bool = False) -> bool:
     """Unlink the object's file and the directories that this empties; return False when there is no such object."""
     try:
         disk.unlink(path)
@@ -141,7 +141,21 @@ def remove(disk: Disk, root: str, path: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     prune(disk, root, path)
+    if fsync:
+        fsync_removal(disk, root, path)
     return True
+
+
+def fsync_removal(disk: Disk, root: str, path: str) -> None:
+    """Make it durable that the entry `path` is gone, perhaps with some of its ancestors. Missing `root` is fine."""
+    parent = os.path.dirname(path)
+    while len(parent) >= len(root):
+        try:
+            fsync_directory(disk, parent)
+        except FileNotFoundError:
+            parent = os.path.dirname(parent)
+            continue
+        return
 
 
 def prune(disk: Disk, root: str, path: str) -> None:

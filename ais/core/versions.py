@@ -210,6 +210,21 @@ class Versions:
             self._prune(spot)
         return version
 
+    def remove_torn(self, spot: Spot, mountpath: Mountpath, path: str) -> None:
+        """Remove a current file that lost its content; it replaced nothing but, at most, a delete marker."""
+        place = _place(spot, mountpath)
+        torn = self._look(place, path)
+        if torn is None or self._volume.view.is_unsettled:
+            tree.remove(self._disk, place.root, place.path)
+            return
+        self._promote(spot, torn, next(self.kept(spot, torn), None))
+
+    def fsync(self, spot: Spot) -> None:
+        """Make durable what was removed and renamed of an object's versions."""
+        for place in self.places(spot):
+            tree.fsync_removal(self._disk, place.root, place.path)
+            tree.fsync_removal(self._disk, place.shelves, f"{place.shelf}/{NULL}")
+
     def put_strays_aside(self, spot: Spot, head: Version | None) -> None:
         """Bring what lies where a head would, but is not the newest, to the shelf of its mountpath."""
         if head is None:

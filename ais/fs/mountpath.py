@@ -9,12 +9,14 @@ import psutil
 from ais.base.errors import NotReady, OutOfSpace
 from ais.base.units import format_size
 from ais.env import Env
-from ais.fs import whole
+from ais.fs import power, whole
 from ais.fs.failures import disk_failures
 from ais.fs.locks import Stripes
 from ais.meta.smap import digest
 
 _CAPACITY_AGE_S_MAX = 1.0
+_ORDERED = ("ext4", "tmpfs", "ramfs")
+"""ext4: data=ordered and auto_da_alloc, its defaults. The others lose everything with the power anyway."""
 STALL_S = 0.02
 """A write of a few hundred KiB into the page cache takes a hundredth of that, unless the kernel makes it wait."""
 STALLED_S = 1.0
@@ -62,7 +64,9 @@ class Mountpath:
         "_used_pct",
         "digest",
         "file_system",
+        "is_ordered",
         "label",
+        "loss",
         "now_s",
         "path",
         "pool",
@@ -75,6 +79,8 @@ class Mountpath:
         self.digest = digest(path)
         self.pool = ThreadPoolExecutor(threads, f"disk {path}")
         self.file_system = file_system_of(path)
+        self.is_ordered = self.file_system.kind in _ORDERED
+        """Whether a file that replaces another by rename has its content on the disk before its name."""
         self._env = env
         self.now_s = env.clock.monotonic
         self._capacity_at = 0.0
@@ -83,6 +89,8 @@ class Mountpath:
         with disk_failures(path):
             self._identity = whole.identity_of(env.disk, path)
             self._capacity = self._measure()
+            self.loss = power.begin(env.disk, path, env.clock.now_ns())
+            """What a power loss may have torn, as long as it was not looked through."""
             self.stripes = Stripes(env.disk, path)
 
     def __str__(self) -> str:
@@ -132,6 +140,20 @@ class Mountpath:
         now_s = self.now_s()
         if now_s - started_s > STALL_S:
             self._stalled_until_s = now_s + STALLED_S
+
+    def may_be_torn(self, found: os.stat_result) -> bool:
+        """Whether a file changed when a power loss may have taken its content."""
+        return self.loss is not None and self.loss.covers(found.st_ctime_ns)
+
+    def settle_loss(self) -> None:
+        """All that was torn is gone. Raise `OSError`."""
+        power.settle(self._env.disk, self.path)
+        self.loss = None
+
+    def beat(self) -> None:
+        """Say that the machine is on. Raise `DiskFailure`."""
+        with disk_failures(self.path):
+            power.beat(self._env.disk, self.path)
 
     def close(self) -> None:
         """Wait for the pool's running work, then close the lock file."""

@@ -117,7 +117,7 @@ class Actions:
         replace = parse_bool(ask.params.get(query.SET_NEW_CUSTOM, ""))
         await in_pool(
             self._volume.place(ask.view.uname + ask.name).pool,
-            lambda: self._store.set_custom(ask.view.bck, ask.name, custom, replace=replace),
+            lambda: self._store.set_custom(ask.view.bck, ask.name, custom, replace=replace, fsync=ask.view.rules.fsync),
         )
         return web.Response()
 

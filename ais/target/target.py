@@ -10,9 +10,11 @@ from aiohttp import web
 from ais.api.bucket import Bck
 from ais.api.xact import LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, ArgsMsg
 from ais.base.errors import AisError, BadRequest, NotReady
+from ais.core import recovery
 from ais.core.listing import Lister
 from ais.core.store import Store
 from ais.core.version_listing import VersionLister
+from ais.fs import power
 from ais.fs.volume import Volume
 from ais.meta.bmd import BMD, Bucket
 from ais.mirror.jobs import MirrorJobs
@@ -136,6 +138,7 @@ class Target:
         self._mirror.start()
         self._background = [
             asyncio.create_task(self._keep_house(), name="drop idle appends"),
+            asyncio.create_task(self._beat(), name="heartbeat of mountpaths"),
             asyncio.create_task(self._lifecycle.run_hourly(), name="lifecycle rules"),
         ]
 
@@ -249,6 +252,18 @@ class Target:
 
     async def _empty_trash(self) -> None:
         await self._attempt("empty trash", self._volume.empty_trash)
+
+    async def _beat(self) -> None:
+        """Remove what a power loss tore, and leave a trace for the next one."""
+        await self._attempt("remove torn objects", self._remove_torn)
+        while True:
+            for mountpath in self._volume.available:
+                await self._attempt("touch the mountpath", mountpath.beat)
+            await self._host.env.clock.sleep(power.BEAT_S)
+
+    def _remove_torn(self) -> None:
+        for cname in recovery.remove_torn(self._store, self._host.env.disk):
+            self._log.warning("an object whose content was lost with the power is gone", object=cname)
 
     async def _keep_house(self) -> None:
         while True:

@@ -76,7 +76,9 @@ class Deletes:
     def _delete_version(
         self, view: BucketView, key: str, version_id: str, condition: Condition | None, bypass: bool
     ) -> Deleted:
-        removed = self._store.delete_version(view.bck, key, version_id, condition, bypass=bypass)
+        removed = self._store.delete_version(
+            view.bck, key, version_id, condition, bypass=bypass, fsync=view.rules.fsync
+        )
         if removed is not None and removed.is_marker:
             return Deleted(key, version_id, delete_marker=True, marker_version_id=version_id)
         return Deleted(key, version_id)

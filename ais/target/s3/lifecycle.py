@@ -96,7 +96,7 @@ class Lifecycle:
         else:
 
             def step() -> None:
-                self._store.delete_version(view.bck, entry.name, entry.version_id)
+                self._store.delete_version(view.bck, entry.name, entry.version_id, fsync=view.rules.fsync)
 
         if await self._done(view, entry.name, step):
             xaction.objects += 1

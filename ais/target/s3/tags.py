@@ -77,8 +77,9 @@ class Tags:
         def change(meta: ObjectMeta) -> ObjectMeta:
             return msgspec.structs.replace(meta, facts=change_facts(meta.facts))
 
-        pool = self._volume.place(ask.uname).pool
-        meta = await in_pool(pool, lambda: self._store.update(ask.view.bck, ask.key, change, ask.version_id))
+        view, pool = ask.view, self._volume.place(ask.uname).pool
+        fsync = view.rules.fsync
+        meta = await in_pool(pool, lambda: self._store.update(view.bck, ask.key, change, ask.version_id, fsync=fsync))
         return ask.reply(status, *ask.version_lines(meta))
 
 

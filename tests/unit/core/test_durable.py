@@ -1,0 +1,272 @@
+"""What `Fsync-PUT` covers, what is ordered without it, and what becomes of objects whose content a power loss took."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from ais.base.errors import CorruptMetadata, ObjectNotFound
+from ais.core.listing import Lister
+from ais.core.meta import ObjectMeta
+from ais.core.recovery import remove_torn
+from ais.core.store import Store
+from ais.core.workfile import Keeping, WriteRules
+from ais.env import Env
+from ais.env.disk import Disk
+from ais.fs.locks import StripeBusy
+from ais.fs.volume import Volume
+
+RULES = WriteRules(fsync=True)
+KEPT = WriteRules(fsync=True, keeping=Keeping.ENABLED)
+
+
+class Recorder(Disk):
+    """Knows which directories and files changed since they were synced."""
+
+    def __init__(self) -> None:
+        self.dirty: set[str] = set()
+        self.calls: list[str] = []
+
+    def _touch(self, call: str, *paths: str) -> None:
+        self.calls.append(call)
+        self.dirty.update(paths)
+
+    def rename(self, source: str, target: str) -> None:
+        super().rename(source, target)
+        self.dirty = {target + path[len(source) :] if path.startswith(source) else path for path in self.dirty}
+        self._touch("rename", os.path.dirname(source), os.path.dirname(target))
+
+    def exchange(self, path: str, other: str) -> None:
+        super().exchange(path, other)
+        self._touch("exchange", os.path.dirname(path), os.path.dirname(other))
+
+    def unlink(self, path: str) -> None:  # type: ignore[override]
+        os.unlink(path)
+        self.dirty.discard(path)
+        self._touch("unlink", os.path.dirname(path))
+
+    def rmdir(self, path: str) -> None:  # type: ignore[override]
+        os.rmdir(path)
+        self.dirty.discard(path)
+        self._touch("rmdir", os.path.dirname(path))
+
+    def mkdir(self, path: str, mode: int = 0o777) -> None:  # type: ignore[override]
+        os.mkdir(path, mode)
+        self._touch("mkdir", os.path.dirname(path))
+
+    def link(self, source: str, target: str, **options: Any) -> None:  # type: ignore[override]
+        os.link(source, target, **options)
+        self._touch("link", os.path.dirname(target))
+
+    def write(self, fd: int, data: Any) -> int:  # type: ignore[override]
+        self._touch("write", os.readlink(f"/proc/self/fd/{fd}"))
+        return os.write(fd, data)
+
+    def pwrite(self, fd: int, data: Any, offset: int) -> int:  # type: ignore[override]
+        self._touch("pwrite", os.readlink(f"/proc/self/fd/{fd}"))
+        return os.pwrite(fd, data, offset)
+
+    def setxattr(self, path: Any, name: str, value: bytes) -> None:  # type: ignore[override]
+        os.setxattr(path, name, value)
+        self._touch("setxattr", os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else path)
+
+    def fsync(self, fd: int) -> None:  # type: ignore[override]
+        os.fsync(fd)
+        self.calls.append("fsync")
+        self.dirty.discard(os.readlink(f"/proc/self/fd/{fd}"))
+
+    def fdatasync(self, fd: int) -> None:  # type: ignore[override]
+        os.fdatasync(fd)
+        self.calls.append("fdatasync")
+        self.dirty.discard(os.readlink(f"/proc/self/fd/{fd}"))
+
+    def write_out(self, fd: int) -> None:  # type: ignore[override]
+        self.calls.append("write_out")
+
+    def unsynced(self) -> list[str]:
+        """What a power loss could still take back, work files aside."""
+        return sorted(path for path in self.dirty if "/@ais/" in path and "/%wk" not in path)
+
+
+class Recorded:
+    """A store on a disk that is recorded."""
+
+    def __init__(self, bench: Any) -> None:
+        self.bck, self.disk = bench.bck, Recorder()
+        self.store = Store(bench.volume, Env(disk=self.disk))
+
+    def put(self, name: str, rules: WriteRules = RULES, content: bytes = b"content") -> ObjectMeta:
+        writer = self.store.writer(self.bck, name, rules)
+        writer.write(content)
+        return writer.commit()
+
+    def append(self, name: str) -> None:
+        appender = self.store.appender(self.bck, name, RULES, "t")
+        appender.write(b"more")
+        appender.flush()
+
+    def begin(self, name: str) -> Any:
+        uploads = self.store.uploads
+        return uploads.find(self.bck, name, uploads.create(self.bck, name, {}, {}, fsync=True))
+
+    def send(self, upload: Any, number: int = 1, size: int | None = 5) -> Any:
+        writer = self.store.uploads.part_writer(upload, number, size, fsync=True)
+        writer.write(b"parts")
+        return writer.commit({})
+
+    def complete(self, name: str) -> None:
+        upload = self.begin(name)
+        self.store.uploads.complete(upload, [self.send(upload), self.send(upload, 2, None)], RULES, {})
+
+    def remove_version(self, version_id: str) -> None:
+        self.store.delete_version(self.bck, "o", version_id, fsync=True)
+
+    def tag(self, name: str) -> None:
+        def change(meta: ObjectMeta) -> ObjectMeta:
+            return msgspec.structs.replace(meta, facts={"tagging": "a=b"})
+
+        self.store.update(self.bck, name, change, fsync=True)
+
+
+CHANGES: dict[str, Callable[[Recorded], object]] = {
+    "put": lambda one: one.put("new/in/directories"),
+    "overwrite": lambda one: one.put("o"),
+    "below an object": lambda one: one.put("o/below"),
+    "delete": lambda one: one.store.delete(one.bck, "o", rules=RULES),
+    "delete the last of its directories": lambda one: one.store.delete(one.bck, "d/e/f", rules=RULES),
+    "patch": lambda one: one.store.set_custom(one.bck, "o", {"k": "v"}, replace=True, fsync=True),
+    "tags": lambda one: one.tag("o"),
+    "copy": lambda one: one.store.copy(one.bck, "o", one.bck, "copy/of", RULES),
+    "rename": lambda one: one.store.rename(one.bck, "unsynced", "g/h", RULES),
+    "append": lambda one: one.append("o"),
+    "begin an upload": lambda one: one.begin("up"),
+    "part": lambda one: one.send(one.begin("up")),
+    "part without a size": lambda one: one.send(one.begin("up"), 1, None),
+    "complete": lambda one: one.complete("up"),
+    "abort": lambda one: one.store.uploads.abort(one.begin("up"), fsync=True),
+    "put a version": lambda one: one.put("o", KEPT),
+    "delete marker": lambda one: one.store.delete(one.bck, "o", rules=KEPT),
+    "delete the latest version": lambda one: one.remove_version(one.put("o", KEPT).version_id),
+    "delete an older version": lambda one: (one.put("o", KEPT), one.remove_version("null")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_every_acknowledged_change_is_synced(bench: Any, what: str) -> None:
+    """With `Fsync-PUT`, no file and no directory that a change touched is left to the kernel."""
+    one = Recorded(bench)
+    for name in ("o", "d/e/f"):
+        one.put(name)
+    one.put("unsynced", WriteRules())
+    uploads = f"{one.store.volume.available[0].path}/@ais/b/%mp"
+    one.disk.dirty = {path for path in one.disk.dirty if path.endswith("/unsynced")}
+    CHANGES[what](one)
+    if what != "rename":
+        one.disk.dirty = {path for path in one.disk.dirty if not path.endswith("/unsynced")}
+    for upload_id, info in list(one.store.uploads.list(one.bck)):
+        # bytes nobody looks at: claims of slots, and what is gone with the upload
+        assert not [path for path in one.disk.unsynced() if path.startswith(f"{uploads}/{upload_id}")], info
+    assert [path for path in one.disk.unsynced() if not path.startswith(uploads)] == []
+
+
+@pytest.mark.parametrize("rename", [False, True], ids=["overwrite", "rename over"])
+def test_what_replaces_an_object_has_its_content_on_the_disk_first(bench: Any, rename: bool) -> None:
+    """Where the file system does not see to it: written out before the rename, and never while the loop would wait."""
+    one, rules = Recorded(bench), WriteRules()
+    (mountpath,) = bench.volume.available
+    mountpath.is_ordered = False
+    one.put("new", rules)
+    assert "write_out" not in one.disk.calls
+    one.put("o", rules)
+    one.disk.calls.clear()
+    if rename:
+        one.store.rename(one.bck, "new", "o", rules)
+    else:
+        with pytest.raises(StripeBusy):
+            one.store.put(one.bck, "o", rules, b"at once")
+        one.put("o", rules)
+    assert one.disk.calls.index("write_out") < one.disk.calls.index("rename")
+
+
+@pytest.mark.parametrize("change", [lambda one: one.complete("o"), lambda one: one.append("o")])
+def test_what_was_not_written_in_one_go_is_on_the_disk_before_it_has_its_name(
+    bench: Any, change: Callable[[Recorded], None]
+) -> None:
+    """Multipart and appended objects have their size before their bytes: without a sync they could be zeros."""
+    one = Recorded(bench)
+    change(one)
+    last = max(index for index, call in enumerate(one.disk.calls) if call in ("write", "pwrite"))
+    assert "fdatasync" in one.disk.calls[:last] + one.disk.calls[last : one.disk.calls.index("setxattr")]
+
+
+class NextBoot(Disk):
+    """The disk after the machine was off."""
+
+    boot_id = staticmethod(lambda: "the next boot")
+
+
+def after_power_loss(bench: Any) -> tuple[Volume, Store]:
+    env = Env(disk=NextBoot())
+    volume = Volume.load_or_create(env, [mountpath.path for mountpath in bench.volume.available])
+    return volume, Store(volume, env)
+
+
+def test_an_object_whose_content_the_power_took_was_never_written(bench: Any) -> None:
+    """Absent for reads and for conditions, at once; then it is looked for and gone, and not listed any more."""
+    for name in ("torn", "torn too", "whole"):
+        bench.put(name, b"content")
+    for name in ("torn", "torn too"):
+        os.truncate(f"{bench.root}/mp0/@ais/b/%ob/{name}", 0)
+    with pytest.raises(CorruptMetadata):  # in the same boot, somebody did that
+        bench.store.open(bench.bck, "torn")
+    volume, store = after_power_loss(bench)
+    try:
+        with pytest.raises(ObjectNotFound):
+            store.open(bench.bck, "torn")
+        seen: list[ObjectMeta | None] = []
+        writer = store.writer(bench.bck, "torn too", bench.rules)
+        writer.write(b"again")
+        writer.commit(seen.append)
+        assert seen == [None]
+        assert remove_torn(store, Disk()) == ["ais://b/torn"]
+        assert [entry.name for entry in Lister(volume, Env()).page(bench.bck).entries] == ["torn too", "whole"]
+        assert volume.available[0].loss is None
+    finally:
+        volume.close()
+
+
+def test_a_marker_below_a_torn_object_is_the_latest_again(bench: Any) -> None:
+    """It replaced only a delete marker: the object is deleted as before, and its older versions are there."""
+    rules = WriteRules(keeping=Keeping.ENABLED)
+    first = bench.put("o", b"first", rules)
+    bench.store.delete(bench.bck, "o", rules=rules)
+    bench.put("o", b"torn", rules)
+    os.truncate(f"{bench.root}/mp0/@ais/b/%ob/o", 1)
+    volume, store = after_power_loss(bench)
+    try:
+        assert remove_torn(store, Disk()) == ["ais://b/o"]
+        with pytest.raises(ObjectNotFound):
+            store.open(bench.bck, "o")
+        opened = store.open(bench.bck, "o", first.version_id)
+        assert os.read(opened.fd, 10) == b"first"
+        os.close(opened.fd)
+    finally:
+        volume.close()
+
+
+def test_what_was_whole_before_the_power_went_is_damaged(bench: Any) -> None:
+    """A file that is shorter than it should be and was not touched around the power loss was not torn by it."""
+    bench.put("o", b"content")
+    os.truncate(f"{bench.root}/mp0/@ais/b/%ob/o", 0)
+    later_ns = os.stat(f"{bench.root}/mp0/@ais/b/%ob/o").st_mtime_ns + 3600 * 10**9
+    os.utime(Path(bench.root, "mp0", ".ais.locks"), ns=(later_ns, later_ns))
+    volume, store = after_power_loss(bench)
+    try:
+        with pytest.raises(CorruptMetadata):
+            store.open(bench.bck, "o")
+        assert remove_torn(store, Disk()) == []
+    finally:
+        volume.close()
