@@ -22,7 +22,6 @@ the next one who asks finds the file gone, and learns from the record that the o
 
 import contextlib
 import fcntl
-import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -267,7 +266,7 @@ class Uploads:
         staged = Staged(upload.bck, upload.info.name, rules, spot, made.path, made.fd, custom, facts=facts)
         staged.size = sum(part.size for part in parts)
         staged.runs = run_lengths([part.size for part in parts])
-        staged.before_rename = functools.partial(self._begin_ending, upload, parts, made, staged.size)
+        staged.before_rename = partial(self._begin_ending, upload, parts, made, staged.size)
         try:
             staged.checksum = assembly.compare(self._disk, made.fd, parts, rules.checksum_kind, upload)
             self._disk.fdatasync(made.fd)

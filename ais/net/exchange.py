@@ -136,6 +136,9 @@ class Exchange:
         connection.touch()
         if self.receiver is not None:
             self._receive(self.receiver.received, count)
+        elif self._stage is Stage.REST:
+            self._read_rest(connection.hub.shared_view[:count])
+            connection.update_reading()
         elif self._relay is not None and not connection.tail:
             self._relay_received(self._relay, connection.hub.shared_view[:count])
         else:
@@ -149,8 +152,9 @@ class Exchange:
             tail, space = connection.tail, len(self.receiver.space())
             connection.tail = tail[space:]
             self._receive(self.receiver.put, memoryview(tail)[:space])
-        if self._stage is Stage.REST:
-            self._read_rest()
+        if self._stage is Stage.REST and connection.tail:
+            tail, connection.tail = connection.tail, bytearray()
+            self._read_rest(memoryview(tail))
         if self._stage is Stage.HANDED and connection.tail:
             self._feed_handover()
         if self._relay is not None and connection.tail:
@@ -345,16 +349,21 @@ class Exchange:
         self._on_rest_read, self._rest_left = then, READ_FIRST_BYTES_MAX
         self._stage = Stage.REST
         self.connection.touch()
-        self.pump()
+        if self.connection.tail or self.connection.is_at_eof:
+            self.pump()
+        else:
+            self.connection.update_reading()
 
-    def _read_rest(self) -> None:
-        body, tail = cast(Body, self.body), self.connection.tail
+    def _read_rest(self, view: memoryview) -> None:
+        """Take what came of the rest. Nothing is in `tail` meanwhile: what lies behind the body goes there."""
+        body = cast(Body, self.body)
         try:
-            _, consumed = body.take(memoryview(tail)[: self._rest_left])
+            _, consumed = body.take(view[: self._rest_left])
         except AisError:
             self._end_rest()
             return
-        self.connection.tail = tail[consumed:]
+        if consumed < len(view):
+            self.connection.tail = bytearray(view[consumed:])
         self._rest_left -= consumed
         if body.is_done or not self._rest_left:
             self._end_rest()

@@ -93,7 +93,7 @@ def test_every_small_answer_of_one_turn_is_sent(request_of: Any) -> None:
     async def scenario() -> None:
         async with serving(route) as served:
             clients = [await served.connect() for _ in range(2 * HELD_ANSWERS_MAX + 16)]
-            for _ in range(5):
+            for _ in range(100):
                 for number, client in enumerate(clients):
                     client.send(request_of(number))
                 for client in clients:
