@@ -62,7 +62,10 @@ class Transport:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._ssl()),
+            connector=aiohttp.TCPConnector(
+                limit=self._connections,
+                ssl=tls_context(self._environment) if self.endpoint.startswith("https://") else True,
+            ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s, sock_read=self._timeout_s),
             headers={"Accept-Encoding": "identity", "User-Agent": "ais/python-native"} | self._authorization(),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -189,22 +192,6 @@ class Transport:
             method, URL(url, encoded=True), headers=sent, data=data, allow_redirects=False
         )
 
-    def _ssl(self) -> ssl.SSLContext | bool:
-        if not self.endpoint.startswith("https://"):
-            return True
-        try:
-            context = ssl.create_default_context(cafile=self._environment.ca or None)
-            if self._environment.certificate:
-                context.load_cert_chain(self._environment.certificate, self._environment.certificate_key or None)
-        except (OSError, ssl.SSLError) as error:
-            raise BadRequest(
-                f"cannot load the TLS certificates of AIS_CLIENT_CA, AIS_CRT, AIS_CRT_KEY: {error}"
-            ) from error
-        if self._environment.skip_verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
-
     def _authorization(self) -> dict[str, str]:
         token, path = self._environment.token, self._environment.token_file
         if not token and path:
@@ -213,6 +200,20 @@ class Transport:
             except (OSError, UnicodeDecodeError) as error:
                 raise BadRequest(f"cannot read the token file {path} of AIS_AUTHN_TOKEN_FILE: {error}") from None
         return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def tls_context(environment: ClientEnvironment) -> ssl.SSLContext:
+    """How servers are verified, and what the client shows them. Raise `BadRequest` when a file cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=environment.ca or None)
+        if environment.certificate:
+            context.load_cert_chain(environment.certificate, environment.certificate_key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise BadRequest(f"cannot load the TLS certificates of AIS_CLIENT_CA, AIS_CRT, AIS_CRT_KEY: {error}") from error
+    if environment.skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def normalise_endpoint(text: str) -> str:
