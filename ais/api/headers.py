@@ -30,5 +30,8 @@ NODE_UPTIME = "Ais-Node-Uptime"
 CLUSTER_UPTIME = "Ais-Cluster-Uptime"
 NODE_FLAGS = "Ais-Node-Flags"
 
+BUCKET_ID = "Ais-Bucket-Id"
+"""Ours: which bucket of that name a request is about that a gateway passes on."""
+
 CALLER_ID = "Ais-Caller-Id"
 CALLER_NAME = "Ais-Caller-Name"

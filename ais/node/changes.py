@@ -8,6 +8,7 @@ or out of the map, and take everything before they are back.
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from ais.api import codec
@@ -48,71 +49,72 @@ class Changes:
         Raise what `change` or a node's veto raises: then nothing changed. Raise `NotReady` when this node is not
         primary or lacks authority (nothing changed), or lost it on the way (the change may or may not happen).
         """
-        return await self._finish(self._change_bmd(change))
+        return await self._finish(partial(self._change_bmd, change))
 
     async def change_config(self, change: Callable[[ClusterConfig], ClusterConfig]) -> ClusterConfig:
         """Apply `change` (which also counts the version up) to the configuration. Raise as `change_bmd` does."""
-        return await self._finish(self._change_config(change))
+        return await self._finish(partial(self._change_config, change))
 
     async def change_keys(self, change: Callable[[AccessKeys], AccessKeys]) -> AccessKeys:
         """Apply `change` to the access keys. Raise as `change_bmd` does."""
-        return await self._finish(self._change_keys(change))
+        return await self._finish(partial(self._change_keys, change))
 
     async def change_smap(self, change: Callable[[Smap], Smap]) -> Smap:
         """Apply `change` to the cluster map. Raise as `change_bmd` does."""
-        return await self._finish(self._change_smap(change))
+        return await self._finish(partial(self._change_smap, change))
 
-    async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a change to its end, also when whoever asked for it is gone."""
-        task = asyncio.get_running_loop().create_task(work)
+    async def _finish(self, change: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Wait for our turn, then run a change to its end, also when whoever asked for it is gone by then."""
+        await self.lock.acquire()
+        task = asyncio.get_running_loop().create_task(change())
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self.lock.release()
+        self._running.discard(task)
+
     async def _change_bmd(self, change: Callable[[BMD], BMD]) -> BMD:
-        async with self.lock:
-            reign = self._core.require_authority()
-            old = self._core.meta.bmd
-            new = change(old)
-            if new is old:
-                return old
-            sealed = seal_bmd(reign.term, new)
-            targets = [target for target in self._core.smap.tmap.values() if not target.is_away]
-            try:
-                await self._prepare(reign, targets, old, new, sealed)
-                await self._core.state.adopt([sealed])
-            except BaseException:
-                await self._abort(reign, targets, old, new, sealed)
-                raise
-            await self._publish(reign, sealed.part)
-            self._core.log.info("buckets changed", bmd=new.version, buckets=len(new))
-            return new
+        reign = self._core.require_authority()
+        old = self._core.meta.bmd
+        new = change(old)
+        if new is old:
+            return old
+        sealed = seal_bmd(reign.term, new)
+        targets = [target for target in self._core.smap.tmap.values() if not target.is_away]
+        try:
+            await self._prepare(reign, targets, old, new, sealed)
+            await self._core.state.adopt([sealed])
+        except BaseException:
+            await self._abort(reign, targets, old, new, sealed)
+            raise
+        await self._publish(reign, sealed.part)
+        self._core.log.info("buckets changed", bmd=new.version, buckets=len(new))
+        return new
 
     async def _change_config(self, change: Callable[[ClusterConfig], ClusterConfig]) -> ClusterConfig:
-        async with self.lock:
-            reign = self._core.require_authority()
-            new = change(self._core.meta.config)
-            if new is not self._core.meta.config:
-                await self._core.state.adopt([seal_config(reign.term, new)])
-                await self._publish(reign, Part.CONFIG)
-                self._core.log.info("configuration changed", config=int(new.config_version))
-            return new
+        reign = self._core.require_authority()
+        new = change(self._core.meta.config)
+        if new is not self._core.meta.config:
+            await self._core.state.adopt([seal_config(reign.term, new)])
+            await self._publish(reign, Part.CONFIG)
+            self._core.log.info("configuration changed", config=int(new.config_version))
+        return new
 
     async def _change_keys(self, change: Callable[[AccessKeys], AccessKeys]) -> AccessKeys:
-        async with self.lock:
-            reign = self._core.require_authority()
-            new = change(self._core.meta.keys)
-            if new is not self._core.meta.keys:
-                await self._core.state.adopt([seal_keys(reign.term, new)])
-                await self._publish(reign, Part.KEYS)
-                self._core.log.info("access keys changed", version=int(new.version), keys=len(new.keys))
-            return new
+        reign = self._core.require_authority()
+        new = change(self._core.meta.keys)
+        if new is not self._core.meta.keys:
+            await self._core.state.adopt([seal_keys(reign.term, new)])
+            await self._publish(reign, Part.KEYS)
+            self._core.log.info("access keys changed", version=int(new.version), keys=len(new.keys))
+        return new
 
     async def _change_smap(self, change: Callable[[Smap], Smap]) -> Smap:
-        async with self.lock:
-            reign = self._core.require_authority()
-            await self._replace_smap(reign, change(self._core.smap))
-            return self._core.smap
+        reign = self._core.require_authority()
+        await self._replace_smap(reign, change(self._core.smap))
+        return self._core.smap
 
     async def _replace_smap(self, reign: Reign, new: Smap) -> None:
         meta = self._core.meta

@@ -140,6 +140,8 @@ class Gate:
     def require_bucket(self, request: S3Request) -> S3Bucket:
         """The bucket. Raise `S3Error` NoSuchBucket, or AccessDenied when the caller expects another owner."""
         bucket = self.buckets.require(request.bucket)
+        if request.via is not None and request.via.bid not in (0, bucket.bucket.bid):
+            raise S3Error("NoSuchBucket", BucketName=request.bucket)
         _expect_owner(bucket, request.headers.get("x-amz-expected-bucket-owner"))
         return bucket
 
@@ -182,14 +184,15 @@ class Gate:
 
     def forward(self, request: S3Request, node: Snode) -> Forward:
         """Have another node answer. Raise `NotReady` when one sent it here already: the maps differ for a moment."""
-        return self.pass_on(request.http, node)
+        bucket = self.buckets.get(request.bucket) if request.bucket else None
+        return self.pass_on(request.http, node, bucket.bucket.bid if bucket is not None else 0)
 
-    def pass_on(self, http: Request, node: Snode) -> Forward:
-        """The same for a request that nobody has looked at."""
+    def pass_on(self, http: Request, node: Snode, bid: int) -> Forward:
+        """The same for a request that nobody has looked at, about the bucket with this ID (0: not known here)."""
         if via.HEADER.lower() in http.headers:
             via.read(http, self._host.cluster_secret)
             raise NotReady(f"{self._host.snode.name} is not the node for this request: try again in a moment")
-        note = Via(http.remote, http.scheme)
+        note = Via(http.remote, http.scheme, bid=bid)
         value = via.header(note, self._host.cluster_secret, http.method, http.target)
         return Forward(node.data.url, header_lines((via.HEADER, value)))
 

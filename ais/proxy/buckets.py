@@ -192,19 +192,20 @@ class Buckets:
         served = (actions.CREATE_BUCKET, actions.MOVE_BUCKET, xact.MAKE_COPIES)
         if message.action not in served:
             raise _unserved("POST", message, address, served)
-        if (answer := await self._relay.to_primary(request)) is not None:
+        bid = 0 if message.action == actions.CREATE_BUCKET else self._id_of(bck, request)
+        if (answer := await self._relay.to_primary(request, bid)) is not None:
             return answer
         if message.action == actions.CREATE_BUCKET:
             await self._changes.create(bck, message.value)
             return web.Response()
         if message.action == xact.MAKE_COPIES:
-            return text_reply(await self._make_copies(bck, message.value))
+            return text_reply(await self._make_copies(bck, bid, message.value))
         destination = address.params.get(query.BUCKET_TO, "")
         if not destination:
             raise BadRequest(f"renaming a bucket needs {query.BUCKET_TO}=<provider>/@#/<new name>/")
         source = self.require(bck)
         access.require(source.props.access, Access.MOVE_BUCKET, bck.cname())
-        return text_reply(await self._renamer.begin(bck, Bck.parse_uname(destination)[0]))
+        return text_reply(await self._renamer.begin(bck, bid, Bck.parse_uname(destination)[0]))
 
     async def put(self, request: web.Request) -> web.Response:
         """Make a shard of objects."""
@@ -224,9 +225,10 @@ class Buckets:
             return web.Response()
         if message.action != actions.DESTROY_BUCKET:
             raise _unserved("DELETE", message, address, (actions.DESTROY_BUCKET, actions.EVICT_REMOTE_BUCKET))
-        if (answer := await self._relay.to_primary(request)) is not None:
+        bid = self._id_of(bck, request)
+        if (answer := await self._relay.to_primary(request, bid)) is not None:
             return answer
-        await self._changes.destroy(bck)
+        await self._changes.destroy(bck, bid)
         return web.Response()
 
     async def patch(self, request: web.Request) -> web.Response:
@@ -237,14 +239,20 @@ class Buckets:
         served = (actions.SET_BUCKET_PROPS, actions.RESET_BUCKET_PROPS)
         if message.action not in served:
             raise _unserved("PATCH", message, address, served)
-        if (answer := await self._relay.to_primary(request)) is not None:
+        bid = self._id_of(bck, request)
+        if (answer := await self._relay.to_primary(request, bid)) is not None:
             return answer
         before = self.require(bck).props
         if message.action == actions.SET_BUCKET_PROPS:
-            await self._changes.set_props(bck, message.value)
+            await self._changes.set_props(bck, bid, message.value)
         else:
-            await self._changes.reset_props(bck)
+            await self._changes.reset_props(bck, bid)
         return await self._follow_up(bck, before)
+
+    def _id_of(self, bck: Bck, request: web.Request) -> int:
+        """ID of the bucket that is meant, as of when the first gateway got the request. Raise `BucketNotFound`."""
+        told = request.headers.get(headers.BUCKET_ID, "")
+        return int(told) if told.isdecimal() else self.require(bck).bid
 
     async def _follow_up(self, bck: Bck, before: Bprops) -> web.Response:
         """Start the job that brings the objects of a bucket to its new properties, if these ask for one."""
@@ -253,7 +261,7 @@ class Buckets:
             return text_reply(await self._jobs.run(ArgsMsg(kind=xact.MAKE_COPIES, bck=bck)))
         return web.Response()
 
-    async def _make_copies(self, bck: Bck, value: object) -> str:
+    async def _make_copies(self, bck: Bck, bid: int, value: object) -> str:
         """Mirror a bucket with this many copies, or no more with 1; the ID of the job. Raise `BadRequest`."""
         text = value if isinstance(value, str) else str(value) if type(value) in (int, float) else ""
         try:
@@ -262,7 +270,7 @@ class Buckets:
             raise BadRequest(f"failed to parse 'copies' ({value!r:.80}) - unexpected type") from None
         if not 1 <= copies <= COPIES_MAX:
             raise BadRequest(f"invalid number of copies ({copies}): expected 1 to {COPIES_MAX}")
-        await self._changes.set_props(bck, {"mirror": {"enabled": copies > 1, "copies": copies}})
+        await self._changes.set_props(bck, bid, {"mirror": {"enabled": copies > 1, "copies": copies}})
         return await self._jobs.run(ArgsMsg(kind=xact.MAKE_COPIES, bck=bck))
 
     def require(self, bck: Bck) -> Bucket:

@@ -15,11 +15,14 @@ from ais.base.errors import Conflict, NotYetImplemented
 from ais.meta import rename
 from ais.meta.bmd import BMD, apply_props, inherited_props, new_bid
 from ais.node.node import Node
-from ais.proxy.redirect import require_bucket
+from ais.proxy.redirect import require_same
 
 
 class BucketChanges:
-    """All return when every node knows, and raise when nothing has changed."""
+    """All return when every node knows, and raise when nothing has changed.
+
+    `bid` says which bucket of that name is meant: another one that has it by the time of the change is left alone.
+    """
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -37,11 +40,11 @@ class BucketChanges:
 
         await self._node.change_bmd(change)
 
-    async def destroy(self, bck: Bck) -> None:
+    async def destroy(self, bck: Bck, bid: int) -> None:
         """Remove a bucket with all its objects. Raise `BucketNotFound`, `AccessDenied`, `Busy`, `Conflict`."""
 
         def change(bmd: BMD) -> BMD:
-            bucket = require_bucket(bmd, bck)
+            bucket = require_same(bmd, bck, bid)
             rename.check_settled(bmd, bck)
             access.require(bucket.props.access, Access.DESTROY_BUCKET, bck.cname())
             if "object-lock" in bucket.props.of_s3.documents:
@@ -50,21 +53,21 @@ class BucketChanges:
 
         await self._node.change_bmd(change)
 
-    async def set_props(self, bck: Bck, props_patch: Any) -> None:
+    async def set_props(self, bck: Bck, bid: int, props_patch: Any) -> None:
         """Change properties. Raise `BucketNotFound`, `BadRequest` naming the property, `NotYetImplemented`."""
 
         def change(bmd: BMD) -> BMD:
-            old = require_bucket(bmd, bck).props
+            old = require_same(bmd, bck, bid).props
             new = apply_props(old, props_patch, self._targets_count)
             return bmd if new == old else bmd.with_props(bck, new)
 
         await self._node.change_bmd(change)
 
-    async def reset_props(self, bck: Bck) -> None:
+    async def reset_props(self, bck: Bck, bid: int) -> None:
         """Back to the cluster's defaults. Raise `BucketNotFound`."""
 
         def change(bmd: BMD) -> BMD:
-            old = require_bucket(bmd, bck).props
+            old = require_same(bmd, bck, bid).props
             fresh = inherited_props(bck, self._node.config.cluster, old.bid, int(old.created))
             new = msgspec.structs.replace(fresh, backend_bck=old.backend_bck, s3=old.s3)
             return bmd if new == old else bmd.with_props(bck, new)

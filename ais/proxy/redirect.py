@@ -177,6 +177,14 @@ def require_bucket(bmd: BMD, bck: Bck) -> Bucket:
     return bucket
 
 
+def require_same(bmd: BMD, bck: Bck, bid: int) -> Bucket:
+    """The bucket that had this ID when it was asked for. Raise `BucketNotFound`, also when another has its name now."""
+    bucket = require_bucket(bmd, bck)
+    if bucket.bid != bid:
+        raise missing(bck)
+    return bucket
+
+
 class _Road(NamedTuple):
     """What all names have in common that are asked for with the same bucket and query."""
 

@@ -1,5 +1,7 @@
 """Passing a request on to another node and its answer back, unchanged (wire contract §12.3, §12.7)."""
 
+import asyncio
+
 from aiohttp import web
 
 from ais.api import headers
@@ -12,6 +14,8 @@ _REQUEST_HEADERS = ("Content-Type", "Accept", "User-Agent", "Authorization", hea
 _NOT_OURS_TO_COPY = frozenset(
     ("connection", "content-length", "date", "keep-alive", "server", "transfer-encoding", "content-encoding")
 )
+TURNS = 5
+"""Of the event loop, until it has seen that a client is gone: a node that was frozen finds requests long given up."""
 
 
 class Relay:
@@ -20,9 +24,17 @@ class Relay:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    async def to_primary(self, request: web.Request) -> web.Response | None:
-        """The primary's answer to a change, None when this node is primary and may decide itself. Raise `NotReady`."""
+    async def to_primary(self, request: web.Request, bid: int = 0) -> web.Response | None:
+        """The primary's answer to a change, None when this node is primary and may decide itself.
+
+        `bid` is that of the bucket which the change is about. Raise `NotReady`, also when the client has gone: nobody
+        would know what has become of its request.
+        """
         if self._node.is_primary:
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            if request.transport is None or request.transport.is_closing():
+                raise NotReady("the client has gone")
             self._node.require_authority()
             return None
         primary = self._node.smap.primary
@@ -30,11 +42,13 @@ class Relay:
             raise NotReady("the cluster has no primary now: try again when it has elected one")
         if headers.CALLER_ID in request.headers:
             raise NotReady(f"{self._node.snode.name} is not the primary: {primary.name} is, try again")
-        return await self.pass_on(request, primary, request.raw_path)
+        return await self.pass_on(request, primary, request.raw_path, bid)
 
-    async def pass_on(self, request: web.Request, node: Snode, path_and_query: str) -> web.Response:
+    async def pass_on(self, request: web.Request, node: Snode, path_and_query: str, bid: int = 0) -> web.Response:
         """What `node` answers to this request at another path. Raise `Unreachable`."""
         kept = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
+        if bid:
+            kept[headers.BUCKET_ID] = str(bid)
         answer = await self._node.peers.call(
             request.method,
             node.control.url + path_and_query,

@@ -16,6 +16,7 @@ from ais.meta import rename
 from ais.meta.bmd import BMD
 from ais.meta.rename import Rename
 from ais.node.node import Node
+from ais.proxy.redirect import require_same
 from ais.proxy.targets import Targets, decode_lists
 
 LOOK_INTERVAL_S = 1.0
@@ -33,12 +34,16 @@ class Renamer:
         """Look for unfinished renames from now on; the node's supervisor ends it."""
         self._node.tasks.keep("renames", self._watch)
 
-    async def begin(self, src: Bck, dst: Bck) -> str:
-        """Mark the bucket on all nodes and return the job ID; objects move afterwards. Raise as `rename.begin`."""
+    async def begin(self, src: Bck, bid: int, dst: Bck) -> str:
+        """Mark the bucket with this ID on all nodes and return the job ID; objects move afterwards.
+
+        Raise as `rename.begin`.
+        """
         members = frozenset(target.id for target in self._targets.all)
         move = Rename(new_id(self._node.env.rng), src, dst, members)
 
         def mark(bmd: BMD) -> BMD:
+            require_same(bmd, src, bid)
             return rename.begin(bmd, move, term=self._node.term, now_ns=self._node.env.clock.now_ns())
 
         await self._node.change_bmd(mark)

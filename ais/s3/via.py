@@ -20,11 +20,15 @@ _MAC_BYTES = 16
 
 
 class Via(msgspec.Struct, frozen=True, array_like=True):
-    """The client's address (`ip:port`) and scheme. `user` set: a node vouches for the caller, nobody signed."""
+    """The client's address (`ip:port`) and scheme. `user` set: a node vouches for the caller, nobody signed.
+
+    `bid`: ID of the bucket that the request is about, as the first node knew it; 0: not said.
+    """
 
     remote: str
     scheme: str
     user: str | None = None
+    bid: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

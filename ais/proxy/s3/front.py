@@ -39,7 +39,9 @@ class Front:
         gate = self._gate
         bucket_name, key = gate.address(request)
         bucket = gate.buckets.get(bucket_name) if key and request.method != "OPTIONS" else None
-        return gate.pass_on(request, gate.owner(bucket.bucket.uname, key)) if bucket is not None else None
+        if bucket is None:
+            return None
+        return gate.pass_on(request, gate.owner(bucket.bucket.uname, key), bucket.bucket.bid)
 
     def answer(self, request: Request) -> AnyReply | Awaitable[AnyReply]:
         """Serve what is about the service or a bucket. Raise an `AisError`, usually an `S3Error`."""
