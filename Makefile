@@ -8,7 +8,7 @@ DIR ?= .playground
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop clean test lint unit fuzz faults model nightly bench docs
+.PHONY: help install run stop clean test lint unit fuzz power-loss faults model nightly bench docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ faults: install ## 50 schedules of kills, freezes, cuts and lost mountpaths (SEE
 
 model: install ## a million random connections against the model of HTTP (MODEL_SEEDS=..., MODEL_FIRST=...)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_connection_model.py
+
+power-loss: install ## cut the power after every kind of change on ext4, xfs and btrfs (root; apt: xfsprogs btrfs-progs fuse3)
+	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_power_loss.py
 
 nightly: install ## what takes too long for CI: 8 GiB objects, a million names, every S3 client with every option
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly
