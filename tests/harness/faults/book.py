@@ -207,6 +207,12 @@ class Asked:
             else:
                 self.book.lose(self)
 
+    def ended(self, outcome: object) -> None:
+        """It is over, and it may have happened, or some of its steps may."""
+        self._end(outcome)
+        for operation in self.operations:
+            self.names.family.abandoned(operation)
+
     def wrong(self, outcome: object) -> Violation:
         """It was answered with what no request may get."""
         self._end(outcome)

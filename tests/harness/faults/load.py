@@ -66,8 +66,10 @@ PLAIN, VERSIONED = "plain", "versioned"
 class Load:
     """The families of names in a cluster, and the workers on them."""
 
-    def __init__(self, book: Book, gateway: Gateway, seed: int, workers: int) -> None:
+    def __init__(self, book: Book, gateway: Gateway, seed: int, workers: int, rush: str = "") -> None:
+        """`rush`: name of a change of objects that half of the workers make on a few names, to meet each other."""
         self._seed = seed
+        self._rush: Request | None = getattr(Objects, rush) if rush else None
         self._book = book
         self._workers = workers
         self.groups: list[Group] = [
@@ -80,7 +82,20 @@ class Load:
         """Send requests until told to stop. Raise `Violation`."""
         async with asyncio.TaskGroup() as group:
             for worker in range(self._workers):
-                group.create_task(self._work(worker, until))
+                rushes = self._rush is not None and worker % 2
+                group.create_task(self._hurry(worker, until) if rushes else self._work(worker, until))
+
+    async def _hurry(self, worker: int, until: asyncio.Event) -> None:
+        """Create, change and remove the first names as fast as possible, next to others who do the same."""
+        source, group = random.Random(f"worker {self._seed} {worker}"), self.groups[0]
+        assert isinstance(group, Objects)
+        assert self._rush
+        while not until.is_set():
+            request = source.choice((self._rush, self._rush, Objects.put, Objects.delete, Objects.get))
+            if group.names.takes_changes:
+                await request(group, source, source.randrange(2))
+                self._book.count(f"rush.{request.__name__}")
+            await asyncio.sleep(source.expovariate(1 / PAUSE_S) / 4)
 
     async def _work(self, worker: int, until: asyncio.Event) -> None:
         source = random.Random(f"worker {self._seed} {worker}")

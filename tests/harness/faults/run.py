@@ -5,6 +5,7 @@ Everything a run found is in its directory: `report.txt`, and the logs of the no
 
 import argparse
 import asyncio
+import io
 import random
 import shutil
 import sys
@@ -23,6 +24,7 @@ from harness.faults.stage import READY_S, Broken, Stage
 from harness.faults.values import Contents
 from harness.faults.web import Web
 
+SLACK_S = 30.0
 SERVED_S = 60.0
 """How long after the cluster is whole again everything must be served."""
 
@@ -42,13 +44,14 @@ class Run:
         self._source = random.Random(f"run {seed}")
         self._grace_s = options.grace
         self._workers = options.workers
+        self._rush = options.rush
         self.book = Book(Contents(seed), options.grace)
 
     async def run(self) -> None:
         """Raise `Violation` or `Broken`."""
         await self._make_buckets()
         self.book = Book(Contents(self._seed), self._grace_s)
-        load = Load(self.book, self._gateway, self._seed, self._workers)
+        load = Load(self.book, self._gateway, self._seed, self._workers, self._rush)
         stop = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
@@ -66,6 +69,19 @@ class Run:
             raise _first(errors) from None
         finally:
             await self._web.close()
+
+    async def watched(self) -> None:
+        """`run`, ended with the stacks of all tasks when it takes much longer than it may."""
+        running = asyncio.create_task(self.run())
+        limit_s = self._seconds + READY_S + self._grace_s + SERVED_S + SLACK_S
+        done, _ = await asyncio.wait([running], timeout=limit_s)
+        if not done:
+            stacks = io.StringIO()
+            for task in asyncio.all_tasks():
+                task.print_stack(file=stacks)
+            running.cancel()
+            raise Broken(f"the run did not end within {limit_s:g} s: {stacks.getvalue()}")
+        running.result()
 
     async def _inject(self, group: asyncio.TaskGroup) -> None:
         tasks = [group.create_task(self._one(fault)) for fault in self._faults]
@@ -128,7 +144,7 @@ async def run(arguments: argparse.Namespace, directory: Path) -> int:
     try:
         await stage.open()
         one = Run(stage, arguments.seed, arguments.seconds, faults, arguments)
-        await one.run()
+        await one.watched()
     except (Violation, Broken) as error:
         report = f"{type(error).__name__.upper()} {error}\n"
     except Exception:  # noqa: BLE001 - a failure of the harness must leave its report too
@@ -154,6 +170,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--grace", type=float, default=10.0, help="seconds that an unanswered request may still act")
     parser.add_argument("--workers", type=int, default=8, help="clients; names grow with them")
+    parser.add_argument("--rush", default="", help="a change of objects that clients race for, like rename")
     parser.add_argument("--proxies", type=int, default=2)
     parser.add_argument("--targets", type=int, default=3)
     parser.add_argument("--mountpaths", type=int, default=2)
