@@ -4,6 +4,7 @@ The bytes of a send go straight from this target's file to the peer's data netwo
 keeps the metadata. A move deletes the source only after the destination has answered that it is durable there.
 """
 
+import contextlib
 import os
 from typing import NamedTuple
 from urllib.parse import quote
@@ -11,7 +12,7 @@ from urllib.parse import quote
 from ais.api import actions, codec, errors, headers, query
 from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
-from ais.base.errors import AlreadyExists
+from ais.base.errors import AlreadyExists, ObjectNotFound
 from ais.core.store import OpenObject, Store
 from ais.fs.volume import Volume
 from ais.meta.smap import Snode
@@ -54,7 +55,8 @@ class Moves:
     async def move(
         self, source: BucketView, name: str, destination: BucketView, new_name: str, *, only_if_absent: bool = False
     ) -> Moved:
-        """Give an object another name. Raise `ObjectNotFound`.
+        """Give an object another name. Raise `ObjectNotFound`; `AlreadyExists` when it was replaced before its old name
+        went: what replaced it stays, and the new name has it.
 
         With `only_if_absent`, an object that has the new name already is newer: it stays and the source goes.
         """
@@ -77,9 +79,10 @@ class Moves:
                 raise
         pool = self._volume.place(source.uname + name).pool
         cname = source.bck.cname(name)
-        await in_pool(
-            pool, lambda: self._store.delete(source.bck, name, unchanged(meta, cname), source.rules, is_moved=True)
-        )
+        with contextlib.suppress(ObjectNotFound):  # it was deleted meanwhile, after it got its new name
+            await in_pool(
+                pool, lambda: self._store.delete(source.bck, name, unchanged(meta, cname), source.rules, is_moved=True)
+            )
         return Moved(meta.size, is_remote=True)
 
     async def settle(self, view: BucketView, name: str) -> None:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 State = tuple[Hashable, ...]
 Outcomes = tuple[Hashable, ...]
 
-WORLDS_MAX = 4096
+WORLDS_MAX = 20_000
 """More possibilities than this mean that the load asks too much of one family at once."""
 
 

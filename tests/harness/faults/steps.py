@@ -50,10 +50,10 @@ def paste(key: int) -> Step:
 
 
 def remove_captured(key: int) -> Step:
-    """Remove what the first step captured, unless something newer is there."""
+    """Remove what the first step captured, unless something newer is there; that it is gone already is as good."""
 
     def apply(state: State, before: Outcomes) -> tuple[State, Hashable]:
-        if before[0] is None or state[key] != before[0]:
+        if state[key] is not None and state[key] != before[0]:
             return state, "kept"
         return replaced(state, key, None), "ok"
 

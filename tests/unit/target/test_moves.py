@@ -58,6 +58,30 @@ def test_rename_keeps_metadata_wherever_the_new_name_lives(serve: Any, run: Scen
     run(scenario())
 
 
+def test_rename_of_what_is_deleted_meanwhile(serve: Any, run: Scenario, monkeypatch: Any) -> None:
+    """Deleted after another target has it under the new name: renamed, not a 404 that leaves an object behind."""
+
+    async def scenario() -> None:
+        async with serve(2) as targets:
+            await create_everywhere(targets, Bck("b"))
+            source = owner(targets, Bck("b"), "o")
+            new_name = next(name for name in NAMES if owner(targets, Bck("b"), name) is not source)
+            assert (await source.ask("PUT", "o", data=b"moved")).status == 200
+            send = source.peers.send_file
+
+            async def send_then_delete(*arguments: Any, **options: Any) -> Any:
+                answer = await send(*arguments, **options)
+                assert (await source.ask("DELETE", "o")).status == 200
+                return answer
+
+            monkeypatch.setattr(source.peers, "send_file", send_then_delete)
+            assert (await source.act("POST", "o", "rename-obj", new_name)).status == 200
+            assert (await owner(targets, Bck("b"), new_name).ask("GET", new_name)).body == b"moved"
+            assert (await source.ask("GET", "o")).status == 404
+
+    run(scenario())
+
+
 def test_rename_refuses_nonsense(serve: Any, run: Scenario) -> None:
     """Onto itself and to bad names 400, of what is missing 404."""
 
