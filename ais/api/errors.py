@@ -32,6 +32,7 @@ TCODE_OF: dict[type[AisError], str] = {
     errors.RemoteBucketNotFound: "ErrRemoteBckNotFound",
     errors.InvalidProvider: "ErrInvalidBackendProvider",
     errors.MissingBackend: "ErrMissingBackend",
+    errors.NotRemoteBucket: "ErrNotRemoteBck",
     errors.InvalidObjectName: "errInvalidPath",
     errors.BucketNotFound: "ErrBckNotFound",
     errors.DestinationExists: "ErrBucketAlreadyExists",  # in this order: who reads the tcode gets `BucketExists`
@@ -39,6 +40,7 @@ TCODE_OF: dict[type[AisError], str] = {
     errors.UnknownExtension: "errUnknownFileExt",
     errors.UnknownMime: "errUnknownMime",
     errors.MemberNotFound: "ErrNotFound",
+    errors.HandleNotFound: "ErrNotFound",
     errors.ObjectNotFound: "ErrNotFound",
     errors.NodeNotFound: "errNodeNotFound",
     errors.MountpathNotFound: "ErrMpathNotFound",

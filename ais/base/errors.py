@@ -63,6 +63,13 @@ class MissingBackend(BadRequest):
     """A provider that the cluster is not configured for."""
 
 
+class NotRemoteBucket(BadRequest):
+    """Something that only buckets with a remote backend have was asked of another one."""
+
+    def __init__(self, action: str, cname: str) -> None:
+        super().__init__(f"{action}: expecting remote bucket (have {cname})")
+
+
 class MetadataTooLarge(BadRequest):
     """More metadata than an object can have."""
 

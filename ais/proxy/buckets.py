@@ -12,7 +12,15 @@ from ais.api.bucket import AIS, Bck, Namespace, parse_provider
 from ais.api.messages import ActMsg
 from ais.api.summary import BsummResult, SummaryMsg
 from ais.api.xact import ArgsMsg
-from ais.base.errors import AisError, BadRequest, InvalidAction, MissingBackend, NotFound, NotYetImplemented
+from ais.base.errors import (
+    AisError,
+    BadRequest,
+    InvalidAction,
+    MissingBackend,
+    NotFound,
+    NotRemoteBucket,
+    NotYetImplemented,
+)
 from ais.base.names import SYSTEM_BUCKET_PREFIX
 from ais.base.units import parse_bool
 from ais.meta.bmd import Bprops, Bucket
@@ -151,7 +159,7 @@ class Buckets:
         progress = await self._summaries.poll(path, address.params, message)
         if progress.status == PENDING:
             return web.Response(status=PENDING)
-        return json_text_reply(progress.results, progress.status)
+        return json_text_reply(progress.results, progress.status, end="\n")
 
     async def head(self, request: web.Request) -> web.Response:
         """Properties in a header; with `bsumm_remote`, also a summary, once it is there."""
@@ -292,7 +300,7 @@ def _unserved(verb: str, message: ActMsg, address: BucketAddress, served: tuple[
     if not action:
         return BadRequest(f"the request body names no action (expected one of {list(served)})")
     if address.bucket and action in _ONLY_REMOTE and _is_local(address.bck):
-        return BadRequest(f"{action}: expecting remote bucket (have {address.bck.cname()})")
+        return NotRemoteBucket(action, address.bck.cname())
     if action in LATER[verb] or action in _ONLY_REMOTE:
         what = f" of bucket {address.bck.cname()}" if address.bucket else ""
         return NotYetImplemented(f"cannot {action}{what} - not implemented yet")

@@ -70,9 +70,10 @@ def json_bytes_reply(request: web.Request, body: bytes, status: int = 200) -> we
     return web.Response(status=status, body=body + b"\n", content_type="application/json", charset="utf-8")
 
 
-def json_text_reply(value: object, status: int = 200) -> web.Response:
-    """`value` as JSON that says it is text and has no newline, as AIStore answers about jobs."""
-    return web.Response(status=status, body=codec.to_json(value), content_type="text/plain", charset="utf-8")
+def json_text_reply(value: object, status: int = 200, end: str = "") -> web.Response:
+    """`value` as JSON that says it is text, as AIStore answers about jobs: with a newline only in summaries."""
+    body = codec.to_json(value) + end.encode()
+    return web.Response(status=status, body=body, content_type="text/plain", charset="utf-8")
 
 
 def text_reply(text: str, status: int = 200) -> web.Response:

@@ -58,11 +58,16 @@ class Answer:
 def request(
     url: str, method: str, target: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
 ) -> Answer:
-    """One request on a connection of its own; the answer of exactly that request, redirect or not."""
+    """One request on a connection of its own; the answer of exactly that request, redirect or not.
+
+    With a `Transfer-Encoding` in `headers` the body is sent as it is: it holds its own frames.
+    """
     split = urllib.parse.urlsplit(url)
     connection = http.client.HTTPConnection(split.hostname or "", split.port, timeout=TIMEOUT_S)
     with contextlib.closing(connection):
-        sent = {"Content-Length": str(len(body))} if body or method in ("PUT", "POST", "PATCH") else {}
+        is_framed = "Transfer-Encoding" in (headers or {})
+        has_length = (body or method in ("PUT", "POST", "PATCH")) and not is_framed
+        sent = {"Content-Length": str(len(body))} if has_length else {}
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             # An early answer (redirect, refusal) may close the sending half: read the answer all the same.
             connection.request(method, target, body=body or None, headers={**sent, **(headers or {})})
