@@ -192,7 +192,7 @@ class Gate:
         if via.HEADER.lower() in http.headers:
             via.read(http, self._host.cluster_secret)
             raise NotReady(f"{self._host.snode.name} is not the node for this request: try again in a moment")
-        note = Via(http.remote, http.scheme, bid=bid)
+        note = Via(http.remote, http.scheme, bid=int(bid))
         value = via.header(note, self._host.cluster_secret, http.method, http.target)
         return Forward(node.data.url, header_lines((via.HEADER, value)))
 
