@@ -410,9 +410,19 @@ class Connection(Wire):
         self._exchange = None
         self.drop_handover()
         if exchange.request.is_http10:
-            self.reset()  # without chunks an orderly end could be the end of the body
+            # Without chunks an orderly end could be the end of the body.
+            self._phase = LINGER
+            self.touch()
+            self._reset_when_sent()
         else:
             self._end(is_framed=False)
+
+    def _reset_when_sent(self) -> None:
+        if self.unsent_bytes:
+            self.when_flushed(self._reset_when_sent)
+        else:
+            # Not within a callback of the transport, which may still be at work on what it sent.
+            self.hub.loop.call_soon(self.reset)
 
     def _end(self, *, is_framed: bool) -> None:
         """Close although the client still sends. An unframed answer has an end only if the connection has."""

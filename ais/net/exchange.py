@@ -236,20 +236,21 @@ class Exchange:
             self.connection.finish_exchange(self)
 
     def cut_off(self) -> None:
-        """The answer has begun and will never be complete."""
-        self._stage = Stage.DONE
-        if not self.connection.is_broken:
-            self.connection.cut_off(self)
+        """There will be no answer, or no more of it than has come."""
+        if self._stage is not Stage.DONE:
+            self._stage = Stage.DONE
+            if not self.connection.is_broken:
+                self.connection.cut_off(self)
 
     # Replies.
 
     def _ready(self, future: "asyncio.Future[Any]") -> None:
         self._task = None
         if future.cancelled():
-            self.connection.break_off()
+            self.cut_off()
             return
         error = future.exception()
-        if self.connection.is_broken:
+        if self.connection.is_broken or self._stage is Stage.DONE:
             if error is None:
                 _dispose(future.result())
             return
@@ -508,7 +509,7 @@ class Exchange:
         if handover is not None:
             self.connection.drop_handover()
             if handover.has_answered:
-                self.connection.break_off()
+                self.cut_off()
             else:
                 self.connection.refuse(error, self.request)
 

@@ -29,3 +29,10 @@ def test_faults_that_are_put_back_are_found(plant: Callable[[], AbstractContextM
 def _run(model: Model, seeds: Iterable[int]) -> None:
     for seed in seeds:
         model.run(seed)
+
+
+@pytest.mark.parametrize("seed", [211126])
+def test_seeds_that_once_failed(seed: int) -> None:
+    """Found by a longer run: a route was cancelled at the end of half a body, and took the answer before it along."""
+    with Model() as model:
+        model.run(seed)
