@@ -35,6 +35,7 @@ TCODE_OF: dict[type[AisError], str] = {
     errors.NotRemoteBucket: "ErrNotRemoteBck",
     errors.InvalidObjectName: "errInvalidPath",
     errors.BucketNotFound: "ErrBckNotFound",
+    errors.NotEnoughTargets: "ErrNotEnoughTargets",
     errors.DestinationExists: "ErrBucketAlreadyExists",  # in this order: who reads the tcode gets `BucketExists`
     errors.BucketExists: "ErrBucketAlreadyExists",
     errors.UnknownExtension: "errUnknownFileExt",

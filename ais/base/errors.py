@@ -47,6 +47,10 @@ class BadRequest(AisError):
     """The input is wrong; nothing was changed."""
 
 
+class NotEnoughTargets(BadRequest):
+    """Erasure coding asks for more targets than there are."""
+
+
 class InvalidName(BadRequest):
     """A name outside the rules of `ais.base.names`."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ais.api import actions, listing, query, xact
+from ais.api import actions, codec, listing, query, xact
 from ais.api import headers as header
 from ais.api.bucket import Bck
 from ais.api.listing import Entry, LsoMsg, Page
@@ -77,6 +77,13 @@ class Buckets:
     async def make_copies(self, bck: Bck, copies: int) -> str:
         """Keep so many copies of each object, in all; the ID of the job that makes or removes them."""
         message = paths.action(xact.MAKE_COPIES, value=copies)
+        _, body = await self._transport.call("POST", paths.of_bucket(bck), paths.query_of(bck), json=message)
+        return body.decode()
+
+    async def ec_encode(self, bck: Bck, changes: Mapping[str, int]) -> str:
+        """Code all objects of a bucket, after these changes of its `ec` properties, if any; the ID of the job."""
+        value = codec.to_json({"enabled": True, **changes}).decode() if changes else None
+        message = paths.action(xact.EC_ENCODE, value=value)
         _, body = await self._transport.call("POST", paths.of_bucket(bck), paths.query_of(bck), json=message)
         return body.decode()
 

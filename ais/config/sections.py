@@ -49,15 +49,15 @@ class Mirror(Section, frozen=True):
 class EC(Section, frozen=True):
     """Erasure coding over several targets."""
 
-    objsize_limit: Annotated[
-        int, setting("Smaller objects (bytes) are replicated instead; -1: all are.", ge=-1, pending=True)
-    ] = 262144
+    objsize_limit: Annotated[int, setting("Smaller objects (bytes) are replicated instead; -1: all are.", ge=-1)] = (
+        262144
+    )
     compression: CompressionField = "never"
     bundle_multiplier: BundleField = 2
-    burst_buffer: BurstField = 512
-    data_slices: Annotated[int, setting("Data slices.", ge=1, le=SLICES_MAX, pending=True)] = 2
-    parity_slices: Annotated[int, setting("Parity slices.", ge=1, le=SLICES_MAX, pending=True)] = 2
-    enabled: Annotated[bool, setting("Erasure-code new objects.", pending=True)] = False
+    burst_buffer: Annotated[int, setting("Objects that may wait to be coded before all are looked at.", ge=0)] = 512
+    data_slices: Annotated[int, setting("Data slices.", ge=1, le=SLICES_MAX)] = 2
+    parity_slices: Annotated[int, setting("Parity slices.", ge=1, le=SLICES_MAX)] = 2
+    enabled: Annotated[bool, setting("Erasure-code new objects.")] = False
     disk_only: Annotated[bool, setting("Encode through disk, not memory.", pending=True)] = False
 
 

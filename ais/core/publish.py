@@ -74,6 +74,11 @@ class Publisher:
         self.copies = Copies(volume, env.disk, self.new_work_name)
         self.on_mirrored: Callable[[Bck, str], None] = _ignore
         """Told, in any thread, of each object of a mirrored bucket that has too few copies now."""
+        self.before_coded: Callable[[Bck, str, tuple[int, int], bool], None] = _ignore_change
+        """Removes the slices of what has that stamp before an object of an erasure-coded bucket is replaced or deleted
+        (True). Called without a lock, in any thread but the event loop's; may wait for other targets."""
+        self.on_coded: Callable[[Bck, str], None] = _ignore
+        """Told, in any thread, of each object of an erasure-coded bucket that was changed."""
 
     def new_work_name(self) -> str:
         """A name no other work file of this target has."""
@@ -87,14 +92,36 @@ class Publisher:
         """
         try:
             self._follow_placement(staged, wait)
+            is_coded = staged.bck in self._volume.coded
+            if is_coded:
+                if not wait:
+                    raise StripeBusy
+                self.changing(staged.bck, staged.name, staged.spot)
             if staged.rules.fsync:
                 self._disk.fsync(staged.fd)
-            mirroring = self._volume.mirrored.get(staged.bck)
-            if mirroring is None:
-                return self.locked(staged.bck, staged.spot, lambda: self._publish_locked(staged, condition, wait), wait)
-            return self._publish_mirrored(staged, condition, wait, mirroring)
+            try:
+                mirroring = self._volume.mirrored.get(staged.bck)
+                if mirroring is None:
+                    return self.locked(
+                        staged.bck, staged.spot, lambda: self._publish_locked(staged, condition, wait), wait
+                    )
+                return self._publish_mirrored(staged, condition, wait, mirroring)
+            finally:
+                if is_coded:  # also when it was refused: its slices are gone
+                    self.on_coded(staged.bck, staged.name)
         except OSError as error:
             raise translate(error, staged.path) from error
+
+    def changing(self, bck: Bck, name: str, spot: Spot, *, is_delete: bool = False) -> None:
+        """Before an object is replaced or deleted, and before its lock is taken: its slices must not outlive it."""
+        if bck in self._volume.coded and newest_file(self._disk, self._volume.view, spot) is not None:
+            stored = self.stored_meta(spot)
+            self.before_coded(bck, name, stored.stamp if stored is not None else self.next_stamp(None), is_delete)
+
+    def changed(self, bck: Bck, name: str) -> None:
+        """After an object was changed or removed."""
+        if bck in self._volume.coded:
+            self.on_coded(bck, name)
 
     def locked(self, bck: Bck, spot: Spot, step: Callable[[], T], wait: bool = True, *, restore_lost: bool = True) -> T:
         """Run `step` under the object's lock, again after each file it met where a directory must be."""
@@ -289,3 +316,7 @@ class Publisher:
 
 def _ignore(_bck: Bck, _name: str) -> None:
     """Nobody makes copies here."""
+
+
+def _ignore_change(_bck: Bck, _name: str, _stamp: tuple[int, int], _is_delete: bool) -> None:
+    """There are no slices."""

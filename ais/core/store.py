@@ -8,7 +8,7 @@ mountpath's pool. Names and bucket identities are checked by the caller (`ais.ba
 import contextlib
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -284,7 +284,7 @@ class Store:
                 raise ObjectNotFound(bck.cname(name))
             return Removed(stored, None)
 
-        with disk_failures(spot.path):
+        with disk_failures(spot.path), self._changing(bck, name, spot, is_delete=True):
             return self._publisher.locked(bck, spot, step)
 
     def delete_version(
@@ -320,7 +320,7 @@ class Store:
                 self._versions.fsync(spot)
             return removed.meta
 
-        with disk_failures(spot.path):
+        with disk_failures(spot.path), self._changing(bck, name, spot, is_delete=True):
             removed = self._publisher.locked(bck, spot, step)
         self._tell_mirrored(bck, name)
         return removed
@@ -357,13 +357,13 @@ class Store:
         Raise as `open`, what `change` raises, and `BadRequest` when the result is too large.
         """
         spot = self._spots.find(bck, name)
-        is_mirrored = bck in self.volume.mirrored
+        is_protected = bck in self.volume.mirrored or bck in self.volume.coded
 
         def step() -> ObjectMeta:
             opened = self.open(bck, name, version_id)
             try:
                 changed = change(opened.meta)
-                if is_mirrored:
+                if is_protected:
                     changed = msgspec.structs.replace(changed, stamp=self._publisher.next_stamp(opened.meta))
                     self.copies.update(spot, opened.meta, metadata.encode(changed))
                 self._disk.setxattr(opened.fd, metadata.XATTR, metadata.encode(changed))
@@ -375,7 +375,10 @@ class Store:
             return changed
 
         with disk_failures(spot.path):
-            return self._publisher.locked(bck, spot, step)
+            try:
+                return self._publisher.locked(bck, spot, step)
+            finally:
+                self._publisher.changed(bck, name)
 
     def check_free(self, bck: Bck, name: str) -> None:
         """Raise `AccessDenied` when the object must stay where it is (`ais.core.holds`)."""
@@ -424,14 +427,21 @@ class Store:
         self.check_free(bck, name)
         is_here = source.mountpath is target.mountpath and not self.volume.view.is_unsettled
         if is_here and rules.keeping is Keeping.NONE:
-            meta = self._rename_on_mountpath(bck, name, source, to_bck, target, rules, condition)
+            with (
+                disk_failures(source.path),
+                self._changing(bck, name, source, is_delete=True),
+                self._changing(to_bck, to_name, target),
+            ):
+                meta = self._rename_on_mountpath(bck, name, source, to_bck, target, rules, condition)
             self._tell_mirrored(to_bck, to_name)
             return meta
         for _ in range(_RENAME_ATTEMPTS_MAX):
             opened = self.open(bck, name)
             try:
                 self._copy(opened, to_bck, to_name, rules, is_move=True, condition=condition)
-                if self._delete_unchanged(bck, source, opened, rules):
+                with disk_failures(source.path), self._changing(bck, name, source, is_delete=True):
+                    is_gone = self._delete_unchanged(bck, source, opened, rules)
+                if is_gone:
                     return opened.meta
             finally:
                 self._disk.close(opened.fd)
@@ -666,6 +676,21 @@ class Store:
             tree.remove(self._disk, spot.root, spot.path, fsync=rules.fsync)
         return True
 
+    @contextlib.contextmanager
+    def _changing(self, bck: Bck, name: str, spot: Spot, *, is_delete: bool = False) -> Iterator[None]:
+        """Around the replacement or removal of an object, which needs no lock yet: what becomes of its slices."""
+        self._publisher.changing(bck, name, spot, is_delete=is_delete)
+        try:
+            yield
+        finally:
+            self._publisher.changed(bck, name)
+
+    def on_coded(
+        self, before: Callable[[Bck, str, tuple[int, int], bool], None], told: Callable[[Bck, str], None]
+    ) -> None:
+        """Who removes the slices of objects before these are changed, and who is told that they were changed."""
+        self._publisher.before_coded, self._publisher.on_coded = before, told
+
     def _drop_copies(self, bck: Bck, spot: Spot) -> None:
         """Before an object is removed or replaced; under its lock. Raise `OSError`."""
         if bck in self.volume.mirrored:
@@ -679,6 +704,10 @@ class Store:
     def spot(self, bck: Bck, name: str) -> Spot:
         """Where an object has its place now. Raise `OutOfSpace` when no mountpath is available."""
         return self._spots.find(bck, name)
+
+    def new_work_name(self) -> str:
+        """A name that no other work file of this target has."""
+        return self._publisher.new_work_name()
 
     def under_lock(self, bck: Bck, spot: Spot, step: Callable[[], T], *, restore_lost: bool = True) -> T:
         """Run a step of a service that looks after objects under the object's lock; it may run again.

@@ -18,6 +18,7 @@ WORK = "%wk"
 UPLOADS = "%mp"
 VERSIONS = "%ve"
 COPIES = "%cp"
+SLICES = "%ec"
 UPLOAD_INFO = "upload"
 _ID_XATTR = "user.ais.bid"
 _COPIES_XATTR = "user.ais.copies"
@@ -56,6 +57,14 @@ def make_copies_root(disk: Disk, root: str) -> None:
     except FileExistsError:
         return
     disk.setxattr(root, _COPIES_XATTR, b"1")
+
+
+def make_directory(disk: Disk, path: str) -> None:
+    """Make a directory unless it is there."""
+    try:
+        disk.mkdir(path)
+    except FileExistsError:
+        return
 
 
 def unmark_copies(disk: Disk, root: str, bck: Bck) -> None:

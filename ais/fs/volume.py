@@ -115,6 +115,8 @@ class Volume:
         """The buckets that have directories here, or must have."""
         self.vouch: Callable[[int], None] = _vouch_for_all
         """Raises `NotReady` unless this target knows that it owns the names of a digest."""
+        self.coded: frozenset[Bck] = frozenset()
+        """The buckets whose objects have slices on other targets."""
         self.view = self._build_view()
 
     @classmethod
@@ -310,6 +312,16 @@ class Volume:
             with disk_failures(mountpath.path):
                 for bck in ended:
                     layout.drop_copies(self._disk, mountpath.path, bck)
+
+    def code_buckets(self, coded: frozenset[Bck], known: Iterable[Bck]) -> None:
+        """From now on objects of these buckets have slices elsewhere; slices of the other known ones are dropped."""
+        self.coded = coded
+        for mountpath in self.view.available:
+            with disk_failures(mountpath.path):
+                for bck in known:
+                    if bck not in coded:
+                        path = f"{layout.bucket_path(mountpath.path, bck)}/{layout.SLICES}"
+                        trash.discard(self._disk, mountpath.path, path)
 
     def require_open(self, bck: Bck) -> None:
         """Raise `Busy` for a closed bucket. Whoever adds to a bucket asks this under the object's lock."""

@@ -12,7 +12,7 @@ import msgspec
 from ais.api import access, codec
 from ais.api.bucket import AIS, Bck, Namespace, missing
 from ais.api.codec import U64
-from ais.base.errors import BadRequest, BucketExists, NotYetImplemented
+from ais.base.errors import BadRequest, BucketExists, NotEnoughTargets, NotYetImplemented
 from ais.config import sections, wire
 
 _AIS_BID = 1 << 63
@@ -204,8 +204,8 @@ def _check(old: Bprops, new: Bprops, targets_count: int, force: bool) -> None:
     if new.mirror.enabled and new.chunks.objsize_limit:
         raise BadRequest("mirror.enabled and chunks.objsize_limit exclude each other: set one of them")
     _check_ec(old.ec, new.ec, targets_count, force)
-    if new.ec.enabled and not old.ec.enabled:
-        raise NotYetImplemented("cannot enable erasure coding - not implemented yet")
+    if new.of_protection.slices_only:
+        raise NotYetImplemented("cannot keep objects as slices only (protection.slices_only) - not implemented yet")
 
 
 def _check_backend(props: Bprops) -> None:
@@ -225,7 +225,10 @@ def _check_ec(old: sections.EC, new: sections.EC, targets_count: int, force: boo
         return
     needed = new.data_slices + new.parity_slices + 1
     if needed > targets_count:
-        raise BadRequest(f"erasure coding with these slices needs {needed} targets, the cluster has {targets_count}")
+        raise NotEnoughTargets(
+            f"not enough target nodes: EC configuration (D = {new.data_slices}, P = {new.parity_slices}) requires at "
+            f"least {needed} targets (have {targets_count})"
+        )
     if old.enabled and (old.data_slices, old.parity_slices) != (new.data_slices, new.parity_slices):
         raise BadRequest("the number of slices of an erasure-coded bucket cannot change: use force")
 

@@ -94,6 +94,20 @@ class Placement:
         """Whether a target owns the names with this digest."""
         return bool(self.targets) and self.targets[best_at(self._digests, key)].id == node_id
 
+    def reader(self, uname: str, *, is_coded: bool) -> Snode:
+        """The target to read from: the owner, or who stands in for it while it is away, if objects have slices.
+
+        Raise `NotReady` as `owner`.
+        """
+        try:
+            return self.owner(uname)
+        except NotReady:
+            if not is_coded or not self.targets:
+                raise
+        ranked = (self.targets[index] for index in ranking(self._digests, uname))
+        found = next((target for target in ranked if not target.is_away), None)
+        return found or self.owner(uname)
+
     def ranked(self, uname: str, count: int) -> list[Snode]:
         """The first `count` targets for `uname`, its owner first. Raise `NotReady` when there are fewer."""
         self._require(count)

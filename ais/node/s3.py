@@ -12,7 +12,7 @@ from ais.auth.keys import KeyRing
 from ais.base.errors import BadRequest, NotReady
 from ais.config.node import NodeConfig
 from ais.env import Env
-from ais.meta.bmd import BMD
+from ais.meta.bmd import BMD, Bprops
 from ais.meta.placement import Placement
 from ais.meta.smap import Smap, Snode
 from ais.net.http import Forward, Peer, Reply, Request, header_lines
@@ -49,6 +49,15 @@ class Host(Protocol):
     def keyring(self) -> KeyRing: ...
     @property
     def cluster_secret(self) -> bytes: ...
+
+
+class Coded(Protocol):
+    """A bucket of which may be read while the owner of an object is away."""
+
+    @property
+    def uname(self) -> str: ...
+    @property
+    def props(self) -> Bprops: ...
 
 
 class Gate:
@@ -177,6 +186,14 @@ class Gate:
     def owner(self, bucket_uname: str, key: str) -> Snode:
         """The target that owns an object. Raise `NotReady` when there is none."""
         return self._host.placement.owner(bucket_uname + key)
+
+    def reader(self, view: Coded, key: str, method: str) -> Snode:
+        """The target that answers a request on an object: its owner; for a read, who stands in for it while it is away.
+
+        Raise `NotReady`.
+        """
+        is_read = method in ("GET", "HEAD")
+        return self._host.placement.reader(view.uname + key, is_coded=is_read and view.props.ec.enabled)
 
     def is_here(self, node: Snode) -> bool:
         """Whether that is this node."""

@@ -23,7 +23,7 @@ from ais.base.errors import (
 )
 from ais.base.names import SYSTEM_BUCKET_PREFIX
 from ais.base.units import parse_bool
-from ais.meta.bmd import Bprops, Bucket
+from ais.meta.bmd import Bprops, Bucket, apply_props
 from ais.node.node import Node
 from ais.proxy.archive import Archiver
 from ais.proxy.changes import BucketChanges
@@ -47,7 +47,6 @@ LATER = {
         "copy-listrange",
         "etl-listrange",
         "prefetch-listrange",
-        "ec-encode",
         "rechunk",
         "index-shard",
         "create-inventory",
@@ -197,7 +196,7 @@ class Buckets:
         address = BucketAddress.of(request)
         bck = address.only_bucket()
         message = ActMsg.parse(await request.read())
-        served = (actions.CREATE_BUCKET, actions.MOVE_BUCKET, xact.MAKE_COPIES)
+        served = (actions.CREATE_BUCKET, actions.MOVE_BUCKET, xact.MAKE_COPIES, xact.EC_ENCODE)
         if message.action not in served:
             raise _unserved("POST", message, address, served)
         bid = 0 if message.action == actions.CREATE_BUCKET else self._id_of(bck, request)
@@ -206,6 +205,8 @@ class Buckets:
         if message.action == actions.CREATE_BUCKET:
             await self._changes.create(bck, message.value)
             return web.Response()
+        if message.action == xact.EC_ENCODE:
+            return text_reply(await self._ec_encode(bck, bid, message.value))
         if message.action == xact.MAKE_COPIES:
             return text_reply(await self._make_copies(bck, bid, message.value))
         destination = address.params.get(query.BUCKET_TO, "")
@@ -265,9 +266,28 @@ class Buckets:
     async def _follow_up(self, bck: Bck, before: Bprops) -> web.Response:
         """Start the job that brings the objects of a bucket to its new properties, if these ask for one."""
         after = self.require(bck).props
+        if after.ec.enabled and _coding(after) != _coding(before):
+            return text_reply(await self._jobs.run(ArgsMsg(kind=xact.EC_ENCODE, bck=bck)))
         if _copies(after) != _copies(before):
             return text_reply(await self._jobs.run(ArgsMsg(kind=xact.MAKE_COPIES, bck=bck)))
         return web.Response()
+
+    async def _ec_encode(self, bck: Bck, bid: int, value: object) -> str:
+        """Code all objects of a bucket, after changing its `ec` properties to `value` (JSON as text); the job's ID.
+
+        Raise `BadRequest`, `NotEnoughTargets`.
+        """
+        if not isinstance(value, str | None):
+            raise BadRequest("invalid ec-encode request")
+        patch = codec.parse_json(value) if value else {}
+        if not isinstance(patch, dict):
+            raise BadRequest("invalid ec-encode request")
+        if not (self.require(bck).props.ec.enabled or patch.get("enabled")):
+            probe = apply_props(self.require(bck).props, {"ec": patch | {"enabled": True}}, self._changes.targets_count)
+            raise BadRequest(f"EC is disabled for {bck.cname()}" if probe.ec.enabled else "invalid ec-encode request")
+        if patch:
+            await self._changes.set_props(bck, bid, {"ec": patch})
+        return await self._jobs.run(ArgsMsg(kind=xact.EC_ENCODE, bck=bck))
 
     async def _make_copies(self, bck: Bck, bid: int, value: object) -> str:
         """Mirror a bucket with this many copies, or no more with 1; the ID of the job. Raise `BadRequest`."""
@@ -284,6 +304,11 @@ class Buckets:
     def require(self, bck: Bck) -> Bucket:
         """The bucket for a request of a client. Raise `BucketNotFound`."""
         return require_bucket(self._node.bmd, bck)
+
+
+def _coding(props: Bprops) -> tuple[bool, int, int, int]:
+    ec = props.ec
+    return ec.enabled, ec.data_slices, ec.parity_slices, ec.objsize_limit
 
 
 def _copies(props: Bprops) -> int:

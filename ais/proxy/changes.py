@@ -36,7 +36,7 @@ class BucketChanges:
             rename.check_settled(bmd, bck)
             bid = new_bid(bck.provider, self._node.term, bmd.version + 1)
             props = inherited_props(bck, self._node.config.cluster, bid, self._node.env.clock.now_ns())
-            return bmd.with_bucket(bck, apply_props(props, props_patch, self._targets_count))
+            return bmd.with_bucket(bck, apply_props(props, props_patch, self.targets_count))
 
         await self._node.change_bmd(change)
 
@@ -58,7 +58,7 @@ class BucketChanges:
 
         def change(bmd: BMD) -> BMD:
             old = require_same(bmd, bck, bid).props
-            new = apply_props(old, props_patch, self._targets_count)
+            new = apply_props(old, props_patch, self.targets_count)
             return bmd if new == old else bmd.with_props(bck, new)
 
         await self._node.change_bmd(change)
@@ -75,5 +75,6 @@ class BucketChanges:
         await self._node.change_bmd(change)
 
     @property
-    def _targets_count(self) -> int:
+    def targets_count(self) -> int:
+        """How many targets there are to place objects on."""
         return len(self._node.placement.targets)

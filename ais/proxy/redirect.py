@@ -37,6 +37,7 @@ _APPEND_SEPARATOR = "|"
 
 _STATUS = {"GET": 301, "HEAD": 307, "PUT": 307, "POST": 307, "DELETE": 307, "PATCH": 307}
 METHODS = tuple(_STATUS)
+_READS = ("GET", "HEAD")
 COUNTED = {"GET": metrics.GET_N, "HEAD": metrics.HEAD_N, "PUT": metrics.PUT_N, "DELETE": metrics.DEL_N}
 _GET_STATUS, _GET_COUNTED = _STATUS["GET"], COUNTED["GET"]
 
@@ -125,7 +126,14 @@ class Redirector:
             return self._new_way(request)
         name = path[end + 1 :]
         _check_object(name, request.method)
-        return _Way(view.placement.owner(road.uname + name), path + road.tail, road.guard)
+        owner = self._owner(road.uname + name, request.method, is_coded=road.is_coded)
+        return _Way(owner, path + road.tail, road.guard)
+
+    def _owner(self, uname: str, method: str, *, is_coded: bool) -> Snode:
+        """The target that owns a name; for a read, who stands in for it."""
+        if is_coded and method in _READS:
+            return self._view.placement.reader(uname, is_coded=True)
+        return self._view.placement.owner(uname)
 
     def _new_way(self, request: Request) -> "_Way | None":
         address = _Address.of(request)
@@ -138,14 +146,18 @@ class Redirector:
         bucket = require_bucket(self._view.bmd, Bck.parse(address.bucket, provider, params.get(query.NAMESPACE, "")))
         _check_object(address.name, request.method)
         handle = params.get(query.APPEND_HANDLE)
-        owner = self._holder(handle) if handle else self._view.placement.owner(bucket.uname + address.name)
+        owner = (
+            self._holder(handle)
+            if handle
+            else self._owner(bucket.uname + address.name, request.method, is_coded=bucket.props.ec.enabled)
+        )
         guard = self._guard(bucket, params)
         tail = f"{address.tail}pid={self._view.snode.id}&utm="
         if not handle and address.path is request.path and len(request.query) <= ROAD_QUERY_LEN_MAX:
             if len(self._roads) >= ROADS_MAX:
                 self._roads.clear()
             element = request.path[: request.path.find("/", _START)]
-            self._roads[element, request.query] = _Road(bucket.uname, tail, guard)
+            self._roads[element, request.query] = _Road(bucket.uname, tail, guard, bucket.props.ec.enabled)
         return _Way(owner, address.path + tail, guard)
 
     def _guard(self, bucket: Bucket, params: dict[str, str]) -> "_Guard | None":
@@ -194,6 +206,8 @@ class _Road(NamedTuple):
     """What follows the path in a `Location`, up to the time."""
     guard: "_Guard | None"
     """Who checks permissions."""
+    is_coded: bool = False
+    """Objects have slices: they can be read while their owner is away."""
 
 
 class _Way(NamedTuple):

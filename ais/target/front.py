@@ -77,7 +77,7 @@ class Front:
         view = self.views.require(bck)
         address.check_name(name, is_probe=is_probe)
         view.require(operation)
-        is_from_peer = self._is_from_peer(request)
+        is_from_peer = self.is_from_peer(request)
         if view.is_renamed and not is_from_peer:
             raise BucketNotFound(bck.cname())
         self._remember(request, view)
@@ -96,7 +96,8 @@ class Front:
         if current is None or current.is_renamed or current.props.bid != view.props.bid:
             raise BucketNotFound(view.bck.cname())
 
-    def _is_from_peer(self, request: Request) -> bool:
+    def is_from_peer(self, request: Request) -> bool:
+        """Whether a node of the cluster sends it. Raise `AccessDenied` when it only says so."""
         caller = request.headers.get(_CALLER)
         if caller is None:
             return False

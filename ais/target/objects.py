@@ -12,6 +12,7 @@ from ais.target.counts import count_error
 from ais.target.reads import Reads
 from ais.target.recent import Recent
 from ais.target.s3.front import S3Front
+from ais.target.slices import Slices
 from ais.target.writes import Writes
 
 Handler = Callable[[Request], AnyReply | Awaitable[AnyReply] | None]
@@ -20,7 +21,10 @@ Handler = Callable[[Request], AnyReply | Awaitable[AnyReply] | None]
 class Objects:
     """Requests on objects that carry no control message."""
 
-    def __init__(self, stats: Tracker, recent: Recent, reads: Reads, writes: Writes, gate: Gate, s3: S3Front) -> None:
+    def __init__(
+        self, stats: Tracker, recent: Recent, reads: Reads, writes: Writes, gate: Gate, s3: S3Front, slices: Slices
+    ) -> None:
+        self._slices = slices
         self._stats = stats
         self._gate = gate
         self._s3 = s3
@@ -37,6 +41,8 @@ class Objects:
         if request.method == "GET" and (found := self._recent.get(request)) is not None:
             return found
         if not request.path.startswith(PREFIX):
+            if (answer := self._slices.route(request)) is not None:
+                return answer
             return self._s3.route(request) if self._gate.is_s3(request) else None
         handler = self._handlers.get(request.method)
         if handler is None:

@@ -13,6 +13,7 @@ from ais.api.bucket import Bck
 from ais.base.errors import BadRequest
 from ais.core.meta import ObjectMeta, check_custom
 from ais.core.spots import Known
+from ais.ec.slice import Coding
 from ais.net.http import Headers
 
 ETAG = "ETag"
@@ -36,6 +37,8 @@ class ObjectFacts(NamedTuple):
     location: str
     mountpaths: tuple[str, ...]
     """Its own, then those of its copies."""
+    coding: Coding | None = None
+    """How it is erasure-coded."""
 
 
 def get_headers(meta: ObjectMeta, atime_ns: int) -> bytes:
@@ -73,6 +76,7 @@ def head_headers_all(facts: ObjectFacts) -> bytes:
     if bck.namespace.name:
         lines.append((headers.BUCKET_NAMESPACE_NAME, bck.namespace.name))
     lines += _chunks(facts.meta)
+    lines += _slices(facts)
     return (_content_type(facts.meta) + _attributes(facts.meta, facts.atime_ns) + _lines(lines)).encode()
 
 
@@ -103,6 +107,8 @@ def head_headers(facts: ObjectFacts, props: frozenset[str]) -> bytes:
     if "copies" in props:
         paths = ",".join(sorted(facts.mountpaths))
         lines += [(headers.MIRROR_COPIES, str(len(facts.mountpaths))), (headers.MIRROR_PATHS, paths)]
+    if "ec" in props:
+        lines += _slices(facts)
     if "chunked" in props:
         lines += _chunks(meta)
     return _lines(lines).encode()
@@ -184,6 +190,17 @@ def _checksum(meta: ObjectMeta) -> list[tuple[str, str]]:
     if meta.checksum_kind == checksum.NONE:
         return []
     return [(headers.CHECKSUM_TYPE, meta.checksum_kind), (headers.CHECKSUM_VALUE, meta.checksum)]
+
+
+def _slices(facts: ObjectFacts) -> list[tuple[str, str]]:
+    if facts.coding is None:
+        return []
+    return [
+        (headers.EC_DATA, str(facts.coding.data)),
+        (headers.EC_GENERATION, str(facts.meta.stamp[1])),
+        (headers.EC_PARITY, str(facts.coding.parity)),
+        (headers.EC_REPLICATED, str(facts.coding.is_replicated).lower()),
+    ]
 
 
 def _chunks(meta: ObjectMeta) -> list[tuple[str, str]]:

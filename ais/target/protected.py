@@ -1,15 +1,19 @@
 """Opening objects of buckets that protect them: what is lost or damaged is repaired first, never served.
 
 A file is compared with its checksum when it is read for the first time since it changed; after that it costs no more
-than an object of any other bucket.
+than an object of any other bucket. A mirrored object is repaired from a copy, an erasure-coded one from its slices; for
+one whose owner is away, another target stands in and serves what it restores without keeping it.
 """
 
 import os
 
 from ais.api.bucket import Bck
-from ais.base.errors import ContentDamaged
+from ais.base.errors import ContentDamaged, CorruptMetadata, NotReady, ObjectNotFound
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
+from ais.ec.jobs import EcJobs
+from ais.ec.peers import SlicePeers
+from ais.ec.restore import Restorer
 from ais.fs.volume import Volume
 from ais.mirror.mirror import Mirror
 from ais.target.s3.verified import Verified
@@ -20,34 +24,49 @@ from ais.target.view import BucketView
 class Protected:
     """Repairs on behalf of whoever reads."""
 
-    def __init__(self, volume: Volume, store: Store, mirror: Mirror, verified: Verified) -> None:
+    def __init__(
+        self,
+        volume: Volume,
+        store: Store,
+        mirror: Mirror,
+        ec: EcJobs,
+        restorer: Restorer,
+        peers: SlicePeers,
+        verified: Verified,
+    ) -> None:
         self._volume = volume
         self._store = store
         self._mirror = mirror
+        self._ec = ec
+        self._restorer = restorer
+        self._peers = peers
         self._verified = verified
 
     def copies(self, bck: Bck, name: str, meta: ObjectMeta) -> list[str]:
         """The mountpaths with copies of just this object, besides its own. Raise `DiskFailure`."""
         return self._mirror.paths(bck, name, meta)
 
-    async def open(self, view: BucketView, name: str, version_id: str | None = None) -> OpenObject:
-        """Open an object whose content is what was stored.
+    async def open(
+        self, view: BucketView, name: str, version_id: str | None = None, *, verify: bool = True
+    ) -> OpenObject:
+        """Open an object whose content is what was stored; without `verify`, its metadata at least.
 
-        Raise as `Store.open`, and `ContentDamaged` when it is damaged and so is everything it could be repaired from.
+        Raise as `Store.open`, `NotReady` when too much of it is away, and `ContentDamaged` or `CorruptMetadata` when it
+        is damaged and so is everything it could be repaired from.
         """
-        opened = self._store.open(view.bck, name, version_id)
+        opened = await self._find(view, name, version_id)
+        if not verify:
+            return opened
         try:
             await self._verified.require(view.bck, name, opened)
             return opened
         except ContentDamaged:
             os.close(opened.fd)
-            if not view.is_mirrored or version_id is not None:
+            if version_id is not None or not await self._repair(view, name):
                 raise
         except BaseException:
             os.close(opened.fd)
             raise
-        pool = self._volume.place(view.uname + name).pool
-        await in_pool(pool, lambda: self._mirror.bring(view.bck, name, verify=True))
         opened = self._store.open(view.bck, name)
         try:
             await self._verified.require(view.bck, name, opened)
@@ -55,3 +74,41 @@ class Protected:
             os.close(opened.fd)
             raise
         return opened
+
+    async def ensure(self, view: BucketView, name: str) -> None:
+        """Before an erasure-coded object is changed by a condition or deleted: restore it if it is lost."""
+        if view.is_coded and not self._is_there(view, name):
+            await self._ec.restore(view.bck, name)
+
+    async def _find(self, view: BucketView, name: str, version_id: str | None) -> OpenObject:
+        try:
+            return self._store.open(view.bck, name, version_id)
+        except (ObjectNotFound, CorruptMetadata, NotReady):  # not ready: nothing is here, and nobody knows why
+            if not view.is_coded or version_id is not None:
+                raise
+            if self._peers.is_owner(view.uname + name):
+                if not await self._ec.restore(view.bck, name):
+                    raise
+                return self._store.open(view.bck, name)
+        found = await self._restorer.stand_in(view.bck, name)
+        if found is None:
+            raise NotReady(f"{view.bck.cname(name)}: its owner is away and no slices of it were found: start its owner")
+        return found
+
+    async def _repair(self, view: BucketView, name: str) -> bool:
+        """Put something good in the place of a damaged object; False when there is nothing."""
+        if view.is_mirrored:
+            pool = self._volume.place(view.uname + name).pool
+            outcome = await in_pool(pool, lambda: self._mirror.bring(view.bck, name, verify=True))
+            if not outcome.is_lost:
+                return True
+        return view.is_coded and await self._ec.restore(view.bck, name)
+
+    def _is_there(self, view: BucketView, name: str) -> bool:
+        try:
+            self._store.head(view.bck, name)
+        except (ObjectNotFound, NotReady):
+            return False
+        except CorruptMetadata:
+            return True
+        return True

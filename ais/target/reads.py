@@ -87,9 +87,10 @@ class Reads:
         if presence == _EXISTS_OUTSIDE:
             raise ObjectNotFound(ask.cname)
         wanted = props.parse_props(ask.params.get(query.PROPS, ""))
-        if ask.view.source is not None or parse_bool(ask.params.get("validate-checksum", "")):
+        needs_time = ask.view.source is not None or ask.view.is_protected
+        if needs_time or parse_bool(ask.params.get("validate-checksum", "")):
             return self._head_slowly(ask, wanted, started_s)
-        return self._head(ask, wanted, started_s)
+        return self._head(ask, wanted, started_s, self._store.head(ask.view.bck, ask.name))
 
     def _get_unusual(self, request: Request, started_s: float, *, is_usual: bool) -> AnyReply | Awaitable[AnyReply]:
         ask = self._front.ask(request, Access.GET)
@@ -149,16 +150,15 @@ class Reads:
         return FileReply(status, block, opened.fd, start, length, opened.mountpath.pool)
 
     async def _head_slowly(self, ask: Ask, wanted: frozenset[str], started_s: float) -> AnyReply:
-        opened = await self._open_settled(ask)
+        opened = await self._open_settled(ask, verify=False)
         try:
             if parse_bool(ask.params.get("validate-checksum", "")):
                 await in_pool(opened.mountpath.pool, lambda: self._store.verify(ask.view.bck, ask.name, opened))
         finally:
             os.close(opened.fd)
-        return self._head(ask, wanted, started_s)
+        return self._head(ask, wanted, started_s, opened)
 
-    def _head(self, ask: Ask, wanted: frozenset[str], started_s: float) -> Reply:
-        found = self._store.head(ask.view.bck, ask.name)
+    def _head(self, ask: Ask, wanted: frozenset[str], started_s: float, found: OpenObject) -> Reply:
         stat, mountpath = found.stat, found.mountpath
         self._counters[metrics.HEAD_N] += 1
         self._counters[metrics.HEAD_NS] += int((self._now() - started_s) * 1e9)
@@ -172,23 +172,24 @@ class Reads:
             stat.st_mtime_ns,
             f"{self._host.snode.name}:{mountpath}",
             (mountpath.path, *self._copies_of(ask, found.meta)),
+            ask.view.coding(found.meta.size),
         )
         block = props.head_headers(facts, wanted) if wanted else props.head_headers_all(facts)
         return Reply(200, block, length=stat.st_size)
 
-    async def _open_settled(self, ask: Ask) -> OpenObject:
+    async def _open_settled(self, ask: Ask, *, verify: bool = True) -> OpenObject:
         """Open an object that a rename of its bucket may not have brought here yet."""
         try:
-            return await self._open(ask)
+            return await self._open(ask, verify)
         except ObjectNotFound:
             if ask.view.source is None:
                 raise
         await self._moves.settle(ask.view, ask.name)
-        return await self._open(ask)
+        return await self._open(ask, verify)
 
-    async def _open(self, ask: Ask) -> OpenObject:
+    async def _open(self, ask: Ask, verify: bool) -> OpenObject:
         if ask.view.is_protected:
-            return await self._protected.open(ask.view, ask.name)
+            return await self._protected.open(ask.view, ask.name, verify=verify)
         return self._store.open(ask.view.bck, ask.name)
 
     def _copies_of(self, ask: Ask, meta: ObjectMeta) -> list[str]:

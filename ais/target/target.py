@@ -8,12 +8,18 @@ import structlog
 from aiohttp import web
 
 from ais.api.bucket import Bck
-from ais.api.xact import LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, ArgsMsg
+from ais.api.xact import EC_ENCODE, LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, ArgsMsg
 from ais.base.errors import AisError, BadRequest, NotReady
 from ais.core import recovery
 from ais.core.listing import Lister
 from ais.core.store import Store
 from ais.core.version_listing import VersionLister
+from ais.ec.encode import Encoder
+from ais.ec.jobs import EcJobs
+from ais.ec.peers import SlicePeers
+from ais.ec.restore import Restorer
+from ais.ec.slice import Scheme
+from ais.ec.store import SliceStore
 from ais.fs import power
 from ais.fs.volume import Volume
 from ais.meta.bmd import BMD, Bucket
@@ -42,6 +48,7 @@ from ais.target.s3.front import S3Front
 from ais.target.s3.lifecycle import Lifecycle
 from ais.target.s3.verified import Verified
 from ais.target.shards import Shards
+from ais.target.slices import Slices
 from ais.target.summaries import Summaries
 from ais.target.view import Views, mirroring_of
 from ais.target.writes import Writes
@@ -82,12 +89,18 @@ class Target:
         moves = Moves(host, volume, store, peers)
         multipart = Multipart(host, volume, store, moves)
         shards = Shards(host, volume, store)
-        writes = Writes(host, self._front, volume, store, moves, multipart, shards)
         history = History(host.env.disk, lambda: [mountpath.path for mountpath in volume.available])
         self.registry = Registry(host.env.clock, history)
         pace = Pace(host.env.clock, lambda: sum(host.stats.values[slot] for slot in _ASKED))
         self.joggers = Joggers(host.env, pace)
         self._mirror = MirrorJobs(self.registry, self.joggers, store, host.env, self._burst)
+        slices, slice_peers = SliceStore(store, host.env), SlicePeers(host, peers)
+        restorer = Restorer(store, slices, slice_peers, host.env)
+        encoder = Encoder(store, slice_peers, self._scheme)
+        self._ec = EcJobs(self.registry, self.joggers, store, encoder, restorer, slice_peers, host.env, self._ec_burst)
+        verified = Verified(store)
+        protected = Protected(volume, store, self._mirror.mirror, self._ec, restorer, slice_peers, verified)
+        writes = Writes(host, self._front, volume, store, moves, multipart, shards, protected)
         self.mountpaths = MountpathAdmin(host, volume)
         self._actions = Actions(host, self._front, volume, store, moves, writes, multipart)
         summaries = Summaries(self.registry, self._front, volume, lister)
@@ -96,8 +109,6 @@ class Target:
         bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock, pace)
         recent = Recent(host, self._front, store)
         gate = Gate(host)
-        verified = Verified(store)
-        protected = Protected(volume, store, self._mirror.mirror, verified)
         self._s3 = S3Front(host, gate, self._front, volume, store, moves, peers, verified, protected)
         self.error_reply = self._s3.error_reply
         self._control = Control(self._front, VersionLister(volume, host.env), moves, self._s3.deletes)
@@ -106,12 +117,14 @@ class Target:
             MOVE_BUCKET: bucket_move.start,
             LIFECYCLE: self._lifecycle.start,
             MAKE_COPIES: self._make_copies,
+            EC_ENCODE: self._ec_encode,
         }
         self._jobs = Jobs(self.registry, starters)
         reads = Reads(host, self._front, store, moves, recent, shards, protected)
         self._batches = Batches(host, self._front, store, peers)
         self._archiving = Archiving(host, self.registry, self._front, store, peers, pace)
-        self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3)
+        endpoint = Slices(self._front, slices, self._ec)
+        self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3, endpoint)
         self.route = self._objects.route
 
     def routes(self, networks: Network) -> list[web.RouteDef]:
@@ -136,9 +149,11 @@ class Target:
         """Begin background work."""
         self._clean()
         self._mirror.start()
+        self._ec.start()
         self._background = [
             asyncio.create_task(self._keep_house(), name="drop idle appends"),
             asyncio.create_task(self._beat(), name="heartbeat of mountpaths"),
+            asyncio.create_task(self._ec.watch(), name="erasure-coded buckets"),
             asyncio.create_task(self._lifecycle.run_hourly(), name="lifecycle rules"),
         ]
 
@@ -207,17 +222,35 @@ class Target:
             raise BadRequest(f'xaction "{MAKE_COPIES}" requires a bucket to start')
         return self._mirror.make_copies(self._front.views.require(args.bck).bck, args.id)
 
+    def _ec_encode(self, args: ArgsMsg) -> Xaction:
+        if args.bck is None:
+            raise BadRequest(f'xaction "{EC_ENCODE}" requires a bucket to start')
+        view = self._front.views.require(args.bck)
+        if not view.is_coded:
+            raise BadRequest(f"EC is disabled for {view.bck.cname()}")
+        return self._ec.encode_bucket(view.bck, args.id)
+
+    def _scheme(self, bck: Bck, size_bytes: int) -> Scheme | None:
+        view = self._front.views.get(bck)
+        return view.scheme(size_bytes) if view is not None else None
+
+    def _ec_burst(self, bck: Bck) -> int:
+        view = self._front.views.get(bck)
+        return view.props.ec.burst_buffer if view is not None else 1
+
     def _burst(self, bck: Bck) -> int:
         view = self._front.views.get(bck)
         return view.props.mirror.burst_buffer if view is not None else 1
 
     async def _follow_props(self, bmd: BMD) -> None:
-        """Tell the volume which buckets are being deleted, and which have copies."""
+        """Tell the volume which buckets are being deleted, and which have copies or slices."""
         closed = frozenset(bucket.bck for bucket in bmd if bucket.props.of_s3.deleting)
         await asyncio.to_thread(self._volume.close_buckets, closed)
         mirrored = {bucket.bck: rule for bucket in bmd if (rule := mirroring_of(bucket.props)) is not None}
         others = [bucket.bck for bucket in bmd if bucket.bck not in mirrored]
         await asyncio.to_thread(self._volume.mirror_buckets, mirrored, others)
+        coded = frozenset(bucket.bck for bucket in bmd if bucket.props.ec.enabled)
+        await asyncio.to_thread(self._volume.code_buckets, coded, [bucket.bck for bucket in bmd])
 
     def _show(self) -> None:
         if self._is_serving:

@@ -10,6 +10,7 @@ from ais.api.bucket import Bck
 from ais.base.errors import BucketNotFound, Busy, NotReady
 from ais.config import features
 from ais.core.workfile import Keeping, WriteRules
+from ais.ec.slice import Coding, Scheme
 from ais.fs.volume import Mirroring
 from ais.meta import rename
 from ais.meta.bmd import BMD, Bprops, Bucket
@@ -25,6 +26,15 @@ def mirroring_of(props: Bprops) -> Mirroring | None:
     return Mirroring(props.mirror.copies, props.of_protection.sync_copies)
 
 
+def scheme_of(props: Bprops, size_bytes: int) -> Scheme | None:
+    """How an object of a bucket is erasure-coded; None: not at all. Small ones have P whole copies as slices."""
+    ec = props.ec
+    if not ec.enabled:
+        return None
+    is_small = ec.objsize_limit < 0 or size_bytes < ec.objsize_limit
+    return Scheme(1, ec.parity_slices - 1) if is_small else Scheme(ec.data_slices, ec.parity_slices)
+
+
 class BucketView:
     """One bucket as requests use it.
 
@@ -36,6 +46,7 @@ class BucketView:
         "bck",
         "hashes_ranges",
         "is_closing",
+        "is_coded",
         "is_mirrored",
         "is_plain",
         "is_protected",
@@ -67,13 +78,25 @@ class BucketView:
         self.is_renamed = bool(props.renamed)
         self.is_closing = bool(props.of_s3.deleting)
         self.is_mirrored = mirroring_of(props) is not None
-        self.is_plain = source is None and not (self.is_renamed or self.verifies or self.is_mirrored)
-        self.is_protected = self.is_mirrored
+        self.is_coded = props.ec.enabled
+        self.is_protected = self.is_mirrored or self.is_coded
+        self.is_plain = source is None and not (self.is_renamed or self.verifies or self.is_protected)
         self.is_rereadable = source is None and not (self.is_renamed or self.verifies)
         """What was read once may be read again by its place alone, while its file does not change."""
         self.takes_puts = (
             source is None and not self.is_renamed and not self.is_closing and bool(self.allowed & Access.PUT)
         )
+
+    def scheme(self, size_bytes: int) -> Scheme | None:
+        """How an object of this size is erasure-coded; None: not at all."""
+        return scheme_of(self.props, size_bytes)
+
+    def coding(self, size_bytes: int) -> Coding | None:
+        """What HEAD says about that."""
+        ec = self.props.ec
+        if not ec.enabled:
+            return None
+        return Coding(ec.data_slices, ec.parity_slices, ec.objsize_limit < 0 or size_bytes < ec.objsize_limit)
 
     def require(self, operation: Access) -> None:
         """Raise `AccessDenied` unless the access bits allow `operation`, `Busy` for a write while it is deleted."""

@@ -23,6 +23,7 @@ from ais.target.front import Ask, Front
 from ais.target.host import Host
 from ais.target.moves import Moves
 from ais.target.multipart import Multipart
+from ais.target.protected import Protected
 from ais.target.shards import Shards
 from ais.target.transfer import TRANSFER, Transfer, absent
 from ais.target.uploads import PooledSink, in_pool, upload
@@ -40,7 +41,15 @@ class Writes:
     """Takes what changes objects. It is also whom the sinks of uploads report to."""
 
     def __init__(
-        self, host: Host, front: Front, volume: Volume, store: Store, moves: Moves, multipart: Multipart, shards: Shards
+        self,
+        host: Host,
+        front: Front,
+        volume: Volume,
+        store: Store,
+        moves: Moves,
+        multipart: Multipart,
+        shards: Shards,
+        protected: Protected,
     ) -> None:
         self._host = host
         self._front = front
@@ -49,6 +58,7 @@ class Writes:
         self._moves = moves
         self._multipart = multipart
         self._shards = shards
+        self._protected = protected
         self._counters = host.stats.values
         self._now = host.env.clock.monotonic
         self._now_ns = host.env.clock.now_ns
@@ -81,6 +91,8 @@ class Writes:
     async def remove(self, ask: Ask) -> Reply:
         """Remove the object. Raise `ObjectNotFound`."""
         await self._moves.settle(ask.view, ask.name)
+        if ask.view.is_coded:
+            await self._protected.ensure(ask.view, ask.name)
         pool = self._volume.place(ask.view.uname + ask.name).pool
         await in_pool(pool, lambda: self._store.delete(ask.view.bck, ask.name, rules=ask.view.rules))
         self._counters[metrics.DEL_N] += 1

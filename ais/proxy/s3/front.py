@@ -41,7 +41,7 @@ class Front:
         bucket = gate.buckets.get(bucket_name) if key and request.method != "OPTIONS" else None
         if bucket is None:
             return None
-        return gate.pass_on(request, gate.owner(bucket.bucket.uname, key), bucket.bucket.bid)
+        return gate.pass_on(request, gate.reader(bucket.bucket, key, request.method), bucket.bucket.bid)
 
     def answer(self, request: Request) -> AnyReply | Awaitable[AnyReply]:
         """Serve what is about the service or a bucket. Raise an `AisError`, usually an `S3Error`."""

@@ -96,7 +96,7 @@ class S3Front:
             return self._gate.forward(asked, self._a_proxy())
         caller = self._gate.identify(asked)
         view = self._front.views.require(self._gate.buckets.require(asked.bucket).bck)
-        owner = self._gate.owner(view.uname, asked.key)
+        owner = self._gate.reader(view, asked.key, request.method)
         if not self._gate.is_here(owner):
             return self._gate.forward(asked, owner)
         bucket = self._gate.admit(asked, caller, lambda: self._facts(view, asked))

@@ -181,6 +181,24 @@ def start_mirror(app: App, bucket: Ref, copies: int, is_waiting: bool) -> None:
     _started(app, xact.MAKE_COPIES, uuid, is_waiting=is_waiting)
 
 
+@start.command(
+    "ec-encode", epilog=examples("ais start ec-encode ais://data -d 4 -p 2", "ais start ec-encode ais://data")
+)
+@click.argument("bucket", type=BUCKET)
+@click.option("--data-slices", "-d", type=click.IntRange(1, 32), help="Data slices.")
+@click.option("--parity-slices", "-p", type=click.IntRange(1, 32), help="Parity slices: so many targets may be lost.")
+@click.option("--wait", "is_waiting", is_flag=True, help="Wait until every object has its slices.")
+@click.pass_obj
+def start_ec_encode(
+    app: App, bucket: Ref, data_slices: int | None, parity_slices: int | None, is_waiting: bool
+) -> None:
+    """Keep every object of a bucket as slices on other targets too; without numbers, bring back what is missing."""
+    given = {"data_slices": data_slices, "parity_slices": parity_slices}
+    changes = {name: value for name, value in given.items() if value is not None}
+    uuid = app.run(lambda client: client.buckets.ec_encode(bucket.bck, changes))
+    _started(app, xact.EC_ENCODE, uuid, is_waiting=is_waiting)
+
+
 def _started(app: App, kind: str, uuid: str, *, is_waiting: bool) -> None:
     click.echo(f"Started {xact.DISPLAY_NAME[kind]}[{uuid}]. 'ais wait {uuid}' waits for it.")
     if is_waiting:

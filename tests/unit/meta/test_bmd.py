@@ -84,7 +84,7 @@ def test_properties_change_by_key_in_any_case() -> None:
         ({"features": "8"}, "whole cluster"),
         ({"mirror": {"copies": 1, "enabled": True}}, "at least 2"),
         ({"mirror": {"enabled": True}, "chunks": {"objsize_limit": "1B"}}, "exclude each other"),
-        ({"ec": {"enabled": True}}, "needs 5 targets"),
+        ({"ec": {"enabled": True}}, "at least 5 targets"),
         ({"backend_bck": {"name": "something", "provider": "ais"}}, 'backend bucket "ais://something" must be remote'),
         ([], "JSON object"),
     ],
@@ -98,13 +98,12 @@ def test_bad_properties(patch: Any, message: str) -> None:
 @pytest.mark.parametrize(
     "patch",
     [
-        {"ec": {"enabled": True, "data_slices": 1, "parity_slices": 1}},
-        {"ec": {"enabled": True}, "force": True},
+        {"protection": {"slices_only": True}},
         {"backend_bck": {"name": "b", "provider": "aws"}},
     ],
 )
 def test_what_we_cannot_keep_we_do_not_promise(patch: Any) -> None:
-    """Erasure coding and remote backends are refused until they exist."""
+    """Slices without objects, and remote backends, are refused until they exist."""
     with pytest.raises(NotYetImplemented):
         apply_props(Bprops(), patch, 3)
 

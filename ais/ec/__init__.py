@@ -1,0 +1,1 @@
+"""Erasure coding: every object of a bucket also as slices on other targets."""

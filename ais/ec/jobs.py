@@ -1,0 +1,355 @@
+"""The jobs of erasure coding on one target: `ec-put` follows writes, `ec-encode` goes through a bucket, `ec-get`
+restores.
+
+What could not be done (a target is away, the process was killed, more was written than may wait) is found by going
+through the bucket again: when targets come or go, a while after a failure, and at a start after which the file
+`.ais.uncoded` still lies on a mountpath.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+from ais.api.bucket import Bck
+from ais.api.xact import EC_ENCODE, EC_GET, EC_PUT
+from ais.base.errors import AisError, BucketNotFound, CorruptMetadata, NotReady, ObjectNotFound
+from ais.base.ids import new_id
+from ais.core.meta import ObjectMeta
+from ais.core.store import Store
+from ais.ec.encode import Encoder
+from ais.ec.peers import SlicePeers
+from ais.ec.restore import Restorer
+from ais.ec.slice import Slice
+from ais.env import Env
+from ais.fs import layout
+from ais.xact.joggers import Batch, Joggers
+from ais.xact.registry import Registry
+from ais.xact.xaction import Xaction
+
+MARK = ".ais.uncoded"
+IDLE_S = 120.0
+WORKERS = 4
+WATCH_S = 2.0
+RETRY_S = 30.0
+DROP_TIMEOUT_S = 10.0
+
+
+class _Queue:
+    """Objects of one bucket that wait to be coded."""
+
+    def __init__(self, size_max: int) -> None:
+        self.names: deque[str] = deque()
+        self.size_max = size_max
+        self.xaction: Xaction | None = None
+        self.has_work = asyncio.Event()
+        self.encoded = self.encoded_bytes = self.failed = 0
+
+
+class EcJobs:
+    """Starts the jobs and drops slices of what changes. `burst` gives how many objects of a bucket may wait."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        joggers: Joggers,
+        store: Store,
+        encoder: Encoder,
+        restorer: Restorer,
+        peers: SlicePeers,
+        env: Env,
+        burst: Callable[[Bck], int],
+    ) -> None:
+        self._registry = registry
+        self._joggers = joggers
+        self._store = store
+        self._encoder = encoder
+        self._restorer = restorer
+        self._peers = peers
+        self._disk = env.disk
+        self._clock = env.clock
+        self._rng: random.Random = env.rng
+        self._burst = burst
+        self._log = structlog.get_logger()
+        self._queues: dict[Bck, _Queue] = {}
+        self._restoring: dict[tuple[Bck, str], asyncio.Task[bool]] = {}
+        self._restores: dict[Bck, tuple[Xaction, asyncio.Event]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread = 0
+        self._is_marked = False
+        self._undone: set[Bck] = set()
+        store.on_coded(self.before_change, self.note)
+
+    # Following writes
+
+    def start(self) -> None:
+        """Follow writes on this event loop from now on."""
+        self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
+        if self._was_left():
+            self._undone |= self._store.volume.coded
+
+    async def watch(self) -> None:
+        """Go through the buckets whenever something was left undone, or other targets are there than before."""
+        known, tried_s = self._present(), -RETRY_S
+        while True:
+            await self._clock.sleep(WATCH_S)
+            present = self._present()
+            if present != known:
+                known, tried_s = present, -RETRY_S
+                self._undone |= self._store.volume.coded
+            if not self._undone or self._clock.monotonic() - tried_s < RETRY_S:
+                continue
+            tried_s = self._clock.monotonic()
+            for bck in list(self._undone & self._store.volume.coded):
+                if not any(self._registry.select(kind=EC_ENCODE, bck=bck, only_running=True)):
+                    with contextlib.suppress(AisError):
+                        self.encode_bucket(bck, new_id(self._rng))
+            self._undone &= self._store.volume.coded
+
+    def note(self, bck: Bck, name: str) -> None:
+        """An object was changed. Any thread; returns at once."""
+        if not self._is_marked:
+            self._mark()
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the next start finds the mark
+                loop.call_soon_threadsafe(self._enqueue, bck, name)
+
+    def before_change(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool) -> None:
+        """Remove the slices of what is about to change. What cannot be told now is outdated by what comes."""
+        loop = self._loop
+        if loop is None:
+            return
+        coroutine = self._drop(bck, name, stamp, is_delete)
+        if threading.get_ident() == self._loop_thread:
+            loop.create_task(coroutine)
+            return
+        with contextlib.suppress(TimeoutError, RuntimeError):
+            asyncio.run_coroutine_threadsafe(coroutine, loop).result(DROP_TIMEOUT_S)
+
+    async def _drop(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool) -> None:
+        holders = self._peers.holders(bck.uname + name)
+        tombstone = b""
+        if is_delete and self._peers.has_absent:
+            meta = ObjectMeta(0, stamp=stamp)
+            tombstone = Slice(bck.uname + name, meta, (0, 0), 1, 0, 0, 1, is_tombstone=True).encode()
+        await asyncio.gather(
+            *(self._peers.drop(node, bck, name, stamp, tombstone) for node in holders), return_exceptions=True
+        )
+
+    def _enqueue(self, bck: Bck, name: str) -> None:
+        if not self._is_marked:
+            self._mark()
+        queue = self._queues.get(bck)
+        if queue is None or queue.xaction is None or not queue.xaction.is_running:
+            queue = self._queues[bck] = _Queue(max(1, self._burst(bck)))
+            try:
+                queue.xaction = self._follow(bck, queue)
+            except AisError:
+                return
+        if len(queue.names) < queue.size_max:
+            queue.names.append(name)
+        else:
+            self._undone.add(bck)
+        if queue.xaction is not None:
+            queue.xaction.is_idle = False
+        queue.has_work.set()
+
+    def _follow(self, bck: Bck, queue: _Queue) -> Xaction:
+        async def work(xaction: Xaction) -> None:
+            while True:
+                xaction.is_idle = not queue.names
+                if xaction.is_idle:
+                    self._settled()
+                    try:
+                        async with asyncio.timeout(IDLE_S):
+                            await queue.has_work.wait()
+                    except TimeoutError:
+                        return
+                queue.has_work.clear()
+                xaction.is_idle = False
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(WORKERS):
+                        group.create_task(self._drain(xaction, bck, queue))
+
+        return self._registry.start(EC_PUT, new_id(self._rng), work, bck=bck)
+
+    async def _drain(self, xaction: Xaction, bck: Bck, queue: _Queue) -> None:
+        while queue.names:
+            started_s = self._clock.monotonic()
+            ended_well = await self._bring(xaction, bck, queue.names.popleft())
+            elapsed_ns = int((self._clock.monotonic() - started_s) * 1e9)
+            queue.encoded += ended_well
+            queue.failed += not ended_well
+            xaction.ext = {
+                "ec.encode.ns": f"{elapsed_ns}ns",
+                "ec.delete.ns": "0s",
+                "ec.encode.n": str(queue.encoded),
+                "ec.delete.n": "0",
+                "ec.encode.size": str(xaction.bytes),
+                "ec.encode.err.n": str(queue.failed),
+                "ec.delete.err.n": "0",
+                "ec.obj.process.ns": f"{elapsed_ns}ns",
+                "ec.queue.len.f": len(queue.names),
+                "is_idle": not queue.names,
+            }
+
+    async def _bring(self, xaction: Xaction, bck: Bck, name: str) -> bool:
+        """Bring one object to what its bucket promises; False when that must be tried again."""
+        try:
+            await self._ensure_object(bck, name)
+            done = await self._encoder.bring(bck, name)
+        except (ObjectNotFound, BucketNotFound):
+            return True
+        except AisError as error:
+            self._log.info("object has too few slices", object=bck.cname(name), reason=str(error))
+            self._undone.add(bck)
+            xaction.ctlmsg = f"{name}: {error}"
+            return False
+        xaction.objects += 1
+        xaction.bytes += done.size_bytes
+        xaction.objects_sent += done.slices_sent
+        xaction.bytes_sent += done.bytes_sent
+        return True
+
+    async def _ensure_object(self, bck: Bck, name: str) -> None:
+        """Restore the object if it is lost or its metadata damaged. Raise `ObjectNotFound` when it does not exist."""
+        try:
+            opened = await asyncio.to_thread(self._store.head, bck, name)
+        except (ObjectNotFound, CorruptMetadata, NotReady):
+            if not await self.restore(bck, name):
+                raise
+        else:
+            del opened
+
+    # Going through buckets
+
+    def encode_bucket(self, bck: Bck, uuid: str) -> Xaction:
+        """Bring every object of a bucket that this target owns to its slices, and restore those that are lost."""
+
+        async def work(xaction: Xaction) -> None:
+            self._undone.discard(bck)
+            failures = 0
+
+            async def objects(batch: Batch) -> None:
+                nonlocal failures
+                outcomes = await asyncio.gather(*(self._bring(xaction, bck, name) for name in batch.names))
+                failures += outcomes.count(False)
+
+            async def kept(batch: Batch) -> None:
+                await self._tell_owners(bck, batch.names)
+
+            available = self._store.volume.available
+            await self._joggers.run(xaction, available, [bck], kept, content=layout.SLICES, step=256)
+            await self._joggers.run(xaction, available, [bck], objects, step=8)
+            if failures:
+                raise NotReady(f"{failures} objects of {bck.cname()} have too few slices: {xaction.ctlmsg}")
+            self._settled()
+
+        return self._registry.start(EC_ENCODE, uuid, work, bck=bck)
+
+    async def _tell_owners(self, bck: Bck, names: list[str]) -> None:
+        """Of what this target has slices: let the owners see whether they have the objects."""
+        by_owner: dict[str, list[str]] = {}
+        owners = {}
+        for name in names:
+            owner = self._peers.owner(bck.uname + name)
+            owners[owner.id] = owner
+            by_owner.setdefault(owner.id, []).append(name)
+        for node_id, some in by_owner.items():
+            try:
+                if self._peers.is_self(owners[node_id]):
+                    await self.check(bck, some)
+                elif not owners[node_id].is_away:
+                    await self._peers.check(owners[node_id], bck, some)
+            except AisError:
+                self._undone.add(bck)
+
+    async def check(self, bck: Bck, names: list[str]) -> None:
+        """Another target has slices of these objects: restore those that this target owns and lacks."""
+
+        def lacks(name: str) -> bool:
+            try:
+                self._store.head(bck, name)
+            except (ObjectNotFound, CorruptMetadata, NotReady):
+                return True
+            return False
+
+        missing = await asyncio.to_thread(lambda: [name for name in names if lacks(name)])
+        for name in missing:
+            self._enqueue(bck, name)
+
+    # Restoring
+
+    async def restore(self, bck: Bck, name: str) -> bool:
+        """Restore an object of this target, once for all who ask at the same time. Raise as `Restorer.restore`."""
+        key = (bck, name)
+        task = self._restoring.get(key)
+        if task is None:
+            task = self._restoring[key] = asyncio.create_task(self._restore(bck, name))
+            task.add_done_callback(lambda _: self._restoring.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _restore(self, bck: Bck, name: str) -> bool:
+        xaction, active = self._restore_job(bck)
+        is_restored = await self._restorer.restore(bck, name)
+        if is_restored:
+            self._log.warning("object restored from slices", object=bck.cname(name))
+            xaction.objects += 1
+            active.set()
+            self.note(bck, name)
+        return is_restored
+
+    def _restore_job(self, bck: Bck) -> tuple[Xaction, asyncio.Event]:
+        running = self._restores.get(bck)
+        if running is not None and running[0].is_running:
+            return running
+        active = asyncio.Event()
+
+        async def work(xaction: Xaction) -> None:
+            xaction.is_idle = True
+            while True:
+                try:
+                    async with asyncio.timeout(IDLE_S):
+                        await active.wait()
+                except TimeoutError:
+                    return
+                active.clear()
+
+        found = (self._registry.start(EC_GET, new_id(self._rng), work, bck=bck), active)
+        self._restores[bck] = found
+        return found
+
+    # What must be done at the next start
+
+    def _present(self) -> frozenset[str]:
+        return self._peers.present()
+
+    def _was_left(self) -> bool:
+        for mountpath in self._store.volume.available:
+            with contextlib.suppress(OSError):
+                self._disk.lstat(f"{mountpath.path}/{MARK}")
+                return True
+        return False
+
+    def _mark(self) -> None:
+        available = self._store.volume.available
+        if available:
+            with contextlib.suppress(OSError):
+                path = f"{available[0].path}/{MARK}"
+                self._disk.close(self._disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+                self._is_marked = True
+
+    def _settled(self) -> None:
+        """Some work has ended: if nothing is left, the next start need not look."""
+        if self._undone or any(queue.names for queue in self._queues.values()):
+            return
+        self._is_marked = False
+        for mountpath in self._store.volume.available:
+            with contextlib.suppress(OSError):
+                self._disk.unlink(f"{mountpath.path}/{MARK}")

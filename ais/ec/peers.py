@@ -1,0 +1,161 @@
+"""Slices on other targets: our own protocol on the intra-data network, `/v1/ec/<bucket>/<object>`.
+
+PUT                      a slice, as `ais.ec.slice` describes it, replaces an older one
+GET ?what=head           its header
+GET ?off=&len=&stamp=    so many bytes behind it, if it has that stamp
+DELETE ?stamp=           removes it unless it is newer; a body is a tombstone that takes its place
+POST (on a bucket)       msgpack list of names: their owner repairs those it lacks
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+from urllib.parse import quote
+
+import msgspec
+
+from ais.api import errors, headers, query
+from ais.api.bucket import Bck
+from ais.base.errors import BadRequest, CorruptMetadata, Unreachable
+from ais.config.node import NodeConfig
+from ais.ec import slice as slices
+from ais.ec.slice import Slice
+from ais.meta.placement import Placement, ranking
+from ais.meta.smap import Snode
+from ais.net.client import PeerClient
+
+PREFIX = "/v1/ec/"
+WHAT, OFFSET, LENGTH, STAMP = "what", "off", "len", "stamp"
+HEAD = "head"
+DROP_TIMEOUT_S = 5.0
+
+
+def stamp_text(stamp: tuple[int, int]) -> str:
+    """A stamp as a query parameter."""
+    return f"{stamp[0]}.{stamp[1]}"
+
+
+def parse_stamp(text: str) -> tuple[int, int]:
+    """Read `stamp_text`. Raise `BadRequest`."""
+    generation, _, time_ns = text.partition(".")
+    if not (generation.isdecimal() and time_ns.isdecimal()):
+        raise BadRequest(f'invalid stamp "{text[:50]}"')
+    return int(generation), int(time_ns)
+
+
+class Cluster(Protocol):
+    """What erasure coding needs of its node."""
+
+    @property
+    def snode(self) -> Snode: ...
+    @property
+    def placement(self) -> Placement: ...
+    @property
+    def config(self) -> NodeConfig: ...
+
+
+class SlicePeers:
+    """The other targets. Everything raises `Unreachable` when one does not answer, or the error that it answered."""
+
+    def __init__(self, cluster: Cluster, client: PeerClient) -> None:
+        self._cluster = cluster
+        self._client = client
+
+    def is_owner(self, uname: str) -> bool:
+        """Whether this target owns a name, by the map alone: also while it, or another one, is away."""
+        return self._ranked(uname)[0].id == self._cluster.snode.id
+
+    def owner(self, uname: str) -> Snode:
+        """The target that owns a name, away or not."""
+        return self._ranked(uname)[0]
+
+    def holders(self, uname: str) -> list[Snode]:
+        """The targets that may hold slices, in the order in which they get them: all that are there but the owner."""
+        return [node for node in self._ranked(uname)[1:] if not node.is_away]
+
+    def is_self(self, node: Snode) -> bool:
+        """Whether that is this target."""
+        return node.id == self._cluster.snode.id
+
+    def present(self) -> frozenset[str]:
+        """IDs of the targets that are there."""
+        return frozenset(node.id for node in self._cluster.placement.targets if not node.is_away)
+
+    @property
+    def has_absent(self) -> bool:
+        """Whether a target is away."""
+        return any(node.is_away for node in self._cluster.placement.targets)
+
+    async def head(self, node: Snode, bck: Bck, name: str) -> Slice | None:
+        """The header of the slice that a target keeps; None when it has none that can be read."""
+        answer = await self._call("GET", node, bck, name, {WHAT: HEAD})
+        if answer is None:
+            return None
+        try:
+            return slices.decode(answer)[0]
+        except CorruptMetadata:
+            return None
+
+    async def read(
+        self, node: Snode, bck: Bck, name: str, stamp: tuple[int, int], offset: int, length: int
+    ) -> bytes | None:
+        """Bytes behind the header of the slice with this stamp; None when it is gone."""
+        wanted = {OFFSET: str(offset), LENGTH: str(length), STAMP: stamp_text(stamp)}
+        return await self._call("GET", node, bck, name, wanted)
+
+    async def drop(self, node: Snode, bck: Bck, name: str, stamp: tuple[int, int], tombstone: bytes = b"") -> None:
+        """Have a target remove its slice unless it is newer than `stamp`."""
+        wanted = {STAMP: stamp_text(stamp)}
+        await self._call("DELETE", node, bck, name, wanted, body=tombstone, timeout_s=DROP_TIMEOUT_S)
+
+    async def send(self, node: Snode, bck: Bck, name: str, chunks: AsyncIterator[bytes]) -> None:
+        """Give a target a slice to keep."""
+        url = self._url(node, bck, name, {})
+        answer = await self._client.send_stream(url, headers=self._headers(), chunks=chunks, timeout_s=self._timeout_s)
+        if answer.status != 200:
+            raise errors.decode_error(answer.status, answer.body, node.data.url)
+
+    async def check(self, node: Snode, bck: Bck, names: list[str]) -> None:
+        """Tell the owner of these names that there are slices of them."""
+        await self._call("POST", node, bck, "", {}, body=msgspec.msgpack.encode(names))
+
+    async def _call(
+        self,
+        method: str,
+        node: Snode,
+        bck: Bck,
+        name: str,
+        wanted: dict[str, str],
+        *,
+        body: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> bytes | None:
+        answer = await self._client.call(
+            method,
+            self._url(node, bck, name, wanted),
+            headers=self._headers(),
+            body=body,
+            timeout_s=timeout_s or self._timeout_s,
+        )
+        if answer.status == 404:
+            return None
+        if answer.status not in (200, 206):
+            raise errors.decode_error(answer.status, answer.body, node.data.url)
+        return answer.body
+
+    def _url(self, node: Snode, bck: Bck, name: str, wanted: dict[str, str]) -> str:
+        params = {query.PROVIDER: bck.provider, query.NAMESPACE: bck.namespace.uname, **wanted}
+        asked = "&".join(f"{key}={quote(value, safe='')}" for key, value in params.items())
+        return f"{node.data.url}{PREFIX}{bck.name}/{quote(name, safe='/')}?{asked}"
+
+    def _headers(self) -> dict[str, str]:
+        return {headers.CALLER_ID: self._cluster.snode.id}
+
+    @property
+    def _timeout_s(self) -> float:
+        return float(self._cluster.config.cluster.client.client_timeout)
+
+    def _ranked(self, uname: str) -> list[Snode]:
+        targets = self._cluster.placement.targets
+        if not targets:
+            raise Unreachable("the cluster has no targets")
+        return [targets[index] for index in ranking([target.id_digest for target in targets], uname)]

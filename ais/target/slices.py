@@ -1,0 +1,150 @@
+"""The slices that this target keeps, as other targets ask for them (`ais.ec.peers` has the protocol)."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from ais.api import query
+from ais.api.bucket import Bck
+from ais.base.errors import AccessDenied, BadRequest, CorruptMetadata, InvalidAction, ObjectNotFound
+from ais.base.names import check_object_name
+from ais.ec import slice as slices
+from ais.ec.jobs import EcJobs
+from ais.ec.peers import HEAD, LENGTH, OFFSET, PREFIX, STAMP, WHAT, parse_stamp
+from ais.ec.slice import HEADER_BYTES_MAX
+from ais.ec.store import SliceStore, SliceWriter
+from ais.net.http import AnyReply, FileReply, Reply, Request, Upload, decode_component
+from ais.target.front import Front
+from ais.target.uploads import in_pool
+from ais.target.view import BucketView
+
+TOMBSTONE_BYTES_MAX = HEADER_BYTES_MAX
+CHECK_BYTES_MAX = 4 << 20
+
+
+class Slices:
+    """The endpoint; part of the data path."""
+
+    def __init__(self, front: Front, store: SliceStore, jobs: EcJobs) -> None:
+        self._front = front
+        self._store = store
+        self._jobs = jobs
+
+    def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
+        """Answer a peer; None for what is none of these requests. Raise `AisError`."""
+        if not request.path.startswith(PREFIX):
+            return None
+        if not self._front.is_from_peer(request):
+            raise AccessDenied(f"{PREFIX} is for targets of the cluster")
+        bucket, _, name = request.path[len(PREFIX) :].partition("/")
+        params = request.params
+        bck = Bck.parse(decode_component(bucket), params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, ""))
+        view, name = self._front.views.require(bck), decode_component(name)
+        if request.method == "POST" and not name:
+            return Upload(_Body(CHECK_BYTES_MAX, lambda body: self._check(bck, body)))
+        check_object_name(name)
+        match request.method:
+            case "GET":
+                return self._get(bck, name, params)
+            case "PUT":
+                return Upload(_SliceSink(self._store, view, name))
+            case "DELETE":
+                stamp = parse_stamp(params.get(STAMP, ""))
+                return Upload(_Body(TOMBSTONE_BYTES_MAX, lambda body: self._drop(bck, name, stamp, body)))
+        raise InvalidAction(request.method, ("GET", "PUT", "DELETE"))
+
+    async def _get(self, bck: Bck, name: str, params: dict[str, str]) -> AnyReply:
+        opened = await asyncio.to_thread(self._store.open, bck, name)
+        if opened is None:
+            raise ObjectNotFound(bck.cname(name))
+        fd, header, start, mountpath = opened
+        try:
+            if params.get(WHAT) == HEAD:
+                body = header.encode()
+                os.close(fd)
+                return Reply(200, b"", body)
+            if header.stamp != parse_stamp(params.get(STAMP, "")):
+                raise ObjectNotFound(bck.cname(name))
+            offset, length = params.get(OFFSET, ""), params.get(LENGTH, "")
+            if not (offset.isdecimal() and length.isdecimal()):
+                raise BadRequest("a slice is read with off= and len=")
+            size = os.fstat(fd).st_size
+            first = min(start + int(offset), size)
+            return FileReply(200, b"", fd, first, min(int(length), size - first), mountpath.pool)
+        except (BadRequest, ObjectNotFound):
+            os.close(fd)
+            raise
+
+    async def _drop(self, bck: Bck, name: str, stamp: tuple[int, int], body: bytes) -> Reply:
+        tombstone = None
+        if body:
+            try:
+                tombstone, _ = slices.decode(body)
+            except CorruptMetadata as error:
+                raise BadRequest(f"invalid tombstone: {error}") from None
+        await asyncio.to_thread(self._store.drop, bck, name, stamp, tombstone)
+        return Reply(200)
+
+    async def _check(self, bck: Bck, body: bytes) -> Reply:
+        try:
+            names = msgspec.msgpack.decode(body, type=list[str])
+        except msgspec.DecodeError as error:
+            raise BadRequest(f"invalid list of names: {error}") from None
+        await self._jobs.check(bck, names)
+        return Reply(200)
+
+
+class _Body:
+    """A small body, handed over as a whole."""
+
+    def __init__(self, size_max: int, done: Callable[[bytes], Awaitable[Reply]]) -> None:
+        self._size_max = size_max
+        self._done = done
+        self._body = bytearray()
+
+    def write(self, data: memoryview) -> None:
+        """Take the next bytes. Raise `BadRequest` when there are too many."""
+        self._body += data
+        if len(self._body) > self._size_max:
+            raise BadRequest(f"the body is larger than {self._size_max} bytes")
+
+    def finish(self) -> Awaitable[Reply]:
+        """Act on it."""
+        return self._done(bytes(self._body))
+
+    def abort(self) -> None:
+        """Nothing was done."""
+
+
+class _SliceSink:
+    """A slice that is coming in."""
+
+    def __init__(self, store: SliceStore, view: BucketView, name: str) -> None:
+        self._store = store
+        self._view = view
+        self._name = name
+        self._writer: SliceWriter | None = None
+
+    async def write(self, data: memoryview) -> None:
+        """Keep the next bytes."""
+        if self._writer is None:
+            self._writer = await asyncio.to_thread(self._store.create, self._view.bck, self._name)
+        await in_pool(self._writer.pool, lambda: self._write(data))
+
+    async def finish(self) -> Reply:
+        """Make it count."""
+        if self._writer is None:
+            raise BadRequest("a slice has a header")
+        await in_pool(self._writer.pool, self._writer.commit, self._writer.abort)
+        return Reply(200)
+
+    def abort(self) -> None:
+        """Forget it."""
+        if self._writer is not None:
+            self._writer.abort()
+
+    def _write(self, data: memoryview) -> None:
+        if self._writer is not None:
+            self._writer.write(data)

@@ -1,0 +1,266 @@
+"""Objects and their slices on several targets in one process."""
+
+import asyncio
+import io
+import itertools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from harness.target import LiveTarget, serving, until
+
+from ais.api.bucket import Bck
+from ais.api.codec import U64
+from ais.api.xact import EC_ENCODE, EC_PUT
+from ais.meta.bmd import BMD, apply_props, inherited_props
+from ais.meta.smap import Flag, Smap, Snode
+
+BCK = Bck("b")
+EC = {"ec": {"enabled": True, "data_slices": 2, "parity_slices": 1, "objsize_limit": 1000}}
+LARGE = os.urandom(1_200_007)
+BODIES = {"small": b"a small object", "large": LARGE, "dir/empty": b"", "dir/two": LARGE[:700_000]}
+
+
+class Group:
+    """Targets of one cluster."""
+
+    def __init__(self, targets: list[LiveTarget]) -> None:
+        self.targets = targets
+
+    async def create(self, patch: dict[str, Any]) -> None:
+        """The bucket on all of them."""
+        node = self.targets[0].node
+        props = inherited_props(BCK, node.config.cluster, U64(1 << 63), 1)
+        await self.take(node.bmd.with_bucket(BCK, apply_props(props, patch, len(self.targets))))
+
+    async def take(self, bmd: BMD) -> None:
+        """A BMD on all of them."""
+        for one in self.targets:
+            await one.take(bmd)
+
+    async def change(self, patch: dict[str, Any]) -> None:
+        """Other properties."""
+        bmd = self.targets[0].node.bmd
+        props = apply_props(bmd.require(BCK).props, {**patch, "force": True}, len(self.targets))
+        await self.take(bmd.with_props(BCK, props))
+
+    def owner(self, name: str) -> LiveTarget:
+        """Who owns an object."""
+        uname = BCK.uname + name
+        return next(one for one in self.targets if one.target._ec._peers.is_owner(uname))
+
+    def away(self, *gone: LiveTarget) -> None:
+        """These targets are away, the others are there."""
+        smap: Smap = self.targets[0].node.smap
+        tmap = {}
+        for one in self.targets:
+            snode: Snode = one.node.snode
+            flags = int(Flag.AWAY) if one in gone else 0
+            tmap[snode.id] = msgspec.structs.replace(snode, flags=flags)
+        for one in self.targets:
+            one.node.smap = msgspec.structs.replace(smap, tmap=tmap)
+
+    async def settled(self) -> None:
+        """Wait until everything that was written is coded."""
+        registries = [one.target.registry for one in self.targets]
+        await until(lambda: all(x.snap().is_idle for r in registries for x in r.select(kind=EC_PUT, only_running=True)))
+
+    def slices(self, name: str) -> list[str]:
+        """Files of slices of an object on all targets."""
+        paths = [f"{one.path}/@ais/b/%ec/{name}" for target in self.targets for one in target.volume.available]
+        return [path for path in paths if os.path.isfile(path)]
+
+    def files(self, name: str) -> list[str]:
+        """Files of the object itself."""
+        paths = [f"{one.path}/@ais/b/%ob/{name}" for target in self.targets for one in target.volume.available]
+        return [path for path in paths if os.path.isfile(path)]
+
+
+def run(root: Path, count: int, scenario: Callable[[Group], Any]) -> None:
+    """Run a scenario on so many targets."""
+
+    async def on_all() -> None:
+        async with serving(root, count) as targets:
+            await scenario(Group(targets))
+
+    asyncio.run(on_all())
+
+
+async def fill(group: Group) -> None:
+    """All objects, coded."""
+    for name, body in BODIES.items():
+        answer = await group.owner(name).ask("PUT", name, data=io.BytesIO(body))
+        assert answer.status == 200, answer.message
+    await group.settled()
+
+
+def test_objects_have_slices_on_other_targets(tmp_path: Path) -> None:
+    """D+P slices of a large object, P copies of a small one, none on its owner; HEAD says so."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        await fill(group)
+        for name, body in BODIES.items():
+            is_large = len(body) >= 1000
+            assert len(group.slices(name)) == (3 if is_large else 1)
+            owner = group.owner(name)
+            assert not any(path.startswith(one.path) for path in group.slices(name) for one in owner.volume.available)
+            head = await owner.ask("HEAD", name)
+            assert (head.headers["Ais-Ec-Data"], head.headers["Ais-Ec-Parity"]) == ("2", "1")
+            assert head.headers["Ais-Ec-Replicated"] == str(not is_large).lower()
+        sizes = sorted(os.path.getsize(path) for path in group.slices("large"))
+        assert sizes[-1] < len(LARGE) * 0.55
+
+    run(tmp_path, 4, scenario)
+
+
+def test_a_lost_or_damaged_object_is_restored_from_its_slices(tmp_path: Path) -> None:
+    """Every read is right over both APIs, also with one slice damaged and one target away, and the object is back."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        await fill(group)
+        for number, (name, body) in enumerate(BODIES.items()):
+            owner = group.owner(name)
+            (path,) = group.files(name)
+            before = await owner.ask("HEAD", name)
+            if number % 2 or not body:
+                os.unlink(path)
+            else:
+                Path(path).write_bytes(b"?" * len(body))
+            if len(body) >= 1000:
+                victim = Path(group.slices(name)[number % 3])
+                content = bytearray(victim.read_bytes())
+                content[-100] ^= 1
+                victim.write_bytes(content)
+            if number % 2:
+                assert (await owner.s3("GET", f"b/{name}")).body == body
+            got = await owner.ask("GET", name, headers={"Range": "bytes=1-5"} if body else {})
+            assert (got.status, got.body) == ((206, body[1:6]) if body else (200, b"")), got.status
+            assert (await owner.ask("GET", name)).body == body
+            after = await owner.ask("HEAD", name)
+            for header in ("Ais-Checksum-Value", "Ais-Version", "Content-Length", "Ais-Ec-Generation"):
+                assert after.headers.get(header) == before.headers.get(header)
+            assert Path(group.files(name)[0]).read_bytes() == body
+
+    run(tmp_path, 4, scenario)
+
+
+def test_another_target_stands_in_for_an_owner_that_is_away(tmp_path: Path) -> None:
+    """Whichever target is away with the owner, any other one serves the object and keeps nothing of it."""
+
+    async def scenario(group: Group) -> None:
+        await group.create({"ec": {**EC["ec"], "parity_slices": 2}})
+        await fill(group)
+        for name, body in BODIES.items():
+            owner = group.owner(name)
+            for other in group.targets:
+                if other is owner:
+                    continue
+                group.away(owner, other)
+                (reader,) = itertools.islice((one for one in group.targets if one not in (owner, other)), 1)
+                answer = await reader.ask("GET", name)
+                assert (answer.status, answer.body == body) == (200, True)
+                assert (await reader.s3("GET", f"b/{name}")).body == body or reader is not _reader_of(group, name)
+                assert len(group.files(name)) == 1
+            group.away()
+
+    run(tmp_path, 5, scenario)
+
+
+def _reader_of(group: Group, name: str) -> LiveTarget:
+    snode = group.targets[0].node.placement.reader(BCK.uname + name, is_coded=True)
+    return next(one for one in group.targets if one.node.snode.id == snode.id)
+
+
+def test_slices_never_outlive_what_they_are_slices_of(tmp_path: Path) -> None:
+    """After overwrite and delete, nothing old comes back, also when its owner loses it or a target was away."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        await fill(group)
+        owner = group.owner("large")
+        away = next(
+            one
+            for one in group.targets
+            if any(
+                path.startswith(str(tmp_path)) and path.startswith(mp.path)
+                for path in group.slices("large")
+                for mp in one.volume.available
+            )
+        )
+        group.away(away)
+        assert (await owner.ask("DELETE", "large")).status == 200
+        group.away()
+        assert (await owner.ask("GET", "large")).status == 404
+        assert (await owner.ask("PUT", "dir/two", data=b"x" * 5000)).status in (200, 307)
+        two = group.owner("dir/two")
+        assert (await two.ask("PUT", "dir/two", data=b"y" * 5000)).status == 200
+        await group.settled()
+        os.unlink(next(path for path in group.files("dir/two") if Path(path).read_bytes() == b"y" * 5000))
+        assert (await two.ask("GET", "dir/two")).body == b"y" * 5000
+        small = group.owner("small")
+        assert (await small.ask("DELETE", "small")).status == 200
+        assert group.slices("small") == []
+        assert (await small.ask("GET", "small")).status == 404
+
+    run(tmp_path, 4, scenario)
+
+
+@pytest.mark.parametrize(
+    "patch", [{"ec": {"data_slices": 2, "parity_slices": 2}}, {"ec": {"data_slices": 1, "parity_slices": 1}}]
+)
+def test_other_slices_replace_the_old_ones(tmp_path: Path, patch: dict[str, Any]) -> None:
+    """Changing D and P and running the job codes everything anew; switching off removes all slices."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        await fill(group)
+        await group.change(patch)
+        for one in group.targets:
+            await one.target._ec.encode_bucket(BCK, "encodJOB1").wait()
+        for one in group.targets:
+            (snap,) = [x.snap() for x in one.target.registry.select(kind=EC_ENCODE)]
+            assert snap.err == ""
+        parity = patch["ec"]["parity_slices"]
+        assert len(group.slices("large")) == patch["ec"]["data_slices"] + parity
+        assert len(group.slices("small")) == parity
+        os.unlink(group.files("large")[0])
+        assert (await group.owner("large").ask("GET", "large")).body == LARGE
+        await group.change({"ec": {"enabled": False}})
+        assert [name for name in BODIES if group.slices(name)] == []
+        assert (await group.owner("large").ask("GET", "large")).body == LARGE
+
+    run(tmp_path, 5, scenario)
+
+
+def test_the_job_brings_back_what_empty_disks_lost(tmp_path: Path) -> None:
+    """Objects and slices of a target whose disks are empty are all there again after the job."""
+
+    async def scenario(group: Group) -> None:
+        await group.create({"ec": {**EC["ec"], "parity_slices": 2}})
+        names = [f"o{index}" for index in range(20)]
+        for name in names:
+            await group.owner(name).ask("PUT", name, data=name.encode() * 400)
+        await group.settled()
+        before = {name: (len(group.files(name)), len(group.slices(name))) for name in names}
+        victims = group.targets[1:3]
+        for victim in victims:
+            for one in victim.volume.available:
+                for content in ("%ob", "%ec"):
+                    for path, _, found in os.walk(f"{one.path}/@ais/b/{content}"):
+                        for file in found:
+                            os.unlink(f"{path}/{file}")
+        for _ in range(2):
+            for one in group.targets:
+                xaction = one.target._ec.encode_bucket(BCK, f"encodJOB{_}")
+                await xaction.wait()
+            await group.settled()
+        assert {name: (len(group.files(name)), len(group.slices(name))) for name in names} == before
+        for name in names:
+            assert (await group.owner(name).ask("GET", name)).body == name.encode() * 400
+
+    run(tmp_path, 5, scenario)
