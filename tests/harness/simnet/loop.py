@@ -64,7 +64,7 @@ class SimLoop(asyncio.SelectorEventLoop):
 
     async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:
         """Listen on a port of this loop."""
-        self._ports += 1
+        self._ports = self._ports % 60_000 + 1
         self._listening[self._ports] = protocol_factory
         return _Listener(self._listening, self._ports)
 
@@ -109,7 +109,7 @@ class _Transport(asyncio.selector_events._SelectorSocketTransport):
     """asyncio's own, with a low high-water mark."""
 
     def __init__(self, loop: SimLoop, sock: socket.socket, protocol: asyncio.BaseProtocol, *, is_tls: bool) -> None:
-        loop._ports += 1
+        loop._ports = loop._ports % 60_000 + 1
         extra = {"peername": ("127.0.0.1", loop._ports), "sslcontext": object() if is_tls else None}
         self._is_tls = is_tls
         super().__init__(loop, sock, protocol, None, extra)  # type: ignore[call-arg]
