@@ -79,7 +79,7 @@ def test_answers_are_aistores(recorded_cluster: Cluster, capsys: pytest.CaptureF
     with capsys.disabled():
         print(f"\n{outcome}")
     assert not outcome.unlisted
-    assert not [rule for rule in conformance.RULES if not rule.used]
+    assert not [rule for rule in conformance.RULES if rule.is_sure and not rule.used]
 
 
 def test_every_area_is_sent_or_says_what_is_missing() -> None:
