@@ -24,9 +24,10 @@ from ais.base.errors import (
     DeleteMarker,
     HandleNotFound,
     ObjectNotFound,
+    Unsupported,
     VersionNotFound,
 )
-from ais.core import holds, tree, workfile
+from ais.core import holds, sealing, tree, workfile
 from ais.core import meta as metadata
 from ais.core.appender import Appender, Handle, drop_idle, reopen
 from ais.core.meta import ObjectMeta
@@ -102,16 +103,23 @@ class Store:
         self.copies = self._publisher.copies
         self.uploads = Uploads(volume, env, self._spots, self._publisher)
 
-    def open(self, bck: Bck, name: str, version_id: str | None = None) -> OpenObject:
+    def open(self, bck: Bck, name: str, version_id: str | None = None, *, sealed: bool = False) -> OpenObject:
         """Open an object for reading: its latest version, or the one with this ID (`null`: the null version).
 
-        Raise `ObjectNotFound`, `DeleteMarker` when that version is one, `VersionNotFound`, `CorruptMetadata`,
-        `DiskFailure`.
+        `sealed`: the caller knows what to do with encrypted content; to others it is `Unsupported`. Raise
+        `ObjectNotFound`, `DeleteMarker` when that version is one, `VersionNotFound`, `CorruptMetadata`, `DiskFailure`.
         """
+        opened = self._open(bck, name, version_id)
+        if sealed or not sealing.is_sealed(opened.meta):
+            return opened
+        self._disk.close(opened.fd)
+        raise Unsupported(f"{bck.cname(name)} is encrypted: read it over S3")
+
+    def _open(self, bck: Bck, name: str, version_id: str | None) -> OpenObject:
         spot = self._spots.find(bck, name, is_read=True)
         if version_id is not None:
             return self._open_version(bck, name, spot, version_id)
-        opened = self._open_mirrored(bck, name, spot) if bck in self.volume.mirrored else self._open_latest(spot)
+        opened = self._open_latest(spot)
         if opened is not None:
             return opened
         with disk_failures(spot.path):
@@ -160,7 +168,7 @@ class Store:
 
     def head(self, bck: Bck, name: str, version_id: str | None = None) -> OpenObject:
         """As `open`, but `fd` is closed already and -1."""
-        opened = self.open(bck, name, version_id)
+        opened = self.open(bck, name, version_id, sealed=True)
         self._disk.close(opened.fd)
         opened.fd = -1
         return opened
@@ -360,7 +368,7 @@ class Store:
         is_protected = bck in self.volume.mirrored or bck in self.volume.coded
 
         def step() -> ObjectMeta:
-            opened = self.open(bck, name, version_id)
+            opened = self.open(bck, name, version_id, sealed=True)
             try:
                 changed = change(opened.meta)
                 if is_protected:
@@ -436,7 +444,7 @@ class Store:
             self._tell_mirrored(to_bck, to_name)
             return meta
         for _ in range(_RENAME_ATTEMPTS_MAX):
-            opened = self.open(bck, name)
+            opened = self.open(bck, name, sealed=True)
             try:
                 self._copy(opened, to_bck, to_name, rules, is_move=True, condition=condition)
                 with disk_failures(source.path), self._changing(bck, name, source, is_delete=True):
@@ -453,7 +461,7 @@ class Store:
 
         Blocks. Raise `ObjectNotFound`, `ContentDamaged`, and as `Writer.commit`.
         """
-        opened = self.open(bck, name)
+        opened = self.open(bck, name, sealed=True)
         try:
             return self._copy(opened, to_bck, to_name, rules)
         finally:
@@ -756,7 +764,7 @@ class Store:
         staged = Staged(bck, name, rules, spot, path, workfile.create(self._disk, path, bck))
         appender = Appender(self._publisher, self._disk, staged, target_id)
         try:
-            opened = self.open(bck, name)
+            opened = self.open(bck, name, sealed=True)
         except ObjectNotFound:
             return appender
         except BaseException:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ais.auth.keys import KeyRing
+from ais.auth.keyservice import KeyService, LocalKeys
 from ais.base.errors import BadRequest, NotReady
 from ais.config.node import NodeConfig
 from ais.env import Env
@@ -67,6 +68,7 @@ class Gate:
         self._host = host
         self._ids = answers.RequestIds(host.env.rng)
         self._buckets = S3Buckets(host.bmd)
+        self._keys: tuple[bytes, LocalKeys] | None = None
 
     @property
     def domain(self) -> str:
@@ -79,6 +81,14 @@ class Gate:
         if self._buckets.bmd is not self._host.bmd:
             self._buckets = S3Buckets(self._host.bmd)
         return self._buckets
+
+    @property
+    def keys(self) -> KeyService:
+        """What wraps the data keys of encrypted objects."""
+        secret = self._host.cluster_secret
+        if self._keys is None or self._keys[0] != secret:
+            self._keys = (secret, LocalKeys(secret))
+        return self._keys[1]
 
     @property
     def now_s(self) -> float:

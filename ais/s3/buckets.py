@@ -4,8 +4,9 @@ from functools import cached_property
 
 from ais.api.bucket import Bck
 from ais.meta.bmd import BMD, Bucket, S3Props
-from ais.s3 import acl, cors, lifecycle, policy
+from ais.s3 import acl, cors, encryption, lifecycle, policy
 from ais.s3.cors import CorsRule
+from ais.s3.encryption import Wanted
 from ais.s3.errors import S3Error
 from ais.s3.identity import Rights
 from ais.s3.lifecycle import LifecycleRule
@@ -48,6 +49,11 @@ class S3Bucket:
     def requester_pays(self) -> bool:
         """Whether callers other than the owner must say that they know who pays."""
         return "<Payer>Requester</Payer>" in self.s3.documents.get("requestPayment", "")
+
+    @cached_property
+    def encryption(self) -> Wanted | None:
+        """How new objects are encrypted that say nothing themselves."""
+        return encryption.default_of(self.s3.documents.get(encryption.DOCUMENT, ""))
 
     @cached_property
     def asks_for_tags(self) -> bool:

@@ -36,6 +36,10 @@ CODES: dict[str, tuple[int, str]] = {
     "InvalidBucketName": (400, "The specified bucket is not valid"),
     "InvalidBucketState": (409, "The request is not valid for the current state of the bucket"),
     "InvalidChunkSizeError": (400, "A chunk has another size than its header announced"),
+    "InvalidEncryptionAlgorithmError": (
+        400,
+        "The encryption request that you specified is not valid. The valid value is AES256.",
+    ),
     "InvalidDigest": (400, "The Content-MD5 or checksum value that you specified is not valid"),
     "InvalidLocationConstraint": (400, "The specified location constraint is not valid"),
     "InvalidPart": (400, "One or more of the specified parts could not be found, or has another entity tag"),

@@ -178,6 +178,8 @@ def condition_context(
         "if-none-match": "s3:if-none-match",
     }
     for name, values in request.headers.items():
+        if name.startswith("x-amz-object-lock-"):
+            context[f"s3:{name.removeprefix('x-amz-')}"] = values[0]
         if name.startswith("x-amz-"):
             context[f"s3:{name}"] = values[0]
         elif name in named:

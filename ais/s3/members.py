@@ -30,12 +30,17 @@ _GRANTS = frozenset(f"x-amz-grant-{right}" for right in ("full-control", "read",
 _ACL = _GRANTS | {"x-amz-acl"}
 _LOCK = frozenset(("x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date", "x-amz-object-lock-legal-hold"))
 _BYPASS = frozenset(("x-amz-bypass-governance-retention",))
-_NEW_OBJECT = _ACL | _LOCK | {"x-amz-storage-class", "x-amz-tagging", "x-amz-website-redirect-location"}
+_CUSTOMER = frozenset(f"x-amz-server-side-encryption-customer-{name}" for name in ("algorithm", "key", "key-md5"))
+_SSE = _CUSTOMER | frozenset(
+    f"x-amz-server-side-encryption{name}" for name in ("", "-aws-kms-key-id", "-context", "-bucket-key-enabled")
+)
+_NEW_OBJECT = _ACL | _LOCK | _SSE | {"x-amz-storage-class", "x-amz-tagging", "x-amz-website-redirect-location"}
 _SOURCE = frozenset(
     (
         *("x-amz-copy-source", "x-amz-copy-source-if-match", "x-amz-copy-source-if-modified-since"),
         *("x-amz-copy-source-if-none-match", "x-amz-copy-source-if-unmodified-since"),
         "x-amz-source-expected-bucket-owner",
+        *(f"x-amz-copy-source-server-side-encryption-customer-{name}" for name in ("algorithm", "key", "key-md5")),
     )
 )
 _LISTING = frozenset(("x-amz-optional-object-attributes",))
@@ -53,13 +58,14 @@ HONOURED: Mapping[Op, frozenset[str]] = {
     | _SOURCE
     | {"x-amz-checksum-algorithm", "x-amz-metadata-directive", "x-amz-tagging-directive"},
     Op.CREATE_MULTIPART_UPLOAD: _NEW_OBJECT | {"x-amz-checksum-algorithm", "x-amz-checksum-type"},
-    Op.UPLOAD_PART: _CHECKSUMS,
-    Op.UPLOAD_PART_COPY: _SOURCE | {"x-amz-copy-source-range"},
-    Op.COMPLETE_MULTIPART_UPLOAD: _CHECKSUMS | {"x-amz-checksum-type", "x-amz-mp-object-size"},
+    Op.UPLOAD_PART: _CHECKSUMS | _CUSTOMER,
+    Op.UPLOAD_PART_COPY: _SOURCE | _CUSTOMER | {"x-amz-copy-source-range"},
+    Op.LIST_PARTS: _CUSTOMER,
+    Op.COMPLETE_MULTIPART_UPLOAD: _CHECKSUMS | _CUSTOMER | {"x-amz-checksum-type", "x-amz-mp-object-size"},
     Op.ABORT_MULTIPART_UPLOAD: frozenset(("x-amz-if-match-initiated-time",)),
-    Op.GET_OBJECT: frozenset(("x-amz-checksum-mode",)),
-    Op.HEAD_OBJECT: frozenset(("x-amz-checksum-mode",)),
-    Op.GET_OBJECT_ATTRIBUTES: frozenset(("x-amz-object-attributes", "x-amz-max-parts", "x-amz-part-number-marker")),
+    Op.GET_OBJECT: _CUSTOMER | {"x-amz-checksum-mode"},
+    Op.HEAD_OBJECT: _CUSTOMER | {"x-amz-checksum-mode"},
+    Op.GET_OBJECT_ATTRIBUTES: _CUSTOMER | {"x-amz-object-attributes", "x-amz-max-parts", "x-amz-part-number-marker"},
     Op.DELETE_OBJECT: _BYPASS | {"x-amz-if-match-last-modified-time", "x-amz-if-match-size"},
     Op.DELETE_OBJECTS: _BYPASS,
     Op.PUT_OBJECT_RETENTION: _BYPASS,
@@ -81,20 +87,19 @@ _ELSEWHERE = frozenset().union(*HONOURED.values())
 REFUSED: Mapping[str, str] = {
     "x-amz-bucket-namespace": "buckets have one namespace",
     "x-amz-bucket-object-lock-token": "buckets are given their object lock when they are created, or by their owner",
-    "x-amz-copy-source-server-side-encryption": "objects are not encrypted",
     "x-amz-mfa": "MFA delete is not supported",
     "x-amz-object-annotation-directive": "objects have no annotations",
     "x-amz-object-lock-event-": "versions are held by retention or legal hold",
     "x-amz-object-ownership-override": "objects belong to who writes them, or to the owner of the bucket",
     "x-amz-rename-source": "objects are not renamed over S3: copy and delete them",
     "x-amz-s3session-token": "there are no sessions: sign with an access key",
-    "x-amz-server-side-encryption": "objects are not encrypted",
     "x-amz-skip-destination-validation": "the destinations of notifications are always validated",
     "x-amz-transition-default-minimum-object-size": "objects are not moved to other storage classes",
     "x-amz-write-offset-bytes": "objects are written whole",
 }
 """Names, or what names begin with, and the reason."""
 _REFUSED = tuple(REFUSED)
+_ASKS_TO_ENCRYPT = "x-amz-server-side-encryption"
 
 
 def check(op: Op, headers: Mapping[str, Sequence[str]]) -> None:
@@ -118,6 +123,8 @@ def is_refused(op: Op, name: str) -> bool:
 
 
 def _check_other(op: Op, name: str) -> None:
+    if name.startswith(_ASKS_TO_ENCRYPT) and op in (Op.GET_OBJECT, Op.HEAD_OBJECT):
+        raise S3Error("InvalidArgument", f"{name} header is not supported for this operation.", ArgumentName=name)
     if name.startswith(_REFUSED):
         reason = next(reason for start, reason in REFUSED.items() if name.startswith(start))
         raise S3Error("NotImplemented", f"The header {name} asks for functionality that is not implemented: {reason}")

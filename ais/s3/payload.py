@@ -51,6 +51,11 @@ class Payload:
         self._size = 0
 
     @property
+    def exact_length(self) -> int | None:
+        """`length`, unless that is only the most there can be."""
+        return None if self._is_at_most else self.length
+
+    @property
     def claims(self) -> bool:
         """Whether the client claims a checksum of one of S3's algorithms."""
         return self._claim is not None

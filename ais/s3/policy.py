@@ -192,6 +192,10 @@ CONDITION_KEYS = frozenset(
         *("s3:prefix", "s3:delimiter", "s3:max-keys", "s3:VersionId", "s3:authType", "s3:signatureversion"),
         *("s3:signatureAge", "s3:x-amz-acl", "s3:x-amz-content-sha256", "s3:x-amz-copy-source"),
         *("s3:x-amz-metadata-directive", "s3:x-amz-storage-class", "s3:LocationConstraint", "s3:TlsVersion"),
+        *("s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"),
+        *("s3:x-amz-server-side-encryption-customer-algorithm", "s3:object-lock-mode", "s3:object-lock-legal-hold"),
+        *("s3:x-amz-grant-full-control", "s3:x-amz-grant-read", "s3:x-amz-grant-write", "s3:x-amz-grant-read-acp"),
+        *("s3:x-amz-grant-write-acp", "s3:x-amz-object-ownership"),
         *("s3:RequestObjectTagKeys", "s3:if-match", "s3:if-none-match", "s3:ObjectCreationOperation"),
     )
 )

@@ -49,7 +49,7 @@ class Moves:
                 pool, lambda: self._store.copy(source.bck, name, destination.bck, new_name, destination.rules)
             )
             return
-        opened = self._store.open(source.bck, name)
+        opened = self._store.open(source.bck, name, sealed=True)
         await self._send(opened, owner, destination, new_name, Transfer(opened.meta))
 
     async def move(
@@ -64,7 +64,7 @@ class Moves:
         if owner.id == self._host.snode.id:
             return await self._move_here(source, name, destination, new_name, only_if_absent)
         self._store.check_free(source.bck, name)
-        opened = self._store.open(source.bck, name)
+        opened = self._store.open(source.bck, name, sealed=True)
         meta, stat = opened.meta, opened.stat
         transfer = Transfer(
             meta,

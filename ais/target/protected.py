@@ -67,7 +67,7 @@ class Protected:
         except BaseException:
             os.close(opened.fd)
             raise
-        opened = self._store.open(view.bck, name)
+        opened = self._store.open(view.bck, name, sealed=True)
         try:
             await self._verified.require(view.bck, name, opened)
         except BaseException:
@@ -82,14 +82,14 @@ class Protected:
 
     async def _find(self, view: BucketView, name: str, version_id: str | None) -> OpenObject:
         try:
-            return self._store.open(view.bck, name, version_id)
+            return self._store.open(view.bck, name, version_id, sealed=True)
         except (ObjectNotFound, CorruptMetadata, NotReady):  # not ready: nothing is here, and nobody knows why
             if not view.is_coded or version_id is not None:
                 raise
             if self._peers.is_owner(view.uname + name):
                 if not await self._ec.restore(view.bck, name):
                     raise
-                return self._store.open(view.bck, name)
+                return self._store.open(view.bck, name, sealed=True)
         found = await self._restorer.stand_in(view.bck, name)
         if found is None:
             raise NotReady(f"{view.bck.cname(name)}: its owner is away and no slices of it were found: start its owner")

@@ -8,8 +8,9 @@ import msgspec
 
 from ais.api import checksum, query
 from ais.api.access import Access
-from ais.base.errors import BadRequest, ObjectNotFound
+from ais.base.errors import BadRequest, ObjectNotFound, Unsupported
 from ais.base.units import parse_bool
+from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.net.http import AnyReply, FileReply, Reply, Request
@@ -189,7 +190,11 @@ class Reads:
 
     async def _open(self, ask: Ask, verify: bool) -> OpenObject:
         if ask.view.is_protected:
-            return await self._protected.open(ask.view, ask.name, verify=verify)
+            opened = await self._protected.open(ask.view, ask.name, verify=verify)
+            if sealing.is_sealed(opened.meta):
+                os.close(opened.fd)
+                raise Unsupported(f"{ask.cname} is encrypted: read it over S3")
+            return opened
         return self._store.open(ask.view.bck, ask.name)
 
     def _copies_of(self, ask: Ask, meta: ObjectMeta) -> list[str]:

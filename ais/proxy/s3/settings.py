@@ -11,7 +11,7 @@ from ais.net.http import Reply, header_lines
 from ais.node.node import Node
 from ais.node.s3 import Gate
 from ais.proxy.s3.call import Call, Handler, Operation, require_same
-from ais.s3 import acl, answers, cors, documents, lifecycle, lock, new_object, policy, tagging
+from ais.s3 import acl, answers, cors, documents, encryption, lifecycle, lock, new_object, policy, tagging
 from ais.s3.acl import Asked
 from ais.s3.document_body import DOCUMENT_BYTES_MAX
 from ais.s3.errors import S3Error
@@ -54,7 +54,7 @@ class Settings:
             Op.DELETE_BUCKET_OWNERSHIP: Operation(self.delete_ownership, is_change=True),
             Op.GET_BUCKET_ENCRYPTION: Operation(self.get_encryption),
             Op.PUT_BUCKET_ENCRYPTION: _put(self.put_encryption),
-            Op.DELETE_BUCKET_ENCRYPTION: Operation(self.delete_encryption),
+            Op.DELETE_BUCKET_ENCRYPTION: Operation(self.delete_encryption, is_change=True),
             Op.GET_OBJECT_LOCK: Operation(self.get_object_lock),
             Op.PUT_OBJECT_LOCK: _put(self.put_object_lock),
             Op.GET_BUCKET_ACL: Operation(self.get_acl),
@@ -161,16 +161,29 @@ class Settings:
         return await self._set(call, 204, ownership=acl.NO_CONTROLS)
 
     async def get_encryption(self, call: Call) -> Reply:
-        """There is none."""
-        raise S3Error("ServerSideEncryptionConfigurationNotFoundError", BucketName=call.bucket.name)
+        """The default encryption as it was put."""
+        found = call.bucket.s3.documents.get(encryption.DOCUMENT, "")
+        return _document(call, found.encode(), "ServerSideEncryptionConfigurationNotFoundError")
 
     async def put_encryption(self, call: Call) -> Reply:
-        """Raise `S3Error` NotImplemented."""
-        raise S3Error("NotImplemented", "Objects are not encrypted")
+        """Encrypt new objects from now on."""
+        return await self._keep(call, 200, encryption.parse_configuration(call.body))
 
     async def delete_encryption(self, call: Call) -> Reply:
-        """There is none."""
-        return answers.reply(call.request.id, 204)
+        """Encrypt none from now on but what asks for it."""
+        return await self._keep(call, 204, None)
+
+    async def _keep(self, call: Call, status: int, text: str | None) -> Reply:
+        def change(bmd: BMD) -> BMD:
+            props = require_same(bmd, call.bucket).props
+            documents = {name: kept for name, kept in props.of_s3.documents.items() if name != encryption.DOCUMENT}
+            if text is not None:
+                documents[encryption.DOCUMENT] = text
+            changed = props.with_s3(documents=documents)
+            return bmd if changed == props else bmd.with_props(call.bucket.bck, changed)
+
+        await self._node.change_bmd(change)
+        return answers.reply(call.request.id, status)
 
     async def get_object_lock(self, call: Call) -> Reply:
         """The configuration as it was put."""

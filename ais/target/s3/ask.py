@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject
 from ais.core.versions import NULL
 from ais.net.http import Reply, header_lines
 from ais.node.s3 import Gate
-from ais.s3 import answers, facts, new_object
+from ais.s3 import answers, encryption, facts, new_object
 from ais.s3.buckets import S3Bucket
 from ais.s3.conditions import Current
 from ais.s3.facts import Facts
@@ -46,6 +47,15 @@ class S3Ask(NamedTuple):
         """What the request says about the object it makes. Raise `S3Error`."""
         return new_object.facts_of(self.request, self.caller, self.bucket, self.gate.is_user, self.gate.now_s)
 
+    def seal(self) -> tuple[bytes | None, Facts]:
+        """The data key of the object that the request makes, None: it is not encrypted; and facts. Raise `S3Error`."""
+        wanted = encryption.of_headers(self.request, self.bucket.encryption)
+        return (None, {}) if wanted is None else encryption.seal(wanted, self.gate.keys)
+
+    def data_key(self, kept: Facts) -> bytes | None:
+        """The data key of an object there is; None when it is not encrypted. Raise `S3Error`."""
+        return encryption.open_key(kept, encryption.customer_key(self.request), self.gate.keys)
+
     def reply(self, status: int, *pairs: tuple[str, str]) -> Reply:
         """An answer without a body."""
         return Reply(status, self.head(pairs))
@@ -71,4 +81,4 @@ def etag_of(meta: ObjectMeta, mtime_ns: int) -> str:
 def current_of(opened: OpenObject) -> Current:
     """What conditions are compared with."""
     mtime_ns = opened.stat.st_mtime_ns
-    return Current(etag_of(opened.meta, mtime_ns), mtime_ns / 1e9, opened.stat.st_size)
+    return Current(etag_of(opened.meta, mtime_ns), mtime_ns / 1e9, sealing.size_of(opened.meta))

@@ -8,12 +8,14 @@ from functools import partial
 from typing import Any, Protocol
 
 from ais.api import checksum
+from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Part
+from ais.core.sealing import Sealer
 from ais.core.store import Store
 from ais.core.workfile import Digests
 from ais.net.http import Reply
-from ais.s3 import checksums, conditions, copy_source, facts, new_object, policy, results, xml
+from ais.s3 import checksums, conditions, copy_source, encryption, facts, new_object, policy, results, xml
 from ais.s3.checksums import ALGORITHMS, Algorithm
 from ais.s3.conditions import Current
 from ais.s3.copy_source import CopySource
@@ -26,10 +28,18 @@ from ais.stats.tracker import Tracker
 from ais.target.front import Front
 from ais.target.s3.ask import S3Ask, etag_of
 from ais.target.s3.multipart import Multipart, part_algorithm
-from ais.target.s3.receiving import asked_condition
+from ais.target.s3.receiving import asked_condition, part_etag, with_size
+from ais.target.s3.sealed import SealedPart, writer_for
 from ais.target.s3.sources import Source, Sources
 from ais.target.uploads import in_pool
 
+_CHANGES = (
+    "x-amz-storage-class",
+    facts.REDIRECT,
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-customer-algorithm",
+)
+"""Headers by which a copy onto itself changes something."""
 _REPLACED = frozenset(facts.CONTENT_HEADERS)
 
 
@@ -52,7 +62,8 @@ class Copies:
         custom = facts.user_metadata(request)
         replaces = _directive(ask, "x-amz-metadata-directive")
         replaces_tags = _directive(ask, "x-amz-tagging-directive")
-        if (source.bucket, source.key, source.version_id) == (ask.bucket.name, ask.key, None) and not replaces:
+        is_itself = (source.bucket, source.key, source.version_id) == (ask.bucket.name, ask.key, None)
+        if is_itself and not replaces and not any(request.get(name) for name in _CHANGES):
             raise S3Error(
                 "InvalidRequest",
                 "This copy request is illegal because it is trying to copy an object to itself without changing the"
@@ -97,6 +108,7 @@ class Copies:
         pool = self._multipart.pool(ask)
         upload = await in_pool(pool, lambda: self._multipart.find(ask))
         algorithm = part_algorithm(upload)
+        key = ask.data_key(upload.info.details)
 
         async def run() -> Reply:
             async with self._sources.open(ask, source, span) as opened:
@@ -104,7 +116,9 @@ class Copies:
                 if opened.length > BYTES_MAX:
                     raise S3Error("InvalidRequest", f"The copied range is larger than {BYTES_MAX} bytes")
                 fsync, uploads = ask.view.rules.fsync, self._store.uploads
-                writer = await in_pool(pool, lambda: uploads.part_writer(upload, number, opened.length, fsync=fsync))
+                size = opened.length if key is None else sealing.sealed_size(opened.length)
+                stored = await in_pool(pool, lambda: uploads.part_writer(upload, number, size, fsync=fsync))
+                writer = stored if key is None else SealedPart(stored, Sealer(key, size=opened.length, part=number))
                 hasher, whole = algorithm.new(), Digests(checksum.NONE, _promised(opened), is_stored=True)
                 try:
                     await _pump(opened.chunks, pool, writer, [hasher, whole])
@@ -121,21 +135,27 @@ class Copies:
     async def _store_copy(
         self, ask: S3Ask, opened: Source, custom: dict[str, str], kept: Facts, algorithm: Algorithm
     ) -> ObjectMeta:
-        writer = self._store.writer(
+        key, sealed = ask.seal()
+        promised = Digests(checksum.NONE, _promised(opened), is_stored=True)
+        stored = self._store.writer(
             ask.view.bck,
             ask.key,
             ask.view.rules,
             custom=custom,
-            claimed=_promised(opened),
-            size_hint=opened.length,
-            is_stored=True,
+            claimed=_promised(opened) if key is None else None,
+            size_hint=opened.length if key is None else sealing.sealed_size(opened.length),
+            is_stored=key is None,
         )
+        writer = writer_for(stored, key, opened.length)
         pool, md5, hasher = writer.mountpath.pool, hashlib.md5(usedforsecurity=False), algorithm.new()
         try:
             condition = asked_condition(ask, self._store)
-            await _pump(opened.chunks, pool, writer, [md5, hasher])
+            await _pump(opened.chunks, pool, writer, [md5, hasher] if key is None else [md5, hasher, promised])
+            if key is not None:
+                promised.verify(ask.view.bck, ask.key)
             self._front.admit(ask.view)
-            writer.describe(facts.of_content(kept, md5.digest(), algorithm, hasher.digest()))
+            kept = facts.of_content(kept | sealed, md5.digest(), algorithm, hasher.digest())
+            writer.describe(with_size(kept, opened.length))
             meta = await in_pool(pool, lambda: writer.commit(condition))
         except BaseException:
             writer.abort()
@@ -149,7 +169,7 @@ class Copies:
         modified_s = stored.stat.st_mtime_ns / 1e9
         nodes = results.checksum_nodes(facts.checksum_of(meta.facts))
         body = results.copied("CopyObjectResult", etag_of(meta, 0), modified_s, nodes)
-        return ask.xml(body, *ask.version_lines(meta), *_source_version(source, opened))
+        return ask.xml(body, *encryption.lines(meta.facts), *ask.version_lines(meta), *_source_version(source, opened))
 
     async def _to_its_end(self, work: Coroutine[Any, Any, Reply]) -> Reply:
         task = asyncio.get_running_loop().create_task(work)
@@ -197,7 +217,7 @@ def _check_source(ask: S3Ask, opened: Source) -> None:
 def _promised(opened: Source) -> tuple[str, str] | None:
     """The checksum that the bytes of a source must have; None when only some of them are copied, or none is known."""
     meta = opened.meta
-    if opened.length != meta.size:
+    if sealing.is_sealed(meta) or opened.length != meta.size:
         return None
     if meta.checksum_kind != checksum.NONE:
         return meta.checksum_kind, meta.checksum
@@ -216,6 +236,8 @@ def _source_version(source: CopySource, opened: Source) -> tuple[tuple[str, str]
 
 
 def _part_copied(ask: S3Ask, source: CopySource, opened: Source, part: Part) -> Reply:
-    digests: list[xml.Node] = [(ALGORITHMS[name].element, value) for name, value in part.digests.items()]
-    body = results.copied("CopyPartResult", part.md5.hex(), part.modified_ns / 1e9, digests)
+    digests: list[xml.Node] = [
+        (ALGORITHMS[name].element, value) for name, value in part.digests.items() if name in ALGORITHMS
+    ]
+    body = results.copied("CopyPartResult", part_etag(part), part.modified_ns / 1e9, digests)
     return ask.xml(body, *_source_version(source, opened))

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from ais.api.bucket import Bck
 from ais.api.listing import Entry, EntryFlag, EntryStatus, LsoMsg, Page
 from ais.core import listing as core
+from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import UploadInfo, Uploads
 from ais.core.version_listing import VersionEntry, VersionLister
@@ -56,6 +57,8 @@ def _describe(entry: Entry, meta: ObjectMeta | None) -> Entry:
     facts = meta.facts if meta else {}
     kind, checksum = (meta.checksum_kind, meta.checksum) if meta else ("", "")
     entry.e = etag_of(facts, kind, checksum, entry.i, entry.s)
+    if meta is not None:
+        entry.s = sealing.size_of(meta)
     entry.u = facts.get(OWNER, "")
     entry.k, entry.y = facts.get("checksum-algorithm", ""), facts.get("checksum-type", "")
     return entry

@@ -4,13 +4,15 @@ from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import Executor
 
 from ais.base.errors import HandleNotFound, ObjectNotFound
+from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Part, Upload
+from ais.core.sealing import Sealer
 from ais.core.store import Store
 from ais.fs.volume import Volume
 from ais.net import http
 from ais.net.http import Reply
-from ais.s3 import checksums, conditions, facts, results
+from ais.s3 import checksums, conditions, encryption, facts, results
 from ais.s3.checksums import ALGORITHMS, COMPOSITE, FULL_OBJECT, Algorithm
 from ais.s3.document_body import DocumentSink
 from ais.s3.documents import PartToComplete, parse_complete
@@ -21,7 +23,7 @@ from ais.s3.results import ListedPart
 from ais.stats.tracker import Tracker
 from ais.target.front import Front
 from ais.target.s3.ask import S3Ask, etag_of
-from ais.target.s3.receiving import PartBody, Receipt, asked_condition
+from ais.target.s3.receiving import PartBody, Receipt, asked_condition, part_etag, with_size
 from ais.target.uploads import PooledSink, in_pool
 
 PART_BYTES_MIN = 5 << 20
@@ -53,6 +55,9 @@ class Multipart:
         elif request.header("x-amz-checksum-type"):
             raise S3Error("InvalidRequest", "x-amz-checksum-type needs x-amz-checksum-algorithm beside it")
         custom = facts.user_metadata(request)
+        _, sealed = ask.seal()
+        details |= sealed
+        pairs += encryption.lines(sealed)
         view = ask.view
 
         def create() -> str:
@@ -65,19 +70,22 @@ class Multipart:
         """UploadPart."""
         number = results.part_number(ask.request.params.get("partNumber", ""))
         upload = self.find(ask)
-        payload = Payload(ask.request, ask.caller, with_md5=False, algorithm=part_algorithm(upload))
+        key, kept = ask.data_key(upload.info.details), upload.info.details
+        payload = Payload(ask.request, ask.caller, with_md5=key is not None, algorithm=part_algorithm(upload))
         if payload.claims and (wanted := upload.info.details.get("checksum-algorithm")):
             check_algorithm(payload.algorithm, wanted)
         receipt = Receipt(ask, self._front, self._stats, lambda _meta: ask.reply(200))
 
         def open_part() -> PartBody:
             fsync = ask.view.rules.fsync
-            return PartBody(payload, self._uploads.part_writer(upload, number, payload.length, fsync=fsync))
+            sealer = None if key is None else Sealer(key, size=payload.length, part=number)
+            size = payload.length if key is None else sealing.sealed_size(payload.length)
+            return PartBody(payload, self._uploads.part_writer(upload, number, size, fsync=fsync), sealer)
 
         def keep(body: PartBody) -> Reply:
             part = body.commit()
-            lines = [(ALGORITHMS[name].header, value) for name, value in part.digests.items()]
-            return ask.reply(200, ("ETag", f'"{part.md5.hex()}"'), *lines)
+            lines = [(ALGORITHMS[name].header, value) for name, value in part.digests.items() if name in ALGORITHMS]
+            return ask.reply(200, ("ETag", f'"{part_etag(part)}"'), *lines, *encryption.lines(kept))
 
         return http.Upload(PooledSink(receipt, ask.view, self.pool(ask), 0.0, open_part, keep))
 
@@ -116,6 +124,7 @@ class Multipart:
             upload = self.find(ask)
             if upload.ending is not None:
                 raise HandleNotFound(f'upload "{upload.id}" of {ask.view.bck.cname(ask.key)} was completed')
+            check_customer_key(ask, upload)
             return upload, self._uploads.parts(upload)
 
         upload, parts = await in_pool(self.pool(ask), read)
@@ -123,7 +132,13 @@ class Multipart:
         name = details.get("checksum-algorithm")
         algorithm = (name, details["checksum-type"]) if name else None
         listed = [
-            ListedPart(part.number, part.size, part.md5.hex(), part.modified_ns / 1e9, part.digests if name else {})
+            ListedPart(
+                part.number,
+                content_size(part, details),
+                part_etag(part),
+                part.modified_ns / 1e9,
+                part.digests if name else {},
+            )
             for part in parts.values()
         ]
         user = details.get("initiator", "")
@@ -144,9 +159,10 @@ class Multipart:
         def complete() -> ObjectMeta:
             try:
                 upload = self.find(ask)
+                check_customer_key(ask, upload)
                 stored = self._uploads.parts(upload)
                 self.find(ask)  # ended meanwhile, it would lack parts
-                parts = _listed_parts(listed, stored)
+                parts = _listed_parts(listed, stored, upload.info.details)
                 given = _object_facts(ask, upload, parts)
                 return self._uploads.complete(upload, parts, ask.view.rules, upload.info.custom, condition, given)
             except HandleNotFound:
@@ -157,7 +173,7 @@ class Multipart:
         scheme, host = ask.request.http.scheme, ask.request.header("host")
         location = f"{scheme}://{host}/{ask.bucket.name}/{ask.key}"
         body = results.completed(location, ask.bucket.name, ask.key, etag, facts.checksum_of(meta.facts))
-        return ask.xml(body, *ask.version_lines(meta))
+        return ask.xml(body, *encryption.lines(meta.facts), *ask.version_lines(meta))
 
     def _completed_before(self, ask: S3Ask, listed: Sequence[PartToComplete]) -> ObjectMeta:
         """The object this upload became, when a client asks again because it did not hear. Raise `HandleNotFound`."""
@@ -178,6 +194,12 @@ class Multipart:
 def part_algorithm(upload: Upload) -> Algorithm:
     """The checksum that every part of an upload gets."""
     return ALGORITHMS.get(upload.info.details.get("checksum-algorithm", ""), DEFAULT)
+
+
+def check_customer_key(ask: S3Ask, upload: Upload) -> None:
+    """Raise `S3Error` for a customer's key that is not the upload's; none is needed where no content is touched."""
+    if encryption.customer_key(ask.request) is not None:
+        ask.data_key(upload.info.details)
 
 
 def check_algorithm(given: Algorithm | None, wanted: str) -> None:
@@ -204,22 +226,29 @@ def _checksum_asked(name: str, checksum_type: str) -> tuple[Algorithm, str]:
     return algorithm, checksum_type
 
 
-def _listed_parts(listed: Sequence[PartToComplete], stored: Mapping[int, Part]) -> list[Part]:
+def content_size(part: Part, details: Mapping[str, str]) -> int:
+    """Bytes of a part as the client sent them."""
+    return sealing.content_size(part.size) if sealing.KEY in details else part.size
+
+
+def _listed_parts(
+    listed: Sequence[PartToComplete], stored: Mapping[int, Part], details: Mapping[str, str]
+) -> list[Part]:
     """The stored parts as listed. Raise `S3Error` InvalidPart, EntityTooSmall."""
     parts: list[Part] = []
     for one in listed:
         part = stored.get(one.number)
-        if part is None or one.etag != part.md5.hex():
+        if part is None or one.etag != part_etag(part):
             raise S3Error("InvalidPart", PartNumber=str(one.number), ETag=one.etag)
         if one.algorithm is not None and part.digests.get(one.algorithm.name) != one.checksum:
             raise S3Error("InvalidPart", PartNumber=str(one.number))
         parts.append(part)
     for part in parts[:-1]:
-        if part.size < PART_BYTES_MIN:
+        if content_size(part, details) < PART_BYTES_MIN:
             raise S3Error(
                 "EntityTooSmall",
                 PartNumber=str(part.number),
-                ProposedSize=str(part.size),
+                ProposedSize=str(content_size(part, details)),
                 MinSizeAllowed=str(PART_BYTES_MIN),
             )
     return parts
@@ -236,16 +265,19 @@ def _object_facts(ask: S3Ask, upload: Upload, parts: Sequence[Part]) -> Facts:
     """What the object will be known by. Raise `S3Error` when the client says otherwise."""
     details = upload.info.details
     given = {key: value for key, value in details.items() if key not in _OF_UPLOAD}
-    given |= {"etag": checksums.multipart_etag([part.md5 for part in parts]), "upload-id": upload.id}
+    etag = checksums.multipart_etag([bytes.fromhex(part_etag(part)) for part in parts])
+    given |= {"etag": etag, "upload-id": upload.id}
     algorithm, checksum_type = _common_algorithm(upload, parts), details.get("checksum-type", FULL_OBJECT)
-    size = sum(part.size for part in parts)
+    sizes = [content_size(part, details) for part in parts]
+    size = sum(sizes)
+    given = with_size(given, size)
     asked = ask.request.header("x-amz-mp-object-size")
     if asked and asked != str(size):
         raise S3Error("InvalidRequest", f"x-amz-mp-object-size is {asked[:20]}, the parts have {size} bytes")
     if algorithm is None or (checksum_type == FULL_OBJECT and algorithm.combine is None):
         _refuse_claims(ask)
         return given
-    digests = [(checksums.decode(part.digests[algorithm.name]), part.size) for part in parts]
+    digests = [(checksums.decode(part.digests[algorithm.name]), n) for part, n in zip(parts, sizes, strict=True)]
     if checksum_type == COMPOSITE:
         value = checksums.composite(algorithm, [digest for digest, _ in digests])
     else:

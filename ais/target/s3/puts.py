@@ -1,5 +1,6 @@
 """PutObject."""
 
+from ais.core.sealing import sealed_size
 from ais.core.store import Store
 from ais.net.http import Upload
 from ais.s3 import facts
@@ -8,6 +9,7 @@ from ais.stats.tracker import Tracker
 from ais.target.front import Front
 from ais.target.s3.ask import S3Ask
 from ais.target.s3.receiving import ObjectBody, Receipt, asked_condition, stored_answer
+from ais.target.s3.sealed import writer_for
 from ais.target.uploads import upload
 
 INLINE_BYTES_MAX = 64 << 10
@@ -27,12 +29,14 @@ class Puts:
         given, custom = ask.facts(), facts.user_metadata(ask.request)
         condition = asked_condition(ask, self._store)
         payload = Payload(ask.request, ask.caller, algorithm=DEFAULT)
-        writer = self._store.writer(ask.view.bck, ask.key, ask.view.rules, custom=custom, size_hint=payload.length)
+        key, sealed = ask.seal()
+        hint = payload.length if key is None else sealed_size(payload.length)
+        writer = self._store.writer(ask.view.bck, ask.key, ask.view.rules, custom=custom, size_hint=hint)
         receipt = Receipt(ask, self._front, self._stats, lambda meta: stored_answer(ask, meta))
         return upload(
             receipt,
             ask.view,
-            ObjectBody(payload, writer, given),
+            ObjectBody(payload, writer_for(writer, key, payload.exact_length), given | sealed),
             0.0,
             size=payload.length,
             inline_bytes_max=INLINE_BYTES_MAX,

@@ -3,10 +3,11 @@
 import os
 from collections.abc import Awaitable, Iterator
 
+from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
-from ais.net.http import AnyReply, FileReply, Reply, header_lines
-from ais.s3 import conditions, facts, lock, results
+from ais.net.http import AnyReply, FileReply, Reply, StreamReply, header_lines
+from ais.s3 import conditions, encryption, facts, lock, results
 from ais.s3.conditions import http_date
 from ais.s3.errors import S3Error
 from ais.s3.operations import Op
@@ -16,6 +17,7 @@ from ais.target.protected import Protected
 from ais.target.ranges import content_range, parse_byte_range
 from ais.target.s3.ask import S3Ask, current_of, etag_of
 from ais.target.s3.peers import VERIFY, meta_line
+from ais.target.s3.sealed import Served
 from ais.target.s3.verified import Verified
 from ais.target.uploads import in_pool
 
@@ -36,7 +38,7 @@ class Reads:
         overrides = _overrides(ask)
         if ask.view.is_protected:
             return self._get_protected(ask, overrides)
-        opened = self._store.open(ask.view.bck, ask.key, ask.version_id)
+        opened = self._store.open(ask.view.bck, ask.key, ask.version_id, sealed=True)
         try:
             is_copied = VERIFY.lower() in ask.request.http.headers and ask.request.via is not None
             if (ask.view.verifies or is_copied) and ask.request.op is Op.GET_OBJECT:
@@ -54,12 +56,14 @@ class Reads:
         opened = self._store.head(ask.view.bck, ask.key, ask.version_id)
         conditions.check_read(conditions.read(ask.request.http.headers), current_of(opened))
         meta = opened.meta
+        if sealing.is_sealed(meta) or encryption.brings_key(ask.request):
+            ask.data_key(meta.facts)
         described = results.attributes(
             wanted,
             etag=etag_of(meta, opened.stat.st_mtime_ns),
-            size_bytes=meta.size,
+            size_bytes=sealing.size_of(meta),
             checksum=facts.checksum_of(meta.facts),
-            part_sizes=meta.part_sizes,
+            part_sizes=sealing.part_sizes(meta),
             part_marker=after,
             parts_max=parts_max,
         )
@@ -87,8 +91,9 @@ class Reads:
             os.close(opened.fd)
             raise
 
-    def _answer(self, ask: S3Ask, opened: OpenObject, overrides: dict[str, str]) -> Reply | FileReply:
-        meta, request, size = opened.meta, ask.request, opened.stat.st_size
+    def _answer(self, ask: S3Ask, opened: OpenObject, overrides: dict[str, str]) -> AnyReply:
+        meta, request, size = opened.meta, ask.request, sealing.size_of(opened.meta)
+        key = ask.data_key(meta.facts) if sealing.is_sealed(meta) or encryption.brings_key(request) else None
         wanted = conditions.read(request.http.headers)
         if wanted.any:
             conditions.check_read(wanted, current_of(opened))
@@ -109,6 +114,8 @@ class Reads:
             return Reply(status, block, length=length)
         self._stats.inc(metrics.GET_N)
         self._stats.inc(metrics.GET_SIZE, length)
+        if key is not None:
+            return StreamReply(status, block, Served(opened, key, start, length), length)
         return FileReply(status, block, opened.fd, start, length, opened.mountpath.pool)
 
 
@@ -131,6 +138,7 @@ def _object_lines(ask: S3Ask, opened: OpenObject) -> Iterator[tuple[str, str]]:
     yield from ask.version_lines(meta)
     yield from facts.answer_lines(meta.facts, meta.custom)
     yield from lock.lines(meta.facts)
+    yield from encryption.lines(meta.facts)
 
 
 def _span(ask: S3Ask, opened: OpenObject) -> tuple[int, int] | None:
@@ -143,20 +151,20 @@ def _span(ask: S3Ask, opened: OpenObject) -> tuple[int, int] | None:
         return None
     if only_if is not None and only_if not in dict(_object_lines(ask, opened)).values():
         return None
-    return parse_byte_range(spec, opened.stat.st_size)
+    return parse_byte_range(spec, sealing.size_of(opened.meta))
 
 
 def _part_span(meta: ObjectMeta, text: str) -> tuple[int, int]:
     """Where a part lies. An object that was not uploaded in parts has one."""
-    sizes = meta.part_sizes
+    sizes = sealing.part_sizes(meta)
     number = results.part_number(text)
     if number > max(len(sizes), 1):
         raise S3Error("InvalidPartNumber", ActualPartCount=str(max(len(sizes), 1)), PartNumberRequested=text)
-    return (sum(sizes[: number - 1]), sizes[number - 1]) if sizes else (0, meta.size)
+    return (sum(sizes[: number - 1]), sizes[number - 1]) if sizes else (0, sealing.size_of(meta))
 
 
 def _span_lines(ask: S3Ask, meta: ObjectMeta, start: int, length: int) -> bytes:
-    pairs = [("Content-Range", content_range(start, length, meta.size))] if length else []
+    pairs = [("Content-Range", content_range(start, length, sealing.size_of(meta)))] if length else []
     if meta.runs and "partNumber" in ask.request.params:
         pairs.append(("x-amz-mp-parts-count", str(len(meta.part_sizes))))
     return header_lines(*pairs)

@@ -4,15 +4,16 @@ from collections.abc import Callable
 
 from ais.api.bucket import Bck
 from ais.base.errors import AisError
+from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Part, PartWriter
 from ais.core.publish import Condition
+from ais.core.sealing import Sealer
 from ais.core.store import Store
 from ais.core.workfile import Buffer
-from ais.core.writer import Writer
 from ais.fs.mountpath import Mountpath
 from ais.net.http import Reply
-from ais.s3 import checksums, conditions, facts
+from ais.s3 import checksums, conditions, encryption, facts
 from ais.s3.conditions import Conditions
 from ais.s3.errors import S3Error
 from ais.s3.facts import Facts
@@ -22,13 +23,19 @@ from ais.stats.tracker import Tracker
 from ais.target.counts import count_error
 from ais.target.front import Front
 from ais.target.s3.ask import S3Ask, current_of, etag_of
+from ais.target.s3.sealed import CONTENT_MD5, ObjectWriter
 from ais.target.view import BucketView
+
+
+def part_etag(part: Part) -> str:
+    """The entity tag of a part, unquoted."""
+    return part.digests.get(CONTENT_MD5) or part.md5.hex()
 
 
 class ObjectBody:
     """The body of a PUT: a `Writer` behind a `Payload`. Facts follow from the content, so they are set at the end."""
 
-    def __init__(self, payload: Payload, writer: Writer, given: Facts) -> None:
+    def __init__(self, payload: Payload, writer: ObjectWriter, given: Facts) -> None:
         self._payload = payload
         self._writer = writer
         self._given = given
@@ -48,7 +55,8 @@ class ObjectBody:
         """Verify and make the object, as `Writer.commit`. Raise `S3Error` when the body is not what was claimed."""
         if self._content is None:
             self._content = content = self._payload.finish()
-            self._writer.describe(facts.of_content(self._given, content.md5, content.algorithm, content.checksum))
+            kept = facts.of_content(self._given, content.md5, content.algorithm, content.checksum)
+            self._writer.describe(with_size(kept, content.size))
         return self._writer.commit(condition, wait)
 
     def abort(self) -> None:
@@ -56,22 +64,31 @@ class ObjectBody:
         self._writer.abort()
 
 
-class PartBody:
-    """The body of an UploadPart."""
+def with_size(kept: Facts, size: int) -> Facts:
+    """Facts of content of so many bytes: its file does not tell when it is encrypted."""
+    return {**kept, sealing.SIZE: str(size)} if sealing.KEY in kept else kept
 
-    def __init__(self, payload: Payload, writer: PartWriter) -> None:
+
+class PartBody:
+    """The body of an UploadPart. With a `sealer` it is encrypted, and its MD5 kept beside that of the file."""
+
+    def __init__(self, payload: Payload, writer: PartWriter, sealer: Sealer | None = None) -> None:
         self._payload = payload
         self._writer = writer
+        self._sealer = sealer
 
     def write(self, data: Buffer) -> None:
         """Take the next bytes of the body."""
         for piece in self._payload.feed(memoryview(data)):
-            self._writer.write(piece)
+            self._writer.write(piece if self._sealer is None else self._sealer.seal(piece))
 
     def commit(self) -> Part:
         """Verify and keep the part."""
         content = self._payload.finish()
         digests = {} if content.algorithm is None else {content.algorithm.name: checksums.encode(content.checksum)}
+        if self._sealer is not None:
+            self._writer.write(self._sealer.finish())
+            digests[CONTENT_MD5] = content.md5.hex()
         return self._writer.commit(digests)
 
     def abort(self) -> None:
@@ -111,7 +128,8 @@ class Receipt:
 def stored_answer(ask: S3Ask, meta: ObjectMeta) -> Reply:
     """The answer to a PUT."""
     etag = ("ETag", f'"{etag_of(meta, 0)}"')
-    return ask.reply(200, etag, *facts.checksum_lines(meta.facts), *ask.version_lines(meta))
+    lines = (*facts.checksum_lines(meta.facts), *encryption.lines(meta.facts), *ask.version_lines(meta))
+    return ask.reply(200, etag, *lines)
 
 
 def asked_condition(ask: S3Ask, store: Store) -> Condition | None:

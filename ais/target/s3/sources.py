@@ -8,6 +8,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from ais.base.errors import NotFound
+from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.core.workfile import COPY_BYTES
@@ -15,12 +16,13 @@ from ais.meta.smap import Snode
 from ais.net.client import PeerClient
 from ais.net.sending import read_fully
 from ais.node.s3 import Gate
-from ais.s3 import copy_source
+from ais.s3 import copy_source, encryption
 from ais.s3.copy_source import CopySource
 from ais.s3.errors import decode
 from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.moves import Moves
+from ais.target.s3 import sealed
 from ais.target.s3.ask import S3Ask
 from ais.target.s3.peers import VERIFY, read_meta
 from ais.target.s3.verified import Verified
@@ -75,16 +77,18 @@ class Sources:
         action = "s3:GetObjectVersion" if source.version_id else "s3:GetObject"
         await self._moves.settle(view, source.key)
         try:
-            opened = self._store.open(view.bck, source.key, source.version_id)
+            opened = self._store.open(view.bck, source.key, source.version_id, sealed=True)
         except NotFound:
             self._gate.require(ask.request, ask.caller, bucket, action, source.key)
             raise
         try:
             self._gate.require(ask.request, ask.caller, bucket, action, source.key, opened.meta.facts)
-            start, length = copy_source.span(span, opened.meta.size)
-            if length != opened.meta.size:
+            size = sealing.size_of(opened.meta)
+            key = encryption.open_key(opened.meta.facts, encryption.source_key(ask.request), self._gate.keys)
+            start, length = copy_source.span(span, size)
+            if length != size and key is None:
                 await self._verified.require(view.bck, source.key, opened)
-            chunks = _read(opened, start, length)
+            chunks = _read(opened, start, length) if key is None else sealed.chunks(opened, key, start, length)
             yield Source(opened.meta, opened.stat.st_mtime_ns, length, chunks)
         finally:
             os.close(opened.fd)
@@ -98,13 +102,14 @@ class Sources:
         async with self._peers.open_stream(
             "GET",
             owner.data.url + target,
-            headers={name: value} | ({"Range": span, VERIFY: "true"} if span else {}),
+            headers={name: value, **encryption.source_headers(ask.request)}
+            | ({"Range": span, VERIFY: "true"} if span else {}),
             timeout_s=float(self._host.config.cluster.client.client_long_timeout),
         ) as answer:
             if answer.status not in (200, 206):
                 raise decode(answer.status, b"".join([chunk async for chunk in answer.chunks])[:ERROR_BYTES_MAX])
             found = read_meta(answer.headers)
-            _, length = copy_source.span(span, found.meta.size)
+            _, length = copy_source.span(span, sealing.size_of(found.meta))
             yield Source(found.meta, found.mtime_ns, length, answer.chunks)
 
 

@@ -43,7 +43,7 @@ def test_unknown_sub_resource_of_an_object(method: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("method", "bucket", "key", "params", "headers", "code"),
     [
-        ("PUT", "b", "k", {}, {"x-amz-server-side-encryption": "AES256"}, "NotImplemented"),
+        ("PUT", "b", "k", {}, {"x-amz-write-offset-bytes": "1"}, "NotImplemented"),
         ("PUT", "b", "k", {}, {"x-amz-object-lock-event-hold": "ON"}, "NotImplemented"),
         ("PUT", "b", "", {"metadataTable": ""}, {}, "NotImplemented"),
         ("PUT", "b", "k", {"tagging": "", "acl": ""}, {}, "InvalidArgument"),

@@ -170,7 +170,7 @@ REFUSED: list[tuple[dict[str, str], bytes, str]] = [
     ({"x-amz-acl": "public-read"}, CONTENT, "AccessControlListNotSupported"),
     ({"x-amz-storage-class": "GLACIER"}, CONTENT, "InvalidStorageClass"),
     ({"x-amz-tagging": "=x"}, CONTENT, "InvalidTag"),
-    ({"x-amz-server-side-encryption": "AES256"}, CONTENT, "NotImplemented"),
+    ({"x-amz-write-offset-bytes": "1"}, CONTENT, "NotImplemented"),
     ({"If-None-Match": '"tag"'}, CONTENT, "NotImplemented"),
     ({"If-None-Match": "*"}, CONTENT, "PreconditionFailed"),
     ({"If-Match": '"other"'}, CONTENT, "PreconditionFailed"),
