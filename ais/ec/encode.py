@@ -47,7 +47,7 @@ class Encoder:
         Raise as `Store.open`, `Unreachable` or what a target answered, and `NotReady` when there are too few targets;
         the others have got theirs then.
         """
-        opened = await asyncio.to_thread(self._store.open, bck, name)
+        opened = await asyncio.to_thread(self._store.open, bck, name, sealed=True)
         try:
             scheme = self._schemes(bck, opened.meta.size)
             if scheme is None:
