@@ -67,14 +67,15 @@ class BytesBody:
 
 
 class FileBody:
-    """A regular file, read by a thread one piece at a time; its size is taken now."""
+    """A regular file or a part of it, read by a thread one piece at a time; its size is taken now."""
 
     is_replayable = True
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = os.fspath(path)
+    def __init__(self, path: str | os.PathLike[str], start: int = 0, length_max: int | None = None) -> None:
+        self._path, self._start = os.fspath(path), start
         try:
-            self.size: int | None = os.stat(self._path).st_size
+            left = max(os.stat(self._path).st_size - start, 0)
+            self.size: int | None = left if length_max is None else min(left, length_max)
         except OSError as error:
             raise _unreadable(self._path, error) from None
 
@@ -86,6 +87,7 @@ class FileBody:
         except OSError as error:
             raise _unreadable(self._path, error) from None
         try:
+            file.seek(self._start)
             left = self.size
             while left:
                 piece = await asyncio.to_thread(_read, file, min(CHUNK_BYTES, left), self._path)

@@ -15,6 +15,7 @@ from ais.client.jobs import Jobs
 from ais.client.multipart import Multipart
 from ais.client.nodes import Node
 from ais.client.objects import Objects
+from ais.client.shards import Shards
 from ais.client.transport import CONNECT_TIMEOUT_S, Transport
 from ais.config.environment import ClientEnvironment, for_client
 
@@ -58,6 +59,7 @@ class Client:
         self.cluster = Cluster(self._transport)
         self.jobs = Jobs(self._transport)
         self.multipart = Multipart(self._transport)
+        self.shards = Shards(self._transport)
         self.access_keys = AccessKeys(self._transport)
 
     @property

@@ -125,13 +125,16 @@ class Objects:
             return attributes_of(response.headers)
 
     @asynccontextmanager
-    async def get(self, bck: Bck, name: str, *, byte_range: str = "") -> AsyncIterator[Reader]:
-        """Open an object for reading. `byte_range` is HTTP's, such as `0-99`, `100-` or `-100` (the last 100).
+    async def get(
+        self, bck: Bck, name: str, *, byte_range: str = "", inside: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Reader]:
+        """Open an object for reading. `byte_range` is HTTP's, such as `0-99`, `100-` or `-100` (the last 100); `inside`
+        chooses of a shard (`archpath`, or `archregx` with `archmode`, and `archmime`).
 
         Raise `ObjectNotFound`, `BucketNotFound`, `RangeNotSatisfiable`.
         """
         headers = {"Range": f"bytes={byte_range}"} if byte_range else {}
-        path, wanted = paths.of_object(bck, name), paths.query_of(bck)
+        path, wanted = paths.of_object(bck, name), paths.query_of(bck) | dict(inside or {})
         async with self._transport.open("GET", path, wanted, headers=headers) as response:
             yield Reader(response)
 
@@ -142,6 +145,7 @@ class Objects:
         file: BinaryIO,
         *,
         byte_range: str = "",
+        inside: Mapping[str, str] | None = None,
         verify: bool = True,
         on_bytes: OnBytes = ignore_bytes,
     ) -> int:
@@ -153,7 +157,7 @@ class Objects:
         for attempt in range(self._transport.retries + 1):
             meter = Meter(on_bytes)
             try:
-                async with self.get(bck, name, byte_range=byte_range) as reader:
+                async with self.get(bck, name, byte_range=byte_range, inside=inside) as reader:
                     return await reader.copy_to(file, context=bck.cname(name), verify=verify, on_bytes=meter)
             except Unreachable:
                 if attempt == self._transport.retries or not meter.moved:

@@ -82,10 +82,10 @@ def test_remove(ais: Any, filled: str) -> None:
     shown = ais("rmo", f"{filled}/a/1", f"{filled}/none", code=1)
     assert "none does not exist" in shown.stderr
     assert "1 failed, 1 removed" in shown.stderr
-    assert "confirm with --yes" in ais("rmo", filled, "--prefix", "c", code=2).stderr
-    assert "Removed 2 objects" in ais("rmo", filled, "--template", "c-{01..02}", "-y").stdout
-    assert "Removed 1 object " in ais("rmo", filled, "--list", "b", "-y").stdout
-    assert "Removed 2 objects" in ais("object", "rm", filled, "--prefix", "a/", "-y").stdout
+    assert "confirm with --yes" in ais("rmo", filled, "--all", code=2).stderr
+    assert "Removed 2 objects" in ais("rmo", filled, "--template", "c-{01..02}").stdout
+    assert "Removed 1 object " in ais("rmo", filled, "--list", "b").stdout
+    assert "Removed 2 objects" in ais("object", "rm", filled, "--prefix", "a/").stdout
     assert "Removed 1 object " in ais("rmo", filled, "--all", "-y").stdout
     assert ais("ls", filled, "--count-only").stdout == "0\n"
     ais("rmo", f"{filled}/b", code=3)

@@ -13,9 +13,21 @@ from ais.meta.bmd import Bprops
 from ais_cli import props as properties
 from ais_cli import text
 from ais_cli.app import App, confirm
-from ais_cli.job import wait_and_report
-from ais_cli.listing import ls, print_summaries
-from ais_cli.params import BUCKET, BUCKET_OR_OBJECT, DURATION, Ref, already_so, examples, table_options, yes_option
+from ais_cli.listing import ls
+from ais_cli.params import (
+    BUCKET,
+    BUCKET_OR_OBJECT,
+    DURATION,
+    Ref,
+    already_so,
+    examples,
+    table_options,
+    units_option,
+    yes_option,
+)
+from ais_cli.repeat import refreshing
+from ais_cli.summaries import print_summaries
+from ais_cli.waiting import wait_and_report
 
 if TYPE_CHECKING:
     from ais.client.client import Client
@@ -102,6 +114,8 @@ async def _has_objects(client: "Client", bck: Bck) -> bool:
 @click.argument("new", type=BUCKET, metavar="NEW_BUCKET")
 @click.option("--wait", is_flag=True, help="Return when all objects have moved.")
 @click.option("--timeout", type=DURATION, help="With --wait: how long to wait, such as 2m.")
+@already_so("--skip-lookup")
+@already_so("--non-verbose", "--nv")
 @click.pass_obj
 def mv(app: App, source: Ref, new: Ref, wait: bool, timeout: float | None) -> None:
     """Rename a bucket."""
@@ -116,7 +130,10 @@ def mv(app: App, source: Ref, new: Ref, wait: bool, timeout: float | None) -> No
 @bucket.command(epilog=examples("ais bucket summary", "ais bucket summary ais://photos --prefix 2024/"))
 @click.argument("which", type=BUCKET_OR_OBJECT, required=False, metavar="[BUCKET[/PREFIX]]")
 @click.option("--prefix", default="", help="Only objects whose names begin with this.")
+@already_so("--cached", "--verbose", "-v")
+@units_option
 @table_options
+@refreshing
 @click.pass_obj
 def summary(app: App, which: Ref | None, prefix: str, as_json: bool, no_headers: bool) -> None:
     """Counts and sizes of a bucket, or of all buckets."""
@@ -129,9 +146,10 @@ def summary(app: App, which: Ref | None, prefix: str, as_json: bool, no_headers:
 @bucket.command("show", epilog=examples("ais bucket show ais://photos", "ais show bucket ais://photos checksum"))
 @click.argument("which", type=BUCKET, metavar="BUCKET")
 @click.argument("section", required=False, default="", metavar="[PROP_PREFIX]")
+@click.option("--compact", "-c", is_flag=True, help="One line for each group of properties.")
 @table_options
 @click.pass_obj
-def show(app: App, which: Ref, section: str, as_json: bool, no_headers: bool) -> None:
+def show(app: App, which: Ref, section: str, compact: bool, as_json: bool, no_headers: bool) -> None:
     """Show the properties of a bucket."""
     props = app.run(lambda client: client.buckets.head(which.bck))
     if as_json:
@@ -140,7 +158,7 @@ def show(app: App, which: Ref, section: str, as_json: bool, no_headers: bool) ->
     found = text.select(properties.readable(props), section)
     if not found:
         raise click.UsageError(f'no property of a bucket begins with "{section}"')
-    text.print_properties(found, headers=not no_headers)
+    text.print_properties(properties.compact(found) if compact else found, headers=not no_headers)
 
 
 @bucket.group("props")

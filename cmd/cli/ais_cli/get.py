@@ -15,15 +15,20 @@ from ais.api.bucket import Bck
 from ais.base.errors import AisError, BadRequest, DiskFailure
 from ais_cli import text
 from ais_cli.app import App, fail_if, for_each
+from ais_cli.inside import inside_of, inside_options
 from ais_cli.params import (
     BUCKET_OR_OBJECT,
     COUNT,
     OBJECT,
     SIZE,
     Ref,
+    already_so,
     examples,
+    recursion_option,
+    refresh_option,
     selection_options,
     transfer_options,
+    units_option,
 )
 from ais_cli.progress import Progress, progress
 from ais_cli.selection import Selected, Selection, selected
@@ -42,6 +47,8 @@ class _Get:
     offset: int
     length: int | None
     verify: bool
+    inside: dict[str, str]
+    """What to take of a shard, as the query says it."""
 
     @property
     def byte_range(self) -> str:
@@ -55,13 +62,19 @@ class _Get:
         with _opened(path) as (sink, is_ours):
             if is_ours:
                 return await client.objects.download(
-                    self.bck, name, sink, byte_range=self.byte_range, verify=self.verify, on_bytes=bars.moved
+                    self.bck,
+                    name,
+                    sink,
+                    byte_range=self.byte_range,
+                    inside=self.inside,
+                    verify=self.verify,
+                    on_bytes=bars.moved,
                 )
             return await self._stream(client, name, sink, bars)
 
     async def _stream(self, client: "Client", name: str, sink: BinaryIO, bars: Progress) -> int:
         """What was written to a pipe or appended to a file cannot be taken back: no second attempt."""
-        async with client.objects.get(self.bck, name, byte_range=self.byte_range) as reader:
+        async with client.objects.get(self.bck, name, byte_range=self.byte_range, inside=self.inside) as reader:
             return await reader.copy_to(sink, context=self.bck.cname(name), verify=self.verify, on_bytes=bars.moved)
 
 
@@ -83,6 +96,12 @@ class _Get:
 @click.option("--length", type=SIZE, help="Read this many bytes; units as in 4KiB.")
 @click.option("--limit", type=COUNT, default=0, help="Get at most so many objects.  [default: no limit]")
 @click.option("--checksum/--no-checksum", "verify", default=True, help="Verify what is read.  [default: verify]")
+@inside_options
+@click.option("--check-cached", is_flag=True, help="Only tell whether the object is in the cluster.")
+@recursion_option
+@refresh_option
+@already_so("--cached", "--encode-objname", "--silent", "--skip-lookup", "--verbose", "-v", "--yes", "-y")
+@units_option
 @transfer_options
 @click.pass_obj
 def get(
@@ -96,6 +115,12 @@ def get(
     length: int | None,
     limit: int,
     verify: bool,
+    archpath: str,
+    archregx: str,
+    archmode: str,
+    archmime: str,
+    check_cached: bool,
+    non_recursive: bool,
     workers: int,
     progress: bool | None,
     quiet: bool,
@@ -107,28 +132,45 @@ def get(
     """
     if length == 0:
         raise click.UsageError("--length must be at least 1")
-    run = _Get(source.bck, offset, length, verify)
-    selection = Selection.of(source, prefix, template, names, limit)
+    inside = inside_of(archpath, archregx, archmode, archmime)
+    run = _Get(source.bck, offset, length, verify, inside)
+    if check_cached:
+        _check(app, source)
+        return
+    if source.name.endswith("/") and prefix is None:
+        prefix = ""
+    selection = Selection.of(source, prefix, template, names, limit, is_flat=non_recursive)
     if selection is None and not source.name:
         raise click.UsageError(f'which objects? Name one ({source}/OBJECT), or all of them: --prefix ""')
     if selection is None:
-        _get_one(app, run, source, output, wanted=progress, quiet=quiet)
+        name = archpath.rstrip("/") or source.name
+        _get_one(app, run, source, output, name=name, wanted=progress, quiet=quiet)
     else:
         _get_many(app, run, selection, output or ".", workers, wanted=progress, quiet=quiet)
+
+
+def _check(app: App, ref: Ref) -> None:
+    if not ref.name:
+        raise click.UsageError("--check-cached is about one object: BUCKET/OBJECT")
+    app.run(lambda client: client.objects.head(ref.bck, ref.name, "name"))
+    click.echo(f"{ref} is present (is cached)")
 
 
 @click.command("cat", epilog=examples("ais object cat ais://docs/readme.txt | less"))
 @click.argument("source", type=OBJECT)
 @click.option("--offset", type=SIZE, default="0", help="Begin at this byte; units as in 4KiB.")
 @click.option("--length", type=SIZE, help="Print this many bytes; units as in 4KiB.")
+@click.option("--archpath", default="", help="Print this file of a shard.")
+@already_so("--checksum", "--encode-objname", "--force", "-f")
 @click.pass_obj
-def cat(app: App, source: Ref, offset: int, length: int | None) -> None:
+def cat(app: App, source: Ref, offset: int, length: int | None, archpath: str) -> None:
     """Print an object's content."""
-    _get_one(app, _Get(source.bck, offset, length, verify=True), source, STDOUT, wanted=False, quiet=True)
+    run = _Get(source.bck, offset, length, verify=True, inside=inside_of(archpath))
+    _get_one(app, run, source, STDOUT, name=source.name, wanted=False, quiet=True)
 
 
-def _get_one(app: App, run: _Get, ref: Ref, output: str | None, *, wanted: bool | None, quiet: bool) -> None:
-    target = _target(output, ref.name)
+def _get_one(app: App, run: _Get, ref: Ref, output: str | None, *, name: str, wanted: bool | None, quiet: bool) -> None:
+    target = _target(output, name)
 
     async def work(client: "Client") -> int:
         if bars.is_shown:

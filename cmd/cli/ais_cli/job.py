@@ -1,7 +1,6 @@
 """`ais job`: show, stop and wait for the long-running work of the cluster; `ais wait`."""
 
 import re
-import time
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,11 +11,25 @@ from ais.api.bucket import Bck
 from ais.api.xact import Snap
 from ais.base.errors import BadRequest
 from ais.base.ids import is_valid_uuid
-from ais.base.units import Duration
 from ais_cli import text
 from ais_cli.app import App, Missing, confirm
-from ais_cli.params import BUCKET, DURATION, Ref, examples, node_id, quiet_option, table_options, yes_option
+from ais_cli.params import (
+    BUCKET,
+    COUNT,
+    DURATION,
+    Ref,
+    already_so,
+    examples,
+    matches,
+    node_id,
+    quiet_option,
+    table_options,
+    units_option,
+    yes_option,
+)
+from ais_cli.repeat import refreshing
 from ais_cli.text import Column
+from ais_cli.waiting import progress_of, wait_and_report
 
 if TYPE_CHECKING:
     from ais.client.client import Client
@@ -87,9 +100,22 @@ def job() -> None:
 )
 @click.argument("selectors", nargs=-1, metavar=_SELECTORS)
 @click.option("--all", "everything", is_flag=True, help="Also jobs that have ended.")
+@click.option("--regex", help="Only jobs whose names match this regular expression.")
+@click.option("--top", type=COUNT, default=0, help="Only so many, those that began last.")
+@already_so("--date-time", "--verbose", "-v", "--progress")
+@units_option
 @table_options
+@refreshing
 @click.pass_obj
-def show(app: App, selectors: tuple[str, ...], everything: bool, as_json: bool, no_headers: bool) -> None:
+def show(
+    app: App,
+    selectors: tuple[str, ...],
+    everything: bool,
+    regex: str | None,
+    top: int,
+    as_json: bool,
+    no_headers: bool,
+) -> None:
     """Show running jobs (with an ID or --all, also those that have ended)."""
     query = Query.parse(selectors)
     running_only = not everything and not query.uuid
@@ -100,6 +126,12 @@ def show(app: App, selectors: tuple[str, ...], everything: bool, as_json: bool, 
     )
     if query.node:
         found = {target: snaps for target, snaps in found.items() if target == query.node}
+    found = {
+        target: [snap for snap in snaps if matches(regex, xact.DISPLAY_NAME.get(snap.kind, snap.kind))]
+        for target, snaps in found.items()
+    }
+    if top:
+        found = _latest(found, top)
     if as_json:
         text.print_json(found)
         return
@@ -110,6 +142,15 @@ def show(app: App, selectors: tuple[str, ...], everything: bool, as_json: bool, 
         raise Missing(f"no job {query.uuid} is known. 'ais show job --all' lists running and finished jobs.")
     else:
         text.note("No job is running." if running_only else "No jobs.")
+
+
+def _latest(found: dict[str, list[Snap]], count: int) -> dict[str, list[Snap]]:
+    began: dict[str, str] = {}
+    for snaps in found.values():
+        for snap in snaps:
+            began[snap.id] = min(snap.start_time, began.get(snap.id, snap.start_time))
+    wanted = sorted(began, key=lambda uuid: began[uuid], reverse=True)[:count]
+    return {target: [snap for snap in snaps if snap.id in wanted] for target, snaps in found.items()}
 
 
 def _row(target: str, snap: Snap) -> list[str]:
@@ -126,18 +167,6 @@ def _row(target: str, snap: Snap) -> list[str]:
         progress_of(snap),
         state_of(snap),
     ]
-
-
-def progress_of(snap: Snap) -> str:
-    """How much is done and how long the rest will take at the speed so far: `45%, 2m10s left`."""
-    if not isinstance(snap.progress, xact.Progress) or not snap.progress.total:
-        return text.NONE
-    done, total = snap.progress.done, snap.progress.total
-    share = f"{100 * done // total}%"
-    elapsed_s = time.time() - xact.time_ns_of(snap.start_time) / 1e9
-    if not done or elapsed_s <= 0:
-        return share
-    return f"{share}, {Duration(int(elapsed_s * (total - done) / done))} left"
 
 
 def _bucket_of(snap: Snap) -> str:
@@ -174,6 +203,7 @@ def start() -> None:
 @click.argument("bucket", type=BUCKET)
 @click.option("--copies", type=click.IntRange(1, 32), default=2, show_default=True, help="1: no more copies.")
 @click.option("--wait", "is_waiting", is_flag=True, help="Wait until every object has its copies.")
+@already_so("--non-verbose", "--nv")
 @click.pass_obj
 def start_mirror(app: App, bucket: Ref, copies: int, is_waiting: bool) -> None:
     """Keep every object of a bucket on several mountpaths of its target."""
@@ -188,6 +218,8 @@ def start_mirror(app: App, bucket: Ref, copies: int, is_waiting: bool) -> None:
 @click.option("--data-slices", "-d", type=click.IntRange(1, 32), help="Data slices.")
 @click.option("--parity-slices", "-p", type=click.IntRange(1, 32), help="Parity slices: so many targets may be lost.")
 @click.option("--wait", "is_waiting", is_flag=True, help="Wait until every object has its slices.")
+@already_so("--recover")
+@already_so("--non-verbose", "--nv")
 @click.pass_obj
 def start_ec_encode(
     app: App, bucket: Ref, data_slices: int | None, parity_slices: int | None, is_waiting: bool
@@ -208,20 +240,26 @@ def _started(app: App, kind: str, uuid: str, *, is_waiting: bool) -> None:
 @job.command("stop", epilog=examples("ais stop JOB_ID", "ais job stop rename-bucket", "ais job stop --all --yes"))
 @click.argument("selectors", nargs=-1, metavar=_SELECTORS)
 @click.option("--all", "everything", is_flag=True, help="Every running job.")
+@click.option("--regex", help="Every running job whose name matches this regular expression.")
 @click.option("--force", "-f", is_flag=True, help="Also what should not be interrupted now.")
 @yes_option
 @click.pass_obj
-def stop(app: App, selectors: tuple[str, ...], everything: bool, force: bool, yes: bool) -> None:
+def stop(app: App, selectors: tuple[str, ...], everything: bool, regex: str | None, force: bool, yes: bool) -> None:
     """Stop a job, or all jobs that match."""
     query = Query.parse(selectors)
-    if query == Query() and not everything:
+    if query == Query() and not everything and regex is None:
         raise click.UsageError("which jobs? Name one, or use --all")
 
     async def work(client: "Client") -> int:
         found = await client.jobs.snaps(
             uuid=query.uuid, kind=query.kind, bck=query.bck, node=query.node, running_only=True
         )
-        running = {snap.id: snap.kind for snaps in found.values() for snap in snaps if not snap.is_finished}
+        running = {
+            snap.id: snap.kind
+            for snaps in found.values()
+            for snap in snaps
+            if not snap.is_finished and matches(regex, xact.DISPLAY_NAME.get(snap.kind, snap.kind))
+        }
         if len(running) > 1:
             confirm(f"Stop {len(running)} jobs ({', '.join(running)})?", yes=yes)
         for uuid, kind in running.items():
@@ -241,9 +279,18 @@ _wait_help = """Wait until a job has ended; "ais wait cluster": until the cluste
 @job.command("wait", help=_wait_help, epilog=examples("ais wait JOB_ID", "ais job wait rename-bucket --timeout 5m"))
 @click.argument("selectors", nargs=-1, required=True, metavar=f"cluster | {_SELECTORS}")
 @click.option("--timeout", type=DURATION, help="Give up after this long, such as 30s or 5m.")
+@click.option("--progress", "with_progress", is_flag=True, help="Tell on stderr how far the job is.")
+@click.option("--refresh", type=DURATION, help="With --progress: how often to tell.  [default: 1s]")
 @quiet_option
 @click.pass_obj
-def wait(app: App, selectors: tuple[str, ...], timeout: float | None, quiet: bool) -> None:
+def wait(
+    app: App,
+    selectors: tuple[str, ...],
+    timeout: float | None,
+    with_progress: bool,
+    refresh: float | None,
+    quiet: bool,
+) -> None:
     if selectors == ("cluster",):
         app.run(lambda client: client.cluster.wait_ready(timeout or READY_TIMEOUT_S), retries=0)
         if not quiet:
@@ -254,18 +301,5 @@ def wait(app: App, selectors: tuple[str, ...], timeout: float | None, quiet: boo
     query = Query.parse(selectors)
     if not query.uuid and not query.kind:
         raise click.UsageError("which job? Give its ID or its name")
-    wait_and_report(app, query.uuid, kind=query.kind, bck=query.bck, timeout_s=timeout, quiet=quiet)
-
-
-def wait_and_report(
-    app: App, uuid: str, *, kind: str = "", bck: Bck | None = None, timeout_s: float | None = None, quiet: bool = False
-) -> None:
-    """Wait for a job and say how it ended; a job that failed ends the command with an error."""
-    status = app.run(lambda client: client.jobs.wait(uuid, kind=kind, bck=bck, timeout_s=timeout_s))
-    name = f"{xact.DISPLAY_NAME.get(status.kind, status.kind)}[{status.uuid}]"
-    if status.aborted:
-        raise click.ClickException(f"{name} was aborted" + (f": {status.err}" if status.err else ""))
-    if status.err:
-        raise click.ClickException(f"{name} failed: {status.err}")
-    if not quiet:
-        click.echo(f"{name} finished")
+    told_s = (refresh or 1.0) if with_progress else None
+    wait_and_report(app, query.uuid, kind=query.kind, bck=query.bck, timeout_s=timeout, progress_s=told_s, quiet=quiet)

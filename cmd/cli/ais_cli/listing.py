@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,21 @@ from ais.api import codec, listing
 from ais.api.bucket import PROVIDERS, Bck, Namespace, parse_provider
 from ais.api.codec import U64
 from ais.api.listing import Entry, EntryStatus, Flag, LsoMsg
-from ais.api.summary import BsummResult
 from ais.base import names, templates
 from ais.base.errors import BadRequest, InvalidName
 from ais_cli import text
 from ais_cli.app import App
-from ais_cli.params import BUCKET_OR_OBJECT, COUNT, Ref, examples, table_options
+from ais_cli.params import (
+    BUCKET_OR_OBJECT,
+    COUNT,
+    DURATION,
+    Ref,
+    already_so,
+    examples,
+    table_options,
+    units_option,
+)
+from ais_cli.summaries import bucket_of, print_results, print_summaries
 from ais_cli.text import Column
 
 if TYPE_CHECKING:
@@ -33,14 +43,6 @@ _STATUS = {
     EntryStatus.COPY_OF_MISSING: "replica(object-is-missing)",
 }
 _ALL_PROPS = ("name", "size", "version", "checksum", "atime", "cached", "status", "copies", "custom", "location")
-_SUMMARY_COLUMNS = (
-    Column("NAME"),
-    Column("PRESENT"),
-    Column("OBJECTS", is_number=True),
-    Column("SIZE (apparent)", is_number=True),
-    Column("SIZE (on disk)", is_number=True),
-    Column("USAGE(%)", is_number=True),
-)
 
 
 class _What(click.ParamType[str]):
@@ -64,6 +66,8 @@ class _Wanted:
     limit: int
     regex: re.Pattern[str] | None
     template: templates.Template | None
+    max_pages: int = 0
+    refresh_s: float | None = None
 
     def matches(self, entry: Entry) -> bool:
         """Whether to show an entry."""
@@ -96,6 +100,13 @@ class _Wanted:
 @click.option("--limit", type=COUNT, default=0, help="Show at most so many.  [default: no limit]")
 @click.option("--page-size", type=COUNT, default=0, help="Names per request.  [default: 10000]")
 @click.option("--all", "everything", is_flag=True, help="Also misplaced objects and copies whose original is missing.")
+@click.option("--max-pages", type=COUNT, default=0, help="Stop after so many pages.  [default: no limit]")
+@click.option("--archive", is_flag=True, help="Also what is inside of archives: .tar, .tgz, .zip, .tar.lz4.")
+@click.option("--cached", is_flag=True, help="Only what is in the cluster.")
+@click.option("--check-cached", is_flag=True, help="Tell of each object whether it is in the cluster.")
+@click.option("--refresh", type=DURATION, help="Tell on stderr how far the listing is, each time after so long.")
+@already_so("--paged", "--no-footers", "-F", "--silent", "--skip-lookup", "--encode-objname")
+@units_option
 @click.option("--count-only", is_flag=True, help="Print only how many there are.")
 @click.option("--summary", is_flag=True, help="Counts and sizes of the buckets instead of what is in them.")
 @table_options
@@ -153,46 +164,14 @@ def _list_buckets(
     elif summary:
         wanted = set(found)
         results = app.run(lambda client: client.buckets.summary(provider=provider)) if found else []
-        results = [one for one in results if bck_of(one) in wanted]
-        _print_summaries(results, as_json=as_json, no_headers=no_headers)
+        results = [one for one in results if bucket_of(one) in wanted]
+        print_results(results, as_json=as_json, no_headers=no_headers)
     elif as_json:
         text.print_json(found)
     elif not found:
         text.note("No buckets yet. Create one: ais create ais://NAME" if pattern is None else "No bucket matches.")
     else:
         text.print_table([Column("NAME")], [[bck.cname()] for bck in found], headers=not no_headers)
-
-
-def print_summaries(app: App, bck: Bck | None, prefix: str, *, as_json: bool, no_headers: bool) -> None:
-    """Fetch and print the summary of a bucket, or of all."""
-    results = app.run(lambda client: client.buckets.summary(bck, prefix))
-    _print_summaries(results, as_json=as_json, no_headers=no_headers)
-
-
-def _print_summaries(results: Sequence[BsummResult], *, as_json: bool, no_headers: bool) -> None:
-    if as_json:
-        text.print_json(results)
-    elif not results:
-        text.note("No buckets yet. Create one: ais create ais://NAME")
-    else:
-        text.print_table(_SUMMARY_COLUMNS, [_summary_row(one) for one in results], headers=not no_headers)
-
-
-def bck_of(result: BsummResult) -> Bck:
-    """The bucket a summary is about."""
-    return Bck(result.name, result.provider, result.namespace)
-
-
-def _summary_row(one: BsummResult) -> list[str]:
-    total = one.TotalSize
-    return [
-        bck_of(one).cname(),
-        "yes" if one.is_present else "no",
-        f"{one.ObjCount.obj_count_present:,}",
-        text.size(total.size_all_present_objs),
-        text.size(total.size_on_disk),
-        f"{one.used_pct}%",
-    ]
 
 
 def _wanted(
@@ -210,16 +189,25 @@ def _wanted(
     page_size: int,
     everything: bool,
     count_only: bool,
+    max_pages: int,
+    archive: bool,
+    cached: bool,
+    check_cached: bool,
+    refresh: float | None,
 ) -> _Wanted:
     parsed = templates.parse(template) if template is not None else None
     if parsed is not None and (prefix or ref.name):
         raise click.UsageError("--template already says how names begin: leave the prefix away")
     columns = _columns(props, name_only or count_only)
+    if check_cached and "cached" not in columns:
+        columns = (*columns, "cached")
     flags = Flag(0)
     for is_set, flag in (
         (non_recursive, Flag.NO_RECURSION),
         (no_dirs, Flag.NO_DIRS),
         (everything, Flag.MISSING),
+        (archive, Flag.ARCHIVE_DIRS),
+        (cached, Flag.CACHED),
         (columns == ("name",), Flag.NAME_ONLY),
     ):
         flags |= flag if is_set else Flag(0)
@@ -231,7 +219,8 @@ def _wanted(
         pagesize=_page_size(page_size, limit, is_filtered=regex is not None or parsed is not None),
         time_format="2006-01-02 15:04:05 MST",
     )
-    return _Wanted(message, columns, limit, regex, None if parsed is None or parsed.is_prefix else parsed)
+    chosen = None if parsed is None or parsed.is_prefix else parsed
+    return _Wanted(message, columns, limit, regex, chosen, max_pages, refresh)
 
 
 def _page_size(page_size: int, limit: int, *, is_filtered: bool) -> int:
@@ -284,6 +273,8 @@ def _list_objects(app: App, bck: Bck, wanted: _Wanted, count_only: bool, as_json
 async def _batches(client: "Client", bck: Bck, wanted: _Wanted) -> AsyncIterator[list[Entry]]:
     """What is to be shown, page by page, up to the limit."""
     left = wanted.limit
+    pages = shown = 0
+    told_s = time.monotonic()
     async for page in client.buckets.pages(bck, wanted.message):
         entries = [entry for entry in page.Entries or () if wanted.matches(entry)]
         if wanted.limit:
@@ -291,7 +282,11 @@ async def _batches(client: "Client", bck: Bck, wanted: _Wanted) -> AsyncIterator
             left -= len(entries)
         if entries:
             yield entries
-        if wanted.limit and not left:
+        pages, shown = pages + 1, shown + len(entries)
+        if wanted.refresh_s is not None and time.monotonic() - told_s >= wanted.refresh_s:
+            told_s = time.monotonic()
+            text.note(f"Listed {text.count_of(shown, 'name')}")
+        if (wanted.limit and not left) or pages == wanted.max_pages:
             return
 
 

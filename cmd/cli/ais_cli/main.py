@@ -9,7 +9,9 @@ from ais_cli import alias, auth, bucket, cluster, config, job, log, settings, st
 from ais_cli import object as objects
 from ais_cli.advanced import advanced
 from ais_cli.app import App
+from ais_cli.archive import archive, archive_bucket
 from ais_cli.completion import AisBashComplete, completion
+from ais_cli.ml import ml
 from ais_cli.params import examples
 from ais_cli.performance import performance
 from ais_cli.playground import playground
@@ -74,6 +76,8 @@ for _command in (
     storage.storage,
     job.job,
     auth.auth,
+    archive,
+    ml,
     log.log,
     performance,
     tls.tls,
@@ -83,6 +87,8 @@ for _command in (
     show_help,
 ):
     cli.add_command(_command)
+for _group in (bucket.bucket, objects.objects):
+    _group.add_command(archive_bucket, "archive")
 cli.add_command(playground)
 cli.add_command(completion)
 for _name, _words in alias.BUILT_IN.items():

@@ -18,12 +18,17 @@ from ais_cli.params import (
     OBJECT,
     WORKERS,
     Ref,
+    already_so,
     examples,
     quiet_option,
+    recursion_option,
+    refresh_option,
     selection_options,
     table_options,
+    units_option,
     yes_option,
 )
+from ais_cli.progress import progress
 from ais_cli.put import put
 from ais_cli.selection import Selected, Selection, selected
 
@@ -53,6 +58,10 @@ for _command in (put, get, ls, cat, concat, multipart):
 @click.argument("refs", type=BUCKET_OR_OBJECT, nargs=-1, required=True, metavar="BUCKET[/OBJECT]...")
 @selection_options
 @click.option("--all", "everything", is_flag=True, help="All objects of the bucket.")
+@recursion_option
+@click.option("--progress/--no-progress", "wanted", default=None, help="Show a progress bar.")
+@refresh_option
+@already_so("--encode-objname", "--skip-lookup", "--verbose", "-v", "--wait")
 @yes_option
 @quiet_option
 @click.pass_obj
@@ -63,17 +72,21 @@ def rm(
     template: str | None,
     names: str | None,
     everything: bool,
+    non_recursive: bool,
+    wanted: bool | None,
     yes: bool,
     quiet: bool,
 ) -> None:
     """Remove objects: those named, or many of one bucket."""
     if everything and (prefix is not None or refs[0].name):
         raise click.UsageError("--all means every object of a bucket: leave the prefix away")
-    selection = Selection.of(refs[0], "" if everything else prefix, template, names)
+    if refs[0].name.endswith("/") and prefix is None:
+        prefix = ""
+    selection = Selection.of(refs[0], "" if everything else prefix, template, names, is_flat=non_recursive)
     if selection is not None:
         if len(refs) > 1:
             raise click.UsageError("--prefix, --template, --list and --all take one bucket")
-        _rm_many(app, selection, yes=yes, quiet=quiet)
+        _rm_many(app, selection, wanted=wanted, yes=yes or not selection.is_everything, quiet=quiet)
         return
     if bucket := next((ref for ref in refs if not ref.name), None):
         raise click.UsageError(
@@ -95,17 +108,19 @@ def rm(
     fail_if(failures, f"{done} removed")
 
 
-def _rm_many(app: App, selection: Selection, *, yes: bool, quiet: bool) -> None:
+def _rm_many(app: App, selection: Selection, *, wanted: bool | None, yes: bool, quiet: bool) -> None:
     async def work(client: "Client") -> tuple[int, list[tuple[str, AisError]]]:
         await client.buckets.head(selection.bck)
         confirm(f"Remove {selection}?", yes=yes)
 
         async def remove(item: Selected) -> None:
             await client.objects.delete(selection.bck, item.name)
+            bars.finished_one()
 
         return await for_each(selected(client, selection), remove, WORKERS, lambda item: item.name)
 
-    done, failures = app.run(work)
+    with progress("rm", wanted=wanted, quiet=quiet) as bars:
+        done, failures = app.run(work)
     fail_if(failures, f"{done} removed from {selection.bck.cname()}")
     if not quiet:
         click.echo(f"Removed {text.count_of(done, 'object')} from {selection.bck.cname()}")
@@ -114,6 +129,7 @@ def _rm_many(app: App, selection: Selection, *, yes: bool, quiet: bool) -> None:
 @objects.command(epilog=examples("ais object mv ais://photos/old.jpg new.jpg"))
 @click.argument("source", type=OBJECT)
 @click.argument("new", metavar="NEW_OBJECT_NAME")
+@already_so("--encode-objname")
 @click.pass_obj
 def mv(app: App, source: Ref, new: str) -> None:
     """Rename an object within its bucket."""
@@ -139,6 +155,9 @@ def mv(app: App, source: Ref, new: str) -> None:
 @click.argument("destination", type=BUCKET_OR_OBJECT, metavar="BUCKET[/OBJECT_OR_PREFIX]")
 @selection_options
 @click.option("--all", "everything", is_flag=True, help="All objects of the bucket.")
+@recursion_option
+@click.option("--dry-run", is_flag=True, help="Show what would be copied, and change nothing.")
+@already_so("--encode-objname", "--force", "-f")
 @quiet_option
 @click.pass_obj
 def cp(
@@ -149,41 +168,55 @@ def cp(
     template: str | None,
     names: str | None,
     everything: bool,
+    non_recursive: bool,
+    dry_run: bool,
     quiet: bool,
 ) -> None:
     """Copy objects inside the cluster: one, or many of a bucket into an existing bucket.
 
     The content does not pass through this machine. The copying of many objects is driven from here, one request each.
     """
-    selection = Selection.of(source, "" if everything else prefix, template, names)
+    if source.name.endswith("/") and prefix is None:
+        prefix = ""
+    selection = Selection.of(source, "" if everything else prefix, template, names, is_flat=non_recursive)
     if selection is None and not source.name:
         raise click.UsageError(
             f"which objects? Name one ({source}/OBJECT), or use --prefix, --template, --list or --all"
         )
     if selection is None:
-        _cp_one(app, source, destination, quiet=quiet)
+        _cp_one(app, source, destination, dry_run=dry_run, quiet=quiet)
         return
+
+    if dry_run:
+        text.note("[DRY RUN] nothing is changed")
 
     async def work(client: "Client") -> tuple[int, list[tuple[str, AisError]]]:
         await client.buckets.head(destination.bck)
 
         async def copy(item: Selected) -> None:
+            if dry_run:
+                click.echo(f"{source.bck.cname(item.name)} => {destination.bck.cname(destination.name + item.name)}")
+                return
             await client.objects.copy(source.bck, item.name, destination.bck, destination.name + item.name)
 
         return await for_each(selected(client, selection), copy, WORKERS, lambda item: item.name)
 
     done, failures = app.run(work)
     fail_if(failures, f"{done} copied to {destination}")
-    if not quiet:
+    if not quiet and not dry_run:
         click.echo(f"Copied {text.count_of(done, 'object')} from {source.bck.cname()} to {destination}")
 
 
-def _cp_one(app: App, source: Ref, destination: Ref, *, quiet: bool) -> None:
+def _cp_one(app: App, source: Ref, destination: Ref, *, dry_run: bool, quiet: bool) -> None:
     name = destination.name
     if not name or name.endswith("/"):
         name += source.name.rpartition("/")[2]
     if (destination.bck, name) == (source.bck, source.name):
         raise click.UsageError("source and destination are the same object")
+    if dry_run:
+        text.note("[DRY RUN] nothing is changed")
+        click.echo(f"{source} => {destination.bck.cname(name)}")
+        return
     app.run(lambda client: client.objects.copy(source.bck, source.name, destination.bck, name))
     if not quiet:
         click.echo(f"{source} copied to {destination.bck.cname(name)}")
@@ -223,15 +256,30 @@ def _custom(assignments: tuple[str, ...]) -> dict[str, str]:
     "show", epilog=examples("ais object show ais://photos/cat.jpg", "ais show object ais://photos/cat.jpg --json")
 )
 @click.argument("source", type=OBJECT)
+@click.option("--props", help="Only these properties: a comma-separated list, or 'all'.")
+@already_so("--all", "--encode-objname", "--silent")
+@units_option
 @table_options
 @click.pass_obj
-def show(app: App, source: Ref, as_json: bool, no_headers: bool) -> None:
+def show(app: App, source: Ref, props: str | None, as_json: bool, no_headers: bool) -> None:
     """Show an object's properties."""
     found = app.run(lambda client: client.objects.head(source.bck, source.name))
     if as_json:
         text.print_json({"name": source.name, "bucket": source.bck, **codec.to_builtins(found)})
     else:
-        text.print_properties(_properties(source, found), headers=not no_headers)
+        text.print_properties(_chosen(_properties(source, found), props), headers=not no_headers)
+
+
+def _chosen(properties: dict[str, str], props: str | None) -> dict[str, str]:
+    if props in (None, "all"):
+        return properties
+    assert props is not None
+    wanted = [name.strip() for name in props.split(",") if name.strip()]
+    if unknown := [name for name in wanted if name not in properties]:
+        raise click.BadParameter(
+            f'unknown property "{unknown[0]}": use all, or a list of {", ".join(properties)}', param_hint="--props"
+        )
+    return {name: properties[name] for name in wanted}
 
 
 def _properties(source: Ref, found: "ObjectAttributes") -> dict[str, str]:

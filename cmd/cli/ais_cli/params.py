@@ -167,7 +167,19 @@ def yes_option(command: F) -> F:
 
 def quiet_option(command: F) -> F:
     """`--quiet`: only errors."""
-    return click.option("--quiet", "-q", is_flag=True, help="Print errors only: no results, no progress.")(command)
+    names = ("--quiet", "-q", "--non-verbose", "--nv")
+    return click.option(*names, is_flag=True, help="Print errors only: no results, no progress.")(command)
+
+
+def refresh_option(command: F) -> F:
+    """`--refresh` of what shows progress: bars move as things happen, at least as often as asked."""
+    return click.option("--refresh", type=DURATION, expose_value=False, hidden=True)(command)
+
+
+def recursion_option(command: F) -> F:
+    """`--non-recursive`: of a prefix, nothing in virtual directories further below."""
+    names = ("--non-recursive", "--nr")
+    return click.option(*names, is_flag=True, help="With a prefix: nothing from virtual directories below.")(command)
 
 
 def transfer_options(command: F) -> F:

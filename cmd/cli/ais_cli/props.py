@@ -97,3 +97,15 @@ def readable(props: Bprops) -> dict[str, str]:
     flat["features"] = ",".join(features.describe(props.features)) or "none"
     flat["created"] = text.moment(props.created)
     return {name: flat[name] for name in sorted(flat, key=lambda name: ("." in name, name))}
+
+
+def compact(flat: dict[str, str]) -> dict[str, str]:
+    """Properties by group in one line each: `mirror` is `enabled=false copies=2 burst_buffer=512`."""
+    groups: dict[str, list[str]] = {}
+    for name, value in flat.items():
+        group, _, rest = name.partition(".")
+        groups.setdefault(group, []).append(f"{rest}={value}" if rest else value)
+    return {
+        group: " ".join(sorted(values, key=lambda one: not one.startswith("enabled=")))
+        for group, values in groups.items()
+    }

@@ -1,5 +1,6 @@
 """`ais object put` (`ais put`): files, directories, patterns, ranges, lists and standard input into a bucket."""
 
+import contextlib
 import sys
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -11,7 +12,19 @@ from ais.api import checksum
 from ais.base.errors import AisError
 from ais_cli import text
 from ais_cli.app import App, confirm, fail_if, for_each
-from ais_cli.params import BUCKET_OR_OBJECT, SOURCE, Ref, examples, transfer_options, yes_option
+from ais_cli.params import (
+    BUCKET_OR_OBJECT,
+    SIZE,
+    SOURCE,
+    CountType,
+    Ref,
+    already_so,
+    examples,
+    refresh_option,
+    transfer_options,
+    units_option,
+    yes_option,
+)
 from ais_cli.progress import Progress, progress
 from ais_cli.sources import File, Source, all_files
 
@@ -37,6 +50,8 @@ class _Put:
     claim: "Claim | None"
     custom: dict[str, str]
     skip_vc: bool
+    chunk_size: int | None
+    retries: int
     wants_progress: bool | None
     quiet: bool
 
@@ -82,7 +97,12 @@ def _claim_options(command: "click.decorators.FC") -> "click.decorators.FC":
 @click.option("--skip-vc", is_flag=True, help="Do not load the metadata of an object that is overwritten.")
 @click.option("--dry-run", is_flag=True, help="Show what would be put, and change nothing.")
 @_claim_options
+@click.option("--chunk-size", type=SIZE, help="Send files beyond this size in parts of it.")
+@click.option("--retries", type=CountType(0, 100), default=5, help="Attempts after a lost connection.  [default: 5]")
+@refresh_option
+@already_so("--cont-on-err", "--encode-objname", "--skip-lookup", "--verbose", "-v", "--wait")
 @yes_option
+@units_option
 @transfer_options
 @click.pass_obj
 def put(
@@ -97,6 +117,8 @@ def put(
     compute_checksum: bool,
     skip_vc: bool,
     dry_run: bool,
+    chunk_size: int | None,
+    retries: int,
     yes: bool,
     workers: int,
     progress: bool | None,
@@ -112,10 +134,22 @@ def put(
     A known checksum of a single file is given as --md5 VALUE, --crc32c, --sha256, --sha512, --xxhash or --xxhash2: the
     object appears only if its content has it.
     """
+    if chunk_size is not None and (custom or compute_checksum or any(claims.values())):
+        raise click.UsageError("--chunk-size goes with neither checksums nor custom metadata")
     texts, ref = _sources_and_destination(arguments, template, names)
     run = _Put(
-        app, ref, workers, compute_checksum, _claim(claims), _parse_custom(custom), skip_vc, progress, quiet
-    )  # fmt: skip
+        app,
+        ref,
+        workers,
+        compute_checksum,
+        _claim(claims),
+        _parse_custom(custom),
+        skip_vc,
+        chunk_size,
+        retries,
+        progress,
+        quiet,
+    )
     if texts == ["-"]:
         _put_stdin(run)
         return
@@ -177,7 +211,10 @@ def _put_stdin(run: _Put) -> None:
 
     ref = run.ref
     with progress("PUT", wanted=run.wants_progress, quiet=run.quiet) as bars:
-        run.app.run(lambda client: run.send(client, ref.name, StreamBody(sys.stdin.buffer), run.claim, bars))
+        run.app.run(
+            lambda client: run.send(client, ref.name, StreamBody(sys.stdin.buffer), run.claim, bars),
+            retries=run.retries,
+        )
     if not run.quiet:
         click.echo(f"PUT standard input => {ref}")
 
@@ -218,6 +255,10 @@ def _put_files(run: _Put, sources: list[Source], count: int, size_bytes: int) ->
         async def put_one(file: File) -> None:
             nonlocal last_name
             last_name = file.name
+            if run.chunk_size is not None and file.size > run.chunk_size:
+                await _send_in_parts(client, run, file, run.chunk_size, bars)
+                bars.finished_one()
+                return
             body = FileBody(file.path)
             claim = run.claim if kind == checksum.NONE else Claim(kind, await _checksum(body, kind))
             await run.send(client, file.name, body, claim, bars)
@@ -230,13 +271,31 @@ def _put_files(run: _Put, sources: list[Source], count: int, size_bytes: int) ->
 
     with progress("PUT", wanted=run.wants_progress, quiet=run.quiet) as bars:
         bars.expect(count, size_bytes)
-        done, failures = run.app.run(work)
+        done, failures = run.app.run(work, retries=run.retries)
     fail_if(failures + _problems(sources), f"{done} put into {run.ref.bck.cname()}")
     if not run.quiet:
         is_single = len(sources) == 1 and sources[0].is_single
         what = sources[0].text if is_single else text.count_of(done, "file")
         where = run.ref.bck.cname(last_name) if is_single else str(run.ref)
         click.echo(f"PUT {text.printable(what)} => {text.printable(where)} ({text.size(size_bytes)})")
+
+
+async def _send_in_parts(client: "Client", run: _Put, file: File, chunk_bytes: int, bars: Progress) -> None:
+    """Put a file in parts, one after another; what was begun and failed leaves nothing behind."""
+    from ais.client.body import FileBody
+
+    bck = run.ref.bck
+    upload = await client.multipart.start(bck, file.name)
+    try:
+        numbers = range(1, -(-file.size // chunk_bytes) + 1)
+        for number in numbers:
+            body = FileBody(file.path, (number - 1) * chunk_bytes, chunk_bytes)
+            await client.multipart.put_part(bck, file.name, upload, number, body, on_bytes=bars.moved)
+        await client.multipart.complete(bck, file.name, upload, numbers)
+    except BaseException:
+        with contextlib.suppress(AisError):
+            await client.multipart.abort(bck, file.name, upload)
+        raise
 
 
 def _problems(sources: list[Source]) -> list[tuple[str, AisError]]:

@@ -30,21 +30,32 @@ class Selection:
     template: templates.Template | None = None
     names: tuple[str, ...] | None = None
     limit: int = 0
+    is_flat: bool = False
+    """Of a prefix: nothing in virtual directories further below."""
 
     @classmethod
     def of(
-        cls, ref: Ref, prefix: str | None, template: str | None, names: str | None, limit: int = 0
+        cls,
+        ref: Ref,
+        prefix: str | None,
+        template: str | None,
+        names: str | None,
+        limit: int = 0,
+        *,
+        is_flat: bool = False,
     ) -> "Selection | None":
         """From a command's options; None when none was given. Raise `UsageError` or `BadRequest`."""
         given = [option for option in (prefix, template, names) if option is not None]
         if not given:
             return None
+        if is_flat and prefix is None:
+            raise click.UsageError("--nr goes with a prefix")
         if len(given) > 1:
             raise click.UsageError("--prefix, --template and --list exclude each other")
         if ref.name and prefix is None:
             raise click.UsageError(f"name the bucket only ({ref.bck.cname()}) with --template or --list")
         if prefix is not None:
-            return cls(ref.bck, prefix=ref.name + prefix, limit=limit)
+            return cls(ref.bck, prefix=ref.name + prefix, limit=limit, is_flat=is_flat)
         if template is not None:
             parsed = templates.parse(template)
             return cls(ref.bck, prefix=parsed.prefix, template=None if parsed.is_prefix else parsed, limit=limit)
@@ -52,6 +63,11 @@ class Selection:
         if not parts:
             raise click.UsageError("--list is empty")
         return cls(ref.bck, names=parts, limit=limit)
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether all objects of the bucket are meant."""
+        return self.names is None and self.template is None and not self.prefix
 
     @property
     def strip(self) -> int:
@@ -87,6 +103,7 @@ async def _all(client: "Client", selection: Selection) -> AsyncIterator[Selected
     from ais.api.listing import Flag, LsoMsg
 
     page_size = min(selection.limit, 10_000)
-    message = LsoMsg(prefix=selection.prefix, props="name,size", flags=U64(Flag.NO_DIRS), pagesize=page_size)
+    flags = Flag.NO_DIRS | (Flag.NO_RECURSION if selection.is_flat else Flag(0))
+    message = LsoMsg(prefix=selection.prefix, props="name,size", flags=U64(flags), pagesize=page_size)
     async for entry in client.buckets.objects(selection.bck, message):
         yield Selected(entry.n, entry.s)

@@ -1,0 +1,137 @@
+"""The commands and options of AIStore's `ais` (aistore_commands.txt: facts read from its help) that ours has."""
+
+from pathlib import Path
+
+import click
+import pytest
+from ais_cli.groups import DefaultGroup
+from ais_cli.main import cli
+
+THEIRS = {
+    path: options.split()
+    for path, _, options in (
+        line.partition(":") for line in (Path(__file__).parent / "aistore_commands.txt").read_text().splitlines()
+    )
+}
+
+WITH_THEIR_FEATURE = {
+    "backends": (
+        "bucket evict", "bucket prefetch", "object evict", "object prefetch", "job start prefetch",
+        "job start blob-download", "cluster reload-backend-creds", "advanced enable-backend",
+        "advanced disable-backend",
+    ),
+    "bucket copies": ("bucket cp", "job start copy-bck", "job start move-bck"),
+    "download": ("job start download", "job rm"),
+    "dsort": ("job start dsort",),
+    "ETL": (
+        "etl", "bucket etl", "object etl", "job start etl", "show etl",
+    ),
+    "inventories": ("nbi", "show nbi"),
+    "audio cuts": ("ml lhotse-get-batch",),
+    "metadata cache": ("cluster drop-lcache", "job start warm-up-metadata", "advanced preload"),
+    "LRU": ("bucket lru", "job start lru"),
+    "membership": (
+        "cluster add-remove-nodes", "cluster decommission", "advanced remove-from-smap",
+    ),
+    "promotion": ("object promote",),
+    "rebalance": ("cluster rebalance", "job start rebalance", "show rebalance"),
+    "rechunking": ("bucket rechunk", "job start rechunk"),
+    "remote clusters": (
+        "cluster remote-attach", "cluster remote-detach", "remote-cluster", "show remote", "show remote-cluster",
+    ),
+    "resilvering": ("job start resilver", "storage resilver", "advanced resilver"),
+    "shard indexes": ("bucket shard-index",),
+    "space cleanup": ("storage cleanup", "job start cleanup"),
+    "scrubbing": ("storage validate", "bucket validate"),
+    "the token server": (
+        "auth show", "auth add", "auth rm", "auth set", "auth login", "auth logout", "auth whoami", "auth rotate-key",
+        "show auth",
+    ),
+    "disk checks on demand": ("storage mountpath rescan-disks", "storage mountpath fshc"),
+    "certificates that are loaded again": ("tls load-certificate",),
+}  # fmt: skip
+"""Commands that come with a feature that the cluster does not have yet; with all below them."""
+
+OPTIONS_WITH_THEIR_FEATURE = {
+    "add": "backends",
+    "archive": "machine-made shards are got with --archregx",
+    "blob-download": "backends",
+    "diff": "backends",
+    "force": "membership",
+    "dont-add": "backends",
+    "inv-name": "inventories",
+    "inventory": "inventories",
+    "latest": "backends",
+    "not-cached": "backends",
+    "sync": "backends",
+}
+"""Options about such a feature."""
+
+MEANINGLESS = {
+    "append": "an object is put whole; 'object concat' makes one of several files",
+    "chunk-size": "parts are of use when they are uploaded, not when they are read",
+    "chunked": "an object is one file, however it was uploaded",
+    "dont-wait": "a summary is quick: it counts what is known of the disks",
+    "extract": "tar and unzip do that",
+    "filter": "jobs are chosen by name, ID, node, bucket and --regex",
+    "log": "output is redirected by the shell",
+    "mpd": "a GET is bound by the network, not by one connection",
+    "no-resilver": "nothing moves by itself when a mountpath goes",
+    "show-unmatched": "a listing of what one asked not to see",
+    "timeout": "what is driven from here has no job to wait for",
+}
+"""Options that would have nothing to do here, and why."""
+
+
+def ours(path: str) -> click.Command | None:
+    """Our command of that path."""
+    command: click.Command = cli
+    for word in path.split():
+        if not isinstance(command, click.Group) or word not in command.commands:
+            return None
+        command = command.commands[word]
+    return command
+
+
+def options_of(command: click.Command) -> set[str]:
+    """Its options without dashes, those of a group's default command included."""
+    found = {name.lstrip("-") for one in command.params for name in (*one.opts, *one.secondary_opts)}
+    return found | options_of(command.default_command()) if isinstance(command, DefaultGroup) else found
+
+
+def comes_later(path: str) -> bool:
+    """Whether a command belongs to a feature that the cluster does not have yet."""
+    roots = [one for paths in WITH_THEIR_FEATURE.values() for one in paths]
+    return any(path == one or path.startswith(one + " ") for one in roots)
+
+
+@pytest.mark.parametrize("path", THEIRS)
+def test_command(path: str) -> None:
+    """A command of theirs is one of ours with its options, or is listed with the feature that it needs."""
+    command = ours(path)
+    if command is None:
+        assert comes_later(path), "no such command"
+        return
+    known = options_of(command)
+    excused = OPTIONS_WITH_THEIR_FEATURE | MEANINGLESS
+    missing = [
+        name
+        for names in THEIRS[path]
+        for name in names.split("/")
+        if name not in known and names.split("/")[0] not in excused
+    ]
+    assert not missing
+
+
+def test_lists_are_of_theirs() -> None:
+    """What is listed as missing is something that theirs has, and that not every command of ours has by now."""
+    listed = {one for paths in WITH_THEIR_FEATURE.values() for one in paths}
+    assert listed <= set(THEIRS)
+    lacking = {
+        names.split("/")[0]
+        for path, options in THEIRS.items()
+        if (command := ours(path)) is not None
+        for names in options
+        if not set(names.split("/")) <= options_of(command)
+    }
+    assert lacking <= set(OPTIONS_WITH_THEIR_FEATURE | MEANINGLESS)
