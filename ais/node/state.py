@@ -191,7 +191,7 @@ class State:
         """Read everything from disk. Raise `CorruptMetadata` when no copy of a file is intact."""
         for part, file_name in FILE_OF.items():
             records = await self._offload(store.load, self._disk, self._directories_of(part), file_name)
-            for sealed in (_unpack(part, record) for record in records):
+            for sealed in (_unpack(part, record, self._directories_of(part)) for record in records):
                 if sealed.stamp > self.current.stamps.of(part):
                     loaded = self.current.take(sealed)
                     self.current = loaded if loaded.has_own_secret else self.current
@@ -272,9 +272,14 @@ class State:
             callback(old, changed)
 
 
-def _unpack(part: Part, record: store.Record) -> Sealed:
+def _unpack(part: Part, record: store.Record, directories: tuple[str, ...]) -> Sealed:
+    """Raise `CorruptMetadata` that says how to go on: whoever reads it has a node that does not start."""
     try:
         stamps = Metadata().take(Sealed(part, Stamp(record.term), record.payload)).seal(part).stamp
     except BadRequest as error:
-        raise CorruptMetadata(f"{FILE_OF[part]} holds no valid {part.value}: {error}") from None
+        raise CorruptMetadata(
+            f"this ais cannot read {FILE_OF[part]} in {', '.join(directories)}: {error}. Nothing was changed: start the"
+            " version of ais that wrote it; or, while other nodes are up, move these files aside, and this node takes"
+            " theirs"
+        ) from None
     return Sealed(part, stamps, record.payload)

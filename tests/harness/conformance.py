@@ -142,7 +142,6 @@ RULES = (
     Rule("health/01[78]", r"status 405", "health is asked with GET"),
     Rule("metrics/", r"header content-type:", "the text format without AIStore's remark on escaping"),
     # -- buckets
-    Rule("bucket/021", r"status 404", "made with mirroring, which is missing"),
     Rule("bucket/013|bucket-props/005", r"status 400", "mirroring with one copy is refused"),
     Rule("bucket/019", r"status 405", "a target has no such endpoint on its public network"),
     Rule("bucket/040", r"status 200", "AIStore takes a rename between namespaces for one onto itself"),
