@@ -10,6 +10,7 @@ from harness.faults.buckets import Changing
 from harness.faults.family import S3_ONLY
 from harness.faults.gateway import Gateway
 from harness.faults.objects import Objects
+from harness.faults.schedule import PLAIN, VERSIONED
 from harness.faults.versions import Versioned
 
 PAUSE_S = 0.04
@@ -60,7 +61,6 @@ S3_REQUESTS = frozenset(
     }
 )
 """What can be asked for a name that only S3 has."""
-PLAIN, VERSIONED = "plain", "versioned"
 
 
 class Load:

@@ -18,8 +18,9 @@ from harness.faults import schedule
 from harness.faults.book import Book
 from harness.faults.gateway import Gateway
 from harness.faults.history import Violation
-from harness.faults.load import PLAIN, VERSIONED, Load, final_reads
-from harness.faults.schedule import Fault, Kind, Shape
+from harness.faults.load import Load, final_reads
+from harness.faults.profiles import PROFILES
+from harness.faults.schedule import PLAIN, VERSIONED, Fault, Kind, Shape
 from harness.faults.stage import READY_S, Broken, Stage
 from harness.faults.values import Contents
 from harness.faults.web import Web
@@ -45,6 +46,7 @@ class Run:
         self._grace_s = options.grace
         self._workers = options.workers
         self._rush = options.rush
+        self._profile = PROFILES[options.profile]
         self.book = Book(Contents(seed), options.grace)
 
     async def run(self) -> None:
@@ -114,9 +116,9 @@ class Run:
                 await asyncio.sleep(0.3)
 
     async def _make_buckets(self) -> None:
-        for bucket in (PLAIN, VERSIONED):
+        for bucket, props in ((PLAIN, self._profile.props), (VERSIONED, {})):
             made = await self._gateway.bucket(
-                self._source, "POST", f"/v1/buckets/{bucket}", {}, {"action": "create-bck"}
+                self._source, "POST", f"/v1/buckets/{bucket}", {}, {"action": "create-bck", "value": props}
             )
             assert made.status == 200, made
         document = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
@@ -134,7 +136,8 @@ def _first(errors: BaseExceptionGroup) -> BaseException:
 async def run(arguments: argparse.Namespace, directory: Path) -> int:
     """One schedule; the exit status."""
     shape = Shape(arguments.proxies, arguments.targets, arguments.mountpaths)
-    kinds = tuple(Kind[name] for name in arguments.kinds.split(",")) if arguments.kinds else tuple(Kind)
+    profile = PROFILES[arguments.profile]
+    kinds = tuple(Kind[name] for name in arguments.kinds.split(",")) if arguments.kinds else profile.kinds
     faults = [] if arguments.calm else schedule.plan(arguments.seed, arguments.seconds, shape, kinds)
     sys.stdout.write(f"seed {arguments.seed}, {arguments.seconds:g} s, {shape}\n")
     sys.stdout.write("".join(f"{fault}\n" for fault in faults))
@@ -170,6 +173,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--grace", type=float, default=10.0, help="seconds that an unanswered request may still act")
     parser.add_argument("--workers", type=int, default=8, help="clients; names grow with them")
+    parser.add_argument("--profile", choices=PROFILES, default="plain", help="how the buckets are protected")
     parser.add_argument("--rush", default="", help="a change of objects that clients race for, like rename")
     parser.add_argument("--proxies", type=int, default=2)
     parser.add_argument("--targets", type=int, default=3)

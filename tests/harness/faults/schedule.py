@@ -5,6 +5,8 @@ import random
 from dataclasses import dataclass
 from enum import Enum
 
+PLAIN, VERSIONED = "plain", "versioned"
+"""The buckets of a run."""
 WARM_UP_S = 1.5
 FREEZE_S = (1.0, 20.0)
 DOWN_S = (0.0, 12.0)
@@ -34,8 +36,12 @@ class Kind(Enum):
     """The directory of a mountpath is not there."""
     EMPTY_MOUNTPATH = "mountpath unmounted"
     """An empty directory is where the mountpath was."""
+    DAMAGE = "damage to copies"
+    """Files of the bucket on one mountpath of each target rot, shrink, lose their metadata or vanish, one by one."""
 
 
+ALWAYS = tuple(kind for kind in Kind if kind is not Kind.DAMAGE)
+"""What every bucket survives."""
 MOUNTPATH_KINDS = (Kind.LOSE_MOUNTPATH, Kind.EMPTY_MOUNTPATH)
 WEIGHTS = {
     Kind.KILL: 6,
@@ -46,6 +52,7 @@ WEIGHTS = {
     Kind.CUT_PAIR: 2,
     Kind.LOSE_MOUNTPATH: 2,
     Kind.EMPTY_MOUNTPATH: 2,
+    Kind.DAMAGE: 4,
 }
 
 
@@ -88,7 +95,7 @@ class Shape:
         return [f"t{number}" for number in range(1, self.targets + 1)]
 
 
-def plan(seed: int, seconds: float, shape: Shape, kinds: tuple[Kind, ...] = tuple(Kind)) -> list[Fault]:
+def plan(seed: int, seconds: float, shape: Shape, kinds: tuple[Kind, ...] = ALWAYS) -> list[Fault]:
     """The faults of a schedule, by their beginning. They end before `seconds` are over."""
     source = random.Random(f"faults {seed}")
     faults: list[Fault] = []
@@ -110,6 +117,8 @@ def _fault(
     everybody = [*shape.proxy_names, *shape.target_names, PRIMARY]
     if kind in MOUNTPATH_KINDS:
         nodes = (source.choice(shape.target_names),)
+    elif kind is Kind.DAMAGE:
+        nodes = ()
     elif kind is Kind.CUT_PAIR:
         nodes = tuple(source.sample(everybody[:-1], 2))
     elif kind in (Kind.KILL, Kind.FREEZE):

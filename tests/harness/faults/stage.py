@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import shutil
 import time
 from collections.abc import Awaitable, Callable
@@ -14,12 +15,14 @@ from ais.playground import probe, process
 from ais.playground.plan import NodePlan, Plan
 from ais.playground.playground import Playground
 from ais.testing import free_ports
+from harness.faults import damage
 from harness.faults.links import Cut, Links
-from harness.faults.schedule import PRIMARY, Fault, Kind, Shape
+from harness.faults.schedule import PLAIN, PRIMARY, Fault, Kind, Shape
 
 INJECT = Path(__file__).parent / "inject"
 AWAY = ".away"
 READY_S = 90.0
+DAMAGE_PAUSE_S = 0.2
 
 
 class Broken(Exception):
@@ -44,6 +47,8 @@ class Stage:
         self.nodes: dict[str, NodePlan] = {}
         self.bare: list[str] = []
         """What was written where a mountpath was not mounted."""
+        self.damaged: list[str] = []
+        """Files that were damaged, and how."""
 
     @property
     def proxies(self) -> list[str]:
@@ -142,6 +147,12 @@ class Stage:
                 await self._with_cut(fault.kind, names, until)
             case Kind.LOSE_MOUNTPATH | Kind.EMPTY_MOUNTPATH:
                 await self._without_mountpath(fault, until)
+            case Kind.DAMAGE:
+                damaging = asyncio.create_task(self._damage(fault))
+                try:
+                    await until()
+                finally:
+                    damaging.cancel()
 
     async def _with_down(self, names: tuple[str, ...], how: Signals, until: Callable[[], Awaitable[None]]) -> None:
         self._down |= set(names)
@@ -180,6 +191,19 @@ class Stage:
                 shutil.rmtree(path)
             away.rename(path)
             self._down.discard(name)
+
+    async def _damage(self, fault: Fault) -> None:
+        """For ever: damage files on one mountpath of each target, so that the other copy is always whole."""
+        source = random.Random(f"damage {fault.at_s}")
+        targets = [node for node in self.nodes.values() if node.role == "target"]
+        while True:
+            await asyncio.sleep(DAMAGE_PAUSE_S)
+            bad = source.choice(targets).mountpaths[-1]
+            files = await asyncio.to_thread(damage.files_of, bad, PLAIN)
+            if files:
+                path, kind = source.choice(files), source.choice(list(damage.Damage))
+                damage.damage(source, path, kind)
+                self.damaged.append(f"{kind.value}: {path}")
 
     async def _name(self, node: str) -> str:
         return node if node != PRIMARY else await asyncio.to_thread(self._primary)

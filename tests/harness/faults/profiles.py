@@ -1,0 +1,28 @@
+"""What a run promises itself: how its buckets are protected, and which faults that must withstand."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.faults.schedule import ALWAYS, Kind
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Properties of the buckets, and the faults within their policy."""
+
+    kinds: tuple[Kind, ...]
+    props: dict[str, Any] = field(default_factory=dict)
+
+
+PROFILES = {
+    "plain": Profile(ALWAYS),
+    "mirror": Profile(
+        (Kind.KILL, Kind.FREEZE, Kind.CUT_SWALLOW, Kind.DAMAGE),
+        {
+            "mirror": {"enabled": True, "copies": 2},
+            "protection": {"sync_copies": True},
+            "checksum": {"validate_warm_get": True},
+        },
+    ),
+}
+"""By name. `mirror`: both copies of an object are there before its PUT is acknowledged, and one may be damaged."""
