@@ -63,6 +63,8 @@ class Book:
 
     contents: Contents
     grace_s: float
+    lists_sizes: bool = True
+    """Whether the sizes that listings tell must be right: they are those of files, of which one may be damaged."""
     clock: Clock = field(default_factory=Clock)
     families: list[Names] = field(default_factory=list)
     periods: list[Period] = field(default_factory=list)

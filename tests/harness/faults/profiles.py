@@ -12,6 +12,8 @@ class Profile:
 
     kinds: tuple[Kind, ...]
     props: dict[str, Any] = field(default_factory=dict)
+    lists_sizes: bool = True
+    """See `Book.lists_sizes`."""
 
 
 PROFILES = {
@@ -23,6 +25,7 @@ PROFILES = {
             "protection": {"sync_copies": True},
             "checksum": {"validate_warm_get": True},
         },
+        lists_sizes=False,
     ),
 }
 """By name. `mirror`: both copies of an object are there before its PUT is acknowledged, and one may be damaged."""

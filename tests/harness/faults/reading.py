@@ -161,7 +161,9 @@ class Reading(ObjectFamily):
         def fits(name: str) -> Callable[[Outcomes], bool]:
             def accepts(outcomes: Outcomes) -> bool:
                 one = outcomes[0]
-                return found.get(name) == (self.contents.size(one.content) if isinstance(one, Object) else None)
+                if not isinstance(one, Object):
+                    return name not in found
+                return name in found and (found[name] == self.contents.size(one.content) or not self.book.lists_sizes)
 
             return accepts
 

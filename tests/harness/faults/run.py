@@ -52,7 +52,7 @@ class Run:
     async def run(self) -> None:
         """Raise `Violation` or `Broken`."""
         await self._make_buckets()
-        self.book = Book(Contents(self._seed), self._grace_s)
+        self.book = Book(Contents(self._seed), self._grace_s, self._profile.lists_sizes)
         load = Load(self.book, self._gateway, self._seed, self._workers, self._rush)
         stop = asyncio.Event()
         try:
