@@ -7,10 +7,11 @@ readers take their default); any other change raises the version. Version 1 had 
 
 import functools
 import itertools
+import struct
 from collections.abc import Sequence
 
+import google_crc32c
 import msgspec
-from awscrt import checksums as crt
 
 from ais.base.errors import BadRequest, CorruptMetadata, MetadataTooLarge
 
@@ -23,7 +24,8 @@ S3_PREFIX = "x-amz-meta-"
 """Of keys set over S3, which does not count it."""
 _HEADER = b"AISO\x02"
 _WITHOUT_CHECKSUM = b"AISO\x01"
-_SEED = crt.crc32c(_HEADER)
+_HEAD = struct.Struct(">5sL")
+_SEED = google_crc32c.value(_HEADER)
 
 
 class ObjectMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -71,21 +73,20 @@ _decoder = msgspec.msgpack.Decoder(ObjectMeta)
 def encode(meta: ObjectMeta) -> bytes:
     """The attribute's value. Raise `MetadataTooLarge` when it would not fit into one."""
     body = _encoder.encode(meta)
-    value: bytes = _HEADER + crt.crc32c(body, _SEED).to_bytes(4) + body
-    if len(value) > XATTR_BYTES_MAX:
-        raise MetadataTooLarge(f"object metadata is too large: {len(value)} bytes, at most {XATTR_BYTES_MAX}")
-    return value
+    size = len(body) + _HEAD.size
+    if size > XATTR_BYTES_MAX:
+        raise MetadataTooLarge(f"object metadata is too large: {size} bytes, at most {XATTR_BYTES_MAX}")
+    return _HEAD.pack(_HEADER, google_crc32c.extend(_SEED, body)) + body
 
 
 def decode(value: bytes) -> ObjectMeta:
     """Read what `encode` wrote. Raise `CorruptMetadata` for anything else."""
-    body = memoryview(value)
-    if value[:5] == _HEADER:
-        body = body[9:]
-        if crt.crc32c(bytes(body), _SEED) != int.from_bytes(value[5:9]):
+    if value.startswith(_HEADER):
+        body = value[_HEAD.size :]
+        if len(value) < _HEAD.size or google_crc32c.extend(_SEED, body) != _HEAD.unpack_from(value)[1]:
             raise CorruptMetadata("object metadata does not have its checksum")
-    elif value[:5] == _WITHOUT_CHECKSUM:
-        body = body[5:]
+    elif value.startswith(_WITHOUT_CHECKSUM):
+        body = value[len(_WITHOUT_CHECKSUM) :]
     else:
         raise CorruptMetadata(f"object metadata has an unknown header {value[:5]!r}")
     try:

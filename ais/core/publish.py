@@ -254,14 +254,16 @@ class Publisher:
         needs_stored = rules.versioning or staged.is_claimed or staged.custom is None or condition is not None
         self._volume.require_open(staged.bck)
         stored = self.stored_meta(spot) if needs_stored or view.is_unsettled else None
-        self.ask(condition, staged.bck, spot, stored)
+        if condition is not None:
+            self.ask(condition, staged.bck, spot, stored)
         decided = decide(staged, stored, view.generation, self._now_ns())
         succession = None
         if rules.keeping is not Keeping.NONE:
             succession = self._versions.succession(spot, rules)
             decided = succession.name(decided)
         value = metadata.encode(decided)
-        if not rules.fsync and self._replaces_unordered(spot, stored):
+        is_ordered = rules.fsync or (spot.mountpath.is_ordered and not view.is_unsettled)
+        if not is_ordered and self._replaces(spot, stored):
             if not wait:
                 raise StripeBusy
             disk.write_out(staged.fd)
@@ -286,11 +288,9 @@ class Publisher:
             succession.settle()
         return decided
 
-    def _replaces_unordered(self, spot: Spot, stored: ObjectMeta | None) -> bool:
-        """Whether a power loss could keep a rename and lose both what it brought and what it replaced."""
-        if self._volume.view.is_unsettled:
-            return stored is not None
-        return not spot.mountpath.is_ordered and tree.find(self._disk, spot.path) is not None
+    def _replaces(self, spot: Spot, stored: ObjectMeta | None) -> bool:
+        """Whether there is something that a power loss could take together with what comes in its place."""
+        return stored is not None or tree.find(self._disk, spot.path) is not None
 
     def _follow_placement(self, staged: Staged, wait: bool) -> None:
         """When the set of mountpaths changed while the content was received, take it to the new owner."""
