@@ -51,6 +51,17 @@ class ObjectMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     follows the write before. (0, 0): written before there were stamps."""
 
     @property
+    def promised(self) -> tuple[str, str] | None:
+        """(kind, value) of the checksum that the file must have: the stored one, else the MD5 that is its ETag.
+
+        That of a sealed object (`ais.core.sealing`) is of what was sealed.
+        """
+        if self.checksum:
+            return self.checksum_kind, self.checksum
+        md5 = self.facts.get("etag", "")
+        return ("md5", md5) if md5 and "-" not in md5 and "sealed" not in self.facts else None
+
+    @property
     def part_sizes(self) -> list[int]:
         """Sizes of the parts in order; empty when the object was not uploaded in parts."""
         return [size for count, size in self.runs for _ in range(count)]

@@ -22,30 +22,40 @@ the next one who asks finds the file gone, and learns from the record that the o
 
 import contextlib
 import fcntl
-import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-
-from awscrt import checksums as crt
 
 from ais.api.bucket import Bck
 from ais.base.errors import BucketNotFound, Busy, HandleNotFound, NotReady
 from ais.base.ids import new_id
 from ais.core import assembly, upload_records, workfile
 from ais.core.meta import ObjectMeta, run_lengths
+from ais.core.part_writer import PartWriter
 from ais.core.publish import Condition, Publisher
 from ais.core.spots import Spot, SpotTable
-from ais.core.upload_records import DATA, ENDING, INFO, PART, WHOLE, Ending, Part, Upload, UploadInfo
+from ais.core.upload_records import (
+    DATA,
+    ENDING,
+    INFO,
+    PART,
+    WHOLE,
+    Ending,
+    Part,
+    Upload,
+    UploadInfo,
+    ending_upload,
+    gone,
+)
 from ais.core.workfile import Buffer, Staged, WriteRules
 from ais.env import Env
 from ais.fs import layout
-from ais.fs.failures import disk_failures, translate
+from ais.fs.failures import disk_failures
 from ais.fs.locks import WHOLE_FILE, StripeBusy
 from ais.fs.reading import names_in
 from ais.fs.volume import Volume
 
-__all__ = ["Part", "PartWriter", "Upload", "UploadInfo", "Uploads"]
+__all__ = ["Part", "Upload", "UploadInfo", "Uploads"]
 
 _SLOT = "slot"
 _READ_WRITE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -105,7 +115,7 @@ class Uploads:
         self._volume.require_whole(bck, spot.key)
         raise HandleNotFound(f'upload "{upload_id[:64]}" of {bck.cname(name)} does not exist')
 
-    def part_writer(self, upload: Upload, number: int, size: int | None, *, fsync: bool = False) -> "PartWriter":
+    def part_writer(self, upload: Upload, number: int, size: int | None, *, fsync: bool = False) -> PartWriter:
         """Begin to write part `number` of `size` bytes, None when unknown; it will be durable when `fsync`.
 
         Raise `OutOfSpace`, `HandleNotFound`.
@@ -113,18 +123,18 @@ class Uploads:
         _require_unfinished(upload)
         upload.spot.mountpath.check_room(size or 0, self._volume.limits.out_of_space_pct)
         try:
-            with _failures(upload):
+            with ending_upload(upload):
                 placed = self._claim_slot(upload, number, size) if size else None
                 return PartWriter(self, upload, number, *(placed or self._own_file(upload, number)), fsync)
         except BucketNotFound:
-            raise _gone(upload) from None
+            raise gone(upload) from None
 
-    def part_appender(self, upload: Upload, number: int, *, fsync: bool = False) -> "PartWriter":
+    def part_appender(self, upload: Upload, number: int, *, fsync: bool = False) -> PartWriter:
         """Begin to write part `number` again, after what there is of it. Raise as `part_writer`.
 
         Committing raises `Busy` when the part was written meanwhile: nothing that was appended gets lost.
         """
-        with _failures(upload):
+        with ending_upload(upload):
             before = upload_records.read(self._disk, upload.directory, f"{number}{PART}", Part)
         writer = self.part_writer(upload, number, None, fsync=fsync)
         writer.record = partial(self._record_after, before)
@@ -140,7 +150,7 @@ class Uploads:
         """The parts that are complete, by number, in order. Raise `HandleNotFound` and as `find`."""
         if upload.ending is not None:
             return {part.number: part for part in upload.ending.parts}
-        with _failures(upload):
+        with ending_upload(upload):
             names = [entry for entry in names_in(self._disk, upload.directory) if entry.endswith(PART)]
             found = [upload_records.read(self._disk, upload.directory, name, Part) for name in names]
         return {part.number: part for part in sorted(filter(None, found), key=lambda part: part.number)}
@@ -200,13 +210,13 @@ class Uploads:
 
         Raise `HandleNotFound`, `DiskFailure`, `NotReady` while the upload is being completed without it.
         """
-        with _failures(upload):
+        with ending_upload(upload):
             fd = self._disk.open(f"{upload.directory}/{INFO}", os.O_RDWR | os.O_CLOEXEC)
             try:
                 if not assembly.share(fd):
                     raise NotReady(f"upload {upload.id} is being completed: part {part.number} was not added")
                 if not self._disk.fstat(fd).st_nlink:
-                    raise _gone(upload)
+                    raise gone(upload)
                 self._replace_record(upload, part, fsync=fsync)
             finally:
                 self._disk.close(fd)
@@ -313,7 +323,7 @@ class Uploads:
     def _completed_before(self, upload: Upload, parts: Sequence[Part], rules: WriteRules) -> ObjectMeta:
         ending = upload.ending
         if ending is None or ending.parts != tuple(parts):
-            raise _gone(upload)
+            raise gone(upload)
         with contextlib.suppress(HandleNotFound), disk_failures(upload.directory), self._exclusive(upload):
             self._remove(upload, fsync=rules.fsync)
         return ending.meta
@@ -360,7 +370,7 @@ class Uploads:
         name = f"{number}.{self._publisher.new_work_name()}"
         return name, 0, workfile.create(self._disk, f"{upload.directory}/{name}", upload.bck)
 
-    def _repeat_part(self, upload: Upload, part: Part, writer: "PartWriter") -> None:
+    def _repeat_part(self, upload: Upload, part: Part, writer: PartWriter) -> None:
         with disk_failures(upload.directory):
             try:
                 fd = self._disk.open(f"{upload.directory}/{part.file}", os.O_RDONLY | os.O_CLOEXEC)
@@ -375,12 +385,12 @@ class Uploads:
     @contextlib.contextmanager
     def _exclusive(self, upload: Upload) -> Iterator[None]:
         """Nobody else completes, aborts or adds a part meanwhile. Raise `HandleNotFound` when it ended before."""
-        with _failures(upload):
+        with ending_upload(upload):
             fd = self._disk.open(f"{upload.directory}/{INFO}", os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, WHOLE_FILE)
             if not self._disk.fstat(fd).st_nlink:
-                raise _gone(upload)
+                raise gone(upload)
             yield
         finally:
             self._disk.close(fd)
@@ -396,92 +406,15 @@ class Uploads:
             self._disk.rmdir(upload.directory)
 
 
-class PartWriter:
-    """One part being written. Any thread may call, one at a time; `commit` or `abort` ends it."""
-
-    def __init__(
-        self, uploads: Uploads, upload: Upload, number: int, file: str, offset: int, fd: int, fsync: bool
-    ) -> None:
-        self._uploads = uploads
-        self._upload = upload
-        self._number = number
-        self._file = file
-        self._offset = offset
-        self._fd = fd
-        self._fsync = fsync
-        self.record: Callable[..., None] = uploads.record
-        """Makes the part count."""
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._crc32c = 0
-        self._is_open = True
-        self.size = 0
-
-    def write(self, data: Buffer) -> None:
-        """Take the next bytes; the buffer is the caller's again on return. Raise `OutOfSpace` or `DiskFailure`."""
-        self._md5.update(data)
-        self._crc32c = crt.crc32c(data, self._crc32c)
-        try:
-            self._uploads.write_at(self._fd, data, self._offset + self.size)
-        except OSError as error:
-            raise translate(error, self._upload.directory) from error
-        self.size += len(data)
-
-    def commit(self, digests: dict[str, str]) -> Part:
-        """Make the part count; return it. Raise `HandleNotFound`, `NotReady`, `DiskFailure`."""
-        part = Part(
-            self._number,
-            self.size,
-            self._md5.digest(),
-            self._crc32c,
-            self._file,
-            self._offset,
-            self._uploads.now_ns(),
-            digests,
-        )
-        try:
-            with _failures(self._upload):
-                self._uploads.settle(self._fd, self._offset, self.size, fsync=self._fsync)
-            self.record(self._upload, part, fsync=self._fsync)
-        except BaseException:
-            self.abort()
-            raise
-        self._close()
-        return part
-
-    def abort(self) -> None:
-        """Forget the part. Does nothing after the end."""
-        if self._is_open:
-            self._uploads.give_up(self._upload, self._number, self._file)
-            self._close()
-
-    def _close(self) -> None:
-        self._is_open = False
-        self._uploads.close(self._fd)
-
-
 def _uploads_path(spot: Spot) -> str:
     return f"{os.path.dirname(spot.work)}/{layout.UPLOADS}"
 
 
-@contextlib.contextmanager
-def _failures(upload: Upload) -> Iterator[None]:
-    """Translate the `OSError` that leaves the block: what is missing went when the upload was completed or aborted."""
-    with disk_failures(upload.directory):
-        try:
-            yield
-        except FileNotFoundError:
-            raise _gone(upload) from None
-
-
 def _require_unfinished(upload: Upload) -> None:
     if upload.ending is not None:
-        raise _gone(upload)
+        raise gone(upload)
 
 
 def _changed(upload: Upload, number: int) -> Busy:
     cname = upload.bck.cname(upload.info.name)
     return Busy(f'part {number} of upload "{upload.id}" of {cname} was written meanwhile: append after that again')
-
-
-def _gone(upload: Upload) -> HandleNotFound:
-    return HandleNotFound(f'upload "{upload.id}" of {upload.bck.cname(upload.info.name)} does not exist any more')

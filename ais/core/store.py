@@ -470,7 +470,7 @@ class Store:
     def verify(self, bck: Bck, name: str, opened: OpenObject) -> None:
         """Read the whole content and compare. Blocks. Raise `ContentDamaged` or `DiskFailure`."""
         meta = opened.meta
-        digests = Digests(checksum.NONE, (meta.checksum_kind, meta.checksum), is_stored=True)
+        digests = Digests(checksum.NONE, meta.promised, is_stored=True)
         with disk_failures(opened.mountpath.path):
             workfile.hash_content(self._disk, opened.fd, meta.size, digests)
         digests.verify(bck, name)
@@ -606,7 +606,7 @@ class Store:
             rules,
             custom=meta.custom,
             facts=meta.facts if is_move else holds.without(meta.facts),
-            claimed=(meta.checksum_kind, meta.checksum),
+            claimed=meta.promised,
             size_hint=meta.size,
             version=meta.version if is_move else None,
             times_ns=(opened.stat.st_atime_ns, opened.stat.st_mtime_ns) if is_move else None,
@@ -771,7 +771,7 @@ class Store:
             appender.abort()
             raise
         meta = opened.meta
-        digests = Digests(checksum.NONE, (meta.checksum_kind, meta.checksum), is_stored=True)
+        digests = Digests(checksum.NONE, meta.promised, is_stored=True)
         try:
             with disk_failures(opened.mountpath.path):
                 for chunk in workfile.read_content(self._disk, opened.fd, meta.size):

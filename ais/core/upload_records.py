@@ -3,19 +3,22 @@
 A record is the 4 bytes `AISU`, the format version 1 and a msgpack array, and is replaced as a whole by a rename.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
 
 from ais.api.bucket import Bck
-from ais.base.errors import CorruptMetadata
+from ais.base.errors import CorruptMetadata, HandleNotFound
 from ais.core import workfile
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot
 from ais.env.disk import Disk
 from ais.fs import layout
+from ais.fs.failures import disk_failures
 
 T = TypeVar("T")
 INFO = layout.UPLOAD_INFO
@@ -108,3 +111,18 @@ def read(disk: Disk, directory: str, name: str, kind: type[T]) -> T | None:
         return msgspec.msgpack.decode(body[5:], type=kind)
     except msgspec.DecodeError as error:
         raise CorruptMetadata(f"{path} cannot be decoded: {error}") from None
+
+
+@contextlib.contextmanager
+def ending_upload(upload: Upload) -> Iterator[None]:
+    """Translate the `OSError` that leaves the block: what is missing went when the upload was completed or aborted."""
+    with disk_failures(upload.directory):
+        try:
+            yield
+        except FileNotFoundError:
+            raise gone(upload) from None
+
+
+def gone(upload: Upload) -> HandleNotFound:
+    """What to raise for an upload that is over."""
+    return HandleNotFound(f'upload "{upload.id}" of {upload.bck.cname(upload.info.name)} does not exist any more')

@@ -8,7 +8,8 @@ import msgspec
 from ais.api import query
 from ais.api.messages import ActMsg
 from ais.base.errors import BadRequest
-from ais.core.multipart import Part, PartWriter, Upload
+from ais.core.multipart import Part, Upload
+from ais.core.part_writer import PartWriter
 from ais.core.store import Store
 from ais.core.workfile import Buffer, Digests
 from ais.fs.volume import Volume

@@ -165,7 +165,7 @@ class Writes:
             ask.view.rules_for(meta.checksum_kind),
             custom=meta.custom,
             facts=meta.facts,
-            claimed=(meta.checksum_kind, meta.checksum) if meta.checksum else None,
+            claimed=meta.promised,
             size_hint=meta.size,
             version=transfer.version,
             times_ns=transfer.times_ns,

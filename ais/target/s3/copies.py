@@ -217,12 +217,7 @@ def _check_source(ask: S3Ask, opened: Source) -> None:
 def _promised(opened: Source) -> tuple[str, str] | None:
     """The checksum that the bytes of a source must have; None when only some of them are copied, or none is known."""
     meta = opened.meta
-    if sealing.is_sealed(meta) or opened.length != meta.size:
-        return None
-    if meta.checksum_kind != checksum.NONE:
-        return meta.checksum_kind, meta.checksum
-    md5 = meta.facts.get("etag", "")
-    return ("md5", md5) if md5 and "-" not in md5 else None
+    return None if sealing.is_sealed(meta) or opened.length != meta.size else meta.promised
 
 
 def _algorithm_of(source_facts: Facts) -> Algorithm:

@@ -6,7 +6,8 @@ from ais.api.bucket import Bck
 from ais.base.errors import AisError
 from ais.core import sealing
 from ais.core.meta import ObjectMeta
-from ais.core.multipart import Part, PartWriter
+from ais.core.multipart import Part
+from ais.core.part_writer import PartWriter
 from ais.core.publish import Condition
 from ais.core.sealing import Sealer
 from ais.core.store import Store

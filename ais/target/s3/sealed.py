@@ -8,7 +8,8 @@ from typing import Protocol
 
 from ais.core import sealing
 from ais.core.meta import ObjectMeta
-from ais.core.multipart import Part, PartWriter
+from ais.core.multipart import Part
+from ais.core.part_writer import PartWriter
 from ais.core.publish import Condition
 from ais.core.sealing import Sealer
 from ais.core.store import OpenObject
