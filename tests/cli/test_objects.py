@@ -77,6 +77,21 @@ def test_move_and_copy(ais: Any, filled: str) -> None:
     assert {"copy/b", "all/a/1", "all/a/2", "all/a/x/3", "a/1"} <= set(names)
 
 
+def test_copy_bucket(ais: Any, filled: str) -> None:
+    """A whole bucket, or what a prefix chooses, is copied, under new names if asked; --dry-run only tells."""
+    copy = f"{filled}-copy"
+    assert ais("cp", filled, copy, "--dry-run").stdout.count("=>") == int(ais("ls", filled, "--count-only").stdout)
+    ais("ls", copy, code=3)
+    try:
+        assert "is created" in ais("cp", filled, copy).stderr
+        assert ais("ls", copy, "--name-only", "-H").stdout == ais("ls", filled, "--name-only", "-H").stdout
+        ais("bucket", "cp", f"{filled}/a/", copy, "--prepend", "old/")
+        assert "old/a/1" in ais("ls", copy, "--prefix", "old/", "--name-only").stdout
+    finally:
+        ais("rmb", copy, "-y")
+    assert "the same bucket" in ais("cp", filled, filled, code=2).stderr
+
+
 def test_remove(ais: Any, filled: str) -> None:
     """Objects are removed by name, list, range and prefix; what was not there is named."""
     shown = ais("rmo", f"{filled}/a/1", f"{filled}/none", code=1)

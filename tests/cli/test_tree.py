@@ -20,7 +20,7 @@ WITH_THEIR_FEATURE = {
         "job start blob-download", "cluster reload-backend-creds", "advanced enable-backend",
         "advanced disable-backend",
     ),
-    "bucket copies": ("bucket cp", "job start copy-bck", "job start move-bck"),
+    "jobs that copy buckets": ("job start copy-bck", "job start move-bck"),
     "download": ("job start download", "job rm"),
     "dsort": ("job start dsort",),
     "ETL": (

@@ -14,7 +14,7 @@ BUILT_IN = {
     "rmb": "bucket rm",
     "put": "object put",
     "get": "object get",
-    "cp": "object cp",
+    "cp": "bucket cp",
     "rmo": "object rm",
     "start": "job start",
     "mpu": "object multipart-upload",

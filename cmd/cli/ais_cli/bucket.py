@@ -13,6 +13,7 @@ from ais.meta.bmd import Bprops
 from ais_cli import props as properties
 from ais_cli import text
 from ais_cli.app import App, confirm
+from ais_cli.copying import cp_bucket
 from ais_cli.listing import ls
 from ais_cli.params import (
     BUCKET,
@@ -39,6 +40,7 @@ def bucket() -> None:
 
 
 bucket.add_command(ls)
+bucket.add_command(cp_bucket)
 
 
 @bucket.command(

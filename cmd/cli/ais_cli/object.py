@@ -10,6 +10,7 @@ from ais.base.errors import AisError, BadRequest
 from ais_cli import text
 from ais_cli.app import App, confirm, fail_if, for_each
 from ais_cli.concat import concat
+from ais_cli.copying import cp_objects
 from ais_cli.get import cat, get
 from ais_cli.listing import ls
 from ais_cli.multipart import multipart
@@ -42,7 +43,7 @@ def objects() -> None:
     """Put, get, list, remove, copy, rename and describe objects."""
 
 
-for _command in (put, get, ls, cat, concat, multipart):
+for _command in (put, get, ls, cat, cp_objects, concat, multipart):
     objects.add_command(_command)
 
 
@@ -142,84 +143,6 @@ def mv(app: App, source: Ref, new: str) -> None:
         )
     app.run(lambda client: client.objects.rename(source.bck, source.name, to.name))
     click.echo(f"{source} renamed to {to}")
-
-
-@objects.command(
-    epilog=examples(
-        "ais object cp ais://photos/cat.jpg ais://backup/cat.jpg",
-        "ais cp ais://photos/cat.jpg ais://backup              under its own name",
-        "ais cp ais://photos ais://backup --prefix 2024/       many objects, keeping their names",
-    )
-)
-@click.argument("source", type=BUCKET_OR_OBJECT, metavar="BUCKET[/OBJECT]")
-@click.argument("destination", type=BUCKET_OR_OBJECT, metavar="BUCKET[/OBJECT_OR_PREFIX]")
-@selection_options
-@click.option("--all", "everything", is_flag=True, help="All objects of the bucket.")
-@recursion_option
-@click.option("--dry-run", is_flag=True, help="Show what would be copied, and change nothing.")
-@already_so("--encode-objname", "--force", "-f")
-@quiet_option
-@click.pass_obj
-def cp(
-    app: App,
-    source: Ref,
-    destination: Ref,
-    prefix: str | None,
-    template: str | None,
-    names: str | None,
-    everything: bool,
-    non_recursive: bool,
-    dry_run: bool,
-    quiet: bool,
-) -> None:
-    """Copy objects inside the cluster: one, or many of a bucket into an existing bucket.
-
-    The content does not pass through this machine. The copying of many objects is driven from here, one request each.
-    """
-    if source.name.endswith("/") and prefix is None:
-        prefix = ""
-    selection = Selection.of(source, "" if everything else prefix, template, names, is_flat=non_recursive)
-    if selection is None and not source.name:
-        raise click.UsageError(
-            f"which objects? Name one ({source}/OBJECT), or use --prefix, --template, --list or --all"
-        )
-    if selection is None:
-        _cp_one(app, source, destination, dry_run=dry_run, quiet=quiet)
-        return
-
-    if dry_run:
-        text.note("[DRY RUN] nothing is changed")
-
-    async def work(client: "Client") -> tuple[int, list[tuple[str, AisError]]]:
-        await client.buckets.head(destination.bck)
-
-        async def copy(item: Selected) -> None:
-            if dry_run:
-                click.echo(f"{source.bck.cname(item.name)} => {destination.bck.cname(destination.name + item.name)}")
-                return
-            await client.objects.copy(source.bck, item.name, destination.bck, destination.name + item.name)
-
-        return await for_each(selected(client, selection), copy, WORKERS, lambda item: item.name)
-
-    done, failures = app.run(work)
-    fail_if(failures, f"{done} copied to {destination}")
-    if not quiet and not dry_run:
-        click.echo(f"Copied {text.count_of(done, 'object')} from {source.bck.cname()} to {destination}")
-
-
-def _cp_one(app: App, source: Ref, destination: Ref, *, dry_run: bool, quiet: bool) -> None:
-    name = destination.name
-    if not name or name.endswith("/"):
-        name += source.name.rpartition("/")[2]
-    if (destination.bck, name) == (source.bck, source.name):
-        raise click.UsageError("source and destination are the same object")
-    if dry_run:
-        text.note("[DRY RUN] nothing is changed")
-        click.echo(f"{source} => {destination.bck.cname(name)}")
-        return
-    app.run(lambda client: client.objects.copy(source.bck, source.name, destination.bck, name))
-    if not quiet:
-        click.echo(f"{source} copied to {destination.bck.cname(name)}")
 
 
 @objects.command(
