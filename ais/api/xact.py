@@ -21,6 +21,7 @@ EC_GET = "ec-get"
 EC_PUT = "ec-put"
 EC_RESPOND = "ec-resp"
 RESILVER = "resilver"
+REBALANCE = "rebalance"
 CLEANUP = "cleanup-store"
 
 DISPLAY_NAME = {

@@ -253,6 +253,7 @@ class Publisher:
         view = self._volume.view
         needs_stored = rules.versioning or staged.is_claimed or staged.custom is None or condition is not None
         self._volume.require_open(staged.bck)
+        self._volume.require_owned(spot.key)
         stored = self.stored_meta(spot) if needs_stored or view.is_unsettled else None
         if condition is not None:
             self.ask(condition, staged.bck, spot, stored)

@@ -368,6 +368,7 @@ class Store:
         is_protected = bck in self.volume.mirrored or bck in self.volume.coded
 
         def step() -> ObjectMeta:
+            self.volume.require_owned(spot.key)
             opened = self.open(bck, name, version_id, sealed=True)
             try:
                 changed = change(opened.meta)

@@ -117,6 +117,8 @@ class Volume:
         """Raises `NotReady` unless this target knows that it owns the names of a digest."""
         self.coded: frozenset[Bck] = frozenset()
         """The buckets whose objects have slices on other targets."""
+        self.owns: Callable[[int], bool] | None = None
+        """While names get other owners: whether those of a digest are this target's. None: all that come here are."""
         self.view = self._build_view()
 
     @classmethod
@@ -322,6 +324,11 @@ class Volume:
                     if bck not in coded:
                         path = f"{layout.bucket_path(mountpath.path, bck)}/{layout.SLICES}"
                         trash.discard(self._disk, mountpath.path, path)
+
+    def require_owned(self, key: int) -> None:
+        """Raise `NotReady` when another target owns the names of a digest by now. Asked under the object's lock."""
+        if self.owns is not None and not self.owns(key):
+            raise NotReady("the object belongs to another target since a moment ago: try again")
 
     def require_open(self, bck: Bck) -> None:
         """Raise `Busy` for a closed bucket. Whoever adds to a bucket asks this under the object's lock."""

@@ -108,6 +108,11 @@ class Placement:
         found = next((target for target in ranked if not target.is_away), None)
         return found or self.owner(uname)
 
+    def owner_at(self, key: int) -> Snode:
+        """The target that owns the names with this digest, also when it is away. Raise `NotReady` without targets."""
+        self._require(1)
+        return self.targets[best_at(self._digests, key)]
+
     def ranked(self, uname: str, count: int) -> list[Snode]:
         """The first `count` targets for `uname`, its owner first. Raise `NotReady` when there are fewer."""
         self._require(count)

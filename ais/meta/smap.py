@@ -98,6 +98,16 @@ class Snode(msgspec.Struct, frozen=True):
         return (self.public, self.control, self.data) == (other.public, other.control, other.data)
 
 
+class Moving(msgspec.Struct, frozen=True):
+    """Names have other owners than before, and what lies with the earlier ones is on its way (`ais.reb.plan`).
+
+    `before`: the sets of targets that owned them, the latest first.
+    """
+
+    id: str
+    before: tuple[tuple[str, ...], ...] = ()
+
+
 class Smap(msgspec.Struct, frozen=True):
     """The cluster map. Version 0 without a UUID is "no cluster yet". Treat the dictionaries as immutable."""
 
@@ -107,6 +117,7 @@ class Smap(msgspec.Struct, frozen=True):
     uuid: str = ""
     creation_time: str = ""
     version: U64 = U64(0)
+    moving: Moving | msgspec.UnsetType = msgspec.field(name="ext", default=msgspec.UNSET)
 
     @property
     def nodes(self) -> dict[str, Snode]:
@@ -162,6 +173,15 @@ class Smap(msgspec.Struct, frozen=True):
         """The next version, in which exactly these targets are away."""
         return self.changed(away=target_ids)
 
+    def with_flags(self, node_ids: frozenset[str], flags: Flag) -> "Smap":
+        """The next version, in which these nodes are out of service as `flags` say; with none, in service."""
+        changed = self.changed()
+        members = [
+            {node.id: _in_service(node, flags) if node.id in node_ids else node for node in nodes.values()}
+            for nodes in (changed.pmap, changed.tmap)
+        ]
+        return msgspec.structs.replace(changed, pmap=members[0], tmap=members[1])
+
     def changed(
         self,
         *,
@@ -181,7 +201,8 @@ class Smap(msgspec.Struct, frozen=True):
             raise NodeNotFound(primary_id)
         chosen = self.primary_id if primary_id is None else primary_id
         pmap = _with_ic_members(pmap, chosen)
-        return Smap(pmap, pmap.get(chosen), tmap, self.uuid, self.creation_time, U64(self.version + 1))
+        version = U64(self.version + 1)
+        return Smap(pmap, pmap.get(chosen), tmap, self.uuid, self.creation_time, version, self.moving)
 
 
 def _with_ic_members(pmap: dict[str, Snode], primary_id: str) -> dict[str, Snode]:
@@ -198,6 +219,10 @@ def _with_ic_members(pmap: dict[str, Snode], primary_id: str) -> dict[str, Snode
 def _with_ic(node: Snode, is_member: bool) -> Snode:
     flags = node.flags | Flag.IC_MEMBER if is_member else node.flags & ~Flag.IC_MEMBER
     return node if flags == node.flags else msgspec.structs.replace(node, flags=int(flags))
+
+
+def _in_service(node: Snode, flags: Flag) -> Snode:
+    return msgspec.structs.replace(node, flags=int(node.flags & ~UNAVAILABLE | flags))
 
 
 def _with_away(node: Snode, is_away: bool) -> Snode:

@@ -15,6 +15,7 @@ from ais.api import codec
 from ais.auth.keys import AccessKeys
 from ais.base.errors import AisError, NotReady, Unreachable
 from ais.config.cluster import ClusterConfig
+from ais.meta import rename
 from ais.meta.bmd import BMD
 from ais.meta.smap import Smap, Snode
 from ais.node import decisions
@@ -23,6 +24,7 @@ from ais.node.messages import Part, Prepare, Sealed
 from ais.node.reign import Reign
 from ais.node.role import Role
 from ais.node.state import seal_bmd, seal_config, seal_keys, seal_smap
+from ais.reb import plan
 
 T = TypeVar("T")
 
@@ -119,10 +121,27 @@ class Changes:
     async def _replace_smap(self, reign: Reign, new: Smap) -> None:
         meta = self._core.meta
         if new is not meta.smap:
+            new = self._with_moves(new)
             bases = decisions.bases_of_next(meta.smap, meta.bases)
             self._core.log.info("cluster map changes", smap=int(new.version), nodes=len(new.nodes))
             await self._core.state.adopt([seal_smap(reign.term, new, bases)])
             await self._publish(reign, Part.SMAP)
+
+    def _with_moves(self, new: Smap) -> Smap:
+        """The map with what it makes move. Raise `NotReady` when that cannot be moved now."""
+        meta = self._core.meta
+        followed = plan.follow(meta.smap, new, has_data=bool(len(meta.bmd)))
+        is_loss = set(plan.owners(new)) < set(plan.owners(meta.smap)) and not meta.smap.tmap.keys() <= new.tmap.keys()
+        if followed.moving and followed.moving != meta.smap.moving and not is_loss:
+            for bucket in meta.bmd:
+                if bucket.props.of_s3.versioning:
+                    raise NotReady(
+                        f'bucket "{bucket.bck.cname()}" keeps versions, which cannot be moved to other targets yet:'
+                        " so the set of targets cannot change"
+                    )
+            if any(rename.pending(meta.bmd)):
+                raise NotReady("a bucket is being renamed: the set of targets cannot change before that has ended")
+        return followed
 
     async def _publish(self, reign: Reign, part: Part) -> None:
         """Make our new version of a part everybody's. Nodes that do not take it are away, or leave the cluster map.

@@ -194,6 +194,7 @@ class Node:
         self.config = self.config.with_shared(meta.config)
         self.placement = Placement(meta.smap)
         self.keyring = KeyRing(self.keys, self.cluster_secret)
+        self.role.follow_map(meta.smap)
         if meta.bmd.version:
             await self.role.load_bmd(meta.bmd)
         self.is_loaded = True
@@ -323,6 +324,7 @@ class Node:
     def _on_metadata(self, old: Metadata, new: Metadata) -> None:
         if new.smap is not old.smap:
             self.placement = Placement(new.smap)
+            self.role.follow_map(new.smap)
         if new.keys is not old.keys or new.secret is not old.secret:
             self.keyring = KeyRing(new.keys, new.secret.secret)
         if new.config is not old.config:

@@ -3,6 +3,7 @@
 from typing import Any, Protocol
 
 from ais.meta.bmd import BMD
+from ais.meta.smap import Smap
 from ais.net.http import Reply, Request
 
 
@@ -22,6 +23,10 @@ class Role(Protocol):
 
     async def load_bmd(self, bmd: BMD) -> None:
         """Begin with what was persisted, at start: nothing is made anew, and nothing served before the node is in."""
+        ...
+
+    def follow_map(self, smap: Smap) -> None:
+        """The node goes by this map from now on; must not block or raise."""
         ...
 
     def serve(self) -> None:

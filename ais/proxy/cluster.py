@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from ais.api import actions, codec, query
+from ais.api import actions, codec, query, xact
 from ais.api.messages import ActMsg
 from ais.api.xact import ArgsMsg, QueryMsg
 from ais.base.errors import AisError, BadRequest, InvalidAction, NotYetImplemented
@@ -22,29 +22,24 @@ from ais.node import service
 from ais.node.admin import OF_CLUSTER
 from ais.node.node import DAEMON, Node
 from ais.node.peers import Peers
+from ais.proxy import membership
 from ais.proxy.jobs import Jobs
+from ais.proxy.rebalance import Rebalancer
 from ais.proxy.relay import Relay
 from ais.proxy.requests import json_bytes_reply, json_reply, json_text_reply, params_of, route, text_reply
 from ais.proxy.targets import Targets, require_all
 
 CLUSTER = "/v1/cluster"
 _OF_THIS_NODE = ("smap", "bmd", "snode", "cluster_config")
-_MEMBERSHIP = (
-    "start-maintenance",
-    "stop-maintenance",
-    "decommission-node",
-    "shutdown-node",
-    "rm-unsafe",
-    "decommission",
-)
 _LATER_PATHS = ("attach", "detach", "enable-bend", "disable-bend", "load-x509")
-_LATER = (*_MEMBERSHIP, "decommission", "reload-creds", "clear-lcache", "primary-force", "bump-metasync")
+_LATER = ("decommission", "reload-creds", "clear-lcache", "primary-force", "bump-metasync")
 SERVED = (
     actions.SET_CONFIG,
     actions.RESET_CONFIG,
     actions.RESET_STATS,
     actions.ROTATE_LOGS,
     actions.SHUTDOWN_CLUSTER,
+    *membership.ACTIONS,
     actions.START,
     actions.STOP,
 )
@@ -55,8 +50,9 @@ Answerer = Callable[[web.Request], Awaitable[web.Response]]
 class Cluster:
     """The endpoint. One per proxy."""
 
-    def __init__(self, node: Node, targets: Targets, jobs: Jobs, relay: Relay) -> None:
+    def __init__(self, node: Node, targets: Targets, jobs: Jobs, relay: Relay, rebalancer: Rebalancer) -> None:
         self._node = node
+        self._rebalancer = rebalancer
         self._targets = targets
         self._peers = Peers(node.peers, node.snode)
         self._jobs = jobs
@@ -151,6 +147,10 @@ class Cluster:
         if (answer := await self._relay.to_primary(request)) is not None:
             return answer
         match message.action:
+            case action if action in membership.ACTIONS:
+                return text_reply(await membership.change(self._node, self._rebalancer, message))
+            case actions.START if is_rebalance(message):
+                return text_reply(await self._rebalancer.again())
             case actions.START:
                 return text_reply(await self._jobs.start(message.value_as(ArgsMsg)))
             case actions.STOP:
@@ -219,6 +219,11 @@ class Cluster:
     @property
     def _others(self) -> list[Snode]:
         return [node for node in self._node.smap.present.values() if node.id != self._node.snode.id]
+
+
+def is_rebalance(message: ActMsg) -> bool:
+    """Whether the action is about a rebalance, which is the map's to begin."""
+    return xact.parse_kind(message.value_as(ArgsMsg).kind) == xact.REBALANCE
 
 
 async def _query_of(request: web.Request) -> QueryMsg:

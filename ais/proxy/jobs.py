@@ -120,6 +120,10 @@ class Jobs:
             uuid: xact.status_of(by_id[uuid])
             for uuid in sorted(by_id, key=lambda uuid: min(snap.start_time for snap in by_id[uuid]))
         }
+        moving = self._node.smap.moving
+        if moving and xact.parse_kind(query.kind) in ("", xact.REBALANCE) and _ids(query) <= {moving.id}:
+            statuses.pop(moving.id, None)
+            statuses[moving.id] = Status(xact.REBALANCE, moving.id)  # only the map says when it is over
         for move in self._renames(query):
             statuses[move.uuid] = Status(xact.MOVE_BUCKET, move.uuid)
         return list(statuses.values())

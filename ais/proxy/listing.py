@@ -12,7 +12,7 @@ import msgspec
 
 from ais.api import actions, codec, listing
 from ais.api.listing import Entry, Flag, LsoMsg, Page
-from ais.base.errors import BadRequest, IntegrityError
+from ais.base.errors import AisError, BadRequest, IntegrityError, NotReady
 from ais.base.ids import is_valid_uuid, new_id
 from ais.meta import rename
 from ais.meta.bmd import Bucket
@@ -25,6 +25,8 @@ from ais.proxy.targets import Targets
 LEFTOVERS_MAX = 200_000
 """Entries kept for following pages, of all listings together: about 50 MB."""
 LISTINGS_MAX = 256
+MAPS_MAX = 10
+"""How often a page is read anew because targets came or went meanwhile."""
 REFILL_MIN = 1000
 """Entries asked for when one target ran dry shortly before the end of a page."""
 
@@ -60,8 +62,9 @@ class Lister:
             raise BadRequest(f'invalid listing ID "{message.uuid[:40]}"')
         request = listing.normalise(message, is_ais=bucket.props.provider == "ais")
         request = msgspec.structs.replace(request, uuid=request.uuid or new_id(self._node.env.rng))
-        entries, _ = await self.read(bucket, request)
-        token = entries[-1].n if len(entries) >= request.pagesize else ""
+        entries, more = await self.read(bucket, request)
+        is_full = len(entries) >= request.pagesize or (more and bool(self._node.smap.moving))
+        token = entries[-1].n if entries and is_full else ""
         is_moving = any(move.dst == bucket.bck for move in rename.pending(self._node.bmd))
         return Page(request.uuid, token, entries, Flags=int(is_moving))
 
@@ -70,6 +73,20 @@ class Lister:
 
         The request is valid and complete. Nothing is kept for the next page of one without a listing ID: it reads anew.
         """
+        for _ in range(MAPS_MAX):
+            smap = self._node.smap
+            read = self._read_moving if smap.moving and not request.target else self._read
+            try:
+                found = await read(bucket, request)
+            except AisError:
+                if self._node.smap.tmap.keys() == smap.tmap.keys():
+                    raise
+                continue
+            if self._node.smap.moving == smap.moving:
+                return found
+        raise NotReady("targets come and go faster than they can be listed: try again")
+
+    async def _read(self, bucket: Bucket, request: LsoMsg) -> tuple[list[Entry], bool]:
         targets = [self._targets.require(request.target)] if request.target else self._targets.all
         scope = self._scope(bucket, request, targets)
         feeds = self._resume(request, scope) or [Feed(target.id, request.after) for target in targets]
@@ -77,6 +94,30 @@ class Lister:
         if request.uuid and len(entries) >= request.pagesize:
             self._keep(request.uuid, _Leftover(scope, entries[-1].n, feeds, self._now + self._idle_s))
         return entries, any(feed.pending or not feed.is_complete for feed in feeds)
+
+    async def _read_moving(self, bucket: Bucket, request: LsoMsg) -> tuple[list[Entry], bool]:
+        """The same while objects move from target to target: all targets are asked twice for the same range of names.
+
+        An object is with its new owner before the old one lets go of it. So what the first round does not find where it
+        was is where it belongs by then, and the second round finds it there.
+        """
+        request = msgspec.structs.replace(request, uuid="")  # targets look anew each time
+        targets = self._targets.all
+        first = await self._fill(bucket, request, [Feed(target.id, request.after) for target in targets])
+        is_full = len(first) >= request.pagesize
+        end = first[-1].n if is_full else ""
+        rounds = await asyncio.gather(*(self._range(bucket, request, target.id, end) for target in targets))
+        entries = {entry.n: entry for found in (first, *rounds) for entry in found}
+        names = sorted(entries)
+        return [entries[name] for name in names[: request.pagesize]], is_full or len(names) > request.pagesize
+
+    async def _range(self, bucket: Bucket, request: LsoMsg, target_id: str, end: str) -> list[Entry]:
+        """What one target has behind the token, up to and with `end`; empty: to the end."""
+        feed, found = Feed(target_id, request.after), list[Entry]()
+        while not (feed.is_complete or (end and feed.after >= end)):
+            await self._ask(bucket, request, feed, request.pagesize)
+            found += merge.take([feed], request.pagesize)
+        return [entry for entry in found if not end or entry.n <= end]
 
     async def _fill(self, bucket: Bucket, request: LsoMsg, feeds: list[Feed]) -> list[Entry]:
         entries: list[Entry] = []

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from ais.base.errors import AisError
 from ais.meta.bmd import BMD
+from ais.meta.smap import Smap
 from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Forward, Network, Reply, Request
 from ais.node.node import Node
@@ -24,6 +25,7 @@ from ais.proxy.cluster import Cluster
 from ais.proxy.easy import EasyUrls
 from ais.proxy.jobs import Jobs
 from ais.proxy.listing import Lister
+from ais.proxy.rebalance import Rebalancer
 from ais.proxy.redirect import COUNTED, Redirector
 from ais.proxy.relay import Relay
 from ais.proxy.rename import Renamer
@@ -60,10 +62,11 @@ class Proxy:
         self._redirector = Redirector(node, node.env.clock.now_ns, self._counters, local_cidr)
         targets, relay = Targets(node), Relay(node)
         self._renamer = Renamer(node, targets)
+        self._rebalancer = Rebalancer(node, targets)
         self.lister = Lister(node, targets)
         jobs, archiver = Jobs(node, targets), Archiver(node, targets)
         self._buckets = Buckets(node, self.lister, Summaries(node, targets), self._renamer, relay, archiver, jobs)
-        self._cluster = Cluster(node, targets, jobs, relay)
+        self._cluster = Cluster(node, targets, jobs, relay, self._rebalancer)
         self._reverse = Reverse(node, relay)
         self._auth = Auth(node, relay)
         self._batches = Batches(node)
@@ -88,6 +91,7 @@ class Proxy:
     def start(self) -> None:
         """Begin the role's background work, once the node runs; the node's supervisor ends it."""
         self._renamer.start()
+        self._rebalancer.start()
         self._removal.start()
 
     async def stop(self) -> None:
@@ -144,6 +148,9 @@ class Proxy:
 
     async def load_bmd(self, bmd: BMD) -> None:
         """Nor to make ready."""
+
+    def follow_map(self, smap: Smap) -> None:
+        """A proxy looks at the map each time."""
 
     def serve(self) -> None:
         """A proxy looks at its node each time."""

@@ -10,7 +10,7 @@ from ais.api import codec
 from ais.base.errors import AisError, NodeNotFound, NotFound, NotReady, Unreachable
 from ais.env.network import Answer
 from ais.meta.placement import why_away
-from ais.meta.smap import Snode
+from ais.meta.smap import Flag, Snode
 from ais.node.node import Node
 from ais.node.peers import Peers
 
@@ -26,7 +26,7 @@ class Targets:
 
     @property
     def all(self) -> list[Snode]:
-        """Every target, also those in maintenance: they may hold data.
+        """Every target that may hold data: also those in maintenance, until they have given it away.
 
         Raise `NotReady` when there is none, when one is away, or when this proxy cannot be sure who they are.
         """
@@ -34,9 +34,11 @@ class Targets:
         smap = self._node.smap
         if not smap.tmap:
             raise NotReady("the cluster has no targets: start targets, or wait until they join")
-        for target in smap.away.values():
-            raise NotReady(why_away(target))
-        return list(smap.tmap.values())
+        needed = [one for one in smap.tmap.values() if not one.flags & Flag.MAINTENANCE_POST_REBALANCE]
+        for target in needed:
+            if target.is_away:
+                raise NotReady(why_away(target))
+        return needed
 
     @property
     def present(self) -> list[Snode]:

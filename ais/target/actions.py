@@ -27,6 +27,7 @@ from ais.target.front import Ask, Front
 from ais.target.host import Host
 from ais.target.moves import Moves
 from ais.target.multipart import Multipart
+from ais.target.rebalance import Rebalance
 from ais.target.uploads import in_pool
 from ais.target.writes import Writes
 
@@ -54,6 +55,7 @@ class Actions:
         moves: Moves,
         writes: Writes,
         multipart: Multipart,
+        rebalance: Rebalance,
     ) -> None:
         self._host = host
         self._front = front
@@ -62,6 +64,7 @@ class Actions:
         self._moves = moves
         self._writes = writes
         self._multipart = multipart
+        self._rebalance = rebalance
 
     def routes(self, networks: Network) -> list[web.RouteDef]:
         """The routes of a listener that carries `networks`."""
@@ -103,6 +106,9 @@ class Actions:
             return await self._rename(ask, message.name)
         if message.action == actions.MOVE_BUCKET and ask.is_from_peer:
             return await self._move(ask, message.name)
+        if message.action == actions.GIVE_OBJECT and ask.is_from_peer:
+            given = await self._rebalance.give(ask.view, ask.name)
+            return web.Response(status=404 if given is None else 200)
         if not message.action:
             raise BadRequest(f"the request body must name an action, one of {list(_SERVED)}")
         raise InvalidAction(message.action, _SERVED)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from ais.api import headers, query
 from ais.api.access import Access
 from ais.api.bucket import Bck
-from ais.base.errors import AccessDenied, BadRequest, BucketNotFound
+from ais.base.errors import AccessDenied, BadRequest, BucketNotFound, NotReady
 from ais.meta.bmd import BMD
 from ais.net.http import Headers, Network, Request
 from ais.target import address
@@ -40,6 +40,14 @@ class Ask(NamedTuple):
     def has_body(self) -> bool:
         """Whether body bytes follow the head."""
         return self.headers.is_chunked or bool(self.headers.content_length)
+
+
+class Misplaced(NotReady):
+    """Another target owns the object now; the client finds it at `url`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__(f"the object belongs to the target at {url} now: try again")
 
 
 class Front:
@@ -80,6 +88,10 @@ class Front:
         is_from_peer = self.is_from_peer(request)
         if view.is_renamed and not is_from_peer:
             raise BucketNotFound(bck.cname())
+        if view.is_moving and not is_from_peer:
+            owner = self._host.placement.owner(view.uname + name)
+            if owner.id != self._host.snode.id:
+                raise Misplaced(owner.public.url)
         self._remember(request, view)
         return Ask(view, name, params, request.headers, is_from_peer)
 

@@ -12,16 +12,21 @@ from urllib.parse import quote
 from ais.api import actions, codec, errors, headers, query
 from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
-from ais.base.errors import AlreadyExists, ObjectNotFound
+from ais.base.errors import AlreadyExists, NotReady, ObjectNotFound
 from ais.core.store import OpenObject, Store
 from ais.fs.volume import Volume
-from ais.meta.smap import Snode
+from ais.meta.placement import why_away
+from ais.meta.smap import Snode, digest
 from ais.net.client import PeerClient
+from ais.reb.plan import Earlier
 from ais.target.address import PREFIX
 from ais.target.host import Host
 from ais.target.transfer import TRANSFER, Transfer, absent, unchanged
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
+
+MAP_LAG_S_MAX = 10.0
+MAP_LAG_PAUSE_S = 0.05
 
 
 class Moved(NamedTuple):
@@ -39,6 +44,7 @@ class Moves:
         self._volume = volume
         self._store = store
         self._peers = peers
+        self._earlier = (host.smap, Earlier(host.smap))
 
     async def copy(self, source: BucketView, name: str, destination: BucketView, new_name: str) -> None:
         """Copy an object to another name or bucket; an object there is overwritten. Raise `ObjectNotFound`."""
@@ -89,18 +95,51 @@ class Moves:
         """Before an object is used whose bucket is getting another one's objects: fetch it, if it is still there."""
         if view.source is None:
             return
-        owner = self._host.placement.owner(view.source.uname + name)
-        body = codec.to_json(ActMsg(actions.MOVE_BUCKET, view.uname + name))
+        if view.is_moving:
+            await self._fetch(view, name)
+        if view.source != view.bck:
+            owner = self._host.placement.owner(view.source.uname + name)
+            await self._ask(owner, view.source, name, ActMsg(actions.MOVE_BUCKET, view.uname + name))
+
+    async def _fetch(self, view: BucketView, name: str) -> None:
+        """Get an object from whoever owned it before, if it is still there. Raise `NotReady` when nobody can tell."""
+        host = self._host
+        if self._earlier[0] is not host.smap:
+            self._earlier = (host.smap, Earlier(host.smap))
+        for target_id in self._earlier[1].owners(digest(view.uname + name)):
+            target = host.smap.tmap.get(target_id)
+            if target is None or target_id == host.snode.id:
+                continue  # given up by an administrator, or ourselves
+            if target.is_away:
+                raise NotReady(why_away(target))
+            if await self._ask_until_it_knows(target, view.bck, name):
+                return
+
+    async def _ask_until_it_knows(self, target: Snode, bck: Bck, name: str) -> bool:
+        """Whether a target gave the object; it may learn of the new map some moments after us."""
+        clock = self._host.env.clock
+        deadline_s = clock.monotonic() + MAP_LAG_S_MAX
+        while True:
+            try:
+                return await self._ask(target, bck, name, ActMsg(actions.GIVE_OBJECT, ""))
+            except NotReady:
+                if clock.monotonic() > deadline_s:
+                    raise
+            await clock.sleep(MAP_LAG_PAUSE_S)
+
+    async def _ask(self, target: Snode, bck: Bck, name: str, message: ActMsg) -> bool:
+        """Have another target do something with an object; whether it has it. Raise what it answers."""
         answer = await self._peers.call(
             "POST",
-            owner.control.url + _url_path(view.source, name),
-            query=_bucket_query(view.source),
+            target.control.url + _url_path(bck, name),
+            query=_bucket_query(bck),
             headers={headers.CALLER_ID: self._host.snode.id},
-            body=body,
+            body=codec.to_json(message),
             timeout_s=self._host.config.cluster.client.client_long_timeout,
         )
         if answer.status not in (200, 404):
-            raise errors.decode_error(answer.status, answer.body, owner.control.url)
+            raise errors.decode_error(answer.status, answer.body, target.control.url)
+        return answer.status == 200
 
     async def _move_here(
         self, source: BucketView, name: str, destination: BucketView, new_name: str, only_if_absent: bool

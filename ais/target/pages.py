@@ -108,7 +108,7 @@ class Pages:
 
     def _find(self, view: BucketView, message: LsoMsg) -> tuple[list[core.Entry], bool]:
         found, more = self._walk(view.bck, message)
-        if view.source is not None:
+        if view.source not in (None, view.bck):
             found, more = _merge(found, more, *self._walk(view.source, message), limit=message.pagesize)
         return found, more
 

@@ -8,8 +8,8 @@ import structlog
 from aiohttp import web
 
 from ais.api.bucket import Bck
-from ais.api.xact import EC_ENCODE, LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, ArgsMsg
-from ais.base.errors import AisError, BadRequest, NotReady
+from ais.api.xact import EC_ENCODE, LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, REBALANCE, ArgsMsg
+from ais.base.errors import AisError, BadRequest
 from ais.core import recovery
 from ais.core.listing import Lister
 from ais.core.store import Store
@@ -23,16 +23,18 @@ from ais.ec.store import SliceStore
 from ais.fs import power
 from ais.fs.volume import Volume
 from ais.meta.bmd import BMD, Bucket
+from ais.meta.smap import Smap
 from ais.mirror.jobs import MirrorJobs
 from ais.net.client import PeerClient
-from ais.net.http import Network
+from ais.net.http import Network, Reply, Request, header_lines
 from ais.node.s3 import Gate
 from ais.stats import names as metrics
 from ais.target.actions import Actions
+from ais.target.address import PREFIX
 from ais.target.archiving import Archiving
 from ais.target.batch.routes import Batches
 from ais.target.bucket_move import BucketMove
-from ais.target.front import Front
+from ais.target.front import Front, Misplaced
 from ais.target.host import Host
 from ais.target.jobs import Jobs, Starter
 from ais.target.mountpaths import MountpathAdmin
@@ -42,6 +44,7 @@ from ais.target.objects import Objects
 from ais.target.pages import Pages
 from ais.target.protected import Protected
 from ais.target.reads import Reads
+from ais.target.rebalance import Rebalance
 from ais.target.recent import Recent
 from ais.target.s3.control import Control
 from ais.target.s3.front import S3Front
@@ -82,7 +85,9 @@ class Target:
         self._background: list[asyncio.Task[None]] = []
         self._front = Front(host)
         self._is_serving = False
-        self._views = Views(BMD())
+        self._bmd = BMD()
+        self._is_moving = False
+        self._views = Views(self._bmd)
         """Of the present BMD; `Front` shows them from `serve` on."""
         volume.vouch = self._vouch
         lister = Lister(volume, host.env)
@@ -102,7 +107,8 @@ class Target:
         protected = Protected(volume, store, self._mirror.mirror, self._ec, restorer, slice_peers, verified)
         writes = Writes(host, self._front, volume, store, moves, multipart, shards, protected)
         self.mountpaths = MountpathAdmin(host, volume)
-        self._actions = Actions(host, self._front, volume, store, moves, writes, multipart)
+        rebalance = Rebalance(host, self._front, volume, moves, self.joggers, self.registry)
+        self._actions = Actions(host, self._front, volume, store, moves, writes, multipart, rebalance)
         summaries = Summaries(self.registry, self._front, volume, lister)
         versions = VersionLister(volume, host.env)
         self._pages = Pages(host, self._front, store, lister, versions, summaries, self._mirror.mirror)
@@ -110,7 +116,6 @@ class Target:
         recent = Recent(host, self._front, store)
         gate = Gate(host)
         self._s3 = S3Front(host, gate, self._front, volume, store, moves, peers, verified, protected)
-        self.error_reply = self._s3.error_reply
         self._control = Control(self._front, VersionLister(volume, host.env), moves, self._s3.deletes)
         self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store, pace)
         starters: dict[str, Starter] = {
@@ -118,6 +123,7 @@ class Target:
             LIFECYCLE: self._lifecycle.start,
             MAKE_COPIES: self._make_copies,
             EC_ENCODE: self._ec_encode,
+            REBALANCE: rebalance.start,
         }
         self._jobs = Jobs(self.registry, starters)
         reads = Reads(host, self._front, store, moves, recent, shards, protected)
@@ -187,12 +193,36 @@ class Target:
         known = {bucket.bck: bucket.bid for bucket in bmd}
         await asyncio.to_thread(self._volume.reconcile_buckets, known, known)
         await self._follow_props(bmd)
-        self._views = Views(bmd)
+        self._take(bmd)
+
+    def follow_map(self, smap: Smap) -> None:
+        """While names get other owners each request finds out whose its object is, and where it may still be."""
+        is_moving = bool(smap.moving)
+        self._volume.owns = self._owns if is_moving else None
+        if is_moving != self._is_moving:
+            self._is_moving = is_moving
+            self._take(self._bmd)
+
+    def _owns(self, key: int) -> bool:
+        return self._host.placement.is_owner(self._host.snode.id, key)
+
+    def _take(self, bmd: BMD) -> None:
+        self._bmd = bmd
+        self._views = Views(bmd, is_moving=self._is_moving)
+        if self._is_serving:
+            self._front.views = self._views
+
+    def error_reply(self, request: Request, error: BaseException) -> Reply | None:
+        """The redirect to the owner of an object; S3's answer to what is S3's; None for everything else."""
+        if isinstance(error, Misplaced) and request.path.startswith(PREFIX):
+            status = 301 if request.method == "GET" else 307
+            return Reply(status, header_lines(("Location", f"{error.url}{request.target}")))
+        return self._s3.error_reply(request, error)
 
     def serve(self) -> None:
         """Show the buckets."""
         self._is_serving = True
-        self._show()
+        self._front.views = self._views
 
     async def apply_bmd(self, old: BMD, new: BMD) -> None:
         """Serve the buckets of `new`, with a directory for each; what was removed is gone for clients on return."""
@@ -201,8 +231,7 @@ class Target:
             self._volume.reconcile_buckets, {bucket.bck: bucket.bid for bucket in new}, known if old.version else None
         )
         await self._follow_props(new)
-        self._views = Views(new)
-        self._show()
+        self._take(new)
         removed = [bucket.bck for bucket in old if new.get(bucket.bck) is None]
         for bck in removed:
             self.registry.abort_of(bck, f"bucket {bck.cname()} was removed")
@@ -252,16 +281,13 @@ class Target:
         coded = frozenset(bucket.bck for bucket in bmd if bucket.props.ec.enabled)
         await asyncio.to_thread(self._volume.code_buckets, coded, [bucket.bck for bucket in bmd])
 
-    def _show(self) -> None:
-        if self._is_serving:
-            self._front.views = self._views
-
     def _vouch(self, key: int) -> None:
         """See `Volume.vouch`."""
         host = self._host
         host.require_settled()
-        if not host.placement.is_owner(host.snode.id, key):
-            raise NotReady(f"{host.snode.name} does not own that (any more): try again in a moment")
+        owner = host.placement.owner_at(key)
+        if owner.id != host.snode.id:
+            raise Misplaced(owner.public.url)
 
     def status(self) -> dict[str, Any]:
         """Capacity of the mountpaths."""

@@ -38,7 +38,8 @@ def scheme_of(props: Bprops, size_bytes: int) -> Scheme | None:
 class BucketView:
     """One bucket as requests use it.
 
-    `source` is the bucket that is being renamed into this one: objects not moved yet are still there.
+    `source` is the bucket that is being renamed into this one: objects not moved yet are still there. `is_moving`: the
+    bucket itself is that source, because objects get other owners; those not moved yet are with earlier ones.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class BucketView:
         "is_closing",
         "is_coded",
         "is_mirrored",
+        "is_moving",
         "is_plain",
         "is_protected",
         "is_renamed",
@@ -60,12 +62,14 @@ class BucketView:
         "verifies",
     )
 
-    def __init__(self, bucket: Bucket, source: Bck | None = None) -> None:
+    def __init__(self, bucket: Bucket, source: Bck | None = None, *, is_moving: bool = False) -> None:
         props = bucket.props
         self.bck = bucket.bck
         self.uname = bucket.uname
         self.props = props
-        self.source = source
+        self.source = bucket.bck if is_moving and source is None else source
+        source = self.source
+        self.is_moving = is_moving
         self.allowed = int(props.access) | access.WITHOUT_AUTHN
         self.rules = WriteRules(
             checksum_kind=props.checksum.type,
@@ -120,10 +124,10 @@ class Views:
 
     __slots__ = ("_by_bck", "_is_known", "by_url")
 
-    def __init__(self, bmd: BMD, *, is_known: bool = True) -> None:
+    def __init__(self, bmd: BMD, *, is_known: bool = True, is_moving: bool = False) -> None:
         self._is_known = is_known
         sources = {unfinished.dst: unfinished.src for unfinished in rename.pending(bmd)}
-        self._by_bck = {bucket.bck: BucketView(bucket, sources.get(bucket.bck)) for bucket in bmd}
+        self._by_bck = {bucket.bck: BucketView(bucket, sources.get(bucket.bck), is_moving=is_moving) for bucket in bmd}
         self.by_url: dict[tuple[str, str], BucketView] = {}
         """By the raw path element and the raw bucket query (`provider=ais`) of requests seen before."""
 

@@ -21,7 +21,7 @@ from ais.env import Env
 from ais.env.disk import Disk
 from ais.env.network import Answer
 from ais.meta.bmd import BMD
-from ais.meta.smap import NetInfo, Snode
+from ais.meta.smap import NetInfo, Smap, Snode
 from ais.node import service
 from ais.node.node import Node
 from ais.stats.tracker import Tracker
@@ -96,6 +96,8 @@ class FakeRole:
     async def abort_bmd(self, old: BMD, new: BMD) -> None:
         if new.version in self.prepared:
             self.prepared.remove(new.version)
+
+    def follow_map(self, smap: Smap) -> None: ...
 
     def serve(self) -> None: ...
 

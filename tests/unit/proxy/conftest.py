@@ -34,7 +34,7 @@ from ais.core.store import Store
 from ais.env import Env
 from ais.fs.volume import Volume
 from ais.meta.bmd import BMD
-from ais.meta.smap import NetInfo, Snode
+from ais.meta.smap import NetInfo, Smap, Snode
 from ais.net.app import error_reply, make_app
 from ais.net.client import PeerClient
 from ais.net.http import Network, Request
@@ -67,6 +67,8 @@ class NamesRole:
             raise self.failure
 
     async def abort_bmd(self, old: BMD, new: BMD) -> None: ...
+
+    def follow_map(self, smap: Smap) -> None: ...
 
     def serve(self) -> None: ...
 

@@ -318,7 +318,7 @@ def test_only_a_rename_that_was_decided_starts(serve: Any, run: Scenario) -> Non
             await live.create(OTHER)
             args = ArgsMsg(id="renRENren1", kind="move-bck", bck=Bck("b"), bck_to=OTHER.uname)
             assert await job(live, "start", args) == 400
-            assert await job(live, "start", ArgsMsg(id="abcABCabc1", kind="rebalance")) == 501
+            assert await job(live, "start", ArgsMsg(id="abcABCabc1", kind="rebalance")) == 503
             assert await job(live, "start", ArgsMsg(id="abcABCabc1", kind="nonsense")) == 400
             assert await job(live, "start", ArgsMsg(kind="move-bck")) == 400
             assert await job(live, "stop", ArgsMsg()) == 400

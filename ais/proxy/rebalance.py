@@ -1,0 +1,130 @@
+"""Rebalance, the part of the primary: it drives what the cluster map says is moving to its end (`ais.reb.plan`).
+
+Everything it must remember is in the map, so another primary goes on where this one stopped. A rebalance is over when
+every target has gone through all it holds and nothing was left that belongs to others; while a target is away that
+cannot be known, so it waits.
+"""
+
+from ais.api import actions, codec, xact
+from ais.api.xact import ArgsMsg, QueryMsg, Snap, Status
+from ais.base.errors import AisError
+from ais.meta.smap import Flag, Smap
+from ais.node.node import DAEMON, Node
+from ais.proxy.targets import Targets, decode_lists
+from ais.reb import plan
+
+LOOK_INTERVAL_S = 0.5
+XACTIONS = "/v1/xactions"
+
+
+class Rebalancer:
+    """Drives rebalances while this node is primary."""
+
+    def __init__(self, node: Node, targets: Targets) -> None:
+        self._node = node
+        self._targets = targets
+        self._problem = ""
+        self._to_stop: set[str] = set()
+        """Nodes to stop once nothing of theirs is needed any more."""
+
+    def start(self) -> None:
+        """Look for something to move from now on; the node's supervisor ends it."""
+        self._node.tasks.keep("rebalance", self._watch)
+
+    @property
+    def id(self) -> str:
+        """Of the rebalance that goes on; empty when none does."""
+        moving = self._node.smap.moving
+        return moving.id if moving else ""
+
+    def status(self) -> Status | None:
+        """Of the rebalance that goes on: only the map says when it is over."""
+        return Status(xact.REBALANCE, self.id) if self.id else None
+
+    async def again(self) -> str:
+        """Have every target look for what it holds of others; the ID."""
+        await self._node.changes.change_smap(plan.again)
+        return self.id
+
+    async def set_flags(self, node_ids: frozenset[str], add: Flag, *, stop: bool = False) -> str:
+        """Take nodes out of service: what they hold moves to others first; what a decommissioned one that is away holds
+        is given up. The ID of the rebalance, if there is one.
+        """
+        before = self.id
+
+        def change(smap: Smap) -> Smap:
+            gone = smap.pmap.keys() | smap.away.keys() if add is Flag.DECOMMISSION else frozenset[str]()
+            changed = smap.with_flags(node_ids, add)
+            return changed.without_nodes(frozenset(node_ids & gone)) if node_ids & gone else changed
+
+        nodes = [self._node.smap.require(node_id) for node_id in node_ids]
+        if stop:
+            self._to_stop |= node_ids
+        await self._node.changes.change_smap(change)
+        for node in nodes:
+            if stop and (node.is_proxy or not self._node.smap.moving):
+                await self._stop(node.control.url, node.id)
+        if not self._node.smap.moving:
+            await self._node.changes.change_smap(_settled)
+        return self.id if self.id != before else ""
+
+    async def clear_flags(self, node_ids: frozenset[str]) -> str:
+        """Take nodes into service again. The ID of the rebalance, if there is one."""
+        before = self.id
+        self._to_stop -= node_ids
+        await self._node.changes.change_smap(lambda smap: smap.with_flags(node_ids, Flag(0)))
+        return self.id if self.id != before else ""
+
+    async def _watch(self) -> None:
+        while True:
+            if self._node.has_authority and self.id:
+                try:
+                    await self._step(self.id)
+                    self._problem = ""
+                except AisError as error:
+                    if str(error) != self._problem:
+                        self._node.log.info("rebalance waits", rebalance=self.id, reason=str(error))
+                    self._problem = str(error)
+            await self._node.env.clock.sleep(LOOK_INTERVAL_S)
+
+    async def _step(self, moving_id: str) -> None:
+        """Start the job where it does not run, see who has finished; at the end let the map forget about it."""
+        start = {"action": actions.START, "name": "", "value": ArgsMsg(id=moving_id, kind=xact.REBALANCE)}
+        members = {target.id for target in self._targets.all}
+        await self._targets.ask_all("PUT", XACTIONS, body=codec.to_json(start))
+        answers = await self._targets.ask_all("GET", XACTIONS, body=codec.to_json(QueryMsg(id=moving_id)))
+        snaps = dict(zip(answers, decode_lists(answers.values(), Snap), strict=True))
+        if snaps.keys() != members or not all(_is_done(found) for found in snaps.values()):
+            return
+        before = self._node.smap
+        smap = await self._node.changes.change_smap(lambda now: plan.finish(now, moving_id))
+        if not smap.moving:
+            self._node.log.info("rebalance ended", rebalance=moving_id)
+            for node_id in [one for one in self._to_stop if _is_done_with(smap, one)]:
+                if (node := before.get(node_id)) is not None:
+                    await self._stop(node.control.url, node_id)
+
+    async def _stop(self, url: str, node_id: str) -> None:
+        """Tell a node to end; it need not say goodbye."""
+        self._to_stop.discard(node_id)
+        body = codec.to_json({"action": actions.SHUTDOWN_CLUSTER})
+        try:
+            await self._node.core.peers.call(url, "PUT", DAEMON, body=body, timeout_s=self._node.core.call_timeout_s)
+        except AisError as error:
+            self._node.log.info("node did not take the shutdown", peer=node_id, error=str(error))
+
+
+def _is_done_with(smap: Smap, node_id: str) -> bool:
+    """Whether nothing of a node is needed any more."""
+    node = smap.get(node_id)
+    return node is None or bool(node.flags & Flag.MAINTENANCE_POST_REBALANCE)
+
+
+def _settled(smap: Smap) -> Smap:
+    """The map when nothing has to move for the flags that nodes have."""
+    gone = frozenset(target.id for target in smap.tmap.values() if target.flags & Flag.DECOMMISSION)
+    return smap.without_nodes(gone) if gone else smap
+
+
+def _is_done(snaps: list[Snap]) -> bool:
+    return bool(snaps) and all(snap.is_finished and not snap.aborted and not snap.err for snap in snaps)

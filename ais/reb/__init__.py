@@ -1,0 +1,1 @@
+"""Rebalance: whose names become whose when the set of targets changes."""

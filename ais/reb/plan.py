@@ -1,0 +1,67 @@
+"""What a change of the cluster map means for data: pure functions of maps.
+
+A map that gives names to other targets says so until everything is where it belongs (`Smap.moving`): by which sets of
+targets names were owned before, the latest first. Whoever does not find a name asks its earlier owners, one by each of
+these sets, so at most `SETS_MAX` questions at any size of the cluster. A later change supersedes an earlier one: it
+gets an ID of its own and adds a set.
+"""
+
+import msgspec
+
+from ais.base.errors import NotReady
+from ais.meta.placement import best_at
+from ais.meta.smap import UNAVAILABLE, Flag, Moving, Smap, digest
+
+SETS_MAX = 8
+
+
+def owners(smap: Smap) -> tuple[str, ...]:
+    """The targets that own names, in the order of their IDs."""
+    return tuple(sorted(target.id for target in smap.tmap.values() if not target.flags & UNAVAILABLE))
+
+
+def follow(old: Smap, new: Smap, *, has_data: bool) -> Smap:
+    """The map `new`, which follows `old`, with what has to move. Raise `NotReady` while too much is on the move."""
+    before, after = owners(old), owners(new)
+    if before == after:
+        return new
+    if not before or not has_data:
+        return msgspec.structs.replace(new, moving=msgspec.UNSET)
+    sets = dict.fromkeys((before, *(old.moving.before if old.moving else ())))
+    sets.pop(after, None)
+    if len(sets) > SETS_MAX:
+        raise NotReady("too many targets came or went while objects still move: wait for the rebalance to end")
+    return msgspec.structs.replace(new, moving=Moving(f"g{int(new.version)}", tuple(sets)))
+
+
+def again(smap: Smap) -> Smap:
+    """The next version, in which every target looks again for what does not belong to it."""
+    changed = smap.changed()
+    before = smap.moving.before if smap.moving else ()
+    return msgspec.structs.replace(changed, moving=Moving(f"g{int(changed.version)}", before))
+
+
+def finish(smap: Smap, moving_id: str) -> Smap:
+    """The next version when the move with this ID is over; the same one when another is under way."""
+    if not smap.moving or smap.moving.id != moving_id:
+        return smap
+    gone = frozenset(target.id for target in smap.tmap.values() if target.flags & Flag.DECOMMISSION)
+    changed = smap.changed(remove=gone)
+    drained = {
+        target.id: msgspec.structs.replace(target, flags=int(target.flags | Flag.MAINTENANCE_POST_REBALANCE))
+        for target in changed.tmap.values()
+        if target.flags & Flag.MAINTENANCE
+    }
+    return msgspec.structs.replace(changed, tmap=changed.tmap | drained, moving=msgspec.UNSET)
+
+
+class Earlier:
+    """Who owned names before, as long as they move."""
+
+    def __init__(self, smap: Smap) -> None:
+        sets = smap.moving.before if smap.moving else ()
+        self._sets = [(ids, [digest(one) for one in ids]) for ids in sets if ids]
+
+    def owners(self, key: int) -> list[str]:
+        """IDs of the targets that may still have the names with this digest, the latest owner first."""
+        return list(dict.fromkeys(ids[best_at(digests, key)] for ids, digests in self._sets))
