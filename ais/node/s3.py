@@ -229,7 +229,7 @@ class Gate:
         return via.HEADER, via.header(note, self._host.cluster_secret, method, target)
 
     def preflight(self, request: Request) -> Reply:
-        """The answer to a browser's OPTIONS. Raise `S3Error` AccessDenied when no rule allows what it asks for."""
+        """The answer to a browser's OPTIONS. Raise `S3Error` AccessForbidden when no rule allows it."""
         bucket_name, _ = self.address(request)
         origin = request.headers.get("origin")
         method = request.headers.get("access-control-request-method")
@@ -239,7 +239,7 @@ class Gate:
         asked = (request.headers.get("access-control-request-headers") or "").split(",")
         allowed = cors.answer(bucket.cors, origin, method, [name.strip() for name in asked if name.strip()])
         if allowed is None:
-            raise S3Error("AccessDenied", "CORSResponse: This CORS request is not allowed.")
+            raise S3Error("AccessForbidden")
         return answers.reply(self._ids.new(), 200, *allowed.items())
 
     def cross_origin(self, request: S3Request) -> tuple[tuple[str, str], ...]:

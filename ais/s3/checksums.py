@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+import xxhash
 from awscrt import checksums as crt
 
 from ais.s3.errors import S3Error
@@ -70,6 +71,11 @@ ALGORITHMS = {
         Algorithm("CRC64NVME", 8, lambda: _Crc(crt.crc64nvme, ">Q"), crt.combine_crc64nvme),
         Algorithm("SHA1", 20, lambda: hashlib.sha1(usedforsecurity=False), None),
         Algorithm("SHA256", 32, hashlib.sha256, None),
+        Algorithm("SHA512", 64, hashlib.sha512, None),
+        Algorithm("MD5", 16, lambda: hashlib.md5(usedforsecurity=False), None),
+        Algorithm("XXHASH64", 8, xxhash.xxh64, None),
+        Algorithm("XXHASH3", 8, xxhash.xxh3_64, None),
+        Algorithm("XXHASH128", 16, xxhash.xxh3_128, None),
     )
 }
 _BY_HEADER = {one.header: one for one in ALGORITHMS.values()}

@@ -14,6 +14,7 @@ from ais.base import errors
 from ais.base.errors import AisError
 
 CODES: dict[str, tuple[int, str]] = {
+    "AccessForbidden": (403, "CORSResponse: This CORS request is not allowed."),
     "AccessControlListNotSupported": (400, "The bucket does not allow ACLs"),
     "AccessDenied": (403, "Access Denied"),
     "AuthorizationHeaderMalformed": (400, "The authorization header that you provided is not valid"),
@@ -138,6 +139,10 @@ _CODE_OF: dict[type[AisError], str] = {
 }
 
 
+_NAMELESS = frozenset(("NoSuchBucket", "NoSuchKey", "NoSuchUpload", "NoSuchVersion"))
+"""The resource names what it is about, Amazon's sentence says the rest."""
+
+
 class S3Error(AisError):
     """An answer with an exact S3 code. `details` become extra elements of the XML body, `headers` header lines."""
 
@@ -156,7 +161,7 @@ def as_s3(error: AisError) -> S3Error:
     if isinstance(error, S3Error):
         return error
     code = next((_CODE_OF[kind] for kind in type(error).__mro__ if kind in _CODE_OF), "InternalError")
-    return S3Error(code, str(error))
+    return S3Error(code, "" if code in _NAMELESS else str(error))
 
 
 def decode(status: int, body: bytes) -> S3Error:

@@ -5,7 +5,10 @@ Facts are a flat map of text in the object's metadata. Keys: `etag` (unquoted), 
 User metadata (`x-amz-meta-*`) is custom metadata under its full lower-case name, so that the native API shows it.
 """
 
+import base64
 from collections.abc import Iterator, Mapping
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from urllib.parse import parse_qsl, urlencode
 
 from ais.s3 import tagging
@@ -53,7 +56,9 @@ def of_request(request: S3Request) -> Facts:
 
 def user_metadata(request: S3Request) -> dict[str, str]:
     """The `x-amz-meta-*` headers. Raise `S3Error` MetadataTooLarge, InvalidArgument."""
-    custom = {name: ",".join(values) for name, values in request.headers.items() if name.startswith(USER_PREFIX)}
+    custom = {
+        name: _decoded(",".join(values)) for name, values in request.headers.items() if name.startswith(USER_PREFIX)
+    }
     size = sum(len(name) - len(USER_PREFIX) + len(value.encode()) for name, value in custom.items())
     if size > USER_BYTES_MAX:
         raise S3Error("MetadataTooLarge", Size=str(size), MaxSizeAllowed=str(USER_BYTES_MAX))
@@ -61,6 +66,21 @@ def user_metadata(request: S3Request) -> dict[str, str]:
         if name == USER_PREFIX or not value.isprintable():
             raise S3Error("InvalidArgument", f"The header {name} has no name or a value that cannot be kept")
     return custom
+
+
+def encoded_word(text: str) -> str:
+    """Text outside ASCII as a header carries it (RFC 2047)."""
+    return f"=?UTF-8?B?{base64.b64encode(text.encode()).decode()}?="
+
+
+def _decoded(text: str) -> str:
+    """What a client meant by encoded words; other text as it is."""
+    if "=?" not in text:
+        return text
+    try:
+        return str(make_header(decode_header(text)))
+    except (HeaderParseError, LookupError, UnicodeError, ValueError):
+        return text
 
 
 def with_checksum(facts: Facts, algorithm: Algorithm, value: str, checksum_type: str) -> Facts:
@@ -107,6 +127,15 @@ def checksum_of(facts: Mapping[str, str]) -> tuple[Algorithm, str, str] | None:
     return (ALGORITHMS[name], facts["checksum"], facts["checksum-type"]) if name in ALGORITHMS else None
 
 
+def part_checksums_of(facts: Mapping[str, str]) -> list[str]:
+    """The checksum of each part in order; empty when they are not known."""
+    found = checksum_of(facts)
+    if found is None or "part-checksums" not in facts:
+        return []
+    digests, size = base64.b64decode(facts["part-checksums"]), found[0].size_bytes
+    return [encode(digests[at : at + size]) for at in range(0, len(digests), size)]
+
+
 def answer_lines(facts: Mapping[str, str], custom: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Content headers, user metadata and tag count of a GET or HEAD."""
     yield "Content-Type", facts.get("content-type", CONTENT_TYPE_DEFAULT)
@@ -117,7 +146,7 @@ def answer_lines(facts: Mapping[str, str], custom: Mapping[str, str]) -> Iterato
         yield REDIRECT, facts[REDIRECT]
     for name, value in custom.items():
         if name.lower().startswith(USER_PREFIX):
-            yield name.lower(), value
+            yield name.lower(), value if value.isascii() else encoded_word(value)
     if tags := tags_of(facts):
         yield "x-amz-tagging-count", str(len(tags))
 

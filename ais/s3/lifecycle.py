@@ -7,7 +7,7 @@ with filters by prefix, tags and size. Transitions ask for storage classes we do
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, SubElement
 
 import msgspec
 
@@ -105,6 +105,33 @@ def is_upload_expired(rules: Sequence[LifecycleRule], name: str, initiated_s: fl
         and now_s >= due_at(initiated_s, rule.abort_days)
         for rule in rules
     )
+
+
+MINIMUM = "x-amz-transition-default-minimum-object-size"
+MINIMUMS = ("all_storage_classes_128K", "varies_by_storage_class")
+"""From which size on objects move to another storage class. There is one: it is kept for who reads it again."""
+
+
+def checked(body: bytes) -> str:
+    """A `LifecycleConfiguration` as it is kept: as it was put, rules without an ID given one. Raise `S3Error`."""
+    rules = parse_document(body)
+    root = xml.parse(body, "LifecycleConfiguration", 1 << 20)
+    for element, rule in zip(root, rules, strict=True):
+        if not xml.text(element, "ID", ""):
+            for empty in element.findall("ID"):
+                element.remove(empty)
+            SubElement(element, "ID").text = rule.id
+    return xml.rewritten(root).decode()
+
+
+def expiration(rules: Sequence[LifecycleRule], subject: Subject) -> tuple[float, str] | None:
+    """When the current version goes (Unix seconds) and by which rule; None: never."""
+    due = [
+        (due_at(subject.modified_s, rule.expire_days) if rule.expire_days else float(rule.expire_date_s), rule.id)
+        for rule in rules
+        if (rule.expire_days or rule.expire_date_s) and rule.selects(subject.name, subject.size_bytes, subject.tags)
+    ]
+    return min(due, default=None)
 
 
 def parse_document(body: bytes) -> tuple[LifecycleRule, ...]:

@@ -47,6 +47,7 @@ _LISTING = frozenset(("x-amz-optional-object-attributes",))
 
 HONOURED: Mapping[Op, frozenset[str]] = {
     Op.CREATE_BUCKET: _ACL | {"x-amz-bucket-object-lock-enabled", "x-amz-object-ownership"},
+    Op.PUT_BUCKET_LIFECYCLE: frozenset(("x-amz-transition-default-minimum-object-size",)),
     Op.PUT_BUCKET_ACL: _ACL,
     Op.PUT_BUCKET_POLICY: frozenset(("x-amz-confirm-remove-self-bucket-access",)),
     Op.LIST_OBJECTS: _LISTING,
@@ -94,7 +95,6 @@ REFUSED: Mapping[str, str] = {
     "x-amz-rename-source": "objects are not renamed over S3: copy and delete them",
     "x-amz-s3session-token": "there are no sessions: sign with an access key",
     "x-amz-skip-destination-validation": "the destinations of notifications are always validated",
-    "x-amz-transition-default-minimum-object-size": "objects are not moved to other storage classes",
     "x-amz-write-offset-bytes": "objects are written whole",
 }
 """Names, or what names begin with, and the reason."""

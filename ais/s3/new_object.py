@@ -18,7 +18,7 @@ _HARMLESS = ("private", "bucket-owner-full-control", "bucket-owner-read")
 IsUser = Callable[[str], bool]
 
 
-NOT_COPIED = (OWNER, ACL, holds.MODE, holds.UNTIL, holds.LEGAL_HOLD)
+NOT_COPIED = (facts.REDIRECT, OWNER, ACL, holds.MODE, holds.UNTIL, holds.LEGAL_HOLD)
 """What a copy has of its request, never of its source."""
 
 

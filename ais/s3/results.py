@@ -66,10 +66,11 @@ def attributes(
     size_bytes: int,
     checksum: Checksum | None,
     part_sizes: Sequence[int],
+    part_checksums: Sequence[str],
     part_marker: int,
     parts_max: int,
 ) -> bytes:
-    """`GetObjectAttributesResponse`. Checksums of single parts are not kept with an object."""
+    """`GetObjectAttributesResponse`. Checksums of single parts are there if they were few."""
     nodes: list[xml.Node] = []
     if "ETag" in wanted:
         nodes.append(("ETag", etag))
@@ -77,7 +78,10 @@ def attributes(
         nodes.append(("Checksum", checksum_nodes(checksum)))
     if "ObjectParts" in wanted and part_sizes:
         numbered = islice(enumerate(part_sizes, 1), part_marker, part_marker + parts_max)
-        parts: list[xml.Node] = [("Part", [("PartNumber", index), ("Size", size)]) for index, size in numbered]
+        parts: list[xml.Node] = [
+            ("Part", [("PartNumber", index), ("Size", size), *_part_checksum(checksum, part_checksums, index)])
+            for index, size in numbered
+        ]
         last = min(part_marker + parts_max, len(part_sizes))
         nodes.append(
             (
@@ -97,6 +101,10 @@ def attributes(
     if "ObjectSize" in wanted:
         nodes.append(("ObjectSize", size_bytes))
     return xml.document("GetObjectAttributesResponse", nodes)
+
+
+def _part_checksum(checksum: Checksum | None, of_parts: Sequence[str], index: int) -> list[xml.Node]:
+    return [(checksum[0].element, of_parts[index - 1])] if checksum is not None and index <= len(of_parts) else []
 
 
 def checksum_nodes(checksum: Checksum | None) -> list[xml.Node]:

@@ -91,7 +91,7 @@ def tool(name: str) -> str:
 
 
 def remove_bucket(client: Any, bucket: str) -> None:
-    """Remove a bucket with its objects and unfinished uploads."""
+    """Remove a bucket with its objects, their versions and unfinished uploads."""
     for upload in client.list_multipart_uploads(Bucket=bucket).get("Uploads", ()):
         client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
@@ -101,4 +101,7 @@ def remove_bucket(client: Any, bucket: str) -> None:
         for key in keys:
             if not key.isprintable():  # XML has no way to write it
                 client.delete_object(Bucket=bucket, Key=key)
+    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        for one in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+            client.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
     client.delete_bucket(Bucket=bucket)

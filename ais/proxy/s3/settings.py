@@ -89,14 +89,24 @@ class Settings:
         return await self._set(call, 204, tags=tagging.parse_document(call.body, tagging.BUCKET_TAGS_MAX))
 
     async def get_lifecycle(self, call: Call) -> Reply:
-        """What expires when."""
-        rules = call.bucket.lifecycle
-        return _document(call, lifecycle.document(rules) if rules else b"", "NoSuchLifecycleConfiguration")
+        """What expires when, as it was put."""
+        if not call.bucket.s3.lifecycle:
+            raise S3Error("NoSuchLifecycleConfiguration", BucketName=call.bucket.name)
+        least = call.bucket.s3.documents.get(lifecycle.MINIMUM, lifecycle.MINIMUMS[0])
+        return answers.xml_reply(call.request.id, call.bucket.s3.lifecycle.encode(), 200, (lifecycle.MINIMUM, least))
 
     async def put_lifecycle(self, call: Call) -> Reply:
         """Replace the rules."""
-        rules = lifecycle.parse_document(call.body)
-        return await self._set(call, 200, lifecycle=lifecycle.document(rules).decode())
+        least = call.request.header(lifecycle.MINIMUM, lifecycle.MINIMUMS[0])
+        if least not in lifecycle.MINIMUMS:
+            raise S3Error("InvalidRequest", "Invalid value for the x-amz-transition-default-minimum-object-size header")
+        text = lifecycle.checked(call.body)
+        kept = {name: value for name, value in call.bucket.s3.documents.items() if name != lifecycle.MINIMUM}
+        if least != lifecycle.MINIMUMS[0]:
+            kept[lifecycle.MINIMUM] = least
+        reply = await self._set(call, 200, lifecycle=text, documents=kept)
+        reply.headers += header_lines((lifecycle.MINIMUM, least))
+        return reply
 
     async def get_cors(self, call: Call) -> Reply:
         """Cross-origin rules."""

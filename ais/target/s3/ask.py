@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from typing import NamedTuple
+from urllib.parse import quote
 
 from ais.core import sealing
 from ais.core.meta import ObjectMeta
@@ -9,12 +10,13 @@ from ais.core.store import OpenObject
 from ais.core.versions import NULL
 from ais.net.http import Reply, header_lines
 from ais.node.s3 import Gate
-from ais.s3 import answers, encryption, facts, new_object
+from ais.s3 import answers, encryption, facts, lifecycle, new_object
 from ais.s3.buckets import S3Bucket
-from ais.s3.conditions import Current
+from ais.s3.conditions import Current, http_date
 from ais.s3.facts import Facts
 from ais.s3.front import S3Request
 from ais.s3.identity import Identity
+from ais.s3.lifecycle import Subject
 from ais.target.view import BucketView
 
 
@@ -67,6 +69,20 @@ class S3Ask(NamedTuple):
     def head(self, pairs: Iterable[tuple[str, str]]) -> bytes:
         """Header lines of an answer."""
         return self.lines + header_lines(*pairs)
+
+    def expiration_lines(self, meta: ObjectMeta, modified_s: float) -> tuple[tuple[str, str], ...]:
+        """When a lifecycle rule removes the current version, in buckets that have such rules."""
+        if not self.bucket.s3.lifecycle or self.version_id is not None:
+            return ()
+        subject = Subject(self.key, sealing.size_of(meta), modified_s, facts.tags_of(meta.facts))
+        due = lifecycle.expiration(self.bucket.lifecycle, subject)
+        if due is None:
+            return ()
+        return (("x-amz-expiration", f'expiry-date="{http_date(due[0])}", rule-id="{quote(due[1], safe=" ")}"'),)
+
+    def written_lines(self, meta: ObjectMeta) -> tuple[tuple[str, str], ...]:
+        """The version ID of what was written; none while versioning is suspended, as Amazon answers."""
+        return (("x-amz-version-id", meta.version_id),) if meta.version_id else ()
 
     def version_lines(self, meta: ObjectMeta) -> tuple[tuple[str, str], ...]:
         """The version ID, in buckets that have such."""

@@ -169,7 +169,7 @@ class Copies:
         modified_s = stored.stat.st_mtime_ns / 1e9
         nodes = results.checksum_nodes(facts.checksum_of(meta.facts))
         body = results.copied("CopyObjectResult", etag_of(meta, 0), modified_s, nodes)
-        return ask.xml(body, *encryption.lines(meta.facts), *ask.version_lines(meta), *_source_version(source, opened))
+        return ask.xml(body, *encryption.lines(meta.facts), *ask.written_lines(meta), *_source_version(source, opened))
 
     async def _to_its_end(self, work: Coroutine[Any, Any, Reply]) -> Reply:
         task = asyncio.get_running_loop().create_task(work)

@@ -29,6 +29,8 @@ from ais.target.uploads import PooledSink, in_pool
 PART_BYTES_MIN = 5 << 20
 """Of every part but the last."""
 COMPLETE_BYTES_MAX = 4 << 20
+PART_CHECKSUMS_BYTES_MAX = 768
+"""Of all parts of an object: what is kept about an object has little room."""
 _OF_UPLOAD = ("checksum-algorithm", "checksum-type", "initiator")
 """Details of an upload that are not facts of the object."""
 
@@ -173,7 +175,7 @@ class Multipart:
         scheme, host = ask.request.http.scheme, ask.request.header("host")
         location = f"{scheme}://{host}/{ask.bucket.name}/{ask.key}"
         body = results.completed(location, ask.bucket.name, ask.key, etag, facts.checksum_of(meta.facts))
-        return ask.xml(body, *encryption.lines(meta.facts), *ask.version_lines(meta))
+        return ask.xml(body, *encryption.lines(meta.facts), *ask.written_lines(meta))
 
     def _completed_before(self, ask: S3Ask, listed: Sequence[PartToComplete]) -> ObjectMeta:
         """The object this upload became, when a client asks again because it did not hear. Raise `HandleNotFound`."""
@@ -240,6 +242,13 @@ def _listed_parts(
         part = stored.get(one.number)
         if part is None or one.etag != part_etag(part):
             raise S3Error("InvalidPart", PartNumber=str(one.number), ETag=one.etag)
+        if one.algorithm is None and details.get("checksum-type") == COMPOSITE:
+            name = details.get("checksum-algorithm", "").lower()
+            raise S3Error(
+                "InvalidRequest",
+                f"The upload was created using a {name} checksum. The complete request must include the checksum for"
+                f" each part. It was missing for part {one.number} in the request.",
+            )
         if one.algorithm is not None and part.digests.get(one.algorithm.name) != one.checksum:
             raise S3Error("InvalidPart", PartNumber=str(one.number))
         parts.append(part)
@@ -286,6 +295,9 @@ def _object_facts(ask: S3Ask, upload: Upload, parts: Sequence[Part]) -> Facts:
     claimed = ask.request.header(algorithm.header)
     if claimed and claimed.partition("-")[0] != value.partition("-")[0]:
         raise S3Error("BadDigest", f"The {algorithm.name.lower()} you specified did not match the calculated checksum.")
+    of_parts = b"".join(digest for digest, _ in digests)
+    if details.get("checksum-algorithm") and len(of_parts) <= PART_CHECKSUMS_BYTES_MAX:
+        given["part-checksums"] = checksums.encode(of_parts)
     return facts.with_checksum(given, algorithm, value, checksum_type)
 
 

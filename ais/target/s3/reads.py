@@ -64,6 +64,7 @@ class Reads:
             size_bytes=sealing.size_of(meta),
             checksum=facts.checksum_of(meta.facts),
             part_sizes=sealing.part_sizes(meta),
+            part_checksums=facts.part_checksums_of(meta.facts),
             part_marker=after,
             parts_max=parts_max,
         )
@@ -106,6 +107,8 @@ class Reads:
         else:
             status, (start, length) = 206, span
             block += _span_lines(ask, meta, start, length)
+            if "partNumber" in request.params and request.header("x-amz-checksum-mode"):
+                block += header_lines(*_part_checksum_lines(meta, request.params["partNumber"]))
         if request.via is not None and request.via.user is not None:
             block += meta_line(meta, opened.stat.st_mtime_ns)
         if request.op is Op.HEAD_OBJECT:
@@ -136,6 +139,7 @@ def _object_lines(ask: S3Ask, opened: OpenObject) -> Iterator[tuple[str, str]]:
     yield "Last-Modified", http_date(mtime_ns / 1e9)
     yield "Accept-Ranges", "bytes"
     yield from ask.version_lines(meta)
+    yield from ask.expiration_lines(meta, mtime_ns / 1e9)
     yield from facts.answer_lines(meta.facts, meta.custom)
     yield from lock.lines(meta.facts)
     yield from encryption.lines(meta.facts)
@@ -168,6 +172,16 @@ def _span_lines(ask: S3Ask, meta: ObjectMeta, start: int, length: int) -> bytes:
     if meta.runs and "partNumber" in ask.request.params:
         pairs.append(("x-amz-mp-parts-count", str(len(meta.part_sizes))))
     return header_lines(*pairs)
+
+
+def _part_checksum_lines(meta: ObjectMeta, number: str) -> Iterator[tuple[str, str]]:
+    """The checksum of one part, if it is known; of an object without parts, its own."""
+    of_parts, found = facts.part_checksums_of(meta.facts), facts.checksum_of(meta.facts)
+    if of_parts and found is not None:
+        yield found[0].header, of_parts[int(number) - 1]
+        yield "x-amz-checksum-type", found[2]
+    elif not meta.runs:
+        yield from facts.checksum_lines(meta.facts)
 
 
 def _overrides(ask: S3Ask) -> dict[str, str]:

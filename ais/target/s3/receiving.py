@@ -129,8 +129,8 @@ class Receipt:
 def stored_answer(ask: S3Ask, meta: ObjectMeta) -> Reply:
     """The answer to a PUT."""
     etag = ("ETag", f'"{etag_of(meta, 0)}"')
-    lines = (*facts.checksum_lines(meta.facts), *encryption.lines(meta.facts), *ask.version_lines(meta))
-    return ask.reply(200, etag, *lines)
+    lines = (*facts.checksum_lines(meta.facts), *encryption.lines(meta.facts), *ask.written_lines(meta))
+    return ask.reply(200, etag, *lines, *ask.expiration_lines(meta, ask.gate.now_s))
 
 
 def asked_condition(ask: S3Ask, store: Store) -> Condition | None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 from urllib.parse import quote
 
-from ais.base.errors import NotFound
+from ais.base.errors import DeleteMarker, NotFound
 from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
@@ -18,7 +18,7 @@ from ais.net.sending import read_fully
 from ais.node.s3 import Gate
 from ais.s3 import copy_source, encryption
 from ais.s3.copy_source import CopySource
-from ais.s3.errors import decode
+from ais.s3.errors import S3Error, decode
 from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.moves import Moves
@@ -78,8 +78,10 @@ class Sources:
         await self._moves.settle(view, source.key)
         try:
             opened = self._store.open(view.bck, source.key, source.version_id, sealed=True)
-        except NotFound:
+        except NotFound as error:
             self._gate.require(ask.request, ask.caller, bucket, action, source.key)
+            if isinstance(error, DeleteMarker):
+                raise _marked(source) from None
             raise
         try:
             self._gate.require(ask.request, ask.caller, bucket, action, source.key, opened.meta.facts)
@@ -106,11 +108,22 @@ class Sources:
             | ({"Range": span, VERIFY: "true"} if span else {}),
             timeout_s=float(self._host.config.cluster.client.client_long_timeout),
         ) as answer:
+            if answer.status == 405:
+                raise _marked(source)
             if answer.status not in (200, 206):
                 raise decode(answer.status, b"".join([chunk async for chunk in answer.chunks])[:ERROR_BYTES_MAX])
             found = read_meta(answer.headers)
             _, length = copy_source.span(span, sealing.size_of(found.meta))
             yield Source(found.meta, found.mtime_ns, length, answer.chunks)
+
+
+def _marked(source: CopySource) -> S3Error:
+    """Why a delete marker is not copied."""
+    if source.version_id is None:
+        return S3Error("NoSuchKey", Key=source.key)
+    return S3Error(
+        "InvalidRequest", "The source of a copy request may not specifically refer to a delete marker by version id."
+    )
 
 
 async def _read(opened: OpenObject, start: int, length: int) -> AsyncIterator[bytes]:

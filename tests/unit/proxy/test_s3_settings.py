@@ -245,7 +245,7 @@ def test_browsers_may_read_the_answer(serve: Any, run: Run) -> None:
             assert preflight.headers["Access-Control-Allow-Headers"] == "x-amz-date"
             assert preflight.headers["Access-Control-Max-Age"] == "60"
             refused = await s3.send("OPTIONS", "/abc/k", headers={**asked, "Access-Control-Request-Method": "DELETE"})
-            assert (refused.status, refused.code) == (403, "AccessDenied")
+            assert (refused.status, refused.code) == (403, "AccessForbidden")
             assert (await s3.send("OPTIONS", "/abc/k")).status == 400
 
     run(scenario())

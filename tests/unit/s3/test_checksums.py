@@ -5,6 +5,7 @@ import hashlib
 import zlib
 
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,13 @@ CHECK_VALUES = {
     "CRC64NVME": "rosUhgp5mIg=",
     "SHA1": base64.b64encode(hashlib.sha1(b"123456789").digest()).decode(),
     "SHA256": base64.b64encode(hashlib.sha256(b"123456789").digest()).decode(),
+    "SHA512": base64.b64encode(hashlib.sha512(b"123456789").digest()).decode(),
+    "MD5": base64.b64encode(hashlib.md5(b"123456789").digest()).decode(),
+    "XXHASH64": base64.b64encode(bytes.fromhex("8cb841db40e6ae83")).decode(),
+    "XXHASH3": base64.b64encode(xxhash.xxh3_64_digest(b"123456789")).decode(),
+    "XXHASH128": base64.b64encode(xxhash.xxh3_128_digest(b"123456789")).decode(),
 }
+EMPTY = {"XXHASH3": "2d06800538d394c2", "XXHASH128": "99aa06d3014798d86001c324468d497f"}
 
 
 @pytest.mark.parametrize("name", sorted(checksums.ALGORITHMS))
@@ -27,6 +34,12 @@ def test_check_value(name: str) -> None:
     hasher.update(b"1234")
     hasher.update(memoryview(b"56789"))
     assert checksums.encode(hasher.digest()) == CHECK_VALUES[name]
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_value_of_nothing(name: str) -> None:
+    """The published value of the empty input: which of the XXH3 family it is, and in which order its bytes come."""
+    assert checksums.by_name(name).new().digest().hex() == EMPTY[name]
 
 
 @given(st.lists(st.binary(max_size=50), min_size=1, max_size=5), st.sampled_from(["CRC32", "CRC32C", "CRC64NVME"]))

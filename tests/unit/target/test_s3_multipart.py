@@ -151,7 +151,7 @@ def test_what_does_not_exist_or_does_not_fit(serve: Any, run: Scenario) -> None:
             for headers in (
                 {"x-amz-checksum-algorithm": "SHA256", "x-amz-checksum-type": "FULL_OBJECT"},
                 {"x-amz-checksum-algorithm": "CRC64NVME", "x-amz-checksum-type": "COMPOSITE"},
-                {"x-amz-checksum-algorithm": "MD5"},
+                {"x-amz-checksum-algorithm": "MD4"},
                 {"x-amz-checksum-type": "COMPOSITE"},
             ):
                 assert _code(await live.s3("POST", "b/o?uploads", headers=headers)) == "InvalidRequest"
