@@ -101,20 +101,21 @@ def vouch_always() -> None:
 
 def late_destroy() -> None:
     """A bucket destroy acts by name, and once more when its client is gone: on the next bucket of that name."""
-    from ais.proxy.changes import BucketChanges as Changes
+    from ais.proxy.changes import BucketChanges
+    from ais.proxy.redirect import require_bucket
 
-    destroy = Changes.destroy
+    destroy = BucketChanges.destroy
 
-    async def twice(self, bck):
-        await destroy(self, bck)
+    async def twice(self, bck, bid):
+        await destroy(self, bck, bid)
 
         async def again():
-            await asyncio.sleep(2)
-            await destroy(self, bck)
+            await asyncio.sleep(1.5)
+            await destroy(self, bck, require_bucket(self._node.bmd, bck).bid)
 
         self.late = asyncio.get_running_loop().create_task(again())
 
-    Changes.destroy = twice
+    BucketChanges.destroy = twice
 
 
 def buckets_in_memory() -> None:
