@@ -85,7 +85,7 @@ TRACKED = frozenset(DISPLAY_NAME) - {
 
 _KIND_OF = {display: kind for kind, display in DISPLAY_NAME.items()} | {kind: kind for kind in DISPLAY_NAME}
 ZERO_TIME = "0001-01-01T00:00:00Z"
-_NO_BUCKET = Bck("")
+_NO_BUCKET = Bck("", provider="")
 _FRACTION = re.compile(r"\.(\d{1,9})")
 
 

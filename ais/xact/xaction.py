@@ -10,7 +10,7 @@ from ais.api.bucket import Bck
 from ais.api.codec import U64
 from ais.api.xact import ZERO_TIME, Progress, Snap, Stats, time_ns_of
 
-NO_BUCKET = Bck("")
+NO_BUCKET = Bck("", provider="")
 _rfc3339 = gotime.formatter("RFC3339Nano")
 _PACKED_BITS = 10
 _PACKED_MAX = (1 << _PACKED_BITS) - 1
@@ -96,7 +96,7 @@ class Xaction:
 
     def snap(self) -> Snap:
         """Its state as the wire shows it."""
-        has_two_buckets = self.bck_to != NO_BUCKET
+        has_two_buckets = self.bck_to.name != ""
         return Snap(
             id=self.uuid,
             kind=self.kind,

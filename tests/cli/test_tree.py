@@ -43,10 +43,6 @@ WITH_THEIR_FEATURE = {
     "shard indexes": ("bucket shard-index",),
     "space cleanup": ("storage cleanup", "job start cleanup"),
     "scrubbing": ("storage validate", "bucket validate"),
-    "the token server": (
-        "auth show", "auth add", "auth rm", "auth set", "auth login", "auth logout", "auth whoami", "auth rotate-key",
-        "show auth",
-    ),
     "disk checks on demand": ("storage mountpath rescan-disks", "storage mountpath fshc"),
     "certificates that are loaded again": ("tls load-certificate",),
 }  # fmt: skip
@@ -69,6 +65,7 @@ OPTIONS_WITH_THEIR_FEATURE = {
 
 MEANINGLESS = {
     "append": "an object is put whole; 'object concat' makes one of several files",
+    "cluster": "a token is for all clusters that its user may use",
     "chunk-size": "parts are of use when they are uploaded, not when they are read",
     "chunked": "an object is one file, however it was uploaded",
     "dont-wait": "a summary is quick: it counts what is known of the disks",

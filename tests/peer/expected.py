@@ -1,16 +1,13 @@
 """What a recorded command needs of our cluster, and where we answer otherwise on purpose."""
 
 MISSING = {
-    "archiving",
     "backends",
     "bucket copies",
     "download",
-    "erasure coding",
     "ETL",
     "inventories",
     "LRU",
     "maintenance",
-    "mirroring",
     "objects in groups",
     "preloading",
     "promotion",
@@ -22,7 +19,6 @@ MISSING = {
 """Features of AIStore that we do not have yet: their commands say so in a line. Take away what has come."""
 
 NEEDS: dict[str, tuple[int, ...]] = {
-    "archiving": (147, 148, 149),
     "backends": (47, 59, 93, 102, 103, 104, 106, 108),
     "bucket copies": (97, 98, 100, 143, 144, 146),
     "download": (241,),
@@ -30,7 +26,6 @@ NEEDS: dict[str, tuple[int, ...]] = {
     "inventories": (243, 244, 245),
     "LRU": (125,),
     "maintenance": (229,),
-    "mirroring": (9, 117, 121),
     "objects in groups": (72, 73),
     "preloading": (248,),
     "promotion": (159,),
@@ -42,19 +37,15 @@ NEEDS: dict[str, tuple[int, ...]] = {
 """By feature: the commands that are about it."""
 
 TRACES: dict[str, tuple[int, ...]] = {
-    "archiving": (150, 151, 152, 153, 155, 156, 163, 183),
-    "backends": (3, 13, 230, 256),
-    "bucket copies": (113, 116, 145, 173, 185, 191),
-    "erasure coding": (84, 123),
+    "backends": (3, 12, 13, 230, 256),
+    "bucket copies": (92, 113, 116, 145, 172, 183, 173, 185, 191),
     "maintenance": (231,),
-    "mirroring": (81, 83, 90, 91, 92, 94, 119, 120, 172, 226),
     "rebalance": (127, 128, 130, 168, 169, 179),
-    "remote clusters": (215, 220, 221),
+    "remote clusters": (14, 215, 220, 221),
 }
 """By feature: the commands whose recorded output shows that it was used, or is not an error without it."""
 
 INSTEAD: dict[int, str] = {
-    9: "ais create ais://withprops --props='checksum.type=md5'",
     72: "ais rmo ais://nnn/f1.txt ais://nnn/f2.txt",
     73: "ais rmo ais://nnn/a0.bin ais://nnn/a1.bin ais://nnn/a2.bin",
 }
@@ -76,7 +67,21 @@ DIFFERENT: dict[int, str] = {
     56: "says which range was asked for",
     62: "an ETag is the content's checksum; theirs also counts versions",
     68: "does not name the node",
+    90: "a summary counts an object once; theirs each copy of it",
+    91: "a summary counts an object once; theirs each copy of it",
+    94: "a summary counts an object once; theirs each copy of it",
     86: "says where in the request the value stands",
+    115: "an unknown job has a type of error",
+    138: "an unknown job has a type of error",
+    141: "an unknown job has a type of error",
+    142: "an unknown job has a type of error",
+    119: "theirs brings objects in line when copies are switched on; and its job has another first word",
+    120: "theirs brings objects in line when copies are switched on; and its job has another first word",
+    149: "names the extensions that there are",
+    151: "the archive with a missing object was refused",
+    152: "the archive with a missing object was refused",
+    156: "does not name the node",
+    163: "an object that was uploaded in parts is one file; and the archive with a missing object was refused",
     165: "a missing object is an error: theirs cuts the archive short in silence",
     167: "theirs was short of processors and alerts to it",
     170: "addresses within the cluster are shown only where they differ from the public ones",
@@ -85,6 +90,7 @@ DIFFERENT: dict[int, str] = {
     200: "names the setting",
     212: "theirs had one more feature switched on",
     214: "a change of one node's settings does not count the cluster's version up",
+    226: "theirs counts copies",
     224: "the type names the mountpath, as for its other commands",
     234: "our logs are JSON lines",
     235: "our logs are JSON lines",

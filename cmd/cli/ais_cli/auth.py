@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from ais_cli import complete, text
+from ais_cli import authn, authn_show, complete, text
 from ais_cli.app import App, Missing, confirm
 from ais_cli.params import examples, json_option, table_options, yes_option
 from ais_cli.text import Column
@@ -37,7 +37,12 @@ _KEY_ID = _KeyType()
 
 @click.group()
 def auth() -> None:
-    """Say who may use the cluster over S3."""
+    """Say who may use the cluster: users, roles and tokens of an AuthN server, and access keys of S3 clients."""
+
+
+auth.add_command(authn_show.show, "show")
+for _command in (authn.add, authn.change, authn.remove, authn.login, authn.logout, authn.whoami, authn.rotate_key):
+    auth.add_command(_command)
 
 
 @auth.group()

@@ -123,19 +123,28 @@ def _write(content: dict[str, Any]) -> None:
     forget()
 
 
+def token_path() -> Path:
+    """Where the token of whoever logged in is kept."""
+    return path().with_name("auth.token")
+
+
 def environment() -> ClientEnvironment:
     """What a client needs to know: the process's variables, else these settings."""
     given, stored = for_client(), values()
     return ClientEnvironment(
         endpoint=given.endpoint or stored["cluster.url"],
         token=given.token,
-        token_file=given.token_file,
+        token_file=given.token_file or _own_token_file(given.token),
         authn_url=given.authn_url or stored["auth.url"],
         certificate=given.certificate or stored["cluster.client_crt"],
         certificate_key=given.certificate_key or stored["cluster.client_crt_key"],
         ca=given.ca or stored["cluster.client_ca_tls"],
         skip_verify=given.skip_verify or parse_bool(stored["cluster.skip_verify_crt"]),
     )
+
+
+def _own_token_file(token: str) -> str:
+    return str(token_path()) if not token and token_path().exists() else ""
 
 
 def timeouts_s() -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 import click
 
-from ais_cli import bucket, cluster, config, job, log, storage, tls
+from ais_cli import authn_show, bucket, cluster, config, job, log, storage, tls
 from ais_cli import object as objects
 from ais_cli.dashboard import dashboard
 from ais_cli.performance import performance
@@ -23,3 +23,4 @@ show.add_command(performance)
 show.add_command(dashboard)
 show.add_command(log.show, "log")
 show.add_command(tls.show, "tls")
+show.add_command(authn_show.show, "auth")
