@@ -49,6 +49,8 @@ class NodeEnvironment(msgspec.Struct, frozen=True):
     """`AIS_CLUSTER_CIDR`: clients of this network are redirected to intra-cluster addresses."""
     deployment: str = "dev"
     pod_name: str = ""
+    join_secret: str = ""
+    """`AIS_INIT_TOKEN`: the join secret itself, for machines without a file for it."""
 
 
 class ClientEnvironment(msgspec.Struct, frozen=True):
@@ -80,6 +82,7 @@ def for_node(environ: Mapping[str, str] = os.environ) -> NodeEnvironment:
         cluster_cidr=_cidr(environ, "AIS_CLUSTER_CIDR"),
         deployment="K8s" if pod else "dev",
         pod_name=pod,
+        join_secret=environ.get("AIS_INIT_TOKEN", ""),
     )
 
 
@@ -108,7 +111,7 @@ def for_client(environ: Mapping[str, str] = os.environ) -> ClientEnvironment:
 
 def without_node_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment for a process that must not inherit what is meant for another node."""
-    meant = {*ALIASES, "AIS_DAEMON_ID", "AIS_CLUSTER_CIDR"}
+    meant = {*ALIASES, "AIS_DAEMON_ID", "AIS_CLUSTER_CIDR", "AIS_INIT_TOKEN"}
     return {name: text for name, text in environ.items() if name not in meant and not name.startswith(PREFIX)}
 
 

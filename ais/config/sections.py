@@ -396,7 +396,9 @@ class AuthOIDC(Section, frozen=True):
 class AuthIntraCluster(Section, frozen=True):
     """Authentication between nodes."""
 
-    node_join_secret_path: Annotated[str, setting("File with the secret a joining node proves.", pending=True)] = ""
+    node_join_secret_path: Annotated[
+        str, setting("File (of its owner only) with the secret that nodes sign their requests with.", restart=True)
+    ] = ""
     ttl: Annotated[Duration, setting("Life of a signing key; 0: for ever.", ge=0, pending=True)] = Duration(0)
     nonce_window: Annotated[Duration, setting("Clock difference tolerated.", ge=0, le=600, pending=True)] = Duration(60)
     rotation_grace: Annotated[Duration, setting("Old key valid after rotation.", ge=0, le=3600, pending=True)] = (

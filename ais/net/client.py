@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import NamedTuple
 from urllib.parse import urlencode
@@ -21,6 +21,9 @@ KEEPALIVE_S = 60.0
 SEND_BYTES = 256 << 10
 
 
+Sign = Callable[[str, str, bytes | None], dict[str, str]]
+
+
 class Incoming(NamedTuple):
     """An answer whose body is read as it comes."""
 
@@ -32,8 +35,10 @@ class Incoming(NamedTuple):
 class PeerClient:
     """The real `ais.env.network.Network`. Make it before the loop runs if you like; `close` it inside the loop."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, sign: Sign | None = None) -> None:
+        """`sign` gives header lines for a method, path and query, and body (None: it is streamed)."""
         self._tls = tls
+        self._sign = sign
         self._opened: aiohttp.ClientSession | None = None
 
     async def call(
@@ -75,6 +80,9 @@ class PeerClient:
         `timeout_s` bounds what the peer takes for one chunk, and for its answer; not what `chunks` takes to give one.
         The peer may answer before it has read everything. Raise `Unreachable`, and what `chunks` raises.
         """
+        if self._sign is not None:
+            path = "/" + url.partition("://")[2].partition("/")[2]
+            headers = {**headers, **self._sign("PUT", path, None)}
         with _translated(url, timeout_s):
             async with asyncio.timeout(timeout_s) as deadline:
                 request = self._session().request(
@@ -141,6 +149,10 @@ class PeerClient:
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         separator = "&" if "?" in url else "?"
         target = f"{url}{separator}{urlencode(query)}" if query else url
+        if self._sign is not None:
+            path = "/" + target.partition("://")[2].partition("/")[2]
+            signed = self._sign(method, path, body if isinstance(body, bytes) else None)
+            headers = {**(headers or {}), **signed}
         return self._session().request(
             method, URL(target, encoded=True), headers=headers, data=body or None, allow_redirects=False
         )

@@ -12,22 +12,27 @@ from ais.node import service
 from ais.node.health import HEALTH
 from ais.node.membership import JOIN
 from ais.node.node import DAEMON, Node
+from ais.node.trust import OPEN, Trust
 from ais.stats import prometheus
 
 METRICS = "/metrics"
 _PUBLIC = {("GET", HEALTH), ("GET", DAEMON), ("POST", JOIN)}
-"""What everybody may ask; the rest is for the control network."""
+"""What is on the public network; the rest is on the control network."""
+_CLIENTS = _PUBLIC - {("POST", JOIN)}
+"""What everybody may ask; the rest is for nodes."""
 
 
-def routes(node: Node, networks: Network) -> list[web.RouteDef]:
+def routes(node: Node, networks: Network, trust: Trust = OPEN) -> list[web.RouteDef]:
     """The node's own routes for a listener that carries these networks (wire contract §23)."""
     if not networks & (Network.PUBLIC | Network.CONTROL):
         return []
-    found = [
-        web.route(method, path, _shell(node))
-        for method, path in service.HANDLERS
-        if Network.CONTROL in networks or (method, path) in _PUBLIC
-    ]
+    found: list[web.RouteDef] = []
+    for method, path in service.HANDLERS:
+        one = web.route(method, path, _shell(node))
+        if (method, path) in _CLIENTS or (node.snode.is_proxy and path.startswith(DAEMON)):
+            found.append(one)
+        elif Network.CONTROL in networks or (method, path) in _PUBLIC:
+            found += trust.only_nodes([one])
     if Network.PUBLIC in networks:
         found.append(web.get(METRICS, _metrics(node), allow_head=False))
         if Network.CONTROL not in networks:

@@ -2,6 +2,7 @@
 
 <dir>/playground.json            the plan: how many of what, on which ports
 <dir>/cluster.json               the cluster configuration all nodes start from
+<dir>/join.secret                what nodes sign their requests to each other with
 <dir>/<node>/local.json          the local configuration of p1, p2, ..., t1, t2, ...
 <dir>/<node>/{conf,log}/         identity and metadata, logs
 <dir>/<target>/mp1/ ...          mountpaths
@@ -19,6 +20,7 @@ from ais.config.cluster import ClusterConfig
 
 PLAN_FILE = "playground.json"
 CLUSTER_FILE = "cluster.json"
+SECRET_FILE = "join.secret"  # noqa: S105 - a name
 HOST = "127.0.0.1"
 
 DEFAULT_PROXIES, DEFAULT_TARGETS, DEFAULT_MOUNTPATHS, DEFAULT_PORT = 2, 3, 2, 8080

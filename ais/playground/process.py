@@ -11,9 +11,10 @@ from signal import Signals
 
 import psutil
 
+from ais.auth import nodes
 from ais.base.errors import Conflict
 from ais.config import environment
-from ais.playground.plan import CLUSTER_FILE, HOST, NodePlan
+from ais.playground.plan import CLUSTER_FILE, HOST, SECRET_FILE, NodePlan
 
 OUTPUT_TAIL_BYTES = 4000
 
@@ -25,6 +26,9 @@ def spawn(node: NodePlan, *, with_parent: bool) -> subprocess.Popen[bytes]:
     """
     command = [sys.executable, "-m", "ais_node.main", "--role", node.role]
     command += ["--config", str(node.directory.parent / CLUSTER_FILE), "--local-config", str(node.local_file)]
+    secret = node.directory.parent / SECRET_FILE
+    nodes.new_secret(str(secret))
+    command += ["--join-secret", str(secret)]
     if node.id:
         command += ["--daemon-id", node.id]
     if with_parent:

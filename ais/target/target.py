@@ -28,6 +28,7 @@ from ais.mirror.jobs import MirrorJobs
 from ais.net.client import PeerClient
 from ais.net.http import Network, Reply, Request, header_lines
 from ais.node.s3 import Gate
+from ais.node.trust import OPEN, Trust
 from ais.stats import names as metrics
 from ais.target.actions import Actions
 from ais.target.address import PREFIX
@@ -76,7 +77,8 @@ class Target:
     Call `prepare_disk` before the node starts, `start` when it is in the cluster, and `stop` at the end.
     """
 
-    def __init__(self, host: Host, volume: Volume, store: Store, peers: PeerClient) -> None:
+    def __init__(self, host: Host, volume: Volume, store: Store, peers: PeerClient, trust: Trust = OPEN) -> None:
+        self._trust = trust
         self._host = host
         self._volume = volume
         self._store = store
@@ -136,15 +138,16 @@ class Target:
     def routes(self, networks: Network) -> list[web.RouteDef]:
         """What the aiohttp application of a listener serves besides the node's own routes (wire contract §23)."""
         found = [*self._actions.routes(networks), *self._batches.routes(networks)]
+        of_nodes = self._batches.data_routes() if Network.DATA in networks else []
         if Network.CONTROL in networks:
-            found += [
+            of_nodes += [
                 *self._jobs.routes(),
                 *self._archiving.routes(),
                 *self._pages.routes(),
                 *self._control.routes(),
                 *self.mountpaths.routes(),
             ]
-        return found
+        return found + self._trust.only_nodes(of_nodes)
 
     async def prepare_disk(self) -> None:
         """Remove what a crash left unfinished. Nothing may be served yet. Raise `DiskFailure`."""

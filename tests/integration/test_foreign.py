@@ -30,6 +30,7 @@ def test_node_of_another_cluster_is_refused(cluster, api: Api, stranger: Cluster
     node = (stranger.targets if role == "target" else stranger.proxies)[-1]
     ours = cluster.directory / "cluster" / "cluster.json"
     command = [sys.executable, "-m", "ais_node.main", "--role", role, "--config", str(ours)]
+    command += ["--join-secret", str(ours.parent / "join.secret")]
     ended = subprocess.run(
         [*command, "--local-config", str(node.plan.local_file)], capture_output=True, text=True, timeout=60
     )

@@ -41,9 +41,11 @@ class Batches:
                 web.get(batch.PATH + _TAIL, self.get, allow_head=False),
                 web.get(batch.PATH + "/{bucket}" + _TAIL, self.get, allow_head=False),
             ]
-        if Network.DATA in networks:
-            found.append(web.post(batch.PART, self.send_part))
         return found
+
+    def data_routes(self) -> list[web.RouteDef]:
+        """Of the data network, for other targets."""
+        return [web.post(batch.PART, self.send_part)]
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """All entries as one archive, alone or behind a part with metadata."""

@@ -24,6 +24,7 @@ class Arguments:
     local_config: str
     until_stdin_closes: bool = False
     daemon_id: str = ""
+    join_secret: str = ""
 
 
 def parse(argv: list[str]) -> Arguments:
@@ -44,9 +45,17 @@ def parse(argv: list[str]) -> Arguments:
         "--daemon-id", "-daemon_id", default="", metavar="ID", help="this node's ID, as AIS_DAEMON_ID (default: kept)"
     )
     parser.add_argument(
+        "--join-secret",
+        default="",
+        metavar="FILE",
+        help="the cluster's join secret (mode 600): only nodes that know it are believed (or: AIS_INIT_TOKEN)",
+    )
+    parser.add_argument(
         "--until-stdin-closes",
         action="store_true",
         help="stop when standard input ends: for programs that start nodes and must not leave them behind",
     )
     found = parser.parse_args(argv)
-    return Arguments(found.role, found.config, found.local_config, found.until_stdin_closes, found.daemon_id)
+    return Arguments(
+        found.role, found.config, found.local_config, found.until_stdin_closes, found.daemon_id, found.join_secret
+    )

@@ -17,6 +17,7 @@ from ais.net.app import Honest, error_reply, make_app
 from ais.net.http import AnyReply, Network, Reply, Request, Route
 from ais.net.server import HttpServer, Limits
 from ais.node.membership import JOIN
+from ais.node.trust import Trust
 
 _LOOPBACK = ("127.", "localhost", "::1")
 
@@ -74,6 +75,7 @@ async def open_all(
     layout: Layout,
     role: Serving,
     routes_of: Callable[[Network], list[web.RouteDef]],
+    trust: Trust,
     node_name: str,
     honest: Honest,
     limits: Limits,
@@ -91,7 +93,7 @@ async def open_all(
         for listener in layout.listeners:
             app = make_app(routes_of(listener.networks), node_name, honest)
             server = HttpServer(
-                _guarded(role.route, listener.networks),
+                trust.guard(_guarded(role.route, listener.networks)),
                 app,
                 answer_error,
                 limits,

@@ -9,7 +9,8 @@ from typing import cast
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from ais.base.errors import AisError, MountpathNotFound
+from ais.auth import nodes
+from ais.base.errors import AisError, BadRequest, MountpathNotFound
 from ais.config.cluster import ClusterConfig
 from ais.config.node import NodeConfig
 from ais.core.store import Store
@@ -21,6 +22,7 @@ from ais.net.client import PeerClient
 from ais.net.server import HttpServer, Limits
 from ais.node import routes as node_routes
 from ais.node.node import Node
+from ais.node.trust import Trust
 from ais.proxy.proxy import Proxy
 from ais.stats import log
 from ais.stats.log_file import LogFile
@@ -52,12 +54,13 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
         snode = _snode(arguments.role, volume.node_id if volume else _proxy_id(env, settings), layout, config)
         log_file = _open_log(config, snode, stack)
         client_tls = _client_tls(config.cluster)
-        peers = PeerClient(client_tls)
+        trust = _trust(arguments, settings, env, snode)
+        peers = PeerClient(client_tls, trust.sign)
         stack.push_async_callback(peers.close)
         node = _make_node(settings, env, snode, peers, volume, log_file)
         ticker = Ticker(node, lambda: [mountpath.path for mountpath in volume.available] if volume else [])
         stack.callback(ticker.close)
-        role = Target(node, volume, Store(volume, env), peers) if volume else _proxy(node, peers, settings)
+        role = Target(node, volume, Store(volume, env), peers, trust) if volume else _proxy(node, peers, settings)
         node.role = role
         stopping = Stopping(node.stop_requested, node.log)
         stack.enter_context(stopping.obeying_signals())
@@ -68,7 +71,8 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
         servers = await listeners.open_all(
             layout,
             role,
-            lambda networks: [*node_routes.routes(node, networks), *role.routes(networks)],
+            lambda networks: [*node_routes.routes(node, networks, trust), *role.routes(networks)],
+            trust,
             snode.name,
             node.honest,
             _limits(settings),
@@ -120,6 +124,21 @@ async def _joined(node: Node) -> bool:
     with contextlib.suppress(asyncio.CancelledError):
         await entering
     return False
+
+
+def _trust(arguments: Arguments, settings: Settings, env: Env, snode: Snode) -> Trust:
+    """By the join secret of the command line, the environment or the configuration. Raise `BadRequest`."""
+    path = arguments.join_secret or settings.config.cluster.auth.intra_cluster.node_join_secret_path
+    secret = settings.environment.join_secret.encode()
+    if path and secret:
+        raise BadRequest("a join secret is given twice, as a file and in AIS_INIT_TOKEN: give one of them")
+    trust = Trust(nodes.read_secret(path) if path else secret, snode.id, lambda: env.clock.now_ns() / 1e9)
+    if not trust.is_closed:
+        structlog.get_logger().warning(
+            "the cluster is open: whoever reaches its control network can join it and change it; give all nodes a"
+            " --join-secret"
+        )
+    return trust
 
 
 def _open_volume(env: Env, settings: Settings) -> Volume:

@@ -13,7 +13,7 @@ from ais.config.local import LocalConfig
 from ais.config.node import NodeConfig
 from ais.env import Env
 from ais.meta.bmd import BMD
-from ais.meta.smap import NetInfo, Snode
+from ais.meta.smap import NetInfo, Smap, Snode
 from ais.net.app import error_reply, make_app
 from ais.net.client import PeerClient
 from ais.net.http import Network
@@ -25,6 +25,10 @@ from ais.stats.tracker import Tracker
 
 class IdleRole:
     """A role without buckets."""
+
+    def serve(self) -> None: ...
+
+    def follow_map(self, smap: Smap) -> None: ...
 
     async def prepare_bmd(self, old: BMD, new: BMD) -> None: ...
 

@@ -1,0 +1,82 @@
+"""A cluster with a join secret, and who does not know it: no metadata, no place in the map, no internal request."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from harness.wire import Api, object_path
+
+from ais.testing import Cluster
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory):
+    """One proxy, two targets, on one port each, as the playground makes them."""
+    with Cluster(proxies=1, targets=2, dir=tmp_path_factory.mktemp("closed")) as running:
+        Api(running.endpoint).create("b")
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/v1/metasync"),
+        ("GET", "/v1/metasync?part=secret"),
+        ("GET", "/v1/metasync?part=keys"),
+        ("POST", "/v1/txn"),
+        ("POST", "/v1/vote"),
+        ("POST", "/v1/cluster/autoreg"),
+        ("POST", "/v1/cluster/leave"),
+    ],
+)
+def test_internal_requests_need_a_signature(closed: Cluster, method: str, path: str):
+    """403 on proxies and targets alike, with and without a node's name."""
+    node_ids = [node.id for node in closed.proxies + closed.targets]
+    for node in closed.proxies + closed.targets:
+        for headers in ({}, {"Ais-Caller-Id": node_ids[0]}, {"Ais-Node-Auth": f"{node_ids[0]} 1 n b t"}):
+            target, _, query = path.partition("?")
+            params = dict([query.split("=")]) if query else None
+            answer = Api(node.url).call(method, target, params, body=msgspec.msgpack.encode({}), headers=headers)
+            assert answer.status == 403, answer
+
+
+def test_what_targets_serve_proxies(closed: Cluster):
+    """Jobs, listings, mountpaths: for nodes only."""
+    api = Api(closed.targets[0].url)
+    for method, path in (("PUT", "/v1/xactions"), ("GET", "/v1/buckets/b"), ("PUT", "/v1/daemon/mountpaths")):
+        assert api.call(method, path, body=b"{}").status == 403
+
+
+def test_nobody_pretends_to_be_a_node(closed: Cluster):
+    """A write with a node's name, which skips what clients must pass, is refused and leaves nothing."""
+    target = closed.targets[0]
+    forged = {"Ais-Caller-Id": closed.targets[1].id, "Ais-Object-Transfer": "x"}
+    answer = Api(target.url).call("PUT", object_path("b", "o"), {"provider": "ais"}, body=b"x", headers=forged)
+    assert answer.status == 403
+    assert Api(closed.endpoint).call("GET", object_path("b", "o"), {"provider": "ais"}).status == 404
+
+
+def test_a_node_with_another_secret_does_not_join(closed: Cluster, tmp_path: Path):
+    """It ends by itself, says why, and the map is as it was."""
+    before = Api(closed.endpoint).call("GET", "/v1/daemon", {"what": "smap"}).json()["version"]
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    secret.write_text("the secret of another cluster\n")
+    directory, stranger = closed.targets[0].plan.directory.parent, tmp_path / "stranger"
+    (stranger / "mp").mkdir(parents=True)
+    local = {
+        "confdir": str(stranger / "conf"),
+        "log_dir": str(stranger),
+        "host_net": {"hostname": "127.0.0.1", "port": "0", "port_intra_control": "0", "port_intra_data": "0"},
+        "fspaths": {str(stranger / "mp"): ""},
+    }
+    (stranger / "local.json").write_bytes(msgspec.json.encode(local))
+    command = [sys.executable, "-m", "ais_node.main", "--role", "target", "--config", str(directory / "cluster.json")]
+    command += ["--local-config", str(stranger / "local.json"), "--join-secret", str(secret)]
+    env = {"AIS_CONFIG__TIMEOUT__JOIN_STARTUP_TIME": "3s", "PATH": "/usr/bin:/bin"}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100, env=env)
+    assert ended.returncode != 0
+    assert "join secret" in ended.stderr
+    assert Api(closed.endpoint).call("GET", "/v1/daemon", {"what": "smap"}).json()["version"] == before
