@@ -119,7 +119,7 @@ class Store:
         spot = self._spots.find(bck, name, is_read=True)
         if version_id is not None:
             return self._open_version(bck, name, spot, version_id)
-        opened = self._open_latest(spot)
+        opened = self._open_mirrored(bck, name, spot) if bck in self.volume.mirrored else self._open_latest(spot)
         if opened is not None:
             return opened
         with disk_failures(spot.path):
