@@ -16,6 +16,7 @@ STATUS_OF: dict[type[AisError], int] = {
     errors.TooLarge: 413,
     errors.HeadTooLarge: 431,
     errors.RangeNotSatisfiable: 416,
+    errors.UnsupportedExpectation: 417,
     errors.ChecksumMismatch: 500,
     errors.CorruptMetadata: 500,
     errors.DiskFailure: 500,

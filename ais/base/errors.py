@@ -26,6 +26,7 @@ AisError
 ├── NotYetImplemented          AIStore has it, we do not have it yet
 ├── TooLarge                   a body or name beyond its limit
 │   └── HeadTooLarge           a request head beyond its limit
+├── UnsupportedExpectation     an `Expect` header other than 100-continue
 ├── TooSlow                    the client did not send in time
 ├── OutOfSpace                 no room (or no mountpath) to write to
 ├── ChecksumMismatch           content does not match the checksum that was claimed for it
@@ -232,6 +233,10 @@ class TooLarge(AisError):
 
 class HeadTooLarge(TooLarge):
     """A request line and headers beyond the configured limit."""
+
+
+class UnsupportedExpectation(AisError):
+    """An `Expect` header asks for something else than 100-continue."""
 
 
 class TooSlow(AisError):

@@ -20,7 +20,8 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from ais.base.errors import AisError, TooSlow
+from ais.base.errors import AisError, BadRequest, TooSlow
+from ais.net import spelling
 from ais.net.body import Body
 from ais.net.encoding import CONTINUE, connection_line, encode_head, encode_reply
 from ais.net.http import AnyReply, FileReply, Forward, Reply, Request, Sink, StreamReply, Upload
@@ -482,6 +483,11 @@ class Exchange:
     # Hand-over to the application.
 
     def _hand_over(self) -> None:
+        try:
+            spelling.check(self.request.path)
+        except BadRequest as error:
+            self._answer(self._error_reply(error))
+            return
         self._stage = Stage.HANDED
         self.connection.touch()
         self.ask_for_body()

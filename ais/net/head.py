@@ -12,7 +12,7 @@ import re
 from collections import OrderedDict
 from urllib.parse import quote
 
-from ais.base.errors import BadRequest, HeadTooLarge
+from ais.base.errors import BadRequest, HeadTooLarge, UnsupportedExpectation
 from ais.net.http import Headers, Peer, Request
 
 METHODS = frozenset(("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"))
@@ -76,7 +76,7 @@ def _check_line(line: bytes) -> tuple[str, str] | None:
         method, _, target = line.decode("ascii").partition(" ")
     except UnicodeDecodeError:
         return None
-    if method not in METHODS or target[:1] != "/" or " " in target or not target.isprintable():
+    if method not in METHODS or target[:1] != "/" or " " in target or "#" in target or not target.isprintable():
         return None
     return method, target
 
@@ -100,7 +100,12 @@ def _check(method: str, target: str, version: str, headers: Headers, peer: Peer)
         raise BadRequest("malformed request line")
     if not target.isprintable():
         raise BadRequest("control character in the request target")
+    if "#" in target:
+        raise BadRequest("fragment in the request target")
     if absolute := _ABSOLUTE.match(target):
+        authority = absolute[0].partition("//")[2]
+        if headers.has_host and (headers.get("host") or "").lower() != authority.lower():
+            raise BadRequest("the request target and the Host header name different hosts")
         target = "/" + target[absolute.end() :].removeprefix("/")
     if target[:1] != "/" and not (target == "*" and method == "OPTIONS"):
         raise BadRequest("request target is not a path")
@@ -156,6 +161,8 @@ def _frame(items: tuple[tuple[str, str], ...], block: bytes) -> Headers:
             if name in singles:
                 raise BadRequest(f"repeated {name} header")
             singles[name] = value
+        elif name == "expect" and value.lower() != "100-continue":
+            raise UnsupportedExpectation("only 100-continue can be expected")
         elif name == "connection":
             connection.update(token.strip(" \t") for token in value.lower().split(","))
     length, encoding = singles.get("content-length"), singles.get("transfer-encoding")
@@ -170,6 +177,6 @@ def _frame(items: tuple[tuple[str, str], ...], block: bytes) -> Headers:
         content_length=None if length is None else int(length),
         is_chunked=encoding is not None,
         connection="close" if "close" in connection else "keep-alive" if "keep-alive" in connection else "",
-        expects_continue=any(name == "expect" and value.lower() == "100-continue" for name, value in items),
+        expects_continue=any(name == "expect" for name, _ in items),
         block=block,
     )

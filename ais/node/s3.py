@@ -27,6 +27,7 @@ from ais.s3.identity import Identity
 from ais.s3.operations import Op
 from ais.s3.via import Via
 
+_VIA = via.HEADER.lower()
 BYPASS_GOVERNANCE = "s3:BypassGovernanceRetention"
 _MAKES_OBJECTS = frozenset((Op.PUT_OBJECT, Op.COPY_OBJECT, Op.CREATE_MULTIPART_UPLOAD))
 
@@ -95,13 +96,17 @@ class Gate:
         """Unix seconds."""
         return self._host.env.clock.now_ns() / 1e9
 
-    def is_virtual(self, request: Request) -> bool:
-        """Whether the `Host` names a bucket: then also a path like `/v1/objects/` is a key."""
-        return bool(self.domain) and front.is_virtual(request, self.domain)
+    def is_never_native(self, request: Request) -> bool:
+        """Whether a request is S3's whatever its path says: a node passed it on as such, or its `Host` is a bucket's.
+
+        Ask this before anything else on every node: both roles must take a request for the same thing.
+        """
+        domain = self._host.config.cluster.net.s3_domain
+        return _VIA in request.headers or (bool(domain) and front.is_virtual(request, domain))
 
     def is_s3(self, request: Request) -> bool:
         """Whether a request is S3's."""
-        return front.is_s3(request, self.domain)
+        return _VIA in request.headers or front.is_s3(request, self.domain)
 
     def address(self, request: Request) -> tuple[str, str]:
         """Bucket and key of an S3 request; both may be empty. Raise `BadRequest` for bytes that are not UTF-8."""

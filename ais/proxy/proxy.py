@@ -116,7 +116,7 @@ class Proxy:
 
     def _object(self, request: Request) -> Reply | Forward | None:
         """Redirect a native request on an object, forward an S3 one."""
-        if not self._node.config.cluster.net.s3_domain or not self._gate.is_virtual(request):
+        if not self._gate.is_never_native(request):
             reply = self._redirector.answer(request)
             if reply is not None:
                 return reply

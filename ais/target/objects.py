@@ -38,6 +38,8 @@ class Objects:
 
     def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         """Answer, or None for what belongs to the aiohttp application. Raise `AisError`."""
+        if self._gate.is_never_native(request):
+            return self._s3.route(request)
         if request.method == "GET" and (found := self._recent.get(request)) is not None:
             return found
         if not request.path.startswith(PREFIX):

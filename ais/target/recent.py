@@ -13,6 +13,7 @@ from functools import partial
 import msgspec
 
 from ais.base.seen import Seen
+from ais.config.node import NodeConfig
 from ais.core.spots import Known, Spot
 from ais.core.store import Store
 from ais.net.encoding import framed
@@ -80,6 +81,7 @@ class Recent:
     """
 
     def __init__(self, host: Host, front: Front, store: Store) -> None:
+        self._host = host
         self._front = front
         self._store = store
         self._counters = host.stats.values
@@ -125,12 +127,13 @@ class Recent:
         self._entries[request.path] = _Entry(self._front.bucket_query(request), spot)
 
     def _repeater(self, request: Request) -> Again:
-        """Gives the object from memory while it and the buckets are the same."""
-        return partial(self._answer_again, self._views, request.path)
+        """Gives the object from memory while it, the buckets and the configuration are the same."""
+        return partial(self._answer_again, self._views, self._host.config, request.path)
 
-    def _again(self, views: Views, path: str) -> tuple[int, bytes, bytes] | None:
+    def _again(self, views: Views, config: NodeConfig, path: str) -> tuple[int, bytes, bytes] | None:
         content, started_ns = self._contents.get(path), self._now_ns()
-        if content is None or views is not self._front.views or not content.is_true(started_ns):
+        is_as_before = views is self._front.views and config is self._host.config
+        if content is None or not is_as_before or not content.is_true(started_ns):
             return None
         self._count(len(content.data), started_ns)
         return 200, content.framed, content.data

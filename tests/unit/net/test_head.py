@@ -56,8 +56,8 @@ def test_keep_alive(version: str, connection: str, keeps: bool) -> None:
 
 def test_unusual_but_lawful() -> None:
     """Absolute targets, raw UTF-8, an empty line before, OPTIONS *, unknown verbs, HTTP/1.0 without Host."""
-    assert parse(b"GET http://host:80/a?b HTTP/1.1\r\nHost: h").target == "/a?b"
-    assert parse(b"GET http://host HTTP/1.1\r\nHost: h").path == "/"
+    assert parse(b"GET http://host:80/a?b HTTP/1.1\r\nHost: host:80").target == "/a?b"
+    assert parse(b"GET http://host HTTP/1.1\r\nHost: Host").path == "/"
     assert parse("GET /ü HTTP/1.1\r\nHost: h".encode()).path == "/%C3%BC"
     assert parse(b"\r\nGET /a HTTP/1.1\r\nHost: h").path == "/a"
     assert parse(b"OPTIONS * HTTP/1.1\r\nHost: h").target == "*"
