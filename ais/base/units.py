@@ -6,9 +6,17 @@ from typing import Self
 from ais.base.errors import BadRequest
 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_DURATION_PART = re.compile(r"(\d{1,18}(?:\.\d{0,18})?|\.\d{1,18})(ns|us|µs|ms|s|m|h)")
 _IEC = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([kmgtp]?)(i?)b?\s*", re.IGNORECASE)
+
+
+_DIGITS_MAX = 18
+
+
+def is_whole(text: str) -> bool:
+    """Whether a text is a whole number of at most 18 digits: Python refuses to read thousands of them."""
+    return len(text) <= _DIGITS_MAX and text.isascii() and text.isdigit()
 
 
 class Duration(float):
@@ -24,7 +32,7 @@ class Duration(float):
         body = body[1:] if body[:1] in ("+", "-") else body
         if body == "0":
             return cls(0.0)
-        if body.isdigit():
+        if is_whole(body):
             return cls(sign * int(body) / 1e9)
         parts = _DURATION_PART.findall(body)
         if not parts or "".join(number + unit for number, unit in parts) != body:

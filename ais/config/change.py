@@ -13,7 +13,7 @@ import msgspec
 from ais.api import codec
 from ais.api.codec import U64
 from ais.base.errors import BadRequest, Unsupported
-from ais.base.units import Duration, Size
+from ais.base.units import Duration, Size, is_whole
 from ais.config import features
 from ais.config.cluster import CLUSTER_ONLY, READ_ONLY, ClusterConfig
 from ais.config.setting import OutOfRange, Section, plain_type
@@ -38,6 +38,9 @@ RENAMED = {
     "auth.aud": "auth.required_claims.aud",
 }
 """Names of older AIStore versions."""
+NAME_LEN_MAX = 256
+DEPTH_MAX = 8
+"""Parts of a setting's name, beyond what any has: the work for a name grows with its parts."""
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "yes", "y", "on", "1", "enable", "enabled"), True),
@@ -62,11 +65,23 @@ def apply_patch(config: S, patch: Any) -> S:
     """`config` with the settings of a JSON object changed; keys in any case, null: unchanged. Raise `BadRequest`."""
     if not isinstance(patch, dict):
         raise BadRequest("a configuration change must be a JSON object of sections")
+    _check_depth(patch)
     return _apply(config, rename_old(patch), _from_json, "")
 
 
+def _check_depth(patch: Tree) -> None:
+    """Raise `BadRequest` for objects within objects, deeper than settings are."""
+    level: list[Any] = [patch]
+    for _ in range(DEPTH_MAX + 1):
+        level = [below for one in level for below in one.values() if isinstance(below, dict)]
+    if level:
+        raise BadRequest(f"a configuration change has at most {DEPTH_MAX} levels")
+
+
 def changed_names(patch: Any, prefix: str = "") -> Iterator[str]:
-    """Dotted names of the settings in a JSON patch."""
+    """Dotted names of the settings in a JSON patch. Raise `BadRequest` for one that is too deep."""
+    if prefix.count(".") > DEPTH_MAX:
+        raise BadRequest(f"a configuration change has at most {DEPTH_MAX} levels")
     for key, value in patch.items() if isinstance(patch, dict) else ():
         name = f"{prefix}{key}".lower()
         if isinstance(value, dict):
@@ -160,7 +175,7 @@ def _parse(kind: Any, text: str) -> Any:
     if kind is bool:
         return _BOOLEANS[text.lower()]
     if kind is int:
-        return int(text) if text.lstrip("-").isdecimal() else int(Size.parse(text))
+        return int(text) if is_whole(text.removeprefix("-")) else int(Size.parse(text))
     if kind is U64:
         return U64(text)
     if kind in (Duration, Size):
@@ -202,6 +217,8 @@ def _to_text(value: Any) -> str:
 
 
 def _insert(tree: Tree, name: str, value: str) -> None:
+    if len(name) > NAME_LEN_MAX or name.count(".") >= DEPTH_MAX:
+        raise BadRequest(f'unknown setting "{name[:80]}...": names have at most {DEPTH_MAX} parts')
     *path, last = name.split(".")
     for part in path:
         below = tree.setdefault(part, {})

@@ -64,7 +64,7 @@ _BY_LOWER = {name.lower(): bit for name, bit in BIT.items()}
 def parse(text: str) -> int:
     """Flags from comma-separated names in any case, or a number; empty and `none` clear all. Raise `BadRequest`."""
     text = text.strip()
-    flags = int(text) if text.isdecimal() else _from_names(text.split(","))
+    flags = int(text) if text.isdecimal() and len(text) <= 20 else _from_names(text.split(","))
     check(flags)
     return flags
 

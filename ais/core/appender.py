@@ -19,6 +19,7 @@ import msgspec
 from awscrt import checksums as crt
 
 from ais.base.errors import BadRequest, Busy, ContentDamaged
+from ais.base.units import is_whole
 from ais.core import workfile
 from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition, Publisher
@@ -49,7 +50,7 @@ class Handle:
     def parse(cls, text: str) -> "Handle":
         """Read the wire form. Raise `BadRequest`."""
         target_id, work_id, size = (*text.split("|"), "", "")[:3]
-        if text.count("|") != 2 or not _ID.fullmatch(work_id) or not (size.isascii() and size.isdigit()):
+        if text.count("|") != 2 or not _ID.fullmatch(work_id) or not is_whole(size):
             raise BadRequest(f'invalid append handle "{text[:100]}"')
         return cls(target_id, work_id, int(size))
 

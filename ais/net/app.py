@@ -16,7 +16,10 @@ from ais.base.errors import AisError, BadRequest, NotReady, RangeNotSatisfiable,
 from ais.net.http import QUERY_PARAMS_MAX, Reply, Request, header_lines
 
 BODY_BYTES_MAX = 64 << 20
-"""Control messages are small; the largest are cluster metadata and lists of object names."""
+"""Of the largest messages: cluster metadata and lists of object names."""
+MESSAGE_BYTES_MAX = 1 << 20
+"""Of all others: decoded, JSON takes up to 26 times as much memory, and the loop waits meanwhile."""
+_LONG_BODIES = ("/v1/buckets", "/v1/objects", "/v1/metasync", "/v1/txn", "/v1/xactions", "/v1/s3/", "/v1/ml/")
 HOT_METHODS = {"/v1/objects/": frozenset(("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"))}
 """What is served without asking the application, by the beginning of the path: only `Allow` needs to know."""
 HSTS = "max-age=31536000; includeSubDomains"
@@ -44,7 +47,7 @@ def make_app(routes: Iterable[web.RouteDef], node_name: str, honest: Honest = as
         try:
             if request.query_string.count("&") >= QUERY_PARAMS_MAX:
                 raise BadRequest(f"too many query parameters (at most {QUERY_PARAMS_MAX})")
-            response = await handler(request)
+            response = await handler(request.clone(client_max_size=_body_bytes_max(request.path)))
         except Exception as error:
             if isinstance(error, ConnectionError) or request.writer.output_size:
                 # The client is gone, or has half an answer: only a broken connection tells the truth.
@@ -126,8 +129,12 @@ def _refusal(path: str, error: web.HTTPException) -> AisError:
     if isinstance(error, web.HTTPNotFound):
         return BadRequest(f'invalid request URI "{path[:200]}"')
     if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return TooLarge(f"request body exceeds {BODY_BYTES_MAX} bytes")
+        return TooLarge(f"request body exceeds {_body_bytes_max(path)} bytes")
     return BadRequest(f"{error.status} {error.reason}")
+
+
+def _body_bytes_max(path: str) -> int:
+    return BODY_BYTES_MAX if path.startswith(_LONG_BODIES) else MESSAGE_BYTES_MAX
 
 
 def _wrong_verb(method: str, allowed: set[str]) -> web.Response:

@@ -58,7 +58,18 @@ IDLE, HEAD, BUSY, DRAIN, LINGER = Phase
 class Connection(Wire):
     """The protocol of one accepted connection."""
 
-    __slots__ = ("_body", "_budget", "_exchange", "_handover", "_held", "_is_last", "_phase", "_unsent", "tail")
+    __slots__ = (
+        "_body",
+        "_budget",
+        "_checked",
+        "_exchange",
+        "_handover",
+        "_held",
+        "_is_last",
+        "_phase",
+        "_unsent",
+        "tail",
+    )
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
@@ -70,6 +81,8 @@ class Connection(Wire):
         self._body: Body | None = None
         """What is being drained."""
         self._budget = 0
+        self._checked = 0
+        """Bytes of the head in `tail` that were looked at."""
         self._is_last = False
         """No request after the present one."""
         self._unsent = 0
@@ -86,7 +99,7 @@ class Connection(Wire):
         excess = len(self.hub.connections) - self.hub.limits.connections_max
         if excess > self.hub.limits.connections_max:
             self.break_off()
-        elif excess > 0:
+        elif excess > 0 and not self.hub.make_room(self):
             self.refuse(NotReady("too many connections to this node, try again later"))
 
     def get_buffer(self, sizehint: int) -> memoryview | bytearray:
@@ -360,9 +373,10 @@ class Connection(Wire):
     def _keep_partial_head(self, view: memoryview) -> None:
         if len(view) > self.hub.head_bytes_max:
             self.refuse(HeadTooLarge(f"request head exceeds {self.hub.head_bytes_max} bytes"))
-        elif is_hopeless(bytes(view)):
+        elif is_hopeless(bytes(view), self._checked if self._phase is HEAD else 0):
             self.refuse(BadRequest("not an HTTP/1.1 request"))
         else:
+            self._checked = len(view)
             self.tail = bytearray(view)
             if self._phase is not HEAD:
                 self._phase = HEAD
@@ -485,6 +499,16 @@ class Connection(Wire):
             self._exchange.keep_alive = False
         elif self._phase is IDLE:
             self._close()
+
+    def give_way(self) -> None:
+        """Others need the place: close if nothing is going on."""
+        if self._phase is IDLE:
+            self._close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is going on."""
+        return self._phase is IDLE
 
     def check_deadline(self) -> None:
         """End the connection when what it waits for is overdue. Called by the hub's sweep."""

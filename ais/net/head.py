@@ -26,6 +26,8 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _DIGITS = re.compile(rf"[0-9]{{1,{CONTENT_LENGTH_DIGITS_MAX}}}")
 _FIRST_LINE = re.compile(rb"(?:\r\n)?[A-Z]{1,20}(?: |\Z)")
+_FIRST_LINE_BYTES = 32
+"""Within these it is decided whether the beginning is that of a request."""
 _ABSOLUTE = re.compile(r"https?://[^/?#]+(?=[/?]|$)", re.IGNORECASE)
 
 
@@ -117,10 +119,16 @@ def _check(method: str, target: str, version: str, headers: Headers, peer: Peer)
     return Request(method, target, headers, peer, is_http10)
 
 
-def is_hopeless(partial: bytes) -> bool:
-    """Whether the beginning of a head can never become one: not HTTP at all (TLS, say), or lines ended by LF alone."""
-    return partial.translate(None, _CONTROLS) != partial.replace(b"\r\n", b"").removesuffix(b"\r") or (
-        not partial.isspace() and not _FIRST_LINE.match(partial)
+def is_hopeless(partial: bytes, checked: int = 0) -> bool:
+    """Whether the beginning of a head can never become one: not HTTP at all (TLS, say), or lines ended by LF alone.
+
+    Its first `checked` bytes were not hopeless: only what came after them is looked at.
+    """
+    if partial[checked - 1 : checked] == b"\r":
+        checked -= 1
+    new = partial[checked:]
+    return new.translate(None, _CONTROLS) != new.replace(b"\r\n", b"").removesuffix(b"\r") or (
+        checked < _FIRST_LINE_BYTES and not partial.isspace() and not _FIRST_LINE.match(partial)
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -185,6 +186,20 @@ class Hub:
             self.shared = bytearray(self.limits.buffer_bytes)
             self.shared_view = memoryview(self.shared)
 
+    def make_room(self, newcomer: "Connection") -> bool:
+        """Close connections that were idle for longest, of the address that has most, if the newcomer's has far less.
+
+        One client cannot keep all others out by opening connections. False: the newcomer is one too many.
+        """
+        counts = Counter(_host(one) for one in self.connections)
+        host, count = counts.most_common(1)[0]
+        if counts[_host(newcomer)] * 2 > count:
+            return False
+        idle = sorted((one for one in self.connections if one.is_idle and _host(one) == host), key=lambda one: one.tick)
+        for one in idle[: 1 + count // 100]:
+            one.give_way()
+        return bool(idle)
+
     def forget(self, connection: "Connection") -> None:
         """A connection is gone."""
         self.connections.discard(connection)
@@ -196,3 +211,7 @@ class Hub:
         if now_s != self._now_s:
             self._now_s = now_s
             self.starts = Starts(now_s)
+
+
+def _host(connection: "Connection") -> str:
+    return connection.peer.remote.rpartition(":")[0]

@@ -7,7 +7,7 @@ from ais.api import actions, codec, query
 from ais.api.capacity import TargetCapacity
 from ais.api.messages import ActMsg
 from ais.base.errors import BadRequest, InvalidAction, NotFound, NotReady
-from ais.base.units import parse_bool
+from ais.base.units import is_whole, parse_bool
 from ais.config import change, wire
 from ais.env.network import Answer
 from ais.node.certificate import certificate_facts
@@ -150,7 +150,7 @@ async def _log(node: Node, params: Params) -> Answer:
     if parse_bool(params.get(query.ALL, "")):
         return Answer(200, {"content-type": "application/gzip"}, await node.offload(node.log_file.archive))
     offset = params.get(query.OFFSET, "") or "0"
-    if not offset.isdecimal():
+    if not is_whole(offset):
         raise BadRequest(f'invalid offset "{offset}": expected a number of bytes')
     text = await node.offload(node.log_file.read, params.get(query.SEVERITY, ""), int(offset))
     return Answer(200, {"content-type": "text/plain; charset=utf-8"}, text)

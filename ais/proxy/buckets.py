@@ -22,7 +22,7 @@ from ais.base.errors import (
     NotYetImplemented,
 )
 from ais.base.names import SYSTEM_BUCKET_PREFIX
-from ais.base.units import parse_bool
+from ais.base.units import is_whole, parse_bool
 from ais.meta.bmd import Bprops, Bucket, apply_props
 from ais.node.node import Node
 from ais.proxy.archive import Archiver
@@ -261,7 +261,7 @@ class Buckets:
     def _id_of(self, bck: Bck, request: web.Request) -> int:
         """ID of the bucket that is meant, as of when the first gateway got the request. Raise `BucketNotFound`."""
         told = request.headers.get(headers.BUCKET_ID, "")
-        return int(told) if told.isdecimal() else self.require(bck).bid
+        return int(told) if is_whole(told) else self.require(bck).bid
 
     async def _follow_up(self, bck: Bck, before: Bprops) -> web.Response:
         """Start the job that brings the objects of a bucket to its new properties, if these ask for one."""
@@ -334,5 +334,5 @@ def _unserved(verb: str, message: ActMsg, address: BucketAddress, served: tuple[
 
 def _check_presence(params: dict[str, str]) -> None:
     presence = params.get(query.PRESENCE, "")
-    if presence and not (presence.isdecimal() and int(presence) <= PRESENCE_MAX):
+    if presence and not (is_whole(presence) and int(presence) <= PRESENCE_MAX):
         raise BadRequest(f'invalid {query.PRESENCE}="{presence[:40]}": expected a number from 0 to {PRESENCE_MAX}')

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from ais.base.units import is_whole
 from ais.s3 import xml
 from ais.s3.errors import S3Error
 
@@ -43,7 +44,7 @@ def parse_document(body: bytes) -> tuple[CorsRule, ...]:
             if pattern.count("*") > 1:
                 raise S3Error("InvalidRequest", f'"{pattern}" can not have more than one wildcard.')
         age = xml.text(rule, "MaxAgeSeconds", "")
-        if age and not age.isdigit():
+        if age and not is_whole(age):
             raise S3Error("MalformedXML", "MaxAgeSeconds must be a number")
         rules.append(CorsRule(origins, methods, headers, expose, int(age) if age else None, xml.text(rule, "ID", "")))
     if not 1 <= len(rules) <= RULES_MAX:

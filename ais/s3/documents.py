@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
+from ais.base.units import is_whole
 from ais.s3 import schema, tagging, xml
 from ais.s3.acl import OWNER_ID, OWNERSHIPS
 from ais.s3.checksums import ALGORITHMS, Algorithm, check_value
@@ -105,7 +106,7 @@ def _part(element: Element) -> PartToComplete:
     checksum_names = {algorithm.element: algorithm for algorithm in ALGORITHMS.values()}
     xml.only_children(element, "PartNumber", "ETag", *checksum_names)
     number = xml.text(element, "PartNumber")
-    if not number.isascii() or not number.isdigit() or not 1 <= int(number) <= PARTS_MAX:
+    if not is_whole(number) or not 1 <= int(number) <= PARTS_MAX:
         raise S3Error("InvalidArgument", f"PartNumber must be an integer between 1 and {PARTS_MAX}")
     given = [(checksum_names[one.tag], one.text or "") for one in element if one.tag in checksum_names]
     if len(given) > 1:

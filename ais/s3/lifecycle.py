@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 import msgspec
 
+from ais.base.units import is_whole
 from ais.s3 import xml
 from ais.s3.errors import S3Error
 
@@ -234,7 +235,7 @@ def _days(element: Element, name: str) -> int:
 
 def _number(element: Element, name: str) -> int:
     value = xml.text(element, name)
-    if not value.isascii() or not value.lstrip("-").isdigit():
+    if not is_whole(value.removeprefix("-")) or int(value) >= 1 << 31:
         raise S3Error("MalformedXML", f"{name} must be a number")
     return int(value)
 

@@ -5,9 +5,10 @@ or access-key users (`arn:aws:iam::<account>:user/<name>`, or the bare name). Co
 defines for the actions we serve; a policy with another key or operator is refused when it is set.
 """
 
+import functools
 import ipaddress
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any
@@ -21,6 +22,8 @@ from ais.s3.operations import Op
 
 VERSIONS = ("2012-10-17", "2008-10-17")
 POLICY_BYTES_MAX = 20 << 10
+STARS_MAX = 64
+"""In one pattern."""
 
 
 class Verdict(Enum):
@@ -119,9 +122,12 @@ def action_of(op: Op, versioned: bool = False) -> str:
     return "s3:" + (_VERSIONED.get(name, name) if versioned else name)
 
 
+@functools.lru_cache(maxsize=1024)
 def _glob(pattern: str) -> "re.Pattern[str]":
-    parts = (".*" if char == "*" else "." if char == "?" else re.escape(char) for char in pattern)
-    return re.compile("".join(parts), re.DOTALL)
+    """`*` and `?` as a regular expression that never tries again what it found after a star: see `fnmatch`."""
+    first, *middle = ("".join("." if c == "?" else re.escape(c) for c in part) for part in pattern.split("*"))
+    last = ".*" + middle.pop() if middle else ""
+    return re.compile(first + "".join(f"(?>.*?{part})" for part in middle if part) + last, re.DOTALL)
 
 
 def _like(value: str, pattern: str) -> bool:
@@ -249,11 +255,21 @@ def _parse_statement(raw: Any, bucket: str) -> Statement:
     for action in (*statement.actions, *statement.not_actions):
         if action != "*" and not action.lower().startswith("s3:"):
             raise S3Error("MalformedPolicy", "Policy has invalid action")
+    if any(one.count("*") > STARS_MAX for one in _texts(statement)):
+        raise S3Error("MalformedPolicy", f"A pattern holds more than {STARS_MAX} wildcards")
     for resource in (*statement.resources, *statement.not_resources):
         arn = resource.removeprefix("arn:aws:s3:::")
         if arn == resource or not _like(bucket, arn.partition("/")[0]):
             raise S3Error("MalformedPolicy", "Policy has invalid resource")
     return statement
+
+
+def _texts(statement: Statement) -> Iterator[str]:
+    """Everything in a statement that may hold wildcards."""
+    yield from (*statement.actions, *statement.not_actions, *statement.resources, *statement.not_resources)
+    for tests in statement.conditions.values():
+        for wanted in tests.values():
+            yield from wanted
 
 
 def _strings(raw: Any, name: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
+from ais.base.units import is_whole
 from ais.s3.errors import S3Error
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -105,7 +106,7 @@ def _read_presigned(params: Mapping[str, str]) -> Signature:
         if name not in params:
             raise S3Error("AuthorizationQueryParametersError", f"The query parameter {name} is missing")
     expires = params["X-Amz-Expires"]
-    if not expires.isascii() or not expires.isdigit() or not 1 <= int(expires) <= EXPIRES_S_MAX:
+    if not is_whole(expires) or not 1 <= int(expires) <= EXPIRES_S_MAX:
         raise S3Error(
             "AuthorizationQueryParametersError", f"X-Amz-Expires must be a number of seconds from 1 to {EXPIRES_S_MAX}"
         )

@@ -2,26 +2,52 @@
 
 import re
 from collections.abc import Iterable
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from xml.sax.saxutils import escape
 
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import XMLParser, fromstring
 
 from ais.s3.errors import S3Error
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _MARKED = re.compile(r'[&<>"\x00-\x1f]')
 """What cannot stand in a text as it is."""
+MARKS_MAX = 250_000
+"""Tags of a document: those of 10,000 parts with every checksum, twice over."""
+DEPTH_MAX = 16
+"""Twice what any document of S3 has."""
 Node = tuple[str, "str | int | bool | Iterable[Node]"]
+
+
+class _ShallowBuilder(TreeBuilder):
+    """Refuses elements within elements that no document of S3 has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = 0
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> Element:
+        self._depth += 1
+        if self._depth > DEPTH_MAX:
+            raise ValueError("too deep")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> Element:
+        self._depth -= 1
+        return super().end(tag)
 
 
 def parse(body: bytes, root: str, size_bytes_max: int = 1 << 20) -> Element:
     """The document element, namespace prefixes removed. Raise `S3Error` MalformedXML unless it is a `root`."""
     if len(body) > size_bytes_max:
         raise S3Error("MaxMessageLengthExceeded")
+    if body.count(b"<") > MARKS_MAX:
+        raise S3Error("MalformedXML", "The document has too many elements")
     try:
-        element = fromstring(body, forbid_dtd=True)
+        parser = XMLParser(target=_ShallowBuilder(), forbid_dtd=True)
+        parser.feed(body)
+        element: Element = parser.close()
     except (ParseError, DefusedXmlException, ValueError, LookupError):
         raise S3Error("MalformedXML") from None
     for one in element.iter():

@@ -10,6 +10,7 @@ from ais.api import query
 from ais.api.bucket import Bck
 from ais.base.errors import AccessDenied, BadRequest, CorruptMetadata, InvalidAction, ObjectNotFound
 from ais.base.names import check_object_name
+from ais.base.units import is_whole
 from ais.ec import slice as slices
 from ais.ec.jobs import EcJobs
 from ais.ec.peers import HEAD, LENGTH, OFFSET, PREFIX, STAMP, WHAT, parse_stamp
@@ -68,7 +69,7 @@ class Slices:
             if header.stamp != parse_stamp(params.get(STAMP, "")):
                 raise ObjectNotFound(bck.cname(name))
             offset, length = params.get(OFFSET, ""), params.get(LENGTH, "")
-            if not (offset.isdecimal() and length.isdecimal()):
+            if not (is_whole(offset) and is_whole(length)):
                 raise BadRequest("a slice is read with off= and len=")
             size = os.fstat(fd).st_size
             first = min(start + int(offset), size)

@@ -4,6 +4,7 @@ from typing import Any
 
 from ais.api.bucket import AIS, GLOBAL, Bck
 from ais.base.names import SYSTEM_BUCKET_PREFIX
+from ais.base.units import is_whole
 from ais.meta.bmd import BMD, Bucket, inherited_props, new_bid
 from ais.net.http import Reply
 from ais.node.node import Node
@@ -139,6 +140,6 @@ def _is_visible(bucket: Bucket, caller: Identity) -> bool:
 def _buckets_max(text: str | None) -> int:
     if text is None:
         return BUCKETS_MAX
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= BUCKETS_MAX:
+    if not is_whole(text) or not 1 <= int(text) <= BUCKETS_MAX:
         raise S3Error("InvalidArgument", f"max-buckets must be an integer between 1 and {BUCKETS_MAX}")
     return int(text)

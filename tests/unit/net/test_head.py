@@ -226,3 +226,12 @@ def test_a_lawful_beginning_is_not_hopeless(head: bytes, data: st.DataObject) ->
 def test_hopeless(start: bytes) -> None:
     """What can never become a request need not be waited for."""
     assert is_hopeless(start)
+
+
+def test_pieces_are_looked_at_once() -> None:
+    """What comes after a lawful beginning is all that is checked: a byte costs the same at the end of a long head."""
+    start = b"GET / HTTP/1.1\r\nX: " + b"\x00" * 10
+    assert is_hopeless(start)
+    assert not is_hopeless(start, len(start))
+    assert not is_hopeless(b"GET / HTTP/1.1\r\nHost: h\r\n", 25)
+    assert is_hopeless(b"GET / HTTP/1.1\r\nHost: h\n", 23)

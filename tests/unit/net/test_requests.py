@@ -613,6 +613,23 @@ def test_too_many_connections() -> None:
     run(scenario())
 
 
+def test_one_client_does_not_lock_out_the_others() -> None:
+    """When one address has most connections, its idlest one goes to let another address in."""
+
+    async def scenario() -> None:
+        async with serving(echo, limits=Limits(connections_max=4)) as served:
+            many = [await served.connect() for _ in range(4)]
+            for client in many:
+                assert (await client.ask("GET /1")).status == 200
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port, local_addr=("127.0.0.2", 0))
+            writer.write(b"GET /2 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+            assert (await reader.read()).startswith(b"HTTP/1.1 200")
+            writer.close()
+            await until(lambda: served.server.connection_count == 3)
+
+    run(scenario())
+
+
 def test_drain() -> None:
     """Draining closes idle connections, lets running requests finish with Connection: close, and takes no new ones."""
     gate: list[asyncio.Event] = []

@@ -143,3 +143,32 @@ def test_public() -> None:
     assert policy.is_public(_parse(_statement()))
     assert not policy.is_public(_parse(_statement(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}})))
     assert not policy.is_public(_parse(_statement(Principal={"AWS": "ann"})))
+
+
+@pytest.mark.parametrize(
+    ("value", "pattern", "matches"),
+    [
+        ("abc", "abc", True),
+        ("abc", "a?c", True),
+        ("abc", "a*", True),
+        ("abc", "*", True),
+        ("abc", "*b*", True),
+        ("abc", "*b", False),
+        ("a.c", "a.c", True),
+        ("abc", "a.c", False),
+        ("ab", "ab*ab", False),
+        ("a\nb", "a*b", True),
+        ("a" * 1000, "*a" * 64 + "b", False),
+    ],
+)
+def test_wildcards(value: str, pattern: str, matches: bool) -> None:
+    """`*` and `?` as in AWS; 64 stars are tried once each, where a naive expression would take years."""
+    assert policy._like(value, pattern) is matches
+
+
+def test_too_many_wildcards() -> None:
+    """A pattern of more than 64 stars is refused when the policy is set."""
+    resource = "arn:aws:s3:::" + "*a" * 65
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": resource}
+    with pytest.raises(S3Error, match="more than 64 wildcards"):
+        policy.parse(json.dumps({"Version": "2012-10-17", "Statement": [statement]}).encode(), "a" * 65)

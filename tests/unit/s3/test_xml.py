@@ -52,3 +52,14 @@ def test_error_body() -> None:
     parsed = xml.parse(body, "Error")
     assert [child.tag for child in parsed] == ["Code", "Message", "Key", "Resource", "RequestId"]
     assert xml.text(parsed, "Key") == "a<b"
+
+
+@pytest.mark.parametrize(
+    "body", [b"<a>" * 17 + b"</a>" * 17, b"<a>" + b"<b/>" * 250_000 + b"</a>"], ids=["deep", "many"]
+)
+def test_shape_is_limited(body: bytes) -> None:
+    """Elements within elements, and elements without end, are refused as malformed."""
+    with pytest.raises(S3Error) as caught:
+        xml.parse(body, "a", 4 << 20)
+    assert caught.value.code == "MalformedXML"
+    assert xml.parse(b"<a>" * 16 + b"</a>" * 16, "a").tag == "a"
