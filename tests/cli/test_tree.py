@@ -42,7 +42,6 @@ WITH_THEIR_FEATURE = {
     "resilvering": ("job start resilver", "storage resilver", "advanced resilver"),
     "shard indexes": ("bucket shard-index",),
     "space cleanup": ("storage cleanup", "job start cleanup"),
-    "scrubbing": ("storage validate", "bucket validate"),
     "disk checks on demand": ("storage mountpath rescan-disks", "storage mountpath fshc"),
     "certificates that are loaded again": ("tls load-certificate",),
 }  # fmt: skip

@@ -20,6 +20,7 @@ BUILT_IN = {
     "mpu": "object multipart-upload",
     "stop": "job stop",
     "wait": "job wait",
+    "scrub": "storage validate",
 }
 """Aliases that are there without having been made."""
 

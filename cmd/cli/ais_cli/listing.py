@@ -119,7 +119,7 @@ def ls(
         pattern = re.compile(regex) if regex else None
     except re.error as error:
         raise click.BadParameter(f"not a regular expression: {error}", param_hint="--regex") from None
-    provider, namespace, ref = _parse_what(what)
+    provider, namespace, ref = parse_what(what)
     if ref is None:
         unused = [f"--{name.replace('_', '-')}" for name, value in options.items() if value and name != "count_only"]
         if unused:
@@ -131,7 +131,7 @@ def ls(
         _list_objects(app, ref.bck, _wanted(ref, pattern, **options), options["count_only"], as_json, no_headers)
 
 
-def _parse_what(what: str) -> tuple[str, str, Ref | None]:
+def parse_what(what: str) -> tuple[str, str, Ref | None]:
     """Provider, namespace, and the bucket with a prefix if one is named."""
     scheme, separator, rest = what.partition(":")
     rest = rest.removeprefix("//")

@@ -16,6 +16,7 @@ from ais_cli.params import examples
 from ais_cli.performance import performance
 from ais_cli.playground import playground
 from ais_cli.root import RootGroup
+from ais_cli.scrub import validate
 from ais_cli.search import search, show_help
 from ais_cli.show import show
 
@@ -89,6 +90,7 @@ for _command in (
     cli.add_command(_command)
 for _group in (bucket.bucket, objects.objects):
     _group.add_command(archive_bucket, "archive")
+bucket.bucket.add_command(validate)
 cli.add_command(playground)
 cli.add_command(completion)
 for _name, _words in alias.BUILT_IN.items():

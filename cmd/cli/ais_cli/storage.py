@@ -2,7 +2,7 @@
 
 import click
 
-from ais_cli import bucket, capacity, mountpath
+from ais_cli import bucket, capacity, mountpath, scrub
 from ais_cli.groups import DefaultGroup
 
 
@@ -22,6 +22,7 @@ show.add_command(capacity.disk)
 show.add_command(bucket.summary)
 
 storage.add_command(show, "show")
+storage.add_command(scrub.validate)
 storage.add_command(bucket.summary)
 storage.add_command(capacity.capacity)
 storage.add_command(capacity.disk)
