@@ -21,6 +21,7 @@ from harness.faults.schedule import PLAIN, PRIMARY, Fault, Kind, Shape
 
 INJECT = Path(__file__).parent / "inject"
 AWAY = ".away"
+METADATA = ".ais."
 READY_S = 90.0
 DAMAGE_PAUSE_S = 0.2
 
@@ -46,7 +47,7 @@ class Stage:
         self.links = Links(lambda: self._pids)
         self.nodes: dict[str, NodePlan] = {}
         self.bare: list[str] = []
-        """What was written where a mountpath was not mounted."""
+        """Data that was written where a mountpath was not mounted; of metadata every mountpath has a copy."""
         self.damaged: list[str] = []
         """Files that were damaged, and how."""
 
@@ -187,7 +188,9 @@ class Stage:
             await until()
         finally:
             if path.exists():
-                self.bare += [str(one) for one in path.rglob("*") if one.is_file()]
+                self.bare += [
+                    str(one) for one in path.rglob("*") if one.is_file() and not one.name.startswith(METADATA)
+                ]
                 shutil.rmtree(path)
             away.rename(path)
             self._down.discard(name)
