@@ -101,6 +101,7 @@ class Store:
         tag = f"{os.getpid():x}.{env.rng.getrandbits(32):x}"
         self._publisher = Publisher(volume, env, self._spots, self._versions, tag)
         self.copies = self._publisher.copies
+        self.versions = self._versions
         self.uploads = Uploads(volume, env, self._spots, self._publisher)
 
     def open(self, bck: Bck, name: str, version_id: str | None = None, *, sealed: bool = False) -> OpenObject:
@@ -702,6 +703,7 @@ class Store:
 
     def _drop_copies(self, bck: Bck, spot: Spot) -> None:
         """Before an object is removed or replaced; under its lock. Raise `OSError`."""
+        self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :])
         if bck in self.volume.mirrored:
             self.copies.drop(spot)
 

@@ -111,6 +111,10 @@ class EcJobs:
                         self.encode_bucket(bck, new_id(self._rng))
             self._undone &= self._store.volume.coded
 
+    def look_again(self) -> None:
+        """Objects or slices of this target may be lost: go through all buckets soon."""
+        self._undone |= self._store.volume.coded
+
     def note(self, bck: Bck, name: str) -> None:
         """An object was changed. Any thread; returns at once."""
         if not self._is_marked:

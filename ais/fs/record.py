@@ -28,6 +28,8 @@ class Member(msgspec.Struct, frozen=True):
 
     state: State = State.AVAILABLE
     label: str = ""
+    since: int = 0
+    """Generation of the record in which it went out of use."""
 
 
 class VolumeRecord(msgspec.Struct, frozen=True):

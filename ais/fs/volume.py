@@ -31,7 +31,7 @@ from ais.base.errors import (
 from ais.base.ids import new_id
 from ais.env import Env
 from ais.env.disk import Disk
-from ais.fs import layout, record, trash, whole
+from ais.fs import layout, record, removed, trash, whole
 from ais.fs.failures import disk_failures
 from ais.fs.locks import probe_writing
 from ais.fs.mountpath import Capacity, Mountpath
@@ -330,6 +330,36 @@ class Volume:
         if self.owns is not None and not self.owns(key):
             raise NotReady("the object belongs to another target since a moment ago: try again")
 
+    def note_removed(self, bck: Bck, path: str) -> None:
+        """An object is about to be removed or replaced: a mountpath that is out of use must not bring it back.
+
+        Raise `OSError`.
+        """
+        if self._is_partial:
+            paths = [mountpath.path for mountpath in self.view.available]
+            removed.note(self._disk, paths, self._record.generation, bck, path)
+
+    def settle(self, generation: int) -> bool:
+        """Everything is where placement says, as of a view with that generation; False when the set changed since.
+
+        What a disabled mountpath holds is still missing, so then each object is looked for everywhere as before.
+        """
+        with self._changing:
+            if self._record.generation != generation:
+                return False
+            if not self._record.paths(State.DISABLED):
+                self._change(msgspec.structs.replace(self._record, is_unsettled=False))
+            if not self._is_partial:
+                for mountpath in self.view.available:
+                    with disk_failures(mountpath.path):
+                        removed.clear(self._disk, mountpath.path)
+            return True
+
+    @property
+    def _is_partial(self) -> bool:
+        """Whether mountpaths are known that are not in use."""
+        return len(self._record.mountpaths) != len(self.view.available)
+
     def require_open(self, bck: Bck) -> None:
         """Raise `Busy` for a closed bucket. Whoever adds to a bucket asks this under the object's lock."""
         if bck in self._closed:
@@ -394,6 +424,9 @@ class Volume:
                 layout.create_bucket(self._disk, path, bck, bid)
             for bck, _ in list(layout.scan_buckets(self._disk, path)):
                 layout.drop_copies(self._disk, path, bck)
+            before = self._record.mountpaths.get(path)
+            if before is not None:
+                removed.apply(self._disk, [one.path for one in self.view.available], path, before.since)
         self._change(self._record.with_member(path, member))
 
     def _retire(self, path: str, state: State) -> None:
@@ -401,7 +434,9 @@ class Volume:
             raise MountpathNotFound(path)
         if self._record.paths(State.AVAILABLE) == [path]:
             raise Conflict(f"mountpath {path} is the last one available: attach or enable another first")
-        self._change(self._record.with_member(path, Member(state, self._record.mountpaths[path].label)))
+        before = self._record.mountpaths[path]
+        since = self._record.generation if before.state is State.AVAILABLE else before.since
+        self._change(self._record.with_member(path, Member(state, before.label, since)))
 
     def _change(self, changed: VolumeRecord) -> None:
         changed = msgspec.structs.replace(changed, generation=changed.generation + 1)

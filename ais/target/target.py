@@ -8,8 +8,9 @@ import structlog
 from aiohttp import web
 
 from ais.api.bucket import Bck
-from ais.api.xact import EC_ENCODE, LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, REBALANCE, ArgsMsg
+from ais.api.xact import EC_ENCODE, LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, REBALANCE, RESILVER, ArgsMsg
 from ais.base.errors import AisError, BadRequest
+from ais.base.ids import new_id
 from ais.core import recovery
 from ais.core.listing import Lister
 from ais.core.store import Store
@@ -29,6 +30,7 @@ from ais.net.client import PeerClient
 from ais.net.http import Network, Reply, Request, header_lines
 from ais.node.s3 import Gate
 from ais.node.trust import OPEN, Trust
+from ais.space.resilver import Resilver
 from ais.stats import names as metrics
 from ais.target.actions import Actions
 from ais.target.address import PREFIX
@@ -120,12 +122,14 @@ class Target:
         self._s3 = S3Front(host, gate, self._front, volume, store, moves, peers, verified, protected)
         self._control = Control(self._front, VersionLister(volume, host.env), moves, self._s3.deletes)
         self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store, pace)
+        self._resilver = Resilver(self.registry, self.joggers, store, host.env, self._after_resilver)
         starters: dict[str, Starter] = {
             MOVE_BUCKET: bucket_move.start,
             LIFECYCLE: self._lifecycle.start,
             MAKE_COPIES: self._make_copies,
             EC_ENCODE: self._ec_encode,
             REBALANCE: rebalance.start,
+            RESILVER: lambda args: self._resilver.start(args.id),
         }
         self._jobs = Jobs(self.registry, starters)
         reads = Reads(host, self._front, store, moves, recent, shards, protected)
@@ -163,6 +167,7 @@ class Target:
             asyncio.create_task(self._keep_house(), name="drop idle appends"),
             asyncio.create_task(self._beat(), name="heartbeat of mountpaths"),
             asyncio.create_task(self._ec.watch(), name="erasure-coded buckets"),
+            asyncio.create_task(self._resilver.watch(), name="resilver"),
             asyncio.create_task(self._lifecycle.run_hourly(), name="lifecycle rules"),
         ]
 
@@ -253,6 +258,12 @@ class Target:
         if args.bck is None:
             raise BadRequest(f'xaction "{MAKE_COPIES}" requires a bucket to start')
         return self._mirror.make_copies(self._front.views.require(args.bck).bck, args.id)
+
+    def _after_resilver(self) -> None:
+        """Everything is in its place: mirrored objects may lack copies now, and lost ones may have slices elsewhere."""
+        for bck in self._volume.mirrored:
+            self._mirror.make_copies(bck, new_id(self._host.env.rng))
+        self._ec.look_again()
 
     def _ec_encode(self, args: ArgsMsg) -> Xaction:
         if args.bck is None:

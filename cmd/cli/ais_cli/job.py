@@ -17,6 +17,7 @@ from ais_cli.params import (
     BUCKET,
     COUNT,
     DURATION,
+    NODE,
     Ref,
     already_so,
     examples,
@@ -229,6 +230,17 @@ def start_ec_encode(
     changes = {name: value for name, value in given.items() if value is not None}
     uuid = app.run(lambda client: client.buckets.ec_encode(bucket.bck, changes))
     _started(app, xact.EC_ENCODE, uuid, is_waiting=is_waiting)
+
+
+@start.command("resilver", epilog=examples("ais start resilver t[NODE_ID]", "ais start resilver t[NODE_ID] --wait"))
+@click.argument("target", type=NODE)
+@click.option("--wait", "is_waiting", is_flag=True, help="Wait until every object is on its mountpath.")
+@click.pass_obj
+def start_resilver(app: App, target: str, is_waiting: bool) -> None:
+    """Bring every object of a target to the mountpath that owns it. Runs by itself when mountpaths change."""
+    args = xact.ArgsMsg(kind=xact.RESILVER, node=target)
+    uuid = app.run(lambda client: client.jobs.start(args))
+    _started(app, xact.RESILVER, uuid, is_waiting=is_waiting)
 
 
 def _started(app: App, kind: str, uuid: str, *, is_waiting: bool) -> None:

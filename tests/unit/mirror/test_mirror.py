@@ -167,7 +167,7 @@ def test_a_synchronous_bucket_answers_when_the_copies_are_there(tmp_path: Path) 
         await asyncio.to_thread(target.volume.disable, target.volume.available[0].path)
         refused = await target.ask("PUT", "other", data=b"x")
         assert refused.status == 503
-        assert (await target.ask("GET", "other")).status == 503  # the disabled mountpath may have it
+        assert (await target.ask("GET", "other")).status in (404, 503)  # 503: the disabled mountpath may have it
 
     run(tmp_path, scenario)
 

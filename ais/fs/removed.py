@@ -1,0 +1,77 @@
+"""What was removed or replaced while a mountpath was out of use, so that it does not bring it back.
+
+Each mountpath in use has the file `.ais.removed`: a line for each such object, with the generation of the volume's
+record, the bucket and the path below `%ob`. When a mountpath comes back, the objects that were removed since it went
+are unlinked on it before it is used. The files go when all known mountpaths are in use and everything is in its place.
+"""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from urllib.parse import quote, unquote
+
+from ais.api.bucket import Bck
+from ais.base.errors import AisError
+from ais.env.disk import Disk
+from ais.fs import layout
+from ais.fs.names import SELF
+
+FILE_NAME = ".ais.removed"
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+_PIECE = 1 << 20
+
+
+def note(disk: Disk, mountpaths: Sequence[str], generation: int, bck: Bck, path: str) -> None:
+    """Add a line on each mountpath. Raise `OSError`."""
+    line = f"{generation} {quote(bck.uname)} {quote(path)}\n".encode()
+    for mountpath in mountpaths:
+        fd = disk.open(f"{mountpath}/{FILE_NAME}", _APPEND, 0o644)
+        try:
+            disk.write(fd, line)
+        finally:
+            disk.close(fd)
+
+
+def apply(disk: Disk, mountpaths: Sequence[str], returning: str, since: int) -> None:
+    """Unlink on `returning` what was removed in a generation after `since`. Blocks. Raise `OSError`."""
+    for mountpath in mountpaths:
+        for line in _lines(disk, f"{mountpath}/{FILE_NAME}"):
+            generation, _, rest = line.partition(" ")
+            uname, _, path = rest.partition(" ")
+            if not generation.isdecimal() or int(generation) <= since or not path:
+                continue
+            try:
+                bck, _ = Bck.parse_uname(unquote(uname))
+            except AisError:
+                continue
+            _unlink(disk, f"{layout.bucket_path(returning, bck)}/{layout.OBJECTS}/{unquote(path)}")
+
+
+def clear(disk: Disk, mountpath: str) -> None:
+    """Forget everything. Raise `OSError`."""
+    with contextlib.suppress(FileNotFoundError):
+        disk.unlink(f"{mountpath}/{FILE_NAME}")
+
+
+def _lines(disk: Disk, path: str) -> "list[str]":
+    try:
+        fd = disk.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return []
+    try:
+        content, offset = bytearray(), 0
+        while piece := disk.pread(fd, _PIECE, offset):
+            content += piece
+            offset += len(piece)
+    finally:
+        disk.close(fd)
+    return content.decode(errors="replace").splitlines()
+
+
+def _unlink(disk: Disk, path: str) -> None:
+    for candidate in (f"{path}/{SELF}", path):
+        try:
+            disk.unlink(candidate)
+            return
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            continue

@@ -1,0 +1,156 @@
+"""Mountpaths that come, go and return: every object in its place, nothing old, nothing deleted, nothing lost."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.target import LiveTarget, serving, until
+
+from ais.api.bucket import Bck
+from ais.api.xact import MAKE_COPIES, PUT_COPIES, RESILVER
+
+BCK = Bck("b")
+NAMES = [f"dir/o{index}" for index in range(40)]
+
+
+def run(root: Path, scenario: Callable[[LiveTarget], Any]) -> None:
+    """Run a scenario on one target with two mountpaths."""
+
+    async def on_one() -> None:
+        async with serving(root) as (target,):
+            await scenario(target)
+
+    asyncio.run(on_one())
+
+
+async def settled(target: LiveTarget) -> None:
+    """Wait until the volume is settled, or as settled as it can be while a mountpath is disabled."""
+    registry, resilver = target.target.registry, target.target._resilver
+    await until(lambda: not target.volume.view.is_unsettled or resilver._settled == target.volume.view.generation)
+    await until(lambda: not any(registry.select(kind=MAKE_COPIES, only_running=True)))
+    await until(lambda: all(x.snap().is_idle for x in registry.select(kind=PUT_COPIES, only_running=True)))
+
+
+def misplaced(target: LiveTarget) -> list[str]:
+    """Files of objects that do not lie where placement says."""
+    found = []
+    for mountpath in target.volume.available:
+        root = f"{mountpath.path}/@ais/b/%ob"
+        for path, _, files in os.walk(root):
+            names = [os.path.relpath(f"{path}/{file}", root) for file in files]
+            found += [name for name in names if target.volume.place(BCK.uname + name) is not mountpath]
+    return found
+
+
+async def get_all(target: LiveTarget) -> dict[str, bytes | int]:
+    """What a GET of each name answers: content, or the status."""
+    answers = {name: await target.ask("GET", name) for name in NAMES}
+    return {name: answer.body if answer.status == 200 else answer.status for name, answer in answers.items()}
+
+
+def test_objects_move_to_a_new_mountpath_and_the_volume_settles(tmp_path: Path) -> None:
+    """After an attach everything is in its place, byte for byte, versions counted on, and one place is looked at."""
+
+    async def scenario(target: LiveTarget) -> None:
+        await target.create(BCK)
+        for name in NAMES:
+            await target.ask("PUT", name, data=name.encode())
+        (tmp_path / "mp3").mkdir()
+        await asyncio.to_thread(target.volume.attach, str(tmp_path / "mp3"))
+        assert misplaced(target)
+        await settled(target)
+        assert not target.volume.view.is_unsettled
+        assert misplaced(target) == []
+        assert await get_all(target) == {name: name.encode() for name in NAMES}
+        (snap,) = [x.snap() for x in target.target.registry.select(kind=RESILVER)]
+        assert (snap.err, snap.stats.loc_objs > 5) == ("", True)
+        assert (await target.ask("PUT", NAMES[0], data=b"new")).headers["Ais-Version"] == "2"
+
+    run(tmp_path, scenario)
+
+
+def test_a_returning_mountpath_brings_nothing_back(tmp_path: Path) -> None:
+    """What was overwritten or deleted while it was detached stays so, although the clock stood still."""
+
+    async def scenario(target: LiveTarget) -> None:
+        await target.create(BCK)
+        for name in NAMES:
+            await target.ask("PUT", name, data=b"old")
+        path = target.volume.available[0].path
+        was_there = {name for name in NAMES if target.volume.place(BCK.uname + name).path == path}
+        await asyncio.to_thread(target.volume.detach, path)
+        await settled(target)
+        for index, name in enumerate(NAMES):
+            if index % 3:
+                assert (await target.ask("PUT", name, data=b"new")).status == 200
+            if index % 3 == 2:
+                assert (await target.ask("DELETE", name)).status == 200
+        for mountpath in target.volume.available:
+            for directory, _, files in os.walk(f"{mountpath.path}/@ais/b/%ob"):
+                for file in files:
+                    os.utime(f"{directory}/{file}", (1, 1))
+        await asyncio.to_thread(target.volume.attach, path)
+        await settled(target)
+        assert misplaced(target) == []
+        expected = {name: (b"old", b"new", 404)[index % 3] for index, name in enumerate(NAMES)}
+        assert await get_all(target) == expected
+        assert any(expected[name] == 404 for name in was_there)
+        assert not [one for one in target.volume.available if os.path.exists(f"{one.path}/.ais.removed")]
+
+    run(tmp_path, scenario)
+
+
+def test_mirrored_objects_survive_a_mountpath_and_get_their_copies_again(tmp_path: Path) -> None:
+    """A mountpath is gone for good: everything is read at once, and has two files when another one came."""
+
+    async def scenario(target: LiveTarget) -> None:
+        await target.create(BCK, {"mirror": {"enabled": True, "copies": 2}})
+        for name in NAMES:
+            await target.ask("PUT", name, data=name.encode())
+        await settled(target)
+        path = target.volume.available[0].path
+        await asyncio.to_thread(target.volume.detach, path)
+        assert await get_all(target) == {name: name.encode() for name in NAMES}
+        assert sorted(await target.names(BCK)) == sorted(NAMES)
+        (tmp_path / "mp3").mkdir()
+        await asyncio.to_thread(target.volume.attach, str(tmp_path / "mp3"))
+        await settled(target)
+        assert misplaced(target) == []
+        for name in NAMES:
+            head = await target.ask("HEAD", name)
+            assert head.headers["Ais-Mirror-Copies"] == "2"
+            assert (await target.ask("GET", name)).body == name.encode()
+
+    run(tmp_path, scenario)
+
+
+def test_kept_versions_move_along(tmp_path: Path) -> None:
+    """After an attach every version and delete marker is still there, in order."""
+
+    async def scenario(target: LiveTarget) -> None:
+        await target.create(BCK)
+        props = target.node.bmd.require(BCK).props.with_s3(versioning="Enabled")
+        await target.take(target.node.bmd.with_props(BCK, props))
+        for name in NAMES[:10]:
+            for number in range(3):
+                await target.ask("PUT", name, data=f"{name} {number}".encode())
+        await target.ask("DELETE", NAMES[0])
+        before = await _versions(target)
+        (tmp_path / "mp3").mkdir()
+        await asyncio.to_thread(target.volume.attach, str(tmp_path / "mp3"))
+        await settled(target)
+        assert not target.volume.view.is_unsettled
+        assert await _versions(target) == before
+        assert (await target.ask("GET", NAMES[1])).body == f"{NAMES[1]} 2".encode()
+
+    run(tmp_path, scenario)
+
+
+async def _versions(target: LiveTarget) -> list[tuple[str, str, bool]]:
+    from ais.core.version_listing import VersionLister
+
+    lister = VersionLister(target.volume, target.node.env)
+    page = await asyncio.to_thread(lister.page, BCK, "", ("", ""), 1000, session="")
+    return [(entry.name, entry.version_id, entry.is_latest) for entry in page.entries]
