@@ -32,6 +32,7 @@ STATUS_OF: dict[type[AisError], int] = {
 TCODE_OF: dict[type[AisError], str] = {
     errors.RemoteBucketNotFound: "ErrRemoteBckNotFound",
     errors.InvalidProvider: "ErrInvalidBackendProvider",
+    errors.InvalidTemplate: "errTemplateInvalid",
     errors.MissingBackend: "ErrMissingBackend",
     errors.NotRemoteBucket: "ErrNotRemoteBck",
     errors.InvalidObjectName: "errInvalidPath",

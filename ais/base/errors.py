@@ -75,6 +75,10 @@ class NotRemoteBucket(BadRequest):
         super().__init__(f"{action}: expecting remote bucket (have {cname})")
 
 
+class InvalidTemplate(BadRequest):
+    """A template that stands for no names, or for too many."""
+
+
 class MetadataTooLarge(BadRequest):
     """More metadata than an object can have."""
 

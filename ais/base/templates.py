@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ais.base.errors import BadRequest
+from ais.base.errors import InvalidTemplate
 
 LEN_MAX = 4096
 RANGES_MAX = 8
@@ -75,19 +75,19 @@ class Template:
 
 
 def parse(text: str) -> Template:
-    """Read a template. Raise `BadRequest` when it is malformed or names more than `NAMES_MAX`."""
+    """Read a template. Raise `InvalidTemplate` when it is malformed or names more than `NAMES_MAX`."""
     if len(text) > LEN_MAX:
-        raise BadRequest(f"template is longer than {LEN_MAX} characters")
+        raise InvalidTemplate(f"template is longer than {LEN_MAX} characters")
     if "{" in text or "}" in text:
         prefix, ranges = _parse_braces(text)
     else:
         prefix, ranges = _parse_at(text)
     if len(ranges) > RANGES_MAX:
-        raise BadRequest(f'template "{text}" has {len(ranges)} ranges, at most {RANGES_MAX} are allowed')
+        raise InvalidTemplate(f'template "{text}" has {len(ranges)} ranges, at most {RANGES_MAX} are allowed')
     template = Template(prefix, ranges)
     # len() cannot return more than sys.maxsize, so count without it.
     if (count := math.prod(len(one) for one in ranges)) > NAMES_MAX:
-        raise BadRequest(f'template "{text}" stands for {count} names, at most {NAMES_MAX} are allowed')
+        raise InvalidTemplate(f'template "{text}" stands for {count} names, at most {NAMES_MAX} are allowed')
     return template
 
 
@@ -100,26 +100,28 @@ def _parse_braces(text: str) -> tuple[str, tuple[Range, ...]]:
     prefix, *rest = _BRACES.split(text)
     inner, gaps = rest[::2], rest[1::2]
     if any("{" in part or "}" in part for part in (prefix, *gaps)):
-        raise BadRequest(f'template "{text}" has an unmatched brace')
+        raise InvalidTemplate(f'template "{text}" has an unmatched brace')
     return prefix, tuple(_range(text, bounds, gap) for bounds, gap in zip(inner, gaps, strict=True))
 
 
 def _range(text: str, bounds: str, gap: str) -> Range:
     found = _BOUNDS.fullmatch(bounds)
     if found is None or any(len(digits or "") > _DIGITS_MAX for digits in found.groups()):
-        raise BadRequest(
+        raise InvalidTemplate(
             f'invalid range "{{{bounds}}}" in template "{text}": write it like {{0..9}} or {{001..100..2}}'
         )
     start, end, step = int(found[1]), int(found[2]), int(found[3] or 1)
     if end < start or step == 0:
-        raise BadRequest(f'invalid range "{{{bounds}}}" in template "{text}": it must grow, in steps of at least 1')
+        raise InvalidTemplate(
+            f'invalid range "{{{bounds}}}" in template "{text}": it must grow, in steps of at least 1'
+        )
     return Range(start, end, step, len(found[1]), gap)
 
 
 def _parse_at(text: str) -> tuple[str, tuple[Range, ...]]:
     prefix, *rest = _AT.split(text)
     if any(len(digits) > _DIGITS_MAX for digits in rest[::2]):
-        raise BadRequest(f'number too large in template "{text}"')
+        raise InvalidTemplate(f'number too large in template "{text}"')
     pairs = zip(rest[::2], rest[1::2], strict=True)
     return prefix, tuple(Range(0, int(end), 1, 1, gap) for end, gap in pairs)
 

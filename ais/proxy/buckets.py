@@ -5,10 +5,11 @@ Reading is served by any proxy. Changes are the primary's: another proxy passes 
 
 from aiohttp import web
 
-from ais.api import access, actions, codec, headers, listing, query, xact
+from ais.api import access, actions, codec, groups, headers, listing, query, xact
 from ais.api.access import Access
 from ais.api.archive import ArchiveMsg
 from ais.api.bucket import AIS, Bck, Namespace, parse_provider
+from ais.api.groups import CopyMsg, DeleteMsg
 from ais.api.messages import ActMsg
 from ais.api.summary import BsummResult, SummaryMsg
 from ais.api.xact import ArgsMsg
@@ -27,6 +28,7 @@ from ais.meta.bmd import Bprops, Bucket, apply_props
 from ais.node.node import Node
 from ais.proxy.archive import Archiver
 from ais.proxy.changes import BucketChanges
+from ais.proxy.groups import Groups
 from ais.proxy.jobs import Jobs
 from ais.proxy.listing import Lister, bucket_query
 from ais.proxy.redirect import require_bucket
@@ -42,9 +44,7 @@ COPIES_MAX = 32
 LATER = {
     "GET": ("summary-shard", "show-inventory"),
     "POST": (
-        "copy-bck",
         "etl-bck",
-        "copy-listrange",
         "etl-listrange",
         "prefetch-listrange",
         "rechunk",
@@ -52,12 +52,13 @@ LATER = {
         "create-inventory",
     ),
     "PUT": (),
-    "DELETE": ("delete-listrange", "evict-listrange", "destroy-inventory"),
+    "DELETE": ("evict-listrange", "destroy-inventory"),
     "PATCH": (),
 }
 """Actions of AIStore that we do not serve yet, by verb."""
 _ANY_NAMESPACE = "@"
 """Namespace that means: buckets of every namespace."""
+_COPIES = (groups.COPY_BUCKET, groups.COPY)
 _ONLY_REMOTE = ("prefetch-listrange", "evict-listrange", actions.EVICT_REMOTE_BUCKET)
 
 
@@ -73,6 +74,7 @@ class Buckets:
         relay: Relay,
         archiver: Archiver,
         jobs: Jobs,
+        group_jobs: Groups,
     ) -> None:
         self._node = node
         self._lister = lister
@@ -81,6 +83,7 @@ class Buckets:
         self._relay = relay
         self._archiver = archiver
         self._jobs = jobs
+        self._groups = group_jobs
         self._changes = BucketChanges(node)
 
     def routes(self) -> list[web.RouteDef]:
@@ -196,7 +199,7 @@ class Buckets:
         address = BucketAddress.of(request)
         bck = address.only_bucket()
         message = ActMsg.parse(await request.read())
-        served = (actions.CREATE_BUCKET, actions.MOVE_BUCKET, xact.MAKE_COPIES, xact.EC_ENCODE)
+        served = (actions.CREATE_BUCKET, actions.MOVE_BUCKET, xact.MAKE_COPIES, xact.EC_ENCODE, *_COPIES)
         if message.action not in served:
             raise _unserved("POST", message, address, served)
         bid = 0 if message.action == actions.CREATE_BUCKET else self._id_of(bck, request)
@@ -210,6 +213,10 @@ class Buckets:
         if message.action == xact.MAKE_COPIES:
             return text_reply(await self._make_copies(bck, bid, message.value))
         destination = address.params.get(query.BUCKET_TO, "")
+        if message.action == groups.COPY_BUCKET:
+            return text_reply(await self._groups.copy_bucket(self.require(bck), destination, message.value))
+        if message.action == groups.COPY:
+            return text_reply(await self._groups.copy_objects(self.require(bck), message.value_as(CopyMsg)))
         if not destination:
             raise BadRequest(f"renaming a bucket needs {query.BUCKET_TO}=<provider>/@#/<new name>/")
         source = self.require(bck)
@@ -232,8 +239,11 @@ class Buckets:
         message = ActMsg.parse(await request.read())
         if message.action == actions.EVICT_REMOTE_BUCKET and self._node.bmd.get(bck) is None and not _is_local(bck):
             return web.Response()
+        if message.action == groups.DELETE:
+            return text_reply(await self._groups.delete(self.require(bck), message.value_as(DeleteMsg)))
         if message.action != actions.DESTROY_BUCKET:
-            raise _unserved("DELETE", message, address, (actions.DESTROY_BUCKET, actions.EVICT_REMOTE_BUCKET))
+            served = (actions.DESTROY_BUCKET, groups.DELETE, actions.EVICT_REMOTE_BUCKET)
+            raise _unserved("DELETE", message, address, served)
         bid = self._id_of(bck, request)
         if (answer := await self._relay.to_primary(request, bid)) is not None:
             return answer

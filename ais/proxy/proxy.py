@@ -21,8 +21,10 @@ from ais.proxy.archive import Archiver
 from ais.proxy.auth import Auth
 from ais.proxy.batch import Batches
 from ais.proxy.buckets import Buckets
+from ais.proxy.changes import BucketChanges
 from ais.proxy.cluster import Cluster
 from ais.proxy.easy import EasyUrls
+from ais.proxy.groups import Groups
 from ais.proxy.jobs import Jobs
 from ais.proxy.listing import Lister
 from ais.proxy.rebalance import Rebalancer
@@ -65,7 +67,9 @@ class Proxy:
         self._rebalancer = Rebalancer(node, targets)
         self.lister = Lister(node, targets)
         jobs, archiver = Jobs(node, targets), Archiver(node, targets)
-        self._buckets = Buckets(node, self.lister, Summaries(node, targets), self._renamer, relay, archiver, jobs)
+        groups = Groups(node, targets, jobs, BucketChanges(node))
+        summaries = Summaries(node, targets)
+        self._buckets = Buckets(node, self.lister, summaries, self._renamer, relay, archiver, jobs, groups)
         self._cluster = Cluster(node, targets, jobs, relay, self._rebalancer)
         self._reverse = Reverse(node, relay)
         self._auth = Auth(node, relay)

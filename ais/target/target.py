@@ -38,6 +38,7 @@ from ais.target.archiving import Archiving
 from ais.target.batch.routes import Batches
 from ais.target.bucket_move import BucketMove
 from ais.target.front import Front, Misplaced
+from ais.target.groups import Groups
 from ais.target.host import Host
 from ais.target.jobs import Jobs, Starter
 from ais.target.mountpaths import MountpathAdmin
@@ -134,6 +135,7 @@ class Target:
         self._jobs = Jobs(self.registry, starters)
         reads = Reads(host, self._front, store, moves, recent, shards, protected)
         self._batches = Batches(host, self._front, store, peers)
+        self._groups = Groups(host, self.registry, self._front, volume, store, moves, protected, self.joggers, peers)
         self._archiving = Archiving(host, self.registry, self._front, store, peers, pace)
         endpoint = Slices(self._front, slices, self._ec)
         self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3, endpoint)
@@ -146,6 +148,7 @@ class Target:
         if Network.CONTROL in networks:
             of_nodes += [
                 *self._jobs.routes(),
+                *self._groups.routes(),
                 *self._archiving.routes(),
                 *self._pages.routes(),
                 *self._control.routes(),

@@ -55,6 +55,7 @@ MISSING = {
     r"> \w+ \S*(%40rem|@rem)": "remote clusters",
     r"jobs/03[56]|jobs/03[34]": "mirroring",
     r"config/04[23]": "tokens in requests",
+    r"jobs/(249|25[01])": "the state of erasure coding that was recorded",
     r"jobs/178": "rechunking",
     r"jobs/(25[89]|26)": "rebalance on demand",
     r"jobs/07[3-8]|jobs/25[2-6]|bucket-props/00[89]": "erasure coding",
@@ -228,6 +229,8 @@ RULES = (
     Rule("jobs/065", r"status 409", "a rename that has not ended yet is 409", is_sure=False),
     Rule("jobs/238", r"0 elements", "the copy that ran then had ended", is_sure=False),
     Rule("jobs/(001|018|201)", r"3 elements|zero time", "jobs that keep copies of b1 go on", is_sure=False),
+    Rule("jobs/", r"\.progress: not in", "how far a job is, for our own CLI", is_sure=False),
+    Rule("jobs/10[46]", r"\.ctlmsg: not in", "what a job is about, also for all objects of a bucket"),
     Rule("jobs/006", r"status 400", "an unknown kind of job is refused"),
     Rule("jobs/01[3-8]", r"0 elements|missing", "listing is no job here"),
 )

@@ -1,0 +1,78 @@
+"""Jobs on groups of objects (`wire.md` §9.3, §9.4): delete a list, a range, a prefix or all; copy them to a bucket."""
+
+import msgspec
+
+from ais.api.bucket import Bck
+
+GROUPS = "/v1/groups"
+"""Between nodes: start the job on a target."""
+DELETE = "delete-listrange"
+COPY = "copy-listrange"
+COPY_BUCKET = "copy-bck"
+WORKERS_DEFAULT, WORKERS_MAX = 4, 64
+
+
+class DeleteMsg(msgspec.Struct, frozen=True):
+    """The value of `delete-listrange`. Neither names nor template: every object of the bucket."""
+
+    names: list[str] | None = msgspec.field(name="objnames", default=None)
+    template: str = ""
+    workers: int = msgspec.field(name="num-workers", default=0)
+    continue_on_error: bool = msgspec.field(name="coer", default=False)
+    not_recursive: bool = msgspec.field(name="non-recurs", default=False)
+
+
+class CopyBucketMsg(msgspec.Struct, frozen=True):
+    """The value of `copy-bck`. `extensions` maps old to new ones; `workers`: 0 for the default, -1 for one."""
+
+    prefix: str = ""
+    prepend: str = ""
+    extensions: dict[str, str] | None = msgspec.field(name="ext", default=None)
+    dry_run: bool = False
+    force: bool = False
+    latest: bool = msgspec.field(name="latest-ver", default=False)
+    synchronize: bool = False
+    workers: int = msgspec.field(name="num-workers", default=0)
+    continue_on_error: bool = msgspec.field(name="coer", default=False)
+    not_recursive: bool = msgspec.field(name="non-recurs", default=False)
+    etl: str = msgspec.field(name="id", default="")
+    pipeline: list[str] | None = None
+    request_timeout: str = ""
+
+
+class CopyMsg(CopyBucketMsg, frozen=True):
+    """The value of `copy-listrange`: as `copy-bck`, for the objects named, to the bucket in the value."""
+
+    to: Bck | None = msgspec.field(name="tobck", default=None)
+    names: list[str] | None = msgspec.field(name="objnames", default=None)
+    template: str = ""
+
+
+class GroupTask(msgspec.Struct, frozen=True):
+    """What every target is told; `template` may be a prefix."""
+
+    uuid: str
+    kind: str
+    bck: Bck
+    to: Bck | None = None
+    names: list[str] | None = None
+    template: str = ""
+    prepend: str = ""
+    extensions: dict[str, str] = {}
+    dry_run: bool = False
+    synchronize: bool = False
+    workers: int = 0
+    continue_on_error: bool = False
+    not_recursive: bool = False
+
+    @property
+    def workers_count(self) -> int:
+        """How many objects are worked on at a time."""
+        return 1 if self.workers < 0 else min(self.workers or WORKERS_DEFAULT, WORKERS_MAX)
+
+    def new_name(self, name: str) -> str:
+        """What the copy of an object is called."""
+        stem, dot, extension = name.rpartition(".")
+        if dot and extension in self.extensions and "/" not in extension:
+            name = f"{stem}.{self.extensions[extension]}"
+        return self.prepend + name

@@ -1,0 +1,127 @@
+"""Jobs on groups of objects at a proxy (wire contract §9.3, §9.4): checked, then started on every target.
+
+Each target works on the objects it owns. What cannot work for any object is refused before anything starts.
+"""
+
+import contextlib
+from typing import Any
+
+from ais.api import access, codec, groups
+from ais.api.access import Access
+from ais.api.bucket import AIS, Bck
+from ais.api.groups import CopyBucketMsg, CopyMsg, DeleteMsg, GroupTask
+from ais.api.xact import ArgsMsg
+from ais.base import names, templates
+from ais.base.errors import AisError, BadRequest, NotYetImplemented
+from ais.base.ids import new_id
+from ais.meta.bmd import Bucket
+from ais.node.node import Node
+from ais.proxy.changes import BucketChanges
+from ais.proxy.jobs import Jobs
+from ais.proxy.redirect import require_bucket
+from ais.proxy.targets import Targets
+
+
+class Groups:
+    """Starts the jobs. All return the ID of the job."""
+
+    def __init__(self, node: Node, targets: Targets, jobs: Jobs, changes: BucketChanges) -> None:
+        self._node = node
+        self._targets = targets
+        self._jobs = jobs
+        self._changes = changes
+
+    async def delete(self, bucket: Bucket, message: DeleteMsg) -> str:
+        """Delete objects. Raise `BadRequest`, `AccessDenied`."""
+        access.require(bucket.props.access, Access.DELETE_OBJECT, bucket.bck.cname())
+        _check_selection(message.names, message.template)
+        return await self._start(
+            GroupTask(
+                new_id(self._node.env.rng),
+                groups.DELETE,
+                bucket.bck,
+                names=message.names,
+                template=message.template,
+                workers=message.workers,
+                continue_on_error=message.continue_on_error,
+                not_recursive=message.not_recursive,
+            )
+        )
+
+    async def copy_bucket(self, source: Bucket, to: str, value: Any) -> str:
+        """Copy a bucket, or what has a prefix, to the bucket of this uname, which is made when there is none."""
+        message = codec.convert_strictly({} if value is None else value, CopyBucketMsg)
+        if not to:
+            raise BadRequest('missing "bck_to" query parameter')
+        return await self._copy(groups.COPY_BUCKET, source, Bck.parse_uname(to)[0], message, None, message.prefix)
+
+    async def copy_objects(self, source: Bucket, message: CopyMsg) -> str:
+        """Copy the objects named to a bucket, which is made when there is none."""
+        if message.to is None or not message.to.name:
+            raise BadRequest("copying objects needs the bucket they go to: tobck is missing")
+        to = Bck.parse(message.to.name, message.to.provider, message.to.namespace.uname)
+        _check_selection(message.names, message.template)
+        return await self._copy(groups.COPY, source, to, message, message.names, message.template or message.prefix)
+
+    async def _copy(
+        self, kind: str, source: Bucket, to: Bck, message: CopyBucketMsg, listed: list[str] | None, template: str
+    ) -> str:
+        self._check_copy(kind, source.bck, to, message)
+        access.require(source.props.access, Access.GET, source.bck.cname())
+        if self._node.bmd.get(to) is None and not message.dry_run:
+            await self._changes.create(to, codec.to_builtins(source.props))
+        if (destination := self._node.bmd.get(to)) is not None:
+            access.require(require_bucket(self._node.bmd, to).props.access, Access.PUT, destination.bck.cname())
+        extensions = {old.lstrip("."): new.lstrip(".") for old, new in (message.extensions or {}).items()}
+        return await self._start(
+            GroupTask(
+                new_id(self._node.env.rng),
+                kind,
+                source.bck,
+                to,
+                listed,
+                template,
+                message.prepend,
+                extensions,
+                message.dry_run,
+                message.synchronize,
+                message.workers,
+                message.continue_on_error,
+                message.not_recursive,
+            )
+        )
+
+    def _check_copy(self, kind: str, source: Bck, to: Bck, message: CopyBucketMsg) -> None:
+        if message.etl or message.pipeline:
+            raise NotYetImplemented("cannot transform objects (ETL) - not implemented yet")
+        if to.provider != AIS or to.namespace.uuid:
+            raise NotYetImplemented(f"cannot copy to {to.cname()} at a remote backend - not implemented yet")
+        if message.synchronize and message.prepend:
+            raise BadRequest(
+                f'prepend option ("{message.prepend}") is incompatible with the request to synchronize buckets'
+            )
+        if message.synchronize and (message.extensions or kind != groups.COPY_BUCKET):
+            raise BadRequest("only whole buckets or prefixes with the same names can be synchronized")
+        is_renaming = bool(message.prepend or message.extensions)
+        if source == to and not message.dry_run and (kind == groups.COPY_BUCKET or not is_renaming):
+            raise BadRequest(f'cannot {kind} bucket "{source.cname()}" onto itself')
+        names.check_object_prefix(message.prefix)
+        names.check_object_prefix(message.prepend)
+
+    async def _start(self, task: GroupTask) -> str:
+        try:
+            await self._targets.ask_all("PUT", groups.GROUPS, body=codec.to_json(task))
+        except AisError:
+            with contextlib.suppress(AisError):
+                await self._jobs.stop(ArgsMsg(id=task.uuid, kind=task.kind))
+            raise
+        return task.uuid
+
+
+def _check_selection(listed: list[str] | None, template: str) -> None:
+    """Raise `BadRequest` for a name or template that is none."""
+    if listed and template:
+        raise BadRequest("a group of objects is either a list of names or a template, not both")
+    for name in listed or ():
+        names.check_object_name(name)
+    names.check_object_prefix(templates.parse(template).prefix)

@@ -1,0 +1,214 @@
+"""Jobs on groups of objects, the part of one target (wire contract §9.3, §9.4): it works on the objects it owns.
+
+Objects are named by a list, by a template with ranges, or by a prefix; the last are found on the disks. What fails for
+one object ends the job, unless it is to continue; an object that is named and missing is reported and ends nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from http import HTTPStatus
+from itertools import islice
+from urllib.parse import quote
+
+from aiohttp import web
+
+from ais.api import codec, groups, headers, query
+from ais.api.bucket import Bck
+from ais.api.errors import decode_error
+from ais.api.groups import GroupTask
+from ais.base import templates
+from ais.base.errors import AccessDenied, AisError, ObjectNotFound
+from ais.core.store import Store
+from ais.fs.volume import Volume
+from ais.net.client import PeerClient
+from ais.target.front import Front
+from ais.target.host import Host
+from ais.target.moves import Moves
+from ais.target.protected import Protected
+from ais.target.uploads import in_pool
+from ais.target.view import BucketView
+from ais.xact.joggers import Batch, Joggers
+from ais.xact.registry import Registry, Xaction
+
+_STEP = 1000
+"""Names of a template looked at in one go."""
+
+Act = Callable[[str], Awaitable[None]]
+
+
+class Groups:
+    """Starts the jobs."""
+
+    def __init__(
+        self,
+        host: Host,
+        registry: Registry,
+        front: Front,
+        volume: Volume,
+        store: Store,
+        moves: Moves,
+        protected: Protected,
+        joggers: Joggers,
+        peers: PeerClient,
+    ) -> None:
+        self.host = host
+        self.front = front
+        self.volume = volume
+        self.store = store
+        self.moves = moves
+        self.protected = protected
+        self.joggers = joggers
+        self.peers = peers
+        self._registry = registry
+
+    def routes(self) -> list[web.RouteDef]:
+        """Of the control network."""
+        return [web.put(groups.GROUPS, self._start)]
+
+    async def _start(self, request: web.Request) -> web.Response:
+        if request.headers.get(headers.CALLER_ID, "") not in self.host.smap:
+            raise AccessDenied(f"{groups.GROUPS} is for nodes of the cluster")
+        task = codec.from_json(await request.read(), GroupTask)
+        views = self.front.views
+        source = views.require(task.bck)
+        destination = views.require(task.to) if task.to is not None and not task.dry_run else None
+
+        async def work(xaction: Xaction) -> None:
+            await _Job(self, xaction, task, source, destination).run()
+
+        self._registry.start(
+            task.kind, task.uuid, work, bck=task.bck, bck_to=task.to or Bck(""), ctlmsg=_describe(task)
+        )
+        return web.Response()
+
+
+class _Job:
+    """One job while it runs."""
+
+    def __init__(
+        self, parts: Groups, xaction: Xaction, task: GroupTask, source: BucketView, destination: BucketView | None
+    ) -> None:
+        self._parts = parts
+        self._xaction = xaction
+        self._task = task
+        self._source = source
+        self._destination = destination
+        self._failures = 0
+        self._first: AisError | None = None
+        xaction.workers = task.workers_count
+
+    async def run(self) -> None:
+        """Do it all. Raise what failed first."""
+        task = self._task
+        act = self._delete if task.kind == groups.DELETE else self._copy
+        if task.names is not None:
+            await self._each(self._mine(self._source, task.names), act, is_named=True)
+        elif (template := templates.parse(task.template)).is_prefix:
+            await self._each_on_disk(self._source, template.prefix, act)
+        else:
+            found = iter(template)
+            while step := list(islice(found, _STEP)):
+                await self._each(self._mine(self._source, step), act)
+        if task.synchronize and self._destination is not None:
+            await self._each_on_disk(self._destination, task.template, self._delete_unless_in_source)
+        if self._first is not None:
+            more = f" (and {self._failures - 1} more)" if self._failures > 1 else ""
+            raise AisError(f"{self._parts.host.snode.name}: {self._first}{more}")
+
+    def _mine(self, view: BucketView, names: Iterable[str]) -> Iterator[str]:
+        owner, own_id = self._parts.host.placement.owner, self._parts.host.snode.id
+        return iter([name for name in names if owner(view.uname + name).id == own_id])
+
+    async def _each_on_disk(self, view: BucketView, prefix: str, act: Act) -> None:
+        async def visit(batch: Batch) -> None:
+            await self._each(self._mine(view, filter(self._is_wanted, batch.names)), act)
+
+        await self._parts.joggers.run(self._xaction, self._parts.volume.available, [view.bck], visit, prefix=prefix)
+
+    def _is_wanted(self, name: str) -> bool:
+        return not self._task.not_recursive or "/" not in name[len(self._task.template) :]
+
+    async def _each(self, names: Iterator[str], act: Act, *, is_named: bool = False) -> None:
+        """Act on each with several workers."""
+
+        async def worker() -> None:
+            for name in names:
+                try:
+                    await act(name)
+                except ObjectNotFound as error:
+                    if is_named:
+                        self._note(error)
+                except AisError as error:
+                    self._note(error)
+                    if not self._task.continue_on_error:
+                        raise
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._task.workers_count):
+                    group.create_task(worker())
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    def _note(self, error: AisError) -> None:
+        self._failures += 1
+        self._first = self._first or error
+
+    async def _delete(self, name: str) -> None:
+        await self._remove(self._source, name)
+
+    async def _remove(self, view: BucketView, name: str) -> None:
+        parts = self._parts
+        await parts.moves.settle(view, name)
+        if view.is_coded:
+            await parts.protected.ensure(view, name)
+        pool = parts.volume.place(view.uname + name).pool
+        removed = await in_pool(pool, lambda: parts.store.delete(view.bck, name, rules=view.rules))
+        self._count(removed.meta.size if removed.meta else 0)
+
+    async def _copy(self, name: str) -> None:
+        parts, source, task = self._parts, self._source, self._task
+        await parts.moves.settle(source, name)
+        if source.is_coded:
+            await parts.protected.ensure(source, name)
+        pool = parts.volume.place(source.uname + name).pool
+        size = (await in_pool(pool, lambda: parts.store.head(source.bck, name))).meta.size
+        new_name = task.new_name(name)
+        if self._destination is not None:
+            await parts.moves.copy(source, name, self._destination, new_name)
+            if parts.host.placement.owner(self._destination.uname + new_name).id != parts.host.snode.id:
+                self._xaction.objects_sent += 1
+                self._xaction.bytes_sent += size
+        self._count(size)
+
+    def _count(self, size_bytes: int) -> None:
+        self._xaction.objects += 1
+        self._xaction.bytes += size_bytes
+
+    async def _delete_unless_in_source(self, name: str) -> None:
+        """Of a synchronized copy: what the source does not have goes."""
+        assert self._destination is not None
+        parts, bck = self._parts, self._source.bck
+        owner = parts.host.placement.owner(self._source.uname + name)
+        url = f"{owner.data.url}/v1/objects/{bck.name}/{quote(name)}"
+        answer = await parts.peers.call(
+            "HEAD",
+            url,
+            query={query.PROVIDER: bck.provider, query.NAMESPACE: bck.namespace.uname},
+            headers={headers.CALLER_ID: parts.host.snode.id},
+            timeout_s=float(parts.host.config.cluster.client.client_timeout),
+        )
+        if answer.status == HTTPStatus.NOT_FOUND:
+            await self._remove(self._destination, name)
+        elif answer.status != HTTPStatus.OK:
+            raise decode_error(answer.status, answer.body, url)
+
+
+def _describe(task: GroupTask) -> str:
+    """What people read of it."""
+    if task.names is not None:
+        which = f"list:[{' '.join(task.names[:4])}{' ...' if len(task.names) > 4 else ''}]"
+    else:
+        which = f"template:{task.template}" if task.template else "all"
+    to = f"=>{task.to.cname()}" if task.to else ""
+    return f"{task.bck.cname()}{to} {which}{' dry-run' if task.dry_run else ''}"
