@@ -65,5 +65,6 @@ bench: install ## compare with nginx on one core (needs nginx and wrk); tables a
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python bench/macro/run.py
 
-docs: install ## write docs/configuration.md again from the declared settings
+docs: install ## write docs/configuration.md and docs/s3_api.md again from what the code declares
 	$(BIN)/python -m ais.config.docs > docs/configuration.md
+	$(BIN)/python -m ais.s3.docs > docs/s3_api.md

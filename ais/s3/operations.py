@@ -3,7 +3,7 @@
 Source: Amazon S3 API reference, all actions. What is marked None is S3's but not ours: 501 before the body is read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import NamedTuple
@@ -311,3 +311,27 @@ def _operation(method: str, bucket: str, key: str, params: Mapping[str, str], he
     if "partNumber" in params and "uploadId" not in params and op not in (Op.GET_OBJECT, Op.HEAD_OBJECT):
         raise S3Error("InvalidArgument", "partNumber is given without uploadId")
     return op
+
+
+def served() -> Iterator[tuple[Op, str, str, str]]:
+    """Every operation on a bucket or object: it, its method, the path, and the sub-resource if it has one."""
+    for place, table in (("/bucket", _BUCKET), ("/bucket/key", _OBJECT)):
+        for name, verbs in table.items():
+            for method, op in verbs.items():
+                if op is not None:
+                    yield op, method, place, name
+                if op in _LISTS:
+                    yield _LISTS[op], method, place, name
+    yield Op.COPY_OBJECT, "PUT", "/bucket/key", ""
+    yield Op.UPLOAD_PART_COPY, "PUT", "/bucket/key", "uploadId"
+
+
+def refused() -> Iterator[tuple[str, str]]:
+    """What S3 has and we do not: of a bucket or of an object, and the sub-resource."""
+    for what, table in (("a bucket", _BUCKET), ("an object", _OBJECT)):
+        yield from ((what, name) for name, verbs in table.items() if set(verbs.values()) == {None})
+
+
+def parameters_of(op: Op) -> list[str]:
+    """The parameters that an operation takes."""
+    return sorted(_PARAMETERS.get(op.value, ()))

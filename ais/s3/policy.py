@@ -122,6 +122,30 @@ def action_of(op: Op, versioned: bool = False) -> str:
     return "s3:" + (_VERSIONED.get(name, name) if versioned else name)
 
 
+_ACTIONS = {action_of(op, versioned).lower() for op in Op for versioned in (False, True)} | {
+    f"s3:{name.lower()}"
+    for name in (
+        *("AbortMultipartUpload", "BypassGovernanceRetention", "CreateAccessPoint", "CreateSession"),
+        *("GetObjectTorrent", "GetObjectVersionTorrent", "GetObjectVersionForReplication", "InitiateReplication"),
+        *("ListAllMyBuckets", "ObjectOwnerOverrideToBucketOwner", "PutObjectVersionAcl", "ReplicateDelete"),
+        *("ReplicateObject", "ReplicateTags", "RestoreObject", "UpdateBucketMetadataTableConfiguration"),
+        *("GetAnalyticsConfiguration", "GetBucketMetadataTableConfiguration", "PutBucketObjectLockConfiguration"),
+        *("CreateBucketMetadataTableConfiguration", "DeleteBucketMetadataTableConfiguration", "RenameObject"),
+        *("GetObjectVersionAttributes", "PutObjectAnnotation", "GetObjectAnnotation", "DeleteObjectAnnotation"),
+        *("GetBucketAcl", "PutBucketAcl", "GetBucketPolicyStatus", "UpdateObjectEncryption"),
+    )
+}
+"""Those that Amazon has and that are about buckets and objects."""
+
+
+def _is_action(pattern: str) -> bool:
+    """Whether a policy's action is one, or a pattern that some of them match."""
+    pattern = pattern.lower()
+    if "*" not in pattern and "?" not in pattern:
+        return pattern in _ACTIONS
+    return any(map(_glob(pattern).fullmatch, _ACTIONS))
+
+
 @functools.lru_cache(maxsize=1024)
 def _glob(pattern: str) -> "re.Pattern[str]":
     """`*` and `?` as a regular expression that never tries again what it found after a star: see `fnmatch`."""
@@ -229,6 +253,8 @@ def parse(body: bytes, bucket: str) -> tuple[Statement, ...]:
     return tuple(_parse_statement(one, bucket) for one in statements)
 
 
+_USER_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]*:user/(?:[^:/]+/)*([^:/]+)")
+_USER_NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 _ELEMENTS = {
     *("Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"),
 }
@@ -253,7 +279,7 @@ def _parse_statement(raw: Any, bucket: str) -> Statement:
         conditions=_conditions(raw.get("Condition", {})),
     )
     for action in (*statement.actions, *statement.not_actions):
-        if action != "*" and not action.lower().startswith("s3:"):
+        if action != "*" and (not action.lower().startswith("s3:") or not _is_action(action)):
             raise S3Error("MalformedPolicy", "Policy has invalid action")
     if any(one.count("*") > STARS_MAX for one in _texts(statement)):
         raise S3Error("MalformedPolicy", f"A pattern holds more than {STARS_MAX} wildcards")
@@ -274,6 +300,8 @@ def _texts(statement: Statement) -> Iterator[str]:
 
 def _strings(raw: Any, name: str) -> tuple[str, ...]:
     values = [] if raw is None else [raw] if isinstance(raw, str) else raw
+    if raw is not None and not values:  # said of nobody and nothing, it would be read as of everybody and everything
+        raise S3Error("MalformedPolicy", f"{name} is empty")
     if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
         raise S3Error("MalformedPolicy", f"{name} must be a string or a list of strings")
     return tuple(values)
@@ -281,10 +309,27 @@ def _strings(raw: Any, name: str) -> tuple[str, ...]:
 
 def _principals(raw: Any) -> tuple[str, ...]:
     if isinstance(raw, dict):
-        if raw.keys() - {"AWS", "CanonicalUser"}:
+        if not raw or raw.keys() - {"AWS", "CanonicalUser", "Service", "Federated"}:
             raise S3Error("MalformedPolicy", "Invalid principal in policy")
-        return tuple(one for value in raw.values() for one in _strings(value, "Principal"))
-    return _strings(raw, "Principal")
+        named = {kind: _strings(value, "Principal") for kind, value in raw.items()}
+        users = tuple(_user(one) for kind in ("AWS", "CanonicalUser") for one in named.get(kind, ()))
+        others = tuple(f"{kind}:{one}" for kind in ("Service", "Federated") for one in named.get(kind, ()))
+        return users + others
+    principals = _strings(raw, "Principal")
+    if any(one != "*" for one in principals):
+        raise S3Error("MalformedPolicy", "Invalid principal in policy")
+    return principals
+
+
+def _user(text: str) -> str:
+    """The user that a principal names; services and federations, which nobody is here, keep their kind before them."""
+    name = text
+    if text.startswith("arn:"):
+        match = _USER_ARN.fullmatch(text)
+        name = match[1] if match else ""
+    if name != "*" and not _USER_NAME.fullmatch(name):
+        raise S3Error("MalformedPolicy", "Invalid principal in policy")
+    return name
 
 
 def _conditions(raw: Any) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -352,7 +397,7 @@ def _applies(
 
 
 def _is_principal(user: str | None, principals: Sequence[str]) -> bool:
-    return any(one == "*" or (user is not None and one.rpartition("user/")[2] == user) for one in principals)
+    return any(one == "*" or (user is not None and one == user) for one in principals)
 
 
 def _holds(operator: str, wanted: Sequence[str], given: str | Sequence[str] | None) -> bool:

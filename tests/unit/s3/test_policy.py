@@ -1,6 +1,8 @@
 """Bucket policies: what is allowed, denied, left open, and which documents are refused."""
 
 import json
+import random
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -105,7 +107,16 @@ def test_conditions(condition: dict[str, Any], context: dict[str, Any], holds: b
     [
         {"Effect": "Maybe"},
         {"Principal": None},
-        {"Principal": {"Service": "x"}},
+        {"Principal": {"Machine": "x"}},
+        {"Principal": {}},
+        {"Principal": []},
+        {"Principal": {"AWS": []}},
+        {"Principal": "ann"},
+        {"Principal": {"AWS": "arn:aws:iam::1:root"}},
+        {"Principal": {"AWS": "arn:aws:iam::1:role/r"}},
+        {"Action": []},
+        {"Action": "s3:NoSuchAction"},
+        {"Resource": []},
         {"Action": "ec2:Run"},
         {"Resource": "arn:aws:s3:::other/*"},
         {"Resource": "b/*"},
@@ -172,3 +183,70 @@ def test_too_many_wildcards() -> None:
     statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": resource}
     with pytest.raises(S3Error, match="more than 64 wildcards"):
         policy.parse(json.dumps({"Version": "2012-10-17", "Statement": [statement]}).encode(), "a" * 65)
+
+
+USERS: tuple[str | None, ...] = ("ann", "bob", None)
+ACTIONS = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket")
+PRINCIPALS: tuple[Any, ...] = (
+    "*",
+    {"AWS": "ann"},
+    {"AWS": ["arn:aws:iam::1:user/bob", "ann"]},
+    {"AWS": "*"},
+    {"Service": "logging.s3.amazonaws.com"},
+    {"Service": "x.amazonaws.com", "AWS": "bob"},
+)
+PATTERNS = ("s3:*", "s3:GetObject", "s3:*Object", "s3:Put*", "*", "s3:G?tObject")
+RESOURCES = ("arn:aws:s3:::b", "arn:aws:s3:::b/*", "arn:aws:s3:::b/k1", "arn:aws:s3:::b/?2", "arn:aws:s3:::*")
+
+
+def _reference(policy: dict[str, Any], user: str | None, action: str, resource: str, prefix: str) -> Verdict:
+    """What Amazon's evaluation logic says, written down without the code under test."""
+
+    def named(principal: Any) -> bool:
+        if principal == "*":
+            return True
+        listed = principal.get("AWS", [])
+        listed = [listed] if isinstance(listed, str) else listed
+        return any(one == "*" or (user and one.split("/")[-1] == user) for one in listed)
+
+    def listed(value: Any, text: str, lower: bool) -> bool:
+        patterns = [value] if isinstance(value, str) else value
+        return any(fnmatchcase(text.lower(), one.lower()) if lower else fnmatchcase(text, one) for one in patterns)
+
+    effects = set()
+    for one in policy["Statement"]:
+        who = named(one["Principal"]) if "Principal" in one else not named(one["NotPrincipal"])
+        what = listed(one["Action"], action, True) if "Action" in one else not listed(one["NotAction"], action, True)
+        where = listed(one["Resource"], resource, False)
+        when = "Condition" not in one or one["Condition"]["StringEquals"]["s3:prefix"] == prefix
+        if who and what and where and when:
+            effects.add(one["Effect"])
+    return Verdict.DENY if "Deny" in effects else Verdict.ALLOW if effects else Verdict.SILENT
+
+
+def test_random_policies() -> None:
+    """10,000 random policies are evaluated as a reference evaluator of a few lines does, for a random caller each."""
+    rng, seen = random.Random(1), set()
+    for _ in range(10_000):
+        statements = []
+        for _ in range(rng.randrange(1, 4)):
+            one: dict[str, Any] = {"Effect": rng.choice(["Allow", "Allow", "Deny"])}
+            one[rng.choice(["Principal", "Principal", "NotPrincipal"])] = rng.choice(PRINCIPALS)
+            one[rng.choice(["Action", "Action", "NotAction"])] = rng.sample(PATTERNS, rng.randrange(1, 3))
+            one["Resource"] = rng.sample(RESOURCES, rng.randrange(1, 3))
+            if rng.random() < 0.3:
+                one["Condition"] = {"StringEquals": {"s3:prefix": rng.choice("xy")}}
+            statements.append(one)
+        document = {"Version": "2012-10-17", "Statement": statements}
+        user, action, key, prefix = (
+            rng.choice(USERS),
+            rng.choice(ACTIONS),
+            rng.choice(["", "k1", "k2"]),
+            rng.choice("xy"),
+        )
+        resource = "arn:aws:s3:::b" + (f"/{key}" if key else "")
+        parsed = policy.parse(json.dumps(document).encode(), "b")
+        found = policy.evaluate(parsed, user=user, action=action, bucket="b", key=key, context={"s3:prefix": prefix})
+        assert found is _reference(document, user, action, resource, prefix), (document, user, action, key)
+        seen.add(found)
+    assert seen == set(Verdict)
