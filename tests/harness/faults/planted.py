@@ -32,7 +32,6 @@ PLANTS = {
     "silent-targets-leave": Plant("404|LIST|absent", "FREEZE,KILL", 40),
     "vouch-always": Plant("404", "FREEZE,CUT_SWALLOW,KILL", 40, 5),
     "late-destroy": Plant("changing"),
-    "buckets-in-memory": Plant("changing|does not exist", "KILL", 40),
     "zeros-after-complete": Plant("bytes nobody stored"),
     "part-after-complete": Plant("bytes nobody stored"),
     "rename-over-newer": Plant("->", options=("--rush", "rename")),

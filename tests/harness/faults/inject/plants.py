@@ -118,20 +118,6 @@ def late_destroy() -> None:
     BucketChanges.destroy = twice
 
 
-def buckets_in_memory() -> None:
-    """Bucket metadata is acknowledged before it is on disk."""
-    from ais.node.messages import Part
-    from ais.node.state import State
-
-    save = State._save
-
-    async def save_some(self, sealed):
-        if sealed.part is not Part.BMD or sealed.stamp.version < 5:
-            await save(self, sealed)
-
-    State._save = save_some
-
-
 def zeros_after_complete() -> None:
     """Killed after a complete renamed the object, a repeated complete makes it of a new, empty file."""
     from ais.core import assembly
@@ -231,7 +217,6 @@ PLANTS: dict[str, Callable[[], None]] = {
         silent_targets_leave,
         vouch_always,
         late_destroy,
-        buckets_in_memory,
         zeros_after_complete,
         part_after_complete,
         rename_over_newer,
