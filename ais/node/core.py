@@ -53,7 +53,7 @@ class Core:
         self.follows = ""
         """Until `heard_at + patience_s` this node is faithful to the node `follows`; empty: to one it does not know."""
         self.vouched_at = -math.inf
-        """When a heartbeat came after which this node had everything the primary had."""
+        """A time after which a heartbeat was made that left this node with everything the primary had."""
         self.joined = asyncio.Event()
         """The cluster knows this node, and this node all of its metadata."""
         self.restart_as = ""

@@ -34,7 +34,8 @@ class Timing:
     lease_s: float
     """How long after sending it an answered heartbeat counts for the primary's authority."""
     vouch_s: float
-    """How long after a heartbeat a node may say that something does not exist (`ais.node.node.Node.is_settled`)."""
+    """How long a node may say that something does not exist, from the answer to the heartbeat before the last
+    (`ais.node.node.Node.is_settled`)."""
     proxy_silence_s: float
     target_silence_s: float
     """Silence after which the primary misses a node of that kind."""
@@ -46,7 +47,7 @@ class Timing:
         interval_s = float(min(proxy.interval, target.interval))
         patience_s = max(proxy.interval * proxy.factor, 2 * interval_s)
         silences = (max(one.interval * one.factor, 2 * interval_s) for one in (proxy, target))
-        return cls(interval_s, patience_s, patience_s - interval_s / 2, 1.5 * interval_s, *silences)
+        return cls(interval_s, patience_s, patience_s - interval_s / 2, 2.5 * interval_s, *silences)
 
     def silence_of(self, node: Snode) -> float:
         """Silence after which the primary misses this node."""

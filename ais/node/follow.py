@@ -30,11 +30,14 @@ class Follower:
         if heard is Heard.OK:
             core.promise(sync.patience_s, sync.primary.id)
             if core.me.id in core.smap and not sync.stamps.newer_than(core.meta.stamps):
-                core.vouched_at = core.heard_at
+                if sync.echo_boot == core.boot:
+                    # A message may be under way for long: it tells what was so when it was made, not when it came.
+                    core.vouched_at = max(core.vouched_at, sync.echo)
                 if not core.joined.is_set():
                     self._role().serve()
                 core.joined.set()
-        return SyncAnswer(heard, core.meta.stamps, core.state.term, core.smap.uuid)
+        now_s = core.env.clock.monotonic()
+        return SyncAnswer(heard, core.meta.stamps, core.state.term, core.smap.uuid, now_s, core.boot)
 
     async def on_prepare(self, message: Prepare) -> None:
         """Prepare or abort a bucket change. Raise the role's veto, or `NotReady` when we are not at its start."""

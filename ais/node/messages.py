@@ -61,6 +61,10 @@ class Sync(msgspec.Struct, frozen=True):
     parts: tuple[Sealed, ...] = ()
     committed: Stamp = NEVER
     """The newest cluster map that is known to be decided."""
+    echo: float = 0.0
+    """What the receiver's clock said (`SyncAnswer.clock`) in its last answer: this message was made after that."""
+    echo_boot: str = ""
+    """The process whose clock that was; empty: none answered yet."""
 
 
 class Heard(StrEnum):
@@ -82,6 +86,10 @@ class SyncAnswer(msgspec.Struct, frozen=True):
     stamps: Stamps
     term: int
     uuid: str
+    clock: float = 0.0
+    """Seconds of the answering process's own monotonic clock."""
+    boot: str = ""
+    """Identity of that process."""
 
 
 class VoteRequest(msgspec.Struct, frozen=True):

@@ -36,6 +36,8 @@ class Reign:
         """Handing over to another proxy: no authority meanwhile."""
         self._answered_at: dict[str, float] = {}
         self._known: dict[str, Stamps] = {}
+        self._echoes: dict[str, tuple[float, str]] = {}
+        """What each node's clock said in its last answer, and which process that was."""
         self._begun_at = core.env.clock.monotonic()
         self._grace_until = self._begun_at + grace_s
         """Nodes never heard in this reign are not missed before."""
@@ -182,6 +184,7 @@ class Reign:
     async def _exchange(self, node: Snode) -> None:
         core, meta = self._core, self._core.meta
         lacking = meta.stamps.newer_than(self._known.get(node.id, meta.stamps))
+        echo, echo_boot = self._echoes.get(node.id, (0.0, ""))
         message = Sync(
             uuid=meta.smap.uuid,
             to=node.id,
@@ -191,6 +194,8 @@ class Reign:
             patience_s=core.timing.patience_s,
             parts=tuple(core.state.sealed(part) for part in lacking),
             committed=NEVER if meta.bases else meta.stamps.smap,
+            echo=echo,
+            echo_boot=echo_boot,
         )
         sent_at = core.env.clock.monotonic()
         timeout_s = float(core.config.cluster.timeout.max_keepalive)
@@ -201,6 +206,10 @@ class Reign:
             raise
         core.stats.observe(names.KALIVE_N, names.KALIVE_NS, int((core.env.clock.monotonic() - sent_at) * 1e9))
         await self._note(node, sent_at, answer)
+        if answer.heard is Heard.OK:
+            self._echoes[node.id] = answer.clock, answer.boot
+            if answer.boot != echo_boot:
+                await self._exchange(node)  # only now it can tell how old what it hears is
 
     async def _note(self, node: Snode, sent_at: float, answer: SyncAnswer) -> None:
         """Learn from an answer; it may end the reign."""

@@ -359,3 +359,28 @@ def test_a_primary_with_an_older_copy_of_its_files_takes_what_a_node_has(simulat
         assert len(world.primary().bmd) == 2
 
     simulate(scenario)
+
+
+def test_a_heartbeat_that_comes_late_vouches_for_nothing(simulate: Simulate) -> None:
+    """What the network delivers long after it was sent leaves a node unable to say that something is not there."""
+
+    async def scenario(world: Any) -> None:
+        world.cluster(2, 2)
+        await world.settled()
+        follower, caught = world["p2"].alive, []
+        taken = follower.follower.on_sync
+
+        async def catch(sync: Any) -> Any:
+            caught.append(sync)
+            return await taken(sync)
+
+        follower.follower.on_sync = catch
+        await world.until(lambda: bool(caught), 20, "a heartbeat")
+        world.partition("p1 t1 t2", "p2")
+        await world.until(lambda: not follower.is_settled, 60, "the end of what the last heartbeat said")
+        await taken(caught[-1])
+        assert not follower.is_settled
+        world.heal()
+        await world.settled()
+
+    simulate(scenario)
