@@ -247,7 +247,7 @@ class Rebalance(Section, frozen=True):
 class Resilver(Section, frozen=True):
     """Moving objects when mountpaths come and go."""
 
-    enabled: Annotated[bool, setting("Resilver by itself on mountpath changes.", pending=True)] = True
+    enabled: Annotated[bool, setting("Resilver by itself on mountpath changes.")] = True
 
 
 class Log(Section, frozen=True):
@@ -332,11 +332,11 @@ class DiskUtilization(Section, frozen=True):
 class FSHC(Section, frozen=True):
     """Checking a mountpath after I/O errors."""
 
-    test_files: Annotated[int, setting("Files to read and write in a check.", ge=1, le=1024, pending=True)] = 4
-    error_limit: Annotated[int, setting("Failed checks that disable a mountpath.", ge=1, pending=True)] = 2
+    test_files: Annotated[int, setting("Files to read and write in a check.", ge=1, le=1024)] = 4
+    error_limit: Annotated[int, setting("Failed checks in a row that disable a mountpath.", ge=1)] = 2
     io_err_limit: Annotated[int, setting("I/O errors that start a check.", ge=1, pending=True)] = 10
     io_err_time: Annotated[Duration, setting("Time over which they are counted.", ge=1, pending=True)] = Duration(10)
-    enabled: Annotated[bool, setting("Check mountpaths.", pending=True)] = True
+    enabled: Annotated[bool, setting("Check mountpaths.")] = True
 
 
 class Periodic(Section, frozen=True):

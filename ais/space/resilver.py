@@ -28,7 +28,16 @@ RETRY_S = 30.0
 class Resilver:
     """Starts the job. `then` is told when everything is in its place: copies may be made now."""
 
-    def __init__(self, registry: Registry, joggers: Joggers, store: Store, env: Env, then: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        joggers: Joggers,
+        store: Store,
+        env: Env,
+        is_automatic: Callable[[], bool],
+        then: Callable[[], None],
+    ) -> None:
+        self._is_automatic = is_automatic
         self._registry = registry
         self._joggers = joggers
         self._store = store
@@ -45,7 +54,7 @@ class Resilver:
         while True:
             view = self._store.volume.view
             is_due = view.is_unsettled and view.generation != self._settled
-            if is_due and not any(self._registry.select(kind=RESILVER, only_running=True)):
+            if is_due and self._is_automatic() and not any(self._registry.select(kind=RESILVER, only_running=True)):
                 xaction = self.start(new_id(self._rng))
                 await xaction.wait()
                 if xaction.error and self._store.volume.view is view:

@@ -14,12 +14,15 @@ from ais.api.messages import ActMsg
 from ais.base.errors import BadRequest, InvalidAction, NotYetImplemented
 from ais.fs.mountpath import Mountpath
 from ais.fs.volume import Volume
+from ais.space.health import Health
+from ais.stats import names as metrics
 from ais.stats.system import disks_of
 from ais.target.host import Host
 
 PATH = "/v1/daemon/mountpaths"
 _U64, _FSID = struct.Struct("<Q"), struct.Struct("<ii")
-_LATER = {"rescan-mp": "rescan mountpaths", "fshc-mp": "check mountpaths"}
+_LATER = {"rescan-mp": "rescan mountpaths"}
+_CHECK = "fshc-mp"
 
 
 class MountpathAdmin:
@@ -28,6 +31,7 @@ class MountpathAdmin:
     def __init__(self, host: Host, volume: Volume) -> None:
         self._host = host
         self._volume = volume
+        self.health = Health(volume, host.env, lambda: host.config.cluster.fshc, self._failed)
         self._disks: dict[str, list[str]] = {}
         self._system_ids: dict[str, str] = {}
 
@@ -67,6 +71,8 @@ class MountpathAdmin:
         message = ActMsg.parse(await request.read())
         if message.action in _LATER:
             raise NotYetImplemented(f"cannot {_LATER[message.action]} - not implemented yet")
+        if request.method == "POST" and message.action == _CHECK:
+            return await self._check(message.value)
         label = request.query.get(query.MOUNTPATH_LABEL, "")
         changes: dict[tuple[str, str], Callable[[str], bool]] = {
             ("PUT", actions.ATTACH_MOUNTPATH): lambda path: self._volume.attach(path, label),
@@ -77,13 +83,22 @@ class MountpathAdmin:
         change = changes.get((request.method, message.action))
         if change is None:
             raise InvalidAction(message.action, tuple(action for method, action in changes if method == request.method))
-        path = message.value
-        if not isinstance(path, str) or not os.path.isabs(path):
-            raise BadRequest("the value of a mountpath action is the absolute path of the mountpath")
-        changed = await asyncio.to_thread(change, os.path.normpath(path))
+        changed = await asyncio.to_thread(change, _path_of(message.value))
         if changed:
-            await self._host.set_directories(tuple(mountpath.path for mountpath in self._volume.available))
+            await self._follow()
         return web.Response(status=200 if changed else 204)
+
+    async def _check(self, value: object) -> web.Response:
+        """Check a mountpath now; one that has failed often enough is disabled."""
+        await self.health.check(self._volume.find(_path_of(value)))
+        return web.Response()
+
+    async def _follow(self) -> None:
+        await self._host.set_directories(tuple(mountpath.path for mountpath in self._volume.available))
+
+    async def _failed(self, _path: str) -> None:
+        self._host.stats.inc(metrics.ERR_FSHC_N)
+        await self._follow()
 
     def _capacity_of(self, mountpath: Mountpath) -> MountpathCapacity:
         space, system = mountpath.capacity(), mountpath.file_system
@@ -107,6 +122,12 @@ class MountpathAdmin:
         if path not in self._disks:
             self._disks[path] = disks_of(path)
         return self._disks[path]
+
+
+def _path_of(value: object) -> str:
+    if not isinstance(value, str) or not os.path.isabs(value):
+        raise BadRequest("the value of a mountpath action is the absolute path of the mountpath")
+    return os.path.normpath(value)
 
 
 def _total(parts: dict[str, MountpathCapacity]) -> TargetCapacity:

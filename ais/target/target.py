@@ -123,7 +123,14 @@ class Target:
         self._s3 = S3Front(host, gate, self._front, volume, store, moves, peers, verified, protected)
         self._control = Control(self._front, VersionLister(volume, host.env), moves, self._s3.deletes)
         self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store, pace)
-        self._resilver = Resilver(self.registry, self.joggers, store, host.env, self._after_resilver)
+        self._resilver = Resilver(
+            self.registry,
+            self.joggers,
+            store,
+            host.env,
+            lambda: host.config.cluster.resilver.enabled,
+            self._after_resilver,
+        )
         starters: dict[str, Starter] = {
             MOVE_BUCKET: bucket_move.start,
             LIFECYCLE: self._lifecycle.start,
@@ -171,6 +178,7 @@ class Target:
             asyncio.create_task(self._beat(), name="heartbeat of mountpaths"),
             asyncio.create_task(self._ec.watch(), name="erasure-coded buckets"),
             asyncio.create_task(self._resilver.watch(), name="resilver"),
+            asyncio.create_task(self.mountpaths.health.watch(), name="health of mountpaths"),
             asyncio.create_task(self._lifecycle.run_hourly(), name="lifecycle rules"),
         ]
 
