@@ -27,6 +27,7 @@ from ais.target.front import Ask, Front
 from ais.target.host import Host
 from ais.target.moves import Moves
 from ais.target.multipart import Multipart
+from ais.target.protected import Protected
 from ais.target.rebalance import Rebalance
 from ais.target.uploads import in_pool
 from ais.target.writes import Writes
@@ -53,6 +54,7 @@ class Actions:
         volume: Volume,
         store: Store,
         moves: Moves,
+        protected: Protected,
         writes: Writes,
         multipart: Multipart,
         rebalance: Rebalance,
@@ -62,6 +64,7 @@ class Actions:
         self._volume = volume
         self._store = store
         self._moves = moves
+        self._protected = protected
         self._writes = writes
         self._multipart = multipart
         self._rebalance = rebalance
@@ -119,7 +122,7 @@ class Actions:
         ask = self._front.ask(_head_of(request, networks), Access.UPDATE_OBJECT)
         self._front.require_redirect(ask, "PATCH(obj)")
         custom = _custom(message.value)
-        await self._moves.settle(ask.view, ask.name)
+        await self._writes.settle(ask)
         replace = parse_bool(ask.params.get(query.SET_NEW_CUSTOM, ""))
         await in_pool(
             self._volume.place(ask.view.uname + ask.name).pool,
@@ -149,6 +152,7 @@ class Actions:
         if ask.view.props.ec.enabled:
             raise Unsupported(f"cannot rename object {ask.cname} of an erasure-coded bucket - operation not supported")
         await self._moves.settle(ask.view, ask.name)
+        await self._protected.heal(ask.view, ask.name)
         await self._moves.move(ask.view, ask.name, ask.view, new_name)
         self._host.stats.inc(metrics.REN_N)
         return web.Response()

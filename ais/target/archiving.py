@@ -31,6 +31,7 @@ from ais.target.batch.answer import Answer, Packed
 from ais.target.batch.reading import LocalReader
 from ais.target.front import Front
 from ais.target.host import Host
+from ais.target.opening import Opening
 from ais.target.shards import detect, file_of
 from ais.target.transfer import unchanged
 from ais.target.uploads import in_pool
@@ -48,12 +49,20 @@ class Archiving:
     """Starts the job."""
 
     def __init__(
-        self, host: Host, registry: Registry, front: Front, store: Store, peers: PeerClient, pace: Pace
+        self,
+        host: Host,
+        registry: Registry,
+        front: Front,
+        store: Store,
+        opening: Opening,
+        peers: PeerClient,
+        pace: Pace,
     ) -> None:
         self._host = host
         self._registry = registry
         self._front = front
         self._store = store
+        self._opening = opening
         self._peers = peers
         self._pace = pace
 
@@ -76,16 +85,28 @@ class Archiving:
         self._registry.start(KIND, task.uuid, work, bck=task.source, bck_to=task.to, ctlmsg=description)
         return web.Response()
 
-    def open_shard(self, destination: BucketView, message: ArchiveMsg) -> tuple[Writer, OpenObject | None]:
-        """A writer of the shard, and the shard there is if the job adds to it. Blocks."""
+    async def open_shard(self, destination: BucketView, message: ArchiveMsg) -> tuple[Writer, OpenObject | None]:
+        """A writer of the shard, and the intact shard there is if the job adds to it."""
         opened: OpenObject | None = None
         if message.append:
             try:
-                opened = self._store.open(destination.bck, message.archive)
+                opened = await self._opening.open(destination, message.archive)
             except ObjectNotFound:
                 opened = None
-        custom = opened.meta.custom if opened is not None else None
-        return self._store.writer(destination.bck, message.archive, destination.rules, custom=custom), opened
+        try:
+            return await asyncio.to_thread(self._begin, destination, message, opened), opened
+        except BaseException:
+            if opened is not None:
+                os.close(opened.fd)
+            raise
+
+    def _begin(self, destination: BucketView, message: ArchiveMsg, opened: OpenObject | None) -> Writer:
+        if opened is None:
+            return self._store.writer(destination.bck, message.archive, destination.rules)
+        self._store.verify(destination.bck, message.archive, opened)
+        return self._store.writer(
+            destination.bck, message.archive, destination.rules, custom=opened.meta.custom, size_hint=opened.meta.size
+        )
 
     async def names(self, source: BucketView, message: ArchiveMsg) -> AsyncGenerator[list[str], None]:
         """The names of the objects, in groups."""
@@ -114,7 +135,7 @@ class Archiving:
             continue_on_error=message.continue_on_error,
             only_names=not message.with_bucket,
         )
-        reader = LocalReader(self._host.snode.name, self._front.views, self._store)
+        reader = LocalReader(self._front.views, self._store, self._opening)
         return Answer(self._host, self._peers, reader, wanted, [source.bck] * len(names), skips_missing=True)
 
     async def _page(self, source: BucketView, prefix: str, token: str) -> tuple[list[str], str]:
@@ -165,7 +186,7 @@ class _Job:
     async def run(self) -> None:
         """Make the shard. Raise what keeps it from that; nothing is left then."""
         message, destination = self._message, self._destination
-        writer, opened = await asyncio.to_thread(self._archiving.open_shard, destination, message)
+        writer, opened = await self._archiving.open_shard(destination, message)
         pool = writer.mountpath.pool
         try:
             condition: Condition | None = None

@@ -77,8 +77,13 @@ class Protected:
 
     async def ensure(self, view: BucketView, name: str) -> None:
         """Before an erasure-coded object is changed by a condition or deleted: restore it if it is lost."""
-        if view.is_coded and not self._is_there(view, name):
+        if view.is_coded and self._peers.is_owner(view.uname + name) and not self._is_there(view, name):
             await self._ec.restore(view.bck, name)
+
+    async def heal(self, view: BucketView, name: str) -> None:
+        """Before new content is made of an object: repair it if it is lost or damaged. Raise as `open`."""
+        if view.is_protected:
+            os.close((await self.open(view, name)).fd)
 
     async def _find(self, view: BucketView, name: str, version_id: str | None) -> OpenObject:
         try:

@@ -8,9 +8,8 @@ import msgspec
 
 from ais.api import checksum, query
 from ais.api.access import Access
-from ais.base.errors import BadRequest, ObjectNotFound, Unsupported
+from ais.base.errors import BadRequest, ObjectNotFound
 from ais.base.units import parse_bool
-from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.net.http import AnyReply, FileReply, Reply, Request
@@ -19,7 +18,7 @@ from ais.target import address, props
 from ais.target.counts import count_redirect
 from ais.target.front import Ask, Front
 from ais.target.host import Host
-from ais.target.moves import Moves
+from ais.target.opening import Opening
 from ais.target.props import ObjectFacts
 from ais.target.protected import Protected
 from ais.target.ranges import content_range, parse_range
@@ -41,7 +40,7 @@ class Reads:
         host: Host,
         front: Front,
         store: Store,
-        moves: Moves,
+        opening: Opening,
         recent: Recent,
         shards: Shards,
         protected: Protected,
@@ -49,7 +48,7 @@ class Reads:
         self._host = host
         self._front = front
         self._store = store
-        self._moves = moves
+        self._opening = opening
         self._recent = recent
         self._shards = shards
         self._protected = protected
@@ -111,7 +110,7 @@ class Reads:
 
         `request` is given when the next one like it may be answered at once.
         """
-        opened = await self._open_settled(ask)
+        opened = await self._opening.open(ask.view, ask.name)
         if request is not None and opened.known is not None:
             self._recent.remember(request, opened.spot)
         with _closing_on_error(opened):
@@ -126,7 +125,7 @@ class Reads:
             return self._reply(opened, spec, started_s, range_checksum=(kind, digest))
 
     async def _get_from_shard(self, ask: Ask, started_s: float) -> AnyReply:
-        opened = await self._open_settled(ask)
+        opened = await self._opening.open(ask.view, ask.name)
         if ask.view.verifies:
             with _closing_on_error(opened):
                 await in_pool(opened.mountpath.pool, lambda: self._store.verify(ask.view.bck, ask.name, opened))
@@ -151,7 +150,7 @@ class Reads:
         return FileReply(status, block, opened.fd, start, length, opened.mountpath.pool)
 
     async def _head_slowly(self, ask: Ask, wanted: frozenset[str], started_s: float) -> AnyReply:
-        opened = await self._open_settled(ask, verify=False)
+        opened = await self._opening.open(ask.view, ask.name, verify=False)
         try:
             if parse_bool(ask.params.get("validate-checksum", "")):
                 await in_pool(opened.mountpath.pool, lambda: self._store.verify(ask.view.bck, ask.name, opened))
@@ -177,25 +176,6 @@ class Reads:
         )
         block = props.head_headers(facts, wanted) if wanted else props.head_headers_all(facts)
         return Reply(200, block, length=stat.st_size)
-
-    async def _open_settled(self, ask: Ask, *, verify: bool = True) -> OpenObject:
-        """Open an object that a rename of its bucket may not have brought here yet."""
-        try:
-            return await self._open(ask, verify)
-        except ObjectNotFound:
-            if ask.view.source is None:
-                raise
-        await self._moves.settle(ask.view, ask.name)
-        return await self._open(ask, verify)
-
-    async def _open(self, ask: Ask, verify: bool) -> OpenObject:
-        if ask.view.is_protected:
-            opened = await self._protected.open(ask.view, ask.name, verify=verify)
-            if sealing.is_sealed(opened.meta):
-                os.close(opened.fd)
-                raise Unsupported(f"{ask.cname} is encrypted: read it over S3")
-            return opened
-        return self._store.open(ask.view.bck, ask.name)
 
     def _copies_of(self, ask: Ask, meta: ObjectMeta) -> list[str]:
         return self._protected.copies(ask.view.bck, ask.name, meta) if ask.view.is_mirrored else []

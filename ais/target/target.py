@@ -45,6 +45,7 @@ from ais.target.mountpaths import MountpathAdmin
 from ais.target.moves import Moves
 from ais.target.multipart import Multipart
 from ais.target.objects import Objects
+from ais.target.opening import Opening
 from ais.target.pages import Pages
 from ais.target.protected import Protected
 from ais.target.reads import Reads
@@ -110,10 +111,11 @@ class Target:
         self._ec = EcJobs(self.registry, self.joggers, store, encoder, restorer, slice_peers, host.env, self._ec_burst)
         verified = Verified(store)
         protected = Protected(volume, store, self._mirror.mirror, self._ec, restorer, slice_peers, verified)
+        opening = Opening(store, moves, protected)
         writes = Writes(host, self._front, volume, store, moves, multipart, shards, protected)
         self.mountpaths = MountpathAdmin(host, volume)
         rebalance = Rebalance(host, self._front, volume, moves, self.joggers, self.registry)
-        self._actions = Actions(host, self._front, volume, store, moves, writes, multipart, rebalance)
+        self._actions = Actions(host, self._front, volume, store, moves, protected, writes, multipart, rebalance)
         summaries = Summaries(self.registry, self._front, volume, lister)
         versions = VersionLister(volume, host.env)
         self._pages = Pages(host, self._front, store, lister, versions, summaries, self._mirror.mirror)
@@ -140,10 +142,10 @@ class Target:
             RESILVER: lambda args: self._resilver.start(args.id),
         }
         self._jobs = Jobs(self.registry, starters)
-        reads = Reads(host, self._front, store, moves, recent, shards, protected)
-        self._batches = Batches(host, self._front, store, peers)
+        reads = Reads(host, self._front, store, opening, recent, shards, protected)
+        self._batches = Batches(host, self._front, store, opening, peers)
         self._groups = Groups(host, self.registry, self._front, volume, store, moves, protected, self.joggers, peers)
-        self._archiving = Archiving(host, self.registry, self._front, store, peers, pace)
+        self._archiving = Archiving(host, self.registry, self._front, store, opening, peers, pace)
         endpoint = Slices(self._front, slices, self._ec)
         self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3, endpoint)
         self.route = self._objects.route

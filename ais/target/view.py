@@ -54,6 +54,7 @@ class BucketView:
         "is_protected",
         "is_renamed",
         "is_rereadable",
+        "needs_care",
         "props",
         "rules",
         "source",
@@ -84,6 +85,8 @@ class BucketView:
         self.is_mirrored = mirroring_of(props) is not None
         self.is_coded = props.ec.enabled
         self.is_protected = self.is_mirrored or self.is_coded
+        self.needs_care = self.is_protected or source is not None
+        """Its objects may be elsewhere, lost or damaged and yet be served (`ais.target.opening`)."""
         self.is_plain = source is None and not (self.is_renamed or self.verifies or self.is_protected)
         self.is_rereadable = source is None and not (self.is_renamed or self.verifies)
         """What was read once may be read again by its place alone, while its file does not change."""

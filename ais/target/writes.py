@@ -1,11 +1,12 @@
 """PUT, APPEND, copy and DELETE of objects (wire contract §10.2-10.4, §10.9), and what peers send here."""
 
+import contextlib
 from collections.abc import Awaitable
 
 from ais.api import headers, query
 from ais.api.access import Access
 from ais.api.bucket import Bck
-from ais.base.errors import AisError, BadRequest, ChecksumMismatch
+from ais.base.errors import AisError, BadRequest, ChecksumMismatch, ObjectNotFound
 from ais.base.names import check_object_name
 from ais.core.appender import Appender
 from ais.core.meta import ObjectMeta
@@ -90,13 +91,16 @@ class Writes:
 
     async def remove(self, ask: Ask) -> Reply:
         """Remove the object. Raise `ObjectNotFound`."""
-        await self._moves.settle(ask.view, ask.name)
-        if ask.view.is_coded:
-            await self._protected.ensure(ask.view, ask.name)
+        await self.settle(ask)
         pool = self._volume.place(ask.view.uname + ask.name).pool
         await in_pool(pool, lambda: self._store.delete(ask.view.bck, ask.name, rules=ask.view.rules))
         self._counters[metrics.DEL_N] += 1
         return Reply(200)
+
+    async def settle(self, ask: Ask) -> None:
+        """Before an object is changed: have it here, as far as it is anywhere. Raise `NotReady`."""
+        await self._moves.settle(ask.view, ask.name)
+        await self._protected.ensure(ask.view, ask.name)
 
     def admit(self, view: BucketView) -> None:
         """See `ais.target.uploads.Owner`."""
@@ -129,15 +133,24 @@ class Writes:
             return self._copy(ask)
         if query.UPLOAD_ID in ask.params or query.PART_NUMBER in ask.params:
             return self._multipart.put(ask, self)
-        if is_append:
-            return self._append(ask)
-        if ask.params.get(query.ARCHPATH):
-            return self._shards.put(ask, self)
+        if is_append or ask.params.get(query.ARCHPATH):
+            return self._extend_settled(ask) if ask.view.needs_care else self._extend(ask)
         if ask.is_from_peer:
             return self._receive(ask, started_s)
         if ask.view.source is not None:
             return self._put_after_move(ask, started_s)
         return self._put(ask, started_s)
+
+    def _extend(self, ask: Ask) -> AnyReply | Awaitable[AnyReply]:
+        return self._append(ask) if query.APPEND_TYPE in ask.params else self._shards.put(ask, self)
+
+    async def _extend_settled(self, ask: Ask) -> AnyReply:
+        """What is added belongs behind the content there is, wherever that is now."""
+        await self.settle(ask)
+        with contextlib.suppress(ObjectNotFound):
+            await self._protected.heal(ask.view, ask.name)
+        reply = self._extend(ask)
+        return await reply if isinstance(reply, Awaitable) else reply
 
     async def _put_after_move(self, ask: Ask, started_s: float) -> AnyReply:
         await self._moves.settle(ask.view, ask.name)
@@ -188,6 +201,7 @@ class Writes:
         if (bck, name) == (ask.view.bck, ask.name):
             raise BadRequest(f"cannot copy object {ask.cname} onto itself")
         await self._moves.settle(ask.view, ask.name)
+        await self._protected.heal(ask.view, ask.name)
         await self._moves.copy(ask.view, ask.name, destination, name)
         return Reply(200)
 

@@ -93,7 +93,10 @@ class Answer:
         self._entries = message.entries
         self._bcks = bcks
         placement = host.placement
-        self._owners = [placement.owner(f"{bck.uname}{one.name}") for bck, one in zip(bcks, self._entries, strict=True)]
+        self._owners = [
+            placement.reader(f"{bck.uname}{one.name}", is_coded=reader.is_coded(bck))
+            for bck, one in zip(bcks, self._entries, strict=True)
+        ]
         self._timeout_s = float(host.config.cluster.get_batch.max_wait)
         self._soft_errors_left = host.config.cluster.get_batch.max_soft_errs
         self._now_s = host.env.clock.now_ns() // 1_000_000_000

@@ -1,7 +1,8 @@
 """The entries of a batch that this target owns, read in order and ahead of whoever takes them.
 
 Small objects are read whole, several in one step of a thread; the next step runs while the last one's are being sent.
-A large one comes in pieces, so that memory stays within a few steps whatever is asked for.
+A large one comes in pieces, so that memory stays within a few steps whatever is asked for. Objects that may have to be
+fetched or repaired before (`ais.target.opening`) are opened on the event loop, those of one step ahead of it.
 """
 
 import asyncio
@@ -16,8 +17,9 @@ from ais.core.store import OpenObject, Store
 from ais.shard import reading
 from ais.shard.formats import Format
 from ais.shard.reading import Content, Member
+from ais.target.opening import Opening
 from ais.target.shards import detect, file_of
-from ais.target.view import Views
+from ais.target.view import BucketView, Views
 
 STEP_BYTES = 1 << 20
 """Read in one step of a thread; larger entries come in pieces of this size."""
@@ -59,11 +61,16 @@ class Read:
 class LocalReader:
     """Reads entries of one request."""
 
-    def __init__(self, node_name: str, views: Views, store: Store) -> None:
-        self._node_name = node_name
+    def __init__(self, views: Views, store: Store, opening: Opening) -> None:
         self._views = views
         self._store = store
+        self._opening = opening
         self._shards = _Shards()
+
+    def is_coded(self, bck: Bck) -> bool:
+        """Whether another target can stand in for one that is away."""
+        view = self._views.get(bck)
+        return view is not None and view.is_coded
 
     async def read_all(self, wanted: Sequence[Wanted], *, only_sizes: bool) -> AsyncGenerator[list[Read], None]:
         """All entries in order, in groups. Whoever takes a group exhausts its pieces before the next."""
@@ -71,11 +78,11 @@ class LocalReader:
         ahead: asyncio.Future[list[Read]] | None = None
         try:
             while position < len(wanted) or ahead is not None:
-                group = await (ahead or asyncio.to_thread(self._step, wanted, position, only_sizes))
+                group = await (ahead or self._next(wanted, position, only_sizes))
                 ahead = None
                 position += len(group)
                 if position < len(wanted) and group[-1].pieces is None:
-                    ahead = asyncio.ensure_future(asyncio.to_thread(self._step, wanted, position, only_sizes))
+                    ahead = asyncio.ensure_future(self._next(wanted, position, only_sizes))
                 yield group
         finally:
             if ahead is not None:
@@ -83,31 +90,72 @@ class LocalReader:
                     close(one)
             self._shards.close()
 
-    def _step(self, wanted: Sequence[Wanted], position: int, only_sizes: bool) -> list[Read]:
+    async def _next(self, wanted: Sequence[Wanted], position: int, only_sizes: bool) -> list[Read]:
         """Read from `position` on: until it is enough for one step, or a large entry was opened."""
+        ahead = wanted[position : position + STEP_ENTRIES]
+        opened: list[OpenObject | AisError] = []
+        try:
+            if self._careful_view(ahead[0]) is not None:
+                ahead = await self._open_careful(ahead, opened)
+            step = asyncio.ensure_future(asyncio.to_thread(self._step, ahead, opened, only_sizes))
+            try:
+                return await asyncio.shield(step)
+            except asyncio.CancelledError:
+                for one in await step:
+                    close(one)
+                raise
+        finally:
+            for found in opened:
+                if isinstance(found, OpenObject):
+                    _close(found)
+
+    def _careful_view(self, wanted: Wanted) -> BucketView | None:
+        view = self._views.get(wanted.bck)
+        return view if view is not None and view.needs_care and view.allowed & Access.GET else None
+
+    async def _open_careful(self, wanted: Sequence[Wanted], opened: list[OpenObject | AisError]) -> Sequence[Wanted]:
+        """Add to `opened` what may be enough for one step; return the entries it is for."""
+        size = 0
+        for one in wanted:
+            view = self._careful_view(one)
+            if view is None or size >= STEP_BYTES:
+                break
+            try:
+                found = await self._opening.open(view, one.name)
+            except AisError as error:
+                opened.append(error)
+                continue
+            opened.append(found)
+            size += found.stat.st_size
+        return wanted[: len(opened)]
+
+    def _step(self, wanted: Sequence[Wanted], opened: list[OpenObject | AisError], only_sizes: bool) -> list[Read]:
+        """Read entries that are opened, or else all before one that needs care."""
         group: list[Read] = []
         size = 0
-        while position < len(wanted) and len(group) < STEP_ENTRIES and size < STEP_BYTES:
-            one = self._read(wanted[position], only_sizes)
+        for index, entry in enumerate(wanted):
+            if size >= STEP_BYTES or (not opened and self._careful_view(entry) is not None):
+                break
+            one = self._read(entry, opened[index] if opened else None, only_sizes)
             group.append(one)
-            position += 1
             if one.pieces is not None:
                 break
             size += one.size
         return group
 
-    def _read(self, wanted: Wanted, only_sizes: bool) -> Read:
+    def _read(self, wanted: Wanted, found: OpenObject | AisError | None, only_sizes: bool) -> Read:
         try:
+            if isinstance(found, AisError):
+                raise found
             view = self._views.require(wanted.bck)
             view.require(Access.GET)
-            opened = self._store.open(wanted.bck, wanted.name)
+            opened = found or self._store.open(wanted.bck, wanted.name)
             try:
                 if view.verifies and not only_sizes:
                     self._store.verify(wanted.bck, wanted.name, opened)
                 return self._read_opened(wanted, opened, only_sizes)
             finally:
-                if opened.fd >= 0:
-                    os.close(opened.fd)
+                _close(opened)
         except AisError as error:
             return Read(0, b"", error=error)
         except OSError as error:
@@ -137,6 +185,12 @@ def close(one: Read) -> None:
     """Let go of what an entry that nobody takes holds open."""
     if one.pieces is not None:
         one.pieces.close()
+
+
+def _close(opened: OpenObject) -> None:
+    fd, opened.fd = opened.fd, -1
+    if fd >= 0:
+        os.close(fd)
 
 
 class _Shards:

@@ -20,6 +20,7 @@ from ais.target.batch.answer import Answer
 from ais.target.batch.reading import LocalReader, Wanted
 from ais.target.front import Front
 from ais.target.host import Host
+from ais.target.opening import Opening
 
 _TAIL = "/{xid}/{wid}/{count}"
 
@@ -27,10 +28,11 @@ _TAIL = "/{xid}/{wid}/{count}"
 class Batches:
     """Serves both."""
 
-    def __init__(self, host: Host, front: Front, store: Store, peers: PeerClient) -> None:
+    def __init__(self, host: Host, front: Front, store: Store, opening: Opening, peers: PeerClient) -> None:
         self._host = host
         self._front = front
         self._store = store
+        self._opening = opening
         self._peers = peers
 
     def routes(self, networks: Network) -> list[web.RouteDef]:
@@ -97,7 +99,7 @@ class Batches:
         return response
 
     def _reader(self) -> LocalReader:
-        return LocalReader(self._host.snode.name, self._front.views, self._store)
+        return LocalReader(self._front.views, self._store, self._opening)
 
     def _buckets(self, request: web.Request, message: BatchMsg) -> list[Bck]:
         """The bucket of each entry. Raise `BadRequest`, `BucketNotFound`, `AccessDenied`."""

@@ -37,6 +37,24 @@ from ais.target.view import BucketView
 Handler = Callable[[S3Ask], AnyReply | Awaitable[AnyReply]]
 
 
+_ON_WHAT_IS_THERE = frozenset(
+    {
+        Op.GET_OBJECT_ATTRIBUTES,
+        Op.DELETE_OBJECT,
+        Op.GET_OBJECT_TAGGING,
+        Op.PUT_OBJECT_TAGGING,
+        Op.DELETE_OBJECT_TAGGING,
+        Op.GET_OBJECT_ACL,
+        Op.PUT_OBJECT_ACL,
+        Op.GET_OBJECT_RETENTION,
+        Op.PUT_OBJECT_RETENTION,
+        Op.GET_OBJECT_LEGAL_HOLD,
+        Op.PUT_OBJECT_LEGAL_HOLD,
+    }
+)
+"""What is about an object that exists, besides reading it: a lost one is restored before."""
+
+
 class S3Front:
     """One per target."""
 
@@ -57,12 +75,15 @@ class S3Front:
         self._front = front
         self._store = store
         self._moves = moves
+        self._protected = protected
         stats = host.stats
         self.deletes = Deletes(store, volume, stats)
         reads, puts, tags = Reads(store, stats, verified, protected), Puts(front, store, stats), Tags(store, volume)
         locks = Locks(store, volume)
         multipart = Multipart(front, store, volume, stats)
-        copies = Copies(front, store, stats, Sources(host, gate, front, store, moves, peers, verified), multipart)
+        copies = Copies(
+            front, store, stats, Sources(host, gate, front, store, moves, peers, verified, protected), multipart
+        )
         self._handlers: dict[Op, Handler] = {
             Op.GET_OBJECT: reads.get,
             Op.HEAD_OBJECT: reads.get,
@@ -104,7 +125,8 @@ class S3Front:
         ask = S3Ask(asked, caller, bucket, view, lines, self._gate)
         handler = self._handlers[asked.op]
         try:
-            reply = handler(ask) if view.source is None else self._after_move(handler, ask)
+            is_usual = view.source is None and not (view.is_coded and asked.op in _ON_WHAT_IS_THERE)
+            reply = handler(ask) if is_usual else self._settled(handler, ask)
         except AisError as error:
             raise self._failed(ask, error) from None
         return self._watched(ask, reply) if type(reply) is CoroutineType else reply
@@ -113,9 +135,11 @@ class S3Front:
         """The answer to a failed request if it is S3's."""
         return self._gate.error_reply(request, error) if self._gate.is_s3(request) else None
 
-    async def _after_move(self, handler: Handler, ask: S3Ask) -> AnyReply:
-        """In a bucket that is getting the objects of another: first the one that is asked for."""
+    async def _settled(self, handler: Handler, ask: S3Ask) -> AnyReply:
+        """In a bucket that is getting the objects of another, or has lost one: first the one that is asked for."""
         await self._moves.settle(ask.view, ask.key)
+        if ask.request.op in _ON_WHAT_IS_THERE and ask.version_id is None:
+            await self._protected.ensure(ask.view, ask.key)
         reply = handler(ask)
         return await reply if isinstance(reply, Awaitable) else reply
 

@@ -22,11 +22,13 @@ from ais.s3.errors import S3Error, decode
 from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.moves import Moves
+from ais.target.protected import Protected
 from ais.target.s3 import sealed
 from ais.target.s3.ask import S3Ask
 from ais.target.s3.peers import VERIFY, read_meta
 from ais.target.s3.verified import Verified
 from ais.target.uploads import in_pool
+from ais.target.view import BucketView
 
 ERROR_BYTES_MAX = 64 << 10
 
@@ -52,6 +54,7 @@ class Sources:
         moves: Moves,
         peers: PeerClient,
         verified: Verified,
+        protected: Protected,
     ) -> None:
         self._host = host
         self._gate = gate
@@ -60,6 +63,7 @@ class Sources:
         self._moves = moves
         self._peers = peers
         self._verified = verified
+        self._protected = protected
 
     @asynccontextmanager
     async def open(self, ask: S3Ask, source: CopySource, span: str) -> AsyncIterator[Source]:
@@ -77,7 +81,7 @@ class Sources:
         action = "s3:GetObjectVersion" if source.version_id else "s3:GetObject"
         await self._moves.settle(view, source.key)
         try:
-            opened = self._store.open(view.bck, source.key, source.version_id, sealed=True)
+            opened = await self._open(view, source)
         except NotFound as error:
             self._gate.require(ask.request, ask.caller, bucket, action, source.key)
             if isinstance(error, DeleteMarker):
@@ -94,6 +98,11 @@ class Sources:
             yield Source(opened.meta, opened.stat.st_mtime_ns, length, chunks)
         finally:
             os.close(opened.fd)
+
+    async def _open(self, view: BucketView, source: CopySource) -> OpenObject:
+        if view.is_protected:
+            return await self._protected.open(view, source.key, source.version_id)
+        return self._store.open(view.bck, source.key, source.version_id, sealed=True)
 
     @asynccontextmanager
     async def _fetch(self, ask: S3Ask, source: CopySource, owner: Snode, span: str) -> AsyncIterator[Source]:

@@ -1,0 +1,45 @@
+"""Opening an object for whoever reads it over the native API: every such read goes through here.
+
+What a rename or a rebalance has not brought here yet is fetched, what is lost or damaged is repaired, and what only S3
+can open is refused.
+"""
+
+import os
+
+from ais.base.errors import ObjectNotFound, Unsupported
+from ais.core import sealing
+from ais.core.store import OpenObject, Store
+from ais.target.moves import Moves
+from ais.target.protected import Protected
+from ais.target.view import BucketView
+
+
+class Opening:
+    """For buckets whose view `needs_care`; the objects of others `Store.open` opens, without waiting."""
+
+    def __init__(self, store: Store, moves: Moves, protected: Protected) -> None:
+        self._store = store
+        self._moves = moves
+        self._protected = protected
+
+    async def open(self, view: BucketView, name: str, *, verify: bool = True) -> OpenObject:
+        """Open an object; the caller closes it. Without `verify`, its metadata counts and not its content.
+
+        Raise as `Protected.open`, and `Unsupported` for the content of an encrypted object.
+        """
+        try:
+            return await self._open(view, name, verify)
+        except ObjectNotFound:
+            if view.source is None:
+                raise
+        await self._moves.settle(view, name)
+        return await self._open(view, name, verify)
+
+    async def _open(self, view: BucketView, name: str, verify: bool) -> OpenObject:
+        if not view.is_protected:
+            return self._store.open(view.bck, name, sealed=not verify)
+        opened = await self._protected.open(view, name, verify=verify)
+        if verify and sealing.is_sealed(opened.meta):
+            os.close(opened.fd)
+            raise Unsupported(f"{view.bck.cname(name)} is encrypted: read it over S3")
+        return opened
