@@ -67,7 +67,6 @@ TRACKED = frozenset(DISPLAY_NAME) - {
     "election",
     "summary-bck",
     "summary-shard",
-    "resilver",
     "ec-get",
     "ec-put",
     "ec-resp",

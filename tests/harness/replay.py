@@ -17,7 +17,9 @@ from harness.captures import Exchange
 from harness.wire import Answer, follow, request
 
 PATIENCE_S = 20.0
-_UNFINISHED = re.compile(r"status 20[26] instead of 200|string \(zero time\) instead of string \(RFC 3339\)")
+_UNFINISHED = re.compile(
+    r"status 20[26] instead of 200|\.end_time: still 0|string \(zero time\) instead of string \(RFC 3339\)"
+)
 _ID = re.compile(r"[\w.+/=-]{8,}")
 _ID_LEN_MIN = 8
 _ID_KEYS = {"uuid", "id", "UploadId", "VersionId", "continuation_token", "ContinuationToken"}
@@ -204,6 +206,8 @@ class Replay:
                 self._learn(one, other)
         yield from shape.differences(theirs, ours)
         if isinstance(theirs, dict) and isinstance(ours, dict):
+            if theirs.get("end_time") and not ours.get("end_time", 1):
+                yield ".end_time: still 0"
             for name in ("tcode", "status"):
                 if name in theirs and name in ours and theirs[name] != ours[name]:
                     yield f".{name}: {ours[name]} instead of {theirs[name]}"
