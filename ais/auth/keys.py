@@ -11,6 +11,7 @@ import base64
 import re
 import secrets as randomness
 import string
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -26,6 +27,10 @@ from ais.base.errors import AlreadyExists, BadRequest, Conflict, CorruptMetadata
 SECRET_BYTES = 32
 KEYS_MAX = 10_000
 """Access keys of one cluster: their value is rewritten and sent to every node with each change."""
+REVOKED_MAX = 100_000
+"""Revoked tokens that have not expired."""
+REVOKED_KEPT_S = 300
+"""Beyond its end a token may be accepted for a moment, by clocks that differ."""
 _NONCE_BYTES = 12
 _ID_ALPHABET = string.ascii_uppercase + string.digits
 _KEY_ID_LEN = 20
@@ -75,6 +80,8 @@ class AccessKeys(msgspec.Struct, frozen=True):
 
     version: U64 = U64(0)
     keys: dict[str, AccessKey] = {}
+    revoked: dict[str, int] = {}
+    """Tokens that were taken back: SHA-256 of each, and the Unix second until which it would have been good."""
 
     def get(self, key_id: str) -> AccessKey | None:
         """The key of that ID, disabled or not."""
@@ -86,7 +93,7 @@ class AccessKeys(msgspec.Struct, frozen=True):
             raise AlreadyExists(f'access key "{key.id}" already exists')
         if len(self.keys) >= KEYS_MAX:
             raise Conflict(f'the cluster has {KEYS_MAX} access keys, the most it can have: see "ais auth key rm"')
-        return AccessKeys(U64(self.version + 1), self.keys | {key.id: key})
+        return self._next(self.keys | {key.id: key})
 
     def with_disabled(self, key_id: str, disabled: bool) -> "AccessKeys":
         """The next version with a key disabled or enabled again; this one when it is already. Raise `NotFound`."""
@@ -94,12 +101,22 @@ class AccessKeys(msgspec.Struct, frozen=True):
         if old.disabled == disabled:
             return self
         key = msgspec.structs.replace(old, disabled=disabled)
-        return AccessKeys(U64(self.version + 1), self.keys | {key_id: key})
+        return self._next(self.keys | {key_id: key})
 
     def without_key(self, key_id: str) -> "AccessKeys":
         """The next version without a key. Raise `NotFound`."""
         self.require(key_id)
-        return AccessKeys(U64(self.version + 1), {one: key for one, key in self.keys.items() if one != key_id})
+        return self._next({one: key for one, key in self.keys.items() if one != key_id})
+
+    def with_revoked(self, names: Mapping[str, int], now_s: float) -> "AccessKeys":
+        """The next version with more tokens revoked, without those that have expired. Raise `Conflict` for too many."""
+        kept = {name: until for name, until in {**self.revoked, **names}.items() if until > now_s - REVOKED_KEPT_S}
+        if len(kept) > REVOKED_MAX:
+            raise Conflict(f"more than {REVOKED_MAX} tokens are revoked: change the key that signs them")
+        return self if kept == self.revoked else AccessKeys(U64(self.version + 1), self.keys, kept)
+
+    def _next(self, keys: dict[str, AccessKey]) -> "AccessKeys":
+        return AccessKeys(U64(self.version + 1), keys, self.revoked)
 
     def require(self, key_id: str) -> AccessKey:
         """The key of that ID, disabled or not. Raise `NotFound`."""
@@ -137,6 +154,10 @@ class KeyRing:
         self._cipher = _cipher(cluster_secret) if cluster_secret else None
         self._opened: dict[str, Credential] = {}
         self._users: frozenset[str] | None = None
+
+    def is_revoked(self, name: str) -> bool:
+        """Whether the token of this SHA-256 was taken back."""
+        return name in self._keys.revoked
 
     def has_user(self, user: str) -> bool:
         """Whether any key is that user's."""

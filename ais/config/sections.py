@@ -366,14 +366,18 @@ class Downloader(Section, frozen=True):
 class AuthSignature(Section, frozen=True):
     """How tokens are signed."""
 
-    key: Annotated[str, setting("Secret or public key; never shown.", pending=True)] = ""
-    method: Annotated[str, setting("`hmac` or `rsa`.", pending=True)] = ""
+    key: Annotated[str, setting("Secret (at least 16 bytes) or public key in PEM; never shown.")] = ""
+    method: Annotated[str, setting("`hmac` or `rsa`; empty: `hmac`.")] = ""
+
+    def check(self) -> None:
+        if self.method.lower() not in ("", "hmac", "rsa"):
+            raise ValueError(f'signature.method="{self.method}" is unknown: must be one of [hmac, rsa]')
 
 
 class AuthClaims(Section, frozen=True):
     """What a token must claim."""
 
-    aud: Annotated[tuple[str, ...], setting("Accepted audiences.", pending=True)] = ()
+    aud: Annotated[tuple[str, ...], setting("Accepted audiences; empty: any.")] = ()
 
 
 class JWKSCache(Section, frozen=True):
@@ -414,15 +418,24 @@ class Auth(Section, frozen=True):
         bool,
         setting("S3 requests must be signed with an access key of this cluster; false: any key or none is accepted."),
     ] = False
-    client_auth_required: Annotated[bool, setting("Refuse requests without a valid token; not available yet.")] = False
+    client_auth_required: Annotated[
+        bool, setting("Refuse requests without a valid token; needs `signature` and nodes with a join secret.")
+    ] = False
     signature: AuthSignature = AuthSignature()
     required_claims: AuthClaims = AuthClaims()
     oidc: AuthOIDC = AuthOIDC()
     intra_cluster: AuthIntraCluster = AuthIntraCluster()
 
+    @property
+    def closes_s3(self) -> bool:
+        """Whether S3 requests need a key or a token."""
+        return self.enabled or self.client_auth_required
+
     def check(self) -> None:
-        if self.client_auth_required:
-            raise ValueError("client_auth_required=true cannot be honoured yet, and a cluster must not pretend to")
+        if self.client_auth_required and not self.signature.key:
+            raise ValueError("client_auth_required=true needs auth.signature.key: who else could verify a token?")
+        if self.client_auth_required and len(self.signature.key.encode()) < 16:
+            raise ValueError("signature.key is too short: a secret that signs tokens has at least 16 bytes")
 
 
 class ProxyURLs(Section, frozen=True):

@@ -111,13 +111,17 @@ class Request:
 
     def __init__(self, method: str, target: str, headers: Headers, peer: Peer, is_http10: bool = False) -> None:
         self.method = method
-        self.target = target
-        self.path, _, self.query = target.partition("?")
+        self.retarget(target)
         self.headers = headers
         self.peer = peer
         self.is_http10 = is_http10
         self.body: memoryview | None = None
         """The whole body, when it came with the head: the route may use it while it runs, but not keep it."""
+
+    def retarget(self, target: str) -> None:
+        """Ask for something else."""
+        self.target = target
+        self.path, _, self.query = target.partition("?")
         self._params: dict[str, str] | None = None
 
     @property

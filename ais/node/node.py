@@ -74,6 +74,8 @@ class Node:
         """Set when the cluster is shut down or this node told to end; the process then leaves and stops."""
         self.leave_on_stop = True
         """False when the whole cluster stops: the cluster map is to stay as it is."""
+        self.is_closed = False
+        """Whether nodes know each other by a join secret; whoever makes the node sets it."""
         self.on_config: list[Callable[[NodeConfig], None]] = []
         """Called after changes; must not block or raise."""
         self.offload = offload
@@ -229,6 +231,11 @@ class Node:
 
         def next_version(old: ClusterConfig) -> ClusterConfig:
             new = change(old)
+            if new.auth.client_auth_required and not self.is_closed:
+                raise BadRequest(
+                    "client_auth_required=true needs nodes that know each other by a join secret: start them with"
+                    " --join-secret first"
+                )
             return old if new == old else new.next_version(timestamp(self.env.clock))
 
         return await self.changes.change_config(next_version)

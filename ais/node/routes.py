@@ -9,6 +9,8 @@ from ais.base.errors import AccessDenied
 from ais.env.network import Answer
 from ais.net.http import Network
 from ais.node import service
+from ais.node.clients import Clients
+from ais.node.guard import Guard, Needs, admin, anybody, show_cluster
 from ais.node.health import HEALTH
 from ais.node.membership import JOIN
 from ais.node.node import DAEMON, Node
@@ -26,18 +28,25 @@ def routes(node: Node, networks: Network, trust: Trust = OPEN) -> list[web.Route
     """The node's own routes for a listener that carries these networks (wire contract §23)."""
     if not networks & (Network.PUBLIC | Network.CONTROL):
         return []
+    guard = Guard(Clients(node), _needs_of)
     found: list[web.RouteDef] = []
     for method, path in service.HANDLERS:
         one = web.route(method, path, _shell(node))
         if (method, path) in _CLIENTS or (node.snode.is_proxy and path.startswith(DAEMON)):
-            found.append(one)
+            found += guard.guard([one])
         elif Network.CONTROL in networks or (method, path) in _PUBLIC:
             found += trust.only_nodes([one])
     if Network.PUBLIC in networks:
         found.append(web.get(METRICS, _metrics(node), allow_head=False))
         if Network.CONTROL not in networks:
-            found += [web.put(path, _public_put(node)) for path in (DAEMON, DAEMON + "/set-config")]
+            found += guard.guard(web.put(path, _public_put(node)) for path in (DAEMON, DAEMON + "/set-config"))
     return found
+
+
+def _needs_of(method: str, path: str) -> Needs:
+    if path == HEALTH:
+        return anybody
+    return show_cluster if method == "GET" else admin
 
 
 def _shell(node: Node) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -8,16 +8,16 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ais.auth.keys import KeyRing
+from ais.api.bucket import Bck
 from ais.auth.keyservice import KeyService, LocalKeys
-from ais.base.errors import BadRequest, NotReady
-from ais.config.node import NodeConfig
-from ais.env import Env
+from ais.base.errors import AccessDenied, BadRequest, NotReady, Unauthenticated
 from ais.meta.bmd import BMD, Bprops
 from ais.meta.placement import Placement
-from ais.meta.smap import Smap, Snode
+from ais.meta.smap import Snode
 from ais.net.http import Forward, Peer, Reply, Request, header_lines
-from ais.s3 import acl, answers, cors, facts, front, identity, lock, new_object, policy, via
+from ais.node import clients
+from ais.node.clients import Clients
+from ais.s3 import acl, answers, cors, facts, front, identity, lock, new_object, permissions, policy, via
 from ais.s3.acl import OWNER_ID
 from ais.s3.buckets import S3Bucket, S3Buckets
 from ais.s3.errors import S3Error
@@ -32,25 +32,13 @@ BYPASS_GOVERNANCE = "s3:BypassGovernanceRetention"
 _MAKES_OBJECTS = frozenset((Op.PUT_OBJECT, Op.COPY_OBJECT, Op.CREATE_MULTIPART_UPLOAD))
 
 
-class Host(Protocol):
+class Host(clients.Host, Protocol):
     """What the gate needs of the node. The values are replaced, never changed."""
 
-    @property
-    def env(self) -> Env: ...
-    @property
-    def config(self) -> NodeConfig: ...
-    @property
-    def snode(self) -> Snode: ...
-    @property
-    def smap(self) -> Smap: ...
     @property
     def bmd(self) -> BMD: ...
     @property
     def placement(self) -> Placement: ...
-    @property
-    def keyring(self) -> KeyRing: ...
-    @property
-    def cluster_secret(self) -> bytes: ...
 
 
 class Coded(Protocol):
@@ -67,6 +55,8 @@ class Gate:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self.clients = Clients(host)
+        """Who sends a request, by its token."""
         self._ids = answers.RequestIds(host.env.rng)
         self._buckets = S3Buckets(host.bmd)
         self._keys: tuple[bytes, LocalKeys] | None = None
@@ -123,14 +113,35 @@ class Gate:
     def identify(self, request: S3Request) -> Identity:
         """Who sends it. Raise `S3Error` when the signature is wrong."""
         if request.via is not None and request.via.user is not None:
-            return Identity(request.via.user or None, trusted=not self._host.config.cluster.auth.enabled)
-        return identity.authenticate(
-            request, self._host.keyring, required=self._host.config.cluster.auth.enabled, now_s=self.now_s
-        )
+            return Identity(request.via.user or None, trusted=not self._is_closed)
+        if self.clients.must_prove and (token := _token_of(request)):
+            return self._bearer(request, token)
+        return identity.authenticate(request, self._host.keyring, required=self._is_closed, now_s=self.now_s)
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._host.config.cluster.auth.closes_s3
+
+    def _bearer(self, request: S3Request, token: str) -> Identity:
+        """Who holds a token, which says itself what it permits; what a client signed besides is not looked at."""
+        try:
+            claims = self.clients.of_token(token, 'header "X-Amz-Security-Token"')
+            if (needed := permissions.of_cluster(request)) is not None:
+                self.clients.require(claims, needed)
+            else:
+                for wanted, name in permissions.of_buckets(request):
+                    bucket = self.buckets.get(name)
+                    self.clients.require(claims, wanted, bucket.bck if bucket else Bck(name))
+        except Unauthenticated as error:
+            raise S3Error("InvalidToken", str(error)) from None
+        except AccessDenied as error:
+            raise S3Error("AccessDenied", str(error)) from None
+        found = identity.authenticate(request, self._host.keyring, required=False, now_s=self.now_s)
+        return found._replace(user=claims.sub)
 
     def is_user(self, name: str) -> bool:
         """Whether there is a user of that name; while nobody has to authenticate, any name is one."""
-        return not self._host.config.cluster.auth.enabled or self._host.keyring.has_user(name)
+        return not self._is_closed or self._host.keyring.has_user(name)
 
     def admit(self, request: S3Request, caller: Identity, found: Callable[[], Facts | None] | None = None) -> S3Bucket:
         """The bucket, if the caller may do what the request says. `found` reads the facts of the object there is.
@@ -277,3 +288,7 @@ def _expect_owner(bucket: S3Bucket, expected: Sequence[str] | None) -> None:
     """Raise `S3Error` AccessDenied when the bucket is another's, or when whose it should be is left empty."""
     if expected and expected[0] != (bucket.s3.owner or OWNER_ID):
         raise S3Error("AccessDenied", f"The bucket {bucket.name} is not owned by {expected[0][:64]}")
+
+
+def _token_of(request: S3Request) -> str:
+    return request.header("x-amz-security-token") or request.params.get("X-Amz-Security-Token", "")

@@ -12,7 +12,7 @@ from ais.base.errors import BadRequest
 from ais.base.ids import new_id
 from ais.meta.smap import Snode
 from ais.node.node import Node
-from ais.proxy.redirect import require_bucket
+from ais.proxy.redirect import Mark, require_bucket
 from ais.proxy.requests import params_of, route
 from ais.shard import formats
 
@@ -22,8 +22,9 @@ _COLOCATIONS = ("", "0", "1", "2")
 class Batches:
     """Redirects batches."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, mark: Mark) -> None:
         self._node = node
+        self._mark = mark
 
     def routes(self) -> list[web.RouteDef]:
         """Of the public network."""
@@ -45,8 +46,10 @@ class Batches:
         rng, me = self._node.env.rng, self._node.snode
         tail = f"gbt-{new_id(rng)}/{me.id}-{new_id(rng)}/{len(message.entries)}"
         marks = f"{query.PROXY_ID}={me.id}&{query.REDIRECT_TIME}={self._node.env.clock.now_ns()}"
-        location = f"{target.public.url}{path}/{tail}?{query_string}{'&' if query_string else ''}{marks}"
-        return web.Response(status=307, headers={"Location": location})
+        location = f"{path}/{tail}?{query_string}{'&' if query_string else ''}{marks}"
+        return web.Response(
+            status=307, headers={"Location": target.public.url + self._mark(target.id, request.method, location)}
+        )
 
     def _choose(self, message: BatchMsg, bcks: list[Bck], *, is_colocated: bool) -> Snode:
         """Whoever owns most of it when the client says that this is worth a look; otherwise any target."""

@@ -9,11 +9,13 @@ from typing import Any
 
 from aiohttp import web
 
+from ais.auth.tokens import Claims
 from ais.base.errors import AisError
 from ais.meta.bmd import BMD
 from ais.meta.smap import Smap
 from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Forward, Network, Reply, Request
+from ais.node.clients import Clients
 from ais.node.node import Node
 from ais.node.s3 import Gate
 from ais.proxy import later
@@ -27,8 +29,9 @@ from ais.proxy.easy import EasyUrls
 from ais.proxy.groups import Groups
 from ais.proxy.jobs import Jobs
 from ais.proxy.listing import Lister
+from ais.proxy.permissions import Permissions
 from ais.proxy.rebalance import Rebalancer
-from ais.proxy.redirect import COUNTED, Redirector
+from ais.proxy.redirect import COUNTED, PREFIXES, Redirector
 from ais.proxy.relay import Relay
 from ais.proxy.rename import Renamer
 from ais.proxy.reverse import Reverse
@@ -43,6 +46,7 @@ from ais.proxy.s3.service import Service
 from ais.proxy.s3.settings import Settings
 from ais.proxy.summary import Summaries
 from ais.proxy.targets import Targets
+from ais.proxy.tokens import Tokens
 from ais.s3.operations import Op
 from ais.stats import names as metrics
 
@@ -61,7 +65,8 @@ class Proxy:
         """`local_cidr` is the network whose clients are redirected to intra-cluster addresses; empty: none."""
         self._node = node
         self._counters = node.stats.values
-        self._redirector = Redirector(node, node.env.clock.now_ns, self._counters, local_cidr)
+        self._clients = Clients(node)
+        self._redirector = Redirector(node, node.env.clock.now_ns, self._counters, local_cidr, mark=self._clients.mark)
         targets, relay = Targets(node), Relay(node)
         self._renamer = Renamer(node, targets)
         self._rebalancer = Rebalancer(node, targets)
@@ -73,7 +78,8 @@ class Proxy:
         self._cluster = Cluster(node, targets, jobs, relay, self._rebalancer)
         self._reverse = Reverse(node, relay)
         self._auth = Auth(node, relay)
-        self._batches = Batches(node)
+        self._tokens = Tokens(node, self._clients, relay)
+        self._batches = Batches(node, self._clients.mark)
         self._easy = EasyUrls(self._buckets)
         self._gate = Gate(node)
         self._removal = Removal(node, targets)
@@ -121,10 +127,22 @@ class Proxy:
     def _object(self, request: Request) -> Reply | Forward | None:
         """Redirect a native request on an object, forward an S3 one."""
         if not self._gate.is_never_native(request):
+            claims = self._admitted(request) if self._clients.must_prove else None
             reply = self._redirector.answer(request)
+            if claims is not None:
+                self._clients.bind(reply, claims)
             if reply is not None:
                 return reply
         return self._s3.forward(request) if self._gate.is_s3(request) else None
+
+    def _admitted(self, request: Request) -> Claims | None:
+        """Who sends a native request on an object, if they may; None for any other. Raise as `ais.node.clients`."""
+        if not request.path.startswith(PREFIXES) or self._clients.is_node(request):
+            return None
+        claims = self._clients.of_header(request.headers.get("authorization"))
+        for needed, bck in self._redirector.asked(request) or ():
+            self._clients.require(claims, needed, bck)
+        return claims
 
     def error_reply(self, request: Request, error: BaseException) -> Reply | None:
         """In S3's form when the request is S3's."""
@@ -137,10 +155,16 @@ class Proxy:
         """
         if not networks & (Network.PUBLIC | Network.CONTROL):
             return []
-        found = [*self._buckets.routes(), *self._cluster.routes(), *self._reverse.routes(), *self._auth.routes()]
+        found = [
+            *self._buckets.routes(),
+            *self._cluster.routes(),
+            *self._reverse.routes(),
+            *self._auth.routes(),
+            *self._tokens.routes(),
+        ]
         if Network.PUBLIC in networks:
             found += [*self._easy.routes(), *self._batches.routes(), *later.routes(), web.get("/favicon.ico", _nothing)]
-        return found
+        return Permissions(self._clients).guard(found)
 
     # -- the role
 

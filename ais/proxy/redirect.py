@@ -23,11 +23,14 @@ from ais.meta.placement import Placement
 from ais.meta.smap import Smap, Snode
 from ais.net.encoding import NO_BODY
 from ais.net.http import Again, Reply, Request, decode_component
+from ais.node.clients import access_of
 from ais.shard import match
 from ais.stats import names as metrics
 
 OBJECTS = "/v1/objects/"
 EASY_URLS = {"/ais/": "ais", "/gs/": "gcp", "/az/": "azure"}
+PREFIXES = (OBJECTS, *EASY_URLS)
+"""How the paths of object requests begin."""
 _START = len(OBJECTS)
 ROADS_MAX = 1024
 ROAD_QUERY_LEN_MAX = 512
@@ -66,16 +69,28 @@ class ClusterView(Protocol):
     def config(self) -> NodeConfig: ...
 
 
+Mark = Callable[[str, str, str], str]
+"""Adds to a location what the target (by its ID) asks of a request that a gateway admitted, given the method."""
+
+
 class Redirector:
     """Answers object requests and counts them in `counters`.
 
     Clients in the network `cidr` (if given) are sent to intra-cluster addresses.
     """
 
-    def __init__(self, view: ClusterView, now_ns: Callable[[], int], counters: list[int], cidr: str = "") -> None:
+    def __init__(
+        self,
+        view: ClusterView,
+        now_ns: Callable[[], int],
+        counters: list[int],
+        cidr: str = "",
+        mark: Mark = lambda _target_id, _method, location: location,
+    ) -> None:
         self._view = view
         self._now_ns = now_ns
         self._counters = counters
+        self._mark = mark
         self._neighbours = _Neighbours(cidr) if cidr else None
         self._roads: dict[tuple[str, str], _Road] = {}
         self._repeat, self._answer_again = self._repeater, self._again
@@ -95,8 +110,21 @@ class Redirector:
         if self._neighbours is not None and request.remote in self._neighbours:
             net = way.owner.data if method in ("GET", "PUT") else way.owner.control
         is_repeatable = method == "GET" and way.guard is None and self._neighbours is None
-        line = f"Location: {net.url}{way.location}{self._now_ns()}\r\n"
+        location = self._mark(way.owner.id, method, f"{way.location}{self._now_ns()}")
+        line = f"Location: {net.url}{location}\r\n"
         return Reply(status, line.encode(), repeat=self._repeat if is_repeatable else None)
+
+    def asked(self, request: Request) -> "list[tuple[Access, Bck]] | None":
+        """What an object request asks for, on which buckets; None for any other. Raise as `answer`."""
+        address = _Address.of(request) if request.method in _STATUS else None
+        if address is None:
+            return None
+        params = request.params
+        provider = address.provider or params.get(query.PROVIDER, "")
+        bck = Bck.parse(address.bucket, provider, params.get(query.NAMESPACE, ""))
+        if destination := params.get(query.OBJECT_TO):
+            return [(Access.GET, bck), (Access.PUT, Bck.parse_uname(destination)[0])]
+        return [(access_of(request.method, appends=query.APPEND_TYPE in params), bck)]
 
     def _repeater(self, request: Request) -> Again | None:
         """Gives the same answer to a GET while what the cluster agreed on and the configuration are the same."""
@@ -104,8 +132,20 @@ class Redirector:
         if way is None:
             return None
         view = self._view
+        if view.config.cluster.auth.client_auth_required:
+            return partial(self._again_marked, view.state.current, view.config, way.owner, way.location)
         line = f"Location: {way.owner.public.url}{way.location}".encode()
         return partial(self._answer_again, view.state.current, view.config, line)
+
+    def _again_marked(
+        self, agreed: object, config: NodeConfig, owner: Snode, location: str
+    ) -> tuple[int, bytes, bytes] | None:
+        view = self._view
+        if view.state.current is not agreed or view.config is not config:
+            return None
+        self._counters[_GET_COUNTED] += 1
+        line = f"Location: {owner.public.url}{self._mark(owner.id, 'GET', f'{location}{self._now_ns()}')}\r\n"
+        return _GET_STATUS, line.encode() + NO_BODY, b""
 
     def _again(self, agreed: object, config: NodeConfig, line: bytes) -> tuple[int, bytes, bytes] | None:
         view = self._view

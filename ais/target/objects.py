@@ -3,10 +3,14 @@
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
 
-from ais.base.errors import AisError
+from ais.api import batch, query
+from ais.api.bucket import Bck
+from ais.base.errors import AccessDenied, AisError
 from ais.net.http import AnyReply, Request
+from ais.node.clients import Clients, access_of
 from ais.node.s3 import Gate
 from ais.stats.tracker import Tracker
+from ais.target import address
 from ais.target.address import PREFIX
 from ais.target.counts import count_error
 from ais.target.reads import Reads
@@ -15,6 +19,8 @@ from ais.target.s3.front import S3Front
 from ais.target.slices import Slices
 from ais.target.writes import Writes
 
+_FOR_CLIENTS = (PREFIX, batch.PATH)
+"""How the paths begin that a target serves to clients whom a gateway sent, besides questions about itself."""
 Handler = Callable[[Request], AnyReply | Awaitable[AnyReply] | None]
 
 
@@ -22,11 +28,20 @@ class Objects:
     """Requests on objects that carry no control message."""
 
     def __init__(
-        self, stats: Tracker, recent: Recent, reads: Reads, writes: Writes, gate: Gate, s3: S3Front, slices: Slices
+        self,
+        stats: Tracker,
+        recent: Recent,
+        reads: Reads,
+        writes: Writes,
+        gate: Gate,
+        s3: S3Front,
+        slices: Slices,
+        clients: Clients,
     ) -> None:
         self._slices = slices
         self._stats = stats
         self._gate = gate
+        self._clients = clients
         self._s3 = s3
         self._recent = recent
         self._handlers: dict[str, Handler] = {
@@ -40,6 +55,28 @@ class Objects:
         """Answer, or None for what belongs to the aiohttp application. Raise `AisError`."""
         if self._gate.is_never_native(request):
             return self._s3.route(request)
+        if self._clients.must_prove and request.path.startswith(_FOR_CLIENTS) and not self._clients.is_node(request):
+            return self._route_client(request)
+        return self._route(request)
+
+    def _route_client(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
+        """A request that a gateway admitted, or that has a token itself."""
+        if self._clients.take_mark(request):
+            return self._route(request)
+        authorization = request.headers.get("authorization")
+        if authorization is None or not request.path.startswith(PREFIX):
+            raise AccessDenied("direct target access denied")
+        claims = self._clients.of_header(authorization)
+        params, (name, _) = request.params, address.split_path(request.path)
+        bck = Bck.parse(name, params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, ""))
+        if query.OBJECT_TO in params:
+            raise AccessDenied("direct target access denied")
+        self._clients.require(claims, access_of(request.method, appends=query.APPEND_TYPE in params), bck)
+        reply = self._route(request)
+        self._clients.bind(reply, claims)
+        return reply
+
+    def _route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         if request.method == "GET" and (found := self._recent.get(request)) is not None:
             return found
         if not request.path.startswith(PREFIX):

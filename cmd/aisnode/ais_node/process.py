@@ -58,6 +58,7 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
         peers = PeerClient(client_tls, trust.sign)
         stack.push_async_callback(peers.close)
         node = _make_node(settings, env, snode, peers, volume, log_file)
+        node.is_closed = trust.is_closed
         ticker = Ticker(node, lambda: [mountpath.path for mountpath in volume.available] if volume else [])
         stack.callback(ticker.close)
         role = Target(node, volume, Store(volume, env), peers, trust) if volume else _proxy(node, peers, settings)
@@ -133,6 +134,8 @@ def _trust(arguments: Arguments, settings: Settings, env: Env, snode: Snode) -> 
     if path and secret:
         raise BadRequest("a join secret is given twice, as a file and in AIS_INIT_TOKEN: give one of them")
     trust = Trust(nodes.read_secret(path) if path else secret, snode.id, lambda: env.clock.now_ns() / 1e9)
+    if not trust.is_closed and settings.config.cluster.auth.client_auth_required:
+        raise BadRequest("auth.client_auth_required=true needs a --join-secret: who could tell a node from a client?")
     if not trust.is_closed:
         structlog.get_logger().warning(
             "the cluster is open: whoever reaches its control network can join it and change it; give all nodes a"

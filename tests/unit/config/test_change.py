@@ -54,7 +54,7 @@ def test_a_setting_changes_by_name(name: str, text: str, expected: str) -> None:
         ("uuid", "x", 'setting "uuid" is read-only'),
         ("features", "no-such", 'unknown feature flag "no-such"'),
         ("features", "Disable-Cold-GET,Streaming-Cold-GET", "exclude each other"),
-        ("auth.client_auth_required", "true", "client_auth_required=true cannot be honoured yet"),
+        ("auth.client_auth_required", "true", "client_auth_required=true needs auth.signature.key"),
     ],
 )
 def test_a_bad_setting_is_refused_by_name(name: str, text: str, part: str) -> None:

@@ -1,0 +1,180 @@
+"""Clients by their tokens: who sends a request, and may they. Off unless `auth.client_auth_required` is set.
+
+A token is verified once and remembered until it expires; a change of the configuration or of what is revoked forgets
+all. Refusals name the user and what is granted, never the token.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from hashlib import sha256
+from typing import Protocol
+
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from ais.api import access, headers
+from ais.api.access import Access
+from ais.api.bucket import Bck
+from ais.auth import marks, tokens
+from ais.auth.keys import KeyRing
+from ais.auth.tokens import LEEWAY_S, BadToken, Claims, Method
+from ais.base.errors import AccessDenied, BadRequest, NotReady, Unauthenticated
+from ais.base.units import format_duration
+from ais.config.node import NodeConfig
+from ais.env import Env
+from ais.meta.smap import Smap, Snode
+from ais.net.http import Again, Reply, Request
+
+TOKENS_MAX = 4096
+_BEARER = "Bearer "
+_CALLER = headers.CALLER_ID.lower()
+_NS = 1_000_000_000
+
+
+class Host(Protocol):
+    """What it needs of the node. The values are replaced, never changed."""
+
+    @property
+    def env(self) -> Env: ...
+    @property
+    def config(self) -> NodeConfig: ...
+    @property
+    def snode(self) -> Snode: ...
+    @property
+    def smap(self) -> Smap: ...
+    @property
+    def keyring(self) -> KeyRing: ...
+    @property
+    def cluster_secret(self) -> bytes: ...
+
+
+class Clients:
+    """One per node."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._known: dict[str, Claims] = {}
+        self._basis: tuple[object, object] = (None, None)
+
+    @property
+    def must_prove(self) -> bool:
+        """Whether clients need a token."""
+        return self._host.config.cluster.auth.client_auth_required
+
+    @property
+    def now_ns(self) -> int:
+        """Unix nanoseconds."""
+        return self._host.env.clock.now_ns()
+
+    def of_header(self, authorization: str | None) -> Claims:
+        """Who sends a request with this `Authorization`. Raise `Unauthenticated`."""
+        if not authorization or not authorization.startswith(_BEARER):
+            raise Unauthenticated("token required")
+        return self.of_token(authorization[len(_BEARER) :], 'header "Authorization"')
+
+    def of_token(self, token: str, where: str) -> Claims:
+        """Who a token belongs to. Raise `Unauthenticated`."""
+        basis = (self._host.config, self._host.keyring)
+        if self._basis[0] is not basis[0] or self._basis[1] is not basis[1]:
+            self._known, self._basis = {}, basis
+        claims = self._known.get(token)
+        try:
+            if claims is None:
+                claims = self._verified(token)
+                if len(self._known) >= TOKENS_MAX:
+                    self._known.clear()
+                self._known[token] = claims
+            if claims.exp + LEEWAY_S < self.now_ns // _NS:
+                raise BadToken("invalid token [err: token expired]")
+        except BadToken as error:
+            raise Unauthenticated(f"invalid token from {where}: {error}") from None
+        return claims
+
+    def require(self, claims: Claims, needed: Access, bck: Bck | None = None) -> None:
+        """Raise `AccessDenied` unless the bearer may do this on the cluster, or on the bucket."""
+        cluster = self._host.smap.uuid
+        if claims.permits(needed, cluster, bck):
+            return
+        left = format_duration(max(0, claims.exp - self.now_ns // _NS))
+        granted = claims.on_cluster(cluster) if bck is None else claims.on_bucket(cluster, bck)
+        facts = [f"cluster {cluster}"] if bck is None else []
+        facts += [f"user {claims.sub}", f"token expires in {left}"]
+        facts += [] if bck is None else [f"bucket {bck.cname()}"]
+        facts.append(f"granted({','.join(access.describe(granted))})")
+        raise AccessDenied(f"user `{claims.sub}` has insufficient permissions: [{', '.join(facts)}]")
+
+    def revocable(self, token: str) -> tuple[str, int]:
+        """Under which name a token of ours is revoked, and until when that matters. Raise `BadToken`."""
+        return token_name(token), self._decoded(token).exp
+
+    # -- on the data path
+
+    def is_node(self, request: Request) -> bool:
+        """Whether a node sends it: its signature was verified before the request got here (`ais.node.trust`)."""
+        return _CALLER in request.headers
+
+    def mark(self, target_id: str, method: str, location: str) -> str:
+        """The URL of a redirect with what the target asks for."""
+        return marks.sign(self._secret, target_id, method, location) if self.must_prove else location
+
+    def take_mark(self, request: Request) -> bool:
+        """Whether a gateway admitted the request: then its mark is taken off, and the rest of the URL is as signed."""
+        host = self._host
+        target = marks.admitted(self._secret, host.snode.id, request.method, request.target, self.now_ns)
+        if target is not None:
+            request.retarget(target)
+        return target is not None
+
+    def bind(self, reply: object, claims: Claims) -> None:
+        """Have a reply repeated only while the token is good."""
+        if type(reply) is Reply and reply.repeat is not None:
+            reply.repeat = partial(self._repeat, reply.repeat, claims)
+
+    def _repeat(self, inner: Callable[[Request], Again | None], claims: Claims, request: Request) -> Again | None:
+        again = inner(request)
+        return None if again is None else partial(self._again, again, claims, self._host.keyring)
+
+    def _again(self, again: Again, claims: Claims, keyring: object) -> tuple[int, bytes, bytes] | None:
+        if self._host.keyring is not keyring or claims.exp + LEEWAY_S < self.now_ns // _NS:
+            return None
+        return again()
+
+    @property
+    def _secret(self) -> bytes:
+        if not self._host.cluster_secret:
+            raise NotReady("this node has not received the cluster's secret yet: try again in a moment")
+        return self._host.cluster_secret
+
+    def _verified(self, token: str) -> Claims:
+        if self._host.keyring.is_revoked(token_name(token)):
+            raise BadToken("invalid token [err: token revoked]")
+        return self._decoded(token)
+
+    def _decoded(self, token: str) -> Claims:
+        auth = self._host.config.cluster.auth
+        if not auth.signature.key:
+            raise BadToken("invalid token [err: auth.signature is not configured]")
+        try:
+            algorithms = Method(auth.signature.method.lower() or "hmac").algorithms
+            return tokens.decode(token, auth.signature.key, algorithms, audiences=auth.required_claims.aud)
+        except (UnsupportedAlgorithm, BadRequest) as error:
+            raise BadToken(f"invalid token [err: auth.signature: {error}]") from None
+
+
+def token_name(token: str) -> str:
+    """What is kept of a token that was taken back: enough to know it again, not to use it."""
+    return sha256(token.encode()).hexdigest()
+
+
+def access_of(method: str, *, appends: bool) -> Access:
+    """What a request on one object does. A POST names its action in the body, which a gateway does not read."""
+    return _ACCESS[method] if not (appends and method == "PUT") else Access.APPEND
+
+
+_ACCESS = {
+    "GET": Access.GET,
+    "HEAD": Access.HEAD_OBJECT,
+    "PUT": Access.PUT,
+    "DELETE": Access.DELETE_OBJECT,
+    "PATCH": Access.UPDATE_OBJECT,
+    "POST": access.READ_WRITE,
+}

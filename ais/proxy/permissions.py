@@ -1,0 +1,112 @@
+"""What each route of a gateway needs when clients have to prove who they are (wire contract §22).
+
+The table names every route; a route without an entry does not start. Objects are not here: their requests are checked
+before they are redirected (`ais.proxy.proxy`).
+"""
+
+from aiohttp import web
+
+from ais.api import access, actions, batch, query
+from ais.api.access import Access
+from ais.api.access_keys import KEYS
+from ais.api.batch import BatchMsg
+from ais.api.bucket import Bck
+from ais.api.messages import ActMsg
+from ais.base.units import parse_bool
+from ais.net.http import decode_component
+from ais.node.clients import Clients
+from ais.node.guard import Guard, Needs, admin, anybody, show_cluster
+from ais.proxy.redirect import EASY_URLS
+from ais.proxy.requests import BUCKETS, BucketAddress, params_of
+
+_OF_CLUSTER = {
+    actions.CREATE_BUCKET: Access.CREATE_BUCKET,
+    actions.MOVE_BUCKET: Access.MOVE_BUCKET,
+    actions.DESTROY_BUCKET: Access.DESTROY_BUCKET,
+    actions.EVICT_REMOTE_BUCKET: Access.DESTROY_BUCKET,
+}
+_RW = Access(access.READ_WRITE)
+_OPEN = ("/favicon.ico",)
+_SHOWN = ("/v1/cluster", "/v1/reverse/", "/v1/download", "/v1/etl", "/v1/sort", "/v1/dsort")
+_ADMINS = (*_SHOWN, KEYS, "/v1/tokens")
+
+
+def needs_of(method: str, path: str) -> Needs | None:
+    """What a route (as it is declared) needs; None: nobody said."""
+    if path in _OPEN:
+        return anybody
+    if path == BUCKETS or path.startswith(BUCKETS + "/"):
+        return _bucket
+    if path.startswith(batch.PATH):
+        return _batch
+    if path.startswith(tuple(prefix.rstrip("/") for prefix in EASY_URLS)):
+        return _easy
+    if path.startswith(KEYS):
+        return admin
+    if method == "GET" and path.startswith(_SHOWN):
+        return show_cluster
+    return admin if path.startswith(_ADMINS) else None
+
+
+class Permissions(Guard):
+    """Guards the routes of a gateway."""
+
+    def __init__(self, clients: Clients) -> None:
+        super().__init__(clients, needs_of)
+
+
+async def _bucket(request: web.Request) -> list[tuple[Access, Bck | None]]:
+    address, method = BucketAddress.of(request), request.method
+    body = await request.read()
+    message = ActMsg.parse(body) if body.strip() else ActMsg(actions.LIST if method == "GET" else "", value={})
+    bck = address.bck if address.bucket else None
+    if method == "GET":
+        return _reading(message, bck, address.params)
+    if bck is None:
+        return [(Access.ADMIN, None)]
+    if method == "HEAD":
+        return [(Access.HEAD_BUCKET, bck)]
+    if method == "PATCH":
+        changes = message.value if isinstance(message.value, dict) else {}
+        needed = Access.PATCH | (Access.SET_BUCKET_ACL if "access" in map(str.lower, changes) else Access(0))
+        return [(needed, bck)]
+    if message.action in _OF_CLUSTER:
+        return [(_OF_CLUSTER[message.action], None)]
+    if method == "DELETE":
+        return [(Access.DELETE_OBJECT, bck)]
+    return _job(message, bck, address.params)
+
+
+def _reading(message: ActMsg, bck: Bck | None, params: dict[str, str]) -> list[tuple[Access, Bck | None]]:
+    if message.action != actions.LIST:
+        return [(Access.HEAD_BUCKET | Access.LIST_OBJECTS, bck)]
+    if bck is not None:
+        return [(Access.LIST_OBJECTS, bck)]
+    is_system = parse_bool(params.get(query.SYSTEM_BUCKETS, ""))
+    return [(Access.LIST_BUCKETS | (Access.ADMIN if is_system else Access(0)), None)]
+
+
+def _job(message: ActMsg, bck: Bck, params: dict[str, str]) -> list[tuple[Access, Bck | None]]:
+    """Jobs on a bucket read and write it; where they write to another one, that one too."""
+    found: list[tuple[Access, Bck | None]] = [(_RW, bck)]
+    if destination := params.get(query.BUCKET_TO):
+        found += [(Access.PUT, Bck.parse_uname(destination)[0]), (Access.CREATE_BUCKET, None)]
+    value = message.value if isinstance(message.value, dict) else {}
+    for name in ("tobck", "bck"):
+        if isinstance(other := value.get(name), dict):
+            found.append((Access.PUT, Bck.parse(str(other.get("name", "")), str(other.get("provider", "")))))
+    return found
+
+
+async def _batch(request: web.Request) -> list[tuple[Access, Bck | None]]:
+    params, name = params_of(request), request.match_info.get("bucket", "")
+    default = Bck.parse(name, params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, "")) if name else None
+    entries = BatchMsg.parse(await request.read()).entries
+    return [(Access.GET, bck) for bck in frozenset(entry.bck(default) for entry in entries)]
+
+
+async def _easy(request: web.Request) -> list[tuple[Access, Bck | None]]:
+    _, prefix, *rest = request.raw_path.partition("?")[0].split("/")
+    if not rest or not rest[0]:
+        return [(Access.LIST_BUCKETS, None)]
+    return [(Access.LIST_OBJECTS, Bck.parse(decode_component(rest[0]), EASY_URLS[f"/{prefix}/"]))]

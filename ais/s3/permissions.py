@@ -1,0 +1,40 @@
+"""What an S3 operation needs of a token (`ais.api.access`), by its policy action."""
+
+from ais.api.access import Access
+from ais.s3 import copy_source, policy
+from ais.s3.front import S3Request
+
+_OF_CLUSTER = {
+    "s3:ListAllMyBuckets": Access.LIST_BUCKETS,
+    "s3:CreateBucket": Access.CREATE_BUCKET,
+    "s3:DeleteBucket": Access.DESTROY_BUCKET,
+}
+_ACLS = ("BucketPolicy", "BucketAcl", "PublicAccessBlock", "OwnershipControls")
+_BEGINNINGS = (
+    (("GetObject", "ListMultipartUploadParts"), Access.GET),
+    (("PutObject", "AbortMultipartUpload", "RestoreObject"), Access.PUT),
+    (("DeleteObject",), Access.DELETE_OBJECT),
+    (("ListBucket",), Access.LIST_OBJECTS),
+    (("Get", "List"), Access.HEAD_BUCKET),
+)
+
+
+def of_cluster(request: S3Request) -> Access | None:
+    """What is asked of the whole cluster; None when a bucket is meant."""
+    return _OF_CLUSTER.get(policy.action_of(request.op))
+
+
+def of_buckets(request: S3Request) -> list[tuple[Access, str]]:
+    """What is asked of which buckets. Raise `S3Error`."""
+    name = policy.action_of(request.op).removeprefix("s3:")
+    needed = next((access for starts, access in _BEGINNINGS if name.startswith(starts)), Access.PATCH)
+    if not request.key and needed is Access.PATCH and any(word in name for word in _ACLS):
+        needed = Access.SET_BUCKET_ACL
+    if request.http.method == "HEAD" and request.key:
+        needed = Access.HEAD_OBJECT
+    if "x-amz-bypass-governance-retention" in request.headers:
+        needed |= Access.ADMIN
+    found = [(needed, request.bucket)]
+    if source := request.get("x-amz-copy-source"):
+        found.append((Access.GET, copy_source.read(source).bucket))
+    return found

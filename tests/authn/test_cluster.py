@@ -1,0 +1,235 @@
+"""A real cluster that asks for tokens, AuthN that makes them, the SDK that carries them: who may do what."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import boto3
+import jwt
+import pytest
+from aistore.sdk import Client
+from aistore.sdk.authn import AuthNClient
+from aistore.sdk.authn.access_attr import AccessAttr
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from harness.authn import PASSWORD, SECRET
+
+from ais.testing import Cluster
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+OPENER = urllib.request.build_opener(NoRedirect)
+
+
+def call(url: str, method: str, path: str, token: str = "", body: object = None, **lines: str):
+    """Status, headers, body; redirects are not followed."""
+    if token:
+        lines["Authorization"] = f"Bearer {token}"
+    data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
+    try:
+        with OPENER.open(urllib.request.Request(url + path, data, lines, method=method)) as answer:
+            return answer.status, dict(answer.headers), answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, dict(error.headers), error.read()
+
+
+def message(answer) -> str:
+    return json.loads(answer[2])["message"]
+
+
+class Closed(NamedTuple):
+    """A closed cluster, and tokens: of the administrator, and of bob who may read bucket `data`, nothing else."""
+
+    cluster: Cluster
+    authn: AuthNClient
+    uuid: str
+    admin: str
+    bob: str
+
+    @property
+    def url(self) -> str:
+        return self.cluster.endpoint
+
+
+@pytest.fixture(scope="module")
+def closed(authn_url: str) -> Iterator[Closed]:
+    authn = AuthNClient(authn_url)
+    admin = authn.login("admin", PASSWORD)
+    with Cluster(proxies=2, targets=2, mountpaths=1) as cluster:
+        url = cluster.endpoint
+        uuid = json.loads(call(url, "GET", "/v1/daemon?what=smap")[2])["uuid"]
+        call(url, "POST", "/v1/buckets/data", body={"action": "create-bck"})
+        call(url, "POST", "/v1/buckets/other", body={"action": "create-bck"})
+        wanted = {"auth": {"client_auth_required": True, "signature": {"key": SECRET, "method": "HMAC"}}}
+        assert call(url, "PUT", "/v1/cluster", body={"action": "set-config", "value": wanted})[0] == 200
+        authn.cluster_manager().register("closed", [url])
+        Client(url, token=admin).bucket("data").object("o").get_writer().put_content(b"content")
+        rights = [AccessAttr.GET]
+        authn.role_manager().create("readers", "read data", "closed", rights, "data")
+        authn.user_manager().create("bob", ["readers"], "bobs-password")
+        bob = AuthNClient(authn_url).login("bob", "bobs-password")
+        try:
+            yield Closed(cluster, authn, uuid, admin, bob)
+        finally:
+            off = {"auth": {"client_auth_required": False}}
+            call(url, "PUT", "/v1/cluster", admin, {"action": "set-config", "value": off})
+
+
+ROUTES = [
+    ("GET", "/v1/daemon?what=smap"),
+    ("GET", "/v1/cluster?what=node_stats"),
+    ("GET", "/v1/buckets"),
+    ("GET", "/v1/buckets/data"),
+    ("HEAD", "/v1/buckets/data"),
+    ("PATCH", "/v1/buckets/data"),
+    ("POST", "/v1/buckets/fresh"),
+    ("DELETE", "/v1/buckets/data"),
+    ("GET", "/v1/objects/data/o"),
+    ("HEAD", "/v1/objects/data/o"),
+    ("PUT", "/v1/objects/data/o"),
+    ("PUT", "/v1/objects/data/o?append_type=append"),
+    ("DELETE", "/v1/objects/data/o"),
+    ("PATCH", "/v1/objects/data/o"),
+    ("POST", "/v1/objects/data/o"),
+    ("GET", "/ais/data/o"),
+    ("GET", "/ais/data"),
+    ("GET", "/ais"),
+    ("PUT", "/v1/cluster"),
+    ("PUT", "/v1/daemon"),
+    ("POST", "/v1/auth/keys"),
+    ("GET", "/v1/auth/keys"),
+    ("POST", "/v1/tokens"),
+    ("DELETE", "/v1/tokens"),
+    ("GET", "/v1/ml/moss/data"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_nothing_without_a_token(closed: Closed, method: str, path: str) -> None:
+    """No token, another scheme, a forged, an expired and an unsigned one are 401 on every route of both gateways."""
+    claims = {"sub": "admin", "admin": True, "exp": 1 << 40}
+    tokens = {
+        "": "token required",
+        jwt.encode(claims, "another secret of thirty-two bytes", algorithm="HS256"): "Signature verification failed",
+        jwt.encode({**claims, "exp": 1}, SECRET, algorithm="HS256"): "token expired",
+        jwt.encode(claims, None, algorithm="none"): "invalid token",
+    }
+    for proxy in closed.cluster.proxies:
+        for token, words in tokens.items():
+            status, lines, body = call(proxy.url, method, path, token, b"{}" if method != "GET" else None)
+            told = json.loads(body or lines["Hdr-Error"])["message"]
+            assert (status, words in told) == (401, True), (told, token)
+            assert not token or token not in told
+        status, lines, body = call(proxy.url, method, path, Authorization="Basic YTpi")
+        assert (status, json.loads(body or lines["Hdr-Error"])["message"]) == (401, "token required")
+
+
+def test_what_is_open(closed: Closed) -> None:
+    """Health and metrics are answered to everybody."""
+    for node in closed.cluster.nodes:
+        assert [call(node.url, "GET", path)[0] for path in ("/v1/health", "/metrics")] == [200, 200]
+
+
+def test_bob_reads_and_does_nothing_else(closed: Closed) -> None:
+    """Through the SDK and by hand: what the role grants is served, all else is 403 in AIStore's words."""
+    client = Client(closed.url, token=closed.bob)
+    assert client.bucket("data").object("o").get_reader().read_all() == b"content"
+    for method, path, body in [
+        ("PUT", "/v1/objects/data/o", b"x"),
+        ("DELETE", "/v1/objects/data/o", None),
+        ("GET", "/v1/objects/other/o", None),
+        ("GET", "/ais/other/o", None),
+        ("PUT", "/v1/objects/data/o?object_to=ais/@%23/other/o", None),
+        ("POST", "/v1/buckets/fresh", {"action": "create-bck"}),
+        ("DELETE", "/v1/buckets/data", {"action": "destroy-bck"}),
+        ("PUT", "/v1/cluster", {"action": "set-config", "value": {"auth": {"client_auth_required": False}}}),
+        ("POST", "/v1/auth/keys", {"user": "bob"}),
+    ]:
+        answer = call(closed.url, method, path, closed.bob, body)
+        assert (answer[0], message(answer).startswith("user `bob` has insufficient permissions: [")) == (403, True)
+    admin = Client(closed.url, token=closed.admin)
+    assert admin.bucket("data").object("o").get_reader().read_all() == b"content"
+    assert {bucket.name for bucket in admin.cluster().list_buckets()} == {"data", "other"}
+
+
+def test_marks(closed: Closed) -> None:
+    """A redirect lets its request pass at the target and no other; without one a target wants a token."""
+    answer = call(closed.url, "GET", "/v1/objects/data/o", closed.bob)
+    assert answer[0] == 301
+    base, _, path = answer[1]["Location"].partition("/v1/")
+    path = "/v1/" + path
+    assert call(base, "GET", path)[2] == b"content"
+    others = [node.url for node in closed.cluster.targets if node.url != base]
+    changed = path.replace("/o?", "/p?")
+    refused = [
+        (base, "DELETE", path),
+        (base, "PUT", path),
+        (base, "GET", changed),
+        (others[0], "GET", path),
+        (base, "GET", path.partition("&sig=")[0]),
+        (base, "GET", "/v1/objects/data/o"),
+    ]
+    for url, method, target in refused:
+        answer = call(url, method, target)
+        assert (answer[0], message(answer)) == (403, "direct target access denied"), (method, target)
+    assert call(base, "GET", "/v1/objects/data/o?provider=ais", closed.bob)[2] == b"content"
+    assert call(base, "DELETE", "/v1/objects/data/o?provider=ais", closed.bob)[0] == 403
+    assert call(base, "GET", "/v1/daemon?what=smap")[0] == 401
+
+
+def test_internal_routes(closed: Closed) -> None:
+    """An administrator's token opens nothing that is for nodes, and claiming to be one opens nothing at all."""
+    for node in closed.cluster.nodes:
+        for method, path in [("PUT", "/v1/metasync"), ("GET", "/v1/metasync?part=secret"), ("POST", "/v1/vote")]:
+            assert call(node.url, method, path, closed.admin, b"{}" if method != "GET" else None)[0] in (400, 403, 405)
+    forged = call(closed.url, "GET", "/v1/objects/data/o", **{"Ais-Caller-Id": closed.cluster.targets[0].id})
+    assert forged[0] == 403
+
+
+def s3(url: str, token: str | None):
+    return boto3.client(
+        "s3",
+        endpoint_url=url + "/s3",
+        region_name="us-east-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+        aws_session_token=token,
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+    )
+
+
+def test_s3(closed: Closed) -> None:
+    """boto3 with the token as its session token does what the token permits; without one it is refused."""
+    bob = s3(closed.url, closed.bob)
+    assert bob.get_object(Bucket="data", Key="o")["Body"].read() == b"content"
+    for client, operation, arguments in [
+        (bob, "put_object", {"Bucket": "data", "Key": "o", "Body": b"x"}),
+        (bob, "delete_object", {"Bucket": "data", "Key": "o"}),
+        (bob, "get_object", {"Bucket": "other", "Key": "o"}),
+        (bob, "copy_object", {"Bucket": "data", "Key": "p", "CopySource": "other/o"}),
+        (bob, "create_bucket", {"Bucket": "fresh"}),
+        (s3(closed.url, None), "get_object", {"Bucket": "data", "Key": "o"}),
+        (s3(closed.url, closed.bob + "x"), "get_object", {"Bucket": "data", "Key": "o"}),
+    ]:
+        with pytest.raises(ClientError) as caught:
+            getattr(client, operation)(**arguments)
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] in (400, 403)
+    s3(closed.url, closed.admin).put_object(Bucket="other", Key="k", Body=b"y")
+
+
+def test_revoked(closed: Closed) -> None:
+    """A token that AuthN takes back is refused by every gateway and target at once, repeated requests too."""
+    token = AuthNClient(closed.authn.client.base_url.removesuffix("/v1")).login("bob", "bobs-password")
+    for node in closed.cluster.nodes:
+        statuses = [call(node.url, "GET", "/v1/objects/data/o?provider=ais", token)[0] for _ in range(4)]
+        assert set(statuses) <= {200, 301, 404}, statuses
+    closed.authn.token_manager().revoke(token)
+    for node in closed.cluster.nodes:
+        answer = call(node.url, "GET", "/v1/objects/data/o?provider=ais", token)
+        assert (answer[0], "token revoked" in message(answer)) == (401, True)
