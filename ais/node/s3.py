@@ -104,7 +104,7 @@ class Gate:
 
     def open(self, request: Request) -> S3Request:
         """Read the head. Raise `S3Error` for what cannot be an S3 request."""
-        note = via.read(request, self._host.cluster_secret)
+        note = via.read(request, self._host.cluster_secret, self._host.snode.id, self.now_s)
         if note is not None:
             peer = Peer(note.remote, request.networks, note.scheme)
             request = Request(request.method, request.target, request.headers, peer, request.is_http10)
@@ -233,15 +233,16 @@ class Gate:
     def pass_on(self, http: Request, node: Snode, bid: int) -> Forward:
         """The same for a request that nobody has looked at, about the bucket with this ID (0: not known here)."""
         if via.HEADER.lower() in http.headers:
-            via.read(http, self._host.cluster_secret)
+            via.read(http, self._host.cluster_secret, self._host.snode.id, self.now_s)
             raise NotReady(f"{self._host.snode.name} is not the node for this request: try again in a moment")
-        note = Via(http.remote, http.scheme, bid=int(bid))
+        note = Via(http.remote, http.scheme, bid=int(bid), time_s=int(self.now_s), to=node.id)
         value = via.header(note, self._host.cluster_secret, http.method, http.target)
         return Forward(node.data.url, header_lines((via.HEADER, value)))
 
-    def vouch(self, request: S3Request, caller: Identity, method: str, target: str) -> tuple[str, str]:
-        """Header of a request of our own by which its receiver takes it for one of the caller's."""
-        note = Via(request.http.remote, request.http.scheme, caller.user or "")
+    def vouch(self, request: S3Request, caller: Identity, node: Snode, method: str, target: str) -> tuple[str, str]:
+        """Header of a request of our own by which `node` takes it for one of the caller's."""
+        http = request.http
+        note = Via(http.remote, http.scheme, caller.user or "", time_s=int(self.now_s), to=node.id)
         return via.HEADER, via.header(note, self._host.cluster_secret, method, target)
 
     def preflight(self, request: Request) -> Reply:

@@ -8,6 +8,7 @@ out before its signature can be checked; whoever stores it must not make it visi
 """
 
 import hashlib
+import hmac
 import re
 from collections.abc import Iterator
 from enum import Enum, auto
@@ -133,7 +134,7 @@ class ChunkDecoder:
     def _check_chunk(self) -> None:
         if self._signed:
             expected = sigv4.chunk_signature(self._signed, self._previous, self._sha256.hexdigest())
-            if expected.encode() != self._claimed:
+            if not hmac.compare_digest(expected.encode(), self._claimed):
                 raise S3Error("SignatureDoesNotMatch", "The signature of a chunk does not match its data")
             self._previous = expected
             self._sha256 = hashlib.sha256()
@@ -162,5 +163,5 @@ class ChunkDecoder:
     def _check_trailer(self) -> None:
         if self._signed and self._announced:
             expected = sigv4.trailer_signature(self._signed, self._previous, bytes(self._trailer))
-            if self._trailer_signature != expected:
+            if not hmac.compare_digest((self._trailer_signature or "").encode(), expected.encode()):
                 raise S3Error("SignatureDoesNotMatch", "The signature of the trailing headers does not match them")

@@ -16,6 +16,10 @@ KEY_BYTES_MAX = 1024
 NATIVE = frozenset(("v1", "ais", "gs", "az", "metrics", "favicon.ico"))
 _CLIENT_HEADERS = ("x-amz-", "amz-sdk-")
 """What only S3 clients send, also those that sign nothing."""
+_OF_THE_SIGNATURE = frozenset(
+    f"x-amz-{name}"
+    for name in ("algorithm", "credential", "date", "expires", "signedheaders", "signature", "security-token")
+)
 _PRESIGNED = ("X-Amz-Signature=", "X-Amz-Algorithm=", "AWSAccessKeyId=")
 
 
@@ -84,16 +88,23 @@ def parse(request: Request, domain: str = "", request_id: str = "", note: Via | 
     headers: dict[str, list[str]] = {}
     for name, value in request.headers.items():
         headers.setdefault(name, []).append(value)
+    repeated = next((name for name, values in headers.items() if len(values) > 1 and _is_single(name)), None)
+    if repeated is not None:  # they are joined for the signature, and one of them would be used
+        raise S3Error("InvalidRequest", f"The header {repeated} must be sent once, in one line")
     params = request.params
     for name, value in params.items():  # a signed URL carries headers that its user does not send
-        if name.startswith("x-amz-"):
-            headers.setdefault(name.lower(), [value])
+        if (lower := name.lower()).startswith("x-amz-") and lower not in _OF_THE_SIGNATURE:
+            headers.setdefault(lower, [value])
     op = operations.classify(request.method, bucket, key, params, headers).op
     members.check(op, headers)
     if "versionId" in params:
         versions.check(params["versionId"])
     virtual = bool(domain) and is_virtual(request, domain)
     return S3Request(op, bucket, key, params, headers, request, request_id, note, virtual)
+
+
+def _is_single(name: str) -> bool:
+    return name in ("content-md5", "range") or (name.startswith("x-amz-") and not name.startswith("x-amz-meta-"))
 
 
 def address(request: Request, domain: str) -> tuple[str, str]:

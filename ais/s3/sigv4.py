@@ -23,6 +23,7 @@ EXPIRES_S_MAX = 7 * 24 * 3600
 UNSIGNED = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
+_BLANKS = re.compile(r"[ \t]+")
 _UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]*")
 _TIME = re.compile(r"\d{8}T\d{6}Z")
 _SCOPE = re.compile(r"([^/]{1,256})/(\d{8})/([a-z0-9-]{0,64})/s3/aws4_request")
@@ -161,7 +162,10 @@ def check_time(signature: Signature, now_s: float) -> None:
 
 def check_headers(signature: Signature, headers: Iterable[str]) -> None:
     """Raise `S3Error` when a header that changes what is done was sent unsigned, or a signed one is missing."""
-    unsigned = [name for name in headers if name.startswith("x-amz-") and name not in signature.signed_headers]
+    names = set(headers)
+    if missing := [name for name in signature.signed_headers if name not in names]:
+        raise S3Error("AccessDenied", f"There were headers signed which were not sent: {missing[0]}")
+    unsigned = [name for name in names if name.startswith("x-amz-") and name not in signature.signed_headers]
     if unsigned:
         raise S3Error("AccessDenied", f"There were headers present in the request which were not signed: {unsigned[0]}")
 
@@ -224,7 +228,8 @@ def _reencoded_path(path: str) -> str:
 
 
 def _canonical_value(values: Sequence[str]) -> str:
-    return ",".join(" ".join(value.split()) for value in values)
+    """Blanks and tabs are folded, nothing else: what is signed must be what is used."""
+    return ",".join(_BLANKS.sub(" ", value.strip(" \t")) for value in values)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -29,8 +29,13 @@ class Via(msgspec.Struct, frozen=True, array_like=True):
     scheme: str
     user: str | None = None
     bid: int = 0
+    time_s: int = 0
+    to: str = ""
+    """When it was said (Unix seconds), and to which node."""
 
 
+WINDOW_S = 60
+"""How long a note is good: nodes send it on at once."""
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Via)
 
@@ -41,8 +46,11 @@ def header(via: Via, secret: bytes, method: str, target: str) -> str:
     return base64.b64encode(_mac(packed, secret, method, target) + packed).decode()
 
 
-def read(request: Request, secret: bytes) -> Via | None:
-    """What the passing node said; None when the request came from a client. Raise `S3Error` for a forged header."""
+def read(request: Request, secret: bytes, me: str, now_s: float) -> Via | None:
+    """What the passing node said; None when the request came from a client.
+
+    Raise `S3Error` for a header that is forged, old or for another node than `me`.
+    """
     text = request.headers.get(HEADER.lower())
     if text is None:
         return None
@@ -50,7 +58,9 @@ def read(request: Request, secret: bytes) -> Via | None:
         value = base64.b64decode(text, validate=True)
         packed = value[_MAC_BYTES:]
         if hmac.compare_digest(value[:_MAC_BYTES], _mac(packed, secret, request.method, request.target)):
-            return _decoder.decode(packed)
+            found = _decoder.decode(packed)
+            if found.to == me and abs(now_s - found.time_s) <= WINDOW_S:
+                return found
     except (binascii.Error, ValueError):
         pass
     raise S3Error("AccessDenied", f"{HEADER} is for nodes of the cluster")

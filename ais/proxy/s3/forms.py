@@ -79,7 +79,7 @@ class Forms:
         """Send the file to the owner of its key. Raise `Unreachable`, `NotReady`."""
         owner = self._gate.owner(form.bucket.bucket.uname, form.key)
         target = f"/s3/{quote(form.bucket.name, safe='')}/{quote(form.key, safe='')}"
-        name, note = self._gate.vouch(form.request, form.caller, "PUT", target)
+        name, note = self._gate.vouch(form.request, form.caller, owner, "PUT", target)
         most = min(form.request.http.content_length or 0, BYTES_MAX)
         return await self._peers.send_stream(
             owner.data.url + target,

@@ -109,7 +109,7 @@ class Sources:
         target = f"/s3/{source.bucket}/{quote(source.key, safe='/')}"
         if source.version_id is not None:
             target += f"?versionId={quote(source.version_id)}"
-        name, value = self._gate.vouch(ask.request, ask.caller, "GET", target)
+        name, value = self._gate.vouch(ask.request, ask.caller, owner, "GET", target)
         async with self._peers.open_stream(
             "GET",
             owner.data.url + target,

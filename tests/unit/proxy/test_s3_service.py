@@ -188,11 +188,13 @@ def test_requests_on_objects_go_to_the_owner(serve: Any, run: Run) -> None:
                 assert reply.url == proxy.node.placement.owner(f"ais/@#/abc/{key}").data.url
                 name, _, value = reply.headers.decode().strip().partition(": ")
                 sent = Request(method, target, Headers(((name.lower(), value),)), PEER)
-                note = via.read(sent, proxy.node.cluster_secret)
+                owner = proxy.node.placement.owner(f"ais/@#/abc/{key}").id
+                here = (proxy.node.cluster_secret, owner, proxy.node.env.clock.now_ns() / 1e9)
+                note = via.read(sent, *here)
                 assert note is not None
                 assert (note.remote, note.scheme, note.user) == ("10.0.0.7:5000", "http", None)
                 with pytest.raises(S3Error, match="for nodes"):
-                    via.read(Request(method, "/abc/other", sent.headers, PEER), proxy.node.cluster_secret)
+                    via.read(Request(method, "/abc/other", sent.headers, PEER), *here)
             assert await cluster.s3().refused("get_object", Bucket="absent", Key="k") == (404, "NoSuchBucket")
             wrong = S3(ann.url, "nobody", "x" * 20)
             assert await wrong.refused("get_object", Bucket="absent", Key="k") == (403, "InvalidAccessKeyId")

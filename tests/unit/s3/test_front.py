@@ -147,3 +147,21 @@ def test_condition_context() -> None:
         ("s3:x-amz-acl", "private"),
         ("s3:existingobjecttag/team", "x"),
     }
+
+
+@pytest.mark.parametrize("name", ["x-amz-copy-source", "x-amz-acl", "range", "content-md5"])
+def test_repeated_headers_are_refused(name: str) -> None:
+    """Joined for the signature, one alone would be used: a signed copy would take another source."""
+    peer = Peer("127.0.0.1:1", Network.PUBLIC, "http")
+    headers = Headers((("host", "h"), (name, "/b/a"), (name, "b")))
+    with pytest.raises(S3Error) as caught:
+        front.parse(Request("PUT", "/b/k", headers, peer))
+    assert caught.value.code == "InvalidRequest"
+
+
+@pytest.mark.parametrize("query", ["X-Amz-Nonsense=1", "x-amz-nonsense=1", "X-AMZ-ACL=nonsense"])
+def test_parameters_are_headers(query: str) -> None:
+    """What a presigner moved to the URL is honoured or refused as the header would be."""
+    peer = Peer("127.0.0.1:1", Network.PUBLIC, "http")
+    with pytest.raises(S3Error):
+        front.parse(Request("PUT", f"/b/k?{query}", Headers((("host", "h"),)), peer))

@@ -97,6 +97,20 @@ def test_unsigned_amz_header_is_refused() -> None:
         sigv4.check_headers(signature, headers)
 
 
+def test_signed_header_that_was_not_sent_is_refused() -> None:
+    """It does not count as an empty one."""
+    signature = sigv4.Signature("AKID", "20260101", "us-east-1", "20260101T000000Z", ("host", "x-amz-acl"), "", None)
+    with pytest.raises(S3Error, match="x-amz-acl"):
+        sigv4.check_headers(signature, ["host"])
+
+
+@pytest.mark.parametrize("value", ["/b/a\u00a0b", "/b/a\x0bb", "/b/a\u2003b"])
+def test_only_blanks_are_folded(value: str) -> None:
+    """Another blank of Unicode is another key: it is not what was signed."""
+    assert sigv4._canonical_value(["/b/a b"]) == sigv4._canonical_value([" /b/a  \t b "]) == "/b/a b"
+    assert sigv4._canonical_value([value]) != "/b/a b"
+
+
 def _at(timestamp: str, expires_s: int | None = None) -> sigv4.Signature:
     return sigv4.Signature("AKID", timestamp[:8], "us-east-1", timestamp, ("host",), "", expires_s)
 

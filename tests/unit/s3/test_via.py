@@ -11,7 +11,8 @@ from ais.s3.errors import S3Error
 from ais.s3.via import Via
 
 SECRET = b"the secret that the nodes share."
-NOTE = Via("10.0.0.7:5000", "https", "ann")
+NOTE = Via("10.0.0.7:5000", "https", "ann", time_s=1000, to="t1")
+HERE = ("t1", 1030.0)
 
 
 def _request(value: str, method: str = "GET", target: str = "/b/k?versionId=1") -> Request:
@@ -22,8 +23,8 @@ def _request(value: str, method: str = "GET", target: str = "/b/k?versionId=1") 
 def test_a_note_is_read_where_the_secret_is_known() -> None:
     """Address, scheme and user arrive; a request without a note came from a client."""
     value = via.header(NOTE, SECRET, "GET", "/b/k?versionId=1")
-    assert via.read(_request(value), SECRET) == NOTE
-    assert via.read(Request("GET", "/", Headers(), Peer("", Network.PUBLIC, "http")), SECRET) is None
+    assert via.read(_request(value), SECRET, *HERE) == NOTE
+    assert via.read(Request("GET", "/", Headers(), Peer("", Network.PUBLIC, "http")), SECRET, *HERE) is None
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
@@ -33,17 +34,17 @@ def test_a_note_holds_for_one_request_line_and_one_cluster(method: str, target: 
     """It cannot be carried to another request, nor made without the secret."""
     value = via.header(NOTE, secret, "GET", "/b/k?versionId=1")
     if (method, target, secret) == ("GET", "/b/k?versionId=1", SECRET):
-        assert via.read(_request(value, method, target), SECRET) == NOTE
+        assert via.read(_request(value, method, target), SECRET, *HERE) == NOTE
         return
     with pytest.raises(S3Error, match="for nodes"):
-        via.read(_request(value, method, target), SECRET)
+        via.read(_request(value, method, target), SECRET, *HERE)
 
 
 @pytest.mark.parametrize("value", ["", "x", "!!!", base64.b64encode(b"0" * 40).decode()])
 def test_what_is_no_note_is_refused(value: str) -> None:
     """Garbage is a forgery, not a failure."""
     with pytest.raises(S3Error) as caught:
-        via.read(_request(value), SECRET)
+        via.read(_request(value), SECRET, *HERE)
     assert caught.value.code == "AccessDenied"
 
 
@@ -52,4 +53,12 @@ def test_no_secret_no_notes() -> None:
     with pytest.raises(NotReady):
         via.header(NOTE, b"", "GET", "/")
     with pytest.raises(NotReady):
-        via.read(_request(via.header(NOTE, SECRET, "GET", "/b/k?versionId=1")), b"")
+        via.read(_request(via.header(NOTE, SECRET, "GET", "/b/k?versionId=1")), b"", *HERE)
+
+
+@pytest.mark.parametrize(("me", "now_s"), [("t2", 1030.0), ("t1", 1061.0), ("t1", 939.0)])
+def test_a_note_is_for_one_node_and_one_minute(me: str, now_s: float) -> None:
+    """Whoever hears a note can use it at no other node, and not later."""
+    value = via.header(NOTE, SECRET, "GET", "/b/k?versionId=1")
+    with pytest.raises(S3Error, match="for nodes"):
+        via.read(_request(value), SECRET, me, now_s)
