@@ -28,7 +28,7 @@ def save(disk: Disk, confdir: str, overrides: Mapping[str, str]) -> None:
     path = os.path.join(confdir, FILE)
     body = msgspec.json.format(msgspec.json.encode(dict(overrides)), indent=4)
     try:
-        fd = disk.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        fd = disk.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             disk.write(fd, body)
             disk.fsync(fd)

@@ -337,6 +337,8 @@ class BMD:
                 for name, encoded in named.items():
                     bck, raw = Bck(name, provider, namespace), bytes(encoded)
                     known = like.get(bck) if like else None
+                    if known is None and Bck.parse(name, provider, uname) != bck:
+                        raise BadRequest(f'bucket metadata is not valid: provider "{provider[:40]}"')
                     buckets[bck] = known if known and known.raw == raw else _decode_bucket(bck, raw)
         return cls(wire.uuid, version, buckets)
 

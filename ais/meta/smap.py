@@ -5,15 +5,18 @@ of it is `ais.node`.
 """
 
 import enum
+import re
 from typing import Self
 
 import msgspec
 import xxhash
 
 from ais.api.codec import U64
-from ais.base.errors import NodeNotFound
+from ais.base.errors import BadRequest, NodeNotFound
+from ais.base.ids import is_valid_node_id
 
 _DIGEST_SEED = 1103515245
+_HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}(%[A-Za-z0-9]{1,16})?")
 PROXY = "proxy"
 TARGET = "target"
 IC_MEMBERS_MAX = 3
@@ -92,6 +95,17 @@ class Snode(msgspec.Struct, frozen=True):
     def is_away(self) -> bool:
         """Whether this target does not answer. It still owns its names: they are neither there nor gone meanwhile."""
         return bool(self.flags & _AWAY)
+
+    def check(self) -> None:
+        """Raise `BadRequest` unless this may be a node: its ID, and addresses that are host and port, not any URL."""
+        if not is_valid_node_id(self.id) or self.kind not in (PROXY, TARGET) or self.id_digest != digest(self.id):
+            raise BadRequest(f'"{self.id[:40]}" of kind "{self.kind[:40]}" is no node')
+        for net in (self.public, self.control, self.data):
+            scheme = net.url.partition("://")[0]
+            is_port = net.port.isascii() and net.port.isdigit() and len(net.port) <= 5 and 0 < int(net.port) < 65536
+            is_address = is_port and _HOST.fullmatch(net.host) and scheme in ("http", "https")
+            if not is_address or net != NetInfo.make(scheme, net.host, int(net.port)):
+                raise BadRequest(f'node {self.id} has no address: "{net.url[:100]}" is not scheme, host and port')
 
     def listens_like(self, other: "Snode") -> bool:
         """Whether both have the same addresses on all three networks."""

@@ -14,6 +14,8 @@ from ais.net.upstream import Upstreams
 
 __all__ = ["HttpServer", "Limits"]
 
+TLS_HANDSHAKE_S = 10.0
+"""Beyond it a client that does not go on is let go of."""
 TLS_SHUTDOWN_S = 1.0
 """How long a closed TLS connection waits for the client's goodbye: an idle client never reads ours."""
 BACKLOG = 4096
@@ -57,6 +59,7 @@ class HttpServer:
             host,
             port,
             ssl=tls,
+            ssl_handshake_timeout=TLS_HANDSHAKE_S if tls else None,
             ssl_shutdown_timeout=TLS_SHUTDOWN_S if tls else None,
             backlog=BACKLOG,
             reuse_port=reuse_port or None,

@@ -25,8 +25,8 @@ def server_context(certificate: str, key: str, client_ca: str = "", client_auth:
 
 
 def client_context(certificate: str = "", key: str = "", ca: str = "", *, skip_verify: bool = False) -> ssl.SSLContext:
-    """What a node or client shows to servers, and whom it trusts (empty `ca`: the system's). Raise `BadRequest`."""
-    context = ssl.create_default_context()
+    """What a node or client shows to servers, and whom it trusts: `ca` alone, else the system's. Raise `BadRequest`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if ca else ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if certificate:
         _load(context, certificate, key)

@@ -21,6 +21,10 @@ from ais.node.messages import Heard, JoinRequest, Part, Stamps, Sync, VoteReques
 from ais.node.quorum import Electorate, have_quorum
 
 FRESH_CLUSTER_TERM = 1
+TERM_MAX = 1 << 62
+TERM_STEP_MAX = 1 << 20
+"""Elections that a node may have missed."""
+PATIENCE_S_MAX = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,14 @@ def join_urls(smap: Smap, me: Snode, configured: Collection[str]) -> list[str]:
     return list(dict.fromkeys([*known, *configured]))
 
 
+def check_sync(term: int, sync: Sync) -> None:
+    """Raise `BadRequest` for a heartbeat that no primary sends: it would bind this node for ever."""
+    if sync.term >= TERM_MAX or (term and sync.term > term + TERM_STEP_MAX):
+        raise BadRequest(f"term {sync.term} is out of reach of term {term}")
+    if not 0 <= sync.patience_s <= PATIENCE_S_MAX:
+        raise BadRequest(f"nobody is faithful for {sync.patience_s} s: at most {PATIENCE_S_MAX}")
+
+
 def sync_verdict(uuid: str, me: str, term: int, sync: Sync) -> Heard:
     """How to take a heartbeat, given the cluster and the term we know."""
     if sync.to != me:
@@ -119,6 +131,8 @@ def why_no_vote(voter: Voter, request: VoteRequest) -> str:
     candidate = request.candidate
     if request.uuid != voter.uuid:
         return f"it belongs to another cluster ({request.uuid})"
+    if request.term >= TERM_MAX or (voter.term and request.term > voter.term + TERM_STEP_MAX):
+        return f"term {request.term} is out of reach of term {voter.term}"
     if request.term < voter.term:
         return f"its term {request.term} is over, this is term {voter.term}"
     if request.term == voter.term and voter.voted_for != candidate.id:

@@ -23,6 +23,7 @@ class Follower:
     async def on_sync(self, sync: Sync) -> SyncAnswer:
         """Take a heartbeat and its parts; on OK they are applied and durable. Raise when one cannot be applied."""
         core = self._core
+        decisions.check_sync(core.state.term, sync)
         heard = self._verdict(sync)
         if heard is Heard.OK:
             await self._accept(sync)

@@ -99,6 +99,7 @@ class Membership:
     async def on_join(self, request: JoinRequest, *, is_forwarded: bool) -> Answer | JoinAnswer:
         """Take a node in, or pass the request on to the primary. Raise why it cannot join."""
         core = self._core
+        request.node.check()
         if request.boot == core.boot:
             return JoinAnswer(is_self=True)
         primary = core.smap.primary

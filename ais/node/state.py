@@ -110,6 +110,9 @@ class Metadata:
         match sealed.part:
             case Part.SMAP:
                 record = codec.from_json(sealed.body, SmapRecord)
+                for node in record.smap.nodes.values():
+                    if node != self.smap.get(node.id):
+                        node.check()
                 return replace(self, smap=record.smap, bases=record.bases, stamps=stamps)
             case Part.BMD:
                 return replace(self, bmd=BMD.decode(sealed.body, self.bmd), stamps=stamps)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import resource
 import sys
 
@@ -31,6 +32,7 @@ _STATUS: dict[type[AisError], int] = {
 def main(argv: list[str] | None = None) -> int:
     """Run a node until it is told to stop; the exit status (`arguments` lists them)."""
     given = arguments.parse(sys.argv[1:] if argv is None else argv)
+    os.umask(0o077)  # metadata, keys and content are the node's own
     _raise_descriptor_limit()
     try:
         found = settings.read(given)
