@@ -1,7 +1,7 @@
 """Calls about the cluster as a whole (wire contract §12)."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ais.api import actions, query
@@ -69,6 +69,17 @@ class Cluster:
     async def reset_config(self) -> None:
         """Undo every change, including the nodes' own ones: back to the configuration the cluster was made with."""
         await self._transport.call("PUT", paths.CLUSTER, json=paths.action(actions.RESET_CONFIG))
+
+    async def change_nodes(
+        self, verb: str, node_ids: Sequence[str], *, skip_rebalance: bool = False, no_shutdown: bool = False
+    ) -> str:
+        """Put nodes into maintenance or back, shut them down, or take them out of the cluster.
+
+        `verb` is the wire's name of the action. The ID of the rebalance that it started; empty: none was needed.
+        """
+        value = {"sids": list(node_ids), "skip_rebalance": skip_rebalance, "no_shutdown": no_shutdown}
+        _, body = await self._transport.call("PUT", paths.CLUSTER, json=paths.action(verb, value=value))
+        return body.decode().strip()
 
     async def reset_stats(self, *, errors_only: bool = False) -> None:
         """Set the counters of all nodes to zero."""

@@ -49,3 +49,29 @@ def test_playground(ais_process: Any, tmp_path: Path, monkeypatch: pytest.Monkey
     finally:
         ais_process("playground", "clean", *where, "--yes")
     assert not (tmp_path / "pg").exists()
+
+
+def test_maintenance_and_rebalance(ais_offline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target goes into maintenance and comes back with its data moved both ways; a primary may not; a rebalance is
+    started, waited for and shown.
+    """
+    with Cluster(proxies=1, targets=3, mountpaths=1) as cluster:
+        monkeypatch.setenv("AIS_ENDPOINT", cluster.endpoint)
+        ais_offline("create", "ais://b")
+        for number in range(20):
+            ais_offline("put", "-", f"ais://b/o{number}", stdin=b"x")
+        target = f"t[{cluster.targets[0].id}]"
+        shown = ais_offline("cluster", "add-remove-nodes", "start-maintenance", target).stdout
+        assert f"{target} is going into maintenance" in shown
+        ais_offline("wait", "rebalance")
+        assert ais_offline("ls", "ais://b", "--count-only").stdout == "20\n"
+        ais_offline("cluster", "add-remove-nodes", "stop-maintenance", target)
+        ais_offline("wait", "rebalance")
+        ais_offline("start", "rebalance", "--wait")
+        assert "rebalance" in ais_offline("show", "rebalance", "--all").stdout
+        assert ais_offline("ls", "ais://b", "--count-only").stdout == "20\n"
+        primary = f"p[{cluster.proxies[0].id}]"
+        wrong = ais_offline("cluster", "add-remove-nodes", "start-maintenance", primary, code=2)
+        assert "primary" in wrong.stderr
+        gone = ais_offline("advanced", "remove-from-smap", target, code=2)
+        assert "--yes" in gone.stderr

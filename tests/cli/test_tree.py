@@ -31,10 +31,9 @@ WITH_THEIR_FEATURE = {
     "metadata cache": ("cluster drop-lcache", "job start warm-up-metadata", "advanced preload"),
     "LRU": ("bucket lru", "job start lru"),
     "membership": (
-        "cluster add-remove-nodes", "cluster decommission", "advanced remove-from-smap",
+        "cluster add-remove-nodes join", "cluster decommission",
     ),
     "promotion": ("object promote",),
-    "rebalance": ("cluster rebalance", "job start rebalance", "show rebalance"),
     "rechunking": ("bucket rechunk", "job start rechunk"),
     "remote clusters": (
         "cluster remote-attach", "cluster remote-detach", "remote-cluster", "show remote", "show remote-cluster",
@@ -74,6 +73,10 @@ MEANINGLESS = {
     "mpd": "a GET is bound by the network, not by one connection",
     "no-resilver": "nothing moves by itself when a mountpath goes",
     "show-unmatched": "a listing of what one asked not to see",
+    "cleanup": "a rebalance removes what it has moved",
+    "keep-initial-config": "a node that left keeps its files",
+    "prefix": "a rebalance moves all data",
+    "rm-user-data": "a node that left keeps its files",
     "timeout": "what is driven from here has no job to wait for",
 }
 """Options that would have nothing to do here, and why."""

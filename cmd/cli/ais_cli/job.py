@@ -235,6 +235,7 @@ def start_ec_encode(
 @start.command("resilver", epilog=examples("ais start resilver t[NODE_ID]", "ais start resilver t[NODE_ID] --wait"))
 @click.argument("target", type=NODE)
 @click.option("--wait", "is_waiting", is_flag=True, help="Wait until every object is on its mountpath.")
+@already_so("--non-verbose", "--nv")
 @click.pass_obj
 def start_resilver(app: App, target: str, is_waiting: bool) -> None:
     """Bring every object of a target to the mountpath that owns it. Runs by itself when mountpaths change."""

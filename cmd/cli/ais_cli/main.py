@@ -5,7 +5,7 @@ import sys
 import click
 from click.shell_completion import add_completion_class
 
-from ais_cli import alias, auth, bucket, cluster, config, job, log, settings, storage, tls
+from ais_cli import alias, auth, bucket, cluster, config, job, log, membership, settings, storage, tls
 from ais_cli import object as objects
 from ais_cli.advanced import advanced
 from ais_cli.app import App
@@ -91,6 +91,11 @@ for _command in (
 for _group in (bucket.bucket, objects.objects):
     _group.add_command(archive_bucket, "archive")
 bucket.bucket.add_command(validate)
+cluster.cluster.add_command(membership.nodes_group)
+cluster.cluster.add_command(membership.rebalance)
+show.add_command(membership.show_rebalance)
+job.start.add_command(membership.start_rebalance)
+advanced.add_command(membership.remove_from_smap)
 cli.add_command(playground)
 cli.add_command(completion)
 for _name, _words in alias.BUILT_IN.items():
