@@ -4,6 +4,7 @@ Format (big endian), described in docs/on_disk_layout.md: 8 bytes kind (`ais.sma
 u32 payload length, u64 XXH64 of all that and the payload, then the payload (JSON). For the term see `ais.meta.stamp`.
 """
 
+import errno
 import os
 import struct
 from typing import NamedTuple
@@ -71,15 +72,29 @@ def decode(file_name: str, content: bytes, path: str) -> Record:
     return Record(term, payload)
 
 
-def save(disk: Disk, directories: tuple[str, ...], file_name: str, record: Record) -> None:
+def is_marked(disk: Disk, directory: str) -> bool:
+    """Whether a directory is a mountpath of ours: it has volume metadata. The directory of a lost disk has none."""
+    try:
+        disk.lstat(os.path.join(directory, VMD))
+    except OSError:
+        return False
+    return True
+
+
+def save(
+    disk: Disk, directories: tuple[str, ...], file_name: str, record: Record, *, only_marked: bool = False
+) -> None:
     """Write the file into each directory; on return all copies are durable.
 
-    A directory that fails does not stop the others. Raise `DiskFailure` when not one copy could be written.
+    A directory that fails does not stop the others; with `only_marked`, one without volume metadata is left alone.
+    Raise `DiskFailure` when not one copy could be written.
     """
     content = encode(file_name, record)
     failures: list[OSError] = []
     for directory in directories:
         try:
+            if only_marked and not is_marked(disk, directory):
+                raise FileNotFoundError(errno.ENOENT, "its disk is not there", directory)
             _replace(disk, directory, file_name, content)
         except OSError as error:
             failures.append(error)

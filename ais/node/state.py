@@ -170,6 +170,8 @@ class State:
         self.current = Metadata(config=config)
         self._sealed: dict[Part, Sealed] = {}
         self.vote = Vote()
+        self._is_marked = False
+        """Whether our directories are mountpaths, which tell by their volume metadata that their disk is there."""
         self.on_change: list[Callable[[Metadata, Metadata], None]] = []
         """Called with the old and the new metadata after each change; must not block or raise."""
 
@@ -239,7 +241,7 @@ class State:
             if self.vote != Vote(term, candidate):
                 vote = Vote(term, candidate)
                 record = store.Record(term, codec.to_json(vote))
-                await self._offload(store.save, self._disk, self.directories, store.VOTE, record)
+                await self._write(self.directories, store.VOTE, record)
                 self.vote = vote
             return True
 
@@ -251,7 +253,7 @@ class State:
                 if part is not Part.SECRET and self.current.stamps.of(part) != NEVER:
                     await self._save(self.current.seal(part))
             record = store.Record(self.vote.term, codec.to_json(self.vote))
-            await self._offload(store.save, self._disk, directories, store.VOTE, record)
+            await self._write(directories, store.VOTE, record)
 
     async def _adopt(self, sealed: Sealed) -> None:
         changed = self.current.take(sealed)
@@ -260,10 +262,16 @@ class State:
         await self._save(sealed)
         self._show(changed)
 
+    async def _write(self, directories: tuple[str, ...], file_name: str, record: store.Record) -> None:
+        """Write a file into these directories: of mountpaths, into those whose disk is there."""
+        self._is_marked = self._is_marked or any(store.is_marked(self._disk, one) for one in self.directories)
+        only_marked = self._is_marked and directories != (self._confdir,)
+        await self._offload(store.save, self._disk, directories, file_name, record, only_marked=only_marked)
+
     async def _save(self, sealed: Sealed) -> None:
         record = store.Record(sealed.stamp.term, sealed.body)
         directories = self._directories_of(sealed.part)
-        await self._offload(store.save, self._disk, directories, FILE_OF[sealed.part], record)
+        await self._write(directories, FILE_OF[sealed.part], record)
 
     def _directories_of(self, part: Part) -> tuple[str, ...]:
         return (self._confdir,) if part is Part.SECRET else self.directories

@@ -85,3 +85,17 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(DiskFailure, match="No space left"):
         store.save(FullDisk(), directory, store.SMAP, Record(2, b"new"))
     assert store.load(DISK, directory, store.SMAP) == [Record(1, b"old")]
+
+
+def test_a_directory_whose_disk_is_gone_is_left_alone(tmp_path: Path) -> None:
+    """Of mountpaths only those that have volume metadata are written to: the others are bare mount points."""
+    here, bare = tmp_path / "here", tmp_path / "bare"
+    for directory in (here, bare):
+        directory.mkdir()
+    (here / store.VMD).touch()
+    both, record = (str(bare), str(here)), store.Record(1, b"x")
+    store.save(Disk(), both, store.SMAP, record, only_marked=True)
+    assert not list(bare.iterdir())
+    assert store.load(Disk(), both, store.SMAP) == [record]
+    with pytest.raises(DiskFailure):
+        store.save(Disk(), (str(bare),), store.SMAP, record, only_marked=True)
