@@ -41,6 +41,8 @@ def decide(staged: Staged, stored: ObjectMeta | None, generation: int, now_ns: i
     stamp, version = (generation, now_ns), staged.version
     if stored is not None:
         stamp = max(stamp, (stored.stamp[0], stored.stamp[1] + 1))
+    if staged.after[0]:
+        stamp = max(stamp, (staged.after[0], staged.after[1] + 1))
     if (
         stored is not None
         and staged.is_claimed

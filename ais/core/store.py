@@ -213,10 +213,11 @@ class Store:
         times_ns: tuple[int, int] | None = None,
         facts: dict[str, str] | None = None,
         is_stored: bool = False,
+        after: tuple[int, int] = (0, 0),
     ) -> Writer:
         """Begin to write an object. `size_hint`: announced size; `version`, `times_ns` (atime, mtime): exactly these.
 
-        `is_stored`: the content is read from a disk, and `claimed` is what it was stored with.
+        `is_stored`: the content is read from a disk, and `claimed` is what it was stored with. `after`: as of `Staged`.
         Raise `BadRequest` (custom metadata, checksum kind), `BucketNotFound`, `OutOfSpace`, `DiskFailure`.
         """
         if custom:
@@ -236,6 +237,7 @@ class Store:
             times_ns=times_ns,
             is_claimed=digests.is_claimed,
             facts=facts or {},
+            after=after,
         )
         return Writer(self._publisher, self._disk, staged, digests)
 
@@ -261,10 +263,12 @@ class Store:
         rules: WriteRules | None = None,
         *,
         is_moved: bool = False,
+        keeps_slices: bool = False,
     ) -> Removed:
         """Remove an object, or put a delete marker on top when `rules` say that versions are kept.
 
-        `is_moved`: the object lives on elsewhere and is not kept, older versions stay below a marker. Raise
+        `is_moved`: the object lives on elsewhere and is not kept, older versions stay below a marker. `keeps_slices`:
+        it has its name on another target now, whose slices these are. Raise
         `ObjectNotFound` when nothing was there and no marker was made, what `condition` raises, `DiskFailure`.
         """
         spot, fsync = self._spots.find(bck, name), rules is not None and rules.fsync
@@ -293,7 +297,8 @@ class Store:
                 raise ObjectNotFound(bck.cname(name))
             return Removed(stored, None)
 
-        with disk_failures(spot.path), self._changing(bck, name, spot, is_delete=True):
+        changing = contextlib.nullcontext() if keeps_slices else self._changing(bck, name, spot, is_delete=True)
+        with disk_failures(spot.path), changing:
             return self._publisher.locked(bck, spot, step)
 
     def delete_version(

@@ -55,6 +55,8 @@ class Staged(msgspec.Struct):
     """None: keep that of the object which is replaced."""
     version: str | None = None
     """Store exactly this one instead of the next."""
+    after: tuple[int, int] = (0, 0)
+    """The object came from another target, where it had this stamp: its new one is later."""
     size: int = 0
     checksum: str = ""
     times_ns: tuple[int, int] | None = None

@@ -85,10 +85,14 @@ class Moves:
                 raise
         pool = self._volume.place(source.uname + name).pool
         cname = source.bck.cname(name)
+        keeps_slices = (source.bck, name) == (destination.bck, new_name)
+
+        def let_go() -> None:
+            condition = unchanged(meta, cname)
+            self._store.delete(source.bck, name, condition, source.rules, is_moved=True, keeps_slices=keeps_slices)
+
         with contextlib.suppress(ObjectNotFound):  # it was deleted meanwhile, after it got its new name
-            await in_pool(
-                pool, lambda: self._store.delete(source.bck, name, unchanged(meta, cname), source.rules, is_moved=True)
-            )
+            await in_pool(pool, let_go)
         return Moved(meta.size, is_remote=True)
 
     async def settle(self, view: BucketView, name: str) -> None:

@@ -98,7 +98,7 @@ class Target:
         """Of the present BMD; `Front` shows them from `serve` on."""
         volume.vouch = self._vouch
         lister = Lister(volume, host.env)
-        moves = Moves(host, volume, store, peers)
+        moves = self._moves = Moves(host, volume, store, peers)
         multipart = Multipart(host, volume, store, moves)
         shards = Shards(host, volume, store)
         history = History(host.env.disk, lambda: [mountpath.path for mountpath in volume.available])

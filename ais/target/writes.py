@@ -182,6 +182,7 @@ class Writes:
             size_hint=meta.size,
             version=transfer.version,
             times_ns=transfer.times_ns,
+            after=meta.stamp if transfer.version is not None else (0, 0),
         )
         condition = absent(ask.cname) if transfer.only_if_absent else None
         return self._upload(ask.view, writer, ask.headers.content_length, started_s, condition)

@@ -1,6 +1,7 @@
 """Objects and their slices on several targets in one process."""
 
 import asyncio
+import contextlib
 import io
 import itertools
 import os
@@ -262,5 +263,36 @@ def test_the_job_brings_back_what_empty_disks_lost(tmp_path: Path) -> None:
         assert {name: (len(group.files(name)), len(group.slices(name))) for name in names} == before
         for name in names:
             assert (await group.owner(name).ask("GET", name)).body == name.encode() * 400
+
+    run(tmp_path, 5, scenario)
+
+
+def test_an_object_that_gets_another_owner_keeps_its_slices(tmp_path: Path) -> None:
+    """What a rebalance sends has a later stamp there, and the old owner does not take the new slices along."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        old = group.owner("large")
+        for _ in range(3):  # stamps of its volume are ahead of all others'
+            with contextlib.suppress(OSError):
+                (tmp_path / f"more{_}").mkdir()
+            await asyncio.to_thread(old.volume.attach, str(tmp_path / f"more{_}"))
+        assert (await old.ask("PUT", "large", data=io.BytesIO(LARGE))).status == 200
+        await group.settled()
+        smap = group.targets[0].node.smap
+        leaving = msgspec.structs.replace(old.node.snode, flags=int(Flag.MAINTENANCE))
+        tmap = smap.tmap | {leaving.id: leaving}
+        view = old.target._front.views.require(BCK)
+        before = (await old.ask("HEAD", "large")).headers["Ais-Version"]
+        for one in group.targets:
+            one.node.smap = msgspec.structs.replace(smap, tmap=tmap)
+        owner = old.node.placement.owner(BCK.uname + "large").id
+        new = next(one for one in group.targets if one.node.snode.id == owner)
+        await old.target._moves.move(view, "large", view, "large", only_if_absent=True)
+        await group.settled()
+        assert len(group.slices("large")) >= 2
+        os.unlink(group.files("large")[0])
+        answer = await new.ask("GET", "large")
+        assert (answer.status, answer.body == LARGE, answer.headers["Ais-Version"]) == (200, True, before)
 
     run(tmp_path, 5, scenario)
