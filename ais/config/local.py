@@ -46,6 +46,16 @@ class LocalConfig(Section, frozen=True):
         default_factory=dict
     )
     test_fspaths: TestPaths = TestPaths()
+    mountpath_roots: Annotated[
+        tuple[str, ...], setting("Directories below which mountpaths may be attached over the API; none: anywhere.")
+    ] = ()
+
+    def admits_mountpath(self, path: str) -> bool:
+        """Whether a directory may be attached: below one of the roots, links followed. It looks at the disk."""
+        real = os.path.realpath(path)
+        return not self.mountpath_roots or any(
+            os.path.commonpath((real, root)) == root for root in map(os.path.realpath, self.mountpath_roots)
+        )
 
     @property
     def mountpaths(self) -> dict[str, str]:

@@ -490,6 +490,9 @@ class Net(Section, frozen=True):
     l4: L4 = L4()
     http: HTTP = HTTP()
     use_ipv6: Annotated[bool, setting("Advertise IPv6 addresses.", pending=True)] = False
+    hosts: Annotated[
+        tuple[str, ...], setting("Names under which browsers may reach the cluster, besides names of nodes.")
+    ] = ()
     s3_domain: Annotated[
         str, setting("Domain of virtual-host style S3 requests (`bucket.domain`); empty: path style only.")
     ] = ""

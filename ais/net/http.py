@@ -41,7 +41,9 @@ class Headers:
         "has_body",
         "has_host",
         "has_range",
+        "is_browser",
         "is_chunked",
+        "is_foreign",
         "keeps_alive",
     )
 
@@ -67,6 +69,13 @@ class Headers:
         """The lines as sent, separated by CRLF."""
         self.has_host = "host" in self._first
         self.has_range = "range" in self._first
+        self.is_browser = (
+            "origin" in self._first
+            or "sec-fetch-site" in self._first
+            or self._first.get("user-agent", "").startswith("Mozilla/5.0")
+        )
+        self.is_foreign = self.is_browser and _is_foreign(self._first)
+        """Whether a page of another site had it sent, other than by a link that somebody followed."""
         self.keeps_alive = connection != "close"
         """Whether HTTP/1.1 keeps the connection after this request."""
 
@@ -91,6 +100,13 @@ class Headers:
 
     def __repr__(self) -> str:
         return f"Headers({self._items!r})"
+
+
+def _is_foreign(first: dict[str, str]) -> bool:
+    origin, host = first.get("origin"), first.get("host", "").lower()
+    if origin is not None and origin.partition("://")[2].lower() != host:
+        return True
+    return first.get("sec-fetch-site") == "cross-site" and first.get("sec-fetch-mode") != "navigate"
 
 
 class Peer:

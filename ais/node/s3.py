@@ -8,6 +8,8 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from ais.api import access
+from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.auth.keyservice import KeyService, LocalKeys
 from ais.base.errors import AccessDenied, BadRequest, NotReady, Unauthenticated
@@ -178,12 +180,15 @@ class Gate:
         if request.via is not None and request.via.bid not in (0, bucket.bucket.bid):
             raise S3Error("NoSuchBucket", BucketName=request.bucket)
         _expect_owner(bucket, request.headers.get("x-amz-expected-bucket-owner"))
+        if bucket.bucket.props.access != access.ALL:
+            _expect_access(bucket, permissions.of_bucket(request))
         return bucket
 
     def require_source(self, request: S3Request, name: str) -> S3Bucket:
         """The bucket that a request copies from. Raise `S3Error` as `require_bucket`."""
         bucket = self.buckets.require(name)
         _expect_owner(bucket, request.headers.get("x-amz-source-expected-bucket-owner"))
+        _expect_access(bucket, Access.GET)
         return bucket
 
     def require(
@@ -289,6 +294,14 @@ def _expect_owner(bucket: S3Bucket, expected: Sequence[str] | None) -> None:
     """Raise `S3Error` AccessDenied when the bucket is another's, or when whose it should be is left empty."""
     if expected and expected[0] != (bucket.s3.owner or OWNER_ID):
         raise S3Error("AccessDenied", f"The bucket {bucket.name} is not owned by {expected[0][:64]}")
+
+
+def _expect_access(bucket: S3Bucket, needed: Access) -> None:
+    """Raise `S3Error` unless the bucket's `access` property lets anybody do it, as on the native API."""
+    try:
+        access.require(bucket.bucket.props.access, needed, bucket.bucket.bck.cname())
+    except AccessDenied as error:
+        raise S3Error("AccessDenied", str(error)) from None
 
 
 def _token_of(request: S3Request) -> str:

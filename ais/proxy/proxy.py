@@ -15,6 +15,7 @@ from ais.meta.bmd import BMD
 from ais.meta.smap import Smap
 from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Forward, Network, Reply, Request
+from ais.node.browsers import Browsers
 from ais.node.clients import Clients
 from ais.node.node import Node
 from ais.node.s3 import Gate
@@ -65,7 +66,7 @@ class Proxy:
         """`local_cidr` is the network whose clients are redirected to intra-cluster addresses; empty: none."""
         self._node = node
         self._counters = node.stats.values
-        self._clients = Clients(node)
+        self._clients, self._browsers = Clients(node), Browsers(node)
         self._redirector = Redirector(node, node.env.clock.now_ns, self._counters, local_cidr, mark=self._clients.mark)
         targets, relay = Targets(node), Relay(node)
         self._renamer = Renamer(node, targets)
@@ -127,6 +128,8 @@ class Proxy:
     def _object(self, request: Request) -> Reply | Forward | None:
         """Redirect a native request on an object, forward an S3 one."""
         if not self._gate.is_never_native(request):
+            if request.headers.is_browser and not self._gate.is_s3(request):
+                self._browsers.check(request)
             claims = self._admitted(request) if self._clients.must_prove else None
             reply = self._redirector.answer(request)
             if claims is not None:

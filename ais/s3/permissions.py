@@ -26,15 +26,23 @@ def of_cluster(request: S3Request) -> Access | None:
 
 def of_buckets(request: S3Request) -> list[tuple[Access, str]]:
     """What is asked of which buckets. Raise `S3Error`."""
-    name = policy.action_of(request.op).removeprefix("s3:")
-    needed = next((access for starts, access in _BEGINNINGS if name.startswith(starts)), Access.PATCH)
-    if not request.key and needed is Access.PATCH and any(word in name for word in _ACLS):
-        needed = Access.SET_BUCKET_ACL
-    if request.http.method == "HEAD" and request.key:
-        needed = Access.HEAD_OBJECT
+    needed = of_bucket(request)
     if "x-amz-bypass-governance-retention" in request.headers:
         needed |= Access.ADMIN
     found = [(needed, request.bucket)]
     if source := request.get("x-amz-copy-source"):
         found.append((Access.GET, copy_source.read(source).bucket))
     return found
+
+
+def of_bucket(request: S3Request) -> Access:
+    """What is asked of the bucket that a request names."""
+    if (whole := of_cluster(request)) is not None:
+        return whole
+    name = policy.action_of(request.op).removeprefix("s3:")
+    needed = next((access for starts, access in _BEGINNINGS if name.startswith(starts)), Access.PATCH)
+    if not request.key and needed is Access.PATCH and any(word in name for word in _ACLS):
+        needed = Access.SET_BUCKET_ACL
+    if request.http.method == "HEAD" and request.key:
+        needed = Access.HEAD_OBJECT
+    return needed

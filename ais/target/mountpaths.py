@@ -11,7 +11,7 @@ from ais.api import actions, query
 from ais.api.capacity import DiskRates, DiskReport, FileSystem, MountpathCapacity, Mountpaths, TargetCapacity
 from ais.api.codec import U64
 from ais.api.messages import ActMsg
-from ais.base.errors import BadRequest, InvalidAction, NotYetImplemented
+from ais.base.errors import AccessDenied, BadRequest, InvalidAction, NotYetImplemented
 from ais.fs.mountpath import Mountpath
 from ais.fs.volume import Volume
 from ais.space.health import Health
@@ -67,6 +67,11 @@ class MountpathAdmin:
         """Names of the disks below the available mountpaths."""
         return {name for mountpath in self._volume.available for name in self._disks_below(mountpath.path)}
 
+    def _attach(self, path: str, label: str) -> bool:
+        if not self._host.config.local.admits_mountpath(path):
+            raise AccessDenied(f'"{path[:200]}" is not below mountpath_roots of the local configuration of this target')
+        return self._volume.attach(path, label)
+
     async def _handle(self, request: web.Request) -> web.Response:
         message = ActMsg.parse(await request.read())
         if message.action in _LATER:
@@ -75,7 +80,7 @@ class MountpathAdmin:
             return await self._check(message.value)
         label = request.query.get(query.MOUNTPATH_LABEL, "")
         changes: dict[tuple[str, str], Callable[[str], bool]] = {
-            ("PUT", actions.ATTACH_MOUNTPATH): lambda path: self._volume.attach(path, label),
+            ("PUT", actions.ATTACH_MOUNTPATH): lambda path: self._attach(path, label),
             ("DELETE", actions.DETACH_MOUNTPATH): self._volume.detach,
             ("POST", actions.ENABLE_MOUNTPATH): self._volume.enable,
             ("POST", actions.DISABLE_MOUNTPATH): self._volume.disable,

@@ -23,6 +23,8 @@ PROPS = (
 )  # fmt: skip
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _CONTROLS = {code: f"%{code:02X}" for code in (*range(32), 127)}
+_AS_DATA = (("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "sandbox"))
+"""A stored page runs nothing on the origin of the admin API."""
 _CONTENT_TYPE = "Content-Type: application/octet-stream\r\n"
 
 
@@ -183,7 +185,7 @@ def _attributes(meta: ObjectMeta, atime_ns: int) -> str:
 def _content_type(meta: ObjectMeta) -> str:
     """What the uploader said it is. No other content header is shown here: clients would decode what we must not."""
     given = meta.facts.get("content-type")
-    return _lines([("Content-Type", given)]) if given else _CONTENT_TYPE
+    return _lines([("Content-Type", given), *_AS_DATA]) if given else _CONTENT_TYPE
 
 
 def _checksum(meta: ObjectMeta) -> list[tuple[str, str]]:

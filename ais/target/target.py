@@ -28,6 +28,7 @@ from ais.meta.smap import Smap
 from ais.mirror.jobs import MirrorJobs
 from ais.net.client import PeerClient
 from ais.net.http import Network, Reply, Request, header_lines
+from ais.node.browsers import Browsers
 from ais.node.clients import Clients
 from ais.node.s3 import Gate
 from ais.node.trust import OPEN, Trust
@@ -148,7 +149,9 @@ class Target:
         self._groups = Groups(host, self.registry, self._front, volume, store, moves, protected, self.joggers, peers)
         self._archiving = Archiving(host, self.registry, self._front, store, opening, peers, pace)
         endpoint = Slices(self._front, slices, self._ec)
-        self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3, endpoint, Clients(host))
+        self._objects = Objects(
+            host.stats, recent, reads, writes, gate, self._s3, endpoint, Clients(host), Browsers(host)
+        )
         self.route = self._objects.route
 
     def routes(self, networks: Network) -> list[web.RouteDef]:

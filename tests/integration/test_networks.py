@@ -82,8 +82,8 @@ def test_clients_cannot_pretend_to_be_nodes(apart: str):
 
 
 def test_control_network_serves_nodes(apart: str):
-    """The control listeners of all nodes answer what nodes ask each other."""
+    """The control listeners of all nodes answer, and what nodes ask each other, to nodes only."""
     for snode in nets(apart).values():
         control = Api(snode["intra_control_net"]["direct_url"])
         assert control.smap() == Api(apart).smap()
-        assert control.call("GET", "/v1/cluster/keepalive").status == 200
+        assert control.call("GET", "/v1/cluster/keepalive").status == 403

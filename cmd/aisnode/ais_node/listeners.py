@@ -19,6 +19,7 @@ from ais.net.server import HttpServer, Limits
 from ais.node.membership import JOIN
 from ais.node.trust import Trust
 
+_ANY = ("0.0.0.0", "::")  # noqa: S104 - a name for it
 _LOOPBACK = ("127.", "localhost", "::1")
 
 
@@ -53,8 +54,8 @@ class Serving(Protocol):
 def lay_out(config: NodeConfig, own_host: Callable[[], str]) -> Layout:
     """Decide on hosts and ports. Networks of one port share a listener; port 0 becomes a free one.
 
-    `own_host` finds out the address where the configuration names none. A node that is reached at a loopback address
-    listens there only, any other on all interfaces.
+    `own_host` finds out the address where the configuration names none. Each network listens on the address that the
+    configuration names for it; one for which none is named, or not one of this machine, on all interfaces.
     """
     scheme = "https" if config.cluster.net.http.use_https else "http"
     public_host, control_host, data_host = (host.partition(",")[0].strip() for host in config.local.hosts)
@@ -62,12 +63,13 @@ def lay_out(config: NodeConfig, own_host: Callable[[], str]) -> Layout:
     hosts = (public_host, control_host or public_host, data_host or control_host or public_host)
     chosen: dict[int, int] = {}
     ports = [chosen.setdefault(port, port or _free_port()) for port in config.local.ports]
-    carried: dict[int, tuple[str, Network]] = {}
-    for host, port, network in zip(hosts, ports, Network, strict=True):
-        bind_host, networks = carried.get(port, (_bind_host(host), Network(0)))
-        carried[port] = (bind_host if bind_host == _bind_host(host) else "0.0.0.0", networks | network)  # noqa: S104
+    binds = [_bind_host(host, is_named=bool(named)) for host, named in zip(hosts, config.local.hosts, strict=True)]
+    carried: dict[tuple[str, int], Network] = {}
+    for bind, port, network in zip(binds, ports, Network, strict=True):
+        everywhere = next((one for one, other in zip(binds, ports, strict=True) if other == port and one in _ANY), bind)
+        carried[everywhere, port] = carried.get((everywhere, port), Network(0)) | network
     nets = [NetInfo.make(scheme, host, port) for host, port in zip(hosts, ports, strict=True)]
-    listeners = tuple(Listener(host, port, networks) for port, (host, networks) in carried.items())
+    listeners = tuple(Listener(host, port, networks) for (host, port), networks in carried.items())
     return Layout(listeners, *nets)
 
 
@@ -135,10 +137,25 @@ async def _start(server: HttpServer, listener: Listener, tls: ssl.SSLContext | N
         raise BadRequest(f"cannot listen on {listener.bind_host}:{listener.port}: {error.strerror}") from None
 
 
-def _bind_host(host: str) -> str:
-    if host.startswith(_LOOPBACK):
+def _bind_host(host: str, *, is_named: bool) -> str:
+    """Where to listen for requests to `host`: there alone when it is an address of this machine that somebody named.
+
+    An address that was found out serves this machine's own programs too, and one that is not of this machine (a name
+    of a service, the outer side of a container) says nothing about where its requests come in.
+    """
+    if host.startswith(_LOOPBACK) or (is_named and _is_here(host)):
         return host
-    return "::" if ":" in host else "0.0.0.0"  # noqa: S104 - a node serves its network; the host's firewall decides who
+    return "::" if ":" in host else "0.0.0.0"  # noqa: S104 - the host's firewall decides who
+
+
+def _is_here(host: str) -> bool:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as probe:
+            probe.bind(address)
+    except OSError:
+        return False
+    return True
 
 
 def _free_port() -> int:

@@ -156,6 +156,19 @@ def test_three_ports_are_three_listeners() -> None:
     assert (layout.control.url, layout.data.url) == ("http://10.0.0.1:2", "http://10.0.0.1:3")
 
 
+def test_a_named_address_of_this_machine_is_listened_on_alone() -> None:
+    """A control network of its own is not served on the others."""
+    here = identity.own_host("")
+    layout = listeners.lay_out(host_net(hostname="h.example", hostname_intra_control=here, port="1"), str)
+    assert [(one.bind_host, one.networks & Network.CONTROL) for one in layout.listeners] == [
+        ("0.0.0.0", Network.CONTROL)  # one port for all is open where its widest network is
+    ]
+    config = host_net(hostname="h.example", hostname_intra_control=here, port="1", port_intra_control="2")
+    layout = listeners.lay_out(config, str)
+    assert {one.bind_host for one in layout.listeners if Network.CONTROL in one.networks} == {here}
+    assert layout.listeners[0].bind_host == "0.0.0.0"
+
+
 def test_a_host_is_found_when_none_is_configured() -> None:
     """The address towards the cluster stands in for a missing host name, on all networks."""
     layout = listeners.lay_out(host_net(port="8080"), lambda: "192.168.0.7")

@@ -171,3 +171,15 @@ def test_own_settings_survive_on_disk(tmp_path: Path) -> None:
 def test_the_document_is_current() -> None:
     """`docs/configuration.md` says what the code declares (`make docs` writes it)."""
     assert DOCUMENT.read_text() == docs.render()
+
+
+def test_roots_of_mountpaths(tmp_path: Path) -> None:
+    """Only what lies below a root may be attached, also by a link; without roots anything."""
+    (tmp_path / "disks").mkdir()
+    (tmp_path / "disks" / "out").symlink_to(tmp_path)
+    local = LocalConfig(mountpath_roots=(str(tmp_path / "disks"),))
+    assert local.admits_mountpath(str(tmp_path / "disks" / "mp1"))
+    assert not local.admits_mountpath(str(tmp_path / "disks-more"))
+    assert not local.admits_mountpath(str(tmp_path / "disks" / ".." / "x"))
+    assert not local.admits_mountpath(str(tmp_path / "disks" / "out" / "x"))
+    assert LocalConfig().admits_mountpath("/anywhere")
