@@ -12,7 +12,7 @@ from ais.api.bucket import AIS, Bck
 from ais.api.groups import CopyBucketMsg, CopyMsg, DeleteMsg, GroupTask
 from ais.api.xact import ArgsMsg
 from ais.base import names, templates
-from ais.base.errors import AisError, BadRequest, NotYetImplemented
+from ais.base.errors import AisError, BadRequest, Busy, NotYetImplemented
 from ais.base.ids import new_id
 from ais.meta.bmd import Bucket
 from ais.node.node import Node
@@ -66,7 +66,8 @@ class Groups:
     async def _copy(
         self, kind: str, source: Bucket, to: Bck, message: CopyBucketMsg, listed: list[str] | None, template: str
     ) -> str:
-        self._check_copy(kind, source.bck, to, message)
+        is_walk = listed is None and templates.parse(template).is_prefix
+        self._check_copy(kind, source.bck, to, message, is_walk=is_walk)
         access.require(source.props.access, Access.GET, source.bck.cname())
         if self._node.bmd.get(to) is None and not message.dry_run:
             await self._changes.create(to, codec.to_builtins(source.props))
@@ -91,7 +92,7 @@ class Groups:
             )
         )
 
-    def _check_copy(self, kind: str, source: Bck, to: Bck, message: CopyBucketMsg) -> None:
+    def _check_copy(self, kind: str, source: Bck, to: Bck, message: CopyBucketMsg, *, is_walk: bool) -> None:
         if message.etl or message.pipeline:
             raise NotYetImplemented("cannot transform objects (ETL) - not implemented yet")
         if to.provider != AIS or to.namespace.uuid:
@@ -103,12 +104,15 @@ class Groups:
         if message.synchronize and (message.extensions or kind != groups.COPY_BUCKET):
             raise BadRequest("only whole buckets or prefixes with the same names can be synchronized")
         is_renaming = bool(message.prepend or message.extensions)
-        if source == to and not message.dry_run and (kind == groups.COPY_BUCKET or not is_renaming):
+        if source == to and not message.dry_run and (is_walk or not is_renaming):  # a walk would meet its own copies
             raise BadRequest(f'cannot {kind} bucket "{source.cname()}" onto itself')
         names.check_object_prefix(message.prefix)
         names.check_object_prefix(message.prepend)
 
     async def _start(self, task: GroupTask) -> str:
+        """Start it on every target. Raise `Busy` when objects move: those on their way would be missed."""
+        if self._node.smap.moving and task.names is None and templates.parse(task.template).is_prefix:
+            raise Busy(f"cannot {task.kind} while objects move to other targets: wait for the rebalance to end")
         try:
             await self._targets.ask_all("PUT", groups.GROUPS, body=codec.to_json(task))
         except AisError:

@@ -17,7 +17,7 @@ from ais.api.bucket import Bck
 from ais.api.errors import decode_error
 from ais.api.groups import GroupTask
 from ais.base import templates
-from ais.base.errors import AccessDenied, AisError, ObjectNotFound
+from ais.base.errors import AccessDenied, AisError, Busy, ObjectNotFound
 from ais.core.store import Store
 from ais.fs.volume import Volume
 from ais.net.client import PeerClient
@@ -120,10 +120,14 @@ class _Job:
         return iter([name for name in names if owner(view.uname + name).id == own_id])
 
     async def _each_on_disk(self, view: BucketView, prefix: str, act: Act) -> None:
+        targets = self._parts.host.smap.tmap.keys()
+
         async def visit(batch: Batch) -> None:
             await self._each(self._mine(view, filter(self._is_wanted, batch.names)), act)
 
         await self._parts.joggers.run(self._xaction, self._parts.volume.available, [view.bck], visit, prefix=prefix)
+        if (smap := self._parts.host.smap).moving or smap.tmap.keys() != targets:
+            raise Busy("targets came or went meanwhile, objects were missed: wait for the rebalance, start again")
 
     def _is_wanted(self, name: str) -> bool:
         return not self._task.not_recursive or "/" not in name[len(self._task.template) :]
