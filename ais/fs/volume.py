@@ -5,6 +5,7 @@ digest(uname))`. Changes of the set are made by one control process, one at a ti
 before it takes effect.
 """
 
+import contextlib
 import os
 import random
 import sys
@@ -263,6 +264,16 @@ class Volume:
                     if (bid := layout.read_bid(self._disk, path)) is not None:
                         found.setdefault(bck, bid)
         return found
+
+    def has_objects(self) -> bool:
+        """Whether there is an object in any bucket on an available mountpath."""
+        for mountpath in self.view.available:
+            with disk_failures(mountpath.path):
+                for _, path in layout.scan_buckets(self._disk, mountpath.path):
+                    with contextlib.suppress(FileNotFoundError):
+                        if self._disk.listdir(f"{path}/{layout.OBJECTS}"):
+                            return True
+        return False
 
     def create_bucket(self, bck: Bck, bid: int) -> bool:
         """Make the bucket's directories on every mountpath; idempotent. Return whether stale ones were trashed.

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from structlog.typing import FilteringBoundLogger
@@ -20,6 +20,10 @@ from ais.stats.tracker import Tracker
 
 if TYPE_CHECKING:
     from ais.node.reign import Reign
+
+
+async def _has_none() -> bool:
+    return False
 
 
 class Core:
@@ -58,6 +62,8 @@ class Core:
         """The cluster knows this node, and this node all of its metadata."""
         self.restart_as = ""
         """ID to start again with when the process has stopped (`ais.node.recover`)."""
+        self.has_objects: Callable[[], Awaitable[bool]] = _has_none
+        """Whether this node holds objects."""
         self.restart: Callable[[], None] = lambda: None
         """Stops the process so that it starts again."""
         self.leaving = False

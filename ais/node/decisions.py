@@ -206,8 +206,11 @@ def without(smap: Smap, absent: frozenset[str], *, keep_targets: bool) -> Smap:
     return smap.changed(remove=proxies, away=targets | smap.away.keys())
 
 
-def check_join(smap: Smap, request: JoinRequest, *, old_address_lives: bool) -> None:
-    """Raise when the node must not join; `old_address_lives`: another process answers under the joiner's ID."""
+def check_join(smap: Smap, request: JoinRequest, *, old_address_lives: bool, trusts_returned: bool) -> None:
+    """Raise when the node must not join; `old_address_lives`: another process answers under the joiner's ID.
+
+    `trusts_returned`: what a target holds that was taken out of the cluster is taken for what it should be.
+    """
     node = request.node
     if request.uuid and request.uuid != smap.uuid:
         raise IntegrityError(
@@ -216,6 +219,11 @@ def check_join(smap: Smap, request: JoinRequest, *, old_address_lives: bool) -> 
             " files (in its confdir or on its mountpaths) and start it again"
         )
     known = smap.get(node.id)
+    if known is None and request.uuid and request.has_objects and not trusts_returned:
+        raise IntegrityError(
+            f"{node.name} was taken out of this cluster, and what it still holds may be overwritten or deleted by now:"
+            " empty its mountpaths and start it again, or set keepalivetracker.silent_targets=remove to trust that"
+        )
     if known is None:
         return
     if known.kind != node.kind:

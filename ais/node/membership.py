@@ -186,7 +186,7 @@ class Membership:
             core.require_authority()
             core.joined.set()
             return
-        request = JoinRequest(core.me, core.smap.uuid, core.meta.stamps, core.boot)
+        request = JoinRequest(core.me, core.smap.uuid, core.meta.stamps, core.boot, await core.has_objects())
         timeout_s = float(core.config.cluster.timeout.max_host_busy)
         problem: AisError = NotReady("no other node to ask is configured or known")
         is_designated = False
@@ -241,7 +241,7 @@ class Membership:
 
     async def _take_in(self, request: JoinRequest) -> None:
         core, node = self._core, request.node
-        decisions.check_join(core.smap, request, old_address_lives=False)
+        self._check_join(core.smap, request, old_address_lives=False)
         await self._check_address(request)
         known = core.smap.get(node.id)
         moved = known is not None and not known.listens_like(node)
@@ -249,7 +249,7 @@ class Membership:
         lives = old is not None and old.id == node.id and old.boot != request.boot
 
         def add(smap: Smap) -> Smap:
-            decisions.check_join(smap, request, old_address_lives=lives)
+            self._check_join(smap, request, old_address_lives=lives)
             return decisions.joined(smap, node)
 
         await self._changes.change_smap(add)
@@ -257,6 +257,10 @@ class Membership:
         if node.id not in core.smap or not await present.bring(node, core.call_timeout_s):
             raise NotReady(f"{node.name} did not take the cluster's metadata in time: try again")
         core.log.info("node joined", peer=node.name, url=node.public.url)
+
+    def _check_join(self, smap: Smap, request: JoinRequest, *, old_address_lives: bool) -> None:
+        trusts = self._core.config.cluster.keepalivetracker.silent_targets == "remove"
+        decisions.check_join(smap, request, old_address_lives=old_address_lives, trusts_returned=trusts)
 
     async def _check_address(self, request: JoinRequest) -> None:
         """Raise unless the joiner answers where it says it listens: retryable when nobody does."""

@@ -130,6 +130,8 @@ class JoinRequest(msgspec.Struct, frozen=True):
     stamps: Stamps
     boot: str
     """Random identity of the process; tells two nodes with the same ID apart."""
+    has_objects: bool = False
+    """Whether it holds any."""
 
 
 class JoinAnswer(msgspec.Struct, frozen=True):

@@ -197,6 +197,7 @@ class Node:
         self.placement = Placement(meta.smap)
         self.keyring = KeyRing(self.keys, self.cluster_secret)
         self.role.follow_map(meta.smap)
+        self.core.has_objects = self.role.has_objects
         if meta.bmd.version:
             await self.role.load_bmd(meta.bmd)
         self.is_loaded = True

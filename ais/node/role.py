@@ -29,6 +29,10 @@ class Role(Protocol):
         """The node goes by this map from now on; must not block or raise."""
         ...
 
+    async def has_objects(self) -> bool:
+        """Whether this node holds any object."""
+        ...
+
     def serve(self) -> None:
         """The node is in its cluster and knows all its metadata: requests may come."""
         ...

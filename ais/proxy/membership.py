@@ -4,7 +4,7 @@ import msgspec
 
 from ais.api import actions
 from ais.api.messages import ActMsg
-from ais.base.errors import BadRequest, NodeNotFound
+from ais.base.errors import BadRequest, NodeNotFound, Unsupported
 from ais.meta.smap import Flag
 from ais.node.node import Node
 from ais.proxy.rebalance import Rebalancer
@@ -41,6 +41,13 @@ async def change(node: Node, rebalancer: Rebalancer, message: ActMsg) -> str:
     """
     asked = message.value_as(NodesMsg)
     _check(node, message.action, asked.ids)
+    if asked.rm_user_data and asked.skip_rebalance:
+        raise Unsupported("cannot remove the data of a node and not move it first: that would lose it")
+    if asked.skip_rebalance and message.action == actions.START_MAINTENANCE and asked.ids & node.smap.tmap.keys():
+        raise Unsupported(
+            "cannot put a target into maintenance without moving its objects: they could not be reached; to stop it for"
+            " a while, and have its names answer 503 meanwhile, shut it down with skip_rebalance, or stop its process"
+        )
     match message.action:
         case actions.STOP_MAINTENANCE:
             return await rebalancer.clear_flags(asked.ids)
@@ -52,6 +59,9 @@ async def change(node: Node, rebalancer: Rebalancer, message: ActMsg) -> str:
             return ""
         case actions.DECOMMISSION_NODE:
             return await rebalancer.set_flags(asked.ids, Flag.DECOMMISSION, stop=not asked.no_shutdown)
+        case actions.SHUTDOWN_NODE if asked.skip_rebalance:
+            await rebalancer.stop_nodes(asked.ids)
+            return ""
         case actions.SHUTDOWN_NODE:
             return await rebalancer.set_flags(asked.ids, Flag.MAINTENANCE, stop=True)
     return await rebalancer.set_flags(asked.ids, Flag.MAINTENANCE)

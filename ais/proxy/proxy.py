@@ -183,6 +183,10 @@ class Proxy:
     def follow_map(self, smap: Smap) -> None:
         """A proxy looks at the map each time."""
 
+    async def has_objects(self) -> bool:
+        """A proxy keeps none."""
+        return False
+
     def serve(self) -> None:
         """A proxy looks at its node each time."""
 

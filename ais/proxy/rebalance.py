@@ -68,6 +68,13 @@ class Rebalancer:
             await self._node.changes.change_smap(_settled)
         return self.id if self.id != before else ""
 
+    async def stop_nodes(self, node_ids: frozenset[str]) -> None:
+        """Tell nodes to say goodbye and end; targets are away then, and keep their names."""
+        nodes = [self._node.smap.require(node_id) for node_id in node_ids]
+        body = codec.to_json({"action": actions.SHUTDOWN_NODE})
+        for node in nodes:
+            await self._node.call(node, "PUT", DAEMON, body=body)
+
     async def clear_flags(self, node_ids: frozenset[str]) -> str:
         """Take nodes into service again. The ID of the rebalance, if there is one."""
         before = self.id

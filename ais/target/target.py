@@ -73,6 +73,8 @@ APPEND_IDLE_S_MAX = 24 * 3600.0
 HOUSEKEEPING_S = 600.0
 _ASKED = (metrics.GET_N, metrics.PUT_N, metrics.HEAD_N, metrics.APPEND_N, metrics.DEL_N, metrics.LST_N)
 """Counters of what clients wait for."""
+_MOVED = "vpams"
+"""Query parameter of AIStore for the version of the cluster map; ours on redirects from one target to another."""
 OUT_OF_SPACE = 1 << 8
 """Bit of `NodeStateInfo.flags`."""
 
@@ -238,11 +240,19 @@ class Target:
             self._front.views = self._views
 
     def error_reply(self, request: Request, error: BaseException) -> Reply | None:
-        """The redirect to the owner of an object; S3's answer to what is S3's; None for everything else."""
-        if isinstance(error, Misplaced) and request.path.startswith(PREFIX):
+        """The redirect to the owner of an object; S3's answer to what is S3's; None for everything else.
+
+        Once only: where maps differ for a moment a client would be sent back and forth.
+        """
+        if isinstance(error, Misplaced) and request.path.startswith(PREFIX) and f"{_MOVED}=" not in request.query:
             status = 301 if request.method == "GET" else 307
-            return Reply(status, header_lines(("Location", f"{error.url}{request.target}")))
+            mark = f"{'&' if request.query else '?'}{_MOVED}={int(self._host.smap.version)}"
+            return Reply(status, header_lines(("Location", f"{error.url}{request.target}{mark}")))
         return self._s3.error_reply(request, error)
+
+    async def has_objects(self) -> bool:
+        """Whether any bucket here has an object."""
+        return await asyncio.to_thread(self._volume.has_objects)
 
     def serve(self) -> None:
         """Show the buckets."""

@@ -169,3 +169,50 @@ def test_maintenance_and_back(cluster: Cluster) -> None:
         assert (objects_on(node.plan) == []) is is_empty
         assert all(api.get("m", name).body == name.encode() for name in NAMES)
         assert api.names("m") == sorted(NAMES)
+
+
+@pytest.mark.parametrize("victim", ["source", "primary"])
+def test_a_rebalance_goes_on_after_a_crash(cluster: Cluster, victim: str) -> None:
+    """kill -9 of a target that gives, or of the primary, while objects move: all is where it belongs in the end."""
+    bucket = f"k-{victim}"
+    api = filled(cluster, bucket)
+    with another_target(cluster, f"extra-{victim}") as (plan, node_id):
+        primary = next(one for one in cluster.proxies if one.id == api.smap()["proxy_si"]["daemon_id"])
+        node = cluster.targets[0] if victim == "source" else primary
+        cluster.kill(node)
+        cluster.restart(node)
+        api = Api(cluster.endpoint)
+        settled(api)
+        assert objects_on(plan)
+        for name in NAMES:
+            answer = eventually_get(api, bucket, name)
+            assert (answer.status, answer.body) == (200, name.encode())
+        assert api.names(bucket) == sorted(NAMES)
+        assert api.call("PUT", "/v1/cluster", body=message("decommission-node", value={"sid": node_id})).status == 200
+        eventually(lambda: node_id not in api.smap()["tmap"], within_s=SOON_S)
+        assert objects_on(plan) == []
+    assert api.names(bucket) == sorted(NAMES)
+
+
+def eventually_get(api: Api, bucket: str, name: str) -> Answer:
+    """A GET, again after each 503."""
+    eventually(lambda: api.get(bucket, name).status != 503, within_s=SOON_S)
+    return api.get(bucket, name)
+
+
+def test_what_was_given_up_does_not_come_back() -> None:
+    """A dead target that was given up is refused when it returns with what it held: it may be old."""
+    with Cluster(proxies=1, targets=2, mountpaths=1, config_overrides=FAST) as cluster:
+        api = filled(cluster, "g")
+        node = cluster.targets[0]
+        cluster.kill(node)
+        eventually(lambda: int(api.smap()["tmap"][node.id].get("flags", 0)), within_s=SOON_S)
+        assert api.call("PUT", "/v1/cluster", body=message("decommission-node", value={"sid": node.id})).status == 200
+        eventually(lambda: node.id not in api.smap()["tmap"], within_s=SOON_S)
+        settled(api)
+        gone = [name for name in NAMES if api.get("g", name).status == 404]
+        assert gone
+        cluster.start()
+        eventually(lambda: not node.alive, within_s=SOON_S)
+        assert "was taken out of this cluster" in node.log_tail()
+        assert all(api.get("g", name).status == 404 for name in gone)

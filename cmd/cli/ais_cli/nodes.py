@@ -41,6 +41,10 @@ class NodeRow:
         """In a word."""
         if self.snode.is_away:
             return click.style(AWAY, fg="red")
+        if self.snode.flags & Flag.DECOMMISSION:
+            return click.style("decommission", fg="yellow")
+        if self.snode.flags & Flag.MAINTENANCE:
+            return click.style("maintenance", fg="yellow")
         if self.status is None:
             return click.style(self.error, fg="red")
         return self.status.status or ONLINE
@@ -135,7 +139,7 @@ def print_summary(smap: Smap, rows: list[NodeRow], config: Mapping[str, Any]) ->
         "Cluster Map": f"version {smap.version}, UUID {smap.uuid}, primary {primary}",
         "Deployment": text.joined(sorted({status.deployment for status in up})),
         "Status": _online(rows),
-        "Rebalance": "n/a",
+        "Rebalance": f"{smap.moving.id} running" if smap.moving else "n/a",
         "Authentication": "enabled" if required else "disabled",
         "Version": text.joined(sorted({status.version for status in up})),
         "Build": text.joined(sorted({status.build_time for status in up if status.build_time})),

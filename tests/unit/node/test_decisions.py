@@ -216,22 +216,22 @@ def join(node: Snode, uuid: str = "cluster01") -> JoinRequest:
 def test_a_node_of_another_cluster_is_refused() -> None:
     """The sentence says which clusters, and how to move the node."""
     with pytest.raises(IntegrityError, match=r"belongs to cluster other01.*this is cluster cluster01.*delete its"):
-        decisions.check_join(SMAP, join(target("t9aaaaaa"), "other01"), old_address_lives=False)
+        decisions.check_join(SMAP, join(target("t9aaaaaa"), "other01"), old_address_lives=False, trusts_returned=False)
 
 
 def test_a_taken_id_is_refused() -> None:
     """Neither a node of the other kind nor a second process gets an ID that is in use."""
     with pytest.raises(AlreadyExists, match="has a proxy of that ID"):
-        decisions.check_join(SMAP, join(target("p2aaaaaa")), old_address_lives=False)
+        decisions.check_join(SMAP, join(target("p2aaaaaa")), old_address_lives=False, trusts_returned=False)
     with pytest.raises(AlreadyExists, match=r"in use by the running node at http://127.0.0.1:80"):
-        decisions.check_join(SMAP, join(target("t1aaaaaa", 99)), old_address_lives=True)
+        decisions.check_join(SMAP, join(target("t1aaaaaa", 99)), old_address_lives=True, trusts_returned=False)
 
 
 @pytest.mark.parametrize("uuid", ["", "cluster01"])
 @pytest.mark.parametrize("node", [target("t9aaaaaa"), target("t1aaaaaa", 99), T1])
 def test_who_may_join(node: Snode, uuid: str) -> None:
     """New nodes, nodes that moved, and nodes that only started again."""
-    decisions.check_join(SMAP, join(node, uuid), old_address_lives=False)
+    decisions.check_join(SMAP, join(node, uuid), old_address_lives=False, trusts_returned=False)
 
 
 def test_joining_changes_the_map_only_when_needed() -> None:

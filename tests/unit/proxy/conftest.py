@@ -70,6 +70,9 @@ class NamesRole:
 
     def follow_map(self, smap: Smap) -> None: ...
 
+    async def has_objects(self) -> bool:
+        return False
+
     def serve(self) -> None: ...
 
     async def load_bmd(self, bmd: BMD) -> None: ...

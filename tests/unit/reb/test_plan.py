@@ -1,0 +1,75 @@
+"""What has to move when the set of targets changes, as functions of maps."""
+
+import pytest
+
+from ais.base.errors import NotReady
+from ais.meta.placement import Placement
+from ais.meta.smap import Flag, NetInfo, Smap, Snode, digest
+from ais.reb import plan
+
+NET = NetInfo.make("http", "127.0.0.1", 1)
+KEYS = [digest(f"ais/@#/b/o{number}") for number in range(500)]
+
+
+def target(name: str) -> Snode:
+    return Snode.make("target", name, NET, NET, NET)
+
+
+def smap_of(*names: str) -> Smap:
+    smap = Smap(uuid="u")
+    for name in names:
+        smap = smap.with_node(target(name))
+    return smap
+
+
+def test_who_finds_no_object_asks_who_had_it() -> None:
+    """After a join, each name's earlier owner is its owner by the map before; a share of 1/N has another one now."""
+    old = smap_of("t1", "t2", "t3")
+    new = plan.follow(old, old.with_node(target("t4")), has_data=True)
+    assert new.moving
+    assert new.moving.id == f"g{int(new.version)}"
+    earlier, before, after = plan.Earlier(new), Placement(old), Placement(new)
+    for key in KEYS:
+        assert earlier.owners(key) == [before.owner_at(key).id]
+        assert after.owner_at(key).id in ("t4", before.owner_at(key).id)
+    assert 0.15 < sum(after.is_owner("t4", key) for key in KEYS) / len(KEYS) < 0.35
+
+
+def test_later_changes_add_a_question_each_up_to_a_limit() -> None:
+    """The sets of earlier owners pile up, the latest first, and the present one is not among them."""
+    smap = smap_of("t1", "t2")
+    for number in range(3, 3 + plan.SETS_MAX):
+        smap = plan.follow(smap, smap.with_node(target(f"t{number}")), has_data=True)
+    assert smap.moving
+    assert len(smap.moving.before) == plan.SETS_MAX
+    assert len(smap.moving.before[0]) == plan.SETS_MAX + 1
+    with pytest.raises(NotReady, match="wait for the rebalance"):
+        plan.follow(smap, smap.with_node(target("t99")), has_data=True)
+    back = plan.follow(
+        smap_of("t1", "t2"), smap_of("t1", "t2").with_flags(frozenset({"t2"}), Flag.MAINTENANCE), has_data=True
+    )
+    again = plan.follow(back, back.with_flags(frozenset({"t2"}), Flag(0)), has_data=True)
+    assert again.moving
+    assert again.moving.before == (("t1",),)
+
+
+def test_nothing_moves_when_owners_stay_or_there_is_no_data() -> None:
+    """A target that is away or back, a proxy that comes, or a cluster without buckets make nothing move."""
+    smap = smap_of("t1", "t2")
+    for new in (smap.with_away(frozenset({"t1"})), smap.with_node(Snode.make("proxy", "p1", NET, NET, NET))):
+        assert not plan.follow(smap, new, has_data=True).moving
+    assert not plan.follow(smap, smap.with_node(target("t3")), has_data=False).moving
+
+
+def test_the_end_of_a_rebalance() -> None:
+    """Decommissioned targets leave, drained ones are marked; one that was superseded ends nothing."""
+    smap = smap_of("t1", "t2", "t3", "t4")
+    smap = plan.follow(smap, smap.with_flags(frozenset({"t3"}), Flag.DECOMMISSION), has_data=True)
+    smap = plan.follow(smap, smap.with_flags(frozenset({"t4"}), Flag.MAINTENANCE), has_data=True)
+    assert smap.moving
+    assert plan.finish(smap, "g1") is smap
+    ended = plan.finish(smap, smap.moving.id)
+    assert not ended.moving
+    assert set(ended.tmap) == {"t1", "t2", "t4"}
+    assert ended.tmap["t4"].flags == Flag.MAINTENANCE | Flag.MAINTENANCE_POST_REBALANCE
+    assert plan.owners(ended) == ("t1", "t2")
