@@ -21,7 +21,6 @@ from harness.faults.schedule import PLAIN, PRIMARY, Fault, Kind, Shape
 
 INJECT = Path(__file__).parent / "inject"
 AWAY = ".away"
-METADATA = ".ais."
 READY_S = 90.0
 DAMAGE_PAUSE_S = 0.2
 
@@ -188,9 +187,7 @@ class Stage:
             await until()
         finally:
             if path.exists():
-                self.bare += [
-                    str(one) for one in path.rglob("*") if one.is_file() and not one.name.startswith(METADATA)
-                ]
+                self.bare += [str(one) for one in path.rglob("*") if one.is_file()]
                 shutil.rmtree(path)
             away.rename(path)
             self._down.discard(name)
