@@ -173,8 +173,7 @@ class _Job:
     async def _copy(self, name: str) -> None:
         parts, source, task = self._parts, self._source, self._task
         await parts.moves.settle(source, name)
-        if source.is_coded:
-            await parts.protected.ensure(source, name)
+        await (parts.protected.heal if self._destination is not None else parts.protected.ensure)(source, name)
         pool = parts.volume.place(source.uname + name).pool
         size = (await in_pool(pool, lambda: parts.store.head(source.bck, name))).meta.size
         new_name = task.new_name(name)

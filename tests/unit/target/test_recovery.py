@@ -13,7 +13,10 @@ import msgspec
 import pytest
 from harness.target import BCK, LiveTarget, until
 
+from ais.api import archive, codec, groups
+from ais.api.archive import ArchiveMsg, ArchiveTask
 from ais.api.codec import U64
+from ais.api.groups import GroupTask
 from ais.api.xact import EC_PUT, PUT_COPIES
 from ais.meta.bmd import apply_props, inherited_props
 from ais.meta.smap import Flag, digest
@@ -24,7 +27,7 @@ MIRRORED = {"mirror": {"enabled": True, "copies": 2}}
 CODED = {"ec": {"enabled": True, "data_slices": 1, "parity_slices": 1, "objsize_limit": 0}}
 BODY = os.urandom(50_000)
 SHARDS = [f"s{index}.tar" for index in range(3)]
-NAMES = ["plain", "copied", "tagged", "longer", *SHARDS]
+NAMES = ["plain", "copied", "grouped", "packed", "tagged", "longer", *SHARDS]
 
 
 def _shard(*names: str) -> bytes:
@@ -82,6 +85,22 @@ async def _batch(target: LiveTarget, *entries: dict[str, str], lenient: bool = F
     return await target.call("GET", f"{target.url}/v1/ml/moss/b/xid/wid/{len(entries)}?provider=ais", data=body)
 
 
+async def _run_jobs(targets: Targets) -> None:
+    """Copy a group, and archive one."""
+    copy = GroupTask("copyJOB01", groups.COPY, BCK, BCK, names=["grouped"], prepend="job/")
+    pack = ArchiveTask("packJOB01", BCK, BCK, ArchiveMsg(archive="packed.tar", names=["packed"]))
+    caller = {"Ais-Caller-Id": targets[0].node.snode.id}
+    jobs = [(one, groups.GROUPS, copy) for one in targets] + [(_owner(targets, "packed.tar"), archive.ARCHIVE, pack)]
+    for one, path, task in jobs:
+        answer = await one.call("PUT", f"{one.url}{path}", headers=caller, data=codec.to_json(task))
+        assert answer.status == 200, answer.body
+        (job,) = one.target.registry.select(uuids=frozenset({task.uuid}))
+        await job.wait()
+        assert job.snap().err == ""
+    assert (await _owner(targets, "job/grouped").ask("GET", "job/grouped")).body == BODY
+    assert _members((await _owner(targets, "packed.tar").ask("GET", "packed.tar")).body) == {"packed": BODY}
+
+
 async def _read_and_add(targets: Targets) -> None:
     """Everything that reads, or makes something new of what is there."""
     answer = await _batch(
@@ -126,6 +145,7 @@ def test_everything_that_reads_recovers(
             await _fill(targets, patch)
             for name in NAMES:
                 spoil(_file(targets, name))
+            await _run_jobs(targets)
             await _read_and_add(targets)
 
     run(scenario())
