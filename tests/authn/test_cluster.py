@@ -1,9 +1,13 @@
 """A real cluster that asks for tokens, AuthN that makes them, the SDK that carries them: who may do what."""
 
 import json
+import os
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import boto3
@@ -233,3 +237,22 @@ def test_revoked(closed: Closed) -> None:
     for node in closed.cluster.nodes:
         answer = call(node.url, "GET", "/v1/objects/data/o?provider=ais", token)
         assert (answer[0], "token revoked" in message(answer)) == (401, True)
+
+
+def ais(closed: Closed, token: str, *arguments: str) -> tuple[int, bytes, str]:
+    environment = os.environ | {"AIS_ENDPOINT": closed.url, "AIS_AUTHN_TOKEN": token}
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ais", *arguments], env=environment, capture_output=True, timeout=60
+    )
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+def test_command_line(closed: Closed, tmp_path: Path) -> None:
+    """`ais` carries the token of its environment: reads what bob may read, and says what he may not."""
+    (tmp_path / "file").write_text("x")
+    status, told, said = ais(closed, closed.bob, "get", "ais://data/o", "-")
+    assert (status, told) == (0, b"content"), said
+    status, _, said = ais(closed, closed.bob, "put", str(tmp_path / "file"), "ais://data/o")
+    assert (status != 0, "insufficient permissions" in said) == (True, True), said
+    status, _, said = ais(closed, "", "ls")
+    assert (status != 0, "token required" in said) == (True, True), said

@@ -118,3 +118,17 @@ def test_keys_sealed_with_another_secret_are_named(serve: Any, run: Run) -> None
             assert (await proxy.ask("DELETE", f"{KEYS}/{key.id}")).status == 200
 
     run(scenario())
+
+
+def test_an_open_cluster_cannot_ask_for_tokens(serve: Any, run: Run) -> None:
+    """Without a join secret nobody could tell nodes from clients: the setting is refused, and nothing changes."""
+
+    async def scenario() -> None:
+        async with serve(targets=1) as cluster:
+            before = cluster.primary.node.config
+            wanted = {"auth": {"client_auth_required": True, "signature": {"key": "k" * 32, "method": "hmac"}}}
+            answer = await cluster.primary.act("PUT", "/v1/cluster", "set-config", wanted)
+            assert (answer.status, "join secret" in answer.error["message"]) == (400, True)
+            assert cluster.primary.node.config is before
+
+    run(scenario())
