@@ -75,7 +75,10 @@ class Template:
 
 
 def parse(text: str) -> Template:
-    """Read a template. Raise `InvalidTemplate` when it is malformed or names more than `NAMES_MAX`."""
+    """Read a template; without a range it is a prefix, with or without a `*` at its end.
+
+    Raise `InvalidTemplate` when it is malformed or names more than `NAMES_MAX`.
+    """
     if len(text) > LEN_MAX:
         raise InvalidTemplate(f"template is longer than {LEN_MAX} characters")
     if "{" in text or "}" in text:
@@ -84,7 +87,7 @@ def parse(text: str) -> Template:
         prefix, ranges = _parse_at(text)
     if len(ranges) > RANGES_MAX:
         raise InvalidTemplate(f'template "{text}" has {len(ranges)} ranges, at most {RANGES_MAX} are allowed')
-    template = Template(prefix, ranges)
+    template = Template(prefix if ranges else prefix.removesuffix("*"), ranges)
     # len() cannot return more than sys.maxsize, so count without it.
     if (count := math.prod(len(one) for one in ranges)) > NAMES_MAX:
         raise InvalidTemplate(f'template "{text}" stands for {count} names, at most {NAMES_MAX} are allowed')

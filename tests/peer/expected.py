@@ -2,12 +2,10 @@
 
 MISSING = {
     "backends",
-    "bucket copies",
     "download",
     "ETL",
     "inventories",
     "LRU",
-    "objects in groups",
     "preloading",
     "promotion",
     "remote clusters",
@@ -17,12 +15,10 @@ MISSING = {
 
 NEEDS: dict[str, tuple[int, ...]] = {
     "backends": (47, 59, 93, 102, 103, 104, 106, 108),
-    "bucket copies": (97, 98, 100, 143, 144, 146),
     "download": (241,),
     "ETL": (238,),
     "inventories": (243, 244, 245),
     "LRU": (125,),
-    "objects in groups": (72, 73),
     "preloading": (248,),
     "promotion": (159,),
     "remote clusters": (216, 217, 218, 219, 222),
@@ -31,17 +27,10 @@ NEEDS: dict[str, tuple[int, ...]] = {
 """By feature: the commands that are about it."""
 
 TRACES: dict[str, tuple[int, ...]] = {
-    "backends": (3, 12, 13, 230, 256),
-    "bucket copies": (92, 113, 116, 145, 172, 183, 173, 185, 191),
+    "backends": (3, 12, 13, 92, 172, 183, 230, 256),
     "remote clusters": (14, 215, 220, 221),
 }
 """By feature: the commands whose recorded output shows that it was used, or is not an error without it."""
-
-INSTEAD: dict[int, str] = {
-    72: "ais rmo ais://nnn/f1.txt ais://nnn/f2.txt",
-    73: "ais rmo ais://nnn/a0.bin ais://nnn/a1.bin ais://nnn/a2.bin",
-}
-"""While their feature is missing: what brings about what later commands find."""
 
 MORE_FILES = 111
 """From this command on the directory holds forty more files."""
@@ -67,11 +56,21 @@ DIFFERENT: dict[int, str] = {
     138: "an unknown job has a type of error",
     141: "an unknown job has a type of error",
     142: "an unknown job has a type of error",
+    98: "the first copy has ended by then",
+    113: "other jobs ran before",
+    116: "says in fewer words what was copied",
+    173: "the columns of what targets send each other need such traffic",
+    185: "the columns of what targets send each other need such traffic",
+    191: "the columns of what targets send each other need such traffic",
     119: "theirs brings objects in line when copies are switched on; and its job has another first word",
     120: "theirs brings objects in line when copies are switched on; and its job has another first word",
     127: "a rebalance of a cluster that is in order takes no time",
     128: "says nothing of its phases",
     130: "says nothing of its phases",
+    143: "the recorded job was started without being recorded",
+    144: "the recorded job was started without being recorded",
+    145: "the recorded job was started without being recorded",
+    146: "the recorded job was started without being recorded",
     149: "names the extensions that there are",
     151: "the archive with a missing object was refused",
     152: "the archive with a missing object was refused",
@@ -98,5 +97,5 @@ DIFFERENT: dict[int, str] = {
 }
 """What we answer otherwise, and why."""
 
-OTHER_CODE = {165: 1, 229: 0}
+OTHER_CODE = {98: 0, 143: 1, 144: 1, 146: 1, 165: 1, 229: 0}
 """Of these: our exit codes where they are others."""

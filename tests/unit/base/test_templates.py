@@ -62,3 +62,10 @@ def test_matching_agrees_with_naming(start: int, count: int, step: int, width: i
     assert all(template.matches(name) for name in names)
     for candidate in (f"s{probe}.x", f"s{probe:0{width}d}.x", f"s{probe}.y", f"t{probe}.x"):
         assert template.matches(candidate) == (candidate in names)
+
+
+def test_star_at_the_end() -> None:
+    """A prefix may be written with a star, as AIStore's command line sends it; a range may not."""
+    assert templates.parse("a*").prefix == "a"
+    assert templates.parse("*").matches("anything")
+    assert templates.parse("a{0..1}*").matches("a0*")
