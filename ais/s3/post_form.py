@@ -144,7 +144,8 @@ def _check_conditions(conditions: Any, fields: Mapping[str, str]) -> SizeRange:
     for condition in conditions:
         match condition:
             case [str(operator), int(low), int(high)] if operator.lower() == "content-length-range":
-                sizes = SizeRange(low, high)
+                most = high if sizes.most is None else min(high, sizes.most)
+                sizes = SizeRange(max(low, sizes.least), most)
                 continue
             case [str(operator), str(name), str(wanted)] if name.startswith("$"):
                 operator, name = operator.lower(), name[1:].lower()
@@ -159,6 +160,8 @@ def _check_conditions(conditions: Any, fields: Mapping[str, str]) -> SizeRange:
         given = fields.get(name, "")
         if not (given == wanted if operator == "eq" else given.startswith(wanted)):
             raise S3Error("AccessDenied", f"Invalid according to Policy: Policy Condition failed: {condition}")
+    if "bucket" not in named:  # it would be good for every bucket of its signer
+        raise S3Error("AccessDenied", "Invalid according to Policy: no condition names the bucket")
     extra = {name for name in fields if not name.startswith("x-ignore-")} - named - _UNCONDITIONED - {"bucket"}
     if extra:
         raise S3Error("AccessDenied", f"Invalid according to Policy: Extra input fields: {min(extra)}")

@@ -1,5 +1,7 @@
 """Browser forms: what botocore signs is accepted, what does not meet the policy is refused."""
 
+import base64
+import json
 import time
 from typing import Any
 
@@ -66,3 +68,23 @@ def test_missing_field() -> None:
     del form["x-amz-signature"]
     with pytest.raises(S3Error, match="x-amz-signature"):
         post_form.verify(form, SECRET)
+
+
+def _policy(*conditions: object) -> dict[str, str]:
+    document = {"expiration": "2100-01-01T00:00:00Z", "conditions": list(conditions)}
+    return {"key": "k", "policy": base64.b64encode(json.dumps(document).encode()).decode()}
+
+
+def test_a_policy_names_its_bucket() -> None:
+    """One that does not would be good for every bucket of its signer."""
+    with pytest.raises(S3Error, match="names the bucket") as caught:
+        post_form.check_policy(_policy({"key": "k"}), "b", 0)
+    assert caught.value.code == "AccessDenied"
+    post_form.check_policy(_policy({"key": "k"}, {"bucket": "b"}), "b", 0)
+
+
+def test_of_two_size_ranges_both_hold() -> None:
+    """The last one does not undo the first."""
+    ranges = (["content-length-range", 5, 10], ["content-length-range", 0, 100])
+    form = _policy({"key": "k"}, {"bucket": "b"}, *ranges)
+    assert post_form.check_policy(form, "b", 0) == post_form.SizeRange(5, 10)
