@@ -189,7 +189,7 @@ def remove(plan: Plan, root: Path) -> None:
     """Delete everything `write` made and the nodes stored; `root` itself only when nothing else is in it."""
     for node in nodes_of(plan, root):
         shutil.rmtree(node.directory, ignore_errors=True)
-    for name in (CLUSTER_FILE, "lock", PLAN_FILE):
+    for name in (CLUSTER_FILE, SECRET_FILE, "lock", PLAN_FILE):
         (root / name).unlink(missing_ok=True)
     if not any(root.iterdir()):
         root.rmdir()
