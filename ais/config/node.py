@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ais.api import codec
 from ais.base.errors import BadRequest
 from ais.config import change, wire
 from ais.config.cluster import ClusterConfig
@@ -61,5 +60,5 @@ class NodeConfig:
     def wire(self) -> dict[str, Any]:
         """The answer to `what=config`: cluster and local settings in one flat object, secrets replaced."""
         merged = wire.shown(self.cluster.censored())
-        merged |= codec.to_builtins(self.local)
+        merged |= wire.shown(self.local)
         return merged

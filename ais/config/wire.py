@@ -10,13 +10,15 @@ import msgspec
 from ais.api import codec
 from ais.config import sections
 from ais.config.cluster import ClusterConfig
+from ais.config.local import LocalConfig
 from ais.config.setting import Section
 
 _ALL = frozenset({"*"})
 OMITTED: dict[type[msgspec.Struct], frozenset[str]] = {
     ClusterConfig: frozenset({"tracing", "statsd"}),
     sections.Auth: frozenset({"enabled", "signature", "required_claims", "oidc", "intra_cluster"}),
-    sections.Net: frozenset({"s3_domain", "s3_object_ownership"}),
+    sections.Net: frozenset({"s3_domain", "s3_object_ownership", "hosts"}),
+    LocalConfig: frozenset({"mountpath_roots"}),
     sections.BackendRate: frozenset({"per_op_max_tokens"}),
     sections.FrontendRate: frozenset({"per_op_max_tokens"}),
     sections.Chunks: frozenset({"checkpoint_every", "flags"}),
