@@ -68,6 +68,23 @@ def test_a_signed_form_is_stored(serve: Any, run: Run, content: bytes) -> None:
     run(scenario())
 
 
+def test_a_form_may_ask_for_encryption(serve: Any, run: Run) -> None:
+    """A field of the form encrypts as the header of a PUT does."""
+
+    async def scenario() -> None:
+        async with serve(targets=1, storage=True, auth=AUTH) as cluster:
+            ann = await cluster.user("ann")
+            await ann("create_bucket", Bucket="abc")
+            fields = {"x-amz-server-side-encryption": "AES256"}
+            signed = _signed(ann, "k", Fields=fields, Conditions=[fields])
+            assert (await _post(ann, _form(signed))).status == 204
+            found = await ann("get_object", Bucket="abc", Key="k")
+            assert await asyncio.to_thread(found["Body"].read) == CONTENT
+            assert found["ServerSideEncryption"] == "AES256"
+
+    run(scenario())
+
+
 TAGGING = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"
 
 
@@ -142,7 +159,7 @@ CASES: dict[str, tuple[Callable[[S3], bytes], tuple[int, str]]] = {
     ),
 }
 COPY = {"x-amz-copy-source": "abc/other"}
-ENCRYPTION = {"x-amz-server-side-encryption": "AES256"}
+ENCRYPTION = {"x-amz-server-side-encryption": "aws:kms:dsse"}
 CHECKSUM = {"x-amz-checksum-crc32": "AAAAAA=="}
 
 
