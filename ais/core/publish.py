@@ -137,7 +137,7 @@ class Publisher:
             except tree.FileInTheWay as obstacle:
                 blocking = obstacle
             except tree.BucketGone:
-                raise BucketNotFound(bck.cname()) from None
+                raise self.bucket_gone(bck, spot) from None
             finally:
                 stripes.release(spot.key)
             self.clear_way(bck, blocking, wait)
@@ -151,9 +151,14 @@ class Publisher:
         try:
             tree.make_directory(self._disk, path, f"{os.path.dirname(root)}/{layout.WORK}/{self.new_work_name()}")
         except tree.BucketGone:
-            raise BucketNotFound(bck.cname()) from None
+            raise self.bucket_gone(bck, spot) from None
         finally:
             stripes.release(spot.key)
+
+    def bucket_gone(self, bck: Bck, spot: Spot) -> BucketNotFound:
+        """The error when a bucket has no directory any more. Raise `NotReady` when its disk is what is not there."""
+        self._volume.require_whole(bck, spot.key)
+        return BucketNotFound(bck.cname())
 
     def stored_meta(self, spot: Spot) -> ObjectMeta | None:
         """Metadata of the object as the next writer sees it; None when there is none or it is damaged.

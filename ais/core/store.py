@@ -668,7 +668,7 @@ class Store:
                 except tree.FileInTheWay as obstacle:
                     blocking = obstacle
                 except tree.BucketGone:
-                    raise BucketNotFound(to_bck.cname()) from None
+                    raise self._publisher.bucket_gone(to_bck, target) from None
                 self._publisher.clear_way(to_bck, blocking)
 
     def _delete_unchanged(self, bck: Bck, spot: Spot, opened: OpenObject, rules: WriteRules) -> bool:

@@ -136,8 +136,25 @@ class PeerClient:
         timeout_s: float,
     ) -> Answer:
         with _translated(url, timeout_s):
-            async with asyncio.timeout(timeout_s), self._request(method, url, query, headers, body) as response:
-                return Answer(response.status, _flatten(response), await response.read())
+            async with asyncio.timeout(timeout_s):
+                try:
+                    return await self._once(method, url, query, headers, body)
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                    if method != "GET":
+                        raise
+                # An idle connection may have been closed meanwhile. A change is not sent again: it may have happened.
+                return await self._once(method, url, query, headers, body)
+
+    async def _once(
+        self,
+        method: str,
+        url: str,
+        query: dict[str, str] | None,
+        headers: dict[str, str] | None,
+        body: bytes | AsyncIterator[bytes],
+    ) -> Answer:
+        async with self._request(method, url, query, headers, body) as response:
+            return Answer(response.status, _flatten(response), await response.read())
 
     def _request(
         self,
@@ -171,6 +188,9 @@ class PeerClient:
                 auto_decompress=False,
                 skip_auto_headers=("Accept-Encoding",),
             )
+            # By itself aiohttp sends PUT and DELETE again when a kept connection breaks, after the peer acted too; and
+            # with a signature that was used.
+            self._opened._retry_connection = False
         return self._opened
 
 

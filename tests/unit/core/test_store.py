@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from ais.base.errors import (
     BucketNotFound,
     ChecksumMismatch,
     CorruptMetadata,
+    NotReady,
     ObjectNotFound,
     OutOfSpace,
 )
@@ -307,3 +309,23 @@ def test_no_room_is_told_before_the_body(bench: Any) -> None:
     """An announced size that does not fit is refused at once."""
     with pytest.raises(OutOfSpace, match="left and"):
         bench.store.writer(bench.bck, "a", bench.rules, size_hint=1 << 60)
+
+
+def test_a_disk_that_goes_during_a_write_is_no_missing_bucket(bench: Any) -> None:
+    """The work file was made, then the disk is unmounted: 503 with the reason, not "the bucket does not exist"."""
+    bench.put("o", b"old")
+    writer = bench.store.writer(bench.bck, "o", bench.rules)
+    writer.write(b"new")
+    root = Path(writer.mountpath.path)
+    root.rename(root.with_suffix(".away"))
+    root.mkdir()
+    try:
+        with pytest.raises(NotReady):
+            writer.commit()
+        with pytest.raises(NotReady):
+            bench.store.delete(bench.bck, "o")
+    finally:
+        root.rmdir()
+        root.with_suffix(".away").rename(root)
+    assert bench.get("o") == b"old"
+    bench.store.volume.sweep_workfiles()  # what could not be removed meanwhile goes at the next start
