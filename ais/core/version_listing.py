@@ -54,7 +54,9 @@ class VersionLister:
         self._volume = volume
         self._disk = env.disk
         self._versions = Versions(volume, env)
-        self._cursors = Cursors(volume, env, limits or ListLimits(), (layout.OBJECTS, layout.VERSIONS))
+        # A name may move from one to the other while they are read: whichever way, one of three looks meets it.
+        contents = (layout.VERSIONS, layout.OBJECTS, layout.VERSIONS)
+        self._cursors = Cursors(volume, env, limits or ListLimits(), contents)
 
     def page(
         self,

@@ -1,7 +1,10 @@
 """Listing versions: complete, in order, rolled up."""
 
+import contextlib
+import dataclasses
+import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +13,8 @@ from ais.core.listing import ListLimits
 from ais.core.version_listing import VersionLister
 from ais.core.walk import common_prefix
 from ais.core.workfile import Keeping, WriteRules
+from ais.env.disk import Disk
+from ais.fs import layout
 
 KEEPING = WriteRules(keeping=Keeping.ENABLED)
 NAMES = ["a", "a-b/c", "a/", "a/b", "a/b/c", "b-", "dir/x", "dir/y-1", "dir/y-2", "z"]
@@ -81,3 +86,38 @@ def test_null_says_where_to_go_on(make_bench: Callable[..., Any]) -> None:
     bench.store.delete_version(bench.bck, *gone)
     left = [one for one in versions if one != gone]
     assert behind(gone[0]) == left[[name for name, _ in left].index(gone[0]) :]
+
+
+class Meddling(Disk):
+    """A disk on which something happens after the objects (or the older versions) of a bucket were read."""
+
+    def __init__(self, after: str, then: Callable[[], Any]) -> None:
+        super().__init__()
+        self._after, self._then = after, then
+
+    @contextlib.contextmanager
+    def scandir(self, path: str) -> Iterator[Any]:  # type: ignore[override]
+        with os.scandir(path) as entries:
+            found = list(entries)
+        yield iter(found)
+        if path.endswith(self._after) and self._then is not None:
+            then, self._then = self._then, None
+            then()
+
+
+@pytest.mark.parametrize("after", [layout.OBJECTS, layout.VERSIONS])
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_a_name_that_moves_while_it_is_listed_is_listed(make_bench: Callable[..., Any], after: str, is_deleted: bool):
+    """A delete puts an object among the older versions, removing its marker brings it back: it is there always."""
+    bench = make_bench(1)
+    bench.put("o", rules=KEEPING)
+    marker = bench.store.delete(bench.bck, "o", None, KEEPING).marker_id if is_deleted else None
+
+    def change() -> None:
+        if marker is not None:
+            bench.store.delete_version(bench.bck, "o", marker)
+        else:
+            bench.store.delete(bench.bck, "o", None, KEEPING)
+
+    lister = VersionLister(bench.volume, dataclasses.replace(bench.env, disk=Meddling(after, change)))
+    assert "o" in {entry.name for entry in lister.page(bench.bck).entries}
