@@ -59,6 +59,7 @@ def test_progress_on_a_terminal(uri: str, cluster: Cluster, tmp_path: Any) -> No
 
 def test_questions(ais: Any, uri: str, cluster: Cluster) -> None:
     """A destructive command asks; "no" changes nothing and is no success, "yes" goes on."""
+    ais("put", "-", f"{uri}/o", stdin=b"x")
     code, shown = on_terminal(cluster, "rmb", uri, answer="n\n")
     assert (code, "Nothing was changed" in shown) == (1, True)
     ais("bucket", "show", uri)

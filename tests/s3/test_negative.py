@@ -258,7 +258,7 @@ def added_header(access: Access) -> Request:
     return request
 
 
-@refused("SignatureDoesNotMatch", 403)
+@refused("AccessDenied", 403)
 def dropped_header(access: Access) -> Request:
     request = signed(access, put(x_amz_meta_color="red"))
     del request.headers["x-amz-meta-color"]

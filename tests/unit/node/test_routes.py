@@ -28,6 +28,9 @@ class IdleRole:
 
     def serve(self) -> None: ...
 
+    async def has_objects(self) -> bool:
+        return False
+
     def follow_map(self, smap: Smap) -> None: ...
 
     async def load_bmd(self, bmd: BMD) -> None: ...
