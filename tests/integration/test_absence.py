@@ -104,7 +104,7 @@ def test_a_change_while_a_target_restarts_does_not_throw_it_out(cluster: Cluster
     assert set(api.smap()["tmap"]) == {one.id for one in cluster.targets}
     cluster.restart(node)
     eventually(lambda: not is_away(api, node), within_s=SOON_S)
-    assert all(api.get(bucket, name).body == name.encode() for name in NAMES)
+    eventually(lambda: all(api.get(bucket, name).body == name.encode() for name in NAMES), within_s=SOON_S)
 
 
 def test_one_setting_removes_at_once_as_aistore_does() -> None:
