@@ -8,10 +8,8 @@ through the bucket again: when targets come or go, a while after a failure, and 
 
 import asyncio
 import contextlib
-import os
 import random
 import threading
-from collections import deque
 from collections.abc import Callable
 
 import structlog
@@ -28,27 +26,17 @@ from ais.ec.restore import Restorer
 from ais.ec.slice import Slice
 from ais.env import Env
 from ais.fs import layout
+from ais.xact.following import IDLE_S, Follower, Queue
 from ais.xact.joggers import Batch, Joggers
+from ais.xact.mark import Mark
 from ais.xact.registry import Registry
 from ais.xact.xaction import Xaction
 
 MARK = ".ais.uncoded"
-IDLE_S = 120.0
 WORKERS = 4
 WATCH_S = 2.0
 RETRY_S = 30.0
 DROP_TIMEOUT_S = 10.0
-
-
-class _Queue:
-    """Objects of one bucket that wait to be coded."""
-
-    def __init__(self, size_max: int) -> None:
-        self.names: deque[str] = deque()
-        self.size_max = size_max
-        self.xaction: Xaction | None = None
-        self.has_work = asyncio.Event()
-        self.encoded = self.encoded_bytes = self.failed = 0
 
 
 class EcJobs:
@@ -71,34 +59,33 @@ class EcJobs:
         self._encoder = encoder
         self._restorer = restorer
         self._peers = peers
-        self._disk = env.disk
         self._clock = env.clock
         self._rng: random.Random = env.rng
-        self._burst = burst
         self._log = structlog.get_logger()
-        self._queues: dict[Bck, _Queue] = {}
+        self._mark = Mark(store.volume, env.disk, MARK)
+        self._following = Follower(registry, env.rng, self._mark, EC_PUT, burst, self._drain, self._settled)
         self._restoring: dict[tuple[Bck, str], asyncio.Task[bool]] = {}
         self._restores: dict[Bck, tuple[Xaction, asyncio.Event]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
-        self._is_marked = False
         self._undone: set[Bck] = set()
-        store.on_coded(self.before_change, self.note)
+        store.on_coded(self.before_change, self._following.note)
 
     # Following writes
 
     def start(self) -> None:
         """Follow writes on this event loop from now on."""
         self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
-        if self._was_left():
+        self._following.start()
+        if self._mark.was_left():
             self._undone |= self._store.volume.coded
 
     async def watch(self) -> None:
         """Go through the buckets whenever something was left undone, or other targets are there than before."""
-        known, tried_s = self._present(), -RETRY_S
+        known, tried_s = self._peers.present(), -RETRY_S
         while True:
             await self._clock.sleep(WATCH_S)
-            present = self._present()
+            present = self._peers.present()
             if present != known:
                 known, tried_s = present, -RETRY_S
                 self._undone |= self._store.volume.coded
@@ -114,15 +101,6 @@ class EcJobs:
     def look_again(self) -> None:
         """Objects or slices of this target may be lost: go through all buckets soon."""
         self._undone |= self._store.volume.coded
-
-    def note(self, bck: Bck, name: str) -> None:
-        """An object was changed. Any thread; returns at once."""
-        if not self._is_marked:
-            self._mark()
-        loop = self._loop
-        if loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: the next start finds the mark
-                loop.call_soon_threadsafe(self._enqueue, bck, name)
 
     def before_change(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool) -> None:
         """Remove the slices of what is about to change. What cannot be told now is outdated by what comes."""
@@ -146,57 +124,27 @@ class EcJobs:
             *(self._peers.drop(node, bck, name, stamp, tombstone) for node in holders), return_exceptions=True
         )
 
-    def _enqueue(self, bck: Bck, name: str) -> None:
-        if not self._is_marked:
-            self._mark()
-        queue = self._queues.get(bck)
-        if queue is None or queue.xaction is None or not queue.xaction.is_running:
-            queue = self._queues[bck] = _Queue(max(1, self._burst(bck)))
-            try:
-                queue.xaction = self._follow(bck, queue)
-            except AisError:
-                return
-        if len(queue.names) < queue.size_max:
-            queue.names.append(name)
-        else:
-            self._undone.add(bck)
-        if queue.xaction is not None:
-            queue.xaction.is_idle = False
-        queue.has_work.set()
+    async def _drain(self, xaction: Xaction, queue: Queue) -> None:
+        if queue.is_overflowing:
+            queue.is_overflowing = False
+            self._undone.add(queue.bck)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(self._bring_queued(xaction, queue))
 
-    def _follow(self, bck: Bck, queue: _Queue) -> Xaction:
-        async def work(xaction: Xaction) -> None:
-            while True:
-                xaction.is_idle = not queue.names
-                if xaction.is_idle:
-                    self._settled()
-                    try:
-                        async with asyncio.timeout(IDLE_S):
-                            await queue.has_work.wait()
-                    except TimeoutError:
-                        return
-                queue.has_work.clear()
-                xaction.is_idle = False
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(WORKERS):
-                        group.create_task(self._drain(xaction, bck, queue))
-
-        return self._registry.start(EC_PUT, new_id(self._rng), work, bck=bck)
-
-    async def _drain(self, xaction: Xaction, bck: Bck, queue: _Queue) -> None:
+    async def _bring_queued(self, xaction: Xaction, queue: Queue) -> None:
         while queue.names:
             started_s = self._clock.monotonic()
-            ended_well = await self._bring(xaction, bck, queue.names.popleft())
+            ended_well = await self._bring(xaction, queue.bck, queue.names.popleft())
             elapsed_ns = int((self._clock.monotonic() - started_s) * 1e9)
-            queue.encoded += ended_well
-            queue.failed += not ended_well
+            failed = int((xaction.ext or {}).get("ec.encode.err.n", "0")) + (not ended_well)
             xaction.ext = {
                 "ec.encode.ns": f"{elapsed_ns}ns",
                 "ec.delete.ns": "0s",
-                "ec.encode.n": str(queue.encoded),
+                "ec.encode.n": str(xaction.objects),
                 "ec.delete.n": "0",
                 "ec.encode.size": str(xaction.bytes),
-                "ec.encode.err.n": str(queue.failed),
+                "ec.encode.err.n": str(failed),
                 "ec.delete.err.n": "0",
                 "ec.obj.process.ns": f"{elapsed_ns}ns",
                 "ec.queue.len.f": len(queue.names),
@@ -224,12 +172,10 @@ class EcJobs:
     async def _ensure_object(self, bck: Bck, name: str) -> None:
         """Restore the object if it is lost or its metadata damaged. Raise `ObjectNotFound` when it does not exist."""
         try:
-            opened = await asyncio.to_thread(self._store.head, bck, name)
+            await asyncio.to_thread(self._store.head, bck, name)
         except (ObjectNotFound, CorruptMetadata, NotReady):
             if not await self.restore(bck, name):
                 raise
-        else:
-            del opened
 
     # Going through buckets
 
@@ -253,7 +199,7 @@ class EcJobs:
             await self._joggers.run(xaction, available, [bck], objects, step=8)
             if failures:
                 raise NotReady(f"{failures} objects of {bck.cname()} have too few slices: {xaction.ctlmsg}")
-            self._settled()
+            self._settled(xaction)
 
         return self._registry.start(EC_ENCODE, uuid, work, bck=bck)
 
@@ -286,7 +232,7 @@ class EcJobs:
 
         missing = await asyncio.to_thread(lambda: [name for name in names if lacks(name)])
         for name in missing:
-            self._enqueue(bck, name)
+            self._following.add(bck, name)
 
     # Restoring
 
@@ -306,7 +252,7 @@ class EcJobs:
             self._log.warning("object restored from slices", object=bck.cname(name))
             xaction.objects += 1
             active.set()
-            self.note(bck, name)
+            self._following.note(bck, name)
         return is_restored
 
     def _restore_job(self, bck: Bck) -> tuple[Xaction, asyncio.Event]:
@@ -329,31 +275,7 @@ class EcJobs:
         self._restores[bck] = found
         return found
 
-    # What must be done at the next start
-
-    def _present(self) -> frozenset[str]:
-        return self._peers.present()
-
-    def _was_left(self) -> bool:
-        for mountpath in self._store.volume.available:
-            with contextlib.suppress(OSError):
-                self._disk.lstat(f"{mountpath.path}/{MARK}")
-                return True
-        return False
-
-    def _mark(self) -> None:
-        available = self._store.volume.available
-        if available:
-            with contextlib.suppress(OSError):
-                path = f"{available[0].path}/{MARK}"
-                self._disk.close(self._disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
-                self._is_marked = True
-
-    def _settled(self) -> None:
+    def _settled(self, _ended: Xaction) -> None:
         """Some work has ended: if nothing is left, the next start need not look."""
-        if self._undone or any(queue.names for queue in self._queues.values()):
-            return
-        self._is_marked = False
-        for mountpath in self._store.volume.available:
-            with contextlib.suppress(OSError):
-                self._disk.unlink(f"{mountpath.path}/{MARK}")
+        if not self._undone and self._following.is_settled:
+            self._mark.clear()

@@ -145,7 +145,7 @@ def test_an_overwrite_removes_copies_before_it_is_visible(tmp_path: Path) -> Non
         await target.create(BCK, MIRRORED)
         await target.ask("PUT", "a", data=b"old")
         await copied(target)
-        target.target._mirror._loop = None
+        target.target._mirror._following._loop = None
         await target.ask("PUT", "a", data=b"new")
         assert files(target, "a", "%cp") == []
         (own,) = files(target, "a", "%ob")
@@ -208,7 +208,7 @@ def test_what_a_crash_left_without_copies_gets_them_at_the_next_start(tmp_path: 
     async def scenario(target: LiveTarget) -> None:
         await target.create(BCK, MIRRORED)
         mirror = target.target._mirror
-        mirror._loop = None
+        mirror._following._loop = None
         for index in range(10):
             await target.ask("PUT", f"o{index}", data=b"x")
         assert files(target, "o0", "%cp") == []

@@ -1,0 +1,42 @@
+"""A file on a mountpath that says that work is left: what a crash cut short is found by it at the next start."""
+
+import contextlib
+import os
+
+from ais.env.disk import Disk
+from ais.fs.volume import Volume
+
+
+class Mark:
+    """One such file, by its name (`.ais.uncopied`). Any thread may call; nothing is raised."""
+
+    def __init__(self, volume: Volume, disk: Disk, name: str) -> None:
+        self._volume = volume
+        self._disk = disk
+        self._name = name
+        self._is_set = False
+
+    def was_left(self) -> bool:
+        """Whether it lies on any mountpath: the last run left something undone."""
+        for mountpath in self._volume.available:
+            with contextlib.suppress(OSError):
+                self._disk.lstat(f"{mountpath.path}/{self._name}")
+                return True
+        return False
+
+    def set(self) -> None:
+        """Something is left from now on. Costs a system call the first time only."""
+        available = self._volume.available
+        if self._is_set or not available:
+            return
+        with contextlib.suppress(OSError):
+            path = f"{available[0].path}/{self._name}"
+            self._disk.close(self._disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+            self._is_set = True
+
+    def clear(self) -> None:
+        """Nothing is left."""
+        self._is_set = False
+        for mountpath in self._volume.available:
+            with contextlib.suppress(OSError):
+                self._disk.unlink(f"{mountpath.path}/{self._name}")
