@@ -23,6 +23,13 @@ EC_RESPOND = "ec-resp"
 RESILVER = "resilver"
 REBALANCE = "rebalance"
 CLEANUP = "cleanup-store"
+SCRUB = "scrub"
+
+NO_REPAIR, METADATA_ONLY, DRY_RUN, WITH_QUARANTINE = 1 << 16, 1 << 17, 1 << 18, 1 << 19
+"""Bits of `ArgsMsg.flags` that are ours: a scrub that only looks, at metadata only; a cleanup that only counts, or
+empties the quarantine too."""
+ZERO_SIZE, KEEP_MISPLACED = 1 << 0, 1 << 3
+"""AIStore's, of a cleanup: objects without content go too; misplaced ones stay."""
 
 DISPLAY_NAME = {
     "election": "elect-primary",
@@ -60,8 +67,9 @@ DISPLAY_NAME = {
     "create-inventory": "create-inventory",
     "load-lom-cache": "warm-up-metadata",
     LIFECYCLE: "lifecycle",
+    SCRUB: "scrub",
 }
-"""Every kind AIStore has, and `s3-lifecycle`, with the name the CLI shows; clients may send either."""
+"""Every kind AIStore has, `s3-lifecycle` and `scrub`, with the name the CLI shows; clients may send either."""
 
 TRACKED = frozenset(DISPLAY_NAME) - {
     "election",

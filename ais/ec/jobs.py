@@ -223,16 +223,33 @@ class EcJobs:
     async def check(self, bck: Bck, names: list[str]) -> None:
         """Another target has slices of these objects: restore those that this target owns and lacks."""
 
-        def lacks(name: str) -> bool:
-            try:
-                self._store.head(bck, name)
-            except (ObjectNotFound, CorruptMetadata, NotReady):
-                return True
-            return False
-
-        missing = await asyncio.to_thread(lambda: [name for name in names if lacks(name)])
+        missing = await asyncio.to_thread(lambda: [name for name in names if self.lacks(bck, name)])
         for name in missing:
             self._following.add(bck, name)
+
+    def lacks(self, bck: Bck, name: str) -> bool:
+        """Whether this target, which owns the name, has no object of it that can be read. Blocks."""
+        try:
+            self._store.head(bck, name)
+        except (ObjectNotFound, CorruptMetadata, NotReady):
+            return True
+        return False
+
+    def recode(self, bck: Bck, names: list[str]) -> None:
+        """Slices of these objects were damaged: see to all of them soon."""
+        for name in names:
+            self._enqueue(bck, name)
+
+    def pending(self, bck: Bck) -> int:
+        """How many objects of a bucket wait for slices, or are being coded, as far as is known."""
+        queue = self._queues.get(bck)
+        if queue is None or queue.xaction is None or not queue.xaction.is_running:
+            return 0
+        return len(queue.names) + (0 if queue.xaction.is_idle else 1)
+
+    def is_behind(self, bck: Bck) -> bool:
+        """Whether the bucket must be gone through, or is right now."""
+        return bck in self._undone or any(self._registry.select(kind=EC_ENCODE, bck=bck, only_running=True))
 
     # Restoring
 

@@ -5,17 +5,20 @@ GET ?what=head           its header
 GET ?off=&len=&stamp=    so many bytes behind it, if it has that stamp
 DELETE ?stamp=           removes it unless it is newer; a body is a tombstone that takes its place
 POST (on a bucket)       msgpack list of names: their owner repairs those it lacks
+POST ?what=recode        their owner sees to all their slices: some were damaged
+POST ?what=lacks         which of these names their owner lacks: list of bool
+POST ?what=heads         of each name the slice that is kept here: `Brief`, or nil
 """
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from ais.api import errors, headers, query
 from ais.api.bucket import Bck
-from ais.base.errors import BadRequest, CorruptMetadata, Unreachable
+from ais.base.errors import BadRequest, CorruptMetadata, IntegrityError, Unreachable
 from ais.config.node import NodeConfig
 from ais.ec import slice as slices
 from ais.ec.slice import Slice
@@ -23,10 +26,28 @@ from ais.meta.placement import Placement, ranking
 from ais.meta.smap import Snode
 from ais.net.client import PeerClient
 
+T = TypeVar("T")
 PREFIX = "/v1/ec/"
 WHAT, OFFSET, LENGTH, STAMP = "what", "off", "len", "stamp"
 HEAD = "head"
+RECODE, LACKS, HEADS = "recode", "lacks", "heads"
 DROP_TIMEOUT_S = 5.0
+
+
+class Brief(msgspec.Struct, frozen=True, array_like=True):
+    """What tells slices apart: of which write, which of how many, of what size; or that the object was deleted."""
+
+    stamp: tuple[int, int]
+    data: int
+    parity: int
+    index: int
+    size: int
+    is_tombstone: bool
+
+    @classmethod
+    def of(cls, header: Slice) -> "Brief":
+        """Of a slice."""
+        return cls(header.stamp, header.data, header.parity, header.index, header.meta.size, header.is_tombstone)
 
 
 def stamp_text(stamp: tuple[int, int]) -> str:
@@ -118,6 +139,20 @@ class SlicePeers:
         """Tell the owner of these names that there are slices of them."""
         await self._call("POST", node, bck, "", {}, body=msgspec.msgpack.encode(names))
 
+    async def recode(self, node: Snode, bck: Bck, names: list[str]) -> None:
+        """Tell the owner of these names that slices of them were damaged."""
+        await self._call("POST", node, bck, "", {WHAT: RECODE}, body=msgspec.msgpack.encode(names))
+
+    async def lacks(self, node: Snode, bck: Bck, names: list[str]) -> list[bool]:
+        """Which of these names their owner lacks."""
+        answer = await self._call("POST", node, bck, "", {WHAT: LACKS}, body=msgspec.msgpack.encode(names))
+        return _decoded(answer, list[bool], len(names), node)
+
+    async def heads(self, node: Snode, bck: Bck, names: list[str]) -> list[Brief | None]:
+        """The slices that a target keeps of these names; None where it has none that can be read."""
+        answer = await self._call("POST", node, bck, "", {WHAT: HEADS}, body=msgspec.msgpack.encode(names))
+        return _decoded(answer, list[Brief | None], len(names), node)
+
     async def _call(
         self,
         method: str,
@@ -159,3 +194,13 @@ class SlicePeers:
         if not targets:
             raise Unreachable("the cluster has no targets")
         return [targets[index] for index in ranking([target.id_digest for target in targets], uname)]
+
+
+def _decoded(answer: bytes | None, kind: type[list[T]], count: int, node: Snode) -> list[T]:
+    try:
+        found = msgspec.msgpack.decode(answer or b"", type=kind)
+    except msgspec.DecodeError as error:
+        raise IntegrityError(f"{node.name} answered what cannot be read: {error}") from None
+    if len(found) != count:
+        raise IntegrityError(f"{node.name} answered for {len(found)} of {count} names")
+    return found

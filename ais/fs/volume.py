@@ -404,6 +404,13 @@ class Volume:
             mountpath.require_own()
             whole.require_bucket(self._disk, mountpath.path, bck, bid)
 
+    def require_on(self, mountpath: Mountpath, bck: Bck) -> None:
+        """Raise `NotReady` unless a mountpath is there and has the bucket's directory. Blocks."""
+        bid = self._bids.get(bck)
+        mountpath.require_own()
+        if bid is not None:
+            whole.require_bucket(self._disk, mountpath.path, bck, bid)
+
     def empty_trash(self) -> None:
         """Delete what was trashed. Blocks as long as that takes."""
         for mountpath in self.view.available:

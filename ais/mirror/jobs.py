@@ -97,6 +97,20 @@ class MirrorJobs:
         ctlmsg = f"mnc-actmnc, copies:{copies.copies if copies else 1}, visited:0"
         return self._registry.start(MAKE_COPIES, uuid, work, bck=bck, ctlmsg=ctlmsg)
 
+    def pending(self, bck: Bck) -> int:
+        """How many objects of a bucket wait for copies, or get them just now, as far as is known."""
+        untaken = max(0, self._noted_last - self._taken)
+        queue = self._queues.get(bck)
+        if queue is None or queue.xaction is None or not queue.xaction.is_running:
+            return untaken
+        return untaken + len(queue.names) + (0 if queue.xaction.is_idle else 1)
+
+    def is_behind(self, bck: Bck) -> bool:
+        """Whether the bucket is being gone through, or must be."""
+        queue = self._queues.get(bck)
+        is_overflowing = queue is not None and queue.is_overflowing
+        return is_overflowing or any(self._registry.select(kind=MAKE_COPIES, bck=bck, only_running=True))
+
     def _bring_all(self, bck: Bck, names: list[str]) -> list[Outcome | AisError]:
         return [self._bring(bck, name) for name in names]
 

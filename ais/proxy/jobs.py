@@ -30,6 +30,7 @@ STARTABLE = frozenset(
         "make-n-copies",
         "load-lom-cache",
         xact.LIFECYCLE,
+        xact.SCRUB,
     )
 )
 """Kinds that clients may start as such; the others begin with a request of their own."""

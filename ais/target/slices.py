@@ -11,6 +11,7 @@ from ais.api.bucket import Bck
 from ais.base.errors import AccessDenied, BadRequest, CorruptMetadata, InvalidAction, ObjectNotFound
 from ais.base.names import check_object_name
 from ais.base.units import is_whole
+from ais.ec import peers
 from ais.ec import slice as slices
 from ais.ec.jobs import EcJobs
 from ais.ec.peers import HEAD, LENGTH, OFFSET, PREFIX, STAMP, WHAT, parse_stamp
@@ -44,7 +45,7 @@ class Slices:
         bck = Bck.parse(decode_component(bucket), params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, ""))
         view, name = self._front.views.require(bck), decode_component(name)
         if request.method == "POST" and not name:
-            return Upload(_Body(CHECK_BYTES_MAX, lambda body: self._check(bck, body)))
+            return Upload(_Body(CHECK_BYTES_MAX, lambda body: self._ask(bck, params.get(WHAT, ""), body)))
         check_object_name(name)
         match request.method:
             case "GET":
@@ -88,12 +89,23 @@ class Slices:
         await asyncio.to_thread(self._store.drop, bck, name, stamp, tombstone)
         return Reply(200)
 
-    async def _check(self, bck: Bck, body: bytes) -> Reply:
+    async def _ask(self, bck: Bck, what: str, body: bytes) -> Reply:
         try:
             names = msgspec.msgpack.decode(body, type=list[str])
         except msgspec.DecodeError as error:
             raise BadRequest(f"invalid list of names: {error}") from None
-        await self._jobs.check(bck, names)
+        match what:
+            case peers.HEADS:
+                found = await asyncio.to_thread(lambda: [self._store.head(bck, name) for name in names])
+                briefs = [peers.Brief.of(one) if one is not None else None for one in found]
+                return Reply(200, b"", msgspec.msgpack.encode(briefs))
+            case peers.LACKS:
+                lacking = await asyncio.to_thread(lambda: [self._jobs.lacks(bck, name) for name in names])
+                return Reply(200, b"", msgspec.msgpack.encode(lacking))
+            case peers.RECODE:
+                self._jobs.recode(bck, names)
+            case _:
+                await self._jobs.check(bck, names)
         return Reply(200)
 
 

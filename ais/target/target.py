@@ -8,7 +8,7 @@ import structlog
 from aiohttp import web
 
 from ais.api.bucket import Bck
-from ais.api.xact import EC_ENCODE, LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, REBALANCE, RESILVER, ArgsMsg
+from ais.api.xact import EC_ENCODE, LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, REBALANCE, RESILVER, SCRUB, ArgsMsg
 from ais.base.errors import AisError, BadRequest
 from ais.base.ids import new_id
 from ais.core import recovery
@@ -32,6 +32,7 @@ from ais.node.browsers import Browsers
 from ais.node.clients import Clients
 from ais.node.s3 import Gate
 from ais.node.trust import OPEN, Trust
+from ais.scrub.coded import Coded
 from ais.space.resilver import Resilver
 from ais.stats import names as metrics
 from ais.target.actions import Actions
@@ -57,6 +58,7 @@ from ais.target.s3.control import Control
 from ais.target.s3.front import S3Front
 from ais.target.s3.lifecycle import Lifecycle
 from ais.target.s3.verified import Verified
+from ais.target.scrub import ScrubService
 from ais.target.shards import Shards
 from ais.target.slices import Slices
 from ais.target.summaries import Summaries
@@ -145,7 +147,20 @@ class Target:
             REBALANCE: rebalance.start,
             RESILVER: lambda args: self._resilver.start(args.id),
         }
-        self._jobs = Jobs(self.registry, starters)
+        self._scrub = ScrubService(
+            host,
+            self._front,
+            self.registry,
+            self.joggers,
+            pace,
+            store,
+            self._mirror,
+            self._ec,
+            Coded(slice_peers, self._ec, encoder, slices, host.env.clock, self._scheme),
+            slice_peers,
+            rebalance,
+        )
+        self._jobs = Jobs(self.registry, starters | {SCRUB: self._scrub.start})
         reads = Reads(host, self._front, store, opening, recent, shards, protected)
         self._batches = Batches(host, self._front, store, opening, peers)
         self._groups = Groups(host, self.registry, self._front, volume, store, moves, protected, self.joggers, peers)
@@ -168,6 +183,7 @@ class Target:
                 *self._pages.routes(),
                 *self._control.routes(),
                 *self.mountpaths.routes(),
+                *self._scrub.routes(),
             ]
         return found + self._trust.only_nodes(of_nodes)
 
@@ -188,6 +204,7 @@ class Target:
             asyncio.create_task(self._resilver.watch(), name="resilver"),
             asyncio.create_task(self.mountpaths.health.watch(), name="health of mountpaths"),
             asyncio.create_task(self._lifecycle.run_hourly(), name="lifecycle rules"),
+            asyncio.create_task(self._scrub.watch(), name="census and scrub"),
         ]
 
     async def stop(self) -> None:
@@ -198,6 +215,7 @@ class Target:
         await asyncio.gather(*self._background, return_exceptions=True)
         if self._cleaning is not None:
             await self._cleaning
+        self._scrub.close()
 
     # Role
 

@@ -6,7 +6,7 @@ At the same time another pass only counts them, so that people can be told how m
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ais.api.bucket import Bck
@@ -21,6 +21,7 @@ from ais.xact.xaction import Xaction
 STEP = 16
 """Names per visit."""
 _COUNT_STEP = 1000
+_NOWHERE: Mapping[str, str] = {}
 
 
 class Batch(NamedTuple):
@@ -51,10 +52,12 @@ class Joggers:
         prefix: str = "",
         content: str = layout.OBJECTS,
         step: int = STEP,
+        after: Mapping[str, str] = _NOWHERE,
     ) -> None:
         """Hand every name that exists throughout to `visit`, which may be called for several mountpaths at a time.
 
-        The first exception of `visit` ends it all. Raise that, or `DiskFailure`.
+        `after`: by path of a mountpath, the name behind which to begin. The first exception of `visit` ends it all.
+        Raise that, or `DiskFailure`.
         """
         xaction.joggers, xaction.total = len(mountpaths), 0
         with self._pace.used():
@@ -62,18 +65,20 @@ class Joggers:
             try:
                 async with asyncio.TaskGroup() as group:
                     for mountpath in mountpaths:
-                        group.create_task(self._jog(xaction, mountpath, bcks, visit, prefix, content, step))
+                        group.create_task(self._jog(xaction, mountpath, bcks, visit, prefix, content, step, after))
             except BaseExceptionGroup as failures:
                 raise _first(failures) from None
             finally:
                 counting.cancel()
                 xaction.joggers = 0
 
-    def walk(self, mountpath: Mountpath, bck: Bck, prefix: str = "", content: str = layout.OBJECTS) -> Iterator[str]:
+    def walk(
+        self, mountpath: Mountpath, bck: Bck, prefix: str = "", content: str = layout.OBJECTS, after: str = ""
+    ) -> Iterator[str]:
         """The names of a bucket on one mountpath, in order. Blocks at each step. Raise `DiskFailure`."""
         root = f"{layout.bucket_path(mountpath.path, bck)}/{content}"
         with disk_failures(root):
-            for name, _, _ in Walk(self._env.disk, root, prefix):
+            for name, _, _ in Walk(self._env.disk, root, prefix, after):
                 yield name
 
     async def _jog(
@@ -85,10 +90,11 @@ class Joggers:
         prefix: str,
         content: str,
         step: int,
+        after: Mapping[str, str],
     ) -> None:
         loop, now_s = asyncio.get_running_loop(), self._env.clock.monotonic
         for bck in bcks:
-            names = self.walk(mountpath, bck, prefix, content)
+            names = self.walk(mountpath, bck, prefix, content, after.get(mountpath.path, ""))
             while True:
                 started_s = now_s()
                 batch = await loop.run_in_executor(mountpath.pool, _take, names, step)

@@ -7,6 +7,7 @@ twice that of the other: beyond, the steps rest longer (a multiple of the time e
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -71,6 +72,14 @@ class Pace:
         delay_s = worked_s * self.rest_factor
         await (self._clock.sleep(delay_s) if delay_s > PROBE_S / 10 else asyncio.sleep(0))
         await self._open.wait()
+
+    def rest_in_thread(self, worked_s: float) -> None:
+        """The same for a step that is made in a thread of its own, and waits there."""
+        delay_s = worked_s * self.rest_factor
+        if delay_s > PROBE_S / 10:
+            time.sleep(delay_s)
+        while not self._open.is_set():
+            time.sleep(PROBE_S)
 
     async def _measure(self) -> None:
         seen, periods = self._requests(), 0

@@ -19,6 +19,8 @@ from ais.xact.xaction import NO_BUCKET, Xaction
 __all__ = ["Registry", "Work", "Xaction"]
 
 REMEMBERED_MAX = 1000
+STOPPING = "the target is stopping"
+"""Why xactions are aborted when their target ends."""
 REMEMBERED_S = 6 * 3600.0
 
 Work = Callable[[Xaction], Coroutine[None, None, None]]
@@ -62,7 +64,7 @@ class Registry:
         if known is not None and (known.is_running or not (known.is_aborted or known.error)):
             return known
         if self._is_closed:
-            raise NotReady("the target is stopping")
+            raise NotReady(STOPPING)
         xaction = Xaction(kind, uuid, self._clock.now_ns(), bck=bck, bck_to=bck_to, ctlmsg=ctlmsg)
         self._known.pop(uuid, None)
         self._known[uuid] = xaction
@@ -109,7 +111,7 @@ class Registry:
         """Abort all and wait until they have ended; nothing starts afterwards."""
         self._is_closed = True
         for uuid in list(self._tasks):
-            self.abort(self._known[uuid], "the target is stopping")
+            self.abort(self._known[uuid], STOPPING)
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         if self._history is not None:
             await asyncio.to_thread(self._history.close)

@@ -80,6 +80,11 @@ class Xaction:
         return bool(self._abort_reason)
 
     @property
+    def abort_reason(self) -> str:
+        """Why it was told to stop; empty: it was not."""
+        return self._abort_reason
+
+    @property
     def error(self) -> str:
         """What it failed with; empty while it runs and after a good end."""
         return self._error

@@ -186,7 +186,7 @@ async def serving(root: Path, count: int = 1) -> AsyncIterator[list[LiveTarget]]
 async def _start(root: Path, http: aiohttp.ClientSession) -> LiveTarget:
     paths = [root / name for name in ("mp1", "mp2")]
     for path in paths:
-        path.mkdir(parents=True)
+        path.mkdir(parents=True, exist_ok=True)
     env = Env()
     volume = Volume.load_or_create(env, [str(path) for path in paths])
     nothing = NetInfo()

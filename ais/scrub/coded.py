@@ -1,0 +1,182 @@
+"""Slices of erasure-coded objects on all targets, as their owner and whoever keeps them see it.
+
+The owner counts: its object and the slices that it promises. What the owner lacks is counted by whoever keeps the
+first slice of it that is still there, because nobody else knows.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from ais.api.bucket import Bck
+from ais.base.errors import AisError, BucketNotFound, ObjectNotFound
+from ais.ec.encode import Encoder
+from ais.ec.jobs import EcJobs
+from ais.ec.peers import Brief, SlicePeers
+from ais.ec.slice import Scheme
+from ais.ec.store import SliceStore
+from ais.env.clock import Clock
+from ais.meta.smap import Snode
+from ais.scrub.local import Finding
+from ais.scrub.tally import Tally
+
+WAIT_S = 60.0
+_POLL_S = 0.2
+
+Schemes = Callable[[Bck, int], Scheme | None]
+
+
+class Coded:
+    """Questions to the other targets, and repairs."""
+
+    def __init__(
+        self, peers: SlicePeers, jobs: EcJobs, encoder: Encoder, own: SliceStore, clock: Clock, schemes: Schemes
+    ) -> None:
+        self._peers = peers
+        self._jobs = jobs
+        self._encoder = encoder
+        self._own = own
+        self._clock = clock
+        self._schemes = schemes
+        self._log = structlog.get_logger()
+
+    async def restore(self, bck: Bck, name: str) -> bool:
+        """Make a lost or damaged object of this target from its slices. Raise `AisError`."""
+        return await self._jobs.restore(bck, name)
+
+    async def check(self, bck: Bck, objects: list[tuple[str, Finding]], tally: Tally, *, repairs: bool) -> None:
+        """Count the slices of objects that this target owns and has; have those made that are missing."""
+        wanted = {name: scheme for name, one in objects if (scheme := self._schemes(bck, one.size)) is not None}
+        found = await self._good_slices(bck, objects, wanted)
+        for name, finding in objects:
+            scheme = wanted.get(name)
+            if scheme is None:
+                continue
+            good = found[name]
+            if good < scheme.total:
+                tally.note(name)
+                if repairs and finding.is_there:
+                    after = await self._encode(bck, name, finding, scheme)
+                    tally.repaired += max(0, after - good)
+                    good = after
+            tally.promised += scheme.total
+            tally.found += good
+
+    async def have_made_again(self, bck: Bck, names: list[str]) -> int:
+        """Slices of these names that were kept here were damaged and are gone: how many are back in time."""
+        for owner, some in self._by_owner(bck, names):
+            try:
+                if self._peers.is_self(owner):
+                    self._jobs.recode(bck, some)
+                else:
+                    await self._peers.recode(owner, bck, some)
+            except AisError as error:
+                self._log.info("owner cannot make slices again now", peer=owner.id, reason=str(error))
+
+        def are_back() -> list[str]:
+            return [name for name in names if self._own.head(bck, name) is not None]
+
+        return await self._wait(are_back, len(names))
+
+    async def check_owners(self, bck: Bck, names: list[str], tally: Tally, *, repairs: bool) -> None:
+        """Of what is kept here: count what its owner lacks, and have that restored."""
+        for owner, some in self._by_owner(bck, names):
+            if owner.is_away:
+                continue
+            try:
+                lacking = await self._lacking(owner, bck, some)
+                if lacking and repairs:
+                    await self._peers.check(owner, bck, lacking)
+                    deadline_s = self._clock.monotonic() + WAIT_S
+                    before = len(lacking)
+                    while lacking and self._clock.monotonic() < deadline_s:
+                        await self._clock.sleep(_POLL_S)
+                        lacking = await self._lacking(owner, bck, lacking)
+                    tally.repaired += before - len(lacking)
+                await self._count_lacking(bck, lacking, tally)
+            except AisError as error:
+                self._log.info("owner of slices cannot be asked", peer=owner.id, reason=str(error))
+
+    async def _lacking(self, owner: Snode, bck: Bck, names: list[str]) -> list[str]:
+        if self._peers.is_self(owner):
+            return await asyncio.to_thread(lambda: [name for name in names if self._jobs.lacks(bck, name)])
+        return [name for name, lacks in zip(names, await self._peers.lacks(owner, bck, names), strict=True) if lacks]
+
+    async def _count_lacking(self, bck: Bck, names: list[str], tally: Tally) -> None:
+        for name in names:
+            holders = self._peers.holders(bck.uname + name)
+            briefs = await asyncio.gather(*(self._brief(node, bck, name) for node in holders))
+            there = [(node, one) for node, one in zip(holders, briefs, strict=True) if one is not None]
+            newest = max((one for _, one in there), key=lambda one: (one.stamp, one.is_tombstone), default=None)
+            if newest is None or newest.is_tombstone or not self._peers.is_self(there[0][0]):
+                continue
+            good = len({one.index for _, one in there if one.stamp == newest.stamp})
+            tally.objects += 1
+            tally.bytes += newest.size
+            tally.promised += 1 + newest.data + newest.parity
+            tally.found += good
+            tally.lost += good < newest.data
+            tally.note(name)
+
+    async def _good_slices(
+        self, bck: Bck, objects: list[tuple[str, Finding]], wanted: dict[str, Scheme]
+    ) -> dict[str, int]:
+        """How many slices of each object are where they should be, of this very write."""
+        asked: dict[str, tuple[Snode, list[tuple[str, int]]]] = {}
+        for name, scheme in wanted.items():
+            for index, node in enumerate(self._peers.holders(bck.uname + name)[: scheme.total]):
+                asked.setdefault(node.id, (node, []))[1].append((name, index))
+        stamps = {name: finding.meta.stamp for name, finding in objects if finding.meta is not None}
+        good = dict.fromkeys((name for name, _ in objects), 0)
+
+        async def ask(node: Snode, pairs: list[tuple[str, int]]) -> None:
+            try:
+                briefs = await self._peers.heads(node, bck, [name for name, _ in pairs])
+            except AisError as error:
+                self._log.info("target cannot say which slices it has", peer=node.id, reason=str(error))
+                return
+            for (name, index), brief in zip(pairs, briefs, strict=True):
+                good[name] += _is_right(brief, stamps.get(name), wanted[name], index)
+
+        await asyncio.gather(*(ask(node, pairs) for node, pairs in asked.values()))
+        return good
+
+    async def _encode(self, bck: Bck, name: str, finding: Finding, scheme: Scheme) -> int:
+        """Have missing slices made; how many there are then."""
+        try:
+            await self._encoder.bring(bck, name)
+        except (ObjectNotFound, BucketNotFound):
+            return scheme.total
+        except AisError as error:
+            self._log.warning("object has too few slices", object=bck.cname(name), reason=str(error))
+        return (await self._good_slices(bck, [(name, finding)], {name: scheme}))[name]
+
+    async def _brief(self, node: Snode, bck: Bck, name: str) -> Brief | None:
+        try:
+            if self._peers.is_self(node):
+                header = await asyncio.to_thread(self._own.head, bck, name)
+                return Brief.of(header) if header is not None else None
+            return (await self._peers.heads(node, bck, [name]))[0]
+        except AisError:
+            return None
+
+    async def _wait(self, done: Callable[[], list[str]], count: int) -> int:
+        deadline_s = self._clock.monotonic() + WAIT_S
+        while len(found := await asyncio.to_thread(done)) < count and self._clock.monotonic() < deadline_s:
+            await self._clock.sleep(_POLL_S)
+        return len(found)
+
+    def _by_owner(self, bck: Bck, names: list[str]) -> list[tuple[Snode, list[str]]]:
+        grouped: dict[str, tuple[Snode, list[str]]] = {}
+        for name in names:
+            owner = self._peers.owner(bck.uname + name)
+            grouped.setdefault(owner.id, (owner, []))[1].append(name)
+        return list(grouped.values())
+
+
+def _is_right(brief: Brief | None, stamp: tuple[int, int] | None, scheme: Scheme, index: int) -> bool:
+    """Whether a slice is the one that is wanted."""
+    if brief is None or brief.is_tombstone or brief.stamp != stamp:
+        return False
+    return (brief.data, brief.parity, brief.index) == (scheme.data, scheme.parity, index)

@@ -1,0 +1,214 @@
+"""`scrub`: every copy and slice of some buckets is read from the disks, compared, repaired; a statement is written.
+
+How far it is lies in `.ais.scrub` on the first mountpath, so that it goes on after a restart where it was.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from ais.api.bucket import Bck
+from ais.api.xact import METADATA_ONLY, NO_REPAIR, SCRUB
+from ais.base.errors import AisError, BucketNotFound, Busy, DiskFailure
+from ais.core.store import Store
+from ais.env import Env
+from ais.scrub.local import Depth
+from ais.scrub.rounds import Order, Place, Rounds
+from ais.scrub.statements import Statement, Statements
+from ais.scrub.tally import Tally
+from ais.xact.registry import STOPPING, Registry
+from ais.xact.xaction import NO_BUCKET, Xaction
+
+FILE_NAME = ".ais.scrub"
+_SAVE_EVERY_S = 2.0
+_BYTES_MAX = 16 << 20
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+
+Done = Callable[[Bck, Tally], None]
+"""Told of each bucket that was gone through."""
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """A scrub that is not over: what it shall do, and how far it is. `buckets` are unames."""
+
+    job: str
+    flags: int
+    buckets: list[str]
+    index: int = 0
+    began_ns: int = 0
+    place: Place = msgspec.field(default_factory=Place)
+    tally: Tally = msgspec.field(default_factory=Tally)
+    done: list[Statement] = []
+
+    @property
+    def order(self) -> Order:
+        """What was asked for."""
+        depth = Depth.METADATA if self.flags & METADATA_ONLY else Depth.CONTENT
+        return Order(depth, repairs=not self.flags & NO_REPAIR)
+
+
+class ScrubJobs:
+    """Starts scrubs of one target, one at a time. `bid_of` gives the ID of a bucket that exists."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        rounds: Rounds,
+        store: Store,
+        env: Env,
+        node_id: str,
+        bid_of: Callable[[Bck], int | None],
+        done: Done,
+    ) -> None:
+        self._registry = registry
+        self._rounds = rounds
+        self._store = store
+        self._disk = env.disk
+        self._clock = env.clock
+        self._node_id = node_id
+        self._bid_of = bid_of
+        self._done = done
+        self.statements = Statements(env.disk, self._directories)
+        self._log = structlog.get_logger()
+
+    def start(self, uuid: str, buckets: list[Bck], flags: int) -> Xaction:
+        """Start it, or return the one of this ID. Raise `Busy` while another one runs."""
+        for running in self._registry.select(kind=SCRUB, only_running=True):
+            if running.uuid != uuid:
+                raise Busy(f"scrub {running.uuid} is running: wait for it, or stop it (ais stop {running.uuid})")
+        return self._run(Progress(job=uuid, flags=flags, buckets=[bck.uname for bck in buckets]))
+
+    async def resume(self) -> None:
+        """Go on with what a restart interrupted."""
+        progress = await asyncio.to_thread(self._load)
+        if progress is not None:
+            self._log.info("scrub goes on", xaction=progress.job)
+            with contextlib.suppress(AisError):
+                self._run(progress)
+
+    def _run(self, progress: Progress) -> Xaction:
+        async def work(xaction: Xaction) -> None:
+            try:
+                await self._work(xaction, progress)
+            except asyncio.CancelledError:
+                if xaction.abort_reason == STOPPING:
+                    await asyncio.shield(asyncio.to_thread(self._save, progress))
+                else:
+                    await asyncio.shield(asyncio.to_thread(self._forget))
+                raise
+            except AisError:
+                await asyncio.to_thread(self._forget)
+                raise
+
+        only = Bck.parse_uname(progress.buckets[0])[0] if len(progress.buckets) == 1 else NO_BUCKET
+        return self._registry.start(SCRUB, progress.job, work, bck=only)
+
+    async def _work(self, xaction: Xaction, progress: Progress) -> None:
+        saved_s, order = self._clock.monotonic(), progress.order
+        self._tell(xaction, progress)
+        saving: asyncio.Task[None] | None = None
+
+        def stepped() -> None:
+            nonlocal saved_s, saving
+            self._tell(xaction, progress)
+            if self._clock.monotonic() - saved_s > _SAVE_EVERY_S and (saving is None or saving.done()):
+                saved_s = self._clock.monotonic()
+                content = msgspec.json.encode(progress)
+                saving = asyncio.create_task(asyncio.to_thread(self._write, content))
+
+        while progress.index < len(progress.buckets):
+            bck = Bck.parse_uname(progress.buckets[progress.index])[0]
+            bid = self._bid_of(bck)
+            if bid is not None:
+                progress.began_ns = progress.began_ns or self._clock.now_ns()
+                with contextlib.suppress(BucketNotFound):
+                    await self._rounds.run(xaction, bck, order, progress.tally, progress.place, stepped)
+                    await self._state(bck, bid, progress)
+            progress.index, progress.began_ns = progress.index + 1, 0
+            progress.place, progress.tally = Place(), Tally()
+            stepped()
+        if saving is not None:
+            await saving
+        await asyncio.to_thread(self._forget)
+        self._tell(xaction, progress)
+        _require_well(progress.done)
+
+    async def _state(self, bck: Bck, bid: int, progress: Progress) -> None:
+        order = progress.order
+        statement = Statement(
+            target=self._node_id,
+            bucket=bck.uname,
+            bid=bid,
+            job=progress.job,
+            depth=order.depth,
+            repairs=order.repairs,
+            began_ns=progress.began_ns,
+            ended_ns=self._clock.now_ns(),
+            tally=progress.tally,
+        )
+        progress.done.append(await asyncio.to_thread(self.statements.append, statement))
+        self._done(bck, progress.tally)
+
+    def _tell(self, xaction: Xaction, progress: Progress) -> None:
+        tallies = {one.bucket: one.tally for one in progress.done}
+        if progress.index < len(progress.buckets):
+            tallies[progress.buckets[progress.index]] = progress.tally
+        xaction.ext = {"buckets": {uname: msgspec.to_builtins(tally) for uname, tally in tallies.items()}}
+        doing = progress.order
+        xaction.ctlmsg = (
+            f"{doing.depth}{'' if doing.repairs else ', no repair'}, bucket {progress.index} of {len(progress.buckets)}"
+        )
+
+    # How far it is
+
+    def _directories(self) -> list[str]:
+        return [mountpath.path for mountpath in self._store.volume.available]
+
+    def _load(self) -> Progress | None:
+        for directory in self._directories():
+            with contextlib.suppress(OSError, msgspec.DecodeError):
+                fd = self._disk.open(f"{directory}/{FILE_NAME}", os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    return msgspec.json.decode(self._disk.pread(fd, _BYTES_MAX, 0), type=Progress)
+                finally:
+                    self._disk.close(fd)
+        return None
+
+    def _save(self, progress: Progress) -> None:
+        self._write(msgspec.json.encode(progress))
+
+    def _write(self, content: bytes) -> None:
+        for directory in self._directories()[:1]:
+            path = f"{directory}/{FILE_NAME}"
+            try:
+                fd = self._disk.open(f"{path}.new", _WRITE, 0o644)
+                try:
+                    self._disk.write(fd, content)
+                finally:
+                    self._disk.close(fd)
+                self._disk.rename(f"{path}.new", path)
+            except OSError as error:
+                self._log.warning("progress of the scrub was not written", path=path, error=str(error))
+
+    def _forget(self) -> None:
+        for directory in self._directories():
+            for name in (FILE_NAME, f"{FILE_NAME}.new"):
+                with contextlib.suppress(OSError):
+                    self._disk.unlink(f"{directory}/{name}")
+
+
+def _require_well(done: list[Statement]) -> None:
+    """Raise `DiskFailure` when something is not as promised: then the job has not ended well."""
+    problems = []
+    for one in done:
+        tally, bck = one.tally, Bck.parse_uname(one.bucket)[0]
+        if not tally.is_well:
+            counts = ("missing", tally.missing), ("lost", tally.lost), ("misplaced", tally.misplaced)
+            said = ", ".join(f"{count} {what}" for what, count in counts if count)
+            problems.append(f"{bck.cname()}: {said} ({', '.join(tally.examples[:3])})")
+    if problems:
+        raise DiskFailure("; ".join(problems))

@@ -1,0 +1,249 @@
+"""What one target has of an object on its own mountpaths: its file and its copies, each good or not.
+
+Nothing is locked: what changes while it is looked at is looked at again, and what keeps changing counts as good,
+because whoever writes it sees to its copies.
+"""
+
+import enum
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from ais.api import checksum
+from ais.api.bucket import Bck
+from ais.base.errors import ContentDamaged, CorruptMetadata
+from ais.core import tree
+from ais.core.meta import ObjectMeta
+from ais.core.spots import Spot, read_meta
+from ais.core.store import Store
+from ais.core.workfile import Digests
+from ais.ec import slice as slices
+from ais.env import Env
+from ais.fs import layout, names
+from ais.fs.failures import disk_failures
+from ais.fs.mountpath import Mountpath
+from ais.fs.names import SELF
+from ais.scrub import cold
+
+ATTEMPTS_MAX = 3
+_MARKER = "deleted"
+_STRIPES = 4
+
+
+class Depth(enum.StrEnum):
+    """How closely to look: at names, sizes and metadata, or at every byte too."""
+
+    METADATA = "metadata"
+    CONTENT = "content"
+
+
+class Bad(NamedTuple):
+    """A file that is there and not what was stored: the tree it is in, its path, what kind, what is wrong."""
+
+    root: str
+    path: str
+    content: str
+    reason: str
+
+
+class Finding(NamedTuple):
+    """One object here. `meta` None: there is no file of it that is good."""
+
+    meta: ObjectMeta | None = None
+    size: int = 0
+    is_there: bool = False
+    """Its own file, not only a copy, is there and good."""
+    good: int = 0
+    """Good files that count: its own and the copies where they should be."""
+    bad: tuple[Bad, ...] = ()
+    bytes_read: int = 0
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is nothing at all."""
+        return not self.good and not self.bad
+
+
+class LocalFiles:
+    """The files of one store. Methods block and raise `DiskFailure`."""
+
+    def __init__(self, store: Store, env: Env, rest: Callable[[float], None]) -> None:
+        """`rest` is called after each piece that was read, with the seconds this took; it may wait."""
+        self._store = store
+        self._disk = env.disk
+        self._now_s = env.clock.monotonic
+        self._rest = rest
+
+    def copies_wanted(self, bck: Bck) -> int:
+        """How many files here a bucket promises of each object."""
+        mirroring = self._store.volume.mirrored.get(bck)
+        return min(mirroring.copies, max(1, len(self._store.volume.available))) if mirroring is not None else 1
+
+    def spot(self, bck: Bck, name: str) -> Spot:
+        """Where the object has its place."""
+        return self._store.spot(bck, name)
+
+    def look(self, bck: Bck, name: str, depth: Depth) -> Finding:
+        """Look at an object and its copies."""
+        for _ in range(ATTEMPTS_MAX):
+            spot = self._store.spot(bck, name)
+            with disk_failures(spot.path):
+                before = tree.find(self._disk, spot.path)
+                found = self._look(bck, spot, before, depth)
+                if not found.bad:
+                    return found
+                after = tree.find(self._disk, spot.path)
+                if _identity(before) == _identity(after):
+                    return found
+        return found._replace(bad=())
+
+    def stands_for_lost(self, bck: Bck, name: str, mountpath: Mountpath) -> bool:
+        """Whether the copy on a mountpath is the one to be looked at for an object that is gone itself."""
+        spot = self._store.spot(bck, name)
+        with disk_failures(spot.path):
+            if tree.find(self._disk, spot.path) is not None:
+                return False
+            first = next(iter(self._store.copies.find(spot)), None)
+            return first is not None and first.mountpath is mountpath
+
+    def find(self, mountpath: Mountpath, bck: Bck, content: str, name: str) -> str | None:
+        """The path of a name's file below `content` on a mountpath."""
+        path = f"{layout.bucket_path(mountpath.path, bck)}/{content}/{names.to_path(name)}"
+        with disk_failures(path):
+            found = tree.find(self._disk, path)
+            return found[0] if found is not None else None
+
+    def versions(self, mountpath: Mountpath, bck: Bck, name: str, depth: Depth) -> list[Finding]:
+        """The kept versions of a name on a mountpath, without delete markers."""
+        root = f"{layout.bucket_path(mountpath.path, bck)}/{layout.VERSIONS}"
+        shelf = f"{root}/{names.to_path(name)}/{SELF}"
+        with disk_failures(shelf):
+            try:
+                entries = [one for one in self._disk.listdir(shelf) if one != _MARKER]
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+            found = []
+            for entry in entries:
+                try:
+                    stat = self._disk.lstat(f"{shelf}/{entry}")
+                except FileNotFoundError:
+                    continue
+                meta = read_meta(self._disk, f"{shelf}/{entry}")
+                if meta is None or not meta.is_marker:
+                    found.append(self._version(root, f"{shelf}/{entry}", stat, meta, depth))
+            return found
+
+    def slice_reason(self, path: str, depth: Depth) -> tuple[str, slices.Slice | None, int]:
+        """What is wrong with the slice in a file (empty: nothing), its header if that is good, and the bytes read."""
+        with disk_failures(path):
+            return self._slice_reason(path, depth)
+
+    def _slice_reason(self, path: str, depth: Depth) -> tuple[str, slices.Slice | None, int]:
+        fd = self._disk.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            head, size = self._disk.pread(fd, slices.HEADER_BYTES_MAX, 0), self._disk.fstat(fd).st_size
+        finally:
+            self._disk.close(fd)
+        try:
+            header, start = slices.decode(head)
+        except CorruptMetadata as error:
+            return str(error), None, len(head)
+        if header.is_tombstone:
+            return "", header, len(head)
+        if size != start + header.body_bytes:
+            return f"it has {size} bytes instead of {start + header.body_bytes}", header, len(head)
+        if depth is Depth.METADATA:
+            return "", header, len(head)
+        return self._blocks_reason(path, header, start), header, size
+
+    def _blocks_reason(self, path: str, header: slices.Slice, start: int) -> str:
+        body, stripe, skip = bytearray(), 0, start
+        for piece in self._read(path):
+            fresh = piece[min(skip, len(piece)) :]
+            skip = max(0, skip - len(piece))
+            body += fresh
+            while stripe < header.stripes:
+                count = min(_STRIPES, header.stripes - stripe)
+                length = header.span(stripe, count)[1]
+                if len(body) < length:
+                    break
+                if slices.unseal(header, stripe, count, bytes(body[:length])) is None:
+                    return f"one of the blocks {stripe} to {stripe + count - 1} does not have its checksum"
+                del body[:length]
+                stripe += count
+        return "" if stripe >= header.stripes else "it breaks off"
+
+    def _read(self, path: str) -> Iterator[memoryview]:
+        started_s = self._now_s()
+        for piece in cold.read(self._disk, path):
+            yield piece
+            self._rest(self._now_s() - started_s)
+            started_s = self._now_s()
+
+    def _look(self, bck: Bck, spot: Spot, own: tuple[str, os.stat_result] | None, depth: Depth) -> Finding:
+        wanted = self.copies_wanted(bck)
+        copies = self._store.copies.find(spot) if bck in self._store.volume.mirrored else []
+        meta = read_meta(self._disk, own[0]) if own is not None else None
+        newest = max((copy.meta for copy in copies if copy.meta is not None), key=lambda one: one.stamp, default=None)
+        standard = meta or newest
+        bad, bytes_read, good, is_there = [], 0, 0, False
+        if own is not None:
+            reason, count = self._reason(own[0], own[1], meta, standard, depth)
+            bytes_read, is_there = count, not reason
+            if reason:
+                bad.append(Bad(spot.root, own[0], layout.OBJECTS, reason))
+            good += not reason
+        places = {one.path for one in self._store.copies.places(spot, wanted)}
+        for copy in copies:
+            if copy.mountpath.path in places:
+                reason, count = self._reason(copy.path, copy.stat, copy.meta, standard, depth)
+                bytes_read += count
+                good += not reason
+                if reason:
+                    bad.append(Bad(copy.root, copy.path, layout.COPIES, reason))
+        return Finding(
+            standard if good else None, standard.size if standard else 0, is_there, good, tuple(bad), bytes_read
+        )
+
+    def _reason(
+        self,
+        path: str,
+        stat: os.stat_result,
+        meta: ObjectMeta | None,
+        standard: ObjectMeta | None,
+        depth: Depth,
+    ) -> tuple[str, int]:
+        """What is wrong with a file, empty: nothing; and the bytes read."""
+        if meta is None or standard is None:
+            return "its metadata is damaged", 0
+        if meta.stamp != standard.stamp:
+            return "it is of another write", 0
+        if meta.size != stat.st_size:
+            return f"it has {stat.st_size} bytes instead of {meta.size}", 0
+        if depth is Depth.METADATA:
+            return "", 0
+        return self._content_reason(path, meta)
+
+    def _content_reason(self, path: str, meta: ObjectMeta) -> tuple[str, int]:
+        digests, count = Digests(checksum.NONE, meta.promised, is_stored=True), 0
+        try:
+            for piece in self._read(path):
+                digests.update(piece)
+                count += len(piece)
+            digests.verify(Bck(""), path)
+        except FileNotFoundError:
+            return "it went away", count
+        except ContentDamaged as error:
+            return str(error), count
+        except OSError as error:
+            return f"it cannot be read: {error.strerror}", count
+        return "", count
+
+    def _version(self, root: str, path: str, stat: os.stat_result, meta: ObjectMeta | None, depth: Depth) -> Finding:
+        reason, count = self._reason(path, stat, meta, meta, depth)
+        bad = (Bad(root, path, layout.VERSIONS, reason),) if reason else ()
+        return Finding(meta if not reason else None, stat.st_size, not reason, int(not reason), bad, count)
+
+
+def _identity(file: tuple[str, os.stat_result] | None) -> tuple[int, int, int] | None:
+    return (file[1].st_ino, file[1].st_ctime_ns, file[1].st_size) if file else None
