@@ -222,7 +222,6 @@ class EcJobs:
 
     async def check(self, bck: Bck, names: list[str]) -> None:
         """Another target has slices of these objects: restore those that this target owns and lacks."""
-
         missing = await asyncio.to_thread(lambda: [name for name in names if self.lacks(bck, name)])
         for name in missing:
             self._following.add(bck, name)
@@ -238,18 +237,16 @@ class EcJobs:
     def recode(self, bck: Bck, names: list[str]) -> None:
         """Slices of these objects were damaged: see to all of them soon."""
         for name in names:
-            self._enqueue(bck, name)
+            self._following.add(bck, name)
 
     def pending(self, bck: Bck) -> int:
         """How many objects of a bucket wait for slices, or are being coded, as far as is known."""
-        queue = self._queues.get(bck)
-        if queue is None or queue.xaction is None or not queue.xaction.is_running:
-            return 0
-        return len(queue.names) + (0 if queue.xaction.is_idle else 1)
+        return self._following.pending(bck)
 
     def is_behind(self, bck: Bck) -> bool:
         """Whether the bucket must be gone through, or is right now."""
-        return bck in self._undone or any(self._registry.select(kind=EC_ENCODE, bck=bck, only_running=True))
+        running = any(self._registry.select(kind=EC_ENCODE, bck=bck, only_running=True))
+        return running or bck in self._undone or self._following.is_overflowing(bck)
 
     # Restoring
 

@@ -99,17 +99,12 @@ class MirrorJobs:
 
     def pending(self, bck: Bck) -> int:
         """How many objects of a bucket wait for copies, or get them just now, as far as is known."""
-        untaken = max(0, self._noted_last - self._taken)
-        queue = self._queues.get(bck)
-        if queue is None or queue.xaction is None or not queue.xaction.is_running:
-            return untaken
-        return untaken + len(queue.names) + (0 if queue.xaction.is_idle else 1)
+        return self._following.pending(bck)
 
     def is_behind(self, bck: Bck) -> bool:
         """Whether the bucket is being gone through, or must be."""
-        queue = self._queues.get(bck)
-        is_overflowing = queue is not None and queue.is_overflowing
-        return is_overflowing or any(self._registry.select(kind=MAKE_COPIES, bck=bck, only_running=True))
+        running = any(self._registry.select(kind=MAKE_COPIES, bck=bck, only_running=True))
+        return running or self._following.is_overflowing(bck)
 
     def _bring_all(self, bck: Bck, names: list[str]) -> list[Outcome | AisError]:
         return [self._bring(bck, name) for name in names]

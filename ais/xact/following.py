@@ -109,6 +109,19 @@ class Follower:
         """Whether nothing waits, and nothing is on its way from other threads."""
         return self._noted_last == self._taken and all(queue.is_empty for queue in self._queues.values())
 
+    def pending(self, bck: Bck) -> int:
+        """How many objects of a bucket wait, or are being worked on, at least; those from other threads too."""
+        untaken = max(0, self._noted_last - self._taken)
+        queue = self._queues.get(bck)
+        if queue is None or queue.xaction is None or not queue.xaction.is_running:
+            return untaken
+        return untaken + len(queue.names) + (not queue.xaction.is_idle)
+
+    def is_overflowing(self, bck: Bck) -> bool:
+        """Whether more objects of a bucket came than may wait, so that it must be gone through."""
+        queue = self._queues.get(bck)
+        return queue is not None and queue.is_overflowing
+
     def _take(self, bck: Bck, name: str) -> None:
         self._taken += 1
         self.add(bck, name)
