@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ais.api import actions, query
+from ais.api.protection import ClusterProtection
 from ais.base.errors import NotReady, TooSlow, Unreachable
 from ais.client import answers, paths
 from ais.client.failures import NoConnection
@@ -32,6 +33,18 @@ class Cluster:
     async def config(self) -> dict[str, Any]:
         """The cluster's configuration: sections of settings, as JSON has them."""
         return answers.decode(await self._what(paths.CLUSTER, "cluster_config"), dict[str, Any])
+
+    async def protection(self) -> ClusterProtection:
+        """Per bucket: what is promised, what is there, what is missing, lost, or cannot be reached."""
+        return answers.decode(await self._what(paths.CLUSTER, "protection"), ClusterProtection)
+
+    async def statements(self) -> dict[str, dict[str, Any]]:
+        """By ID of a target and uname of a bucket: `statements` of its scrubs, and the `problem` of their chain."""
+        return answers.decode(await self._what(paths.CLUSTER, "statements"), dict[str, dict[str, Any]])
+
+    async def quarantine(self) -> dict[str, list[dict[str, Any]]]:
+        """By ID of a target: the damaged files that it keeps aside."""
+        return answers.decode(await self._what(paths.CLUSTER, "quarantine"), dict[str, list[dict[str, Any]]])
 
     async def _what(self, path: str, what: str) -> bytes:
         _, body = await self._transport.call("GET", path, {query.WHAT: what})

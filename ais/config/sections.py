@@ -289,7 +289,7 @@ class Space(Section, frozen=True):
     highwm: Annotated[int, setting("Eviction starts above.", ge=0, le=100, pending=True)] = 90
     out_of_space: Annotated[int, setting("Writes are refused (507) above.", ge=0, le=100)] = 95
     batch_size: Annotated[int, setting("Files removed in one go.", ge=0, pending=True)] = 32768
-    dont_cleanup_time: Annotated[Duration, setting("Younger files stay.", ge=0, pending=True)] = Duration(1800)
+    dont_cleanup_time: Annotated[Duration, setting("Younger files stay.", ge=0)] = Duration(1800)
 
     def check(self) -> None:
         marks = (self.cleanupwm, self.lowwm, self.highwm, self.out_of_space)

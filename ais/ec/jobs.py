@@ -228,11 +228,14 @@ class EcJobs:
 
     def lacks(self, bck: Bck, name: str) -> bool:
         """Whether this target, which owns the name, has no object of it that can be read. Blocks."""
+        return self.stamp(bck, name) is None
+
+    def stamp(self, bck: Bck, name: str) -> tuple[int, int] | None:
+        """The stamp of the object that this target has; None when there is none that can be read. Blocks."""
         try:
-            self._store.head(bck, name)
+            return self._store.head(bck, name).meta.stamp
         except (ObjectNotFound, CorruptMetadata, NotReady):
-            return True
-        return False
+            return None
 
     def recode(self, bck: Bck, names: list[str]) -> None:
         """Slices of these objects were damaged: see to all of them soon."""

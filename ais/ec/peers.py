@@ -7,6 +7,7 @@ DELETE ?stamp=           removes it unless it is newer; a body is a tombstone th
 POST (on a bucket)       msgpack list of names: their owner repairs those it lacks
 POST ?what=recode        their owner sees to all their slices: some were damaged
 POST ?what=lacks         which of these names their owner lacks: list of bool
+POST ?what=stamps        of each name the stamp of the object that its owner has, or nil
 POST ?what=heads         of each name the slice that is kept here: `Brief`, or nil
 """
 
@@ -30,7 +31,7 @@ T = TypeVar("T")
 PREFIX = "/v1/ec/"
 WHAT, OFFSET, LENGTH, STAMP = "what", "off", "len", "stamp"
 HEAD = "head"
-RECODE, LACKS, HEADS = "recode", "lacks", "heads"
+RECODE, LACKS, STAMPS, HEADS = "recode", "lacks", "stamps", "heads"
 DROP_TIMEOUT_S = 5.0
 
 
@@ -147,6 +148,11 @@ class SlicePeers:
         """Which of these names their owner lacks."""
         answer = await self._call("POST", node, bck, "", {WHAT: LACKS}, body=msgspec.msgpack.encode(names))
         return _decoded(answer, list[bool], len(names), node)
+
+    async def stamps(self, node: Snode, bck: Bck, names: list[str]) -> list[tuple[int, int] | None]:
+        """The stamps of the objects that their owner has; None where it has none that can be read."""
+        answer = await self._call("POST", node, bck, "", {WHAT: STAMPS}, body=msgspec.msgpack.encode(names))
+        return _decoded(answer, list[tuple[int, int] | None], len(names), node)
 
     async def heads(self, node: Snode, bck: Bck, names: list[str]) -> list[Brief | None]:
         """The slices that a target keeps of these names; None where it has none that can be read."""

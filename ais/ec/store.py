@@ -68,6 +68,19 @@ class SliceStore:
         self._disk.close(opened[0])
         return opened[1]
 
+    def file(self, bck: Bck, name: str) -> tuple[Slice, os.stat_result] | None:
+        """The header of the slice of an object and the stat of its file; None when there is none or it is damaged."""
+        try:
+            opened = self.open(bck, name)
+        except CorruptMetadata:
+            return None
+        if opened is None:
+            return None
+        try:
+            return opened[1], self._disk.fstat(opened[0])
+        finally:
+            self._disk.close(opened[0])
+
     def drop(self, bck: Bck, name: str, stamp: tuple[int, int], tombstone: Slice | None = None) -> None:
         """Remove the slice unless it is newer than `stamp`; leave a tombstone in its place if one is given."""
         spot = self._store.spot(bck, name)

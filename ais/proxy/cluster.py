@@ -24,6 +24,7 @@ from ais.node.node import DAEMON, Node
 from ais.node.peers import Peers
 from ais.proxy import membership
 from ais.proxy.jobs import Jobs
+from ais.proxy.protection import Protection
 from ais.proxy.rebalance import Rebalancer
 from ais.proxy.relay import Relay
 from ais.proxy.requests import json_bytes_reply, json_reply, json_text_reply, params_of, route, text_reply
@@ -50,13 +51,22 @@ Answerer = Callable[[web.Request], Awaitable[web.Response]]
 class Cluster:
     """The endpoint. One per proxy."""
 
-    def __init__(self, node: Node, targets: Targets, jobs: Jobs, relay: Relay, rebalancer: Rebalancer) -> None:
+    def __init__(
+        self,
+        node: Node,
+        targets: Targets,
+        jobs: Jobs,
+        relay: Relay,
+        rebalancer: Rebalancer,
+        protection: Protection,
+    ) -> None:
         self._node = node
         self._rebalancer = rebalancer
         self._targets = targets
         self._peers = Peers(node.peers, node.snode)
         self._jobs = jobs
         self._relay = relay
+        self._protection = protection
         self._answers: dict[str, Answerer] = {
             "node_stats": self._node_stats,
             "sysinfo": self._sysinfo,
@@ -68,6 +78,9 @@ class Cluster:
             "status_all": self._status_all,
             "qryxstats": self._snaps,
             "running_all": self._running,
+            "protection": self._protected,
+            "statements": self._statements,
+            "quarantine": self._quarantine,
         }
 
     def routes(self) -> list[web.RouteDef]:
@@ -134,6 +147,20 @@ class Cluster:
 
     async def _running(self, request: web.Request) -> web.Response:
         return json_reply(request, await self._jobs.running(await _query_of(request)))
+
+    async def _protected(self, request: web.Request) -> web.Response:
+        return json_reply(request, await self._protection.answer())
+
+    async def _statements(self, request: web.Request) -> web.Response:
+        return json_reply(request, await self._raw_of_targets("/v1/statements"))
+
+    async def _quarantine(self, request: web.Request) -> web.Response:
+        return json_reply(request, await self._raw_of_targets("/v1/quarantine"))
+
+    async def _raw_of_targets(self, path: str) -> dict[str, msgspec.Raw]:
+        """What every present target answers on the control network, JSON as it came."""
+        answers = await self._targets.ask_all("GET", path, only=self._targets.present)
+        return {target_id: msgspec.Raw(answer.body) for target_id, answer in answers.items()}
 
     # -- changes
 

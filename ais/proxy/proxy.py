@@ -31,6 +31,7 @@ from ais.proxy.groups import Groups
 from ais.proxy.jobs import Jobs
 from ais.proxy.listing import Lister
 from ais.proxy.permissions import Permissions
+from ais.proxy.protection import Protection
 from ais.proxy.rebalance import Rebalancer
 from ais.proxy.redirect import COUNTED, PREFIXES, Redirector
 from ais.proxy.relay import Relay
@@ -76,7 +77,8 @@ class Proxy:
         groups = Groups(node, targets, jobs, BucketChanges(node))
         summaries = Summaries(node, targets)
         self._buckets = Buckets(node, self.lister, summaries, self._renamer, relay, archiver, jobs, groups)
-        self._cluster = Cluster(node, targets, jobs, relay, self._rebalancer)
+        self._protection = Protection(node, targets)
+        self._cluster = Cluster(node, targets, jobs, relay, self._rebalancer, self._protection)
         self._reverse = Reverse(node, relay)
         self._auth = Auth(node, relay)
         self._tokens = Tokens(node, self._clients, relay)
@@ -103,6 +105,7 @@ class Proxy:
         """Begin the role's background work, once the node runs; the node's supervisor ends it."""
         self._renamer.start()
         self._rebalancer.start()
+        self._protection.start()
         self._removal.start()
 
     async def stop(self) -> None:

@@ -98,6 +98,37 @@ class Coded:
             except AisError as error:
                 self._log.info("owner of slices cannot be asked", peer=owner.id, reason=str(error))
 
+    async def drop_superseded(self, bck: Bck, names: list[str], before_ns: int, *, dry: bool) -> list[tuple[str, int]]:
+        """Remove the slices kept here of which the owner has a newer object, and notes of deletions that all know of.
+
+        What was removed (or would be), with its size. What cannot be told now stays.
+        """
+        dropped: list[tuple[str, int]] = []
+        for owner, some in self._by_owner(bck, names):
+            try:
+                is_self = self._peers.is_self(owner)
+                stamps = [
+                    *(
+                        await asyncio.to_thread(lambda some=some: [self._jobs.stamp(bck, name) for name in some])  # type: ignore[misc]
+                        if is_self
+                        else await self._peers.stamps(owner, bck, some)
+                    )
+                ]
+            except AisError as error:
+                self._log.info("owner of slices cannot be asked", peer=owner.id, reason=str(error))
+                continue
+            for name, stamp in zip(some, stamps, strict=True):
+                found = await asyncio.to_thread(self._own.file, bck, name)
+                if found is None or found[1].st_ctime_ns >= before_ns:
+                    continue
+                header, stat = found
+                is_known = header.is_tombstone and not self._peers.has_absent
+                if is_known or (stamp is not None and stamp > header.stamp):
+                    if not dry:
+                        await asyncio.to_thread(self._own.drop, bck, name, header.stamp)
+                    dropped.append(("tombstones" if header.is_tombstone else "slices", stat.st_size))
+        return dropped
+
     async def _lacking(self, owner: Snode, bck: Bck, names: list[str]) -> list[str]:
         if self._peers.is_self(owner):
             return await asyncio.to_thread(lambda: [name for name in names if self._jobs.lacks(bck, name)])

@@ -14,6 +14,7 @@ from ais.ec.peers import SlicePeers
 from ais.meta.smap import digest
 from ais.mirror.jobs import MirrorJobs
 from ais.scrub.census import Census
+from ais.scrub.cleanup import Cleanup
 from ais.scrub.coded import Coded
 from ais.scrub.jobs import ScrubJobs
 from ais.scrub.local import LocalFiles
@@ -64,6 +65,18 @@ class ScrubService:
             self._is_owner,
             self._give,
         )
+        self.cleanup = Cleanup(
+            registry,
+            joggers,
+            store,
+            mirror.mirror,
+            coded,
+            self.quarantine,
+            host.env,
+            lambda: float(host.config.cluster.space.dont_cleanup_time),
+            self._is_owner,
+            self._give,
+        )
         self.protection = Protection(host, front, store.volume, registry, mirror, ec, peers.present)
         clock, of = host.env.clock, self.protection
         self.census = of.census = Census(self._rounds, clock, of.buckets, of.state_of, of.is_quiet)
@@ -79,9 +92,15 @@ class ScrubService:
 
     def start(self, args: ArgsMsg) -> Xaction:
         """Start a scrub of one bucket, some, or all. Raise `BucketNotFound`, `Busy`."""
+        return self.jobs.start(args.id, self._named(args), args.flags)
+
+    def start_cleanup(self, args: ArgsMsg) -> Xaction:
+        """Start a cleanup of one bucket, some, or all. Raise `BucketNotFound`, `NotYetImplemented`."""
+        return self.cleanup.start(args.id, self._named(args), args.flags)
+
+    def _named(self, args: ArgsMsg) -> list[Bck]:
         named = [one for one in (args.bck, *(args.buckets or ())) if one is not None and one.name]
-        buckets = [self._front.views.require(bck).bck for bck in named] or self.protection.buckets()
-        return self.jobs.start(args.id, buckets, args.flags)
+        return [self._front.views.require(bck).bck for bck in named] or self.protection.buckets()
 
     async def watch(self) -> None:
         """Go on with an interrupted scrub, and count what there is."""
@@ -93,6 +112,7 @@ class ScrubService:
     def close(self) -> None:
         """Wait for threads."""
         self._rounds.close()
+        self.cleanup.close()
 
     async def _get_statements(self, _request: web.Request) -> web.Response:
         """By uname of the bucket: the statements of this target, and what is wrong with their chain."""

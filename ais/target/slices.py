@@ -102,6 +102,9 @@ class Slices:
             case peers.LACKS:
                 lacking = await asyncio.to_thread(lambda: [self._jobs.lacks(bck, name) for name in names])
                 return Reply(200, b"", msgspec.msgpack.encode(lacking))
+            case peers.STAMPS:
+                stamps = await asyncio.to_thread(lambda: [self._jobs.stamp(bck, name) for name in names])
+                return Reply(200, b"", msgspec.msgpack.encode(stamps))
             case peers.RECODE:
                 self._jobs.recode(bck, names)
             case _:

@@ -8,7 +8,7 @@ import structlog
 from aiohttp import web
 
 from ais.api.bucket import Bck
-from ais.api.xact import EC_ENCODE, LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, REBALANCE, RESILVER, SCRUB, ArgsMsg
+from ais.api.xact import CLEANUP, EC_ENCODE, LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, REBALANCE, RESILVER, SCRUB, ArgsMsg
 from ais.base.errors import AisError, BadRequest
 from ais.base.ids import new_id
 from ais.core import recovery
@@ -160,7 +160,7 @@ class Target:
             slice_peers,
             rebalance,
         )
-        self._jobs = Jobs(self.registry, starters | {SCRUB: self._scrub.start})
+        self._jobs = Jobs(self.registry, starters | {SCRUB: self._scrub.start, CLEANUP: self._scrub.start_cleanup})
         reads = Reads(host, self._front, store, opening, recent, shards, protected)
         self._batches = Batches(host, self._front, store, opening, peers)
         self._groups = Groups(host, self.registry, self._front, volume, store, moves, protected, self.joggers, peers)

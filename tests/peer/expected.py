@@ -9,7 +9,6 @@ MISSING = {
     "preloading",
     "promotion",
     "remote clusters",
-    "space cleanup",
 }
 """Features of AIStore that we do not have yet: their commands say so in a line. Take away what has come."""
 
@@ -22,7 +21,6 @@ NEEDS: dict[str, tuple[int, ...]] = {
     "preloading": (248,),
     "promotion": (159,),
     "remote clusters": (216, 217, 218, 219, 222),
-    "space cleanup": (135, 136),
 }
 """By feature: the commands that are about it."""
 

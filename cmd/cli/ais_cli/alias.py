@@ -20,7 +20,7 @@ BUILT_IN = {
     "mpu": "object multipart-upload",
     "stop": "job stop",
     "wait": "job wait",
-    "scrub": "storage validate",
+    "space-cleanup": "storage cleanup",
 }
 """Aliases that are there without having been made."""
 

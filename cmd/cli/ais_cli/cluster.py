@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from ais.api.protection import ClusterProtection
 from ais.meta.bmd import BMD
 from ais.meta.smap import PROXY, TARGET, Smap, Snode
 from ais_cli import log, machine, nodes, text
@@ -58,18 +59,22 @@ def show() -> None:
 def show_nodes(app: App, which: tuple[str, ...], verbose: bool, as_json: bool, no_headers: bool) -> None:
     """Show all nodes, or some of them."""
 
-    async def work(client: "Client") -> tuple[Smap, list[nodes.NodeRow], dict[str, object]]:
+    async def work(
+        client: "Client",
+    ) -> tuple[Smap, list[nodes.NodeRow], dict[str, object], ClusterProtection | None]:
         smap = await client.cluster.smap()
         rows = await nodes.fetch_rows(client, smap, _matching(smap, which))
-        return smap, rows, await client.cluster.config() if not which else {}
+        if which:
+            return smap, rows, {}, None
+        return smap, rows, await client.cluster.config(), await client.cluster.protection()
 
-    smap, rows, config = app.run(work)
+    smap, rows, config, found = app.run(work)
     if as_json:
         text.print_json(nodes.to_json(smap, rows))
         return
     nodes.print_nodes(rows, headers=not no_headers, verbose=verbose)
-    if not which and not no_headers:
-        nodes.print_summary(smap, rows, config)
+    if found is not None and not no_headers:
+        nodes.print_summary(smap, rows, config, found)
 
 
 def _matching(smap: Smap, which: tuple[str, ...]) -> list[Snode]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ais.api.protection import ClusterProtection, State
 from ais_cli import nodes, text
 from ais_cli.app import App
 from ais_cli.params import table_options, units_option
@@ -25,21 +26,24 @@ if TYPE_CHECKING:
 def dashboard(app: App, verbose: bool, as_json: bool, no_headers: bool) -> None:
     """Show at a glance how the cluster is, what it does and how fast."""
 
-    async def work(client: "Client") -> tuple["Smap", list[nodes.NodeRow], dict[str, str], dict[str, Any]]:
+    async def work(
+        client: "Client",
+    ) -> tuple["Smap", list[nodes.NodeRow], dict[str, str], dict[str, Any], ClusterProtection]:
         smap = await client.cluster.smap()
-        rows, (before, after), running, config = await asyncio.gather(
+        rows, (before, after), running, config, found = await asyncio.gather(
             nodes.fetch_rows(client, smap, smap.nodes.values()),
             look_twice(client, None),
             client.jobs.running(),
             client.cluster.config(),
+            client.cluster.protection(),
         )
         moved = {
             name: sum(counters.get(name, 0) - before[target].get(name, 0) for target, counters in after.items())
             for name in ("get.size", "put.size")
         }
-        return smap, rows, _facts(rows, moved, running), config
+        return smap, rows, _facts(rows, moved, running, found), config, found
 
-    smap, rows, facts, config = app.run(work)
+    smap, rows, facts, config, found = app.run(work)
     if as_json:
         text.print_json(facts)
         return
@@ -50,13 +54,16 @@ def dashboard(app: App, verbose: bool, as_json: bool, no_headers: bool) -> None:
     if verbose:
         click.echo()
         nodes.print_nodes(rows, headers=not no_headers, verbose=True)
-    nodes.print_summary(smap, rows, config)
+    nodes.print_summary(smap, rows, config, found)
 
 
-def _facts(rows: list[nodes.NodeRow], moved: dict[str, int], running: list[str]) -> dict[str, str]:
+def _facts(
+    rows: list[nodes.NodeRow], moved: dict[str, int], running: list[str], found: ClusterProtection
+) -> dict[str, str]:
     known = [row.status for row in rows if row.status is not None]
     targets = [row.status for row in rows if row.status is not None and not row.snode.is_proxy]
-    alerting = [row.name for row in rows if row.status is None or click.unstyle(row.alert) != "ok"]
+    alerting = [one.bck.cname() for one in found.buckets if one.state in (State.SHORT, State.UNREACHABLE)]
+    alerting += [row.name for row in rows if row.status is None or click.unstyle(row.alert) != "ok"]
     errors = sum(value for status in known for name, value in status.tracker.items() if name.startswith("err.io."))
     loads = [status.machine.load_avg.one for status in known] or [0.0]
     used = [status.capacity.pct_avg for status in targets] or [0]
@@ -64,7 +71,11 @@ def _facts(rows: list[nodes.NodeRow], moved: dict[str, int], running: list[str])
     mountpaths = sum(len(status.capacity.mountpaths) for status in targets)
     read, written = (int(moved[name] / INTERVAL_S) for name in ("get.size", "put.size"))
     return {
-        "State": f"look at {', '.join(alerting)}" if alerting else "Operational",
+        "State": f"look at {', '.join(alerting)}"
+        if alerting
+        else "Operational"
+        if found.state is State.OK
+        else found.state,
         "Throughput": f"Read {text.rate(read)}, Write {text.rate(written)} ({INTERVAL_S:.0f}s avg)",
         "I/O Errors": f"{errors:,}",
         "Load Avg": f"avg {sum(loads) / len(loads):.1f}, min {min(loads):.1f}, max {max(loads):.1f} (1m)",

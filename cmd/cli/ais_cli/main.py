@@ -16,9 +16,10 @@ from ais_cli.params import examples
 from ais_cli.performance import performance
 from ais_cli.playground import playground
 from ais_cli.root import RootGroup
-from ais_cli.scrub import validate
+from ais_cli.scrub import scrub
 from ais_cli.search import search, show_help
 from ais_cli.show import show
+from ais_cli.validate import validate
 
 
 class _Root(RootGroup):
@@ -96,6 +97,7 @@ cluster.cluster.add_command(membership.rebalance)
 show.add_command(membership.show_rebalance)
 job.start.add_command(membership.start_rebalance)
 advanced.add_command(membership.remove_from_smap)
+cli.add_command(scrub)
 cli.add_command(playground)
 cli.add_command(completion)
 for _name, _words in alias.BUILT_IN.items():

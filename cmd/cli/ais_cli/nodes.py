@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ais.api import codec
+from ais.api.protection import ClusterProtection
 from ais.base.errors import AisError
 from ais.meta.smap import Flag, Smap, Snode
-from ais_cli import text
+from ais_cli import protection, text
 from ais_cli.text import Column
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _cells(row: NodeRow, *, is_target: bool) -> dict[str, str]:
     return cells
 
 
-def print_summary(smap: Smap, rows: list[NodeRow], config: Mapping[str, Any]) -> None:
+def print_summary(smap: Smap, rows: list[NodeRow], config: Mapping[str, Any], found: ClusterProtection) -> None:
     """The block below the tables: what the cluster is as a whole."""
     up = [row.status for row in rows if row.status is not None]
     targets = [row.status for row in rows if row.status is not None and not row.snode.is_proxy]
@@ -139,6 +140,7 @@ def print_summary(smap: Smap, rows: list[NodeRow], config: Mapping[str, Any]) ->
         "Cluster Map": f"version {smap.version}, UUID {smap.uuid}, primary {primary}",
         "Deployment": text.joined(sorted({status.deployment for status in up})),
         "Status": _online(rows),
+        "Protection": protection.summary_of(found),
         "Rebalance": f"{smap.moving.id} running" if smap.moving else "n/a",
         "Authentication": "enabled" if required else "disabled",
         "Version": text.joined(sorted({status.version for status in up})),
@@ -147,6 +149,8 @@ def print_summary(smap: Smap, rows: list[NodeRow], config: Mapping[str, Any]) ->
     click.secho("\nSummary:", bold=True)
     for name, value in lines.items():
         click.echo(f"   {name + ':':<16} {value}")
+    for line in protection.lines_of(found, found.buckets):
+        click.secho(f"   {line}", fg="red")
 
 
 def _online(rows: list[NodeRow]) -> str:

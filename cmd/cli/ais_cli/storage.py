@@ -2,7 +2,7 @@
 
 import click
 
-from ais_cli import bucket, capacity, mountpath, scrub
+from ais_cli import bucket, capacity, cleanup, mountpath, quarantine, validate
 from ais_cli.groups import DefaultGroup
 
 
@@ -22,7 +22,9 @@ show.add_command(capacity.disk)
 show.add_command(bucket.summary)
 
 storage.add_command(show, "show")
-storage.add_command(scrub.validate)
+storage.add_command(validate.validate)
+storage.add_command(cleanup.cleanup)
+storage.add_command(quarantine.quarantine)
 storage.add_command(bucket.summary)
 storage.add_command(capacity.capacity)
 storage.add_command(capacity.disk)

@@ -1,0 +1,300 @@
+"""`cleanup-store`: what takes space and is of no use goes: trash, forgotten work files, files that something newer
+stands for.
+
+Nothing goes that is the only one of its kind. A misplaced object is removed where the one in its place is as new,
+given to the target that owns it, and otherwise left and counted. A copy or slice goes when the object it is of is
+newer, or does not want it there. What was changed less than `space.dont_cleanup_time` ago stays.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+import structlog
+
+from ais.api.bucket import Bck
+from ais.api.xact import CLEANUP, DRY_RUN, KEEP_MISPLACED, WITH_QUARANTINE, ZERO_SIZE
+from ais.base.errors import AisError, NotYetImplemented
+from ais.core import appender, tree
+from ais.core.spots import rank, read_meta
+from ais.core.store import Store
+from ais.env import Env
+from ais.fs import layout, names, trash
+from ais.fs.failures import disk_failures
+from ais.mirror.mirror import Mirror
+from ais.scrub.coded import Coded
+from ais.scrub.quarantine import Quarantine
+from ais.xact.joggers import Batch, Joggers
+from ais.xact.registry import Registry
+from ais.xact.xaction import NO_BUCKET, Xaction
+
+_STEP = 64
+_OPEN_FILES = "/proc/self/fd"
+T = TypeVar("T")
+
+Give = Callable[[Bck, str], Awaitable[None]]
+IsOwner = Callable[[str], bool | None]
+
+
+class _Rules(NamedTuple):
+    """What one cleanup does. `before_ns`: only what was last changed before."""
+
+    flags: int
+    before_ns: int
+    buckets: list[Bck]
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether to count only."""
+        return bool(self.flags & DRY_RUN)
+
+
+class _Freed:
+    """Counts by what it was, for the xaction's message."""
+
+    def __init__(self, xaction: Xaction) -> None:
+        self._xaction = xaction
+        self._counts: dict[str, int] = {}
+
+    def note(self, what: str, count: int = 1, size_bytes: int = 0, *, is_removed: bool = True) -> None:
+        """So many files were removed (or would be), or left."""
+        if count:
+            self._counts[what] = self._counts.get(what, 0) + count
+        if is_removed:
+            self._xaction.objects += count
+            self._xaction.bytes += size_bytes
+        told = "".join(f" {name}:{number}" for name, number in self._counts.items())
+        self._xaction.ctlmsg = f"visits:{self._xaction.visited}{told}"
+
+
+class Cleanup:
+    """Starts the job on one target. `age_s` gives how long everything stays."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        joggers: Joggers,
+        store: Store,
+        mirror: Mirror,
+        coded: Coded,
+        quarantine: Quarantine,
+        env: Env,
+        age_s: Callable[[], float],
+        is_owner: IsOwner,
+        give: Give,
+    ) -> None:
+        self._registry = registry
+        self._joggers = joggers
+        self._store = store
+        self._mirror = mirror
+        self._coded = coded
+        self._quarantine = quarantine
+        self._disk = env.disk
+        self._clock = env.clock
+        self._age_s = age_s
+        self._is_owner = is_owner
+        self._give = give
+        self._pool = ThreadPoolExecutor(2, "cleanup")
+        self._log = structlog.get_logger()
+
+    def start(self, uuid: str, buckets: list[Bck], flags: int) -> Xaction:
+        """Start it on some buckets, or return the one of this ID. Raise `NotYetImplemented`."""
+        if flags & ZERO_SIZE:
+            raise NotYetImplemented(
+                "cannot remove all objects without content: that is not known to be useless; delete them by name"
+            )
+        before_ns = self._clock.now_ns() - int(self._age_s() * 1e9)
+        rules = _Rules(flags, before_ns, buckets)
+
+        async def work(xaction: Xaction) -> None:
+            await self._work(xaction, rules)
+
+        only = buckets[0] if len(buckets) == 1 else NO_BUCKET
+        message = "visits:0, dry run" if rules.is_dry else "visits:0"
+        return self._registry.start(CLEANUP, uuid, work, bck=only, ctlmsg=message)
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self._pool.shutdown(cancel_futures=True)
+
+    async def _in_pool(self, step: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, step)
+
+    async def _work(self, xaction: Xaction, rules: _Rules) -> None:
+        freed = _Freed(xaction)
+        await self._in_pool(lambda: self._trash(rules, freed))
+        await self._in_pool(lambda: self._work_files(rules, freed))
+        if rules.flags & WITH_QUARANTINE:
+            for bck in rules.buckets:
+                count, size = await self._in_pool(
+                    lambda bck=bck: self._quarantine.clear(bck, rules.before_ns, dry_run=rules.is_dry)  # type: ignore[misc]
+                )
+                freed.note("quarantined", count, size)
+
+        async def objects(batch: Batch) -> None:
+            await self._misplaced(batch, rules, freed)
+
+        async def copies(batch: Batch) -> None:
+            for count, size, fresh in await self._in_pool(
+                lambda: [self._copy(batch, one, rules) for one in batch.names]
+            ):
+                freed.note("copies", count, size)
+                freed.note("too-fresh", fresh, is_removed=False)
+
+        async def slices(batch: Batch) -> None:
+            for what, size in await self._coded.drop_superseded(
+                batch.bck, batch.names, rules.before_ns, dry=rules.is_dry
+            ):
+                freed.note(what, 1, size)
+
+        available = self._store.volume.available
+        if not self._store.volume.view.is_unsettled:
+            await self._joggers.run(xaction, available, rules.buckets, objects, step=_STEP)
+        await self._joggers.run(xaction, available, rules.buckets, copies, content=layout.COPIES, step=_STEP)
+        await self._joggers.run(xaction, available, rules.buckets, slices, content=layout.SLICES, step=_STEP)
+        freed.note("visits", 0)
+
+    def _trash(self, rules: _Rules, freed: _Freed) -> None:
+        for mountpath in self._store.volume.available:
+            with disk_failures(mountpath.path):
+                count, size = self._measure(f"{mountpath.path}/{trash.DIRECTORY}")
+                if not rules.is_dry:
+                    trash.empty(self._disk, mountpath.path)
+                freed.note("trash", count, size)
+
+    def _measure(self, path: str) -> tuple[int, int]:
+        """Number of files below a directory, and their bytes."""
+        count = size = 0
+        for directory, _, files in os.walk(path):
+            for name in files:
+                try:
+                    size += self._disk.lstat(f"{directory}/{name}").st_size
+                except FileNotFoundError:
+                    continue
+                count += 1
+        return count, size
+
+    def _work_files(self, rules: _Rules, freed: _Freed) -> None:
+        """Those that nobody has open; what appends collect has a time of its own."""
+        in_use = self._open_files()
+        for mountpath in self._store.volume.available:
+            for bck in rules.buckets:
+                directory = f"{layout.bucket_path(mountpath.path, bck)}/{layout.WORK}"
+                with disk_failures(directory):
+                    self._old_files(directory, in_use, rules, freed)
+
+    def _old_files(self, directory: str, in_use: frozenset[str], rules: _Rules, freed: _Freed) -> None:
+        try:
+            entries = self._disk.listdir(directory)
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            path = f"{directory}/{entry}"
+            try:
+                found = self._disk.lstat(path)
+            except FileNotFoundError:
+                continue
+            if entry.startswith(appender.MARK) or path in in_use or not tree.is_file(found):
+                continue
+            if found.st_mtime_ns >= rules.before_ns:
+                freed.note("too-fresh", is_removed=False)
+                continue
+            if not rules.is_dry:
+                self._disk.unlink(path)
+            freed.note("workfiles", 1, found.st_size)
+
+    def _open_files(self) -> frozenset[str]:
+        found = []
+        for fd in self._disk.listdir(_OPEN_FILES):
+            try:
+                found.append(self._disk.readlink(f"{_OPEN_FILES}/{fd}"))
+            except FileNotFoundError:
+                continue
+        return frozenset(found)
+
+    async def _misplaced(self, batch: Batch, rules: _Rules, freed: _Freed) -> None:
+        bck = batch.bck
+        for name in batch.names:
+            is_owner = self._is_owner(bck.uname + name)
+            if is_owner is None:
+                continue
+            if is_owner:
+                what, size = await self._in_pool(lambda name=name: self._stray(batch, name, rules))  # type: ignore[misc]
+                if what:
+                    freed.note(what, 1, size, is_removed=what == "misplaced")
+            elif not rules.flags & KEEP_MISPLACED:
+                await self._foreign(batch, name, rules, freed)
+
+    async def _foreign(self, batch: Batch, name: str, rules: _Rules, freed: _Freed) -> None:
+        """An object of another target: to its owner, which keeps its own if that is newer."""
+        found = await self._in_pool(lambda: self._file(batch, name))
+        if found is None:
+            return
+        if found[1].st_ctime_ns >= rules.before_ns:
+            freed.note("too-fresh", is_removed=False)
+            return
+        if not rules.is_dry:
+            try:
+                await self._give(batch.bck, name)
+            except AisError as error:
+                self._log.info("misplaced object stays", object=batch.bck.cname(name), reason=str(error))
+                freed.note("kept", is_removed=False)
+                return
+        freed.note("misplaced", 1, found[1].st_size)
+
+    def _stray(self, batch: Batch, name: str, rules: _Rules) -> tuple[str, int]:
+        """An object on the wrong mountpath: what was done with it, and its size. Blocks."""
+        spot = self._store.spot(batch.bck, name)
+        if spot.mountpath is batch.mountpath or rules.flags & KEEP_MISPLACED:
+            return "", 0
+        root = spot.on(batch.mountpath, spot.root)
+
+        def step() -> tuple[str, int]:
+            stray, own = self._file(batch, name), tree.find(self._disk, spot.path)
+            if stray is None:
+                return "", 0
+            if stray[1].st_ctime_ns >= rules.before_ns:
+                return "too-fresh", 0
+            if own is None or rank(read_meta(self._disk, stray[0]), stray[1]) > rank(
+                read_meta(self._disk, own[0]), own[1]
+            ):
+                return "kept", 0
+            if not rules.is_dry:
+                tree.remove(self._disk, root, root + spot.path[len(spot.root) :])
+            return "misplaced", stray[1].st_size
+
+        with disk_failures(spot.path):
+            return self._store.under_lock(batch.bck, spot, step, restore_lost=False)
+
+    def _file(self, batch: Batch, name: str, content: str = layout.OBJECTS) -> tuple[str, os.stat_result] | None:
+        path = f"{layout.bucket_path(batch.mountpath.path, batch.bck)}/{content}/{names.to_path(name)}"
+        with disk_failures(path):
+            return tree.find(self._disk, path)
+
+    def _copy(self, batch: Batch, name: str, rules: _Rules) -> tuple[int, int, int]:
+        """A copy: how many of the object were dropped, their bytes, and how many were too fresh. Blocks."""
+        found = self._file(batch, name, layout.COPIES)
+        if found is None:
+            return 0, 0, 0
+        spot = self._store.spot(batch.bck, name)
+        own = tree.find(self._disk, spot.path)
+        if own is None:  # it stands for a lost object
+            return 0, 0, 0
+        mirroring = self._store.volume.mirrored.get(batch.bck)
+        wanted = mirroring.copies if mirroring is not None else 1
+        places = [one.path for one in self._store.copies.places(spot, wanted)]
+        copy, current = read_meta(self._disk, found[0]), read_meta(self._disk, own[0])
+        is_useful = batch.mountpath.path in places and copy is not None and current is not None
+        if current is None or (is_useful and copy is not None and copy.stamp == current.stamp):
+            return 0, 0, 0
+        if found[1].st_ctime_ns >= rules.before_ns:
+            return 0, 0, 1
+        if not rules.is_dry:
+            try:
+                self._mirror.bring(batch.bck, name)
+            except AisError as error:
+                self._log.info("copy stays", object=batch.bck.cname(name), reason=str(error))
+                return 0, 0, 0
+        return 1, found[1].st_size, 0
