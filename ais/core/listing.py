@@ -247,7 +247,7 @@ class Lister:
     ) -> Entry | None:
         """The entry of an object's newest file on the candidates; None when it is gone by now."""
         newest: tuple[Rank, bool, str, Mountpath] | None = None
-        needs_meta = detail is Detail.META or len(candidates) > 1
+        needs_meta = detail is Detail.META or len(candidates) > 1 or bck in self._volume.coded
         for mountpath in candidates:
             path = f"{layout.bucket_path(mountpath.path, bck)}/{content}/{names.to_path(name)}"
             found = tree.find(self._disk, path)
@@ -260,4 +260,5 @@ class Lister:
             return None
         _, is_owner, path, mountpath = newest
         meta = newest_meta if detail is Detail.META else None
-        return Entry(name, False, not is_owner, mountpath, file.st_size, file.st_mtime_ns, file.st_atime_ns, meta)
+        size = newest_meta.size if newest_meta is not None and newest_meta.cut else file.st_size
+        return Entry(name, False, not is_owner, mountpath, size, file.st_mtime_ns, file.st_atime_ns, meta)

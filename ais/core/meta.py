@@ -9,6 +9,7 @@ import functools
 import itertools
 import struct
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import google_crc32c
 import msgspec
@@ -26,6 +27,18 @@ _HEADER = b"AISO\x02"
 _WITHOUT_CHECKSUM = b"AISO\x01"
 _HEAD = struct.Struct(">5sL")
 _SEED = google_crc32c.value(_HEADER)
+
+
+class Cut(NamedTuple):
+    """How content was cut into slices: D, P, bytes of a block, and the stamp of the write, which names its slices.
+
+    Changes of metadata give the object another stamp; its slices stay those of this one.
+    """
+
+    data: int
+    parity: int
+    block: int
+    written: tuple[int, int]
 
 
 class ObjectMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -49,6 +62,8 @@ class ObjectMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     stamp: tuple[int, int] = (0, 0)
     """Orders the writes of one name, whatever the clock does: generation of the set of mountpaths, then Unix ns or what
     follows the write before. (0, 0): written before there were stamps."""
+    cut: Cut | None = None
+    """The content is kept as slices alone, on several targets: the object's file is empty."""
 
     @property
     def promised(self) -> tuple[str, str] | None:

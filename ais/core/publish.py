@@ -5,17 +5,19 @@ rename it. A process killed anywhere before the rename leaves the old object and
 """
 
 import contextlib
+import functools
 import itertools
 import os
 from collections.abc import Callable
 from typing import TypeVar
 
 from ais.api.bucket import Bck
-from ais.base.errors import BucketNotFound, CorruptMetadata, NotReady
+from ais.base.errors import BucketNotFound, Busy, CorruptMetadata, NotReady
 from ais.core import meta as metadata
 from ais.core import tree, workfile
 from ais.core.copies import Copies
 from ais.core.meta import ObjectMeta
+from ais.core.slicing import NoSlicing, Plan, Prepared, Slicing, Turns
 from ais.core.spots import Spot, SpotTable, newest_file, read_meta
 from ais.core.versions import Versions
 from ais.core.workfile import Keeping, Staged
@@ -27,6 +29,7 @@ from ais.fs.mountpath import Mountpath
 from ais.fs.volume import Mirroring, Volume
 
 T = TypeVar("T")
+_SLICED_ATTEMPTS_MAX = 10
 Condition = Callable[[ObjectMeta | None], None]
 """Called under the object's lock with what is stored; raises to refuse."""
 
@@ -81,6 +84,8 @@ class Publisher:
         (True). Called without a lock, in any thread but the event loop's; may wait for other targets."""
         self.on_coded: Callable[[Bck, str], None] = _ignore
         """Told, in any thread, of each object of an erasure-coded bucket that was changed."""
+        self.slicing: Slicing = NoSlicing()
+        self.turns = Turns()
 
     def new_work_name(self) -> str:
         """A name no other work file of this target has."""
@@ -94,36 +99,35 @@ class Publisher:
         """
         try:
             self._follow_placement(staged, wait)
-            is_coded = staged.bck in self._volume.coded
-            if is_coded:
-                if not wait:
-                    raise StripeBusy
-                self.changing(staged.bck, staged.name, staged.spot)
-            if staged.rules.fsync:
-                self._disk.fsync(staged.fd)
-            try:
-                mirroring = self._volume.mirrored.get(staged.bck)
-                if mirroring is None:
-                    return self.locked(
-                        staged.bck, staged.spot, lambda: self._publish_locked(staged, condition, wait), wait
-                    )
-                return self._publish_mirrored(staged, condition, wait, mirroring)
-            finally:
-                if is_coded:  # also when it was refused: its slices are gone
-                    self.on_coded(staged.bck, staged.name)
+            if staged.bck in self._volume.coded:
+                return self._publish_coded(staged, condition, wait)
+            return self._publish_whole(staged, condition, wait)
         except OSError as error:
             raise translate(error, staged.path) from error
 
-    def changing(self, bck: Bck, name: str, spot: Spot, *, is_delete: bool = False) -> None:
-        """Before an object is replaced or deleted, and before its lock is taken: its slices must not outlive it."""
-        if bck in self._volume.coded and newest_file(self._disk, self._volume.view, spot) is not None:
-            stored = self.stored_meta(spot)
-            self.before_coded(bck, name, stored.stamp if stored is not None else self.next_stamp(None), is_delete)
+    def changing(self, bck: Bck, name: str, spot: Spot, *, is_delete: bool = False) -> ObjectMeta | None:
+        """Before an object is replaced or deleted, and before its lock is taken: its slices must not outlive it.
 
-    def changed(self, bck: Bck, name: str) -> None:
-        """After an object was changed or removed."""
-        if bck in self._volume.coded:
-            self.on_coded(bck, name)
+        Return what is kept as slices alone: without them it could not be read, so they go when it has gone
+        (`changed`).
+        """
+        if bck not in self._volume.coded or newest_file(self._disk, self._volume.view, spot) is None:
+            return None
+        stored = self.stored_meta(spot)
+        if stored is not None and stored.cut is not None:
+            return stored
+        self.before_coded(bck, name, stored.stamp if stored is not None else self.next_stamp(None), is_delete)
+        return None
+
+    def changed(self, bck: Bck, name: str, spot: Spot, cut: ObjectMeta | None = None) -> None:
+        """After an object was changed, or removed, or was to be. `cut`: what `changing` returned."""
+        if bck not in self._volume.coded:
+            return
+        if cut is not None:
+            now = self.stored_meta(spot)
+            if now is None or now.stamp > cut.stamp:
+                self.slicing.drop_older(bck, name, cut.stamp, is_delete=now is None)
+        self.on_coded(bck, name)
 
     def locked(self, bck: Bck, spot: Spot, step: Callable[[], T], wait: bool = True, *, restore_lost: bool = True) -> T:
         """Run `step` under the object's lock, again after each file it met where a directory must be."""
@@ -210,6 +214,86 @@ class Publisher:
         if not wait and self.copies.newest(spot) is not None:
             raise StripeBusy
         self.copies.promote(spot)
+
+    def _publish_whole(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
+        if staged.rules.fsync:
+            self._disk.fsync(staged.fd)
+        mirroring = self._volume.mirrored.get(staged.bck)
+        if mirroring is None:
+            return self.locked(staged.bck, staged.spot, lambda: self._publish_locked(staged, condition, wait), wait)
+        return self._publish_mirrored(staged, condition, wait, mirroring)
+
+    def _publish_coded(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
+        if not wait:
+            raise StripeBusy
+        bck, name = staged.bck, staged.name
+        try:
+            plan = self.slicing.plan(staged)
+            if plan is not None:
+                with self.turns.of(bck, name):
+                    return self._publish_sliced(staged, condition, plan)
+            cut = self.changing(bck, name, staged.spot)
+            decided = self._publish_whole(staged, condition, wait)
+            if cut is not None:
+                self.slicing.drop_older(bck, name, cut.stamp, is_delete=False)
+            return decided
+        finally:  # also when it was refused: its slices may be gone
+            self.on_coded(bck, name)
+
+    def _publish_sliced(self, staged: Staged, condition: Condition | None, plan: Plan) -> ObjectMeta:
+        """Store the slices aside, make the object, then let them count: killed in between, it is the old or the new."""
+        bck, spot = staged.bck, staged.spot
+        for _ in range(_SLICED_ATTEMPTS_MAX):
+            self._volume.require_open(bck)
+            self._volume.require_owned(spot.key)
+            stored = self.stored_meta(spot)
+            self.ask(condition, bck, spot, stored)
+            decided = decide(staged, stored, self._volume.view.generation, self._now_ns())
+            prepared = self.slicing.prepare(staged, decided, plan, is_replacing=self._replaces(spot, stored))
+            try:
+                is_done = self.locked(bck, spot, functools.partial(self._publish_prepared, staged, stored, prepared))
+            except BaseException:
+                prepared.drop()
+                raise
+            if is_done:
+                workfile.discard(self._disk, staged.path)
+                prepared.keep()
+                return prepared.meta
+            prepared.drop()
+        raise Busy(f"{bck.cname(staged.name)} keeps being changed")
+
+    def _publish_prepared(self, staged: Staged, stored: ObjectMeta | None, prepared: Prepared) -> bool:
+        """Give the object its name, under its lock; False when it was changed since `stored`."""
+        disk, spot, rules, meta = self._disk, staged.spot, staged.rules, prepared.meta
+        self._volume.require_open(staged.bck)
+        self._volume.require_owned(spot.key)
+        if self.stored_meta(spot) != stored:
+            return False
+        if staged.before_rename is not None:
+            staged.before_rename(meta)
+        path, fd = staged.path, staged.fd
+        times = staged.times_ns or (disk.fstat(fd).st_atime_ns, disk.fstat(fd).st_mtime_ns)
+        if meta.cut is not None:
+            path = f"{spot.work}/{self.new_work_name()}"
+            fd = workfile.create(disk, path, staged.bck)
+        try:
+            disk.setxattr(fd, metadata.XATTR, metadata.encode(meta))
+            disk.utime(fd, ns=times)
+            if rules.fsync:
+                disk.fsync(fd)
+            elif meta.cut is None and not spot.mountpath.is_ordered and self._replaces(spot, stored):
+                disk.write_out(fd)
+            placed = tree.install(disk, path, spot.root, spot.path)
+            if rules.fsync:
+                tree.fsync_parents(disk, spot.root, placed)
+        finally:
+            if fd != staged.fd:
+                workfile.discard(disk, path)
+                disk.close(fd)
+        if self._volume.view.is_unsettled:
+            with contextlib.suppress(OSError):  # an older copy that stays is not served: the newest one wins
+                self.remove_strays(spot, fsync=rules.fsync)
+        return True
 
     def _publish_mirrored(
         self, staged: Staged, condition: Condition | None, wait: bool, mirroring: Mirroring

@@ -120,7 +120,14 @@ def newest_file(disk: Disk, view: View, spot: Spot) -> tuple[str, os.stat_result
 
 def is_torn(mountpath: Mountpath, meta: ObjectMeta, found: os.stat_result) -> bool:
     """Whether an object's file lost its content in a power loss: then it is not damaged, it was never written."""
-    return found.st_size < meta.size and mountpath.may_be_torn(found)
+    return found.st_size < meta.size and meta.cut is None and mountpath.may_be_torn(found)
+
+
+def resized(found: os.stat_result, size: int, times_ns: tuple[int, int] | None = None) -> os.stat_result:
+    """The stat of a file that is empty because its content is elsewhere, with the size of that, and these times."""
+    access_ns, modified_ns = times_ns or (found.st_atime_ns, found.st_mtime_ns)
+    times = {"st_atime_ns": access_ns, "st_mtime_ns": modified_ns, "st_ctime_ns": found.st_ctime_ns}
+    return os.stat_result((*found[:6], size, *found[7:10]), times)
 
 
 def read_meta(disk: Disk, path: str) -> ObjectMeta | None:

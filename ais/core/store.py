@@ -33,7 +33,8 @@ from ais.core.appender import Appender, Handle, drop_idle, reopen
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Uploads
 from ais.core.publish import Condition, Publisher
-from ais.core.spots import RACY_NS, Known, Spot, SpotTable, is_torn, newest_file, rank, read_meta
+from ais.core.slicing import Slicing, Turns
+from ais.core.spots import RACY_NS, Known, Spot, SpotTable, is_torn, newest_file, rank, read_meta, resized
 from ais.core.versions import NULL, Versions, is_version_id
 from ais.core.workfile import Buffer, Digests, Keeping, Staged, WriteRules
 from ais.core.writer import Writer
@@ -200,6 +201,23 @@ class Store:
         finally:
             self._disk.close(fd)
 
+    def rewrite(self, bck: Bck, name: str, rules: WriteRules) -> None:
+        """Store an object again in the form that its bucket asks for now; nothing happens if it is changed meanwhile.
+
+        Blocks. Raise as `copy`.
+        """
+        opened = self.open(bck, name, sealed=True)
+
+        def unchanged(stored: ObjectMeta | None) -> None:
+            if stored != opened.meta:
+                raise Busy(f"{bck.cname(name)} was changed meanwhile")
+
+        try:
+            with contextlib.suppress(Busy):
+                self._copy(bck, name, opened, bck, name, rules, is_move=True, condition=unchanged)
+        finally:
+            self._disk.close(opened.fd)
+
     def writer(
         self,
         bck: Bck,
@@ -214,11 +232,13 @@ class Store:
         facts: dict[str, str] | None = None,
         is_stored: bool = False,
         after: tuple[int, int] = (0, 0),
+        runs: tuple[tuple[int, int], ...] = (),
     ) -> Writer:
         """Begin to write an object. `size_hint`: announced size; `version`, `times_ns` (atime, mtime): exactly these.
 
-        `is_stored`: the content is read from a disk, and `claimed` is what it was stored with. `after`: as of `Staged`.
-        Raise `BadRequest` (custom metadata, checksum kind), `BucketNotFound`, `OutOfSpace`, `DiskFailure`.
+        `runs`: parts of which it was made. `is_stored`: the content is read from a disk, and `claimed` is what it was
+        stored with. `after`: as of `Staged`. Raise `BadRequest` (custom metadata, checksum kind), `BucketNotFound`,
+        `OutOfSpace`, `DiskFailure`.
         """
         if custom:
             metadata.check_custom(custom)
@@ -238,6 +258,7 @@ class Store:
             is_claimed=digests.is_claimed,
             facts=facts or {},
             after=after,
+            runs=runs,
         )
         return Writer(self._publisher, self._disk, staged, digests)
 
@@ -289,6 +310,8 @@ class Store:
                 if fsync:
                     self._versions.fsync(spot)
                 return Removed(stored, marker.version_id if marker else None)
+            if stored is not None and stored.cut is not None and not keeps_slices:
+                self._publisher.slicing.bury(bck, name, stored)
             # strays and copies first: a crash in between must not bring an older copy back
             self._drop_copies(bck, spot)
             removed = self._publisher.remove_strays(spot, fsync=fsync) if self.volume.view.is_unsettled else False
@@ -393,7 +416,7 @@ class Store:
             try:
                 return self._publisher.locked(bck, spot, step)
             finally:
-                self._publisher.changed(bck, name)
+                self._publisher.changed(bck, name, spot)
 
     def check_free(self, bck: Bck, name: str) -> None:
         """Raise `AccessDenied` when the object must stay where it is (`ais.core.holds`)."""
@@ -441,7 +464,7 @@ class Store:
         source, target = self._spots.find(bck, name), self._spots.find(to_bck, to_name)
         self.check_free(bck, name)
         is_here = source.mountpath is target.mountpath and not self.volume.view.is_unsettled
-        if is_here and rules.keeping is Keeping.NONE:
+        if is_here and rules.keeping is Keeping.NONE and bck not in self.volume.coded:
             with (
                 disk_failures(source.path),
                 self._changing(bck, name, source, is_delete=True),
@@ -453,9 +476,9 @@ class Store:
         for _ in range(_RENAME_ATTEMPTS_MAX):
             opened = self.open(bck, name, sealed=True)
             try:
-                self._copy(opened, to_bck, to_name, rules, is_move=True, condition=condition)
+                self._copy(bck, name, opened, to_bck, to_name, rules, is_move=True, condition=condition)
                 with disk_failures(source.path), self._changing(bck, name, source, is_delete=True):
-                    is_gone = self._delete_unchanged(bck, source, opened, rules)
+                    is_gone = self._delete_unchanged(bck, name, source, opened, rules)
                 if is_gone:
                     return opened.meta
             finally:
@@ -470,7 +493,7 @@ class Store:
         """
         opened = self.open(bck, name, sealed=True)
         try:
-            return self._copy(opened, to_bck, to_name, rules)
+            return self._copy(bck, name, opened, to_bck, to_name, rules)
         finally:
             self._disk.close(opened.fd)
 
@@ -552,6 +575,8 @@ class Store:
                     return OpenObject(fd, found, known.meta, spot, mountpath, known)
                 meta = self._read_meta(fd, path)
                 if meta.size != found.st_size:
+                    if meta.cut is not None and not found.st_size:
+                        return OpenObject(fd, resized(found, meta.size), meta, spot, mountpath, None)
                     if not is_torn(mountpath, meta, found):
                         raise CorruptMetadata(f"{path} has {found.st_size} bytes, its metadata says {meta.size}")
                     disk.close(fd)
@@ -596,8 +621,19 @@ class Store:
             raise
         return meta
 
+    def contents(self, bck: Bck, name: str, opened: OpenObject) -> int:
+        """A descriptor, the caller's, of all bytes of an opened object, also of one that is kept as slices alone.
+
+        Blocks. Raise `CorruptMetadata`, `OutOfSpace`, `DiskFailure`.
+        """
+        if opened.meta.cut is None:
+            return os.dup(opened.fd)
+        return self._publisher.slicing.read(bck, name, opened.meta)
+
     def _copy(
         self,
+        from_bck: Bck,
+        from_name: str,
         opened: OpenObject,
         bck: Bck,
         name: str,
@@ -618,11 +654,16 @@ class Store:
             version=meta.version if is_move else None,
             times_ns=(opened.stat.st_atime_ns, opened.stat.st_mtime_ns) if is_move else None,
             is_stored=True,
+            runs=meta.runs if is_move else (),
         )
         try:
-            with disk_failures(opened.mountpath.path):
-                for chunk in workfile.read_content(self._disk, opened.fd, meta.size):
-                    writer.write(chunk)
+            fd = self.contents(from_bck, from_name, opened)
+            try:
+                with disk_failures(opened.mountpath.path):
+                    for chunk in workfile.read_content(self._disk, fd, meta.size):
+                        writer.write(chunk)
+            finally:
+                self._disk.close(fd)
             return writer.commit(condition)
         except BaseException:
             writer.abort()
@@ -671,7 +712,7 @@ class Store:
                     raise self._publisher.bucket_gone(to_bck, target) from None
                 self._publisher.clear_way(to_bck, blocking)
 
-    def _delete_unchanged(self, bck: Bck, spot: Spot, opened: OpenObject, rules: WriteRules) -> bool:
+    def _delete_unchanged(self, bck: Bck, name: str, spot: Spot, opened: OpenObject, rules: WriteRules) -> bool:
         """Remove an object unless it was overwritten since `opened`; return whether it is gone."""
         with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
             newest = newest_file(self._disk, self.volume.view, spot)
@@ -686,6 +727,8 @@ class Store:
                     if rules.fsync:
                         self._versions.fsync(spot)
                     return True
+            if opened.meta.cut is not None:
+                self._publisher.slicing.bury(bck, name, opened.meta)
             self._drop_copies(bck, spot)
             self._publisher.remove_strays(spot, fsync=rules.fsync)
             tree.remove(self._disk, spot.root, spot.path, fsync=rules.fsync)
@@ -694,17 +737,26 @@ class Store:
     @contextlib.contextmanager
     def _changing(self, bck: Bck, name: str, spot: Spot, *, is_delete: bool = False) -> Iterator[None]:
         """Around the replacement or removal of an object, which needs no lock yet: what becomes of its slices."""
-        self._publisher.changing(bck, name, spot, is_delete=is_delete)
+        cut = self._publisher.changing(bck, name, spot, is_delete=is_delete)
         try:
             yield
         finally:
-            self._publisher.changed(bck, name)
+            self._publisher.changed(bck, name, spot, cut)
 
     def on_coded(
         self, before: Callable[[Bck, str, tuple[int, int], bool], None], told: Callable[[Bck, str], None]
     ) -> None:
         """Who removes the slices of objects before these are changed, and who is told that they were changed."""
         self._publisher.before_coded, self._publisher.on_coded = before, told
+
+    @property
+    def turns(self) -> Turns:
+        """Who writes an object whose slices are stored before it."""
+        return self._publisher.turns
+
+    def slice_with(self, slicing: Slicing) -> None:
+        """Who stores slices of objects before these count."""
+        self._publisher.slicing = slicing
 
     def _drop_copies(self, bck: Bck, spot: Spot) -> None:
         """Before an object is removed or replaced; under its lock. Raise `OSError`."""
@@ -781,11 +833,15 @@ class Store:
         meta = opened.meta
         digests = Digests(checksum.NONE, meta.promised, is_stored=True)
         try:
-            with disk_failures(opened.mountpath.path):
-                for chunk in workfile.read_content(self._disk, opened.fd, meta.size):
-                    digests.update(chunk)
-                    appender.write(chunk)
-            digests.verify(bck, name)
+            fd = self.contents(bck, name, opened)
+            try:
+                with disk_failures(opened.mountpath.path):
+                    for chunk in workfile.read_content(self._disk, fd, meta.size):
+                        digests.update(chunk)
+                        appender.write(chunk)
+                digests.verify(bck, name)
+            finally:
+                self._disk.close(fd)
         except BaseException:
             appender.abort()
             raise

@@ -318,7 +318,8 @@ class Versions:
         else:
             version_id = path[len(place.shelf) + 1 :] if path.startswith(place.shelf) else ""
             order = version_id if _ID.fullmatch(version_id) else order_of(None, found.st_mtime_ns)
-        return Version(place, path, version_id, order, found.st_size, found.st_mtime_ns, meta)
+        size = meta.size if meta is not None and meta.cut else found.st_size
+        return Version(place, path, version_id, order, size, found.st_mtime_ns, meta)
 
     def _has_newer_null(self, spot: Spot, version: Version) -> bool:
         if version.id != NULL:

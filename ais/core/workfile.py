@@ -32,13 +32,15 @@ class Keeping(enum.Enum):
 class WriteRules(msgspec.Struct, frozen=True):
     """What a bucket's properties say about writing: make one per version of the properties and keep it.
 
-    `fsync`: content, metadata and directory entries are durable before the write is acknowledged. `keeping`: what
-    becomes of the version that is replaced or deleted (`ais.core.versions`).
+    `fsync`: content, metadata and directory entries are durable before the write is acknowledged. `all_copies`: so are
+    stored all copies or slices that the bucket promises. `keeping`: what becomes of the version that is replaced or
+    deleted (`ais.core.versions`).
     """
 
     checksum_kind: str = checksum.DEFAULT
     versioning: bool = True
     fsync: bool = False
+    all_copies: bool = False
     keeping: Keeping = Keeping.NONE
 
 

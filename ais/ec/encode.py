@@ -1,28 +1,32 @@
-"""From the object to its slices: read once, coded stripe by stripe, sent to all targets at the same time.
+"""Brings one object that this target owns to the slices that its bucket asks for: made, moved, made again, removed.
 
-At most a few stripes are in memory. Reading, coding and checksums happen in the mountpath's pool.
+An object that is whole here is read once, coded stripe by stripe, and sent to all targets at the same time. Of one that
+is kept as slices alone, a slice that is missing is made of D others.
 """
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from ais.api.bucket import Bck
-from ais.base.errors import DiskFailure, NotReady
+from ais.base.errors import NotReady
+from ais.core.slicing import Turns
 from ais.core.store import OpenObject, Store
-from ais.ec import code
+from ais.core.workfile import WriteRules
 from ais.ec import slice as slices
+from ais.ec.cutting import Pipe, Pipes, cut_again, cut_file
 from ais.ec.peers import SlicePeers
+from ais.ec.restore import Restorer
 from ais.ec.slice import Scheme, Slice
-from ais.fs.failures import disk_failures
+from ais.ec.slicing import Slicer
+from ais.ec.store import Kept, SliceStore
 from ais.meta.smap import Snode
-
-_STRIPES_AT_ONCE = 2
-_QUEUED_MAX = 2
 
 Schemes = Callable[[Bck, int], Scheme | None]
 """How an object of a bucket is coded that has so many bytes; None: not at all."""
+Rules = Callable[[Bck], WriteRules | None]
+"""How objects of a bucket are written; None: it is no more."""
 
 
 class Encoded(NamedTuple):
@@ -36,10 +40,23 @@ class Encoded(NamedTuple):
 class Encoder:
     """Makes the slices of objects that this target owns."""
 
-    def __init__(self, store: Store, peers: SlicePeers, schemes: Schemes) -> None:
+    def __init__(
+        self,
+        store: Store,
+        own: SliceStore,
+        peers: SlicePeers,
+        restorer: Restorer,
+        slicer: Slicer,
+        schemes: Schemes,
+        rules: Rules,
+    ) -> None:
         self._store = store
+        self._own = own
         self._peers = peers
+        self._restorer = restorer
+        self._slicer = slicer
         self._schemes = schemes
+        self._rules = rules
 
     async def bring(self, bck: Bck, name: str) -> Encoded:
         """Give each target that shall have one its slice, if it lacks it.
@@ -49,38 +66,55 @@ class Encoder:
         """
         opened = await asyncio.to_thread(self._store.open, bck, name, sealed=True)
         try:
-            scheme = self._schemes(bck, opened.meta.size)
+            scheme, cut = self._schemes(bck, opened.meta.size), opened.meta.cut
+            is_alone = scheme is not None and scheme.is_alone
+            if is_alone != (cut is not None) or (cut and scheme and (cut.data, cut.parity) != scheme[:2]):
+                return await self._rewrite(bck, name, opened)
+            if cut is not None:
+                return await self._complete(bck, name, opened)
             if scheme is None:
                 return Encoded(opened.meta.size)
             return await self._bring(bck, name, opened, scheme)
         finally:
             os.close(opened.fd)
 
+    async def sweep(self, bck: Bck, name: str, turns: Turns) -> None:
+        """Remove what waits aside of an object that is not there, or was deleted while targets were away."""
+        if turns.is_taken(bck, name):
+            return
+        for node in self._peers.present_for(bck.uname + name, has_owner=True):
+            aside = (await self._restorer.kept(node, bck, name)).aside
+            if aside is not None and not turns.is_taken(bck, name):
+                await self._slicer.settle(node, bck, name, aside.written, keeps=False, is_synced=False)
+
+    async def _rewrite(self, bck: Bck, name: str, opened: OpenObject) -> Encoded:
+        """Its form is another one than the bucket's."""
+        rules = self._rules(bck)
+        if rules is not None:
+            pool = opened.spot.mountpath.pool
+            await asyncio.get_running_loop().run_in_executor(pool, self._store.rewrite, bck, name, rules)
+        return Encoded(opened.meta.size, 1, opened.meta.size)
+
     async def _bring(self, bck: Bck, name: str, opened: OpenObject, scheme: Scheme) -> Encoded:
         meta, stat, uname = opened.meta, opened.stat, bck.uname + name
         holders = self._peers.holders(uname)
-        headers = [
-            Slice(
-                uname,
-                meta,
-                (stat.st_atime_ns, stat.st_mtime_ns),
-                *scheme,
-                index,
-                slices.block_bytes_of(meta.size, scheme.data),
-            )
-            for index in range(scheme.total)
-        ]
+        times = (stat.st_atime_ns, stat.st_mtime_ns)
+        block = slices.block_bytes_of(meta.size, scheme.data)
+        headers = [Slice(uname, meta, times, scheme.data, scheme.parity, index, block) for index in range(scheme.total)]
         pairs = list(zip(headers, holders, strict=False))
-        found = await asyncio.gather(*(self._peers.head(node, bck, name) for _, node in pairs), return_exceptions=True)
-        failures = [one for one in found if isinstance(one, BaseException)]
+        kept = await asyncio.gather(*(self._peers.kept(node, bck, name) for _, node in pairs), return_exceptions=True)
+        failures = [one for one in kept if isinstance(one, BaseException)]
         wanted = [
             (header, node)
-            for (header, node), there in zip(pairs, found, strict=True)
-            if not isinstance(there, BaseException) and not _is_same(there, header)
+            for (header, node), there in zip(pairs, kept, strict=True)
+            if isinstance(there, Kept) and not _is_same(there.counting, header)
         ]
         if wanted:
-            failures += await self._send(bck, name, opened, wanted)
-        sent = len(wanted)
+
+            def fill(pipes: Pipes) -> Awaitable[None]:
+                return cut_file(opened.mountpath.pool, opened.fd, opened.mountpath.path, headers[0], pipes)
+
+            failures += await self._send(bck, name, wanted, fill)
         await self._drop_surplus(bck, name, holders[scheme.total :], meta.stamp)
         for failure in failures:
             raise failure
@@ -89,31 +123,78 @@ class Encoder:
                 f"{bck.cname(name)} needs {scheme.total} targets besides its owner for its slices, "
                 f"{len(pairs)} are there"
             )
-        return Encoded(meta.size, sent, sent * headers[0].body_bytes)
+        return Encoded(meta.size, len(wanted), len(wanted) * headers[0].body_bytes)
 
-    async def _drop_surplus(self, bck: Bck, name: str, nodes: list[Snode], stamp: tuple[int, int]) -> None:
+    async def _complete(self, bck: Bck, name: str, opened: OpenObject) -> Encoded:
+        """Of an object that is kept as slices alone: every slice on a target of its own, with today's metadata."""
+        meta, stat, cut = opened.meta, opened.stat, opened.meta.cut
+        assert cut is not None
+        uname, total = bck.uname + name, cut.data + cut.parity
+        nodes = self._peers.present_for(uname, has_owner=True)
+        found = await asyncio.gather(*(self._restorer.kept(node, bck, name) for node in nodes), return_exceptions=True)
+        there: dict[str, int] = {}
+        turns, failures = self._store.turns, [one for one in found if isinstance(one, BaseException)]
+        times = (stat.st_atime_ns, stat.st_mtime_ns)
+        headers = [Slice(uname, meta, times, cut.data, cut.parity, index, cut.block) for index in range(total)]
+        for node, kept in zip(nodes, found, strict=True):
+            if not isinstance(kept, Kept):
+                continue
+            mine = next((one for one in kept if one and one.group == headers[0].group and not one.is_tombstone), None)
+            if mine is not None:
+                there[node.id] = mine.index
+                if mine is kept.aside:
+                    await self._slicer.settle(node, bck, name, cut.written, keeps=True, is_synced=False)
+                if mine.meta != meta:
+                    await self._describe(node, bck, name, headers[mine.index])
+            if kept.aside is not None and kept.aside is not mine and not turns.is_taken(bck, name):
+                await self._slicer.settle(node, bck, name, kept.aside.written, keeps=False, is_synced=False)
+        lacking = plan_repair([node.id for node in nodes[:total]], there, total)
+        by_id = {node.id: node for node in nodes}
+        wanted = [(headers[index], by_id[node_id]) for node_id, index in lacking]
+        if wanted:
+            reader = self._restorer.reader(bck, name, meta)
+            failures += await self._send(bck, name, wanted, lambda pipes: cut_again(self._own.pool, reader, pipes))
+        for failure in failures:
+            raise failure
+        await self._drop_surplus(bck, name, nodes[total:], meta.stamp)
+        if len(nodes) < total:
+            raise NotReady(f"{bck.cname(name)} is kept as {total} slices, and {len(nodes)} targets are there")
+        return Encoded(meta.size, len(wanted), len(wanted) * headers[0].body_bytes)
+
+    async def _describe(self, node: Snode, bck: Bck, name: str, header: Slice) -> None:
+        if self._peers.is_self(node):
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._own.pool, self._own.describe, bck, name, header)
+        else:
+            await self._peers.describe(node, bck, name, header)
+
+    async def _drop_surplus(self, bck: Bck, name: str, nodes: Sequence[Snode], stamp: tuple[int, int]) -> None:
         """Slices of this object, or older ones, on targets that are not among its holders (any more)."""
 
         async def one(node: Snode) -> None:
-            if await self._peers.head(node, bck, name) is not None:
+            if (await self._restorer.kept(node, bck, name)).counting is None:
+                return
+            if self._peers.is_self(node):
+                await asyncio.to_thread(self._own.drop, bck, name, stamp)
+            else:
                 await self._peers.drop(node, bck, name, stamp)
 
         await asyncio.gather(*(one(node) for node in nodes), return_exceptions=True)
 
     async def _send(
-        self, bck: Bck, name: str, opened: OpenObject, wanted: list[tuple[Slice, Snode]]
+        self, bck: Bck, name: str, wanted: list[tuple[Slice, Snode]], fill: Callable[[Pipes], Awaitable[None]]
     ) -> list[BaseException]:
-        pipes = {header.index: _Pipe() for header, _ in wanted}
+        pipes = {header.index: Pipe() for header, _ in wanted}
 
         async def one(header: Slice, node: Snode) -> None:
             try:
-                await self._peers.send(node, bck, name, pipes[header.index].chunks(header.encode()))
+                await self._slicer.store(node, bck, name, pipes[header.index].chunks(header.encode()))
             finally:
                 pipes[header.index].close()
 
         sending = [asyncio.create_task(one(header, node)) for header, node in wanted]
         try:
-            await self._produce(opened, wanted[0][0], pipes)
+            await fill(pipes)
         except BaseException:
             for task in sending:
                 task.cancel()
@@ -122,66 +203,19 @@ class Encoder:
         outcomes = await asyncio.gather(*sending, return_exceptions=True)
         return [one for one in outcomes if isinstance(one, BaseException)]
 
-    async def _produce(self, opened: OpenObject, header: Slice, pipes: "dict[int, _Pipe]") -> None:
-        loop = asyncio.get_running_loop()
-        for first in range(0, header.stripes, _STRIPES_AT_ONCE):
-            count = min(_STRIPES_AT_ONCE, header.stripes - first)
-            made = await loop.run_in_executor(
-                opened.mountpath.pool, self._make, opened.fd, opened.mountpath.path, header, first, count, set(pipes)
-            )
-            for index, pipe in pipes.items():
-                await pipe.put(made[index])
-        for pipe in pipes.values():
-            await pipe.put(b"")
 
-    def _make(self, fd: int, path: str, header: Slice, first: int, count: int, indices: set[int]) -> dict[int, bytes]:
-        """The sealed blocks of some stripes, by slice. Blocks."""
-        made = {index: bytearray() for index in indices}
-        for stripe in range(first, first + count):
-            length = header.block_bytes(stripe)
-            offset, end = stripe * header.stripe_bytes, min((stripe + 1) * header.stripe_bytes, header.meta.size)
-            with disk_failures(path):
-                body = os.pread(fd, end - offset, offset)
-            if len(body) != end - offset:
-                raise DiskFailure(f"{path}: the object is shorter than recorded")
-            view = memoryview(body.ljust(length * header.data, b"\0"))
-            blocks: list[code.Block] = [view[index * length : (index + 1) * length] for index in range(header.data)]
-            if any(index >= header.data for index in indices):
-                blocks += code.encode(blocks, header.parity)
-            for index, out in made.items():
-                out += slices.seal(stripe, blocks[index])
-                out += blocks[index]
-        return {index: bytes(out) for index, out in made.items()}
+def plan_repair(holders: Sequence[str], there: dict[str, int], total: int) -> list[tuple[str, int]]:
+    """Which slices to make, and for whom: slices stay where they are, as far as their targets shall have one.
 
-
-class _Pipe:
-    """From the one who codes to the one who sends a slice; when that one is gone, everything is passed over."""
-
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue(_QUEUED_MAX)
-        self._is_closed = False
-
-    async def put(self, data: bytes) -> None:
-        """Hand over the next bytes; empty: that was all."""
-        while not self._is_closed:
-            try:
-                async with asyncio.timeout(1.0):
-                    await self._queue.put(data)
-                    return
-            except TimeoutError:
-                continue
-
-    async def chunks(self, head: bytes) -> AsyncIterator[bytes]:
-        """What to send."""
-        yield head
-        while data := await self._queue.get():
-            yield data
-
-    def close(self) -> None:
-        """Nobody sends any more."""
-        self._is_closed = True
-        while not self._queue.empty():
-            self._queue.get_nowait()
+    `there`: who has which slice. A slice that two targets have counts for the first of them. Pure.
+    """
+    placed: dict[int, str] = {}
+    for node_id in holders:
+        index = there.get(node_id)
+        if index is not None and index not in placed:
+            placed[index] = node_id
+    free = [node_id for node_id in holders if node_id not in placed.values()]
+    return list(zip(free, (index for index in range(total) if index not in placed), strict=False))
 
 
 def _is_same(found: Slice | None, wanted: Slice) -> bool:

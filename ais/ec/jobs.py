@@ -18,14 +18,14 @@ from ais.api.bucket import Bck
 from ais.api.xact import EC_ENCODE, EC_GET, EC_PUT
 from ais.base.errors import AisError, BucketNotFound, CorruptMetadata, NotReady, ObjectNotFound
 from ais.base.ids import new_id
-from ais.core.meta import ObjectMeta
 from ais.core.store import Store
 from ais.ec.encode import Encoder
 from ais.ec.peers import SlicePeers
 from ais.ec.restore import Restorer
-from ais.ec.slice import Slice
+from ais.ec.slicing import Slicer
 from ais.env import Env
 from ais.fs import layout
+from ais.meta.smap import Snode
 from ais.xact.following import IDLE_S, Follower, Queue
 from ais.xact.joggers import Batch, Joggers
 from ais.xact.mark import Mark
@@ -49,6 +49,7 @@ class EcJobs:
         store: Store,
         encoder: Encoder,
         restorer: Restorer,
+        slicer: Slicer,
         peers: SlicePeers,
         env: Env,
         burst: Callable[[Bck], int],
@@ -58,6 +59,7 @@ class EcJobs:
         self._store = store
         self._encoder = encoder
         self._restorer = restorer
+        self._slicer = slicer
         self._peers = peers
         self._clock = env.clock
         self._rng: random.Random = env.rng
@@ -69,7 +71,10 @@ class EcJobs:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
         self._undone: set[Bck] = set()
+        self._looking: set[asyncio.Task[None]] = set()
         store.on_coded(self.before_change, self._following.note)
+        store.slice_with(slicer)
+        restorer.on_damage = self._on_damage
 
     # Following writes
 
@@ -77,6 +82,7 @@ class EcJobs:
         """Follow writes on this event loop from now on."""
         self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
         self._following.start()
+        self._slicer.start()
         if self._mark.was_left():
             self._undone |= self._store.volume.coded
 
@@ -107,22 +113,12 @@ class EcJobs:
         loop = self._loop
         if loop is None:
             return
-        coroutine = self._drop(bck, name, stamp, is_delete)
+        coroutine = self._slicer.drop(bck, name, stamp, is_delete=is_delete)
         if threading.get_ident() == self._loop_thread:
             loop.create_task(coroutine)
             return
         with contextlib.suppress(TimeoutError, RuntimeError):
             asyncio.run_coroutine_threadsafe(coroutine, loop).result(DROP_TIMEOUT_S)
-
-    async def _drop(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool) -> None:
-        holders = self._peers.holders(bck.uname + name)
-        tombstone = b""
-        if is_delete and self._peers.has_absent:
-            meta = ObjectMeta(0, stamp=stamp)
-            tombstone = Slice(bck.uname + name, meta, (0, 0), 1, 0, 0, 1, is_tombstone=True).encode()
-        await asyncio.gather(
-            *(self._peers.drop(node, bck, name, stamp, tombstone) for node in holders), return_exceptions=True
-        )
 
     async def _drain(self, xaction: Xaction, queue: Queue) -> None:
         if queue.is_overflowing:
@@ -156,8 +152,10 @@ class EcJobs:
         try:
             await self._ensure_object(bck, name)
             done = await self._encoder.bring(bck, name)
-        except (ObjectNotFound, BucketNotFound):
+        except BucketNotFound:
             return True
+        except ObjectNotFound:
+            return await self._sweep(bck, name)
         except AisError as error:
             self._log.info("object has too few slices", object=bck.cname(name), reason=str(error))
             self._undone.add(bck)
@@ -167,6 +165,15 @@ class EcJobs:
         xaction.bytes += done.size_bytes
         xaction.objects_sent += done.slices_sent
         xaction.bytes_sent += done.bytes_sent
+        return True
+
+    async def _sweep(self, bck: Bck, name: str) -> bool:
+        """There is no such object: nothing of it may wait."""
+        try:
+            await self._encoder.sweep(bck, name, self._store.turns)
+        except AisError:
+            self._undone.add(bck)
+            return False
         return True
 
     async def _ensure_object(self, bck: Bck, name: str) -> None:
@@ -195,7 +202,8 @@ class EcJobs:
                 await self._tell_owners(bck, batch.names)
 
             available = self._store.volume.available
-            await self._joggers.run(xaction, available, [bck], kept, content=layout.SLICES, step=256)
+            for content in (layout.SLICES, layout.SLICES_ASIDE):
+                await self._joggers.run(xaction, available, [bck], kept, content=content, step=256)
             await self._joggers.run(xaction, available, [bck], objects, step=8)
             if failures:
                 raise NotReady(f"{failures} objects of {bck.cname()} have too few slices: {xaction.ctlmsg}")
@@ -231,9 +239,10 @@ class EcJobs:
         return self.stamp(bck, name) is None
 
     def stamp(self, bck: Bck, name: str) -> tuple[int, int] | None:
-        """The stamp of the object that this target has; None when there is none that can be read. Blocks."""
+        """The stamp of the content that this target has; None when there is no object that can be read. Blocks."""
         try:
-            return self._store.head(bck, name).meta.stamp
+            meta = self._store.head(bck, name).meta
+            return meta.stamp if meta.cut is None else meta.cut.written
         except (ObjectNotFound, CorruptMetadata, NotReady):
             return None
 
@@ -250,6 +259,25 @@ class EcJobs:
         """Whether the bucket must be gone through, or is right now."""
         running = any(self._registry.select(kind=EC_ENCODE, bck=bck, only_running=True))
         return running or bck in self._undone or self._following.is_overflowing(bck)
+
+    def _on_damage(self, bck: Bck, name: str, node: Snode) -> None:
+        """A reader was given a damaged block."""
+        task = asyncio.create_task(self._look(bck, name, node), name="look at a damaged slice")
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
+
+    async def _look(self, bck: Bck, name: str, node: Snode) -> None:
+        """Have the slice removed if it is damaged on disk, and made again by the owner of the object."""
+        self._log.warning("damaged slice", object=bck.cname(name), target=node.id)
+        owner = self._peers.owner(bck.uname + name)
+        try:
+            await self._slicer.look(node, bck, name)
+            if self._peers.is_self(owner):
+                self.recode(bck, [name])
+            elif not owner.is_away:
+                await self._peers.recode(owner, bck, [name])
+        except AisError:
+            self._undone.add(bck)
 
     # Restoring
 

@@ -1,13 +1,18 @@
 """Slices on other targets: our own protocol on the intra-data network, `/v1/ec/<bucket>/<object>`.
 
-PUT                      a slice, as `ais.ec.slice` describes it, replaces an older one
-GET ?what=head           its header
-GET ?off=&len=&stamp=    so many bytes behind it, if it has that stamp
+PUT                      a slice, as `ais.ec.slice` describes it, replaces an older one; ?aside=1: it waits aside;
+                         ?sync=1: it is durable when that is answered
+GET ?what=kept           msgpack pair of headers: of the slice that counts, and of the one aside; nil: there is none
+GET ?off=&len=&stamp=    so many bytes behind the header, if the content has that stamp; `Ais-Slice` has its index
 DELETE ?stamp=           removes it unless it is newer; a body is a tombstone that takes its place
+POST ?what=keep&stamp=   what waits aside counts now (404: there is none); ?sync=1 as above
+POST ?what=forget&stamp= what waits aside goes
+POST ?what=describe      a header: the object has other metadata now, the content is the same
+POST ?what=check         reads the slice, and removes it when it is damaged
 POST (on a bucket)       msgpack list of names: their owner repairs those it lacks
 POST ?what=recode        their owner sees to all their slices: some were damaged
 POST ?what=lacks         which of these names their owner lacks: list of bool
-POST ?what=stamps        of each name the stamp of the object that its owner has, or nil
+POST ?what=stamps        of each name the stamp of the content that its owner has, or nil
 POST ?what=heads         of each name the slice that is kept here: `Brief`, or nil
 """
 
@@ -23,15 +28,19 @@ from ais.base.errors import BadRequest, CorruptMetadata, IntegrityError, Unreach
 from ais.config.node import NodeConfig
 from ais.ec import slice as slices
 from ais.ec.slice import Slice
+from ais.ec.store import Kept
+from ais.env.network import Answer
 from ais.meta.placement import Placement, ranking
 from ais.meta.smap import Snode
 from ais.net.client import PeerClient
 
 T = TypeVar("T")
 PREFIX = "/v1/ec/"
-WHAT, OFFSET, LENGTH, STAMP = "what", "off", "len", "stamp"
-HEAD = "head"
 RECODE, LACKS, STAMPS, HEADS = "recode", "lacks", "stamps", "heads"
+WHAT, OFFSET, LENGTH, STAMP, ASIDE, SYNC = "what", "off", "len", "stamp", "aside", "sync"
+KEPT, KEEP, FORGET, DESCRIBE, CHECK = "kept", "keep", "forget", "describe", "check"
+INDEX = "Ais-Slice"
+YES = "1"
 DROP_TIMEOUT_S = 5.0
 
 
@@ -92,7 +101,11 @@ class SlicePeers:
 
     def holders(self, uname: str) -> list[Snode]:
         """The targets that may hold slices, in the order in which they get them: all that are there but the owner."""
-        return [node for node in self._ranked(uname)[1:] if not node.is_away]
+        return self.present_for(uname, has_owner=False)
+
+    def present_for(self, uname: str, *, has_owner: bool) -> list[Snode]:
+        """The targets that are there, in the order of a name; its owner among them or not."""
+        return [node for node in self._ranked(uname)[0 if has_owner else 1 :] if not node.is_away]
 
     def is_self(self, node: Snode) -> bool:
         """Whether that is this target."""
@@ -107,34 +120,65 @@ class SlicePeers:
         """Whether a target is away."""
         return any(node.is_away for node in self._cluster.placement.targets)
 
-    async def head(self, node: Snode, bck: Bck, name: str) -> Slice | None:
-        """The header of the slice that a target keeps; None when it has none that can be read."""
-        answer = await self._call("GET", node, bck, name, {WHAT: HEAD})
-        if answer is None:
-            return None
+    async def kept(self, node: Snode, bck: Bck, name: str) -> Kept:
+        """The headers of the slices that a target keeps; what cannot be read is not there."""
+        answer = await self._call("GET", node, bck, name, {WHAT: KEPT})
         try:
-            return slices.decode(answer)[0]
-        except CorruptMetadata:
-            return None
+            pair = msgspec.msgpack.decode(answer.body if answer else b"\x90", type=list[bytes | None])
+            return Kept(*(slices.decode(one)[0] if one is not None else None for one in pair))
+        except (CorruptMetadata, msgspec.DecodeError):
+            return Kept()
 
     async def read(
-        self, node: Snode, bck: Bck, name: str, stamp: tuple[int, int], offset: int, length: int
-    ) -> bytes | None:
-        """Bytes behind the header of the slice with this stamp; None when it is gone."""
-        wanted = {OFFSET: str(offset), LENGTH: str(length), STAMP: stamp_text(stamp)}
-        return await self._call("GET", node, bck, name, wanted)
+        self, node: Snode, bck: Bck, name: str, written: tuple[int, int], offset: int, length: int
+    ) -> tuple[int, bytes] | None:
+        """The index of a slice with content of this stamp, and bytes behind its header; None when it is gone."""
+        wanted = {OFFSET: str(offset), LENGTH: str(length), STAMP: stamp_text(written)}
+        answer = await self._call("GET", node, bck, name, wanted)
+        if answer is None:
+            return None
+        return int(answer.headers.get(INDEX.lower(), "-1")), answer.body
 
     async def drop(self, node: Snode, bck: Bck, name: str, stamp: tuple[int, int], tombstone: bytes = b"") -> None:
         """Have a target remove its slice unless it is newer than `stamp`."""
         wanted = {STAMP: stamp_text(stamp)}
         await self._call("DELETE", node, bck, name, wanted, body=tombstone, timeout_s=DROP_TIMEOUT_S)
 
-    async def send(self, node: Snode, bck: Bck, name: str, chunks: AsyncIterator[bytes]) -> None:
+    async def send(
+        self,
+        node: Snode,
+        bck: Bck,
+        name: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        is_aside: bool = False,
+        is_synced: bool = False,
+    ) -> None:
         """Give a target a slice to keep."""
-        url = self._url(node, bck, name, {})
+        url = self._url(node, bck, name, {**({ASIDE: YES} if is_aside else {}), **({SYNC: YES} if is_synced else {})})
         answer = await self._client.send_stream(url, headers=self._headers(), chunks=chunks, timeout_s=self._timeout_s)
         if answer.status != 200:
             raise errors.decode_error(answer.status, answer.body, node.data.url)
+
+    async def keep(
+        self, node: Snode, bck: Bck, name: str, written: tuple[int, int], *, is_synced: bool = False
+    ) -> bool:
+        """Have a target let the slice count that waits aside; False when it has none."""
+        wanted = {WHAT: KEEP, STAMP: stamp_text(written), **({SYNC: YES} if is_synced else {})}
+        return await self._call("POST", node, bck, name, wanted, timeout_s=DROP_TIMEOUT_S) is not None
+
+    async def forget(self, node: Snode, bck: Bck, name: str, written: tuple[int, int]) -> None:
+        """Have a target remove the slice that waits aside."""
+        wanted = {WHAT: FORGET, STAMP: stamp_text(written)}
+        await self._call("POST", node, bck, name, wanted, timeout_s=DROP_TIMEOUT_S)
+
+    async def describe(self, node: Snode, bck: Bck, name: str, header: Slice) -> None:
+        """Tell a target of other metadata of an object of which it has a slice."""
+        await self._call("POST", node, bck, name, {WHAT: DESCRIBE}, body=header.encode())
+
+    async def look(self, node: Snode, bck: Bck, name: str) -> None:
+        """Have a target read its slice and remove it when it is damaged."""
+        await self._call("POST", node, bck, name, {WHAT: CHECK})
 
     async def check(self, node: Snode, bck: Bck, names: list[str]) -> None:
         """Tell the owner of these names that there are slices of them."""
@@ -169,7 +213,7 @@ class SlicePeers:
         *,
         body: bytes = b"",
         timeout_s: float | None = None,
-    ) -> bytes | None:
+    ) -> Answer | None:
         answer = await self._client.call(
             method,
             self._url(node, bck, name, wanted),
@@ -181,7 +225,7 @@ class SlicePeers:
             return None
         if answer.status not in (200, 206):
             raise errors.decode_error(answer.status, answer.body, node.data.url)
-        return answer.body
+        return answer
 
     def _url(self, node: Snode, bck: Bck, name: str, wanted: dict[str, str]) -> str:
         params = {query.PROVIDER: bck.provider, query.NAMESPACE: bck.namespace.uname, **wanted}
@@ -202,9 +246,9 @@ class SlicePeers:
         return [targets[index] for index in ranking([target.id_digest for target in targets], uname)]
 
 
-def _decoded(answer: bytes | None, kind: type[list[T]], count: int, node: Snode) -> list[T]:
+def _decoded(answer: Answer | None, kind: type[list[T]], count: int, node: Snode) -> list[T]:
     try:
-        found = msgspec.msgpack.decode(answer or b"", type=kind)
+        found = msgspec.msgpack.decode(answer.body if answer else b"", type=kind)
     except msgspec.DecodeError as error:
         raise IntegrityError(f"{node.name} answered what cannot be read: {error}") from None
     if len(found) != count:

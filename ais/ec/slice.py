@@ -29,10 +29,14 @@ SUM_BYTES = _SUM.size
 
 
 class Scheme(NamedTuple):
-    """How objects of a size are coded: D data and P parity slices; D = 1: whole copies."""
+    """How objects of a size are coded: D data and P parity slices; D = 1: whole copies.
+
+    `is_alone`: the slices are all there is, no target has the whole object.
+    """
 
     data: int
     parity: int
+    is_alone: bool = False
 
     @property
     def total(self) -> int:
@@ -72,7 +76,12 @@ class Slice(msgspec.Struct, frozen=True, array_like=True):
     @property
     def group(self) -> tuple[object, ...]:
         """What slices have in common that belong together."""
-        return self.meta.stamp, self.meta.size, self.meta.checksum, self.data, self.parity, self.block, self.code
+        return self.written, self.meta.size, self.meta.checksum, self.data, self.parity, self.block, self.code
+
+    @property
+    def written(self) -> tuple[int, int]:
+        """The stamp of the write that the content is of."""
+        return self.meta.cut.written if self.meta.cut is not None else self.meta.stamp
 
     @property
     def stripe_bytes(self) -> int:

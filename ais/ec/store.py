@@ -1,11 +1,16 @@
-"""The slices that this target keeps for others: `%ec/<path>` on the mountpath that owns the object's name here.
+"""The slices that this target keeps: `%ec/<path>` on the mountpath that owns the object's name here.
 
-There is at most one per object. A newer one (by stamp) replaces an older one, never the other way round. Synchronous;
-not to be run in a mountpath's pool by the requests of peers: those pools may be waiting for peers themselves.
+There is at most one per object that counts. A newer one (by stamp) replaces an older one, never the other way round.
+Slices that are stored before their object is wait aside (`%es/<path>`), over restarts too, until they are told to count
+or to go. Synchronous; `pool` is where the requests of peers run: the mountpaths' pools may be waiting for peers
+themselves.
 """
 
 import os
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import msgspec
 
 from ais.api.bucket import Bck
 from ais.base.errors import BadRequest, CorruptMetadata
@@ -21,6 +26,23 @@ from ais.fs.mountpath import Mountpath
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _VERIFY_STRIPES = 8
+_THREADS = 8
+
+
+class OpenSlice(NamedTuple):
+    """A slice that is open; whoever opened it closes `fd`. `start`: where its blocks begin."""
+
+    fd: int
+    header: Slice
+    start: int
+    mountpath: Mountpath
+
+
+class Kept(NamedTuple):
+    """The headers of what there is of one object: the slice that counts, and the one that waits aside."""
+
+    counting: Slice | None = None
+    aside: Slice | None = None
 
 
 class SliceStore:
@@ -29,44 +51,43 @@ class SliceStore:
     def __init__(self, store: Store, env: Env) -> None:
         self._store = store
         self._disk = env.disk
+        self.pool = ThreadPoolExecutor(_THREADS, "slices")
 
-    def create(self, bck: Bck, name: str) -> "SliceWriter":
+    def close(self) -> None:
+        """Wait for what runs."""
+        self.pool.shutdown(cancel_futures=True)
+
+    def create(self, bck: Bck, name: str, *, is_aside: bool = False, is_synced: bool = False) -> "SliceWriter":
         """Begin to receive a slice. Raise `OutOfSpace`, `BucketNotFound`."""
         spot = self._store.spot(bck, name)
         spot.mountpath.check_room(0, self._store.volume.limits.out_of_space_pct)
         path = f"{spot.work}/{self._store.new_work_name()}"
-        return SliceWriter(self, bck, name, spot, path, workfile.create(self._disk, path, bck))
+        fd = workfile.create(self._disk, path, bck)
+        return SliceWriter(self, bck, spot, path, fd, is_aside=is_aside, is_synced=is_synced)
 
-    def open(self, bck: Bck, name: str) -> tuple[int, Slice, int, Mountpath] | None:
-        """Open the slice of an object: descriptor (the caller's), header, its length, mountpath. None: there is none.
+    def open(self, bck: Bck, name: str, written: tuple[int, int] | None = None) -> OpenSlice | None:
+        """Open the slice of an object that counts, or the one of this write, if it is aside too. None: there is none.
 
         Raise `CorruptMetadata`.
         """
-        spot = self._store.spot(bck, name)
-        for mountpath in (spot.mountpath, *self._store.volume.available):
-            _, path = _place(spot, mountpath)
-            with disk_failures(path):
-                found = tree.find(self._disk, path)
-                if found is None:
-                    continue
-                fd = self._disk.open(found[0], _READ)
-                try:
-                    return fd, *self._read_header(fd), mountpath
-                except BaseException:
-                    self._disk.close(fd)
-                    raise
+        found = self._open(bck, name, layout.SLICES)
+        if written is None or (found is not None and found.header.written == written):
+            return found
+        if found is not None:
+            self._disk.close(found.fd)
+        found = self._open(bck, name, layout.SLICES_ASIDE)
+        if found is None or found.header.written == written:
+            return found
+        self._disk.close(found.fd)
         return None
+
+    def kept(self, bck: Bck, name: str) -> Kept:
+        """What there is of an object; what is damaged is not."""
+        return Kept(self._head(bck, name, layout.SLICES), self._head(bck, name, layout.SLICES_ASIDE))
 
     def head(self, bck: Bck, name: str) -> Slice | None:
         """The header of the slice of an object; None when there is none or it is damaged."""
-        try:
-            opened = self.open(bck, name)
-        except CorruptMetadata:
-            return None
-        if opened is None:
-            return None
-        self._disk.close(opened[0])
-        return opened[1]
+        return self._head(bck, name, layout.SLICES)
 
     def file(self, bck: Bck, name: str) -> tuple[Slice, os.stat_result] | None:
         """The header of the slice of an object and the stat of its file; None when there is none or it is damaged."""
@@ -85,18 +106,101 @@ class SliceStore:
         """Remove the slice unless it is newer than `stamp`; leave a tombstone in its place if one is given."""
         spot = self._store.spot(bck, name)
         with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
-            found = self.head(bck, name)
+            found = self._head(bck, name, layout.SLICES)
             if found is not None and found.stamp > stamp:
                 return
-            for mountpath in self._store.volume.available:
-                root, path = _place(spot, mountpath)
-                tree.remove(self._disk, root, path)
+            self._remove(spot, layout.SLICES)
         if tombstone is not None:
             writer = self.create(bck, name)
             writer.write(memoryview(tombstone.encode()))
             writer.commit()
 
-    def install(self, bck: Bck, spot: Spot, path: str, fd: int) -> bool:
+    def bury(self, bck: Bck, name: str, tombstone: Slice) -> None:
+        """Put a tombstone in the place of the slice, while the object's lock is held. Raise `OSError`."""
+        spot = self._store.spot(bck, name)
+        path = f"{spot.work}/{self._store.new_work_name()}"
+        fd = workfile.create(self._disk, path, bck)
+        try:
+            workfile.write_all(self._disk, fd, tombstone.encode())
+            self._install(spot, path, layout.SLICES)
+        finally:
+            self.discard(path, fd)
+
+    def keep(self, bck: Bck, name: str, written: tuple[int, int], *, is_synced: bool = False) -> bool:
+        """Let the slice of this write count that waits aside; False when there is none. It may count already."""
+        spot = self._store.spot(bck, name)
+
+        def step() -> bool:
+            counting, aside = self.kept(bck, name)
+            if counting is not None and counting.written == written and not counting.is_tombstone:
+                return True
+            if aside is None or aside.written != written:
+                return False
+            if counting is not None and counting.stamp > aside.stamp:
+                self._remove(spot, layout.SLICES_ASIDE)
+                return True
+            for mountpath in (spot.mountpath, *self._store.volume.available):
+                root, path = _place(spot, mountpath, layout.SLICES_ASIDE)
+                found = tree.find(self._disk, path)
+                if found is not None:
+                    if mountpath is not spot.mountpath:
+                        return False  # resilvering sends it on, or it is made again
+                    placed = self._install(spot, found[0], layout.SLICES)
+                    tree.prune(self._disk, root, found[0])
+                    if is_synced:
+                        tree.fsync_parents(self._disk, _place(spot, spot.mountpath, layout.SLICES)[0], placed)
+                    return True
+            return False
+
+        with disk_failures(spot.path):
+            return self._store.under_lock(bck, spot, step, restore_lost=False)
+
+    def forget(self, bck: Bck, name: str, written: tuple[int, int]) -> None:
+        """Remove the slice of this write that waits aside."""
+        spot = self._store.spot(bck, name)
+        with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
+            aside = self._head(bck, name, layout.SLICES_ASIDE)
+            if aside is not None and aside.written == written:
+                self._remove(spot, layout.SLICES_ASIDE)
+
+    def describe(self, bck: Bck, name: str, header: Slice) -> bool:
+        """Give the slice of the same content another header: the object has other metadata now. False: it is gone."""
+        found = self.open(bck, name)
+        if found is None or found.header.is_tombstone:
+            return False
+        writer = self.create(bck, name)
+        try:
+            if found.header.group != header.group or found.header.stamp > header.stamp:
+                return False
+            same = msgspec.structs.replace(header, index=found.header.index)
+            with disk_failures(found.mountpath.path):
+                writer.write(memoryview(same.encode()))
+                for chunk in workfile.read_content(self._disk, found.fd, header.body_bytes, found.start):
+                    writer.write(memoryview(chunk))
+            return writer.commit()
+        finally:
+            writer.abort()
+            self._disk.close(found.fd)
+
+    def check(self, bck: Bck, name: str) -> bool:
+        """Read the whole slice; remove it when it is damaged. Whether it was good, or there is none."""
+        try:
+            found = self.open(bck, name)
+            if found is None:
+                return True
+            try:
+                with disk_failures(found.mountpath.path):
+                    self._verify(found.fd, found.header, found.start)
+                return True
+            finally:
+                self._disk.close(found.fd)
+        except CorruptMetadata:
+            spot = self._store.spot(bck, name)
+            with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
+                self._remove(spot, layout.SLICES)
+            return False
+
+    def install(self, bck: Bck, spot: Spot, path: str, fd: int, *, is_aside: bool, is_synced: bool) -> bool:
         """Make a work file the slice of an object, unless there is a newer one. Raise `BadRequest` for damage."""
         with disk_failures(path):
             try:
@@ -104,19 +208,71 @@ class SliceStore:
                 self._verify(fd, header, start)
             except CorruptMetadata as error:
                 raise BadRequest(f"a damaged slice was sent: {error}") from None
-            root, target = _place(spot, spot.mountpath)
+            content = layout.SLICES_ASIDE if is_aside else layout.SLICES
+            name = Bck.parse_uname(header.uname)[1]
+            if is_synced:
+                self._disk.fsync(fd)
 
             def step() -> bool:
-                found = self.head(bck, _name_of(header.uname))
-                if found is not None and found.stamp > header.stamp:
+                found = self._head(bck, name, content)
+                if found is not None and found.stamp > header.stamp and not is_aside:
                     return False
-                if self._is_missing(os.path.dirname(root)):
-                    raise tree.BucketGone
-                layout.make_directory(self._disk, root)
-                tree.install(self._disk, path, root, target)
+                placed = self._install(spot, path, content)
+                if is_synced:
+                    tree.fsync_parents(self._disk, _place(spot, spot.mountpath, content)[0], placed)
                 return True
 
             return self._store.under_lock(bck, spot, step, restore_lost=False)
+
+    def discard(self, path: str, fd: int) -> None:
+        """Remove a work file."""
+        workfile.discard(self._disk, path)
+        self._disk.close(fd)
+
+    def append(self, fd: int, data: memoryview) -> None:
+        """Write to a work file."""
+        workfile.write_all(self._disk, fd, data)
+
+    def _open(self, bck: Bck, name: str, content: str) -> OpenSlice | None:
+        spot = self._store.spot(bck, name)
+        for mountpath in (spot.mountpath, *self._store.volume.available):
+            _, path = _place(spot, mountpath, content)
+            with disk_failures(path):
+                found = tree.find(self._disk, path)
+                if found is None:
+                    continue
+                try:
+                    fd = self._disk.open(found[0], _READ)
+                except FileNotFoundError:
+                    continue
+                try:
+                    return OpenSlice(fd, *self._read_header(fd), mountpath)
+                except BaseException:
+                    self._disk.close(fd)
+                    raise
+        return None
+
+    def _head(self, bck: Bck, name: str, content: str) -> Slice | None:
+        try:
+            opened = self._open(bck, name, content)
+        except CorruptMetadata:
+            return None
+        if opened is None:
+            return None
+        self._disk.close(opened.fd)
+        return opened.header
+
+    def _install(self, spot: Spot, path: str, content: str) -> str:
+        root, target = _place(spot, spot.mountpath, content)
+        if self._is_missing(os.path.dirname(root)):
+            raise tree.BucketGone
+        layout.make_directory(self._disk, root)
+        return tree.install(self._disk, path, root, target)
+
+    def _remove(self, spot: Spot, content: str) -> None:
+        for mountpath in self._store.volume.available:
+            root, path = _place(spot, mountpath, content)
+            tree.remove(self._disk, root, path)
 
     def _is_missing(self, path: str) -> bool:
         try:
@@ -139,27 +295,16 @@ class SliceStore:
             if slices.unseal(header, first, count, body) is None:
                 raise CorruptMetadata(f"one of the blocks {first} to {first + count - 1} does not have its checksum")
 
-    def discard(self, path: str, fd: int) -> None:
-        """Remove a work file."""
-        workfile.discard(self._disk, path)
-        self._disk.close(fd)
-
-    def append(self, fd: int, data: memoryview) -> None:
-        """Write to a work file."""
-        workfile.write_all(self._disk, fd, data)
-
 
 class SliceWriter:
     """A slice that is being received. `commit` or `abort` ends it."""
 
-    def __init__(self, store: SliceStore, bck: Bck, name: str, spot: Spot, path: str, fd: int) -> None:
+    def __init__(
+        self, store: SliceStore, bck: Bck, spot: Spot, path: str, fd: int, *, is_aside: bool, is_synced: bool
+    ) -> None:
         self._store, self._bck, self._spot, self._path, self._fd = store, bck, spot, path, fd
+        self._is_aside, self._is_synced = is_aside, is_synced
         self._is_open = True
-
-    @property
-    def pool(self) -> Executor:
-        """Where its blocking steps belong."""
-        return self._spot.mountpath.pool
 
     def write(self, data: memoryview) -> None:
         """Take the next bytes. Raise `OutOfSpace`, `DiskFailure`."""
@@ -169,7 +314,9 @@ class SliceWriter:
     def commit(self) -> bool:
         """Keep it; False when there is a newer one already. Raise `BadRequest`."""
         try:
-            return self._store.install(self._bck, self._spot, self._path, self._fd)
+            return self._store.install(
+                self._bck, self._spot, self._path, self._fd, is_aside=self._is_aside, is_synced=self._is_synced
+            )
         finally:
             self.abort()
 
@@ -180,10 +327,6 @@ class SliceWriter:
             self._store.discard(self._path, self._fd)
 
 
-def _name_of(uname: str) -> str:
-    return Bck.parse_uname(uname)[1]
-
-
-def _place(spot: Spot, mountpath: Mountpath) -> tuple[str, str]:
-    root = f"{os.path.dirname(spot.on(mountpath, spot.root))}/{layout.SLICES}"
+def _place(spot: Spot, mountpath: Mountpath, content: str) -> tuple[str, str]:
+    root = f"{os.path.dirname(spot.on(mountpath, spot.root))}/{content}"
     return root, root + spot.path[len(spot.root) :]

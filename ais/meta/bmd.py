@@ -79,6 +79,8 @@ class Protection(msgspec.Struct, frozen=True, omit_defaults=True):
     """A write is acknowledged when all copies of a mirrored bucket are made."""
     slices_only: bool = False
     """An erasure-coded object is kept as slices alone, without the whole object on its owner."""
+    sliced: bool = False
+    """`slices_only` was set once, so there may be such objects; not to be set by anybody else."""
 
 
 PLAIN = Protection()
@@ -113,6 +115,11 @@ class Bprops(msgspec.Struct, frozen=True):
     def of_protection(self) -> Protection:
         """`protection`, its defaults when it is left out."""
         return PLAIN if self.protection is msgspec.UNSET else self.protection
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether objects may have slices: they shall, or did."""
+        return self.ec.enabled or self.of_protection.sliced
 
     @property
     def of_s3(self) -> S3Props:
@@ -169,6 +176,9 @@ def apply_props(props: Bprops, patch: Any, targets_count: int) -> Bprops:
     base = codec.to_builtins(props)
     base["protection"] = {"sync_copies": False, "slices_only": False} | base.get("protection", {})
     changed = codec.convert(_overlay(base, allowed), Bprops)
+    asked = changed.of_protection
+    is_sliced = asked.slices_only or props.of_protection.sliced
+    changed = msgspec.structs.replace(changed, protection=msgspec.structs.replace(asked, sliced=is_sliced))
     if changed.protection == PLAIN:
         changed = msgspec.structs.replace(changed, protection=msgspec.UNSET)
     _check(props, changed, targets_count, force)
@@ -203,9 +213,14 @@ def _check(old: Bprops, new: Bprops, targets_count: int, force: bool) -> None:
         raise BadRequest(f"mirror.copies={new.mirror.copies} is invalid: a mirrored bucket has at least 2")
     if new.mirror.enabled and new.chunks.objsize_limit:
         raise BadRequest("mirror.enabled and chunks.objsize_limit exclude each other: set one of them")
-    _check_ec(old.ec, new.ec, targets_count, force)
-    if new.of_protection.slices_only:
-        raise NotYetImplemented("cannot keep objects as slices only (protection.slices_only) - not implemented yet")
+    alone = new.of_protection.slices_only
+    _check_ec(old.ec, new.ec, targets_count, force, is_alone=alone)
+    if alone and not new.ec.enabled:
+        raise BadRequest("protection.slices_only is for erasure-coded buckets: set ec.enabled too")
+    if new.of_protection.sliced and new.mirror.enabled:
+        raise BadRequest("mirror.enabled and protection.slices_only, now or earlier, exclude each other")
+    if alone and new.of_s3.versioning:
+        raise BadRequest("protection.slices_only is not for buckets that keep versions")
 
 
 def _check_backend(props: Bprops) -> None:
@@ -220,10 +235,10 @@ def _check_backend(props: Bprops) -> None:
     raise NotYetImplemented(f'cannot connect backend bucket "{backend.cname()}" - not implemented yet')
 
 
-def _check_ec(old: sections.EC, new: sections.EC, targets_count: int, force: bool) -> None:
+def _check_ec(old: sections.EC, new: sections.EC, targets_count: int, force: bool, *, is_alone: bool) -> None:
     if not new.enabled or force:
         return
-    needed = new.data_slices + new.parity_slices + 1
+    needed = new.data_slices + new.parity_slices + (0 if is_alone else 1)
     if needed > targets_count:
         raise NotEnoughTargets(
             f"not enough target nodes: EC configuration (D = {new.data_slices}, P = {new.parity_slices}) requires at "

@@ -224,7 +224,7 @@ class Gate:
         Raise `NotReady`.
         """
         is_read = method in ("GET", "HEAD")
-        return self._host.placement.reader(view.uname + key, is_coded=is_read and view.props.ec.enabled)
+        return self._host.placement.reader(view.uname + key, is_coded=is_read and view.props.is_coded)
 
     def is_here(self, node: Snode) -> bool:
         """Whether that is this node."""

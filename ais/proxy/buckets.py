@@ -276,7 +276,7 @@ class Buckets:
     async def _follow_up(self, bck: Bck, before: Bprops) -> web.Response:
         """Start the job that brings the objects of a bucket to its new properties, if these ask for one."""
         after = self.require(bck).props
-        if after.ec.enabled and _coding(after) != _coding(before):
+        if after.is_coded and _coding(after) != _coding(before):
             return text_reply(await self._jobs.run(ArgsMsg(kind=xact.EC_ENCODE, bck=bck)))
         if _copies(after) != _copies(before):
             return text_reply(await self._jobs.run(ArgsMsg(kind=xact.MAKE_COPIES, bck=bck)))
@@ -316,9 +316,9 @@ class Buckets:
         return require_bucket(self._node.bmd, bck)
 
 
-def _coding(props: Bprops) -> tuple[bool, int, int, int]:
+def _coding(props: Bprops) -> tuple[bool, int, int, int, bool]:
     ec = props.ec
-    return ec.enabled, ec.data_slices, ec.parity_slices, ec.objsize_limit
+    return ec.enabled, ec.data_slices, ec.parity_slices, ec.objsize_limit, props.of_protection.slices_only
 
 
 def _copies(props: Bprops) -> int:

@@ -189,7 +189,7 @@ class Redirector:
         owner = (
             self._holder(handle)
             if handle
-            else self._owner(bucket.uname + address.name, request.method, is_coded=bucket.props.ec.enabled)
+            else self._owner(bucket.uname + address.name, request.method, is_coded=bucket.props.is_coded)
         )
         guard = self._guard(bucket, params)
         tail = f"{address.tail}pid={self._view.snode.id}&utm="
@@ -197,7 +197,7 @@ class Redirector:
             if len(self._roads) >= ROADS_MAX:
                 self._roads.clear()
             element = request.path[: request.path.find("/", _START)]
-            self._roads[element, request.query] = _Road(bucket.uname, tail, guard, bucket.props.ec.enabled)
+            self._roads[element, request.query] = _Road(bucket.uname, tail, guard, bucket.props.is_coded)
         return _Way(owner, address.path + tail, guard)
 
     def _guard(self, bucket: Bucket, params: dict[str, str]) -> "_Guard | None":

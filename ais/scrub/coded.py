@@ -123,7 +123,7 @@ class Coded:
                     continue
                 header, stat = found
                 is_known = header.is_tombstone and not self._peers.has_absent
-                if is_known or (stamp is not None and stamp > header.stamp):
+                if is_known or (stamp is not None and stamp > header.written):
                     if not dry:
                         await asyncio.to_thread(self._own.drop, bck, name, header.stamp)
                     dropped.append(("tombstones" if header.is_tombstone else "slices", stat.st_size))
@@ -156,14 +156,18 @@ class Coded:
         """How many slices of each object are where they should be, of this very write."""
         asked: dict[str, tuple[Snode, list[tuple[str, int]]]] = {}
         for name, scheme in wanted.items():
-            for index, node in enumerate(self._peers.holders(bck.uname + name)[: scheme.total]):
+            nodes = self._peers.present_for(bck.uname + name, has_owner=scheme.is_alone)
+            for index, node in enumerate(nodes[: scheme.total]):
                 asked.setdefault(node.id, (node, []))[1].append((name, index))
         stamps = {name: finding.meta.stamp for name, finding in objects if finding.meta is not None}
         good = dict.fromkeys((name for name, _ in objects), 0)
 
         async def ask(node: Snode, pairs: list[tuple[str, int]]) -> None:
             try:
-                briefs = await self._peers.heads(node, bck, [name for name, _ in pairs])
+                if self._peers.is_self(node):
+                    briefs = [await self._brief(node, bck, name) for name, _ in pairs]
+                else:
+                    briefs = await self._peers.heads(node, bck, [name for name, _ in pairs])
             except AisError as error:
                 self._log.info("target cannot say which slices it has", peer=node.id, reason=str(error))
                 return
@@ -210,4 +214,5 @@ def _is_right(brief: Brief | None, stamp: tuple[int, int] | None, scheme: Scheme
     """Whether a slice is the one that is wanted."""
     if brief is None or brief.is_tombstone or brief.stamp != stamp:
         return False
-    return (brief.data, brief.parity, brief.index) == (scheme.data, scheme.parity, index)
+    is_placed = scheme.is_alone or brief.index == index
+    return is_placed and (brief.data, brief.parity) == (scheme.data, scheme.parity)

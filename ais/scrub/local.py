@@ -218,6 +218,8 @@ class LocalFiles:
             return "its metadata is damaged", 0
         if meta.stamp != standard.stamp:
             return "it is of another write", 0
+        if meta.cut is not None and not stat.st_size:
+            return "", 0  # its content is in slices, which are looked at where they lie
         if meta.size != stat.st_size:
             return f"it has {stat.st_size} bytes instead of {meta.size}", 0
         if depth is Depth.METADATA:

@@ -149,7 +149,7 @@ class Actions:
         address.check_name(new_name)
         if new_name == ask.name:
             raise BadRequest(f"cannot rename object {ask.cname} onto itself")
-        if ask.view.props.ec.enabled:
+        if ask.view.is_coded:
             raise Unsupported(f"cannot rename object {ask.cname} of an erasure-coded bucket - operation not supported")
         await self._moves.settle(ask.view, ask.name)
         await self._protected.heal(ask.view, ask.name)

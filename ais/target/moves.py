@@ -14,6 +14,7 @@ from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
 from ais.base.errors import AlreadyExists, NotReady, ObjectNotFound
 from ais.core.store import OpenObject, Store
+from ais.ec.restore import Restorer
 from ais.fs.volume import Volume
 from ais.meta.placement import why_away
 from ais.meta.smap import Snode, digest
@@ -39,10 +40,11 @@ class Moved(NamedTuple):
 class Moves:
     """Copies and moves objects of this target."""
 
-    def __init__(self, host: Host, volume: Volume, store: Store, peers: PeerClient) -> None:
+    def __init__(self, host: Host, volume: Volume, store: Store, restorer: Restorer, peers: PeerClient) -> None:
         self._host = host
         self._volume = volume
         self._store = store
+        self._restorer = restorer
         self._peers = peers
         self._earlier = (host.smap, Earlier(host.smap))
 
@@ -55,7 +57,7 @@ class Moves:
                 pool, lambda: self._store.copy(source.bck, name, destination.bck, new_name, destination.rules)
             )
             return
-        opened = self._store.open(source.bck, name, sealed=True)
+        opened = await self._restorer.whole(source.bck, name, self._store.open(source.bck, name, sealed=True))
         await self._send(opened, owner, destination, new_name, Transfer(opened.meta))
 
     async def move(
@@ -79,6 +81,7 @@ class Moves:
             only_if_absent=only_if_absent,
         )
         try:
+            opened = await self._restorer.whole(source.bck, name, opened)
             await self._send(opened, owner, destination, new_name, transfer)
         except AlreadyExists:
             if not only_if_absent:

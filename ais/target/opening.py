@@ -22,23 +22,23 @@ class Opening:
         self._moves = moves
         self._protected = protected
 
-    async def open(self, view: BucketView, name: str, *, verify: bool = True) -> OpenObject:
+    async def open(self, view: BucketView, name: str, *, verify: bool = True, streams: bool = False) -> OpenObject:
         """Open an object; the caller closes it. Without `verify`, its metadata counts and not its content.
 
-        Raise as `Protected.open`, and `Unsupported` for the content of an encrypted object.
+        `streams`: as of `Protected.open`. Raise as that does, and `Unsupported` for the content of an encrypted object.
         """
         try:
-            return await self._open(view, name, verify)
+            return await self._open(view, name, verify, streams)
         except ObjectNotFound:
             if view.source is None:
                 raise
         await self._moves.settle(view, name)
-        return await self._open(view, name, verify)
+        return await self._open(view, name, verify, streams)
 
-    async def _open(self, view: BucketView, name: str, verify: bool) -> OpenObject:
+    async def _open(self, view: BucketView, name: str, verify: bool, streams: bool) -> OpenObject:
         if not view.is_protected:
             return self._store.open(view.bck, name, sealed=not verify)
-        opened = await self._protected.open(view, name, verify=verify)
+        opened = await self._protected.open(view, name, verify=verify, streams=streams)
         if verify and sealing.is_sealed(opened.meta):
             os.close(opened.fd)
             raise Unsupported(f"{view.bck.cname(name)} is encrypted: read it over S3")

@@ -13,6 +13,7 @@ from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.ec.jobs import EcJobs
 from ais.ec.peers import SlicePeers
+from ais.ec.reading import SliceReader
 from ais.ec.restore import Restorer
 from ais.fs.volume import Volume
 from ais.mirror.mirror import Mirror
@@ -47,16 +48,25 @@ class Protected:
         return self._mirror.paths(bck, name, meta)
 
     async def open(
-        self, view: BucketView, name: str, version_id: str | None = None, *, verify: bool = True
+        self,
+        view: BucketView,
+        name: str,
+        version_id: str | None = None,
+        *,
+        verify: bool = True,
+        streams: bool = False,
     ) -> OpenObject:
         """Open an object whose content is what was stored; without `verify`, its metadata at least.
 
-        Raise as `Store.open`, `NotReady` when too much of it is away, and `ContentDamaged` or `CorruptMetadata` when it
-        is damaged and so is everything it could be repaired from.
+        `streams`: what is kept as slices alone comes without its content: the caller reads it with `reader`.
+        Raise as `Store.open`, `NotReady` when too much of it is away, and `ContentDamaged` or `CorruptMetadata`
+        when it is damaged and so is everything it could be repaired from.
         """
         opened = await self._find(view, name, version_id)
         if not verify:
             return opened
+        if opened.meta.cut is not None:
+            return opened if streams else await self._restorer.whole(view.bck, name, opened)
         try:
             await self._verified.require(view.bck, name, opened)
             return opened
@@ -75,6 +85,15 @@ class Protected:
             raise
         return opened
 
+    def reader(self, view: BucketView, name: str, opened: OpenObject) -> SliceReader:
+        """Read the content of what is kept as slices alone; `opened` is closed."""
+        os.close(opened.fd)
+        return self._restorer.reader(view.bck, name, opened.meta)
+
+    async def whole(self, view: BucketView, name: str, opened: OpenObject) -> OpenObject:
+        """Put together what is kept as slices alone; `opened` is closed."""
+        return await self._restorer.whole(view.bck, name, opened)
+
     async def ensure(self, view: BucketView, name: str) -> None:
         """Before an erasure-coded object is changed by a condition or deleted: restore it if it is lost."""
         if view.is_coded and self._peers.is_owner(view.uname + name) and not self._is_there(view, name):
@@ -83,7 +102,7 @@ class Protected:
     async def heal(self, view: BucketView, name: str) -> None:
         """Before new content is made of an object: repair it if it is lost or damaged. Raise as `open`."""
         if view.is_protected:
-            os.close((await self.open(view, name)).fd)
+            os.close((await self.open(view, name, streams=True)).fd)
 
     async def _find(self, view: BucketView, name: str, version_id: str | None) -> OpenObject:
         try:

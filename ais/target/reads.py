@@ -12,7 +12,7 @@ from ais.base.errors import BadRequest, ObjectNotFound
 from ais.base.units import parse_bool
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
-from ais.net.http import AnyReply, FileReply, Reply, Request
+from ais.net.http import AnyReply, FileReply, Reply, Request, StreamReply
 from ais.stats import names as metrics
 from ais.target import address, props
 from ais.target.counts import count_redirect
@@ -110,7 +110,10 @@ class Reads:
 
         `request` is given when the next one like it may be answered at once.
         """
-        opened = await self._opening.open(ask.view, ask.name)
+        whole = ask.view.verifies or (bool(spec) and ask.view.hashes_ranges)
+        opened = await self._opening.open(ask.view, ask.name, streams=not whole)
+        if opened.meta.cut is not None and not whole:
+            return await self._stream(ask, opened, spec, started_s)
         if request is not None and opened.known is not None:
             self._recent.remember(request, opened.spot)
         with _closing_on_error(opened):
@@ -123,6 +126,14 @@ class Reads:
             kind = ask.view.rules.checksum_kind
             digest = await in_pool(pool, lambda: _hash_range(opened.fd, kind, start, length))
             return self._reply(opened, spec, started_s, range_checksum=(kind, digest))
+
+    async def _stream(self, ask: Ask, opened: OpenObject, spec: str | None, started_s: float) -> AnyReply:
+        """An object that is kept as slices alone, or a range of it, straight from the targets that have them."""
+        with _closing_on_error(opened):
+            described = self._reply(opened, spec, started_s)
+        reader = self._protected.reader(ask.view, ask.name, opened)
+        chunks = await reader.started(described.offset, described.length)
+        return StreamReply(described.status, described.headers, chunks, described.length)
 
     async def _get_from_shard(self, ask: Ask, started_s: float) -> AnyReply:
         opened = await self._opening.open(ask.view, ask.name)

@@ -14,8 +14,8 @@ from ais.base.units import is_whole
 from ais.ec import peers
 from ais.ec import slice as slices
 from ais.ec.jobs import EcJobs
-from ais.ec.peers import HEAD, LENGTH, OFFSET, PREFIX, STAMP, WHAT, parse_stamp
-from ais.ec.slice import HEADER_BYTES_MAX
+from ais.ec.peers import PREFIX, STAMP, SYNC, WHAT, YES, parse_stamp
+from ais.ec.slice import HEADER_BYTES_MAX, Slice
 from ais.ec.store import SliceStore, SliceWriter
 from ais.net.http import AnyReply, FileReply, Reply, Request, Upload, decode_component
 from ais.target.front import Front
@@ -51,42 +51,54 @@ class Slices:
             case "GET":
                 return self._get(bck, name, params)
             case "PUT":
-                return Upload(_SliceSink(self._store, view, name))
+                is_aside, is_synced = params.get(peers.ASIDE) == YES, params.get(SYNC) == YES
+                return Upload(_SliceSink(self._store, view, name, is_aside=is_aside, is_synced=is_synced))
+            case "POST":
+                return Upload(_Body(TOMBSTONE_BYTES_MAX, lambda body: self._change(bck, name, params, body)))
             case "DELETE":
                 stamp = parse_stamp(params.get(STAMP, ""))
                 return Upload(_Body(TOMBSTONE_BYTES_MAX, lambda body: self._drop(bck, name, stamp, body)))
-        raise InvalidAction(request.method, ("GET", "PUT", "DELETE"))
+        raise InvalidAction(request.method, ("GET", "PUT", "POST", "DELETE"))
 
     async def _get(self, bck: Bck, name: str, params: dict[str, str]) -> AnyReply:
-        opened = await asyncio.to_thread(self._store.open, bck, name)
+        if params.get(WHAT) == peers.KEPT:
+            kept = await in_pool(self._store.pool, lambda: self._store.kept(bck, name))
+            return Reply(200, b"", msgspec.msgpack.encode([one.encode() if one else None for one in kept]))
+        written = parse_stamp(params.get(STAMP, ""))
+        offset, length = params.get(peers.OFFSET, ""), params.get(peers.LENGTH, "")
+        if not (is_whole(offset) and is_whole(length)):
+            raise BadRequest("a slice is read with off= and len=")
+        opened = await in_pool(self._store.pool, lambda: self._store.open(bck, name, written))
         if opened is None:
             raise ObjectNotFound(bck.cname(name))
-        fd, header, start, mountpath = opened
-        try:
-            if params.get(WHAT) == HEAD:
-                body = header.encode()
-                os.close(fd)
-                return Reply(200, b"", body)
-            if header.stamp != parse_stamp(params.get(STAMP, "")):
-                raise ObjectNotFound(bck.cname(name))
-            offset, length = params.get(OFFSET, ""), params.get(LENGTH, "")
-            if not (is_whole(offset) and is_whole(length)):
-                raise BadRequest("a slice is read with off= and len=")
-            size = os.fstat(fd).st_size
-            first = min(start + int(offset), size)
-            return FileReply(200, b"", fd, first, min(int(length), size - first), mountpath.pool)
-        except (BadRequest, ObjectNotFound):
-            os.close(fd)
-            raise
+        size = os.fstat(opened.fd).st_size
+        first = min(opened.start + int(offset), size)
+        head = f"{peers.INDEX}: {opened.header.index}\r\n".encode()
+        return FileReply(200, head, opened.fd, first, min(int(length), size - first), self._store.pool)
+
+    async def _change(self, bck: Bck, name: str, params: dict[str, str], body: bytes) -> Reply:
+        """What is done with a slice that is here."""
+        store, is_synced = self._store, params.get(SYNC) == YES
+        match params.get(WHAT):
+            case peers.KEEP:
+                written = parse_stamp(params.get(STAMP, ""))
+                if not await in_pool(store.pool, lambda: store.keep(bck, name, written, is_synced=is_synced)):
+                    raise ObjectNotFound(bck.cname(name))
+            case peers.FORGET:
+                written = parse_stamp(params.get(STAMP, ""))
+                await in_pool(store.pool, lambda: store.forget(bck, name, written))
+            case peers.DESCRIBE:
+                header = _header(body)
+                await in_pool(store.pool, lambda: store.describe(bck, name, header))
+            case peers.CHECK:
+                await in_pool(store.pool, lambda: store.check(bck, name))
+            case what:
+                raise InvalidAction(what or "", (peers.KEEP, peers.FORGET, peers.DESCRIBE, peers.CHECK))
+        return Reply(200)
 
     async def _drop(self, bck: Bck, name: str, stamp: tuple[int, int], body: bytes) -> Reply:
-        tombstone = None
-        if body:
-            try:
-                tombstone, _ = slices.decode(body)
-            except CorruptMetadata as error:
-                raise BadRequest(f"invalid tombstone: {error}") from None
-        await asyncio.to_thread(self._store.drop, bck, name, stamp, tombstone)
+        tombstone = _header(body) if body else None
+        await in_pool(self._store.pool, lambda: self._store.drop(bck, name, stamp, tombstone))
         return Reply(200)
 
     async def _ask(self, bck: Bck, what: str, body: bytes) -> Reply:
@@ -110,6 +122,13 @@ class Slices:
             case _:
                 await self._jobs.check(bck, names)
         return Reply(200)
+
+
+def _header(body: bytes) -> Slice:
+    try:
+        return slices.decode(body)[0]
+    except CorruptMetadata as error:
+        raise BadRequest(f"invalid header of a slice: {error}") from None
 
 
 class _Body:
@@ -137,23 +156,23 @@ class _Body:
 class _SliceSink:
     """A slice that is coming in."""
 
-    def __init__(self, store: SliceStore, view: BucketView, name: str) -> None:
+    def __init__(self, store: SliceStore, view: BucketView, name: str, *, is_aside: bool, is_synced: bool) -> None:
         self._store = store
         self._view = view
         self._name = name
+        self._is_aside = is_aside
+        self._is_synced = is_synced
         self._writer: SliceWriter | None = None
 
     async def write(self, data: memoryview) -> None:
         """Keep the next bytes."""
-        if self._writer is None:
-            self._writer = await asyncio.to_thread(self._store.create, self._view.bck, self._name)
-        await in_pool(self._writer.pool, lambda: self._write(data))
+        await in_pool(self._store.pool, lambda: self._write(data))
 
     async def finish(self) -> Reply:
         """Make it count."""
         if self._writer is None:
             raise BadRequest("a slice has a header")
-        await in_pool(self._writer.pool, self._writer.commit, self._writer.abort)
+        await in_pool(self._store.pool, self._writer.commit, self._writer.abort)
         return Reply(200)
 
     def abort(self) -> None:
@@ -162,5 +181,8 @@ class _SliceSink:
             self._writer.abort()
 
     def _write(self, data: memoryview) -> None:
-        if self._writer is not None:
-            self._writer.write(data)
+        if self._writer is None:
+            self._writer = self._store.create(
+                self._view.bck, self._name, is_aside=self._is_aside, is_synced=self._is_synced
+            )
+        self._writer.write(data)

@@ -15,11 +15,13 @@ from ais.core import recovery
 from ais.core.listing import Lister
 from ais.core.store import Store
 from ais.core.version_listing import VersionLister
+from ais.core.workfile import WriteRules
 from ais.ec.encode import Encoder
 from ais.ec.jobs import EcJobs
 from ais.ec.peers import SlicePeers
 from ais.ec.restore import Restorer
 from ais.ec.slice import Scheme
+from ais.ec.slicing import Slicer
 from ais.ec.store import SliceStore
 from ais.fs import power
 from ais.fs.volume import Volume
@@ -103,7 +105,11 @@ class Target:
         """Of the present BMD; `Front` shows them from `serve` on."""
         volume.vouch = self._vouch
         lister = Lister(volume, host.env)
-        moves = self._moves = Moves(host, volume, store, peers)
+        slices, slice_peers = SliceStore(store, host.env), SlicePeers(host, peers)
+        restorer = Restorer(store, slices, slice_peers, host.env)
+        self._slicer = Slicer(slices, slice_peers, restorer, self._scheme)
+        self._slices = slices
+        moves = self._moves = Moves(host, volume, store, restorer, peers)
         multipart = Multipart(host, volume, store, moves)
         shards = Shards(host, volume, store)
         history = History(host.env.disk, lambda: [mountpath.path for mountpath in volume.available])
@@ -111,10 +117,18 @@ class Target:
         pace = Pace(host.env.clock, lambda: sum(host.stats.values[slot] for slot in _ASKED))
         self.joggers = Joggers(host.env, pace)
         self._mirror = MirrorJobs(self.registry, self.joggers, store, host.env, self._burst)
-        slices, slice_peers = SliceStore(store, host.env), SlicePeers(host, peers)
-        restorer = Restorer(store, slices, slice_peers, host.env)
-        encoder = Encoder(store, slice_peers, self._scheme)
-        self._ec = EcJobs(self.registry, self.joggers, store, encoder, restorer, slice_peers, host.env, self._ec_burst)
+        encoder = Encoder(store, slices, slice_peers, restorer, self._slicer, self._scheme, self._rules)
+        self._ec = EcJobs(
+            self.registry,
+            self.joggers,
+            store,
+            encoder,
+            restorer,
+            self._slicer,
+            slice_peers,
+            host.env,
+            self._ec_burst,
+        )
         verified = Verified(store)
         protected = Protected(volume, store, self._mirror.mirror, self._ec, restorer, slice_peers, verified)
         opening = Opening(store, moves, protected)
@@ -209,6 +223,7 @@ class Target:
 
     async def stop(self) -> None:
         """Abort xactions and wait for background work."""
+        self._slicer.close()
         await self.registry.close()
         for task in self._background:
             task.cancel()
@@ -216,6 +231,7 @@ class Target:
         if self._cleaning is not None:
             await self._cleaning
         self._scrub.close()
+        await asyncio.to_thread(self._slices.close)
 
     # Role
 
@@ -322,6 +338,10 @@ class Target:
         view = self._front.views.get(bck)
         return view.scheme(size_bytes) if view is not None else None
 
+    def _rules(self, bck: Bck) -> WriteRules | None:
+        view = self._front.views.get(bck)
+        return view.rules if view is not None else None
+
     def _ec_burst(self, bck: Bck) -> int:
         view = self._front.views.get(bck)
         return view.props.ec.burst_buffer if view is not None else 1
@@ -337,7 +357,7 @@ class Target:
         mirrored = {bucket.bck: rule for bucket in bmd if (rule := mirroring_of(bucket.props)) is not None}
         others = [bucket.bck for bucket in bmd if bucket.bck not in mirrored]
         await asyncio.to_thread(self._volume.mirror_buckets, mirrored, others)
-        coded = frozenset(bucket.bck for bucket in bmd if bucket.props.ec.enabled)
+        coded = frozenset(bucket.bck for bucket in bmd if bucket.props.is_coded)
         await asyncio.to_thread(self._volume.code_buckets, coded, [bucket.bck for bucket in bmd])
 
     def _vouch(self, key: int) -> None:

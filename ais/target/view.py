@@ -32,7 +32,9 @@ def scheme_of(props: Bprops, size_bytes: int) -> Scheme | None:
     if not ec.enabled:
         return None
     is_small = ec.objsize_limit < 0 or size_bytes < ec.objsize_limit
-    return Scheme(1, ec.parity_slices - 1) if is_small else Scheme(ec.data_slices, ec.parity_slices)
+    if is_small:
+        return Scheme(1, ec.parity_slices - 1)
+    return Scheme(ec.data_slices, ec.parity_slices, props.of_protection.slices_only and size_bytes > 0)
 
 
 class BucketView:
@@ -83,7 +85,7 @@ class BucketView:
         self.is_renamed = bool(props.renamed)
         self.is_closing = bool(props.of_s3.deleting)
         self.is_mirrored = mirroring_of(props) is not None
-        self.is_coded = props.ec.enabled
+        self.is_coded = props.is_coded
         self.is_protected = self.is_mirrored or self.is_coded
         self.needs_care = self.is_protected or source is not None
         """Its objects may be elsewhere, lost or damaged and yet be served (`ais.target.opening`)."""

@@ -5,7 +5,7 @@ import pytest
 
 from ais.base.errors import BadRequest, CorruptMetadata
 from ais.core import meta
-from ais.core.meta import ObjectMeta
+from ais.core.meta import Cut, ObjectMeta
 
 SAMPLE = ObjectMeta(4096, "xxhash2", "0123456789abcdef", "7", {"k": "v"})
 FIRST = b"AISO\x01\x96\xcd\x10\x00\xa7xxhash2\xb00123456789abcdef\xa17\x81\xa1k\xa1v\x90"
@@ -13,15 +13,25 @@ FIRST = b"AISO\x01\x96\xcd\x10\x00\xa7xxhash2\xb00123456789abcdef\xa17\x81\xa1k\
 SECOND = b"AISO\x01\x9a" + FIRST[6:] + b"\x80\xa0\xa0\xc2"
 """As written before the attribute had a checksum of its own."""
 STAMPED = msgspec.structs.replace(SAMPLE, stamp=(3, 1_700_000_000_000_000_000))
-GOLDEN = bytes.fromhex(
+THIRD = bytes.fromhex(
     "4149534f02e60e33b39bcd1000a778786861736832b030313233343536373839616263646566a13781a16ba1769080a0a0c29203cf17979cfe362a0000"
+)
+"""As written before objects were kept as slices alone."""
+GOLDEN = bytes.fromhex(
+    "4149534f0244aacf6f9ccd1000a778786861736832b030313233343536373839616263646566a13781a16ba1769080a0a0c29203cf17979cfe362a0000c0"
+)
+CUT = msgspec.structs.replace(STAMPED, cut=Cut(2, 1, 2048, (3, 1_600_000_000_000_000_000)))
+GOLDEN_CUT = bytes.fromhex(
+    "4149534f02f4cd2d6a9ccd1000a778786861736832b030313233343536373839616263646566a13781a16ba1769080a0a0c29203cf17979cfe362a0000940201cd08009203cf16345785d8a00000"
 )
 
 
 def test_the_bytes_on_disk_are_a_format() -> None:
     """What was written by this version, and by those before it, is read by every later one."""
     assert meta.encode(STAMPED) == GOLDEN
-    assert meta.decode(GOLDEN) == STAMPED
+    assert meta.encode(CUT) == GOLDEN_CUT
+    assert meta.decode(GOLDEN_CUT) == CUT
+    assert meta.decode(GOLDEN) == meta.decode(THIRD) == STAMPED
     assert meta.decode(FIRST) == meta.decode(SECOND) == SAMPLE
 
 
@@ -36,7 +46,7 @@ def test_no_flipped_bit_is_believed() -> None:
 
 def test_fields_may_be_appended() -> None:
     """A reader ignores fields it does not know and gives defaults to those that are missing."""
-    assert meta.decode(b"AISO\x01\x9c" + SECOND[6:] + b"\x92\x00\x00\x01") == SAMPLE
+    assert meta.decode(b"AISO\x01\x9d" + SECOND[6:] + b"\x92\x00\x00\xc0\x01") == SAMPLE
     assert meta.decode(b"AISO\x01\x91\x05") == ObjectMeta(5)
 
 

@@ -5,97 +5,16 @@ import contextlib
 import io
 import itertools
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from harness.target import LiveTarget, serving, until
+from harness.coded import BCK, BODIES, EC, LARGE, Group, fill, run
+from harness.target import LiveTarget
 
-from ais.api.bucket import Bck
-from ais.api.codec import U64
-from ais.api.xact import EC_ENCODE, EC_PUT
-from ais.meta.bmd import BMD, apply_props, inherited_props
-from ais.meta.smap import Flag, Smap, Snode
-
-BCK = Bck("b")
-EC = {"ec": {"enabled": True, "data_slices": 2, "parity_slices": 1, "objsize_limit": 1000}}
-LARGE = os.urandom(1_200_007)
-BODIES = {"small": b"a small object", "large": LARGE, "dir/empty": b"", "dir/two": LARGE[:700_000]}
-
-
-class Group:
-    """Targets of one cluster."""
-
-    def __init__(self, targets: list[LiveTarget]) -> None:
-        self.targets = targets
-
-    async def create(self, patch: dict[str, Any]) -> None:
-        """The bucket on all of them."""
-        node = self.targets[0].node
-        props = inherited_props(BCK, node.config.cluster, U64(1 << 63), 1)
-        await self.take(node.bmd.with_bucket(BCK, apply_props(props, patch, len(self.targets))))
-
-    async def take(self, bmd: BMD) -> None:
-        """A BMD on all of them."""
-        for one in self.targets:
-            await one.take(bmd)
-
-    async def change(self, patch: dict[str, Any]) -> None:
-        """Other properties."""
-        bmd = self.targets[0].node.bmd
-        props = apply_props(bmd.require(BCK).props, {**patch, "force": True}, len(self.targets))
-        await self.take(bmd.with_props(BCK, props))
-
-    def owner(self, name: str) -> LiveTarget:
-        """Who owns an object."""
-        uname = BCK.uname + name
-        return next(one for one in self.targets if one.target._ec._peers.is_owner(uname))
-
-    def away(self, *gone: LiveTarget) -> None:
-        """These targets are away, the others are there."""
-        smap: Smap = self.targets[0].node.smap
-        tmap = {}
-        for one in self.targets:
-            snode: Snode = one.node.snode
-            flags = int(Flag.AWAY) if one in gone else 0
-            tmap[snode.id] = msgspec.structs.replace(snode, flags=flags)
-        for one in self.targets:
-            one.node.smap = msgspec.structs.replace(smap, tmap=tmap)
-
-    async def settled(self) -> None:
-        """Wait until everything that was written is coded."""
-        registries = [one.target.registry for one in self.targets]
-        await until(lambda: all(x.snap().is_idle for r in registries for x in r.select(kind=EC_PUT, only_running=True)))
-
-    def slices(self, name: str) -> list[str]:
-        """Files of slices of an object on all targets."""
-        paths = [f"{one.path}/@ais/b/%ec/{name}" for target in self.targets for one in target.volume.available]
-        return [path for path in paths if os.path.isfile(path)]
-
-    def files(self, name: str) -> list[str]:
-        """Files of the object itself."""
-        paths = [f"{one.path}/@ais/b/%ob/{name}" for target in self.targets for one in target.volume.available]
-        return [path for path in paths if os.path.isfile(path)]
-
-
-def run(root: Path, count: int, scenario: Callable[[Group], Any]) -> None:
-    """Run a scenario on so many targets."""
-
-    async def on_all() -> None:
-        async with serving(root, count) as targets:
-            await scenario(Group(targets))
-
-    asyncio.run(on_all())
-
-
-async def fill(group: Group) -> None:
-    """All objects, coded."""
-    for name, body in BODIES.items():
-        answer = await group.owner(name).ask("PUT", name, data=io.BytesIO(body))
-        assert answer.status == 200, answer.message
-    await group.settled()
+from ais.api.xact import EC_ENCODE
+from ais.meta.smap import Flag
 
 
 def test_objects_have_slices_on_other_targets(tmp_path: Path) -> None:

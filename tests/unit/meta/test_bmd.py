@@ -7,7 +7,7 @@ import pytest
 
 from ais.api.bucket import Bck
 from ais.api.codec import U64
-from ais.base.errors import BadRequest, BucketExists, BucketNotFound, NotYetImplemented
+from ais.base.errors import BadRequest, BucketExists, BucketNotFound, NotEnoughTargets, NotYetImplemented
 from ais.config.cluster import ClusterConfig
 from ais.meta.bmd import BMD, Bprops, apply_props, inherited_props, new_bid
 
@@ -95,17 +95,31 @@ def test_bad_properties(patch: Any, message: str) -> None:
         apply_props(Bprops(), patch, 3)
 
 
+def test_what_we_cannot_keep_we_do_not_promise() -> None:
+    """Remote backends are refused until they exist."""
+    with pytest.raises(NotYetImplemented):
+        apply_props(Bprops(), {"backend_bck": {"name": "b", "provider": "aws"}}, 3)
+
+
+ALONE = {"ec": {"enabled": True, "data_slices": 2, "parity_slices": 1}, "protection": {"slices_only": True}}
+
+
 @pytest.mark.parametrize(
-    "patch",
+    ("patch", "message"),
     [
-        {"protection": {"slices_only": True}},
-        {"backend_bck": {"name": "b", "provider": "aws"}},
+        ({"protection": {"slices_only": True}}, "set ec.enabled too"),
+        ({**ALONE, "mirror": {"enabled": True, "copies": 2}}, "exclude each other"),
     ],
 )
-def test_what_we_cannot_keep_we_do_not_promise(patch: Any) -> None:
-    """Slices without objects, and remote backends, are refused until they exist."""
-    with pytest.raises(NotYetImplemented):
+def test_slices_alone_are_for_coded_buckets_without_copies(patch: Any, message: str) -> None:
+    """What does not go together with slices alone is refused; they take D + P targets, a replica takes one more."""
+    with pytest.raises(BadRequest, match=message):
         apply_props(Bprops(), patch, 3)
+    props = apply_props(Bprops(), ALONE, 3)
+    with pytest.raises(NotEnoughTargets):
+        apply_props(Bprops(), ALONE, 2)
+    off = apply_props(props, {"ec": {"enabled": False}, "protection": {"slices_only": False}}, 3)
+    assert (props.is_coded, off.is_coded, Bprops().is_coded) == (True, True, False)
 
 
 def test_unchanged_buckets_are_not_decoded_again() -> None:

@@ -1,0 +1,105 @@
+"""Content to slices, stripe by stripe: at most a few stripes are in memory, coding and checksums happen in a pool."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Executor
+
+from ais.base.errors import DiskFailure
+from ais.ec import code
+from ais.ec import slice as slices
+from ais.ec.reading import SliceReader
+from ais.ec.slice import Slice
+from ais.fs.failures import disk_failures
+
+_STRIPES_AT_ONCE = 2
+_QUEUED_MAX = 2
+
+
+class Pipe:
+    """From the one who codes to the one who sends a slice; when that one is gone, everything is passed over."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue(_QUEUED_MAX)
+        self._is_closed = False
+
+    async def put(self, data: bytes) -> None:
+        """Hand over the next bytes; empty: that was all."""
+        while not self._is_closed:
+            try:
+                async with asyncio.timeout(1.0):
+                    await self._queue.put(data)
+                    return
+            except TimeoutError:
+                continue
+
+    async def chunks(self, head: bytes) -> AsyncIterator[bytes]:
+        """What to send."""
+        yield head
+        while data := await self._queue.get():
+            yield data
+
+    def close(self) -> None:
+        """Nobody sends any more."""
+        self._is_closed = True
+        while not self._queue.empty():
+            self._queue.get_nowait()
+
+
+Pipes = dict[int, Pipe]
+"""By the index of the slice that goes through."""
+
+
+async def cut_file(pool: Executor, fd: int, path: str, header: Slice, pipes: Pipes) -> None:
+    """Fill the pipes from the file of an object. Raise `DiskFailure`."""
+    loop = asyncio.get_running_loop()
+    for first in range(0, header.stripes, _STRIPES_AT_ONCE):
+        count = min(_STRIPES_AT_ONCE, header.stripes - first)
+        await _fill(pipes, await loop.run_in_executor(pool, _cut, fd, path, header, first, count, set(pipes)))
+    await _finish(pipes)
+
+
+async def cut_again(pool: Executor, reader: SliceReader, pipes: Pipes) -> None:
+    """Fill the pipes from other slices of the object. Raise `CorruptMetadata`."""
+    loop, header = asyncio.get_running_loop(), reader.header
+    for first in range(0, header.stripes, _STRIPES_AT_ONCE):
+        made = await reader.stripes(first, min(_STRIPES_AT_ONCE, header.stripes - first))
+        await _fill(pipes, await loop.run_in_executor(pool, _seal, header, first, made, set(pipes)))
+    await _finish(pipes)
+
+
+async def _fill(pipes: Pipes, made: dict[int, bytes]) -> None:
+    for index, pipe in pipes.items():
+        await pipe.put(made[index])
+
+
+async def _finish(pipes: Pipes) -> None:
+    for pipe in pipes.values():
+        await pipe.put(b"")
+
+
+def _cut(fd: int, path: str, header: Slice, first: int, count: int, indices: set[int]) -> dict[int, bytes]:
+    """The sealed blocks of some stripes, by slice. Blocks."""
+    stripes: list[Sequence[code.Block]] = []
+    for stripe in range(first, first + count):
+        length = header.block_bytes(stripe)
+        offset, end = stripe * header.stripe_bytes, min((stripe + 1) * header.stripe_bytes, header.meta.size)
+        with disk_failures(path):
+            body = os.pread(fd, end - offset, offset)
+        if len(body) != end - offset:
+            raise DiskFailure(f"{path}: the object is shorter than recorded")
+        view = memoryview(body.ljust(length * header.data, b"\0"))
+        stripes.append([view[index * length : (index + 1) * length] for index in range(header.data)])
+    return _seal(header, first, stripes, indices)
+
+
+def _seal(header: Slice, first: int, stripes: Sequence[Sequence[code.Block]], indices: set[int]) -> dict[int, bytes]:
+    made = {index: bytearray() for index in indices}
+    for stripe, data in enumerate(stripes, first):
+        blocks = list(data)
+        if any(index >= header.data for index in indices):
+            blocks += code.encode(data, header.parity)
+        for index, out in made.items():
+            out += slices.seal(stripe, blocks[index])
+            out += blocks[index]
+    return {index: bytes(out) for index, out in made.items()}
