@@ -34,6 +34,10 @@ NODE_UPTIME = "Ais-Node-Uptime"
 CLUSTER_UPTIME = "Ais-Cluster-Uptime"
 NODE_FLAGS = "Ais-Node-Flags"
 
+LIST_PARTIAL = "Ais-List-Partial"
+"""Ours, of a listing over either API: `true` asks for what is there while nodes are away; otherwise that is 503."""
+LIST_MISSING = "Ais-List-Missing"
+"""Ours, in the answer to such a listing: the nodes whose objects are not in it; left out when it is complete."""
 BUCKET_ID = "Ais-Bucket-Id"
 """Ours: which bucket of that name a request is about that a gateway passes on."""
 

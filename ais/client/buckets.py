@@ -115,11 +115,15 @@ class Buckets:
             for entry in page.Entries or ():
                 yield entry
 
-    async def pages(self, bck: Bck, message: LsoMsg | None = None) -> AsyncIterator[Page]:
-        """The pages of a listing; `message` says what to list and what entries carry, by default names and sizes."""
+    async def pages(self, bck: Bck, message: LsoMsg | None = None, gaps: set[str] | None = None) -> AsyncIterator[Page]:
+        """The pages of a listing; `message` says what to list and what entries carry, by default names and sizes.
+
+        With `gaps` they hold what is there, and the names of nodes that cannot be asked are added to it; without, that
+        is an error.
+        """
         message = message or LsoMsg()
         while True:
-            page = await self._page(bck, message)
+            page = await self._page(bck, message, gaps)
             yield page
             token = page.ContinuationToken
             if not token:
@@ -128,14 +132,16 @@ class Buckets:
                 raise Unreachable(f"the listing of {bck.cname()} does not advance: it repeats a page")
             message = msgspec.structs.replace(message, uuid=page.UUID, continuation_token=token, start_after="")
 
-    async def _page(self, bck: Bck, message: LsoMsg) -> Page:
+    async def _page(self, bck: Bck, message: LsoMsg, gaps: set[str] | None) -> Page:
         response, body = await self._transport.call(
             "GET",
             paths.of_bucket(bck),
             paths.query_of(bck),
-            headers={"Accept": MSGPACK},
+            headers={"Accept": MSGPACK} | ({header.LIST_PARTIAL: "true"} if gaps is not None else {}),
             json=paths.action(actions.LIST, value=message),
         )
+        if gaps is not None:
+            gaps.update(filter(None, response.headers.get(header.LIST_MISSING, "").split(",")))
         if response.headers.get("Content-Type") == MSGPACK:
             return listing.decode_page(body)
         return listing.page_from_json(answers.parse(body))

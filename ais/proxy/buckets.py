@@ -30,7 +30,7 @@ from ais.proxy.archive import Archiver
 from ais.proxy.changes import BucketChanges
 from ais.proxy.groups import Groups
 from ais.proxy.jobs import Jobs
-from ais.proxy.listing import Lister, bucket_query
+from ais.proxy.listing import Gaps, Lister, bucket_query
 from ais.proxy.redirect import require_bucket
 from ais.proxy.relay import Relay
 from ais.proxy.rename import Renamer
@@ -142,15 +142,20 @@ class Buckets:
         """One page, as msgpack when the client accepts that, else as JSON."""
         stats, clock = self._node.stats, self._node.env.clock
         started_ns = clock.now_ns()
+        gaps: Gaps | None = set() if parse_bool(request.headers.get(headers.LIST_PARTIAL, "")) else None
         try:
-            page = await self._lister.page(bucket, listing.parse(message.value))
+            page = await self._lister.page(bucket, listing.parse(message.value), gaps)
         except AisError:
             stats.inc(metrics.ERR_LST_N)
             raise
         stats.observe(metrics.LST_N, metrics.LST_NS, clock.now_ns() - started_ns)
         if MSGPACK in request.headers.get("Accept", ""):
-            return web.Response(body=listing.encode_page(page), content_type=MSGPACK)
-        return json_bytes_reply(request, listing.page_to_json(page))
+            answer = web.Response(body=listing.encode_page(page), content_type=MSGPACK)
+        else:
+            answer = json_bytes_reply(request, listing.page_to_json(page))
+        if gaps:
+            answer.headers[headers.LIST_MISSING] = ",".join(sorted(gaps))
+        return answer
 
     async def _summarize(self, request: web.Request, address: BucketAddress, message: SummaryMsg) -> web.Response:
         path = BUCKETS

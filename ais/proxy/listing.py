@@ -12,7 +12,7 @@ import msgspec
 
 from ais.api import actions, codec, listing
 from ais.api.listing import Entry, Flag, LsoMsg, Page
-from ais.base.errors import AisError, BadRequest, IntegrityError, NotReady
+from ais.base.errors import AisError, BadRequest, IntegrityError, NotReady, Unreachable
 from ais.base.ids import is_valid_uuid, new_id
 from ais.meta import rename
 from ais.meta.bmd import Bucket
@@ -29,6 +29,10 @@ MAPS_MAX = 10
 """How often a page is read anew because targets came or went meanwhile."""
 REFILL_MIN = 1000
 """Entries asked for when one target ran dry shortly before the end of a page."""
+
+
+Gaps = set[str]
+"""Names of the nodes whose objects a listing lacks."""
 
 
 @dataclass(slots=True)
@@ -53,8 +57,9 @@ class Lister:
         self._targets = targets
         self._kept: OrderedDict[str, _Leftover] = OrderedDict()
 
-    async def page(self, bucket: Bucket, message: LsoMsg) -> Page:
-        """The page that `message` asks for. Raise `BadRequest`, or why a target did not answer: a page is complete.
+    async def page(self, bucket: Bucket, message: LsoMsg, gaps: Gaps | None = None) -> Page:
+        """The page that `message` asks for. Raise `BadRequest`, or why a target did not answer: a page is complete,
+        unless the caller gives `gaps`; then these tell what is missing.
 
         With `message.target` it is the page of that target alone. Raise `NodeNotFound` for an unknown one.
         """
@@ -62,13 +67,13 @@ class Lister:
             raise BadRequest(f'invalid listing ID "{message.uuid[:40]}"')
         request = listing.normalise(message, is_ais=bucket.props.provider == "ais")
         request = msgspec.structs.replace(request, uuid=request.uuid or new_id(self._node.env.rng))
-        entries, more = await self.read(bucket, request)
+        entries, more = await self.read(bucket, request, gaps)
         is_full = len(entries) >= request.pagesize or (more and bool(self._node.smap.moving))
         token = entries[-1].n if entries and is_full else ""
         is_moving = any(move.dst == bucket.bck for move in rename.pending(self._node.bmd))
-        return Page(request.uuid, token, entries, Flags=int(is_moving))
+        return Page(request.uuid, token, entries, Flags=int(is_moving or bool(gaps)))
 
-    async def read(self, bucket: Bucket, request: LsoMsg) -> tuple[list[Entry], bool]:
+    async def read(self, bucket: Bucket, request: LsoMsg, gaps: Gaps | None = None) -> tuple[list[Entry], bool]:
         """Up to `request.pagesize` entries, fewer only at the end, and whether more follow. Raise as `page`.
 
         The request is valid and complete. Nothing is kept for the next page of one without a listing ID: it reads anew.
@@ -77,7 +82,7 @@ class Lister:
             smap = self._node.smap
             read = self._read_moving if smap.moving and not request.target else self._read
             try:
-                found = await read(bucket, request)
+                found = await read(bucket, request, gaps)
             except AisError:
                 if self._node.smap.tmap.keys() == smap.tmap.keys():
                     raise
@@ -86,27 +91,31 @@ class Lister:
                 return found
         raise NotReady("targets come and go faster than they can be listed: try again")
 
-    async def _read(self, bucket: Bucket, request: LsoMsg) -> tuple[list[Entry], bool]:
-        targets = [self._targets.require(request.target)] if request.target else self._targets.all
+    def _all(self, gaps: Gaps | None) -> list[Snode]:
+        return self._targets.all if gaps is None else self._targets.reachable(gaps)
+
+    async def _read(self, bucket: Bucket, request: LsoMsg, gaps: Gaps | None) -> tuple[list[Entry], bool]:
+        targets = [self._targets.require(request.target)] if request.target else self._all(gaps)
         scope = self._scope(bucket, request, targets)
         feeds = self._resume(request, scope) or [Feed(target.id, request.after) for target in targets]
-        entries = await self._fill(bucket, request, feeds)
-        if request.uuid and len(entries) >= request.pagesize:
+        entries = await self._fill(bucket, request, feeds, gaps)
+        if not gaps and request.uuid and len(entries) >= request.pagesize:
             self._keep(request.uuid, _Leftover(scope, entries[-1].n, feeds, self._now + self._idle_s))
         return entries, any(feed.pending or not feed.is_complete for feed in feeds)
 
-    async def _read_moving(self, bucket: Bucket, request: LsoMsg) -> tuple[list[Entry], bool]:
+    async def _read_moving(self, bucket: Bucket, request: LsoMsg, gaps: Gaps | None) -> tuple[list[Entry], bool]:
         """The same while objects move from target to target: all targets are asked twice for the same range of names.
 
         An object is with its new owner before the old one lets go of it. So what the first round does not find where it
         was is where it belongs by then, and the second round finds it there.
         """
         request = msgspec.structs.replace(request, uuid="")  # targets look anew each time
-        targets = self._targets.all
-        first = await self._fill(bucket, request, [Feed(target.id, request.after) for target in targets])
+        targets = self._all(gaps)
+        first = await self._fill(bucket, request, [Feed(target.id, request.after) for target in targets], gaps)
         is_full = len(first) >= request.pagesize
         end = first[-1].n if is_full else ""
-        rounds = await asyncio.gather(*(self._range(bucket, request, target.id, end) for target in targets))
+        asked = [target for target in targets if gaps is None or target.name not in gaps]
+        rounds = await asyncio.gather(*(self._range(bucket, request, target.id, end) for target in asked))
         entries = {entry.n: entry for found in (first, *rounds) for entry in found}
         names = sorted(entries)
         return [entries[name] for name in names[: request.pagesize]], is_full or len(names) > request.pagesize
@@ -119,24 +128,27 @@ class Lister:
             found += merge.take([feed], request.pagesize)
         return [entry for entry in found if not end or entry.n <= end]
 
-    async def _fill(self, bucket: Bucket, request: LsoMsg, feeds: list[Feed]) -> list[Entry]:
+    async def _fill(self, bucket: Bucket, request: LsoMsg, feeds: list[Feed], gaps: Gaps | None = None) -> list[Entry]:
         entries: list[Entry] = []
         while (missing := request.pagesize - len(entries)) > 0:
             if dry := [feed for feed in feeds if feed.is_dry]:
                 count = max(merge.share(missing, len(feeds)), min(request.pagesize, REFILL_MIN))
-                await self._refill(bucket, request, dry, count)
+                await self._refill(bucket, request, dry, count, gaps)
             taken = merge.take(feeds, missing)
             if not taken and not any(feed.is_dry for feed in feeds):
                 break
             entries += [entry for entry in taken if not entry.is_dir] if request.has(Flag.NO_DIRS) else taken
         return entries
 
-    async def _refill(self, bucket: Bucket, request: LsoMsg, dry: list[Feed], count: int) -> None:
+    async def _refill(self, bucket: Bucket, request: LsoMsg, dry: list[Feed], count: int, gaps: Gaps | None) -> None:
         outcomes = await asyncio.gather(
             *(self._ask(bucket, request, feed, count) for feed in dry), return_exceptions=True
         )
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
+        for feed, outcome in zip(dry, outcomes, strict=True):
+            if gaps is not None and isinstance(outcome, NotReady | Unreachable):
+                gaps.add(self._targets.require(feed.target_id).name)
+                feed.refill((), "")
+            elif isinstance(outcome, BaseException):
                 raise outcome
 
     async def _ask(self, bucket: Bucket, request: LsoMsg, feed: Feed, count: int) -> None:

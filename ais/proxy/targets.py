@@ -40,6 +40,16 @@ class Targets:
                 raise NotReady(why_away(target))
         return needed
 
+    def reachable(self, gaps: set[str]) -> list[Snode]:
+        """As `all` without those that are away, whose names are added to `gaps`. Raise `NotReady` when none is left."""
+        self._node.require_settled()
+        holders = [one for one in self._node.smap.tmap.values() if not one.flags & Flag.MAINTENANCE_POST_REBALANCE]
+        gaps.update(one.name for one in holders if one.is_away)
+        found = [one for one in holders if not one.is_away]
+        if not found:
+            raise NotReady("the cluster has no targets that could be asked: start targets")
+        return found
+
     @property
     def present(self) -> list[Snode]:
         """The targets that are not away, for questions about the targets themselves; there may be none."""

@@ -1,12 +1,15 @@
 """A target that does not answer keeps what it owns: nothing is gone, nobody else takes it, and it returns as it was."""
 
+import re
 import time
 from collections.abc import Iterator
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 from harness.nodes import eventually
-from harness.wire import Answer, Api, fresh_name, message, request
+from harness.wire import MSGPACK, Answer, Api, fresh_name, message, request
 
 from ais.meta.smap import Flag
 from ais.testing import Cluster, Node
@@ -49,10 +52,38 @@ def s3(api: Api, method: str, path: str, **given: object) -> Answer:
     return request(api.url, method, f"/s3/{path}", **given)  # type: ignore[arg-type]
 
 
+def protection(api: Api, bucket: str) -> dict[str, Any]:
+    """What the cluster says about the protection of a bucket."""
+    found = api.call("GET", "/v1/cluster", {"what": "protection"}).json()
+    return next(one for one in found["buckets"] if one["bck"]["name"] == bucket)
+
+
+def check_partial(api: Api, bucket: str, there: list[str], node: Node) -> None:
+    """Who asks for what is there gets that, on all pages of both APIs, and is told whose objects are missing."""
+    asked = {"Ais-List-Partial": "true"}
+    answer = api.page(bucket, headers={**MSGPACK, **asked})
+    assert (answer.status, answer.header("Ais-List-Missing")) == (200, f"t[{node.id}]")
+    assert [entry["n"] for entry in answer.msgpack()["Entries"]] == there
+    names, token = list[str](), ""
+    while True:
+        answer = s3(api, "GET", f"{bucket}?list-type=2&max-keys=4{token}", headers=asked)
+        assert (answer.status, answer.header("Ais-List-Missing")) == (200, f"t[{node.id}]")
+        names += re.findall("<Key>(.*?)</Key>", answer.body.decode())
+        found = re.search("<NextContinuationToken>(.*?)</NextContinuationToken>", answer.body.decode())
+        if found is None:
+            break
+        token = f"&continuation-token={quote(found[1], safe='')}"
+    assert names == there
+
+
 @pytest.mark.parametrize("how", [SIGKILL, SIGTERM, SIGSTOP])
 def test_names_of_an_absent_target_are_unavailable_not_gone(cluster: Cluster, how: Signals) -> None:
     """Killed, stopped or frozen: 503 with the reason for its names and for lists, never 404; then all is as it was."""
     (api, bucket), node = filled(cluster), cluster.targets[0]
+    if how is SIGKILL:
+        eventually(
+            lambda: (found := protection(api, bucket))["state"] == "ok" and found["objects"] == 30, within_s=SOON_S
+        )
     cluster.signal(node, how)
     eventually(lambda: is_away(api, node), within_s=SOON_S)
     answers = {name: api.get(bucket, name) for name in NAMES}
@@ -67,6 +98,10 @@ def test_names_of_an_absent_target_are_unavailable_not_gone(cluster: Cluster, ho
         assert s3(api, "PUT", f"{bucket}/{name}", body=b"new", headers={"If-None-Match": "*"}).status == 503
     assert api.page(bucket).status == 503
     assert s3(api, "GET", f"{bucket}?list-type=2").status == 503
+    check_partial(api, bucket, sorted(name for name, answer in answers.items() if answer.status == 200), node)
+    if how is SIGKILL:
+        found = protection(api, bucket)
+        assert (found["state"], found["unreachable"], found["objects"]) == ("unreachable", len(lost), 30 - len(lost))
     assert s3(api, "DELETE", bucket).status == 503
     meanwhile = fresh_name()
     assert api.create(meanwhile).status == 200

@@ -34,6 +34,7 @@ from ais_cli.text import Column
 if TYPE_CHECKING:
     from ais.client.client import Client
 
+EXIT_PARTIAL = 1
 _NUMBERS = ("size", "copies")
 _STATUS = {
     EntryStatus.OK: "ok",
@@ -68,6 +69,8 @@ class _Wanted:
     template: templates.Template | None
     max_pages: int = 0
     refresh_s: float | None = None
+    gaps: set[str] | None = None
+    """Given: list what is there, and note here who is missing."""
 
     def matches(self, entry: Entry) -> bool:
         """Whether to show an entry."""
@@ -104,6 +107,7 @@ class _Wanted:
 @click.option("--archive", is_flag=True, help="Also what is inside of archives: .tar, .tgz, .zip, .tar.lz4.")
 @click.option("--cached", is_flag=True, help="Only what is in the cluster.")
 @click.option("--check-cached", is_flag=True, help="Tell of each object whether it is in the cluster.")
+@click.option("--partial", is_flag=True, help="List what is there while nodes are away; says so, with exit code 1.")
 @click.option("--refresh", type=DURATION, help="Tell on stderr how far the listing is, each time after so long.")
 @already_so("--paged", "--no-footers", "-F", "--silent", "--skip-lookup", "--encode-objname")
 @units_option
@@ -193,6 +197,7 @@ def _wanted(
     archive: bool,
     cached: bool,
     check_cached: bool,
+    partial: bool,
     refresh: float | None,
 ) -> _Wanted:
     parsed = templates.parse(template) if template is not None else None
@@ -220,7 +225,7 @@ def _wanted(
         time_format="2006-01-02 15:04:05 MST",
     )
     chosen = None if parsed is None or parsed.is_prefix else parsed
-    return _Wanted(message, columns, limit, regex, chosen, max_pages, refresh)
+    return _Wanted(message, columns, limit, regex, chosen, max_pages, refresh, set() if partial else None)
 
 
 def _page_size(page_size: int, limit: int, *, is_filtered: bool) -> int:
@@ -268,6 +273,9 @@ def _list_objects(app: App, bck: Bck, wanted: _Wanted, count_only: bool, as_json
     elif not count:
         what = f'No object of {bck.cname()} has a name that begins with "{wanted.message.prefix}".'
         text.note(what if wanted.message.prefix else f"{bck.cname()} has no objects to list.")
+    if wanted.gaps:
+        click.secho(f"Not complete: what {text.joined(sorted(wanted.gaps))} holds is missing.", fg="red", err=True)
+        raise click.exceptions.Exit(EXIT_PARTIAL)
 
 
 async def _batches(client: "Client", bck: Bck, wanted: _Wanted) -> AsyncIterator[list[Entry]]:
@@ -275,7 +283,7 @@ async def _batches(client: "Client", bck: Bck, wanted: _Wanted) -> AsyncIterator
     left = wanted.limit
     pages = shown = 0
     told_s = time.monotonic()
-    async for page in client.buckets.pages(bck, wanted.message):
+    async for page in client.buckets.pages(bck, wanted.message, wanted.gaps):
         entries = [entry for entry in page.Entries or () if wanted.matches(entry)]
         if wanted.limit:
             entries = entries[:left]
