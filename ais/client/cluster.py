@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ais.api import actions, query
+from ais.api import actions, codec, query
 from ais.api.protection import ClusterProtection
 from ais.base.errors import NotReady, TooSlow, Unreachable
 from ais.client import answers, paths
 from ais.client.failures import NoConnection
 from ais.client.transport import Transport
 from ais.meta.bmd import BMD
-from ais.meta.smap import Smap
+from ais.meta.smap import Smap, Snode
 
 POLL_S = 0.2
 
@@ -25,6 +25,10 @@ class Cluster:
     async def smap(self) -> Smap:
         """The cluster map as the gateway knows it. Raise `NotReady` while it starts."""
         return answers.decode(await self._what(paths.DAEMON, "smap"), Smap)
+
+    async def snode(self) -> Snode:
+        """The node that answers, as it describes itself."""
+        return answers.decode(await self._what(paths.DAEMON, "snode"), Snode)
 
     async def bmd(self) -> BMD:
         """All buckets and their properties as the gateway knows them."""
@@ -84,13 +88,24 @@ class Cluster:
         await self._transport.call("PUT", paths.CLUSTER, json=paths.action(actions.RESET_CONFIG))
 
     async def change_nodes(
-        self, verb: str, node_ids: Sequence[str], *, skip_rebalance: bool = False, no_shutdown: bool = False
+        self,
+        verb: str,
+        node_ids: Sequence[str],
+        *,
+        skip_rebalance: bool = False,
+        no_shutdown: bool = False,
+        rm_user_data: bool = False,
     ) -> str:
         """Put nodes into maintenance or back, shut them down, or take them out of the cluster.
 
         `verb` is the wire's name of the action. The ID of the rebalance that it started; empty: none was needed.
         """
-        value = {"sids": list(node_ids), "skip_rebalance": skip_rebalance, "no_shutdown": no_shutdown}
+        value = {
+            "sids": list(node_ids),
+            "skip_rebalance": skip_rebalance,
+            "no_shutdown": no_shutdown,
+            "rm_user_data": rm_user_data,
+        }
         _, body = await self._transport.call("PUT", paths.CLUSTER, json=paths.action(verb, value=value))
         return body.decode().strip()
 
@@ -109,10 +124,23 @@ class Cluster:
         """Make another proxy the primary."""
         await self._transport.call("PUT", f"{paths.CLUSTER}/proxy/{proxy_id}")
 
+    async def admit(self, snode: Snode) -> str:
+        """Take in a node that runs without a cluster; the ID of the rebalance that this began, or the empty string."""
+        path = f"{paths.CLUSTER}/join-by-admin"
+        _, body = await self._transport.call("POST", path, json=codec.to_json(snode))
+        return str((answers.parse(body) or {}).get("rebalance_id", ""))
+
     async def shutdown(self) -> None:
         """Stop every node; data stays. A connection that breaks while the cluster goes down is no failure."""
+        await self._end(paths.action(actions.SHUTDOWN_CLUSTER))
+
+    async def decommission(self, *, rm_user_data: bool = False) -> None:
+        """End the cluster for good: every node forgets it and stops. Data is set aside, or removed."""
+        await self._end(paths.action(actions.DECOMMISSION_CLUSTER, value={"rm_user_data": rm_user_data}))
+
+    async def _end(self, message: bytes) -> None:
         try:
-            await self._transport.call("PUT", paths.CLUSTER, json=paths.action(actions.SHUTDOWN_CLUSTER))
+            await self._transport.call("PUT", paths.CLUSTER, json=message)
         except NoConnection:
             raise
         except Unreachable:

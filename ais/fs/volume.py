@@ -42,7 +42,6 @@ from ais.meta.smap import digest
 from ais.meta.store import VMD
 
 _log = structlog.get_logger()
-_NODE_XATTR = "user.ais.daemon_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,6 +425,15 @@ class Volume:
                 for upload in list(layout.dead_uploads(self._disk, mountpath.path)):
                     trash.remove_tree(self._disk, upload)
 
+    def leave_cluster(self, *, remove_data: bool) -> None:
+        """Forget the cluster: remove all that is ours on the mountpaths, or only its metadata, and set the data aside
+        below `decommissioned.<cluster UUID>`. Nothing may use the volume any more. Blocks. Raise `DiskFailure`.
+        """
+        for path in self._record.paths(State.AVAILABLE, State.DISABLED):
+            if os.path.isdir(path):
+                with disk_failures(path):
+                    whole.leave(self._disk, path, "" if remove_data else self._record.cluster_uuid or "unknown")
+
     def close(self) -> None:
         """Wait for the pools' running work and close lock files."""
         for mountpath in self._mountpaths.values():
@@ -529,7 +537,7 @@ def _mark(disk: Disk, found: VolumeRecord, without: Collection[str] = ()) -> Non
     """Write the target's ID on each mountpath; this also refuses a file system without extended attributes."""
     for path in found.paths(State.AVAILABLE):
         if path not in without:
-            disk.setxattr(path, _NODE_XATTR, found.node_id.encode())
+            disk.setxattr(path, whole.NODE_XATTR, found.node_id.encode())
 
 
 def _without_unwritable(disk: Disk, found: VolumeRecord) -> VolumeRecord:

@@ -3,12 +3,15 @@
 An unmounted disk leaves an empty directory behind, and a file that is missing there says nothing about the object.
 """
 
+import contextlib
+
 from ais.api.bucket import Bck
 from ais.base.errors import NotReady
 from ais.env.disk import Disk
-from ais.fs import layout, record
+from ais.fs import layout, record, trash
 
 ADVICE = "mount its disk again, or disable or detach the mountpath if it is gone for good"
+NODE_XATTR = "user.ais.daemon_id"
 Identity = tuple[int, int]
 """Device and inode of a mountpath's directory."""
 
@@ -48,3 +51,25 @@ def require_bucket(disk: Disk, root: str, bck: Bck, bid: int) -> None:
         raise NotReady(f"mountpath {root} cannot be read ({error.strerror}): {ADVICE}") from None
     if recorded != bid:
         raise NotReady(f'the directory of bucket "{bck.cname()}" on mountpath {root} is missing: {ADVICE}')
+
+
+def leave(disk: Disk, path: str, aside: str) -> None:
+    """Remove what is ours on a mountpath; with a name, move the buckets below `decommissioned.<aside>` instead.
+
+    What else lies there stays. Raise `OSError`.
+    """
+    kept = f"{path}/decommissioned.{aside}"
+    for entry in disk.listdir(path):
+        source = f"{path}/{entry}"
+        if entry.startswith("@"):
+            if aside:
+                layout.make_directory(disk, kept)
+                disk.rename(source, f"{kept}/{entry}")
+            else:
+                trash.remove_tree(disk, source)
+        elif entry == trash.DIRECTORY:
+            trash.remove_tree(disk, source)
+        elif entry.startswith(".ais."):
+            disk.unlink(source)
+    with contextlib.suppress(OSError):
+        disk.removexattr(path, NODE_XATTR)

@@ -165,3 +165,14 @@ def _read(disk: Disk, path: str) -> bytes:
         return b"".join(parts)
     finally:
         disk.close(fd)
+
+
+def forget(disk: Disk, directory: str) -> None:
+    """Remove all cluster metadata in a directory. Raise `DiskFailure`."""
+    for name in _KINDS:
+        try:
+            disk.unlink(f"{directory}/{name}")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise DiskFailure(f"{directory}/{name} cannot be removed: {error.strerror}") from error

@@ -11,6 +11,7 @@ from ais.base.units import is_whole, parse_bool
 from ais.config import change, wire
 from ais.env.network import Answer
 from ais.node.certificate import certificate_facts
+from ais.node.farewell import Farewell
 from ais.node.health import admin_json, state_info
 from ais.node.node import Node
 from ais.stats.system import mem_cpu_info
@@ -66,6 +67,10 @@ async def put(node: Node, path: str, params: Params, body: bytes) -> Answer:
             node.request_stop(leave=False)
         case actions.SHUTDOWN_NODE:
             node.request_stop(leave=True)
+        case actions.DECOMMISSION_NODE:
+            node.retire(message.value_as(Farewell))
+        case actions.JOIN_CLUSTER:
+            node.membership.return_to(message.value_as(str))
         case other:
             raise InvalidAction(other, ACTIONS)
     return Answer(200, {}, b"")
@@ -78,6 +83,8 @@ ACTIONS = (
     actions.ROTATE_LOGS,
     actions.SHUTDOWN_CLUSTER,
     actions.SHUTDOWN_NODE,
+    actions.DECOMMISSION_NODE,
+    actions.JOIN_CLUSTER,
 )
 
 

@@ -66,6 +66,8 @@ class Core:
         """Whether this node holds objects."""
         self.restart: Callable[[], None] = lambda: None
         """Stops the process so that it starts again."""
+        self.is_retired = False
+        """Decommissioned and left running: it asks for no admission."""
         self.leaving = False
         """The process is about to end (`ais.node.membership`)."""
 

@@ -71,6 +71,11 @@ class Membership:
         core.tasks.keep("membership", self._run)
         await self._enter()
 
+    def return_to(self, url: str) -> None:
+        """Ask the cluster at `url` for admission, after a decommission that left the process running."""
+        self._urls = tuple(dict.fromkeys((url, *self._urls)))
+        self._core.is_retired = False
+
     async def leave(self) -> None:
         """Say goodbye: hand over if this node is primary, then leave the cluster map. Errors are logged."""
         core = self._core
@@ -350,7 +355,7 @@ class Membership:
         core = self._core
         silent_s = core.silent_for()
         is_member = core.me.id in core.smap
-        if core.leaving or not core.smap.uuid or (is_member and silent_s < 0):
+        if core.leaving or core.is_retired or not core.smap.uuid or (is_member and silent_s < 0):
             return
         delay_s = decisions.delay_before_standing(core.smap, core.me.id, core.timing) if is_member else None
         if delay_s is not None and silent_s >= delay_s and await self._election.stand():

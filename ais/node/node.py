@@ -26,8 +26,9 @@ from ais.meta.smap import Smap, Snode
 from ais.node.changes import Changes
 from ais.node.core import Core
 from ais.node.election import Election
+from ais.node.farewell import Farewell
 from ais.node.follow import Follower
-from ais.node.membership import Membership, timestamp
+from ais.node.membership import IDENTITY, Membership, timestamp
 from ais.node.peers import Peers
 from ais.node.role import Role
 from ais.node.state import Metadata, Offload, State, in_thread
@@ -74,6 +75,8 @@ class Node:
         """Set when the cluster is shut down or this node told to end; the process then leaves and stops."""
         self.leave_on_stop = True
         """False when the whole cluster stops: the cluster map is to stay as it is."""
+        self.farewell: Farewell | None = None
+        """What to forget at the end of the process, when it was taken out of its cluster."""
         self.is_closed = False
         """Whether nodes know each other by a join secret; whoever makes the node sets it."""
         self.on_config: list[Callable[[NodeConfig], None]] = []
@@ -272,15 +275,47 @@ class Node:
 
     async def shutdown_cluster(self) -> None:
         """Stop all nodes, this one last; the cluster map stays as it is."""
+        await self._end_cluster("shutting the cluster down", codec.to_json({"action": actions.SHUTDOWN_CLUSTER}))
+        self.request_stop(leave=False)
+
+    async def decommission_cluster(self, farewell: Farewell) -> None:
+        """End the cluster for good: all nodes forget it and stop, this one last.
+
+        Raise `NotReady` naming the nodes that do not answer, with nothing done: they would keep what they have.
+        """
         self.core.require_authority()
-        self.log.warning("shutting the cluster down")
+        silent = sorted(
+            self.smap.nodes[node_id].name
+            for node_id, outcome in (await self._ask_others("GET", IDENTITY, b"")).items()
+            if isinstance(outcome, AisError)
+        )
+        if silent:
+            raise NotReady(
+                f"cannot end the cluster: {', '.join(silent)} would not hear of it: start what does not answer, or take"
+                " it out of the cluster first (decommission-node)"
+            )
+        await self._end_cluster("decommissioning the cluster", farewell.message())
+        self.retire(farewell)
+
+    async def _end_cluster(self, what: str, body: bytes) -> None:
+        self.core.require_authority()
+        self.log.warning(what)
         self.core.leaving = True
-        body = codec.to_json({"action": actions.SHUTDOWN_CLUSTER})
-        others = [node for node in self.smap.nodes.values() if node.id != self.snode.id]
-        outcomes = await self.core.peers.call_all(others, "PUT", DAEMON, body=body, timeout_s=self.core.call_timeout_s)
-        for node_id, outcome in outcomes.items():
+        for node_id, outcome in (await self._ask_others("PUT", DAEMON, body)).items():
             if isinstance(outcome, AisError):
-                self.log.warning("node did not take the shutdown", peer=node_id, error=str(outcome))
+                self.log.warning("node was not told to stop", peer=node_id, error=str(outcome))
+
+    async def _ask_others(self, method: str, path: str, body: bytes) -> dict[str, Answer | AisError]:
+        others = [node for node in self.smap.nodes.values() if node.id != self.snode.id]
+        return await self.core.peers.call_all(others, method, path, body=body, timeout_s=self.core.call_timeout_s)
+
+    def retire(self, farewell: Farewell) -> None:
+        """This node is out of its cluster: end, and forget what is to be forgotten, or stay without a cluster."""
+        self.log.warning("decommissioned", **codec.to_builtins(farewell))
+        if farewell.no_shutdown:
+            self.core.is_retired = True
+            return
+        self.farewell = farewell
         self.request_stop(leave=False)
 
     def request_stop(self, *, leave: bool) -> None:

@@ -20,6 +20,7 @@ from ais.env.network import Answer
 from ais.meta.smap import Snode
 from ais.node import service
 from ais.node.admin import OF_CLUSTER
+from ais.node.farewell import Farewell
 from ais.node.node import DAEMON, Node
 from ais.node.peers import Peers
 from ais.proxy import membership
@@ -33,13 +34,14 @@ from ais.proxy.targets import Targets, require_all
 CLUSTER = "/v1/cluster"
 _OF_THIS_NODE = ("smap", "bmd", "snode", "cluster_config")
 _LATER_PATHS = ("attach", "detach", "enable-bend", "disable-bend", "load-x509")
-_LATER = ("decommission", "reload-creds", "clear-lcache", "primary-force", "bump-metasync")
+_LATER = ("reload-creds", "clear-lcache", "primary-force", "bump-metasync")
 SERVED = (
     actions.SET_CONFIG,
     actions.RESET_CONFIG,
     actions.RESET_STATS,
     actions.ROTATE_LOGS,
     actions.SHUTDOWN_CLUSTER,
+    actions.DECOMMISSION_CLUSTER,
     *membership.ACTIONS,
     actions.START,
     actions.STOP,
@@ -184,6 +186,9 @@ class Cluster:
                 await self._jobs.stop(message.value_as(ArgsMsg))
             case actions.SHUTDOWN_CLUSTER:
                 await self._node.shutdown_cluster()
+            case actions.DECOMMISSION_CLUSTER:
+                asked = message.value_as(membership.NodesMsg)
+                await self._node.decommission_cluster(Farewell(asked.rm_user_data, is_last=True))
             case actions.SET_CONFIG:
                 await self._set_config(message.value, is_transient=_is_transient(params_of(request)))
             case actions.RESET_CONFIG:
@@ -212,8 +217,13 @@ class Cluster:
         return web.Response()
 
     async def join_by_admin(self, request: web.Request) -> web.Response:
-        """A node joins when it is started with the address of a proxy; adding it from outside comes later."""
-        raise NotYetImplemented("cannot add a node from outside: start it with proxy.primary_url set to this cluster")
+        """Take in a node that was decommissioned and left running; its ID, and that of the rebalance this began."""
+        if (answer := await self._relay.to_primary(request)) is not None:
+            return answer
+        before = self._rebalancer.id
+        node_id = await membership.join(self._node, await request.read())
+        moving = self._rebalancer.id
+        return json_reply(request, {"daemon_id": node_id, "rebalance_id": moving if moving != before else ""})
 
     async def _set_config(self, patch: Any, *, is_transient: bool) -> None:
         """Change settings by a JSON object. Raise `BadRequest` naming the setting, `Unsupported` if it must last."""

@@ -2,13 +2,15 @@
 
 import msgspec
 
-from ais.api import actions
+from ais.api import actions, codec, query
 from ais.api.messages import ActMsg
-from ais.base.errors import BadRequest, NodeNotFound, Unsupported
-from ais.meta.smap import Flag
-from ais.node.node import Node
-from ais.proxy.rebalance import Rebalancer
+from ais.base.errors import AisError, BadRequest, NodeNotFound, NotReady, Unsupported
+from ais.meta.smap import Flag, NetInfo, Snode
+from ais.node.farewell import Farewell
+from ais.node.node import DAEMON, Node
+from ais.proxy.rebalance import STOP, Rebalancer, join_message
 
+JOIN_LOOKS, JOIN_LOOK_S = 100, 0.1
 ACTIONS = (
     actions.START_MAINTENANCE,
     actions.STOP_MAINTENANCE,
@@ -34,6 +36,20 @@ class NodesMsg(msgspec.Struct, frozen=True):
         return frozenset(one for one in (self.sid, *(self.sids or ())) if one)
 
 
+class Candidate(msgspec.Struct, frozen=True):
+    """Of a `Snode` what it takes to find the node."""
+
+    id: str = msgspec.field(default="", name="daemon_id")
+    kind: str = msgspec.field(default="target", name="daemon_type")
+    public: NetInfo = msgspec.field(default=NetInfo(), name="public_net")
+    control: NetInfo = msgspec.field(default=NetInfo(), name="intra_control_net")
+
+    @property
+    def name(self) -> str:
+        """As in messages."""
+        return f"{self.kind[:1]}[{self.id}]"
+
+
 async def change(node: Node, rebalancer: Rebalancer, message: ActMsg) -> str:
     """Do it; the ID of the rebalance that it started, if any. On the primary.
 
@@ -41,8 +57,7 @@ async def change(node: Node, rebalancer: Rebalancer, message: ActMsg) -> str:
     """
     asked = message.value_as(NodesMsg)
     _check(node, message.action, asked.ids)
-    if asked.rm_user_data and asked.skip_rebalance:
-        raise Unsupported("cannot remove the data of a node and not move it first: that would lose it")
+    _check_data(node, message.action, asked)
     if asked.skip_rebalance and message.action == actions.START_MAINTENANCE and asked.ids & node.smap.tmap.keys():
         raise Unsupported(
             "cannot put a target into maintenance without moving its objects: they could not be reached; to stop it for"
@@ -55,16 +70,44 @@ async def change(node: Node, rebalancer: Rebalancer, message: ActMsg) -> str:
             await node.remove_nodes(asked.ids)
             return ""
         case actions.DECOMMISSION_NODE if asked.skip_rebalance:
+            nodes = [node.smap.require(node_id) for node_id in asked.ids]
             await node.remove_nodes(asked.ids)
+            for one in nodes:
+                await rebalancer.part(one, Farewell(no_shutdown=asked.no_shutdown).message())
             return ""
         case actions.DECOMMISSION_NODE:
-            return await rebalancer.set_flags(asked.ids, Flag.DECOMMISSION, stop=not asked.no_shutdown)
+            farewell = Farewell(asked.rm_user_data, asked.no_shutdown).message()
+            if asked.no_shutdown:  # before it is off the map, or it would ask to be taken in again
+                for node_id in asked.ids & node.smap.present.keys():
+                    await node.call(node.smap.require(node_id), "PUT", DAEMON, body=farewell)
+                farewell = b""
+            return await rebalancer.set_flags(asked.ids, Flag.DECOMMISSION, farewell)
         case actions.SHUTDOWN_NODE if asked.skip_rebalance:
             await rebalancer.stop_nodes(asked.ids)
             return ""
         case actions.SHUTDOWN_NODE:
-            return await rebalancer.set_flags(asked.ids, Flag.MAINTENANCE, stop=True)
+            return await rebalancer.set_flags(asked.ids, Flag.MAINTENANCE, STOP)
     return await rebalancer.set_flags(asked.ids, Flag.MAINTENANCE)
+
+
+def _check_data(node: Node, action: str, asked: NodesMsg) -> None:
+    """Raise `Unsupported` when data shall be removed that cannot be, or that is needed.
+
+    `keep_initial_config` asks for nothing: configuration that an administrator wrote is never removed.
+    """
+    if not asked.rm_user_data:
+        return
+    if action != actions.DECOMMISSION_NODE:
+        raise Unsupported(f"cannot remove the data of a node by {action}: decommission it")
+    if asked.skip_rebalance:
+        raise Unsupported("cannot remove the data of a node and not move it first: that would lose it")
+    if asked.no_shutdown:
+        raise Unsupported("cannot remove the data of a node that goes on running: leave no_shutdown out")
+    if away := sorted(node.smap.require(one).name for one in asked.ids & node.smap.away.keys()):
+        raise Unsupported(
+            f"cannot remove the data of {', '.join(away)}: it is away; decommission it without rm_user_data, and empty"
+            " its mountpaths yourself"
+        )
 
 
 def _check(node: Node, action: str, node_ids: frozenset[str]) -> None:
@@ -79,3 +122,32 @@ def _check(node: Node, action: str, node_ids: frozenset[str]) -> None:
     left = [one for one in node.placement.targets if one.id not in node_ids]
     if not left and node_ids & smap.tmap.keys() and action != actions.STOP_MAINTENANCE and len(node.bmd):
         raise BadRequest(f'cannot perform action "{action}": no target would be left for the data')
+
+
+async def join(node: Node, body: bytes) -> str:
+    """Take in a node that runs without a cluster, as it is described in the body (a `Snode`); its ID. On the primary.
+
+    Raise `BadRequest` when nobody of that ID answers there, or why it does not get in.
+    """
+    wanted = codec.from_json(body, Candidate)
+    try:
+        answer = await node.core.peers.call(
+            wanted.control.url or wanted.public.url,
+            "GET",
+            DAEMON,
+            query={query.WHAT: "snode"},
+            timeout_s=node.core.call_timeout_s,
+        )
+        found = codec.from_json(answer.body, Snode)
+    except AisError as error:
+        raise BadRequest(f"failed to obtain node info from {wanted.name}: {error}") from None
+    if wanted.id and found.id != wanted.id:
+        raise BadRequest(f"node {found.name} answers at {wanted.public.url}, not {wanted.name}")
+    if found.id in node.smap:
+        return found.id
+    await node.call(found, "PUT", DAEMON, body=join_message(node))
+    for _ in range(JOIN_LOOKS):
+        if found.id in node.smap:
+            return found.id
+        await node.env.clock.sleep(JOIN_LOOK_S)
+    raise NotReady(f"{found.name} was told to join and has not come: its log says why")

@@ -8,13 +8,15 @@ cannot be known, so it waits.
 from ais.api import actions, codec, xact
 from ais.api.xact import ArgsMsg, QueryMsg, Snap, Status
 from ais.base.errors import AisError
-from ais.meta.smap import Flag, Smap
+from ais.meta.smap import Flag, Smap, Snode
 from ais.node.node import DAEMON, Node
 from ais.proxy.targets import Targets, decode_lists
 from ais.reb import plan
 
 LOOK_INTERVAL_S = 0.5
 XACTIONS = "/v1/xactions"
+STOP = codec.to_json({"action": actions.SHUTDOWN_CLUSTER})
+"""Tells a node to end and come back to the cluster as it is."""
 
 
 class Rebalancer:
@@ -24,8 +26,8 @@ class Rebalancer:
         self._node = node
         self._targets = targets
         self._problem = ""
-        self._to_stop: set[str] = set()
-        """Nodes to stop once nothing of theirs is needed any more."""
+        self._to_part: dict[str, bytes] = {}
+        """What to tell nodes, by ID, once nothing of theirs is needed any more."""
 
     def start(self) -> None:
         """Look for something to move from now on; the node's supervisor ends it."""
@@ -46,9 +48,9 @@ class Rebalancer:
         await self._node.changes.change_smap(plan.again)
         return self.id
 
-    async def set_flags(self, node_ids: frozenset[str], add: Flag, *, stop: bool = False) -> str:
+    async def set_flags(self, node_ids: frozenset[str], add: Flag, farewell: bytes = b"") -> str:
         """Take nodes out of service: what they hold moves to others first; what a decommissioned one that is away holds
-        is given up. The ID of the rebalance, if there is one.
+        is given up. `farewell` is what they are told then (empty: nothing). The ID of the rebalance, if there is one.
         """
         before = self.id
 
@@ -58,12 +60,12 @@ class Rebalancer:
             return changed.without_nodes(frozenset(node_ids & gone)) if node_ids & gone else changed
 
         nodes = [self._node.smap.require(node_id) for node_id in node_ids]
-        if stop:
-            self._to_stop |= node_ids
+        if farewell:
+            self._to_part |= dict.fromkeys(node_ids, farewell)
         await self._node.changes.change_smap(change)
         for node in nodes:
-            if stop and (node.is_proxy or not self._node.smap.moving):
-                await self._stop(node.control.url, node.id)
+            if farewell and (node.is_proxy or not self._node.smap.moving):
+                await self.part(node, farewell)
         if not self._node.smap.moving:
             await self._node.changes.change_smap(_settled)
         return self.id if self.id != before else ""
@@ -78,7 +80,11 @@ class Rebalancer:
     async def clear_flags(self, node_ids: frozenset[str]) -> str:
         """Take nodes into service again. The ID of the rebalance, if there is one."""
         before = self.id
-        self._to_stop -= node_ids
+        self._to_part = {one: told for one, told in self._to_part.items() if one not in node_ids}
+        for node_id in node_ids & self._node.smap.present.keys():
+            node = self._node.smap.require(node_id)
+            if node.flags & Flag.DECOMMISSION:
+                await self._node.call(node, "PUT", DAEMON, body=join_message(self._node))
         await self._node.changes.change_smap(lambda smap: smap.with_flags(node_ids, Flag(0)))
         return self.id if self.id != before else ""
 
@@ -107,18 +113,23 @@ class Rebalancer:
         smap = await self._node.changes.change_smap(lambda now: plan.finish(now, moving_id))
         if not smap.moving:
             self._node.log.info("rebalance ended", rebalance=moving_id)
-            for node_id in [one for one in self._to_stop if _is_done_with(smap, one)]:
+            for node_id in [one for one in self._to_part if _is_done_with(smap, one)]:
                 if (node := before.get(node_id)) is not None:
-                    await self._stop(node.control.url, node_id)
+                    await self.part(node, self._to_part[node_id])
 
-    async def _stop(self, url: str, node_id: str) -> None:
-        """Tell a node to end; it need not say goodbye."""
-        self._to_stop.discard(node_id)
-        body = codec.to_json({"action": actions.SHUTDOWN_CLUSTER})
+    async def part(self, node: Snode, farewell: bytes) -> None:
+        """Tell a node how to end; it need not say goodbye."""
+        self._to_part.pop(node.id, None)
+        core = self._node.core
         try:
-            await self._node.core.peers.call(url, "PUT", DAEMON, body=body, timeout_s=self._node.core.call_timeout_s)
+            await core.peers.call(node.control.url, "PUT", DAEMON, body=farewell, timeout_s=core.call_timeout_s)
         except AisError as error:
-            self._node.log.info("node did not take the shutdown", peer=node_id, error=str(error))
+            self._node.log.info("node was not told that it is out", peer=node.name, error=str(error))
+
+
+def join_message(node: Node) -> bytes:
+    """Tells a node to ask this cluster for admission."""
+    return codec.to_json({"action": actions.JOIN_CLUSTER, "name": "", "value": node.snode.control.url})
 
 
 def _is_done_with(smap: Smap, node_id: str) -> bool:

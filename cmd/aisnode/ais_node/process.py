@@ -16,6 +16,7 @@ from ais.config.node import NodeConfig
 from ais.core.store import Store
 from ais.env import Env
 from ais.fs.volume import Volume, VolumeLimits
+from ais.meta import store
 from ais.meta.smap import Snode
 from ais.net import tls
 from ais.net.client import PeerClient
@@ -82,6 +83,7 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
         )
         node.tasks.keep("statistics", ticker.run)
         await _live(node, role, servers, volume)
+        await asyncio.to_thread(_forget, node, env, volume, config.local.confdir)
         if node.core.restart_as:
             identity.write_proxy_id(config.local.confdir, node.core.restart_as)
         return bool(node.core.restart_as)
@@ -107,6 +109,17 @@ async def _live(node: Node, role: Proxy | Target, servers: list[HttpServer], vol
         for server in servers:
             await server.close()
         node.log.info("stopped")
+
+
+def _forget(node: Node, env: Env, volume: Volume | None, confdir: str) -> None:
+    """After a decommission: remove what nobody needs any more. A target that keeps its data is refused with it."""
+    farewell = node.farewell
+    if farewell is None or not (farewell.is_last or farewell.rm_user_data or volume is None):
+        return
+    if volume is not None:
+        volume.leave_cluster(remove_data=farewell.rm_user_data)
+    store.forget(env.disk, confdir)
+    node.log.warning("the cluster is forgotten", data_removed=farewell.rm_user_data)
 
 
 async def _joined(node: Node) -> bool:

@@ -197,3 +197,26 @@ def shutdown(app: App, yes: bool) -> None:
 
     count = app.run(work)
     click.echo(f"{text.count_of(count, 'node')} told to stop")
+
+
+@cluster.command(
+    "decommission", epilog=examples("ais cluster decommission --yes", "ais cluster decommission --rm-user-data")
+)
+@click.option("--rm-user-data", is_flag=True, help="Remove all data; otherwise it is set aside on the mountpaths.")
+@yes_option
+@click.pass_obj
+def decommission(app: App, rm_user_data: bool, yes: bool) -> None:
+    """End the cluster for good: all nodes forget it and stop.
+
+    Data stays as plain files in the directory decommissioned.CLUSTER_ID of each mountpath, unless it is removed.
+    """
+
+    async def work(client: "Client") -> int:
+        smap = await client.cluster.smap()
+        what = " and REMOVE ALL DATA" if rm_user_data else ""
+        confirm(f"End the cluster {smap.uuid} ({len(smap.nodes)} nodes){what} for good?", yes=yes)
+        await client.cluster.decommission(rm_user_data=rm_user_data)
+        return len(smap.nodes)
+
+    count = app.run(work)
+    click.echo(f"{text.count_of(count, 'node')} told to forget the cluster and stop")

@@ -33,13 +33,16 @@ def _change(
     yes: bool,
     no_rebalance: bool = False,
     no_shutdown: bool = False,
+    rm_user_data: bool = False,
 ) -> None:
     async def work(client: "Client") -> tuple[list[Snode], str]:
         smap = await client.cluster.smap()
         found = [smap.require(one) for one in node_ids]
         if question:
             confirm(question.format(", ".join(one.name for one in found)), yes=yes)
-        uuid = await client.cluster.change_nodes(verb, node_ids, skip_rebalance=no_rebalance, no_shutdown=no_shutdown)
+        uuid = await client.cluster.change_nodes(
+            verb, node_ids, skip_rebalance=no_rebalance, no_shutdown=no_shutdown, rm_user_data=rm_user_data
+        )
         return found, uuid
 
     found, uuid = app.run(work)
@@ -53,6 +56,9 @@ _nodes = click.argument("node_ids", nargs=-1, required=True, type=NODE, metavar=
 _no_rebalance = click.option(
     "--no-rebalance", is_flag=True, help="Leave the data where it is: not for longer absences."
 )
+
+
+_rm_user_data = click.option("--rm-user-data", is_flag=True, help="Remove all data of the node, once it has moved.")
 
 
 @nodes_group.command("start-maintenance", epilog=examples("ais cluster add-remove-nodes start-maintenance t[NODE_ID]"))
@@ -87,10 +93,14 @@ def stop_maintenance(app: App, node_ids: tuple[str, ...], yes: bool) -> None:
 @nodes_group.command("decommission", epilog=examples("ais cluster add-remove-nodes decommission t[NODE_ID] --yes"))
 @_nodes
 @_no_rebalance
-@click.option("--no-shutdown", is_flag=True, help="Leave the node running.")
+@click.option("--no-shutdown", is_flag=True, help="Leave the node running; `join` takes it in again.")
+@_rm_user_data
+@already_so("--keep-initial-config")
 @yes_option
 @click.pass_obj
-def decommission(app: App, node_ids: tuple[str, ...], no_rebalance: bool, no_shutdown: bool, yes: bool) -> None:
+def decommission(
+    app: App, node_ids: tuple[str, ...], no_rebalance: bool, no_shutdown: bool, rm_user_data: bool, yes: bool
+) -> None:
     """Take nodes out of the cluster for good, after what targets hold has moved to the others."""
     _change(
         app,
@@ -101,15 +111,39 @@ def decommission(app: App, node_ids: tuple[str, ...], no_rebalance: bool, no_shu
         yes=yes,
         no_rebalance=no_rebalance,
         no_shutdown=no_shutdown,
+        rm_user_data=rm_user_data,
     )
+
+
+@nodes_group.command("join", epilog=examples("ais cluster add-remove-nodes join 10.0.0.7:51081"))
+@click.argument("address", metavar="IP:PORT")
+@click.option("--role", type=click.Choice(("proxy", "target")), help="Refuse a node of the other role.")
+@already_so("--non-electable")
+@click.pass_obj
+def join(app: App, address: str, role: str | None) -> None:
+    """Take in a node that was decommissioned and left running. One that starts joins by itself: proxy.primary_url."""
+    from ais.client.client import Client
+
+    async def work(client: "Client") -> tuple[Snode, str]:
+        async with Client(address if "://" in address else f"http://{address}") as other:
+            snode = await other.cluster.snode()
+        if role and snode.kind != role:
+            raise click.UsageError(f"{snode.name} at {address} is a {snode.kind}")
+        return snode, await client.cluster.admit(snode)
+
+    snode, uuid = app.run(work)
+    click.echo(f"{snode.name} is in the cluster")
+    if uuid:
+        click.echo(f"Started rebalance[{uuid}]: 'ais show rebalance' tells how far it is.")
 
 
 @nodes_group.command("shutdown", epilog=examples("ais cluster add-remove-nodes shutdown t[NODE_ID]"))
 @_nodes
 @_no_rebalance
+@_rm_user_data
 @yes_option
 @click.pass_obj
-def shutdown(app: App, node_ids: tuple[str, ...], no_rebalance: bool, yes: bool) -> None:
+def shutdown(app: App, node_ids: tuple[str, ...], no_rebalance: bool, rm_user_data: bool, yes: bool) -> None:
     """Put nodes into maintenance and stop them; started again, they stay in maintenance until that is stopped."""
     _change(
         app,
@@ -119,6 +153,7 @@ def shutdown(app: App, node_ids: tuple[str, ...], no_rebalance: bool, yes: bool)
         done="is shutting down",
         yes=yes,
         no_rebalance=no_rebalance,
+        rm_user_data=rm_user_data,
     )
 
 
