@@ -53,11 +53,20 @@ class Brief(msgspec.Struct, frozen=True, array_like=True):
     index: int
     size: int
     is_tombstone: bool
+    written: tuple[int, int]
 
     @classmethod
     def of(cls, header: Slice) -> "Brief":
         """Of a slice."""
-        return cls(header.stamp, header.data, header.parity, header.index, header.meta.size, header.is_tombstone)
+        return cls(
+            header.stamp,
+            header.data,
+            header.parity,
+            header.index,
+            header.meta.size,
+            header.is_tombstone,
+            header.written,
+        )
 
 
 def stamp_text(stamp: tuple[int, int]) -> str:

@@ -6,6 +6,7 @@ first slice of it that is still there, because nobody else knows.
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 import structlog
 
@@ -47,21 +48,34 @@ class Coded:
 
     async def check(self, bck: Bck, objects: list[tuple[str, Finding]], tally: Tally, *, repairs: bool) -> None:
         """Count the slices of objects that this target owns and has; have those made that are missing."""
-        wanted = {name: scheme for name, one in objects if (scheme := self._schemes(bck, one.size)) is not None}
-        found = await self._good_slices(bck, objects, wanted)
+        wanted = {name: form for name, one in objects if (form := self._form(bck, one)) is not None}
+        found = await self._good_slices(bck, wanted)
         for name, finding in objects:
-            scheme = wanted.get(name)
-            if scheme is None:
+            form = wanted.get(name)
+            if form is None:
                 continue
             good = found[name]
-            if good < scheme.total:
+            if good < form.total:
                 tally.note(name)
                 if repairs and finding.is_there:
-                    after = await self._encode(bck, name, finding, scheme)
+                    after = await self._encode(bck, name, form)
                     tally.repaired += max(0, after - good)
                     good = after
-            tally.promised += scheme.total
+            tally.promised += form.total
             tally.found += good
+            tally.lost += form.is_alone and good < form.data
+
+    def _form(self, bck: Bck, finding: Finding) -> "_Form | None":
+        """The slices that there should be of an object; None: it is not coded."""
+        scheme, meta = self._schemes(bck, finding.size), finding.meta
+        if scheme is None:
+            return None
+        cut = meta.cut if meta is not None else None
+        if not scheme.is_alone:
+            return _Form(scheme.data, scheme.parity, meta.stamp if meta is not None else None)
+        if cut is None or (cut.data, cut.parity) != (scheme.data, scheme.parity):
+            return _Form(scheme.data, scheme.parity, None)  # it has another form, and is written anew
+        return _Form(cut.data, cut.parity, cut.written, is_alone=True)
 
     async def have_made_again(self, bck: Bck, names: list[str]) -> int:
         """Slices of these names that were kept here were damaged and are gone: how many are back in time."""
@@ -87,7 +101,7 @@ class Coded:
             try:
                 lacking = await self._lacking(owner, bck, some)
                 if lacking and repairs:
-                    await self._peers.check(owner, bck, lacking)
+                    await self._have_restored(owner, bck, lacking)
                     deadline_s = self._clock.monotonic() + WAIT_S
                     before = len(lacking)
                     while lacking and self._clock.monotonic() < deadline_s:
@@ -129,6 +143,12 @@ class Coded:
                     dropped.append(("tombstones" if header.is_tombstone else "slices", stat.st_size))
         return dropped
 
+    async def _have_restored(self, owner: Snode, bck: Bck, names: list[str]) -> None:
+        if self._peers.is_self(owner):
+            await self._jobs.check(bck, names)
+        else:
+            await self._peers.check(owner, bck, names)
+
     async def _lacking(self, owner: Snode, bck: Bck, names: list[str]) -> list[str]:
         if self._peers.is_self(owner):
             return await asyncio.to_thread(lambda: [name for name in names if self._jobs.lacks(bck, name)])
@@ -136,13 +156,13 @@ class Coded:
 
     async def _count_lacking(self, bck: Bck, names: list[str], tally: Tally) -> None:
         for name in names:
-            holders = self._peers.holders(bck.uname + name)
+            holders = self._peers.present_for(bck.uname + name, has_owner=True)
             briefs = await asyncio.gather(*(self._brief(node, bck, name) for node in holders))
             there = [(node, one) for node, one in zip(holders, briefs, strict=True) if one is not None]
             newest = max((one for _, one in there), key=lambda one: (one.stamp, one.is_tombstone), default=None)
             if newest is None or newest.is_tombstone or not self._peers.is_self(there[0][0]):
                 continue
-            good = len({one.index for _, one in there if one.stamp == newest.stamp})
+            good = len({one.index for _, one in there if one.written == newest.written})
             tally.objects += 1
             tally.bytes += newest.size
             tally.promised += 1 + newest.data + newest.parity
@@ -150,17 +170,16 @@ class Coded:
             tally.lost += good < newest.data
             tally.note(name)
 
-    async def _good_slices(
-        self, bck: Bck, objects: list[tuple[str, Finding]], wanted: dict[str, Scheme]
-    ) -> dict[str, int]:
-        """How many slices of each object are where they should be, of this very write."""
+    async def _good_slices(self, bck: Bck, wanted: "dict[str, _Form]") -> dict[str, int]:
+        """How many slices of each object there are of the right write: each where it should be, or anywhere when the
+        object is kept as slices alone.
+        """
         asked: dict[str, tuple[Snode, list[tuple[str, int]]]] = {}
-        for name, scheme in wanted.items():
-            nodes = self._peers.present_for(bck.uname + name, has_owner=scheme.is_alone)
-            for index, node in enumerate(nodes[: scheme.total]):
+        for name, form in wanted.items():
+            nodes = self._peers.present_for(bck.uname + name, has_owner=form.is_alone)
+            for index, node in enumerate(nodes if form.is_alone else nodes[: form.total]):
                 asked.setdefault(node.id, (node, []))[1].append((name, index))
-        stamps = {name: finding.meta.stamp for name, finding in objects if finding.meta is not None}
-        good = dict.fromkeys((name for name, _ in objects), 0)
+        good: dict[str, set[int]] = {name: set() for name in wanted}
 
         async def ask(node: Snode, pairs: list[tuple[str, int]]) -> None:
             try:
@@ -172,20 +191,23 @@ class Coded:
                 self._log.info("target cannot say which slices it has", peer=node.id, reason=str(error))
                 return
             for (name, index), brief in zip(pairs, briefs, strict=True):
-                good[name] += _is_right(brief, stamps.get(name), wanted[name], index)
+                if brief is not None and wanted[name].has(brief, index):
+                    good[name].add(brief.index)
 
         await asyncio.gather(*(ask(node, pairs) for node, pairs in asked.values()))
-        return good
+        return {name: len(indices) for name, indices in good.items()}
 
-    async def _encode(self, bck: Bck, name: str, finding: Finding, scheme: Scheme) -> int:
+    async def _encode(self, bck: Bck, name: str, form: "_Form") -> int:
         """Have missing slices made; how many there are then."""
         try:
             await self._encoder.bring(bck, name)
         except (ObjectNotFound, BucketNotFound):
-            return scheme.total
+            return form.total
         except AisError as error:
             self._log.warning("object has too few slices", object=bck.cname(name), reason=str(error))
-        return (await self._good_slices(bck, [(name, finding)], {name: scheme}))[name]
+        if form.written is None:  # it was written anew, and the next look sees what became of it
+            return 0
+        return (await self._good_slices(bck, {name: form}))[name]
 
     async def _brief(self, node: Snode, bck: Bck, name: str) -> Brief | None:
         try:
@@ -210,9 +232,24 @@ class Coded:
         return list(grouped.values())
 
 
-def _is_right(brief: Brief | None, stamp: tuple[int, int] | None, scheme: Scheme, index: int) -> bool:
-    """Whether a slice is the one that is wanted."""
-    if brief is None or brief.is_tombstone or brief.stamp != stamp:
-        return False
-    is_placed = scheme.is_alone or brief.index == index
-    return is_placed and (brief.data, brief.parity) == (scheme.data, scheme.parity)
+class _Form(NamedTuple):
+    """The slices that there should be: D and P, and the stamp of the write (None: none there can be is right).
+
+    `is_alone`: the object has no replica, and which target has which slice is not determined.
+    """
+
+    data: int
+    parity: int
+    written: tuple[int, int] | None
+    is_alone: bool = False
+
+    @property
+    def total(self) -> int:
+        """How many."""
+        return self.data + self.parity
+
+    def has(self, brief: Brief, index: int) -> bool:
+        """Whether a slice is one of them; `index` is the one that its target should have."""
+        if brief.is_tombstone or brief.written != self.written:
+            return False
+        return (brief.data, brief.parity) == (self.data, self.parity) and (self.is_alone or brief.index == index)

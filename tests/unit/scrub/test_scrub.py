@@ -152,11 +152,12 @@ def test_looking_only_changes_nothing(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
-def test_slices_are_read_and_made_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_slices_are_read_and_made_again(tmp_path: Path, is_alone: bool) -> None:
     """A damaged slice goes to quarantine and is replaced, a missing one is made again, a lost object restored."""
 
     async def scenario(*targets: LiveTarget) -> None:
-        await create(targets, CODED)
+        await create(targets, {**CODED, "protection": {"slices_only": is_alone}})
 
         def slices() -> int:
             return sum(len(files(target, "%ec")) for target in targets)
