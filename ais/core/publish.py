@@ -30,6 +30,8 @@ from ais.fs.volume import Mirroring, Volume
 
 T = TypeVar("T")
 _SLICED_ATTEMPTS_MAX = 10
+_SYNCED_TOGETHER_BYTES_MAX = 1 << 20
+"""Content of up to so many bytes is synced with its metadata, in one flush."""
 Condition = Callable[[ObjectMeta | None], None]
 """Called under the object's lock with what is stored; raises to refuse."""
 
@@ -216,7 +218,7 @@ class Publisher:
         self.copies.promote(spot)
 
     def _publish_whole(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
-        if staged.rules.fsync:
+        if staged.rules.fsync and staged.size > _SYNCED_TOGETHER_BYTES_MAX:  # it takes long: not under the lock
             self._disk.fsync(staged.fd)
         mirroring = self._volume.mirrored.get(staged.bck)
         if mirroring is None:
@@ -299,7 +301,7 @@ class Publisher:
         self, staged: Staged, condition: Condition | None, wait: bool, mirroring: Mirroring
     ) -> ObjectMeta:
         """Commit, with copies made before or soon after."""
-        if not mirroring.is_synchronous:
+        if not staged.rules.all_copies:
             stored = self.locked(staged.bck, staged.spot, lambda: self._publish_locked(staged, condition, wait), wait)
             self.on_mirrored(staged.bck, staged.name)
             return stored

@@ -464,7 +464,8 @@ class Store:
         source, target = self._spots.find(bck, name), self._spots.find(to_bck, to_name)
         self.check_free(bck, name)
         is_here = source.mountpath is target.mountpath and not self.volume.view.is_unsettled
-        if is_here and rules.keeping is Keeping.NONE and bck not in self.volume.coded:
+        can_rename = rules.keeping is Keeping.NONE and not rules.all_copies and bck not in self.volume.coded
+        if is_here and can_rename:
             with (
                 disk_failures(source.path),
                 self._changing(bck, name, source, is_delete=True),

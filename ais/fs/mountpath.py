@@ -36,6 +36,9 @@ class Capacity(NamedTuple):
         return 100.0 * self.used_bytes / usable if usable else 100.0
 
 
+_SYNC_THREADS = 32
+
+
 class FileSystem(NamedTuple):
     """What a mountpath lies on."""
 
@@ -51,7 +54,8 @@ class MountpathStalled(Exception):
 class Mountpath:
     """Identity and resources of one mountpath. Whether it is in use is the volume's to say.
 
-    `pool` runs blocking work on this disk, so that a slow disk delays only its own requests.
+    `pool` runs blocking work on this disk, so that a slow disk delays only its own requests. `sync_pool` is for what
+    waits for a flush: the more wait at the same time, the more share one (the kernel commits them together).
     """
 
     __slots__ = (
@@ -71,6 +75,7 @@ class Mountpath:
         "path",
         "pool",
         "stripes",
+        "sync_pool",
     )
 
     def __init__(self, path: str, label: str, env: Env, threads: int, node_id: str) -> None:
@@ -78,6 +83,7 @@ class Mountpath:
         self.label = label
         self.digest = digest(path)
         self.pool = ThreadPoolExecutor(threads, f"disk {path}")
+        self.sync_pool = ThreadPoolExecutor(max(threads, _SYNC_THREADS), f"flush {path}")
         self.file_system = file_system_of(path)
         self.is_ordered = self.file_system.kind in _ORDERED
         """Whether a file that replaces another by rename has its content on the disk before its name."""
@@ -158,6 +164,7 @@ class Mountpath:
     def close(self) -> None:
         """Wait for the pool's running work, then close the lock file."""
         self.pool.shutdown(cancel_futures=True)
+        self.sync_pool.shutdown(cancel_futures=True)
         self.stripes.close()
 
     def _measure(self) -> Capacity:

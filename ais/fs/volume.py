@@ -53,10 +53,9 @@ class VolumeLimits:
 
 
 class Mirroring(NamedTuple):
-    """How a bucket is mirrored: copies of each object in all, and whether they are made before a write returns."""
+    """How a bucket is mirrored: copies of each object in all."""
 
     copies: int
-    is_synchronous: bool = False
 
 
 class View:

@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ais.api import access, codec
+from ais.api import access, ack, codec
+from ais.api.ack import Ack
 from ais.api.bucket import AIS, Bck, Namespace, missing
 from ais.api.codec import U64
 from ais.base.errors import BadRequest, BucketExists, NotEnoughTargets, NotYetImplemented
+from ais.config import features as flags
 from ais.config import sections, wire
 
 _AIS_BID = 1 << 63
@@ -76,7 +78,9 @@ class Protection(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a bucket asks for its data beyond AIStore's properties."""
 
     sync_copies: bool = False
-    """A write is acknowledged when all copies of a mirrored bucket are made."""
+    """A write is acknowledged when all copies of a mirrored bucket are made: what `ack=all` says too."""
+    ack: str = ""
+    """What the answer to a write promises (`ais.api.ack`); empty: what `sync_copies` and the feature Fsync-PUT say."""
     slices_only: bool = False
     """An erasure-coded object is kept as slices alone, without the whole object on its owner."""
     sliced: bool = False
@@ -115,6 +119,15 @@ class Bprops(msgspec.Struct, frozen=True):
     def of_protection(self) -> Protection:
         """`protection`, its defaults when it is left out."""
         return PLAIN if self.protection is msgspec.UNSET else self.protection
+
+    @property
+    def ack(self) -> Ack:
+        """What the answer to a write promises."""
+        asked = self.of_protection
+        if asked.ack:
+            return Ack(asked.ack)
+        needs_all = asked.sync_copies and (self.mirror.enabled or self.ec.enabled)
+        return Ack.of(synced=bool(self.features & flags.FSYNC_PUT), needs_all=needs_all)
 
     @property
     def is_coded(self) -> bool:
@@ -174,7 +187,7 @@ def apply_props(props: Bprops, patch: Any, targets_count: int) -> Bprops:
     kept = {name.lower() for name in _NOT_SETTABLE}
     allowed = {key: value for key, value in patch.items() if key.lower() not in kept}
     base = codec.to_builtins(props)
-    base["protection"] = {"sync_copies": False, "slices_only": False} | base.get("protection", {})
+    base["protection"] = {"sync_copies": False, "slices_only": False, "ack": ""} | base.get("protection", {})
     changed = codec.convert(_overlay(base, allowed), Bprops)
     asked = changed.of_protection
     is_sliced = asked.slices_only or props.of_protection.sliced
@@ -213,6 +226,9 @@ def _check(old: Bprops, new: Bprops, targets_count: int, force: bool) -> None:
         raise BadRequest(f"mirror.copies={new.mirror.copies} is invalid: a mirrored bucket has at least 2")
     if new.mirror.enabled and new.chunks.objsize_limit:
         raise BadRequest("mirror.enabled and chunks.objsize_limit exclude each other: set one of them")
+    if new.of_protection.ack:
+        level = Ack.parse(new.of_protection.ack)
+        ack.check(level, is_mirrored=new.mirror.enabled, is_coded=new.ec.enabled, cname="the bucket")
     alone = new.of_protection.slices_only
     _check_ec(old.ec, new.ec, targets_count, force, is_alone=alone)
     if alone and not new.ec.enabled:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import unquote
 
-from ais.api import query
+from ais.api import ack, query
 from ais.base import names
 from ais.base.errors import BadRequest, NotYetImplemented
 
@@ -21,11 +21,11 @@ _KNOWN = {
     "HEAD": _ANYWHERE | {query.PROPS, query.PRESENCE, query.LATEST_VERSION, "validate-checksum"},
     "PUT": _ANYWHERE
     | {query.SKIP_VC, query.APPEND_TYPE, query.APPEND_HANDLE, query.OBJECT_TO, query.LATEST_VERSION, "synchronize"}
-    | {query.UPLOAD_ID, query.PART_NUMBER}
+    | {query.UPLOAD_ID, query.PART_NUMBER, ack.QUERY}
     | _SHARD,
-    "DELETE": _ANYWHERE | {query.LATEST_VERSION, query.UPLOAD_ID},
-    "POST": _ANYWHERE | {query.UPLOAD_ID},
-    "PATCH": _ANYWHERE | {query.SET_NEW_CUSTOM},
+    "DELETE": _ANYWHERE | {query.LATEST_VERSION, query.UPLOAD_ID, ack.QUERY},
+    "POST": _ANYWHERE | {query.UPLOAD_ID, ack.QUERY},
+    "PATCH": _ANYWHERE | {query.SET_NEW_CUSTOM, ack.QUERY},
 }
 
 

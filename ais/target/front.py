@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from ais.api import headers, query
+from ais.api import ack, headers, query
 from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.base.errors import AccessDenied, BadRequest, BucketNotFound, NotReady
@@ -19,6 +19,8 @@ _FIRST_MARK = f"{query.PROXY_ID}="
 _MARKS_REST = f"&{query.REDIRECT_TIME}="
 _TIME_DIGITS_MAX = 19
 _CALLER = headers.CALLER_ID.lower()
+ACK_HEADER = ack.HEADER.lower()
+WRITES = Access.PUT | Access.APPEND | Access.MOVE_OBJECT | Access.UPDATE_OBJECT | Access.DELETE_OBJECT
 _INTERNAL = Network.CONTROL | Network.DATA
 
 
@@ -93,6 +95,11 @@ class Front:
             if owner.id != self._host.snode.id:
                 raise Misplaced(owner.public.url)
         self._remember(request, view)
+        if operation & WRITES:
+            asked = request.headers.get(ACK_HEADER)
+            asked = params.get(ack.QUERY) if asked is None else asked
+            if asked is not None:
+                view = view.with_ack(asked, only_metadata=operation is Access.UPDATE_OBJECT)
         return Ask(view, name, params, request.headers, is_from_peer)
 
     def require_redirect(self, ask: Ask, what: str) -> None:

@@ -9,7 +9,7 @@ import os
 from typing import NamedTuple
 from urllib.parse import quote
 
-from ais.api import actions, codec, errors, headers, query
+from ais.api import ack, actions, codec, errors, headers, query
 from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
 from ais.base.errors import AlreadyExists, NotReady, ObjectNotFound
@@ -172,7 +172,11 @@ class Moves:
             answer = await self._peers.send_file(
                 owner.data.url + _url_path(destination.bck, name),
                 query=_bucket_query(destination.bck),
-                headers={headers.CALLER_ID: self._host.snode.id, TRANSFER: transfer.header()},
+                headers={
+                    headers.CALLER_ID: self._host.snode.id,
+                    TRANSFER: transfer.header(),
+                    **({ack.HEADER: destination.ack} if destination.ack else {}),
+                },
                 fd=opened.fd,
                 offset=0,
                 length=opened.stat.st_size,

@@ -137,7 +137,8 @@ class PutSink(_Steps):
         writer = self._writer
         try:
             self._owner.admit(self._view)
-            meta = await in_pool(self._pool, lambda: writer.commit(self._condition), writer.abort)
+            pool = writer.mountpath.sync_pool if self._view.rules.fsync else self._pool
+            meta = await in_pool(pool, lambda: writer.commit(self._condition), writer.abort)
         except AisError as error:
             writer.abort()
             self._owner.failed(error)

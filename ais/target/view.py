@@ -1,14 +1,15 @@
 """What the data path needs to know about a bucket, looked up once per BMD version instead of once per request."""
 
+import copy
 from collections.abc import Iterator
 
 import msgspec
 
-from ais.api import access, checksum
+from ais.api import access, ack, checksum
 from ais.api.access import Access
+from ais.api.ack import Ack
 from ais.api.bucket import Bck
-from ais.base.errors import BucketNotFound, Busy, NotReady
-from ais.config import features
+from ais.base.errors import BadRequest, BucketNotFound, Busy, NotReady
 from ais.core.workfile import Keeping, WriteRules
 from ais.ec.slice import Coding, Scheme
 from ais.fs.volume import Mirroring
@@ -23,7 +24,7 @@ def mirroring_of(props: Bprops) -> Mirroring | None:
     """How the objects of a bucket are mirrored; None: not at all."""
     if not props.mirror.enabled or props.mirror.copies < 2:
         return None
-    return Mirroring(props.mirror.copies, props.of_protection.sync_copies)
+    return Mirroring(props.mirror.copies)
 
 
 def scheme_of(props: Bprops, size_bytes: int) -> Scheme | None:
@@ -45,6 +46,7 @@ class BucketView:
     """
 
     __slots__ = (
+        "ack",
         "allowed",
         "bck",
         "hashes_ranges",
@@ -74,10 +76,13 @@ class BucketView:
         source = self.source
         self.is_moving = is_moving
         self.allowed = int(props.access) | access.WITHOUT_AUTHN
+        self.ack = ""
+        """What a request asked for in the place of what the bucket says (`with_ack`)."""
         self.rules = WriteRules(
             checksum_kind=props.checksum.type,
             versioning=props.versioning.enabled,
-            fsync=bool(props.features & features.FSYNC_PUT),
+            fsync=props.ack.is_synced,
+            all_copies=props.ack.is_all,
             keeping=Keeping(props.of_s3.versioning),
         )
         self.verifies = props.checksum.validate_warm_get
@@ -95,6 +100,17 @@ class BucketView:
         self.takes_puts = (
             source is None and not self.is_renamed and not self.is_closing and bool(self.allowed & Access.PUT)
         )
+
+    def with_ack(self, text: str, *, only_metadata: bool = False) -> "BucketView":
+        """The bucket as a request uses it that says what its answer shall promise. Raise `BadRequest`."""
+        level = Ack.parse(text)
+        if only_metadata and level.is_all and self.is_coded:
+            raise BadRequest(f'"{level}" is for content: slices follow changes of metadata soon after')
+        ack.check(level, is_mirrored=self.is_mirrored, is_coded=self.props.ec.enabled, cname=self.bck.cname())
+        view = copy.copy(self)
+        view.ack = text
+        view.rules = msgspec.structs.replace(self.rules, fsync=level.is_synced, all_copies=level.is_all)
+        return view
 
     def scheme(self, size_bytes: int) -> Scheme | None:
         """How an object of this size is erasure-coded; None: not at all."""

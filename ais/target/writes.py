@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Awaitable
 
-from ais.api import headers, query
+from ais.api import ack, headers, query
 from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.base.errors import AisError, BadRequest, ChecksumMismatch, ObjectNotFound
@@ -33,7 +33,8 @@ from ais.target.view import BucketView
 INLINE_BYTES_MAX = 1 << 20
 """Larger bodies are hashed and written in the mountpath's pool."""
 _SPECIAL = frozenset(
-    name.lower() for name in (headers.CHECKSUM_TYPE, headers.CHECKSUM_VALUE, headers.CUSTOM_MD, headers.CALLER_ID)
+    name.lower()
+    for name in (headers.CHECKSUM_TYPE, headers.CHECKSUM_VALUE, headers.CUSTOM_MD, headers.CALLER_ID, ack.HEADER)
 )
 """Headers of a PUT that asks for more than storing the body."""
 
@@ -203,7 +204,9 @@ class Writes:
             raise BadRequest(f"cannot copy object {ask.cname} onto itself")
         await self._moves.settle(ask.view, ask.name)
         await self._protected.heal(ask.view, ask.name)
-        await self._moves.copy(ask.view, ask.name, destination, name)
+        await self._moves.copy(
+            ask.view, ask.name, destination.with_ack(ask.view.ack) if ask.view.ack else destination, name
+        )
         return Reply(200)
 
     def _append(self, ask: Ask) -> AnyReply:

@@ -18,7 +18,7 @@ from ais.s3.facts import Facts
 from ais.s3.front import S3Request
 from ais.s3.operations import Op
 from ais.target.counts import count_error
-from ais.target.front import Front
+from ais.target.front import ACK_HEADER, Front
 from ais.target.host import Host
 from ais.target.moves import Moves
 from ais.target.protected import Protected
@@ -53,6 +53,7 @@ _ON_WHAT_IS_THERE = frozenset(
     }
 )
 """What is about an object that exists, besides reading it: a lost one is restored before."""
+_ONLY_METADATA = _ON_WHAT_IS_THERE - {Op.DELETE_OBJECT}
 
 
 class S3Front:
@@ -121,6 +122,8 @@ class S3Front:
         if not self._gate.is_here(owner):
             return self._gate.forward(asked, owner)
         bucket = self._gate.admit(asked, caller, lambda: self._facts(view, asked))
+        if (level := request.headers.get(ACK_HEADER)) is not None and request.method not in ("GET", "HEAD"):
+            view = view.with_ack(level, only_metadata=asked.op in _ONLY_METADATA)
         lines = answers.stamp(asked.id) + header_lines(*self._gate.cross_origin(asked))
         ask = S3Ask(asked, caller, bucket, view, lines, self._gate)
         handler = self._handlers[asked.op]

@@ -19,7 +19,7 @@ from ais.meta.bmd import apply_props
 
 BCK = Bck("b")
 MIRRORED = {"mirror": {"enabled": True, "copies": 2}}
-SYNCHRONOUS = {**MIRRORED, "protection": {"sync_copies": True}}
+SYNCHRONOUS = {**MIRRORED, "protection": {"ack": "all"}}
 COUNT = 60
 
 
