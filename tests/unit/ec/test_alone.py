@@ -12,6 +12,7 @@ from harness.coded import BCK, BODIES, EC, LARGE, Group, fill, run
 from harness.target import LiveTarget, until
 
 from ais.api import query
+from ais.ec import slice as slices
 from ais.ec.encode import plan_repair
 
 ALONE: dict[str, Any] = {"ec": EC["ec"], "protection": {"slices_only": True}}
@@ -88,7 +89,7 @@ def test_up_to_p_targets_may_be_away(tmp_path: Path) -> None:
 
 
 def test_a_damaged_slice_is_never_served_and_made_again(tmp_path: Path) -> None:
-    """Each slice is damaged in turn: reads are exact, and the slice is made again because it was read."""
+    """Each slice with data is damaged in turn: reads are exact, and the slice is made again because it was read."""
 
     async def scenario(group: Group) -> None:
         await group.create(ALONE)
@@ -96,14 +97,14 @@ def test_a_damaged_slice_is_never_served_and_made_again(tmp_path: Path) -> None:
         owner = group.owner("large")
         for path in map(Path, group.slices("large")):
             good = path.read_bytes()
+            if slices.decode(good)[0].index >= 2:
+                continue  # it has parity, which nobody needs
             content = bytearray(good)
             content[len(content) // 2] ^= 1
             path.write_bytes(content)
             await read_exactly(owner, "large", LARGE)
-            if path.read_bytes() == content:  # it has parity, which nobody needed
-                path.write_bytes(good)
-                continue
-            await until(lambda path=path, good=good: path.exists() and len(path.read_bytes()) == len(good))
+            await until(lambda path=path, good=good: path.exists() and path.read_bytes()[-1000:] == good[-1000:])
+            await until(lambda path=path, bad=bytes(content): path.exists() and path.read_bytes() != bad)
             await group.settled()
             await read_exactly(owner, "large", LARGE)
         two = group.slices("large")[:2]
