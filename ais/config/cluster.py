@@ -14,8 +14,6 @@ READ_ONLY = frozenset({"uuid", "lastupdate_time", "config_version"})
 CLUSTER_ONLY = frozenset({"backend", "mirror", "ec", "proxy", "rebalance", "versioning", "features"})
 """Sections that no single node may override."""
 
-CENSORED = "**********"
-
 
 class ClusterConfig(Section, frozen=True):
     """Settings by section, with the names and the JSON of the wire contract §14."""
@@ -67,10 +65,3 @@ class ClusterConfig(Section, frozen=True):
     def next_version(self, now: str) -> "ClusterConfig":
         """The same settings as the next version, changed at `now` (text for people)."""
         return msgspec.structs.replace(self, config_version=U64(self.config_version + 1), lastupdate_time=now)
-
-    def censored(self) -> "ClusterConfig":
-        """A copy fit for showing: secrets replaced."""
-        if not self.auth.signature.key:
-            return self
-        signature = msgspec.structs.replace(self.auth.signature, key=CENSORED)
-        return msgspec.structs.replace(self, auth=msgspec.structs.replace(self.auth, signature=signature))

@@ -59,6 +59,6 @@ class NodeConfig:
 
     def wire(self) -> dict[str, Any]:
         """The answer to `what=config`: cluster and local settings in one flat object, secrets replaced."""
-        merged = wire.shown(self.cluster.censored())
+        merged = wire.shown(self.cluster)
         merged |= wire.shown(self.local)
         return merged

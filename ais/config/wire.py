@@ -28,15 +28,20 @@ OMITTED: dict[type[msgspec.Struct], frozenset[str]] = {
     sections.ExtraOCI: _ALL,
 }
 """Fields that are left out while they have their default, by section."""
+CENSORED = "**********"
+_SECRETS: dict[type[msgspec.Struct], frozenset[str]] = {sections.AuthSignature: frozenset({"key"})}
+"""Fields that are shown as `CENSORED` when they are set."""
 
 
 def shown(section: msgspec.Struct) -> dict[str, Any]:
-    """A section (or any struct of sections) as its JSON reads."""
-    omitted = OMITTED.get(type(section), frozenset())
+    """A section (or any struct of sections) as its JSON reads, secrets replaced."""
+    secret, omitted = _SECRETS.get(type(section), frozenset()), OMITTED.get(type(section), frozenset())
     tree: dict[str, Any] = {}
     for field in msgspec.structs.fields(section):
         value = getattr(section, field.name)
         if value is msgspec.UNSET or ((omitted is _ALL or field.name in omitted) and value == field.default):
             continue
+        if field.name in secret and value:
+            value = CENSORED
         tree[field.encode_name] = shown(value) if isinstance(value, Section) else codec.to_builtins(value)
     return tree

@@ -142,7 +142,7 @@ VALUES: dict[str, Callable[[Node], object]] = {
     "smap": _smap,
     "snode": lambda node: node.smap.get(node.snode.id) or node.snode,
     "config": lambda node: node.config.wire(),
-    "cluster_config": lambda node: wire.shown(node.config.shared.censored()),
+    "cluster_config": lambda node: wire.shown(node.config.shared),
     "node_stats": node_stats,
     "node_status": node_status,
     "metrics": lambda node: node.stats.kinds(),
