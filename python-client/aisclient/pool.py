@@ -1,0 +1,64 @@
+"""Connections that are open and idle, by node."""
+
+import time
+from urllib.parse import urlsplit
+
+from aisclient.connection import Connection
+from aisclient.driver import Driver, Forked
+from aisclient.settings import Settings
+
+IDLE_S_MAX = 50.0
+"""Nodes close a connection that was idle for a minute."""
+
+
+class Pool:
+    """May be used by several threads: adding to a list and taking from it are atomic."""
+
+    def __init__(self, driver: Driver, settings: Settings) -> None:
+        self._driver, self._settings = driver, settings
+        self._tls = settings.tls() if any(url.startswith("https") for url in settings.endpoints) else None
+        self._idle: dict[str, list[Connection]] = {}
+        self._forked = Forked(self._forget)
+
+    async def take(self, origin: str, *, is_fresh: bool = False, checked: bool = False) -> tuple[Connection, bool]:
+        """A connection to `scheme://host:port`, and whether it was used before. Raise `OSError`.
+
+        `checked` passes over those that the other side has closed: for what must not be sent twice.
+        """
+        idle = self._idle.get(origin)
+        while idle and not is_fresh:
+            try:
+                connection = idle.pop()
+            except IndexError:
+                break
+            is_old = time.monotonic() - connection.idle_since > IDLE_S_MAX
+            if not is_old and not (checked and connection.wire.is_stale()):
+                return connection, True
+            connection.wire.close()
+        parts = urlsplit(origin)
+        is_secure = parts.scheme == "https"
+        if is_secure and self._tls is None:
+            self._tls = self._settings.tls()
+        port = parts.port or (443 if is_secure else 80)
+        tls = self._tls if is_secure else None
+        wire = await self._driver.connect(parts.hostname or "", port, tls, self._settings.timeout_s)
+        return Connection(wire), False
+
+    def give_back(self, origin: str, connection: Connection, is_reusable: bool) -> None:
+        """The connection is free; keep it or close it."""
+        idle = self._idle.setdefault(origin, [])
+        if is_reusable and len(idle) < self._settings.connections:
+            connection.idle_since = time.monotonic()
+            idle.append(connection)
+        else:
+            connection.wire.close()
+
+    def close(self) -> None:
+        """Close those that are idle."""
+        self._forked.release()
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().wire.close()
+
+    def _forget(self) -> None:
+        self._idle = {}
