@@ -11,8 +11,10 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
+import msgspec
+
 from ais.api.bucket import Bck
-from ais.base.errors import BucketNotFound, Busy, CorruptMetadata, NotReady
+from ais.base.errors import AlreadyExists, BadRequest, BucketNotFound, Busy, CorruptMetadata, NotReady
 from ais.core import meta as metadata
 from ais.core import tree, workfile
 from ais.core.copies import Copies
@@ -106,6 +108,52 @@ class Publisher:
             return self._publish_whole(staged, condition, wait)
         except OSError as error:
             raise translate(error, staged.path) from error
+
+    def arrive(self, staged: Staged, meta: ObjectMeta, *, is_head: bool, wait: bool = True) -> ObjectMeta:
+        """Take a version that another target gives: as the latest of its name, or as one below that is still to come.
+
+        Raise `AlreadyExists` when the name is here: whoever sends it has what was given before. Else as `publish`.
+        """
+        try:
+            self._follow_placement(staged, wait)
+            if staged.rules.fsync:
+                self._disk.fsync(staged.fd)
+            taken = self.locked(staged.bck, staged.spot, lambda: self._arrive_locked(staged, meta, is_head), wait)
+        except OSError as error:
+            raise translate(error, staged.path) from error
+        if is_head and not meta.is_marker:
+            if staged.bck in self._volume.mirrored:
+                self.on_mirrored(staged.bck, staged.name)
+            self.changed(staged.bck, staged.name, staged.spot)
+        return taken
+
+    def _arrive_locked(self, staged: Staged, meta: ObjectMeta, is_head: bool) -> ObjectMeta:
+        disk, spot, fsync = self._disk, staged.spot, staged.rules.fsync
+        self._volume.require_open(staged.bck)
+        self._volume.require_owned(spot.key)
+        cname = staged.bck.cname(staged.name)
+        if staged.size != meta.size:
+            raise BadRequest(f"{cname}: got {staged.size} bytes of a version of {meta.size}")
+        head = self._versions.head(spot)
+        if head is not None and head.meta is None:
+            raise CorruptMetadata(f"{cname} is damaged here: overwrite or delete it")
+        if head is not None:
+            raise AlreadyExists(f"{cname} is here already")
+        if is_head:
+            stamp = max((self._volume.view.generation, self._now_ns()), (meta.stamp[0], meta.stamp[1] + 1))
+            meta = msgspec.structs.replace(meta, stamp=stamp)
+        disk.setxattr(staged.fd, metadata.XATTR, metadata.encode(meta))
+        if staged.times_ns is not None:
+            disk.utime(staged.fd, ns=staged.times_ns)
+        if fsync:
+            disk.fsync(staged.fd)
+        if is_head and not meta.is_marker:
+            placed = tree.install(disk, staged.path, spot.root, spot.path)
+            if fsync:
+                tree.fsync_parents(disk, spot.root, placed)
+        else:
+            self._versions.take(spot, staged.path, meta, is_head=is_head, fsync=fsync)
+        return meta
 
     def changing(self, bck: Bck, name: str, spot: Spot, *, is_delete: bool = False) -> ObjectMeta | None:
         """Before an object is replaced or deleted, and before its lock is taken: its slices must not outlive it.

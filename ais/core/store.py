@@ -37,7 +37,7 @@ from ais.core.slicing import Slicing, Turns
 from ais.core.spots import RACY_NS, Known, Spot, SpotTable, is_torn, newest_file, rank, read_meta, resized
 from ais.core.versions import NULL, Versions, is_version_id
 from ais.core.workfile import Buffer, Digests, Keeping, Staged, WriteRules
-from ais.core.writer import Writer
+from ais.core.writer import Arrival, Writer
 from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures, translate
@@ -262,6 +262,15 @@ class Store:
         )
         return Writer(self._publisher, self._disk, staged, digests)
 
+    def arrival(
+        self, bck: Bck, name: str, rules: WriteRules, meta: ObjectMeta, times_ns: tuple[int, int], *, is_head: bool
+    ) -> Arrival:
+        """Begin to receive a version that another target gives, the latest (`is_head`) or one below; see `writer`."""
+        spot, digests = self._spots.find(bck, name), Digests(checksum.NONE, meta.promised, is_stored=True)
+        path, fd = self._create(bck, spot, meta.size)
+        staged = Staged(bck, name, rules, spot, path, fd, times_ns=times_ns)
+        return Arrival(self._publisher, self._disk, staged, digests, meta, is_head=is_head)
+
     def appender(self, bck: Bck, name: str, rules: WriteRules, target_id: str, handle: str = "") -> Appender:
         """Begin an append or flush. Without a handle it starts from the present content of the object, if any: blocks.
 
@@ -295,6 +304,8 @@ class Store:
         spot, fsync = self._spots.find(bck, name), rules is not None and rules.fsync
 
         def step() -> Removed:
+            if not is_moved:
+                self.volume.require_owned(spot.key)
             stored = self._publisher.stored_meta(spot)
             self._publisher.ask(condition, bck, spot, stored)
             if is_moved or rules is None or rules.keeping is not Keeping.ENABLED:
@@ -333,12 +344,13 @@ class Store:
         *,
         bypass: bool = False,
         fsync: bool = False,
+        is_ours: bool = True,
     ) -> ObjectMeta | None:
         """Remove one version for good (`null`: the null version); return its metadata, None when that was damaged.
 
         When it was the latest, the next older one becomes that. `bypass`: also one that is retained in governance mode.
-        Durable when `fsync`. Raise `VersionNotFound`, `AccessDenied` when it must stay, what `condition` raises, and
-        `DiskFailure`.
+        Durable when `fsync`. Not `is_ours`: also when another target owns the name. Raise `VersionNotFound`,
+        `AccessDenied` when it must stay, what `condition` raises, and `DiskFailure`.
         """
         spot = self._spots.find(bck, name)
 
@@ -349,6 +361,8 @@ class Store:
             self._drop_copies(bck, spot)
 
         def step() -> ObjectMeta | None:
+            if is_ours:
+                self.volume.require_owned(spot.key)
             removed = self._versions.remove(spot, version_id, check) if is_version_id(version_id) else None
             if removed is None:
                 self.volume.require_whole(bck, spot.key)

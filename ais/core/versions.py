@@ -210,6 +210,25 @@ class Versions:
             self._prune(spot)
         return version
 
+    def take(self, spot: Spot, work: str, meta: ObjectMeta, *, is_head: bool, fsync: bool) -> None:
+        """Put the finished work file of a version that came from another target on the shelf."""
+        entry = _DELETED if is_head else meta.version_id or NULL
+        self._enter(_place(spot, spot.mountpath), self._rename, work, entry, fsync=fsync)
+
+    def remove_all(self, spot: Spot, head: Version | None) -> None:
+        """Remove a name that lives on elsewhere, the head first: what is left if we are killed has none."""
+        if head is not None:
+            self._unlink_kept(spot, head.id)
+            for place in self._head_last(spot, head):
+                self._unlink(f"{place.shelf}/{_DELETED}")
+            if head.is_current:
+                self._remove_current(spot, head)
+        for place in self.places(spot):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                for entry in self._disk.listdir(place.shelf):
+                    self._unlink(f"{place.shelf}/{entry}")
+        self._prune(spot)
+
     def remove_torn(self, spot: Spot, mountpath: Mountpath, path: str) -> None:
         """Remove a current file that lost its content; it replaced nothing but, at most, a delete marker."""
         place = _place(spot, mountpath)
@@ -366,8 +385,11 @@ class Versions:
 
     def _remove_current(self, spot: Spot, head: Version) -> None:
         """Remove all current files, the newest last: what is left if we are killed is still the head."""
-        for place in sorted(self.places(spot), key=lambda place: place.mountpath is head.place.mountpath):
+        for place in self._head_last(spot, head):
             tree.remove(self._disk, place.root, place.path)
+
+    def _head_last(self, spot: Spot, head: Version) -> list[Place]:
+        return sorted(self.places(spot), key=lambda place: place.mountpath is head.place.mountpath)
 
     def _write_marker(self, path: str, marker: ObjectMeta, *, fsync: bool) -> None:
         try:

@@ -65,7 +65,7 @@ class Writer:
             if not self._is_verified:
                 staged.checksum = self._digests.verify(staged.bck, staged.name)
                 self._is_verified = True
-            stored = self._publisher.publish(staged, condition, wait)
+            stored = self._publish(staged, condition, wait)
         except StripeBusy:
             raise
         except BaseException:
@@ -73,6 +73,9 @@ class Writer:
             raise
         self._close()
         return stored
+
+    def _publish(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
+        return self._publisher.publish(staged, condition, wait)
 
     def abort(self) -> None:
         """Remove the work file. Does nothing after the end."""
@@ -83,3 +86,19 @@ class Writer:
     def _close(self) -> None:
         self._is_open = False
         self._disk.close(self._staged.fd)
+
+
+class Arrival(Writer):
+    """A version that another target sends, the latest of its name or one below; `commit` as `Publisher.arrive`."""
+
+    __slots__ = ("_is_head", "_meta")
+
+    def __init__(
+        self, publisher: Publisher, disk: Disk, staged: Staged, digests: Digests, meta: ObjectMeta, *, is_head: bool
+    ) -> None:
+        super().__init__(publisher, disk, staged, digests)
+        self._meta = meta
+        self._is_head = is_head
+
+    def _publish(self, staged: Staged, _condition: Condition | None, wait: bool) -> ObjectMeta:
+        return self._publisher.arrive(staged, self._meta, is_head=self._is_head, wait=wait)

@@ -132,15 +132,9 @@ class Changes:
         meta = self._core.meta
         followed = plan.follow(meta.smap, new, has_data=bool(len(meta.bmd)))
         is_loss = set(plan.owners(new)) < set(plan.owners(meta.smap)) and not meta.smap.tmap.keys() <= new.tmap.keys()
-        if followed.moving and followed.moving != meta.smap.moving and not is_loss:
-            for bucket in meta.bmd:
-                if bucket.props.of_s3.versioning:
-                    raise NotReady(
-                        f'bucket "{bucket.bck.cname()}" keeps versions, which cannot be moved to other targets yet:'
-                        " so the set of targets cannot change"
-                    )
-            if any(rename.pending(meta.bmd)):
-                raise NotReady("a bucket is being renamed: the set of targets cannot change before that has ended")
+        is_new = followed.moving and followed.moving != meta.smap.moving and not is_loss
+        if is_new and any(rename.pending(meta.bmd)):
+            raise NotReady("a bucket is being renamed: the set of targets cannot change before that has ended")
         return followed
 
     async def _publish(self, reign: Reign, part: Part) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from ais.api import actions, codec, listing
-from ais.api.listing import Entry, Flag, LsoMsg, Page
+from ais.api.listing import Entry, EntryFlag, Flag, Kind, LsoMsg, Page
 from ais.base.errors import AisError, BadRequest, IntegrityError, NotReady, Unreachable
 from ais.base.ids import is_valid_uuid, new_id
 from ais.meta import rename
@@ -118,7 +118,10 @@ class Lister:
         rounds = await asyncio.gather(*(self._range(bucket, request, target.id, end) for target in asked))
         entries = {entry.n: entry for found in (first, *rounds) for entry in found}
         names = sorted(entries)
-        return [entries[name] for name in names[: request.pagesize]], is_full or len(names) > request.pagesize
+        page = [entries[name] for name in names[: request.pagesize]]
+        if request.kind is Kind.VERSIONS:
+            _leave_one_latest(page, request.after)
+        return page, is_full or len(names) > request.pagesize
 
     async def _range(self, bucket: Bucket, request: LsoMsg, target_id: str, end: str) -> list[Entry]:
         """What one target has behind the token, up to and with `end`; empty: to the end."""
@@ -197,6 +200,16 @@ class Lister:
                 break
             total -= kept.size
             del self._kept[other]
+
+
+def _leave_one_latest(versions: list[Entry], after: str) -> None:
+    """Of versions seen one after the other, while new ones came, the newest of each name is its latest."""
+    before = after.partition("\0")[0] if "\0" in after else ""
+    for entry in versions:
+        name = entry.n.partition("\0")[0]
+        if name == before:
+            entry.f &= ~EntryFlag.LATEST
+        before = name
 
 
 def bucket_query(bucket: Bucket) -> dict[str, str]:

@@ -25,7 +25,7 @@ from ais.target.address import PREFIX
 from ais.target.counts import count_error
 from ais.target.front import Ask, Front
 from ais.target.host import Host
-from ais.target.moves import Moves
+from ais.target.moves import DISCARDED, Moves
 from ais.target.multipart import Multipart
 from ais.target.protected import Protected
 from ais.target.rebalance import Rebalance
@@ -110,8 +110,11 @@ class Actions:
         if message.action == actions.MOVE_BUCKET and ask.is_from_peer:
             return await self._move(ask, message.name)
         if message.action == actions.GIVE_OBJECT and ask.is_from_peer:
-            given = await self._rebalance.give(ask.view, ask.name)
-            return web.Response(status=404 if given is None else 200)
+            discard = message.value if isinstance(message.value, str) else None
+            given = await self._rebalance.give(ask.view, ask.name, discard)
+            if given is None:
+                return web.Response(status=404)
+            return web.Response(body=DISCARDED if given.is_discarded else b"")
         if not message.action:
             raise BadRequest(f"the request body must name an action, one of {list(_SERVED)}")
         raise InvalidAction(message.action, _SERVED)

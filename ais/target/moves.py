@@ -1,7 +1,8 @@
-"""Objects that change their name: copied or moved within this target, or sent to the target that owns the new name.
+"""Objects that change their name or their owner: copied or moved within this target, or sent to the one that owns them.
 
 The bytes of a send go straight from this target's file to the peer's data network; the peer verifies the checksum and
-keeps the metadata. A move deletes the source only after the destination has answered that it is durable there.
+keeps the metadata. A move deletes the source only after the destination has answered that it is durable there. A name
+is moved by one at a time: who waited for it knows that nothing of it is on its way any more.
 """
 
 import contextlib
@@ -12,8 +13,11 @@ from urllib.parse import quote
 from ais.api import ack, actions, codec, errors, headers, query
 from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
-from ais.base.errors import AlreadyExists, NotReady, ObjectNotFound
+from ais.base.errors import AlreadyExists, Busy, NotReady, ObjectNotFound
+from ais.base.locks import NamedLocks
+from ais.core.departure import Departures, OpenVersion
 from ais.core.store import OpenObject, Store
+from ais.core.workfile import Keeping
 from ais.ec.restore import Restorer
 from ais.fs.volume import Volume
 from ais.meta.placement import why_away
@@ -21,13 +25,25 @@ from ais.meta.smap import Snode, digest
 from ais.net.client import PeerClient
 from ais.reb.plan import Earlier
 from ais.target.address import PREFIX
+from ais.target.front import Misplaced
 from ais.target.host import Host
-from ais.target.transfer import TRANSFER, Transfer, absent, unchanged
+from ais.target.transfer import BELOW, LATEST, TRANSFER, Transfer, absent, unchanged
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
 
 MAP_LAG_S_MAX = 10.0
 MAP_LAG_PAUSE_S = 0.05
+ATTEMPTS_MAX = 10
+DISCARDED = b"discarded"
+"""Answer of a target that was asked for a name and deleted what is damaged of it."""
+
+
+class Given(NamedTuple):
+    """What was sent of a name. `is_discarded`: what was damaged and to be deleted was."""
+
+    size_bytes: int
+    versions: int
+    is_discarded: bool = False
 
 
 class Moved(NamedTuple):
@@ -46,7 +62,9 @@ class Moves:
         self._store = store
         self._restorer = restorer
         self._peers = peers
+        self._departures = Departures(store, host.env)
         self._earlier = (host.smap, Earlier(host.smap))
+        self._locks = NamedLocks()
 
     async def copy(self, source: BucketView, name: str, destination: BucketView, new_name: str) -> None:
         """Copy an object to another name or bucket; an object there is overwritten. Raise `ObjectNotFound`."""
@@ -68,6 +86,59 @@ class Moves:
 
         With `only_if_absent`, an object that has the new name already is newer: it stays and the source goes.
         """
+        held = await self._locks.acquire(source.uname + name)
+        try:
+            return await self._move(source, name, destination, new_name, only_if_absent)
+        finally:
+            held.release()
+
+    async def give(self, view: BucketView, name: str) -> Given | None:
+        """Send a name with all its versions to the target that owns it, and let go of it; None when there is none here.
+
+        Raise `CorruptMetadata` or `ChecksumMismatch` when something of it is damaged: all of it stays then; `NotReady`.
+        """
+        held = await self._locks.acquire(view.uname + name)
+        try:
+            owner = self._owner(view, name)
+            if owner.id == self._host.snode.id:
+                raise NotReady(f"{self._host.snode.name} is the owner of {view.bck.cname(name)} as far as it knows")
+            if view.rules.keeping is Keeping.NONE:
+                return Given((await self._move(view, name, view, name, only_if_absent=True)).size_bytes, 1)
+            for _ in range(ATTEMPTS_MAX):
+                given = await self._give_versions(view, name, owner)
+                if given is None or given.versions:
+                    return given
+            raise Busy(f"{view.bck.cname(name)} keeps changing")
+        except (ObjectNotFound, Misplaced):  # there is none here; whether it exists is the owner's to say
+            return None
+        finally:
+            held.release()
+
+    async def _give_versions(self, view: BucketView, name: str, owner: Snode) -> Given | None:
+        """One attempt; without versions: something changed meanwhile, try again."""
+        pool = self._volume.place(view.uname + name).pool
+        found = await in_pool(pool, lambda: self._departures.look(view.bck, name))
+        if not found.versions:
+            return None
+        size = 0
+        head = found.versions[0] if found.has_head else None
+        try:
+            for version in reversed(found.versions):
+                opened = self._departures.open(version)
+                if opened is None:
+                    return Given(0, 0)
+                part = LATEST if version is head else BELOW
+                times_ns = (opened.stat.st_atime_ns, opened.stat.st_mtime_ns)
+                await self._send(opened, owner, view, name, Transfer(opened.meta, times_ns=times_ns, part=part))
+                size += opened.stat.st_size
+        except AlreadyExists:  # it has all of it: what is here was sent before
+            pass
+        is_gone = await in_pool(pool, lambda: self._departures.let_go(view.bck, name, found, fsync=view.rules.fsync))
+        return Given(size, len(found.versions)) if is_gone else Given(0, 0)
+
+    async def _move(
+        self, source: BucketView, name: str, destination: BucketView, new_name: str, only_if_absent: bool
+    ) -> Moved:
         owner = self._owner(destination, new_name)
         if owner.id == self._host.snode.id:
             return await self._move_here(source, name, destination, new_name, only_if_absent)
@@ -98,19 +169,29 @@ class Moves:
             await in_pool(pool, let_go)
         return Moved(meta.size, is_remote=True)
 
-    async def settle(self, view: BucketView, name: str) -> None:
-        """Before an object is used whose bucket is getting another one's objects: fetch it, if it is still there."""
+    async def settle(self, view: BucketView, name: str, *, discard: str | None = None) -> bool:
+        """Before an object is used whose bucket is getting another one's objects: fetch it, if it is still there.
+
+        When this returns no target that owned the name before has anything of it, by the map of that moment. What is
+        damaged there stays there and raises, but with `discard` (the ID of a version, or empty for the object of a
+        bucket that keeps none) that is removed, for a client who deletes it; return whether there was such a thing.
+        """
+        is_discarded = False
         if view.source is None:
-            return
-        if view.is_moving:
-            await self._fetch(view, name)
+            return False
+        while view.is_moving:
+            smap = self._host.smap
+            is_discarded |= await self._fetch(view, name, discard)
+            if self._host.smap is smap:
+                break
         if view.source != view.bck:
             owner = self._host.placement.owner(view.source.uname + name)
             await self._ask(owner, view.source, name, ActMsg(actions.MOVE_BUCKET, view.uname + name))
+        return is_discarded
 
-    async def _fetch(self, view: BucketView, name: str) -> None:
-        """Get an object from whoever owned it before, if it is still there. Raise `NotReady` when nobody can tell."""
-        host = self._host
+    async def _fetch(self, view: BucketView, name: str, discard: str | None) -> bool:
+        """Get a name from all who owned it before; whether something was discarded. `NotReady` when nobody can tell."""
+        host, is_discarded = self._host, False
         if self._earlier[0] is not host.smap:
             self._earlier = (host.smap, Earlier(host.smap))
         for target_id in self._earlier[1].owners(digest(view.uname + name)):
@@ -119,23 +200,24 @@ class Moves:
                 continue  # given up by an administrator, or ourselves
             if target.is_away:
                 raise NotReady(why_away(target))
-            if await self._ask_until_it_knows(target, view.bck, name):
-                return
+            message = ActMsg(actions.GIVE_OBJECT, "", discard)
+            is_discarded |= await self._ask_until_it_knows(target, view.bck, name, message)
+        return is_discarded
 
-    async def _ask_until_it_knows(self, target: Snode, bck: Bck, name: str) -> bool:
-        """Whether a target gave the object; it may learn of the new map some moments after us."""
+    async def _ask_until_it_knows(self, target: Snode, bck: Bck, name: str, message: ActMsg) -> bool:
+        """Have a target give a name; it may learn of the new map some moments after us."""
         clock = self._host.env.clock
         deadline_s = clock.monotonic() + MAP_LAG_S_MAX
         while True:
             try:
-                return await self._ask(target, bck, name, ActMsg(actions.GIVE_OBJECT, ""))
+                return await self._ask(target, bck, name, message) == DISCARDED
             except NotReady:
                 if clock.monotonic() > deadline_s:
                     raise
             await clock.sleep(MAP_LAG_PAUSE_S)
 
-    async def _ask(self, target: Snode, bck: Bck, name: str, message: ActMsg) -> bool:
-        """Have another target do something with an object; whether it has it. Raise what it answers."""
+    async def _ask(self, target: Snode, bck: Bck, name: str, message: ActMsg) -> bytes:
+        """Have another target do something with an object, if it has it. Raise what it answers."""
         answer = await self._peers.call(
             "POST",
             target.control.url + _url_path(bck, name),
@@ -146,7 +228,7 @@ class Moves:
         )
         if answer.status not in (200, 404):
             raise errors.decode_error(answer.status, answer.body, target.control.url)
-        return answer.status == 200
+        return answer.body
 
     async def _move_here(
         self, source: BucketView, name: str, destination: BucketView, new_name: str, only_if_absent: bool
@@ -166,7 +248,7 @@ class Moves:
         return Moved(meta.size if meta else 0, is_remote=False)
 
     async def _send(
-        self, opened: OpenObject, owner: Snode, destination: BucketView, name: str, transfer: Transfer
+        self, opened: OpenObject | OpenVersion, owner: Snode, destination: BucketView, name: str, transfer: Transfer
     ) -> None:
         try:
             answer = await self._peers.send_file(

@@ -1,41 +1,102 @@
 """Rebalance, the part of one target: what is here and belongs to others now is sent there (`ais.reb.plan`).
 
-An object leaves when its owner has answered that it has it; one that the owner has already is older here and goes. Each
-name is given by one at a time: who waits for a name that the owner asked for knows that nothing of it is on its way.
-The job may be started again at any time and goes on with what is left.
+A name leaves with all its versions when its owner has answered that it has them; one that the owner has already is
+older here and goes. What is damaged stays, and as long as anything stays the job ends with an error, so the rebalance
+is not over. The job may be started again at any time and goes on with what is left.
 """
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 
 import structlog
 
 from ais.api.bucket import Bck
 from ais.api.xact import REBALANCE, ArgsMsg
-from ais.base.errors import AisError, BucketNotFound, Busy, CorruptMetadata, NotReady, ObjectNotFound
-from ais.base.locks import NamedLocks
+from ais.base.errors import (
+    AisError,
+    BucketNotFound,
+    Busy,
+    ChecksumMismatch,
+    CorruptMetadata,
+    NotReady,
+    ObjectNotFound,
+    VersionNotFound,
+)
+from ais.core.store import Store
+from ais.core.workfile import Keeping
+from ais.fs import layout
 from ais.fs.volume import Volume
 from ais.meta.smap import digest
-from ais.target.front import Front, Misplaced
+from ais.target.front import Front
 from ais.target.host import Host
-from ais.target.moves import Moves
+from ais.target.moves import Given, Moves
+from ais.target.protected import Protected
+from ais.target.uploads import in_pool
 from ais.target.view import BucketView
 from ais.xact.joggers import Batch, Joggers
 from ais.xact.registry import Registry, Xaction
+
+RETRY_S_MIN, RETRY_S_MAX = 0.5, 10.0
+"""Rests before the next round while something stays."""
+NAMES_MAX = 100_000
+"""Of what stays, remembered so as not to count them twice."""
+
+
+class _Stayed:
+    """What could not be given in one round, by the reason; of each an example is told."""
+
+    def __init__(self) -> None:
+        self.damaged = self.failed = 0
+        self._example = ""
+        self._names: set[str] = set()
+
+    def add(self, cname: str, error: AisError) -> None:
+        """One more name, unless it was met in another tree."""
+        if cname in self._names:
+            return
+        if len(self._names) < NAMES_MAX:
+            self._names.add(cname)
+        self._example = self._example or f"{cname}: {error}"
+        if isinstance(error, CorruptMetadata | ChecksumMismatch):
+            self.damaged += 1
+        else:
+            self.failed += 1
+
+    def __bool__(self) -> bool:
+        return bool(self.damaged or self.failed)
+
+    def __str__(self) -> str:
+        damage = f"{self.damaged} damaged objects stay until they are repaired, overwritten or deleted"
+        failure = f"{self.failed} objects could not be given to their owners yet"
+        counted = ((self.damaged, damage), (self.failed, failure))
+        return f"{'; '.join(text for count, text in counted if count)} ({self._example})"
 
 
 class Rebalance:
     """Gives away what others own."""
 
     def __init__(
-        self, host: Host, front: Front, volume: Volume, moves: Moves, joggers: Joggers, registry: Registry
+        self,
+        host: Host,
+        front: Front,
+        volume: Volume,
+        store: Store,
+        moves: Moves,
+        protected: Protected,
+        joggers: Joggers,
+        registry: Registry,
     ) -> None:
         self._host = host
         self._front = front
         self._volume = volume
+        self._store = store
         self._moves = moves
+        self._protected = protected
         self._joggers = joggers
         self._registry = registry
-        self._locks = NamedLocks()
+        self._failures: tuple[str, int, str] = ("", 0, "")
+        """Of the rebalance with this ID: rounds in a row after which something stayed, and what."""
         self._log = structlog.get_logger()
 
     def start(self, args: ArgsMsg) -> Xaction:
@@ -46,65 +107,105 @@ class Rebalance:
         for other in list(self._registry.select(kind=REBALANCE, only_running=True)):
             if other.uuid != args.id:
                 self._registry.abort(other, f"superseded by {args.id}")
+        uuid, failures, problem = self._failures
+        if uuid != args.id:
+            failures, problem = 0, ""
 
         async def work(xaction: Xaction) -> None:
-            while await self._pass(xaction):
+            if failures:
+                await self._host.env.clock.sleep(min(RETRY_S_MIN * 2 ** min(failures, 10), RETRY_S_MAX))
+            while await self._pass(xaction, failures):
                 pass
 
-        return self._registry.start(REBALANCE, args.id, work)
+        return self._registry.start(REBALANCE, args.id, work, ctlmsg=problem)
 
-    async def give(self, view: BucketView, name: str) -> int | None:
-        """Send an object to its owner, and let go of it; its size, None when there is none here. Raise `NotReady`."""
-        held = await self._locks.acquire(view.uname + name)
+    async def give(self, view: BucketView, name: str, discard: str | None = None) -> Given | None:
+        """Send a name to its owner, and let go of it; None when it is not here. Raise as `Moves.give`.
+
+        What is damaged beyond repair stays, or goes for good when that is what to `discard` (as of `Moves.settle`).
+        """
         try:
-            if self._is_ours(view, name):
-                raise NotReady(f"{self._host.snode.name} is the owner of {view.bck.cname(name)} as far as it knows")
-            moved = await self._moves.move(view, name, view, name, only_if_absent=True)
-        except ObjectNotFound:
-            return None
-        except Misplaced:  # there is none here; whether it exists is the owner's to say
+            given = await self._moves.give(view, name)
+        except (CorruptMetadata, ChecksumMismatch) as error:
+            if await self._repaired(view, name):
+                discard = None
+            elif not await self._discarded(view, name, discard):
+                raise CorruptMetadata(f"{error}; it is still at {self._host.snode.name}") from None
+            given = await self._moves.give(view, name)
+            if discard is not None:
+                return (given or Given(0, 0))._replace(is_discarded=True)
+        if given is None:
             await asyncio.to_thread(self._volume.require_whole, view.bck)
-            return None
-        finally:
-            held.release()
-        return moved.size_bytes
+        return given
 
-    async def _pass(self, xaction: Xaction) -> bool:
-        """Give away all that one round finds; return whether there was anything. Raise `Busy` when some stayed."""
-        before, failures = xaction.objects_sent, 0
-
-        async def visit(batch: Batch) -> None:
-            nonlocal failures
-            view = self._view(batch.bck)
-            for name in batch.names if view is not None else ():
-                if view is not None and not self._is_ours(view, name):
-                    failures += not await self._give(xaction, view, name)
-
-        bcks = [view.bck for view in self._front.views]
-        await self._joggers.run(xaction, self._volume.available, bcks, visit)
-        if failures:
-            raise Busy(f"{failures} objects could not be given to their owners: {xaction.ctlmsg}")
-        return xaction.objects_sent > before
-
-    async def _give(self, xaction: Xaction, view: BucketView, name: str) -> bool:
-        try:
-            size = await self.give(view, name)
-        except BucketNotFound:
-            return True
-        except CorruptMetadata as error:
-            xaction.ctlmsg = f"{view.bck.cname(name)} is damaged and stays: {error}"
-            self._log.error("damaged object is left behind", object=view.bck.cname(name), error=str(error))
-            return True
-        except AisError as error:
-            xaction.ctlmsg = f"{view.bck.cname(name)}: {error}"
+    async def _discarded(self, view: BucketView, name: str, version_id: str | None) -> bool:
+        keeps_versions = view.rules.keeping is not Keeping.NONE
+        if version_id is None or keeps_versions != bool(version_id):
             return False
-        if size is not None:
-            xaction.objects_sent += 1
-            xaction.bytes_sent += size
+
+        def discard() -> None:
+            if version_id:
+                self._store.delete_version(view.bck, name, version_id, is_ours=False)
+            else:
+                self._store.delete(view.bck, name, rules=view.rules, is_moved=True)
+
+        self._log.warning("damaged object is deleted", object=view.bck.cname(name), version=version_id)
+        with contextlib.suppress(ObjectNotFound, VersionNotFound):
+            await in_pool(self._volume.place(view.uname + name).pool, discard)
         return True
 
-    def _view(self, bck: Bck) -> BucketView | None:
-        return self._front.views.get(bck)
+    async def _repaired(self, view: BucketView, name: str) -> bool:
+        """Whether a damaged object was repaired from copies or slices."""
+        if not view.is_protected:
+            return False
+        try:
+            await self._protected.heal(view, name)
+        except AisError:
+            return False
+        return True
+
+    async def _pass(self, xaction: Xaction, failures: int) -> bool:
+        """Give away all that one round finds; return whether there was anything. Raise `Busy` when some stayed."""
+        before, stayed = xaction.objects_sent, _Stayed()
+
+        async def visit(batch: Batch) -> None:
+            view = self._front.views.get(batch.bck)
+            for name in batch.names if view is not None else ():
+                if view is not None and not self._is_ours(view, name):
+                    await self._give(xaction, view, name, stayed)
+
+        for content, bcks in self._contents():
+            await self._joggers.run(xaction, self._volume.available, bcks, visit, content=content)
+        if stayed:
+            self._failures = (xaction.uuid, failures + 1, str(stayed))
+            raise Busy(str(stayed))
+        return xaction.objects_sent > before
+
+    def _contents(self) -> Iterator[tuple[str, list[Bck]]]:
+        """The trees in which names may be that are not ours any more."""
+        views = list(self._front.views)
+        yield layout.OBJECTS, [view.bck for view in views]
+        if kept := [view.bck for view in views if view.rules.keeping is not Keeping.NONE]:
+            yield layout.VERSIONS, kept
+        if mirrored := [view.bck for view in views if view.is_mirrored]:
+            yield layout.COPIES, mirrored
+
+    async def _give(self, xaction: Xaction, view: BucketView, name: str, stayed: _Stayed) -> None:
+        try:
+            given = await self.give(view, name)
+        except BucketNotFound:
+            return
+        except AisError as error:
+            cname = view.bck.cname(name)
+            if not stayed:
+                self._log.warning("object stays for now", object=cname, error=str(error))
+            stayed.add(cname, error)
+            xaction.ctlmsg = str(stayed)
+            xaction.ext = {"damaged": stayed.damaged, "failed": stayed.failed}
+            return
+        if given is not None:
+            xaction.objects_sent += given.versions
+            xaction.bytes_sent += given.size_bytes
 
     def _is_ours(self, view: BucketView, name: str) -> bool:
         host = self._host

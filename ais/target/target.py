@@ -134,7 +134,7 @@ class Target:
         opening = Opening(store, moves, protected)
         writes = Writes(host, self._front, volume, store, moves, multipart, shards, protected)
         self.mountpaths = MountpathAdmin(host, volume)
-        rebalance = Rebalance(host, self._front, volume, moves, self.joggers, self.registry)
+        rebalance = Rebalance(host, self._front, volume, store, moves, protected, self.joggers, self.registry)
         self._actions = Actions(host, self._front, volume, store, moves, protected, writes, multipart, rebalance)
         summaries = Summaries(self.registry, self._front, volume, lister)
         versions = VersionLister(volume, host.env)

@@ -10,19 +10,23 @@ from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
 
 TRANSFER = "Ais-Object-Transfer"
+LATEST, BELOW = "latest", "below"
+"""Parts of a name: its latest version, which comes last and makes the name be there, and those below it."""
 _encoder = msgspec.msgpack.Encoder()
 
 
 class Transfer(msgspec.Struct, frozen=True, array_like=True):
     """The object's metadata and times (access, modification). `version` None: the destination counts its own.
 
-    `only_if_absent`: keep what the destination has already, and say so with `AlreadyExists`.
+    `only_if_absent`: keep what the destination has already, and say so with `AlreadyExists`. `part`: of a name that
+    gets another owner (`ais.core.departure`), this version.
     """
 
     meta: ObjectMeta
     version: str | None = None
     times_ns: tuple[int, int] | None = None
     only_if_absent: bool = False
+    part: str = ""
 
     def header(self) -> str:
         """The header's value."""

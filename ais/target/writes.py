@@ -12,6 +12,7 @@ from ais.core.appender import Appender
 from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
 from ais.core.store import Store
+from ais.core.workfile import Keeping
 from ais.core.writer import Writer
 from ais.fs.locks import StripeBusy
 from ais.fs.mountpath import MountpathStalled
@@ -26,7 +27,7 @@ from ais.target.moves import Moves
 from ais.target.multipart import Multipart
 from ais.target.protected import Protected
 from ais.target.shards import Shards
-from ais.target.transfer import TRANSFER, Transfer, absent
+from ais.target.transfer import LATEST, TRANSFER, Transfer, absent
 from ais.target.uploads import PooledSink, in_pool, upload
 from ais.target.view import BucketView
 
@@ -92,9 +93,14 @@ class Writes:
 
     async def remove(self, ask: Ask) -> Reply:
         """Remove the object. Raise `ObjectNotFound`."""
-        await self.settle(ask)
+        is_discarded = await self._moves.settle(ask.view, ask.name, discard="")
+        await self._protected.ensure(ask.view, ask.name)
         pool = self._volume.place(ask.view.uname + ask.name).pool
-        await in_pool(pool, lambda: self._store.delete(ask.view.bck, ask.name, rules=ask.view.rules))
+        try:
+            await in_pool(pool, lambda: self._store.delete(ask.view.bck, ask.name, rules=ask.view.rules))
+        except ObjectNotFound:
+            if not is_discarded:
+                raise
         self._counters[metrics.DEL_N] += 1
         return Reply(200)
 
@@ -173,6 +179,12 @@ class Writes:
         """An object that a peer copies or moves here."""
         transfer = Transfer.parse(ask.headers.get(TRANSFER.lower()) or "")
         meta = transfer.meta
+        keeps_versions = ask.view.rules.keeping is not Keeping.NONE
+        part = transfer.part or (LATEST if transfer.only_if_absent and keeps_versions else "")
+        if part:
+            rules, times_ns, is_head = ask.view.rules, transfer.times_ns or (0, 0), part == LATEST
+            arrival = self._store.arrival(ask.view.bck, ask.name, rules, meta, times_ns, is_head=is_head)
+            return self._upload(ask.view, arrival, ask.headers.content_length, started_s)
         writer = self._store.writer(
             ask.view.bck,
             ask.name,
@@ -181,6 +193,7 @@ class Writes:
             facts=meta.facts,
             claimed=meta.promised,
             size_hint=meta.size,
+            runs=meta.runs if transfer.version is not None else (),
             version=transfer.version,
             times_ns=transfer.times_ns,
             after=meta.stamp if transfer.version is not None else (0, 0),

@@ -43,6 +43,7 @@ class Control:
         if view.props.bid != message.bid or view.is_renamed:
             raise BucketNotFound(view.bck.cname())
         for key in message.keys:
-            await self._moves.settle(view, key.key)
+            is_conditional = key.etag or key.modified is not None or key.size is not None
+            await self._moves.settle(view, key.key, discard=None if is_conditional else key.version_id or "")
         outcomes = await self._deletes.delete_keys(view, message.keys, message.bypass)
         return web.Response(body=codec.to_msgpack(outcomes))

@@ -11,7 +11,7 @@ from ais.meta.smap import Snode
 from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Reply, Request, header_lines
 from ais.node.s3 import Gate
-from ais.s3 import answers
+from ais.s3 import answers, conditions
 from ais.s3.conditions import http_date
 from ais.s3.errors import S3Error
 from ais.s3.facts import Facts
@@ -54,6 +54,13 @@ _ON_WHAT_IS_THERE = frozenset(
 )
 """What is about an object that exists, besides reading it: a lost one is restored before."""
 _ONLY_METADATA = _ON_WHAT_IS_THERE - {Op.DELETE_OBJECT}
+
+
+def _discarded_by(ask: S3Ask) -> str | None:
+    """What a request deletes whatever it is; None: nothing, or under a condition only."""
+    if ask.request.op is not Op.DELETE_OBJECT or conditions.read_delete(ask.request).any:
+        return None
+    return ask.version_id or ""
 
 
 class S3Front:
@@ -140,7 +147,7 @@ class S3Front:
 
     async def _settled(self, handler: Handler, ask: S3Ask) -> AnyReply:
         """In a bucket that is getting the objects of another, or has lost one: first the one that is asked for."""
-        await self._moves.settle(ask.view, ask.key)
+        await self._moves.settle(ask.view, ask.key, discard=_discarded_by(ask))
         if ask.request.op in _ON_WHAT_IS_THERE and ask.version_id is None:
             await self._protected.ensure(ask.view, ask.key)
         reply = handler(ask)

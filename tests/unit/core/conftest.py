@@ -82,8 +82,9 @@ def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     """Make a `Bench` with some mountpaths; it is closed after the test, which must leave no work files."""
     made: list[Bench] = []
 
-    def make(mountpaths: int = 1) -> Bench:
-        made.append(Bench(tmp_path, mountpaths))
+    def make(mountpaths: int = 1, name: str = ".") -> Bench:
+        (tmp_path / name).mkdir(exist_ok=True)
+        made.append(Bench(tmp_path / name, mountpaths))
         return made[-1]
 
     yield make

@@ -1,11 +1,11 @@
 """A change of versions that stops at each of its system calls: old or new state, and whatever is done next is right."""
 
-import errno
 import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from harness.failing import FailingDisk, HastyDisk
 
 from ais.base.errors import DiskFailure, NotReady
 from ais.core.listing import Lister
@@ -13,7 +13,6 @@ from ais.core.store import Store
 from ais.core.version_listing import VersionLister
 from ais.core.workfile import Keeping, WriteRules
 from ais.env import Env
-from ais.env.disk import Disk
 
 CALLS_MAX = 60
 MODES = {
@@ -39,31 +38,6 @@ SETUPS = [
     "put E a; del S a; put E a",
     "put E a/b; put N a; put E a",
 ]
-
-
-class HastyDisk(Disk):
-    """Does not wait for the hardware: the kernel survives what is tested here."""
-
-    fsync = staticmethod(lambda fd: None)
-
-
-class FailingDisk(HastyDisk):
-    """Refuses call number `left`, and all later ones too unless `is_once`; closing always works."""
-
-    def __init__(self, *, is_once: bool) -> None:
-        self.left = 1 << 30
-        self.is_once = is_once
-
-    def __getattribute__(self, call: str) -> Any:
-        if call not in ("left", "is_once", "close", "__dict__", "__class__"):
-            self.left -= 1
-            if self.left == -1 or (self.left < 0 and not self.is_once):
-
-                def refuse(*args: object, **kwargs: object) -> None:
-                    raise OSError(errno.EIO, os.strerror(errno.EIO), str(args[0]))
-
-                return refuse
-        return super().__getattribute__(call)
 
 
 def act(bench: Any, store: Store, op: str, serial: int) -> None:
