@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import random
 import shutil
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,19 +90,24 @@ def slices(cluster: Cluster, bucket: str) -> list[str]:
     return sorted(path.name for path in paths if bucket in path.parts)
 
 
-def coded(cluster: Cluster) -> tuple[Api, str]:
+def coded(cluster: Cluster, *, alone: bool = False) -> tuple[Api, str]:
     """An erasure-coded bucket with all objects coded."""
     api, bucket = Api(cluster.endpoint), fresh_name()
     assert api.create(bucket).status == 200
-    assert ended(api, act(api, "PATCH", bucket, "set-bprops", {"ec": EC}))["err"] == ""
+    patch = {"ec": EC, "protection": {"slices_only": alone}}
+    assert ended(api, act(api, "PATCH", bucket, "set-bprops", patch))["err"] == ""
     fill(api, bucket)
     eventually(lambda: idle(api, "ec-put"), within_s=SOON_S)
     return api, bucket
 
 
-def test_any_two_targets_may_be_gone(cluster: Cluster) -> None:
-    """EC 2+2 on five targets: each two killed in turn, every read is right; with empty disks, all slices come back."""
-    api, bucket = coded(cluster)
+@pytest.mark.parametrize("alone", [False, True])
+def test_any_two_targets_may_be_gone(cluster: Cluster, alone: bool) -> None:
+    """EC 2+2 on five targets: each two killed in turn, every read is right; with empty disks, all slices come back.
+
+    With the whole object beside its slices, and with slices alone.
+    """
+    api, bucket = coded(cluster, alone=alone)
     expected = slices(cluster, bucket)
     assert len(expected) == sum(2 if len(body) < 2000 else 4 for body in BODIES.values())
     pairs = list(itertools.combinations(cluster.targets, 2))
@@ -123,3 +130,94 @@ def test_any_two_targets_may_be_gone(cluster: Cluster) -> None:
         check(api, bucket)
     names = [path.name for path in files_of([p for n in cluster.targets for p in n.mountpaths], "ob")]
     assert {name.rsplit("/")[-1] for name in BODIES} <= set(names)
+
+
+CHANGES: list[tuple[dict[str, Any], int]] = [
+    ({"ec": {**EC, "parity_slices": 1}, "protection": {"slices_only": True}}, 3),
+    ({"ec": EC, "force": True}, 4),
+    ({"protection": {"slices_only": False}, "force": True}, 4),
+    ({"protection": {"slices_only": True}, "force": True}, 4),
+    ({"ec": {"enabled": False}, "protection": {"slices_only": False}, "force": True}, 0),
+]
+"""Properties, and how many slices each large object has then."""
+
+
+def test_forms_change_under_load(cluster: Cluster) -> None:
+    """2+1, 2+2, a replica beside them, slices alone, off: no request fails, no wrong bytes, every form is reached."""
+    api, bucket = Api(cluster.endpoint), fresh_name()
+    assert api.create(bucket).status == 200
+    fill(api, bucket)
+    with Load(cluster.endpoint, bucket) as load:
+        for patch, count in CHANGES:
+            before = load.done
+            uuid = act(api, "PATCH", bucket, "set-bprops", patch)
+            if uuid:
+                assert ended(api, uuid)["err"] == ""
+            eventually(lambda before=before: load.done > before + 50, within_s=SOON_S)
+            eventually(lambda: idle(api, "ec-put"), within_s=SOON_S)
+            check(api, bucket)
+            found = slices(cluster, bucket)
+            assert found.count("large") == count, (patch, found)
+    assert load.failures == []
+    assert load.done > 200
+    check(api, bucket)
+
+
+def test_two_copies_become_three_under_load() -> None:
+    """Mirror 2 to 3 on three mountpaths: no request fails or gets wrong bytes, every object has its copies then."""
+    with Cluster(proxies=1, targets=1, mountpaths=3) as cluster:
+        api, bucket = Api(cluster.endpoint), fresh_name()
+        assert api.create(bucket).status == 200
+        act(
+            api, "PATCH", bucket, "set-bprops", {"mirror": {"enabled": True, "copies": 2}, "protection": {"ack": "all"}}
+        )
+        fill(api, bucket)
+        disks = [path for node in cluster.targets for path in node.mountpaths]
+        assert len([path for path in files_of(disks, "cp") if bucket in path.parts]) == len(BODIES)
+        with Load(cluster.endpoint, bucket) as load:
+            assert ended(api, act(api, "PATCH", bucket, "set-bprops", {"mirror": {"copies": 3}}))["err"] == ""
+            eventually(lambda: load.done > 200, within_s=SOON_S)
+        assert load.failures == []
+        eventually(lambda: idle(api, "put-copies"), within_s=SOON_S)
+        check(api, bucket)
+        copies = [path for path in files_of(disks, "cp") if bucket in path.parts]
+        assert len([path for path in copies if path.name.startswith(("o0", "large"))]) == 2 * len(BODIES)
+
+
+class Load:
+    """Clients that overwrite and read names of their own while something else happens."""
+
+    def __init__(self, url: str, bucket: str) -> None:
+        self.failures: list[str] = []
+        self.done = 0
+        self._url, self._bucket = url, bucket
+        self._is_over = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(3)]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, number: int) -> None:
+        api, rng = Api(self._url), random.Random(number)
+        turn = 0
+        while not self._is_over.is_set():
+            turn += 1
+            name, body = f"load{number}/{turn % 5}", rng.randbytes(rng.choice((10, 3000, 700_001)))
+            if number == 0:
+                written = request(self._url, "PUT", f"/s3/{self._bucket}/{name}", body=body)
+                read = request(self._url, "GET", f"/s3/{self._bucket}/{name}")
+            else:
+                written, read = api.put(self._bucket, name, body), api.get(self._bucket, name)
+            if written.status != 200 or read.status != 200 or read.body != body:
+                is_same = read.body == body
+                self.failures.append(
+                    f"{name} {len(body)}: {written.status} {read.status} {is_same} {read.body[:200]!r}"
+                )
+            self.done += 1

@@ -77,6 +77,10 @@ class Settings:
                     " changed.",
                 )
 
+        if call.bucket.bucket.props.of_protection.slices_only:
+            raise S3Error(
+                "InvalidBucketState", "Buckets that keep slices alone (protection.slices_only) keep no versions."
+            )
         return await self._set(call, 200, check, versioning=status)
 
     async def get_tagging(self, call: Call) -> Reply:
