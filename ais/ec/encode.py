@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from ais.api.bucket import Bck
 from ais.base.errors import NotReady
-from ais.core.slicing import Turns
 from ais.core.store import OpenObject, Store
 from ais.core.workfile import WriteRules
 from ais.ec import slice as slices
@@ -78,14 +77,20 @@ class Encoder:
         finally:
             os.close(opened.fd)
 
-    async def sweep(self, bck: Bck, name: str, turns: Turns) -> None:
-        """Remove what waits aside of an object that is not there, or was deleted while targets were away."""
-        if turns.is_taken(bck, name):
+    async def sweep(self, bck: Bck, name: str) -> None:
+        """Of an object that is not there: end its deletion, if there was one, and remove what waits aside."""
+        if self._store.turns.is_taken(bck, name):
             return
         for node in self._peers.present_for(bck.uname + name, has_owner=True):
-            aside = (await self._restorer.kept(node, bck, name)).aside
-            if aside is not None and not turns.is_taken(bck, name):
-                await self._slicer.settle(node, bck, name, aside.written, keeps=False, is_synced=False)
+            kept = await self._restorer.kept(node, bck, name)
+            await self._forget_aside(node, bck, name, kept)
+            if self._peers.is_self(node) and kept.counting is not None and kept.counting.is_tombstone:
+                await self._slicer.drop(bck, name, kept.counting.stamp, is_delete=True)
+
+    async def _forget_aside(self, node: Snode, bck: Bck, name: str, kept: Kept) -> None:
+        """Remove what a write left aside that did not come to its end."""
+        if kept.aside is not None and not self._store.turns.is_taken(bck, name):
+            await self._slicer.settle(node, bck, name, kept.aside.written, keeps=False, is_synced=False)
 
     async def _rewrite(self, bck: Bck, name: str, opened: OpenObject) -> Encoded:
         """Its form is another one than the bucket's."""
@@ -104,6 +109,9 @@ class Encoder:
         pairs = list(zip(headers, holders, strict=False))
         kept = await asyncio.gather(*(self._peers.kept(node, bck, name) for _, node in pairs), return_exceptions=True)
         failures = [one for one in kept if isinstance(one, BaseException)]
+        for (_, node), there in zip(pairs, kept, strict=True):
+            if isinstance(there, Kept):
+                await self._forget_aside(node, bck, name, there)
         wanted = [
             (header, node)
             for (header, node), there in zip(pairs, kept, strict=True)
@@ -115,7 +123,8 @@ class Encoder:
                 return cut_file(opened.mountpath.pool, opened.fd, opened.mountpath.path, headers[0], pipes)
 
             failures += await self._send(bck, name, wanted, fill)
-        await self._drop_surplus(bck, name, holders[scheme.total :], meta.stamp)
+        owner = self._peers.present_for(uname, has_owner=True)[:1]
+        await self._drop_surplus(bck, name, [*owner, *holders[scheme.total :]], meta.stamp)
         for failure in failures:
             raise failure
         if len(pairs) < scheme.total:
@@ -133,7 +142,7 @@ class Encoder:
         nodes = self._peers.present_for(uname, has_owner=True)
         found = await asyncio.gather(*(self._restorer.kept(node, bck, name) for node in nodes), return_exceptions=True)
         there: dict[str, int] = {}
-        turns, failures = self._store.turns, [one for one in found if isinstance(one, BaseException)]
+        failures = [one for one in found if isinstance(one, BaseException)]
         times = (stat.st_atime_ns, stat.st_mtime_ns)
         headers = [Slice(uname, meta, times, cut.data, cut.parity, index, cut.block) for index in range(total)]
         for node, kept in zip(nodes, found, strict=True):
@@ -146,8 +155,8 @@ class Encoder:
                     await self._slicer.settle(node, bck, name, cut.written, keeps=True, is_synced=False)
                 if mine.meta != meta:
                     await self._describe(node, bck, name, headers[mine.index])
-            if kept.aside is not None and kept.aside is not mine and not turns.is_taken(bck, name):
-                await self._slicer.settle(node, bck, name, kept.aside.written, keeps=False, is_synced=False)
+            if kept.aside is not mine:
+                await self._forget_aside(node, bck, name, kept)
         lacking = plan_repair([node.id for node in nodes[:total]], there, total)
         by_id = {node.id: node for node in nodes}
         wanted = [(headers[index], by_id[node_id]) for node_id, index in lacking]
@@ -172,7 +181,9 @@ class Encoder:
         """Slices of this object, or older ones, on targets that are not among its holders (any more)."""
 
         async def one(node: Snode) -> None:
-            if (await self._restorer.kept(node, bck, name)).counting is None:
+            kept = await self._restorer.kept(node, bck, name)
+            await self._forget_aside(node, bck, name, kept)
+            if kept.counting is None:
                 return
             if self._peers.is_self(node):
                 await asyncio.to_thread(self._own.drop, bck, name, stamp)

@@ -170,7 +170,7 @@ class EcJobs:
     async def _sweep(self, bck: Bck, name: str) -> bool:
         """There is no such object: nothing of it may wait."""
         try:
-            await self._encoder.sweep(bck, name, self._store.turns)
+            await self._encoder.sweep(bck, name)
         except AisError:
             self._undone.add(bck)
             return False
@@ -201,9 +201,12 @@ class EcJobs:
             async def kept(batch: Batch) -> None:
                 await self._tell_owners(bck, batch.names)
 
+            async def aside(batch: Batch) -> None:
+                await self._tell_owners(bck, batch.names, is_aside=True)
+
             available = self._store.volume.available
-            for content in (layout.SLICES, layout.SLICES_ASIDE):
-                await self._joggers.run(xaction, available, [bck], kept, content=content, step=256)
+            await self._joggers.run(xaction, available, [bck], kept, content=layout.SLICES, step=256)
+            await self._joggers.run(xaction, available, [bck], aside, content=layout.SLICES_ASIDE, step=256)
             await self._joggers.run(xaction, available, [bck], objects, step=8)
             if failures:
                 raise NotReady(f"{failures} objects of {bck.cname()} have too few slices: {xaction.ctlmsg}")
@@ -211,8 +214,8 @@ class EcJobs:
 
         return self._registry.start(EC_ENCODE, uuid, work, bck=bck)
 
-    async def _tell_owners(self, bck: Bck, names: list[str]) -> None:
-        """Of what this target has slices: let the owners see whether they have the objects."""
+    async def _tell_owners(self, bck: Bck, names: list[str], *, is_aside: bool = False) -> None:
+        """Of what this target has slices: let the owners see whether they have the objects; of `is_aside`, to all."""
         by_owner: dict[str, list[str]] = {}
         owners = {}
         for name in names:
@@ -222,9 +225,10 @@ class EcJobs:
         for node_id, some in by_owner.items():
             try:
                 if self._peers.is_self(owners[node_id]):
-                    await self.check(bck, some)
+                    self.recode(bck, some) if is_aside else await self.check(bck, some)
                 elif not owners[node_id].is_away:
-                    await self._peers.check(owners[node_id], bck, some)
+                    tell = self._peers.recode if is_aside else self._peers.check
+                    await tell(owners[node_id], bck, some)
             except AisError:
                 self._undone.add(bck)
 
@@ -247,7 +251,7 @@ class EcJobs:
             return None
 
     def recode(self, bck: Bck, names: list[str]) -> None:
-        """Slices of these objects were damaged: see to all of them soon."""
+        """Slices of these objects were damaged, or wait aside: see to all of them soon."""
         for name in names:
             self._following.add(bck, name)
 
