@@ -53,6 +53,9 @@ class Relocator:
 
     def _take(self, bck: Bck, spot: Spot, path: str, stat: os.stat_result) -> bool:
         if read_meta(self._disk, path) is None:
+            again = self._stat(path)
+            if again is None or (again.st_ino, again.st_ctime_ns) != (stat.st_ino, stat.st_ctime_ns):
+                return False
             raise CorruptMetadata(f"{path} is damaged and stays where it is: overwrite or delete the object")
         spot.mountpath.check_room(stat.st_size, self._store.volume.limits.out_of_space_pct)
         try:

@@ -260,9 +260,8 @@ class EcJobs:
         return self._following.pending(bck)
 
     def is_behind(self, bck: Bck) -> bool:
-        """Whether the bucket must be gone through, or is right now."""
-        running = any(self._registry.select(kind=EC_ENCODE, bck=bck, only_running=True))
-        return running or bck in self._undone or self._following.is_overflowing(bck)
+        """Whether the bucket must be gone through."""
+        return bck in self._undone or self._following.is_overflowing(bck)
 
     def _on_damage(self, bck: Bck, name: str, node: Snode) -> None:
         """A reader was given a damaged block."""

@@ -102,9 +102,8 @@ class MirrorJobs:
         return self._following.pending(bck)
 
     def is_behind(self, bck: Bck) -> bool:
-        """Whether the bucket is being gone through, or must be."""
-        running = any(self._registry.select(kind=MAKE_COPIES, bck=bck, only_running=True))
-        return running or self._following.is_overflowing(bck)
+        """Whether the bucket must be gone through."""
+        return self._following.is_overflowing(bck)
 
     def _bring_all(self, bck: Bck, names: list[str]) -> list[Outcome | AisError]:
         return [self._bring(bck, name) for name in names]

@@ -19,7 +19,7 @@ from ais.scrub.rounds import Order, Rounds
 from ais.scrub.tally import Tally
 from ais.xact.xaction import NO_BUCKET, Xaction
 
-LOOK_S = 0.5
+LOOK_S = 1.0
 AGE_S_MAX = 3600.0
 WANTING_S = 5.0
 _EFFORT = 20.0

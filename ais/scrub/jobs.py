@@ -17,9 +17,10 @@ from ais.base.errors import AisError, BucketNotFound, Busy, DiskFailure
 from ais.core.store import Store
 from ais.env import Env
 from ais.scrub.local import Depth
-from ais.scrub.rounds import Order, Place, Rounds
+from ais.scrub.rounds import PHASES, Order, Place, Rounds
 from ais.scrub.statements import Statement, Statements
 from ais.scrub.tally import Tally
+from ais.xact.joggers import Joggers
 from ais.xact.registry import STOPPING, Registry
 from ais.xact.xaction import NO_BUCKET, Xaction
 
@@ -57,6 +58,7 @@ class ScrubJobs:
     def __init__(
         self,
         registry: Registry,
+        joggers: Joggers,
         rounds: Rounds,
         store: Store,
         env: Env,
@@ -65,6 +67,7 @@ class ScrubJobs:
         done: Done,
     ) -> None:
         self._registry = registry
+        self._joggers = joggers
         self._rounds = rounds
         self._store = store
         self._disk = env.disk
@@ -108,7 +111,7 @@ class ScrubJobs:
         return self._registry.start(SCRUB, progress.job, work, bck=only)
 
     async def _work(self, xaction: Xaction, progress: Progress) -> None:
-        saved_s, order = self._clock.monotonic(), progress.order
+        saved_s = self._clock.monotonic()
         self._tell(xaction, progress)
         saving: asyncio.Task[None] | None = None
 
@@ -120,22 +123,27 @@ class ScrubJobs:
                 content = msgspec.json.encode(progress)
                 saving = asyncio.create_task(asyncio.to_thread(self._write, content))
 
+        left = [Bck.parse_uname(uname)[0] for uname in progress.buckets[progress.index :]]
+        async with self._joggers.counting(xaction, self._store.volume.available, left, PHASES):
+            await self._all(xaction, progress, stepped)
+        if saving is not None:
+            await saving
+        await asyncio.to_thread(self._forget)
+        self._tell(xaction, progress)
+        _require_well(progress.done)
+
+    async def _all(self, xaction: Xaction, progress: Progress, stepped: Callable[[], None]) -> None:
         while progress.index < len(progress.buckets):
             bck = Bck.parse_uname(progress.buckets[progress.index])[0]
             bid = self._bid_of(bck)
             if bid is not None:
                 progress.began_ns = progress.began_ns or self._clock.now_ns()
                 with contextlib.suppress(BucketNotFound):
-                    await self._rounds.run(xaction, bck, order, progress.tally, progress.place, stepped)
+                    await self._rounds.run(xaction, bck, progress.order, progress.tally, progress.place, stepped)
                     await self._state(bck, bid, progress)
             progress.index, progress.began_ns = progress.index + 1, 0
             progress.place, progress.tally = Place(), Tally()
             stepped()
-        if saving is not None:
-            await saving
-        await asyncio.to_thread(self._forget)
-        self._tell(xaction, progress)
-        _require_well(progress.done)
 
     async def _state(self, bck: Bck, bid: int, progress: Progress) -> None:
         order = progress.order

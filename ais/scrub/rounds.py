@@ -124,6 +124,7 @@ class Rounds:
                 content=content,
                 step=step,
                 after=dict(place.after),
+                is_counted=False,
             )
             place.phase, place.after = place.phase + 1, {}
             stepped()

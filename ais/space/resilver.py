@@ -1,16 +1,18 @@
 """`resilver`: after the set of mountpaths has changed, every object is brought to the one that owns its name now.
 
-Started by each change and at a start that finds the volume unsettled; a newer change starts it over. When all is in its
-place the volume is settled: from then on each object is looked for in one place only.
+Started by each change and at a start that finds the volume unsettled; a newer change starts it over. On the way objects
+of mirrored buckets get the copies that they lack now. When all is in its place the volume is settled: from then on each
+object is looked for in one place only. The job has ended when what follows has: all copies and slices are there again.
 """
 
 import asyncio
 import functools
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
+from ais.api.bucket import Bck
 from ais.api.xact import RESILVER
 from ais.base.errors import AisError, BucketNotFound, DiskFailure
 from ais.base.ids import new_id
@@ -23,6 +25,7 @@ from ais.xact.registry import Registry
 from ais.xact.xaction import Xaction
 
 RETRY_S = 30.0
+_CONTENTS = (layout.OBJECTS, layout.VERSIONS, layout.COPIES)
 
 
 class Resilver:
@@ -35,8 +38,10 @@ class Resilver:
         store: Store,
         env: Env,
         is_automatic: Callable[[], bool],
-        then: Callable[[], None],
+        complete: Callable[[Bck, str], None],
+        then: Callable[[], Awaitable[None]],
     ) -> None:
+        """`complete` blocks, and makes the copies of one object, or the object from one. Both raise `AisError`."""
         self._is_automatic = is_automatic
         self._registry = registry
         self._joggers = joggers
@@ -44,22 +49,26 @@ class Resilver:
         self._relocator = Relocator(store, env)
         self._clock = env.clock
         self._rng: random.Random = env.rng
+        self._complete = complete
         self._then = then
         self._log = structlog.get_logger()
+        self._begun = -1
         self._settled = -1
         """Generation of the set of mountpaths for which everything is in its place."""
 
     async def watch(self) -> None:
-        """Start it whenever the volume is unsettled, and again a while after it failed."""
+        """Start it whenever the set of mountpaths has changed, and again a while after it failed."""
+        last: Xaction | None = None
         while True:
             view = self._store.volume.view
-            is_due = view.is_unsettled and view.generation != self._settled
-            if is_due and self._is_automatic() and not any(self._registry.select(kind=RESILVER, only_running=True)):
-                xaction = self.start(new_id(self._rng))
-                await xaction.wait()
-                if xaction.error and self._store.volume.view is view:
+            is_due = view.is_unsettled and view.generation != self._settled and self._is_automatic()
+            is_new = view.generation != self._begun
+            if is_due and (is_new or not any(self._registry.select(kind=RESILVER, only_running=True))):
+                if last is not None and last.error and not is_new:
                     await self._clock.sleep(RETRY_S)
-                continue
+                    if self._store.volume.view is not view:
+                        continue
+                last = self.start(new_id(self._rng))
             await self._clock.sleep(1.0)
 
     def start(self, uuid: str) -> Xaction:
@@ -67,6 +76,7 @@ class Resilver:
         for running in list(self._registry.select(kind=RESILVER, only_running=True)):
             if running.uuid != uuid:
                 self._registry.abort(running, "a newer resilver takes over")
+        self._begun = self._store.volume.view.generation
         return self._registry.start(RESILVER, uuid, self._work)
 
     async def _work(self, xaction: Xaction) -> None:
@@ -75,9 +85,9 @@ class Resilver:
         buckets = list(await asyncio.to_thread(volume.buckets))
         loop = asyncio.get_running_loop()
 
-        async def visit(batch: Batch) -> None:
+        async def visit(batch: Batch, content: str) -> None:
             nonlocal failures, first
-            step = functools.partial(self._bring_all, batch)
+            step = functools.partial(self._bring_all, batch, content)
             for name, outcome in zip(batch.names, await loop.run_in_executor(batch.mountpath.pool, step), strict=True):
                 if isinstance(outcome, AisError):
                     failures += 1
@@ -87,21 +97,28 @@ class Resilver:
                     xaction.bytes += outcome.size_bytes
             xaction.ctlmsg = f"visited:{xaction.visited + len(batch.names)}"
 
-        for content in (layout.OBJECTS, layout.VERSIONS):
-            await self._joggers.run(xaction, view.available, buckets, visit, content=content)
+        async with self._joggers.counting(xaction, view.available, buckets, _CONTENTS):
+            for content in _CONTENTS:
+                round_visit = functools.partial(visit, content=content)
+                await self._joggers.run(
+                    xaction, view.available, buckets, round_visit, content=content, is_counted=False
+                )
         if failures:
             raise DiskFailure(f"{failures} objects are not in their place, the first is {first}")
         if await asyncio.to_thread(volume.settle, view.generation):
             self._settled = volume.view.generation
             self._log.info("mountpaths settled", visited=xaction.visited, moved=xaction.objects)
-            self._then()
+            await self._then()
 
-    def _bring_all(self, batch: Batch) -> list[Relocated | AisError]:
-        return [self._bring(batch, name) for name in batch.names]
+    def _bring_all(self, batch: Batch, content: str) -> list[Relocated | AisError]:
+        return [self._bring(batch, name, content) for name in batch.names]
 
-    def _bring(self, batch: Batch, name: str) -> Relocated | AisError:
+    def _bring(self, batch: Batch, name: str, content: str) -> Relocated | AisError:
         try:
-            return self._relocator.bring(batch.bck, name)
+            found = self._relocator.bring(batch.bck, name) if content != layout.COPIES else Relocated()
+            if content != layout.VERSIONS and batch.bck in self._store.volume.mirrored:
+                self._complete(batch.bck, name)
+            return found
         except BucketNotFound:
             return Relocated()
         except AisError as error:

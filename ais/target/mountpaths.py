@@ -11,7 +11,7 @@ from ais.api import actions, query
 from ais.api.capacity import DiskRates, DiskReport, FileSystem, MountpathCapacity, Mountpaths, TargetCapacity
 from ais.api.codec import U64
 from ais.api.messages import ActMsg
-from ais.base.errors import AccessDenied, BadRequest, InvalidAction, NotYetImplemented
+from ais.base.errors import AccessDenied, AisError, BadRequest, InvalidAction, NotYetImplemented
 from ais.fs.mountpath import Mountpath
 from ais.fs.volume import Volume
 from ais.space.health import Health
@@ -23,6 +23,8 @@ PATH = "/v1/daemon/mountpaths"
 _U64, _FSID = struct.Struct("<Q"), struct.Struct("<ii")
 _LATER = {"rescan-mp": "rescan mountpaths"}
 _CHECK = "fshc-mp"
+OUT_OF_SPACE, LOW_CAPACITY, DISK_FAULT = 1 << 8, 1 << 11, 1 << 13
+"""Bits of `NodeStateInfo.flags`."""
 
 
 class MountpathAdmin:
@@ -33,6 +35,8 @@ class MountpathAdmin:
         self._volume = volume
         self.health = Health(volume, host.env, lambda: host.config.cluster.fshc, self._failed)
         self._disks: dict[str, list[str]] = {}
+        self._faulty: set[str] = set()
+        """Mountpaths that were disabled because they failed."""
         self._system_ids: dict[str, str] = {}
 
     def routes(self) -> list[web.RouteDef]:
@@ -44,8 +48,29 @@ class MountpathAdmin:
         return Mountpaths([mountpath.path for mountpath in self._volume.available], list(self._volume.disabled))
 
     def capacity(self) -> TargetCapacity:
-        """Space of the available mountpaths."""
-        return _total({mountpath.path: self._capacity_of(mountpath) for mountpath in self._volume.available})
+        """Space of the available mountpaths; of those that are not there, why."""
+        parts, problems = {}, []
+        for mountpath in self._volume.available:
+            try:
+                parts[mountpath.path] = self._capacity_of(mountpath)
+            except AisError as error:
+                problems.append(str(error))
+        return _total(parts, "; ".join(problems))
+
+    def state_flags(self) -> int:
+        """Whether a mountpath takes no more writes, is nearly full, or is gone, or was disabled because it failed."""
+        limits, found = self._host.config.cluster.space, 0
+        for mountpath in self._volume.available:
+            try:
+                used_pct = mountpath.capacity().used_pct
+            except AisError:
+                found |= DISK_FAULT
+                continue
+            if used_pct >= self._volume.limits.out_of_space_pct:
+                found |= OUT_OF_SPACE
+            elif used_pct >= limits.highwm:
+                found |= LOW_CAPACITY
+        return found | (DISK_FAULT if self._faulty.intersection(self._volume.disabled) else 0)
 
     def disk_report(self) -> DiskReport:
         """Space of mountpaths and the load of the disks below them."""
@@ -101,7 +126,8 @@ class MountpathAdmin:
     async def _follow(self) -> None:
         await self._host.set_directories(tuple(mountpath.path for mountpath in self._volume.available))
 
-    async def _failed(self, _path: str) -> None:
+    async def _failed(self, path: str) -> None:
+        self._faulty.add(path)
         self._host.stats.inc(metrics.ERR_FSHC_N)
         await self._follow()
 
@@ -135,13 +161,13 @@ def _path_of(value: object) -> str:
     return os.path.normpath(value)
 
 
-def _total(parts: dict[str, MountpathCapacity]) -> TargetCapacity:
+def _total(parts: dict[str, MountpathCapacity], problem: str) -> TargetCapacity:
     """Sums and percentages over mountpaths; those on one file system count once."""
     distinct = {part.fs.fs or path: part for path, part in parts.items()}.values()
     percents = [part.pct_used for part in parts.values()]
     return TargetCapacity(
         parts,
-        "" if parts else "no mountpaths",
+        problem or ("" if parts else "no mountpaths"),
         U64(sum(part.used for part in distinct)),
         U64(sum(part.avail for part in distinct)),
         max(percents, default=0),

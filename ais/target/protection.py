@@ -24,7 +24,7 @@ from ais.target.view import BucketView
 from ais.xact.registry import Registry
 
 PATH = "/v1/protection"
-_REPAIRS = (RESILVER, REBALANCE, MAKE_COPIES, EC_ENCODE)
+_REPAIRS = frozenset((RESILVER, MAKE_COPIES, EC_ENCODE))
 
 
 class Protection:
@@ -63,7 +63,8 @@ class Protection:
         view = self._front.views.get(bck)
         policy = (view.props.mirror, view.props.ec, view.props.protection, int(view.props.bid)) if view else None
         moving = self._host.smap.moving
-        ended = max((one.ended_ns for kind in _REPAIRS for one in self._registry.select(kind=kind)), default=0)
+        ended = tuple(self._registry.ended(kind, bck) for kind in (MAKE_COPIES, EC_ENCODE))
+        ended += self._registry.ended(RESILVER), self._registry.ended(REBALANCE)
         return self._volume.view.generation, self._present(), moving.id if moving else "", policy, ended
 
     def is_quiet(self) -> bool:
@@ -73,21 +74,23 @@ class Protection:
     @property
     def is_repairing(self) -> bool:
         """Whether mountpaths have changed and not all is in its place, or copied again."""
-        return self._volume.view.is_unsettled or any(self._is_behind(bck) for bck in self.buckets())
+        running = (one.kind for one in self._registry.select(only_running=True))
+        return self._volume.view.is_unsettled or any(kind in _REPAIRS for kind in running)
 
     async def answer(self) -> TargetProtection:
         """Everything that is known."""
         reasons = self._reasons()
         gone = await asyncio.to_thread(self._gone)
+        behind = {one.bck for one in self._registry.select(only_running=True) if one.kind in _REPAIRS}
         return TargetProtection(
-            buckets=[self._bucket(view, [*reasons, *gone.get(view.bck, [])]) for view in self._front.views],
+            buckets=[self._bucket(view, [*reasons, *gone.get(view.bck, [])], behind) for view in self._front.views],
             reasons=reasons,
         )
 
     async def _get(self, _request: web.Request) -> web.Response:
         return web.Response(body=codec.to_json(await self.answer()), content_type="application/json")
 
-    def _bucket(self, view: BucketView, reasons: list[str]) -> BucketProtection:
+    def _bucket(self, view: BucketView, reasons: list[str], behind: set[Bck]) -> BucketProtection:
         bck, count = view.bck, self.census.get(view.bck)
         self.census.ask(bck)
         found = BucketProtection(bck=bck, is_coded=view.is_coded, reasons=list(reasons))
@@ -99,7 +102,7 @@ class Protection:
             found.objects, found.bytes, found.promised = tally.objects, tally.bytes, tally.promised
             found.found, found.missing, found.lost = tally.found, tally.missing, tally.lost
             found.misplaced, found.as_of_ns = tally.misplaced, count.ended_ns
-        if self._is_behind(bck):
+        if bck in behind or self._is_behind(bck):
             found.reasons.append("objects are being looked through for missing copies or slices")
         is_short = found.reasons or found.pending or found.missing or found.lost or found.misplaced
         is_current = self.census.is_current(bck)
@@ -117,6 +120,8 @@ class Protection:
             found.append(f"{name}: objects are being brought to their mountpaths")
         if disabled := self._volume.disabled:
             found.append(f"{name}: disabled: {', '.join(disabled)}")
+        if any(self._registry.select(kind=RESILVER, only_running=True)):
+            found.append(f"{name}: resilvering")
         if moving := self._host.smap.moving:
             found.append(f"objects are being moved to other targets ({moving.id})")
         return found

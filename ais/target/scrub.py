@@ -80,7 +80,9 @@ class ScrubService:
         self.protection = Protection(host, front, store.volume, registry, mirror, ec, peers.present)
         clock, of = host.env.clock, self.protection
         self.census = of.census = Census(self._rounds, clock, of.buckets, of.state_of, of.is_quiet)
-        self.jobs = ScrubJobs(registry, self._rounds, store, host.env, host.snode.id, self._bid_of, self.census.learn)
+        self.jobs = ScrubJobs(
+            registry, joggers, self._rounds, store, host.env, host.snode.id, self._bid_of, self.census.learn
+        )
 
     def routes(self) -> list[web.RouteDef]:
         """Endpoints of the control network."""

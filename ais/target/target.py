@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ais.api.bucket import Bck
 from ais.api.xact import CLEANUP, EC_ENCODE, LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, REBALANCE, RESILVER, SCRUB, ArgsMsg
-from ais.base.errors import AisError, BadRequest
+from ais.base.errors import AisError, BadRequest, DiskFailure
 from ais.base.ids import new_id
 from ais.core import recovery
 from ais.core.listing import Lister
@@ -79,8 +79,8 @@ _ASKED = (metrics.GET_N, metrics.PUT_N, metrics.HEAD_N, metrics.APPEND_N, metric
 """Counters of what clients wait for."""
 _MOVED = "vpams"
 """Query parameter of AIStore for the version of the cluster map; ours on redirects from one target to another."""
-OUT_OF_SPACE = 1 << 8
-"""Bit of `NodeStateInfo.flags`."""
+REBALANCING, RESILVERING = 1 << 3, 1 << 5
+"""Bits of `NodeStateInfo.flags`."""
 
 
 class Target:
@@ -151,6 +151,7 @@ class Target:
             store,
             host.env,
             lambda: host.config.cluster.resilver.enabled,
+            self._complete,
             self._after_resilver,
         )
         starters: dict[str, Starter] = {
@@ -320,11 +321,25 @@ class Target:
             raise BadRequest(f'xaction "{MAKE_COPIES}" requires a bucket to start')
         return self._mirror.make_copies(self._front.views.require(args.bck).bck, args.id)
 
-    def _after_resilver(self) -> None:
-        """Everything is in its place: mirrored objects may lack copies now, and lost ones may have slices elsewhere."""
-        for bck in self._volume.mirrored:
-            self._mirror.make_copies(bck, new_id(self._host.env.rng))
-        self._ec.look_again()
+    def _complete(self, bck: Bck, name: str) -> None:
+        """See `Resilver`. Raise `DiskFailure` when nothing of the object is good."""
+        if self._mirror.mirror.bring(bck, name).is_lost:
+            raise DiskFailure(f"{bck.cname(name)} is damaged and no copy of it is good")
+
+    async def _after_resilver(self) -> None:
+        """Everything is in its place: return when mirrored objects have their copies, and coded ones their slices.
+
+        Raise `DiskFailure` when some have not.
+        """
+        rng, volume = self._host.env.rng, self._volume
+        jobs = [self._mirror.make_copies(bck, new_id(rng)) for bck in volume.mirrored]
+        jobs += [self._ec.encode_bucket(bck, new_id(rng)) for bck in volume.coded]
+        for job in jobs:
+            await job.wait()
+        for job in jobs:
+            if job.error or job.is_aborted:
+                self._ec.look_again()
+                raise DiskFailure(f"{job.kind}[{job.uuid}] of {job.bck.cname()}: {job.error or job.abort_reason}")
 
     def _ec_encode(self, args: ArgsMsg) -> Xaction:
         if args.bck is None:
@@ -379,9 +394,11 @@ class Target:
         return self.mountpaths.disk_report() if what == "disk" else None
 
     def state_flags(self) -> int:
-        """Whether a mountpath takes no more writes."""
-        limit = self._volume.limits.out_of_space_pct
-        return OUT_OF_SPACE if any(one.capacity().used_pct >= limit for one in self._volume.available) else 0
+        """What is wrong, or going on: nothing that is short of what was promised looks healthy."""
+        found = self.mountpaths.state_flags()
+        if self._host.smap.moving:
+            found |= REBALANCING
+        return found | (RESILVERING if self._scrub.protection.is_repairing else 0)
 
     def _clean(self) -> None:
         """Empty the trash in the background; one cleaner at a time."""

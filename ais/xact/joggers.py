@@ -6,7 +6,8 @@ At the same time another pass only counts them, so that people can be told how m
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from ais.api.bucket import Bck
@@ -53,24 +54,48 @@ class Joggers:
         content: str = layout.OBJECTS,
         step: int = STEP,
         after: Mapping[str, str] = _NOWHERE,
+        is_counted: bool = True,
     ) -> None:
         """Hand every name that exists throughout to `visit`, which may be called for several mountpaths at a time.
 
-        `after`: by path of a mountpath, the name behind which to begin. The first exception of `visit` ends it all.
-        Raise that, or `DiskFailure`.
+        `after`: by path of a mountpath, the name behind which to begin. `is_counted`: tell how many there are; not when
+        this is one of several rounds (`counting`). The first exception of `visit` ends it all. Raise that, or
+        `DiskFailure`.
         """
-        xaction.joggers, xaction.total = len(mountpaths), 0
+        xaction.joggers = len(mountpaths)
+        contents = (content,) if is_counted else ()
         with self._pace.used():
-            counting = asyncio.create_task(self._count(xaction, mountpaths, bcks, prefix, content))
             try:
-                async with asyncio.TaskGroup() as group:
+                counting = self.counting(xaction, mountpaths, bcks, contents, prefix=prefix)
+                async with counting, asyncio.TaskGroup() as group:
                     for mountpath in mountpaths:
                         group.create_task(self._jog(xaction, mountpath, bcks, visit, prefix, content, step, after))
             except BaseExceptionGroup as failures:
                 raise _first(failures) from None
             finally:
-                counting.cancel()
                 xaction.joggers = 0
+
+    @asynccontextmanager
+    async def counting(
+        self,
+        xaction: Xaction,
+        mountpaths: Sequence[Mountpath],
+        bcks: Sequence[Bck],
+        contents: Sequence[str],
+        *,
+        prefix: str = "",
+    ) -> AsyncIterator[None]:
+        """For a block: count on the side what rounds through all of this will visit besides what was visited."""
+        if not contents:
+            yield
+            return
+        xaction.total = 0
+        with self._pace.used():
+            task = asyncio.create_task(self._count(xaction, mountpaths, bcks, prefix, contents))
+            try:
+                yield
+            finally:
+                task.cancel()
 
     def walk(
         self, mountpath: Mountpath, bck: Bck, prefix: str = "", content: str = layout.OBJECTS, after: str = ""
@@ -105,10 +130,15 @@ class Joggers:
                 await self._pace.rest(now_s() - started_s)
 
     async def _count(
-        self, xaction: Xaction, mountpaths: Sequence[Mountpath], bcks: Sequence[Bck], prefix: str, content: str
+        self,
+        xaction: Xaction,
+        mountpaths: Sequence[Mountpath],
+        bcks: Sequence[Bck],
+        prefix: str,
+        contents: Sequence[str],
     ) -> None:
         loop, now_s, total = asyncio.get_running_loop(), self._env.clock.monotonic, xaction.visited
-        for mountpath, bck in itertools.product(mountpaths, bcks):
+        for mountpath, bck, content in itertools.product(mountpaths, bcks, contents):
             names = self.walk(mountpath, bck, prefix, content)
             while True:
                 started_s = now_s()

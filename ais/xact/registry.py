@@ -6,6 +6,7 @@ Owns the tasks. What an xaction does is a coroutine function given by whoever st
 
 import asyncio
 import functools
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 
 import structlog
@@ -36,6 +37,11 @@ class Registry:
         self._known: dict[str, Xaction] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._is_closed = False
+        self._ended: Counter[tuple[str, Bck]] = Counter()
+
+    def ended(self, kind: str, bck: Bck = NO_BUCKET) -> int:
+        """How many of a kind, on a bucket, have ended in this life: tells whether one has since."""
+        return self._ended[kind, bck]
 
     async def recall(self) -> None:
         """Remember what ran before the target was restarted. Before anything starts."""
@@ -127,6 +133,7 @@ class Registry:
         elif failure is not None:
             log.error("xaction failed", exc_info=failure)
         del self._tasks[xaction.uuid]
+        self._ended[xaction.kind, xaction.bck] += 1
         xaction.end(self._clock.now_ns(), _describe(failure))
         self._note(xaction)
         log.info("xaction ended", objects=xaction.objects, aborted=xaction.is_aborted)

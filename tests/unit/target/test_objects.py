@@ -20,7 +20,7 @@ from ais.fs.mountpath import STALL_S
 from ais.fs.volume import VolumeLimits
 from ais.meta.smap import digest
 from ais.stats import names as metrics
-from ais.target.target import OUT_OF_SPACE
+from ais.target.mountpaths import OUT_OF_SPACE
 
 Scenario = Callable[[Any], Any]
 
