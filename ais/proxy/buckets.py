@@ -169,7 +169,11 @@ class Buckets:
         return json_text_reply(progress.results, progress.status, end="\n")
 
     async def head(self, request: web.Request) -> web.Response:
-        """Properties in a header; with `bsumm_remote`, also a summary, once it is there."""
+        """Properties in a header; with `bsumm_remote`, also a summary, once it is there.
+
+        Raise `NotReady` when this proxy cannot know: the bucket may have been destroyed, or made anew, meanwhile.
+        """
+        self._node.require_contact()
         address = BucketAddress.of(request)
         bucket = self.require(address.bck)
         _check_presence(address.params)

@@ -113,7 +113,10 @@ def test_a_starting_node_never_says_not_there(small: Cluster) -> None:
 
 
 def test_a_gateway_that_is_cut_off_does_not_know() -> None:
-    """When it hears nobody any more it says 503 for what it never heard of, and is not ready; lists say so too."""
+    """When it hears nobody any more it says 503 for what it never heard of, and is not ready; lists say so too.
+
+    And for a bucket that was there: it may have been destroyed meanwhile.
+    """
     with Cluster(proxies=2, targets=1, mountpaths=1, config_overrides=FAST) as cluster:
         primary = next(
             one for one in cluster.proxies if one.id == Api(cluster.endpoint).smap()["proxy_si"]["daemon_id"]
@@ -121,10 +124,12 @@ def test_a_gateway_that_is_cut_off_does_not_know() -> None:
         other = next(one for one in cluster.proxies if one.id != primary.id)
         api = Api(other.url)
         assert api.call("HEAD", "/v1/buckets/none").status == 404
+        assert api.create("known").status == 200
         frozen = [primary, *cluster.targets]
         for one in frozen:
             cluster.signal(one, SIGSTOP)
         eventually(lambda: api.call("HEAD", "/v1/buckets/none").status == 503, within_s=SOON_S)
+        assert api.call("HEAD", "/v1/buckets/known").status == 503
         assert api.get("none", "o").status == 503
         assert s3(api, "GET", "none/o").status == 503
         assert api.call("GET", "/v1/buckets").status == 503
@@ -133,6 +138,7 @@ def test_a_gateway_that_is_cut_off_does_not_know() -> None:
         for one in frozen:
             cluster.signal(one, SIGCONT)
         eventually(lambda: api.call("HEAD", "/v1/buckets/none").status == 404, within_s=SOON_S)
+        assert api.call("HEAD", "/v1/buckets/known").status == 200
 
 
 def test_a_first_gateway_without_its_confdir_finds_its_cluster_again(tmp_path: Path) -> None:
