@@ -20,6 +20,7 @@ from ais.auth.keys import AccessKeys, KeyRing
 from ais.config.node import NodeConfig
 from ais.core.store import Store
 from ais.env import Env
+from ais.env.disk import Disk
 from ais.fs.volume import Volume
 from ais.meta import rename
 from ais.meta.bmd import BMD, apply_props, inherited_props
@@ -164,10 +165,10 @@ class Answer:
 
 
 @asynccontextmanager
-async def serving(root: Path, count: int = 1) -> AsyncIterator[list[LiveTarget]]:
-    """So many targets in one cluster, each with two mountpaths below `root`."""
+async def serving(root: Path, count: int = 1, disk: Disk | None = None) -> AsyncIterator[list[LiveTarget]]:
+    """So many targets in one cluster, each with two mountpaths below `root`, all on one `disk`."""
     async with aiohttp.ClientSession() as http:
-        targets = [await _start(root / f"t{index}", http) for index in range(count)]
+        targets = [await _start(root / f"t{index}", http, Env(disk=disk or Disk())) for index in range(count)]
         smap = Smap(uuid="clusterUUID")
         for live in targets:
             smap = smap.with_node(live.node.snode)
@@ -183,14 +184,13 @@ async def serving(root: Path, count: int = 1) -> AsyncIterator[list[LiveTarget]]
                 await live.stop()
 
 
-async def _start(root: Path, http: aiohttp.ClientSession) -> LiveTarget:
+async def _start(root: Path, http: aiohttp.ClientSession, env: Env) -> LiveTarget:
     paths = [root / name for name in ("mp1", "mp2")]
     for path in paths:
         path.mkdir(parents=True, exist_ok=True)
-    env = Env()
     volume = Volume.load_or_create(env, [str(path) for path in paths])
     nothing = NetInfo()
-    node = SmallNode(Snode.make("target", volume.node_id, nothing, nothing, nothing), Tracker("target", env.clock))
+    node = SmallNode(Snode.make("target", volume.node_id, nothing, nothing, nothing), Tracker("target", env.clock), env)
     live = LiveTarget(node, volume, PeerClient(), http)
     here = NetInfo.make("http", "127.0.0.1", await live.server.start("127.0.0.1", 0))
     node.snode = Snode.make("target", volume.node_id, here, here, here)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from ais.api import checksum
+from ais.base.errors import AisError
 from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Part
@@ -165,10 +166,12 @@ class Copies:
         return meta
 
     def _copied(self, ask: S3Ask, source: CopySource, opened: Source, meta: ObjectMeta) -> Reply:
-        stored = self._store.head(ask.view.bck, ask.key)
-        modified_s = stored.stat.st_mtime_ns / 1e9
+        try:
+            modified_ns = self._store.head(ask.view.bck, ask.key).stat.st_mtime_ns
+        except AisError:  # the copy was made; it has another name by now, say
+            modified_ns = meta.stamp[1]
         nodes = results.checksum_nodes(facts.checksum_of(meta.facts))
-        body = results.copied("CopyObjectResult", etag_of(meta, 0), modified_s, nodes)
+        body = results.copied("CopyObjectResult", etag_of(meta, 0), modified_ns / 1e9, nodes)
         return ask.xml(body, *encryption.lines(meta.facts), *ask.written_lines(meta), *_source_version(source, opened))
 
     async def _to_its_end(self, work: Coroutine[Any, Any, Reply]) -> Reply:

@@ -13,6 +13,7 @@ import pytest
 from awscrt import checksums as crt
 
 from ais.api.bucket import Bck
+from ais.env.disk import Disk
 
 Scenario = Callable[[Any], Any]
 OTHER = Bck("other")
@@ -265,6 +266,30 @@ def test_copies(serve: Any, run: Scenario, count: int) -> None:
             assert (await at_owner("GET", "b/other")).headers["x-amz-meta-b"] == "2"
             for live in targets:
                 assert not [path for path in live.files() if "%wk" in path]
+
+    run(scenario())
+
+
+class TakingDisk(Disk):
+    """What arrives under a doomed name is gone at once, as if it had been deleted."""
+
+    def rename(self, source: str, path: str) -> None:  # type: ignore[override]
+        os.rename(source, path)
+        if path.endswith("/doomed"):
+            os.unlink(path)
+
+
+def test_a_copy_that_is_deleted_at_once_was_made(serve: Any, run: Scenario) -> None:
+    """The answer is that of the copy: 404 would say that there was nothing to copy."""
+
+    async def scenario() -> None:
+        async with serve(disk=TakingDisk()) as [live]:
+            await live.create()
+            await live.s3("PUT", "b/o", data=b"content")
+            copied = await live.s3("PUT", "b/doomed", headers={"x-amz-copy-source": "b/o"})
+            assert (copied.status, _text(copied.body, "ETag")) == (200, _etag(b"content"))
+            assert _text(copied.body, "LastModified")[:2] == "20"
+            assert (await live.s3("GET", "b/doomed")).status == 404
 
     run(scenario())
 
