@@ -23,7 +23,7 @@ the next one who asks finds the file gone, and learns from the record that the o
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from ais.api.bucket import Bck
@@ -111,7 +111,7 @@ class Uploads:
                 with disk_failures(directory):
                     info = upload_records.read(self._disk, directory, INFO, UploadInfo)
                     if info is not None and info.name == name:
-                        return Upload(upload_id, bck, info, directory, spot, self._ended(directory, spot))
+                        return self._upload(upload_id, bck, info, directory, spot)
         self._volume.require_whole(bck, spot.key)
         raise HandleNotFound(f'upload "{upload_id[:64]}" of {bck.cname(name)} does not exist')
 
@@ -308,7 +308,11 @@ class Uploads:
             self._disk.unlink(f"{upload.directory}/{ENDING}")
         self._disk.unlink(path)
 
-    def _ended(self, directory: str, spot: Spot) -> Ending | None:
+    def _upload(self, upload_id: str, bck: Bck, info: UploadInfo, directory: str, spot: Spot) -> Upload:
+        require_disk = partial(self._volume.require_whole, bck, spot.key)
+        return Upload(upload_id, bck, info, directory, spot, require_disk, self._ended(directory, spot, require_disk))
+
+    def _ended(self, directory: str, spot: Spot, require_disk: Callable[[], None]) -> Ending | None:
         """How an upload ended whose object was made; None while it was not."""
         ending = upload_records.read(self._disk, directory, ENDING, Ending)
         if ending is None:
@@ -318,6 +322,7 @@ class Uploads:
         try:
             return ending if self._disk.lstat(ending.path).st_ino != ending.ino else None
         except FileNotFoundError:
+            require_disk()
             return ending
 
     def _completed_before(self, upload: Upload, parts: Sequence[Part], rules: WriteRules) -> ObjectMeta:
@@ -337,7 +342,7 @@ class Uploads:
                     info = upload_records.read(self._disk, directory, INFO, UploadInfo)
                     if info is not None:
                         spot = self._spots.find(bck, info.name)
-                        yield Upload(upload_id, bck, info, directory, spot, self._ended(directory, spot))
+                        yield self._upload(upload_id, bck, info, directory, spot)
 
     def _claim_slot(self, upload: Upload, number: int, size: int) -> tuple[str, int, int] | None:
         """(file, offset, descriptor) of the part's slot in `data`; None when it does not fit or is taken."""

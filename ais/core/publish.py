@@ -209,6 +209,17 @@ class Publisher:
         finally:
             stripes.release(spot.key)
 
+    def create_work(self, bck: Bck, spot: Spot, name: str = "") -> tuple[str, int]:
+        """Open a new work file for an object: its path and descriptor.
+
+        Raise `BucketNotFound`, `NotReady` when its disk is what is not there, `OutOfSpace`, `DiskFailure`.
+        """
+        path = f"{spot.work}/{name or self.new_work_name()}"
+        try:
+            return path, workfile.create(self._disk, path, bck)
+        except BucketNotFound:
+            raise self.bucket_gone(bck, spot) from None
+
     def bucket_gone(self, bck: Bck, spot: Spot) -> BucketNotFound:
         """The error when a bucket has no directory any more. Raise `NotReady` when its disk is what is not there."""
         self._volume.require_whole(bck, spot.key)
@@ -324,8 +335,7 @@ class Publisher:
         path, fd = staged.path, staged.fd
         times = staged.times_ns or (disk.fstat(fd).st_atime_ns, disk.fstat(fd).st_mtime_ns)
         if meta.cut is not None:
-            path = f"{spot.work}/{self.new_work_name()}"
-            fd = workfile.create(disk, path, staged.bck)
+            path, fd = self.create_work(staged.bck, spot)
         try:
             disk.setxattr(fd, metadata.XATTR, metadata.encode(meta))
             disk.utime(fd, ns=times)
@@ -443,8 +453,7 @@ class Publisher:
             return
         if not wait or staged.before_rename is not None:
             raise StripeBusy
-        path = f"{spot.work}/{os.path.basename(staged.path)}"
-        fd = workfile.create(self._disk, path, staged.bck)
+        path, fd = self.create_work(staged.bck, spot, os.path.basename(staged.path))
         try:
             workfile.copy_content(self._disk, staged.fd, fd, staged.size)
         except BaseException:

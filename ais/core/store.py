@@ -18,7 +18,6 @@ from ais.api import checksum
 from ais.api.bucket import Bck
 from ais.base.errors import (
     BadRequest,
-    BucketNotFound,
     Busy,
     CorruptMetadata,
     DeleteMarker,
@@ -566,12 +565,7 @@ class Store:
     def _create(self, bck: Bck, spot: Spot, size_hint: int) -> tuple[str, int]:
         """Open a new work file for an object: its path and descriptor."""
         spot.mountpath.check_room(size_hint, self.volume.limits.out_of_space_pct)
-        path = f"{spot.work}/{self._publisher.new_work_name()}"
-        try:
-            return path, workfile.create(self._disk, path, bck)
-        except BucketNotFound:
-            self.volume.require_whole(bck, spot.key)
-            raise
+        return self._publisher.create_work(bck, spot)
 
     def _open_at(self, spot: Spot, path: str, mountpath: Mountpath) -> OpenObject | None:
         """Open the file of an object at one path; None when there is none."""
@@ -788,9 +782,9 @@ class Store:
         """Where an object has its place now. Raise `OutOfSpace` when no mountpath is available."""
         return self._spots.find(bck, name)
 
-    def new_work_name(self) -> str:
-        """A name that no other work file of this target has."""
-        return self._publisher.new_work_name()
+    def create_work(self, bck: Bck, spot: Spot) -> tuple[str, int]:
+        """Open a new work file: its path and descriptor. Raise as `writer`, or `NotReady` when the disk is gone."""
+        return self._publisher.create_work(bck, spot)
 
     def under_lock(self, bck: Bck, spot: Spot, step: Callable[[], T], *, restore_lost: bool = True) -> T:
         """Run a step of a service that looks after objects under the object's lock; it may run again.
@@ -835,8 +829,8 @@ class Store:
                 self._disk.close(fd)
 
     def _new_appender(self, bck: Bck, name: str, spot: Spot, rules: WriteRules, target_id: str) -> Appender:
-        path = f"{spot.work}/{Handle.new_work_id(spot.key, self._publisher.new_work_name())}"
-        staged = Staged(bck, name, rules, spot, path, workfile.create(self._disk, path, bck))
+        work_id = Handle.new_work_id(spot.key, self._publisher.new_work_name())
+        staged = Staged(bck, name, rules, spot, *self._publisher.create_work(bck, spot, work_id))
         appender = Appender(self._publisher, self._disk, staged, target_id)
         try:
             opened = self.open(bck, name, sealed=True)
@@ -873,4 +867,5 @@ class Store:
                 home = Spot.at(None, mountpath, bck, spot.key, name)
                 staged = Staged(bck, name, rules, home, path, kept.fd, size=handle.size)
                 return Appender(self._publisher, self._disk, staged, handle.target_id, kept.sums)
+        self.volume.require_whole(bck, spot.key)
         raise HandleNotFound(f'append handle "{handle}" is unknown: it was flushed or dropped, begin again')

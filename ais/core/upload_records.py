@@ -5,7 +5,7 @@ A record is the 4 bytes `AISU`, the format version 1 and a msgpack array, and is
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -72,6 +72,8 @@ class Upload:
     info: UploadInfo
     directory: str
     spot: Spot
+    require_disk: Callable[[], None]
+    """Raises `NotReady` when a file that is missing may lie on a disk that is not there."""
     ending: Ending | None = None
 
 
@@ -124,5 +126,6 @@ def ending_upload(upload: Upload) -> Iterator[None]:
 
 
 def gone(upload: Upload) -> HandleNotFound:
-    """What to raise for an upload that is over."""
+    """What to raise for an upload that is over. Raise `NotReady` when its disk is what is not there."""
+    upload.require_disk()
     return HandleNotFound(f'upload "{upload.id}" of {upload.bck.cname(upload.info.name)} does not exist any more')

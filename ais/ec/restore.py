@@ -86,8 +86,7 @@ class Restorer:
         spot = self._store.spot(bck, name)
         before = await asyncio.to_thread(self._identity, spot)
         if found.header.meta.cut is not None:
-            path = f"{spot.work}/{self._store.new_work_name()}"
-            fd = workfile.create(self._disk, path, bck)
+            path, fd = self._store.create_work(bck, spot)
         else:
             path, fd = await self._rebuild(bck, name, self._reader_of(bck, name, found), spot)
         try:
@@ -161,8 +160,7 @@ class Restorer:
         """Write the object to a work file; its path and descriptor."""
         header, meta = reader.header, reader.header.meta
         spot.mountpath.check_room(meta.size, self._store.volume.limits.out_of_space_pct)
-        path = f"{spot.work}/{self._store.new_work_name()}"
-        fd = workfile.create(self._disk, path, bck)
+        path, fd = self._store.create_work(bck, spot)
         digests = Digests(checksum.NONE, meta.promised, is_stored=True)
         loop = asyncio.get_running_loop()
         try:

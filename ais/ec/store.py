@@ -58,11 +58,10 @@ class SliceStore:
         self.pool.shutdown(cancel_futures=True)
 
     def create(self, bck: Bck, name: str, *, is_aside: bool = False, is_synced: bool = False) -> "SliceWriter":
-        """Begin to receive a slice. Raise `OutOfSpace`, `BucketNotFound`."""
+        """Begin to receive a slice. Raise `OutOfSpace`, `BucketNotFound`, `NotReady`."""
         spot = self._store.spot(bck, name)
         spot.mountpath.check_room(0, self._store.volume.limits.out_of_space_pct)
-        path = f"{spot.work}/{self._store.new_work_name()}"
-        fd = workfile.create(self._disk, path, bck)
+        path, fd = self._store.create_work(bck, spot)
         return SliceWriter(self, bck, spot, path, fd, is_aside=is_aside, is_synced=is_synced)
 
     def open(self, bck: Bck, name: str, written: tuple[int, int] | None = None) -> OpenSlice | None:
@@ -118,8 +117,7 @@ class SliceStore:
     def bury(self, bck: Bck, name: str, tombstone: Slice) -> None:
         """Put a tombstone in the place of the slice, while the object's lock is held. Raise `OSError`."""
         spot = self._store.spot(bck, name)
-        path = f"{spot.work}/{self._store.new_work_name()}"
-        fd = workfile.create(self._disk, path, bck)
+        path, fd = self._store.create_work(bck, spot)
         try:
             workfile.write_all(self._disk, fd, tombstone.encode())
             self._install(spot, path, layout.SLICES)

@@ -1,8 +1,9 @@
 """Objects of one target on real directories."""
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ais.base.errors import (
     BucketNotFound,
     ChecksumMismatch,
     CorruptMetadata,
+    DiskFailure,
     NotReady,
     ObjectNotFound,
     OutOfSpace,
@@ -316,16 +318,59 @@ def test_a_disk_that_goes_during_a_write_is_no_missing_bucket(bench: Any) -> Non
     bench.put("o", b"old")
     writer = bench.store.writer(bench.bck, "o", bench.rules)
     writer.write(b"new")
-    root = Path(writer.mountpath.path)
-    root.rename(root.with_suffix(".away"))
-    root.mkdir()
-    try:
+    with unmounted(Path(writer.mountpath.path)):
         with pytest.raises(NotReady):
             writer.commit()
         with pytest.raises(NotReady):
             bench.store.delete(bench.bck, "o")
+    assert bench.get("o") == b"old"
+    bench.store.volume.sweep_workfiles()  # what could not be removed meanwhile goes at the next start
+
+
+def test_nothing_is_called_missing_on_a_disk_that_is_gone(bench: Any) -> None:
+    """A bucket, an append handle, an upload: 503 with the reason, and all of them go on when the disk is back."""
+    store, bck = bench.store, bench.bck
+    bench.put("o", b"old")
+    uploads, home = store.uploads, store.spot(bck, "o")
+    handle = store.appender(bck, "o", bench.rules, "t1").keep()
+    upload_id = uploads.create(bck, "o", {}, {})
+    upload = uploads.find(bck, "o", upload_id)
+    first = uploads.part_writer(upload, 1, 1)
+    first.write(b"1")
+    part = first.commit({})
+    second = uploads.part_writer(upload, 2, 1)
+    second.write(b"2")
+
+    def ends(what: Callable[[], Any]) -> None:
+        with pytest.raises((NotReady, DiskFailure)):
+            what()
+
+    with unmounted(Path(home.mountpath.path)):
+        ends(lambda: store.writer(bck, "o", bench.rules))
+        ends(lambda: store.create_work(bck, home))
+        ends(lambda: store.appender(bck, "o", bench.rules, "t1"))
+        ends(lambda: store.appender(bck, "o", bench.rules, "t1", handle))
+        ends(lambda: uploads.create(bck, "o", {}, {}))
+        ends(lambda: uploads.find(bck, "o", upload_id))
+        ends(lambda: uploads.part_writer(upload, 3, 1))
+        ends(lambda: uploads.part_writer(upload, 3, None))
+        ends(lambda: second.commit({}))
+        ends(lambda: uploads.part_appender(upload, 1))
+        ends(lambda: uploads.parts(upload))
+        ends(lambda: uploads.complete(upload, [part], bench.rules, {}))
+        ends(lambda: uploads.abort(upload))
+    assert store.appender(bck, "o", bench.rules, "t1", handle).flush().size == 3
+    assert uploads.complete(uploads.find(bck, "o", upload_id), [part], bench.rules, {}).size == 1
+    assert bench.get("o") == b"1"
+
+
+@contextlib.contextmanager
+def unmounted(root: Path) -> Iterator[None]:
+    """The disk of a mountpath is gone; its empty mount point is there."""
+    root.rename(root.with_suffix(".away"))
+    root.mkdir()
+    try:
+        yield
     finally:
         root.rmdir()
         root.with_suffix(".away").rename(root)
-    assert bench.get("o") == b"old"
-    bench.store.volume.sweep_workfiles()  # what could not be removed meanwhile goes at the next start
