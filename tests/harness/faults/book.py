@@ -4,12 +4,13 @@ A change without an answer may take effect until every fault that was on while i
 """
 
 import asyncio
+import enum
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from harness.faults.history import Clock, Entry, Log, Violation
-from harness.faults.model import ELSEWHERE, Family, Impossible, Operation, Outcomes, State, Step, World
+from harness.faults.model import ELSEWHERE, WORLDS_MAX, Family, Impossible, Operation, Outcomes, State, Step, World
 from harness.faults.schedule import Fault
 from harness.faults.values import Contents
 
@@ -17,6 +18,26 @@ LOST_MAX = 3
 """Changes without an answer after which a family is only read for a while."""
 BUSY_MAX = 3
 """Requests on a family at the same time."""
+
+
+class Size(enum.Enum):
+    """What a request asks of the model: how many times more worlds there may be while it is open."""
+
+    READ = 4
+    LISTING = 64
+    CHANGE = 8
+    JOINING = 32
+    """A change of several steps, or of several names, which are judged together from then on."""
+
+    @property
+    def growth(self) -> int:
+        """The factor."""
+        return self.value
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it may be lost and stay open."""
+        return self in (Size.CHANGE, Size.JOINING)
 
 
 @dataclass(eq=False)
@@ -29,15 +50,11 @@ class Names:
     log: Log
     in_flight: int = 0
 
-    @property
-    def takes_reads(self) -> bool:
-        """Whether another request does not make the model too large."""
-        return self.in_flight < BUSY_MAX
-
-    @property
-    def takes_changes(self) -> bool:
-        """The same for a change."""
-        return self.takes_reads and self.family.lost < LOST_MAX
+    def takes(self, size: "Size") -> bool:
+        """Whether another request does not make the model too large: else the family waits until it is settled."""
+        if self.in_flight >= BUSY_MAX or (size.is_change and self.family.lost >= LOST_MAX):
+            return False
+        return self.family.is_narrow(WORLDS_MAX // 2 // size.growth)
 
 
 @dataclass(eq=False)

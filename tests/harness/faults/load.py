@@ -5,7 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from harness.faults.book import Book
+from harness.faults.book import Book, Size
 from harness.faults.buckets import Changing
 from harness.faults.family import S3_ONLY
 from harness.faults.gateway import Gateway
@@ -61,6 +61,16 @@ S3_REQUESTS = frozenset(
     }
 )
 """What can be asked for a name that only S3 has."""
+SIZES: dict[Request, Size] = {
+    Objects.listing: Size.LISTING,
+    Objects.listing_s3: Size.LISTING,
+    Versioned.listing: Size.LISTING,
+    Objects.copy: Size.JOINING,
+    Objects.rename: Size.JOINING,
+    Objects.append: Size.JOINING,
+    Changing.destroy: Size.JOINING,
+}
+"""Any other is a read or a change of one name."""
 
 
 class Load:
@@ -92,7 +102,7 @@ class Load:
         assert self._rush
         while not until.is_set():
             request = source.choice((self._rush, self._rush, Objects.put, Objects.delete, Objects.get))
-            if group.names.takes_changes:
+            if group.names.takes(SIZES.get(request, Size.CHANGE)):
                 await request(group, source, source.randrange(2))
                 self._book.count(f"rush.{request.__name__}")
             await asyncio.sleep(source.expovariate(1 / PAUSE_S) / 4)
@@ -108,7 +118,7 @@ class Load:
                 request = Objects.get_s3 if is_read else Objects.put_s3
             if isinstance(group, Versioned):
                 key %= len(group.keys)
-            if group.names.takes_reads if is_read else group.names.takes_changes:
+            if group.names.takes(SIZES.get(request, Size.READ if is_read else Size.CHANGE)):
                 await request(group, source, key)
                 self._book.count(f"{type(group).__name__}.{request.__name__}")
             await asyncio.sleep(pause_s)

@@ -119,8 +119,8 @@ class Cell:
     worlds: frozenset[World]
     unfinished: dict[int, Operation] = field(default_factory=dict)
 
-    def reachable(self) -> set[World]:
-        """All worlds after any further changes.
+    def reachable(self, enough: int | None = None) -> set[World]:
+        """All worlds after any further changes; with `enough` perhaps only so many and some.
 
         Reads happen as late as possible: before a change of their register, or when their answer is there. Any other
         moment gives the same outcomes.
@@ -133,6 +133,8 @@ class Cell:
                 if following not in found:
                     found.add(following)
                     open_ends.append(following)
+            if enough is not None and len(found) > enough:
+                break
             if len(found) > WORLDS_MAX:
                 raise AssertionError(f"more than {WORLDS_MAX} worlds: the load is too much for the model")
         return found
@@ -212,6 +214,15 @@ class Family:
     def possible(self, key: int) -> set[Hashable]:
         """The values one register may have now."""
         return {world.state[key] for world in self._cell_of(key).reachable()}
+
+    def is_narrow(self, worlds_max: int) -> bool:
+        """Whether all registers together could be in at most so many worlds."""
+        count = 1
+        for cell in self.cells:
+            count *= len(cell.reachable(worlds_max) if cell.unfinished else cell.worlds)
+            if count > worlds_max:
+                return False
+        return True
 
     def is_open(self, operation: Operation) -> bool:
         """Whether the operation is not finished."""
