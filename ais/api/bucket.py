@@ -18,7 +18,7 @@ _ALIASES = {
 }
 
 
-class Namespace(msgspec.Struct, frozen=True):
+class Namespace(msgspec.Struct, frozen=True, cache_hash=True):
     """A name space of buckets: `uuid` of a remote cluster (empty = this one) and a name; both empty = global."""
 
     uuid: str = ""
@@ -40,7 +40,7 @@ class Namespace(msgspec.Struct, frozen=True):
 GLOBAL = Namespace()
 
 
-class Bck(msgspec.Struct, frozen=True):
+class Bck(msgspec.Struct, frozen=True, cache_hash=True):
     """A bucket's identity. `provider` is normalised (`s3` is kept as `aws`)."""
 
     name: str

@@ -42,4 +42,6 @@ BUCKET_ID = "Ais-Bucket-Id"
 """Ours: which bucket of that name a request is about that a gateway passes on."""
 
 CALLER_ID = "Ais-Caller-Id"
+S3_VIA = "Ais-S3-Via"
+"""Ours, on an S3 request that a node passes on: what it found out about it."""
 CALLER_NAME = "Ais-Caller-Name"

@@ -3,7 +3,8 @@
 A name always falls on the same stripe; names that share a stripe wait for each other, which is harmless because a
 stripe is held for a rename, never across the network. Threads of a process exclude each other by a `threading.Lock`
 per stripe, processes by an OFD lock on the stripe's byte of `.ais.locks`; the kernel drops it when the process dies.
-A process must open its own `Stripes` (after a fork, not before): OFD locks belong to the open file.
+A process must open its own `Stripes` (after a fork, not before): OFD locks belong to the open file. The only process
+of a target opens `SoleStripes`, which keep all others out once and for all instead of asking the kernel each time.
 
 Readers take no lock. Who wants to know whether a name may have been written since it was read compares `turns`.
 """
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ais.base.errors import Busy
 from ais.env.disk import Disk
 
 STRIPES = 1024
@@ -43,13 +45,24 @@ class Stripes:
 
     __slots__ = ("_fd", "_lock_args", "_threads", "_unlock_args", "turns")
 
+    _use = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, STRIPES, 1, 0)
+    """The byte behind those of the stripes, together with the others that use the mountpath."""
+
     def __init__(self, disk: Disk, root: str) -> None:
+        """Open the locks of a mountpath. Raise `OSError`, or `Busy` when its only process holds them."""
         self._fd = disk.open(f"{root}/{FILE_NAME}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._threads = [threading.Lock() for _ in range(STRIPES)]
         self.turns = [0] * STRIPES
         """By stripe (`stripe_of`): how often a writer of this process has held it. Counted before it is given back."""
         self._lock_args = [_flock(fcntl.F_WRLCK, stripe) for stripe in range(STRIPES)]
         self._unlock_args = [_flock(fcntl.F_UNLCK, stripe) for stripe in range(STRIPES)]
+        try:
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, self._use)
+        except BlockingIOError:
+            os.close(self._fd)
+            raise Busy(
+                f"mountpath {root} is used by another process: stop that node, or give this one other mountpaths"
+            ) from None
 
     def acquire(self, digest: int, wait: bool = True) -> None:
         """Take the stripe of a name's digest. Raise `StripeBusy` when it is taken and `wait` is false."""
@@ -92,6 +105,28 @@ class Stripes:
     def close(self) -> None:
         """Close the file; no stripe may be held."""
         os.close(self._fd)
+
+
+class SoleStripes(Stripes):
+    """The stripes of a mountpath that only this process uses: threads exclude each other, other processes are shut out.
+
+    Opening raises `Busy` while another process has them open.
+    """
+
+    __slots__ = ()
+
+    _use = WHOLE_FILE
+
+    def acquire(self, digest: int, wait: bool = True) -> None:
+        """See `Stripes`."""
+        if not self._threads[digest & _MASK].acquire(wait):
+            raise StripeBusy
+
+    def release(self, digest: int) -> None:
+        """See `Stripes`."""
+        stripe = digest & _MASK
+        self.turns[stripe] += 1
+        self._threads[stripe].release()
 
 
 def stripe_of(digest: int) -> int:

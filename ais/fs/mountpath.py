@@ -1,6 +1,7 @@
 """One mountpath: a directory on a disk of its own, with its thread pool, its locks and its free space."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import psutil
 from ais.base.errors import NotReady, OutOfSpace
 from ais.base.units import format_size
 from ais.env import Env
+from ais.env.disk import Disk
 from ais.fs import power, whole
 from ais.fs.failures import disk_failures
 from ais.fs.locks import Stripes
@@ -78,7 +80,9 @@ class Mountpath:
         "sync_pool",
     )
 
-    def __init__(self, path: str, label: str, env: Env, threads: int, node_id: str) -> None:
+    def __init__(
+        self, path: str, label: str, env: Env, threads: int, node_id: str, stripes: Callable[[Disk, str], Stripes]
+    ) -> None:
         self.path = path
         self.label = label
         self.digest = digest(path)
@@ -97,7 +101,7 @@ class Mountpath:
             self._capacity = self._measure()
             self.loss = power.begin(env.disk, path, env.clock.now_ns())
             """What a power loss may have torn, as long as it was not looked through."""
-            self.stripes = Stripes(env.disk, path)
+            self.stripes = stripes(env.disk, path)
 
     def __str__(self) -> str:
         return f"mp[{self.path}]"

@@ -34,7 +34,7 @@ from ais.env import Env
 from ais.env.disk import Disk
 from ais.fs import layout, record, removed, trash, whole
 from ais.fs.failures import disk_failures
-from ais.fs.locks import probe_writing
+from ais.fs.locks import Stripes, probe_writing
 from ais.fs.mountpath import Capacity, Mountpath
 from ais.fs.record import Member, State, VolumeRecord
 from ais.meta.placement import mix
@@ -99,8 +99,16 @@ class View:
 class Volume:
     """See the module. `view` may be read by any thread at any time."""
 
-    def __init__(self, env: Env, found: VolumeRecord, limits: VolumeLimits) -> None:
+    def __init__(
+        self,
+        env: Env,
+        found: VolumeRecord,
+        limits: VolumeLimits,
+        stripes: Callable[[Disk, str], Stripes] = Stripes,
+    ) -> None:
+        """`stripes` opens the locks of a mountpath."""
         self.limits = limits
+        self._stripes = stripes
         self._env = env
         self._disk = env.disk
         self._record = found
@@ -128,11 +136,13 @@ class Volume:
         node_id: str | None = None,
         *,
         limits: VolumeLimits | None = None,
+        stripes: Callable[[Disk, str], Stripes] = Stripes,
     ) -> Self:
         """Open the volume on these mountpaths (with their labels) and on those its record names, or make a new one.
 
         `node_id` None: the recorded one, or a fresh one. Raise `BadRequest` (paths that are nested, relative, twice),
-        `MountpathNotFound`, `IntegrityError` (another node's, or a disk that is not mounted), `CorruptMetadata`.
+        `MountpathNotFound`, `IntegrityError` (another node's, or a disk that is not mounted), `CorruptMetadata`,
+        `Busy` (another process uses them).
         """
         if sys.getfilesystemencoding() != "utf-8":
             raise BadRequest("file names must be UTF-8: set PYTHONUTF8=1, or LANG to a UTF-8 locale such as C.UTF-8")
@@ -151,7 +161,7 @@ class Volume:
             with disk_failures(f"mountpaths {', '.join(configured)}"):
                 _mark(env.disk, found)
                 record.save(env.disk, found)
-        volume = cls(env, found, limits or VolumeLimits())
+        volume = cls(env, found, limits or VolumeLimits(), stripes)
         volume._complete_buckets({path for path, copy in copies.items() if copy is None})
         return volume
 
@@ -445,6 +455,8 @@ class Volume:
     def _admit(self, path: str, member: Member) -> None:
         buckets = {**self.buckets(), **self._bids}
         with disk_failures(path):
+            if path not in self._mountpaths:  # refused before anything is changed when another process uses it
+                self._stripes(self._disk, path).close()
             for bck, bid in buckets.items():
                 layout.create_bucket(self._disk, path, bck, bid)
             for bck, _ in list(layout.scan_buckets(self._disk, path)):
@@ -478,7 +490,7 @@ class Volume:
             label = self._record.mountpaths[path].label
             if path not in self._mountpaths:
                 threads = self.limits.threads_per_mountpath
-                self._mountpaths[path] = Mountpath(path, label, self._env, threads, self.node_id)
+                self._mountpaths[path] = Mountpath(path, label, self._env, threads, self.node_id, self._stripes)
             available.append(self._mountpaths[path])
         return View(
             tuple(available), self._record.is_unsettled, self._record.generation, self._record.paths(State.DISABLED)

@@ -12,9 +12,11 @@ from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import unquote, unquote_plus
 
+from ais.api import headers
 from ais.base.errors import BadRequest
 
 QUERY_PARAMS_MAX = 100
+_OF_NODES = frozenset(name.lower() for name in (headers.CALLER_ID, headers.S3_VIA))
 
 
 class Network(enum.Flag):
@@ -44,6 +46,7 @@ class Headers:
         "is_browser",
         "is_chunked",
         "is_foreign",
+        "is_internal",
         "keeps_alive",
     )
 
@@ -76,6 +79,8 @@ class Headers:
         )
         self.is_foreign = self.is_browser and _is_foreign(self._first)
         """Whether a page of another site had it sent, other than by a link that somebody followed."""
+        self.is_internal = self.has_any(_OF_NODES)
+        """Whether it says that a node sent it, or passed it on."""
         self.keeps_alive = connection != "close"
         """Whether HTTP/1.1 keeps the connection after this request."""
 
@@ -127,7 +132,9 @@ class Request:
 
     def __init__(self, method: str, target: str, headers: Headers, peer: Peer, is_http10: bool = False) -> None:
         self.method = method
-        self.retarget(target)
+        self.target = target
+        self.path, _, self.query = target.partition("?")
+        self._params: dict[str, str] | None = None
         self.headers = headers
         self.peer = peer
         self.is_http10 = is_http10
@@ -138,7 +145,7 @@ class Request:
         """Ask for something else."""
         self.target = target
         self.path, _, self.query = target.partition("?")
-        self._params: dict[str, str] | None = None
+        self._params = None
 
     @property
     def keep_alive(self) -> bool:

@@ -13,6 +13,7 @@ from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.auth.keyservice import KeyService, LocalKeys
 from ais.base.errors import AccessDenied, BadRequest, NotReady, Unauthenticated
+from ais.config.node import NodeConfig
 from ais.meta.bmd import BMD, Bprops
 from ais.meta.placement import Placement
 from ais.meta.smap import Snode
@@ -62,6 +63,8 @@ class Gate:
         self._ids = answers.RequestIds(host.env.rng)
         self._buckets = S3Buckets(host.bmd)
         self._keys: tuple[bytes, LocalKeys] | None = None
+        self._config: NodeConfig | None = None
+        self._is_plain = False
 
     @property
     def domain(self) -> str:
@@ -87,6 +90,14 @@ class Gate:
     def now_s(self) -> float:
         """Unix seconds."""
         return self._host.env.clock.now_ns() / 1e9
+
+    def is_plain(self, request: Request) -> bool:
+        """Whether the path alone says what a request is, and everybody may send it: neither a node nor a browser does,
+        no `Host` is a bucket's, and clients need no token."""
+        headers, config = request.headers, self._host.config
+        if config is not self._config:
+            self._config, self._is_plain = config, not (self.domain or self.clients.must_prove)
+        return self._is_plain and not headers.is_internal and not headers.is_browser
 
     def is_never_native(self, request: Request) -> bool:
         """Whether a request is S3's whatever its path says: a node passed it on as such, or its `Host` is a bucket's.

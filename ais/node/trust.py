@@ -43,8 +43,7 @@ class Trust:
             return route
 
         def answer(request: Request) -> AnyReply | Awaitable[AnyReply] | None:
-            caller = request.headers.get(_CALLER)
-            if caller is not None:
+            if request.headers.is_internal and (caller := request.headers.get(_CALLER)) is not None:
                 proof = key.verify(request.headers.get(_HEADER) or "", request.method, request.target)
                 if proof.caller != caller:
                     raise AccessDenied(f"the request of {caller[:40]} is signed by {proof.caller[:40]}")

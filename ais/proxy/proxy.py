@@ -130,7 +130,11 @@ class Proxy:
 
     def _object(self, request: Request) -> Reply | Forward | None:
         """Redirect a native request on an object, forward an S3 one."""
-        if not self._gate.is_never_native(request):
+        if self._gate.is_plain(request):
+            reply = self._redirector.answer(request)
+            if reply is not None:
+                return reply
+        elif not self._gate.is_never_native(request):
             if request.headers.is_browser and not self._gate.is_s3(request):
                 self._browsers.check(request)
             claims = self._admitted(request) if self._clients.must_prove else None

@@ -11,11 +11,12 @@ import hmac
 
 import msgspec
 
+from ais.api import headers
 from ais.base.errors import NotReady
 from ais.net.http import Request
 from ais.s3.errors import S3Error
 
-HEADER = "Ais-S3-Via"
+HEADER = headers.S3_VIA
 _MAC_BYTES = 16
 
 

@@ -56,6 +56,8 @@ class Objects:
 
     def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         """Answer, or None for what belongs to the aiohttp application. Raise `AisError`."""
+        if self._gate.is_plain(request):
+            return self._route(request)
         if self._gate.is_never_native(request):
             return self._s3.route(request)
         if request.headers.is_browser and not self._gate.is_s3(request):

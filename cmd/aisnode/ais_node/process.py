@@ -15,6 +15,7 @@ from ais.config.cluster import ClusterConfig
 from ais.config.node import NodeConfig
 from ais.core.store import Store
 from ais.env import Env
+from ais.fs.locks import SoleStripes
 from ais.fs.volume import Volume, VolumeLimits
 from ais.meta import store
 from ais.meta.smap import Snode
@@ -164,7 +165,8 @@ def _open_volume(env: Env, settings: Settings) -> Volume:
     if not paths:
         raise MountpathNotFound("a target needs at least one mountpath: set fspaths in the local configuration")
     limits = VolumeLimits(out_of_space_pct=float(config.cluster.space.out_of_space))
-    return Volume.load_or_create(env, paths, settings.environment.daemon_id or None, limits=limits)
+    node_id = settings.environment.daemon_id or None
+    return Volume.load_or_create(env, paths, node_id, limits=limits, stripes=SoleStripes)
 
 
 def _proxy_id(env: Env, settings: Settings) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ais.base.errors import Busy
 from ais.env.disk import Disk
-from ais.fs.locks import STRIPES, StripeBusy, Stripes, stripe_of
+from ais.fs.locks import STRIPES, SoleStripes, StripeBusy, Stripes, stripe_of
 
 _HOLD = """
 import sys
@@ -72,3 +73,31 @@ def test_a_stripe_is_given_back_by_a_failure(tmp_path: Path) -> None:
         stripes.acquire(1, wait=False)
     stripes.release(1)
     stripes.close()
+
+
+def test_the_only_process_shuts_others_out(tmp_path: Path) -> None:
+    """Alone or together: whoever came first decides it, what is refused leaves nothing behind, a death frees all."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLD.replace("Stripes", "SoleStripes"), str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        for kind in (Stripes, SoleStripes):
+            with pytest.raises(Busy, match="used by another process"):
+                kind(Disk(), str(tmp_path))
+        holder.kill()
+        holder.wait()
+        together = Stripes(Disk(), str(tmp_path)), Stripes(Disk(), str(tmp_path))
+        with pytest.raises(Busy):
+            SoleStripes(Disk(), str(tmp_path))
+        for stripes in together:
+            stripes.close()
+        alone = SoleStripes(Disk(), str(tmp_path))
+        with alone.held(7), pytest.raises(StripeBusy):
+            alone.acquire(7, wait=False)
+        assert alone.turns[7] == 1
+        alone.close()
