@@ -1,11 +1,13 @@
 """A bucket: made, described, listed, removed. Written once for both drivers."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 import msgspec
 
+from aisclient import batch
 from aisclient.attributes import Entry, Page, decode_page, message
+from aisclient.driver import Driver
 from aisclient.errors import AISError, ErrBckAlreadyExists, ErrBckNotFound
 from aisclient.names import Bck
 from aisclient.objects import AsyncObject
@@ -19,7 +21,12 @@ class AsyncBucket:
     """Made by `AsyncClient.bucket`."""
 
     def __init__(self, transport: Transport, bck: Bck) -> None:
-        self._transport, self.bck = transport, bck
+        self.transport, self.bck = transport, bck
+
+    @property
+    def driver(self) -> Driver:
+        """How it waits."""
+        return self.transport.driver
 
     @property
     def name(self) -> str:
@@ -29,13 +36,13 @@ class AsyncBucket:
         """An object of it, there or not. Raise `ValueError` for an empty name."""
         if not name:
             raise ValueError("the name of an object is empty")
-        return AsyncObject(self._transport, self.bck, name)
+        return AsyncObject(self.transport, self.bck, name)
 
     async def create(self, *, exist_ok: bool = False, props: dict[str, Any] | None = None) -> None:
         """Make it; `props` are properties such as `{"mirror": {"enabled": True}}`. Raise `ErrBckAlreadyExists`."""
         body = message("create-bck", "", props)
         try:
-            await self._transport.call("POST", self._target, message=body, is_repeatable=False)
+            await self.transport.call("POST", self._target, message=body, is_repeatable=False)
         except ErrBckAlreadyExists:
             if not exist_ok:
                 raise
@@ -43,14 +50,14 @@ class AsyncBucket:
     async def delete(self, *, missing_ok: bool = False) -> None:
         """Remove it with all its objects. Raise `ErrBckNotFound` unless `missing_ok`."""
         try:
-            await self._transport.call("DELETE", self._target, message=message("destroy-bck"), is_repeatable=True)
+            await self.transport.call("DELETE", self._target, message=message("destroy-bck"), is_repeatable=True)
         except ErrBckNotFound:
             if not missing_ok:
                 raise
 
     async def head(self) -> dict[str, Any]:
         """Its properties. Raise `ErrBckNotFound`."""
-        answer = await self._transport.send("HEAD", self._target, is_repeatable=True)
+        answer = await self.transport.send("HEAD", self._target, is_repeatable=True)
         found: dict[str, Any] = msgspec.json.decode(answer.headers.get("ais-bucket-props", "{}"))
         return found
 
@@ -78,7 +85,7 @@ class AsyncBucket:
             "prefix": prefix, "props": props, "pagesize": page_size, "uuid": uuid, "flags": str(flags),
             "continuation_token": continuation_token, "start_after": start_after,
         }  # fmt: skip
-        answer = await self._transport.call(
+        answer = await self.transport.call(
             "GET", self._target, message=message("list", "", value), headers=_MSGPACK, is_repeatable=True
         )
         try:
@@ -99,6 +106,16 @@ class AsyncBucket:
             page = await self.list_objects(
                 prefix, props, page_size, uuid=page.uuid, continuation_token=page.token, flags=flags
             )
+
+    def get_many(
+        self, names: Iterable[str], *, missing_ok: bool = False, ahead: int = 3
+    ) -> AsyncGenerator[tuple[str, bytes | None]]:
+        """Name and content of many objects, in the order of `names`, which are taken as they are needed. `ahead`: how
+        many batches, of some 16 MiB each, are on their way; content of a missing object is None if `missing_ok`.
+
+        Batches carry no checksums of single objects; `get` verifies. Raise `ErrObjNotFound`, `ErrBckNotFound`.
+        """
+        return batch.get_many(self, names, ahead, missing_ok=missing_ok)
 
     @property
     def _target(self) -> str:

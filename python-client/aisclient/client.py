@@ -8,7 +8,7 @@ bucket.object("a").get_reader().read_all()
 
 import io
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -126,6 +126,12 @@ class Bucket:
     def list_all_objects(self, prefix: str = "", props: str = "", page_size: int = 0, **more: Any) -> list[Entry]:
         """All entries."""
         return list(self.list_objects_iter(prefix, props, page_size, **more))
+
+    def get_many(
+        self, names: Iterable[str], *, missing_ok: bool = False, ahead: int = 3
+    ) -> Iterator[tuple[str, bytes | None]]:
+        """Name and content of many objects, in the order of `names`; see `AsyncBucket.get_many`."""
+        return iterate(self._bucket.get_many(names, missing_ok=missing_ok, ahead=ahead))
 
 
 class Object:

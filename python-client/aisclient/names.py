@@ -45,12 +45,18 @@ class Bck:
         return f"{_SCHEMES.get(self.provider, self.provider)}://{namespace}{self.name}"
 
     @property
+    def quoted_name(self) -> str:
+        """As in a path."""
+        return quote(self.name)
+
+    @property
     def path(self) -> str:
-        return f"/v1/buckets/{quote(self.name)}"
+        """Of requests about the bucket."""
+        return f"/v1/buckets/{self.quoted_name}"
 
     def object_target(self, name: str, more: str = "") -> str:
         """Path and query of an object."""
-        return f"/v1/objects/{quote(self.name)}/{quote(name)}?{self.query}{more}"
+        return f"/v1/objects/{self.quoted_name}/{quote(name)}?{self.query}{more}"
 
 
 def parse_url(url: str) -> tuple[Bck, str]:
