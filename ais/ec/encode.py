@@ -199,7 +199,8 @@ class Encoder:
 
         async def one(header: Slice, node: Snode) -> None:
             try:
-                await self._slicer.store(node, bck, name, pipes[header.index].chunks(header.encode()))
+                chunks = pipes[header.index].chunks(header.encode())
+                await self._slicer.store(node, bck, name, chunks, header.body_bytes)
             finally:
                 pipes[header.index].close()
 

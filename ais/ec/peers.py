@@ -24,7 +24,7 @@ import msgspec
 
 from ais.api import errors, headers, query
 from ais.api.bucket import Bck
-from ais.base.errors import BadRequest, CorruptMetadata, IntegrityError, Unreachable
+from ais.base.errors import BadRequest, BucketNotFound, CorruptMetadata, IntegrityError, Unreachable
 from ais.config.node import NodeConfig
 from ais.ec import slice as slices
 from ais.ec.slice import Slice
@@ -42,6 +42,8 @@ KEPT, KEEP, FORGET, DESCRIBE, CHECK = "kept", "keep", "forget", "describe", "che
 INDEX = "Ais-Slice"
 YES = "1"
 DROP_TIMEOUT_S = 5.0
+_AT_ONCE_BYTES_MAX = 256 << 10
+"""Small slices go in one piece, without asking before whether they are wanted."""
 
 
 class Brief(msgspec.Struct, frozen=True, array_like=True):
@@ -159,12 +161,19 @@ class SlicePeers:
         bck: Bck,
         name: str,
         chunks: AsyncIterator[bytes],
+        size: int,
         *,
         is_aside: bool = False,
         is_synced: bool = False,
     ) -> None:
-        """Give a target a slice to keep."""
-        url = self._url(node, bck, name, {**({ASIDE: YES} if is_aside else {}), **({SYNC: YES} if is_synced else {})})
+        """Give a target a slice to keep, of `size` bytes behind its header."""
+        wanted = {**({ASIDE: YES} if is_aside else {}), **({SYNC: YES} if is_synced else {})}
+        if size <= _AT_ONCE_BYTES_MAX:
+            body = b"".join([chunk async for chunk in chunks])
+            if await self._call("PUT", node, bck, name, wanted, body=body) is None:
+                raise BucketNotFound(bck.cname())
+            return
+        url = self._url(node, bck, name, wanted)
         answer = await self._client.send_stream(url, headers=self._headers(), chunks=chunks, timeout_s=self._timeout_s)
         if answer.status != 200:
             raise errors.decode_error(answer.status, answer.body, node.data.url)

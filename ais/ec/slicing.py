@@ -137,13 +137,14 @@ class Slicer:
         bck: Bck,
         name: str,
         chunks: AsyncIterator[bytes],
+        size: int,
         *,
         is_aside: bool = False,
         is_synced: bool = False,
     ) -> None:
-        """Give a target, this one too, a slice to keep. Raise what it answers."""
+        """Give a target, this one too, a slice to keep, of `size` bytes behind its header. Raise what it answers."""
         if not self._peers.is_self(node):
-            await self._peers.send(node, bck, name, chunks, is_aside=is_aside, is_synced=is_synced)
+            await self._peers.send(node, bck, name, chunks, size, is_aside=is_aside, is_synced=is_synced)
             return
         writer = await self._in_pool(lambda: self._own.create(bck, name, is_aside=is_aside, is_synced=is_synced))
         try:
@@ -182,8 +183,8 @@ class Slicer:
 
         async def one(header: Slice, node: Snode) -> None:
             try:
-                chunks = pipes[header.index].chunks(header.encode())
-                await self.store(node, staged.bck, staged.name, chunks, is_aside=True, is_synced=is_synced)
+                chunks, size = pipes[header.index].chunks(header.encode()), header.body_bytes
+                await self.store(node, staged.bck, staged.name, chunks, size, is_aside=True, is_synced=is_synced)
             finally:
                 pipes[header.index].close()
 

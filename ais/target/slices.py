@@ -9,7 +9,6 @@ import msgspec
 from ais.api import query
 from ais.api.bucket import Bck
 from ais.base.errors import AccessDenied, BadRequest, CorruptMetadata, InvalidAction, ObjectNotFound
-from ais.base.names import check_object_name
 from ais.base.units import is_whole
 from ais.ec import peers
 from ais.ec import slice as slices
@@ -46,7 +45,8 @@ class Slices:
         view, name = self._front.views.require(bck), decode_component(name)
         if request.method == "POST" and not name:
             return Upload(_Body(CHECK_BYTES_MAX, lambda body: self._ask(bck, params.get(WHAT, ""), body)))
-        check_object_name(name)
+        if not name:
+            raise BadRequest(f"{request.method} {PREFIX}<bucket>/<object> needs an object")
         match request.method:
             case "GET":
                 return self._get(bck, name, params)

@@ -63,8 +63,12 @@ class Group:
 
     async def settled(self) -> None:
         """Wait until everything that was written is coded."""
-        registries = [one.target.registry for one in self.targets]
-        await until(lambda: all(x.snap().is_idle for r in registries for x in r.select(kind=EC_PUT, only_running=True)))
+
+        def is_settled(one: LiveTarget) -> bool:
+            running = one.target.registry.select(kind=EC_PUT, only_running=True)
+            return one.target._ec._following.is_settled and all(job.snap().is_idle for job in running)
+
+        await until(lambda: all(map(is_settled, self.targets)))
 
     def slices(self, name: str) -> list[str]:
         """Files of slices of an object on all targets."""

@@ -27,5 +27,15 @@ PROFILES = {
         },
         lists_sizes=False,
     ),
+    "slices": Profile(
+        (Kind.KILL, Kind.FREEZE, Kind.CUT_SWALLOW),
+        {
+            "ec": {"enabled": True, "data_slices": 2, "parity_slices": 1, "objsize_limit": 1},
+            "protection": {"slices_only": True, "ack": "all"},
+        },
+        lists_sizes=False,
+    ),
 }
-"""By name. `mirror`: both copies of an object are there before its PUT is acknowledged, and one may be damaged."""
+"""By name. `mirror`: both copies of an object are there before its PUT is acknowledged, and one may be damaged.
+`slices`: so are all three slices, and there is nothing else of it.
+"""

@@ -225,3 +225,28 @@ def test_the_form_follows_the_bucket(tmp_path: Path, patch: dict[str, Any]) -> N
 def test_slices_stay_where_they_are(there: dict[str, int], made: list[tuple[str, int]]) -> None:
     """Only what is missing is made, for targets that shall have a slice and have none."""
     assert plan_repair(["a", "b", "c"], there, 3) == made
+
+
+def test_every_name_that_s3_has_can_be_cut(tmp_path: Path) -> None:
+    """Names that the native API refuses are stored, read and deleted as others, slices and all."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(ALONE)
+        for name in ("dir/", "d//e/", "a~/b"):
+            owner = group.owner(name)
+            path = f"b/{name}"
+            assert (await owner.s3("PUT", path, data=OTHER[:5000])).status == 200
+            await group.settled()
+            assert (await owner.s3("GET", path)).body == OTHER[:5000]
+            group.away(owner)
+            reader_id = group.targets[0].node.placement.reader(BCK.uname + name, is_coded=True).id
+            reader = next(one for one in group.targets if one.node.snode.id == reader_id)
+            assert (await reader.s3("GET", path)).body == OTHER[:5000]
+            group.away()
+            assert (await owner.s3("DELETE", path)).status == 204
+            assert (await owner.s3("GET", path)).status == 404
+        for content in ("%ec", "%es"):
+            roots = [f"{one.path}/@ais/b/{content}" for target in group.targets for one in target.volume.available]
+            assert [file for root in roots for _, _, files in os.walk(root) for file in files] == []
+
+    run(tmp_path, 3, scenario)

@@ -150,6 +150,7 @@ def test_other_slices_replace_the_old_ones(tmp_path: Path, patch: dict[str, Any]
         assert len(group.slices("small")) == parity
         os.unlink(group.files("large")[0])
         assert (await group.owner("large").ask("GET", "large")).body == LARGE
+        await group.settled()
         await group.change({"ec": {"enabled": False}})
         assert [name for name in BODIES if group.slices(name)] == []
         assert (await group.owner("large").ask("GET", "large")).body == LARGE
