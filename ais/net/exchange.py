@@ -491,6 +491,8 @@ class Exchange:
         self._stage = Stage.HANDED
         self.connection.touch()
         self.ask_for_body()
+        if self.request.peer is not self.connection.peer:
+            self.connection.drop_handover()  # the application remembers whom it served on a connection
         self._handover = self.connection.handover()
         self._handover.begin(self)
         self.pump()

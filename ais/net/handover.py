@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import HttpVersion10, web
 
-from ais.net.http import HOP_BY_HOP, Request
+from ais.net.http import HOP_BY_HOP, Peer, Request
 
 if TYPE_CHECKING:
     from ais.net.exchange import Exchange
@@ -75,9 +75,9 @@ class Handover:
     __slots__ = ("_borrowed", "_exchange", "_handler", "_is_behind", "has_answered", "is_lost", "is_reading_paused")
 
     def __init__(self, transport: asyncio.Transport, server: web.Server) -> None:
+        self._exchange: Exchange | None = None
         self._borrowed = _Borrowed(self, transport)
         self._handler = server()
-        self._exchange: Exchange | None = None
         self.has_answered = False
         """Whether bytes of the present response were written."""
         self.is_lost = False
@@ -149,6 +149,14 @@ class Handover:
         exchange.keep_alive = exchange.keep_alive and wanted
         exchange.settle_keep_alive()
         return exchange.keep_alive
+
+    @property
+    def passed_on(self) -> Peer | None:
+        """Who sent the present request, if another process had the connection."""
+        exchange = self._exchange
+        if exchange is None or exchange.request.peer is exchange.connection.peer:
+            return None
+        return exchange.request.peer
 
     @property
     def is_clean(self) -> bool:
@@ -231,7 +239,13 @@ class _Borrowed(asyncio.Transport):
         return not self.handover.is_reading_paused
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Addresses, socket, TLS facts of the real connection."""
+        """Addresses, socket, TLS facts of the real connection, or of the one that a passed on request came on."""
+        peer = self.handover.passed_on
+        if peer is not None and name == "peername":
+            host, _, port = peer.remote.rpartition(":")
+            return (host, port)
+        if peer is not None and name == "sslcontext":
+            return (peer.scheme == "https") or None
         return self._transport.get_extra_info(name, default)
 
     def get_write_buffer_size(self) -> int:

@@ -1,7 +1,9 @@
 """The HTTP server of a node: listeners, the sweep, draining. Connections do the work (`ais.net.connection`)."""
 
 import asyncio
+import socket
 import ssl
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
@@ -10,7 +12,7 @@ from ais.net.connection import Connection
 from ais.net.handover import serve_application
 from ais.net.http import Network, OnError, Route
 from ais.net.hub import Hub, Limits
-from ais.net.upstream import Upstreams
+from ais.net.upstream import Dial, Upstreams
 
 __all__ = ["HttpServer", "Limits"]
 
@@ -27,7 +29,7 @@ class HttpServer:
 
     `route` may raise; `on_error` makes a reply of what it (or a sink, or a stream) raised, and is the place to log it.
     An application belongs to one server: its start-up and clean-up hooks run with it. `upstream_tls` says whom to trust
-    when requests are forwarded to `https` addresses.
+    when requests are forwarded to `https` addresses, `dial` connects to addresses that are not of the network.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class HttpServer:
         limits: Limits | None = None,
         networks: Network = Network.PUBLIC,
         upstream_tls: ssl.SSLContext | None = None,
+        dial: Dial = lambda _url: None,
     ) -> None:
         self._route = route
         self._app = app
@@ -45,6 +48,7 @@ class HttpServer:
         self._limits = limits or Limits()
         self._networks = networks
         self._upstream_tls = upstream_tls
+        self._dial = dial
         self._hub: Hub | None = None
         self._runner: web.AppRunner | None = None
         self._listeners: list[asyncio.Server] = []
@@ -66,6 +70,23 @@ class HttpServer:
         )
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
+
+    async def take(
+        self, sock: socket.socket, tls: ssl.SSLContext | None = None, gone: Callable[[], None] = lambda: None
+    ) -> None:
+        """Serve a connection that somebody else accepted; `gone` is called at its end. Raise `OSError`."""
+        hub = await self._started_hub()
+        try:
+            await hub.loop.connect_accepted_socket(
+                lambda: _Taken(hub, gone),
+                sock,
+                ssl=tls,
+                ssl_handshake_timeout=TLS_HANDSHAKE_S if tls else None,
+                ssl_shutdown_timeout=TLS_SHUTDOWN_S if tls else None,
+            )
+        except BaseException:
+            sock.close()
+            raise
 
     @property
     def connection_count(self) -> int:
@@ -114,7 +135,7 @@ class HttpServer:
         if self._hub is None:
             loop = asyncio.get_running_loop()
             hub = Hub(self._route, self._on_error, self._limits, self._networks, loop, self._cold_pool)
-            hub.upstreams = Upstreams(hub, self._upstream_tls)
+            hub.upstreams = Upstreams(hub, self._upstream_tls, self._dial)
             if self._app is not None:
                 self._runner = await serve_application(self._app, self._limits.head_bytes_max)
                 hub.app_server = self._runner.server
@@ -131,3 +152,18 @@ class HttpServer:
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+
+
+class _Taken(Connection):
+    """A connection that was accepted elsewhere, where its end is of interest."""
+
+    __slots__ = ("_gone",)
+
+    def __init__(self, hub: Hub, gone: Callable[[], None]) -> None:
+        super().__init__(hub)
+        self._gone = gone
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        super().connection_lost(exc)
+        self._gone()

@@ -5,8 +5,10 @@ gets the next one that is free, new or used. Connections close after half the ti
 """
 
 import asyncio
+import socket
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 CONNECTIONS_PER_PEER_MAX = 256
 WAITING_PER_PEER_MAX = 1024
 CONNECT_TIMEOUT_S = 5.0
+Dial = Callable[[str], socket.socket | None]
+"""A connected socket for a URL that is not reached over the network; None for one that is. Raise `OSError`."""
 
 
 class Upstream(Wire):
@@ -188,10 +192,14 @@ class PeerPool:
             task.add_done_callback(self._connected)
 
     async def _connect(self) -> None:
+        loop, dialled = self._hub.loop, self._upstreams.dial(self.url)
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            _, upstream = await self._hub.loop.create_connection(
-                lambda: Upstream(self._hub, self), self._host, self._port, ssl=self._tls
-            )
+            if dialled is None:
+                _, upstream = await loop.create_connection(
+                    lambda: Upstream(self._hub, self), self._host, self._port, ssl=self._tls
+                )
+            else:
+                _, upstream = await loop.create_unix_connection(lambda: Upstream(self._hub, self), sock=dialled)
         self._open.add(upstream)
         if self._waiting:
             self._lend(upstream, self._waiting.popleft(), is_used=False)
@@ -211,9 +219,10 @@ class PeerPool:
 class Upstreams:
     """The pools of a server, by the peer's URL. A pool lives while it has connections."""
 
-    def __init__(self, hub: Hub, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, hub: Hub, tls: ssl.SSLContext | None, dial: Dial = lambda _url: None) -> None:
         self.hub = hub
         self.tls = tls
+        self.dial = dial
         self.is_closed = False
         self._pools: dict[str, PeerPool] = {}
         self._gone = asyncio.Event()
