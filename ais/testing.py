@@ -10,6 +10,7 @@ As a pytest fixture, one cluster per test session: `pytest_plugins = ["ais.testi
 When a test fails, the report carries the ends of the nodes' logs.
 """
 
+import os
 import random
 import sys
 import tempfile
@@ -21,6 +22,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from ais.base.errors import AisError, Conflict, NotFound, NotReady
+from ais.config import environment
+from ais.config.local import LocalConfig
 from ais.playground import process
 from ais.playground.plan import TLS, NodePlan, Plan
 from ais.playground.playground import START_TIMEOUT_S, Playground
@@ -69,6 +72,7 @@ class Cluster:
     """A context manager: real processes on loopback ports, ready inside the block, stopped and removed after it.
 
     `port=0` takes free ports. `dir` keeps the data there after the block; without it a temporary directory is used.
+    `workers` is that setting of all nodes (else `AIS_TEST_WORKERS` in the environment, else its default);
     `config_overrides` are cluster settings by dotted name, with values as text; `ids` are IDs of nodes by name.
     """
 
@@ -83,8 +87,10 @@ class Cluster:
         dir: Path | str | None = None,
         config_overrides: Mapping[str, str] | None = None,
         ids: Mapping[str, str] | None = None,
+        workers: str = "",
     ) -> None:
         self._shape = (proxies, targets, mountpaths)
+        self._workers = workers or environment.for_tests().workers
         self._port, self._tls, self._settings, self._node_ids = port, tls, dict(config_overrides or {}), dict(ids or {})
         self._temporary = tempfile.TemporaryDirectory(prefix="ais-") if dir is None else None
         self.directory = Path(self._temporary.name if self._temporary else dir or "")
@@ -152,6 +158,9 @@ class Cluster:
         except NotReady as error:
             raise NotReady(f"{error}\n{self.logs()}") from None
         self._ids = self._playground.ids()
+        count = LocalConfig(workers=self._workers or "1").worker_count(len(os.sched_getaffinity(0)))
+        if count > 1:  # until then each node serves alone, and tests would not see what they are for
+            self._playground.wait_workers(count, timeout_s)
 
     def kill(self, node: Node) -> None:
         """`kill -9` of one node; on return the process is gone."""
@@ -190,7 +199,9 @@ class Cluster:
         proxies, targets, mountpaths = self._shape
         port = self._port or free_ports(proxies + targets)
         process.check_ports(range(port, port + proxies + targets), range(port, port + proxies + targets))
-        self._playground.create(Plan(proxies, targets, mountpaths, port, self._tls, self._settings, self._node_ids))
+        self._playground.create(
+            Plan(proxies, targets, mountpaths, port, self._tls, self._settings, self._node_ids, self._workers)
+        )
 
 
 def free_ports(count: int) -> int:

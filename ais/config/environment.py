@@ -86,6 +86,20 @@ def for_node(environ: Mapping[str, str] = os.environ) -> NodeEnvironment:
     )
 
 
+class TestEnvironment(msgspec.Struct, frozen=True):
+    """What the environment says to `ais.testing`."""
+
+    __test__ = False
+
+    workers: str = ""
+    """`AIS_TEST_WORKERS`: the setting `workers` of nodes; empty: its default."""
+
+
+def for_tests(environ: Mapping[str, str] = os.environ) -> TestEnvironment:
+    """Read the variables of test clusters."""
+    return TestEnvironment(environ.get("AIS_TEST_WORKERS", ""))
+
+
 def check_node_id(source: str, daemon_id: str) -> None:
     """Raise `BadRequest` naming the `source` unless it is an ID that a node may have."""
     if not is_valid_node_id(daemon_id):

@@ -6,9 +6,12 @@ from typing import Annotated, Any
 import msgspec
 
 from ais.api.codec import U64
+from ais.base.errors import BadRequest
 from ais.config.setting import Section, setting
 
 Port = Annotated[U64, setting("TCP port; 0: any free one.", ge=0, le=65535)]
+
+WORKERS_MAX = 64
 
 
 class HostNet(Section, frozen=True):
@@ -46,9 +49,25 @@ class LocalConfig(Section, frozen=True):
         default_factory=dict
     )
     test_fspaths: TestPaths = TestPaths()
+    workers: Annotated[
+        str,
+        setting(
+            "Processes that serve clients. 1: the node is one process; more: another one controls them; auto: one for"
+            " each CPU.",
+            restart=True,
+        ),
+    ] = "1"
     mountpath_roots: Annotated[
         tuple[str, ...], setting("Directories below which mountpaths may be attached over the API; none: anywhere.")
     ] = ()
+
+    def worker_count(self, cpus: int) -> int:
+        """How many processes serve clients on a machine with so many CPUs. Raise `BadRequest`."""
+        if self.workers == "auto":
+            return min(cpus, WORKERS_MAX)
+        if self.workers.isdecimal() and 1 <= int(self.workers) <= WORKERS_MAX:
+            return int(self.workers)
+        raise BadRequest(f'workers="{self.workers[:40]}": choose a number from 1 to {WORKERS_MAX}, or auto')
 
     def admits_mountpath(self, path: str) -> bool:
         """Whether a directory may be attached: below one of the roots, links followed. It looks at the disk."""

@@ -126,6 +126,8 @@ class Volume:
         """The buckets whose objects have slices on other targets."""
         self.owns: Callable[[int], bool] | None = None
         """While names get other owners: whether those of a digest are this target's. None: all that come here are."""
+        self.aside: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
+        """Entered around each change of the set of mountpaths: other processes that use them stand aside meanwhile."""
         self.view = self._build_view()
 
     @classmethod
@@ -174,6 +176,16 @@ class Volume:
     def cluster_uuid(self) -> str:
         """The cluster the data belongs to; empty before the first join."""
         return self._record.cluster_uuid
+
+    @property
+    def record(self) -> VolumeRecord:
+        """What the mountpaths say of the set they belong to."""
+        return self._record
+
+    def take(self, found: VolumeRecord) -> None:
+        """Use the mountpaths that a record, which is durable already, names."""
+        self._record = found
+        self.view = self._build_view()
 
     @property
     def available(self) -> tuple[Mountpath, ...]:
@@ -443,6 +455,16 @@ class Volume:
                 with disk_failures(path):
                     whole.leave(self._disk, path, "" if remove_data else self._record.cluster_uuid or "unknown")
 
+    def sweep_workfiles_of(self, tag: str) -> None:
+        """Delete the work files whose names begin so: those of a process that died. Raise `DiskFailure`."""
+        for mountpath in self.view.available:
+            with disk_failures(mountpath.path):
+                for directory in layout.work_directories(self._disk, mountpath.path):
+                    for name in self._disk.listdir(directory):
+                        if name.startswith(tag):
+                            with contextlib.suppress(FileNotFoundError):
+                                self._disk.unlink(f"{directory}/{name}")
+
     def close(self) -> None:
         """Wait for the pools' running work and close lock files."""
         for mountpath in self._mountpaths.values():
@@ -478,11 +500,11 @@ class Volume:
     def _change(self, changed: VolumeRecord) -> None:
         changed = msgspec.structs.replace(changed, generation=changed.generation + 1)
         lost = {path for path, one in self._mountpaths.items() if not one.is_own}
-        with disk_failures("volume metadata"):
-            _mark(self._disk, changed, without=lost)
-            record.save(self._disk, changed, without=lost)
-        self._record = changed
-        self.view = self._build_view()
+        with self.aside():
+            with disk_failures("volume metadata"):
+                _mark(self._disk, changed, without=lost)
+                record.save(self._disk, changed, without=lost)
+            self.take(changed)
 
     def _build_view(self) -> View:
         available = []

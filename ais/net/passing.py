@@ -13,7 +13,7 @@ _HEADER = HEADER.lower()
 
 
 def pass_on(request: Request, url: str) -> Forward:
-    """Have the sibling at `url` answer. It must know of a client that closes: that one may send no body (`leftover`)."""
+    """Have the sibling at `url` answer; it must know of a client that closes, which may send no body (`leftover`)."""
     closes = "" if request.keep_alive else "Connection: close\r\n"
     return Forward(url, f"{HEADER}: {request.scheme} {request.remote}\r\n{closes}".encode())
 

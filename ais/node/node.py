@@ -5,7 +5,8 @@ outsiders ask over HTTP is answered in `ais.node.service`, without HTTP.
 """
 
 import asyncio
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
 
 from structlog.typing import FilteringBoundLogger
 
@@ -29,6 +30,7 @@ from ais.node.election import Election
 from ais.node.farewell import Farewell
 from ais.node.follow import Follower
 from ais.node.membership import IDENTITY, Membership, timestamp
+from ais.node.messages import Sealed
 from ais.node.peers import Peers
 from ais.node.role import Role
 from ais.node.state import Metadata, Offload, State, in_thread
@@ -357,7 +359,13 @@ class Node:
     async def _take_config(self, config: NodeConfig) -> None:
         if config.overrides != self.config.overrides:
             await self.offload(overrides.save, self.env.disk, config.local.confdir, config.overrides)
-        self._show_config(config)
+        async with self.state.aside():
+            self._show_config(config)
+
+    def follow(self, parts: Iterable[Sealed], own: Mapping[str, str], transient: Mapping[str, str]) -> None:
+        """Know what the process of this node knows that is in the cluster: see `State.mirror`, and its own settings."""
+        self.state.mirror(parts)
+        self._show_config(dataclasses.replace(self.config, overrides=own, transient=transient))
 
     # -- callbacks
 

@@ -7,6 +7,7 @@ the rest, in the configuration directory only: mountpaths are disks, and disks g
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -172,6 +173,8 @@ class State:
         self.vote = Vote()
         self._is_marked = False
         """Whether our directories are mountpaths, which tell by their volume metadata that their disk is there."""
+        self.aside: Callable[[], AbstractAsyncContextManager[object]] = nullcontext
+        """Entered around each change of a part: other processes of this node stand aside, and follow at its end."""
         self.on_change: list[Callable[[Metadata, Metadata], None]] = []
         """Called with the old and the new metadata after each change; must not block or raise."""
 
@@ -207,9 +210,18 @@ class State:
     async def adopt(self, parts: Iterable[Sealed]) -> None:
         """Take the parts that are newer than ours; each is applied, then durable, then visible."""
         async with self._lock:
-            for sealed in parts:
-                if sealed.stamp > self.current.stamps.of(sealed.part):
-                    await self._adopt(sealed)
+            newer = [sealed for sealed in parts if sealed.stamp > self.current.stamps.of(sealed.part)]
+            if newer:
+                async with self.aside():
+                    for sealed in newer:
+                        await self._adopt(sealed)
+
+    def mirror(self, parts: Iterable[Sealed]) -> None:
+        """Show what another process of this node has made durable. `current` is another object afterwards."""
+        changed = replace(self.current)
+        for sealed in parts:
+            changed = changed.take(sealed)
+        self._show(changed)
 
     async def settle(self, decided: Stamp) -> None:
         """Forget the maps before ours when it is the one that was decided."""

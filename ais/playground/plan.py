@@ -56,6 +56,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Cluster settings by dotted name, over `SETTINGS`."""
     ids: dict[str, str] = {}
     """IDs that nodes must have, by name; the others choose their own."""
+    workers: str = ""
+    """The setting `workers` of all nodes; empty: its default."""
 
     def __post_init__(self) -> None:
         for name, low in (("proxies", 1), ("targets", 0), ("mountpaths", 1)):
@@ -182,6 +184,8 @@ def lay_out(plan: Plan, root: Path) -> None:
             "host_net": {"hostname": HOST, "port": str(node.port)},
             "fspaths": {str(path): node.name for path in node.mountpaths},
         }
+        if plan.workers:
+            local["workers"] = plan.workers
         _write(node.local_file, local)
 
 

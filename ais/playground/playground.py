@@ -140,6 +140,15 @@ class Playground:
                 progress(f"waiting for {missing}")
             time.sleep(POLL_S)
 
+    def wait_workers(self, count: int, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until every node that runs has so many workers that serve. Raise `NotReady` after `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        for node in self.nodes:
+            while self._running(node) is not None and probe.workers(node.url, self._tls) < count:
+                if time.monotonic() > deadline:
+                    raise NotReady(f"{node.name} does not have {count} workers after {timeout_s:g} s")
+                time.sleep(0.05)
+
     def wait_answers(self, node: NodePlan, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until one node answers requests. Raise `NotReady` when it ends instead, or after `timeout_s`."""
         deadline = time.monotonic() + timeout_s

@@ -1,6 +1,7 @@
 """Asking nodes how they are: a few blocking HTTP calls on the loopback interface."""
 
 import http.client
+import re
 import ssl
 import urllib.parse
 from typing import Any
@@ -57,3 +58,13 @@ def is_ok(url: str, tls: ssl.SSLContext | None) -> bool:
         return call("GET", url, tls)[0] == 200
     except Unreachable:
         return False
+
+
+def workers(url: str, tls: ssl.SSLContext | None) -> int:
+    """How many workers of a node serve; 0 also when it does not answer."""
+    try:
+        _, body = call("GET", f"{url}/metrics", tls)
+    except Unreachable:
+        return 0
+    found = re.search(rb"_workers\{[^}]*\} ([0-9]+)", body)
+    return int(found[1]) if found else 0

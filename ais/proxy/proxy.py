@@ -117,7 +117,7 @@ class Proxy:
         """The hot path, then S3; None for everything else. Raise the error of a bad request."""
         method = request.method
         try:
-            reply = self._object(request)
+            reply = self.pass_to_owner(request)
         except AisError:
             if method in _COUNTED_ERRORS:
                 self._counters[_COUNTED_ERRORS[method]] += 1
@@ -128,8 +128,8 @@ class Proxy:
             return self._s3.answer(request)
         return reply
 
-    def _object(self, request: Request) -> Reply | Forward | None:
-        """Redirect a native request on an object, forward an S3 one."""
+    def pass_to_owner(self, request: Request) -> Reply | Forward | None:
+        """Redirect a native request on an object, forward an S3 one; None for any other. Raise as `route`."""
         if self._gate.is_plain(request):
             reply = self._redirector.answer(request)
             if reply is not None:

@@ -6,15 +6,21 @@ Records of the standard library's `logging` (aiohttp, asyncio) come out the same
 
 import logging
 import sys
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from ais.stats.log_file import LogFile
-
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 _LEVEL_OF_SETTING = {"0": WARNING, "1": WARNING, "2": WARNING, "3": INFO, "4": DEBUG, "5": DEBUG}
+
+
+class Lines(Protocol):
+    """Where lines go: a `LogFile`, or something on the way to one."""
+
+    def write(self, line: bytes, /) -> None:
+        """Take one line, its end included. Any thread may call."""
+        ...
 
 
 class _State:
@@ -49,7 +55,7 @@ class NodeLogger(structlog.BoundLoggerBase):
         self._proxy_to_logger("error", event, exc_info=True, **values)
 
 
-def configure(level: str, file: LogFile | None) -> None:
+def configure(level: str, file: Lines | None) -> None:
     """Send logs to `file`, or to standard error when there is none. `level` is `log.level`, "0" to "5"."""
     set_level(level)
     common: list[Processor] = [
@@ -87,7 +93,7 @@ def set_level(level: str) -> None:
 class _Factory:
     """Makes the object at the end of every logger: one that writes a line."""
 
-    def __init__(self, file: LogFile | None) -> None:
+    def __init__(self, file: Lines | None) -> None:
         self._writer = _Writer(file)
 
     def __call__(self, *_: Any) -> WrappedLogger:
@@ -95,7 +101,7 @@ class _Factory:
 
 
 class _Writer:
-    def __init__(self, file: LogFile | None) -> None:
+    def __init__(self, file: Lines | None) -> None:
         self._file = file
 
     def _write(self, line: str) -> None:

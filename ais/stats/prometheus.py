@@ -37,6 +37,8 @@ class Exporter:
         lines += self._family(
             "state_flags", "gauge", "state of the node, one bit per alert", [("", tracker.state_flags)]
         )
+        if tracker.workers is not None:
+            lines += self._family("workers", "gauge", "processes that serve clients now", [("", tracker.workers())])
         for index, (suffix, _) in enumerate(names.DISK):
             loads = [(f',disk="{disk}"', load[index]) for disk, load in tracker.disks.items()]
             lines += self._family(f"disk_{suffix.replace('.', '_')}", "gauge", f"{suffix} of each disk", loads)

@@ -2,10 +2,11 @@
 
 The hot path adds to a slot (`tracker.inc(GET_N)`, or `tracker.values[GET_N] += 1` where a call costs too much).
 Everything derived, such as mean latencies and rates, is computed once per interval by `tick`. One event loop owns a
-tracker; worker threads report to it, not into it.
+tracker; worker threads report to it, not into it. Other processes of the node count into memory of their own, which
+is added to what is reported (`share`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ais.env.clock import Clock
 from ais.stats import names
@@ -18,7 +19,11 @@ class Tracker:
     def __init__(self, role: str, clock: Clock) -> None:
         self.role = role
         self.values: list[int] = [0] * len(names.METRICS)
+        self._others: Sequence[Sequence[int]] = ()
+        self._forgotten = [0] * len(self.values)
         self.state_flags = 0
+        self.workers: Callable[[], int] | None = None
+        """How many workers serve clients now; None: the node is one process."""
         self._clock = clock
         self._started_ns = clock.now_ns()
         self._ticked_ns = self._started_ns
@@ -35,6 +40,18 @@ class Tracker:
         self.values[count_slot] += 1
         self.values[time_slot] += elapsed_ns
 
+    def share(self, others: Sequence[Sequence[int]]) -> None:
+        """Report what these count, too."""
+        self._others = others
+
+    def total(self, slot: int) -> int:
+        """A counter of the node."""
+        return self.values[slot] + sum(other[slot] for other in self._others) - self._forgotten[slot]
+
+    @property
+    def _totals(self) -> list[int]:
+        return [self.total(slot) for slot in range(len(self.values))]
+
     @property
     def uptime_ns(self) -> int:
         """Since the tracker was made."""
@@ -44,28 +61,28 @@ class Tracker:
         """End an interval: derive mean latencies and rates since the last tick; take the disks' load."""
         now_ns = self._clock.now_ns()
         elapsed_ns = max(now_ns - self._ticked_ns, 1)
-        delta = [new - old for new, old in zip(self.values, self._previous, strict=True)]
+        totals = self._totals
+        delta = [new - old for new, old in zip(totals, self._previous, strict=True)]
         for name, time_slot, count_slot in names.AVERAGES:
             if name in self._derived:
                 self._derived[name] = delta[time_slot] // delta[count_slot] if delta[count_slot] else 0
         for name, slot in names.RATES:
             if name in self._derived:
                 self._derived[name] = delta[slot] * 1_000_000_000 // elapsed_ns
-        self._previous, self._ticked_ns, self._disks = list(self.values), now_ns, disks or {}
+        self._previous, self._ticked_ns, self._disks = totals, now_ns, disks or {}
 
     def reset(self, *, errors_only: bool = False) -> None:
         """Set counters to zero; uptime and state stay."""
         for slot, metric in enumerate(names.METRICS):
             if not errors_only or metric.name.startswith("err."):
                 self.values[slot] = self._previous[slot] = 0
+                self._forgotten[slot] = sum(other[slot] for other in self._others)
         if not errors_only:
             self._derived = dict.fromkeys(self._derived, 0)
 
     def counters(self) -> dict[str, int]:
         """What only grows, by name."""
-        return {
-            metric.name: self.values[slot] for slot, metric in enumerate(names.METRICS) if self.role in metric.roles
-        }
+        return {metric.name: self.total(slot) for slot, metric in enumerate(names.METRICS) if self.role in metric.roles}
 
     def gauges(self) -> dict[str, int]:
         """What goes up and down, by name: rates and latencies of the last interval, disks, state, uptime."""

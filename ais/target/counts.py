@@ -24,11 +24,14 @@ def count_redirect(values: list[int], count_slot: int, time_slot: int, elapsed_n
         values[time_slot] += elapsed_ns
 
 
-def count_error(stats: Tracker, method: str, error: AisError | None) -> None:
-    """Count a request that failed (None: the client went away). What does not exist is no failure: clients probe."""
+def count_error(stats: Tracker, method: str, error: AisError | None, amount: int = 1) -> None:
+    """Count a request that failed (None: the client went away). What does not exist is no failure: clients probe.
+
+    `amount` -1 takes back what was counted.
+    """
     slots = _SLOTS.get(method)
     if slots is None or isinstance(error, NotFound):
         return
-    stats.inc(slots[0])
+    stats.inc(slots[0], amount)
     if isinstance(error, DiskFailure):
-        stats.inc(slots[1])
+        stats.inc(slots[1], amount)

@@ -52,6 +52,7 @@ from ais.target.multipart import Multipart
 from ais.target.objects import Objects
 from ais.target.opening import Opening
 from ais.target.pages import Pages
+from ais.target.plain import Plain
 from ais.target.protected import Protected
 from ais.target.reads import Reads
 from ais.target.rebalance import Rebalance
@@ -114,7 +115,7 @@ class Target:
         shards = Shards(host, volume, store)
         history = History(host.env.disk, lambda: [mountpath.path for mountpath in volume.available])
         self.registry = Registry(host.env.clock, history)
-        pace = Pace(host.env.clock, lambda: sum(host.stats.values[slot] for slot in _ASKED))
+        pace = Pace(host.env.clock, lambda: sum(host.stats.total(slot) for slot in _ASKED))
         self.joggers = Joggers(host.env, pace)
         self._mirror = MirrorJobs(self.registry, self.joggers, store, host.env, self._burst)
         encoder = Encoder(store, slices, slice_peers, restorer, self._slicer, self._scheme, self._rules)
@@ -185,6 +186,7 @@ class Target:
             host.stats, recent, reads, writes, gate, self._s3, endpoint, Clients(host), Browsers(host)
         )
         self.route = self._objects.route
+        self.plain = Plain(self._front, gate, self._objects)
 
     def routes(self, networks: Network) -> list[web.RouteDef]:
         """What the aiohttp application of a listener serves besides the node's own routes (wire contract §23)."""
@@ -288,6 +290,11 @@ class Target:
     async def has_objects(self) -> bool:
         """Whether any bucket here has an object."""
         return await asyncio.to_thread(self._volume.has_objects)
+
+    def show(self, bmd: BMD) -> None:
+        """Serve these buckets, whose directories another process of this target looks after."""
+        self._is_serving = True
+        self._take(bmd)
 
     def serve(self) -> None:
         """Show the buckets."""

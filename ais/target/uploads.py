@@ -18,6 +18,7 @@ from ais.net.http import Reply, Upload
 from ais.target.view import BucketView
 
 T = TypeVar("T")
+ASIDE_PAUSE_S = 0.01
 
 
 async def in_pool(pool: Executor, step: Callable[[], T], undo: Callable[[], None] | None = None) -> T:
@@ -135,15 +136,18 @@ class PutSink(_Steps):
 
     async def _commit_in_pool(self) -> Reply:
         writer = self._writer
-        try:
-            self._owner.admit(self._view)
-            pool = writer.mountpath.sync_pool if self._view.rules.fsync else self._pool
-            meta = await in_pool(pool, lambda: writer.commit(self._condition), writer.abort)
-        except AisError as error:
-            writer.abort()
-            self._owner.failed(error)
-            raise
-        return self._owner.stored(meta, self._started_s)
+        pool = writer.mountpath.sync_pool if self._view.rules.fsync else self._pool
+        while True:
+            try:
+                self._owner.admit(self._view)
+                meta = await in_pool(pool, lambda: writer.commit(self._condition), writer.abort)
+                return self._owner.stored(meta, self._started_s)
+            except StripeBusy:  # of a worker that stands aside (`ais.workers.locks`): the bucket may be another then
+                await asyncio.sleep(ASIDE_PAUSE_S)
+            except AisError as error:
+                writer.abort()
+                self._owner.failed(error)
+                raise
 
 
 def upload(

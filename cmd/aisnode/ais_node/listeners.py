@@ -10,12 +10,12 @@ from typing import Protocol
 from aiohttp import web
 
 from ais.api import headers
-from ais.base.errors import AccessDenied, BadRequest, Busy
+from ais.base.errors import AccessDenied, AisError, BadRequest, Busy
 from ais.config.node import NodeConfig
 from ais.meta.smap import NetInfo
 from ais.net.app import Honest, error_reply, make_app
-from ais.net.http import AnyReply, Network, Reply, Request, Route
-from ais.net.server import HttpServer, Limits
+from ais.net.http import AnyReply, Network, OnError, Reply, Request, Route
+from ais.net.server import BACKLOG, HttpServer, Limits
 from ais.node.membership import JOIN
 from ais.node.trust import Trust
 
@@ -73,42 +73,78 @@ def lay_out(config: NodeConfig, own_host: Callable[[], str]) -> Layout:
     return Layout(listeners, *nets)
 
 
-async def open_all(
-    layout: Layout,
-    role: Serving,
-    routes_of: Callable[[Network], list[web.RouteDef]],
-    trust: Trust,
-    node_name: str,
-    honest: Honest,
-    limits: Limits,
-    tls: ssl.SSLContext | None,
-    upstream_tls: ssl.SSLContext | None,
-) -> list[HttpServer]:
-    """Start a server for each listener. Raise `Busy` when a port is taken; nothing stays open then."""
-    servers: list[HttpServer] = []
+class Servers:
+    """Makes the HTTP servers of a node: what they serve is the same for all, but for the networks."""
+
+    def __init__(
+        self,
+        role: Serving,
+        routes_of: Callable[[Network], list[web.RouteDef]],
+        trust: Trust,
+        node_name: str,
+        honest: Honest,
+        limits: Limits,
+        upstream_tls: ssl.SSLContext | None,
+    ) -> None:
+        self._role, self._routes_of, self._trust = role, routes_of, trust
+        self._node_name, self._honest, self._limits, self._upstream_tls = node_name, honest, limits, upstream_tls
+
+    def make(self, networks: Network, via: Callable[[Route], Route] = lambda route: route) -> HttpServer:
+        """One that carries these networks. `via` is what requests go through first."""
+        return HttpServer(
+            via(self._trust.guard(_guarded(self._role.route, networks))),
+            make_app(self._routes_of(networks), self._node_name, self._honest),
+            answer_errors(self._role, self._honest, self._node_name),
+            self._limits,
+            networks,
+            self._upstream_tls,
+        )
+
+
+def answer_errors(role: Serving, honest: Honest, node_name: str) -> OnError:
+    """Make a reply of what a route or a sink raised."""
 
     def answer_error(request: Request, raised: BaseException) -> Reply:
         error = honest(raised)
         return role.error_reply(request, error) or error_reply(request, error, node_name)
 
+    return answer_error
+
+
+async def open_all(layout: Layout, servers: Servers, tls: ssl.SSLContext | None) -> list[HttpServer]:
+    """Start a server for each listener. Raise `Busy` when a port is taken; nothing stays open then."""
+    opened: list[HttpServer] = []
     try:
         for listener in layout.listeners:
-            app = make_app(routes_of(listener.networks), node_name, honest)
-            server = HttpServer(
-                trust.guard(_guarded(role.route, listener.networks)),
-                app,
-                answer_error,
-                limits,
-                listener.networks,
-                upstream_tls,
-            )
-            servers.append(server)
+            server = servers.make(listener.networks)
+            opened.append(server)
             await _start(server, listener, tls)
     except BaseException:
-        for server in servers:
+        for server in opened:
             await server.close()
         raise
-    return servers
+    return opened
+
+
+def bind(listener: Listener) -> list[socket.socket]:
+    """Sockets that listen on the addresses of a listener, for who accepts itself. Raise as `open_all`."""
+    sockets: list[socket.socket] = []
+    try:
+        host, port = listener.bind_host, int(listener.port)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, _, _, _, address in dict.fromkeys(found):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+            sock.listen(BACKLOG)
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        raise _cannot_listen(listener, error) from None
+    return sockets
 
 
 def _guarded(route: Route, networks: Network) -> Route:
@@ -129,12 +165,16 @@ async def _start(server: HttpServer, listener: Listener, tls: ssl.SSLContext | N
     try:
         await server.start(listener.bind_host, listener.port, tls)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise Busy(
-                f"port {listener.port} is in use by another program: stop it, or set another host_net.port in the local"
-                " configuration (AIS_PORT in the environment)"
-            ) from None
-        raise BadRequest(f"cannot listen on {listener.bind_host}:{listener.port}: {error.strerror}") from None
+        raise _cannot_listen(listener, error) from None
+
+
+def _cannot_listen(listener: Listener, error: OSError) -> AisError:
+    if error.errno == errno.EADDRINUSE:
+        return Busy(
+            f"port {listener.port} is in use by another program: stop it, or set another host_net.port in the local"
+            " configuration (AIS_PORT in the environment)"
+        )
+    return BadRequest(f"cannot listen on {listener.bind_host}:{listener.port}: {error.strerror}")
 
 
 def _bind_host(host: str, *, is_named: bool) -> str:

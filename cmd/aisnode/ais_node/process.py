@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import ssl
+from collections.abc import Callable
 from typing import cast
 
 import structlog
@@ -15,7 +16,8 @@ from ais.config.cluster import ClusterConfig
 from ais.config.node import NodeConfig
 from ais.core.store import Store
 from ais.env import Env
-from ais.fs.locks import SoleStripes
+from ais.env.disk import Disk
+from ais.fs.locks import SoleStripes, Stripes
 from ais.fs.volume import Volume, VolumeLimits
 from ais.meta import store
 from ais.meta.smap import Snode
@@ -30,8 +32,10 @@ from ais.stats import log
 from ais.stats.log_file import LogFile
 from ais.stats.tracker import Tracker
 from ais.target.target import Target
+from ais.workers.locks import SharedStore
 from ais_node import identity, listeners
 from ais_node.arguments import Arguments
+from ais_node.crew import Crew
 from ais_node.listeners import Layout
 from ais_node.settings import Settings
 from ais_node.stopping import Stopping
@@ -47,7 +51,9 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
     """
     env, config = Env(), settings.config
     async with contextlib.AsyncExitStack() as stack:
-        volume = await asyncio.to_thread(_open_volume, env, settings) if arguments.role == "target" else None
+        crew = Crew.of(config.local, stack)
+        opens = crew.stripes if crew is not None else SoleStripes
+        volume = await asyncio.to_thread(_open_volume, env, settings, opens) if arguments.role == "target" else None
         if volume:
             stack.callback(volume.close)
         else:
@@ -55,15 +61,19 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
         layout = listeners.lay_out(config, lambda: identity.own_host(config.cluster.proxy.primary_url))
         snode = _snode(arguments.role, volume.node_id if volume else _proxy_id(env, settings), layout, config)
         log_file = _open_log(config, snode, stack)
-        client_tls = _client_tls(config.cluster)
-        trust = _trust(arguments, settings, env, snode)
+        client_tls = make_client_tls(config.cluster)
+        trust = make_trust(arguments, settings, env, snode)
         peers = PeerClient(client_tls, trust.sign)
         stack.push_async_callback(peers.close)
         node = _make_node(settings, env, snode, peers, volume, log_file)
         node.is_closed = trust.is_closed
         ticker = Ticker(node, lambda: [mountpath.path for mountpath in volume.available] if volume else [])
         stack.callback(ticker.close)
-        role = Target(node, volume, Store(volume, env), peers, trust) if volume else _proxy(node, peers, settings)
+        role = (
+            Target(node, volume, _store(volume, env, crew), peers, trust)
+            if volume
+            else make_proxy(node, peers, settings)
+        )
         node.role = role
         stopping = Stopping(node.stop_requested, node.log)
         stack.enter_context(stopping.obeying_signals())
@@ -71,39 +81,49 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
             stack.enter_context(stopping.obeying_stdin())
         if isinstance(role, Target):
             await role.prepare_disk()
-        servers = await listeners.open_all(
-            layout,
+        makes = listeners.Servers(
             role,
             lambda networks: [*node_routes.routes(node, networks, trust), *role.routes(networks)],
             trust,
             snode.name,
             node.honest,
-            _limits(settings),
-            _server_tls(config.cluster),
+            limits(settings),
             client_tls,
         )
+        if crew is None:
+            servers = await listeners.open_all(layout, makes, server_tls(config.cluster))
+        else:
+            servers = crew.open(layout, makes, node, volume, log_file, server_tls(config.cluster))
         node.tasks.keep("statistics", ticker.run)
-        await _live(node, role, servers, volume)
+        await _live(node, role, servers, volume, crew)
         await asyncio.to_thread(_forget, node, env, volume, config.local.confdir)
         if node.core.restart_as:
             identity.write_proxy_id(config.local.confdir, node.core.restart_as)
         return bool(node.core.restart_as)
 
 
-async def _live(node: Node, role: Proxy | Target, servers: list[HttpServer], volume: Volume | None) -> None:
+async def _live(
+    node: Node, role: Proxy | Target, servers: list[HttpServer], volume: Volume | None, crew: Crew | None
+) -> None:
     """From the open listeners to the closed ones."""
     try:
         if await _joined(node):
             if volume:
                 await asyncio.to_thread(volume.set_cluster_uuid, node.smap.uuid)
             role.start()
+            if crew is not None:
+                crew.start()
             node.log.info("ready", url=node.snode.public.url)
             await node.stop_requested.wait()
         await node.leave()
+        if crew is not None:
+            await crew.drain(DRAIN_TIMEOUT_S)
         async with asyncio.TaskGroup() as group:
             for server in servers:
                 group.create_task(server.drain(DRAIN_TIMEOUT_S))
     finally:
+        if crew is not None:
+            await crew.stop()
         if isinstance(role, Target):
             await role.stop()
         await node.stop()
@@ -141,7 +161,7 @@ async def _joined(node: Node) -> bool:
     return False
 
 
-def _trust(arguments: Arguments, settings: Settings, env: Env, snode: Snode) -> Trust:
+def make_trust(arguments: Arguments, settings: Settings, env: Env, snode: Snode, *, is_quiet: bool = False) -> Trust:
     """By the join secret of the command line, the environment or the configuration. Raise `BadRequest`."""
     path = arguments.join_secret or settings.config.cluster.auth.intra_cluster.node_join_secret_path
     secret = settings.environment.join_secret.encode()
@@ -150,7 +170,7 @@ def _trust(arguments: Arguments, settings: Settings, env: Env, snode: Snode) -> 
     trust = Trust(nodes.read_secret(path) if path else secret, snode.id, lambda: env.clock.now_ns() / 1e9)
     if not trust.is_closed and settings.config.cluster.auth.client_auth_required:
         raise BadRequest("auth.client_auth_required=true needs a --join-secret: who could tell a node from a client?")
-    if not trust.is_closed:
+    if not trust.is_closed and not is_quiet:
         structlog.get_logger().warning(
             "the cluster is open: whoever reaches its control network can join it and change it; give all nodes a"
             " --join-secret"
@@ -158,22 +178,32 @@ def _trust(arguments: Arguments, settings: Settings, env: Env, snode: Snode) -> 
     return trust
 
 
-def _open_volume(env: Env, settings: Settings) -> Volume:
+def _store(volume: Volume, env: Env, crew: Crew | None) -> Store:
+    return Store(volume, env) if crew is None else SharedStore(volume, env)
+
+
+def _open_volume(env: Env, settings: Settings, stripes: Callable[[Disk, str], Stripes]) -> Volume:
     """The target's mountpaths. Raise as `Volume.load_or_create` does."""
     config = settings.config
     paths = config.local.mountpaths
     if not paths:
         raise MountpathNotFound("a target needs at least one mountpath: set fspaths in the local configuration")
-    limits = VolumeLimits(out_of_space_pct=float(config.cluster.space.out_of_space))
-    node_id = settings.environment.daemon_id or None
-    return Volume.load_or_create(env, paths, node_id, limits=limits, stripes=SoleStripes)
+    return Volume.load_or_create(
+        env, paths, settings.environment.daemon_id or None, limits=volume_limits(config), stripes=stripes
+    )
+
+
+def volume_limits(config: NodeConfig) -> VolumeLimits:
+    """Settings that the volume keeps."""
+    return VolumeLimits(out_of_space_pct=float(config.cluster.space.out_of_space))
 
 
 def _proxy_id(env: Env, settings: Settings) -> str:
     return identity.proxy_id(settings.config.local.confdir, settings.environment.daemon_id, env.rng)
 
 
-def _proxy(node: Node, peers: PeerClient, settings: Settings) -> Proxy:
+def make_proxy(node: Node, peers: PeerClient, settings: Settings) -> Proxy:
+    """The role of a gateway."""
     return Proxy(node, peers, local_cidr=settings.environment.cluster_cidr)
 
 
@@ -222,33 +252,36 @@ def _make_node(
         deployment=settings.environment.deployment,
         pod_name=settings.environment.pod_name,
     )
-    node.on_config.append(lambda changed: _follow_settings(changed, log_file, volume))
+    node.on_config.append(lambda changed: follow_settings(changed, log_file, volume))
     return node
 
 
-def _follow_settings(config: NodeConfig, file: LogFile | None, volume: Volume | None) -> None:
+def follow_settings(config: NodeConfig, file: LogFile | None, volume: Volume | None) -> None:
     """Apply settings that the process itself holds."""
     settings = config.cluster.log
     log.set_level(settings.level)
     if file:
         file.set_limits(int(settings.max_size), int(settings.max_total))
     if volume:
-        volume.limits = dataclasses.replace(volume.limits, out_of_space_pct=float(config.cluster.space.out_of_space))
+        volume.limits = volume_limits(config)
 
 
-def _limits(settings: Settings) -> Limits:
+def limits(settings: Settings) -> Limits:
+    """Bounds of the HTTP servers."""
     timeout_s = settings.environment.header_timeout_s
     return Limits() if timeout_s is None else dataclasses.replace(Limits(), header_timeout_s=timeout_s)
 
 
-def _server_tls(config: ClusterConfig) -> ssl.SSLContext | None:
+def server_tls(config: ClusterConfig) -> ssl.SSLContext | None:
+    """What clients are shown; None without TLS."""
     http = config.net.http
     if not http.use_https:
         return None
     return tls.server_context(http.server_crt, http.server_key, http.client_ca_tls, http.client_auth_tls)
 
 
-def _client_tls(config: ClusterConfig) -> ssl.SSLContext | None:
+def make_client_tls(config: ClusterConfig) -> ssl.SSLContext | None:
+    """What other nodes are shown, and whom to trust; None without TLS."""
     http = config.net.http
     if not http.use_https:
         return None
