@@ -286,7 +286,7 @@ class Space(Section, frozen=True):
 
     cleanupwm: Annotated[int, setting("Clean up deleted data above.", ge=0, le=100, pending=True)] = 65
     lowwm: Annotated[int, setting("Eviction goes on down to here.", ge=0, le=100, pending=True)] = 75
-    highwm: Annotated[int, setting("Eviction starts above.", ge=0, le=100, pending=True)] = 90
+    highwm: Annotated[int, setting("A cleanup starts by itself above.", ge=0, le=100)] = 90
     out_of_space: Annotated[int, setting("Writes are refused (507) above.", ge=0, le=100)] = 95
     batch_size: Annotated[int, setting("Files removed in one go.", ge=0, pending=True)] = 32768
     dont_cleanup_time: Annotated[Duration, setting("Younger files stay.", ge=0)] = Duration(1800)

@@ -7,16 +7,19 @@ newer, or does not want it there. What was changed less than `space.dont_cleanup
 """
 
 import asyncio
+import contextlib
 import os
+import random
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import structlog
 
 from ais.api.bucket import Bck
 from ais.api.xact import CLEANUP, DRY_RUN, KEEP_MISPLACED, WITH_QUARANTINE, ZERO_SIZE
 from ais.base.errors import AisError, NotYetImplemented
+from ais.base.ids import new_id
 from ais.core import appender, tree
 from ais.core.spots import rank, read_meta
 from ais.core.store import Store
@@ -30,12 +33,23 @@ from ais.xact.joggers import Batch, Joggers
 from ais.xact.registry import Registry
 from ais.xact.xaction import NO_BUCKET, Xaction
 
+LOOK_S = 10.0
+AGAIN_S = 600.0
 _STEP = 64
 _OPEN_FILES = "/proc/self/fd"
 T = TypeVar("T")
 
 Give = Callable[[Bck, str], Awaitable[None]]
 IsOwner = Callable[[str], bool | None]
+
+
+class Settings(Protocol):
+    """The section `space`."""
+
+    @property
+    def dont_cleanup_time(self) -> float: ...
+    @property
+    def highwm(self) -> int: ...
 
 
 class _Rules(NamedTuple):
@@ -70,7 +84,7 @@ class _Freed:
 
 
 class Cleanup:
-    """Starts the job on one target. `age_s` gives how long everything stays."""
+    """Starts the job on one target."""
 
     def __init__(
         self,
@@ -81,7 +95,7 @@ class Cleanup:
         coded: Coded,
         quarantine: Quarantine,
         env: Env,
-        age_s: Callable[[], float],
+        settings: Callable[[], Settings],
         is_owner: IsOwner,
         give: Give,
     ) -> None:
@@ -93,7 +107,8 @@ class Cleanup:
         self._quarantine = quarantine
         self._disk = env.disk
         self._clock = env.clock
-        self._age_s = age_s
+        self._rng: random.Random = env.rng
+        self._settings = settings
         self._is_owner = is_owner
         self._give = give
         self._pool = ThreadPoolExecutor(2, "cleanup")
@@ -105,7 +120,7 @@ class Cleanup:
             raise NotYetImplemented(
                 "cannot remove all objects without content: that is not known to be useless; delete them by name"
             )
-        before_ns = self._clock.now_ns() - int(self._age_s() * 1e9)
+        before_ns = self._clock.now_ns() - int(float(self._settings().dont_cleanup_time) * 1e9)
         rules = _Rules(flags, before_ns, buckets)
 
         async def work(xaction: Xaction) -> None:
@@ -114,6 +129,25 @@ class Cleanup:
         only = buckets[0] if len(buckets) == 1 else NO_BUCKET
         message = "visits:0, dry run" if rules.is_dry else "visits:0"
         return self._registry.start(CLEANUP, uuid, work, bck=only, ctlmsg=message)
+
+    async def watch(self, buckets: Callable[[], list[Bck]]) -> None:
+        """Start it by itself when a mountpath gets fuller than `space.highwm`, now and then as long as that lasts."""
+        last_s = -AGAIN_S
+        while True:
+            await self._clock.sleep(LOOK_S)
+            if self._clock.monotonic() - last_s >= AGAIN_S and await self._in_pool(self._is_low):
+                last_s = self._clock.monotonic()
+                self._log.warning("space runs low: cleaning up")
+                with contextlib.suppress(AisError):
+                    self.start(new_id(self._rng), buckets(), 0)
+
+    def _is_low(self) -> bool:
+        limit = self._settings().highwm
+        for mountpath in self._store.volume.available:
+            with contextlib.suppress(AisError):  # one that is gone is not full
+                if mountpath.capacity().used_pct >= limit:
+                    return True
+        return False
 
     def close(self) -> None:
         """Wait for what is under way."""

@@ -73,7 +73,7 @@ class ScrubService:
             coded,
             self.quarantine,
             host.env,
-            lambda: float(host.config.cluster.space.dont_cleanup_time),
+            lambda: host.config.cluster.space,
             self._is_owner,
             self._give,
         )
@@ -109,7 +109,9 @@ class ScrubService:
         while not self.protection.buckets():
             await self._host.env.clock.sleep(1.0)
         await self.jobs.resume()
-        await self.census.watch()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.census.watch())
+            group.create_task(self.cleanup.watch(self.protection.buckets))
 
     def close(self) -> None:
         """Wait for threads."""

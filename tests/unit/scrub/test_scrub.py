@@ -1,6 +1,7 @@
 """Scrub, census and protection of one target, and of several in one process, on real files."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import time
@@ -8,15 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from harness.target import LiveTarget, serving, until
 
 from ais.api.bucket import Bck
 from ais.api.protection import BucketProtection, State
-from ais.api.xact import METADATA_ONLY, NO_REPAIR, SCRUB, ArgsMsg
+from ais.api.xact import CLEANUP, DRY_RUN, METADATA_ONLY, NO_REPAIR, SCRUB, ArgsMsg
+from ais.base.units import Duration
 from ais.meta.bmd import apply_props
 from ais.scrub.statements import FILE_NAME, problem_of
 from ais.scrub.tally import Tally
+from ais.target.mountpaths import OUT_OF_SPACE
 from ais.xact.xaction import Xaction
 
 BCK = Bck("b")
@@ -287,5 +291,81 @@ def test_objects_in_the_wrong_place_are_told(tmp_path: Path, name: str) -> None:
         xaction, tally = await scrub(target, "scrubJOB1")
         assert (tally.misplaced, tally.objects, tally.examples) == (1, 30, [name])
         assert "1 misplaced" in xaction.error
+
+    run(tmp_path, scenario)
+
+
+def old(path: Path) -> None:
+    """Make a file an hour old, as far as that can be told."""
+    os.utime(path, (time.time() - 3600,) * 2)
+
+
+def stray_of(target: LiveTarget, name: str) -> Path:
+    """A copy of an object's file, attributes and all, on the mountpath that does not own it."""
+    [own] = files(target, "%ob", name)
+    other = next(one.path for one in target.volume.available if not str(own).startswith(f"{one.path}/"))
+    stray = Path(f"{other}/@ais/b/%ob/{name}")
+    stray.parent.mkdir(exist_ok=True)
+    stray.write_bytes(own.read_bytes())
+    for attribute in os.listxattr(own):
+        os.setxattr(stray, attribute, os.getxattr(own, attribute))
+    return stray
+
+
+def test_cleanup_removes_what_something_else_stands_for(tmp_path: Path) -> None:
+    """A work file that nobody has open, a stray beside its object and an outdated copy go; the only file of a name
+    stays, what is young stays, and a dry run only counts.
+    """
+
+    async def scenario(target: LiveTarget) -> None:
+        await create((target,), MIRRORED)
+        beside, only = stray_of(target, "dir/o1"), stray_of(target, "dir/o2")
+        files(target, "%ob", "dir/o2")[0].unlink()
+        files(target, "%cp", "dir/o2")[0].unlink()
+        [copy] = files(target, "%cp", "dir/o3")
+        os.setxattr(copy, "user.ais.obj", os.getxattr(files(target, "%ob", "dir/o4")[0], "user.ais.obj"))
+        work = Path(f"{target.volume.available[0].path}/@ais/b/%wk/forgotten")
+        work.write_bytes(b"x" * 10)
+        old(work)
+        service = target.target._scrub
+
+        async def clean(uuid: str, age_s: float, flags: int = 0) -> Xaction:
+            space = msgspec.structs.replace(target.node.config.cluster.space, dont_cleanup_time=Duration(age_s))
+            service.cleanup._settings = lambda: space
+            xaction = service.start_cleanup(ArgsMsg(id=uuid, kind=CLEANUP, bck=BCK, flags=flags))
+            await xaction.wait()
+            assert xaction.error == ""
+            return xaction
+
+        everything = sorted(target.files())
+        assert "misplaced:1 kept:1 copies:1" in (await clean("cleanJOB1", 0, DRY_RUN)).ctlmsg
+        assert sorted(target.files()) == everything
+        young = await clean("cleanJOB2", 1800)
+        assert (young.objects, young.bytes, work.exists(), beside.exists()) == (1, 10, False, True)
+        await clean("cleanJOB3", 0)
+        assert (beside.exists(), only.exists()) == (False, True)
+        assert copy.read_bytes() == files(target, "%ob", "dir/o3")[0].read_bytes()
+        assert (await target.ask("GET", "dir/o1")).body == BODIES["dir/o1"]
+
+    run(tmp_path, scenario)
+
+
+def test_what_does_not_fit_stays_short_until_there_is_room(tmp_path: Path) -> None:
+    """While the disks are full a scrub does not end well and protection says short; with room all is made good."""
+
+    async def scenario(target: LiveTarget) -> None:
+        await create((target,), MIRRORED)
+        files(target, "%cp", "dir/o5")[0].unlink()
+        limits = target.volume.limits
+        target.volume.limits = dataclasses.replace(limits, out_of_space_pct=0.0)
+        assert target.target.state_flags() & OUT_OF_SPACE
+        assert (await target.ask("PUT", "new", data=b"x")).status == 507
+        xaction, tally = await scrub(target, "scrubJOB1")
+        assert (tally.missing, "1 missing" in xaction.error) == (1, True)
+        assert (await protection(target)).state is State.SHORT
+        target.volume.limits = limits
+        xaction, tally = await scrub(target, "scrubJOB2")
+        assert (tally.missing, tally.repaired, xaction.error) == (0, 1, "")
+        assert (await protection(target)).state is State.OK
 
     run(tmp_path, scenario)

@@ -1,0 +1,166 @@
+"""A disk is lost under load: nothing says healthy or done before all is there again, and the time left is told rightly.
+
+`OBJECTS` says how many objects (default 40000): with ten times as many the repair takes some ten minutes.
+"""
+
+import asyncio
+import http.client
+import json
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from harness.nodes import eventually
+from harness.wire import Api
+
+from ais.api.bucket import Bck
+from ais.api.xact import RESILVER, time_ns_of
+from ais.client.body import BytesBody
+from ais.client.client import Client
+from ais.testing import Cluster
+
+OBJECTS = int(os.environ.get("OBJECTS", "40000"))
+BODY = os.urandom(4096)
+HEALTHY = 6
+RESILVER_SOON_S = 60
+REPAIR_S_MAX = 40
+TOLERANCE = 0.3
+SLACK_S = 5.0
+"""Of a prediction: samples are a second apart, and the start is told to the millisecond only."""
+
+
+class Sample(NamedTuple):
+    """What the cluster said at one moment."""
+
+    at_s: float
+    state: str
+    flags: int
+    metric: int
+    is_done: bool
+    """Whether the repair's job says that it has ended well."""
+    left_s: float | None
+    """How long it will take, as the command line tells it."""
+
+
+def fill(endpoint: str) -> None:
+    """Put all objects."""
+
+    async def put_all() -> None:
+        async with Client(endpoint) as client:
+            numbers = iter(range(OBJECTS))
+
+            async def work() -> None:
+                for number in numbers:
+                    await client.objects.put(Bck("b"), f"d{number % 100}/o{number}", BytesBody(BODY))
+
+            await asyncio.gather(*(work() for _ in range(32)))
+
+    asyncio.run(put_all())
+
+
+class Readers:
+    """Clients that read while the repair goes on."""
+
+    def __init__(self, url: str) -> None:
+        self._url = urlsplit(url)
+        self._ended = threading.Event()
+        self.count = 0
+        self.wrong: list[str] = []
+        self._threads = [threading.Thread(target=self._read, args=(number,)) for number in range(4)]
+
+    def __enter__(self) -> "Readers":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _read(self, number: int) -> None:
+        connection = http.client.HTTPConnection(self._url.hostname or "", self._url.port, timeout=60)
+        while not self._ended.is_set():
+            number = (number * 7919 + 104729) % OBJECTS
+            connection.request("GET", f"/s3/b/d{number % 100}/o{number}")
+            answer = connection.getresponse()
+            body = answer.read()
+            self.count += 1
+            if answer.status != 503 and body != BODY:
+                self.wrong.append(f"o{number}: {answer.status}")
+            time.sleep(0.02)
+
+
+def look(api: Api, node_id: str, began_s: float) -> Sample:
+    """Ask everything that tells how the cluster is."""
+    protection = api.call("GET", "/v1/cluster", {"what": "protection"}).json()
+    status = api.of_node(node_id, "node_status").json()
+    answer = api.call("GET", "/v1/cluster", {"what": "qryxstats"}, body=json.dumps({"kind": RESILVER}).encode())
+    snaps: list[dict[str, Any]] = [snap for snaps in answer.json().values() for snap in snaps]
+    snaps = [one for one in snaps if time_ns_of(one["start-time"]) > began_s * 1e9]
+    last = snaps[-1] if snaps else None
+    is_ended = last is not None and not last["end-time"].startswith("0001")
+    left_s = None
+    if last is not None and not is_ended and (progress := last.get("progress")) and progress["done"]:
+        elapsed_s = time.time() - time_ns_of(last["start-time"]) / 1e9
+        left_s = elapsed_s * (progress["total"] - progress["done"]) / progress["done"]
+    is_done = last is not None and is_ended and not (last["err"] or last["aborted"])
+    flags = int(status["cluster"]["flags"])
+    return Sample(time.time(), protection["state"], flags, int(status["tracker"]["state.flags"]), is_done, left_s)
+
+
+def files(mountpaths: list[Path]) -> int:
+    """How many objects and copies lie on the disks."""
+    roots = [path / "@ais" / "b" / content for path in mountpaths for content in ("%ob", "%cp")]
+    return sum(len(names) for root in roots for _, _, names in os.walk(root))
+
+
+def test_nothing_says_healthy_before_all_is_there_again(tmp_path: Path) -> None:
+    """Asked every second: protection, state flags, metrics and the job; and the time left is right within 30 %."""
+    with Cluster(proxies=1, targets=1, mountpaths=3) as cluster:
+        api, node = Api(cluster.endpoint), cluster.targets[0]
+        mirrored = {"mirror": {"enabled": True, "copies": 2}}
+        assert api.create("b", mirrored).status == 200
+        fill(cluster.endpoint)
+        eventually(lambda: look(api, node.id, 0)[1:3] == ("ok", HEALTHY), within_s=REPAIR_S_MAX)
+        assert files(list(node.mountpaths)) == 2 * OBJECTS
+        victim, spare = node.mountpaths[1], tmp_path / "spare"
+        spare.mkdir()
+        mountpaths = [*(path for path in node.mountpaths if path != victim), spare]
+        with Readers(cluster.endpoint) as readers:
+            began_s = time.time()
+            for path in victim.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            samples = [look(api, node.id, began_s)]
+            for method, action, path in (("DELETE", "detach-mp", victim), ("PUT", "attach-mp", spare)):
+                body = json.dumps({"action": action, "value": str(path)}).encode()
+                headers = {"Ais-Node-Id": node.id}
+                answer = api.call(method, "/v1/reverse/daemon/mountpaths", body=body, headers=headers)
+                assert answer.status == 200, answer.error
+            while True:
+                samples.append(look(api, node.id, began_s))
+                said = samples[-1]
+                if said.state == "ok" or said.flags == HEALTHY or said.is_done:
+                    assert files(mountpaths) == 2 * OBJECTS, said
+                if said.state == "ok" and said.flags == HEALTHY and said.is_done:
+                    break
+                assert said.at_s - began_s < REPAIR_S_MAX, said
+                time.sleep(1)
+        assert readers.wrong == []
+        assert readers.count > 100
+        check_predictions(samples)
+
+
+def check_predictions(samples: list[Sample]) -> None:
+    """From a fifth of the repair on, how long it would take was told rightly."""
+    ended_s = next(one.at_s for one in samples if one.is_done)
+    began_s = next(one.at_s for one in samples if one.left_s is not None)
+    told = [one for one in samples if one.left_s is not None and one.at_s > began_s + (ended_s - began_s) / 5]
+    errors = [(one.left_s or 0) - (ended_s - one.at_s) for one in told]
+    print(f"repair of {ended_s - began_s:.0f} s; predictions were off by {[round(error, 1) for error in errors]} s")
+    for one, error in zip(told, errors, strict=True):
+        assert abs(error) <= TOLERANCE * (ended_s - one.at_s) + SLACK_S, (one, error)
