@@ -74,9 +74,8 @@ class Spot(msgspec.Struct, gc=False, eq=False):
     @classmethod
     def at(cls, view: View | None, mountpath: Mountpath, bck: Bck, key: int, name: str) -> "Spot":
         """The place of an object on a mountpath."""
-        bucket_path = layout.bucket_path(mountpath.path, bck)
-        root = f"{bucket_path}/{layout.OBJECTS}"
-        return cls(view, mountpath, key, root, f"{bucket_path}/{layout.WORK}", f"{root}/{names.to_path(name)}")
+        root, work = layout.object_directories(mountpath.path, bck)
+        return cls(view, mountpath, key, root, work, f"{root}/{names.to_path(name)}")
 
     def on(self, mountpath: Mountpath, path: str) -> str:
         """The counterpart on another mountpath of one of this spot's paths."""

@@ -5,6 +5,7 @@ The bucket's ID is recorded on its directory, so that a directory left by a dest
 
 import contextlib
 import errno
+import functools
 import os
 from collections.abc import Iterator
 
@@ -31,6 +32,13 @@ def bucket_path(root: str, bck: Bck) -> str:
         return f"{root}/@{bck.provider}/{bck.name}"
     uuid = f"@{bck.namespace.uuid}" if bck.namespace.uuid else ""
     return f"{root}/@{bck.provider}/{uuid}#{bck.namespace.name}/{bck.name}"
+
+
+@functools.lru_cache(maxsize=4096)
+def object_directories(root: str, bck: Bck) -> tuple[str, str]:
+    """The directories of a bucket's objects and of its work files below the mountpath `root`."""
+    path = bucket_path(root, bck)
+    return f"{path}/{OBJECTS}", f"{path}/{WORK}"
 
 
 def create_bucket(disk: Disk, root: str, bck: Bck, bid: int) -> bool:
