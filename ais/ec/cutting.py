@@ -62,10 +62,13 @@ async def cut_file(pool: Executor, fd: int, path: str, header: Slice, pipes: Pip
 async def cut_again(pool: Executor, reader: SliceReader, pipes: Pipes) -> None:
     """Fill the pipes from other slices of the object. Raise `CorruptMetadata`."""
     loop, header = asyncio.get_running_loop(), reader.header
-    for first in range(0, header.stripes, _STRIPES_AT_ONCE):
-        made = await reader.stripes(first, min(_STRIPES_AT_ONCE, header.stripes - first))
-        await _fill(pipes, await loop.run_in_executor(pool, _seal, header, first, made, set(pipes)))
-    await _finish(pipes)
+    try:
+        for first in range(0, header.stripes, _STRIPES_AT_ONCE):
+            made = await reader.stripes(first, min(_STRIPES_AT_ONCE, header.stripes - first))
+            await _fill(pipes, await loop.run_in_executor(pool, _seal, header, first, made, set(pipes)))
+        await _finish(pipes)
+    finally:
+        await reader.close()
 
 
 async def _fill(pipes: Pipes, made: dict[int, bytes]) -> None:

@@ -17,6 +17,7 @@ POST ?what=heads         of each name the slice that is kept here: `Brief`, or n
 """
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Protocol, TypeVar
 from urllib.parse import quote
 
@@ -24,7 +25,7 @@ import msgspec
 
 from ais.api import errors, headers, query
 from ais.api.bucket import Bck
-from ais.base.errors import BadRequest, BucketNotFound, CorruptMetadata, IntegrityError, Unreachable
+from ais.base.errors import BadRequest, BucketNotFound, CorruptMetadata, IntegrityError, ObjectNotFound, Unreachable
 from ais.config.node import NodeConfig
 from ais.ec import slice as slices
 from ais.ec.slice import Slice
@@ -140,15 +141,21 @@ class SlicePeers:
         except (CorruptMetadata, msgspec.DecodeError):
             return Kept()
 
+    @asynccontextmanager
     async def read(
         self, node: Snode, bck: Bck, name: str, written: tuple[int, int], offset: int, length: int
-    ) -> tuple[int, bytes] | None:
-        """The index of a slice with content of this stamp, and bytes behind its header; None when it is gone."""
+    ) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        """The index of a slice with content of this stamp, and bytes behind its header, as they are taken.
+
+        Whatever becomes of the slice meanwhile, they stay what they are. Raise `ObjectNotFound` when it is gone.
+        """
         wanted = {OFFSET: str(offset), LENGTH: str(length), STAMP: stamp_text(written)}
-        answer = await self._call("GET", node, bck, name, wanted)
-        if answer is None:
-            return None
-        return int(answer.headers.get(INDEX.lower(), "-1")), answer.body
+        url = self._url(node, bck, name, wanted)
+        reading = self._client.open_stream("GET", url, headers=self._headers(), timeout_s=self._timeout_s)
+        async with reading as answer:
+            if answer.status != 200:
+                raise ObjectNotFound(f"{bck.cname(name)}: {node.name} has no such slice ({answer.status})")
+            yield int(answer.headers.get(INDEX.lower(), "-1")), answer.chunks
 
     async def drop(self, node: Snode, bck: Bck, name: str, stamp: tuple[int, int], tombstone: bytes = b"") -> None:
         """Have a target remove its slice unless it is newer than `stamp`."""

@@ -5,11 +5,13 @@ it says itself, so that nothing need be asked before.
 """
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import TypeVar
 
 from ais.api.bucket import Bck
-from ais.base.errors import AisError, CorruptMetadata
+from ais.base.errors import AisError, CorruptMetadata, ObjectNotFound
 from ais.ec import code
 from ais.ec import slice as slices
 from ais.ec.peers import SlicePeers
@@ -53,6 +55,9 @@ class SliceReader:
         self._damaged = damaged
         self._indices: dict[str, int] = {}
         """What is known of who has which slice."""
+        self._until = header.stripes
+        self._taps: dict[str, _Tap] = {}
+        """Slices that are being read, by target: what is open stays what it is when the object is replaced."""
 
     async def read(self, first: int, count: int) -> Blocks:
         """The blocks of some stripes from any D slices. Raise `CorruptMetadata` when fewer are good."""
@@ -84,6 +89,8 @@ class SliceReader:
         finally:
             for task in running:
                 task.cancel()
+            if running:
+                await asyncio.wait(running)
         return got
 
     async def stripes(self, first: int, count: int) -> list[list[code.Block]]:
@@ -100,6 +107,7 @@ class SliceReader:
         if not length:
             return
         first, last = start // header.stripe_bytes, (end - 1) // header.stripe_bytes
+        self._until = last + 1
         step = max(1, STEP_BYTES // header.stripe_bytes)
         ahead = asyncio.ensure_future(self.stripes(first, min(step, last + 1 - first)))
         try:
@@ -117,6 +125,8 @@ class SliceReader:
                         offset += len(block)
         finally:
             ahead.cancel()
+            await asyncio.wait((ahead,))
+            await self.close()
 
     async def started(self, start: int, length: int) -> AsyncIterator[bytes]:
         """As `chunks`, with the first of them at hand: what cannot be read fails before anything was answered."""
@@ -129,31 +139,67 @@ class SliceReader:
 
     async def _one(self, node: Snode, first: int, count: int) -> tuple[int, list[memoryview]] | None:
         """What a target has of some stripes: its slice's index and the blocks; None when it cannot give them."""
-        offset, length = self.header.span(first, count)
+        tap = self._taps.pop(node.id, None)
         try:
-            if self._peers.is_self(node):
-                found = await self._in_pool(lambda: self._read_own(offset, length))
-            else:
-                found = await self._peers.read(node, self._bck, self._name, self.header.written, offset, length)
+            if tap is None or tap.stripe != first:
+                await self._shut(tap)
+                tap = None
+                tap = await self._open(node, first)
+            body = await tap.take(self.header.span(first, count)[1])
         except AisError:
+            await self._shut(tap)
             return None
-        if found is None:
-            return None
-        blocks = slices.unseal(self.header, first, count, found[1])
-        if blocks is None or not 0 <= found[0] < self.header.data + self.header.parity:
+        except BaseException:
+            await self._shut(tap)
+            raise
+        blocks = slices.unseal(self.header, first, count, body)
+        if blocks is None or not 0 <= tap.index < self.header.data + self.header.parity:
+            await self._shut(tap)
             self._damaged(self._bck, self._name, node)
             return None
-        return found[0], blocks
+        tap.stripe = first + count
+        self._taps[node.id] = tap
+        return tap.index, blocks
 
-    def _read_own(self, offset: int, length: int) -> tuple[int, bytes] | None:
-        opened = self._own.open(self._bck, self._name, self.header.written)
+    async def _open(self, node: Snode, first: int) -> "_Tap":
+        """Begin to read the slice of a target, up to the last stripe that is wanted. Raise `AisError`."""
+        offset, length = self.header.span(first, self._until - first)
+        stack = AsyncExitStack()
+        if self._peers.is_self(node):
+            return _Tap(stack, first, *await self._open_own(stack, offset, length))
+        reading = self._peers.read(node, self._bck, self._name, self.header.written, offset, length)
+        return _Tap(stack, first, *await stack.enter_async_context(reading))
+
+    async def _open_own(self, stack: AsyncExitStack, offset: int, length: int) -> tuple[int, AsyncIterator[bytes]]:
+        opened = await self._in_pool(lambda: self._own.open(self._bck, self._name, self.header.written))
         if opened is None:
-            return None
-        try:
+            raise ObjectNotFound(self._bck.cname(self._name))
+        stack.callback(self._disk.close, opened.fd)
+
+        def read(start: int, count: int) -> bytes:
             with disk_failures(opened.mountpath.path):
-                return opened.header.index, self._disk.pread(opened.fd, length, opened.start + offset)
-        finally:
-            self._disk.close(opened.fd)
+                return self._disk.pread(opened.fd, count, start)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            start, end = opened.start + offset, opened.start + offset + length
+            while start < end:
+                chunk = await self._in_pool(functools.partial(read, start, min(STEP_BYTES, end - start)))
+                if not chunk:
+                    return
+                yield chunk
+                start += len(chunk)
+
+        return opened.header.index, chunks()
+
+    async def close(self) -> None:
+        """Let go of what is open."""
+        taps, self._taps = list(self._taps.values()), {}
+        for tap in taps:
+            await self._shut(tap)
+
+    async def _shut(self, tap: "_Tap | None") -> None:
+        if tap is not None:
+            await tap.close()
 
     async def _in_pool(self, step: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._own.pool, step)
@@ -162,6 +208,32 @@ class SliceReader:
         """Ask this one last from now on."""
         self._nodes.remove(node)
         self._nodes.append(node)
+
+
+class _Tap:
+    """Bytes of one slice in their order. `stripe`: the one that comes next."""
+
+    def __init__(self, stack: AsyncExitStack, stripe: int, index: int, chunks: AsyncIterator[bytes]) -> None:
+        self.stripe = stripe
+        self.index = index
+        self._stack = stack
+        self._chunks = chunks
+        self._rest = bytearray()
+
+    async def take(self, length: int) -> bytes:
+        """The next bytes; fewer when there are no more. Raise `AisError`."""
+        while len(self._rest) < length:
+            try:
+                self._rest += await anext(self._chunks)
+            except StopAsyncIteration:
+                break
+        taken = bytes(memoryview(self._rest)[:length])
+        del self._rest[:length]
+        return taken
+
+    async def close(self) -> None:
+        """Read no more."""
+        await self._stack.aclose()
 
 
 class _Started:

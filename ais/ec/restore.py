@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ais.api import checksum
 from ais.api.bucket import Bck
-from ais.base.errors import NotReady
+from ais.base.errors import CorruptMetadata, NotReady, ObjectNotFound
 from ais.core import meta as metadata
 from ais.core import tree, workfile
 from ais.core.meta import ObjectMeta
@@ -127,6 +127,20 @@ class Restorer:
         self._disk.utime(fd, ns=times)
         return OpenObject(fd, self._disk.fstat(fd), opened.meta, opened.spot, opened.spot.mountpath, None)
 
+    async def is_outdated(self, bck: Bck, name: str, meta: ObjectMeta) -> bool:
+        """Whether slices of what is kept as them alone are gone because there is something newer by now.
+
+        It was replaced or deleted while it was read; or its entry here is older than slices that count, which a loss of
+        power can leave: then that is made anew. Raise as `restore`.
+        """
+        try:
+            if self._store.head(bck, name).meta.cut != meta.cut:
+                return True
+        except (ObjectNotFound, CorruptMetadata):
+            return True
+        found = await self.find(bck, name)
+        return found is not None and found.header.stamp > meta.stamp and await self.restore(bck, name)
+
     async def contents(self, bck: Bck, name: str, meta: ObjectMeta) -> int:
         """A descriptor of a file without a name that has the content of what is kept as slices alone."""
         spot = self._store.spot(bck, name)
@@ -173,6 +187,8 @@ class Restorer:
             workfile.discard(self._disk, path)
             self._disk.close(fd)
             raise
+        finally:
+            await reader.close()
         return path, fd
 
     def _write(

@@ -6,20 +6,23 @@ one whose owner is away, another target stands in and serves what it restores wi
 """
 
 import os
+from collections.abc import AsyncIterator
 
 from ais.api.bucket import Bck
-from ais.base.errors import ContentDamaged, CorruptMetadata, NotReady, ObjectNotFound
+from ais.base.errors import Busy, ContentDamaged, CorruptMetadata, NotReady, ObjectNotFound
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.ec.jobs import EcJobs
 from ais.ec.peers import SlicePeers
-from ais.ec.reading import SliceReader
 from ais.ec.restore import Restorer
 from ais.fs.volume import Volume
 from ais.mirror.mirror import Mirror
 from ais.target.s3.verified import Verified
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
+
+REREAD_MAX = 8
+"""So often an object may be replaced while it is read; then it is the client's turn to try again."""
 
 
 class Protected:
@@ -58,7 +61,7 @@ class Protected:
     ) -> OpenObject:
         """Open an object whose content is what was stored; without `verify`, its metadata at least.
 
-        `streams`: what is kept as slices alone comes without its content: the caller reads it with `reader`.
+        `streams`: what is kept as slices alone comes without its content: the caller reads it with `started`.
         Raise as `Store.open`, `NotReady` when too much of it is away, and `ContentDamaged` or `CorruptMetadata`
         when it is damaged and so is everything it could be repaired from.
         """
@@ -66,7 +69,7 @@ class Protected:
         if not verify:
             return opened
         if opened.meta.cut is not None:
-            return opened if streams else await self._restorer.whole(view.bck, name, opened)
+            return opened if streams else await self.whole(view, name, opened)
         try:
             await self._verified.require(view.bck, name, opened)
             return opened
@@ -85,14 +88,31 @@ class Protected:
             raise
         return opened
 
-    def reader(self, view: BucketView, name: str, opened: OpenObject) -> SliceReader:
-        """Read the content of what is kept as slices alone; `opened` is closed."""
-        os.close(opened.fd)
-        return self._restorer.reader(view.bck, name, opened.meta)
-
     async def whole(self, view: BucketView, name: str, opened: OpenObject) -> OpenObject:
-        """Put together what is kept as slices alone; `opened` is closed."""
-        return await self._restorer.whole(view.bck, name, opened)
+        """Put together what is kept as slices alone, or what has come in its place meanwhile; `opened` is closed."""
+        for _ in range(REREAD_MAX):
+            try:
+                return await self._restorer.whole(view.bck, name, opened)
+            except CorruptMetadata:
+                if not await self._restorer.is_outdated(view.bck, name, opened.meta):
+                    raise
+            opened = await self._find(view, name, None)
+        raise Busy(f"{view.bck.cname(name)} keeps being overwritten")
+
+    async def started(
+        self, view: BucketView, name: str, opened: OpenObject, start: int, length: int
+    ) -> AsyncIterator[bytes] | None:
+        """A range of what is kept as slices alone, its first bytes at hand; `opened` is closed.
+
+        None: the object was replaced meanwhile, open it again. Raise `CorruptMetadata` when too few slices are good.
+        """
+        os.close(opened.fd)
+        try:
+            return await self._restorer.reader(view.bck, name, opened.meta).started(start, length)
+        except CorruptMetadata:
+            if not await self._restorer.is_outdated(view.bck, name, opened.meta):
+                raise
+            return None
 
     async def ensure(self, view: BucketView, name: str) -> None:
         """Before an erasure-coded object is changed by a condition or deleted: restore it if it is lost."""

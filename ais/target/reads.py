@@ -8,7 +8,7 @@ import msgspec
 
 from ais.api import checksum, query
 from ais.api.access import Access
-from ais.base.errors import BadRequest, ObjectNotFound
+from ais.base.errors import BadRequest, Busy, ObjectNotFound
 from ais.base.units import parse_bool
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
@@ -20,7 +20,7 @@ from ais.target.front import Ask, Front
 from ais.target.host import Host
 from ais.target.opening import Opening
 from ais.target.props import ObjectFacts
-from ais.target.protected import Protected
+from ais.target.protected import REREAD_MAX, Protected
 from ais.target.ranges import content_range, parse_range
 from ais.target.recent import Recent
 from ais.target.shards import Shards, is_shard_request
@@ -105,7 +105,9 @@ class Reads:
         with _closing_on_error(opened):
             return self._reply(opened, spec, started_s)
 
-    async def _get_slowly(self, ask: Ask, spec: str | None, started_s: float, request: Request | None) -> AnyReply:
+    async def _get_slowly(
+        self, ask: Ask, spec: str | None, started_s: float, request: Request | None, again: int = 0
+    ) -> AnyReply:
         """For buckets that protect their objects, verify what they serve, hash ranges, or receive another's objects.
 
         `request` is given when the next one like it may be answered at once.
@@ -113,7 +115,7 @@ class Reads:
         whole = ask.view.verifies or (bool(spec) and ask.view.hashes_ranges)
         opened = await self._opening.open(ask.view, ask.name, streams=not whole)
         if opened.meta.cut is not None and not whole:
-            return await self._stream(ask, opened, spec, started_s)
+            return await self._stream(ask, opened, spec, started_s, again)
         if request is not None and opened.known is not None:
             self._recent.remember(request, opened.spot)
         with _closing_on_error(opened):
@@ -127,12 +129,15 @@ class Reads:
             digest = await in_pool(pool, lambda: _hash_range(opened.fd, kind, start, length))
             return self._reply(opened, spec, started_s, range_checksum=(kind, digest))
 
-    async def _stream(self, ask: Ask, opened: OpenObject, spec: str | None, started_s: float) -> AnyReply:
+    async def _stream(self, ask: Ask, opened: OpenObject, spec: str | None, started_s: float, again: int) -> AnyReply:
         """An object that is kept as slices alone, or a range of it, straight from the targets that have them."""
         with _closing_on_error(opened):
             described = self._reply(opened, spec, started_s)
-        reader = self._protected.reader(ask.view, ask.name, opened)
-        chunks = await reader.started(described.offset, described.length)
+        chunks = await self._protected.started(ask.view, ask.name, opened, described.offset, described.length)
+        if chunks is None:
+            if again >= REREAD_MAX:
+                raise Busy(f"{ask.cname} keeps being overwritten")
+            return await self._get_slowly(ask, spec, started_s, None, again + 1)
         return StreamReply(described.status, described.headers, chunks, described.length)
 
     async def _get_from_shard(self, ask: Ask, started_s: float) -> AnyReply:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Awaitable, Iterator
 
+from ais.base.errors import Busy
 from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
@@ -13,7 +14,7 @@ from ais.s3.errors import S3Error
 from ais.s3.operations import Op
 from ais.stats import names as metrics
 from ais.stats.tracker import Tracker
-from ais.target.protected import Protected
+from ais.target.protected import REREAD_MAX, Protected
 from ais.target.ranges import content_range, parse_byte_range
 from ais.target.s3.ask import S3Ask, current_of, etag_of
 from ais.target.s3.peers import VERIFY, meta_line
@@ -71,11 +72,11 @@ class Reads:
         modified = http_date(opened.stat.st_mtime_ns / 1e9)
         return ask.xml(described, ("Last-Modified", modified), *ask.version_lines(meta))
 
-    async def _get_protected(self, ask: S3Ask, overrides: dict[str, str]) -> AnyReply:
+    async def _get_protected(self, ask: S3Ask, overrides: dict[str, str], again: int = 0) -> AnyReply:
         streams = not ask.view.verifies
         opened = await self._protected.open(ask.view, ask.key, ask.version_id, streams=streams)
         if streams and opened.meta.cut is not None:
-            return await self._stream(ask, opened, overrides)
+            return await self._stream(ask, opened, overrides, again)
         if ask.view.verifies and ask.request.op is Op.GET_OBJECT:
             return await self._get_verified(ask, opened, overrides)
         try:
@@ -84,7 +85,7 @@ class Reads:
             os.close(opened.fd)
             raise
 
-    async def _stream(self, ask: S3Ask, opened: OpenObject, overrides: dict[str, str]) -> AnyReply:
+    async def _stream(self, ask: S3Ask, opened: OpenObject, overrides: dict[str, str], again: int) -> AnyReply:
         """What is kept as slices alone, straight from the targets that have them; sealed, it is put together first."""
         if ask.request.op is Op.GET_OBJECT and sealing.is_sealed(opened.meta):
             opened = await self._protected.whole(ask.view, ask.key, opened)
@@ -95,8 +96,12 @@ class Reads:
             raise
         if not isinstance(reply, FileReply):
             return reply
-        reader = self._protected.reader(ask.view, ask.key, opened)
-        return StreamReply(reply.status, reply.headers, await reader.started(reply.offset, reply.length), reply.length)
+        chunks = await self._protected.started(ask.view, ask.key, opened, reply.offset, reply.length)
+        if chunks is None:
+            if again >= REREAD_MAX:
+                raise Busy(f"{ask.view.bck.cname(ask.key)} keeps being overwritten")
+            return await self._get_protected(ask, overrides, again + 1)
+        return StreamReply(reply.status, reply.headers, chunks, reply.length)
 
     async def _get_verified(self, ask: S3Ask, opened: OpenObject, overrides: dict[str, str]) -> AnyReply:
         try:

@@ -250,3 +250,45 @@ def test_every_name_that_s3_has_can_be_cut(tmp_path: Path) -> None:
             assert [file for root in roots for _, _, files in os.walk(root) for file in files] == []
 
     run(tmp_path, 3, scenario)
+
+
+def test_readers_see_one_of_the_objects_however_often_it_is_replaced(tmp_path: Path) -> None:
+    """Beside three writers of a name every read succeeds and is one of what was written; one that has begun ends."""
+    bodies = [bytes([number]) * (700_000 + number) for number in range(6)]
+
+    async def scenario(group: Group) -> None:
+        await group.create(ALONE)
+        owner = group.owner("o")
+        assert (await owner.ask("PUT", "o", data=io.BytesIO(bodies[0]))).status == 200
+        is_over = asyncio.Event()
+
+        async def write_all() -> None:
+            await asyncio.gather(*(write(number) for number in range(3)))
+            is_over.set()
+
+        async def write(first: int) -> None:
+            for number in range(first, first + 4):
+                answer = await owner.ask("PUT", "o", data=io.BytesIO(bodies[number % 6]))
+                assert answer.status == 200, answer.message
+
+        async def read(api: Any, path: str) -> int:
+            count = 0
+            while not is_over.is_set():
+                answer = await api("GET", path)
+                assert (answer.status, answer.body in bodies) == (200, True), (answer.status, answer.body[:200])
+                count += 1
+            return count
+
+        async with owner.http.get(f"{owner.url}/v1/objects/b/o?provider=ais") as slow:
+            assert slow.status == 200
+            begun = await slow.content.readexactly(1000)
+            counts = await asyncio.gather(
+                write_all(), read(owner.ask, "o"), read(owner.s3, "b/o"), read(owner.ask, "o")
+            )
+            assert begun + await slow.read() in bodies
+        assert all(counts[1:])
+        await group.settled()
+        assert (await owner.ask("GET", "o")).body in bodies
+        assert (len(group.slices("o")), aside(group), work_files(group)) == (3, [], [])
+
+    run(tmp_path, 3, scenario)
