@@ -82,17 +82,17 @@ class Node:
         """Give a target another mountpath. Raise `MountpathNotFound` when there is no such directory."""
         await self._mountpath("PUT", actions.ATTACH_MOUNTPATH, path, {query.MOUNTPATH_LABEL: label} if label else {})
 
-    async def detach_mountpath(self, path: str) -> None:
-        """Take a mountpath away from a target."""
-        await self._mountpath("DELETE", actions.DETACH_MOUNTPATH, path, {})
+    async def detach_mountpath(self, path: str, *, drain: bool = True) -> None:
+        """Take a mountpath away from a target, when what it has has moved to the others; else at once, with that."""
+        await self._mountpath("DELETE", actions.DETACH_MOUNTPATH, path, _undrained(drain))
 
     async def enable_mountpath(self, path: str) -> bool:
         """Use a disabled mountpath again; whether it was disabled."""
         return await self._mountpath("POST", actions.ENABLE_MOUNTPATH, path, {})
 
-    async def disable_mountpath(self, path: str) -> bool:
-        """Stop using a mountpath without forgetting it; whether it was enabled."""
-        return await self._mountpath("POST", actions.DISABLE_MOUNTPATH, path, {})
+    async def disable_mountpath(self, path: str, *, drain: bool = True) -> bool:
+        """Stop using a mountpath without forgetting it; whether it was enabled. `drain` as of `detach_mountpath`."""
+        return await self._mountpath("POST", actions.DISABLE_MOUNTPATH, path, _undrained(drain))
 
     async def _mountpath(self, method: str, verb: str, path: str, wanted: Mapping[str, str]) -> bool:
         message = paths.action(verb, value=path)
@@ -108,3 +108,7 @@ class Node:
     async def reset_config(self) -> None:
         """Forget this node's own settings."""
         await self._act(actions.RESET_CONFIG)
+
+
+def _undrained(drain: bool) -> dict[str, str]:
+    return {} if drain else {query.DONT_RESILVER: "true"}

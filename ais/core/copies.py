@@ -53,7 +53,7 @@ class Copies:
 
     def places(self, spot: Spot, count: int) -> list[Mountpath]:
         """The mountpaths that shall hold the copies of an object of which there shall be `count` in all."""
-        others = [one for one in self._volume.view.available if one is not spot.mountpath]
+        others = [one for one in self._volume.view.placed if one is not spot.mountpath]
         others.sort(key=lambda one: (mix(one.digest ^ spot.key), one.path), reverse=True)
         return others[: count - 1]
 

@@ -131,6 +131,7 @@ class Publisher:
         disk, spot, fsync = self._disk, staged.spot, staged.rules.fsync
         self._volume.require_open(staged.bck)
         self._volume.require_owned(spot.key)
+        self._volume.view.require_staying(spot.mountpath)
         cname = staged.bck.cname(staged.name)
         if staged.size != meta.size:
             raise BadRequest(f"{cname}: got {staged.size} bytes of a version of {meta.size}")
@@ -328,6 +329,7 @@ class Publisher:
         disk, spot, rules, meta = self._disk, staged.spot, staged.rules, prepared.meta
         self._volume.require_open(staged.bck)
         self._volume.require_owned(spot.key)
+        self._volume.view.require_staying(spot.mountpath)
         if self.stored_meta(spot) != stored:
             return False
         if staged.before_rename is not None:
@@ -405,6 +407,7 @@ class Publisher:
         needs_stored = rules.versioning or staged.is_claimed or staged.custom is None or condition is not None
         self._volume.require_open(staged.bck)
         self._volume.require_owned(spot.key)
+        self._volume.view.require_staying(spot.mountpath)
         stored = self.stored_meta(spot) if needs_stored or view.is_unsettled else None
         if condition is not None:
             self.ask(condition, staged.bck, spot, stored)

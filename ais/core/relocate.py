@@ -18,6 +18,7 @@ from ais.core.versions import Place, Versions
 from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures
+from ais.fs.mountpath import Mountpath
 
 ATTEMPTS_MAX = 5
 
@@ -50,6 +51,39 @@ class Relocator:
                 if self._take(bck, spot, found[0], found[1]):
                     return Relocated(found[1].st_size, was_moved=True)
         return Relocated()  # it keeps being overwritten: each write puts it into its place
+
+    def bring_slice(self, bck: Bck, name: str, mountpath: Mountpath) -> Relocated:
+        """Bring what is kept here of another target's object from a mountpath that is to leave. Raise as `bring`."""
+        spot = self._store.spot(bck, name)
+        if mountpath.path not in self._store.volume.view.leaving:
+            return Relocated()
+        own = f"{os.path.dirname(spot.root)}/{layout.SLICES}"
+        root, path = spot.on(mountpath, own), spot.on(mountpath, own + spot.path[len(spot.root) :])
+        with disk_failures(path):
+            found = tree.find(self._disk, path)
+            if found is None:
+                return Relocated()
+            spot.mountpath.check_room(found[1].st_size, self._store.volume.limits.out_of_space_pct)
+
+            def step() -> Relocated:
+                fd = self._disk.open(found[0], os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    aside = self._copies.stage(fd, found[1], spot, spot.mountpath)
+                finally:
+                    self._disk.close(fd)
+                try:
+                    if tree.find(self._disk, own + spot.path[len(spot.root) :]) is None:
+                        layout.make_directory(self._disk, own)
+                        tree.install(self._disk, aside, own, own + spot.path[len(spot.root) :])
+                finally:
+                    workfile.discard(self._disk, aside)
+                tree.remove(self._disk, root, path)
+                return Relocated(found[1].st_size, was_moved=True)
+
+            try:
+                return self._store.under_lock(bck, spot, step, restore_lost=False)
+            except FileNotFoundError:
+                return Relocated()
 
     def _take(self, bck: Bck, spot: Spot, path: str, stat: os.stat_result) -> bool:
         if read_meta(self._disk, path) is None:

@@ -43,33 +43,34 @@ def _flock(kind: int, stripe: int) -> bytes:
 class Stripes:
     """The stripes of one mountpath."""
 
-    __slots__ = ("_fd", "_lock_args", "_threads", "_unlock_args", "turns")
+    __slots__ = ("_disk", "_fd", "_is_resting", "_lock_args", "_opening", "_root", "_threads", "_unlock_args", "turns")
 
     _use = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, STRIPES, 1, 0)
     """The byte behind those of the stripes, together with the others that use the mountpath."""
 
     def __init__(self, disk: Disk, root: str) -> None:
         """Open the locks of a mountpath. Raise `OSError`, or `Busy` when its only process holds them."""
-        self._fd = disk.open(f"{root}/{FILE_NAME}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._disk, self._root = disk, root
+        self._opening = threading.Lock()
+        self._is_resting = False
         self._threads = [threading.Lock() for _ in range(STRIPES)]
         self.turns = [0] * STRIPES
         """By stripe (`stripe_of`): how often a writer of this process has held it. Counted before it is given back."""
         self._lock_args = [_flock(fcntl.F_WRLCK, stripe) for stripe in range(STRIPES)]
         self._unlock_args = [_flock(fcntl.F_UNLCK, stripe) for stripe in range(STRIPES)]
-        try:
-            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, self._use)
-        except BlockingIOError:
-            os.close(self._fd)
-            raise Busy(
-                f"mountpath {root} is used by another process: stop that node, or give this one other mountpaths"
-            ) from None
+        self._fd = self._open(os.O_CREAT)
 
     def acquire(self, digest: int, wait: bool = True) -> None:
-        """Take the stripe of a name's digest. Raise `StripeBusy` when it is taken and `wait` is false."""
+        """Take the stripe of a name's digest. Raise `StripeBusy` when it is taken and `wait` is false.
+
+        Raise `OSError` when the file was closed (`rest`) and is not there any more.
+        """
         stripe = digest & _MASK
         if not self._threads[stripe].acquire(wait):
             raise StripeBusy
         try:
+            if self._fd < 0:
+                self._reopen()
             fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, self._lock_args[stripe])
         except BlockingIOError:
             self._threads[stripe].release()
@@ -102,9 +103,46 @@ class Stripes:
             with self.held(stripe):
                 pass
 
+    def rest(self) -> None:
+        """Close the file as soon as no stripe is held, unless `wake` comes before; blocks until then."""
+        self._is_resting = True
+        for lock in self._threads:
+            lock.acquire()
+        try:
+            with self._opening:
+                if self._is_resting:
+                    self.close()
+        finally:
+            for lock in self._threads:
+                lock.release()
+
+    def wake(self) -> None:
+        """Have the file open again. Raise as the constructor."""
+        self._is_resting = False
+        self._reopen()
+
     def close(self) -> None:
         """Close the file; no stripe may be held."""
-        os.close(self._fd)
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            self._disk.close(fd)
+
+    def _reopen(self) -> None:
+        with self._opening:
+            if self._fd < 0:
+                self._fd = self._open()
+
+    def _open(self, flags: int = 0) -> int:
+        """Open the file, not making it unless `flags` say so: the disk may not be mounted any more."""
+        fd = self._disk.open(f"{self._root}/{FILE_NAME}", os.O_RDWR | os.O_CLOEXEC | flags, 0o644)
+        try:
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, self._use)
+        except BlockingIOError:
+            self._disk.close(fd)
+            raise Busy(
+                f"mountpath {self._root} is used by another process: stop that node, or give this one other mountpaths"
+            ) from None
+        return fd
 
 
 class SoleStripes(Stripes):

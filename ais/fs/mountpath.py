@@ -1,6 +1,7 @@
 """One mountpath: a directory on a disk of its own, with its thread pool, its locks and its free space."""
 
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -164,6 +165,10 @@ class Mountpath:
         """Say that the machine is on. Raise `DiskFailure`."""
         with disk_failures(self.path):
             power.beat(self._env.disk, self.path)
+
+    def retire(self) -> None:
+        """Keep no descriptor of it, as soon as nobody writes there any more: it is not in use."""
+        threading.Thread(target=self.stripes.rest, name=f"retire {self.path}", daemon=True).start()
 
     def close(self) -> None:
         """Wait for the pool's running work, then close the lock file."""

@@ -21,6 +21,13 @@ class State(enum.StrEnum):
     AVAILABLE = "available"
     DISABLED = "disabled"
     DETACHED = "detached"
+    DISABLING = "disabling"
+    DETACHING = "detaching"
+    """Nothing new goes there, and what is there goes to the others; then it is what it shall be."""
+
+
+LEAVING = {State.DISABLING: State.DISABLED, State.DETACHING: State.DETACHED}
+IN_USE = (State.AVAILABLE, *LEAVING)
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -30,6 +37,8 @@ class Member(msgspec.Struct, frozen=True):
     label: str = ""
     since: int = 0
     """Generation of the record in which it went out of use."""
+    is_drained: bool = False
+    """Everything had left it by then."""
 
 
 class VolumeRecord(msgspec.Struct, frozen=True):
@@ -66,7 +75,7 @@ def save(disk: Disk, record: VolumeRecord, without: Collection[str] = ()) -> Non
 
     Raise `DiskFailure` if nowhere.
     """
-    known = record.paths(State.AVAILABLE, State.DISABLED)
+    known = record.paths(*IN_USE, State.DISABLED)
     paths = tuple(path for path in known if path not in without and os.path.isdir(path))
     store.save(disk, paths, store.VMD, store.Record(record.generation, msgspec.json.encode(record)))
 
@@ -123,7 +132,7 @@ def resolve(configured: Mapping[str, str], copies: dict[str, VolumeRecord | None
     known = max((copy for copy in copies.values() if copy), key=lambda copy: copy.generation, default=None)
     if known is None:
         return VolumeRecord(node_id, {path: Member(label=label) for path, label in configured.items()})
-    for path in known.paths(State.AVAILABLE):
+    for path in known.paths(*IN_USE):
         if copies.get(path) is not None:
             continue
         if path in configured:

@@ -36,7 +36,7 @@ from ais.fs import layout, record, removed, trash, whole
 from ais.fs.failures import disk_failures
 from ais.fs.locks import Stripes, probe_writing
 from ais.fs.mountpath import Capacity, Mountpath
-from ais.fs.record import Member, State, VolumeRecord
+from ais.fs.record import IN_USE, LEAVING, Member, State, VolumeRecord
 from ais.meta.placement import mix
 from ais.meta.smap import digest
 from ais.meta.store import VMD
@@ -61,19 +61,27 @@ class Mirroring(NamedTuple):
 class View:
     """The mountpaths in use at one time; immutable. A new one replaces it when the set changes.
 
-    While it is unsettled, names may still be on the mountpaths `hidden`, which are known but not in use.
+    While it is unsettled, names may still be on the mountpaths `hidden`, which are known but not in use. Those that are
+    `leaving` are read, and nothing new is `placed` on them.
     """
 
-    __slots__ = ("_candidates", "available", "generation", "hidden", "is_unsettled")
+    __slots__ = ("_candidates", "available", "generation", "hidden", "is_unsettled", "leaving", "placed")
 
     def __init__(
-        self, available: tuple[Mountpath, ...], is_unsettled: bool, generation: int, hidden: Iterable[str] = ()
+        self,
+        available: tuple[Mountpath, ...],
+        is_unsettled: bool,
+        generation: int,
+        hidden: Iterable[str] = (),
+        leaving: Iterable[str] = (),
     ) -> None:
         self.available = available
+        self.leaving = frozenset(leaving)
+        self.placed = tuple(mountpath for mountpath in available if mountpath.path not in self.leaving)
         self.is_unsettled = is_unsettled
         self.generation = generation
         self.hidden = tuple((digest(path), path) for path in hidden) if is_unsettled else ()
-        self._candidates = [(mountpath.digest, mountpath) for mountpath in available]
+        self._candidates = [(mountpath.digest, mountpath) for mountpath in self.placed]
 
     def require_shown(self, key: int) -> None:
         """Raise `NotReady` when a name with this digest may be on a mountpath that is not in use."""
@@ -82,6 +90,11 @@ class View:
         _, path = max((mix(candidate ^ key), path) for candidate, path in self.hidden)
         if all(mix(one.digest ^ key) < mix(digest(path) ^ key) for one in self.available):
             raise NotReady(f"mountpath {path} is disabled and may hold that: enable it, or detach it to give it up")
+
+    def require_staying(self, mountpath: Mountpath) -> None:
+        """Raise `NotReady` when a mountpath that something would be placed on began to leave meanwhile."""
+        if mountpath.path in self.leaving:
+            raise NotReady(f"mountpath {mountpath.path} is being taken out of use since a moment ago: try again")
 
     def owner(self, key: int) -> Mountpath:
         """The mountpath for a name whose digest is `key`. Raise `OutOfSpace` when there is none."""
@@ -155,7 +168,7 @@ class Volume:
             configured[clean] = fspaths[path] if isinstance(fspaths, Mapping) else ""
         copies = _load_copies(env.disk, configured)
         found = record.resolve(configured, copies, _agreed_node_id(copies, node_id, env.rng))
-        for path in found.paths(State.AVAILABLE):
+        for path in found.paths(*IN_USE):
             record.check_directory(path)
         found = _without_unwritable(env.disk, found)
         if found not in copies.values() or None in copies.values():
@@ -231,6 +244,8 @@ class Volume:
         with self._changing:
             if self._state(clean) is State.AVAILABLE:
                 return False
+            if self._state(clean) in LEAVING:
+                return self._stay(clean)
             record.check_directory(clean)
             record.check_disjoint(clean, set(self._record.paths(State.AVAILABLE, State.DISABLED)) - {clean})
             record.check_owner(clean, record.load_copy(self._disk, clean), self.node_id, self.cluster_uuid)
@@ -244,6 +259,8 @@ class Volume:
             state = self._state(clean)
             if state is State.AVAILABLE:
                 return False
+            if state in LEAVING:
+                return self._stay(clean)
             if state is not State.DISABLED:
                 raise MountpathNotFound(path)
             record.check_directory(clean)
@@ -268,12 +285,29 @@ class Volume:
         clean = record.clean_path(path)
         with self._changing:
             self._retire(clean, State.DETACHED)
-            with disk_failures(clean):
-                try:
-                    self._disk.unlink(f"{clean}/{VMD}")
-                except FileNotFoundError:
-                    return True
+            self._forget(clean)
             return True
+
+    def drain(self, path: str, state: State) -> bool:
+        """Place nothing new on a mountpath; when all it has has gone to the others it gets `state` (`settle`).
+
+        False when it has that state, or gets it already. One that is not in use has nothing that could be moved: it is
+        detached at once. Raise as `disable`.
+        """
+        clean = record.clean_path(path)
+        leaving = State.DISABLING if state is State.DISABLED else State.DETACHING
+        with self._changing:
+            before = self._state(clean)
+            if before in (state, leaving):
+                return False
+            if before is State.DISABLED:
+                self._retire(clean, state)
+                self._forget(clean)
+                return True
+            self._require_others(clean)
+            self._change(self._record.with_member(clean, Member(leaving, self._record.mountpaths[clean].label)))
+        self._mountpaths[clean].stripes.wait_for_all()
+        return True
 
     def buckets(self) -> dict[Bck, int]:
         """Every bucket that has a directory with a recorded ID on an available mountpath."""
@@ -378,8 +412,18 @@ class Volume:
         with self._changing:
             if self._record.generation != generation:
                 return False
-            if not self._record.paths(State.DISABLED):
-                self._change(msgspec.structs.replace(self._record, is_unsettled=False))
+            left = self._record.paths(*LEAVING)
+            members = dict(self._record.mountpaths)
+            for path in left:
+                members[path] = Member(LEAVING[members[path].state], members[path].label, generation, is_drained=True)
+            is_complete = all(one.state is not State.DISABLED or one.is_drained for one in members.values())
+            if left or is_complete:
+                changed = msgspec.structs.replace(self._record, mountpaths=members, is_unsettled=not is_complete)
+                self._change(changed)
+            for path in left:
+                if members[path].state is State.DETACHED:
+                    self._forget(path)
+                self._mountpaths[path].retire()
             if not self._is_partial:
                 for mountpath in self.view.available:
                     with disk_failures(mountpath.path):
@@ -388,8 +432,8 @@ class Volume:
 
     @property
     def _is_partial(self) -> bool:
-        """Whether mountpaths are known that are not in use."""
-        return len(self._record.mountpaths) != len(self.view.available)
+        """Whether mountpaths are known that are not in use, and had something when they went."""
+        return any(one.state not in IN_USE and not one.is_drained for one in self._record.mountpaths.values())
 
     def require_open(self, bck: Bck) -> None:
         """Raise `Busy` for a closed bucket. Whoever adds to a bucket asks this under the object's lock."""
@@ -479,6 +523,8 @@ class Volume:
         with disk_failures(path):
             if path not in self._mountpaths:  # refused before anything is changed when another process uses it
                 self._stripes(self._disk, path).close()
+            else:
+                self._mountpaths[path].stripes.wake()
             for bck, bid in buckets.items():
                 layout.create_bucket(self._disk, path, bck, bid)
             for bck, _ in list(layout.scan_buckets(self._disk, path)):
@@ -489,13 +535,30 @@ class Volume:
         self._change(self._record.with_member(path, member))
 
     def _retire(self, path: str, state: State) -> None:
-        if self._state(path) not in (State.AVAILABLE, State.DISABLED):
+        """Take a mountpath out of use at once, with what it has."""
+        self._require_others(path)
+        before = self._record.mountpaths[path]
+        since = self._record.generation if before.state in IN_USE else before.since
+        self._change(self._record.with_member(path, Member(state, before.label, since, before.is_drained)))
+        if path in self._mountpaths:
+            self._mountpaths[path].retire()
+
+    def _require_others(self, path: str) -> None:
+        """Raise `MountpathNotFound`, or `Conflict` when no other one would be left."""
+        if self._state(path) not in (*IN_USE, State.DISABLED):
             raise MountpathNotFound(path)
         if self._record.paths(State.AVAILABLE) == [path]:
             raise Conflict(f"mountpath {path} is the last one available: attach or enable another first")
-        before = self._record.mountpaths[path]
-        since = self._record.generation if before.state is State.AVAILABLE else before.since
-        self._change(self._record.with_member(path, Member(state, before.label, since)))
+
+    def _stay(self, path: str) -> bool:
+        """Go on using a mountpath that was to leave."""
+        self._change(self._record.with_member(path, Member(label=self._record.mountpaths[path].label)))
+        return True
+
+    def _forget(self, path: str) -> None:
+        """Remove our record from a mountpath that was detached."""
+        with disk_failures(path), contextlib.suppress(FileNotFoundError):
+            self._disk.unlink(f"{path}/{VMD}")
 
     def _change(self, changed: VolumeRecord) -> None:
         changed = msgspec.structs.replace(changed, generation=changed.generation + 1)
@@ -508,15 +571,16 @@ class Volume:
 
     def _build_view(self) -> View:
         available = []
-        for path in self._record.paths(State.AVAILABLE):
+        for path in self._record.paths(*IN_USE):
             label = self._record.mountpaths[path].label
             if path not in self._mountpaths:
                 threads = self.limits.threads_per_mountpath
                 self._mountpaths[path] = Mountpath(path, label, self._env, threads, self.node_id, self._stripes)
             available.append(self._mountpaths[path])
-        return View(
-            tuple(available), self._record.is_unsettled, self._record.generation, self._record.paths(State.DISABLED)
-        )
+        members = self._record.mountpaths.items()
+        hidden = [path for path, one in members if one.state is State.DISABLED and not one.is_drained]
+        leaving = self._record.paths(*LEAVING)
+        return View(tuple(available), self._record.is_unsettled, self._record.generation, hidden, leaving)
 
     def _complete_buckets(self, new: set[str]) -> None:
         """Make the bucket directories on new mountpaths; where IDs differ only the cluster knows who is right."""
@@ -548,13 +612,13 @@ def _load_copies(disk: Disk, configured: Iterable[str]) -> dict[str, VolumeRecor
     load(configured)
     known = max((copy for copy in copies.values() if copy), key=lambda copy: copy.generation, default=None)
     if known is not None:
-        load(known.paths(State.AVAILABLE))
+        load(known.paths(*IN_USE))
     for path, error in damaged.items():
         if known is None or path not in known.mountpaths:
             raise error
         copies[path] = known
     for path in configured:
-        if path not in copies and (known is None or known.mountpaths.get(path, Member()).state is State.AVAILABLE):
+        if path not in copies and (known is None or known.mountpaths.get(path, Member()).state in IN_USE):
             raise MountpathNotFound(path)
     return copies
 
@@ -568,7 +632,7 @@ def _agreed_node_id(copies: Mapping[str, VolumeRecord | None], node_id: str | No
 
 def _mark(disk: Disk, found: VolumeRecord, without: Collection[str] = ()) -> None:
     """Write the target's ID on each mountpath; this also refuses a file system without extended attributes."""
-    for path in found.paths(State.AVAILABLE):
+    for path in found.paths(*IN_USE):
         if path not in without:
             disk.setxattr(path, whole.NODE_XATTR, found.node_id.encode())
 
@@ -576,7 +640,7 @@ def _mark(disk: Disk, found: VolumeRecord, without: Collection[str] = ()) -> Non
 def _without_unwritable(disk: Disk, found: VolumeRecord) -> VolumeRecord:
     """The record in which mountpaths that cannot be written are disabled. Raise `DiskFailure` when none is left."""
     problem = ""
-    for path in found.paths(State.AVAILABLE):
+    for path in found.paths(*IN_USE):
         try:
             probe_writing(disk, path)
         except OSError as error:

@@ -97,8 +97,9 @@ class Resilver:
                     xaction.bytes += outcome.size_bytes
             xaction.ctlmsg = f"visited:{xaction.visited + len(batch.names)}"
 
-        async with self._joggers.counting(xaction, view.available, buckets, _CONTENTS):
-            for content in _CONTENTS:
+        contents = (*_CONTENTS, layout.SLICES) if view.leaving else _CONTENTS
+        async with self._joggers.counting(xaction, view.available, buckets, contents):
+            for content in contents:
                 round_visit = functools.partial(visit, content=content)
                 await self._joggers.run(
                     xaction, view.available, buckets, round_visit, content=content, is_counted=False
@@ -115,6 +116,8 @@ class Resilver:
 
     def _bring(self, batch: Batch, name: str, content: str) -> Relocated | AisError:
         try:
+            if content == layout.SLICES:
+                return self._relocator.bring_slice(batch.bck, name, batch.mountpath)
             found = self._relocator.bring(batch.bck, name) if content != layout.COPIES else Relocated()
             if content != layout.VERSIONS and batch.bck in self._store.volume.mirrored:
                 self._complete(batch.bck, name)

@@ -12,7 +12,9 @@ from ais.api.capacity import DiskRates, DiskReport, FileSystem, MountpathCapacit
 from ais.api.codec import U64
 from ais.api.messages import ActMsg
 from ais.base.errors import AccessDenied, AisError, BadRequest, InvalidAction, NotYetImplemented
+from ais.base.units import parse_bool
 from ais.fs.mountpath import Mountpath
+from ais.fs.record import State
 from ais.fs.volume import Volume
 from ais.space.health import Health
 from ais.stats import names as metrics
@@ -45,7 +47,8 @@ class MountpathAdmin:
 
     def listing(self) -> Mountpaths:
         """Which mountpaths are used and which are not."""
-        return Mountpaths([mountpath.path for mountpath in self._volume.available], list(self._volume.disabled))
+        view = self._volume.view
+        return Mountpaths([one.path for one in view.placed], list(self._volume.disabled), sorted(view.leaving))
 
     def capacity(self) -> TargetCapacity:
         """Space of the available mountpaths; of those that are not there, why."""
@@ -104,11 +107,12 @@ class MountpathAdmin:
         if request.method == "POST" and message.action == _CHECK:
             return await self._check(message.value)
         label = request.query.get(query.MOUNTPATH_LABEL, "")
+        is_drained = not parse_bool(request.query.get(query.DONT_RESILVER, "")) and self._drains
         changes: dict[tuple[str, str], Callable[[str], bool]] = {
             ("PUT", actions.ATTACH_MOUNTPATH): lambda path: self._attach(path, label),
-            ("DELETE", actions.DETACH_MOUNTPATH): self._volume.detach,
+            ("DELETE", actions.DETACH_MOUNTPATH): lambda path: self._leave(path, State.DETACHED, is_drained),
             ("POST", actions.ENABLE_MOUNTPATH): self._volume.enable,
-            ("POST", actions.DISABLE_MOUNTPATH): self._volume.disable,
+            ("POST", actions.DISABLE_MOUNTPATH): lambda path: self._leave(path, State.DISABLED, is_drained),
         }
         change = changes.get((request.method, message.action))
         if change is None:
@@ -117,6 +121,16 @@ class MountpathAdmin:
         if changed:
             await self._follow()
         return web.Response(status=200 if changed else 204)
+
+    def _leave(self, path: str, state: State, is_drained: bool) -> bool:
+        """Take a mountpath out of use: when everything has left it, or at once with what it has."""
+        if is_drained:
+            return self._volume.drain(path, state)
+        return self._volume.detach(path) if state is State.DETACHED else self._volume.disable(path)
+
+    @property
+    def _drains(self) -> bool:
+        return self._host.config.cluster.resilver.enabled
 
     async def _check(self, value: object) -> web.Response:
         """Check a mountpath now; one that has failed often enough is disabled."""

@@ -1,7 +1,8 @@
 """The target role: puts its parts together, follows the bucket metadata, and says which listener serves what."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -9,7 +10,7 @@ from aiohttp import web
 
 from ais.api.bucket import Bck
 from ais.api.xact import CLEANUP, EC_ENCODE, LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, REBALANCE, RESILVER, SCRUB, ArgsMsg
-from ais.base.errors import AisError, BadRequest, DiskFailure
+from ais.base.errors import AisError, BadRequest, DiskFailure, NotReady
 from ais.base.ids import new_id
 from ais.core import recovery
 from ais.core.listing import Lister
@@ -29,7 +30,7 @@ from ais.meta.bmd import BMD, Bucket
 from ais.meta.smap import Smap
 from ais.mirror.jobs import MirrorJobs
 from ais.net.client import PeerClient
-from ais.net.http import Network, Reply, Request, header_lines
+from ais.net.http import AnyReply, Network, Reply, Request, header_lines
 from ais.node.browsers import Browsers
 from ais.node.clients import Clients
 from ais.node.s3 import Gate
@@ -76,6 +77,8 @@ from ais.xact.xaction import Xaction
 APPEND_IDLE_S_MAX = 24 * 3600.0
 """Append handles that nobody used for so long are dropped with what they collected."""
 HOUSEKEEPING_S = 600.0
+SERVED_WAIT_S_MAX = 10.0
+"""A target that joins owns names as soon as it is in the cluster map, some moments before it knows the buckets."""
 _ASKED = (metrics.GET_N, metrics.PUT_N, metrics.HEAD_N, metrics.APPEND_N, metrics.DEL_N, metrics.LST_N)
 """Counters of what clients wait for."""
 _MOVED = "vpams"
@@ -100,6 +103,7 @@ class Target:
         self._background: list[asyncio.Task[None]] = []
         self._front = Front(host)
         self._is_serving = False
+        self._served = asyncio.Event()
         self._bmd = BMD()
         self._is_moving = False
         self._views = Views(self._bmd)
@@ -185,8 +189,41 @@ class Target:
         self._objects = Objects(
             host.stats, recent, reads, writes, gate, self._s3, endpoint, Clients(host), Browsers(host)
         )
-        self.route = self._objects.route
         self.plain = Plain(self._front, gate, self._objects)
+
+    def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
+        """The data path; what comes while this target starts waits for it, since names are its own by then."""
+        if self._is_serving:
+            return self._objects.route(request)
+        try:
+            reply = self._objects.route(request)
+        except NotReady:
+            return self._route_when_served(request, None)
+        return self._route_when_served(request, reply) if isinstance(reply, Awaitable) else reply
+
+    async def _route_when_served(self, request: Request, reply: Awaitable[AnyReply] | None) -> AnyReply:
+        with contextlib.suppress(NotReady):
+            if reply is not None:
+                return await reply
+        await self._until_served()
+        again = self._objects.route(request)
+        if again is None:
+            raise NotReady(f"{self._host.snode.name} is starting: try again in a moment")
+        return await again if isinstance(again, Awaitable) else again
+
+    async def _until_served(self) -> None:
+        """Wait until buckets are served, for some seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SERVED_WAIT_S_MAX):
+                await self._served.wait()
+
+    def _waiting(self, route: web.RouteDef) -> web.RouteDef:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            if not self._is_serving:
+                await self._until_served()
+            return await route.handler(request)
+
+        return web.RouteDef(route.method, route.path, handle, route.kwargs)
 
     def routes(self, networks: Network) -> list[web.RouteDef]:
         """What the aiohttp application of a listener serves besides the node's own routes (wire contract §23)."""
@@ -202,7 +239,7 @@ class Target:
                 *self.mountpaths.routes(),
                 *self._scrub.routes(),
             ]
-        return found + self._trust.only_nodes(of_nodes)
+        return [self._waiting(route) for route in found + self._trust.only_nodes(of_nodes)]
 
     async def prepare_disk(self) -> None:
         """Remove what a crash left unfinished. Nothing may be served yet. Raise `DiskFailure`."""
@@ -299,6 +336,7 @@ class Target:
     def serve(self) -> None:
         """Show the buckets."""
         self._is_serving = True
+        self._served.set()
         self._front.views = self._views
 
     async def apply_bmd(self, old: BMD, new: BMD) -> None:

@@ -70,10 +70,10 @@ def test_mountpath_life(ais: Any, cluster: Cluster, tmp_path: Path) -> None:
     path.mkdir()
     ais("storage", "mountpath", "attach", f"{target}={path}", "--label", "fast")
     assert "fast" in ais("storage", "mountpath", "show", target).stdout
-    assert "disabled" in ais("storage", "mountpath", "disable", target, path, "-y").stdout
-    assert "is disabled already" in ais("storage", "mountpath", "disable", f"{target}={path}", "-y").stdout
+    assert "disabled" in ais("storage", "mountpath", "disable", target, path, "-y", "--no-resilver").stdout
+    assert "is disabled already" in ais("storage", "mountpath", "disable", f"{target}={path}", "--no-resilver").stdout
     assert "enabled" in ais("storage", "mountpath", "enable", f"{target}={path}").stdout
-    ais("storage", "mountpath", "detach", f"{target}={path}")
+    ais("storage", "mountpath", "detach", f"{target}={path}", "--no-resilver")
     assert str(path) not in ais("storage", "mountpath", target).stdout
 
 

@@ -246,7 +246,7 @@ def test_mountpath_life(cluster, api: Api, tmp_path):
     target = cluster.targets[0]
     header = {"Ais-Node-Id": target.id}
     path = "/v1/reverse/daemon/mountpaths"
-    new = tmp_path / "mp-new"
+    new, at_once = tmp_path / "mp-new", {"dntres": "true"}
     missing = api.act("PUT", path, "attach-mp", value=str(new), headers=header)
     assert missing.status == 404
     assert "does not exist" in missing.error["message"]
@@ -259,14 +259,14 @@ def test_mountpath_life(cluster, api: Api, tmp_path):
     try:
         assert str(new) in listed()["available"]
         assert api.act("POST", path, "enable-mp", value=str(new), headers=header).status == 204
-        assert api.act("POST", path, "disable-mp", value=str(new), headers=header).status == 200
+        assert api.act("POST", path, "disable-mp", value=str(new), query=at_once, headers=header).status == 200
         assert str(new) in listed()["disabled"]
-        assert api.act("POST", path, "disable-mp", value=str(new), headers=header).status == 204
+        assert api.act("POST", path, "disable-mp", value=str(new), query=at_once, headers=header).status == 204
         assert api.act("POST", path, "enable-mp", value=str(new), headers=header).status == 200
     finally:
-        assert api.act("DELETE", path, "detach-mp", value=str(new), headers=header).status == 200
+        assert api.act("DELETE", path, "detach-mp", value=str(new), query=at_once, headers=header).status == 200
     assert str(new) not in listed()["available"] + (listed()["disabled"] or [])
-    assert api.act("DELETE", path, "detach-mp", value=str(new), headers=header).status == 404
+    assert api.act("DELETE", path, "detach-mp", value=str(new), query=at_once, headers=header).status == 404
 
 
 def test_out_of_space(cluster, api: Api, bucket: str):

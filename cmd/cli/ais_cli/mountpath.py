@@ -87,18 +87,28 @@ def attach(app: App, words: tuple[str, ...], label: str) -> None:
     app.run(work)
 
 
+_no_resilver = click.option(
+    "--no-resilver", is_flag=True, help="At once, with what is stored there: that is no longer served."
+)
+
+
 @mountpath.command("detach", epilog=examples("ais storage mountpath detach t[NODE_ID]=/data/mp3"))
 @click.argument("words", nargs=-1, required=True, metavar="TARGET_ID=MOUNTPATH...")
+@_no_resilver
 @already_so("--yes", "-y")
 @click.pass_obj
-def detach(app: App, words: tuple[str, ...]) -> None:
-    """Take mountpaths away from targets. What is stored there is no longer served."""
+def detach(app: App, words: tuple[str, ...], no_resilver: bool) -> None:
+    """Take mountpaths away from targets, when what is stored there has moved to their other mountpaths."""
     pairs = _pairs(words)
 
     async def work(client: "Client") -> None:
         for target, path in pairs:
-            await client.node(target).detach_mountpath(path)
-            click.echo(f"{path} detached from t[{target}]")
+            await client.node(target).detach_mountpath(path, drain=not no_resilver)
+            click.echo(f"{path} {'' if no_resilver else 'is being '}detached from t[{target}]")
+        if not no_resilver:
+            text.note(
+                "'ais storage mountpath' lists them until all has left, 'ais show job resilver' tells how far it is."
+            )
 
     app.run(work)
 
@@ -119,16 +129,18 @@ def enable(app: App, words: tuple[str, ...]) -> None:
 
 @mountpath.command("disable", epilog=examples("ais storage mountpath disable t[NODE_ID]=/data/mp3"))
 @click.argument("words", nargs=-1, required=True, metavar="TARGET_ID=MOUNTPATH...")
+@_no_resilver
 @already_so("--yes", "-y")
 @click.pass_obj
-def disable(app: App, words: tuple[str, ...]) -> None:
-    """Stop using mountpaths without forgetting them. What is stored there is not served until they are enabled."""
+def disable(app: App, words: tuple[str, ...], no_resilver: bool) -> None:
+    """Stop using mountpaths without forgetting them, when what is stored there has moved to the other ones."""
     pairs = _pairs(words)
 
     async def work(client: "Client") -> None:
         for target, path in pairs:
-            changed = await client.node(target).disable_mountpath(path)
-            click.echo(f"{path} of t[{target}] {'disabled' if changed else 'is disabled already'}")
+            changed = await client.node(target).disable_mountpath(path, drain=not no_resilver)
+            done = "disabled" if no_resilver else "is being disabled"
+            click.echo(f"{path} of t[{target}] {done if changed else 'is disabled already'}")
 
     app.run(work)
 

@@ -187,7 +187,7 @@ def test_a_damaged_record_is_healed_from_another(open_volume: Open, tmp_path: Pa
 def test_the_record_is_a_format(open_volume: Open, tmp_path: Path) -> None:
     """What this version wrote, later ones read."""
     payload = (
-        b'{"node_id":"tNodeNode","mountpaths":{"%b":{"state":"available","label":"","since":0}},"generation":1,'
+        b'{"node_id":"tNodeNode","mountpaths":{"%b":{"state":"available","label":"","since":0,"is_drained":false}},"generation":1,'
         b'"cluster_uuid":"","is_unsettled":false}' % os.fsencode(tmp_path / "mp1")
     )
     open_volume("mp1", node_id="tNodeNode")

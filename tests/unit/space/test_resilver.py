@@ -1,15 +1,20 @@
 """Mountpaths that come, go and return: every object in its place, nothing old, nothing deleted, nothing lost."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.nodes import files_of
 from harness.target import LiveTarget, serving, until
 
+from ais.api import codec
 from ais.api.bucket import Bck
 from ais.api.xact import MAKE_COPIES, PUT_COPIES, RESILVER
+from ais.fs.record import State
+from ais.fs.volume import Volume
 
 BCK = Bck("b")
 NAMES = [f"dir/o{index}" for index in range(40)]
@@ -146,6 +151,80 @@ def test_kept_versions_move_along(tmp_path: Path) -> None:
         assert (await target.ask("GET", NAMES[1])).body == f"{NAMES[1]} 2".encode()
 
     run(tmp_path, scenario)
+
+
+def test_a_mountpath_that_is_taken_out_of_use_is_emptied_first(tmp_path: Path) -> None:
+    """Detach and disable: everything is served meanwhile and afterwards, nothing of it stays there, not even an open
+    file, so the disk can be unmounted; used again it brings nothing back."""
+
+    async def scenario(target: LiveTarget) -> None:
+        await target.create(BCK)
+        props = target.node.bmd.require(BCK).props.with_s3(versioning="Enabled")
+        await target.take(target.node.bmd.with_props(BCK, props))
+        for name in NAMES:
+            for number in range(2):
+                await target.ask("PUT", name, data=f"{name} {number}".encode())
+        for action, back in (("detach-mp", ("PUT", "attach-mp")), ("disable-mp", ("POST", "enable-mp"))):
+            before, path = await _versions(target), target.volume.available[0].path
+            assert list(files_of([Path(path)], "ob"))
+            method = "DELETE" if action == "detach-mp" else "POST"
+            assert await change(target, method, action, path) == 200
+            assert await change(target, method, action, path) == 204
+            assert target.target.mountpaths.listing().waiting_dd == [path]
+            assert (await target.ask("PUT", NAMES[0], data=b"new")).status == 200
+            await until(lambda path=path: path not in [one.path for one in target.volume.available])
+            listing = target.target.mountpaths.listing()
+            assert (listing.waiting_dd, listing.disabled) == ([], [path] if action == "disable-mp" else [])
+            assert not target.volume.view.is_unsettled
+            assert [*files_of([Path(path)], "ob"), *files_of([Path(path)], "ve")] == []
+            await until(lambda path=path: not held_open(path))
+            assert (await target.ask("DELETE", NAMES[0])).status == 200
+            assert await change(target, *back, path) == 200
+            await settled(target)
+            assert [one for one in await _versions(target) if one[0] != NAMES[0]] == [
+                one for one in before if one[0] != NAMES[0]
+            ]
+            assert (await target.ask("GET", NAMES[0])).status == 404
+            assert (await target.ask("GET", NAMES[1])).body == f"{NAMES[1]} 1".encode()
+
+    run(tmp_path, scenario)
+
+
+def test_a_mountpath_may_stay_after_all_and_leaving_goes_on_after_a_restart(tmp_path: Path) -> None:
+    """Enabled while it leaves it is used again; a target that is started again goes on emptying one that leaves."""
+
+    async def scenario(target: LiveTarget) -> None:
+        await target.create(BCK)
+        for name in NAMES:
+            await target.ask("PUT", name, data=name.encode())
+        first, second = (one.path for one in target.volume.available)
+        assert await change(target, "POST", "disable-mp", first) == 200
+        assert await change(target, "POST", "disable-mp", second) == 409
+        assert await change(target, "POST", "enable-mp", first) == 200
+        assert target.target.mountpaths.listing().available == [first, second]
+        await asyncio.to_thread(target.volume.drain, first, State.DISABLED)
+        again = Volume.load_or_create(target.node.env, [first, second])
+        assert (again.view.leaving, [one.path for one in again.view.placed]) == ({first}, [second])
+        again.close()
+        await until(lambda: target.target.mountpaths.listing().disabled == [first])
+        assert await get_all(target) == {name: name.encode() for name in NAMES}
+
+    run(tmp_path, scenario)
+
+
+async def change(target: LiveTarget, method: str, action: str, path: str) -> int:
+    """What an administrator does with a mountpath; the status."""
+    body = codec.to_json({"action": action, "value": path})
+    return int((await target.call(method, f"{target.url}/v1/daemon/mountpaths", data=body)).status)
+
+
+def held_open(path: str) -> list[str]:
+    """Files below a path that this process has open."""
+    links = []
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            links.append(os.readlink(f"/proc/self/fd/{fd}"))
+    return [link for link in links if link.startswith(f"{path}/")]
 
 
 async def _versions(target: LiveTarget) -> list[tuple[str, str, bool]]:
