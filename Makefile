@@ -8,7 +8,7 @@ DIR ?= .playground
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop clean test lint unit fuzz power-loss faults model nightly bench docs
+.PHONY: help install run stop clean test lint unit fuzz power-loss faults model clients nightly bench docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,10 @@ model: install ## a million random connections against the model of HTTP (MODEL_
 
 power-loss: install ## cut the power after every kind of change on ext4, xfs and btrfs (root; apt: xfsprogs btrfs-progs fuse3)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_power_loss.py
+
+clients: install ## pandas, dask, DuckDB, zarr, xarray, Ray, Hugging Face, PyTorch, WebDataset, JAX, TensorFlow, Spark through aisclient
+	$(BIN)/python -m pip install --quiet 'dask[dataframe]' datasets duckdb jax pandas pyspark 'ray[data]' tensorflow-cpu torch webdataset xarray zarr
+	$(BIN)/pytest -q -s --timeout 900 tests/nightly/test_clients.py
 
 nightly: install ## what takes too long for CI: 8 GiB objects, a million names, every S3 client with every option
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly

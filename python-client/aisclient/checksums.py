@@ -53,20 +53,6 @@ def hasher(kind: str) -> Hasher | None:
     return make() if make else None
 
 
-def check(kind: str, value: str, data: Buffer, what: str) -> None:
-    """Raise `ChecksumMismatch` when `data` does not have this checksum; a kind that we cannot compute passes."""
-    if kind == DEFAULT:
-        found = xxhash.xxh64_hexdigest(data)
-    else:
-        computed = hasher(kind)
-        if computed is None:
-            return
-        computed.update(data)
-        found = computed.hexdigest()
-    if found != value:
-        raise mismatch(kind, value, found, what)
-
-
 def mismatch(kind: str, expected: str, found: str, what: str) -> ChecksumMismatch:
     """The error of content that has another checksum."""
     return ChecksumMismatch(f"{what}: damaged on its way: {kind} is {found}, should be {expected}")

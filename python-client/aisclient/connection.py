@@ -4,14 +4,18 @@ Heads are parsed by llhttp; a body of known length goes from the socket to where
 """
 
 import contextlib
+import io
 from collections.abc import AsyncGenerator, Callable
 
 import httptools
 
+from aisclient.checksums import Hasher
 from aisclient.driver import Buffer, Wire
 
 BUFFER_BYTES = 64 << 10
 HEAD_BYTES_MAX = 64 << 10
+RECV_BYTES = 1 << 20
+HASH_BYTES = 256 << 10
 DRAINED_BYTES_MAX = 256 << 10
 _END = b"\r\n\r\n"
 
@@ -208,8 +212,8 @@ class Answer:
             except httptools.HttpParserError as error:
                 raise ConnectionAbortedError(f"a broken chunk: {error}") from None
 
-    async def read_into(self, view: memoryview) -> int:
-        """Fill `view` as far as the body goes; how many bytes."""
+    async def read_into(self, view: memoryview, hasher: Hasher | None = None) -> int:
+        """Fill `view` as far as the body goes, hashing what comes while the next is on its way; how many bytes."""
         if self._left is None:
             done = 0
             while done < len(view) and (data := await self._read_unknown()):
@@ -218,22 +222,30 @@ class Answer:
                 done += len(fits)
                 if len(fits) < len(data):
                     self._chunks.insert(0, data[len(fits) :])
+            if hasher is not None:
+                hasher.update(view[:done])
             return done
         wanted = min(self._left, len(view))
         done = self._connection.take_into(view[:wanted])
         recv_into = self._connection.wire.recv_into
+        hashed = 0
         while done < wanted:
-            count = await recv_into(view[done:wanted])
+            count = await recv_into(view[done : min(done + RECV_BYTES, wanted)])
             if not count:
                 raise ConnectionResetError(f"the connection was closed {self._left - done} bytes before the end")
             done += count
+            if hasher is not None and done - hashed >= HASH_BYTES:
+                hasher.update(view[hashed:done])
+                hashed = done
+        if hasher is not None:
+            hasher.update(view[hashed:done])
         self._left -= done
         if not self._left:
             self._finish()
         return done
 
-    async def read_all(self) -> bytes:
-        """All that is left of the body."""
+    async def read_all(self, hasher: Hasher | None = None) -> bytes:
+        """All that is left of the body, hashed if wanted."""
         if self._left is not None:
             if not self._left:
                 return b""
@@ -241,15 +253,24 @@ class Answer:
             if len(data) == self._left:
                 self._left = 0
                 self._finish()
+                if hasher is not None:
+                    hasher.update(data)
                 return data
-            rest = bytearray(self._left)
-            rest[: len(data)] = data
-            self._left -= len(data)
-            await self.read_into(memoryview(rest)[len(data) :])
-            return bytes(rest)
+            whole = io.BytesIO()  # whose bytes become the answer without being copied
+            whole.seek(self._left - 1)
+            whole.write(b"\0")
+            with whole.getbuffer() as view:
+                view[: len(data)] = data
+                self._left -= len(data)
+                if hasher is not None:
+                    hasher.update(data)
+                await self.read_into(view[len(data) :], hasher)
+            return whole.getvalue()
         pieces = []
         while piece := await self._read_unknown():
             pieces.append(piece)
+            if hasher is not None:
+                hasher.update(piece)
         return b"".join(pieces)
 
     async def drain(self) -> None:

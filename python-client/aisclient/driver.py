@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections import deque
@@ -20,8 +21,6 @@ from typing import Any, ClassVar, Protocol, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 Buffer = bytes | bytearray | memoryview
-
-SEND_BUFFER_BYTES = 256 << 10
 
 
 class Wire(Protocol):
@@ -72,15 +71,25 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 class BlockingWire:
     """Over a blocking socket."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, timeout_s: float) -> None:
         self._socket = sock
-        self.recv = sock.recv_into
+        if not isinstance(sock, ssl.SSLSocket):  # the kernel's deadline saves asking before each call
+            sock.settimeout(None)
+            deadline = struct.pack("ll", int(timeout_s), int(timeout_s % 1 * 1_000_000))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, deadline)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, deadline)
 
     async def send(self, data: Buffer) -> None:
-        self._socket.sendall(data)
+        try:
+            self._socket.sendall(data)
+        except BlockingIOError:
+            raise TimeoutError("timed out") from None
 
     async def recv_into(self, view: memoryview) -> int:
-        return self._socket.recv_into(view)
+        try:
+            return self._socket.recv_into(view)
+        except BlockingIOError:
+            raise TimeoutError("timed out") from None
 
     def is_stale(self) -> bool:
         try:
@@ -101,7 +110,7 @@ class BlockingDriver:
         sock = socket.create_connection((host, port), timeout_s)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return BlockingWire(tls.wrap_socket(sock, server_hostname=host) if tls else sock)
+            return BlockingWire(tls.wrap_socket(sock, server_hostname=host) if tls else sock, timeout_s)
         except BaseException:
             sock.close()
             raise

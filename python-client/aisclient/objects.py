@@ -9,7 +9,7 @@ from aisclient.attributes import ObjectAttributes, message
 from aisclient.body import Body, Content, Meter, OnProgress
 from aisclient.connection import Answer
 from aisclient.driver import Driver
-from aisclient.errors import ErrObjNotFound, Unreachable
+from aisclient.errors import ErrObjNotFound, RangeNotSatisfiable, Unreachable
 from aisclient.names import Bck
 from aisclient.transport import Transport, header_lines
 from aisclient.uploads import Upload
@@ -44,8 +44,11 @@ class AsyncObject:
         retry, failed = self._transport.settings.retry, 0
         while True:
             answer = await self._ask("GET", byte_range, archpath)
+            is_whole = answer.status == 200 and not archpath
+            kind = answer.headers.get("ais-checksum-type", "") if verify and is_whole else ""
+            hasher = checksums.hasher(kind)
             try:
-                data = await answer.read_all()
+                data = await answer.read_all(hasher)
                 break
             except OSError as error:
                 answer.close()
@@ -53,23 +56,27 @@ class AsyncObject:
                 if failed >= retry.attempts:
                     raise Unreachable(f"{self.url}: {error}") from error
                 await self._transport.driver.sleep(retry.delay_s(failed))
-        if verify and answer.status == 200 and not archpath:
-            headers = answer.headers
-            kind = headers.get("ais-checksum-type", "none")
-            if kind != "none":
-                checksums.check(kind, headers.get("ais-checksum-value", ""), data, self.url)
+        self._check(kind, answer.headers.get("ais-checksum-value", ""), hasher)
         return data
 
     async def read_into(self, buffer: bytearray | memoryview, start: int = 0, *, verify: bool = True) -> int:
-        """Fill `buffer` with what begins at byte `start`; how many bytes there were. Raise as `get` does."""
+        """Fill `buffer` with what begins at byte `start`; how many bytes there were: fewer at the
+        end of the object, none beyond it. Raise as `get` does.
+        """
         view = memoryview(buffer).cast("B")
         if not len(view):
             return 0
-        retry, failed, done = self._transport.settings.retry, 0, 0
+        retry, failed = self._transport.settings.retry, 0
         while True:
-            answer = await self._ask("GET", f"bytes={start + done}-{start + len(view) - 1}")
             try:
-                done += await answer.read_into(view[done:])
+                answer = await self._ask("GET", f"bytes={start}-{start + len(view) - 1}")
+            except RangeNotSatisfiable:
+                return 0
+            found = ObjectAttributes.of(answer.headers, answer.custom)
+            is_whole = start == 0 and found.size <= len(view)
+            hasher = checksums.hasher(found.checksum_type) if verify and is_whole else None
+            try:
+                done = await answer.read_into(view, hasher)
                 break
             except OSError as error:
                 answer.close()
@@ -77,10 +84,7 @@ class AsyncObject:
                 if failed >= retry.attempts:
                     raise Unreachable(f"{self.url}: {error}") from error
                 await self._transport.driver.sleep(retry.delay_s(failed))
-                done = 0
-        attributes = ObjectAttributes.of(answer.headers, answer.custom)
-        if verify and start == 0 and attributes.size == done and attributes.checksum_value:
-            checksums.check(attributes.checksum_type, attributes.checksum_value, view[:done], self.url)
+        self._check(found.checksum_type, found.checksum_value, hasher)
         return done
 
     async def stream(
@@ -116,8 +120,7 @@ class AsyncObject:
                 yield data
         finally:
             answer.close()
-        if hasher is not None and hasher.hexdigest() != first.checksum_value:
-            raise checksums.mismatch(first.checksum_type, first.checksum_value, hasher.hexdigest(), self.url)
+        self._check(first.checksum_type, first.checksum_value, hasher)
 
     async def get_parallel(
         self, *, num_workers: int = 4, part_bytes: int = parallel.PART_BYTES, on_progress: OnProgress | None = None
@@ -249,6 +252,10 @@ class AsyncObject:
             more += f"&archpath={quote(archpath, safe='')}"
         headers = header_lines({"Range": byte_range}) if byte_range else b""
         return await self._transport.read(method, self._target(more), self.bck.uname + self.name, headers=headers)
+
+    def _check(self, kind: str, value: str, hasher: checksums.Hasher | None) -> None:
+        if hasher is not None and (found := hasher.hexdigest()) != value:
+            raise checksums.mismatch(kind, value, found, self.url)
 
     def _target(self, more: str = "") -> str:
         return self.bck.object_target(self.name, more)

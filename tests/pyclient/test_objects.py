@@ -65,7 +65,8 @@ def test_content_of_all_kinds(bck: Bucket, tmp_path, size: int):
         assert obj.head().size == size
     obj = bck.object("bytes")
     buffer = bytearray(size + 10)
-    assert obj.read_into(buffer) == size if size else True
+    assert obj.read_into(buffer) == size
+    assert obj.read_into(buffer, size + 5) == 0
     assert buffer[:size] == data
     assert b"".join(obj.get_reader(chunk_size=5000)) == data
     assert obj.get_reader().as_file().read() == data
