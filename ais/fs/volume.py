@@ -197,8 +197,14 @@ class Volume:
 
     def take(self, found: VolumeRecord) -> None:
         """Use the mountpaths that a record, which is durable already, names."""
+        before = self.view.available
         self._record = found
         self.view = self._build_view()
+        for mountpath in before:
+            if mountpath not in self.view.available:
+                mountpath.retire()
+        for mountpath in self.view.available:
+            mountpath.stripes.wake()
 
     @property
     def available(self) -> tuple[Mountpath, ...]:

@@ -219,6 +219,11 @@ def check_join(smap: Smap, request: JoinRequest, *, old_address_lives: bool, tru
             " files (in its confdir or on its mountpaths) and start it again"
         )
     known = smap.get(node.id)
+    if known is None and request.uuid and request.is_leaving:
+        raise IntegrityError(
+            f"{node.name} was decommissioned, and does not return by itself: stop it, or take it in again with"
+            f" `ais cluster add-remove-nodes join {node.control.url}`"
+        )
     if known is None and request.uuid and request.has_objects and not trusts_returned:
         raise IntegrityError(
             f"{node.name} was taken out of this cluster, and what it still holds may be overwritten or deleted by now:"

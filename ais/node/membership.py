@@ -26,7 +26,7 @@ from ais.config.cluster import ClusterConfig
 from ais.env.clock import Clock
 from ais.env.network import Answer
 from ais.meta.bmd import BMD
-from ais.meta.smap import Smap
+from ais.meta.smap import Flag, Smap
 from ais.node import decisions, recover, reign
 from ais.node.changes import Changes
 from ais.node.core import Core
@@ -57,6 +57,7 @@ class Membership:
         self._changes = changes
         self._urls = configured_urls
         self._last_problem = ""
+        self._is_invited = False
 
     async def start(self) -> None:
         """Enter the cluster; on return the node is in it. Raise with the reason when it cannot get in."""
@@ -74,7 +75,7 @@ class Membership:
     def return_to(self, url: str) -> None:
         """Ask the cluster at `url` for admission, after a decommission that left the process running."""
         self._urls = tuple(dict.fromkeys((url, *self._urls)))
-        self._core.is_retired = False
+        self._core.is_retired, self._is_invited = False, True
 
     async def leave(self) -> None:
         """Say goodbye: hand over if this node is primary, then leave the cluster map. Errors are logged."""
@@ -191,7 +192,10 @@ class Membership:
             core.require_authority()
             core.joined.set()
             return
-        request = JoinRequest(core.me, core.smap.uuid, core.meta.stamps, core.boot, await core.has_objects())
+        own = core.smap.get(core.me.id)
+        is_leaving = own is not None and bool(own.flags & Flag.DECOMMISSION) and not self._is_invited
+        has_objects = await core.has_objects()
+        request = JoinRequest(core.me, core.smap.uuid, core.meta.stamps, core.boot, has_objects, is_leaving)
         timeout_s = float(core.config.cluster.timeout.max_host_busy)
         problem: AisError = NotReady("no other node to ask is configured or known")
         is_designated = False
@@ -204,6 +208,7 @@ class Membership:
                 problem = error
                 continue
             if not answer.is_self:
+                self._is_invited = False
                 return
             is_designated = True
         if not is_designated or core.smap.uuid or not core.me.is_electable:

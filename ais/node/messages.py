@@ -132,6 +132,8 @@ class JoinRequest(msgspec.Struct, frozen=True):
     """Random identity of the process; tells two nodes with the same ID apart."""
     has_objects: bool = False
     """Whether it holds any."""
+    is_leaving: bool = False
+    """It was being decommissioned as far as it knows, and nobody has asked it to return."""
 
 
 class JoinAnswer(msgspec.Struct, frozen=True):

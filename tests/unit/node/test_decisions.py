@@ -219,6 +219,15 @@ def test_a_node_of_another_cluster_is_refused() -> None:
         decisions.check_join(SMAP, join(target("t9aaaaaa"), "other01"), old_address_lives=False, trusts_returned=False)
 
 
+def test_a_decommissioned_node_does_not_return_by_itself() -> None:
+    """It asks because it was not told yet: out of the map it is refused, still in it (its data moves) it is not."""
+    request = msgspec.structs.replace(join(target("t9aaaaaa")), is_leaving=True)
+    with pytest.raises(IntegrityError, match="was decommissioned"):
+        decisions.check_join(SMAP, request, old_address_lives=False, trusts_returned=False)
+    smap = SMAP.changed(add=target("t9aaaaaa"))
+    decisions.check_join(smap, request, old_address_lives=False, trusts_returned=False)
+
+
 def test_a_taken_id_is_refused() -> None:
     """Neither a node of the other kind nor a second process gets an ID that is in use."""
     with pytest.raises(AlreadyExists, match="has a proxy of that ID"):
