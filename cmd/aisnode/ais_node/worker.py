@@ -49,7 +49,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     given = arguments.parse(argv)
     found = settings.read(given)
-    log.configure(found.config.cluster.log.level, _Lines() if found.config.local.log_dir else None)
+    to_file = found.config.local.log_dir and not found.config.cluster.log.to_stderr
+    log.configure(found.config.cluster.log.level, _Lines() if to_file else None)
     gc.freeze()
     talk, gate, memory = map(int, fds.split(","))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
