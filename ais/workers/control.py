@@ -18,10 +18,8 @@ One that does not stand aside or follow in time is killed: the dead obey.
 
 import asyncio
 import contextlib
-import os
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import NamedTuple
@@ -34,16 +32,16 @@ from ais.meta.stamp import NEVER
 from ais.net.server import HttpServer
 from ais.node.messages import Part
 from ais.node.node import Node
-from ais.workers import handing, messages
-from ais.workers.messages import Begin, Done, Drain, Follow, Question, StandAside
+from ais.workers import handing, process
+from ais.workers.messages import Begin, Drain, Follow, StandAside
+from ais.workers.process import ANSWER_S, Worker
 from ais.workers.shared import Shared
 
-ANSWER_S = 10.0
-"""How long a worker may take to obey."""
 START_S = 60.0
 RESTART_PAUSE_S = 0.2
 RESTART_PAUSE_S_MAX = 10.0
 READY_POLL_S = 0.2
+ENTER_POLL_S = 1.0
 
 
 class Door(NamedTuple):
@@ -52,44 +50,6 @@ class Door(NamedTuple):
     networks: int
     direct: HttpServer
     passed_on: HttpServer
-
-
-class Worker:
-    """One process, from its start to its end."""
-
-    def __init__(self, index: int, process: subprocess.Popen[bytes], gate: socket.socket) -> None:
-        self.index = index
-        self.process = process
-        self.gate = gate
-        self.is_serving = False
-        """It was told what there is, and takes connections."""
-        self.given = 0
-        """How many connections it got."""
-        self.has: dict[Part, object] = {}
-        """Stamps of what it was told."""
-        self.reader: asyncio.StreamReader
-        self.writer: asyncio.StreamWriter
-        self.has_ended = asyncio.Event()
-
-    async def ask(self, question: Question, timeout_s: float = ANSWER_S) -> bool:
-        """Say something and wait until it is done; a worker that does not is killed. False: it is dead."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await messages.send(self.writer, question)
-                answer = await messages.receive(self.reader)
-            if isinstance(answer, Done):
-                return True
-        except (OSError, EOFError, TimeoutError, AisError):
-            pass
-        self.kill()
-        await self.has_ended.wait()
-        return False
-
-    def kill(self) -> None:
-        """End it at once."""
-        self.is_serving = False
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
 
 
 class Workers:
@@ -212,8 +172,8 @@ class Workers:
     async def aside(self) -> AsyncIterator[None]:
         """Have all workers stand aside while the block changes what they were told; on return they obey it."""
         async with self._changing:
-            await asyncio.gather(*(worker.ask(StandAside()) for worker in self._serving()))
             try:
+                await asyncio.gather(*(worker.ask(StandAside()) for worker in self._serving()))
                 yield
             finally:
                 await asyncio.shield(asyncio.gather(*(self._tell(worker) for worker in self._serving())))
@@ -229,7 +189,9 @@ class Workers:
                 await leave.wait()
 
         holding = asyncio.run_coroutine_threadsafe(hold(), self._loop)
-        entered.wait()
+        while not entered.wait(ENTER_POLL_S):
+            if holding.done():
+                break
         try:
             yield
         finally:
@@ -272,7 +234,7 @@ class Workers:
         while not self._is_ending:
             started_s = self._node.env.clock.monotonic()
             try:
-                worker = await self._start(index)
+                worker = await process.start(index, self._command, self._shared_fd, self._errors)
             except OSError as error:
                 self._log.error("cannot start a worker", worker=index, error=str(error))
             else:
@@ -282,26 +244,11 @@ class Workers:
             await self._node.env.clock.sleep(pause_s)
             pause_s = min(2 * pause_s, RESTART_PAUSE_S_MAX)
 
-    async def _start(self, index: int) -> Worker:
-        ours, theirs = socket.socketpair()
-        gate, their_gate = handing.make_pair()
-        fds = (theirs.fileno(), their_gate.fileno(), self._shared_fd)
-        try:
-            command = [*self._command, ",".join(map(str, fds)), str(os.getpid())]
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=self._errors, pass_fds=fds)  # noqa: ASYNC220 - a fork
-        finally:
-            theirs.close()
-            their_gate.close()
-        worker = Worker(index, process, gate)
-        worker.given = self._shared.closed(index)[0]
-        ours.setblocking(False)
-        worker.reader, worker.writer = await asyncio.open_unix_connection(sock=ours)
-        self._loop.add_reader(gate.fileno(), self._passed_on, worker)
-        return worker
-
     async def _watch(self, worker: Worker) -> None:
         """From its first message to its end."""
-        ended = self._loop.create_task(self._ended(worker))
+        ended = self._loop.create_task(worker.wait())
+        worker.given = self._shared.closed(worker.index)[0]
+        self._loop.add_reader(worker.gate.fileno(), self._passed_on, worker)
         self._workers[worker.index] = worker
         try:
             begin = Begin(worker.index, self._count, self._node.snode, [door.networks for door in self._doors])
@@ -316,24 +263,10 @@ class Workers:
             await ended
             self._workers[worker.index] = None
             self._loop.remove_reader(worker.gate.fileno())
-            worker.gate.close()
-            worker.writer.close()
+            worker.close()
             await self._node.offload(self._clear_up, worker.process.pid)
             if not self._is_ending:
                 self._log.error("worker ended", worker=worker.index, status=worker.process.returncode)
-
-    async def _ended(self, worker: Worker) -> None:
-        """Wait until the process is gone."""
-        pidfd, gone = os.pidfd_open(worker.process.pid), asyncio.Event()
-        self._loop.add_reader(pidfd, gone.set)
-        try:
-            await gone.wait()
-        finally:
-            self._loop.remove_reader(pidfd)
-            os.close(pidfd)
-            worker.is_serving = False
-            worker.process.wait()
-            worker.has_ended.set()
 
     def _clear_up(self, pid: int) -> None:
         """After the death of a worker: what it was writing was written by nobody, and nobody writes now."""
