@@ -1,9 +1,10 @@
-"""How nodes of one cluster know each other: each request between them is signed with a key made of the join secret.
+"""How nodes of one cluster know each other: each request between them is signed.
 
 The signature (header `Ais-Node-Auth`) covers method, path and query, caller, time, a nonce and the digest of the
 body; a streamed body is compared with checksums of its own. The receiver takes a signature for a minute around its
-own clock, and each nonce once. Whoever has the join secret is a node: it lies in a file of its owner (0600) on each
-machine and never travels.
+own clock, and each nonce once. Two tags are made over that: one with the key of the two nodes (`ais.auth.pairs`, header
+`Ais-Node-Pair`), which holds at the one receiver only, and one with a key made of the join secret, by which those are
+let in that the cluster does not know yet. The join secret lies in a file of its owner (0600) and never travels.
 """
 
 import hmac
@@ -20,12 +21,15 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from ais.base.errors import AccessDenied, BadRequest
 
 HEADER = "Ais-Node-Auth"
+PAIR_HEADER = "Ais-Node-Pair"
 WINDOW_S = 60
 SECRET_BYTES_MIN = 16
 NONCES_MAX = 200_000
 """Requests remembered for one window; beyond, the oldest are forgotten and the window shrinks."""
 STREAMED = "-"
 """Instead of a body's digest."""
+UNSIGNED = "-"
+"""Instead of the tag of a node that has no join secret."""
 _TAG_BYTES = 24
 _DIGEST_BYTES = 20
 
@@ -40,6 +44,11 @@ class Proof(NamedTuple):
     tag: str
 
     @classmethod
+    def make(cls, caller: str, now_s: float, body: bytes | None) -> "Proof":
+        """An unsigned one of a request that is sent now; `body` None when it is streamed."""
+        return cls(caller, int(now_s), os.urandom(12).hex(), digest_of(body), UNSIGNED)
+
+    @classmethod
     def parse(cls, text: str) -> "Proof":
         """Read the header. Raise `AccessDenied`."""
         fields = text.split(" ")
@@ -47,45 +56,45 @@ class Proof(NamedTuple):
             raise AccessDenied(f"malformed {HEADER}")
         return cls(fields[0], int(fields[1]), *fields[2:])
 
+    def sign(self, key: bytes, method: str, target: str) -> str:
+        """The tag of a request with this key; `target` is path and query as sent."""
+        text = "\n".join((method, target, self.caller, str(self.time_s), self.nonce, self.body))
+        return blake2b(text.encode(), key=key, digest_size=_TAG_BYTES, person=b"ais node").hexdigest()
+
+    def is_signed(self, tag: str, key: bytes, method: str, target: str) -> bool:
+        """Whether `tag` was made with this key for this request."""
+        return hmac.compare_digest(tag.encode(), self.sign(key, method, target).encode())
+
     def __str__(self) -> str:
         return " ".join(map(str, self))
 
 
-class NodeKey:
-    """Signs what this node sends and verifies what comes. `now_s` gives Unix seconds."""
+class Nonces:
+    """What was received lately. `now_s` gives Unix seconds."""
 
-    def __init__(self, secret: bytes, now_s: Callable[[], float]) -> None:
-        if len(secret) < SECRET_BYTES_MIN:
-            raise BadRequest(f"a join secret needs at least {SECRET_BYTES_MIN} bytes")
-        self._key = HKDF(SHA256(), 32, None, b"ais node requests 1").derive(secret)
+    def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
         self._seen: OrderedDict[str, int] = OrderedDict()
 
-    def sign(self, caller: str, method: str, target: str, body: bytes | None) -> str:
-        """The header of a request; `target` is path and query as sent, `body` None when it is streamed."""
-        proof = Proof(caller, int(self._now_s()), os.urandom(12).hex(), digest_of(body), "")
-        return str(proof._replace(tag=self._tag(proof, method, target)))
-
-    def verify(self, header: str, method: str, target: str) -> Proof:
-        """Who signed a request; the body is the caller's to compare with `Proof.body`. Raise `AccessDenied`."""
-        proof = Proof.parse(header)
-        if not hmac.compare_digest(proof.tag, self._tag(proof, method, target)):
-            raise AccessDenied("the request is not signed with the join secret of this cluster")
+    def take(self, nonce: str, time_s: int) -> None:
+        """Raise `AccessDenied` for what was made more than a minute from now, or was received before."""
         now_s = int(self._now_s())
-        if abs(now_s - proof.time_s) > WINDOW_S:
+        if abs(now_s - time_s) > WINDOW_S:
             raise AccessDenied(
-                f"the signature is of {proof.time_s - now_s:+d} s from now, {WINDOW_S} s are accepted: set the clocks"
+                f"the signature is of {time_s - now_s:+d} s from now, {WINDOW_S} s are accepted: set the clocks"
             )
-        if proof.nonce in self._seen:
+        if nonce in self._seen:
             raise AccessDenied("the request was received before")
-        self._seen[proof.nonce] = now_s
+        self._seen[nonce] = now_s
         while self._seen and (len(self._seen) > NONCES_MAX or now_s - next(iter(self._seen.values())) > 2 * WINDOW_S):
             self._seen.popitem(last=False)
-        return proof
 
-    def _tag(self, proof: Proof, method: str, target: str) -> str:
-        text = "\n".join((method, target, proof.caller, str(proof.time_s), proof.nonce, proof.body))
-        return blake2b(text.encode(), key=self._key, digest_size=_TAG_BYTES).hexdigest()
+
+def join_key(secret: bytes) -> bytes:
+    """The key that a join secret makes. Raise `BadRequest` for one that is too short."""
+    if len(secret) < SECRET_BYTES_MIN:
+        raise BadRequest(f"a join secret needs at least {SECRET_BYTES_MIN} bytes")
+    return HKDF(SHA256(), 32, None, b"ais node requests 1").derive(secret)
 
 
 def digest_of(body: bytes | None) -> str:

@@ -17,6 +17,8 @@ from ais.base.ids import is_valid_node_id
 
 _DIGEST_SEED = 1103515245
 _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}(%[A-Za-z0-9]{1,16})?")
+_KEY = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
+KEYS_MAX = 2
 PROXY = "proxy"
 TARGET = "target"
 IC_MEMBERS_MAX = 3
@@ -68,14 +70,28 @@ class Snode(msgspec.Struct, frozen=True):
     id: str = msgspec.field(name="daemon_id")
     flags: int = 0
     id_digest: int = 0
+    pub_keys: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
     @classmethod
     def make(
-        cls, kind: str, node_id: str, public: NetInfo, control: NetInfo, data: NetInfo, *, electable: bool = True
+        cls,
+        kind: str,
+        node_id: str,
+        public: NetInfo,
+        control: NetInfo,
+        data: NetInfo,
+        *,
+        electable: bool = True,
+        keys: tuple[str, ...] = (),
     ) -> Self:
-        """A node of this process with its digest computed."""
+        """A node of this process with its digest computed; `keys` are its public ones (`ais.auth.pairs`)."""
         flags = 0 if electable else int(Flag.NON_ELECTABLE)
-        return cls(public, data, control, kind, node_id, flags, digest(node_id))
+        return cls(public, data, control, kind, node_id, flags, digest(node_id), keys or msgspec.UNSET)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Public halves of the keys that it signs with; none in a cluster without a join secret."""
+        return self.pub_keys or ()
 
     @property
     def name(self) -> str:
@@ -100,6 +116,8 @@ class Snode(msgspec.Struct, frozen=True):
         """Raise `BadRequest` unless this may be a node: its ID, and addresses that are host and port, not any URL."""
         if not is_valid_node_id(self.id) or self.kind not in (PROXY, TARGET) or self.id_digest != digest(self.id):
             raise BadRequest(f'"{self.id[:40]}" of kind "{self.kind[:40]}" is no node')
+        if len(self.keys) > KEYS_MAX or any(_KEY.fullmatch(key) is None for key in self.keys):
+            raise BadRequest(f"node {self.id} has keys that are none")
         for net in (self.public, self.control, self.data):
             scheme = net.url.partition("://")[0]
             is_port = net.port.isascii() and net.port.isdigit() and len(net.port) <= 5 and 0 < int(net.port) < 65536

@@ -36,7 +36,7 @@ class PeerClient:
     """The real `ais.env.network.Network`. Make it before the loop runs if you like; `close` it inside the loop."""
 
     def __init__(self, tls: ssl.SSLContext | None = None, sign: Sign | None = None) -> None:
-        """`sign` gives header lines for a method, path and query, and body (None: it is streamed)."""
+        """`sign` gives header lines for a method, URL, and body (None: it is streamed)."""
         self._tls = tls
         self._sign = sign
         self._opened: aiohttp.ClientSession | None = None
@@ -81,8 +81,7 @@ class PeerClient:
         The peer may answer before it has read everything. Raise `Unreachable`, and what `chunks` raises.
         """
         if self._sign is not None:
-            path = "/" + url.partition("://")[2].partition("/")[2]
-            headers = {**headers, **self._sign("PUT", path, None)}
+            headers = {**headers, **self._sign("PUT", url, None)}
         with _translated(url, timeout_s):
             async with asyncio.timeout(timeout_s) as deadline:
                 request = self._session().request(
@@ -167,8 +166,7 @@ class PeerClient:
         separator = "&" if "?" in url else "?"
         target = f"{url}{separator}{urlencode(query)}" if query else url
         if self._sign is not None:
-            path = "/" + target.partition("://")[2].partition("/")[2]
-            signed = self._sign(method, path, body if isinstance(body, bytes) else None)
+            signed = self._sign(method, target, body if isinstance(body, bytes) else None)
             headers = {**(headers or {}), **signed}
         return self._session().request(
             method, URL(target, encoded=True), headers=headers, data=body or None, allow_redirects=False

@@ -17,7 +17,7 @@ from ais.api.bucket import Bck
 from ais.auth import marks, tokens
 from ais.auth.keys import KeyRing
 from ais.auth.tokens import LEEWAY_S, BadToken, Claims, Method
-from ais.base.errors import AccessDenied, BadRequest, NotReady, Unauthenticated
+from ais.base.errors import AccessDenied, BadRequest, Unauthenticated
 from ais.base.units import format_duration
 from ais.config.node import NodeConfig
 from ais.env import Env
@@ -25,6 +25,9 @@ from ais.meta.smap import Smap, Snode
 from ais.net.http import Again, Reply, Request
 
 TOKENS_MAX = 4096
+MARKS_MAX = 4096
+_MARK_NS_MAX = (marks.LIFE_S + marks.STEP_S + 60) * 1_000_000_000
+"""With a minute for clocks that differ."""
 _BEARER = "Bearer "
 _CALLER = headers.CALLER_ID.lower()
 _NS = 1_000_000_000
@@ -46,6 +49,9 @@ class Host(Protocol):
     @property
     def cluster_secret(self) -> bytes: ...
 
+    def wire_key(self, node_id: str) -> bytes:
+        """What this node and another one sign with. Raise `NotReady`, or `AccessDenied` for one of another cluster."""
+
 
 class Clients:
     """One per node."""
@@ -54,6 +60,9 @@ class Clients:
         self._host = host
         self._known: dict[str, Claims] = {}
         self._basis: tuple[object, object] = (None, None)
+        self._marks: dict[tuple[str, str], tuple[str, int]] = {}
+        """Marks that were found right: by method and URL, what was signed and until when it is good."""
+        self._marks_of: Smap | None = None
 
     @property
     def must_prove(self) -> bool:
@@ -113,16 +122,34 @@ class Clients:
         return _CALLER in request.headers
 
     def mark(self, target_id: str, method: str, location: str) -> str:
-        """The URL of a redirect with what the target asks for."""
-        return marks.sign(self._secret, target_id, method, location) if self.must_prove else location
+        """The URL of a redirect, up to its time, with what the target asks for."""
+        if not self.must_prove:
+            return location
+        return marks.sign(self._host.wire_key(target_id), target_id, method, location, self.now_ns)
 
     def take_mark(self, request: Request) -> bool:
         """Whether a gateway admitted the request: then its mark is taken off, and the rest of the URL is as signed."""
-        host = self._host
-        target = marks.admitted(self._secret, host.snode.id, request.method, request.target, self.now_ns)
-        if target is not None:
-            request.retarget(target)
-        return target is not None
+        found = marks.split(request.target)
+        if found is None:
+            return False
+        head, sent = found
+        if self._marks_of is not self._host.smap or len(self._marks) >= MARKS_MAX:
+            self._marks, self._marks_of = {}, self._host.smap
+        known = self._marks.get((request.method, head)) or self._read_mark(request.method, head)
+        if known is None or not 0 < known[1] * _NS - self.now_ns <= _MARK_NS_MAX:
+            return False
+        request.retarget(known[0] + sent)
+        return True
+
+    def _read_mark(self, method: str, head: str) -> tuple[str, int] | None:
+        try:
+            key = self._host.wire_key(marks.gateway_of(head))
+        except AccessDenied:
+            return None
+        known = marks.admitted(key, self._host.snode.id, method, head)
+        if known is not None:
+            self._marks[method, head] = known
+        return known
 
     def bind(self, reply: object, claims: Claims) -> None:
         """Have a reply repeated only while the token is good."""
@@ -137,12 +164,6 @@ class Clients:
         if self._host.keyring is not keyring or claims.exp + LEEWAY_S < self.now_ns // _NS:
             return None
         return again()
-
-    @property
-    def _secret(self) -> bytes:
-        if not self._host.cluster_secret:
-            raise NotReady("this node has not received the cluster's secret yet: try again in a moment")
-        return self._host.cluster_secret
 
     def _verified(self, token: str) -> Claims:
         if self._host.keyring.is_revoked(token_name(token)):

@@ -252,8 +252,8 @@ def joined(smap: Smap, node: Snode) -> Smap:
     if known is None:
         return smap.with_node(node)
     entry = msgspec.structs.replace(node, flags=node.flags | known.flags & UNAVAILABLE)
-    is_same = known.listens_like(entry) and known.is_electable == entry.is_electable and not known.is_away
-    return smap if is_same else smap.with_node(entry)
+    is_same = known.listens_like(entry) and known.is_electable == entry.is_electable and known.keys == entry.keys
+    return smap if is_same and not known.is_away else smap.with_node(entry)
 
 
 def next_reign(smap: Smap, me: Snode, *, keep_old_primary: bool) -> Smap:

@@ -13,7 +13,8 @@ from structlog.typing import FilteringBoundLogger
 from ais.api import actions, codec
 from ais.api.errors import status_of
 from ais.auth.keys import AccessKeys, KeyRing
-from ais.base.errors import AisError, BadRequest, NotReady
+from ais.auth.pairs import PairKeys
+from ais.base.errors import AccessDenied, AisError, BadRequest, NotReady
 from ais.base.ids import new_id
 from ais.config import change as config_change
 from ais.config import overrides
@@ -81,6 +82,9 @@ class Node:
         """What to forget at the end of the process, when it was taken out of its cluster."""
         self.is_closed = False
         """Whether nodes know each other by a join secret; whoever makes the node sets it."""
+        self.pairs: PairKeys | None = None
+        """This node's own key, where nodes have keys; whoever makes the node sets it."""
+        self._wire_keys: dict[str, bytes] = {}
         self.on_config: list[Callable[[NodeConfig], None]] = []
         """Called after changes; must not block or raise."""
         self.offload = offload
@@ -131,6 +135,30 @@ class Node:
     def cluster_secret(self) -> bytes:
         """What the secrets of access keys are sealed with; empty before this node has it. Never to be shown."""
         return self.state.current.secret.secret
+
+    def wire_key(self, node_id: str) -> bytes:
+        """What this node and another one sign with what they say for clients: marks, notes on requests passed on.
+
+        That is their own key; where they have none, the cluster's secret. Raise `NotReady` before this node has that,
+        `AccessDenied` when the other is not in the cluster.
+        """
+        key = self._wire_keys.get(node_id)
+        if key is None:
+            node = self.smap.get(node_id)
+            if node is None:
+                raise AccessDenied(f"{node_id[:40]} is not a node of this cluster")
+            has_both = self.pairs is not None and node.keys
+            key = self.pairs.shared(node.keys[0]) if self.pairs and has_both else self.cluster_secret
+            if not key:
+                raise NotReady("this node has not received the cluster's secret yet: try again in a moment")
+            self._wire_keys[node_id] = key
+        return key
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether this node is in no cluster, or hears no primary: it then listens to one that it does not know."""
+        core = self.core
+        return not core.joined.is_set() or self.snode.id not in self.smap or (not core.reign and core.silent_for() >= 0)
 
     @property
     def term(self) -> int:
@@ -373,6 +401,8 @@ class Node:
         await self.role.apply_bmd(old, new)
 
     def _on_metadata(self, old: Metadata, new: Metadata) -> None:
+        if new.smap is not old.smap or new.secret is not old.secret:
+            self._wire_keys = {}
         if new.smap is not old.smap:
             self.placement = Placement(new.smap)
             self.role.follow_map(new.smap)

@@ -5,13 +5,17 @@ signature itself. So each request is authenticated once, by the node that execut
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from typing import Protocol
+
+import msgspec
 
 from ais.api import access
 from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.auth.keyservice import KeyService, LocalKeys
+from ais.auth.nodes import Nonces
 from ais.base.errors import AccessDenied, BadRequest, NotReady, Unauthenticated
 from ais.config.node import NodeConfig
 from ais.meta.bmd import BMD, Bprops
@@ -32,6 +36,7 @@ from ais.s3.via import Via
 
 _VIA = via.HEADER.lower()
 BYPASS_GOVERNANCE = "s3:BypassGovernanceRetention"
+_READS = ("GET", "HEAD")
 _MAKES_OBJECTS = frozenset((Op.PUT_OBJECT, Op.COPY_OBJECT, Op.CREATE_MULTIPART_UPLOAD))
 
 
@@ -65,6 +70,8 @@ class Gate:
         self._keys: tuple[bytes, LocalKeys] | None = None
         self._config: NodeConfig | None = None
         self._is_plain = False
+        self._notes = Nonces(lambda: self.now_s)
+        """Changes that other nodes passed on."""
 
     @property
     def domain(self) -> str:
@@ -117,7 +124,12 @@ class Gate:
 
     def open(self, request: Request) -> S3Request:
         """Read the head. Raise `S3Error` for what cannot be an S3 request."""
-        note = via.read(request, self._host.cluster_secret, self._host.snode.id, self.now_s)
+        note = via.read(request, self._host.wire_key, self._host.snode.id, self.now_s)
+        if note is not None and request.method not in _READS:
+            try:
+                self._notes.take(f"{note.by} {note.nonce.hex()}", note.time_s)
+            except AccessDenied as error:
+                raise S3Error("AccessDenied", str(error)) from None
         if note is not None:
             peer = Peer(note.remote, request.networks, note.scheme)
             request = Request(request.method, request.target, request.headers, peer, request.is_http10)
@@ -249,17 +261,20 @@ class Gate:
     def pass_on(self, http: Request, node: Snode, bid: int) -> Forward:
         """The same for a request that nobody has looked at, about the bucket with this ID (0: not known here)."""
         if via.HEADER.lower() in http.headers:
-            via.read(http, self._host.cluster_secret, self._host.snode.id, self.now_s)
+            via.read(http, self._host.wire_key, self._host.snode.id, self.now_s)
             raise NotReady(f"{self._host.snode.name} is not the node for this request: try again in a moment")
-        note = Via(http.remote, http.scheme, bid=int(bid), time_s=int(self.now_s), to=node.id)
-        value = via.header(note, self._host.cluster_secret, http.method, http.target)
-        return Forward(node.data.url, header_lines((via.HEADER, value)))
+        note = Via(http.remote, http.scheme, bid=int(bid))
+        return Forward(node.data.url, header_lines(self._signed(note, node, http.method, http.target)))
 
     def vouch(self, request: S3Request, caller: Identity, node: Snode, method: str, target: str) -> tuple[str, str]:
         """Header of a request of our own by which `node` takes it for one of the caller's."""
         http = request.http
-        note = Via(http.remote, http.scheme, caller.user or "", time_s=int(self.now_s), to=node.id)
-        return via.HEADER, via.header(note, self._host.cluster_secret, method, target)
+        return self._signed(Via(http.remote, http.scheme, caller.user or ""), node, method, target)
+
+    def _signed(self, note: Via, node: Snode, method: str, target: str) -> tuple[str, str]:
+        nonce = b"" if method in _READS else os.urandom(12)
+        note = msgspec.structs.replace(note, time_s=int(self.now_s), to=node.id, by=self._host.snode.id, nonce=nonce)
+        return via.HEADER, via.header(note, self._host.wire_key(node.id), method, target)
 
     def preflight(self, request: Request) -> Reply:
         """The answer to a browser's OPTIONS. Raise `S3Error` AccessForbidden when no rule allows it."""

@@ -1,50 +1,106 @@
-"""Which requests are those of nodes: signed with the join secret, where the cluster has one (`ais.auth.nodes`).
+"""Which requests are those of nodes, where the cluster has a join secret (`ais.auth.nodes`, `ais.auth.pairs`).
 
-Without a join secret everybody who reaches the control network is believed, as in AIStore; the log says so.
+Nodes of the cluster map are known by their own keys. The join secret lets in whoever is not known yet: to ask to join,
+to be asked who it is, to be told what the cluster is while it has lost it; and nodes of earlier versions, of which the
+map has no keys. Without a join secret everybody who reaches the control network is believed, as in AIStore; the log
+says so.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
 from aiohttp import web
 
 from ais.api import headers
 from ais.auth import nodes
-from ais.auth.nodes import NodeKey
+from ais.auth.nodes import Nonces, Proof
+from ais.auth.pairs import PairKeys
 from ais.base.errors import AccessDenied
+from ais.meta.smap import Smap
 from ais.net.http import AnyReply, Request, Route
+from ais.node.changes import TXN
+from ais.node.election import TAKE_OVER, VOTE
+from ais.node.membership import IDENTITY, JOIN
+from ais.node.reign import METASYNC
 
 _CALLER = headers.CALLER_ID.lower()
 _HEADER = nodes.HEADER.lower()
+_PAIR = nodes.PAIR_HEADER.lower()
+_OF_GATEWAYS = frozenset((("PUT", METASYNC), ("POST", TXN), ("POST", VOTE), ("POST", TAKE_OVER)))
+"""What a target has no business to say, whatever it signs with."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Trust:
-    """Signs for one node, and asks for signatures. `secret` empty: nobody signs."""
+class Membership(Protocol):
+    """What is known of the cluster. The values are replaced, never changed."""
 
-    def __init__(self, secret: bytes, caller: str, now_s: Callable[[], float]) -> None:
+    @property
+    def smap(self) -> Smap: ...
+    @property
+    def is_lost(self) -> bool:
+        """Whether this node hears no primary: it may be told by one that it does not know."""
+
+
+class _Nowhere:
+    smap = Smap()
+    is_lost = True
+
+
+class Trust:
+    """Signs for one node, and asks for signatures. Neither secret nor key: nobody signs."""
+
+    def __init__(self, secret: bytes, caller: str, now_s: Callable[[], float], own: PairKeys | None = None) -> None:
         self._caller = caller
+        self._join = nodes.join_key(secret) if secret else None
+        self._own = own
+        self._now_s = now_s
+        self._host: Membership = _Nowhere()
+        self._listeners: tuple[Smap, dict[str, tuple[str, ...]]] = (Smap(), {})
         # A head is seen twice, before it is routed and where its body is: each place remembers nonces of its own.
-        self._heads = NodeKey(secret, now_s) if secret else None
-        self._bodies = NodeKey(secret, now_s) if secret else None
+        self._heads, self._bodies = Nonces(now_s), Nonces(now_s)
+
+    def follow(self, host: Membership) -> None:
+        """Know the nodes that `host` knows, from now on."""
+        self._host = host
 
     @property
     def is_closed(self) -> bool:
-        """Whether only nodes that know the secret are believed."""
-        return self._heads is not None
+        """Whether only nodes are believed that prove to be such."""
+        return self._join is not None or self._own is not None
 
-    def sign(self, method: str, target: str, body: bytes | None) -> dict[str, str]:
-        """The header lines of a request of ours; `target` is path and query, `body` None when it is streamed."""
-        return {} if self._heads is None else {nodes.HEADER: self._heads.sign(self._caller, method, target, body)}
+    def sign(self, method: str, url: str, body: bytes | None) -> dict[str, str]:
+        """The header lines of a request of ours to this URL; `body` None when it is streamed."""
+        if not self.is_closed:
+            return {}
+        start = url.find("/", url.find("://") + 3)
+        target = url[start:] if start >= 0 else "/"
+        proof = Proof.make(self._caller, self._now_s(), body)
+        lines = {}
+        if self._own is not None and (keys := self._keys_at(url[:start])):
+            lines[nodes.PAIR_HEADER] = proof.sign(self._own.shared(keys[0]), method, target)
+        if self._join is not None:
+            proof = proof._replace(tag=proof.sign(self._join, method, target))
+        return {nodes.HEADER: str(proof), **lines}
+
+    def _keys_at(self, base: str) -> tuple[str, ...]:
+        """The keys of the node that listens at `base`."""
+        smap = self._host.smap
+        if self._listeners[0] is not smap:
+            found: dict[str, tuple[str, ...]] = {}
+            for node in smap.nodes.values():
+                found |= dict.fromkeys((net.url for net in (node.public, node.control, node.data)), node.keys)
+            self._listeners = smap, found
+        return self._listeners[1].get(base, ())
 
     def guard(self, route: Route) -> Route:
         """Refuse requests that pretend to be a node's, before anything looks at them."""
-        key = self._heads
-        if key is None:
+        if not self.is_closed:
             return route
 
         def answer(request: Request) -> AnyReply | Awaitable[AnyReply] | None:
             if request.headers.is_internal and (caller := request.headers.get(_CALLER)) is not None:
-                proof = key.verify(request.headers.get(_HEADER) or "", request.method, request.target)
+                found = request.headers.get
+                proof = self._verified(found(_HEADER), found(_PAIR), request.method, request.target, self._heads)
                 if proof.caller != caller:
                     raise AccessDenied(f"the request of {caller[:40]} is signed by {proof.caller[:40]}")
             return route(request)
@@ -58,17 +114,41 @@ class Trust:
         ]
 
     def _for_nodes(self, handler: Handler) -> Handler:
-        key = self._bodies
-        if key is None:
+        if not self.is_closed:
             return handler
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            proof = key.verify(request.headers.get(nodes.HEADER, ""), request.method, request.raw_path)
+            found = request.headers.get
+            proof = self._verified(
+                found(nodes.HEADER), found(nodes.PAIR_HEADER), request.method, request.raw_path, self._bodies
+            )
             if proof.body != nodes.STREAMED and proof.body != nodes.digest_of(await request.read()):
                 raise AccessDenied("the body is not the one that was signed")
+            if proof.caller != request.headers.get(headers.CALLER_ID, proof.caller):
+                raise AccessDenied("the request is signed by another node")
             return await handler(request)
 
         return handle
+
+    def _verified(self, header: str | None, pair: str | None, method: str, target: str, nonces: Nonces) -> Proof:
+        """Who signed a request; the body is the caller's to compare with `Proof.body`. Raise `AccessDenied`."""
+        proof = Proof.parse(header or "")
+        path = target.partition("?")[0]
+        node = self._host.smap.get(proof.caller)
+        is_known = False
+        if node is not None and self._own is not None:
+            own = self._own
+            is_known = any(proof.is_signed(pair or "", own.shared(key), method, target) for key in node.keys)
+        if not is_known:
+            is_new = path in (JOIN, IDENTITY) or (path == METASYNC and self._host.is_lost)
+            if not (is_new or (node is not None and not node.keys)):
+                raise AccessDenied("the request is not signed by a node of this cluster")
+            if self._join is None or not proof.is_signed(proof.tag, self._join, method, target):
+                raise AccessDenied("the request is not signed with the join secret of this cluster")
+        if node is not None and not node.is_proxy and (method, path) in _OF_GATEWAYS:
+            raise AccessDenied(f"{node.name} is a target: {method} {path} is for gateways")
+        nonces.take(proof.nonce, proof.time_s)
+        return proof
 
 
 OPEN = Trust(b"", "", lambda: 0.0)

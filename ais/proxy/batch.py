@@ -45,11 +45,10 @@ class Batches:
         path, _, query_string = request.raw_path.partition("?")
         rng, me = self._node.env.rng, self._node.snode
         tail = f"gbt-{new_id(rng)}/{me.id}-{new_id(rng)}/{len(message.entries)}"
-        marks = f"{query.PROXY_ID}={me.id}&{query.REDIRECT_TIME}={self._node.env.clock.now_ns()}"
-        location = f"{path}/{tail}?{query_string}{'&' if query_string else ''}{marks}"
-        return web.Response(
-            status=307, headers={"Location": target.public.url + self._mark(target.id, request.method, location)}
-        )
+        location = f"{path}/{tail}?{query_string}{'&' if query_string else ''}{query.PROXY_ID}={me.id}"
+        location = self._mark(target.id, request.method, location)
+        time = f"&{query.REDIRECT_TIME}={self._node.env.clock.now_ns()}"
+        return web.Response(status=307, headers={"Location": f"{target.public.url}{location}{time}"})
 
     def _choose(self, message: BatchMsg, bcks: list[Bck], *, is_colocated: bool) -> Snode:
         """Whoever owns most of it when the client says that this is worth a look; otherwise any target."""

@@ -36,6 +36,8 @@ ROADS_MAX = 1024
 ROAD_QUERY_LEN_MAX = 512
 """Longer ones are unlikely to come again."""
 _CLIENTS_REMEMBERED_MAX = 4096
+_MARK_REUSED_NS = 30 * 10**9
+"""A mark is good for minutes."""
 _APPEND_SEPARATOR = "|"
 
 _STATUS = {"GET": 301, "HEAD": 307, "PUT": 307, "POST": 307, "DELETE": 307, "PATCH": 307}
@@ -70,7 +72,7 @@ class ClusterView(Protocol):
 
 
 Mark = Callable[[str, str, str], str]
-"""Adds to a location what the target (by its ID) asks of a request that a gateway admitted, given the method."""
+"""Adds to a location, up to its time, what the target (by its ID) asks of what a gateway admitted, given the method."""
 
 
 class Redirector:
@@ -110,8 +112,8 @@ class Redirector:
         if self._neighbours is not None and request.remote in self._neighbours:
             net = way.owner.data if method in ("GET", "PUT") else way.owner.control
         is_repeatable = method == "GET" and way.guard is None and self._neighbours is None
-        location = self._mark(way.owner.id, method, f"{way.location}{self._now_ns()}")
-        line = f"Location: {net.url}{location}\r\n"
+        location = self._mark(way.owner.id, method, way.location)
+        line = f"Location: {net.url}{location}&utm={self._now_ns()}\r\n"
         return Reply(status, line.encode(), repeat=self._repeat if is_repeatable else None)
 
     def asked(self, request: Request) -> "list[tuple[Access, Bck]] | None":
@@ -133,19 +135,17 @@ class Redirector:
             return None
         view = self._view
         if view.config.cluster.auth.client_auth_required:
-            return partial(self._again_marked, view.state.current, view.config, way.owner, way.location)
-        line = f"Location: {way.owner.public.url}{way.location}".encode()
+            return partial(self._again_marked, view.state.current, view.config, _Marked(self._mark, way))
+        line = f"Location: {way.owner.public.url}{way.location}&utm=".encode()
         return partial(self._answer_again, view.state.current, view.config, line)
 
-    def _again_marked(
-        self, agreed: object, config: NodeConfig, owner: Snode, location: str
-    ) -> tuple[int, bytes, bytes] | None:
+    def _again_marked(self, agreed: object, config: NodeConfig, marked: "_Marked") -> tuple[int, bytes, bytes] | None:
         view = self._view
         if view.state.current is not agreed or view.config is not config:
             return None
         self._counters[_GET_COUNTED] += 1
-        line = f"Location: {owner.public.url}{self._mark(owner.id, 'GET', f'{location}{self._now_ns()}')}\r\n"
-        return _GET_STATUS, line.encode() + NO_BODY, b""
+        now_ns = self._now_ns()
+        return _GET_STATUS, b"%b%d\r\n%b" % (marked.line(now_ns), now_ns, NO_BODY), b""
 
     def _again(self, agreed: object, config: NodeConfig, line: bytes) -> tuple[int, bytes, bytes] | None:
         view = self._view
@@ -192,7 +192,7 @@ class Redirector:
             else self._owner(bucket.uname + address.name, request.method, is_coded=bucket.props.is_coded)
         )
         guard = self._guard(bucket, params)
-        tail = f"{address.tail}pid={self._view.snode.id}&utm="
+        tail = f"{address.tail}pid={self._view.snode.id}"
         if not handle and address.path is request.path and len(request.query) <= ROAD_QUERY_LEN_MAX:
             if len(self._roads) >= ROADS_MAX:
                 self._roads.clear()
@@ -257,6 +257,26 @@ class _Way(NamedTuple):
     location: str
     """Path and query, up to the time."""
     guard: "_Guard | None"
+
+
+class _Marked:
+    """The beginning of the answer to a GET that is repeated, with a mark that is made anew after a while."""
+
+    __slots__ = ("_line", "_mark", "_stale_ns", "_way")
+
+    def __init__(self, mark: Mark, way: _Way) -> None:
+        self._mark, self._way = mark, way
+        self._line, self._stale_ns = b"", 0
+
+    def line(self, now_ns: int) -> bytes:
+        """`Location: ...&utm=`."""
+        if now_ns >= self._stale_ns:
+            way = self._way
+            self._line = (
+                f"Location: {way.owner.public.url}{self._mark(way.owner.id, 'GET', way.location)}&utm=".encode()
+            )
+            self._stale_ns = now_ns + _MARK_REUSED_NS
+        return self._line
 
 
 class _Guard(NamedTuple):

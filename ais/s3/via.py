@@ -1,6 +1,6 @@
 """What a node says about a request that it passes on to another: where it came from, and on whose behalf.
 
-One header, authenticated with the cluster's secret and bound to the request line, because the networks of a small
+One header, authenticated with the key of the two nodes and bound to the request line, because the networks of a small
 cluster share one port: a client must not be able to pretend to be another address or user.
 """
 
@@ -8,11 +8,12 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Callable
 
 import msgspec
 
 from ais.api import headers
-from ais.base.errors import NotReady
+from ais.base.errors import AccessDenied
 from ais.net.http import Request
 from ais.s3.errors import S3Error
 
@@ -33,6 +34,10 @@ class Via(msgspec.Struct, frozen=True, array_like=True):
     time_s: int = 0
     to: str = ""
     """When it was said (Unix seconds), and to which node."""
+    by: str = ""
+    """By which node."""
+    nonce: bytes = b""
+    """Of a change, which a node takes once."""
 
 
 WINDOW_S = 60
@@ -41,14 +46,14 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Via)
 
 
-def header(via: Via, secret: bytes, method: str, target: str) -> str:
-    """The header's value for a request line. Raise `NotReady` before the cluster has a secret."""
+def header(via: Via, key: bytes, method: str, target: str) -> str:
+    """The header's value for a request line; `key` is that of `via.by` and `via.to`."""
     packed = _encoder.encode(via)
-    return base64.b64encode(_mac(packed, secret, method, target) + packed).decode()
+    return base64.b64encode(_mac(packed, key, method, target) + packed).decode()
 
 
-def read(request: Request, secret: bytes, me: str, now_s: float) -> Via | None:
-    """What the passing node said; None when the request came from a client.
+def read(request: Request, key_of: Callable[[str], bytes], me: str, now_s: float) -> Via | None:
+    """What the passing node said; None when the request came from a client. `key_of` gives our key with a node.
 
     Raise `S3Error` for a header that is forged, old or for another node than `me`.
     """
@@ -58,18 +63,16 @@ def read(request: Request, secret: bytes, me: str, now_s: float) -> Via | None:
     try:
         value = base64.b64decode(text, validate=True)
         packed = value[_MAC_BYTES:]
-        if hmac.compare_digest(value[:_MAC_BYTES], _mac(packed, secret, request.method, request.target)):
-            found = _decoder.decode(packed)
-            if found.to == me and abs(now_s - found.time_s) <= WINDOW_S:
-                return found
-    except (binascii.Error, ValueError):
+        found = _decoder.decode(packed)
+        key = key_of(found.by)
+        is_right = hmac.compare_digest(value[:_MAC_BYTES], _mac(packed, key, request.method, request.target))
+        if is_right and found.to == me and abs(now_s - found.time_s) <= WINDOW_S:
+            return found
+    except (binascii.Error, ValueError, msgspec.MsgspecError, AccessDenied):
         pass
     raise S3Error("AccessDenied", f"{HEADER} is for nodes of the cluster")
 
 
-def _mac(packed: bytes, secret: bytes, method: str, target: str) -> bytes:
-    if not secret:
-        raise NotReady("this node has not received the cluster's secret yet: try again")
-    return hashlib.blake2b(
-        f"{method} {target} ".encode() + packed, digest_size=_MAC_BYTES, key=secret, person=b"ais s3 via"
-    ).digest()
+def _mac(packed: bytes, key: bytes, method: str, target: str) -> bytes:
+    text = f"{method} {target} ".encode() + packed
+    return hashlib.blake2b(text, digest_size=_MAC_BYTES, key=key, person=b"ais s3 via").digest()

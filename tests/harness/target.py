@@ -52,6 +52,10 @@ class SmallNode:
     keyring: KeyRing = field(default_factory=lambda: KeyRing(AccessKeys(), CLUSTER_SECRET))
     cluster_secret: bytes = CLUSTER_SECRET
 
+    def wire_key(self, _node_id: str) -> bytes:
+        """Nodes without keys of their own sign with the cluster's secret."""
+        return self.cluster_secret
+
     async def set_directories(self, directories: tuple[str, ...]) -> None:
         """A node without metadata files."""
 

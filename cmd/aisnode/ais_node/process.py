@@ -10,7 +10,8 @@ from typing import cast
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from ais.auth import nodes
+from ais.auth import nodes, pairs
+from ais.auth.pairs import PairKeys
 from ais.base.errors import AisError, BadRequest, MountpathNotFound
 from ais.config.cluster import ClusterConfig
 from ais.config.node import NodeConfig
@@ -59,14 +60,17 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
         else:
             stack.enter_context(identity.claimed(config.local.confdir))
         layout = listeners.lay_out(config, lambda: identity.own_host(config.cluster.proxy.primary_url))
-        snode = _snode(arguments.role, volume.node_id if volume else _proxy_id(env, settings), layout, config)
+        own = own_key(arguments, settings)
+        node_id = volume.node_id if volume else _proxy_id(env, settings)
+        snode = _snode(arguments.role, node_id, layout, config, (own.public,) if own else ())
         log_file = _open_log(config, snode, stack)
         client_tls = make_client_tls(config.cluster)
-        trust = make_trust(arguments, settings, env, snode)
+        trust = make_trust(arguments, settings, env, snode, own)
         peers = PeerClient(client_tls, trust.sign)
         stack.push_async_callback(peers.close)
         node = _make_node(settings, env, snode, peers, volume, log_file)
-        node.is_closed = trust.is_closed
+        node.is_closed, node.pairs = trust.is_closed, own
+        trust.follow(node)
         ticker = Ticker(node, lambda: [mountpath.path for mountpath in volume.available] if volume else [])
         stack.callback(ticker.close)
         role = (
@@ -161,13 +165,33 @@ async def _joined(node: Node) -> bool:
     return False
 
 
-def make_trust(arguments: Arguments, settings: Settings, env: Env, snode: Snode, *, is_quiet: bool = False) -> Trust:
-    """By the join secret of the command line, the environment or the configuration. Raise `BadRequest`."""
+def _join_secret(arguments: Arguments, settings: Settings) -> bytes:
+    """That of the command line, the environment or the configuration; empty when there is none. Raise `BadRequest`."""
     path = arguments.join_secret or settings.config.cluster.auth.intra_cluster.node_join_secret_path
     secret = settings.environment.join_secret.encode()
     if path and secret:
         raise BadRequest("a join secret is given twice, as a file and in AIS_INIT_TOKEN: give one of them")
-    trust = Trust(nodes.read_secret(path) if path else secret, snode.id, lambda: env.clock.now_ns() / 1e9)
+    return nodes.read_secret(path) if path else secret
+
+
+def own_key(arguments: Arguments, settings: Settings) -> PairKeys | None:
+    """The node's own key, made when it is first started with a join secret. Raise `BadRequest`."""
+    confdir = settings.config.local.confdir
+    identity.make_confdir(confdir)
+    return pairs.load(confdir) or (pairs.create(confdir) if _join_secret(arguments, settings) else None)
+
+
+def make_trust(
+    arguments: Arguments,
+    settings: Settings,
+    env: Env,
+    snode: Snode,
+    own: PairKeys | None,
+    *,
+    is_quiet: bool = False,
+) -> Trust:
+    """How nodes know each other. Raise `BadRequest`."""
+    trust = Trust(_join_secret(arguments, settings), snode.id, lambda: env.clock.now_ns() / 1e9, own)
     if not trust.is_closed and settings.config.cluster.auth.client_auth_required:
         raise BadRequest("auth.client_auth_required=true needs a --join-secret: who could tell a node from a client?")
     if not trust.is_closed and not is_quiet:
@@ -207,9 +231,9 @@ def make_proxy(node: Node, peers: PeerClient, settings: Settings) -> Proxy:
     return Proxy(node, peers, local_cidr=settings.environment.cluster_cidr)
 
 
-def _snode(role: str, node_id: str, layout: Layout, config: NodeConfig) -> Snode:
+def _snode(role: str, node_id: str, layout: Layout, config: NodeConfig, keys: tuple[str, ...]) -> Snode:
     electable = not config.cluster.proxy.non_electable
-    return Snode.make(role, node_id, layout.public, layout.control, layout.data, electable=electable)
+    return Snode.make(role, node_id, layout.public, layout.control, layout.data, electable=electable, keys=keys)
 
 
 def _open_log(config: NodeConfig, snode: Snode, stack: contextlib.AsyncExitStack) -> LogFile | None:

@@ -123,7 +123,8 @@ class Worker:
             limits = process.volume_limits(config)
             self._volume = await asyncio.to_thread(WorkerVolume, env, told.volume, limits, self._stripes)
         client_tls = process.make_client_tls(config.cluster)
-        trust = process.make_trust(self._arguments, self._settings, env, begun.snode, is_quiet=True)
+        own_key = process.own_key(self._arguments, self._settings)
+        trust = process.make_trust(self._arguments, self._settings, env, begun.snode, own_key, is_quiet=True)
         peers = PeerClient(client_tls, trust.sign)
         stats = Tracker(begun.snode.kind, env.clock)
         stats.values = cast("list[int]", self._shared.counters(begun.index))
@@ -136,7 +137,8 @@ class Worker:
             stats=stats,
             log=structlog.get_logger().bind(worker=begun.index),
         )
-        node.is_closed = trust.is_closed
+        node.is_closed, node.pairs = trust.is_closed, own_key
+        trust.follow(node)
         volume = self._volume
         if volume is not None:
             target = Target(node, volume, SharedStore(volume, env), peers, trust)

@@ -189,7 +189,7 @@ def test_requests_on_objects_go_to_the_owner(serve: Any, run: Run) -> None:
                 name, _, value = reply.headers.decode().strip().partition(": ")
                 sent = Request(method, target, Headers(((name.lower(), value),)), PEER)
                 owner = proxy.node.placement.owner(f"ais/@#/abc/{key}").id
-                here = (proxy.node.cluster_secret, owner, proxy.node.env.clock.now_ns() / 1e9)
+                here = (proxy.node.wire_key, owner, proxy.node.env.clock.now_ns() / 1e9)
                 note = via.read(sent, *here)
                 assert note is not None
                 assert (note.remote, note.scheme, note.user) == ("10.0.0.7:5000", "http", None)
