@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from aisclient import checksums
 from aisclient.driver import Buffer, Driver
+from aisclient.errors import AISError
 
 PIECE_BYTES = 1 << 20
 OnProgress = Callable[[int, int | None], object]
@@ -88,17 +89,20 @@ class Body:
         self._sent = 0
         self.hasher = checksums.hasher(checksums.DEFAULT) if self.is_hashed else None
         done, is_chunked = 0, self.size is None
-        async for piece in self._open(driver):
-            done += len(piece)
-            if not piece:
-                continue
-            if self.size is not None and done > self.size:
-                raise ValueError(f"there is more content than the {self.size} bytes that were announced")
-            if self.hasher is not None:
-                self.hasher.update(piece)
-            yield b"%x\r\n%b\r\n" % (len(piece), bytes(piece)) if is_chunked else piece
-            self._sent += len(piece)
-            self._meter.add(len(piece))
+        try:
+            async for piece in self._open(driver):
+                done += len(piece)
+                if not piece:
+                    continue
+                if self.size is not None and done > self.size:
+                    raise ValueError(f"there is more content than the {self.size} bytes that were announced")
+                if self.hasher is not None:
+                    self.hasher.update(piece)
+                yield b"%x\r\n%b\r\n" % (len(piece), bytes(piece)) if is_chunked else piece
+                self._sent += len(piece)
+                self._meter.add(len(piece))
+        except OSError as error:  # a disk's; those of the connection do not come here
+            raise AISError(f"cannot read the content: {error}") from error
         if is_chunked:
             yield b"0\r\n\r\n"
         elif done != self.size:

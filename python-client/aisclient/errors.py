@@ -9,6 +9,7 @@ AISError
 ├── AccessDenied            also a PermissionError
 ├── RangeNotSatisfiable
 ├── Unavailable             the cluster cannot answer now, and did not for as long as we tried
+├── Untrusted               a node's TLS certificate cannot be verified
 ├── ChecksumMismatch        what arrived is not what was sent
 └── Unreachable             no connection, or it broke; also a ConnectionError
     └── OutcomeUnknown      it broke after a change was sent that must not be sent twice
@@ -61,6 +62,10 @@ class RangeNotSatisfiable(AISError):
 
 class Unavailable(AISError):
     """Still 429, 502 or 503 after all attempts."""
+
+
+class Untrusted(AISError):
+    """Trying again does not help: give the CA that signed it."""
 
 
 class ChecksumMismatch(AISError):

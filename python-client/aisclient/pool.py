@@ -1,10 +1,12 @@
 """Connections that are open and idle, by node."""
 
+import ssl
 import time
 from urllib.parse import urlsplit
 
 from aisclient.connection import Connection
 from aisclient.driver import Driver, Forked
+from aisclient.errors import Untrusted
 from aisclient.settings import Settings
 
 IDLE_S_MAX = 50.0
@@ -21,7 +23,7 @@ class Pool:
         self._forked = Forked(self._forget)
 
     async def take(self, origin: str, *, is_fresh: bool = False, checked: bool = False) -> tuple[Connection, bool]:
-        """A connection to `scheme://host:port`, and whether it was used before. Raise `OSError`.
+        """A connection to `scheme://host:port`, and whether it was used before. Raise `OSError`, `Untrusted`.
 
         `checked` passes over those that the other side has closed: for what must not be sent twice.
         """
@@ -41,7 +43,13 @@ class Pool:
             self._tls = self._settings.tls()
         port = parts.port or (443 if is_secure else 80)
         tls = self._tls if is_secure else None
-        wire = await self._driver.connect(parts.hostname or "", port, tls, self._settings.timeout_s)
+        try:
+            wire = await self._driver.connect(parts.hostname or "", port, tls, self._settings.timeout_s)
+        except ssl.SSLCertVerificationError as error:
+            raise Untrusted(
+                f"{origin} has a TLS certificate that cannot be verified ({error.verify_message}): give its CA as"
+                " ca_file= or AIS_CLIENT_CA"
+            ) from error
         return Connection(wire), False
 
     def give_back(self, origin: str, connection: Connection, is_reusable: bool) -> None:

@@ -100,12 +100,12 @@ class Settings:
 
 
 def _checked(endpoint: str) -> str:
-    url = endpoint.strip().rstrip("/")
+    url = endpoint.strip()
     url = url if "://" in url else f"http://{url}"
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
         raise ValueError(f'invalid endpoint "{endpoint}": write it like {DEFAULT_ENDPOINT}')
-    return url
+    return url.rstrip("/")
 
 
 def _token() -> str:
