@@ -8,7 +8,7 @@ DIR ?= .playground
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop clean test lint unit fuzz power-loss faults model clients nightly bench docs
+.PHONY: help install run stop clean test lint unit fuzz power-loss faults model clients nightly scrub bench docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,9 @@ clients: install ## pandas, dask, DuckDB, zarr, xarray, Ray, Hugging Face, PyTor
 nightly: install ## what takes too long for CI: 8 GiB objects, a million names, every S3 client with every option
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly
 	S3_FULL=1 $(BIN)/pytest -q --timeout 900 tests/s3
+
+scrub: install ## lose a disk under load and watch what is said until all is back; heal a thousand objects (OBJECTS=...)
+	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_scrub.py
 
 bench: install ## compare with nginx on one core (needs nginx and wrk); tables and a plot in bench/results
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'

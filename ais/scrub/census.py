@@ -22,8 +22,10 @@ from ais.xact.xaction import NO_BUCKET, Xaction
 LOOK_S = 1.0
 AGE_S_MAX = 3600.0
 WANTING_S = 5.0
-_EFFORT = 20.0
-"""A bucket is not counted again before so many times the duration of the last count."""
+BUSY_S = 60.0
+"""A bucket in which objects wait for copies all the time is counted no more often than that."""
+_EFFORT, _EFFORT_WANTING = 20.0, 4.0
+"""A bucket is not counted again before so many times the duration of the last count; the second: when it was short."""
 
 
 class Count(NamedTuple):
@@ -46,13 +48,17 @@ class Census:
         buckets: Callable[[], Iterable[Bck]],
         state_of: Callable[[Bck], Hashable],
         is_quiet: Callable[[], bool],
+        is_busy: Callable[[Bck], bool],
     ) -> None:
-        """`is_quiet`: whether counting makes sense now; not while everything is on the move."""
+        """`is_quiet`: whether counting makes sense now, not while all is on the move. `is_busy`: whether objects of
+        a bucket wait for copies, so that they would be missed now.
+        """
         self._rounds = rounds
         self._clock = clock
         self._buckets = buckets
         self._state_of = state_of
         self._is_quiet = is_quiet
+        self._is_busy = is_busy
         self._counts: dict[Bck, Count] = {}
         self._asked: set[Bck] = set()
         self._log = structlog.get_logger()
@@ -86,10 +92,14 @@ class Census:
 
     def _is_due(self, bck: Bck) -> bool:
         count = self._counts.get(bck)
+        age_s = self._clock.monotonic() - count.ended_s if count is not None else AGE_S_MAX
+        if age_s < BUSY_S and self._is_busy(bck):
+            return False
         if count is None or count.state != self._state_of(bck):
             return True
-        age_s = self._clock.monotonic() - count.ended_s
-        if not count.tally.is_well or bck in self._asked:
+        if not count.tally.is_well:
+            return age_s > max(WANTING_S, _EFFORT_WANTING * count.took_s)
+        if bck in self._asked:
             return age_s > max(WANTING_S, _EFFORT * count.took_s)
         return age_s > AGE_S_MAX
 

@@ -94,9 +94,7 @@ class Protection:
         bck, count = view.bck, self.census.get(view.bck)
         self.census.ask(bck)
         found = BucketProtection(bck=bck, is_coded=view.is_coded, reasons=list(reasons))
-        found.pending = (self._mirror.pending(bck) if view.is_mirrored else 0) + (
-            self._ec.pending(bck) if view.is_coded else 0
-        )
+        found.pending = self.pending(bck)
         if count is not None:
             tally = count.tally
             found.objects, found.bytes, found.promised = tally.objects, tally.bytes, tally.promised
@@ -108,6 +106,11 @@ class Protection:
         is_current = self.census.is_current(bck)
         found.state = State.SHORT if is_short else State.OK if is_current else State.CHECKING
         return found
+
+    def pending(self, bck: Bck) -> int:
+        """How many objects wait for copies or slices."""
+        mirrored = self._mirror.pending(bck) if bck in self._volume.mirrored else 0
+        return mirrored + (self._ec.pending(bck) if bck in self._volume.coded else 0)
 
     def _is_behind(self, bck: Bck) -> bool:
         return (bck in self._volume.mirrored and self._mirror.is_behind(bck)) or (

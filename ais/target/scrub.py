@@ -79,7 +79,9 @@ class ScrubService:
         )
         self.protection = Protection(host, front, store.volume, registry, mirror, ec, peers.present)
         clock, of = host.env.clock, self.protection
-        self.census = of.census = Census(self._rounds, clock, of.buckets, of.state_of, of.is_quiet)
+        self.census = of.census = Census(
+            self._rounds, clock, of.buckets, of.state_of, of.is_quiet, lambda bck: bool(of.pending(bck))
+        )
         self.jobs = ScrubJobs(
             registry, joggers, self._rounds, store, host.env, host.snode.id, self._bid_of, self.census.learn
         )

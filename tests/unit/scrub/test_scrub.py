@@ -319,9 +319,10 @@ def test_cleanup_removes_what_something_else_stands_for(tmp_path: Path) -> None:
 
     async def scenario(target: LiveTarget) -> None:
         await create((target,), MIRRORED)
+        gone = files(target, "%ob", "dir/o2") + files(target, "%cp", "dir/o2")
         beside, only = stray_of(target, "dir/o1"), stray_of(target, "dir/o2")
-        files(target, "%ob", "dir/o2")[0].unlink()
-        files(target, "%cp", "dir/o2")[0].unlink()
+        for path in gone:
+            path.unlink()
         [copy] = files(target, "%cp", "dir/o3")
         os.setxattr(copy, "user.ais.obj", os.getxattr(files(target, "%ob", "dir/o4")[0], "user.ais.obj"))
         work = Path(f"{target.volume.available[0].path}/@ais/b/%wk/forgotten")
