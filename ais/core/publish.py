@@ -130,7 +130,7 @@ class Publisher:
     def _arrive_locked(self, staged: Staged, meta: ObjectMeta, is_head: bool) -> ObjectMeta:
         disk, spot, fsync = self._disk, staged.spot, staged.rules.fsync
         self._volume.require_open(staged.bck)
-        self._volume.require_owned(spot.key)
+        self._volume.require_owned(spot.key, staged.epoch)
         self._volume.view.require_staying(spot.mountpath)
         cname = staged.bck.cname(staged.name)
         if staged.size != meta.size:
@@ -328,7 +328,7 @@ class Publisher:
         """Give the object its name, under its lock; False when it was changed since `stored`."""
         disk, spot, rules, meta = self._disk, staged.spot, staged.rules, prepared.meta
         self._volume.require_open(staged.bck)
-        self._volume.require_owned(spot.key)
+        self._volume.require_owned(spot.key, staged.epoch)
         self._volume.view.require_staying(spot.mountpath)
         if self.stored_meta(spot) != stored:
             return False
@@ -406,7 +406,7 @@ class Publisher:
         view = self._volume.view
         needs_stored = rules.versioning or staged.is_claimed or staged.custom is None or condition is not None
         self._volume.require_open(staged.bck)
-        self._volume.require_owned(spot.key)
+        self._volume.require_owned(spot.key, staged.epoch)
         self._volume.view.require_staying(spot.mountpath)
         stored = self.stored_meta(spot) if needs_stored or view.is_unsettled else None
         if condition is not None:

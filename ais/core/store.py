@@ -258,6 +258,7 @@ class Store:
             facts=facts or {},
             after=after,
             runs=runs,
+            epoch=self.volume.epoch,
         )
         return Writer(self._publisher, self._disk, staged, digests)
 

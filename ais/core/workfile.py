@@ -67,6 +67,8 @@ class Staged(msgspec.Struct):
     """Parts of which it was made, as `ObjectMeta.runs`."""
     facts: dict[str, str] = {}
     """As `ObjectMeta.facts`."""
+    epoch: int | None = None
+    """Of the volume when it was begun: the name must have been this target's all the time. None: whenever."""
     is_claimed: bool = False
     """The client knew the checksum: if the object has it already, nothing need be written."""
     before_rename: Callable[[ObjectMeta], None] | None = None

@@ -10,6 +10,7 @@ import os
 import random
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
@@ -42,6 +43,8 @@ from ais.meta.smap import digest
 from ais.meta.store import VMD
 
 _log = structlog.get_logger()
+EPOCHS_MAX = 64
+"""Changes of owners remembered; a write that takes longer than so many begins again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,11 @@ class Volume:
         """Raises `NotReady` unless this target knows that it owns the names of a digest."""
         self.coded: frozenset[Bck] = frozenset()
         """The buckets whose objects have slices on other targets."""
-        self.owns: Callable[[int], bool] | None = None
-        """While names get other owners: whether those of a digest are this target's. None: all that come here are."""
+        self.epoch = 0
+        """Counts how often names got other owners since the target was started."""
+        self._owned: deque[tuple[int, Callable[[int], bool]]] = deque(maxlen=EPOCHS_MAX)
+        """Whether the names of a digest were this target's from that epoch on."""
+        self._is_owner: Callable[[int], bool] | None = None
         self.aside: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
         """Entered around each change of the set of mountpaths: other processes that use them stand aside meanwhile."""
         self.view = self._build_view()
@@ -396,10 +402,25 @@ class Volume:
                         path = f"{layout.bucket_path(mountpath.path, bck)}/{layout.SLICES}"
                         trash.discard(self._disk, mountpath.path, path)
 
-    def require_owned(self, key: int) -> None:
-        """Raise `NotReady` when another target owns the names of a digest by now. Asked under the object's lock."""
-        if self.owns is not None and not self.owns(key):
+    def follow_owners(self, owns: Callable[[int], bool] | None) -> None:
+        """Names get other owners: `owns` says whether those of a digest are this target's now. None: all that come."""
+        self._is_owner = owns
+        if owns is not None:
+            self.epoch += 1
+            self._owned.append((self.epoch, owns))
+
+    def require_owned(self, key: int, since: int | None = None) -> None:
+        """Raise `NotReady` when another target owns the names of a digest by now. Asked under the object's lock.
+
+        `since`: or has owned them since that epoch: what it wrote then must not be replaced unseen.
+        """
+        if self._is_owner is not None and not self._is_owner(key):
             raise NotReady("the object belongs to another target since a moment ago: try again")
+        if since is None or since == self.epoch:
+            return
+        later = [(epoch, owns) for epoch, owns in self._owned if epoch > since]
+        if len(later) < self.epoch - since or not all(owns(key) for _, owns in later):
+            raise NotReady("the object belonged to another target while it was sent: try again")
 
     def note_removed(self, bck: Bck, path: str) -> None:
         """An object is about to be removed or replaced: a mountpath that is out of use must not bring it back.

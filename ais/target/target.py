@@ -299,13 +299,11 @@ class Target:
     def follow_map(self, smap: Smap) -> None:
         """While names get other owners each request finds out whose its object is, and where it may still be."""
         is_moving = bool(smap.moving)
-        self._volume.owns = self._owns if is_moving else None
+        placement, own_id = self._host.placement, self._host.snode.id
+        self._volume.follow_owners((lambda key: placement.is_owner(own_id, key)) if is_moving else None)
         if is_moving != self._is_moving:
             self._is_moving = is_moving
             self._take(self._bmd)
-
-    def _owns(self, key: int) -> bool:
-        return self._host.placement.is_owner(self._host.snode.id, key)
 
     def _take(self, bmd: BMD) -> None:
         self._bmd = bmd

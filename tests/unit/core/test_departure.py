@@ -14,6 +14,7 @@ from ais.core.store import Store
 from ais.core.version_listing import VersionLister
 from ais.core.workfile import Keeping, WriteRules
 from ais.env import Env
+from ais.fs.volume import EPOCHS_MAX
 
 CALLS_MAX = 250
 RULES = WriteRules(keeping=Keeping.ENABLED)
@@ -174,3 +175,23 @@ def test_a_third_target_gets_all_whoever_sends_first(
         if is_complete:
             break
     assert is_complete
+
+
+def test_a_write_during_which_the_name_was_another_targets_is_refused(bench: Any) -> None:
+    """The name went to another target and came back while the content was sent: that one may have written it."""
+    before, during = (bench.store.writer(bench.bck, name, RULES) for name in "ab")
+    bench.volume.follow_owners(lambda _: False)
+    with pytest.raises(NotReady, match="belongs to another target"):
+        during.commit()
+    bench.volume.follow_owners(lambda _: True)
+    bench.volume.follow_owners(None)
+    with pytest.raises(NotReady, match="belonged to another target"):
+        before.commit()
+    after = bench.store.writer(bench.bck, "a", RULES)
+    bench.volume.follow_owners(lambda _: True)
+    after.commit()
+    long = bench.store.writer(bench.bck, "a", RULES)
+    for _ in range(EPOCHS_MAX + 1):
+        bench.volume.follow_owners(lambda _: True)
+    with pytest.raises(NotReady, match="belonged to another target"):
+        long.commit()
