@@ -67,9 +67,9 @@ async def fetch_batch(bucket: AsyncBucket, names: Sequence[str]) -> list[tuple[s
     while True:
         answer = await transport.send("GET", target, body=body, is_repeatable=True)
         try:
-            return await _read_tar(answer, names, bck.url)
+            with answer:
+                return await _read_tar(answer, names, bck.url)
         except (OSError, _Torn) as error:
-            answer.close()
             failed += 1
             if failed >= retry.attempts:
                 raise Unreachable(f"{bck.url}: a batch of {len(names)} objects: {error}") from error
@@ -90,7 +90,6 @@ async def _read_tar(answer: Answer, names: Sequence[str], where: str) -> list[tu
         elif member == _MISSING + name:
             found.append((name, None))
         else:
-            answer.close()
             raise AISError(f"{where}: a batch has {member!r} in the place of {name!r}")
     await source.finish()
     return found

@@ -6,6 +6,7 @@ Heads are parsed by llhttp; a body of known length goes from the socket to where
 import contextlib
 import io
 from collections.abc import AsyncGenerator, Callable
+from typing import Self
 
 import httptools
 
@@ -278,6 +279,12 @@ class Answer:
         with contextlib.suppress(OSError):
             if self._left is not None and self._left <= DRAINED_BYTES_MAX:
                 await self.read_all()
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -48,10 +48,10 @@ class AsyncObject:
             kind = answer.headers.get("ais-checksum-type", "") if verify and is_whole else ""
             hasher = checksums.hasher(kind)
             try:
-                data = await answer.read_all(hasher)
+                with answer:
+                    data = await answer.read_all(hasher)
                 break
             except OSError as error:
-                answer.close()
                 failed += 1
                 if failed >= retry.attempts:
                     raise Unreachable(f"{self.url}: {error}") from error
@@ -76,10 +76,10 @@ class AsyncObject:
             is_whole = start == 0 and found.size <= len(view)
             hasher = checksums.hasher(found.checksum_type) if verify and is_whole else None
             try:
-                done = await answer.read_into(view, hasher)
+                with answer:
+                    done = await answer.read_into(view, hasher)
                 break
             except OSError as error:
-                answer.close()
                 failed += 1
                 if failed >= retry.attempts:
                     raise Unreachable(f"{self.url}: {error}") from error

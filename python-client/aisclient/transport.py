@@ -118,9 +118,9 @@ class Transport:
         for attempt in range(self.settings.retry.attempts):
             answer = await self.send(method, target, headers=headers, body=body, is_repeatable=is_repeatable)
             try:
-                return await answer.read_all()
+                with answer:
+                    return await answer.read_all()
             except OSError as error:
-                answer.close()
                 if not is_repeatable:
                     return b""  # it was done: the answer had begun
                 lost = error
@@ -140,18 +140,17 @@ class Transport:
         """Through redirects. Raise `Unreachable` when it was not done or may be repeated, else `OutcomeUnknown`."""
         sent = None if is_stored else body
         for _ in range(REDIRECTS_MAX):
-            was_sent = [False]
+            is_asked = is_stored and sent is None
             try:
                 answer = await self._exchange(
-                    origin, method, target, headers, sent, is_empty=is_stored and sent is None,
-                    is_repeatable=is_repeatable, was_sent=was_sent,
-                )  # fmt: skip
+                    origin, method, target, headers, sent, is_empty=is_asked, is_repeatable=is_repeatable
+                )
             except OSError as error:
                 self._pass_over(origin)
                 where = f"{origin} ({error or type(error).__name__})"
-                if not is_repeatable and was_sent[0] and not (is_stored and sent is None):
-                    raise OutcomeUnknown(f"{method} {target}: no answer from {where}: it may have been done") from error
-                raise Unreachable(f"no answer from {where}") from error
+                if is_repeatable or is_asked or isinstance(error, _NotSent):
+                    raise Unreachable(f"no answer from {where}") from error
+                raise OutcomeUnknown(f"{method} {target}: no answer from {where}: it may have been done") from error
             if answer.status in _REDIRECTS and (location := answer.headers.get("location")):
                 await answer.drain()
                 parts = urlsplit(location)
@@ -177,14 +176,14 @@ class Transport:
         *,
         is_empty: bool = False,
         is_repeatable: bool = True,
-        was_sent: list[bool] | None = None,
     ) -> Answer:
         """One request to one node. An idle connection that turns out to be closed is replaced. Raise `OSError`."""
         head = self._head(origin, method, target, headers, body, is_empty)
-        connection, was_used = await self.pool.take(origin, checked=not is_repeatable)
+        try:
+            connection, was_used = await self.pool.take(origin, checked=not is_repeatable)
+        except OSError as error:
+            raise _NotSent(str(error) or type(error).__name__) from error
         while True:
-            if was_sent is not None:
-                was_sent[0] = True
             try:
                 pieces: AsyncGenerator[Buffer] | None = body.pieces(self.driver) if body is not None else None
                 answer = await connection.exchange(head, pieces, has_body=method != "HEAD")
@@ -286,6 +285,10 @@ class Transport:
                 self._trusted = frozenset(mine).union(
                     node.url for node in nodes if node.url.startswith("https") or not secure
                 )
+
+
+class _NotSent(ConnectionError):
+    """There was no connection to send the request on."""
 
 
 def header_lines(headers: Mapping[str, str]) -> bytes:
