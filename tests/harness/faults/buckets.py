@@ -1,7 +1,8 @@
-"""Requests that make and destroy a bucket, and on objects in it."""
+"""Requests that make, change, rename and destroy buckets, and on objects in them."""
 
+import json
 import random
-from collections.abc import Hashable
+from collections.abc import Awaitable, Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,35 +10,40 @@ from harness.faults.book import Asked, Book, Names
 from harness.faults.family import settle
 from harness.faults.gateway import Gateway
 from harness.faults.model import Outcomes, State, Step
-from harness.faults.steps import read
+from harness.faults.steps import read, replaced
 from harness.faults.values import Contents
 from harness.faults.web import Answer
 
 LEAVES = ("one", "two")
-BUCKET = 0
-"""The register of the bucket itself; those of its objects follow."""
+WIDTH = 1 + len(LEAVES)
+"""Registers of a bucket: the bucket itself, then its objects."""
 SIZE = 3000
+DEFAULT_LIMIT = 262144
+CHANGES = ("CREATE", "DESTROY", "RENAME", "SET")
 
 
 class Made(NamedTuple):
-    """A bucket that exists: which request made it."""
+    """A bucket that exists: which request made it or gave it its name, and the property that is changed."""
 
     by: int
+    limit: int = DEFAULT_LIMIT
 
 
 @dataclass(eq=False)
 class Changing:
-    """One bucket name."""
+    """Two bucket names; one becomes the other by a rename."""
 
     book: Book
     gateway: Gateway
-    bucket: str
+    buckets: tuple[str, str]
     names: Names
 
     @classmethod
     def new(cls, book: Book, gateway: Gateway, bucket: str) -> "Changing":
-        """No such bucket yet."""
-        return cls(book, gateway, bucket, book.family(bucket, ("bucket", *LEAVES), (None,) * (1 + len(LEAVES))))
+        """No such buckets yet."""
+        buckets = (bucket, f"{bucket}-too")
+        titles = tuple(f"{one}{leaf}" for one in buckets for leaf in ("", *(f"/{leaf}" for leaf in LEAVES)))
+        return cls(book, gateway, buckets, book.family(bucket, titles, (None,) * len(titles)))
 
     @property
     def contents(self) -> Contents:
@@ -46,69 +52,101 @@ class Changing:
 
     async def create(self, source: random.Random, key: int) -> None:
         """create-bck."""
-        made_by: list[int] = []
+        side, made_by = _side(key), list[int]()
 
         def create(state: State, _: Outcomes) -> tuple[State, Hashable]:
-            return (state, "exists") if state[BUCKET] else ((Made(made_by[0]), *state[1:]), "ok")
+            return (state, "exists") if state[side] else (replaced(state, side, Made(made_by[0])), "ok")
 
-        asked = self.book.begin(self.names, "CREATE", Step((BUCKET,), create))
+        asked = self.book.begin(self.names, f"CREATE {self._name(side)}", Step((side,), create))
         made_by.append(asked.operation.id)
-        sent = self.gateway.bucket(source, "POST", f"/v1/buckets/{self.bucket}", {}, {"action": "create-bck"})
-        answer = await settle(asked, sent)
+        answer = await settle(asked, self._act(source, "POST", side, "create-bck"))
         if answer is not None:
             self._expect(asked, answer, {200: "ok", 409: "exists"})
 
     async def destroy(self, source: random.Random, key: int) -> None:
         """destroy-bck. Once its client has given up, it must not act on a bucket that is made later."""
-        born: list[int] = []
-
-        def may_act(state: State) -> bool:
-            made = state[BUCKET]
-            return isinstance(made, Made) and (not asked.operation.is_lost or made.by < born[0])
+        side = _side(key)
+        may_act = _Meant(side)
 
         def empty(key: int) -> Step:
-            def apply(state: State, _: Outcomes) -> tuple[State, Hashable]:
-                return ((*state[:key], None, *state[key + 1 :]) if may_act(state) else state), "ok"
-
-            return Step((key,), apply)
+            return Step((key,), lambda state, _: (replaced(state, key, None) if may_act(state) else state, "ok"))
 
         def destroy(state: State, _: Outcomes) -> tuple[State, Hashable]:
             if may_act(state):
-                return (None,) * len(state), "ok"
-            return state, "absent" if state[BUCKET] is None else "another"
+                return (*state[:side], *(None,) * WIDTH, *state[side + WIDTH :]), "ok"
+            return state, "absent" if state[side] is None else "another"
 
-        everything = tuple(range(1 + len(LEAVES)))
+        everything = tuple(range(side, side + WIDTH))
         asked = self.book.begin(
-            self.names, "DESTROY", *(empty(one) for one in everything[1:]), Step(everything, destroy)
+            self.names,
+            f"DESTROY {self._name(side)}",
+            *(empty(one) for one in everything[1:]),
+            Step(everything, destroy),
+            span=(side,),
         )
-        sent = self.gateway.bucket(source, "DELETE", f"/v1/buckets/{self.bucket}", {}, {"action": "destroy-bck"})
-        answer = await settle(asked, sent)
-        born.append(self.book.next_id())
-        if answer is not None:
-            self._expect(asked, answer, {200: "ok", 404: "absent"}, at=-1)
+        await self._change(asked, may_act, self._act(source, "DELETE", side, "destroy-bck"), at=-1)
+
+    async def set_props(self, source: random.Random, key: int) -> None:
+        """set-bprops, of a property that HEAD shows. Once its client has given up, not of a later bucket."""
+        side, limit = _side(key), 1 + source.randrange(10**6)
+        may_act = _Meant(side)
+
+        def change(state: State, _: Outcomes) -> tuple[State, Hashable]:
+            made = state[side]
+            if isinstance(made, Made) and may_act(state):
+                return replaced(state, side, made._replace(limit=limit)), "ok"
+            return state, "absent" if made is None else "another"
+
+        asked = self.book.begin(self.names, f"SET {limit} {self._name(side)}", Step((side,), change))
+        sent = self._act(source, "PATCH", side, "set-bprops", {"ec": {"objsize_limit": limit}})
+        await self._change(asked, may_act, sent)
+
+    async def rename(self, source: random.Random, key: int) -> None:
+        """move-bck to the other name, which is there with all objects from then on; a job moves them."""
+        side = _side(key)
+        other, may_act, made_by = WIDTH - side, _Meant(side), list[int]()
+
+        def rename(state: State, _: Outcomes) -> tuple[State, Hashable]:
+            made = state[side]
+            if isinstance(made, Made) and may_act(state):
+                if state[other] is not None:
+                    return state, "exists"
+                moved = (made._replace(by=made_by[0]), *state[side + 1 : side + WIDTH])
+                nothing = (None,) * WIDTH
+                return ((*moved, *nothing) if side else (*nothing, *moved)), "ok"
+            return state, "absent" if made is None else "another"
+
+        asked = self.book.begin(
+            self.names, f"RENAME to {self._name(other)} of {self._name(side)}", Step(tuple(range(2 * WIDTH)), rename)
+        )
+        made_by.append(asked.operation.id)
+        to = {"bck_to": f"ais/@#/{self._name(other)}/"}
+        await self._change(asked, may_act, self._act(source, "POST", side, "move-bck", query=to))
 
     async def put(self, source: random.Random, key: int) -> None:
         """PUT of an object."""
-        key, content = 1 + key % len(LEAVES), self.contents.new(SIZE)
+        side, content = _side(key), self.contents.new(SIZE)
+        at, leaf = side + 1 + key % len(LEAVES), LEAVES[key % len(LEAVES)]
 
         def put(state: State, _: Outcomes) -> tuple[State, Hashable]:
-            return (state, "no bucket") if not state[BUCKET] else ((*state[:key], content, *state[key + 1 :]), "ok")
+            return (state, "absent") if not state[side] else (replaced(state, at, content), "ok")
 
-        asked = self.book.begin(self.names, f"PUT <{content}> {LEAVES[key - 1]}", Step((key,), put), span=(BUCKET,))
+        asked = self.book.begin(self.names, f"PUT <{content}> {self.names.keys[at]}", Step((at,), put), span=(side,))
         body, changing = self.contents.data(content), self._is_changing
-        answer = await settle(asked, self.gateway.object(source, "PUT", self.bucket, LEAVES[key - 1], body=body))
+        answer = await settle(asked, self.gateway.object(source, "PUT", self._name(side), leaf, body=body))
         if answer is None:
             return
         if answer.status == 404 and (changing or self._is_changing):
             asked.refused(answer)
             return
-        self._expect(asked, answer, {200: "ok", 404: "no bucket"})
+        self._expect(asked, answer, {200: "ok", 404: "absent"})
 
     async def get(self, source: random.Random, key: int) -> int | None:
         """GET of an object. The status."""
-        key, changing = 1 + key % len(LEAVES), self._is_changing
-        asked = self.book.begin(self.names, f"GET {LEAVES[key - 1]}", read(key))
-        answer = await settle(asked, self.gateway.object(source, "GET", self.bucket, LEAVES[key - 1]))
+        side, changing = _side(key), self._is_changing
+        at, leaf = side + 1 + key % len(LEAVES), LEAVES[key % len(LEAVES)]
+        asked = self.book.begin(self.names, f"GET {self.names.keys[at]}", read(at))
+        answer = await settle(asked, self.gateway.object(source, "GET", self._name(side), leaf))
         if answer is None:
             return None
         content = self.contents.find(answer.body) if answer.status == 200 else None
@@ -121,24 +159,46 @@ class Changing:
         return answer.status
 
     async def head(self, source: random.Random, key: int = 0) -> int | None:
-        """HEAD of the bucket; while it changes, gateways may differ. The status."""
-        changing = self._is_changing
-        asked = self.book.begin(self.names, "HEAD bucket", read(BUCKET))
-        answer = await settle(asked, self.gateway.bucket(source, "HEAD", f"/v1/buckets/{self.bucket}", {}))
+        """HEAD of the bucket: whether it is there, and its property. While it changes, gateways may differ."""
+        side, changing = _side(key), self._is_changing
+        asked = self.book.begin(self.names, f"HEAD {self._name(side)}", read(side))
+        answer = await settle(asked, self.gateway.bucket(source, "HEAD", f"/v1/buckets/{self._name(side)}", {}))
         if answer is None:
             return None
         if answer.status not in (200, 404):
             raise asked.wrong(answer)
+        limit = json.loads(answer.headers["ais-bucket-props"])["ec"]["objsize_limit"] if answer.status == 200 else None
         if changing or self._is_changing:
             asked.unanswered(f"{answer}, while it changes")
         else:
-            asked.answered(answer, lambda outcomes: bool(outcomes[0]) == (answer.status == 200))
+            asked.answered(f"{answer} {limit}", lambda outcomes: getattr(outcomes[0], "limit", None) == limit)
         return answer.status
+
+    def _name(self, side: int) -> str:
+        return self.buckets[side // WIDTH]
+
+    async def _act(
+        self,
+        source: random.Random,
+        method: str,
+        side: int,
+        action: str,
+        value: object = None,
+        query: dict[str, str] | None = None,
+    ) -> Answer:
+        message = {"action": action} if value is None else {"action": action, "value": value}
+        return await self.gateway.bucket(source, method, f"/v1/buckets/{self._name(side)}", query or {}, message)
+
+    async def _change(self, asked: Asked, meant: "_Meant", sent: Awaitable[Answer], at: int = 0) -> None:
+        answer = await settle(asked, sent)
+        meant.is_given_up, meant.before = asked.is_lost, self.book.next_id()
+        if answer is not None:
+            self._expect(asked, answer, {200: "ok", 404: "absent", 400: "exists", 409: "exists"}, at)
 
     @property
     def _is_changing(self) -> bool:
-        """Whether the bucket is being made or destroyed, or may be: then gateways may differ about it."""
-        return any(one.text in ("CREATE", "DESTROY") for one in self.names.family.unfinished)
+        """Whether a bucket is being changed, or may be: then gateways may differ about it."""
+        return any(one.text.startswith(CHANGES) for one in self.names.family.unfinished)
 
     def _expect(self, asked: Asked, answer: Answer, outcomes: dict[int, str], at: int = 0) -> None:
         if answer.status == 409 and "exists" not in answer.body.decode():
@@ -147,3 +207,21 @@ class Changing:
         if answer.status not in outcomes:
             raise asked.wrong(answer)
         asked.answered(answer, lambda found: found[at] == outcomes[answer.status])
+
+
+@dataclass(eq=False)
+class _Meant:
+    """Whether a change still finds the bucket it is meant for: once it was given up, not a later one of that name."""
+
+    side: int
+    is_given_up: bool = False
+    before: int = 0
+
+    def __call__(self, state: State) -> bool:
+        made = state[self.side]
+        return isinstance(made, Made) and (not self.is_given_up or made.by < self.before)
+
+
+def _side(key: int) -> int:
+    """The first register of one of the two buckets: of the first more often."""
+    return WIDTH if key % 3 == 2 else 0

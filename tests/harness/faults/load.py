@@ -45,7 +45,13 @@ CHANGES: dict[type, dict[Request, int]] = {
         Objects.multipart: 4,
     },
     Versioned: {Versioned.put: 5, Versioned.delete: 2, Versioned.remove_version: 2},
-    Changing: {Changing.put: 5, Changing.create: 2, Changing.destroy: 1},
+    Changing: {
+        Changing.put: 6,
+        Changing.create: 3,
+        Changing.destroy: 1,
+        Changing.rename: 1,
+        Changing.set_props: 1,
+    },
 }
 S3_REQUESTS = frozenset(
     {
@@ -69,6 +75,7 @@ SIZES: dict[Request, Size] = {
     Objects.rename: Size.JOINING,
     Objects.append: Size.JOINING,
     Changing.destroy: Size.JOINING,
+    Changing.rename: Size.JOINING,
 }
 """Any other is a read or a change of one name."""
 
@@ -140,6 +147,7 @@ def final_reads(groups: Iterable[Group], source: random.Random) -> Iterable[Call
                 for key in range(len(group.keys)):
                     yield lambda group=group, key=key: group.get(source, key)
             case Changing():
-                yield lambda group=group: group.head(source)
-                for key in (0, 1):
+                for key in (0, 2):
+                    yield lambda group=group, key=key: group.head(source, key)
+                for key in (0, 1, 2, 5):
                     yield lambda group=group, key=key: group.get(source, key)

@@ -41,7 +41,7 @@ class Run:
         self._seconds = seconds
         self._faults = faults
         self._web = Web()
-        self._gateway = Gateway(stage.proxies, self._web)
+        self._gateway = Gateway(stage.proxies, stage.targets, self._web)
         self._source = random.Random(f"run {seed}")
         self._grace_s = options.grace
         self._workers = options.workers

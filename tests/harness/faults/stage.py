@@ -55,6 +55,11 @@ class Stage:
         """URLs of all proxies, running or not."""
         return [node.url for node in self.nodes.values() if node.role == "proxy"]
 
+    @property
+    def targets(self) -> list[str]:
+        """URLs of all targets, running or not."""
+        return [node.url for node in self.nodes.values() if node.role == "target"]
+
     async def open(self) -> None:
         """Start everything; on return the cluster is ready."""
         count = self.shape.proxies + self.shape.targets

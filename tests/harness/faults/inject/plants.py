@@ -34,14 +34,14 @@ def forget_deletes() -> None:
     from ais.core import tree
 
     remove = tree.remove
-    tree.remove = lambda disk, root, path: True if _DIE.random() < 0.2 else remove(disk, root, path)
+    tree.remove = lambda *where, **how: True if _DIE.random() < 0.2 else remove(*where, **how)
 
 
 def ignore_conditions() -> None:
     """If-Match and If-None-Match hold always: of two writers who race both win."""
     from ais.core.publish import Publisher
 
-    Publisher.ask = _existing(Publisher, "ask") and (lambda self, condition, spot, stored: None)
+    Publisher.ask = _existing(Publisher, "ask") and (lambda self, condition, *of: None)
 
 
 def compare_outside_lock() -> None:
@@ -49,19 +49,22 @@ def compare_outside_lock() -> None:
     from ais.core.publish import Publisher
 
     publish, ask, seen = Publisher.publish, Publisher.ask, threading.local()
+    seen_none = object()
 
     def publish_late(self, staged, condition=None, wait=True):
         if condition is not None:
-            seen.stored = self.stored_meta(staged.spot)
+            seen.stored = self.stored_meta(staged.spot) or seen_none
             time.sleep(0.15)
         try:
             return publish(self, staged, condition, wait)
         finally:
             seen.stored = None
 
-    def ask_early(self, condition, spot, stored):
+    def ask_early(self, condition, bck, spot, stored):
         earlier = getattr(seen, "stored", None)
-        return ask(self, condition, spot, stored if earlier is None else earlier)
+        if earlier is seen_none:
+            return condition(None)
+        return ask(self, condition, bck, spot, stored if earlier is None else earlier)
 
     Publisher.publish, Publisher.ask = publish_late, ask_early
 
@@ -83,10 +86,11 @@ def send_changes_twice() -> None:
 
 
 def silent_targets_leave() -> None:
-    """A target that does not answer for a while leaves the map, and others own its names."""
+    """A target that does not answer for a while leaves the map, others own its names, and what it holds returns."""
     from ais.node import decisions
 
-    without = decisions.without
+    without, check_join = decisions.without, decisions.check_join
+    decisions.check_join = lambda *of, **how: check_join(*of, **how | {"trusts_returned": True})
     decisions.without = lambda smap, absent, **_: without(smap, absent, keep_targets=False)
 
 
