@@ -82,7 +82,6 @@ class Changing:
             f"DESTROY {self._name(side)}",
             *(empty(one) for one in everything[1:]),
             Step(everything, destroy),
-            span=(side,),
         )
         await self._change(asked, may_act, self._act(source, "DELETE", side, "destroy-bck"), at=-1)
 
