@@ -175,11 +175,13 @@ class Tracing(Section, frozen=True):
 class DistributedSort(Section, frozen=True):
     """Defaults of distributed sort jobs."""
 
-    duplicated_records: Annotated[Reaction, setting("What to do with duplicate records.", pending=True)] = "ignore"
-    missing_shards: Annotated[Reaction, setting("What to do when a shard is missing.", pending=True)] = "ignore"
-    ekm_malformed_line: Annotated[Reaction, setting("What to do with a bad line of a key map.", pending=True)] = "abort"
-    ekm_missing_key: Annotated[Reaction, setting("What to do with a key that no map names.", pending=True)] = "abort"
-    default_max_mem_usage: Annotated[str, setting("Memory a job may use: a share or a size.", pending=True)] = "80%"
+    duplicated_records: Annotated[Reaction, setting("What to do with duplicate records.")] = "ignore"
+    missing_shards: Annotated[Reaction, setting("What to do when a shard is missing.")] = "ignore"
+    ekm_malformed_line: Annotated[Reaction, setting("What to do with a bad line of a key map.")] = "abort"
+    ekm_missing_key: Annotated[Reaction, setting("What to do with a key that no map names.")] = "abort"
+    default_max_mem_usage: Annotated[str, setting("Memory a job may use: a share or a size; at most 256 MiB are.")] = (
+        "80%"
+    )
     call_timeout: Annotated[Duration, setting("Longest wait for another target.", ge=1)] = Duration(600)
     dsorter_mem_threshold: Annotated[str, setting("Memory from which shards are kept in memory.", pending=True)] = (
         "100GB"

@@ -6,7 +6,7 @@ from aiohttp.typedefs import Handler
 from ais.base.errors import NotYetImplemented
 from ais.proxy.requests import json_bytes_reply, route
 
-_JOBS = {"/v1/download": "download", "/v1/sort": "sort shards"}
+_JOBS = {"/v1/download": "download"}
 """What clients that show all jobs ask too, and what it would start."""
 _ETL = ("/v1/etl", "/v1/etl/{tail:.*}")
 

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from ais.api import dsort
 from ais.api.bucket import Bck
 from ais.api.xact import CLEANUP, EC_ENCODE, LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, REBALANCE, RESILVER, SCRUB, ArgsMsg
 from ais.base.errors import AisError, BadRequest, DiskFailure, NotReady
@@ -43,6 +44,8 @@ from ais.target.address import PREFIX
 from ais.target.archiving import Archiving
 from ais.target.batch.routes import Batches
 from ais.target.bucket_move import BucketMove
+from ais.target.dsort.parts import Parts
+from ais.target.dsort.routes import Sorts
 from ais.target.front import Front, Misplaced
 from ais.target.groups import Groups
 from ais.target.host import Host
@@ -72,6 +75,7 @@ from ais.xact.history import History
 from ais.xact.joggers import Joggers
 from ais.xact.pace import Pace
 from ais.xact.registry import Registry
+from ais.xact.unfinished import Unfinished
 from ais.xact.xaction import Xaction
 
 APPEND_IDLE_S_MAX = 24 * 3600.0
@@ -118,7 +122,8 @@ class Target:
         multipart = Multipart(host, volume, store, moves)
         shards = Shards(host, volume, store)
         history = History(host.env.disk, lambda: [mountpath.path for mountpath in volume.available])
-        self.registry = Registry(host.env.clock, history)
+        unfinished = Unfinished(host.env.disk, lambda: [mountpath.path for mountpath in volume.available])
+        self.registry = Registry(host.env.clock, history, unfinished)
         pace = Pace(host.env.clock, lambda: sum(host.stats.total(slot) for slot in _ASKED))
         self.joggers = Joggers(host.env, pace)
         self._mirror = MirrorJobs(self.registry, self.joggers, store, host.env, self._burst)
@@ -185,6 +190,19 @@ class Target:
         self._batches = Batches(host, self._front, store, opening, peers)
         self._groups = Groups(host, self.registry, self._front, volume, store, moves, protected, self.joggers, peers)
         self._archiving = Archiving(host, self.registry, self._front, store, opening, peers, pace)
+        self._sorts = Sorts(
+            Parts(
+                host,
+                self.registry,
+                self._front,
+                volume,
+                store,
+                opening,
+                self.joggers,
+                peers,
+                lambda: self._is_serving,
+            )
+        )
         endpoint = Slices(self._front, slices, self._ec)
         self._objects = Objects(
             host.stats, recent, reads, writes, gate, self._s3, endpoint, Clients(host), Browsers(host)
@@ -234,6 +252,7 @@ class Target:
                 *self._jobs.routes(),
                 *self._groups.routes(),
                 *self._archiving.routes(),
+                *self._sorts.routes(),
                 *self._pages.routes(),
                 *self._control.routes(),
                 *self.mountpaths.routes(),
@@ -244,7 +263,9 @@ class Target:
     async def prepare_disk(self) -> None:
         """Remove what a crash left unfinished. Nothing may be served yet. Raise `DiskFailure`."""
         await asyncio.to_thread(self._volume.sweep_workfiles)
-        await self.registry.recall()
+        tasks = await self.registry.recall()
+        await asyncio.to_thread(self._sorts.sweep, tasks)
+        self._sorts.resume(task for task in tasks if task.kind == dsort.KIND)
 
     def start(self) -> None:
         """Begin background work."""

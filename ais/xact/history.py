@@ -63,6 +63,10 @@ class History:
         """Remember this state of an xaction; returns at once."""
         self._thread.submit(self._note, _line(snap))
 
+    def keep_only(self, snaps: Iterable[Snap]) -> None:
+        """Forget all others; returns at once."""
+        self._thread.submit(self.rewrite, snaps)
+
     def close(self) -> None:
         """Write what was noted. Blocks."""
         self._thread.shutdown()

@@ -15,6 +15,7 @@ from ais.api.bucket import Bck
 from ais.base.errors import AisError, NotReady
 from ais.env.clock import Clock
 from ais.xact.history import History
+from ais.xact.unfinished import Task, Unfinished
 from ais.xact.xaction import NO_BUCKET, Xaction
 
 __all__ = ["Registry", "Work", "Xaction"]
@@ -30,9 +31,11 @@ Work = Callable[[Xaction], Coroutine[None, None, None]]
 class Registry:
     """All xactions of this target by ID. With a history, those of earlier lives too, from `recall` on."""
 
-    def __init__(self, clock: Clock, history: History | None = None) -> None:
+    def __init__(self, clock: Clock, history: History | None = None, unfinished: Unfinished | None = None) -> None:
         self._clock = clock
         self._history = history
+        self._unfinished = unfinished
+        self._kept: set[str] = set()
         self._log = structlog.get_logger()
         self._known: dict[str, Xaction] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -43,14 +46,38 @@ class Registry:
         """How many of a kind, on a bucket, have ended in this life: tells whether one has since."""
         return self._ended[kind, bck]
 
-    async def recall(self) -> None:
-        """Remember what ran before the target was restarted. Before anything starts."""
+    async def recall(self) -> list[Task]:
+        """Remember what ran before the target was restarted; return what goes on. Before anything starts."""
+        tasks = await asyncio.to_thread(self._unfinished.load) if self._unfinished is not None else []
+        self._kept = {task.uuid for task in tasks}
         if self._history is None:
-            return
+            return tasks
         for snap in await asyncio.to_thread(self._history.load):
             self._known[snap.id] = Xaction.remembered(snap)
         self._forget_old()
         await asyncio.to_thread(self._history.rewrite, [one.snap() for one in self._known.values()])
+        return tasks
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the target is stopping: what goes on at its return leaves everything as it is."""
+        return self._is_closed
+
+    async def keep(self, uuid: str, kind: str, body: bytes) -> None:
+        """Remember what a job is told until it ends; `recall` gives it back after a restart. Raise `DiskFailure`."""
+        if self._unfinished is not None:
+            self._kept.add(uuid)
+            await asyncio.to_thread(self._unfinished.keep, Task(uuid, kind, body))
+
+    def forget(self, uuid: str) -> bool:
+        """No longer know an xaction that has ended; whether there was one."""
+        known = self._known.get(uuid)
+        if known is None or known.is_running:
+            return False
+        del self._known[uuid]
+        if self._history is not None:
+            self._history.keep_only([one.snap() for one in self._known.values()])
+        return True
 
     def start(
         self,
@@ -136,6 +163,9 @@ class Registry:
         self._ended[xaction.kind, xaction.bck] += 1
         xaction.end(self._clock.now_ns(), _describe(failure))
         self._note(xaction)
+        if xaction.uuid in self._kept and not self._is_closed and self._unfinished is not None:
+            self._kept.discard(xaction.uuid)
+            asyncio.get_running_loop().run_in_executor(None, self._unfinished.drop, xaction.uuid)
         log.info("xaction ended", objects=xaction.objects, aborted=xaction.is_aborted)
 
     def _note(self, xaction: Xaction) -> None:

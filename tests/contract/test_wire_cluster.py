@@ -295,10 +295,9 @@ def test_out_of_space(cluster, api: Api, bucket: str):
 
 
 def test_jobs_of_features_to_come(api: Api) -> None:
-    """Downloads and shard sorting: none runs, so who lists all jobs gets an empty list; starting one is 501."""
-    for path in ("/v1/download", "/v1/sort"):
-        listed = api.call("GET", path, body=b"{}")
-        assert (listed.status, listed.body.strip()) == (200, b"[]")
-        assert api.call("POST", path, body=b"{}").status == 501
-        assert api.call("DELETE", f"{path}/abort", body=b"{}").status == 501
+    """Downloads: none runs, so who lists all jobs gets an empty list; starting one is 501."""
+    listed = api.call("GET", "/v1/download", body=b"{}")
+    assert (listed.status, listed.body.strip()) == (200, b"[]")
+    assert api.call("POST", "/v1/download", body=b"{}").status == 501
+    assert api.call("DELETE", "/v1/download/abort", body=b"{}").status == 501
     assert api.call("GET", "/v1/etl").status == 501

@@ -177,7 +177,7 @@ def test_endpoints_that_do_not_exist_yet_say_so(serve: Any, run: Run) -> None:
 
     async def scenario() -> None:
         async with serve(targets=1) as cluster:
-            for verb, path in (("POST", "/v1/download"), ("POST", "/v1/sort"), ("PUT", "/v1/etl")):
+            for verb, path in (("POST", "/v1/download"), ("PUT", "/v1/etl")):
                 answer = await cluster.primary.ask(verb, path)
                 assert answer.status == 501, path
                 assert answer.json["message"].endswith("not implemented yet")

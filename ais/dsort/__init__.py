@@ -1,0 +1,1 @@
+"""Distributed sort, the part without network: checking a request, keys, sorting on disk, filling output shards."""

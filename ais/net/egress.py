@@ -1,0 +1,169 @@
+"""HTTP to addresses that clients name: only to where this node may go, decided on the address a name resolves to.
+
+Loopback, link-local, multicast and reserved addresses are refused, private ones unless allowed, for the first request
+and for each redirect: else a client could reach through us what only we can reach.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from ais.base.errors import AccessDenied, BadRequest, Unreachable
+
+REDIRECTS_MAX = 5
+CONNECT_TIMEOUT_S = 15.0
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+def is_allowed(address: str, *, allow_private: bool) -> bool:
+    """Whether an IP address is one of the public internet, or of a private network where these are allowed.
+
+    Loopback, link-local and shared addresses never are.
+    """
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            found = found.ipv4_mapped
+        elif found in _NAT64:
+            found = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        elif found.sixtofour is not None or found.teredo is not None:
+            return False
+    if found.is_global:
+        return not found.is_multicast
+    return allow_private and any(found in network for network in _PRIVATE if network.version == found.version)
+
+
+class _Refused(OSError):
+    """The name resolves to an address that is out of bounds."""
+
+
+class _Resolver(AbstractResolver):
+    def __init__(self, *, allow_private: bool) -> None:
+        self._allow_private = allow_private
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        loop = asyncio.get_running_loop()
+        infos = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        found = []
+        for kind, _, proto, _, address in infos:
+            if not is_allowed(str(address[0]), allow_private=self._allow_private):
+                raise _Refused(f"egress blocked: {host} is {address[0]}")
+            found.append(
+                ResolveResult(
+                    hostname=host,
+                    host=str(address[0]),
+                    port=port,
+                    family=kind,
+                    proto=proto,
+                    flags=socket.AI_NUMERICHOST,
+                )
+            )
+        return found
+
+    async def close(self) -> None:
+        pass
+
+
+class Egress:
+    """A client. `tls` None: servers are verified as usual."""
+
+    def __init__(self, *, allow_private: bool, tls: ssl.SSLContext | None = None) -> None:
+        self._allow_private = allow_private
+        self._tls = tls
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def check(self, url: str) -> None:
+        """Raise `BadRequest` for what is no HTTP URL, `AccessDenied` for an address that is out of bounds."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise BadRequest(f'invalid link "{url[:200]}": {error}') from None
+        if parts.scheme not in ("http", "https") or not host or port == 0:
+            raise BadRequest(f'invalid link "{url[:200]}": expected http:// or https://')
+        try:
+            if not is_allowed(host, allow_private=self._allow_private):
+                raise AccessDenied(f"egress blocked: {host}")
+        except ValueError:
+            return
+
+    @asynccontextmanager
+    async def get(self, url: str, headers: dict[str, str], timeout_s: float) -> AsyncIterator[aiohttp.ClientResponse]:
+        """GET, redirects followed; `timeout_s` bounds the wait for the head, and for each piece that follows.
+
+        Raise `AccessDenied`, `BadRequest`, `Unreachable`; so does whatever the block reads.
+        """
+        for _ in range(REDIRECTS_MAX + 1):
+            self.check(url)
+            try:
+                response = await self._opened().request(
+                    "GET",
+                    URL(url, encoded=True),
+                    headers=headers,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(
+                        total=None, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s), sock_read=timeout_s
+                    ),
+                )
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                raise _named(url, error) from None
+            try:
+                location = response.headers.get("Location", "")
+                if response.status in _REDIRECTS and location:
+                    before, url = urlsplit(url), urljoin(url, location)
+                    after = urlsplit(url)
+                    if (before.scheme, before.netloc) != (after.scheme, after.netloc):  # what was for one server only
+                        headers = {name: value for name, value in headers.items() if name.lower() == "range"}
+                    continue
+                try:
+                    yield response
+                except (aiohttp.ClientError, OSError) as error:
+                    raise _named(url, error) from None
+                return
+            finally:
+                response.close()
+        raise BadRequest(f"{url[:200]}: more than {REDIRECTS_MAX} redirects")
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=0,
+                    resolver=_Resolver(allow_private=self._allow_private),
+                    use_dns_cache=False,
+                    ssl=self._tls or True,
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                skip_auto_headers=("Accept-Encoding",),
+            )
+        return self._session
+
+
+def _named(url: str, error: Exception) -> AccessDenied | Unreachable | BadRequest:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, _Refused):
+            return AccessDenied(str(cause))
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientError | OSError):
+        return BadRequest(f'invalid link "{url[:200]}": {error}')
+    return Unreachable(f"{url[:200]} cannot be reached: {str(error) or type(error).__name__}")

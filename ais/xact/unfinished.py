@@ -1,0 +1,90 @@
+"""Jobs that go on when their target was restarted: what each was told, one file of a job in `.ais.tasks` until it ends.
+
+The directory lies on the first mountpath that is available when a job starts. A file that was begun and not finished is
+passed over: its job was not acknowledged.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from ais.base.errors import DiskFailure
+from ais.env.disk import Disk
+from ais.fs.failures import disk_failures
+
+DIRECTORY = ".ais.tasks"
+_BYTES_MAX = 1 << 30
+_NEW = ".new"
+
+
+class Task(NamedTuple):
+    """What a job was told, as its kind understands it."""
+
+    uuid: str
+    kind: str
+    body: bytes
+
+
+class Unfinished:
+    """The files. All methods block. `directories`: the mountpaths, the preferred one first."""
+
+    def __init__(self, disk: Disk, directories: Callable[[], Sequence[str]]) -> None:
+        self._disk = disk
+        self._directories = directories
+
+    def keep(self, task: Task) -> None:
+        """Remember a job; on return it is on the disk. Raise `DiskFailure`."""
+        found = self._directories()
+        if not found:
+            raise DiskFailure("no mountpath is available")
+        directory = f"{found[0]}/{DIRECTORY}"
+        path = f"{directory}/{task.uuid}"
+        with disk_failures(directory):
+            with contextlib.suppress(FileExistsError):
+                self._disk.mkdir(directory)
+            fd = self._disk.open(path + _NEW, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            try:
+                left = memoryview(msgspec.msgpack.encode((task.kind, task.body)))
+                while left:
+                    left = left[self._disk.write(fd, left) :]
+                self._disk.fsync(fd)
+            finally:
+                self._disk.close(fd)
+            self._disk.rename(path + _NEW, path)
+
+    def drop(self, uuid: str) -> None:
+        """The job has ended."""
+        for directory in self._directories():
+            with contextlib.suppress(OSError):
+                self._disk.unlink(f"{directory}/{DIRECTORY}/{uuid}")
+
+    def load(self) -> list[Task]:
+        """All that did not end."""
+        return [task for directory in self._directories() for task in self._load(f"{directory}/{DIRECTORY}")]
+
+    def _load(self, directory: str) -> list[Task]:
+        try:
+            with self._disk.scandir(directory) as entries:
+                names = sorted(entry.name for entry in entries)
+        except OSError:
+            return []
+        found = []
+        for name in names:
+            if name.endswith(_NEW):
+                with contextlib.suppress(OSError):
+                    self._disk.unlink(f"{directory}/{name}")
+                continue
+            with contextlib.suppress(OSError, msgspec.DecodeError, msgspec.ValidationError):
+                kind, body = msgspec.msgpack.decode(self._read(f"{directory}/{name}"), type=tuple[str, bytes])
+                found.append(Task(name, kind, body))
+        return found
+
+    def _read(self, path: str) -> bytes:
+        fd = self._disk.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return self._disk.pread(fd, min(self._disk.fstat(fd).st_size, _BYTES_MAX), 0)
+        finally:
+            self._disk.close(fd)
