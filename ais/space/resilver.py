@@ -7,6 +7,7 @@ object is looked for in one place only. The job has ended when what follows has:
 
 import asyncio
 import functools
+import itertools
 import random
 from collections.abc import Awaitable, Callable
 
@@ -25,6 +26,7 @@ from ais.xact.registry import Registry
 from ais.xact.xaction import Xaction
 
 RETRY_S = 30.0
+INCOMPLETE_MAX = 1000
 _CONTENTS = (layout.OBJECTS, layout.VERSIONS, layout.COPIES)
 
 
@@ -52,6 +54,8 @@ class Resilver:
         self._complete = complete
         self._then = then
         self._log = structlog.get_logger()
+        self._incomplete: set[str] = set()
+        """Objects that did not get their copies; no more than so many are kept."""
         self._begun = -1
         self._settled = -1
         """Generation of the set of mountpaths for which everything is in its place."""
@@ -82,6 +86,7 @@ class Resilver:
     async def _work(self, xaction: Xaction) -> None:
         volume = self._store.volume
         view, failures, first = volume.view, 0, ""
+        self._incomplete = set()
         buckets = list(await asyncio.to_thread(volume.buckets))
         loop = asyncio.get_running_loop()
 
@@ -99,29 +104,53 @@ class Resilver:
 
         contents = (*_CONTENTS, layout.SLICES) if view.leaving else _CONTENTS
         async with self._joggers.counting(xaction, view.available, buckets, contents):
-            for content in contents:
-                round_visit = functools.partial(visit, content=content)
-                await self._joggers.run(
-                    xaction, view.available, buckets, round_visit, content=content, is_counted=False
+            # All at the same time, so that what takes long and what is quickly seen to alternate: progress is even.
+            rounds = (
+                self._joggers.run(
+                    xaction,
+                    view.available,
+                    buckets,
+                    functools.partial(visit, content=content),
+                    content=content,
+                    is_counted=False,
                 )
+                for content in contents
+            )
+            for outcome in await asyncio.gather(*rounds, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
         if failures:
             raise DiskFailure(f"{failures} objects are not in their place, the first is {first}")
         if await asyncio.to_thread(volume.settle, view.generation):
             self._settled = volume.view.generation
             self._log.info("mountpaths settled", visited=xaction.visited, moved=xaction.objects)
             await self._then()
+        if self._incomplete:
+            names = list(itertools.islice(self._incomplete, 3))
+            raise DiskFailure(f"{len(self._incomplete)} objects do not have their copies, such as {', '.join(names)}")
 
     def _bring_all(self, batch: Batch, content: str) -> list[Relocated | AisError]:
         return [self._bring(batch, name, content) for name in batch.names]
+
+    def _complete_one(self, bck: Bck, name: str) -> None:
+        """What lacks copies is in its place all the same, so it does not keep the volume unsettled."""
+        try:
+            self._complete(bck, name)
+        except BucketNotFound:
+            return
+        except AisError as error:
+            self._log.warning("object has too few copies", object=bck.cname(name), error=str(error))
+            if len(self._incomplete) < INCOMPLETE_MAX:
+                self._incomplete.add(bck.cname(name))
 
     def _bring(self, batch: Batch, name: str, content: str) -> Relocated | AisError:
         try:
             if content == layout.SLICES:
                 return self._relocator.bring_slice(batch.bck, name, batch.mountpath)
-            found = self._relocator.bring(batch.bck, name) if content != layout.COPIES else Relocated()
+            found = self._relocator.bring(batch.bck, name)
             if content != layout.VERSIONS and batch.bck in self._store.volume.mirrored:
-                self._complete(batch.bck, name)
-            return found
+                self._complete_one(batch.bck, name)
+            return found if content != layout.COPIES else Relocated()
         except BucketNotFound:
             return Relocated()
         except AisError as error:

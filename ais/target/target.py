@@ -391,13 +391,11 @@ class Target:
             raise DiskFailure(f"{bck.cname(name)} is damaged and no copy of it is good")
 
     async def _after_resilver(self) -> None:
-        """Everything is in its place: return when mirrored objects have their copies, and coded ones their slices.
+        """Everything is in its place, with copies: return when coded objects have their slices.
 
         Raise `DiskFailure` when some have not.
         """
-        rng, volume = self._host.env.rng, self._volume
-        jobs = [self._mirror.make_copies(bck, new_id(rng)) for bck in volume.mirrored]
-        jobs += [self._ec.encode_bucket(bck, new_id(rng)) for bck in volume.coded]
+        jobs = [self._ec.encode_bucket(bck, new_id(self._host.env.rng)) for bck in self._volume.coded]
         for job in jobs:
             await job.wait()
         for job in jobs:
