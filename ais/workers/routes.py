@@ -49,21 +49,21 @@ def of_proxy(proxy: Proxy) -> Own:
     return answer
 
 
-def route(standing: Standing, own: Own, stats: Tracker, listener: int) -> Route:
+def route(standing: Standing, own: Own, stats: Tracker, counters: "memoryview[int]", listener: int) -> Route:
     """The route of a worker's listener. Whatever goes wrong before a body was read the control process answers.
 
-    So it alone says that something is not there, and it alone counts what failed.
+    So it alone says that something is not there, and it alone counts what failed. `counters` are those of `stats`.
     """
-    url, counters = f"{SCHEME}://{listener}", stats.values
+    url = f"{SCHEME}://{listener}"
 
     def answer(request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         if not standing.may_serve:
             return pass_on(request, url)
-        before = counters[:]
+        before = counters.tobytes()
         try:
             reply = own(request)
         except AisError:
-            counters[:] = before
+            counters[:] = memoryview(before).cast("q")
             return pass_on(request, url)
         if reply is None:
             return pass_on(request, url)

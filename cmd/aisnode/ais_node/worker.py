@@ -127,7 +127,8 @@ class Worker:
         trust = process.make_trust(self._arguments, self._settings, env, begun.snode, own_key, is_quiet=True)
         peers = PeerClient(client_tls, trust.sign)
         stats = Tracker(begun.snode.kind, env.clock)
-        stats.values = cast("list[int]", self._shared.counters(begun.index))
+        counters = self._shared.counters(begun.index)
+        stats.values = cast("list[int]", counters)
         node = self._node = WorkerNode(
             env=env,
             config=config,
@@ -159,7 +160,7 @@ class Worker:
         self._tls = process.server_tls(config.cluster)
         self._servers = [
             HttpServer(
-                routes.route(self._standing, own, stats, listener),
+                routes.route(self._standing, own, stats, counters, listener),
                 None,
                 on_error,
                 limits_of_one,
