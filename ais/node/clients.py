@@ -29,6 +29,8 @@ MARKS_MAX = 4096
 _MARK_NS_MAX = (marks.LIFE_S + marks.STEP_S + 60) * 1_000_000_000
 """With a minute for clocks that differ."""
 _BEARER = "Bearer "
+Asked = tuple[str | None, str, str, str]
+"""What is permitted alike: `Authorization`, method, path up to the object's name, query."""
 _CALLER = headers.CALLER_ID.lower()
 _NS = 1_000_000_000
 
@@ -59,7 +61,10 @@ class Clients:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._known: dict[str, Claims] = {}
+        self._admitted: dict[Asked, Claims] = {}
+        """Who was found to be permitted what, while the tokens are taken for what they were."""
         self._basis: tuple[object, object] = (None, None)
+        self._now_ns = host.env.clock.now_ns
         self._marks: dict[tuple[str, str], tuple[str, int]] = {}
         """Marks that were found right: by method and URL, what was signed and until when it is good."""
         self._marks_of: Smap | None = None
@@ -82,9 +87,7 @@ class Clients:
 
     def of_token(self, token: str, where: str) -> Claims:
         """Who a token belongs to. Raise `Unauthenticated`."""
-        basis = (self._host.config, self._host.keyring)
-        if self._basis[0] is not basis[0] or self._basis[1] is not basis[1]:
-            self._known, self._basis = {}, basis
+        self._forget_if_changed()
         claims = self._known.get(token)
         try:
             if claims is None:
@@ -92,11 +95,31 @@ class Clients:
                 if len(self._known) >= TOKENS_MAX:
                     self._known.clear()
                 self._known[token] = claims
-            if claims.exp + LEEWAY_S < self.now_ns // _NS:
+            if self._is_over(claims):
                 raise BadToken("invalid token [err: token expired]")
         except BadToken as error:
             raise Unauthenticated(f"invalid token from {where}: {error}") from None
         return claims
+
+    def _forget_if_changed(self) -> None:
+        host, (config, keyring) = self._host, self._basis
+        if host.config is not config or host.keyring is not keyring:
+            self._known, self._admitted, self._basis = {}, {}, (host.config, host.keyring)
+
+    def admitted(self, asked: Asked) -> Claims | None:
+        """Who asks this, if it was `admit`ted before and still is."""
+        self._forget_if_changed()
+        claims = self._admitted.get(asked)
+        return claims if claims is not None and not self._is_over(claims) else None
+
+    def admit(self, asked: Asked, claims: Claims) -> None:
+        """Remember that the bearer of these claims may do what `asked` says."""
+        if len(self._admitted) >= TOKENS_MAX:
+            self._admitted.clear()
+        self._admitted[asked] = claims
+
+    def _is_over(self, claims: Claims) -> bool:
+        return (claims.exp + LEEWAY_S) * _NS < self._now_ns()
 
     def require(self, claims: Claims, needed: Access, bck: Bck | None = None) -> None:
         """Raise `AccessDenied` unless the bearer may do this on the cluster, or on the bucket."""
@@ -136,7 +159,7 @@ class Clients:
         if self._marks_of is not self._host.smap or len(self._marks) >= MARKS_MAX:
             self._marks, self._marks_of = {}, self._host.smap
         known = self._marks.get((request.method, head)) or self._read_mark(request.method, head)
-        if known is None or not 0 < known[1] * _NS - self.now_ns <= _MARK_NS_MAX:
+        if known is None or not 0 < known[1] * _NS - self._now_ns() <= _MARK_NS_MAX:
             return False
         request.retarget(known[0] + sent)
         return True
@@ -157,11 +180,11 @@ class Clients:
             reply.repeat = partial(self._repeat, reply.repeat, claims)
 
     def _repeat(self, inner: Callable[[Request], Again | None], claims: Claims, request: Request) -> Again | None:
-        again = inner(request)
-        return None if again is None else partial(self._again, again, claims, self._host.keyring)
+        again, end_ns = inner(request), (claims.exp + LEEWAY_S) * _NS
+        return None if again is None else partial(self._again, again, end_ns, self._host.keyring)
 
-    def _again(self, again: Again, claims: Claims, keyring: object) -> tuple[int, bytes, bytes] | None:
-        if self._host.keyring is not keyring or claims.exp + LEEWAY_S < self.now_ns // _NS:
+    def _again(self, again: Again, end_ns: int, keyring: object) -> tuple[int, bytes, bytes] | None:
+        if self._host.keyring is not keyring or end_ns < self._now_ns():
             return None
         return again()
 

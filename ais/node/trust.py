@@ -28,6 +28,7 @@ _HEADER = nodes.HEADER.lower()
 _PAIR = nodes.PAIR_HEADER.lower()
 _OF_GATEWAYS = frozenset((("PUT", METASYNC), ("POST", TXN), ("POST", VOTE), ("POST", TAKE_OVER)))
 """What a target has no business to say, whatever it signs with."""
+LISTENERS_MAX = 1024
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -83,10 +84,10 @@ class Trust:
         return {nodes.HEADER: str(proof), **lines}
 
     def _keys_at(self, base: str) -> tuple[str, ...]:
-        """The keys of the node that listens at `base`."""
+        """The keys of the node that listens at `base`; one that was taken off the map is still told so."""
         smap = self._host.smap
         if self._listeners[0] is not smap:
-            found: dict[str, tuple[str, ...]] = {}
+            found = self._listeners[1] if len(self._listeners[1]) < LISTENERS_MAX else {}
             for node in smap.nodes.values():
                 found |= dict.fromkeys((net.url for net in (node.public, node.control, node.data)), node.keys)
             self._listeners = smap, found

@@ -34,7 +34,7 @@ from ais.proxy.listing import Lister
 from ais.proxy.permissions import Permissions
 from ais.proxy.protection import Protection
 from ais.proxy.rebalance import Rebalancer
-from ais.proxy.redirect import COUNTED, PREFIXES, Redirector
+from ais.proxy.redirect import COUNTED, OBJECTS, PREFIXES, Redirector
 from ais.proxy.relay import Relay
 from ais.proxy.rename import Renamer
 from ais.proxy.reverse import Reverse
@@ -151,9 +151,16 @@ class Proxy:
         """Who sends a native request on an object, if they may; None for any other. Raise as `ais.node.clients`."""
         if not request.path.startswith(PREFIXES) or self._clients.is_node(request):
             return None
-        claims = self._clients.of_header(request.headers.get("authorization"))
+        clients, authorization = self._clients, request.headers.get("authorization")
+        end = request.path.find("/", len(OBJECTS)) if request.path.startswith(OBJECTS) else -1
+        asked = (authorization, request.method, request.path[:end], request.query) if end > 0 else None
+        if asked is not None and (known := clients.admitted(asked)) is not None:
+            return known
+        claims = clients.of_header(authorization)
         for needed, bck in self._redirector.asked(request) or ():
-            self._clients.require(claims, needed, bck)
+            clients.require(claims, needed, bck)
+        if asked is not None:
+            clients.admit(asked, claims)
         return claims
 
     def error_reply(self, request: Request, error: BaseException) -> Reply | None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from harness.wire import Api, object_path
+from harness.nodekeys import NodeKeys
+from harness.wire import Api, message, object_path
 
-from ais.testing import Cluster
+from ais.testing import Cluster, Node
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +81,21 @@ def test_a_node_with_another_secret_does_not_join(closed: Cluster, tmp_path: Pat
     assert ended.returncode != 0
     assert "join secret" in ended.stderr
     assert Api(closed.endpoint).call("GET", "/v1/daemon", {"what": "smap"}).json()["version"] == before
+
+
+def test_a_node_that_is_off_the_map_is_out(closed: Cluster):
+    """What a target signs is taken while it is in the map, and refused from the moment it is not."""
+    api, stolen, other = Api(closed.endpoint), closed.targets[1], closed.targets[0]
+    keys = NodeKeys.of(stolen.plan.directory.parent, api.smap())
+
+    def ask(caller: Node) -> int:
+        lines = keys.sign(caller.id, other.id, "GET", "/v1/metasync?part=keys", b"")
+        headers = {"Ais-Caller-Id": caller.id, **lines}
+        return Api(other.url).call("GET", "/v1/metasync", {"part": "keys"}, headers=headers).status
+
+    assert ask(stolen) == 200
+    closed.kill(stolen)
+    removed = api.call("PUT", "/v1/cluster", body=message("rm-unsafe", value={"sid": stolen.id}))
+    assert removed.status == 200, removed
+    assert ask(stolen) == 403
+    assert ask(closed.proxies[0]) == 200

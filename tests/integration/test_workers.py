@@ -58,11 +58,15 @@ class Line:
 def lines(crewed: Cluster) -> Iterator[list[Line]]:
     """Four connections to the target, of which each worker has two."""
     opened = [Line(crewed.targets[0]) for _ in range(2 * WORKERS)]
-    held = [sum(1 for one in worker.net_connections("tcp") if one.raddr) for worker in workers_of(crewed.targets[0])]
-    assert min(held) >= WORKERS, held
+    eventually(lambda: min(map(connections_of, workers_of(crewed.targets[0]))) >= WORKERS, within_s=60)
     yield opened
     for line in opened:
         line.close()
+
+
+def connections_of(worker: psutil.Process) -> int:
+    """How many clients it serves."""
+    return sum(1 for one in worker.net_connections("tcp") if one.raddr)
 
 
 def workers_of(node: Node) -> list[psutil.Process]:
