@@ -97,12 +97,11 @@ def _cut(fd: int, path: str, header: Slice, first: int, count: int, indices: set
 
 
 def _seal(header: Slice, first: int, stripes: Sequence[Sequence[code.Block]], indices: set[int]) -> dict[int, bytes]:
-    made = {index: bytearray() for index in indices}
+    made: dict[int, list[code.Block]] = {index: [] for index in indices}
     for stripe, data in enumerate(stripes, first):
         blocks = list(data)
         if any(index >= header.data for index in indices):
             blocks += code.encode(data, header.parity)
         for index, out in made.items():
-            out += slices.seal(stripe, blocks[index])
-            out += blocks[index]
-    return {index: bytes(out) for index, out in made.items()}
+            out += slices.seal(stripe, blocks[index]), blocks[index]
+    return {index: b"".join(out) for index, out in made.items()}
