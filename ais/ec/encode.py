@@ -178,7 +178,12 @@ class Encoder:
             await self._peers.describe(node, bck, name, header)
 
     async def _drop_surplus(self, bck: Bck, name: str, nodes: Sequence[Snode], stamp: tuple[int, int]) -> None:
-        """Slices of this object, or older ones, on targets that are not among its holders (any more)."""
+        """Slices of this object, or older ones, on targets that are not among its holders (any more).
+
+        Not while a target is away: with it the holders are others.
+        """
+        if self._peers.has_absent:
+            return
 
         async def one(node: Snode) -> None:
             kept = await self._restorer.kept(node, bck, name)

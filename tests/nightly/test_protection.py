@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from harness.joining import another_target, objects_on
 from harness.nodes import eventually, files_of
 from harness.wire import Api, fresh_name, request
 
@@ -182,6 +183,31 @@ def test_two_copies_become_three_under_load() -> None:
         check(api, bucket)
         copies = [path for path in files_of(disks, "cp") if bucket in path.parts]
         assert len([path for path in copies if path.name.startswith(("o0", "large"))]) == 2 * len(BODIES)
+
+
+def test_slices_alone_move_under_load() -> None:
+    """A fourth target joins and is decommissioned again, 2+1 alone: no request fails, all slices where they belong."""
+    with Cluster(proxies=1, targets=3, mountpaths=1, config_overrides=FAST) as cluster:
+        api, bucket = Api(cluster.endpoint), fresh_name()
+        assert api.create(bucket).status == 200
+        patch = {"ec": {**EC, "parity_slices": 1}, "protection": {"slices_only": True}}
+        assert ended(api, act(api, "PATCH", bucket, "set-bprops", patch))["err"] == ""
+        fill(api, bucket)
+        with Load(cluster.endpoint, bucket) as load:
+            with another_target(cluster) as (plan, node_id):
+                eventually(lambda: not api.smap().get("ext"), within_s=SOON_S)
+                check(api, bucket)
+                assert objects_on(plan)
+                body = json.dumps({"action": "decommission-node", "value": {"sid": node_id}}).encode()
+                assert api.call("PUT", "/v1/cluster", body=body).status == 200
+                eventually(lambda: node_id not in api.smap()["tmap"], within_s=SOON_S)
+            check(api, bucket)
+        assert [one for one in load.failures if ": 503 " not in one and " 503 " not in one] == []
+        check(api, bucket)
+        count = sum(1 if len(body) < 2000 else 3 for body in BODIES.values())
+        eventually(
+            lambda: len([one for one in slices(cluster, bucket) if one[:2] in ("o0", "la")]) == count, within_s=SOON_S
+        )
 
 
 class Load:
