@@ -6,17 +6,15 @@ each from its beginning to its end without an event loop.
 
 import asyncio
 import contextlib
-import os
 import select
 import socket
 import ssl
 import struct
-import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -195,30 +193,3 @@ class AsyncioDriver:
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
-
-
-class Forked:
-    """Calls `forget` in a child process: it must not use the connections of its parent."""
-
-    _all: ClassVar["set[Forked]"] = set()
-    _lock = threading.Lock()
-
-    def __init__(self, forget: Callable[[], None]) -> None:
-        self.forget = forget
-        with self._lock:
-            self._all.add(self)
-
-    def release(self) -> None:
-        """Not to be called any more."""
-        with self._lock:
-            self._all.discard(self)
-
-    @classmethod
-    def after_fork(cls) -> None:
-        """In the child."""
-        cls._lock = threading.Lock()
-        for one in list(cls._all):
-            one.forget()
-
-
-os.register_at_fork(after_in_child=Forked.after_fork)

@@ -1,11 +1,13 @@
 """Connections that are open and idle, by node."""
 
+import os
 import ssl
 import time
+import weakref
 from urllib.parse import urlsplit
 
 from aisclient.connection import Connection
-from aisclient.driver import Driver, Forked
+from aisclient.driver import Driver
 from aisclient.errors import Untrusted
 from aisclient.settings import Settings
 
@@ -17,10 +19,10 @@ class Pool:
     """May be used by several threads: adding to a list and taking from it are atomic."""
 
     def __init__(self, driver: Driver, settings: Settings) -> None:
+        self._idle: dict[str, list[Connection]] = {}
         self._driver, self._settings = driver, settings
         self._tls = settings.tls() if any(url.startswith("https") for url in settings.endpoints) else None
-        self._idle: dict[str, list[Connection]] = {}
-        self._forked = Forked(self._forget)
+        _pools.add(self)
 
     async def take(self, origin: str, *, is_fresh: bool = False, checked: bool = False) -> tuple[Connection, bool]:
         """A connection to `scheme://host:port`, and whether it was used before. Raise `OSError`, `Untrusted`.
@@ -63,10 +65,22 @@ class Pool:
 
     def close(self) -> None:
         """Close those that are idle."""
-        self._forked.release()
         for idle in self._idle.values():
             while idle:
                 idle.pop().wire.close()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """In a child process: the connections are its parent's."""
         self._idle = {}
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        pool.forget()
+
+
+_pools: "weakref.WeakSet[Pool]" = weakref.WeakSet()
+os.register_at_fork(after_in_child=_after_fork)

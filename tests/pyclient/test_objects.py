@@ -1,8 +1,10 @@
 """Objects through the blocking client."""
 
 import io
+import multiprocessing
 import pickle
 import random
+import weakref
 
 import pytest
 from aisclient import Bucket, Client, ErrBckAlreadyExists, ErrBckNotFound, ErrObjNotFound
@@ -184,3 +186,29 @@ def test_travels_to_other_processes(bck: Bucket):
         copied = pickle.loads(pickle.dumps(one))
         assert type(copied) is type(one)
     assert copied.get() == b"x"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_forgotten_clients_and_forks(cluster, bck: Bucket):
+    """A client nobody holds closes its connections; a forked child does not use those of its parent."""
+    bck.object("a").put(b"x")
+    client = Client(cluster.endpoint)
+    pool = weakref.ref(client._client._transport.pool)
+    assert client.bucket(bck.name).object("a").get() == b"x"
+    used = [connection.wire._socket for idle in pool()._idle.values() for connection in idle]
+    assert used
+    del client
+    assert pool() is None
+    assert all(one.fileno() == -1 for one in used)
+    here = bck.client._client._transport.pool
+    assert any(here._idle.values())
+    process = multiprocessing.get_context("fork").Process(target=_read_elsewhere, args=(bck,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert bck.object("a").get() == b"x"
+
+
+def _read_elsewhere(bck: Bucket) -> None:
+    assert not any(bck.client._client._transport.pool._idle.values())
+    assert bck.object("a").get() == b"x"
