@@ -17,16 +17,19 @@ from ais.api.bucket import Bck
 from ais.api.xact import RESILVER
 from ais.base.errors import AisError, BucketNotFound, DiskFailure
 from ais.base.ids import new_id
+from ais.core import tree
 from ais.core.relocate import Relocated, Relocator
 from ais.core.store import Store
 from ais.env import Env
-from ais.fs import layout
+from ais.fs import layout, names
+from ais.fs.failures import disk_failures
 from ais.xact.joggers import Batch, Joggers
 from ais.xact.registry import Registry
 from ais.xact.xaction import Xaction
 
 RETRY_S = 30.0
 INCOMPLETE_MAX = 1000
+_MADE_SINCE = Relocated()
 _CONTENTS = (layout.OBJECTS, layout.VERSIONS, layout.COPIES)
 
 
@@ -49,6 +52,7 @@ class Resilver:
         self._joggers = joggers
         self._store = store
         self._relocator = Relocator(store, env)
+        self._disk = env.disk
         self._clock = env.clock
         self._rng: random.Random = env.rng
         self._complete = complete
@@ -92,7 +96,7 @@ class Resilver:
 
         async def visit(batch: Batch, content: str) -> None:
             nonlocal failures, first
-            step = functools.partial(self._bring_all, batch, content)
+            step = functools.partial(self._bring_all, batch, content, xaction.started_ns)
             for name, outcome in zip(batch.names, await loop.run_in_executor(batch.mountpath.pool, step), strict=True):
                 if isinstance(outcome, AisError):
                     failures += 1
@@ -100,6 +104,8 @@ class Resilver:
                 elif outcome.was_moved:
                     xaction.objects += 1
                     xaction.bytes += outcome.size_bytes
+                elif outcome is _MADE_SINCE:
+                    xaction.visited -= 1
             xaction.ctlmsg = f"visited:{xaction.visited + len(batch.names)}"
 
         contents = (*_CONTENTS, layout.SLICES) if view.leaving else _CONTENTS
@@ -129,8 +135,20 @@ class Resilver:
             names = list(itertools.islice(self._incomplete, 3))
             raise DiskFailure(f"{len(self._incomplete)} objects do not have their copies, such as {', '.join(names)}")
 
-    def _bring_all(self, batch: Batch, content: str) -> list[Relocated | AisError]:
-        return [self._bring(batch, name, content) for name in batch.names]
+    def _bring_all(self, batch: Batch, content: str, began_ns: int) -> list[Relocated | AisError]:
+        return [
+            _MADE_SINCE
+            if content == layout.COPIES and self._is_younger(batch, name, began_ns)
+            else self._bring(batch, name, content)
+            for name in batch.names
+        ]
+
+    def _is_younger(self, batch: Batch, name: str, began_ns: int) -> bool:
+        """Whether a copy was made since; nobody counted it, and it needs nothing."""
+        path = f"{layout.bucket_path(batch.mountpath.path, batch.bck)}/{layout.COPIES}/{names.to_path(name)}"
+        with disk_failures(path):
+            found = tree.find(self._disk, path)
+        return found is not None and found[1].st_ctime_ns > began_ns
 
     def _complete_one(self, bck: Bck, name: str) -> None:
         """What lacks copies is in its place all the same, so it does not keep the volume unsettled."""

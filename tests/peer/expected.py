@@ -51,6 +51,7 @@ DIFFERENT: dict[int, str] = {
     94: "a summary counts an object once; theirs each copy of it",
     86: "says where in the request the value stands",
     115: "an unknown job has a type of error",
+    136: "the ID of the job stands alone",
     138: "an unknown job has a type of error",
     141: "an unknown job has a type of error",
     142: "an unknown job has a type of error",
