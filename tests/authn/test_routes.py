@@ -90,11 +90,15 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     is_apart = request.param == "three ports"
     root = tmp_path_factory.mktemp("routes") / "cluster"
     playground = Playground(root, with_parent=True)
-    playground.create(Plan(proxies=2, targets=2, mountpaths=1, port=free_ports(4)))
+    first = free_ports(12)
+    playground.create(Plan(proxies=2, targets=2, mountpaths=1, port=first))
     if is_apart:
-        for node in playground.nodes:
+        for number, node in enumerate(playground.nodes, 2):
             local = json.loads(node.local_file.read_text())
-            local["host_net"] |= {"port_intra_control": str(free_ports(1)), "port_intra_data": str(free_ports(1))}
+            local["host_net"] |= {
+                "port_intra_control": str(first + 2 * number),
+                "port_intra_data": str(first + 2 * number + 1),
+            }
             node.local_file.write_text(json.dumps(local))
     playground.start()
     try:
@@ -218,13 +222,18 @@ def client(row: Route, url: str, bearer: str = "", **lines: str) -> Answer:
 
 
 def state(case: Case) -> list[object]:
-    """What must not change: versions of the maps, the configuration, and the object."""
+    """What must not change: the nodes, the version of the buckets, the configuration, and the object."""
     url = case.listeners[PROXY][0][1][0]
     smap = ask(url, "GET", "/v1/daemon?what=smap", case.admin).json()
     bmd = ask(url, "GET", "/v1/daemon?what=bmd", case.admin).json()
     config = ask(url, "GET", "/v1/daemon?what=config", case.admin).body
     kept = ask(url, "GET", "/v1/objects/data/o?provider=ais", case.admin)
-    return [smap["version"], bmd["version"], config, request_at(kept.header("Location"), "GET", b"").body]
+    return [
+        sorted({**smap["pmap"], **smap["tmap"]}),
+        bmd["version"],
+        config,
+        request_at(kept.header("Location"), "GET", b"").body,
+    ]
 
 
 def test_administrators(case: Case, table: routers.Table) -> None:
