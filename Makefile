@@ -8,7 +8,7 @@ DIR ?= .playground
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop clean test lint unit fuzz power-loss faults model clients nightly scrub bench docs
+.PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients nightly scrub bench docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,9 @@ power-loss: install ## cut the power after every kind of change on ext4, xfs and
 clients: install ## pandas, dask, DuckDB, zarr, xarray, Ray, Hugging Face, PyTorch, WebDataset, JAX, TensorFlow, Spark through aisclient
 	$(BIN)/python -m pip install --quiet 'dask[dataframe]' datasets duckdb jax pandas pyspark 'ray[data]' tensorflow-cpu torch webdataset xarray zarr
 	$(BIN)/pytest -q -s --timeout 900 tests/nightly/test_clients.py
+
+membership: install ## targets join, leave, die and return under load (MEMBERSHIP_SECONDS=180, MEMBERSHIP_SEEDS=6)
+	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_membership.py
 
 nightly: install ## what takes too long for CI: 8 GiB objects, a million names, every S3 client with every option
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly

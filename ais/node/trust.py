@@ -6,6 +6,7 @@ map has no keys. Without a join secret everybody who reaches the control network
 says so.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from ais.api import headers
 from ais.auth import nodes
 from ais.auth.nodes import Nonces, Proof
 from ais.auth.pairs import PairKeys
-from ais.base.errors import AccessDenied
+from ais.base.errors import AccessDenied, NotReady
 from ais.meta.smap import Smap
 from ais.net.http import AnyReply, Request, Route
 from ais.node.changes import TXN
@@ -29,6 +30,7 @@ _PAIR = nodes.PAIR_HEADER.lower()
 _OF_GATEWAYS = frozenset((("PUT", METASYNC), ("POST", TXN), ("POST", VOTE), ("POST", TAKE_OVER)))
 """What a target has no business to say, whatever it signs with."""
 LISTENERS_MAX = 1024
+KNOWN_LOOKS_MAX, KNOWN_PAUSE_S = 100, 0.05
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -101,12 +103,30 @@ class Trust:
         def answer(request: Request) -> AnyReply | Awaitable[AnyReply] | None:
             if request.headers.is_internal and (caller := request.headers.get(_CALLER)) is not None:
                 found = request.headers.get
-                proof = self._verified(found(_HEADER), found(_PAIR), request.method, request.target, self._heads)
+                try:
+                    proof = self._verified(found(_HEADER), found(_PAIR), request.method, request.target, self._heads)
+                except NotReady:
+                    return self._answer_later(request, caller, answer)
                 if proof.caller != caller:
                     raise AccessDenied(f"the request of {caller[:40]} is signed by {proof.caller[:40]}")
             return route(request)
 
         return answer
+
+    async def _answer_later(self, request: Request, caller: str, answer: Route) -> AnyReply:
+        await self._until_known(caller)
+        reply = answer(request)
+        if reply is None:
+            raise NotReady(f"{caller[:40]} has just joined, or this node has: try again in a moment")
+        return await reply if isinstance(reply, Awaitable) else reply
+
+    async def _until_known(self, caller: str) -> None:
+        """Wait for the cluster map with a node that has just joined; where we have just joined, for any."""
+        for _ in range(KNOWN_LOOKS_MAX):
+            if self._host.smap.get(caller) is not None:
+                return
+            await asyncio.sleep(KNOWN_PAUSE_S)
+        raise NotReady(f"{caller[:40]} is not in the cluster map that this node has: try again in a moment")
 
     def only_nodes(self, routes: Iterable[web.RouteDef]) -> list[web.RouteDef]:
         """The same routes, for nodes only."""
@@ -120,9 +140,12 @@ class Trust:
 
         async def handle(request: web.Request) -> web.StreamResponse:
             found = request.headers.get
-            proof = self._verified(
-                found(nodes.HEADER), found(nodes.PAIR_HEADER), request.method, request.raw_path, self._bodies
-            )
+            signed = found(nodes.HEADER), found(nodes.PAIR_HEADER), request.method, request.raw_path, self._bodies
+            try:
+                proof = self._verified(*signed)
+            except NotReady:
+                await self._until_known(Proof.parse(signed[0] or "").caller)
+                proof = self._verified(*signed)
             if proof.body != nodes.STREAMED and proof.body != nodes.digest_of(await request.read()):
                 raise AccessDenied("the body is not the one that was signed")
             if proof.caller != request.headers.get(headers.CALLER_ID, proof.caller):
@@ -132,7 +155,10 @@ class Trust:
         return handle
 
     def _verified(self, header: str | None, pair: str | None, method: str, target: str, nonces: Nonces) -> Proof:
-        """Who signed a request; the body is the caller's to compare with `Proof.body`. Raise `AccessDenied`."""
+        """Who signed a request; the body is the caller's to compare with `Proof.body`. Raise `AccessDenied`.
+
+        Raise `NotReady` for who has the join secret and is not in our cluster map, which may lag by some moments.
+        """
         proof = Proof.parse(header or "")
         path = target.partition("?")[0]
         node = self._host.smap.get(proof.caller)
@@ -142,9 +168,12 @@ class Trust:
             is_known = any(proof.is_signed(pair or "", own.shared(key), method, target) for key in node.keys)
         if not is_known:
             is_new = path in (JOIN, IDENTITY) or (path == METASYNC and self._host.is_lost)
+            has_secret = self._join is not None and proof.is_signed(proof.tag, self._join, method, target)
+            if node is None and has_secret and not is_new:
+                raise NotReady(f"{proof.caller[:40]} is not in the cluster map that this node has")
             if not (is_new or (node is not None and not node.keys)):
                 raise AccessDenied("the request is not signed by a node of this cluster")
-            if self._join is None or not proof.is_signed(proof.tag, self._join, method, target):
+            if not has_secret:
                 raise AccessDenied("the request is not signed with the join secret of this cluster")
         if node is not None and not node.is_proxy and (method, path) in _OF_GATEWAYS:
             raise AccessDenied(f"{node.name} is a target: {method} {path} is for gateways")

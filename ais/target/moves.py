@@ -13,7 +13,7 @@ from urllib.parse import quote
 from ais.api import ack, actions, codec, errors, headers, query
 from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
-from ais.base.errors import AlreadyExists, Busy, NotReady, ObjectNotFound
+from ais.base.errors import AccessDenied, AlreadyExists, Busy, NotReady, ObjectNotFound
 from ais.base.locks import NamedLocks
 from ais.core.departure import Departures, OpenVersion
 from ais.core.store import OpenObject, Store
@@ -211,9 +211,9 @@ class Moves:
         while True:
             try:
                 return await self._ask(target, bck, name, message) == DISCARDED
-            except NotReady:
+            except (NotReady, AccessDenied) as error:  # by an older map we are nobody's node, or it owns the name
                 if clock.monotonic() > deadline_s:
-                    raise
+                    raise NotReady(str(error)) from None
             await clock.sleep(MAP_LAG_PAUSE_S)
 
     async def _ask(self, target: Snode, bck: Bck, name: str, message: ActMsg) -> bytes:

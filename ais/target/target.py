@@ -210,17 +210,18 @@ class Target:
         self.plain = Plain(self._front, gate, self._objects)
 
     def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
-        """The data path; what comes while this target starts waits for it, since names are its own by then."""
+        """The data path. While this target starts, names are its own already: what fails for that waits, and is tried
+        again when it knows the buckets, the other nodes and their secret."""
         if self._is_serving:
             return self._objects.route(request)
         try:
             reply = self._objects.route(request)
-        except NotReady:
+        except AisError:
             return self._route_when_served(request, None)
         return self._route_when_served(request, reply) if isinstance(reply, Awaitable) else reply
 
     async def _route_when_served(self, request: Request, reply: Awaitable[AnyReply] | None) -> AnyReply:
-        with contextlib.suppress(NotReady):
+        with contextlib.suppress(AisError):
             if reply is not None:
                 return await reply
         await self._until_served()

@@ -218,6 +218,9 @@ def test_damage_is_said_and_holds_the_rebalance(cluster: Cluster) -> None:
         assert api.get("d", damaged.name).status == 404
     with pytest.raises(ClientError, match="InternalError"):
         client_of(cluster.endpoint, attempts=1).delete_object(Bucket=BUCKET, Key=name)
+    answer = s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": name}, {"Key": "nothing"}]})
+    assert [(one["Key"], one["Code"]) for one in answer["Errors"]] == [(name, "InternalError")]
+    assert [one["Key"] for one in answer["Deleted"]] == ["nothing"]
     assert api.smap()["ext"]
     s3.delete_object(Bucket=BUCKET, Key=name, VersionId=version_id)
     eventually(lambda: not api.smap().get("ext"), within_s=SOON_S)

@@ -6,9 +6,11 @@ from aiohttp import web
 
 from ais.api import codec
 from ais.api.bucket import Bck
-from ais.base.errors import BucketNotFound, NotReady
+from ais.base.errors import BucketNotFound, ChecksumMismatch, CorruptMetadata, NotReady
 from ais.core.version_listing import VersionLister
 from ais.s3 import peers
+from ais.s3.documents import Deleted
+from ais.s3.errors import as_s3
 from ais.s3.peers import DeleteKeys
 from ais.target.front import Front
 from ais.target.moves import Moves
@@ -42,8 +44,14 @@ class Control:
         view = self._front.views.require(Bck(message.bucket))
         if view.props.bid != message.bid or view.is_renamed:
             raise BucketNotFound(view.bck.cname())
+        outcomes: list[Deleted] = []
         for key in message.keys:
             is_conditional = key.etag or key.modified is not None or key.size is not None
-            await self._moves.settle(view, key.key, discard=None if is_conditional else key.version_id or "")
-        outcomes = await self._deletes.delete_keys(view, message.keys, message.bypass)
+            try:
+                await self._moves.settle(view, key.key, discard=None if is_conditional else key.version_id or "")
+            except (CorruptMetadata, ChecksumMismatch) as error:  # it stays where it lies, the others are deleted
+                known = as_s3(error)
+                outcomes.append(Deleted(key.key, key.version_id or "", code=known.code, message=str(known)))
+                continue
+            outcomes += await self._deletes.delete_keys(view, [key], message.bypass)
         return web.Response(body=codec.to_msgpack(outcomes))
