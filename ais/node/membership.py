@@ -57,7 +57,7 @@ class Membership:
         self._changes = changes
         self._urls = configured_urls
         self._last_problem = ""
-        self._is_invited = False
+        self._is_invited = self._is_leaving = False
 
     async def start(self) -> None:
         """Enter the cluster; on return the node is in it. Raise with the reason when it cannot get in."""
@@ -71,6 +71,12 @@ class Membership:
                 self._wait_for_primary()
         core.tasks.keep("membership", self._run)
         await self._enter()
+
+    def follow_map(self, smap: Smap) -> None:
+        """Remember what the last map that had this node said of it."""
+        own = smap.get(self._core.me.id)
+        if own is not None:
+            self._is_leaving = bool(own.flags & Flag.DECOMMISSION)
 
     def return_to(self, url: str) -> None:
         """Ask the cluster at `url` for admission, after a decommission that left the process running."""
@@ -192,9 +198,7 @@ class Membership:
             core.require_authority()
             core.joined.set()
             return
-        own = core.smap.get(core.me.id)
-        is_leaving = own is not None and bool(own.flags & Flag.DECOMMISSION) and not self._is_invited
-        has_objects = await core.has_objects()
+        is_leaving, has_objects = self._is_leaving and not self._is_invited, await core.has_objects()
         request = JoinRequest(core.me, core.smap.uuid, core.meta.stamps, core.boot, has_objects, is_leaving)
         timeout_s = float(core.config.cluster.timeout.max_host_busy)
         problem: AisError = NotReady("no other node to ask is configured or known")

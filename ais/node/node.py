@@ -230,6 +230,7 @@ class Node:
         self.placement = Placement(meta.smap)
         self.keyring = KeyRing(self.keys, self.cluster_secret)
         self.role.follow_map(meta.smap)
+        self.membership.follow_map(meta.smap)
         self.core.has_objects = self.role.has_objects
         if meta.bmd.version:
             await self.role.load_bmd(meta.bmd)
@@ -406,6 +407,7 @@ class Node:
         if new.smap is not old.smap:
             self.placement = Placement(new.smap)
             self.role.follow_map(new.smap)
+            self.membership.follow_map(new.smap)
         if new.keys is not old.keys or new.secret is not old.secret:
             self.keyring = KeyRing(new.keys, new.secret.secret)
         if new.config is not old.config:
