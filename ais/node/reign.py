@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from ais.api import codec
 from ais.auth.keys import ClusterSecret
-from ais.base.errors import AisError, Unreachable
+from ais.base.errors import AccessDenied, AisError, Unreachable
 from ais.meta.smap import Smap, Snode
 from ais.meta.stamp import NEVER
 from ais.node import decisions
@@ -201,8 +201,10 @@ class Reign:
         timeout_s = float(core.config.cluster.timeout.max_keepalive)
         try:
             answer = await core.peers.ask(node.control.url, "PUT", METASYNC, message, SyncAnswer, timeout_s)
-        except AisError:
+        except AisError as error:
             core.stats.inc(names.ERR_KALIVE_N)
+            if isinstance(error, AccessDenied) and not self.has_authority():  # its map goes on without us
+                self.end(f"{node.name} refuses us: {error}")
             raise
         core.stats.observe(names.KALIVE_N, names.KALIVE_NS, int((core.env.clock.monotonic() - sent_at) * 1e9))
         await self._note(node, sent_at, answer)

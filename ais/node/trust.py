@@ -169,6 +169,8 @@ class Trust:
         if not is_known:
             is_new = path in (JOIN, IDENTITY) or (path == METASYNC and self._host.is_lost)
             has_secret = self._join is not None and proof.is_signed(proof.tag, self._join, method, target)
+            if node is None and has_secret and path == METASYNC and not is_new:
+                raise AccessDenied(f"{proof.caller[:40]} is not in the cluster map of this node: it is no primary")
             if node is None and has_secret and not is_new:
                 raise NotReady(f"{proof.caller[:40]} is not in the cluster map that this node has")
             if not (is_new or (node is not None and not node.keys)):
