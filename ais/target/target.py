@@ -151,7 +151,7 @@ class Target:
         self._pages = Pages(host, self._front, store, lister, versions, summaries, self._mirror.mirror)
         bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock, pace)
         recent = Recent(host, self._front, store)
-        gate = Gate(host)
+        gate = self._gate = Gate(host)
         self._s3 = S3Front(host, gate, self._front, volume, store, moves, peers, verified, protected)
         self._control = Control(self._front, VersionLister(volume, host.env), moves, self._s3.deletes)
         self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store, pace)
@@ -211,9 +211,12 @@ class Target:
 
     def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         """The data path. While this target starts, names are its own already: what fails for that waits, and is tried
-        again when it knows the buckets, the other nodes and their secret."""
+        again when it knows the buckets, the other nodes and their secret. What a gateway passed on is taken once only
+        (`Ais-S3-Via`), so S3 waits first."""
         if self._is_serving:
             return self._objects.route(request)
+        if self._gate.is_s3(request):
+            return self._route_when_served(request, None)
         try:
             reply = self._objects.route(request)
         except AisError:
