@@ -13,7 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from ais.api import headers
-from ais.base.errors import AccessDenied
+from ais.base.errors import AccessDenied, NotReady
 from ais.net.http import Request
 from ais.s3.errors import S3Error
 
@@ -55,7 +55,8 @@ def header(via: Via, key: bytes, method: str, target: str) -> str:
 def read(request: Request, key_of: Callable[[str], bytes], me: str, now_s: float) -> Via | None:
     """What the passing node said; None when the request came from a client. `key_of` gives our key with a node.
 
-    Raise `S3Error` for a header that is forged, old or for another node than `me`.
+    Raise `S3Error` for a header that is forged, old or for another node than `me`; `NotReady` when the passing node is
+    not known here: one that was cut off learns so, its client asks another.
     """
     text = request.headers.get(HEADER.lower())
     if text is None:
@@ -64,7 +65,10 @@ def read(request: Request, key_of: Callable[[str], bytes], me: str, now_s: float
         value = base64.b64decode(text, validate=True)
         packed = value[_MAC_BYTES:]
         found = _decoder.decode(packed)
-        key = key_of(found.by)
+        try:
+            key = key_of(found.by)
+        except AccessDenied:
+            raise NotReady(f"{found.by[:40]}, which passed this on, is not in the cluster map of this node") from None
         is_right = hmac.compare_digest(value[:_MAC_BYTES], _mac(packed, key, request.method, request.target))
         if is_right and found.to == me and abs(now_s - found.time_s) <= WINDOW_S:
             return found
