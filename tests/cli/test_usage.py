@@ -35,7 +35,7 @@ def test_help(path: tuple[str, ...], ais_offline: Any) -> None:
         command = by_path[tuple(words[:depth])]
         if isinstance(command, DefaultGroup):
             command = command.default_command()
-        known = {option for parameter in command.params for option in parameter.opts}
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         used = {word for word in words[depth:] if word.startswith("--")}
         assert used <= known | {"--help"}, example
 

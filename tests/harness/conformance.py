@@ -84,7 +84,8 @@ class Rule:
 ANYWHERE = ""
 RULES = (
     # -- everywhere
-    Rule(ANYWHERE, r"verifying_key: missing", "nodes of ours do not sign what they send each other"),
+    Rule(ANYWHERE, r"verifying_key: missing", "pairs of our nodes share a key: nothing that anybody could verify"),
+    Rule(ANYWHERE, r"\.pub_keys: not in", "the public half of a node's key, from which each pair makes its own"),
     Rule(r"\.1$", r"header content-type: missing|body: 0 bytes", "our redirects have no page for people in their body"),
     Rule(
         ANYWHERE, r"header content-length: 0 instead of None", "a HEAD of nothing says so: Go leaves a length of 0 out"

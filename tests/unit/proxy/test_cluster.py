@@ -78,7 +78,6 @@ def test_settings_reach_every_node(serve: Any, run: Run) -> None:
         ("/set-config?nosuch.thing=1", "", None, 400, "nosuch"),
         ("?transient=true", "set-config", {"timeout": {"max_keepalive": "7s"}}, 501, "timeout.max_keepalive"),
         ("", "start-maintenance", {"sid": "x"}, 404, "does not exist in the cluster map"),
-        ("", "decommission", None, 501, "not implemented"),
         ("", "dance", None, 400, "dance"),
         ("/attach?what=remote", "", None, 501, "not implemented"),
         ("/nosuch/path", "", None, 400, "nosuch/path"),
