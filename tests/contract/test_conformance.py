@@ -78,7 +78,7 @@ def test_answers_are_aistores(recorded_cluster: Cluster, capsys: pytest.CaptureF
         outcome.missing[what] += len(captures.load(root, area))
     with capsys.disabled():
         print(f"\n{outcome}")
-    assert not outcome.unlisted
+    assert not outcome.unlisted, "\n".join(outcome.unlisted)
     assert not [rule for rule in conformance.RULES if rule.is_sure and not rule.used]
 
 

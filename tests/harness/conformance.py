@@ -85,6 +85,18 @@ ANYWHERE = ""
 RULES = (
     # -- everywhere
     Rule(ANYWHERE, r"verifying_key: missing", "pairs of our nodes share a key: nothing that anybody could verify"),
+    Rule(
+        r"mountpaths/01[25]",
+        r"\.disabled\[\]: 0|\.waiting_dd\[\]: 1|\./ais/mp3: not in",
+        "recorded when the mountpath had been emptied: here it is asked at once",
+        is_sure=False,
+    ),
+    Rule(
+        r"jobs/06[34]",
+        r"\[\]: 0 elements instead of 1",
+        "recorded when the bucket had been renamed: here it is asked at once, perhaps before targets begin",
+        is_sure=False,
+    ),
     Rule(ANYWHERE, r"\.pub_keys: not in", "the public half of a node's key, from which each pair makes its own"),
     Rule(r"\.1$", r"header content-type: missing|body: 0 bytes", "our redirects have no page for people in their body"),
     Rule(
@@ -188,7 +200,6 @@ RULES = (
     Rule("mountpaths/006", r"status 404", "the recorded directory is not here"),
     Rule("mountpaths/008", r"\.tcode: missing", "a bad request, and nothing else"),
     Rule("mountpaths/004", r"status 204", "attaching what is attached changes nothing, as enabling what is enabled"),
-    Rule("mountpaths/010", r"waiting_dd|disabled", "a mountpath is disabled at once: nothing has to leave it first"),
     Rule("config/006|config/016", r"\.tcode: missing", "a bad request, and nothing else"),
     Rule("config/014", r"status 400", "a change of nothing is refused"),
     Rule("config/015", r"status 200", "features are set by name at once, too"),
