@@ -170,7 +170,7 @@ def test_kill_the_owner_amid_200_uploads(doomed: Cluster) -> None:
     assert {*load.puts, *load.completed} <= listed <= {*load.attempted, *load.completing}
     finish(client, load, pending)
     mountpaths = [path for node in doomed.targets for path in node.mountpaths]
-    eventually(lambda: not [*files_of(mountpaths, "wk"), *files_of(mountpaths, "mp")], within_s=10)
+    eventually(lambda: not [*files_of(mountpaths, "wk"), *files_of(mountpaths, "mp")], within_s=60)
 
 
 def pages(client: Any) -> Iterator[dict[str, Any]]:
