@@ -6,7 +6,6 @@ again as clients do, and counted: while nobody is killed there should be none.
 
 import asyncio
 import random
-import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
@@ -16,6 +15,7 @@ import aiohttp
 import msgpack
 import yarl
 
+from harness.meanwhile import Meanwhile
 from harness.wire import message
 
 PATIENCE_S = 90.0
@@ -49,7 +49,7 @@ def content(name: str) -> bytes:
     return random.Random(name).randbytes(1000 + len(name) * 37)
 
 
-class Crowd:
+class Crowd(Meanwhile):
     """See the module. Works as a context; `check` afterwards, when nobody works any more."""
 
     def __init__(self, urls: Sequence[str], size: Size) -> None:
@@ -67,20 +67,11 @@ class Crowd:
         self.problems: list[str] = []
         self.rounds: dict[str, int] = {}
         self._loop = asyncio.new_event_loop()
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._main()))
+        super().__init__(lambda: self._loop.run_until_complete(self._main()))
 
     def fill(self) -> None:
         """Make the buckets and the objects that nobody changes."""
         self._loop.run_until_complete(self._fill())
-
-    def __enter__(self) -> "Crowd":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        self._thread.join()
 
     def check(self) -> None:
         """Nobody has complained, all have worked, and everything is as promised."""
@@ -106,7 +97,7 @@ class Crowd:
             await asyncio.gather(*(self._work(job, who) for job, who in workers))
 
     async def _work(self, job: Callable[[str], Awaitable[None]], who: str) -> None:
-        while not self._ending.is_set():
+        while not self.ended.is_set():
             try:
                 await job(who)
             except Exception as error:  # noqa: BLE001 - told at the end

@@ -1,13 +1,14 @@
 """Facts about running nodes that only the machine knows: descriptors, memory, what lies on the mountpaths."""
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+
+from harness.meanwhile import Meanwhile
 
 if TYPE_CHECKING:
     from ais.testing import Node
@@ -48,24 +49,15 @@ def eventually(claim: Callable[[], object], *, within_s: float, every_s: float =
     raise AssertionError(f"not within {within_s} s: {claim!r}, last {last!r}")
 
 
-class Watch:
+class Watch(Meanwhile):
     """The greatest resident memory of each node, sampled while a block runs."""
 
     def __init__(self, nodes: Iterable["Node"]) -> None:
         self._nodes = list(nodes)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample)
+        super().__init__(self._sample)
         self.most = {node.id: resident_bytes(node.pid) for node in self._nodes}
 
     def _sample(self) -> None:
-        while not self._stop.wait(0.2):
+        while not self.ended.wait(0.2):
             for node in self._nodes:
                 self.most[node.id] = max(self.most[node.id], resident_bytes(node.pid))
-
-    def __enter__(self) -> "Watch":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()

@@ -1,13 +1,13 @@
 """A target joins under load, another one leaves: no request fails, nothing is lost, wrong or brought back."""
 
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
 from harness.joining import another_target, objects_on
+from harness.meanwhile import Meanwhile
 from harness.nodes import eventually
 from harness.wire import Answer, Api, message
 
@@ -34,7 +34,7 @@ def settled(api: Api) -> None:
     eventually(lambda: not moving(api), within_s=SOON_S)
 
 
-class Load:
+class Load(Meanwhile):
     """Clients, each with names of its own, that know what they were promised. Retries a 503, as clients do."""
 
     def __init__(self, url: str, bucket: str) -> None:
@@ -42,23 +42,12 @@ class Load:
         self.stored: dict[str, bytes | None] = {name: name.encode() for name in NAMES}
         self.problems: list[str] = []
         self.counts = {"read": 0, "write": 0, "delete": 0, "list": 0}
-        self._ended = threading.Event()
         kept, written, deleted = NAMES[:400], NAMES[400:500], NAMES[500:]
         work = [lambda: self._reads(kept)] * 3 + [lambda: self._writes(written), lambda: self._deletes(deleted)]
-        self._threads = [threading.Thread(target=self._run, args=(one,)) for one in [*work, lambda: self._lists(kept)]]
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(*(partial(self._run, one) for one in [*work, lambda: self._lists(kept)]))
 
     def _run(self, work: Callable[[], None]) -> None:
-        while not self._ended.is_set():
+        while not self.ended.is_set():
             try:
                 work()
             except Exception as error:  # noqa: BLE001 - told at the end

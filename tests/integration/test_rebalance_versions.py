@@ -3,10 +3,10 @@
 import json
 import os
 import random
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import boto3
@@ -15,6 +15,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from harness.joining import another_target
+from harness.meanwhile import Meanwhile
 from harness.nodes import eventually
 from harness.wire import Api, message
 
@@ -57,7 +58,7 @@ def listed(s3: Any, page: int = 37) -> Listed:
     return sorted(found)
 
 
-class Load:
+class Load(Meanwhile):
     """Changes some names all the time and knows what they must be; reads the versions of the others."""
 
     def __init__(self, url: str, expected: dict[tuple[str, str], bytes | None]) -> None:
@@ -66,23 +67,12 @@ class Load:
         self.latest: dict[str, bytes | None] = {}
         self.problems: list[str] = []
         self.rounds = [0, 0, 0]
-        self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(one,)) for one in range(3)]
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(*(partial(self._run, one) for one in range(3)))
 
     def _run(self, which: int) -> None:
         s3 = client_of(self.url)
         steps = (self._change, self._read, self._list)
-        while not self._ended.is_set():
+        while not self.ended.is_set():
             try:
                 steps[which](s3)
                 self.rounds[which] += 1

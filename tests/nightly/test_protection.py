@@ -4,12 +4,13 @@ import itertools
 import json
 import random
 import shutil
-import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 from harness.joining import another_target, objects_on
+from harness.meanwhile import Meanwhile
 from harness.nodes import eventually, files_of
 from harness.wire import Api, fresh_name, request
 
@@ -210,30 +211,19 @@ def test_slices_alone_move_under_load() -> None:
         )
 
 
-class Load:
+class Load(Meanwhile):
     """Clients that overwrite and read names of their own while something else happens."""
 
     def __init__(self, url: str, bucket: str) -> None:
         self.failures: list[str] = []
         self.done = 0
         self._url, self._bucket = url, bucket
-        self._is_over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(3)]
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(*(partial(self._run, number) for number in range(3)))
 
     def _run(self, number: int) -> None:
         api, rng = Api(self._url), random.Random(number)
         turn = 0
-        while not self._is_over.is_set():
+        while not self.ended.is_set():
             turn += 1
             name, body = f"load{number}/{turn % 5}", rng.randbytes(rng.choice((10, 3000, 700_001)))
             if number == 0:

@@ -9,12 +9,13 @@ import http.client
 import json
 import os
 import shutil
-import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from harness.meanwhile import Meanwhile
 from harness.nodes import eventually
 from harness.wire import Api
 
@@ -63,29 +64,18 @@ def fill(endpoint: str, count: int = OBJECTS) -> None:
     asyncio.run(put_all())
 
 
-class Readers:
+class Readers(Meanwhile):
     """Clients that read while the repair goes on."""
 
     def __init__(self, url: str) -> None:
         self._url = urlsplit(url)
-        self._ended = threading.Event()
         self.count = 0
         self.wrong: list[str] = []
-        self._threads = [threading.Thread(target=self._read, args=(number,)) for number in range(4)]
-
-    def __enter__(self) -> "Readers":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(*(partial(self._read, number) for number in range(4)))
 
     def _read(self, number: int) -> None:
         connection = http.client.HTTPConnection(self._url.hostname or "", self._url.port, timeout=60)
-        while not self._ended.is_set():
+        while not self.ended.is_set():
             number = (number * 7919 + 104729) % OBJECTS
             connection.request("GET", f"/s3/b/d{number % 100}/o{number}")
             answer = connection.getresponse()
