@@ -129,9 +129,7 @@ class Publisher:
 
     def _arrive_locked(self, staged: Staged, meta: ObjectMeta, is_head: bool) -> ObjectMeta:
         disk, spot, fsync = self._disk, staged.spot, staged.rules.fsync
-        self._volume.require_open(staged.bck)
-        self._volume.require_owned(spot.key, staged.epoch)
-        self._volume.view.require_staying(spot.mountpath)
+        self._require_place(staged)
         cname = staged.bck.cname(staged.name)
         if staged.size != meta.size:
             raise BadRequest(f"{cname}: got {staged.size} bytes of a version of {meta.size}")
@@ -149,9 +147,7 @@ class Publisher:
         if fsync:
             disk.fsync(staged.fd)
         if is_head and not meta.is_marker:
-            placed = tree.install(disk, staged.path, spot.root, spot.path)
-            if fsync:
-                tree.fsync_parents(disk, spot.root, placed)
+            self._install(staged.path, spot, fsync=fsync)
         else:
             self._versions.take(spot, staged.path, meta, is_head=is_head, fsync=fsync)
         return meta
@@ -327,9 +323,7 @@ class Publisher:
     def _publish_prepared(self, staged: Staged, stored: ObjectMeta | None, prepared: Prepared) -> bool:
         """Give the object its name, under its lock; False when it was changed since `stored`."""
         disk, spot, rules, meta = self._disk, staged.spot, staged.rules, prepared.meta
-        self._volume.require_open(staged.bck)
-        self._volume.require_owned(spot.key, staged.epoch)
-        self._volume.view.require_staying(spot.mountpath)
+        self._require_place(staged)
         if self.stored_meta(spot) != stored:
             return False
         if staged.before_rename is not None:
@@ -345,16 +339,13 @@ class Publisher:
                 disk.fsync(fd)
             elif meta.cut is None and not spot.mountpath.is_ordered and self._replaces(spot, stored):
                 disk.write_out(fd)
-            placed = tree.install(disk, path, spot.root, spot.path)
-            if rules.fsync:
-                tree.fsync_parents(disk, spot.root, placed)
+            self._install(path, spot, fsync=rules.fsync)
         finally:
             if fd != staged.fd:
                 workfile.discard(disk, path)
                 disk.close(fd)
         if self._volume.view.is_unsettled:
-            with contextlib.suppress(OSError):  # an older copy that stays is not served: the newest one wins
-                self.remove_strays(spot, fsync=rules.fsync)
+            self._remove_older(spot, fsync=rules.fsync)
         return True
 
     def _publish_mirrored(
@@ -405,9 +396,7 @@ class Publisher:
         disk, spot, rules = self._disk, staged.spot, staged.rules
         view = self._volume.view
         needs_stored = rules.versioning or staged.is_claimed or staged.custom is None or condition is not None
-        self._volume.require_open(staged.bck)
-        self._volume.require_owned(spot.key, staged.epoch)
-        self._volume.view.require_staying(spot.mountpath)
+        self._require_place(staged)
         stored = self.stored_meta(spot) if needs_stored or view.is_unsettled else None
         if condition is not None:
             self.ask(condition, staged.bck, spot, stored)
@@ -433,15 +422,31 @@ class Publisher:
             succession.keep()
         if staged.bck in self._volume.mirrored:
             self._place_copies(staged, decided, asides or {})
-        placed = tree.install(disk, staged.path, spot.root, spot.path)
-        if rules.fsync:
-            tree.fsync_parents(disk, spot.root, placed)
+        self._install(staged.path, spot, fsync=rules.fsync)
         if self._volume.view.is_unsettled:
-            with contextlib.suppress(OSError):  # an older copy that stays is not served: the newest one wins
-                self.remove_strays(spot, fsync=rules.fsync)
+            self._remove_older(spot, fsync=rules.fsync)
         if succession is not None:
             succession.settle()
         return decided
+
+    def _require_place(self, staged: Staged) -> None:
+        """Raise `Busy` or `NotReady` when a work file must not become an object there. Under the object's lock."""
+        spot = staged.spot
+        self._volume.require_open(staged.bck)
+        self._volume.require_owned(spot.key, staged.epoch)
+        if (view := self._volume.view).leaving:
+            view.require_staying(spot.mountpath)
+
+    def _install(self, path: str, spot: Spot, *, fsync: bool) -> None:
+        """Give a work file the object's name; durable when `fsync`."""
+        placed = tree.install(self._disk, path, spot.root, spot.path)
+        if fsync:
+            tree.fsync_parents(self._disk, spot.root, placed)
+
+    def _remove_older(self, spot: Spot, *, fsync: bool) -> None:
+        """After the object got its name: remove what unsettled mountpaths may have of it."""
+        with contextlib.suppress(OSError):  # an older copy that stays is not served: the newest one wins
+            self.remove_strays(spot, fsync=fsync)
 
     def _replaces(self, spot: Spot, stored: ObjectMeta | None) -> bool:
         """Whether there is something that a power loss could take together with what comes in its place."""
