@@ -136,24 +136,16 @@ class PeerClient:
     ) -> Answer:
         with _translated(url, timeout_s):
             async with asyncio.timeout(timeout_s):
-                try:
-                    return await self._once(method, url, query, headers, body)
-                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                    if method != "GET":
-                        raise
                 # An idle connection may have been closed meanwhile. A change is not sent again: it may have happened.
-                return await self._once(method, url, query, headers, body)
-
-    async def _once(
-        self,
-        method: str,
-        url: str,
-        query: dict[str, str] | None,
-        headers: dict[str, str] | None,
-        body: bytes | AsyncIterator[bytes],
-    ) -> Answer:
-        async with self._request(method, url, query, headers, body) as response:
-            return Answer(response.status, _flatten(response), await response.read())
+                is_last = method != "GET"
+                while True:
+                    try:
+                        async with self._request(method, url, query, headers, body) as response:
+                            return Answer(response.status, _flatten(response), await response.read())
+                    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                        if is_last:
+                            raise
+                        is_last = True
 
     def _request(
         self,
