@@ -28,6 +28,7 @@ class State(enum.StrEnum):
 
 LEAVING = {State.DISABLING: State.DISABLED, State.DETACHING: State.DETACHED}
 IN_USE = (State.AVAILABLE, *LEAVING)
+KNOWN = (*IN_USE, State.DISABLED)
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -75,7 +76,7 @@ def save(disk: Disk, record: VolumeRecord, without: Collection[str] = ()) -> Non
 
     Raise `DiskFailure` if nowhere.
     """
-    known = record.paths(*IN_USE, State.DISABLED)
+    known = record.paths(*KNOWN)
     paths = tuple(path for path in known if path not in without and os.path.isdir(path))
     store.save(disk, paths, store.VMD, store.Record(record.generation, msgspec.json.encode(record)))
 

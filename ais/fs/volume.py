@@ -37,7 +37,7 @@ from ais.fs import layout, record, removed, trash, whole
 from ais.fs.failures import disk_failures
 from ais.fs.locks import Stripes, probe_writing
 from ais.fs.mountpath import Capacity, Mountpath
-from ais.fs.record import IN_USE, LEAVING, Member, State, VolumeRecord
+from ais.fs.record import IN_USE, KNOWN, LEAVING, Member, State, VolumeRecord
 from ais.meta.placement import mix
 from ais.meta.smap import digest
 from ais.meta.store import VMD
@@ -259,7 +259,7 @@ class Volume:
             if self._state(clean) in LEAVING:
                 return self._stay(clean)
             record.check_directory(clean)
-            record.check_disjoint(clean, set(self._record.paths(State.AVAILABLE, State.DISABLED)) - {clean})
+            record.check_disjoint(clean, set(self._record.paths(*KNOWN)) - {clean})
             record.check_owner(clean, record.load_copy(self._disk, clean), self.node_id, self.cluster_uuid)
             self._admit(clean, Member(label=label))
             return True
@@ -521,7 +521,7 @@ class Volume:
         """Forget the cluster: remove all that is ours on the mountpaths, or only its metadata, and set the data aside
         below `decommissioned.<cluster UUID>`. Nothing may use the volume any more. Blocks. Raise `DiskFailure`.
         """
-        for path in self._record.paths(State.AVAILABLE, State.DISABLED):
+        for path in self._record.paths(*KNOWN):
             if os.path.isdir(path):
                 with disk_failures(path):
                     whole.leave(self._disk, path, "" if remove_data else self._record.cluster_uuid or "unknown")
@@ -572,7 +572,7 @@ class Volume:
 
     def _require_others(self, path: str) -> None:
         """Raise `MountpathNotFound`, or `Conflict` when no other one would be left."""
-        if self._state(path) not in (*IN_USE, State.DISABLED):
+        if self._state(path) not in KNOWN:
             raise MountpathNotFound(path)
         if self._record.paths(State.AVAILABLE) == [path]:
             raise Conflict(f"mountpath {path} is the last one available: attach or enable another first")

@@ -197,6 +197,19 @@ def test_the_record_is_a_format(open_volume: Open, tmp_path: Path) -> None:
     assert VolumeRecord("t", {"/a": Member()}).with_member("/a", Member(State.DISABLED)).is_unsettled
 
 
+def test_a_mountpath_that_leaves_is_still_ours(open_volume: Open, tmp_path: Path) -> None:
+    """Until everything has left it: nothing is attached inside it, and who leaves the cluster leaves nothing on it."""
+    volume = open_volume("mp1", "mp2")
+    volume.create_bucket(BCK, 1)
+    assert volume.drain(str(tmp_path / "mp2"), State.DETACHED)
+    (tmp_path / "mp2/inner").mkdir()
+    with pytest.raises(BadRequest, match="inner"):
+        volume.attach(str(tmp_path / "mp2/inner"))
+    volume.leave_cluster(remove_data=True)
+    assert os.listdir(tmp_path / "mp1") == []
+    assert os.listdir(tmp_path / "mp2") == ["inner"]
+
+
 def test_bucket_directories(open_volume: Open, tmp_path: Path) -> None:
     """Made on every mountpath with the bucket's ID, found again, put in the trash as a whole."""
     volume = open_volume("mp1", "mp2")
