@@ -18,6 +18,7 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from ais.api import headers
 from ais.base.errors import AccessDenied, BadRequest
 
 HEADER = "Ais-Node-Auth"
@@ -26,6 +27,8 @@ WINDOW_S = 60
 SECRET_BYTES_MIN = 16
 NONCES_MAX = 200_000
 """Requests remembered for one window; beyond, the oldest are forgotten and the window shrinks."""
+OF_NODES = frozenset(name.lower() for name in (headers.CALLER_ID, HEADER))
+"""Lower-case names of headers that only nodes send."""
 STREAMED = "-"
 """Instead of a body's digest."""
 UNSIGNED = "-"

@@ -7,11 +7,9 @@ it is belongs there; only others are compared with all expressions, which may ma
 import re
 from collections.abc import Callable
 
-import re2
-
 from ais.api import codec
 from ais.base.errors import BadRequest
-from ais.shard.match import EXPRESSION_BYTES_MAX
+from ais.shard import match
 
 ENTRIES_MAX = 10_000_000
 _PLAIN = re.compile(r"[\w/ :=@,~.-]+")
@@ -38,11 +36,9 @@ class KeyMap:
             if self._plain.setdefault(plain, number) != number:
                 raise BadRequest(f'external key map: "{expression[:100]}" stands for two templates')
             return
-        options = re2.Options()
-        options.log_errors, options.max_mem = False, EXPRESSION_BYTES_MAX
         try:
-            self._expressions.append((re2.compile(expression, options).search, number))
-        except re2.error as error:
+            self._expressions.append((match.expression(expression), number))
+        except BadRequest as error:
             raise BadRequest(f'external key map: bad expression "{expression[:100]}": {error}') from None
 
     def find(self, record: str, members: list[str]) -> int:

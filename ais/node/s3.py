@@ -246,7 +246,7 @@ class Gate:
 
         Raise `NotReady`.
         """
-        is_read = method in ("GET", "HEAD")
+        is_read = method in _READS
         return self._host.placement.reader(view.uname + key, is_coded=is_read and view.props.is_coded)
 
     def is_here(self, node: Snode) -> bool:

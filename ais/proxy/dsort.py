@@ -4,10 +4,9 @@ No proxy keeps anything about a sort: each answer is put together from the targe
 """
 
 import contextlib
-from typing import Any
+from collections.abc import Callable
 
 import psutil
-import re2
 from aiohttp import web
 
 from ais.api import access, codec, query
@@ -24,8 +23,8 @@ from ais.proxy.jobs import Jobs
 from ais.proxy.redirect import require_bucket
 from ais.proxy.requests import json_text_reply, params_of, route, text_reply
 from ais.proxy.targets import Targets, found
+from ais.shard import match
 
-_REGEX_BYTES_MAX = 1 << 20
 _PHASES = ("local_extraction", "meta_sorting", "shard_creation")
 
 
@@ -132,15 +131,8 @@ def _uuid(request: web.Request) -> str:
     return uuid
 
 
-def _matcher(pattern: str) -> Any:
-    if not pattern:
-        return lambda text: True
-    options = re2.Options()
-    options.log_errors, options.max_mem = False, _REGEX_BYTES_MAX
-    try:
-        return re2.compile(pattern, options).search
-    except re2.error as error:
-        raise BadRequest(f"error parsing regexp: {error}") from None
+def _matcher(pattern: str) -> Callable[[str], object]:
+    return match.expression(pattern) if pattern else lambda _text: True
 
 
 def _info(snap: Snap) -> JobInfo:

@@ -44,18 +44,19 @@ def matcher(pattern: str, mode: str) -> Match:
         case "wdskey":
             return lambda name: wds_key(name) == pattern
         case _:
-            return _expression(pattern)
+            search = expression(pattern)
+            return lambda name: search(name) is not None
 
 
-def _expression(pattern: str) -> Match:
+def expression(pattern: str) -> Callable[[str], object]:
+    """Looks for a regular expression in a text: what it found, or None. Raise `BadRequest`."""
     options = re2.Options()
     options.log_errors = False
     options.max_mem = EXPRESSION_BYTES_MAX
     try:
-        found = re2.compile(pattern, options)
+        return re2.compile(pattern, options).search  # type: ignore[no-any-return]
     except re2.error as error:
         raise BadRequest(f"error parsing regexp: {_text(error)}") from None
-    return lambda name: found.search(name) is not None
 
 
 def _text(error: Exception) -> str:

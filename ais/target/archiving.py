@@ -19,7 +19,7 @@ from ais.api.batch import Entry as Wanted
 from ais.api.errors import decode_error
 from ais.api.listing import Flag
 from ais.base import templates
-from ais.base.errors import AccessDenied, NotReady, ObjectNotFound
+from ais.base.errors import NotReady, ObjectNotFound
 from ais.core.publish import Condition
 from ais.core.store import OpenObject, Store
 from ais.core.writer import Writer
@@ -30,7 +30,7 @@ from ais.shard.writing import Buffer, ShardWriter, shard_writer
 from ais.target.batch.answer import Answer, Packed
 from ais.target.batch.reading import LocalReader
 from ais.target.front import Front
-from ais.target.host import Host
+from ais.target.host import Host, require_node
 from ais.target.opening import Opening
 from ais.target.shards import detect, file_of
 from ais.target.transfer import unchanged
@@ -71,8 +71,7 @@ class Archiving:
         return [web.put(archive.ARCHIVE, self._start)]
 
     async def _start(self, request: web.Request) -> web.Response:
-        if request.headers.get(headers.CALLER_ID, "") not in self._host.smap:
-            raise AccessDenied(f"{archive.ARCHIVE} is for nodes of the cluster")
+        require_node(self._host, request, archive.ARCHIVE)
         task = codec.from_json(await request.read(), ArchiveTask)
         views = self._front.views
         source, destination = views.require(task.source), views.require(task.to)

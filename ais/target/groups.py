@@ -17,12 +17,12 @@ from ais.api.bucket import Bck
 from ais.api.errors import decode_error
 from ais.api.groups import GroupTask
 from ais.base import templates
-from ais.base.errors import AccessDenied, AisError, Busy, ObjectNotFound
+from ais.base.errors import AisError, Busy, ObjectNotFound
 from ais.core.store import Store
 from ais.fs.volume import Volume
 from ais.net.client import PeerClient
 from ais.target.front import Front
-from ais.target.host import Host
+from ais.target.host import Host, require_node
 from ais.target.moves import Moves
 from ais.target.protected import Protected
 from ais.target.uploads import in_pool
@@ -66,8 +66,7 @@ class Groups:
         return [web.put(groups.GROUPS, self._start)]
 
     async def _start(self, request: web.Request) -> web.Response:
-        if request.headers.get(headers.CALLER_ID, "") not in self.host.smap:
-            raise AccessDenied(f"{groups.GROUPS} is for nodes of the cluster")
+        require_node(self.host, request, groups.GROUPS)
         task = codec.from_json(await request.read(), GroupTask)
         views = self.front.views
         source = views.require(task.bck)

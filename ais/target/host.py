@@ -2,6 +2,10 @@
 
 from typing import Protocol
 
+from aiohttp import web
+
+from ais.api import headers
+from ais.base.errors import AccessDenied
 from ais.node import s3
 from ais.stats.tracker import Tracker
 
@@ -17,3 +21,9 @@ class Host(s3.Host, Protocol):
 
     async def set_directories(self, directories: tuple[str, ...]) -> None:
         """Keep the cluster metadata of this target in these mountpaths from now on."""
+
+
+def require_node(host: Host, request: web.Request, what: str) -> None:
+    """Raise `AccessDenied` unless the sender says that it is a node of the cluster."""
+    if request.headers.get(headers.CALLER_ID, "") not in host.smap:
+        raise AccessDenied(f"{what} is for nodes of the cluster")

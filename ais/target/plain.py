@@ -19,7 +19,6 @@ from ais.target.objects import Objects
 from ais.target.view import BucketView
 
 _METHODS = ("GET", "HEAD", "PUT")
-_OF_NODES = frozenset(name.lower() for name in ("Ais-Caller-Id", nodes.HEADER))
 _PARAMS = frozenset({query.PROVIDER, query.NAMESPACE, query.PROXY_ID, query.REDIRECT_TIME, query.PROPS, "sig"})
 _S3_PARAMS = frozenset({"x-id", "AWSAccessKeyId", "Signature", "Expires"})
 _S3_PARAMS_BEGIN = ("X-Amz-", "response-")
@@ -46,7 +45,7 @@ class Plain:
 
     def admits(self, request: Request) -> bool:
         """Whether a request is one of them. Raise `AisError` for what is none at all."""
-        if request.method not in _METHODS or request.headers.has_any(_OF_NODES):
+        if request.method not in _METHODS or request.headers.has_any(nodes.OF_NODES):
             return False
         if self._gate.is_never_native(request) or not request.path.startswith(PREFIX):
             return self._gate.is_s3(request) and self._admits_s3(request)

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from types import CoroutineType
 from typing import Protocol
 
-from ais.api import headers
 from ais.auth import nodes
 from ais.base.errors import AisError
 from ais.net.http import AnyReply, Forward, Request, Route
@@ -15,7 +14,6 @@ from ais.target.counts import count_error
 from ais.target.plain import Plain
 
 SCHEME = "control"
-_OF_NODES = frozenset(name.lower() for name in (headers.CALLER_ID, nodes.HEADER))
 
 
 class Standing(Protocol):
@@ -42,7 +40,7 @@ def of_proxy(proxy: Proxy) -> Own:
     """Redirects, and S3 requests that go to an owner."""
 
     def answer(request: Request) -> AnyReply | Awaitable[AnyReply] | None:
-        if request.headers.has_any(_OF_NODES):
+        if request.headers.has_any(nodes.OF_NODES):
             return None
         return proxy.pass_to_owner(request)
 

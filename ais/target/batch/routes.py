@@ -6,11 +6,10 @@ from contextlib import aclosing, closing
 
 from aiohttp import web
 
-from ais.api import batch, codec, headers, query
+from ais.api import batch, codec, query
 from ais.api.access import Access
 from ais.api.batch import BatchMsg, Part, Result
 from ais.api.bucket import Bck
-from ais.base.errors import AccessDenied
 from ais.core.store import Store
 from ais.net.client import PeerClient
 from ais.net.http import Network
@@ -19,7 +18,7 @@ from ais.target.batch import frames
 from ais.target.batch.answer import Answer
 from ais.target.batch.reading import LocalReader, Wanted
 from ais.target.front import Front
-from ais.target.host import Host
+from ais.target.host import Host, require_node
 from ais.target.opening import Opening
 
 _TAIL = "/{xid}/{wid}/{count}"
@@ -76,8 +75,7 @@ class Batches:
 
     async def send_part(self, request: web.Request) -> web.StreamResponse:
         """The entries that another target needs of us, as `ais.target.batch.frames`."""
-        if request.headers.get(headers.CALLER_ID, "") not in self._host.smap:
-            raise AccessDenied(f"{batch.PART} is for targets of the cluster")
+        require_node(self._host, request, batch.PART)
         part = codec.from_msgpack(await request.read(), Part)
         bcks = [Bck.parse(name, provider, namespace) for name, provider, namespace in part.buckets]
         wanted = [Wanted(bcks[number], name, path, start, length) for number, name, path, start, length in part.entries]

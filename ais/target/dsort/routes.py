@@ -6,12 +6,13 @@ from collections.abc import Iterable
 import structlog
 from aiohttp import web
 
-from ais.api import codec, headers
+from ais.api import codec
 from ais.api.dsort import DSORT, KIND, SortTask, State, Wanted
-from ais.base.errors import AccessDenied, AisError, BadRequest, Conflict, NotFound, NotReady
+from ais.base.errors import AisError, BadRequest, Conflict, NotFound, NotReady
 from ais.target.dsort.files import remove_others
 from ais.target.dsort.job import SortJob
 from ais.target.dsort.parts import Parts
+from ais.target.host import require_node
 from ais.xact.registry import Xaction
 from ais.xact.unfinished import Task
 
@@ -38,7 +39,7 @@ class Sorts:
 
     async def start(self, request: web.Request) -> web.Response:
         """Begin a job that a proxy has checked."""
-        self._require_node(request)
+        require_node(self._parts.host, request, DSORT)
         body = await request.read()
         task = codec.from_msgpack(body, SortTask)
         if self._parts.host.snode.id not in task.targets:
@@ -61,7 +62,7 @@ class Sorts:
 
     async def remove(self, request: web.Request) -> web.Response:
         """Forget a job that has ended."""
-        self._require_node(request)
+        require_node(self._parts.host, request, DSORT)
         uuid = request.match_info["uuid"]
         known = self._parts.registry.get(uuid)
         if known is not None and known.is_running:
@@ -109,7 +110,7 @@ class Sorts:
         )
 
     def _state(self, request: web.Request) -> State:
-        self._require_node(request)
+        require_node(self._parts.host, request, DSORT)
         uuid = request.match_info["uuid"]
         job = self._running.get(uuid)
         if job is not None:
@@ -131,7 +132,3 @@ class Sorts:
                 raise Conflict(f"{request.match_info['uuid']} has ended")
             raise NotReady(f"{request.match_info['uuid']} is starting")
         return job
-
-    def _require_node(self, request: web.Request) -> None:
-        if request.headers.get(headers.CALLER_ID, "") not in self._parts.host.smap:
-            raise AccessDenied(f"{DSORT} is for nodes of the cluster")
