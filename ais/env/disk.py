@@ -115,6 +115,15 @@ class Disk:
         exchange(path, other)
 
     @contextmanager
+    def entered(self, directory: str) -> Iterator[str]:
+        """For a block, a path of the directory that is at this one now, whatever takes its place. Raise `OSError`."""
+        fd = self.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield f"/proc/self/fd/{fd}"
+        finally:
+            self.close(fd)
+
+    @contextmanager
     def watch(self, directory: str) -> Iterator[set[str]]:
         """For a block, collect the entries of a directory to which this process renames anything."""
         entries: set[str] = set()

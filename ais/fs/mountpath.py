@@ -2,8 +2,9 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import psutil
@@ -119,6 +120,19 @@ class Mountpath:
         """Raise `NotReady` unless the directory is there and is the one that was taken into use."""
         self._identity = whole.verify(self._env.disk, self.path, self._node_id, self._identity)
 
+    @contextmanager
+    def entered(self) -> Iterator[str]:
+        """For a block, a path of the mountpath's own directory, also when its disk is unmounted meanwhile.
+
+        Whatever is made directly below a mountpath is made below this path: below its name it might be made on the
+        bare mount point. Raise `NotReady` when it is not there; an `OSError` of the block passes.
+        """
+        self.require_own()
+        with self._env.disk.entered(self.path) as root:
+            if whole.identity_of(self._env.disk, root) != self._identity:
+                raise whole.not_ours(self.path)
+            yield root
+
     @property
     def is_own(self) -> bool:
         """Whether the directory is there and is the one that was taken into use."""
@@ -157,8 +171,9 @@ class Mountpath:
         return self.loss is not None and self.loss.covers(found.st_ctime_ns)
 
     def settle_loss(self) -> None:
-        """All that was torn is gone. Raise `OSError`."""
-        power.settle(self._env.disk, self.path)
+        """All that was torn is gone. Raise `OSError`, or `NotReady` when the mountpath is not there."""
+        with self.entered() as root:
+            power.settle(self._env.disk, root)
         self.loss = None
 
     def beat(self) -> None:

@@ -6,7 +6,7 @@ mountpath detached at run time stays in the record as such, or the next start wo
 
 import enum
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -71,14 +71,9 @@ def load_copy(disk: Disk, path: str) -> VolumeRecord | None:
         raise CorruptMetadata(f"{path}/{store.VMD} cannot be decoded: {error}") from None
 
 
-def save(disk: Disk, record: VolumeRecord, without: Collection[str] = ()) -> None:
-    """Write the record to every mountpath in use or disabled, but those `without`; durable on return.
-
-    Raise `DiskFailure` if nowhere.
-    """
-    known = record.paths(*KNOWN)
-    paths = tuple(path for path in known if path not in without and os.path.isdir(path))
-    store.save(disk, paths, store.VMD, store.Record(record.generation, msgspec.json.encode(record)))
+def save(disk: Disk, record: VolumeRecord, roots: Iterable[str]) -> None:
+    """Write the record below these paths of mountpaths; durable on return. Raise `DiskFailure` if nowhere."""
+    store.save(disk, tuple(roots), store.VMD, store.Record(record.generation, msgspec.json.encode(record)))
 
 
 def clean_path(path: str) -> str:

@@ -7,13 +7,14 @@ are unlinked on it before it is used. The files go when all known mountpaths are
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote, unquote
 
 from ais.api.bucket import Bck
 from ais.base.errors import AisError
 from ais.env.disk import Disk
 from ais.fs import layout
+from ais.fs.mountpath import Mountpath
 from ais.fs.names import SELF
 
 FILE_NAME = ".ais.removed"
@@ -21,15 +22,16 @@ _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 _PIECE = 1 << 20
 
 
-def note(disk: Disk, mountpaths: Sequence[str], generation: int, bck: Bck, path: str) -> None:
-    """Add a line on each mountpath. Raise `OSError`."""
+def note(disk: Disk, mountpaths: Iterable[Mountpath], generation: int, bck: Bck, path: str) -> None:
+    """Add a line on each mountpath. Raise `OSError`, or `NotReady` when one is not there."""
     line = f"{generation} {quote(bck.uname)} {quote(path)}\n".encode()
     for mountpath in mountpaths:
-        fd = disk.open(f"{mountpath}/{FILE_NAME}", _APPEND, 0o644)
-        try:
-            disk.write(fd, line)
-        finally:
-            disk.close(fd)
+        with mountpath.entered() as root:
+            fd = disk.open(f"{root}/{FILE_NAME}", _APPEND, 0o644)
+            try:
+                disk.write(fd, line)
+            finally:
+                disk.close(fd)
 
 
 def apply(disk: Disk, mountpaths: Sequence[str], returning: str, since: int) -> None:

@@ -11,7 +11,7 @@ import random
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -40,7 +40,7 @@ from ais.fs.mountpath import Capacity, Mountpath
 from ais.fs.record import IN_USE, KNOWN, LEAVING, Member, State, VolumeRecord
 from ais.meta.placement import mix
 from ais.meta.smap import digest
-from ais.meta.store import VMD
+from ais.meta.store import VMD, is_marked
 
 _log = structlog.get_logger()
 EPOCHS_MAX = 64
@@ -180,8 +180,9 @@ class Volume:
         if found not in copies.values() or None in copies.values():
             found = msgspec.structs.replace(found, generation=found.generation + 1)
             with disk_failures(f"mountpaths {', '.join(configured)}"):
-                _mark(env.disk, found)
-                record.save(env.disk, found)
+                _mark(env.disk, found.paths(*IN_USE), found.node_id)
+                out_of_use = [path for path in found.paths(State.DISABLED) if is_marked(env.disk, path)]
+                record.save(env.disk, found, [*found.paths(*IN_USE), *out_of_use])
         volume = cls(env, found, limits or VolumeLimits(), stripes)
         volume._complete_buckets({path for path, copy in copies.items() if copy is None})
         return volume
@@ -349,17 +350,14 @@ class Volume:
         trashed = False
         self._bids[bck] = bid
         for mountpath in self.view.available:
-            mountpath.require_own()
-            with disk_failures(mountpath.path):
-                trashed |= layout.create_bucket(self._disk, mountpath.path, bck, bid)
+            with disk_failures(mountpath.path), mountpath.entered() as root:
+                trashed |= layout.create_bucket(self._disk, root, bck, bid)
         return trashed
 
     def trash_bucket(self, bck: Bck) -> None:
         """Make the bucket's objects unreachable at once; `empty_trash` frees the space. Nothing to do is fine."""
         self._bids.pop(bck, None)
-        for mountpath in (one for one in self.view.available if one.is_own):
-            with disk_failures(mountpath.path):
-                trash.discard(self._disk, mountpath.path, layout.bucket_path(mountpath.path, bck))
+        self._in_each(lambda root: trash.discard(self._disk, root, layout.bucket_path(root, bck)))
 
     def close_buckets(self, bcks: frozenset[Bck]) -> None:
         """From now on nothing becomes an object in these buckets, but in all others; blocks for what is under way."""
@@ -376,31 +374,35 @@ class Volume:
         look after copies. So what is found unmarked may be stale and is thrown away.
         """
         ended = [bck for bck in others if bck in self.mirrored or not self._knows_mirrored]
-        for mountpath in self.view.available:
-            with disk_failures(mountpath.path):
-                for bck in mirrored.keys() - self.mirrored.keys():
-                    layout.drop_copies(self._disk, mountpath.path, bck, only_unmarked=True)
-                for bck in ended:
-                    layout.unmark_copies(self._disk, mountpath.path, bck)
+
+        def begin(root: str) -> None:
+            for bck in mirrored.keys() - self.mirrored.keys():
+                layout.drop_copies(self._disk, root, bck, only_unmarked=True)
+            for bck in ended:
+                layout.unmark_copies(self._disk, root, bck)
+
+        def end(root: str) -> None:
+            for bck in ended:
+                layout.drop_copies(self._disk, root, bck)
+
+        self._in_each(begin)
         is_change = mirrored.keys() != self.mirrored.keys()
         self.mirrored, self._knows_mirrored = dict(mirrored), True
         if is_change:
             for mountpath in self.view.available:
                 mountpath.stripes.wait_for_all()
-        for mountpath in self.view.available:
-            with disk_failures(mountpath.path):
-                for bck in ended:
-                    layout.drop_copies(self._disk, mountpath.path, bck)
+        self._in_each(end)
 
     def code_buckets(self, coded: frozenset[Bck], known: Iterable[Bck]) -> None:
         """From now on objects of these buckets have slices elsewhere; slices of the other known ones are dropped."""
+
+        def drop(root: str) -> None:
+            for bck in known:
+                if bck not in coded:
+                    trash.discard(self._disk, root, f"{layout.bucket_path(root, bck)}/{layout.SLICES}")
+
         self.coded = coded
-        for mountpath in self.view.available:
-            with disk_failures(mountpath.path):
-                for bck in known:
-                    if bck not in coded:
-                        path = f"{layout.bucket_path(mountpath.path, bck)}/{layout.SLICES}"
-                        trash.discard(self._disk, mountpath.path, path)
+        self._in_each(drop)
 
     def follow_owners(self, owns: Callable[[int], bool] | None) -> None:
         """Names get other owners: `owns` says whether those of a digest are this target's now. None: all that come."""
@@ -425,11 +427,10 @@ class Volume:
     def note_removed(self, bck: Bck, path: str) -> None:
         """An object is about to be removed or replaced: a mountpath that is out of use must not bring it back.
 
-        Raise `OSError`.
+        Raise `OSError`, or `NotReady` when one that is in use is not there to remember it.
         """
         if self._is_partial:
-            paths = [mountpath.path for mountpath in self.view.available]
-            removed.note(self._disk, paths, self._record.generation, bck, path)
+            removed.note(self._disk, self.view.available, self._record.generation, bck, path)
 
     def settle(self, generation: int) -> bool:
         """Everything is where placement says, as of a view with that generation; False when the set changed since.
@@ -541,6 +542,12 @@ class Volume:
         for mountpath in self._mountpaths.values():
             mountpath.close()
 
+    def _in_each(self, step: Callable[[str], object]) -> None:
+        """Do something in each mountpath that is there, given its path (`Mountpath.entered`). Raise `DiskFailure`."""
+        for mountpath in (one for one in self.view.available if one.is_own):
+            with disk_failures(mountpath.path), mountpath.entered() as root:
+                step(root)
+
     def _state(self, path: str) -> State | None:
         member = self._record.mountpaths.get(path)
         return member.state if member else None
@@ -548,6 +555,12 @@ class Volume:
     def _admit(self, path: str, member: Member) -> None:
         buckets = {**self.buckets(), **self._bids}
         with disk_failures(path):
+            if self._state(path) is State.DISABLED and path in self._mountpaths:
+                self._mountpaths[path].require_own()
+            elif (
+                path in self._mountpaths and not self._mountpaths[path].is_own
+            ):  # another disk, in place of a detached one
+                del self._mountpaths[path]
             if path not in self._mountpaths:  # refused before anything is changed when another process uses it
                 self._stripes(self._disk, path).close()
             else:
@@ -589,12 +602,22 @@ class Volume:
 
     def _change(self, changed: VolumeRecord) -> None:
         changed = msgspec.structs.replace(changed, generation=changed.generation + 1)
-        lost = {path for path, one in self._mountpaths.items() if not one.is_own}
         with self.aside():
-            with disk_failures("volume metadata"):
-                _mark(self._disk, changed, without=lost)
-                record.save(self._disk, changed, without=lost)
+            with disk_failures("volume metadata"), contextlib.ExitStack() as entered:
+                roots = {path: self._enter(entered, path, changed) for path in changed.paths(*KNOWN)}
+                _mark(self._disk, [root for path in changed.paths(*IN_USE) if (root := roots[path])], self.node_id)
+                record.save(self._disk, changed, [root for root in roots.values() if root])
             self.take(changed)
+
+    def _enter(self, entered: contextlib.ExitStack, path: str, changed: VolumeRecord) -> str:
+        """A path of a mountpath's own directory; empty when that is not there."""
+        with contextlib.suppress(NotReady, FileNotFoundError, NotADirectoryError):
+            if path in self._mountpaths:
+                return entered.enter_context(self._mountpaths[path].entered())
+            root = entered.enter_context(self._disk.entered(path))
+            if changed.mountpaths[path].state is not State.DISABLED or is_marked(self._disk, root):
+                return root
+        return ""
 
     def _build_view(self) -> View:
         available = []
@@ -657,11 +680,10 @@ def _agreed_node_id(copies: Mapping[str, VolumeRecord | None], node_id: str | No
     return recorded or new_id(rng)
 
 
-def _mark(disk: Disk, found: VolumeRecord, without: Collection[str] = ()) -> None:
+def _mark(disk: Disk, roots: Iterable[str], node_id: str) -> None:
     """Write the target's ID on each mountpath; this also refuses a file system without extended attributes."""
-    for path in found.paths(*IN_USE):
-        if path not in without:
-            disk.setxattr(path, whole.NODE_XATTR, found.node_id.encode())
+    for root in roots:
+        disk.setxattr(root, whole.NODE_XATTR, node_id.encode())
 
 
 def _without_unwritable(disk: Disk, found: VolumeRecord) -> VolumeRecord:

@@ -35,8 +35,13 @@ def verify(disk: Disk, path: str, node_id: str, known: Identity) -> Identity:
         return known
     copy = record.load_copy(disk, path)
     if copy is None or copy.node_id != node_id:
-        raise NotReady(f"{path} is not the directory that was taken into use as mountpath: {ADVICE}")
+        raise not_ours(path)
     return found
+
+
+def not_ours(path: str) -> NotReady:
+    """The error for a directory that lies where a mountpath was."""
+    return NotReady(f"{path} is not the directory that was taken into use as mountpath: {ADVICE}")
 
 
 def require_bucket(disk: Disk, root: str, bck: Bck, bid: int) -> None:

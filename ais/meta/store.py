@@ -93,9 +93,10 @@ def save(
     failures: list[OSError] = []
     for directory in directories:
         try:
-            if only_marked and not is_marked(disk, directory):
-                raise FileNotFoundError(errno.ENOENT, "its disk is not there", directory)
-            _replace(disk, directory, file_name, content)
+            with disk.entered(directory) as root:
+                if only_marked and not is_marked(disk, root):
+                    raise FileNotFoundError(errno.ENOENT, "its disk is not there", directory)
+                _replace(disk, root, file_name, content)
         except OSError as error:
             failures.append(error)
     if len(failures) == len(directories):

@@ -13,7 +13,7 @@ import structlog
 
 from ais.api.bucket import Bck
 from ais.api.xact import METADATA_ONLY, NO_REPAIR, SCRUB
-from ais.base.errors import AisError, BucketNotFound, Busy, DiskFailure
+from ais.base.errors import AisError, BucketNotFound, Busy, DiskFailure, NotReady
 from ais.core.store import Store
 from ais.env import Env
 from ais.scrub.local import Depth
@@ -75,7 +75,7 @@ class ScrubJobs:
         self._node_id = node_id
         self._bid_of = bid_of
         self._done = done
-        self.statements = Statements(env.disk, self._directories)
+        self.statements = Statements(env.disk, lambda: store.volume.available)
         self._log = structlog.get_logger()
 
     def start(self, uuid: str, buckets: list[Bck], flags: int) -> Xaction:
@@ -190,17 +190,18 @@ class ScrubJobs:
         self._write(msgspec.json.encode(progress))
 
     def _write(self, content: bytes) -> None:
-        for directory in self._directories()[:1]:
-            path = f"{directory}/{FILE_NAME}"
+        for mountpath in [one for one in self._store.volume.available if one.is_own][:1]:
             try:
-                fd = self._disk.open(f"{path}.new", _WRITE, 0o644)
-                try:
-                    self._disk.write(fd, content)
-                finally:
-                    self._disk.close(fd)
-                self._disk.rename(f"{path}.new", path)
-            except OSError as error:
-                self._log.warning("progress of the scrub was not written", path=path, error=str(error))
+                with mountpath.entered() as root:
+                    path = f"{root}/{FILE_NAME}"
+                    fd = self._disk.open(f"{path}.new", _WRITE, 0o644)
+                    try:
+                        self._disk.write(fd, content)
+                    finally:
+                        self._disk.close(fd)
+                    self._disk.rename(f"{path}.new", path)
+            except (OSError, NotReady) as error:
+                self._log.warning("progress of the scrub was not written", mountpath=mountpath.path, error=str(error))
 
     def _forget(self) -> None:
         for directory in self._directories():

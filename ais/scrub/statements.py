@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 import structlog
 
+from ais.base.errors import NotReady
 from ais.env.disk import Disk
+from ais.fs.mountpath import Mountpath
 from ais.scrub.tally import Tally
 
 FILE_NAME = ".ais.statements"
@@ -69,16 +71,16 @@ def problem_of(chain: Sequence[Statement]) -> str:
 class Statements:
     """Those of one target. Methods block; what a disk does not take or give is only logged."""
 
-    def __init__(self, disk: Disk, directories: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, disk: Disk, mountpaths: Callable[[], Sequence[Mountpath]]) -> None:
         self._disk = disk
-        self._directories = directories
+        self._mountpaths = mountpaths
         self._log = structlog.get_logger()
 
     def all(self) -> dict[str, list[Statement]]:
         """By uname of the bucket, oldest first."""
         found: dict[str, dict[str, Statement]] = {}
-        for directory in self._directories():
-            for statement in self._read(f"{directory}/{FILE_NAME}"):
+        for mountpath in self._mountpaths():
+            for statement in self._read(f"{mountpath.path}/{FILE_NAME}"):
                 found.setdefault(statement.bucket, {}).setdefault(statement.hash, statement)
         return {bucket: sorted(some.values(), key=lambda one: one.ended_ns) for bucket, some in found.items()}
 
@@ -87,14 +89,15 @@ class Statements:
         chain = [one for one in self.all().get(statement.bucket, []) if one.bid == statement.bid]
         sealed = statement.sealed(chain[-1].hash if chain else "")
         line = msgspec.json.encode(sealed) + b"\n"
-        for directory in self._directories():
-            path = f"{directory}/{FILE_NAME}"
+        for mountpath in self._mountpaths():
             try:
-                self._write(path, line)
-                if self._disk.stat(path).st_size > _REWRITE_BYTES:
-                    self._rewrite(path)
-            except OSError as error:
-                self._log.warning("statement was not written", path=path, error=str(error))
+                with mountpath.entered() as root:
+                    path = f"{root}/{FILE_NAME}"
+                    self._write(path, line)
+                    if self._disk.stat(path).st_size > _REWRITE_BYTES:
+                        self._rewrite(path)
+            except (OSError, NotReady) as error:
+                self._log.warning("statement was not written", mountpath=mountpath.path, error=str(error))
         return sealed
 
     def _rewrite(self, path: str) -> None:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import structlog
 
-from ais.base.errors import AisError
+from ais.base.errors import AisError, NotReady
 from ais.env import Env
 from ais.fs.mountpath import Mountpath
 from ais.fs.volume import Volume
@@ -93,16 +93,18 @@ class Health:
             await self._disabled(path)
 
     def _probe(self, mountpath: Mountpath) -> str:
-        for number in range(self._settings().test_files):
-            path = f"{mountpath.path}/{_PREFIX}{os.getpid():x}.{number}"
-            content = self._rng.randbytes(_TEST_BYTES)
-            try:
-                if self._round_trip(path, content) != content:
-                    return "what was written came back different"
-            except OSError as error:
-                if error.errno in _NOT_BROKEN or not mountpath.is_own:
-                    return ""
-                return f"{error.strerror or error}"
+        try:
+            with mountpath.entered() as root:
+                for number in range(self._settings().test_files):
+                    content = self._rng.randbytes(_TEST_BYTES)
+                    if self._round_trip(f"{root}/{_PREFIX}{os.getpid():x}.{number}", content) != content:
+                        return "what was written came back different"
+        except NotReady:
+            return ""
+        except OSError as error:
+            if error.errno in _NOT_BROKEN or not mountpath.is_own:
+                return ""
+            return f"{error.strerror or error}"
         return ""
 
     def _round_trip(self, path: str, content: bytes) -> bytes:

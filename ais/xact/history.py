@@ -14,8 +14,9 @@ import structlog
 
 from ais.api import codec
 from ais.api.xact import Snap
-from ais.base.errors import AisError
+from ais.base.errors import AisError, NotReady
 from ais.env.disk import Disk
+from ais.fs.mountpath import Mountpath
 
 FILE_NAME = ".ais.jobs"
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -24,19 +25,19 @@ _BYTES_MAX = 64 << 20
 
 
 class History:
-    """The file. `directories` are those that may hold it, the preferred one first."""
+    """The file. `mountpaths` are those that may hold it, the preferred one first."""
 
-    def __init__(self, disk: Disk, directories: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, disk: Disk, mountpaths: Callable[[], Sequence[Mountpath]]) -> None:
         self._disk = disk
-        self._directories = directories
+        self._mountpaths = mountpaths
         self._thread = ThreadPoolExecutor(1, "job history")
         self._log = structlog.get_logger()
 
     def load(self) -> list[Snap]:
         """The last that is known of each xaction, in the order they started. Blocks."""
         found: dict[str, Snap] = {}
-        for directory in self._directories():
-            for line in self._read(f"{directory}/{FILE_NAME}").splitlines():
+        for mountpath in self._mountpaths():
+            for line in self._read(f"{mountpath.path}/{FILE_NAME}").splitlines():
                 with contextlib.suppress(AisError):
                     snap = codec.from_json(line, Snap)
                     found[snap.id] = snap
@@ -44,20 +45,19 @@ class History:
 
     def rewrite(self, snaps: Iterable[Snap]) -> None:
         """Keep only these. Blocks."""
-        directories = self._directories()
-        if not directories:
-            return
-        path = f"{directories[0]}/{FILE_NAME}"
-        try:
+        lines = b"".join(map(_line, snaps))
+
+        def write(path: str) -> None:
             with contextlib.suppress(FileNotFoundError):
                 self._disk.unlink(f"{path}.new")
-            self._append(f"{path}.new", b"".join(map(_line, snaps)))
+            self._append(f"{path}.new", lines)
             self._disk.rename(f"{path}.new", path)
-            for directory in directories[1:]:
-                with contextlib.suppress(FileNotFoundError):
-                    self._disk.unlink(f"{directory}/{FILE_NAME}")
-        except OSError as error:
-            self._log.warning("job history was not written", path=path, error=str(error))
+
+        used = self._use(write)
+        for mountpath in self._mountpaths():
+            if used is not None and mountpath is not used:
+                with contextlib.suppress(OSError):
+                    self._disk.unlink(f"{mountpath.path}/{FILE_NAME}")
 
     def note(self, snap: Snap) -> None:
         """Remember this state of an xaction; returns at once."""
@@ -72,14 +72,20 @@ class History:
         self._thread.shutdown()
 
     def _note(self, line: bytes) -> None:
-        directories = self._directories()
-        if not directories:
-            return
-        path = f"{directories[0]}/{FILE_NAME}"
+        self._use(lambda path: self._append(path, line))
+
+    def _use(self, write: Callable[[str], None]) -> Mountpath | None:
+        """Write the file on the first mountpath that is there. Return that one; None when it could not be written."""
+        found = next((one for one in self._mountpaths() if one.is_own), None)
+        if found is None:
+            return None
         try:
-            self._append(path, line)
-        except OSError as error:
-            self._log.warning("job history was not written", path=path, error=str(error))
+            with found.entered() as root:
+                write(f"{root}/{FILE_NAME}")
+        except (OSError, NotReady) as error:
+            self._log.warning("job history was not written", mountpath=found.path, error=str(error))
+            return None
+        return found
 
     def _append(self, path: str, lines: bytes) -> None:
         fd = self._disk.open(path, _APPEND, 0o644)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 
+from ais.base.errors import NotReady
 from ais.env.disk import Disk
 from ais.fs.volume import Volume
 
@@ -26,13 +27,14 @@ class Mark:
 
     def set(self) -> None:
         """Something is left from now on. Costs a system call the first time only."""
-        available = self._volume.available
-        if self._is_set or not available:
+        if self._is_set:
             return
-        with contextlib.suppress(OSError):
-            path = f"{available[0].path}/{self._name}"
-            self._disk.close(self._disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
-            self._is_set = True
+        for mountpath in self._volume.available:
+            with contextlib.suppress(OSError, NotReady), mountpath.entered() as root:
+                path = f"{root}/{self._name}"
+                self._disk.close(self._disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+                self._is_set = True
+                return
 
     def clear(self) -> None:
         """Nothing is left."""

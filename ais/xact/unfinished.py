@@ -14,6 +14,7 @@ import msgspec
 from ais.base.errors import DiskFailure
 from ais.env.disk import Disk
 from ais.fs.failures import disk_failures
+from ais.fs.mountpath import Mountpath
 
 DIRECTORY = ".ais.tasks"
 _BYTES_MAX = 1 << 30
@@ -29,20 +30,20 @@ class Task(NamedTuple):
 
 
 class Unfinished:
-    """The files. All methods block. `directories`: the mountpaths, the preferred one first."""
+    """The files. All methods block. `mountpaths` that are available, the preferred one first."""
 
-    def __init__(self, disk: Disk, directories: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, disk: Disk, mountpaths: Callable[[], Sequence[Mountpath]]) -> None:
         self._disk = disk
-        self._directories = directories
+        self._mountpaths = mountpaths
 
     def keep(self, task: Task) -> None:
-        """Remember a job; on return it is on the disk. Raise `DiskFailure`."""
-        found = self._directories()
-        if not found:
+        """Remember a job; on return it is on the disk. Raise `DiskFailure`, `NotReady`."""
+        found = next((one for one in self._mountpaths() if one.is_own), None)
+        if found is None:
             raise DiskFailure("no mountpath is available")
-        directory = f"{found[0]}/{DIRECTORY}"
-        path = f"{directory}/{task.uuid}"
-        with disk_failures(directory):
+        with disk_failures(found.path), found.entered() as root:
+            directory = f"{root}/{DIRECTORY}"
+            path = f"{directory}/{task.uuid}"
             with contextlib.suppress(FileExistsError):
                 self._disk.mkdir(directory)
             fd = self._disk.open(path + _NEW, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
@@ -57,13 +58,13 @@ class Unfinished:
 
     def drop(self, uuid: str) -> None:
         """The job has ended."""
-        for directory in self._directories():
+        for mountpath in self._mountpaths():
             with contextlib.suppress(OSError):
-                self._disk.unlink(f"{directory}/{DIRECTORY}/{uuid}")
+                self._disk.unlink(f"{mountpath.path}/{DIRECTORY}/{uuid}")
 
     def load(self) -> list[Task]:
         """All that did not end."""
-        return [task for directory in self._directories() for task in self._load(f"{directory}/{DIRECTORY}")]
+        return [task for one in self._mountpaths() for task in self._load(f"{one.path}/{DIRECTORY}")]
 
     def _load(self, directory: str) -> list[Task]:
         try:

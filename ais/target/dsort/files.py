@@ -9,7 +9,9 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from ais.fs.mountpath import Mountpath
 
 DIRECTORY = ".ais.dsort"
 
@@ -17,8 +19,10 @@ DIRECTORY = ".ais.dsort"
 class Files:
     """The paths of one job. What blocks says so."""
 
-    def __init__(self, mountpaths: Iterable[str], uuid: str) -> None:
-        self._roots = [f"{path}/{DIRECTORY}/{uuid}" for path in mountpaths]
+    def __init__(self, mountpaths: Sequence[Mountpath], uuid: str) -> None:
+        self._mountpaths = mountpaths
+        self._uuid = uuid
+        self._roots = [f"{one.path}/{DIRECTORY}/{uuid}" for one in mountpaths]
         root = self._roots[0]
         self.shards, self.records, self.plan, self.done = (
             f"{root}/{name}" for name in ("shards", "records", "plan", "done")
@@ -44,9 +48,10 @@ class Files:
         return os.path.exists(path)
 
     def make(self) -> None:
-        """Create the directories. Blocks. Raise `OSError`."""
-        for root in self._roots:
-            os.makedirs(root, exist_ok=True)
+        """Create the directories. Blocks. Raise `OSError`, or `NotReady` when a mountpath is not there."""
+        for mountpath in self._mountpaths:
+            with mountpath.entered() as root:
+                os.makedirs(f"{root}/{DIRECTORY}/{self._uuid}", exist_ok=True)
 
     def remove(self) -> None:
         """Remove everything. Blocks."""

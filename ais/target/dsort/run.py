@@ -25,7 +25,7 @@ class Run:
         self.parts = parts
         self.task = task
         self.xaction = xaction
-        self.files = Files([one.path for one in parts.volume.available], task.uuid)
+        self.files = Files(parts.volume.available, task.uuid)
         self.metrics = Metrics(parts.host.env.clock, task.description)
         xaction.ext = self.metrics.values
         self.number = task.targets.index(parts.host.snode.id)

@@ -21,6 +21,7 @@ from harness.faults.schedule import PLAIN, PRIMARY, Fault, Kind, Shape
 
 INJECT = Path(__file__).parent / "inject"
 AWAY = ".away"
+BARE = ".bare"
 READY_S = 90.0
 DAMAGE_PAUSE_S = 0.2
 
@@ -46,7 +47,7 @@ class Stage:
         self.links = Links(lambda: self._pids)
         self.nodes: dict[str, NodePlan] = {}
         self.bare: list[str] = []
-        """Data that was written where a mountpath was not mounted; of metadata every mountpath has a copy."""
+        """What was made where a mountpath was not mounted: it is gone when that is mounted again."""
         self.damaged: list[str] = []
         """Files that were damaged, and how."""
 
@@ -191,11 +192,14 @@ class Stage:
                 await self.start(name)
             await until()
         finally:
+            bare = path.with_name(path.name + BARE)
             if path.exists():
-                self.bare += [str(one) for one in path.rglob("*") if one.is_file()]
-                shutil.rmtree(path)
+                path.rename(bare)
             away.rename(path)
             self._down.discard(name)
+            if bare.exists():
+                self.bare += [f"{one} ({fault})" for one in bare.rglob("*")]
+                shutil.rmtree(bare)
 
     async def _damage(self, fault: Fault) -> None:
         """For ever: damage files on one mountpath of each target, so that the other copy is always whole."""

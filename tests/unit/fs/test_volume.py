@@ -357,3 +357,20 @@ def test_a_mountpath_that_cannot_be_written_is_left_out_at_start(open_volume: Op
     both.broken = ("mp1", "mp2")
     with pytest.raises(DiskFailure, match=r"no mountpath is left to start with.*mount it for writing"):
         open_volume("mp1", "mp2", disk=both)
+
+
+def test_an_empty_disk_may_take_the_place_of_one_that_was_detached(open_volume: Open, tmp_path: Path) -> None:
+    """It gets what a mountpath has, without a restart; enabling a disk that is not mounted is refused with advice."""
+    volume = open_volume("mp1", "mp2", "mp3")
+    volume.create_bucket(BCK, 1)
+    volume.disable(str(tmp_path / "mp2"))
+    volume.detach(str(tmp_path / "mp3"))
+    for name in ("mp2", "mp3"):
+        (tmp_path / name).rename(tmp_path / f"{name}.broken")
+        (tmp_path / name).mkdir()
+    with pytest.raises(NotReady, match="mount its disk again"):
+        volume.enable(str(tmp_path / "mp2"))
+    assert not list((tmp_path / "mp2").iterdir())
+    assert volume.attach(str(tmp_path / "mp3"))
+    assert names(volume) == ["mp1", "mp3"]
+    volume.require_on(volume.available[1], BCK)

@@ -26,7 +26,7 @@ class BadDisk(Disk):
         self.flips = False
 
     def open(self, path: Any, *args: Any, **options: Any) -> int:  # type: ignore[override]
-        if self.error and str(path).startswith(f"{self.path}/.ais.check"):
+        if self.error and os.path.realpath(path).startswith(f"{self.path}/.ais.check"):
             raise OSError(self.error, os.strerror(self.error), path)
         return os.open(path, *args, **options)
 

@@ -4,8 +4,10 @@ import asyncio
 from pathlib import Path
 
 from ais.api.bucket import Bck
+from ais.env import Env
 from ais.env.clock import SystemClock
 from ais.env.disk import Disk
+from ais.fs.volume import Volume
 from ais.xact.history import FILE_NAME, History
 from ais.xact.registry import Registry, Xaction
 
@@ -22,7 +24,8 @@ async def wait_forever(_: Xaction) -> None:
 
 def registry_in(directory: Path) -> Registry:
     """A registry whose history lies in a directory."""
-    return Registry(SystemClock(), History(Disk(), lambda: [str(directory)]))
+    volume = Volume.load_or_create(Env(), [str(directory)])
+    return Registry(SystemClock(), History(Disk(), lambda: volume.available))
 
 
 def test_ended_xactions_are_known_after_a_restart_as_they_ended(tmp_path: Path) -> None:
@@ -70,7 +73,9 @@ def test_a_disk_that_takes_no_history_stops_no_xaction(tmp_path: Path) -> None:
     """Jobs run although their history cannot be written."""
 
     async def scenario() -> None:
-        known = registry_in(tmp_path / "missing")
+        (tmp_path / "disk").mkdir()
+        known = registry_in(tmp_path / "disk")
+        (tmp_path / "disk").rename(tmp_path / "missing")
         await known.recall()
         xaction = known.start("lru", "firstJOB1", count_one)
         await xaction.wait()
