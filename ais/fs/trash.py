@@ -1,35 +1,35 @@
 """Removal in two steps: a rename into `<mountpath>/.$deleted`, which is instant, and the slow deletion later."""
 
+import contextlib
+import errno
 import itertools
 import os
 
 from ais.env.disk import Disk
 
 DIRECTORY = ".$deleted"
+_NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 _serial = itertools.count()
 
 
 def discard(disk: Disk, root: str, path: str) -> bool:
-    """Move a directory into the trash of its mountpath `root`; False when it or the mountpath does not exist."""
+    """Move a directory into the trash of its mountpath `root`; False when it or the mountpath does not exist.
+
+    The trash may be emptied at the same time.
+    """
     bin_path = f"{root}/{DIRECTORY}"
-    try:
+    with contextlib.suppress(FileExistsError, FileNotFoundError):
         disk.mkdir(bin_path)
-    except FileExistsError:
-        pass
-    except FileNotFoundError:
-        return False
     while True:
-        target = f"{bin_path}/{os.path.basename(path)}.{os.getpid():x}.{next(_serial):x}"
         try:
-            disk.mkdir(target)
-        except FileExistsError:
-            continue
-        try:
-            disk.rename(path, target)
+            disk.rename(path, f"{bin_path}/{os.path.basename(path)}.{os.getpid():x}.{next(_serial):x}")
         except FileNotFoundError:
-            disk.rmdir(target)
             return False
-        return True
+        except OSError as error:
+            if error.errno not in _NOT_EMPTY:  # of an earlier process with this ID
+                raise
+        else:
+            return True
 
 
 def empty(disk: Disk, root: str) -> None:
@@ -52,9 +52,14 @@ def remove_tree(disk: Disk, path: str) -> None:
             stack += subdirectories
             continue
         try:
-            disk.rmdir(stack.pop())
+            disk.rmdir(stack[-1])
         except FileNotFoundError:
-            continue
+            pass
+        except OSError as error:
+            if error.errno not in _NOT_EMPTY:
+                raise
+            continue  # whoever wrote there when it was moved has just finished
+        stack.pop()
 
 
 def _unlink_files(disk: Disk, path: str) -> list[str]:
