@@ -32,7 +32,7 @@ from ais.node.changes import Changes
 from ais.node.core import Core
 from ais.node.decisions import Start
 from ais.node.election import Election
-from ais.node.messages import Identity, JoinAnswer, JoinRequest, LeaveRequest
+from ais.node.messages import ASK_WHO, Identity, JoinAnswer, JoinRequest, LeaveRequest
 from ais.node.reign import STALL_S
 from ais.node.state import seal_bmd, seal_config
 
@@ -114,6 +114,8 @@ class Membership:
         request.node.check()
         if request.boot == core.boot:
             return JoinAnswer(is_self=True)
+        if not is_forwarded and request.to not in ("", core.boot):
+            return JoinAnswer(boot=core.boot)
         primary = core.smap.primary
         if core.reign is None and primary and primary.id != core.me.id and not is_forwarded:
             body, timeout_s = codec.to_msgpack(request), float(core.config.cluster.timeout.max_host_busy)
@@ -205,7 +207,7 @@ class Membership:
         is_designated = False
         for url in decisions.join_urls(core.smap, core.me, self._urls):
             try:
-                answer = await core.peers.ask(url, "POST", JOIN, request, JoinAnswer, timeout_s)
+                answer = await self._ask_to_join(url, request, timeout_s)
             except FATAL:
                 raise
             except AisError as error:
@@ -218,6 +220,17 @@ class Membership:
         if not is_designated or core.smap.uuid or not core.me.is_electable:
             raise problem
         await self._found()
+
+    async def _ask_to_join(self, url: str, request: JoinRequest, timeout_s: float) -> JoinAnswer:
+        peers = self._core.peers
+        answer = await peers.ask(url, "POST", JOIN, msgspec.structs.replace(request, to=ASK_WHO), JoinAnswer, timeout_s)
+        if not answer.boot:
+            return answer
+        named = msgspec.structs.replace(request, to=answer.boot)
+        answer = await peers.ask(url, "POST", JOIN, named, JoinAnswer, timeout_s)
+        if answer.boot:
+            raise NotReady(f"another process answers at {url} each time: name one gateway in proxy.primary_url")
+        return answer
 
     async def _found(self) -> None:
         """Begin a new cluster with this proxy as its only node."""

@@ -122,6 +122,9 @@ class TakeOver(msgspec.Struct, frozen=True):
     primary_id: str
 
 
+ASK_WHO = "?"
+
+
 class JoinRequest(msgspec.Struct, frozen=True):
     """A node wants to be in the cluster (or is in it, and tells that it started again or moved)."""
 
@@ -134,6 +137,9 @@ class JoinRequest(msgspec.Struct, frozen=True):
     """Whether it holds any."""
     is_leaving: bool = False
     """It was being decommissioned as far as it knows, and nobody has asked it to return."""
+    to: str = ""
+    """The process that is asked (`JoinAnswer.boot`), so that nobody sends the request on to another; `ASK_WHO` to be
+    told which that is. Empty: of a node of an earlier version, which does not say."""
 
 
 class JoinAnswer(msgspec.Struct, frozen=True):
@@ -141,6 +147,8 @@ class JoinAnswer(msgspec.Struct, frozen=True):
 
     uuid: str = ""
     is_self: bool = False
+    boot: str = ""
+    """Nothing happened: ask this process by its name (`JoinRequest.to`)."""
 
 
 class LeaveRequest(msgspec.Struct, frozen=True):

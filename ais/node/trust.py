@@ -8,7 +8,7 @@ says so.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from aiohttp import web
 
@@ -19,9 +19,10 @@ from ais.auth.pairs import PairKeys
 from ais.base.errors import AccessDenied, NotReady
 from ais.meta.smap import Smap
 from ais.net.http import AnyReply, Request, Route
+from ais.node.authors import AUTHORS, check_author
 from ais.node.changes import TXN
 from ais.node.election import TAKE_OVER, VOTE
-from ais.node.membership import IDENTITY, JOIN
+from ais.node.membership import FORWARDED, IDENTITY, JOIN
 from ais.node.reign import METASYNC
 
 _CALLER = headers.CALLER_ID.lower()
@@ -42,6 +43,15 @@ class Membership(Protocol):
     @property
     def is_lost(self) -> bool:
         """Whether this node hears no primary: it may be told by one that it does not know."""
+
+
+class Signer(NamedTuple):
+    """Who signed a request, and the body that was signed (`Proof.body`)."""
+
+    id: str
+    body: str
+    is_gateway: bool
+    """One of the cluster map."""
 
 
 class _Nowhere:
@@ -104,11 +114,11 @@ class Trust:
             if request.headers.is_internal and (caller := request.headers.get(_CALLER)) is not None:
                 found = request.headers.get
                 try:
-                    proof = self._verified(found(_HEADER), found(_PAIR), request.method, request.target, self._heads)
+                    signer = self._verified(found(_HEADER), found(_PAIR), request.method, request.target, self._heads)
                 except NotReady:
                     return self._answer_later(request, caller, answer)
-                if proof.caller != caller:
-                    raise AccessDenied(f"the request of {caller[:40]} is signed by {proof.caller[:40]}")
+                if signer.id != caller:
+                    raise AccessDenied(f"the request of {caller[:40]} is signed by {signer.id[:40]}")
             return route(request)
 
         return answer
@@ -142,20 +152,30 @@ class Trust:
             found = request.headers.get
             signed = found(nodes.HEADER), found(nodes.PAIR_HEADER), request.method, request.raw_path, self._bodies
             try:
-                proof = self._verified(*signed)
+                signer = self._verified(*signed)
             except NotReady:
                 await self._until_known(Proof.parse(signed[0] or "").caller)
-                proof = self._verified(*signed)
-            if proof.body != nodes.STREAMED and proof.body != nodes.digest_of(await request.read()):
+                signer = self._verified(*signed)
+            if signer.body != nodes.STREAMED and signer.body != nodes.digest_of(await request.read()):
                 raise AccessDenied("the body is not the one that was signed")
-            if proof.caller != request.headers.get(headers.CALLER_ID, proof.caller):
+            if signer.id != request.headers.get(headers.CALLER_ID, signer.id):
                 raise AccessDenied("the request is signed by another node")
+            await self._check_author(request, signer)
             return await handler(request)
 
         return handle
 
-    def _verified(self, header: str | None, pair: str | None, method: str, target: str, nonces: Nonces) -> Proof:
-        """Who signed a request; the body is the caller's to compare with `Proof.body`. Raise `AccessDenied`.
+    async def _check_author(self, request: web.Request, signer: Signer) -> None:
+        if request.path == JOIN and FORWARDED in request.query:
+            if not signer.is_gateway:
+                raise AccessDenied(f"{signer.id[:40]} is no gateway of the cluster: it asks for no other node")
+        elif (request.method, request.path) in AUTHORS:
+            if signer.body == nodes.STREAMED:
+                raise AccessDenied("the body is not signed")
+            check_author(request.method, request.path, await request.read(), signer.id)
+
+    def _verified(self, header: str | None, pair: str | None, method: str, target: str, nonces: Nonces) -> Signer:
+        """Who signed a request; the body is the caller's to compare. Raise `AccessDenied`.
 
         Raise `NotReady` for who has the join secret and is not in our cluster map, which may lag by some moments.
         """
@@ -180,7 +200,8 @@ class Trust:
         if node is not None and not node.is_proxy and (method, path) in _OF_GATEWAYS:
             raise AccessDenied(f"{node.name} is a target: {method} {path} is for gateways")
         nonces.take(proof.nonce, proof.time_s)
-        return proof
+        is_member = node is not None and (is_known or not node.keys)
+        return Signer(proof.caller, proof.body, node is not None and node.is_proxy and is_member)
 
 
 OPEN = Trust(b"", "", lambda: 0.0)

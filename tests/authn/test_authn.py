@@ -139,6 +139,15 @@ def test_revoked_tokens_are_pushed(admin: AuthNClient, authn_url: str, registere
     assert jwt.decode(bearer, SECRET, ["HS256"], audience=registered[0])["admin"] is True
 
 
+def test_no_two_tokens_are_the_same(authn_url: str, admin_token: str):
+    """Each login gives a token with a name of its own, in the same second too: revoking one leaves the others good."""
+    found = [login(authn_url) for _ in range(3)]
+    assert len({jwt.decode(one, SECRET, ["HS256"], options={"verify_aud": False})["jti"] for one in found}) == 3
+    status, answer, _ = call(authn_url, "DELETE", "/v1/tokens", admin_token, {"token": found[0]})
+    assert status == 200, answer
+    assert [call(authn_url, "GET", "/v1/users", one)[0] for one in found] == [401, 200, 200]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "text"),
     [

@@ -7,8 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 from harness.nodekeys import NodeKeys
-from harness.wire import Api, message, object_path
+from harness.wire import Answer, Api, message, object_path
 
+from ais.meta.smap import Snode
+from ais.node.messages import JoinAnswer, JoinRequest, LeaveRequest, Stamps, Sync, TakeOver, VoteRequest
 from ais.testing import Cluster, Node
 
 
@@ -81,6 +83,75 @@ def test_a_node_with_another_secret_does_not_join(closed: Cluster, tmp_path: Pat
     assert ended.returncode != 0
     assert "join secret" in ended.stderr
     assert Api(closed.endpoint).call("GET", "/v1/daemon", {"what": "smap"}).json()["version"] == before
+
+
+def speak(closed: Cluster, signer: Node, to: Node, method: str, path: str, content: object) -> Answer:
+    """A message that `signer` signs for `to`."""
+    keys = NodeKeys.of(closed.targets[0].plan.directory.parent, Api(closed.endpoint).smap())
+    body = msgspec.msgpack.encode(content)
+    lines = {"Ais-Caller-Id": signer.id, **keys.sign(signer.id, to.id, method, path, body)}
+    target, _, query = path.partition("?")
+    return Api(to.url).call(method, target, dict([query.split("=")]) if query else None, body=body, headers=lines)
+
+
+def as_snode(smap: dict, node: Node) -> Snode:
+    return msgspec.convert({**smap["pmap"], **smap["tmap"]}[node.id], Snode)
+
+
+def test_nobody_speaks_for_another(closed: Cluster):
+    """A farewell, a join, a heartbeat, a vote, a handover in another's name: 403, and the map is as it was."""
+    smap, proxy, (mine, other) = Api(closed.endpoint).smap(), closed.proxies[0], closed.targets[:2]
+    uuid, stamps = smap["uuid"], Stamps()
+    named, gateway = as_snode(smap, other), as_snode(smap, proxy)
+    join = JoinRequest(named, uuid, stamps, "boot")
+    for signer, to, method, path, content in (
+        (mine, proxy, "POST", "/v1/cluster/leave", LeaveRequest(uuid, other.id)),
+        (mine, proxy, "POST", "/v1/cluster/leave", LeaveRequest(uuid, proxy.id)),
+        (mine, proxy, "POST", "/v1/cluster/autoreg", join),
+        (mine, proxy, "POST", "/v1/cluster/autoreg?forwarded=true", join),
+        (proxy, mine, "PUT", "/v1/metasync", Sync(uuid, mine.id, 2**40, named, stamps, 1.0)),
+        (proxy, mine, "POST", "/v1/vote", VoteRequest(uuid, 2**40, named, stamps)),
+        (proxy, mine, "POST", "/v1/vote/take-over", TakeOver(uuid, mine.id, 1, other.id)),
+        (mine, other, "PUT", "/v1/metasync", Sync(uuid, other.id, 2**40, gateway, stamps, 1.0)),
+    ):
+        answer = speak(closed, signer, to, method, path, content)
+        assert answer.status == 403, (method, path, answer)
+    after = Api(closed.endpoint).smap()
+    assert after["version"] == smap["version"]
+    assert speak(closed, mine, proxy, "POST", "/v1/cluster/leave", LeaveRequest("x", mine.id)).status != 403
+
+
+def test_nothing_is_taken_twice(closed: Cluster):
+    """What one node has signed for another is good once there, never at a third; with another nonce it is unsigned."""
+    proxy, (mine, other) = closed.proxies[0], closed.targets[:2]
+    keys = NodeKeys.of(mine.plan.directory.parent, Api(closed.endpoint).smap())
+    lines = {"Ais-Caller-Id": proxy.id, **keys.sign(proxy.id, mine.id, "GET", "/v1/metasync?part=bmd", b"")}
+
+    def send(to: Node, headers: dict[str, str]) -> Answer:
+        return Api(to.url).call("GET", "/v1/metasync", {"part": "bmd"}, headers=headers)
+
+    assert send(other, lines).status == 403
+    assert send(mine, lines).status == 200
+    again = send(mine, lines)
+    assert (again.status, b"received before" in again.body) == (403, True), again
+    caller, time_s, nonce, *rest = lines["Ais-Node-Auth"].split(" ")
+    renewed = {**lines, "Ais-Node-Auth": " ".join((caller, time_s, nonce[::-1], *rest))}
+    assert send(mine, renewed).status == 403
+
+
+def test_a_join_is_for_the_one_that_was_asked(closed: Cluster):
+    """Signed with the join secret alone, it is good once, at one process: sent on to another it does nothing."""
+    smap, proxy, target = Api(closed.endpoint).smap(), closed.proxies[0], closed.targets[0]
+    keys = NodeKeys.of(target.plan.directory.parent, smap)
+    join = JoinRequest(as_snode(smap, target), smap["uuid"], Stamps(), "boot", to="another process")
+    body = msgspec.msgpack.encode(join)
+    lines = {"Ais-Caller-Id": target.id, **keys.by_secret(target.id, "POST", "/v1/cluster/autoreg", body)}
+    first = Api(proxy.url).call("POST", "/v1/cluster/autoreg", body=body, headers=lines)
+    assert first.status == 200
+    answer = msgspec.msgpack.decode(first.body, type=JoinAnswer)
+    assert (answer.uuid, answer.is_self, bool(answer.boot)) == ("", False, True)
+    assert Api(proxy.url).call("POST", "/v1/cluster/autoreg", body=body, headers=lines).status == 403
+    assert Api(closed.endpoint).smap()["version"] == smap["version"]
 
 
 def test_a_node_that_is_off_the_map_is_out(closed: Cluster):

@@ -1,6 +1,7 @@
 """The rules of AuthN, without HTTP: who may do what, what becomes of users, roles, clusters and tokens."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ from ais_authn.store import Store, StoredUser
 _INVALID = "invalid credentials"
 _HASHES_AT_ONCE = 2
 """A hash takes 64 MiB and some 50 ms: more at once would only use more memory."""
+_JTI_BYTES = 12
 
 
 class Service:
@@ -112,7 +114,8 @@ class Service:
             seen |= set(self.store.clusters())
         now = int(self._now())
         audience = tuple(sorted(seen - {""}))
-        claims = Claims(user.id, now + life_s, now, self.settings.issuer, audience, is_admin, clusters, buckets)
+        issuer, jti = self.settings.issuer, os.urandom(_JTI_BYTES).hex()
+        claims = Claims(user.id, now + life_s, now, issuer, audience, is_admin, clusters, buckets, jti)
         return self.signer.sign(claims)
 
     # -- users
