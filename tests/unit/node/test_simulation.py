@@ -68,8 +68,12 @@ class Client:
         return True
 
     def informed(self, node: Node) -> list[Node]:
-        """The nodes that must know of a change that this node has just answered."""
-        return [other for other in self.world.running if other.snode.id in node.smap.present and node.has_authority]
+        """The nodes that must know of a change that this node has just answered: all that vouch for what they know.
+
+        Where most gateways are cut off from the primary they stay on the map, and do not vouch when it answers.
+        """
+        present = node.smap.present if node.has_authority else ()
+        return [other for other in self.world.running if other.snode.id in present and other.is_settled]
 
 
 async def disturb(world: Any) -> None:
