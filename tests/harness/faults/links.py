@@ -143,8 +143,8 @@ def caller_of(port: int, who: dict[str, int]) -> str:
     if not inode:
         return ""
     for name, pid in who.items():
-        with contextlib.suppress(OSError):
-            for entry in os.scandir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
                 with contextlib.suppress(OSError):
                     if (found := _SOCKET.match(os.readlink(entry.path))) and found[1] == inode:
                         return name
