@@ -73,7 +73,8 @@ class Cluster:
 
     `port=0` takes free ports. `dir` keeps the data there after the block; without it a temporary directory is used.
     `workers` is that setting of all nodes (else `AIS_TEST_WORKERS` in the environment, else its default);
-    `config_overrides` are cluster settings by dotted name, with values as text; `ids` are IDs of nodes by name.
+    `config_overrides` are cluster settings by dotted name, with values as text; `local` are local settings of all nodes
+    by name; `ids` are IDs of nodes by name.
     """
 
     def __init__(
@@ -86,9 +87,11 @@ class Cluster:
         tls: TLS | None = None,
         dir: Path | str | None = None,
         config_overrides: Mapping[str, str] | None = None,
+        local: Mapping[str, Any] | None = None,
         ids: Mapping[str, str] | None = None,
         workers: str = "",
     ) -> None:
+        self._local = dict(local or {})
         self._shape = (proxies, targets, mountpaths)
         self._workers = workers or environment.for_tests().workers
         self._port, self._tls, self._settings, self._node_ids = port, tls, dict(config_overrides or {}), dict(ids or {})
@@ -200,7 +203,17 @@ class Cluster:
         port = self._port or free_ports(proxies + targets)
         process.check_ports(range(port, port + proxies + targets), range(port, port + proxies + targets))
         self._playground.create(
-            Plan(proxies, targets, mountpaths, port, self._tls, self._settings, self._node_ids, self._workers)
+            Plan(
+                proxies,
+                targets,
+                mountpaths,
+                port,
+                self._tls,
+                self._settings,
+                self._node_ids,
+                self._workers,
+                self._local,
+            )
         )
 
 

@@ -43,6 +43,7 @@ TCODE_OF: dict[type[AisError], str] = {
     errors.UnknownExtension: "errUnknownFileExt",
     errors.UnknownMime: "errUnknownMime",
     errors.MemberNotFound: "ErrNotFound",
+    errors.DownloadNotFound: "ErrNotFound",
     errors.HandleNotFound: "ErrNotFound",
     errors.ObjectNotFound: "ErrNotFound",
     errors.NodeNotFound: "errNodeNotFound",

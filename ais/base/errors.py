@@ -16,7 +16,7 @@ AisError
 │   ├── BucketNotFound         ├── ObjectNotFound      ├── NodeNotFound
 │   ├── RemoteBucketNotFound   ├── MountpathNotFound   ├── XactionNotFound
 │   ├── HandleNotFound         ├── VersionNotFound
-│   ├── MemberNotFound
+│   ├── MemberNotFound         ├── DownloadNotFound
 │   └── DeleteMarker           an `ObjectNotFound` that the bucket remembers
 ├── Conflict
 │   ├── BucketExists           ├── AlreadyExists
@@ -189,6 +189,10 @@ class XactionNotFound(NotFound):
 
     def __init__(self, query: str) -> None:
         super().__init__(f'"{query}" not found')
+
+
+class DownloadNotFound(NotFound):
+    """A download job that is unknown, or was removed."""
 
 
 class HandleNotFound(NotFound):

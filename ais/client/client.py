@@ -11,6 +11,7 @@ from typing import Self
 from ais.client.access_keys import AccessKeys
 from ais.client.buckets import Buckets
 from ais.client.cluster import Cluster
+from ais.client.downloads import Downloads
 from ais.client.jobs import Jobs
 from ais.client.multipart import Multipart
 from ais.client.nodes import Node
@@ -58,6 +59,7 @@ class Client:
         self.objects = Objects(self._transport)
         self.cluster = Cluster(self._transport)
         self.jobs = Jobs(self._transport)
+        self.downloads = Downloads(self._transport)
         self.multipart = Multipart(self._transport)
         self.shards = Shards(self._transport)
         self.access_keys = AccessKeys(self._transport)

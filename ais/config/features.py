@@ -38,6 +38,7 @@ BIT = {name: 1 << index for index, name in enumerate(NAMES)}
 ALL = (1 << len(NAMES)) - 1
 
 FSYNC_PUT = BIT["Fsync-PUT"]
+PRIVATE_EGRESS = BIT["Dload-Allow-Private-Egress"]
 
 BUCKET = frozenset(
     {
@@ -54,7 +55,7 @@ BUCKET = frozenset(
 )
 """Flags that a bucket may have for itself."""
 
-ACTED_ON = frozenset({"Fsync-PUT"})
+ACTED_ON = frozenset({"Fsync-PUT", "Dload-Allow-Private-Egress"})
 """Flags that change what we do; the others are kept for clients."""
 
 _EXCLUSIVE = (("Disable-Cold-GET", "Streaming-Cold-GET"), ("S3-Reverse-Proxy", "S3-Redirect-Rebuild"))

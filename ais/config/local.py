@@ -1,5 +1,6 @@
 """What one node knows about itself: its directories, addresses and mountpaths (AIStore's local configuration file)."""
 
+import ipaddress
 import os
 from typing import Annotated, Any
 
@@ -60,6 +61,16 @@ class LocalConfig(Section, frozen=True):
     mountpath_roots: Annotated[
         tuple[str, ...], setting("Directories below which mountpaths may be attached over the API; none: anywhere.")
     ] = ()
+    egress_networks: Annotated[
+        tuple[str, ...],
+        setting(
+            "Networks (CIDR) that downloads may reach besides the public internet, say a mirror's; none: no other."
+        ),
+    ] = ()
+
+    def check(self) -> None:
+        for text in self.egress_networks:
+            ipaddress.ip_network(text)
 
     def worker_count(self, cpus: int) -> int:
         """How many processes serve clients on a machine with so many CPUs. Raise `BadRequest`."""

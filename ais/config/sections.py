@@ -362,7 +362,7 @@ class Client(Section, frozen=True):
 class Downloader(Section, frozen=True):
     """Download jobs."""
 
-    timeout: Annotated[Duration, setting("Longest wait for one object.", ge=1, pending=True)] = Duration(3600)
+    timeout: Annotated[Duration, setting("Longest that one attempt at one object may take.", ge=1)] = Duration(3600)
 
 
 class AuthSignature(Section, frozen=True):

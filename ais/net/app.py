@@ -19,7 +19,16 @@ BODY_BYTES_MAX = 64 << 20
 """Of the largest messages: cluster metadata and lists of object names."""
 MESSAGE_BYTES_MAX = 1 << 20
 """Of all others: decoded, JSON takes up to 26 times as much memory, and the loop waits meanwhile."""
-_LONG_BODIES = ("/v1/buckets", "/v1/objects", "/v1/metasync", "/v1/txn", "/v1/xactions", "/v1/s3/", "/v1/ml/")
+_LONG_BODIES = (
+    "/v1/buckets",
+    "/v1/download",
+    "/v1/metasync",
+    "/v1/ml/",
+    "/v1/objects",
+    "/v1/s3/",
+    "/v1/txn",
+    "/v1/xactions",
+)
 HOT_METHODS = {"/v1/objects/": frozenset(("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"))}
 """What is served without asking the application, by the beginning of the path: only `Allow` needs to know."""
 HSTS = "max-age=31536000; includeSubDomains"

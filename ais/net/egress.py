@@ -8,8 +8,9 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -18,19 +19,24 @@ from yarl import URL
 
 from ais.base.errors import AccessDenied, BadRequest, Unreachable
 
+AnyNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 REDIRECTS_MAX = 5
 CONNECT_TIMEOUT_S = 15.0
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 _REDIRECTS = (301, 302, 303, 307, 308)
+_FOR_ANY_SERVER = ("range", "if-range", "if-none-match", "if-modified-since")
 
 
-def is_allowed(address: str, *, allow_private: bool) -> bool:
-    """Whether an IP address is one of the public internet, or of a private network where these are allowed.
+def is_allowed(address: str, *, allow_private: bool, networks: Sequence[AnyNetwork] = ()) -> bool:
+    """Whether an IP address is one of the public internet, of `networks`, or private where these are allowed.
 
-    Loopback, link-local and shared addresses never are.
+    Loopback, link-local and shared addresses are not, unless `networks` has them.
     """
     found = ipaddress.ip_address(address.partition("%")[0])
+    if any(found in network for network in networks if network.version == found.version):
+        return True
     if isinstance(found, ipaddress.IPv6Address):
         if found.ipv4_mapped is not None:
             found = found.ipv4_mapped
@@ -43,13 +49,25 @@ def is_allowed(address: str, *, allow_private: bool) -> bool:
     return allow_private and any(found in network for network in _PRIVATE if network.version == found.version)
 
 
+def check_link(url: str) -> str:
+    """The host that a link names. Raise `BadRequest` for what is no HTTP URL."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise BadRequest(f'invalid link "{url[:200]}": {error}') from None
+    if parts.scheme not in ("http", "https") or not host or port == 0:
+        raise BadRequest(f'invalid link "{url[:200]}": expected http:// or https://')
+    return host
+
+
 class _Refused(OSError):
     """The name resolves to an address that is out of bounds."""
 
 
 class _Resolver(AbstractResolver):
-    def __init__(self, *, allow_private: bool) -> None:
-        self._allow_private = allow_private
+    def __init__(self, is_allowed: Callable[[str], bool]) -> None:
+        self._is_allowed = is_allowed
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -58,7 +76,7 @@ class _Resolver(AbstractResolver):
         infos = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
         found = []
         for kind, _, proto, _, address in infos:
-            if not is_allowed(str(address[0]), allow_private=self._allow_private):
+            if not self._is_allowed(str(address[0])):
                 raise _Refused(f"egress blocked: {host} is {address[0]}")
             found.append(
                 ResolveResult(
@@ -77,10 +95,12 @@ class _Resolver(AbstractResolver):
 
 
 class Egress:
-    """A client. `tls` None: servers are verified as usual."""
+    """A client. `tls` None: servers are verified as usual; `networks`: may be reached whatever they are."""
 
-    def __init__(self, *, allow_private: bool, tls: ssl.SSLContext | None = None) -> None:
-        self._allow_private = allow_private
+    def __init__(
+        self, *, allow_private: bool, networks: Sequence[AnyNetwork] = (), tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._is_allowed = partial(is_allowed, allow_private=allow_private, networks=networks)
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
@@ -92,15 +112,9 @@ class Egress:
 
     def check(self, url: str) -> None:
         """Raise `BadRequest` for what is no HTTP URL, `AccessDenied` for an address that is out of bounds."""
+        host = check_link(url)
         try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise BadRequest(f'invalid link "{url[:200]}": {error}') from None
-        if parts.scheme not in ("http", "https") or not host or port == 0:
-            raise BadRequest(f'invalid link "{url[:200]}": expected http:// or https://')
-        try:
-            if not is_allowed(host, allow_private=self._allow_private):
+            if not self._is_allowed(host):
                 raise AccessDenied(f"egress blocked: {host}")
         except ValueError:
             return
@@ -131,7 +145,7 @@ class Egress:
                     before, url = urlsplit(url), urljoin(url, location)
                     after = urlsplit(url)
                     if (before.scheme, before.netloc) != (after.scheme, after.netloc):  # what was for one server only
-                        headers = {name: value for name, value in headers.items() if name.lower() == "range"}
+                        headers = {name: value for name, value in headers.items() if name.lower() in _FOR_ANY_SERVER}
                     continue
                 try:
                     yield response
@@ -147,7 +161,7 @@ class Egress:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=0,
-                    resolver=_Resolver(allow_private=self._allow_private),
+                    resolver=_Resolver(self._is_allowed),
                     use_dns_cache=False,
                     ssl=self._tls or True,
                 ),

@@ -10,6 +10,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -58,6 +59,8 @@ class Plan(msgspec.Struct, frozen=True):
     """IDs that nodes must have, by name; the others choose their own."""
     workers: str = ""
     """The setting `workers` of all nodes; empty: its default."""
+    local: dict[str, Any] = {}
+    """More local settings of all nodes, by name."""
 
     def __post_init__(self) -> None:
         for name, low in (("proxies", 1), ("targets", 0), ("mountpaths", 1)):
@@ -178,12 +181,13 @@ def lay_out(plan: Plan, root: Path) -> None:
             continue
         for directory in (node.directory / "conf", node.log_dir, *node.mountpaths):
             directory.mkdir(parents=True, exist_ok=True)
-        local = {
+        local: dict[str, Any] = {
             "confdir": str(node.directory / "conf"),
             "log_dir": str(node.log_dir),
             "host_net": {"hostname": HOST, "port": str(node.port)},
             "fspaths": {str(path): node.name for path in node.mountpaths},
         }
+        local |= plan.local
         if plan.workers:
             local["workers"] = plan.workers
         _write(node.local_file, local)

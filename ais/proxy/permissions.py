@@ -11,11 +11,13 @@ from ais.api.access import Access
 from ais.api.access_keys import KEYS
 from ais.api.batch import BatchMsg
 from ais.api.bucket import Bck
+from ais.api.download import DOWNLOAD
 from ais.api.messages import ActMsg
 from ais.base.units import parse_bool
 from ais.net.http import decode_component
 from ais.node.clients import Clients
 from ais.node.guard import Guard, Needs, admin, anybody, show_cluster
+from ais.proxy import downloads
 from ais.proxy.redirect import EASY_URLS
 from ais.proxy.requests import BUCKETS, BucketAddress, params_of
 
@@ -43,6 +45,8 @@ def needs_of(method: str, path: str) -> Needs | None:
         return _easy
     if path.startswith(KEYS):
         return admin
+    if method == "POST" and path == DOWNLOAD:
+        return downloads.needs
     if method == "GET" and path.startswith(_SHOWN):
         return show_cluster
     return admin if path.startswith(_ADMINS) else None

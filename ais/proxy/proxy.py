@@ -26,6 +26,7 @@ from ais.proxy.batch import Batches
 from ais.proxy.buckets import Buckets
 from ais.proxy.changes import BucketChanges
 from ais.proxy.cluster import Cluster
+from ais.proxy.downloads import Downloads
 from ais.proxy.dsort import Sorts
 from ais.proxy.easy import EasyUrls
 from ais.proxy.groups import Groups
@@ -77,6 +78,7 @@ class Proxy:
         jobs, archiver = Jobs(node, targets), Archiver(node, targets)
         groups = Groups(node, targets, jobs, BucketChanges(node))
         self._sorts = Sorts(node, targets, jobs)
+        self._downloads = Downloads(node, targets, jobs)
         summaries = Summaries(node, targets)
         self._buckets = Buckets(node, self.lister, summaries, self._renamer, relay, archiver, jobs, groups)
         self._protection = Protection(node, targets)
@@ -181,6 +183,7 @@ class Proxy:
             *self._auth.routes(),
             *self._tokens.routes(),
             *self._sorts.routes(),
+            *self._downloads.routes(),
         ]
         if Network.PUBLIC in networks:
             found += [*self._easy.routes(), *self._batches.routes(), *later.routes(), web.get("/favicon.ico", _nothing)]

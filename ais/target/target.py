@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from ais.api import dsort
+from ais.api import download, dsort
 from ais.api.bucket import Bck
 from ais.api.xact import CLEANUP, EC_ENCODE, LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, REBALANCE, RESILVER, SCRUB, ArgsMsg
 from ais.base.errors import AisError, BadRequest, DiskFailure, NotReady
@@ -44,6 +44,9 @@ from ais.target.address import PREFIX
 from ais.target.archiving import Archiving
 from ais.target.batch.routes import Batches
 from ais.target.bucket_move import BucketMove
+from ais.target.download.parts import CONNECTIONS_MAX
+from ais.target.download.parts import Parts as DownloadParts
+from ais.target.download.routes import Downloads
 from ais.target.dsort.parts import Parts
 from ais.target.dsort.routes import Sorts
 from ais.target.front import Front, Misplaced
@@ -203,6 +206,21 @@ class Target:
                 lambda: self._is_serving,
             )
         )
+        self._downloads = Downloads(
+            DownloadParts(
+                host,
+                self.registry,
+                self._front,
+                volume,
+                store,
+                moves,
+                protected,
+                peers,
+                pace,
+                lambda: self._is_serving,
+                asyncio.Semaphore(CONNECTIONS_MAX),
+            )
+        )
         endpoint = Slices(self._front, slices, self._ec)
         self._objects = Objects(
             host.stats, recent, reads, writes, gate, self._s3, endpoint, Clients(host), Browsers(host)
@@ -257,6 +275,7 @@ class Target:
                 *self._groups.routes(),
                 *self._archiving.routes(),
                 *self._sorts.routes(),
+                *self._downloads.routes(),
                 *self._pages.routes(),
                 *self._control.routes(),
                 *self.mountpaths.routes(),
@@ -270,6 +289,8 @@ class Target:
         tasks = await self.registry.recall()
         await asyncio.to_thread(self._sorts.sweep, tasks)
         self._sorts.resume(task for task in tasks if task.kind == dsort.KIND)
+        await asyncio.to_thread(self._downloads.sweep)
+        self._downloads.resume(task for task in tasks if task.kind == download.KIND)
 
     def start(self) -> None:
         """Begin background work."""

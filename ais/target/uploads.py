@@ -32,6 +32,16 @@ async def in_pool(pool: Executor, step: Callable[[], T], undo: Callable[[], None
         raise
 
 
+async def in_pool_to_end(pool: Executor, step: Callable[[], T]) -> T:
+    """Run `step` in `pool`. When we are cancelled while it runs, it is waited for: it uses what is cleaned up next."""
+    running = asyncio.ensure_future(asyncio.wrap_future(pool.submit(step)))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.gather(running, return_exceptions=True)
+        raise
+
+
 class Owner(Protocol):
     """Who asked for the body and knows what follows it."""
 

@@ -21,8 +21,7 @@ WITH_THEIR_FEATURE = {
         "advanced disable-backend",
     ),
     "jobs that copy buckets": ("job start copy-bck", "job start move-bck"),
-    "download": ("job start download", "job rm"),
-    "dsort": ("job start dsort",),
+    "dsort": ("job start dsort", "job rm dsort"),
     "ETL": (
         "etl", "bucket etl", "object etl", "job start etl", "show etl",
     ),
@@ -50,6 +49,7 @@ OPTIONS_WITH_THEIR_FEATURE = {
     "add": "backends",
     "archive": "machine-made shards are got with --archregx",
     "blob-download": "backends",
+    "blob-threshold": "backends",
     "diff": "backends",
     "force": "membership",
     "dont-add": "backends",

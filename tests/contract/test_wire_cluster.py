@@ -295,9 +295,5 @@ def test_out_of_space(cluster, api: Api, bucket: str):
 
 
 def test_jobs_of_features_to_come(api: Api) -> None:
-    """Downloads: none runs, so who lists all jobs gets an empty list; starting one is 501."""
-    listed = api.call("GET", "/v1/download", body=b"{}")
-    assert (listed.status, listed.body.strip()) == (200, b"[]")
-    assert api.call("POST", "/v1/download", body=b"{}").status == 501
-    assert api.call("DELETE", "/v1/download/abort", body=b"{}").status == 501
+    """They say that they are not there."""
     assert api.call("GET", "/v1/etl").status == 501

@@ -32,6 +32,7 @@ AREAS = (
     "mountpaths",
     "config",
     "etl",
+    "download",
 )
 """In the order in which they were recorded, as far as one builds on another. They share one cluster."""
 
@@ -39,7 +40,6 @@ LATER_AREAS = {
     "auth-on-cluster": "tokens in requests",
     "authn": "an AuthN server beside the cluster (tests/authn compares those)",
     "build-without-dsort": "a build without dSort: we have one build",
-    "download": "download jobs",
     "dsort": "dSort",
     "get-batch": "the recorded batch of objects",
     "membership": "nodes that leave and come back while the recording goes on",
@@ -83,6 +83,9 @@ class Rule:
 
 ANYWHERE = ""
 RULES = (
+    # -- downloads
+    Rule(r"download/013", "status 200 instead of 404", "a download is the xaction of that ID"),
+    Rule(r"download/030", r"\.ctlmsg: not in|\.ext: object", "says what is downloaded, and how far it is"),
     # -- everywhere
     Rule(ANYWHERE, r"verifying_key: missing", "pairs of our nodes share a key: nothing that anybody could verify"),
     Rule(

@@ -2,7 +2,6 @@
 
 MISSING = {
     "backends",
-    "download",
     "ETL",
     "inventories",
     "LRU",
@@ -14,7 +13,6 @@ MISSING = {
 
 NEEDS: dict[str, tuple[int, ...]] = {
     "backends": (47, 59, 93, 102, 103, 104, 106, 108),
-    "download": (241,),
     "ETL": (238,),
     "inventories": (243, 244, 245),
     "LRU": (125,),

@@ -17,6 +17,7 @@ BUILT_IN = {
     "cp": "bucket cp",
     "rmo": "object rm",
     "start": "job start",
+    "download": "job start download",
     "mpu": "object multipart-upload",
     "stop": "job stop",
     "wait": "job wait",

@@ -36,6 +36,7 @@ _HINT: tuple[tuple[type[AisError], str], ...] = (
     (errors.BucketNotFound, "'ais ls' lists the buckets."),
     (errors.ObjectNotFound, "'ais ls BUCKET --prefix PREFIX' lists objects."),
     (errors.NodeNotFound, "'ais show cluster' lists the nodes."),
+    (errors.DownloadNotFound, "'ais show job download --all' lists running and finished ones."),
     (errors.XactionNotFound, "'ais show job --all' lists running and finished jobs."),
     (errors.MountpathNotFound, "'ais storage mountpath' lists the mountpaths; a new one must exist as a directory."),
     (errors.Unauthenticated, "Set AIS_AUTHN_TOKEN or AIS_AUTHN_TOKEN_FILE."),

@@ -8,11 +8,14 @@ import click
 
 from ais.api import xact
 from ais.api.bucket import Bck
+from ais.api.download import ID_PREFIX, KIND
 from ais.api.xact import Snap
 from ais.base.errors import BadRequest
 from ais.base.ids import is_valid_uuid
 from ais_cli import text
 from ais_cli.app import App, Missing, confirm
+from ais_cli.download import download
+from ais_cli.download_show import remove_download, show_download, show_downloads, wait_for_download
 from ais_cli.params import (
     BUCKET,
     COUNT,
@@ -103,7 +106,8 @@ def job() -> None:
 @click.option("--all", "everything", is_flag=True, help="Also jobs that have ended.")
 @click.option("--regex", help="Only jobs whose names match this regular expression.")
 @click.option("--top", type=COUNT, default=0, help="Only so many, those that began last.")
-@already_so("--date-time", "--verbose", "-v", "--progress")
+@click.option("--verbose", "-v", is_flag=True, help="Of a download: every file.")
+@already_so("--date-time", "--progress")
 @units_option
 @table_options
 @refreshing
@@ -114,11 +118,18 @@ def show(
     everything: bool,
     regex: str | None,
     top: int,
+    verbose: bool,
     as_json: bool,
     no_headers: bool,
 ) -> None:
     """Show running jobs (with an ID or --all, also those that have ended)."""
     query = Query.parse(selectors)
+    if query.kind == KIND or query.uuid.startswith(ID_PREFIX):
+        if query.uuid:
+            show_download(app, query.uuid, verbose=verbose, as_json=as_json)
+        else:
+            show_downloads(app, everything=everything, regex=regex, as_json=as_json, headers=not no_headers)
+        return
     running_only = not everything and not query.uuid
     found = app.run(
         lambda client: client.jobs.snaps(
@@ -196,6 +207,17 @@ def _local(time: str) -> str:
 @job.group("start")
 def start() -> None:
     """Start a job."""
+
+
+start.add_command(download)
+
+
+@job.group("rm")
+def remove() -> None:
+    """Forget jobs that have ended."""
+
+
+remove.add_command(remove_download)
 
 
 @start.command(
@@ -314,5 +336,8 @@ def wait(
     query = Query.parse(selectors)
     if not query.uuid and not query.kind:
         raise click.UsageError("which job? Give its ID or its name")
+    if query.uuid.startswith(ID_PREFIX):
+        wait_for_download(app, query.uuid, timeout_s=timeout, every_s=refresh, with_progress=with_progress, quiet=quiet)
+        return
     told_s = (refresh or 1.0) if with_progress else None
     wait_and_report(app, query.uuid, kind=query.kind, bck=query.bck, timeout_s=timeout, progress_s=told_s, quiet=quiet)

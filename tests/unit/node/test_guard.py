@@ -5,7 +5,7 @@ from aiohttp import web
 
 from ais.node import guard
 from ais.node.guard import Guard
-from ais.proxy import permissions
+from ais.proxy import downloads, permissions
 
 CLIENTS = object()
 
@@ -35,6 +35,9 @@ def test_a_route_without_an_entry_does_not_start() -> None:
         ("POST", "/v1/tokens", guard.admin),
         ("DELETE", "/v1/tokens", guard.admin),
         ("GET", "/favicon.ico", guard.anybody),
+        ("GET", "/v1/download", guard.show_cluster),
+        ("POST", "/v1/download", downloads.needs),
+        ("DELETE", "/v1/download/abort", guard.admin),
     ],
 )
 def test_the_table(method: str, path: str, needs: object) -> None:

@@ -1,0 +1,99 @@
+"""Download jobs between nodes: start, files of one, and forgetting one that has ended."""
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+from aiohttp import web
+
+from ais.api import codec
+from ais.api.download import DOWNLOADS, KIND, DownloadTask, shown
+from ais.base.errors import AisError, BadRequest, DownloadNotFound
+from ais.target.download.job import DownloadJob
+from ais.target.download.journal import Journal, remove_others
+from ais.target.download.parts import Parts
+from ais.target.host import require_node
+from ais.xact.registry import Xaction
+from ais.xact.unfinished import Task
+
+_ONE = DOWNLOADS + "/{uuid}"
+
+
+class Downloads:
+    """The jobs of this target."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._running: dict[str, DownloadJob] = {}
+
+    def routes(self) -> list[web.RouteDef]:
+        """Of the control network."""
+        return [web.put(_ONE, self.start), web.get(_ONE, self.files), web.delete(_ONE, self.remove)]
+
+    async def start(self, request: web.Request) -> web.Response:
+        """Begin a job that a proxy has checked; look again at one that is known: names got other owners."""
+        require_node(self._parts.host, request, DOWNLOADS)
+        body = await request.read()
+        task = codec.from_msgpack(body, DownloadTask)
+        self._parts.front.views.require(task.bck)
+        known = self._parts.registry.get(task.uuid)
+        if known is not None and known.is_aborted:
+            return web.Response()
+        if (job := self._running.get(task.uuid)) is not None:
+            job.look_again()
+            return web.Response()
+        if known is not None:
+            self._parts.registry.forget(task.uuid)
+        await self._parts.registry.keep(task.uuid, KIND, body)
+        self._start(task)
+        return web.Response()
+
+    def resume(self, tasks: Iterable[Task]) -> None:
+        """Go on with what ran when this target stopped."""
+        for one in tasks:
+            try:
+                self._start(codec.from_msgpack(one.body, DownloadTask))
+            except AisError as error:
+                structlog.get_logger().warning("cannot go on with a download", xaction=one.uuid, error=str(error))
+
+    def sweep(self) -> None:
+        """Remove what jobs left that nobody knows any more. Blocks."""
+        remove_others(self._roots, [one.uuid for one in self._parts.registry.select(kind=KIND)])
+
+    async def files(self, request: web.Request) -> web.Response:
+        """What has become of each file. Raise `NotFound`."""
+        uuid = self._known(request).uuid
+        job = self._running.get(uuid)
+        found = await (job.files() if job is not None else asyncio.to_thread(Journal(self._roots, uuid).shown, []))
+        return web.Response(body=codec.to_json(found), content_type="application/json")
+
+    async def remove(self, request: web.Request) -> web.Response:
+        """Forget a job that has ended. Raise `NotFound`, `BadRequest`."""
+        known = self._known(request)
+        if known.is_running:
+            raise BadRequest(f'job "{known.uuid}" is still running: abort it first')
+        self._parts.registry.forget(known.uuid)
+        await asyncio.to_thread(Journal(self._roots, known.uuid).remove)
+        return web.Response()
+
+    @property
+    def _roots(self) -> list[str]:
+        return [one.path for one in self._parts.volume.available]
+
+    def _known(self, request: web.Request) -> Xaction:
+        require_node(self._parts.host, request, DOWNLOADS)
+        uuid = request.match_info["uuid"]
+        known = self._parts.registry.get(uuid)
+        if known is None or known.kind != KIND:
+            raise DownloadNotFound(f"{self._parts.host.snode.name}: download job {uuid[:40]} does not exist")
+        return known
+
+    def _start(self, task: DownloadTask) -> None:
+        async def work(xaction: Xaction) -> None:
+            job = self._running[task.uuid] = DownloadJob(self._parts, task, xaction)
+            try:
+                await job.run()
+            finally:
+                self._running.pop(task.uuid, None)
+
+        self._parts.registry.start(KIND, task.uuid, work, bck=task.bck, ctlmsg=task.description or shown(task.template))
