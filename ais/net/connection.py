@@ -246,7 +246,7 @@ class Connection(Wire):
         """Serve what is not plain. Return where the next request begins, or -1 when the connection is busy."""
         self.release()
         keep_alive = request.keep_alive and not self._is_last
-        content = request.body
+        content, request.body = request.body, None  # other bytes will be where it lies now
         if content is not None and keep_alive and type(reply) is Upload:
             return self._upload_whole(request, reply.sink, content, view, position + len(content), limit)
         length = request.headers.content_length

@@ -169,8 +169,13 @@ class Answer:
 
 
 @asynccontextmanager
-async def serving(root: Path, count: int = 1, disk: Disk | None = None) -> AsyncIterator[list[LiveTarget]]:
-    """So many targets in one cluster, each with two mountpaths below `root`, all on one `disk`."""
+async def serving(
+    root: Path, count: int = 1, disk: Disk | None = None, *, is_starting: bool = False
+) -> AsyncIterator[list[LiveTarget]]:
+    """So many targets in one cluster, each with two mountpaths below `root`, all on one `disk`.
+
+    `is_starting`: they take requests, but buckets are not shown before `target.serve`.
+    """
     async with aiohttp.ClientSession() as http:
         targets = [await _start(root / f"t{index}", http, Env(disk=disk or Disk())) for index in range(count)]
         smap = Smap(uuid="clusterUUID")
@@ -179,7 +184,8 @@ async def serving(root: Path, count: int = 1, disk: Disk | None = None) -> Async
         for live in targets:
             live.node.smap = smap
             await live.target.prepare_disk()
-            live.target.serve()
+            if not is_starting:
+                live.target.serve()
             live.target.start()
         try:
             yield targets
