@@ -124,16 +124,20 @@ class Gate:
 
     def open(self, request: Request) -> S3Request:
         """Read the head. Raise `S3Error` for what cannot be an S3 request."""
+        note = self._read_note(request)
+        if note is not None:
+            peer = Peer(note.remote, request.networks, note.scheme)
+            request = Request(request.method, request.target, request.headers, peer, request.is_http10)
+        return front.parse(request, self.domain, self._ids.new(), note)
+
+    def _read_note(self, request: Request) -> Via | None:
         note = via.read(request, self._host.wire_key, self._host.snode.id, self.now_s)
         if note is not None and request.method not in _READS:
             try:
                 self._notes.take(f"{note.by} {note.nonce.hex()}", note.time_s)
             except AccessDenied as error:
                 raise S3Error("AccessDenied", str(error)) from None
-        if note is not None:
-            peer = Peer(note.remote, request.networks, note.scheme)
-            request = Request(request.method, request.target, request.headers, peer, request.is_http10)
-        return front.parse(request, self.domain, self._ids.new(), note)
+        return note
 
     def identify(self, request: S3Request) -> Identity:
         """Who sends it. Raise `S3Error` when the signature is wrong."""
@@ -254,16 +258,21 @@ class Gate:
         return node.id == self._host.snode.id
 
     def forward(self, request: S3Request, node: Snode) -> Forward:
-        """Have another node answer. Raise `NotReady` when one sent it here already: the maps differ for a moment."""
+        """Have another node answer. Raise `NotReady` when it was passed on too often: the maps differ for a moment."""
         bucket = self.buckets.get(request.bucket) if request.bucket else None
-        return self.pass_on(request.http, node, bucket.bucket.bid if bucket is not None else 0)
+        return self._pass_on(request.http, node, bucket.bucket.bid if bucket is not None else 0, request.via)
 
     def pass_on(self, http: Request, node: Snode, bid: int) -> Forward:
         """The same for a request that nobody has looked at, about the bucket with this ID (0: not known here)."""
-        if via.HEADER.lower() in http.headers:
-            via.read(http, self._host.wire_key, self._host.snode.id, self.now_s)
+        return self._pass_on(http, node, bid, self._read_note(http) if _VIA in http.headers else None)
+
+    def _pass_on(self, http: Request, node: Snode, bid: int, before: Via | None) -> Forward:
+        if before is None:
+            note = Via(http.remote, http.scheme, bid=int(bid))
+        elif before.hops < via.HOPS_MAX:
+            note = msgspec.structs.replace(before, bid=before.bid or int(bid), hops=before.hops + 1)
+        else:
             raise NotReady(f"{self._host.snode.name} is not the node for this request: try again in a moment")
-        note = Via(http.remote, http.scheme, bid=int(bid))
         return Forward(node.data.url, header_lines(self._signed(note, node, http.method, http.target)))
 
     def vouch(self, request: S3Request, caller: Identity, node: Snode, method: str, target: str) -> tuple[str, str]:

@@ -38,8 +38,11 @@ class Via(msgspec.Struct, frozen=True, array_like=True):
     """By which node."""
     nonce: bytes = b""
     """Of a change, which a node takes once."""
+    hops: int = 0
+    """How many nodes have passed it on that were sent it themselves: while names get other owners their maps differ."""
 
 
+HOPS_MAX = 2
 WINDOW_S = 60
 """How long a note is good: nodes send it on at once."""
 _encoder = msgspec.msgpack.Encoder()
