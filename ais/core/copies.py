@@ -1,7 +1,8 @@
 """Copies of objects on other mountpaths of the same target (mirroring), and what keeps them from being stale.
 
-A copy is the file `%cp/<path>` on a mountpath, with the bytes, metadata and times of the object. All changes are made
-under the object's lock and in this order, so that killed anywhere in between no copy outlives its object:
+A copy is the file `%cp/<path>` on a mountpath, with the bytes, metadata and times of the object; `%cp/%ve/...` of
+something on a shelf (`ais.core.versions.kept_spot`). All changes are made under the object's lock and in this order, so
+that killed anywhere in between no copy outlives its object:
 
     an object is replaced or removed      its copies are removed before
     its metadata is changed in place      in the copies first
@@ -89,6 +90,7 @@ class Copies:
         copy = self.newest(spot)
         if copy is None:
             return False
+        self.make_root(spot)
         if copy.mountpath is spot.mountpath:
             tree.install(self._disk, copy.path, spot.root, spot.path)
             tree.prune(self._disk, copy.root, copy.path)
@@ -100,6 +102,21 @@ class Copies:
             workfile.discard(self._disk, aside)
             raise
         return True
+
+    def rename(self, spot: Spot, other: Spot) -> None:
+        """Make the copies of one file those of another one, on the same mountpaths. Raise `tree.FileInTheWay`."""
+        self.drop(other)
+        for copy in self.find(spot):
+            tree.install(self._disk, copy.path, copy.root, _place(other, copy.mountpath)[1])
+            tree.prune(self._disk, copy.root, copy.path)
+
+    def make_root(self, spot: Spot) -> None:
+        """Make the tree that a file is in: that of the shelves is made on demand."""
+        if spot.root.endswith(layout.VERSIONS):
+            try:
+                layout.make_directory(self._disk, spot.root)
+            except FileNotFoundError:
+                raise tree.BucketGone from None
 
     def clone(self, path: str, stat: os.stat_result, spot: Spot, mountpath: Mountpath) -> str:
         """Copy a file with its metadata and times to a work file on a mountpath; return its path. Needs no lock."""
@@ -158,5 +175,7 @@ class Copies:
 
 def _place(spot: Spot, mountpath: Mountpath) -> tuple[str, str]:
     """Where the copy of an object lies on a mountpath: the tree, and the path in it."""
-    root = f"{os.path.dirname(spot.on(mountpath, spot.root))}/{layout.COPIES}"
-    return root, root + spot.path[len(spot.root) :]
+    bucket, content = os.path.split(spot.on(mountpath, spot.root))
+    root = f"{bucket}/{layout.COPIES}"
+    inside = "" if content == layout.OBJECTS else f"/{content}"
+    return root, root + inside + spot.path[len(spot.root) :]

@@ -14,7 +14,7 @@ from ais.base.errors import CorruptMetadata
 from ais.core import meta as metadata
 from ais.core.meta import ObjectMeta
 from ais.core.store import Store
-from ais.core.versions import Version
+from ais.core.versions import NULL, Version
 from ais.env import Env
 from ais.fs.failures import disk_failures, translate
 
@@ -49,6 +49,8 @@ class Departures:
         spot = self._store.spot(bck, name)
 
         def step() -> Departing:
+            if bck in self._store.volume.mirrored:
+                self._store.version_copies.restore(spot)
             head = self._versions.head(spot)
             kept = list(self._versions.kept(spot, head))
             return Departing([head, *kept] if head is not None else kept, head is not None)
@@ -90,8 +92,11 @@ class Departures:
             found = [*([head] if head is not None else []), *self._versions.kept(spot, head)]
             if any(version.meta is None or known.get(version.id) != version.meta for version in found):
                 return False
-            self._store.volume.note_removed(bck, spot.path[len(spot.root) + 1 :])
-            self._store.copies.drop(spot)
+            path = spot.path[len(spot.root) + 1 :]
+            self._store.volume.note_removed(bck, path)
+            for version in found:
+                self._store.volume.note_removed_version(bck, path, version.id or NULL)
+            self._store.version_copies.drop_all(spot)
             self._versions.remove_all(spot, head)
             if fsync:
                 self._versions.fsync(spot)

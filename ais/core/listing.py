@@ -147,7 +147,10 @@ class Cursors:
 
     def _contents_of(self, bck: Bck) -> tuple[str, ...]:
         """Where names of a bucket are: of a mirrored one also copies, whose object may be lost and not restored yet."""
-        return (*self._contents, layout.COPIES) if bck in self._volume.mirrored else self._contents
+        if bck not in self._volume.mirrored:
+            return self._contents
+        kept = (layout.KEPT_COPIES,) if layout.VERSIONS in self._contents else ()
+        return (*self._contents, layout.COPIES, *kept)
 
     def _resume(self, key: tuple[str, Bck, str, str], after: str) -> Cursor | None:
         """Take the paused cursor of a listing, if it stands where the caller wants to go on."""

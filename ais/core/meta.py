@@ -15,8 +15,9 @@ import google_crc32c
 import msgspec
 
 from ais.base.errors import BadRequest, CorruptMetadata, MetadataTooLarge
+from ais.fs import layout
 
-XATTR = "user.ais.obj"
+XATTR = layout.OBJECT_XATTR
 XATTR_BYTES_MAX = 3584
 """ext4 keeps all attributes of a file in one block of 4 KiB, headers and names included."""
 CUSTOM_BYTES_MAX = 2048

@@ -21,6 +21,7 @@ from ais.core.copies import Copies
 from ais.core.meta import ObjectMeta
 from ais.core.slicing import NoSlicing, Plan, Prepared, Slicing, Turns
 from ais.core.spots import Spot, SpotTable, newest_file, read_meta
+from ais.core.version_copies import VersionCopies
 from ais.core.versions import Versions
 from ais.core.workfile import Keeping, Staged
 from ais.env import Env
@@ -81,6 +82,7 @@ class Publisher:
         self._tag = tag
         self._serial = itertools.count()
         self.copies = Copies(volume, env.disk, self.new_work_name)
+        self.version_copies = VersionCopies(self.copies, versions)
         self.on_mirrored: Callable[[Bck, str], None] = _ignore
         """Told, in any thread, of each object of a mirrored bucket that has too few copies now."""
         self.before_coded: Callable[[Bck, str, tuple[int, int], bool], None] = _ignore_change
@@ -121,9 +123,9 @@ class Publisher:
             taken = self.locked(staged.bck, staged.spot, lambda: self._arrive_locked(staged, meta, is_head), wait)
         except OSError as error:
             raise translate(error, staged.path) from error
+        if is_head and staged.bck in self._volume.mirrored:
+            self.on_mirrored(staged.bck, staged.name)
         if is_head and not meta.is_marker:
-            if staged.bck in self._volume.mirrored:
-                self.on_mirrored(staged.bck, staged.name)
             self.changed(staged.bck, staged.name, staged.spot)
         return taken
 
@@ -271,7 +273,8 @@ class Publisher:
             return
         if not wait and self.copies.newest(spot) is not None:
             raise StripeBusy
-        self.copies.promote(spot)
+        if not self.copies.promote(spot):
+            self.version_copies.restore_marker(spot)
 
     def _publish_whole(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
         if staged.rules.fsync and staged.size > _SYNCED_TOGETHER_BYTES_MAX:  # it takes long: not under the lock
@@ -369,7 +372,10 @@ class Publisher:
         try:
             for mountpath in places:
                 asides[mountpath] = self.copies.stage(staged.fd, disk.fstat(staged.fd), spot, mountpath)
-            return self.locked(staged.bck, spot, lambda: self._publish_locked(staged, condition, wait, asides))
+            stored = self.locked(staged.bck, spot, lambda: self._publish_locked(staged, condition, wait, asides))
+            if staged.rules.keeping is not Keeping.NONE:  # what it has replaced may lack copies
+                self.on_mirrored(staged.bck, staged.name)
+            return stored
         finally:
             for aside in asides.values():
                 workfile.discard(disk, aside)
@@ -421,6 +427,8 @@ class Publisher:
         if succession is not None:
             succession.keep()
         if staged.bck in self._volume.mirrored:
+            if succession is not None:
+                self.version_copies.follow(spot, succession)
             self._place_copies(staged, decided, asides or {})
         self._install(staged.path, spot, fsync=rules.fsync)
         if self._volume.view.is_unsettled:

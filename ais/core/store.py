@@ -34,7 +34,8 @@ from ais.core.multipart import Uploads
 from ais.core.publish import Condition, Publisher
 from ais.core.slicing import Slicing, Turns
 from ais.core.spots import RACY_NS, Known, Spot, SpotTable, is_torn, newest_file, rank, read_meta, resized
-from ais.core.versions import NULL, Versions, is_version_id
+from ais.core.version_copies import copied_head
+from ais.core.versions import DELETED, NULL, Succession, Version, Versions, is_version_id, kept_spot
 from ais.core.workfile import Buffer, Digests, Keeping, Staged, WriteRules
 from ais.core.writer import Arrival, Writer
 from ais.env import Env
@@ -101,6 +102,7 @@ class Store:
         tag = f"{os.getpid():x}.{env.rng.getrandbits(32):x}"
         self._publisher = Publisher(volume, env, self._spots, self._versions, tag)
         self.copies = self._publisher.copies
+        self.version_copies = self._publisher.version_copies
         self.versions = self._versions
         self.uploads = Uploads(volume, env, self._spots, self._publisher)
 
@@ -125,7 +127,9 @@ class Store:
             return opened
         with disk_failures(spot.path):
             marker = self._versions.deletion(spot)
-        if marker is not None and marker.meta is not None:
+            if marker is None and bck in self.volume.mirrored:
+                marker = copied_head(self._versions, spot)
+        if marker is not None and marker.meta is not None and marker.is_marker:
             raise DeleteMarker(bck.cname(name), marker.meta.version_id, marker.mtime_ns)
         self.volume.require_whole(bck, spot.key)
         raise ObjectNotFound(bck.cname(name))
@@ -315,9 +319,7 @@ class Store:
                     self.volume.require_whole(bck, spot.key)
                     raise ObjectNotFound(bck.cname(name))
                 self.volume.require_open(bck)
-                self._drop_copies(bck, spot)
-                work = self._publisher.new_work_name()
-                marker = self._versions.delete(spot, rules, work, keep=not is_moved)
+                marker = self._delete_latest(bck, spot, rules, keep=not is_moved)
                 if fsync:
                     self._versions.fsync(spot)
                 return Removed(stored, marker.version_id if marker else None)
@@ -333,7 +335,10 @@ class Store:
 
         changing = contextlib.nullcontext() if keeps_slices else self._changing(bck, name, spot, is_delete=True)
         with disk_failures(spot.path), changing:
-            return self._publisher.locked(bck, spot, step)
+            removed = self._publisher.locked(bck, spot, step)
+        if removed.marker_id is not None:
+            self._tell_mirrored(bck, name)
+        return removed
 
     def delete_version(
         self,
@@ -354,19 +359,27 @@ class Store:
         """
         spot = self._spots.find(bck, name)
 
-        def check(meta: ObjectMeta | None) -> None:
+        is_mirrored = bck in self.volume.mirrored
+
+        def check(version: Version) -> None:
             if condition is not None:
-                condition(meta)
-            holds.check(meta, self._now_s, bypass=bypass)
-            self._drop_copies(bck, spot)
+                condition(version.meta)
+            holds.check(version.meta, self._now_s, bypass=bypass)
+            self._note_removed(bck, spot, version)
+            if is_mirrored:
+                self.version_copies.drop(spot, version)
 
         def step() -> ObjectMeta | None:
             if is_ours:
                 self.volume.require_owned(spot.key)
+            if is_mirrored:
+                self.version_copies.restore(spot)
             removed = self._versions.remove(spot, version_id, check) if is_version_id(version_id) else None
             if removed is None:
                 self.volume.require_whole(bck, spot.key)
                 raise VersionNotFound(bck.cname(name), version_id)
+            if is_mirrored and removed.entry in ("", DELETED):
+                self.version_copies.promote(spot)
             if fsync:
                 self._versions.fsync(spot)
             return removed.meta
@@ -412,12 +425,15 @@ class Store:
 
         def step() -> ObjectMeta:
             self.volume.require_owned(spot.key)
+            if version_id is not None and bck in self.volume.mirrored:
+                self.version_copies.restore(spot)
             opened = self.open(bck, name, version_id, sealed=True)
             try:
                 changed = change(opened.meta)
                 if is_protected:
                     changed = msgspec.structs.replace(changed, stamp=self._publisher.next_stamp(opened.meta))
-                    self.copies.update(spot, opened.meta, metadata.encode(changed))
+                    for copied in (spot, kept_spot(spot, version_id)) if version_id else (spot,):
+                        self.copies.update(copied, opened.meta, metadata.encode(changed))
                 self._disk.setxattr(opened.fd, metadata.XATTR, metadata.encode(changed))
                 if fsync:
                     self._disk.fsync(opened.fd)
@@ -541,11 +557,16 @@ class Store:
 
     def _open_version(self, bck: Bck, name: str, spot: Spot, version_id: str) -> OpenObject:
         """Open one version; while we look it may move from the shelf to the current file or back: look again then."""
-        cname, before = bck.cname(name), None
+        cname, before, is_mirrored = bck.cname(name), None, bck in self.volume.mirrored
         for look in range(_LOOKS_MAX if is_version_id(version_id) else 0):
             with disk_failures(spot.path):
                 head = self._versions.head(spot)
                 version = head if head and head.id == version_id else self._versions.find_kept(spot, version_id)
+                if is_mirrored and (version is None or not version.is_whole):
+                    copy = self.version_copies.find(spot, version_id)
+                    if copy is not None:
+                        version = copy
+                        self._publisher.on_mirrored(bck, name)
             if version is None:
                 if look and head == before:
                     break
@@ -555,7 +576,8 @@ class Store:
                 raise DeleteMarker(cname, version.meta.version_id, version.mtime_ns)
             mountpath = version.place.mountpath
             home = Spot.at(None, mountpath, bck, spot.key, name)
-            opened = self._open_at(spot if version.is_current else home, version.path, mountpath)
+            is_in_place = version.is_current and version.place.root == spot.on(mountpath, spot.root)
+            opened = self._open_at(spot if is_in_place else home, version.path, mountpath)
             if opened is not None:
                 if (opened.meta.version_id or NULL) == version_id:
                     return opened
@@ -732,8 +754,7 @@ class Store:
                 if not is_same or self._publisher.stored_meta(spot) != opened.meta:
                     return False
                 if rules.keeping is not Keeping.NONE:
-                    self._drop_copies(bck, spot)
-                    self._versions.delete(spot, rules, self._publisher.new_work_name(), keep=False)
+                    self._delete_latest(bck, spot, rules, keep=False)
                     if rules.fsync:
                         self._versions.fsync(spot)
                     return True
@@ -767,6 +788,23 @@ class Store:
     def slice_with(self, slicing: Slicing) -> None:
         """Who stores slices of objects before these count."""
         self._publisher.slicing = slicing
+
+    def _delete_latest(self, bck: Bck, spot: Spot, rules: WriteRules, *, keep: bool) -> ObjectMeta | None:
+        """Put a delete marker on top of what a bucket keeps, as `Versions.delete`; copies follow. Under the lock."""
+
+        def replacing(succession: Succession) -> None:
+            self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :])
+            if bck in self.volume.mirrored:
+                self.version_copies.follow(spot, succession)
+
+        return self._versions.delete(spot, rules, self._publisher.new_work_name(), replacing, keep=keep)
+
+    def _note_removed(self, bck: Bck, spot: Spot, version: Version) -> None:
+        """Before a version is removed for good: a mountpath that is out of use must not bring it back."""
+        if version.is_current and version.id in ("", NULL):
+            self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :])
+        else:
+            self.volume.note_removed_version(bck, spot.path[len(spot.root) + 1 :], version.id)
 
     def _drop_copies(self, bck: Bck, spot: Spot) -> None:
         """Before an object is removed or replaced; under its lock. Raise `OSError`."""

@@ -8,6 +8,7 @@ from ais.api.bucket import Bck
 from ais.core.listing import Cursors, ListLimits
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot
+from ais.core.version_copies import copied_head
 from ais.core.versions import NULL, Version, Versions
 from ais.core.walk import common_prefix
 from ais.env import Env
@@ -94,22 +95,30 @@ class VersionLister:
     def _order_of_null(self, bck: Bck, name: str) -> str:
         """The order of the null version; empty, which is before all versions, when it is gone."""
         spot = self._spot(bck, name)
-        head = self._versions.head(spot)
-        null = head if head is not None and head.id == NULL else self._versions.find_kept(spot, NULL)
+        head = self._head(bck, spot)
+        if head is not None and head.id == NULL:
+            return head.order
+        null = self._versions.find_kept(spot, NULL, with_copies=bck in self._volume.mirrored)
         return null.order if null is not None else ""
 
     def _versions_of(self, bck: Bck, name: str, after: str, limit: int) -> list[VersionEntry]:
         """The versions of a name that follow `after`; while we look, one may move, so look until none did."""
         spot = self._spot(bck, name)
-        head = self._versions.head(spot)
+        head, is_mirrored = self._head(bck, spot), bck in self._volume.mirrored
         for _ in range(_LOOKS_MAX):
-            found = list(itertools.islice(self._versions.kept(spot, head, after), limit))
-            before, head = head, self._versions.head(spot)
+            kept = self._versions.kept(spot, head, after, with_copies=is_mirrored)
+            found = list(itertools.islice(kept, limit))
+            before, head = head, self._head(bck, spot)
             if head == before:
                 break
         latest = [head] if head is not None and head.order > after else []
         in_order = sorted(latest + found, key=lambda version: version.order)[:limit]
         return [_entry(name, version, is_latest=version is head) for version in in_order]
+
+    def _head(self, bck: Bck, spot: Spot) -> Version | None:
+        """The latest version; when it is lost the copy that stands for it."""
+        head = self._versions.head(spot)
+        return copied_head(self._versions, spot) if head is None and bck in self._volume.mirrored else head
 
     def _spot(self, bck: Bck, name: str) -> Spot:
         view, key = self._volume.view, digest(bck.uname + name)

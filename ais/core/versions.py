@@ -40,13 +40,12 @@ from ais.fs.volume import Volume
 
 NULL = "null"
 """How clients name the null version."""
-_DELETED = "deleted"
+DELETED = "deleted"
+"""Entry of the shelf for the delete marker that is the latest version."""
 _ID = re.compile(r"[0-9a-f]{32}")
 _TIME_DIGITS = 16
 _TIME_MAX = (1 << 64) - 1
 _WINDOW = 1000
-
-Check = Callable[[ObjectMeta | None], None]
 
 
 class Place(NamedTuple):
@@ -76,6 +75,16 @@ class Version(NamedTuple):
         return not self.path.startswith(self.place.shelf)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether its metadata can be read and its content has the size that says."""
+        return self.meta is not None and self.meta.size == self.size
+
+    @property
+    def entry(self) -> str:
+        """Its name on the shelf; empty in the ordinary place."""
+        return "" if self.is_current else os.path.basename(self.path)
+
+    @property
     def is_marker(self) -> bool:
         """Whether it is a delete marker."""
         return self.meta is not None and self.meta.is_marker
@@ -84,6 +93,12 @@ class Version(NamedTuple):
 def is_version_id(text: str) -> bool:
     """Whether a client's version ID can be one of ours."""
     return text == NULL or _ID.fullmatch(text) is not None
+
+
+def kept_spot(spot: Spot, entry: str) -> Spot:
+    """The place of an entry of the object's shelf: whatever looks after copies of objects does so for it too."""
+    place = _place(spot, spot.mountpath)
+    return Spot(spot.view, spot.mountpath, spot.key, place.shelves, spot.work, f"{place.shelf}/{entry}")
 
 
 def order_of(meta: ObjectMeta | None, mtime_ns: int) -> str:
@@ -114,6 +129,24 @@ class Versions:
         others = [one for one in view.available if one is not spot.mountpath] if view.is_unsettled else []
         return [_place(spot, mountpath) for mountpath in (spot.mountpath, *others)]
 
+    def copy_places(self, spot: Spot) -> list[Place]:
+        """Where copies of versions may be, in a mirrored bucket: laid out as the versions themselves."""
+        return [_copy_place(spot, mountpath) for mountpath in self._volume.view.available]
+
+    def at(self, place: Place, entry: str) -> Version | None:
+        """The version that is an entry of the shelf; empty: the current file."""
+        if entry:
+            return self._look(place, f"{place.shelf}/{entry}")
+        found = tree.find(self._disk, place.path)
+        return self._look(place, found[0]) if found is not None else None
+
+    def entries(self, place: Place) -> set[str]:
+        """The entries of a shelf."""
+        try:
+            return {one for one in self._disk.listdir(place.shelf) if one in (NULL, DELETED) or _ID.fullmatch(one)}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+
     def head(self, spot: Spot) -> Version | None:
         """The latest version: an object or a delete marker."""
         found = newest_file(self._disk, self._volume.view, spot)
@@ -124,12 +157,12 @@ class Versions:
 
     def deletion(self, spot: Spot) -> Version | None:
         """The delete marker that is the latest version of an object which has no current file."""
-        found = [self._look(place, f"{place.shelf}/{_DELETED}") for place in self.places(spot)]
+        found = [self._look(place, f"{place.shelf}/{DELETED}") for place in self.places(spot)]
         return min(filter(None, found), key=lambda version: version.order, default=None)
 
-    def find_kept(self, spot: Spot, version_id: str) -> Version | None:
-        """The version with this ID, which is not the head's."""
-        places = self.places(spot)
+    def find_kept(self, spot: Spot, version_id: str, *, with_copies: bool = False) -> Version | None:
+        """The version with this ID, which is not the head's; `with_copies`: also one that is lost and has a copy."""
+        places = self.places(spot) + (self.copy_places(spot) if with_copies else [])
         found = [self._look(place, f"{place.shelf}/{version_id}") for place in places]
         if len(places) > 1:
             files = [(place, tree.find(self._disk, place.path)) for place in places]
@@ -137,10 +170,15 @@ class Versions:
             found += [stray for stray in strays if stray is not None and stray.id == version_id]
         return min(filter(None, found), key=lambda version: version.order, default=None)
 
-    def kept(self, spot: Spot, head: Version | None, after: str = "") -> Iterator[Version]:
-        """The versions below the head whose order is greater than `after`, newest first."""
+    def kept(
+        self, spot: Spot, head: Version | None, after: str = "", *, with_copies: bool = False
+    ) -> Iterator[Version]:
+        """The versions below the head whose order is greater than `after`, newest first.
+
+        `with_copies`: in a mirrored bucket, those too that are lost and have a copy.
+        """
         while True:
-            window = heapq.nsmallest(_WINDOW, self._candidates(spot, head, after))
+            window = heapq.nsmallest(_WINDOW, self._candidates(spot, head, after, with_copies))
             for order, path, place in window:
                 version = self._look(place, path) if order != after else None
                 after = order
@@ -158,16 +196,21 @@ class Versions:
             now_ns = max(now_ns, _time_of(newest.order) + 1)
         return Succession(self, spot, rules, head, _order_at(now_ns, self._rng.getrandbits(64)))
 
-    def delete(self, spot: Spot, rules: WriteRules, work: str, *, keep: bool) -> ObjectMeta | None:
+    def delete(
+        self, spot: Spot, rules: WriteRules, work: str, replacing: "Callable[[Succession], None]", *, keep: bool
+    ) -> ObjectMeta | None:
         """Put a delete marker on top and return it; `work`: an unused name for its work file.
 
         Without `keep` the head lives on elsewhere: it goes, and there is a marker only if there are older versions.
+        `replacing` is called before the head is not the latest version any more.
         """
         succession = self.succession(spot, rules)
+        succession.is_moved = not keep
         head = succession.head
         if keep:
             succession.keep()
-        else:
+        replacing(succession)
+        if not keep:
             self.put_strays_aside(spot, head)
             if head is not None:
                 self._unlink_kept(spot, head.id)
@@ -179,7 +222,7 @@ class Versions:
         aside = f"{os.path.dirname(place.root)}/{layout.WORK}/{work}"
         try:
             self._write_marker(aside, marker, fsync=rules.fsync)
-            self._enter(place, self._rename, aside, _DELETED, fsync=rules.fsync)
+            self._enter(place, self._rename, aside, DELETED, fsync=rules.fsync)
         except BaseException:
             with contextlib.suppress(OSError):
                 self._disk.unlink(aside)
@@ -189,30 +232,29 @@ class Versions:
         succession.settle(is_marker=True)
         return marker
 
-    def remove(self, spot: Spot, version_id: str, check: Check | None) -> Version | None:
+    def remove(self, spot: Spot, version_id: str, check: Callable[[Version], None]) -> Version | None:
         """Remove one version for good; return what was removed, None when there is no such version.
 
-        When it was the latest, the next older one is that afterwards. `check` may refuse. Raise `tree.FileInTheWay`.
+        When it was the latest, the next older one is that afterwards. `check` is called before, and may refuse. Raise
+        `tree.FileInTheWay`.
         """
         head = self.head(spot)
         self.put_strays_aside(spot, head)
         if head is not None and (head.id or NULL) == version_id:
-            if check is not None:
-                check(head.meta)
+            check(head)
             self._unlink_kept(spot, head.id)
             self._promote(spot, head, next(self.kept(spot, head), None))
             return head
         version = self.find_kept(spot, version_id)
         if version is not None:
-            if check is not None:
-                check(version.meta)
+            check(version)
             self._unlink_kept(spot, version_id)
             self._prune(spot)
         return version
 
     def take(self, spot: Spot, work: str, meta: ObjectMeta, *, is_head: bool, fsync: bool) -> None:
         """Put the finished work file of a version that came from another target on the shelf."""
-        entry = _DELETED if is_head else meta.version_id or NULL
+        entry = DELETED if is_head else meta.version_id or NULL
         self._enter(_place(spot, spot.mountpath), self._rename, work, entry, fsync=fsync)
 
     def remove_all(self, spot: Spot, head: Version | None) -> None:
@@ -220,7 +262,7 @@ class Versions:
         if head is not None:
             self._unlink_kept(spot, head.id)
             for place in self._head_last(spot, head):
-                self._unlink(f"{place.shelf}/{_DELETED}")
+                self._unlink(f"{place.shelf}/{DELETED}")
             if head.is_current:
                 self._remove_current(spot, head)
         for place in self.places(spot):
@@ -275,15 +317,17 @@ class Versions:
         with contextlib.suppress(OSError):
             for place in self.places(spot):
                 if drop_deleted:
-                    self._unlink(f"{place.shelf}/{_DELETED}")
+                    self._unlink(f"{place.shelf}/{DELETED}")
                 if drop_null:
                     self._unlink(f"{place.shelf}/{NULL}")
             if drop_deleted or drop_null:
                 self._prune(spot)
 
-    def _candidates(self, spot: Spot, head: Version | None, after: str) -> Iterator[tuple[str, str, Place]]:
+    def _candidates(
+        self, spot: Spot, head: Version | None, after: str, with_copies: bool
+    ) -> Iterator[tuple[str, str, Place]]:
         """(order, path, place) of what may be a version below the head, in no order."""
-        places = self.places(spot)
+        places = self.places(spot) + (self.copy_places(spot) if with_copies else [])
         nulls: list[tuple[str, str, Place]] = []
         for place in places:
             for entry in self._ids_on(place.shelf):
@@ -303,10 +347,7 @@ class Versions:
             yield min(nulls)
 
     def _stray(self, place: Place, head: Version) -> Version | None:
-        if not head.is_current:
-            return self._look(place, f"{place.shelf}/{_DELETED}")
-        found = tree.find(self._disk, place.path)
-        return self._look(place, found[0]) if found else None
+        return self.at(place, "" if head.is_current else DELETED)
 
     def _ids_on(self, shelf: str) -> Iterator[str]:
         try:
@@ -364,19 +405,19 @@ class Versions:
 
     def _promote_marker(self, spot: Spot, head: Version, heir: Version) -> None:
         if head.is_current:
-            self._unlink_kept(spot, _DELETED)
-            self._enter(heir.place, self._link, heir.path, _DELETED)
+            self._unlink_kept(spot, DELETED)
+            self._enter(heir.place, self._link, heir.path, DELETED)
             self._remove_current(spot, head)
             self._unlink(heir.path)
             return
-        path = f"{heir.place.shelf}/{_DELETED}"
+        path = f"{heir.place.shelf}/{DELETED}"
         self._rename(heir.path, path)
         if path != head.path:
             self._unlink(head.path)
 
     def _remove_head(self, spot: Spot, head: Version) -> None:
         """Remove the only version."""
-        self._unlink_kept(spot, _DELETED if head.is_current else "")
+        self._unlink_kept(spot, DELETED if head.is_current else "")
         if head.is_current:
             self._remove_current(spot, head)
         else:
@@ -458,33 +499,55 @@ class Succession:
 
     def __init__(self, versions: Versions, spot: Spot, rules: WriteRules, head: Version | None, order: str) -> None:
         self.head = head
+        self.is_moved = False
+        """The head lives on elsewhere and is not kept here."""
         self._versions = versions
         self._spot = spot
         self._rules = rules
         self._order = order
 
     @property
-    def _is_enabled(self) -> bool:
+    def keeps_head(self) -> bool:
+        """Whether the head becomes a version below the new one, not replaced by it: both are null, or it is damaged."""
+        head = self.head
+        return not self.is_moved and head is not None and bool(head.id) and (self.is_enabled or head.id != NULL)
+
+    @property
+    def has_damaged_head(self) -> bool:
+        """Whether the head cannot say what it is."""
+        return not self.is_moved and self.head is not None and self.head.meta is None
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether the new version has an ID; else it is the null version, and replaces that."""
         return self._rules.keeping is Keeping.ENABLED
 
     def name(self, meta: ObjectMeta) -> ObjectMeta:
         """The metadata of the new version with its version ID, or as the null version."""
-        field = "version_id" if self._is_enabled else "order"
+        field = "version_id" if self.is_enabled else "order"
         return msgspec.structs.replace(meta, **{field: self._order})
 
     def keep(self) -> None:
-        """Keep the head, unless the new version replaces it: both are null, or it is damaged."""
+        """Keep the head, unless the new version replaces it."""
         head = self.head
         self._versions.put_strays_aside(self._spot, head)
-        if head is not None and head.id and (self._is_enabled or head.id != NULL):
+        if head is not None and self.keeps_head:
             self._versions.shelve(head, fsync=self._rules.fsync)
 
     def settle(self, *, is_marker: bool = False) -> None:
         """Remove what the new version has replaced."""
         head = self.head
         drop_deleted = not is_marker and head is not None and not head.is_current
-        drop_null = not self._is_enabled and (head is None or head.id != NULL)
+        drop_null = not self.is_enabled and (head is None or head.id != NULL)
         self._versions.settle(self._spot, drop_deleted=drop_deleted, drop_null=drop_null)
+
+
+def _copy_place(spot: Spot, mountpath: Mountpath) -> Place:
+    place = _place(spot, mountpath)
+    root = f"{os.path.dirname(place.root)}/{layout.COPIES}"
+    shelves = f"{root}/{layout.VERSIONS}"
+    rest, shelf = place.path[len(place.root) :], place.shelf[len(place.shelves) :]
+    return Place(mountpath, root, root + rest, shelves, shelves + shelf)
 
 
 def _place(spot: Spot, mountpath: Mountpath) -> Place:

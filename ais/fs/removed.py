@@ -1,12 +1,16 @@
 """What was removed or replaced while a mountpath was out of use, so that it does not bring it back.
 
 Each mountpath in use has the file `.ais.removed`: a line for each such object, with the generation of the volume's
-record, the bucket and the path below `%ob`. When a mountpath comes back, the objects that were removed since it went
-are unlinked on it before it is used. The files go when all known mountpaths are in use and everything is in its place.
+record, the bucket and the path below `%ob`, or of a version that was removed for good its place, `%ve/...`, on the
+shelf. When a mountpath comes back, what was removed since it went is unlinked on it before it is used. There a version
+may still be the latest one, so that is looked at too: its attribute has its ID as it is. The files go when all known
+mountpaths are in use and everything is in its place.
 """
 
 import contextlib
+import errno
 import os
+import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote, unquote
 
@@ -20,6 +24,8 @@ from ais.fs.names import SELF
 FILE_NAME = ".ais.removed"
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 _PIECE = 1 << 20
+_ID = re.compile(r"[0-9a-f]{32}")
+_DELETED = "deleted"
 
 
 def note(disk: Disk, mountpaths: Iterable[Mountpath], generation: int, bck: Bck, path: str) -> None:
@@ -46,7 +52,11 @@ def apply(disk: Disk, mountpaths: Sequence[str], returning: str, since: int) -> 
                 bck, _ = Bck.parse_uname(unquote(uname))
             except AisError:
                 continue
-            _unlink(disk, f"{layout.bucket_path(returning, bck)}/{layout.OBJECTS}/{unquote(path)}")
+            bucket, path = layout.bucket_path(returning, bck), unquote(path)
+            if path.startswith(f"{layout.VERSIONS}/"):
+                _unlink_version(disk, bucket, path)
+            else:
+                _unlink(disk, f"{bucket}/{layout.OBJECTS}/{path}")
 
 
 def clear(disk: Disk, mountpath: str) -> None:
@@ -68,6 +78,22 @@ def _lines(disk: Disk, path: str) -> "list[str]":
     finally:
         disk.close(fd)
     return content.decode(errors="replace").splitlines()
+
+
+def _unlink_version(disk: Disk, bucket: str, path: str) -> None:
+    """Unlink a version on the shelf, and where it may be the latest: an object, or the delete marker there."""
+    shelf, _, version_id = path.rpartition("/")
+    _unlink(disk, f"{bucket}/{path}")
+    current = f"{bucket}/{layout.OBJECTS}{shelf[len(layout.VERSIONS) : -len(SELF) - 1]}"
+    for latest in (current, f"{current}/{SELF}", f"{bucket}/{shelf}/{_DELETED}"):
+        try:
+            if _ID.fullmatch(version_id) and version_id.encode() in disk.getxattr(latest, layout.OBJECT_XATTR):
+                disk.unlink(latest)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            if error.errno != errno.ENODATA:
+                raise
 
 
 def _unlink(disk: Disk, path: str) -> None:

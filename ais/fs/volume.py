@@ -37,6 +37,7 @@ from ais.fs import layout, record, removed, trash, whole
 from ais.fs.failures import disk_failures
 from ais.fs.locks import Stripes, probe_writing
 from ais.fs.mountpath import Capacity, Mountpath
+from ais.fs.names import SELF
 from ais.fs.record import IN_USE, KNOWN, LEAVING, Member, State, VolumeRecord
 from ais.meta.placement import mix
 from ais.meta.smap import digest
@@ -431,6 +432,10 @@ class Volume:
         """
         if self._is_partial:
             removed.note(self._disk, self.view.available, self._record.generation, bck, path)
+
+    def note_removed_version(self, bck: Bck, path: str, version_id: str) -> None:
+        """As `note_removed`, of one version of an object (`null`: the null version) that is removed for good."""
+        self.note_removed(bck, f"{layout.VERSIONS}/{path}/{SELF}/{version_id}")
 
     def settle(self, generation: int) -> bool:
         """Everything is where placement says, as of a view with that generation; False when the set changed since.

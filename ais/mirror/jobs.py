@@ -87,7 +87,7 @@ class MirrorJobs:
                         xaction.bytes += outcome.size_bytes
                 xaction.ctlmsg = f"mnc-actmnc, copies:{copies}, visited:{xaction.visited + len(batch.names)}"
 
-            for content in (layout.COPIES, layout.OBJECTS):
+            for content in (layout.COPIES, layout.KEPT_COPIES, layout.OBJECTS, layout.VERSIONS):
                 await self._joggers.run(xaction, self._store.volume.available, [bck], visit, content=content)
             if failures:
                 raise DiskFailure(f"{failures} objects do not have their copies, the first is {first}")

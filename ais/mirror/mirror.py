@@ -1,9 +1,11 @@
 """Brings one object of a mirrored bucket to what its bucket promises: repairs it from a copy, makes copies, drops them.
+So for each of its kept versions and delete markers (`ais.core.version_copies`).
 
 Nothing is read or copied under the object's lock. What was prepared aside gets its name under the lock, and only if the
 object is still the one that was looked at; otherwise whoever changed it asks again.
 """
 
+import contextlib
 import os
 from typing import NamedTuple
 
@@ -16,6 +18,7 @@ from ais.core.copies import CopyFile
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot
 from ais.core.store import Store
+from ais.core.versions import kept_spot
 from ais.core.workfile import Digests
 from ais.env import Env
 from ais.fs.failures import disk_failures
@@ -32,6 +35,17 @@ class Outcome(NamedTuple):
     was_restored: bool = False
     is_missing: bool = False
     is_lost: bool = False
+
+    def and_of(self, other: "Outcome") -> "Outcome":
+        """Of two files together."""
+        return Outcome(
+            self.size_bytes + other.size_bytes,
+            self.copies_made + other.copies_made,
+            self.copies_dropped + other.copies_dropped,
+            self.was_restored or other.was_restored,
+            self.is_missing and other.is_missing,
+            self.is_lost or other.is_lost,
+        )
 
 
 class _File(NamedTuple):
@@ -54,16 +68,22 @@ class Mirror:
         self._copies = store.copies
 
     def bring(self, bck: Bck, name: str, *, verify: bool = False) -> Outcome:
-        """Do what the bucket's policy asks for one object. `verify`: read everything and compare checksums.
+        """Do what the bucket's policy asks for one object and its versions. `verify`: read all and compare checksums.
 
         Without it, a file counts as good when its metadata is readable, its size right and its stamp the object's.
         Raise `DiskFailure`, `OutOfSpace`, `BucketNotFound`.
         """
-        for _ in range(ATTEMPTS_MAX):
-            outcome = self._try(bck, name, verify)
-            if outcome is not None:
-                return outcome
-        return Outcome()  # it keeps being overwritten, and each of these writes is followed by another call
+        spot = self._store.spot(bck, name)
+        outcome = self._bring(bck, spot, verify)
+        with disk_failures(spot.path):
+            kept = self._kept(bck, spot)
+        for one in kept:
+            outcome = outcome.and_of(self._bring(bck, one, verify))
+        return outcome
+
+    def bring_version(self, bck: Bck, name: str, entry: str) -> Outcome:
+        """The same for one entry of an object's shelf alone, reading everything."""
+        return self._bring(bck, kept_spot(self._store.spot(bck, name), entry), verify=True)
 
     def paths(self, bck: Bck, name: str, meta: ObjectMeta) -> list[str]:
         """The mountpaths that have a copy of just this object, besides its own. Raise `DiskFailure`."""
@@ -71,21 +91,44 @@ class Mirror:
         with disk_failures(spot.path):
             return [copy.mountpath.path for copy in self._copies.find(spot) if copy.is_whole and copy.meta == meta]
 
-    def _try(self, bck: Bck, name: str, verify: bool) -> Outcome | None:
+    def _kept(self, bck: Bck, spot: Spot) -> list[Spot]:
+        """What is, or was, on the object's shelf; copies of what says nothing there are dropped."""
+        version_copies, kept = self._store.version_copies, []
+        head = self._store.versions.head(spot)
+        for entry in version_copies.entries(spot):
+            one = kept_spot(spot, entry)
+            if version_copies.counts(entry, head):
+                kept.append(one)
+            else:
+
+                def drop(entry: str = entry, one: Spot = one) -> None:
+                    if not version_copies.counts(entry, self._store.versions.head(spot)):
+                        self._copies.drop(one)
+
+                self._store.under_lock(bck, spot, drop, restore_lost=False)
+        return kept
+
+    def _bring(self, bck: Bck, spot: Spot, verify: bool) -> Outcome:
+        for _ in range(ATTEMPTS_MAX):
+            with disk_failures(spot.path), contextlib.suppress(FileNotFoundError):
+                outcome = self._try(bck, spot, verify)
+                if outcome is not None:
+                    return outcome
+        return Outcome()  # it keeps being changed, and each of these changes is followed by another call
+
+    def _try(self, bck: Bck, spot: Spot, verify: bool) -> Outcome | None:
         mirroring = self._store.volume.mirrored.get(bck)
         wanted = mirroring.copies if mirroring is not None else 1
-        spot = self._store.spot(bck, name)
-        with disk_failures(spot.path):
-            current, copies = self._current(spot), self._copies.find(spot)
-            if current is None and not copies:
-                return Outcome(is_missing=True)
-            stamp = _stamp(current, copies)
-            is_good = current is not None and self._is_good(current, stamp, verify)
-            good = [copy for copy in copies if self._is_good(_File(*copy[2:]), stamp, verify)]
-            if not is_good:
-                return self._restore(bck, spot, current, good)
-            assert current is not None
-            return self._complete(bck, spot, current, copies, good, wanted)
+        current, copies = self._current(spot), self._copies.find(spot)
+        if current is None and not copies:
+            return Outcome(is_missing=True)
+        stamp = _stamp(current, copies)
+        is_good = current is not None and self._is_good(current, stamp, verify)
+        good = [copy for copy in copies if self._is_good(_File(*copy[2:]), stamp, verify)]
+        if not is_good:
+            return self._restore(bck, spot, current, good)
+        assert current is not None
+        return self._complete(bck, spot, current, copies, good, wanted)
 
     def _current(self, spot: Spot) -> _File | None:
         found = tree.find(self._disk, spot.path)
@@ -129,6 +172,7 @@ class Mirror:
                     return False
                 if not any(one.path == source.path and one.meta == source.meta for one in self._copies.find(spot)):
                     return False
+                self._copies.make_root(spot)
                 tree.install(self._disk, aside, spot.root, spot.path)
                 return True
 

@@ -16,17 +16,16 @@ from ais.core import tree
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot, read_meta
 from ais.core.store import Store
+from ais.core.versions import kept_spot
 from ais.core.workfile import Digests
 from ais.ec import slice as slices
 from ais.env import Env
 from ais.fs import layout, names
 from ais.fs.failures import disk_failures
 from ais.fs.mountpath import Mountpath
-from ais.fs.names import SELF
 from ais.scrub import cold
 
 ATTEMPTS_MAX = 3
-_MARKER = "deleted"
 _STRIPES = 4
 
 
@@ -85,8 +84,11 @@ class LocalFiles:
 
     def look(self, bck: Bck, name: str, depth: Depth) -> Finding:
         """Look at an object and its copies."""
+        return self._look_again(bck, lambda: self._store.spot(bck, name), depth)
+
+    def _look_again(self, bck: Bck, where: Callable[[], Spot], depth: Depth) -> Finding:
         for _ in range(ATTEMPTS_MAX):
-            spot = self._store.spot(bck, name)
+            spot = where()
             with disk_failures(spot.path):
                 before = tree.find(self._disk, spot.path)
                 found = self._look(bck, spot, before, depth)
@@ -113,25 +115,42 @@ class LocalFiles:
             found = tree.find(self._disk, path)
             return found[0] if found is not None else None
 
-    def versions(self, mountpath: Mountpath, bck: Bck, name: str, depth: Depth) -> list[Finding]:
-        """The kept versions of a name on a mountpath, without delete markers."""
-        root = f"{layout.bucket_path(mountpath.path, bck)}/{layout.VERSIONS}"
-        shelf = f"{root}/{names.to_path(name)}/{SELF}"
-        with disk_failures(shelf):
-            try:
-                entries = [one for one in self._disk.listdir(shelf) if one != _MARKER]
-            except (FileNotFoundError, NotADirectoryError):
-                return []
-            found = []
-            for entry in entries:
-                try:
-                    stat = self._disk.lstat(f"{shelf}/{entry}")
-                except FileNotFoundError:
-                    continue
-                meta = read_meta(self._disk, f"{shelf}/{entry}")
-                if meta is None or not meta.is_marker:
-                    found.append(self._version(root, f"{shelf}/{entry}", stat, meta, depth))
-            return found
+    def versions(self, mountpath: Mountpath, bck: Bck, name: str, depth: Depth) -> list[tuple[str, Finding]]:
+        """What a mountpath has on the shelf of a name, versions and delete markers, by its entry."""
+        spot = Spot.at(None, mountpath, bck, self._store.spot(bck, name).key, name)
+        found = []
+        for entry in self._entries(spot, mountpath, is_copied=False):
+            finding = self.look_at_version(bck, kept_spot(spot, entry), depth)
+            if not finding.is_missing:
+                found.append((entry, finding))
+        return found
+
+    def lost_versions(self, mountpath: Mountpath, bck: Bck, name: str, depth: Depth) -> list[tuple[str, Finding]]:
+        """Of what is not on the shelf any more, those whose first copy is on this mountpath."""
+        spot, found = self._store.spot(bck, name), []
+        copies, head = self._store.version_copies, self._store.versions.head(spot)
+        for entry in self._entries(spot, mountpath, is_copied=True):
+            one = kept_spot(spot, entry)
+            with disk_failures(one.path):
+                first = next(iter(self._store.copies.find(one)), None)
+                is_gone = tree.find(self._disk, one.path) is None and copies.counts(entry, head)
+            if is_gone and first is not None and first.mountpath is mountpath:
+                found.append((entry, self.look_at_version(bck, one, depth)))
+        return found
+
+    def version_spot(self, bck: Bck, name: str, entry: str) -> Spot:
+        """Where an entry of the shelf has its place."""
+        return kept_spot(self._store.spot(bck, name), entry)
+
+    def look_at_version(self, bck: Bck, spot: Spot, depth: Depth) -> Finding:
+        """Look at an entry of a shelf, in its own place, and at its copies."""
+        return self._look_again(bck, lambda: spot, depth)
+
+    def _entries(self, spot: Spot, mountpath: Mountpath, *, is_copied: bool) -> list[str]:
+        versions = self._store.versions
+        places = versions.copy_places(spot) if is_copied else versions.places(spot)
+        with disk_failures(spot.path):
+            return sorted(one for place in places if place.mountpath is mountpath for one in versions.entries(place))
 
     def slice_reason(self, path: str, depth: Depth) -> tuple[str, slices.Slice | None, int]:
         """What is wrong with the slice in a file (empty: nothing), its header if that is good, and the bytes read."""
@@ -191,7 +210,7 @@ class LocalFiles:
             reason, count = self._reason(own[0], own[1], meta, standard, depth)
             bytes_read, is_there = count, not reason
             if reason:
-                bad.append(Bad(spot.root, own[0], layout.OBJECTS, reason))
+                bad.append(Bad(spot.root, own[0], os.path.basename(spot.root), reason))
             good += not reason
         places = {one.path for one in self._store.copies.places(spot, wanted)}
         for copy in copies:
@@ -240,11 +259,6 @@ class LocalFiles:
         except OSError as error:
             return f"it cannot be read: {error.strerror}", count
         return "", count
-
-    def _version(self, root: str, path: str, stat: os.stat_result, meta: ObjectMeta | None, depth: Depth) -> Finding:
-        reason, count = self._reason(path, stat, meta, meta, depth)
-        bad = (Bad(root, path, layout.VERSIONS, reason),) if reason else ()
-        return Finding(meta if not reason else None, stat.st_size, not reason, int(not reason), bad, count)
 
 
 def _identity(file: tuple[str, os.stat_result] | None) -> tuple[int, int, int] | None:

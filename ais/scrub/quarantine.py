@@ -22,7 +22,7 @@ _XATTR = "user.ais.damaged"
 
 
 class Damaged(msgspec.Struct, frozen=True, kw_only=True):
-    """One file in quarantine. `content`: what kind of file it is (`%ob`, `%cp`, `%ec`)."""
+    """One file in quarantine. `content`: what kind of file it is (`%ob`, `%ve`, `%cp`, `%ec`)."""
 
     bucket: str
     name: str = ""

@@ -20,6 +20,7 @@ from ais.core.store import Store
 from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures
+from ais.fs.mountpath import Mountpath
 from ais.mirror.mirror import Mirror
 from ais.scrub import cold
 from ais.scrub.coded import Coded
@@ -29,8 +30,14 @@ from ais.scrub.tally import Tally
 from ais.xact.joggers import Batch, Joggers
 from ais.xact.xaction import Xaction
 
-PHASES = (layout.SLICES, layout.OBJECTS, layout.COPIES, layout.VERSIONS)
-_STEPS = {layout.SLICES: 128, layout.OBJECTS: 64, layout.COPIES: 64, layout.VERSIONS: 32}
+PHASES = (layout.SLICES, layout.OBJECTS, layout.COPIES, layout.VERSIONS, layout.KEPT_COPIES)
+_STEPS = {
+    layout.SLICES: 128,
+    layout.OBJECTS: 64,
+    layout.COPIES: 64,
+    layout.VERSIONS: 32,
+    layout.KEPT_COPIES: 32,
+}
 _CONTENT_STEP = 8
 _THREADS = 4
 T = TypeVar("T")
@@ -102,6 +109,7 @@ class Rounds:
             layout.OBJECTS: self._objects,
             layout.COPIES: self._copies,
             layout.VERSIONS: self._versions,
+            layout.KEPT_COPIES: self._kept_copies,
         }
         while place.phase < len(PHASES):
             content = PHASES[place.phase]
@@ -209,11 +217,11 @@ class Rounds:
         kept = []
         for bad in finding.bad:
             has_other = finding.good > 0 or (bad.content == layout.OBJECTS and bck in self._store.volume.coded)
-            if not has_other or bad.content == layout.VERSIONS:
+            if not has_other:
                 continue
             with disk_failures(bad.path):
                 try:
-                    if bad.content == layout.OBJECTS:
+                    if bad.content != layout.COPIES:
                         kept.append((self._quarantine.link(bad.root, bad.path), bad))
                         cold.forget(self._disk, bad.path)
                     else:
@@ -294,18 +302,48 @@ class Rounds:
     # Kept versions
 
     async def _versions(self, batch: Batch, order: Order, tally: Tally) -> None:
-        def look() -> list[tuple[str, Finding]]:
-            return [
-                (name, one)
-                for name in batch.names
-                for one in self._local.versions(batch.mountpath, batch.bck, name, order.depth)
-            ]
+        """Those that are there, or of which there is only a copy."""
+        await self._shelved(batch, order, tally, self._local.versions)
 
-        for name, finding in await self._in_pool(look):
+    async def _kept_copies(self, batch: Batch, order: Order, tally: Tally) -> None:
+        """Of versions that are gone themselves."""
+        await self._shelved(batch, order, tally, self._local.lost_versions)
+
+    async def _shelved(
+        self,
+        batch: Batch,
+        order: Order,
+        tally: Tally,
+        look: Callable[[Mountpath, Bck, str, Depth], list[tuple[str, Finding]]],
+    ) -> None:
+        def look_at_all() -> list[tuple[str, str, Finding]]:
+            return [(name, *one) for name in batch.names for one in look(batch.mountpath, batch.bck, name, order.depth)]
+
+        wanted = self._local.copies_wanted(batch.bck)
+        for name, entry, finding in await self._in_pool(look_at_all):
             tally.bytes_read += finding.bytes_read
-            tally.promised += 1
-            tally.found += finding.good
-            if finding.bad:
-                tally.damaged += 1
-                tally.lost += 1
+            tally.damaged += len(finding.bad)
+            if not finding.is_there or finding.bad or finding.good < wanted:
                 tally.note(name)
+                if order.repairs and batch.bck in self._store.volume.mirrored and finding.good:
+                    finding = await self._repair_version(batch.bck, name, entry, finding, order, tally)
+            tally.promised += wanted
+            tally.found += min(finding.good, wanted)
+            tally.lost += not finding.good
+
+    async def _repair_version(
+        self, bck: Bck, name: str, entry: str, before: Finding, order: Order, tally: Tally
+    ) -> Finding:
+        kept = await self._in_pool(lambda: self._set_aside(bck, name, before))
+        try:
+            await self._in_pool(lambda: self._mirror.bring_version(bck, name, entry))
+        except BucketNotFound:
+            pass
+        except AisError as error:
+            self._log.warning("version was not repaired", object=bck.cname(name), version=entry, error=str(error))
+        spot = self._local.version_spot(bck, name, entry)
+        after = await self._in_pool(lambda: self._local.look_at_version(bck, spot, order.depth))
+        tally.bytes_read += after.bytes_read
+        tally.repaired += max(0, after.good - before.good)
+        tally.quarantined += await self._in_pool(lambda: self._describe(bck, name, kept))
+        return after

@@ -6,6 +6,7 @@ object is looked for in one place only. The job has ended when what follows has:
 """
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import random
@@ -30,7 +31,8 @@ from ais.xact.xaction import Xaction
 RETRY_S = 30.0
 INCOMPLETE_MAX = 1000
 _MADE_SINCE = Relocated()
-_CONTENTS = (layout.OBJECTS, layout.VERSIONS, layout.COPIES)
+_COPIES = (layout.COPIES, layout.KEPT_COPIES)
+_CONTENTS = (layout.OBJECTS, layout.VERSIONS, *_COPIES)
 
 
 class Resilver:
@@ -138,17 +140,21 @@ class Resilver:
     def _bring_all(self, batch: Batch, content: str, began_ns: int) -> list[Relocated | AisError]:
         return [
             _MADE_SINCE
-            if content == layout.COPIES and self._is_younger(batch, name, began_ns)
+            if content in _COPIES and self._is_younger(batch, name, content, began_ns)
             else self._bring(batch, name, content)
             for name in batch.names
         ]
 
-    def _is_younger(self, batch: Batch, name: str, began_ns: int) -> bool:
-        """Whether a copy was made since; nobody counted it, and it needs nothing."""
-        path = f"{layout.bucket_path(batch.mountpath.path, batch.bck)}/{layout.COPIES}/{names.to_path(name)}"
+    def _is_younger(self, batch: Batch, name: str, content: str, began_ns: int) -> bool:
+        """Whether a copy (on a shelf: one of several) was made since; nobody counted it, and it needs nothing."""
+        path = f"{layout.bucket_path(batch.mountpath.path, batch.bck)}/{content}/{names.to_path(name)}"
         with disk_failures(path):
-            found = tree.find(self._disk, path)
-        return found is not None and found[1].st_ctime_ns > began_ns
+            if content == layout.COPIES:
+                found = tree.find(self._disk, path)
+                return found is not None and found[1].st_ctime_ns > began_ns
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                return self._disk.lstat(f"{path}/{names.SELF}").st_ctime_ns > began_ns
+        return False
 
     def _complete_one(self, bck: Bck, name: str) -> None:
         """What lacks copies is in its place all the same, so it does not keep the volume unsettled."""
@@ -166,9 +172,9 @@ class Resilver:
             if content == layout.SLICES:
                 return self._relocator.bring_slice(batch.bck, name, batch.mountpath)
             found = self._relocator.bring(batch.bck, name)
-            if content != layout.VERSIONS and batch.bck in self._store.volume.mirrored:
+            if batch.bck in self._store.volume.mirrored:
                 self._complete_one(batch.bck, name)
-            return found if content != layout.COPIES else Relocated()
+            return found if content not in _COPIES else Relocated()
         except BucketNotFound:
             return Relocated()
         except AisError as error:

@@ -75,12 +75,12 @@ class Protected:
             return opened
         except ContentDamaged:
             os.close(opened.fd)
-            if version_id is not None or not await self._repair(view, name):
+            if not await self._repair(view, name, version_id):
                 raise
         except BaseException:
             os.close(opened.fd)
             raise
-        opened = self._store.open(view.bck, name, sealed=True)
+        opened = self._store.open(view.bck, name, version_id, sealed=True)
         try:
             await self._verified.require(view.bck, name, opened)
         except BaseException:
@@ -139,14 +139,14 @@ class Protected:
             raise NotReady(f"{view.bck.cname(name)}: its owner is away and no slices of it were found: start its owner")
         return found
 
-    async def _repair(self, view: BucketView, name: str) -> bool:
-        """Put something good in the place of a damaged object; False when there is nothing."""
+    async def _repair(self, view: BucketView, name: str, version_id: str | None) -> bool:
+        """Put something good in the place of a damaged object, or version; False when there is nothing."""
         if view.is_mirrored:
             pool = self._volume.place(view.uname + name).pool
             outcome = await in_pool(pool, lambda: self._mirror.bring(view.bck, name, verify=True))
             if not outcome.is_lost:
                 return True
-        return view.is_coded and await self._ec.restore(view.bck, name)
+        return view.is_coded and version_id is None and await self._ec.restore(view.bck, name)
 
     def _is_there(self, view: BucketView, name: str) -> bool:
         try:

@@ -189,6 +189,7 @@ class Rebalance:
             yield layout.VERSIONS, kept
         if mirrored := [view.bck for view in views if view.is_mirrored]:
             yield layout.COPIES, mirrored
+            yield layout.KEPT_COPIES, [bck for bck in mirrored if bck in kept]
 
     async def _give(self, xaction: Xaction, view: BucketView, name: str, stayed: _Stayed) -> None:
         try:
