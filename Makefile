@@ -66,6 +66,7 @@ membership: install ## targets join, leave, die and return under load (MEMBERSHI
 
 nightly: install ## what takes too long for CI: 8 GiB objects, a million names, every S3 client with every option
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly
+	EVERY_STEP=1 $(BIN)/pytest -q --timeout 900 tests/unit/ec/test_killed.py
 	S3_FULL=1 $(BIN)/pytest -q --timeout 900 tests/s3
 
 scrub: install ## lose a disk under load and watch what is said until all is back; heal a thousand objects (OBJECTS=...)
