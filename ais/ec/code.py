@@ -1,8 +1,8 @@
 """The code itself, behind one interface: D equal blocks make P more, any D of the D+P give the D back.
 
 Reed-Solomon over GF(256) by zfec, systematic: the first D blocks are the data itself. D = 1 means copies. PyECLib over
-ISA-L encodes at 0.7 to 2.8 times the rate (docs/performance.md), but gives no bare blocks: what it makes carries headers
-of its own, which slices would have to keep for ever.
+ISA-L encodes at 0.7 to 2.8 times the rate (docs/performance.md), but gives no bare blocks: what it makes carries
+headers of its own, which slices would have to keep for ever.
 """
 
 import functools

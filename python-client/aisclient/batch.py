@@ -12,7 +12,7 @@ import msgspec
 
 from aisclient.body import Body
 from aisclient.connection import Answer
-from aisclient.errors import AISError, ErrObjNotFound, Unreachable
+from aisclient.errors import AISError, ErrObjNotFound
 
 if TYPE_CHECKING:
     from aisclient.buckets import AsyncBucket
@@ -63,20 +63,15 @@ async def fetch_batch(bucket: AsyncBucket, names: Sequence[str]) -> list[tuple[s
     message = {"in": [{"objname": name} for name in names], "mime": ".tar", "coer": True, "onob": True, "strm": True}
     body = Body.of(msgspec.json.encode(message))
     target = f"/v1/ml/moss/{bck.quoted_name}?{bck.query}"
-    retry, failed = transport.settings.retry, 0
-    while True:
-        answer = await transport.send("GET", target, body=body, is_repeatable=True)
-        try:
-            with answer:
-                return await _read_tar(answer, names, bck.url)
-        except (OSError, _Torn) as error:
-            failed += 1
-            if failed >= retry.attempts:
-                raise Unreachable(f"{bck.url}: a batch of {len(names)} objects: {error}") from error
-            await transport.driver.sleep(retry.delay_s(failed))
+
+    async def attempt() -> list[tuple[str, bytes | None]]:
+        with await transport.send("GET", target, body=body, is_repeatable=True) as answer:
+            return await _read_tar(answer, names, bck.url)
+
+    return await transport.persist(attempt, f"{bck.url}: a batch of {len(names)} objects")
 
 
-class _Torn(Exception):
+class _Torn(OSError):
     """An archive that ended too early."""
 
 

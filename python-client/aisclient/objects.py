@@ -41,23 +41,18 @@ class AsyncObject:
 
         Raise `ErrObjNotFound`, `ErrBckNotFound`, `RangeNotSatisfiable`, `ChecksumMismatch`, `Unreachable`.
         """
-        retry, failed = self._transport.settings.retry, 0
-        while True:
+
+        async def attempt() -> bytes:
             answer = await self._ask("GET", byte_range, archpath)
             is_whole = answer.status == 200 and not archpath
             kind = answer.headers.get("ais-checksum-type", "") if verify and is_whole else ""
             hasher = checksums.hasher(kind)
-            try:
-                with answer:
-                    data = await answer.read_all(hasher)
-                break
-            except OSError as error:
-                failed += 1
-                if failed >= retry.attempts:
-                    raise Unreachable(f"{self.url}: {error}") from error
-                await self._transport.driver.sleep(retry.delay_s(failed))
-        self._check(kind, answer.headers.get("ais-checksum-value", ""), hasher)
-        return data
+            with answer:
+                data = await answer.read_all(hasher)
+            self._check(kind, answer.headers.get("ais-checksum-value", ""), hasher)
+            return data
+
+        return await self._transport.persist(attempt, self.url)
 
     async def read_into(self, buffer: bytearray | memoryview, start: int = 0, *, verify: bool = True) -> int:
         """Fill `buffer` with what begins at byte `start`; how many bytes there were: fewer at the
@@ -66,8 +61,8 @@ class AsyncObject:
         view = memoryview(buffer).cast("B")
         if not len(view):
             return 0
-        retry, failed = self._transport.settings.retry, 0
-        while True:
+
+        async def attempt() -> int:
             try:
                 answer = await self._ask("GET", f"bytes={start}-{start + len(view) - 1}")
             except RangeNotSatisfiable:
@@ -75,17 +70,12 @@ class AsyncObject:
             found = ObjectAttributes.of(answer.headers, answer.custom)
             is_whole = start == 0 and found.size <= len(view)
             hasher = checksums.hasher(found.checksum_type) if verify and is_whole else None
-            try:
-                with answer:
-                    done = await answer.read_into(view, hasher)
-                break
-            except OSError as error:
-                failed += 1
-                if failed >= retry.attempts:
-                    raise Unreachable(f"{self.url}: {error}") from error
-                await self._transport.driver.sleep(retry.delay_s(failed))
-        self._check(found.checksum_type, found.checksum_value, hasher)
-        return done
+            with answer:
+                done = await answer.read_into(view, hasher)
+            self._check(found.checksum_type, found.checksum_value, hasher)
+            return done
+
+        return await self._transport.persist(attempt, self.url)
 
     async def stream(
         self, byte_range: str = "", *, archpath: str = "", piece_bytes: int = 1 << 20, verify: bool = True

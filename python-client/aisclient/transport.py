@@ -5,8 +5,9 @@ redirects and failures.
 import contextlib
 import threading
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from aisclient import errors
@@ -18,6 +19,7 @@ from aisclient.errors import AISError, NotFound, OutcomeUnknown, Unavailable, Un
 from aisclient.pool import Pool
 from aisclient.settings import Settings
 
+T = TypeVar("T")
 REDIRECTS_MAX = 5
 REFRESH_S_MIN = 0.1
 ERROR_BYTES_MAX = 64 << 10
@@ -115,17 +117,32 @@ class Transport:
     ) -> bytes:
         """A request with a short body and a short answer. Raise as `send` does."""
         body = Body.of(message) if message else None
-        for attempt in range(self.settings.retry.attempts):
+
+        async def attempt() -> bytes:
             answer = await self.send(method, target, headers=headers, body=body, is_repeatable=is_repeatable)
             try:
                 with answer:
                     return await answer.read_all()
+            except OSError:
+                if is_repeatable:
+                    raise
+                return b""  # it was done: the answer had begun
+
+        return await self.persist(attempt, f"lost the answer to {method} {target}")
+
+    async def persist(self, attempt: Callable[[], Awaitable[T]], what: str) -> T:
+        """The result of `attempt`, made again when the answer breaks off. Raise `Unreachable`, and what it raises."""
+        retry, failed = self.settings.retry, 0
+        while True:
+            try:
+                return await attempt()
+            except AISError:
+                raise
             except OSError as error:
-                if not is_repeatable:
-                    return b""  # it was done: the answer had begun
-                lost = error
-                await self.driver.sleep(self.settings.retry.delay_s(attempt + 1))
-        raise Unreachable(f"lost the answer to {method} {target}: {lost}")
+                failed += 1
+                if failed >= retry.attempts:
+                    raise Unreachable(f"{what}: {error}") from error
+                await self.driver.sleep(retry.delay_s(failed))
 
     async def _follow(
         self,
