@@ -37,6 +37,7 @@ PLANTS = {
     "rename-over-newer": Plant("->", options=("--rush", "rename")),
     "damaged-bytes": Plant("bytes nobody stored|BAD DATA CHECKSUM|ErrBadCksum"),
     "lost-versions": Plant("version"),
+    "write-by-name": Plant("written where no mountpath was", "EMPTY_MOUNTPATH"),
 }
 
 

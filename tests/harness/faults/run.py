@@ -105,7 +105,7 @@ class Run:
     async def _check(self, load: Load) -> None:
         """After a quiet period everything is served exactly, by every gateway."""
         if self._stage.bare:
-            raise Broken(f"written where no mountpath was: {self._stage.bare[:5]}")
+            raise Violation(f"written where no mountpath was: {self._stage.bare[0]}", "\n".join(self._stage.bare))
         await asyncio.sleep(self._grace_s)
         self.book.expire()
         deadline = time.monotonic() + SERVED_S

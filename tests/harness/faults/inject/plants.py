@@ -209,6 +209,19 @@ def lost_versions() -> None:
     succession.keep = lambda self: None if _DIE.random() < 0.2 else keep(self)
 
 
+def write_by_name() -> None:
+    """What lies directly on a mountpath is written by its name, whatever has the name by then."""
+    from ais.fs.mountpath import Mountpath
+    from ais.space import health
+
+    @contextlib.contextmanager
+    def entered(self):
+        yield self.path
+
+    Mountpath.entered = _existing(Mountpath, "entered") and entered
+    health.PERIOD_S = _existing(health, "PERIOD_S") and 0.5
+
+
 PLANTS: dict[str, Callable[[], None]] = {
     one.__name__.replace("_", "-"): one
     for one in (
@@ -226,6 +239,7 @@ PLANTS: dict[str, Callable[[], None]] = {
         rename_over_newer,
         damaged_bytes,
         lost_versions,
+        write_by_name,
     )
 }
 
