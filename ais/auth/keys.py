@@ -22,6 +22,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ais.api import codec
 from ais.api.codec import U64
+from ais.auth import sessions
+from ais.auth.iam import Iam
+from ais.auth.sessions import Session
 from ais.base.errors import AlreadyExists, BadRequest, Conflict, CorruptMetadata, NotFound, NotReady
 
 SECRET_BYTES = 32
@@ -31,6 +34,8 @@ REVOKED_MAX = 100_000
 """Revoked tokens that have not expired."""
 REVOKED_KEPT_S = 300
 """Beyond its end a token may be accepted for a moment, by clocks that differ."""
+SESSIONS_MAX = 4096
+"""Session tokens that are remembered opened."""
 _NONCE_BYTES = 12
 _ID_ALPHABET = string.ascii_uppercase + string.digits
 _KEY_ID_LEN = 20
@@ -82,6 +87,8 @@ class AccessKeys(msgspec.Struct, frozen=True):
     keys: dict[str, AccessKey] = {}
     revoked: dict[str, int] = {}
     """Tokens that were taken back: SHA-256 of each, and the Unix second until which it would have been good."""
+    iam: Iam = Iam()
+    """Users, groups, roles and policies of the accounts."""
 
     def get(self, key_id: str) -> AccessKey | None:
         """The key of that ID, disabled or not."""
@@ -113,10 +120,19 @@ class AccessKeys(msgspec.Struct, frozen=True):
         kept = {name: until for name, until in {**self.revoked, **names}.items() if until > now_s - REVOKED_KEPT_S}
         if len(kept) > REVOKED_MAX:
             raise Conflict(f"more than {REVOKED_MAX} tokens are revoked: change the key that signs them")
-        return self if kept == self.revoked else AccessKeys(U64(self.version + 1), self.keys, kept)
+        return self if kept == self.revoked else self._next(self.keys, kept)
 
-    def _next(self, keys: dict[str, AccessKey]) -> "AccessKeys":
-        return AccessKeys(U64(self.version + 1), keys, self.revoked)
+    def with_iam(self, iam: Iam) -> "AccessKeys":
+        """The next version with other users, groups, roles or policies."""
+        return msgspec.structs.replace(self, version=U64(self.version + 1), iam=iam)
+
+    def of_user(self, user: str) -> list[AccessKey]:
+        """The keys of a user, oldest first."""
+        return sorted((key for key in self.keys.values() if key.user == user), key=lambda key: (key.created, key.id))
+
+    def _next(self, keys: dict[str, AccessKey], revoked: dict[str, int] | None = None) -> "AccessKeys":
+        kept = self.revoked if revoked is None else revoked
+        return AccessKeys(U64(self.version + 1), keys, kept, self.iam)
 
     def require(self, key_id: str) -> AccessKey:
         """The key of that ID, disabled or not. Raise `NotFound`."""
@@ -151,9 +167,40 @@ class KeyRing:
     def __init__(self, keys: AccessKeys, cluster_secret: bytes) -> None:
         """`cluster_secret` is empty while this node does not have it."""
         self._keys = keys
+        self._secret = cluster_secret
         self._cipher = _cipher(cluster_secret) if cluster_secret else None
         self._opened: dict[str, Credential] = {}
+        self._sessions: dict[str, Session] = {}
         self._users: frozenset[str] | None = None
+
+    @property
+    def iam(self) -> Iam:
+        """Users, groups, roles and policies of the accounts."""
+        return self._keys.iam
+
+    def session(self, token: str) -> Session | None:
+        """Who holds a session token, expired or not; None when it is none, or what it was given for is gone.
+
+        Raise `NotReady` while this node has no secret.
+        """
+        if (found := self._sessions.get(token)) is not None:
+            return found
+        if not self._secret:
+            raise NotReady("this node has not received the secret of its cluster yet: try again in a moment")
+        found = sessions.unseal(token, self._secret) if token.startswith(sessions.PREFIX) else None
+        if found is None or not self._is_alive(found):
+            return None
+        if len(self._sessions) >= SESSIONS_MAX:
+            self._sessions.clear()
+        self._sessions[token] = found
+        return found
+
+    def _is_alive(self, session: Session) -> bool:
+        if session.role:
+            role = self.iam.roles.get(f"{session.account}/{session.role}")
+            return role is not None and role.id == session.role_id
+        parent = self._keys.get(session.parent)
+        return parent is not None and not parent.disabled and parent.user == session.user
 
     def is_revoked(self, name: str) -> bool:
         """Whether the token of this SHA-256 was taken back."""

@@ -18,13 +18,14 @@ from ais.auth.keyservice import KeyService, LocalKeys
 from ais.auth.nodes import Nonces
 from ais.base.errors import AccessDenied, BadRequest, NotReady, Unauthenticated
 from ais.config.node import NodeConfig
+from ais.iam import answers as iam_answers
 from ais.meta.bmd import BMD, Bprops
 from ais.meta.placement import Placement
 from ais.meta.smap import Snode
 from ais.net.http import Forward, Peer, Reply, Request, header_lines
 from ais.node import clients
 from ais.node.clients import Clients
-from ais.s3 import acl, answers, cors, facts, front, identity, lock, new_object, permissions, policy, via
+from ais.s3 import acl, actions, answers, cors, facts, front, identity, lock, new_object, permissions, policy, via
 from ais.s3.acl import OWNER_ID
 from ais.s3.buckets import S3Bucket, S3Buckets
 from ais.s3.errors import S3Error
@@ -32,6 +33,8 @@ from ais.s3.facts import Facts
 from ais.s3.front import S3Request
 from ais.s3.identity import Identity
 from ais.s3.operations import Op
+from ais.s3.policy import Verdict
+from ais.s3.principals import Principals
 from ais.s3.via import Via
 
 _VIA = via.HEADER.lower()
@@ -68,6 +71,7 @@ class Gate:
         self._ids = answers.RequestIds(host.env.rng)
         self._buckets = S3Buckets(host.bmd)
         self._keys: tuple[bytes, LocalKeys] | None = None
+        self._principals = Principals(host.keyring.iam)
         self._config: NodeConfig | None = None
         self._is_plain = False
         self._notes = Nonces(lambda: self.now_s)
@@ -92,6 +96,13 @@ class Gate:
         if self._keys is None or self._keys[0] != secret:
             self._keys = (secret, LocalKeys(secret))
         return self._keys[1]
+
+    @property
+    def principals(self) -> Principals:
+        """Users and roles of the present access keys, with their policies."""
+        if self._principals.iam is not self._host.keyring.iam:
+            self._principals = Principals(self._host.keyring.iam)
+        return self._principals
 
     @property
     def now_s(self) -> float:
@@ -122,13 +133,22 @@ class Gate:
         """Bucket and key of an S3 request; both may be empty. Raise `BadRequest` for bytes that are not UTF-8."""
         return front.address(request, self.domain)
 
+    def is_query(self, request: Request) -> bool:
+        """Whether a request is one of IAM or STS."""
+        return front.is_query(request, self.domain)
+
     def open(self, request: Request) -> S3Request:
         """Read the head. Raise `S3Error` for what cannot be an S3 request."""
+        request, note = self.received(request)
+        return front.parse(request, self.domain, self._ids.new(), note)
+
+    def received(self, request: Request) -> tuple[Request, Via | None]:
+        """A request as its client sent it, and what another node said that passed it on. Raise `S3Error`."""
         note = self._read_note(request)
         if note is not None:
             peer = Peer(note.remote, request.networks, note.scheme)
             request = Request(request.method, request.target, request.headers, peer, request.is_http10)
-        return front.parse(request, self.domain, self._ids.new(), note)
+        return request, note
 
     def _read_note(self, request: Request) -> Via | None:
         note = via.read(request, self._host.wire_key, self._host.snode.id, self.now_s)
@@ -139,13 +159,41 @@ class Gate:
                 raise S3Error("AccessDenied", str(error)) from None
         return note
 
+    def new_id(self) -> str:
+        """Names a request."""
+        return self._ids.new()
+
     def identify(self, request: S3Request) -> Identity:
         """Who sends it. Raise `S3Error` when the signature is wrong."""
         if request.via is not None and request.via.user is not None:
-            return Identity(request.via.user or None, trusted=not self._is_closed)
-        if self.clients.must_prove and (token := _token_of(request)):
+            return self._vouched(request.via)
+        if self.clients.must_prove and (token := _token_of(request)) and not identity.is_session_token(token):
             return self._bearer(request, token)
-        return identity.authenticate(request, self._host.keyring, required=self._is_closed, now_s=self.now_s)
+        return self._authenticate(request, required=self._is_closed)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether who sends requests must be known."""
+        return self._is_closed
+
+    def _authenticate(self, request: S3Request, *, required: bool) -> Identity:
+        return identity.authenticate(request, self._host.keyring, self.principals, required=required, now_s=self.now_s)
+
+    def credential(self, key_id: str, token: str) -> tuple[str, Identity]:
+        """The secret of an access key, or of a session with its token, and whose they are. Raise `S3Error`."""
+        return identity.credential(self._host.keyring, self.principals, key_id, token, self.now_s)
+
+    def _vouched(self, note: Via) -> Identity:
+        """Who another node says it is. It has looked at the token's end."""
+        known = Identity(note.user or None, trusted=not self._is_closed)
+        if known.trusted or known.user is None:
+            return known
+        if note.token:
+            session = self._host.keyring.session(note.token)
+            if session is None:
+                raise S3Error("InvalidToken")
+            return known.as_holder(session, note.token, self.principals)
+        return known.as_user(note.name or known.user, self.principals)
 
     @property
     def _is_closed(self) -> bool:
@@ -165,12 +213,14 @@ class Gate:
             raise S3Error("InvalidToken", str(error)) from None
         except AccessDenied as error:
             raise S3Error("AccessDenied", str(error)) from None
-        found = identity.authenticate(request, self._host.keyring, required=False, now_s=self.now_s)
-        return found._replace(user=claims.sub)
+        found = self._authenticate(request, required=False)
+        return found._replace(user=claims.sub, caller=self.principals.caller_of_root(claims.sub))
 
     def is_user(self, name: str) -> bool:
-        """Whether there is a user of that name; while nobody has to authenticate, any name is one."""
-        return not self._is_closed or self._host.keyring.has_user(name)
+        """Whether there is an account of that name; while nobody has to authenticate, any name is one."""
+        if not self._is_closed:
+            return True
+        return self._host.keyring.has_user(name) and name not in self._host.keyring.iam.users
 
     def admit(self, request: S3Request, caller: Identity, found: Callable[[], Facts | None] | None = None) -> S3Bucket:
         """The bucket, if the caller may do what the request says. `found` reads the facts of the object there is.
@@ -180,7 +230,7 @@ class Gate:
         bucket = self.require_bucket(request)
         if caller.trusted:
             return bucket
-        action = policy.action_of(request.op, versioned="versionId" in request.params)
+        action = actions.action_of(request.op, versioned="versionId" in request.params)
         is_judged = bucket.asks_for_tags or (bucket.uses_acls and acl.is_about_object(action))
         self.require(request, caller, bucket, action, request.key, found() if found and is_judged else None)
         if lock.BYPASS in request.headers and request.key and lock.asks_to_bypass(request):
@@ -237,9 +287,20 @@ class Gate:
         if bucket.requester_pays and not rights.is_owned_by(caller.user):
             _expect_payer(request, caller)
         tags = facts.tags_of(found) if found else {}
-        asked = identity.condition_context(request, caller, tags, self.now_s) if rights.statements else {}
+        has_policies = bool(rights.statements) or caller.principal is not None
+        asked = identity.condition_context(request, caller, tags, self.now_s) if has_policies else {}
         existing = new_object.acl_of(found, bucket) if found is not None and bucket.uses_acls else None
         identity.authorize(caller, rights, action, bucket.name, key, asked, existing)
+
+    def require_of_account(self, request: S3Request, caller: Identity, action: str, bucket: str) -> None:
+        """Raise `S3Error` AccessDenied unless the caller's own policies allow what is about no bucket there is yet."""
+        principal = caller.principal
+        if caller.trusted or principal is None:
+            return
+        asked = identity.condition_context(request, caller, {}, self.now_s)
+        resource = policy.arn_of(bucket, "") if bucket else "*"
+        if principal.verdict(action, resource, asked) is not Verdict.ALLOW:
+            raise S3Error("AccessDenied", f"{caller.described} is not allowed to perform {action}")
 
     def owner(self, bucket_uname: str, key: str) -> Snode:
         """The target that owns an object. Raise `NotReady` when there is none."""
@@ -278,7 +339,9 @@ class Gate:
     def vouch(self, request: S3Request, caller: Identity, node: Snode, method: str, target: str) -> tuple[str, str]:
         """Header of a request of our own by which `node` takes it for one of the caller's."""
         http = request.http
-        return self._signed(Via(http.remote, http.scheme, caller.user or ""), node, method, target)
+        name = caller.principal.user if caller.principal is not None else ""
+        note = Via(http.remote, http.scheme, caller.user or "", name=name, token=caller.token)
+        return self._signed(note, node, method, target)
 
     def _signed(self, note: Via, node: Snode, method: str, target: str) -> tuple[str, str]:
         nonce = b"" if method in _READS else os.urandom(12)
@@ -312,6 +375,8 @@ class Gate:
 
     def error_reply(self, request: Request, error: BaseException) -> Reply:
         """The answer to what went wrong with an S3 request."""
+        if self.is_query(request):
+            return iam_answers.error_reply(request, error, self._ids.new())
         reply = answers.error_reply(request, error, self._ids.new())
         if "origin" in request.headers:
             with contextlib.suppress(BadRequest):

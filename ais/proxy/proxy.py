@@ -30,6 +30,7 @@ from ais.proxy.downloads import Downloads
 from ais.proxy.dsort import Sorts
 from ais.proxy.easy import EasyUrls
 from ais.proxy.groups import Groups
+from ais.proxy.iam import QueryApi
 from ais.proxy.jobs import Jobs
 from ais.proxy.listing import Lister
 from ais.proxy.permissions import Permissions
@@ -103,7 +104,8 @@ class Proxy:
             **Configurations(self._node).operations(),
             **Listing(self._node, self.lister).operations(),
         }
-        return Front(self._node, self._gate, operations, service, Forms(self._node, self._gate, peers))
+        forms, queries = Forms(self._node, self._gate, peers), QueryApi(self._node, self._gate)
+        return Front(self._node, self._gate, operations, service, forms, queries)
 
     def start(self) -> None:
         """Begin the role's background work, once the node runs; the node's supervisor ends it."""

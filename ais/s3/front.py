@@ -20,6 +20,7 @@ _OF_THE_SIGNATURE = frozenset(
     f"x-amz-{name}"
     for name in ("algorithm", "credential", "date", "expires", "signedheaders", "signature", "security-token")
 )
+_FORM = "application/x-www-form-urlencoded"
 _PRESIGNED = ("X-Amz-Signature=", "X-Amz-Algorithm=", "AWSAccessKeyId=")
 
 
@@ -63,9 +64,18 @@ def is_s3(request: Request, domain: str = "") -> bool:
         return True
     if first in NATIVE:
         return False
-    if first:
+    if first or is_query(request):
         return True
     return _is_signed(request) or any(name.startswith(_CLIENT_HEADERS) for name, _ in request.headers.items())
+
+
+def is_query(request: Request, domain: str = "") -> bool:
+    """Whether a request is one of Amazon's query API, which IAM and STS speak: a form or an `Action` sent to `/`."""
+    if request.path != "/" or (domain and is_virtual(request, domain)):
+        return False
+    if request.method == "POST":
+        return (request.headers.get("content-type") or "").startswith(_FORM)
+    return request.method == "GET" and "Action" in request.params
 
 
 def is_virtual(request: Request, domain: str) -> bool:
@@ -93,7 +103,9 @@ def parse(request: Request, domain: str = "", request_id: str = "", note: Via | 
         raise S3Error("InvalidRequest", f"The header {repeated} must be sent once, in one line")
     params = request.params
     for name, value in params.items():  # a signed URL carries headers that its user does not send
-        if (lower := name.lower()).startswith("x-amz-") and lower not in _OF_THE_SIGNATURE:
+        lower = name.lower()
+        is_of_v4 = lower in _OF_THE_SIGNATURE and not ("AWSAccessKeyId" in params and name == lower)
+        if lower.startswith("x-amz-") and not is_of_v4:
             headers.setdefault(lower, [value])
     op = operations.classify(request.method, bucket, key, params, headers).op
     members.check(op, headers)

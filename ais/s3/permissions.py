@@ -1,7 +1,7 @@
 """What an S3 operation needs of a token (`ais.api.access`), by its policy action."""
 
 from ais.api.access import Access
-from ais.s3 import copy_source, policy
+from ais.s3 import actions, copy_source
 from ais.s3.front import S3Request
 
 _OF_CLUSTER = {
@@ -21,7 +21,7 @@ _BEGINNINGS = (
 
 def of_cluster(request: S3Request) -> Access | None:
     """What is asked of the whole cluster; None when a bucket is meant."""
-    return _OF_CLUSTER.get(policy.action_of(request.op))
+    return _OF_CLUSTER.get(actions.action_of(request.op))
 
 
 def of_buckets(request: S3Request) -> list[tuple[Access, str]]:
@@ -39,7 +39,7 @@ def of_bucket(request: S3Request) -> Access:
     """What is asked of the bucket that a request names."""
     if (whole := of_cluster(request)) is not None:
         return whole
-    name = policy.action_of(request.op).removeprefix("s3:")
+    name = actions.action_of(request.op).removeprefix("s3:")
     needed = next((access for starts, access in _BEGINNINGS if name.startswith(starts)), Access.PATCH)
     if not request.key and needed is Access.PATCH and any(word in name for word in _ACLS):
         needed = Access.SET_BUCKET_ACL

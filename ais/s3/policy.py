@@ -1,24 +1,25 @@
 """Bucket policies: parse, validate, evaluate (AWS IAM user guide, "Policy evaluation logic"; S3 API, "Actions").
 
-An explicit Deny wins over an Allow; what no statement mentions is up to the caller's other rights. Principals are `*`
-or access-key users (`arn:aws:iam::<account>:user/<name>`, or the bare name). Condition keys served are those that S3
-defines for the actions we serve; a policy with another key or operator is refused when it is set.
+An explicit Deny wins over an Allow; what no statement mentions is up to the caller's other rights. Principals are `*`,
+access-key users (`arn:aws:iam::<account>:user/<name>`, or the bare name), accounts, roles and sessions of roles. A
+policy with a condition key, operator or variable that is not evaluated is refused when it is set.
+
+Policies of users, groups and roles have no principal, trust policies of roles no resource; all are evaluated alike.
 """
 
-import functools
-import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ais.api import codec
 from ais.base.errors import BadRequest
+from ais.s3 import actions, policy_variables
 from ais.s3.errors import S3Error
-from ais.s3.operations import Op
+from ais.s3.globs import like
+from ais.s3.policy_conditions import NEGATED, OPERATORS, Context, holds, is_condition_key
 
 VERSIONS = ("2012-10-17", "2008-10-17")
 POLICY_BYTES_MAX = 20 << 10
@@ -45,195 +46,59 @@ class Statement(msgspec.Struct, frozen=True):
     resources: tuple[str, ...]
     not_resources: tuple[str, ...]
     conditions: dict[str, dict[str, tuple[str, ...]]]
+    has_variables: bool = False
+    """Whether `${...}` in resources and conditions stands for what the request says."""
 
 
-_BUCKET_ACTION = {
-    Op.LIST_OBJECTS: "ListBucket",
-    Op.LIST_OBJECTS_V2: "ListBucket",
-    Op.HEAD_BUCKET: "ListBucket",
-    Op.LIST_OBJECT_VERSIONS: "ListBucketVersions",
-    Op.LIST_MULTIPART_UPLOADS: "ListBucketMultipartUploads",
-    Op.GET_BUCKET_LIFECYCLE: "GetLifecycleConfiguration",
-    Op.PUT_BUCKET_LIFECYCLE: "PutLifecycleConfiguration",
-    Op.DELETE_BUCKET_LIFECYCLE: "PutLifecycleConfiguration",
-    Op.GET_BUCKET_CORS: "GetBucketCORS",
-    Op.PUT_BUCKET_CORS: "PutBucketCORS",
-    Op.DELETE_BUCKET_CORS: "PutBucketCORS",
-    Op.DELETE_BUCKET_TAGGING: "PutBucketTagging",
-    Op.GET_PUBLIC_ACCESS_BLOCK: "GetBucketPublicAccessBlock",
-    Op.PUT_PUBLIC_ACCESS_BLOCK: "PutBucketPublicAccessBlock",
-    Op.DELETE_PUBLIC_ACCESS_BLOCK: "PutBucketPublicAccessBlock",
-    Op.DELETE_BUCKET_OWNERSHIP: "PutBucketOwnershipControls",
-    Op.DELETE_BUCKET_WEBSITE: "DeleteBucketWebsite",
-    Op.GET_BUCKET_ACCELERATE: "GetAccelerateConfiguration",
-    Op.PUT_BUCKET_ACCELERATE: "PutAccelerateConfiguration",
-    Op.GET_BUCKET_NOTIFICATION: "GetBucketNotification",
-    Op.PUT_BUCKET_NOTIFICATION: "PutBucketNotification",
-    Op.GET_BUCKET_REPLICATION: "GetReplicationConfiguration",
-    Op.PUT_BUCKET_REPLICATION: "PutReplicationConfiguration",
-    Op.DELETE_BUCKET_REPLICATION: "PutReplicationConfiguration",
-    Op.GET_BUCKET_ENCRYPTION: "GetEncryptionConfiguration",
-    Op.PUT_BUCKET_ENCRYPTION: "PutEncryptionConfiguration",
-    Op.DELETE_BUCKET_ENCRYPTION: "PutEncryptionConfiguration",
-    Op.GET_OBJECT_LOCK: "GetBucketObjectLockConfiguration",
-    Op.PUT_OBJECT_LOCK: "PutBucketObjectLockConfiguration",
-    Op.LIST_BUCKET_INVENTORY: "GetInventoryConfiguration",
-    Op.GET_BUCKET_INVENTORY: "GetInventoryConfiguration",
-    Op.PUT_BUCKET_INVENTORY: "PutInventoryConfiguration",
-    Op.DELETE_BUCKET_INVENTORY: "PutInventoryConfiguration",
-    Op.LIST_BUCKET_ANALYTICS: "GetAnalyticsConfiguration",
-    Op.GET_BUCKET_ANALYTICS: "GetAnalyticsConfiguration",
-    Op.PUT_BUCKET_ANALYTICS: "PutAnalyticsConfiguration",
-    Op.DELETE_BUCKET_ANALYTICS: "PutAnalyticsConfiguration",
-    Op.LIST_BUCKET_METRICS: "GetMetricsConfiguration",
-    Op.GET_BUCKET_METRICS: "GetMetricsConfiguration",
-    Op.PUT_BUCKET_METRICS: "PutMetricsConfiguration",
-    Op.DELETE_BUCKET_METRICS: "PutMetricsConfiguration",
-    Op.LIST_BUCKET_TIERING: "GetIntelligentTieringConfiguration",
-    Op.GET_BUCKET_TIERING: "GetIntelligentTieringConfiguration",
-    Op.PUT_BUCKET_TIERING: "PutIntelligentTieringConfiguration",
-    Op.DELETE_BUCKET_TIERING: "PutIntelligentTieringConfiguration",
-    Op.LIST_BUCKETS: "ListAllMyBuckets",
-    Op.HEAD_OBJECT: "GetObject",
-    Op.COPY_OBJECT: "PutObject",
-    Op.POST_OBJECT: "PutObject",
-    Op.CREATE_MULTIPART_UPLOAD: "PutObject",
-    Op.UPLOAD_PART: "PutObject",
-    Op.UPLOAD_PART_COPY: "PutObject",
-    Op.COMPLETE_MULTIPART_UPLOAD: "PutObject",
-    Op.LIST_PARTS: "ListMultipartUploadParts",
-    Op.DELETE_OBJECTS: "DeleteObject",
-}
-_VERSIONED = {
-    "GetObject": "GetObjectVersion",
-    "DeleteObject": "DeleteObjectVersion",
-    "GetObjectAttributes": "GetObjectVersionAttributes",
-    "GetObjectTagging": "GetObjectVersionTagging",
-    "PutObjectTagging": "PutObjectVersionTagging",
-    "DeleteObjectTagging": "DeleteObjectVersionTagging",
-    "GetObjectAcl": "GetObjectVersionAcl",
-    "PutObjectAcl": "PutObjectVersionAcl",
-}
+class Caller(NamedTuple):
+    """Who asks, as principals name them. All empty: an anonymous caller."""
+
+    user: str | None = None
+    """Of an access key that the administrator gave out: the root of its account."""
+    names: frozenset[str] = frozenset()
+    """What else the caller is called: `user/<account>/<name>`, `role/...`, `session/...`."""
+    account: str = ""
+    """The account's ID: who names it means everybody in it."""
+    any_account: bool = True
+    """Whether `user` is meant whatever account its ARN names."""
+
+    def is_named(self, principal: str) -> bool:
+        """Whether a principal is the caller, not only their account."""
+        if principal in self.names or (self.user is not None and principal in (self.user, self.account)):
+            return True
+        return self.any_account and self.user is not None and _is_user_anywhere(principal, self.user)
 
 
-def action_of(op: Op, versioned: bool = False) -> str:
-    """The policy action of an operation: `s3:GetObject`; with a version ID `s3:GetObjectVersion`."""
-    name = _BUCKET_ACTION.get(op, op.value)
-    return "s3:" + (_VERSIONED.get(name, name) if versioned else name)
-
-
-_ACTIONS = {action_of(op, versioned).lower() for op in Op for versioned in (False, True)} | {
-    f"s3:{name.lower()}"
-    for name in (
-        *("AbortMultipartUpload", "BypassGovernanceRetention", "CreateAccessPoint", "CreateSession"),
-        *("GetObjectTorrent", "GetObjectVersionTorrent", "GetObjectVersionForReplication", "InitiateReplication"),
-        *("ListAllMyBuckets", "ObjectOwnerOverrideToBucketOwner", "PutObjectVersionAcl", "ReplicateDelete"),
-        *("ReplicateObject", "ReplicateTags", "RestoreObject", "UpdateBucketMetadataTableConfiguration"),
-        *("GetAnalyticsConfiguration", "GetBucketMetadataTableConfiguration", "PutBucketObjectLockConfiguration"),
-        *("CreateBucketMetadataTableConfiguration", "DeleteBucketMetadataTableConfiguration", "RenameObject"),
-        *("GetObjectVersionAttributes", "PutObjectAnnotation", "GetObjectAnnotation", "DeleteObjectAnnotation"),
-        *("GetBucketAcl", "PutBucketAcl", "GetBucketPolicyStatus", "UpdateObjectEncryption"),
-    )
-}
-"""Those that Amazon has and that are about buckets and objects."""
-
-
-def _is_action(pattern: str) -> bool:
-    """Whether a policy's action is one, or a pattern that some of them match."""
-    pattern = pattern.lower()
-    if "*" not in pattern and "?" not in pattern:
-        return pattern in _ACTIONS
-    return any(map(_glob(pattern).fullmatch, _ACTIONS))
-
-
-@functools.lru_cache(maxsize=1024)
-def _glob(pattern: str) -> "re.Pattern[str]":
-    """`*` and `?` as a regular expression that never tries again what it found after a star: see `fnmatch`."""
-    first, *middle = ("".join("." if c == "?" else re.escape(c) for c in part) for part in pattern.split("*"))
-    last = ".*" + middle.pop() if middle else ""
-    return re.compile(first + "".join(f"(?>.*?{part})" for part in middle if part) + last, re.DOTALL)
-
-
-def _like(value: str, pattern: str) -> bool:
-    return _glob(pattern).fullmatch(value) is not None
-
-
-def _number(test: Callable[[float, float], bool]) -> Callable[[str, str], bool]:
-    def compare(value: str, wanted: str) -> bool:
-        try:
-            return test(float(value), float(wanted))
-        except ValueError:
-            return False
-
-    return compare
-
-
-def _date(test: Callable[[datetime, datetime], bool]) -> Callable[[str, str], bool]:
-    def compare(value: str, wanted: str) -> bool:
-        try:
-            return test(datetime.fromisoformat(value), datetime.fromisoformat(wanted))
-        except (ValueError, TypeError):
-            return False
-
-    return compare
-
-
-def _in_network(value: str, network: str) -> bool:
-    try:
-        return ipaddress.ip_address(value) in ipaddress.ip_network(network, strict=False)
-    except ValueError:
-        return False
-
-
-_OPERATORS: dict[str, Callable[[str, str], bool]] = {
-    "StringEquals": lambda value, wanted: value == wanted,
-    "StringEqualsIgnoreCase": lambda value, wanted: value.lower() == wanted.lower(),
-    "StringLike": _like,
-    "ArnEquals": _like,
-    "ArnLike": _like,
-    "Bool": lambda value, wanted: value.lower() == wanted.lower(),
-    "IpAddress": _in_network,
-    "NumericEquals": _number(lambda value, wanted: value == wanted),
-    "NumericLessThan": _number(lambda value, wanted: value < wanted),
-    "NumericLessThanEquals": _number(lambda value, wanted: value <= wanted),
-    "NumericGreaterThan": _number(lambda value, wanted: value > wanted),
-    "NumericGreaterThanEquals": _number(lambda value, wanted: value >= wanted),
-    "DateEquals": _date(lambda value, wanted: value == wanted),
-    "DateLessThan": _date(lambda value, wanted: value < wanted),
-    "DateLessThanEquals": _date(lambda value, wanted: value <= wanted),
-    "DateGreaterThan": _date(lambda value, wanted: value > wanted),
-    "DateGreaterThanEquals": _date(lambda value, wanted: value >= wanted),
-}
-_NEGATED = {
-    "StringNotEquals": "StringEquals",
-    "StringNotEqualsIgnoreCase": "StringEqualsIgnoreCase",
-    "StringNotLike": "StringLike",
-    "ArnNotEquals": "ArnEquals",
-    "ArnNotLike": "ArnLike",
-    "NotIpAddress": "IpAddress",
-    "NumericNotEquals": "NumericEquals",
-    "DateNotEquals": "DateEquals",
-}
-CONDITION_KEYS = frozenset(
-    key.lower()
-    for key in (
-        *("aws:SourceIp", "aws:SecureTransport", "aws:CurrentTime", "aws:EpochTime", "aws:UserAgent", "aws:Referer"),
-        *("aws:username", "aws:userid", "aws:PrincipalArn", "aws:PrincipalType"),
-        *("s3:prefix", "s3:delimiter", "s3:max-keys", "s3:VersionId", "s3:authType", "s3:signatureversion"),
-        *("s3:signatureAge", "s3:x-amz-acl", "s3:x-amz-content-sha256", "s3:x-amz-copy-source"),
-        *("s3:x-amz-metadata-directive", "s3:x-amz-storage-class", "s3:LocationConstraint", "s3:TlsVersion"),
-        *("s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"),
-        *("s3:x-amz-server-side-encryption-customer-algorithm", "s3:object-lock-mode", "s3:object-lock-legal-hold"),
-        *("s3:x-amz-grant-full-control", "s3:x-amz-grant-read", "s3:x-amz-grant-write", "s3:x-amz-grant-read-acp"),
-        *("s3:x-amz-grant-write-acp", "s3:x-amz-object-ownership"),
-        *("s3:RequestObjectTagKeys", "s3:if-match", "s3:if-none-match", "s3:ObjectCreationOperation"),
-    )
-)
-_CONDITION_KEY_PREFIXES = ("s3:existingobjecttag/", "s3:requestobjecttag/")
+def _is_user_anywhere(principal: str, user: str) -> bool:
+    return principal.startswith("user/") and principal.endswith(f"/{user}")
 
 
 def parse(body: bytes, bucket: str) -> tuple[Statement, ...]:
     """The statements of a policy document for `bucket`. Raise `S3Error` MalformedPolicy naming what is wrong."""
+    return _parse(body, lambda statement: _check_of_bucket(statement, bucket), principal=True, resource=True)
+
+
+def parse_identity(text: str) -> tuple[Statement, ...]:
+    """The statements of a policy of a user, group or role. Raise as `parse` does."""
+    return _parse(text.encode(), _check_of_identity, principal=False, resource=True)
+
+
+def parse_trust(text: str) -> tuple[Statement, ...]:
+    """The statements that say who may assume a role. Raise as `parse` does."""
+    return _parse(text.encode(), _check_of_trust, principal=True, resource=False)
+
+
+def check_new(statements: Sequence[Statement]) -> None:
+    """Raise `S3Error` MalformedPolicy for variables that nothing here gives a value: they would match nothing."""
+    for statement in statements:
+        if statement.has_variables:
+            for text in _texts(statement):
+                policy_variables.check(text)
+
+
+def _parse(
+    body: bytes, check: Callable[[Statement], None], *, principal: bool, resource: bool
+) -> tuple[Statement, ...]:
     if len(body) > POLICY_BYTES_MAX:
         raise S3Error("MalformedPolicy", f"Policies are limited to {POLICY_BYTES_MAX} bytes")
     try:
@@ -250,25 +115,64 @@ def parse(body: bytes, bucket: str) -> tuple[Statement, ...]:
         raise S3Error(
             "MalformedPolicy", f"Unknown field {min(unknown)}" if unknown else "Missing required field Statement"
         )
-    return tuple(_parse_statement(one, bucket) for one in statements)
+    needed = {"Principal": principal, "Action": True, "Resource": resource}
+    parsed = tuple(_parse_statement(one, needed, document.get("Version") == VERSIONS[0]) for one in statements)
+    for one in parsed:
+        if any(text.count("*") > STARS_MAX for text in _texts(one)):
+            raise S3Error("MalformedPolicy", f"A pattern holds more than {STARS_MAX} wildcards")
+        check(one)
+    return parsed
 
 
-_USER_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]*:user/(?:[^:/]+/)*([^:/]+)")
+def _check_of_bucket(statement: Statement, bucket: str) -> None:
+    for action in (*statement.actions, *statement.not_actions):
+        if action != "*" and (not action.lower().startswith("s3:") or not actions.is_action(action)):
+            raise S3Error("MalformedPolicy", "Policy has invalid action")
+    for resource in (*statement.resources, *statement.not_resources):
+        arn = resource.removeprefix("arn:aws:s3:::")
+        if arn == resource or not like(bucket, arn.partition("/")[0]):
+            raise S3Error("MalformedPolicy", "Policy has invalid resource")
+
+
+_ACTION = re.compile(r"[a-zA-Z0-9-]+:[a-zA-Z0-9*?]+")
+
+
+def _check_of_identity(statement: Statement) -> None:
+    for action in (*statement.actions, *statement.not_actions):
+        if action != "*" and not _ACTION.fullmatch(action):
+            raise S3Error("MalformedPolicy", f"{action[:100]} is no action: write service:Name")
+        if action.lower().startswith("s3:") and not actions.is_action(action):
+            raise S3Error("MalformedPolicy", f"{action[:100]} is no action of S3")
+    for resource in (*statement.resources, *statement.not_resources):
+        if resource != "*" and not resource.startswith("arn:"):
+            raise S3Error("MalformedPolicy", f"Resource {resource[:100]} must be in ARN format or *")
+
+
+def _check_of_trust(statement: Statement) -> None:
+    for action in (*statement.actions, *statement.not_actions):
+        if not action.lower().startswith("sts:"):
+            raise S3Error("MalformedPolicy", "AssumeRole policy may only specify STS AssumeRole actions.")
+
+
+_ARN = re.compile(r"arn:aws[a-z-]*:(iam|sts)::([0-9]*):(root|user|role|assumed-role)(?:/(.*))?")
 _USER_NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+_ROLE_NAME = re.compile(r"[A-Za-z0-9+=,.@_-]{1,128}")
 _ELEMENTS = {
     *("Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"),
 }
 
 
-def _parse_statement(raw: Any, bucket: str) -> Statement:
+def _parse_statement(raw: Any, needed: Mapping[str, bool], has_variables: bool) -> Statement:
     if not isinstance(raw, dict) or raw.keys() - _ELEMENTS:
         raise S3Error("MalformedPolicy", "A statement holds an unknown element")
     if raw.get("Effect") not in ("Allow", "Deny"):
         raise S3Error("MalformedPolicy", "Effect must be Allow or Deny")
-    for name in ("Principal", "Action", "Resource"):
-        if (name in raw) == (f"Not{name}" in raw):
-            raise S3Error("MalformedPolicy", f"A statement needs one of {name} and Not{name}")
-    statement = Statement(
+    for name, is_needed in needed.items():
+        given = (name in raw) + (f"Not{name}" in raw)
+        if given != is_needed:
+            wanted = f"needs one of {name} and Not{name}" if is_needed else f"has no {name} in a policy of this kind"
+            raise S3Error("MalformedPolicy", f"A statement {wanted}")
+    return Statement(
         effect=raw["Effect"],
         principals=_principals(raw.get("Principal")),
         not_principals=_principals(raw.get("NotPrincipal")),
@@ -277,17 +181,8 @@ def _parse_statement(raw: Any, bucket: str) -> Statement:
         resources=_strings(raw.get("Resource"), "Resource"),
         not_resources=_strings(raw.get("NotResource"), "NotResource"),
         conditions=_conditions(raw.get("Condition", {})),
+        has_variables=has_variables,
     )
-    for action in (*statement.actions, *statement.not_actions):
-        if action != "*" and (not action.lower().startswith("s3:") or not _is_action(action)):
-            raise S3Error("MalformedPolicy", "Policy has invalid action")
-    if any(one.count("*") > STARS_MAX for one in _texts(statement)):
-        raise S3Error("MalformedPolicy", f"A pattern holds more than {STARS_MAX} wildcards")
-    for resource in (*statement.resources, *statement.not_resources):
-        arn = resource.removeprefix("arn:aws:s3:::")
-        if arn == resource or not _like(bucket, arn.partition("/")[0]):
-            raise S3Error("MalformedPolicy", "Policy has invalid resource")
-    return statement
 
 
 def _texts(statement: Statement) -> Iterator[str]:
@@ -322,14 +217,25 @@ def _principals(raw: Any) -> tuple[str, ...]:
 
 
 def _user(text: str) -> str:
-    """The user that a principal names; services and federations, which nobody is here, keep their kind before them."""
-    name = text
-    if text.startswith("arn:"):
-        match = _USER_ARN.fullmatch(text)
-        name = match[1] if match else ""
-    if name != "*" and not _USER_NAME.fullmatch(name):
+    """What a principal names, as `Caller` compares it: a bare name, an account's ID, or `user/<account>/<name>`."""
+    if not text.startswith("arn:"):
+        if text != "*" and not _USER_NAME.fullmatch(text):
+            raise S3Error("MalformedPolicy", "Invalid principal in policy")
+        return text
+    match = _ARN.fullmatch(text)
+    service, account, kind, rest = match.groups() if match else ("", "", "", None)
+    names = (rest or "").split("/")
+    if kind == "user" and service == "iam" and _USER_NAME.fullmatch(names[-1]):
+        return f"user/{account}/{names[-1]}"
+    if len(account) != 12:
         raise S3Error("MalformedPolicy", "Invalid principal in policy")
-    return name
+    if kind == "root" and service == "iam" and rest is None:
+        return account
+    if kind == "role" and service == "iam" and _ROLE_NAME.fullmatch(names[-1]):
+        return f"role/{account}/{names[-1]}"
+    if kind == "assumed-role" and service == "sts" and len(names) == 2 and all(map(_ROLE_NAME.fullmatch, names)):
+        return f"session/{account}/{names[0]}/{names[1]}"
+    raise S3Error("MalformedPolicy", "Invalid principal in policy")
 
 
 def _conditions(raw: Any) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -338,12 +244,12 @@ def _conditions(raw: Any) -> dict[str, dict[str, tuple[str, ...]]]:
     conditions: dict[str, dict[str, tuple[str, ...]]] = {}
     for operator, tests in raw.items():
         base = operator.removesuffix("IfExists").rpartition(":")[2]
-        if base != "Null" and base not in _OPERATORS and base not in _NEGATED:
+        if base != "Null" and base not in OPERATORS and base not in NEGATED:
             raise S3Error("MalformedPolicy", f"Invalid Condition type : {operator}")
         if not isinstance(tests, dict):
             raise S3Error("MalformedPolicy", "A condition must map keys to values")
         for key, wanted in tests.items():
-            if key.lower() not in CONDITION_KEYS and not key.lower().startswith(_CONDITION_KEY_PREFIXES):
+            if not is_condition_key(key):
                 raise S3Error("MalformedPolicy", f"Policy has an invalid condition key: {key}")
             texts = [str(one).lower() if isinstance(one, bool) else str(one) for one in _as_list(wanted)]
             conditions.setdefault(operator, {})[key] = tuple(texts)
@@ -355,69 +261,63 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def evaluate(
-    statements: Sequence[Statement],
-    *,
-    user: str | None,
-    action: str,
-    bucket: str,
-    key: str,
-    context: Mapping[str, str | Sequence[str]],
+    statements: Sequence[Statement], *, caller: Caller, action: str, bucket: str, key: str, context: Context
 ) -> Verdict:
-    """Decide for a user (None = anonymous) and `s3:` action. `context`: lower-case condition keys to values."""
-    resource = f"arn:aws:s3:::{bucket}" + (f"/{key}" if key else "")
+    """Decide on an `s3:` action on a bucket or key. `context`: lower-case condition keys to values."""
+    return judge(statements, caller, action, arn_of(bucket, key), context)
+
+
+def arn_of(bucket: str, key: str) -> str:
+    """The resource of a bucket, or of a key."""
+    return f"arn:aws:s3:::{bucket}" + (f"/{key}" if key else "")
+
+
+def judge(statements: Sequence[Statement], caller: Caller, action: str, resource: str, context: Context) -> Verdict:
+    """Decide on any action on any resource."""
     allowed = False
     for statement in statements:
-        if _applies(statement, user, action, resource, context):
+        if _applies(statement, caller, action, resource, context):
             if statement.effect == "Deny":
                 return Verdict.DENY
             allowed = True
     return Verdict.ALLOW if allowed else Verdict.SILENT
 
 
-def _applies(
-    statement: Statement, user: str | None, action: str, resource: str, context: Mapping[str, str | Sequence[str]]
-) -> bool:
-    if statement.principals and not _is_principal(user, statement.principals):
+def _applies(statement: Statement, caller: Caller, action: str, resource: str, context: Context) -> bool:
+    if statement.principals and not _is_principal(caller, statement.principals):
         return False
-    if statement.not_principals and _is_principal(user, statement.not_principals):
+    if any(one == "*" or caller.is_named(one) for one in statement.not_principals):
         return False
-    if statement.actions and not any(_like(action.lower(), one.lower()) for one in statement.actions):
+    if statement.actions and not any(like(action.lower(), one.lower()) for one in statement.actions):
         return False
-    if any(_like(action.lower(), one.lower()) for one in statement.not_actions):
+    if any(like(action.lower(), one.lower()) for one in statement.not_actions):
         return False
-    if statement.resources and not any(_like(resource, one) for one in statement.resources):
+    values = context if statement.has_variables else None
+    if statement.resources and not any(_is_resource(resource, one, values) for one in statement.resources):
         return False
-    if any(_like(resource, one) for one in statement.not_resources):
+    if any(_is_resource(resource, one, values) for one in statement.not_resources):
         return False
     return all(
-        _holds(operator, wanted, context.get(name.lower()))
+        holds(operator, wanted, context.get(name.lower()), values)
         for operator, tests in statement.conditions.items()
         for name, wanted in tests.items()
     )
 
 
-def _is_principal(user: str | None, principals: Sequence[str]) -> bool:
-    return any(one == "*" or (user is not None and one == user) for one in principals)
+def _is_resource(resource: str, pattern: str, values: Context | None) -> bool:
+    if values is None or "${" not in pattern:
+        return like(resource, pattern)
+    expanded = policy_variables.expand(pattern, values, is_pattern=True)
+    return expanded is not None and like(resource, expanded)
 
 
-def _holds(operator: str, wanted: Sequence[str], given: str | Sequence[str] | None) -> bool:
-    quantifier, _, base = operator.rpartition(":")
-    if base == "Null":
-        return any((given is None) == (one == "true") for one in wanted)
-    optional = base.endswith("IfExists")
-    base = base.removesuffix("IfExists")
-    if given is None:
-        return optional or base in _NEGATED or quantifier == "ForAllValues"
-    values = [given] if isinstance(given, str) else list(given)
-    negated = base in _NEGATED
-    test = _OPERATORS[_NEGATED.get(base, base)]
-    results = [any(test(value, one) for one in wanted) != negated for value in values]
-    return all(results) if quantifier == "ForAllValues" or (negated and not quantifier) else any(results)
+def _is_principal(caller: Caller, principals: Sequence[str]) -> bool:
+    return any(one == "*" or one == caller.account or caller.is_named(one) for one in principals)
 
 
 def is_public(statements: Sequence[Statement]) -> bool:
     """Whether the policy allows something to everybody without narrowing it to fixed callers."""
-    narrowing = {"aws:sourceip", "aws:username", "aws:userid", "aws:principalarn"}
+    narrowing = {"aws:sourceip", "aws:username", "aws:userid", "aws:principalarn", "aws:principalaccount"}
     return any(
         statement.effect == "Allow"
         and ("*" in statement.principals or bool(statement.not_principals))

@@ -20,13 +20,14 @@ from ais.s3.errors import S3Error
 ALGORITHM = "AWS4-HMAC-SHA256"
 SKEW_S_MAX = 15 * 60
 EXPIRES_S_MAX = 7 * 24 * 3600
+SERVICES = ("s3", "iam", "sts")
 UNSIGNED = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
 _BLANKS = re.compile(r"[ \t]+")
 _UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]*")
 _TIME = re.compile(r"\d{8}T\d{6}Z")
-_SCOPE = re.compile(r"([^/]{1,256})/(\d{8})/([a-z0-9-]{0,64})/s3/aws4_request")
+_SCOPE = re.compile(r"([^/]{1,256})/(\d{8})/([a-z0-9-]{0,64})/(s3|iam|sts)/aws4_request")
 _AUTHORIZATION = re.compile(rf"{ALGORITHM}\s+(.*)", re.DOTALL)
 
 
@@ -48,11 +49,12 @@ class Signature(NamedTuple):
     signed_headers: tuple[str, ...]
     signature: str
     expires_s: int | None
+    service: str = "s3"
 
     @property
     def scope(self) -> str:
         """`date/region/s3/aws4_request`."""
-        return f"{self.date}/{self.region}/s3/aws4_request"
+        return f"{self.date}/{self.region}/{self.service}/aws4_request"
 
     @property
     def version(self) -> str:
@@ -74,11 +76,22 @@ class Signed(NamedTuple):
     signature: str
 
 
-def read_signature(headers: Mapping[str, Sequence[str]], params: Mapping[str, str]) -> Signature | None:
+def read_signature(
+    headers: Mapping[str, Sequence[str]], params: Mapping[str, str], services: Sequence[str] = ("s3",)
+) -> Signature | None:
     """The signature a request carries, or None when it is anonymous.
 
-    `headers`: lower-case names to values; `params`: decoded query. Raise `S3Error` when it carries a broken one.
+    `headers`: lower-case names to values; `params`: decoded query; `services`: which it may be for. Raise `S3Error`
+    when it carries a broken one.
     """
+    found = _read(headers, params)
+    if found is not None and found.service not in services:
+        code = "AuthorizationHeaderMalformed" if found.expires_s is None else "AuthorizationQueryParametersError"
+        raise S3Error(code, f"The credential is for {found.service}, this is {services[0]}")
+    return found
+
+
+def _read(headers: Mapping[str, Sequence[str]], params: Mapping[str, str]) -> Signature | None:
     given = headers.get("authorization")
     if "X-Amz-Algorithm" in params or "X-Amz-Signature" in params:
         if given:
@@ -121,7 +134,7 @@ def _signature(
     scope = _SCOPE.fullmatch(credential)
     if scope is None:
         raise S3Error(code, "The credential must read <access key>/<YYYYMMDD>/<region>/s3/aws4_request")
-    access_key, date, region = scope.groups()
+    access_key, date, region, service = scope.groups()
     if not _TIME.fullmatch(timestamp):
         raise S3Error(code, "The request time must read YYYYMMDDTHHMMSSZ")
     try:
@@ -133,7 +146,7 @@ def _signature(
     names = tuple(signed.split(";"))
     if "host" not in names or any(name != name.lower() for name in names):
         raise S3Error(code, "The signed headers must include host, in lower case")
-    return Signature(access_key, date, region, timestamp, names, signature, expires_s)
+    return Signature(access_key, date, region, timestamp, names, signature, expires_s, service)
 
 
 def _request_time(headers: Mapping[str, Sequence[str]]) -> str:
@@ -181,7 +194,7 @@ def verify(
     payload_hash: str,
 ) -> Signed:
     """Recompute and compare in constant time. `path` and `query` raw as received. Raise `S3Error` on a mismatch."""
-    key = signing_key(secret, signature.date, signature.region)
+    key = signing_key(secret, signature.date, signature.region, signature.service)
     for respell in (str, _reencoded_path):
         spelling = respell(path)
         canonical = canonical_request(method, spelling, query, headers, signature.signed_headers, payload_hash)
@@ -233,10 +246,10 @@ def _canonical_value(values: Sequence[str]) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def signing_key(secret: str, date: str, region: str) -> bytes:
+def signing_key(secret: str, date: str, region: str, service: str = "s3") -> bytes:
     """The key of a day, region and service."""
     key = f"AWS4{secret}".encode()
-    for part in (date, region, "s3", "aws4_request"):
+    for part in (date, region, service, "aws4_request"):
         key = _hmac(key, part)
     return key
 

@@ -40,6 +40,9 @@ class Via(msgspec.Struct, frozen=True, array_like=True):
     """Of a change, which a node takes once."""
     hops: int = 0
     """How many nodes have passed it on that were sent it themselves: while names get other owners their maps differ."""
+    name: str = ""
+    token: str = ""
+    """Of the user within the account `user`, and of a session, for which a node vouches."""
 
 
 HOPS_MAX = 2

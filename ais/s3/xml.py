@@ -80,11 +80,11 @@ def only_children(element: Element, *names: str) -> None:
             raise S3Error("MalformedXML", f"<{child.tag}> is not expected in <{element.tag}>")
 
 
-def document(root: str, children: Iterable[Node]) -> bytes:
-    """An XML document in the S3 namespace."""
+def document(root: str, children: Iterable[Node], namespace: str = NAMESPACE) -> bytes:
+    """An XML document, usually in the S3 namespace."""
     pieces: list[str] = []
     _render(children, pieces)
-    return _framed(root, "".join(pieces))
+    return _framed(root, "".join(pieces), namespace)
 
 
 def element(root: str, content: str) -> bytes:
@@ -135,8 +135,8 @@ def _render(nodes: Iterable[Node], pieces: list[str]) -> None:
             pieces.append(f"</{name.partition(' ')[0]}>")
 
 
-def _framed(root: str, body: str) -> bytes:
-    text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{NAMESPACE}">{body}</{root}>'
+def _framed(root: str, body: str, namespace: str = NAMESPACE) -> bytes:
+    text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{namespace}">{body}</{root}>'
     return text.encode("utf-8", "xmlcharrefreplace")
 
 

@@ -10,7 +10,7 @@ from ais.net.http import Reply
 from ais.node.s3 import BYPASS_GOVERNANCE, Gate
 from ais.proxy.s3.call import Call, Operation
 from ais.proxy.targets import Targets
-from ais.s3 import answers, documents, lock, peers, policy, versions
+from ais.s3 import actions, answers, documents, lock, peers, versions
 from ais.s3.documents import Deleted, KeyToDelete
 from ais.s3.errors import S3Error, as_s3
 from ais.s3.front import KEY_BYTES_MAX
@@ -60,7 +60,7 @@ class Deletes:
                 raise S3Error("KeyTooLongError")
             if key.version_id is not None:
                 versions.check(key.version_id)
-            action = policy.action_of(call.request.op, versioned=key.version_id is not None)
+            action = actions.action_of(call.request.op, versioned=key.version_id is not None)
             self._gate.require(call.request, call.caller, call.bucket, action, key.key)
             if lock.asks_to_bypass(call.request):
                 self._gate.require(call.request, call.caller, call.bucket, BYPASS_GOVERNANCE, key.key)

@@ -110,14 +110,10 @@ class Forms:
             return Identity(trusted=True)
         if "policy" not in fields:
             return Identity()
-        if "x-amz-security-token" in fields:
-            raise S3Error("InvalidToken", "This cluster gives out no session tokens: use an access key of its own")
-        key_id = post_form.credential_of(fields)
-        credential = self._node.keyring.lookup(key_id)
-        if credential is None or credential.disabled:
-            raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=key_id)
-        post_form.verify(fields, credential.secret)
-        return Identity(credential.user)
+        token = fields.get("x-amz-security-token", "")
+        secret, caller = self._gate.credential(post_form.credential_of(fields), token)
+        post_form.verify(fields, secret)
+        return caller
 
 
 class _Sending(NamedTuple):

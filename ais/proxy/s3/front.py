@@ -7,6 +7,7 @@ from ais.meta.smap import Snode
 from ais.net.http import AnyReply, Forward, Reply, Request, Upload, header_lines
 from ais.node.node import Node
 from ais.node.s3 import Gate
+from ais.proxy.iam import QueryApi
 from ais.proxy.s3.call import Call, Operation
 from ais.proxy.s3.forms import Forms
 from ais.proxy.s3.service import Service
@@ -23,13 +24,20 @@ class Front:
     """One per proxy."""
 
     def __init__(
-        self, node: Node, gate: Gate, operations: Mapping[Op, Operation], service: Service, forms: Forms
+        self,
+        node: Node,
+        gate: Gate,
+        operations: Mapping[Op, Operation],
+        service: Service,
+        forms: Forms,
+        queries: QueryApi,
     ) -> None:
         self._node = node
         self._gate = gate
         self._operations = operations
         self._service = service
         self._forms = forms
+        self._queries = queries
 
     def forward(self, request: Request) -> Forward | None:
         """Send a request on an object to its owner, which authenticates it. None for any other: `answer` it.
@@ -47,6 +55,9 @@ class Front:
         """Serve what is about the service or a bucket. Raise an `AisError`, usually an `S3Error`."""
         gate = self._gate
         self._node.require_settled()
+        if gate.is_query(request):
+            is_primary = self._node.is_primary
+            return self._queries.take(request) if is_primary else gate.pass_on(request, self._primary(), 0)
         if request.method == "OPTIONS":
             return gate.preflight(request)
         opened = gate.open(request)

@@ -33,6 +33,7 @@ class Service:
     async def list_buckets(self, request: S3Request, caller: Identity) -> Reply:
         """The buckets that the caller owns; all of them while nobody has to authenticate."""
         _require_known(caller)
+        self._gate.require_of_account(request, caller, "s3:ListAllMyBuckets", "")
         params = request.params
         limit = _buckets_max(params.get("max-buckets"))
         prefix, token = params.get("prefix", ""), params.get("continuation-token")
@@ -53,6 +54,7 @@ class Service:
     def check_create(self, request: S3Request, caller: Identity) -> None:
         """Refuse what cannot be created, before the body is read. Raise `S3Error`."""
         _require_known(caller)
+        self._gate.require_of_account(request, caller, "s3:CreateBucket", request.bucket)
         bucket_names.check_new(request.bucket)
         self._access(request, caller)
         _is_locked(request)

@@ -131,6 +131,7 @@ class Settings:
     async def put_policy(self, call: Call) -> Reply:
         """Replace it. Raise `S3Error` AccessDenied for a public one where those are blocked."""
         statements = policy.parse(call.body, call.bucket.name)
+        policy.check_new(statements)
 
         def check(present: S3Props) -> None:
             if (present.public_access_block or {}).get("BlockPublicPolicy") and policy.is_public(statements):

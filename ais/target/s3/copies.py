@@ -16,7 +16,7 @@ from ais.core.sealing import Sealer
 from ais.core.store import Store
 from ais.core.workfile import Digests
 from ais.net.http import Reply
-from ais.s3 import checksums, conditions, copy_source, encryption, facts, new_object, policy, results, xml
+from ais.s3 import actions, checksums, conditions, copy_source, encryption, facts, new_object, results, xml
 from ais.s3.checksums import ALGORITHMS, Algorithm
 from ais.s3.conditions import Current
 from ais.s3.copy_source import CopySource
@@ -85,7 +85,7 @@ class Copies:
                 inherited = opened.meta.facts
                 if not replaces_tags and inherited.get("tagging"):
                     origin = ask.gate.require_source(ask.request, source.bucket)
-                    action = policy.action_of(Op.GET_OBJECT_TAGGING, versioned=source.version_id is not None)
+                    action = actions.action_of(Op.GET_OBJECT_TAGGING, versioned=source.version_id is not None)
                     ask.gate.require(ask.request, ask.caller, origin, action, source.key, inherited)
                     ask.gate.require(ask.request, ask.caller, ask.bucket, "s3:PutObjectTagging", ask.key)
                 access = {key: given[key] for key in new_object.NOT_COPIED if key in given}

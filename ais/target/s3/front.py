@@ -120,6 +120,8 @@ class S3Front:
         """Answer an S3 request. Raise `AisError`."""
         if request.method == "OPTIONS":
             return self._gate.preflight(request)
+        if self._gate.is_query(request):
+            return self._gate.pass_on(request, self._a_proxy(), 0)
         asked = self._gate.open(request)
         if not asked.key:
             return self._gate.forward(asked, self._a_proxy())

@@ -13,6 +13,7 @@ from ais.net.http import Headers, Network, Peer, Request
 from ais.s3 import front, identity, policy
 from ais.s3.errors import S3Error
 from ais.s3.operations import Op
+from ais.s3.principals import Principals
 
 PEER = Peer("10.0.0.7:5000", Network.PUBLIC, "http")
 SECRET = keys.new_secret()
@@ -84,7 +85,9 @@ def _signed(key_id: str, secret: str, method: str = "GET", target: str = "/s3/b/
 
 
 def _authenticate(request: front.S3Request, all_keys: keys.AccessKeys, required: bool = True) -> identity.Identity:
-    return identity.authenticate(request, keys.KeyRing(all_keys, SECRET), required=required, now_s=time.time())
+    return identity.authenticate(
+        request, keys.KeyRing(all_keys, SECRET), Principals(all_keys.iam), required=required, now_s=time.time()
+    )
 
 
 def test_authentication() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from ais.s3 import policy
+from ais.s3 import actions, globs, policy
 from ais.s3.errors import S3Error
 from ais.s3.operations import Op
-from ais.s3.policy import Verdict
+from ais.s3.policy import Caller, Verdict
 
 
 def _statement(**changed: Any) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def _parse(*statements: dict[str, Any]) -> tuple[policy.Statement, ...]:
 
 def _verdict(*statements: dict[str, Any], **asked: Any) -> Verdict:
     given = {"user": None, "action": "s3:GetObject", "bucket": "b", "key": "k", "context": {}, **asked}
-    return policy.evaluate(_parse(*statements), **given)
+    return policy.evaluate(_parse(*statements), caller=Caller(given.pop("user")), **given)
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_refused_bodies(body: bytes) -> None:
 
 def test_actions_of_operations() -> None:
     """Operations map to the actions AWS documents."""
-    assert policy.action_of(Op.LIST_OBJECTS_V2) == "s3:ListBucket"
-    assert policy.action_of(Op.HEAD_OBJECT, versioned=True) == "s3:GetObjectVersion"
-    assert policy.action_of(Op.UPLOAD_PART) == "s3:PutObject"
+    assert actions.action_of(Op.LIST_OBJECTS_V2) == "s3:ListBucket"
+    assert actions.action_of(Op.HEAD_OBJECT, versioned=True) == "s3:GetObjectVersion"
+    assert actions.action_of(Op.UPLOAD_PART) == "s3:PutObject"
 
 
 def test_public() -> None:
@@ -174,7 +174,7 @@ def test_public() -> None:
 )
 def test_wildcards(value: str, pattern: str, matches: bool) -> None:
     """`*` and `?` as in AWS; 64 stars are tried once each, where a naive expression would take years."""
-    assert policy._like(value, pattern) is matches
+    assert globs.like(value, pattern) is matches
 
 
 def test_too_many_wildcards() -> None:
@@ -246,7 +246,9 @@ def test_random_policies() -> None:
         )
         resource = "arn:aws:s3:::b" + (f"/{key}" if key else "")
         parsed = policy.parse(json.dumps(document).encode(), "b")
-        found = policy.evaluate(parsed, user=user, action=action, bucket="b", key=key, context={"s3:prefix": prefix})
+        found = policy.evaluate(
+            parsed, caller=Caller(user), action=action, bucket="b", key=key, context={"s3:prefix": prefix}
+        )
         assert found is _reference(document, user, action, resource, prefix), (document, user, action, key)
         seen.add(found)
     assert seen == set(Verdict)

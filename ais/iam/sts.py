@@ -1,0 +1,111 @@
+"""Sessions: credentials for a while, for a user or in a role; and who a caller is."""
+
+import math
+import re
+
+from ais.auth import sessions
+from ais.auth.iam import Iam, Role, account_id
+from ais.auth.keys import AccessKeys
+from ais.auth.sessions import Session
+from ais.iam import documents
+from ais.iam.ask import Answer, Ask, Nodes, at
+from ais.iam.errors import IamError
+from ais.s3 import identity, policy
+from ais.s3.policy import Verdict
+
+SESSION_POLICY_MAX = 2048
+_SESSION_NAME = re.compile(r"[A-Za-z0-9+=,.@_-]{2,64}")
+_EXTERNAL_ID = re.compile(r"[A-Za-z0-9+=,.@:/\\_-]{2,1224}")
+_CHAINED_S_MAX = 3600
+"""Of a role that is assumed from a role."""
+
+
+def get_caller_identity(ask: Ask, keys: AccessKeys) -> Answer:
+    """Who signs the request. Nobody needs a right to know."""
+    principal, digits = ask.caller.principal, account_id(ask.account)
+    who: Nodes = [("Arn", f"arn:aws:iam::{digits}:root"), ("UserId", digits)]
+    if principal is not None:
+        who = [("Arn", principal.arn), ("UserId", principal.id)]
+    return keys, [*who, ("Account", digits)]
+
+
+def get_session_token(ask: Ask, keys: AccessKeys) -> Answer:
+    """The caller's own rights for a while; they end with the access key."""
+    if ask.caller.session is not None:
+        raise IamError("AccessDenied", "Cannot call GetSessionToken with session credentials")
+    seconds = ask.params.number("DurationSeconds", 900, 129_600, 43_200)
+    principal, signature = ask.caller.principal, ask.caller.signature
+    key, secret = sessions.new_credentials()
+    now_s = ask.now_ns // 1_000_000_000
+    session = Session(
+        key, secret, ask.account, now_s, now_s + seconds,
+        user=principal.user if principal is not None else ask.account,
+        parent=signature.access_key if signature is not None else "",
+    )  # fmt: skip
+    return keys, [_credentials(session, ask.secret)]
+
+
+def assume_role(ask: Ask, keys: AccessKeys) -> Answer:
+    """Become a role that lets the caller. Raise `IamError` AccessDenied."""
+    arn = ask.params.require("RoleArn")
+    name = ask.params.named("RoleSessionName", _SESSION_NAME)
+    external_id = ask.params.get("ExternalId")
+    if external_id is not None and not _EXTERNAL_ID.fullmatch(external_id):
+        raise IamError("ValidationError", f"ExternalId must match {_EXTERNAL_ID.pattern}")
+    role = next((one for one in keys.iam.roles.values() if one.arn == arn), None)
+    if role is None or not _may_assume(ask, role, name, external_id):
+        who = ask.caller.described
+        raise IamError("AccessDenied", f"User: {who} is not authorized to perform: sts:AssumeRole on resource: {arn}")
+    is_chained = ask.caller.session is not None and bool(ask.caller.session.role)
+    longest = min(role.max_session_s, _CHAINED_S_MAX) if is_chained else role.max_session_s
+    seconds = ask.params.number("DurationSeconds", 900, longest, min(3600, longest))
+    narrowed = ask.params.get("Policy") or ""
+    if narrowed:
+        documents.identity(narrowed, SESSION_POLICY_MAX, "Policy")
+    policies = tuple(ask.params.policies())
+    _check_policies(keys.iam, role, policies)
+    key, secret = sessions.new_credentials()
+    now_s = ask.now_ns // 1_000_000_000
+    session = Session(
+        key, secret, role.account, now_s, now_s + seconds, role=role.name, role_id=role.id, name=name,
+        policy=narrowed, policies=policies,
+    )  # fmt: skip
+    held = f"arn:aws:sts::{account_id(role.account)}:assumed-role/{role.name}/{name}"
+    nodes: Nodes = [_credentials(session, ask.secret)]
+    nodes.append(("AssumedRoleUser", [("AssumedRoleId", f"{role.id}:{name}"), ("Arn", held)]))
+    if narrowed:
+        nodes.append(("PackedPolicySize", math.ceil(100 * len(narrowed) / SESSION_POLICY_MAX)))
+    return keys, nodes
+
+
+def _may_assume(ask: Ask, role: Role, name: str, external_id: str | None) -> bool:
+    """Whether the role trusts the caller, and the caller's own policies let them."""
+    if ask.caller.trusted:
+        return True
+    context = identity.caller_context(ask.caller) | {"sts:rolesessionname": name, **ask.context}
+    if external_id is not None:
+        context["sts:externalid"] = external_id
+    trust, caller = policy.parse_trust(role.trust), ask.caller.caller
+    verdict = policy.judge(trust, caller, "sts:AssumeRole", role.arn, context)
+    principal = ask.caller.principal
+    own = Verdict.ALLOW if principal is None else principal.verdict("sts:AssumeRole", role.arn, context)
+    if verdict is not Verdict.ALLOW or own is Verdict.DENY:
+        return False
+    direct = policy.judge(trust, caller._replace(account=""), "sts:AssumeRole", role.arn, context)
+    is_enough = direct is Verdict.ALLOW and role.account == ask.account
+    return own is Verdict.ALLOW or (
+        is_enough and principal is not None and principal.is_within_limits("sts:AssumeRole", role.arn, context)
+    )
+
+
+def _check_policies(iam: Iam, role: Role, arns: tuple[str, ...]) -> None:
+    for arn in arns:
+        found = iam.policy_of(arn)
+        if iam.policy(arn) is None or (found is not None and found.account != role.account):
+            raise IamError("NoSuchEntity", f"Policy {arn[:200]} was not found.")
+
+
+def _credentials(session: Session, cluster_secret: bytes) -> tuple[str, Nodes]:
+    token = sessions.seal(session, cluster_secret)
+    shown: Nodes = [("AccessKeyId", session.key), ("SecretAccessKey", session.secret), ("SessionToken", token)]
+    return "Credentials", [*shown, ("Expiration", at(session.expires))]

@@ -1,0 +1,112 @@
+"""Conditions of policy statements: operators, the keys that are served, and whether one holds."""
+
+import ipaddress
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from ais.s3 import policy_variables
+from ais.s3.globs import like
+
+Context = Mapping[str, str | Sequence[str]]
+"""Lower-case condition keys to what the request says."""
+
+
+def _number(test: Callable[[float, float], bool]) -> Callable[[str, str], bool]:
+    def compare(value: str, wanted: str) -> bool:
+        try:
+            return test(float(value), float(wanted))
+        except ValueError:
+            return False
+
+    return compare
+
+
+def _date(test: Callable[[datetime, datetime], bool]) -> Callable[[str, str], bool]:
+    def compare(value: str, wanted: str) -> bool:
+        try:
+            return test(datetime.fromisoformat(value), datetime.fromisoformat(wanted))
+        except (ValueError, TypeError):
+            return False
+
+    return compare
+
+
+def _in_network(value: str, network: str) -> bool:
+    try:
+        return ipaddress.ip_address(value) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False
+
+
+OPERATORS: dict[str, Callable[[str, str], bool]] = {
+    "StringEquals": lambda value, wanted: value == wanted,
+    "StringEqualsIgnoreCase": lambda value, wanted: value.lower() == wanted.lower(),
+    "StringLike": like,
+    "ArnEquals": like,
+    "ArnLike": like,
+    "Bool": lambda value, wanted: value.lower() == wanted.lower(),
+    "IpAddress": _in_network,
+    "NumericEquals": _number(lambda value, wanted: value == wanted),
+    "NumericLessThan": _number(lambda value, wanted: value < wanted),
+    "NumericLessThanEquals": _number(lambda value, wanted: value <= wanted),
+    "NumericGreaterThan": _number(lambda value, wanted: value > wanted),
+    "NumericGreaterThanEquals": _number(lambda value, wanted: value >= wanted),
+    "DateEquals": _date(lambda value, wanted: value == wanted),
+    "DateLessThan": _date(lambda value, wanted: value < wanted),
+    "DateLessThanEquals": _date(lambda value, wanted: value <= wanted),
+    "DateGreaterThan": _date(lambda value, wanted: value > wanted),
+    "DateGreaterThanEquals": _date(lambda value, wanted: value >= wanted),
+}
+NEGATED = {
+    "StringNotEquals": "StringEquals",
+    "StringNotEqualsIgnoreCase": "StringEqualsIgnoreCase",
+    "StringNotLike": "StringLike",
+    "ArnNotEquals": "ArnEquals",
+    "ArnNotLike": "ArnLike",
+    "NotIpAddress": "IpAddress",
+    "NumericNotEquals": "NumericEquals",
+    "DateNotEquals": "DateEquals",
+}
+CONDITION_KEYS = frozenset(
+    key.lower()
+    for key in (
+        *("aws:SourceIp", "aws:SecureTransport", "aws:CurrentTime", "aws:EpochTime", "aws:UserAgent", "aws:Referer"),
+        *("aws:username", "aws:userid", "aws:PrincipalArn", "aws:PrincipalType", "aws:PrincipalAccount"),
+        *("aws:TokenIssueTime", "aws:MultiFactorAuthPresent", "sts:ExternalId", "sts:RoleSessionName"),
+        *("s3:prefix", "s3:delimiter", "s3:max-keys", "s3:VersionId", "s3:authType", "s3:signatureversion"),
+        *("s3:signatureAge", "s3:x-amz-acl", "s3:x-amz-content-sha256", "s3:x-amz-copy-source"),
+        *("s3:x-amz-metadata-directive", "s3:x-amz-storage-class", "s3:LocationConstraint", "s3:TlsVersion"),
+        *("s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"),
+        *("s3:x-amz-server-side-encryption-customer-algorithm", "s3:object-lock-mode", "s3:object-lock-legal-hold"),
+        *("s3:x-amz-grant-full-control", "s3:x-amz-grant-read", "s3:x-amz-grant-write", "s3:x-amz-grant-read-acp"),
+        *("s3:x-amz-grant-write-acp", "s3:x-amz-object-ownership"),
+        *("s3:RequestObjectTagKeys", "s3:if-match", "s3:if-none-match", "s3:ObjectCreationOperation"),
+    )
+)
+_CONDITION_KEY_PREFIXES = ("s3:existingobjecttag/", "s3:requestobjecttag/")
+
+
+def is_condition_key(name: str) -> bool:
+    """Whether a key is evaluated."""
+    return name.lower() in CONDITION_KEYS or name.lower().startswith(_CONDITION_KEY_PREFIXES)
+
+
+def holds(
+    operator: str, wanted: Sequence[str], given: str | Sequence[str] | None, values: Context | None = None
+) -> bool:
+    """Whether a condition holds for what the request says; `values`: of the variables, None where there are none."""
+    quantifier, _, base = operator.rpartition(":")
+    if base == "Null":
+        return any((given is None) == (one == "true") for one in wanted)
+    optional = base.endswith("IfExists")
+    base = base.removesuffix("IfExists")
+    if given is None:
+        return optional or base in NEGATED or quantifier == "ForAllValues"
+    said = [given] if isinstance(given, str) else list(given)
+    negated = base in NEGATED
+    test = OPERATORS[NEGATED.get(base, base)]
+    if values is not None:
+        expanded = (policy_variables.expand(one, values, is_pattern=test is like) for one in wanted)
+        wanted = [one for one in expanded if one is not None]
+    results = [any(test(value, one) for one in wanted) != negated for value in said]
+    return all(results) if quantifier == "ForAllValues" or (negated and not quantifier) else any(results)
