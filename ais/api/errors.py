@@ -44,6 +44,8 @@ TCODE_OF: dict[type[AisError], str] = {
     errors.UnknownMime: "errUnknownMime",
     errors.MemberNotFound: "ErrNotFound",
     errors.DownloadNotFound: "ErrNotFound",
+    errors.SourceNotFound: "PathError",
+    errors.InvalidSource: "errInvalidPromoteSource",
     errors.HandleNotFound: "ErrNotFound",
     errors.ObjectNotFound: "ErrNotFound",
     errors.NodeNotFound: "errNodeNotFound",

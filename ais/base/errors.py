@@ -7,6 +7,7 @@ AisError
 │   ├── InvalidAction          an action verb nobody serves
 │   ├── MetadataTooLarge       more metadata than an object can have
 │   ├── DestinationExists      another bucket already has the name that a rename should give
+│   ├── InvalidSource          a path on a target's disk that may not be promoted
 │   ├── NoMemberRange          a range of a file inside a shard
 │   └── UnknownMime            a format of archives that nobody knows
 │       └── UnknownExtension   a file name's extension that is none
@@ -16,7 +17,7 @@ AisError
 │   ├── BucketNotFound         ├── ObjectNotFound      ├── NodeNotFound
 │   ├── RemoteBucketNotFound   ├── MountpathNotFound   ├── XactionNotFound
 │   ├── HandleNotFound         ├── VersionNotFound
-│   ├── MemberNotFound         ├── DownloadNotFound
+│   ├── MemberNotFound         ├── DownloadNotFound    ├── SourceNotFound
 │   └── DeleteMarker           an `ObjectNotFound` that the bucket remembers
 ├── Conflict
 │   ├── BucketExists           ├── AlreadyExists
@@ -54,6 +55,13 @@ class NotEnoughTargets(BadRequest):
 
 class InvalidName(BadRequest):
     """A name outside the rules of `ais.base.names`."""
+
+
+class InvalidSource(BadRequest):
+    """A path on a target's disk that may not be promoted."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f'invalid promote source "{path[:1000]}": {reason}')
 
 
 class InvalidObjectName(InvalidName):
@@ -189,6 +197,10 @@ class XactionNotFound(NotFound):
 
     def __init__(self, query: str) -> None:
         super().__init__(f'"{query}" not found')
+
+
+class SourceNotFound(NotFound):
+    """A path on a target's disk where nothing is."""
 
 
 class DownloadNotFound(NotFound):

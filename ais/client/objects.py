@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import BinaryIO, NamedTuple, Protocol
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -13,6 +14,7 @@ from ais.api import actions, checksum, query
 from ais.api import headers as header
 from ais.api.bucket import Bck
 from ais.api.errors import RemoteError
+from ais.api.promotion import ACTION, PromoteMsg
 from ais.base.errors import ChecksumMismatch, Unreachable
 from ais.client import paths
 from ais.client.body import CHUNK_BYTES, Body, BytesBody, Meter, OnBytes, ignore_bytes
@@ -190,6 +192,13 @@ class Objects:
         """Give an object another name in its bucket."""
         message = paths.action(actions.RENAME_OBJECT, to)
         await self._transport.call("POST", paths.of_object(bck, name), paths.query_of(bck), json=message)
+
+    async def promote(self, bck: Bck, message: PromoteMsg) -> str:
+        """Make objects of files on the targets' disks; the job's ID, empty when it is done. Raise `InvalidSource`."""
+        body = paths.action(ACTION, message.source, message)
+        path = f"{paths.OBJECTS}/{quote(bck.name)}"
+        _, answer = await self._transport.call("POST", path, paths.query_of(bck), json=body)
+        return answer.decode().strip()
 
     async def copy(self, bck: Bck, name: str, to_bck: Bck, to: str) -> None:
         """Copy an object inside the cluster. Raise `ObjectNotFound`, `BucketNotFound`."""

@@ -61,6 +61,10 @@ class LocalConfig(Section, frozen=True):
     mountpath_roots: Annotated[
         tuple[str, ...], setting("Directories below which mountpaths may be attached over the API; none: anywhere.")
     ] = ()
+    promote_roots: Annotated[
+        tuple[str, ...],
+        setting("Directories of a target below which files may be promoted to objects; none: nothing may."),
+    ] = ("/var/lib/ais/promote",)
     egress_networks: Annotated[
         tuple[str, ...],
         setting(
@@ -71,6 +75,9 @@ class LocalConfig(Section, frozen=True):
     def check(self) -> None:
         for text in self.egress_networks:
             ipaddress.ip_network(text)
+        for root in self.promote_roots:
+            if not os.path.isabs(root) or os.path.normpath(root) != root or root == "/":
+                raise ValueError(f'promote_roots: "{root}" is no absolute path of a directory below /')
 
     def worker_count(self, cpus: int) -> int:
         """How many processes serve clients on a machine with so many CPUs. Raise `BadRequest`."""

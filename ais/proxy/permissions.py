@@ -17,7 +17,7 @@ from ais.base.units import parse_bool
 from ais.net.http import decode_component
 from ais.node.clients import Clients
 from ais.node.guard import Guard, Needs, admin, anybody, show_cluster
-from ais.proxy import downloads
+from ais.proxy import downloads, promote
 from ais.proxy.redirect import EASY_URLS
 from ais.proxy.requests import BUCKETS, BucketAddress, params_of
 
@@ -47,6 +47,8 @@ def needs_of(method: str, path: str) -> Needs | None:
         return admin
     if method == "POST" and path == DOWNLOAD:
         return downloads.needs
+    if method == "POST" and path == promote.PATH:
+        return promote.needs
     if method == "GET" and path.startswith(_SHOWN):
         return show_cluster
     return admin if path.startswith(_ADMINS) else None

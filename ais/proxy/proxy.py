@@ -34,6 +34,7 @@ from ais.proxy.iam import QueryApi
 from ais.proxy.jobs import Jobs
 from ais.proxy.listing import Lister
 from ais.proxy.permissions import Permissions
+from ais.proxy.promote import Promoter
 from ais.proxy.protection import Protection
 from ais.proxy.rebalance import Rebalancer
 from ais.proxy.redirect import COUNTED, OBJECTS, PREFIXES, Redirector
@@ -80,6 +81,7 @@ class Proxy:
         groups = Groups(node, targets, jobs, BucketChanges(node))
         self._sorts = Sorts(node, targets, jobs)
         self._downloads = Downloads(node, targets, jobs)
+        self._promoter = Promoter(node, targets, jobs)
         summaries = Summaries(node, targets)
         self._buckets = Buckets(node, self.lister, summaries, self._renamer, relay, archiver, jobs, groups)
         self._protection = Protection(node, targets)
@@ -186,6 +188,7 @@ class Proxy:
             *self._tokens.routes(),
             *self._sorts.routes(),
             *self._downloads.routes(),
+            *self._promoter.routes(),
         ]
         if Network.PUBLIC in networks:
             found += [*self._easy.routes(), *self._batches.routes(), *later.routes(), web.get("/favicon.ico", _nothing)]

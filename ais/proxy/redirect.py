@@ -16,7 +16,7 @@ from ais.api import access, query
 from ais.api.access import Access
 from ais.api.bucket import Bck, missing
 from ais.base import names
-from ais.base.errors import BadRequest, HandleNotFound, NotYetImplemented
+from ais.base.errors import BadRequest, HandleNotFound
 from ais.config.node import NodeConfig
 from ais.meta.bmd import BMD, Bucket
 from ais.meta.placement import Placement
@@ -313,7 +313,9 @@ class _Address(NamedTuple):
         path, query_string = request.path, request.query
         tail = f"?{query_string}&" if query_string else "?"
         if path.startswith(OBJECTS):
-            bucket, _, name = path[_START:].partition("/")
+            bucket, slash, name = path[_START:].partition("/")
+            if not slash and request.method == "POST":
+                return None
             return cls("", decode_component(bucket), decode_component(name), path, tail)
         prefix = path[: path.find("/", 1) + 1]
         provider = EASY_URLS.get(prefix)
@@ -337,8 +339,6 @@ def _check_archmode(params: dict[str, str]) -> None:
 
 
 def _check_object(name: str, method: str) -> None:
-    if not name and method == "POST":
-        raise NotYetImplemented("cannot promote files or download blobs - not implemented yet")
     if not name:
         raise BadRequest("object name is empty: expected /v1/objects/<bucket>/<object>")
     if method == "HEAD":

@@ -27,7 +27,12 @@ class BucketAddress:
     def of(cls, request: web.Request) -> "BucketAddress":
         """Read `/v1/buckets[/<bucket>[/<rest>]]?...`. Raise `BadRequest`."""
         path, _, query_string = request.raw_path.partition("?")
-        bucket, _, rest = path[len(BUCKETS) + 1 :].partition("/")
+        return cls.parse(path[len(BUCKETS) + 1 :], query_string)
+
+    @classmethod
+    def parse(cls, path: str, query_string: str) -> "BucketAddress":
+        """Read `<bucket>[/<rest>]` and a query. Raise `BadRequest`."""
+        bucket, _, rest = path.partition("/")
         return cls(decode_component(bucket), decode_component(rest), parse_query(query_string) if query_string else {})
 
     @property

@@ -32,7 +32,7 @@ from ais.target.rebalance import Rebalance
 from ais.target.uploads import in_pool
 from ais.target.writes import Writes
 
-_LATER = {"promote": "promote files", "blob-download": "download blobs"}
+_LATER = {"blob-download": "download blobs"}
 _SERVED = (actions.RENAME_OBJECT, actions.CHECK_LOCK, actions.START_UPLOAD, actions.COMPLETE_UPLOAD)
 _NEEDS = {
     actions.CHECK_LOCK: Access.HEAD_OBJECT,

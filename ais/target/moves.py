@@ -251,21 +251,44 @@ class Moves:
         self, opened: OpenObject | OpenVersion, owner: Snode, destination: BucketView, name: str, transfer: Transfer
     ) -> None:
         try:
-            answer = await self._peers.send_file(
-                owner.data.url + _url_path(destination.bck, name),
-                query=_bucket_query(destination.bck),
-                headers={
-                    headers.CALLER_ID: self._host.snode.id,
-                    TRANSFER: transfer.header(),
-                    **({ack.HEADER: destination.ack} if destination.ack else {}),
-                },
-                fd=opened.fd,
-                offset=0,
-                length=opened.stat.st_size,
-                timeout_s=self._host.config.cluster.client.client_long_timeout,
-            )
+            await self._send_file(opened.fd, opened.stat.st_size, owner, destination, name, transfer)
         finally:
             os.close(opened.fd)
+
+    async def deliver(self, fd: int, size: int, destination: BucketView, name: str, transfer: Transfer) -> None:
+        """Send an open file to the target that owns the name. Raise what it answers."""
+        await self._send_file(fd, size, self._owner(destination, name), destination, name, transfer)
+
+    async def is_at_owner(self, view: BucketView, name: str) -> bool:
+        """Whether another target, which owns the name, has such an object."""
+        owner = self._owner(view, name)
+        answer = await self._peers.call(
+            "HEAD",
+            owner.data.url + _url_path(view.bck, name),
+            query=_bucket_query(view.bck),
+            headers={headers.CALLER_ID: self._host.snode.id},
+            timeout_s=self._host.config.cluster.client.client_timeout,
+        )
+        if answer.status not in (200, 404):
+            raise errors.decode_error(answer.status, answer.body, owner.data.url)
+        return answer.status == 200
+
+    async def _send_file(
+        self, fd: int, size: int, owner: Snode, destination: BucketView, name: str, transfer: Transfer
+    ) -> None:
+        answer = await self._peers.send_file(
+            owner.data.url + _url_path(destination.bck, name),
+            query=_bucket_query(destination.bck),
+            headers={
+                headers.CALLER_ID: self._host.snode.id,
+                TRANSFER: transfer.header(),
+                **({ack.HEADER: destination.ack} if destination.ack else {}),
+            },
+            fd=fd,
+            offset=0,
+            length=size,
+            timeout_s=self._host.config.cluster.client.client_long_timeout,
+        )
         if answer.status != 200:
             raise errors.decode_error(answer.status, answer.body, owner.data.url)
 

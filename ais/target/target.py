@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from ais.api import download, dsort
+from ais.api import download, dsort, promotion
 from ais.api.bucket import Bck
 from ais.api.xact import CLEANUP, EC_ENCODE, LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, REBALANCE, RESILVER, SCRUB, ArgsMsg
 from ais.base.errors import AisError, BadRequest, DiskFailure, NotReady
@@ -60,6 +60,8 @@ from ais.target.objects import Objects
 from ais.target.opening import Opening
 from ais.target.pages import Pages
 from ais.target.plain import Plain
+from ais.target.promotion.parts import Parts as PromoteParts
+from ais.target.promotion.routes import Promotions
 from ais.target.protected import Protected
 from ais.target.reads import Reads
 from ais.target.rebalance import Rebalance
@@ -221,6 +223,19 @@ class Target:
                 asyncio.Semaphore(CONNECTIONS_MAX),
             )
         )
+        self._promotions = Promotions(
+            PromoteParts(
+                host,
+                self.registry,
+                self._front,
+                volume,
+                store,
+                moves,
+                protected,
+                pace,
+                lambda: self._is_serving,
+            )
+        )
         endpoint = Slices(self._front, slices, self._ec)
         self._objects = Objects(
             host.stats, recent, reads, writes, gate, self._s3, endpoint, Clients(host), Browsers(host)
@@ -276,6 +291,7 @@ class Target:
                 *self._archiving.routes(),
                 *self._sorts.routes(),
                 *self._downloads.routes(),
+                *self._promotions.routes(),
                 *self._pages.routes(),
                 *self._control.routes(),
                 *self.mountpaths.routes(),
@@ -291,6 +307,7 @@ class Target:
         self._sorts.resume(task for task in tasks if task.kind == dsort.KIND)
         await asyncio.to_thread(self._downloads.sweep)
         self._downloads.resume(task for task in tasks if task.kind == download.KIND)
+        self._promotions.resume(task for task in tasks if task.kind == promotion.KIND)
 
     def start(self) -> None:
         """Begin background work."""

@@ -32,7 +32,6 @@ WITH_THEIR_FEATURE = {
     "membership": (
         "cluster add-remove-nodes join", "cluster decommission",
     ),
-    "promotion": ("object promote",),
     "rechunking": ("bucket rechunk", "job start rechunk"),
     "remote clusters": (
         "cluster remote-attach", "cluster remote-detach", "remote-cluster", "show remote", "show remote-cluster",

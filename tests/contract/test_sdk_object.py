@@ -293,12 +293,14 @@ def test_delete(bck: Bucket):
     assert bck.list_all_objects() == []
 
 
-@pytest.mark.parametrize("path", ["relative/path", "/etc/hostname", "/var/lib/ais/promote/x"])
-def test_promote(bck: Bucket, path: str):
-    """Promoting is not served yet: an error that says so (and is not retried for minutes), and makes nothing."""
+@pytest.mark.parametrize(
+    ("path", "status"), [("relative/path", 400), ("/etc/hostname", 400), ("/var/lib/ais/promote/nosuch", 404)]
+)
+def test_promote_of_what_may_not_be(bck: Bucket, path: str, status: int):
+    """An error that says so (and is not retried for minutes), and makes nothing."""
     with pytest.raises(AISError) as failure:
         bck.object("promoted").promote(path)
-    assert failure.value.status_code in (400, 501)
+    assert failure.value.status_code == status
     assert bck.list_all_objects() == []
 
 

@@ -43,7 +43,7 @@ LATER_AREAS = {
     "dsort": "dSort",
     "get-batch": "the recorded batch of objects",
     "membership": "nodes that leave and come back while the recording goes on",
-    "promote": "files on the targets' disks",
+    "promote": "files below /var/lib/ais/promote of this machine",
     "remote-ais": "remote clusters",
     "two-proxies": "a second gateway that is stopped while the recording goes on",
     "upstream-bugs": "AIStore's crashes",

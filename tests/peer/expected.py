@@ -6,7 +6,6 @@ MISSING = {
     "inventories",
     "LRU",
     "preloading",
-    "promotion",
     "remote clusters",
 }
 """Features of AIStore that we do not have yet: their commands say so in a line. Take away what has come."""
@@ -17,7 +16,6 @@ NEEDS: dict[str, tuple[int, ...]] = {
     "inventories": (243, 244, 245),
     "LRU": (125,),
     "preloading": (248,),
-    "promotion": (159,),
     "remote clusters": (216, 217, 218, 219, 222),
 }
 """By feature: the commands that are about it."""

@@ -30,6 +30,7 @@ from ais_cli.params import (
     yes_option,
 )
 from ais_cli.progress import progress
+from ais_cli.promote import promote
 from ais_cli.put import put
 from ais_cli.selection import Selected, Selection, selected
 
@@ -43,7 +44,7 @@ def objects() -> None:
     """Put, get, list, remove, copy, rename and describe objects."""
 
 
-for _command in (put, get, ls, cat, cp_objects, concat, multipart):
+for _command in (put, get, ls, cat, cp_objects, concat, promote, multipart):
     objects.add_command(_command)
 
 
