@@ -17,6 +17,7 @@ from ais.client.multipart import Multipart
 from ais.client.nodes import Node
 from ais.client.objects import Objects
 from ais.client.shards import Shards
+from ais.client.sorts import Sorts
 from ais.client.transport import CONNECT_TIMEOUT_S, Transport
 from ais.config.environment import ClientEnvironment, for_client
 
@@ -62,6 +63,7 @@ class Client:
         self.downloads = Downloads(self._transport)
         self.multipart = Multipart(self._transport)
         self.shards = Shards(self._transport)
+        self.sorts = Sorts(self._transport)
         self.access_keys = AccessKeys(self._transport)
 
     @property

@@ -21,7 +21,6 @@ WITH_THEIR_FEATURE = {
         "advanced disable-backend",
     ),
     "jobs that copy buckets": ("job start copy-bck", "job start move-bck"),
-    "dsort": ("job start dsort", "job rm dsort"),
     "ETL": (
         "etl", "bucket etl", "object etl", "job start etl", "show etl",
     ),

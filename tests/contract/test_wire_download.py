@@ -1,7 +1,9 @@
 """Download jobs by hand against a real web server: what is stored, shown, refused, retried, stopped and resumed."""
 
+import io
 import json
 import re
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -243,3 +245,58 @@ def test_the_command_line(
     ais("wait", uuid, code=1)
     ais("job", "rm", "download", uuid)
     assert "does not exist" in ais("show", "job", "download", uuid, code=3)
+
+
+def shard(number: int) -> bytes:
+    """Ten files of a few bytes."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        for record in range(10):
+            info = tarfile.TarInfo(f"r{number}-{record}.txt")
+            info.size = 5
+            tar.addfile(info, io.BytesIO(b"bytes"))
+    return raw.getvalue()
+
+
+def test_a_running_sort_is_aborted(
+    downloading: Cluster, api: Api, web: Origin, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A sort that waits for its external key map is shown, stopped by `ais stop`, and leaves nothing; then one runs."""
+    monkeypatch.setenv("AIS_ENDPOINT", downloading.endpoint)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    def ais(*words: str, code: int = 0) -> str:
+        result = CliRunner().invoke(cli, list(words), prog_name="ais")
+        assert result.exit_code == code, result.output
+        return result.output
+
+    for number in range(4):
+        assert api.call("PUT", object_path(bucket, f"s-{number}.tar"), body=shard(number)).status == 200
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "input_extension: .tar\ninput_format:\n    template: s-{0..3}\noutput_shard_size: 4KiB\n"
+        f"algorithm:\n    kind: shuffle\ndescription: waits\nekm_file: {web.url}/slow\nekm_file_sep: ' '\n"
+    )
+    told = ais("dsort", f"ais://{bucket}", "--spec", str(spec))
+    [uuid] = re.findall(r"srt-\w+(?=\. )", told)
+    eventually(lambda: web.asked["/slow"], within_s=END_S)
+    assert "Running" in ais("show", "job", "dsort")
+    assert "Running" in ais("show", "job", "dsort", uuid)
+    assert "still running" in ais("job", "rm", "dsort", uuid, code=2)
+    ais("stop", uuid)
+    eventually(lambda: "Running" not in ais("show", "job", "dsort", uuid), within_s=END_S)
+    assert "Aborted" in ais("show", "job", "dsort", uuid)
+    assert api.names(bucket) == [f"s-{number}.tar" for number in range(4)]
+    mountpaths = [path for target in downloading.targets for path in target.mountpaths]
+    assert not any(list(path.glob(".ais.dsort/*")) for path in mountpaths)
+    ais("job", "rm", "dsort", uuid)
+    ais("show", "job", "dsort", uuid, code=3)
+
+    spec.write_text(
+        '{"input_extension": ".tar", "input_format": {"template": "s-{0..3}"}, "output_format": "new-{00..99}",'
+        ' "output_shard_size": "4KiB", "algorithm": {"kind": "alphanumeric"}}'
+    )
+    ais("start", "dsort", f"ais://{bucket}", f"ais://{bucket}", "-f", str(spec), "--wait")
+    assert any(name.startswith("new-") for name in api.names(bucket))
+    assert "output shards" in ais("dsort", f"ais://{bucket}", "-f", '{"input_extension": ".tar"}', code=2)
+    ais("dsort", "-f", "{not: [yaml", code=2)

@@ -26,6 +26,7 @@ from ais.target.download.journal import Journal, Line
 from ais.target.download.parts import Parts
 from ais.target.download.throttle import Throttle
 from ais.target.front import Misplaced
+from ais.target.going_out import egress_of
 from ais.xact.registry import Xaction
 
 CONNECTIONS = 4
@@ -70,7 +71,7 @@ class DownloadJob:
         while not parts.is_serving():
             await parts.host.env.clock.sleep(_STARTING_POLL_S)
         await asyncio.to_thread(self._read_journal)
-        egress = parts.egress()
+        egress = egress_of(parts.host)
         try:
             with parts.pace.used():
                 await self._walk_until_settled(egress)

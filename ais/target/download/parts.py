@@ -1,15 +1,12 @@
 """What all downloads of a target use."""
 
 import asyncio
-import ipaddress
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ais.config import features
 from ais.core.store import Store
 from ais.fs.volume import Volume
 from ais.net.client import PeerClient
-from ais.net.egress import Egress
 from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.moves import Moves
@@ -35,11 +32,3 @@ class Parts(NamedTuple):
     pace: Pace
     is_serving: Callable[[], bool]
     slots: asyncio.Semaphore
-
-    def egress(self) -> Egress:
-        """A client that goes where this node may go now."""
-        config = self.host.config
-        return Egress(
-            allow_private=bool(int(config.cluster.features) & features.PRIVATE_EGRESS),
-            networks=[ipaddress.ip_network(text) for text in config.local.egress_networks],
-        )

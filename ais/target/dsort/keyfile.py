@@ -9,8 +9,8 @@ from ais.api.errors import decode_error
 from ais.base.errors import BadRequest, TooLarge
 from ais.dsort import keymap
 from ais.dsort.keymap import KeyMap, React
-from ais.net.egress import Egress
 from ais.target.dsort.parts import Parts
+from ais.target.going_out import egress_of
 
 BYTES_MAX = 256 << 20
 TIMEOUT_S = 60.0
@@ -21,7 +21,7 @@ async def read_key_file(parts: Parts, task: SortTask, react: React) -> KeyMap:
     """Fetch and read it. Raise `BadRequest`, `AccessDenied`, `Unreachable`, what `react` raises."""
     url = task.ekm_file
     named = _object_of(parts, url)
-    content = await (_read_object(parts, *named) if named is not None else _download(url))
+    content = await (_read_object(parts, *named) if named is not None else _download(parts, url))
     return keymap.parse(content, task.ekm_separator, react, is_json=urlsplit(url).path.endswith(".json"))
 
 
@@ -58,8 +58,8 @@ async def _read_object(parts: Parts, bck: Bck, name: str) -> bytes:
         return bytes(content)
 
 
-async def _download(url: str) -> bytes:
-    egress = Egress(allow_private=False)
+async def _download(parts: Parts, url: str) -> bytes:
+    egress = egress_of(parts.host)
     try:
         async with egress.get(url, {}, TIMEOUT_S) as response:
             if response.status != 200:

@@ -109,9 +109,7 @@ def is_same(before: os.stat_result, after: os.stat_result) -> bool:
 
 def _check_deletable(directory: str, deletes: bool) -> None:
     if deletes and not os.access(directory, os.W_OK | os.X_OK):
-        raise AccessDenied(
-            f"files in {directory} cannot be deleted, the node may not write there: nothing was done"
-        )
+        raise AccessDenied(f"files in {directory} cannot be deleted, the node may not write there: nothing was done")
 
 
 def _is_below(path: str, root: str) -> bool:

@@ -18,6 +18,7 @@ BUILT_IN = {
     "rmo": "object rm",
     "start": "job start",
     "download": "job start download",
+    "dsort": "job start dsort",
     "mpu": "object multipart-upload",
     "stop": "job stop",
     "wait": "job wait",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from ais.api import dsort as dsort_api
 from ais.api import xact
 from ais.api.bucket import Bck
 from ais.api.download import ID_PREFIX, KIND
@@ -16,6 +17,7 @@ from ais_cli import text
 from ais_cli.app import App, Missing, confirm
 from ais_cli.download import download
 from ais_cli.download_show import remove_download, show_download, show_downloads, wait_for_download
+from ais_cli.dsort import dsort, remove_sort, show_sort, show_sorts
 from ais_cli.params import (
     BUCKET,
     COUNT,
@@ -130,6 +132,12 @@ def show(
         else:
             show_downloads(app, everything=everything, regex=regex, as_json=as_json, headers=not no_headers)
         return
+    if query.kind == dsort_api.KIND or query.uuid.startswith(dsort_api.ID_PREFIX):
+        if query.uuid:
+            show_sort(app, query.uuid, as_json=as_json)
+        else:
+            show_sorts(app, everything=everything, regex=regex, as_json=as_json, headers=not no_headers)
+        return
     running_only = not everything and not query.uuid
     found = app.run(
         lambda client: client.jobs.snaps(
@@ -210,6 +218,7 @@ def start() -> None:
 
 
 start.add_command(download)
+start.add_command(dsort)
 
 
 @job.group("rm")
@@ -218,6 +227,7 @@ def remove() -> None:
 
 
 remove.add_command(remove_download)
+remove.add_command(remove_sort)
 
 
 @start.command(

@@ -19,9 +19,7 @@ from ais_cli.waiting import wait_and_report
 @click.argument("path", metavar="FILE|DIRECTORY")
 @click.argument("to", type=BUCKET_OR_OBJECT)
 @click.option("--recursive", "-r", is_flag=True, help="With all that is below the directory.")
-@click.option(
-    "--overwrite-dst", "-o", "overwrite", is_flag=True, help="Replace objects that are there."
-)
+@click.option("--overwrite-dst", "-o", "overwrite", is_flag=True, help="Replace objects that are there.")
 @click.option("--delete-src", "delete", is_flag=True, help="Delete each file once it is an object on the disk.")
 @click.option("--not-file-share", is_flag=True, help="Each target has files of its own there; do not find out.")
 @click.option("--target-id", type=NODE, help="Only what this target has there.")
