@@ -17,7 +17,6 @@ from ais.base.errors import (
     HandleNotFound,
     InvalidName,
     NotReady,
-    NotYetImplemented,
 )
 from ais.config.node import NodeConfig
 from ais.meta.bmd import BMD, Bprops
@@ -219,7 +218,6 @@ def test_an_unknown_verb_is_left_alone_whether_the_path_is_known_or_not() -> Non
         ("GET", "/v1/objects//o", InvalidName),
         ("GET", "/v1/objects/mybck", BadRequest),
         ("GET", "/v1/objects/mybck/", BadRequest),
-        ("POST", "/v1/objects/mybck", NotYetImplemented),
         ("GET", "/v1/objects/mybck/../x", InvalidName),
         ("GET", "/v1/objects/mybck/%2e%2e/x", InvalidName),
         ("GET", "/v1/objects/mybck//x", InvalidName),
