@@ -345,7 +345,14 @@ class Gate:
 
     def _signed(self, note: Via, node: Snode, method: str, target: str) -> tuple[str, str]:
         nonce = b"" if method in _READS else os.urandom(12)
-        note = msgspec.structs.replace(note, time_s=int(self.now_s), to=node.id, by=self._host.snode.id, nonce=nonce)
+        note = msgspec.structs.replace(
+            note,
+            time_s=int(self.now_s),
+            to=node.id,
+            by=self._host.snode.id,
+            nonce=nonce,
+            map=int(self._host.smap.version),
+        )
         return via.HEADER, via.header(note, self._host.wire_key(node.id), method, target)
 
     def preflight(self, request: Request) -> Reply:

@@ -43,6 +43,8 @@ class Via(msgspec.Struct, frozen=True, array_like=True):
     name: str = ""
     token: str = ""
     """Of the user within the account `user`, and of a session, for which a node vouches."""
+    map: int = 0
+    """The version of the cluster map by which the node that was sent it is the one to answer."""
 
 
 HOPS_MAX = 2

@@ -53,6 +53,7 @@ from ais.target.front import Front, Misplaced
 from ais.target.groups import Groups
 from ais.target.host import Host
 from ais.target.jobs import Jobs, Starter
+from ais.target.maps import MARK, Maps, mark_of, marked
 from ais.target.mountpaths import MountpathAdmin
 from ais.target.moves import Moves
 from ais.target.multipart import Multipart
@@ -90,7 +91,6 @@ SERVED_WAIT_S_MAX = 10.0
 """A target that joins owns names as soon as it is in the cluster map, some moments before it knows the buckets."""
 _ASKED = (metrics.GET_N, metrics.PUT_N, metrics.HEAD_N, metrics.APPEND_N, metrics.DEL_N, metrics.LST_N)
 """Counters of what clients wait for."""
-_MOVED = "vpams"
 """Query parameter of AIStore for the version of the cluster map; ours on redirects from one target to another."""
 REBALANCING, RESILVERING = 1 << 3, 1 << 5
 """Bits of `NodeStateInfo.flags`."""
@@ -111,6 +111,7 @@ class Target:
         self._cleaning: asyncio.Task[None] | None = None
         self._background: list[asyncio.Task[None]] = []
         self._front = Front(host)
+        self._maps = Maps(host)
         self._is_serving = False
         self._served = asyncio.Event()
         self._bmd = BMD()
@@ -157,7 +158,7 @@ class Target:
         bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock, pace)
         recent = Recent(host, self._front, store)
         gate = self._gate = Gate(host)
-        self._s3 = S3Front(host, gate, self._front, volume, store, moves, peers, verified, protected)
+        self._s3 = S3Front(host, gate, self._front, self._maps, volume, store, moves, peers, verified, protected)
         self._control = Control(self._front, VersionLister(volume, host.env), moves, self._s3.deletes)
         self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store, pace)
         self._resilver = Resilver(
@@ -247,6 +248,8 @@ class Target:
         again when it knows the buckets, the other nodes and their secret. What a gateway passed on is taken once only
         (`Ais-S3-Via`), so S3 waits first."""
         if self._is_serving:
+            if MARK in request.query and (version := mark_of(request.query)) > self._maps.version:
+                return self._route_by_map(request, version)
             return self._objects.route(request)
         if self._gate.is_s3(request):
             return self._route_when_served(request, None)
@@ -265,6 +268,13 @@ class Target:
         if again is None:
             raise NotReady(f"{self._host.snode.name} is starting: try again in a moment")
         return await again if isinstance(again, Awaitable) else again
+
+    async def _route_by_map(self, request: Request, version: int) -> AnyReply:
+        await self._maps.until(version)
+        reply = self._objects.route(request)
+        if reply is None:
+            raise NotReady(f"{self._host.snode.name} is not the node for this request: try again in a moment")
+        return await reply if isinstance(reply, Awaitable) else reply
 
     async def _until_served(self) -> None:
         """Wait until buckets are served, for some seconds."""
@@ -367,6 +377,7 @@ class Target:
         if is_moving != self._is_moving:
             self._is_moving = is_moving
             self._take(self._bmd)
+        self._maps.follow()
 
     def _take(self, bmd: BMD) -> None:
         self._bmd = bmd
@@ -377,12 +388,12 @@ class Target:
     def error_reply(self, request: Request, error: BaseException) -> Reply | None:
         """The redirect to the owner of an object; S3's answer to what is S3's; None for everything else.
 
-        Once only: where maps differ for a moment a client would be sent back and forth.
+        Only by a later map than the redirect that led here: a client is not sent back and forth.
         """
-        if isinstance(error, Misplaced) and request.path.startswith(PREFIX) and f"{_MOVED}=" not in request.query:
+        version = self._maps.version
+        if isinstance(error, Misplaced) and request.path.startswith(PREFIX) and version > mark_of(request.query):
             status = 301 if request.method == "GET" else 307
-            mark = f"{'&' if request.query else '?'}{_MOVED}={int(self._host.smap.version)}"
-            return Reply(status, header_lines(("Location", f"{error.url}{request.target}{mark}")))
+            return Reply(status, header_lines(("Location", error.url + marked(request.target, version))))
         return self._s3.error_reply(request, error)
 
     async def has_objects(self) -> bool:

@@ -16,10 +16,12 @@ from ais.s3.conditions import http_date
 from ais.s3.errors import S3Error
 from ais.s3.facts import Facts
 from ais.s3.front import S3Request
+from ais.s3.identity import Identity
 from ais.s3.operations import Op
 from ais.target.counts import count_error
 from ais.target.front import ACK_HEADER, Front
 from ais.target.host import Host
+from ais.target.maps import Maps
 from ais.target.moves import Moves
 from ais.target.protected import Protected
 from ais.target.s3.ask import S3Ask
@@ -71,6 +73,7 @@ class S3Front:
         host: Host,
         gate: Gate,
         front: Front,
+        maps: Maps,
         volume: Volume,
         store: Store,
         moves: Moves,
@@ -81,6 +84,7 @@ class S3Front:
         self._host = host
         self._gate = gate
         self._front = front
+        self._maps = maps
         self._store = store
         self._moves = moves
         self._protected = protected
@@ -126,6 +130,17 @@ class S3Front:
         if not asked.key:
             return self._gate.forward(asked, self._a_proxy())
         caller = self._gate.identify(asked)
+        if asked.via is not None and asked.via.map > self._maps.version:
+            return self._serve_by_map(asked, caller, asked.via.map)
+        return self._serve(asked, caller)
+
+    async def _serve_by_map(self, asked: S3Request, caller: Identity, version: int) -> AnyReply:
+        await self._maps.until(version)
+        reply = self._serve(asked, caller)
+        return await reply if isinstance(reply, Awaitable) else reply
+
+    def _serve(self, asked: S3Request, caller: Identity) -> AnyReply | Awaitable[AnyReply]:
+        request = asked.http
         view = self._front.views.require(self._gate.buckets.require(asked.bucket).bck)
         owner = self._gate.reader(view, asked.key, request.method)
         if not self._gate.is_here(owner):
