@@ -11,7 +11,7 @@ from typing import Protocol
 from ais.meta.smap import Smap
 
 MARK = "vpams"
-"""Query parameter of a redirect to the owner of an object: the version of the map that says so."""
+"""Query parameter of AIStore for the version of a cluster map; on a redirect to an owner: of the map that says so."""
 WAIT_S_MAX = 10.0
 
 

@@ -91,7 +91,6 @@ SERVED_WAIT_S_MAX = 10.0
 """A target that joins owns names as soon as it is in the cluster map, some moments before it knows the buckets."""
 _ASKED = (metrics.GET_N, metrics.PUT_N, metrics.HEAD_N, metrics.APPEND_N, metrics.DEL_N, metrics.LST_N)
 """Counters of what clients wait for."""
-"""Query parameter of AIStore for the version of the cluster map; ours on redirects from one target to another."""
 REBALANCING, RESILVERING = 1 << 3, 1 << 5
 """Bits of `NodeStateInfo.flags`."""
 
