@@ -120,14 +120,15 @@ def test_a_primary_that_stood_still_blames_nobody(cluster: Cluster) -> None:
     """A primary frozen for longer than its targets may be silent leaves the map as it was, also while it changes it."""
     api, _ = filled(cluster)
     before = api.smap()["tmap"]
-    cluster.signal(cluster.proxies[0], SIGSTOP)
-    time.sleep(4)
-    cluster.signal(cluster.proxies[0], SIGCONT)
-    for number in range(20):
-        assert api.smap()["tmap"] == before
-        if number == 3:
-            assert api.create(fresh_name()).status == 200
-        time.sleep(0.1)
+    for _ in range(3):  # which of its timers runs first on waking is chance
+        cluster.signal(cluster.proxies[0], SIGSTOP)
+        time.sleep(3.5)
+        cluster.signal(cluster.proxies[0], SIGCONT)
+        for number in range(12):
+            assert api.smap()["tmap"] == before
+            if number == 3:
+                assert api.create(fresh_name()).status == 200
+            time.sleep(0.1)
 
 
 def test_a_change_while_a_target_restarts_does_not_throw_it_out(cluster: Cluster) -> None:
