@@ -22,6 +22,7 @@ from ais.stats import names as metrics
 from ais.target import shard_pages
 from ais.target.front import Front
 from ais.target.host import Host
+from ais.target.opening import Opening
 from ais.target.s3 import listing as s3
 from ais.target.summaries import Summaries
 from ais.target.view import BucketView
@@ -42,7 +43,9 @@ class Pages:
         versions: VersionLister,
         summaries: Summaries,
         mirror: Mirror,
+        opening: Opening,
     ) -> None:
+        self._opening = opening
         self._mirror = mirror
         self._host = host
         self._front = front
@@ -73,7 +76,7 @@ class Pages:
         started_s = self._host.env.clock.monotonic()
         view.require(Access.LIST_OBJECTS)
         try:
-            page = await asyncio.to_thread(self._read, view, message)
+            page = await asyncio.to_thread(self._read, view, message, self._opener(view))
         except AisError:
             self._host.stats.inc(metrics.ERR_LST_N)
             raise
@@ -81,14 +84,21 @@ class Pages:
         self._host.stats.observe(metrics.LST_N, metrics.LST_NS, elapsed_ns)
         return page
 
-    def _read(self, view: BucketView, message: LsoMsg) -> Page:
+    def _opener(self, view: BucketView) -> shard_pages.Open:
+        """Opens shards for a thread: what is lost, damaged, elsewhere or in slices is waited for."""
+        if not view.needs_care:
+            return lambda shard: self._store.open(view.bck, shard)
+        loop = asyncio.get_running_loop()
+        return lambda shard: asyncio.run_coroutine_threadsafe(self._opening.open(view, shard), loop).result()
+
+    def _read(self, view: BucketView, message: LsoMsg, open_shard: shard_pages.Open) -> Page:
         if message.kind is Kind.UPLOADS:
             return s3.upload_page(self._store.uploads, view.bck, message)
         if message.kind is Kind.VERSIONS:
             return s3.version_page(self._versions, view.bck, message)
         if message.has(Flag.ARCHIVE_DIRS):
             describe = self._describer(view, message)
-            return shard_pages.page(self._store, view.bck, message, partial(self._find, view), describe)
+            return shard_pages.page(open_shard, message, partial(self._find, view), describe)
         found, more = self._find(view, message)
         while message.has(Flag.NO_DIRS) and more and all(one.is_dir for one in found):
             message = msgspec.structs.replace(message, start_after="", continuation_token=found[-1].name)

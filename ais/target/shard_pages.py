@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from ais.api.bucket import Bck
 from ais.api.listing import Entry, EntryFlag, LsoMsg, Page
-from ais.base.errors import AisError
+from ais.base.errors import AisError, Busy, NotReady
 from ais.core import listing as core
-from ais.core.store import Store
+from ais.core.store import OpenObject
 from ais.shard import formats, reading
+from ais.target.front import Misplaced
 from ais.target.shards import detect, file_of
 
 MEMBERS_MAX = 1_000_000
@@ -22,15 +22,20 @@ MEMBERS_MAX = 1_000_000
 _MEMBER = int(EntryFlag.PRESENT | EntryFlag.IN_ARCHIVE)
 _SHARD = int(EntryFlag.IS_ARCHIVE)
 
+Open = Callable[[str], OpenObject]
+"""Opens a shard of the bucket, as any reader would, by its name; blocks."""
 Find = Callable[[LsoMsg], tuple[list[core.Entry], bool]]
 Describe = Callable[[core.Entry], Entry]
 
 
-def page(store: Store, bck: Bck, message: LsoMsg, find: Find, describe: Describe) -> Page:
-    """One page with the members of shards. `find` gives objects, `describe` makes an entry of one. Blocks."""
+def page(open_shard: Open, message: LsoMsg, find: Find, describe: Describe) -> Page:
+    """One page with the members of shards. `find` gives objects, `describe` makes an entry of one. Blocks.
+
+    Raise what keeps a shard from being opened now (`NotReady`, `Busy`): a listing never leaves out what may be there.
+    """
     entries: list[Entry] = []
     limit, token = message.pagesize, message.after
-    pending = _Pending(store, bck, message)
+    pending = _Pending(open_shard, message)
     more = True
     while more and len(entries) < limit:
         wanted = limit - len(entries)
@@ -52,9 +57,8 @@ def page(store: Store, bck: Bck, message: LsoMsg, find: Find, describe: Describe
 class _Pending:
     """Members that were found and not given yet, in order."""
 
-    def __init__(self, store: Store, bck: Bck, message: LsoMsg) -> None:
-        self._store = store
-        self._bck = bck
+    def __init__(self, open_shard: Open, message: LsoMsg) -> None:
+        self._open_shard = open_shard
         self._after, self._prefix = message.after, message.prefix
         self._names: list[tuple[str, int]] = []
         self._opened: set[str] = set()
@@ -73,8 +77,10 @@ class _Pending:
             return
         self._opened.add(shard)
         try:
-            opened = self._store.open(self._bck, shard)
-        except AisError:
+            opened = self._open_shard(shard)
+        except AisError as error:
+            if isinstance(error, NotReady | Busy) and not isinstance(error, Misplaced):
+                raise
             return
         try:
             with file_of(opened) as file:

@@ -190,8 +190,10 @@ def detect(opened: OpenObject, name: str, mime: str) -> Format:
 
 
 def file_of(opened: OpenObject) -> IO[bytes]:
-    """The object's content as a file; closing it leaves the descriptor open."""
-    return os.fdopen(opened.fd, "rb", closefd=False)
+    """The object's content as a file, from its beginning; closing it leaves the descriptor open."""
+    file = os.fdopen(opened.fd, "rb", closefd=False)
+    file.seek(0)  # what was put together of slices was written through this descriptor
+    return file
 
 
 def _describe(params: dict[str, str]) -> str:

@@ -153,7 +153,7 @@ class Target:
         self._actions = Actions(host, self._front, volume, store, moves, protected, writes, multipart, rebalance)
         summaries = Summaries(self.registry, self._front, volume, lister)
         versions = VersionLister(volume, host.env)
-        self._pages = Pages(host, self._front, store, lister, versions, summaries, self._mirror.mirror)
+        self._pages = Pages(host, self._front, store, lister, versions, summaries, self._mirror.mirror, opening)
         bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock, pace)
         recent = Recent(host, self._front, store)
         gate = self._gate = Gate(host)

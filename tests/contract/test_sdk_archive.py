@@ -4,9 +4,11 @@ import io
 import tarfile
 
 import pytest
-from aistore.sdk import Bucket
+from aistore.sdk import Bucket, Client
 from aistore.sdk.archive_config import ArchiveConfig, ArchiveMode
 from aistore.sdk.errors import AISError
+from harness.nodes import eventually
+from harness.wire import Api, fresh_name
 
 FILES = {"a.jpg": b"picture", "a.cls": b"7", "b.jpg": b"other", "b.cls": b"8"}
 
@@ -52,3 +54,19 @@ def test_many_members(shard, mode: ArchiveMode, regex: str, found: list[str]):
 def test_list_archive(bck: Bucket, shard):
     """Members are listed below their shard."""
     assert sorted(entry.name for entry in bck.list_archive("s.tar")) == sorted(f"s.tar/{name}" for name in FILES)
+
+
+def test_list_archive_of_slices(client: Client, api: Api, shard):
+    """A shard that is kept as slices alone, whose own file is empty, has its members as any other."""
+    name = fresh_name("coded")
+    ec = {"enabled": True, "data_slices": 1, "parity_slices": 1, "objsize_limit": 0}
+    assert api.create(name, {"ec": ec, "protection": {"slices_only": True}}).status == 200
+    bucket = client.bucket(name)
+    try:
+        content = shard.get_reader().read_all()
+        bucket.object("s.tar").get_writer().put_content(content)
+        eventually(lambda: api.call("GET", f"/v1/objects/{name}/s.tar").body == content, within_s=30)
+        assert api.call("GET", f"/v1/objects/{name}/s.tar", {"archpath": "b.cls"}).body == b"8"
+        assert [entry.name for entry in bucket.list_archive("s.tar")] == sorted(f"s.tar/{one}" for one in FILES)
+    finally:
+        bucket.delete()
