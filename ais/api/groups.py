@@ -9,6 +9,7 @@ GROUPS = "/v1/groups"
 DELETE = "delete-listrange"
 COPY = "copy-listrange"
 COPY_BUCKET = "copy-bck"
+KINDS = (DELETE, COPY, COPY_BUCKET)
 WORKERS_DEFAULT, WORKERS_MAX = 4, 64
 
 
@@ -64,6 +65,8 @@ class GroupTask(msgspec.Struct, frozen=True):
     workers: int = 0
     continue_on_error: bool = False
     not_recursive: bool = False
+    started_ns: int = 0
+    """When a target was told: one that was restarted does not delete what was written later."""
 
     @property
     def workers_count(self) -> int:

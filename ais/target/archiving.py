@@ -34,7 +34,7 @@ from ais.target.host import Host, require_node
 from ais.target.opening import Opening
 from ais.target.shards import detect, file_of
 from ais.target.transfer import unchanged
-from ais.target.uploads import in_pool
+from ais.target.uploads import in_pool, in_pool_to_end
 from ais.target.view import BucketView
 from ais.xact.pace import Pace
 from ais.xact.registry import Registry, Xaction
@@ -206,7 +206,7 @@ class _Job:
                 raise ObjectNotFound(f"none of the objects to archive from {self._source.bck.cname()}")
             shard.close()
             await self._write(writer, await out.finish())
-            meta = await in_pool(pool, lambda: writer.commit(condition), writer.abort)
+            meta = await in_pool_to_end(pool, lambda: writer.commit(condition))
         except BaseException:
             await asyncio.shield(in_pool(pool, writer.abort))
             raise
@@ -221,10 +221,10 @@ class _Job:
             return shard_writer(out.plain_kind, out.add)
         give = _Switch(writer.write)
         with file_of(opened) as file:
-            shard = await in_pool(writer.mountpath.pool, lambda: copy_members(file, kind, give))
+            shard = await in_pool_to_end(writer.mountpath.pool, lambda: copy_members(file, kind, give))
         give.to = out.add
         return shard
 
     async def _write(self, writer: Writer, data: bytes) -> None:
         if data:
-            await in_pool(writer.mountpath.pool, lambda: writer.write(data))
+            await in_pool_to_end(writer.mountpath.pool, lambda: writer.write(data))

@@ -2,15 +2,21 @@
 
 Objects are named by a list, by a template with ranges, or by a prefix; the last are found on the disks. What fails for
 one object ends the job, unless it is to continue; an object that is named and missing is reported and ends nothing.
+
+A target that was restarted begins its part anew: copies are made once more, what was deleted is not missed. The others
+wait for it.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from http import HTTPStatus
 from itertools import islice
 from urllib.parse import quote
 
+import structlog
 from aiohttp import web
+from msgspec.structs import replace
 
 from ais.api import codec, groups, headers, query
 from ais.api.bucket import Bck
@@ -24,12 +30,15 @@ from ais.net.client import PeerClient
 from ais.target.front import Front
 from ais.target.host import Host, require_node
 from ais.target.moves import Moves
+from ais.target.patience import Patience
 from ais.target.protected import Protected
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
 from ais.xact.joggers import Batch, Joggers
 from ais.xact.registry import Registry, Xaction
+from ais.xact.unfinished import Task
 
+_STARTING_POLL_S = 0.05
 _STEP = 1000
 """Names of a template looked at in one go."""
 
@@ -50,7 +59,9 @@ class Groups:
         protected: Protected,
         joggers: Joggers,
         peers: PeerClient,
+        is_serving: Callable[[], bool],
     ) -> None:
+        self._is_serving = is_serving
         self.host = host
         self.front = front
         self.volume = volume
@@ -68,25 +79,51 @@ class Groups:
     async def _start(self, request: web.Request) -> web.Response:
         require_node(self.host, request, groups.GROUPS)
         task = codec.from_json(await request.read(), GroupTask)
-        views = self.front.views
-        source = views.require(task.bck)
-        destination = views.require(task.to) if task.to is not None and not task.dry_run else None
+        self._views(task)
+        kept = replace(task, started_ns=self.host.env.clock.now_ns())
+        await self._registry.keep(task.uuid, task.kind, codec.to_json(kept))
+        self._begin(task, is_resumed=False)
+        return web.Response()
 
+    def resume(self, tasks: Iterable[Task]) -> None:
+        """Go on with what ran when this target stopped."""
+        for one in tasks:
+            try:
+                self._begin(codec.from_json(one.body, GroupTask), is_resumed=True)
+            except AisError as error:
+                structlog.get_logger().warning("cannot go on with a job", xaction=one.uuid, error=str(error))
+
+    def _begin(self, task: GroupTask, *, is_resumed: bool) -> None:
         async def work(xaction: Xaction) -> None:
-            await _Job(self, xaction, task, source, destination).run()
+            while not self._is_serving():
+                await self.host.env.clock.sleep(_STARTING_POLL_S)
+            source, destination = self._views(task)
+            await _Job(self, xaction, task, source, destination, is_resumed=is_resumed).run()
 
         self._registry.start(
             task.kind, task.uuid, work, bck=task.bck, bck_to=task.to or Bck(""), ctlmsg=_describe(task)
         )
-        return web.Response()
+
+    def _views(self, task: GroupTask) -> tuple[BucketView, BucketView | None]:
+        views = self.front.views
+        return views.require(task.bck), views.require(task.to) if task.to is not None and not task.dry_run else None
 
 
 class _Job:
     """One job while it runs."""
 
     def __init__(
-        self, parts: Groups, xaction: Xaction, task: GroupTask, source: BucketView, destination: BucketView | None
+        self,
+        parts: Groups,
+        xaction: Xaction,
+        task: GroupTask,
+        source: BucketView,
+        destination: BucketView | None,
+        *,
+        is_resumed: bool,
     ) -> None:
+        self._is_resumed = is_resumed
+        self._patience = Patience(parts.host.env.clock)
         self._parts = parts
         self._xaction = xaction
         self._task = task
@@ -101,7 +138,7 @@ class _Job:
         task = self._task
         act = self._delete if task.kind == groups.DELETE else self._copy
         if task.names is not None:
-            await self._each(self._mine(self._source, task.names), act, is_named=True)
+            await self._each(self._mine(self._source, task.names), act, is_named=not self._goes_on)
         elif (template := templates.parse(task.template)).is_prefix:
             await self._each_on_disk(self._source, template.prefix, act)
         else:
@@ -137,7 +174,7 @@ class _Job:
         async def worker() -> None:
             for name in names:
                 try:
-                    await act(name)
+                    await self._patience.wait_for(partial(act, name))
                 except ObjectNotFound as error:
                     if is_named:
                         self._note(error)
@@ -157,7 +194,19 @@ class _Job:
         self._failures += 1
         self._first = self._first or error
 
+    @property
+    def _goes_on(self) -> bool:
+        """Whether this deletes what an earlier life of the target may have deleted: then nothing is missed."""
+        return self._is_resumed and self._task.kind == groups.DELETE
+
     async def _delete(self, name: str) -> None:
+        if self._goes_on:
+            parts, source = self._parts, self._source
+            await parts.moves.settle(source, name)
+            pool = parts.volume.place(source.uname + name).pool
+            head = await in_pool(pool, lambda: parts.store.head(source.bck, name))
+            if head.stat.st_mtime_ns > self._task.started_ns:
+                return
         await self._remove(self._source, name)
 
     async def _remove(self, view: BucketView, name: str) -> None:

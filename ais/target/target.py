@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from ais.api import download, dsort, promotion
+from ais.api import download, dsort, groups, promotion
 from ais.api.bucket import Bck
 from ais.api.xact import CLEANUP, EC_ENCODE, LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, REBALANCE, RESILVER, SCRUB, ArgsMsg
 from ais.base.errors import AisError, BadRequest, DiskFailure, NotReady
@@ -193,7 +193,18 @@ class Target:
         self._jobs = Jobs(self.registry, starters | {SCRUB: self._scrub.start, CLEANUP: self._scrub.start_cleanup})
         reads = Reads(host, self._front, store, opening, recent, shards, protected)
         self._batches = Batches(host, self._front, store, opening, peers)
-        self._groups = Groups(host, self.registry, self._front, volume, store, moves, protected, self.joggers, peers)
+        self._groups = Groups(
+            host,
+            self.registry,
+            self._front,
+            volume,
+            store,
+            moves,
+            protected,
+            self.joggers,
+            peers,
+            lambda: self._is_serving,
+        )
         self._archiving = Archiving(host, self.registry, self._front, store, opening, peers, pace)
         self._sorts = Sorts(
             Parts(
@@ -316,6 +327,7 @@ class Target:
         self._sorts.resume(task for task in tasks if task.kind == dsort.KIND)
         await asyncio.to_thread(self._downloads.sweep)
         self._downloads.resume(task for task in tasks if task.kind == download.KIND)
+        self._groups.resume(task for task in tasks if task.kind in groups.KINDS)
         self._promotions.resume(task for task in tasks if task.kind == promotion.KIND)
 
     def start(self) -> None:

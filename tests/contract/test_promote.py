@@ -152,3 +152,32 @@ def test_the_command_line(
     result = CliRunner().invoke(cli, ["object", "promote", "/etc", f"ais://{bucket}"], prog_name="ais")
     assert result.exit_code == 2, result.output
     assert "must be under" in result.output
+
+
+def test_jobs_go_on(promoting: Cluster, api: Api, root: Path):
+    """A target that is killed in the middle of jobs does its part when it is back, and others wait for it."""
+    numbers = range(600)
+    (root / "many").mkdir()
+    for number in numbers:
+        (root / "many" / f"f{number:03}").write_bytes(b"%d" % number)
+    for bucket in ("promoted", "copied", "source", "emptied"):
+        assert api.create(bucket).status == 200
+    for bucket in ("source", "emptied"):
+        done(api, promote(api, bucket, root / "many"))
+    uuids = [
+        promote(api, "promoted", root / "many"),
+        api.act(
+            "POST", "/v1/buckets/source", "copy-bck", value={"num-workers": -1}, query={"bck_to": "ais/@#/copied/"}
+        ),
+        api.act("DELETE", "/v1/buckets/emptied", "delete-listrange", value={"template": "f", "num-workers": -1}),
+    ]
+    target = promoting.targets[0]
+    promoting.kill(target)
+    assert any(list(path.glob(".ais.tasks/*")) for path in target.mountpaths), "all jobs had ended: nothing is proven"
+    promoting.restart(target)
+    promoting.wait_ready()
+    assert [done(api, uuid)["err"] for uuid in uuids] == ["", "", ""]
+    names = [f"f{number:03}" for number in numbers]
+    assert api.names("promoted") == api.names("copied") == names
+    assert api.names("emptied") == []
+    eventually(lambda: not any(list(path.glob(".ais.tasks/*")) for path in target.mountpaths), within_s=END_S)

@@ -14,7 +14,7 @@ from ais.target.dsort import creation
 from ais.target.dsort.content import Contents
 from ais.target.dsort.creation import Output, Piece
 from ais.target.dsort.run import Run
-from ais.target.uploads import in_pool
+from ais.target.uploads import in_pool, in_pool_to_end
 from ais.target.view import BucketView
 
 _CREATION = "shard_creation"
@@ -47,7 +47,7 @@ class Making:
                             number, output = wanted, await self._begin(view, mine[0].placed)
                         assert output is not None
                         step = partial(output.write, mine, data[at : at + len(mine)])
-                        await in_pool(output.writer.mountpath.pool, step)
+                        await in_pool_to_end(output.writer.mountpath.pool, step)
                         at += len(mine)
                 await self._commit(output, number)
         except BaseException:
@@ -66,7 +66,7 @@ class Making:
     async def _commit(self, output: Output | None, number: int) -> None:
         if output is None:
             return
-        size = await in_pool(output.writer.mountpath.pool, output.commit)
+        size = await in_pool_to_end(output.writer.mountpath.pool, output.commit)
         await asyncio.to_thread(self._run.files.note_made, number)
         self._run.xaction.objects += 1
         self._run.xaction.bytes += size

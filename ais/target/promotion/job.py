@@ -16,6 +16,7 @@ from ais.core.meta import ObjectMeta
 from ais.core.workfile import Keeping, WriteRules
 from ais.core.writer import Writer
 from ais.meta.smap import digest
+from ais.target.patience import Patience
 from ais.target.promotion import source
 from ais.target.promotion.parts import Parts
 from ais.target.promotion.source import Entry
@@ -41,6 +42,7 @@ class PromoteJob:
         self._first = ""
         self._taking = asyncio.Lock()
         self._ready: list[Entry] = []
+        self._patience = Patience(parts.host.env.clock)
 
     async def run(self) -> None:
         """Promote everything that is this target's to do. Raise when something was not, naming the first."""
@@ -102,7 +104,7 @@ class PromoteJob:
             raise DiskFailure(str(error)) from None
         try:
             before = os.fstat(fd)
-            is_new = await self._store(view, name, fd, before)
+            is_new = await self._patience.wait_for(partial(self._store, view, name, fd, before))
             if task.delete and is_new is not None:
                 await asyncio.to_thread(_delete, entry.path, before)
         finally:
