@@ -10,6 +10,7 @@ import pytest
 from harness.nodes import eventually
 from harness.wire import Answer, Api, fresh_name, request
 
+from ais.base.errors import NotReady
 from ais.testing import Cluster
 
 NAMES = [f"dir/{number}" for number in range(40)]
@@ -73,11 +74,31 @@ def test_a_lost_mountpath_is_no_empty_one(what_is_left: str, small: Cluster) -> 
     assert api.names(bucket) == sorted(NAMES)
 
 
+def test_a_target_does_not_start_as_a_new_one_before_its_disks_are_mounted(small: Cluster) -> None:
+    """With all of them missing it says so, whatever ID it was given, and writes nothing where they should be."""
+    (api, bucket), node = filled(small), small.targets[0]
+    small.kill(node)
+    for path in node.mountpaths:
+        path.rename(path.with_name(f"{path.name}.kept"))
+        path.mkdir()
+    small.start()
+    with pytest.raises(NotReady, match="are the disks mounted"):
+        small.wait_ready()
+    assert not any(list(path.iterdir()) for path in node.mountpaths)
+    for path in node.mountpaths:
+        path.rmdir()
+        path.with_name(f"{path.name}.kept").rename(path)
+    small.start()
+    small.wait_ready()
+    for name in NAMES:
+        assert api.get(bucket, name).body == name.encode()
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> object:
     """One proxy, one target with two mountpaths."""
     directory = tmp_path_factory.mktemp("small")
-    with Cluster(proxies=1, targets=1, mountpaths=2, dir=directory, config_overrides=FAST) as running:
+    with Cluster(1, 1, 2, dir=directory, config_overrides=FAST, ids={"t1": "tOfSmall"}) as running:
         yield running
 
 

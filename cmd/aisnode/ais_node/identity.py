@@ -1,4 +1,6 @@
-"""Who this node is: its configuration directory, the ID a proxy keeps there, and the address others reach it at."""
+"""Who this node is: its configuration directory, the ID a proxy keeps there, the mountpaths a target had, and the
+address others reach it at.
+"""
 
 import contextlib
 import fcntl
@@ -6,13 +8,17 @@ import os
 import random
 import socket
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+
+import msgspec
 
 from ais.base.errors import AlreadyExists, BadRequest, CorruptMetadata, IntegrityError
 from ais.base.ids import is_valid_node_id, new_id
 
 PROXY_ID_FILE = ".ais.proxy_id"
+MOUNTPATHS_FILE = ".ais.mountpaths"
+"""With the ID of a target behind it, because several may have one directory."""
 LOCK_FILE = ".ais.lock"
 _ANYWHERE = "192.0.2.1"
 """An address reserved for documentation: the route to it is the default route. Nothing is sent there."""
@@ -66,6 +72,35 @@ def proxy_id(confdir: str, demanded: str, rng: random.Random) -> str:
     return node_id
 
 
+def require_mounted(confdir: str, empty: Collection[str]) -> None:
+    """Raise `IntegrityError` when one of these directories, none of which is a mountpath yet, was one of a target here:
+    started before its disks were mounted it would be a new target, that knows of nothing and writes on mount points.
+    """
+    for path in sorted(Path(confdir).glob(f"{MOUNTPATHS_FILE}.*")):
+        try:
+            had = msgspec.json.decode(path.read_bytes(), type=list[str])
+        except (OSError, msgspec.DecodeError) as error:
+            raise _unusable(confdir, error) from None
+        if lost := [one for one in empty if one in had]:
+            raise IntegrityError(
+                f"{', '.join(lost)}: target {path.suffix[1:]} had its data there, and none of its mountpaths has volume"
+                f" metadata any more: are the disks mounted? If all are gone for good, remove {path} and start again"
+            )
+
+
+def remember_mountpaths(confdir: str, node_id: str, mountpaths: Collection[str]) -> None:
+    """Note which mountpaths a target has, for `require_mounted`. Raise `BadRequest`."""
+    try:
+        _replace(Path(confdir) / f"{MOUNTPATHS_FILE}.{node_id}", msgspec.json.encode(sorted(mountpaths)) + b"\n")
+    except OSError as error:
+        raise _unusable(confdir, error) from None
+
+
+def forget_mountpaths(confdir: str, node_id: str) -> None:
+    """The target has none any more."""
+    (Path(confdir) / f"{MOUNTPATHS_FILE}.{node_id}").unlink(missing_ok=True)
+
+
 def own_host(primary_url: str) -> str:
     """The address this machine uses towards the primary, or towards the world; the loopback address without either."""
     try:
@@ -96,10 +131,13 @@ def _checked(path: Path, node_id: str, demanded: str) -> str:
 
 def write_proxy_id(confdir: str, node_id: str) -> None:
     """Keep the ID; durable on return. Raise `OSError`."""
-    path = Path(confdir) / PROXY_ID_FILE
-    new = path.with_name(path.name + ".new")
-    with new.open("w") as file:
-        file.write(node_id + "\n")
+    _replace(Path(confdir) / PROXY_ID_FILE, node_id.encode() + b"\n")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    new = path.with_name("new" + path.name)
+    with new.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     new.rename(path)

@@ -18,6 +18,7 @@ from ais.config.node import NodeConfig
 from ais.core.store import Store
 from ais.env import Env
 from ais.env.disk import Disk
+from ais.fs import record
 from ais.fs.locks import SoleStripes, Stripes
 from ais.fs.volume import Volume, VolumeLimits
 from ais.meta import store
@@ -114,6 +115,7 @@ async def _live(
         if await _joined(node):
             if volume:
                 await asyncio.to_thread(volume.set_cluster_uuid, node.smap.uuid)
+                await asyncio.to_thread(_remember_mountpaths, node, volume)
             role.start()
             if crew is not None:
                 crew.start()
@@ -136,6 +138,11 @@ async def _live(
         node.log.info("stopped")
 
 
+def _remember_mountpaths(node: Node, volume: Volume) -> None:
+    paths = [mountpath.path for mountpath in volume.available]
+    identity.remember_mountpaths(node.config.local.confdir, volume.node_id, paths)
+
+
 def _forget(node: Node, env: Env, volume: Volume | None, confdir: str) -> None:
     """After a decommission: remove what nobody needs any more. A target that keeps its data is refused with it."""
     farewell = node.farewell
@@ -143,6 +150,7 @@ def _forget(node: Node, env: Env, volume: Volume | None, confdir: str) -> None:
         return
     if volume is not None:
         volume.leave_cluster(remove_data=farewell.rm_user_data)
+        identity.forget_mountpaths(confdir, volume.node_id)
     store.forget(env.disk, confdir)
     node.log.warning("the cluster is forgotten", data_removed=farewell.rm_user_data)
 
@@ -212,6 +220,8 @@ def _open_volume(env: Env, settings: Settings, stripes: Callable[[Disk, str], St
     paths = config.local.mountpaths
     if not paths:
         raise MountpathNotFound("a target needs at least one mountpath: set fspaths in the local configuration")
+    if not any(store.is_marked(env.disk, path) for path in paths):
+        identity.require_mounted(config.local.confdir, [record.clean_path(path) for path in paths])
     return Volume.load_or_create(
         env, paths, settings.environment.daemon_id or None, limits=volume_limits(config), stripes=stripes
     )
