@@ -1,0 +1,57 @@
+"""Requests between a node that has just joined and nodes that have an older map."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any
+
+from ais.api import headers
+from ais.auth.pairs import PairKeys
+from ais.meta.smap import NetInfo, Smap, Snode
+from ais.net.http import Headers, Network, Peer, Reply, Request
+from ais.node.trust import Trust
+
+SECRET = b"a secret of some thirty-two bytes"
+
+
+@dataclass
+class Host:
+    """What a node knows."""
+
+    smap: Smap
+    is_lost: bool = False
+
+
+def node(kind: str, node_id: str, port: int) -> tuple[Snode, PairKeys]:
+    """A node and its key."""
+    keys, net = PairKeys(node_id.encode().ljust(32, b"k")), NetInfo.make("http", "127.0.0.1", port)
+    return Snode.make(kind, node_id, net, net, net, keys=(keys.public,)), keys
+
+
+def test_who_does_not_know_the_sender_yet_waits_whatever_is_asked() -> None:
+    """A request on an object waits for the map and is answered; one for a handler is left to that, which waits too:
+    it was refused with 503 when the map had come, and a listing beside a join failed."""
+    (new, new_keys), (gateway, gateway_keys) = node("target", "t1aaaaaa", 1001), node("proxy", "p1aaaaaa", 1002)
+    both = Smap().with_node(new).with_node(gateway)
+    sender = Trust(SECRET, gateway.id, lambda: 1000.0, gateway_keys)
+    sender.follow(Host(both))
+    receiver, host = Trust(SECRET, new.id, lambda: 1000.0, new_keys), Host(Smap())
+    receiver.follow(host)
+    route = receiver.guard(lambda request: Reply(200) if request.path.startswith("/v1/objects/") else None)
+
+    def sent(path: str) -> Any:
+        lines = {headers.CALLER_ID: gateway.id, **sender.sign("GET", f"http://127.0.0.1:1001{path}", b"")}
+        named = Headers(tuple((name.lower(), value) for name, value in lines.items()))
+        return route(Request("GET", path, named, Peer("127.0.0.1:1", Network.CONTROL, "http")))
+
+    async def scenario() -> None:
+        assert sent("/v1/buckets/b") is None
+        waiting = sent("/v1/objects/b/o")
+        assert isinstance(waiting, Awaitable)
+        task = asyncio.create_task(waiting)
+        done, _ = await asyncio.wait([task], timeout=0.2)
+        assert not done
+        host.smap = both
+        assert (await task).status == 200
+
+    asyncio.run(scenario())
