@@ -71,6 +71,8 @@ class Snode(msgspec.Struct, frozen=True):
     flags: int = 0
     id_digest: int = 0
     pub_keys: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    farewell: str | msgspec.UnsetType = msgspec.UNSET
+    """The message (JSON) that tells it to end, once nothing of it is needed any more (`ais.proxy.rebalance`)."""
 
     @classmethod
     def make(
@@ -205,14 +207,26 @@ class Smap(msgspec.Struct, frozen=True):
         """The next version, in which exactly these targets are away."""
         return self.changed(away=target_ids)
 
-    def with_flags(self, node_ids: frozenset[str], flags: Flag) -> "Smap":
+    def with_flags(self, node_ids: frozenset[str], flags: Flag, farewell: str = "") -> "Smap":
         """The next version, in which these nodes are out of service as `flags` say; with none, in service."""
         changed = self.changed()
         members = [
-            {node.id: _in_service(node, flags) if node.id in node_ids else node for node in nodes.values()}
+            {node.id: _in_service(node, flags, farewell) if node.id in node_ids else node for node in nodes.values()}
             for nodes in (changed.pmap, changed.tmap)
         ]
         return msgspec.structs.replace(changed, pmap=members[0], tmap=members[1])
+
+    def with_told(self, node_ids: frozenset[str]) -> "Smap":
+        """The next version, in which these nodes were told their farewell."""
+        changed = self.changed()
+        pmap, tmap = (
+            {
+                node_id: msgspec.structs.replace(node, farewell=msgspec.UNSET) if node_id in node_ids else node
+                for node_id, node in nodes.items()
+            }
+            for nodes in (changed.pmap, changed.tmap)
+        )
+        return msgspec.structs.replace(changed, pmap=pmap, tmap=tmap)
 
     def changed(
         self,
@@ -253,8 +267,10 @@ def _with_ic(node: Snode, is_member: bool) -> Snode:
     return node if flags == node.flags else msgspec.structs.replace(node, flags=int(flags))
 
 
-def _in_service(node: Snode, flags: Flag) -> Snode:
-    return msgspec.structs.replace(node, flags=int(node.flags & ~UNAVAILABLE | flags))
+def _in_service(node: Snode, flags: Flag, farewell: str) -> Snode:
+    return msgspec.structs.replace(
+        node, flags=int(node.flags & ~UNAVAILABLE | flags), farewell=farewell or msgspec.UNSET
+    )
 
 
 def _with_away(node: Snode, is_away: bool) -> Snode:

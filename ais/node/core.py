@@ -66,6 +66,8 @@ class Core:
         """Whether this node holds objects."""
         self.restart: Callable[[], None] = lambda: None
         """Stops the process so that it starts again."""
+        self.dismiss: Callable[[str], None] = lambda _farewell: None
+        """Ends this node as the message says, which the map had for it."""
         self.is_retired = False
         """Decommissioned and left running: it asks for no admission."""
         self.leaving = False

@@ -251,7 +251,7 @@ def joined(smap: Smap, node: Snode) -> Smap:
     known = smap.get(node.id)
     if known is None:
         return smap.with_node(node)
-    entry = msgspec.structs.replace(node, flags=node.flags | known.flags & UNAVAILABLE)
+    entry = msgspec.structs.replace(node, flags=node.flags | known.flags & UNAVAILABLE, farewell=known.farewell)
     is_same = known.listens_like(entry) and known.is_electable == entry.is_electable and known.keys == entry.keys
     return smap if is_same and not known.is_away else smap.with_node(entry)
 

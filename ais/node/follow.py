@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from ais.base.errors import NotReady
 from ais.meta.bmd import BMD
+from ais.meta.smap import Flag
 from ais.meta.stamp import Stamp
 from ais.node import decisions
 from ais.node.core import Core
@@ -82,10 +83,27 @@ class Follower:
             if bmd is None or bmd.stamp != self._prepared[0]:
                 await self.forget()
             self._prepared = None
+        if (farewell := self._farewell_in(sync)) is not None:
+            core.dismiss(farewell)
+            return
         before = core.meta
         await core.state.adopt(sync.parts)
         await core.state.settle(sync.committed)
         self._log(before, sync)
+
+    def _farewell_in(self, sync: Sync) -> str | None:
+        """What this node was to be told at the end, when the map that came is one without it in which nothing moves.
+
+        That map is not kept: started again, this node must know that it was decommissioned.
+        """
+        core, own = self._core, self._core.smap.get(self._core.me.id)
+        if own is None or not own.farewell or not own.flags & Flag.DECOMMISSION:
+            return None
+        sealed = next((sealed for sealed in sync.parts if sealed.part is Part.SMAP), None)
+        if sealed is None or sealed.stamp <= core.meta.stamps.smap:
+            return None
+        smap = core.meta.take(sealed).smap
+        return own.farewell if core.me.id not in smap and not smap.moving else None
 
     def _log(self, before: Metadata, sync: Sync) -> None:
         now = self._core.meta

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import msgspec
 
-from ais.api import codec
+from ais.api import codec, query
 from ais.base.errors import (
     AisError,
     AlreadyExists,
@@ -32,6 +32,7 @@ from ais.node.changes import Changes
 from ais.node.core import Core
 from ais.node.decisions import Start
 from ais.node.election import Election
+from ais.node.farewell import Farewell
 from ais.node.messages import ASK_WHO, Identity, JoinAnswer, JoinRequest, LeaveRequest
 from ais.node.reign import STALL_S
 from ais.node.state import seal_bmd, seal_config
@@ -39,6 +40,7 @@ from ais.node.state import seal_bmd, seal_config
 JOIN = "/v1/cluster/autoreg"
 IDENTITY = "/v1/cluster/keepalive"
 LEAVE = "/v1/cluster/leave"
+DAEMON_STATUS = "/v1/daemon"
 FORWARDED = "forwarded"
 FIRST_RETRY_S = 0.1
 LEAVE_CALLS_MAX = 3
@@ -77,6 +79,24 @@ class Membership:
         own = smap.get(self._core.me.id)
         if own is not None:
             self._is_leaving = bool(own.flags & Flag.DECOMMISSION)
+
+    async def _is_dismissed(self) -> bool:
+        """End when the cluster's map goes on without this node, which was being decommissioned; its data stays."""
+        core, own = self._core, self._core.smap.get(self._core.me.id)
+        if own is None or not own.farewell or not own.flags & Flag.DECOMMISSION or self._is_invited:
+            return False
+        for url in decisions.join_urls(core.smap, core.me, self._urls):
+            try:
+                answer = await core.peers.call(
+                    url, "GET", DAEMON_STATUS, query={query.WHAT: "smap"}, timeout_s=core.call_timeout_s
+                )
+                smap = codec.from_json(answer.body, Smap)
+            except AisError:
+                continue
+            if smap.uuid == core.smap.uuid and smap.version > core.smap.version and core.me.id not in smap:
+                core.dismiss(Farewell().message().decode())
+                return True
+        return False
 
     def return_to(self, url: str) -> None:
         """Ask the cluster at `url` for admission, after a decommission that left the process running."""
@@ -391,6 +411,8 @@ class Membership:
         try:
             await self._join_somewhere()
         except AisError as error:
+            if isinstance(error, IntegrityError) and await self._is_dismissed():
+                return
             if str(error) != self._last_problem:
                 log = core.log.error if isinstance(error, FATAL) else core.log.warning
                 log("cannot join again, trying on", reason=str(error))

@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ais.api import actions, codec
 from ais.api.errors import status_of
+from ais.api.messages import ActMsg
 from ais.auth.keys import AccessKeys, KeyRing
 from ais.auth.pairs import PairKeys
 from ais.base.errors import AccessDenied, AisError, BadRequest, NotReady
@@ -107,6 +108,7 @@ class Node:
             self.log,
         )
         self.core.restart = lambda: self.request_stop(leave=False)
+        self.core.dismiss = lambda message: self.retire(codec.from_json(message.encode(), ActMsg).value_as(Farewell))
         self.election = Election(self.core)
         self.changes = Changes(self.core, lambda: self.role)
         self.follower = Follower(self.core, lambda: self.role)

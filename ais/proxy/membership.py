@@ -70,10 +70,7 @@ async def change(node: Node, rebalancer: Rebalancer, message: ActMsg) -> str:
             await node.remove_nodes(asked.ids)
             return ""
         case actions.DECOMMISSION_NODE if asked.skip_rebalance:
-            nodes = [node.smap.require(node_id) for node_id in asked.ids]
-            await node.remove_nodes(asked.ids)
-            for one in nodes:
-                await rebalancer.part(one, Farewell(no_shutdown=asked.no_shutdown).message())
+            await rebalancer.dismiss(asked.ids, Farewell(no_shutdown=asked.no_shutdown).message())
             return ""
         case actions.DECOMMISSION_NODE:
             farewell = Farewell(asked.rm_user_data, asked.no_shutdown).message()

@@ -5,6 +5,9 @@ every target has gone through all it holds and nothing was left that belongs to 
 cannot be known, so it waits.
 """
 
+import asyncio
+import functools
+
 from ais.api import actions, codec, xact
 from ais.api.xact import ArgsMsg, QueryMsg, Snap, Status
 from ais.base.errors import AisError
@@ -26,8 +29,7 @@ class Rebalancer:
         self._node = node
         self._targets = targets
         self._problem = ""
-        self._to_part: dict[str, bytes] = {}
-        """What to tell nodes, by ID, once nothing of theirs is needed any more."""
+        self._parting = asyncio.Lock()
 
     def start(self) -> None:
         """Look for something to move from now on; the node's supervisor ends it."""
@@ -50,25 +52,29 @@ class Rebalancer:
 
     async def set_flags(self, node_ids: frozenset[str], add: Flag, farewell: bytes = b"") -> str:
         """Take nodes out of service: what they hold moves to others first; what a decommissioned one that is away holds
-        is given up. `farewell` is what they are told then (empty: nothing). The ID of the rebalance, if there is one.
+        is given up. `farewell` is what they are told then (empty: nothing); until then the map has it, for whoever
+        becomes primary, and for the node itself. The ID of the rebalance, if there is one.
         """
         before = self.id
 
         def change(smap: Smap) -> Smap:
-            gone = smap.pmap.keys() | smap.away.keys() if add is Flag.DECOMMISSION else frozenset[str]()
-            changed = smap.with_flags(node_ids, add)
-            return changed.without_nodes(frozenset(node_ids & gone)) if node_ids & gone else changed
+            gone = smap.away.keys() & node_ids if add is Flag.DECOMMISSION else frozenset[str]()
+            changed = smap.with_flags(node_ids, add, farewell.decode())
+            return changed.without_nodes(frozenset(gone)) if gone else changed
 
-        nodes = [self._node.smap.require(node_id) for node_id in node_ids]
-        if farewell:
-            self._to_part |= dict.fromkeys(node_ids, farewell)
         await self._node.changes.change_smap(change)
-        for node in nodes:
-            if farewell and (node.is_proxy or not self._node.smap.moving):
-                await self.part(node, farewell)
-        if not self._node.smap.moving:
-            await self._node.changes.change_smap(_settled)
+        await self._part_all()
         return self.id if self.id != before else ""
+
+    async def dismiss(self, node_ids: frozenset[str], farewell: bytes) -> None:
+        """Take nodes off the map at once, with what they hold."""
+        nodes = [self._node.smap.require(node_id) for node_id in node_ids]
+        await self._node.changes.change_smap(
+            lambda smap: smap.with_flags(node_ids & smap.nodes.keys(), Flag.DECOMMISSION, farewell.decode())
+        )
+        await self._node.remove_nodes(node_ids)
+        for one in nodes:
+            await self._tell(one, farewell.decode())
 
     async def stop_nodes(self, node_ids: frozenset[str]) -> None:
         """Tell nodes to say goodbye and end; targets are away then, and keep their names."""
@@ -80,7 +86,6 @@ class Rebalancer:
     async def clear_flags(self, node_ids: frozenset[str]) -> str:
         """Take nodes into service again. The ID of the rebalance, if there is one."""
         before = self.id
-        self._to_part = {one: told for one, told in self._to_part.items() if one not in node_ids}
         for node_id in node_ids & self._node.smap.present.keys():
             node = self._node.smap.require(node_id)
             if node.flags & Flag.DECOMMISSION:
@@ -90,9 +95,11 @@ class Rebalancer:
 
     async def _watch(self) -> None:
         while True:
-            if self._node.has_authority and self.id:
+            if self._node.has_authority:
                 try:
-                    await self._step(self.id)
+                    if self.id:
+                        await self._step(self.id)
+                    await self._part_all()
                     self._problem = ""
                 except AisError as error:
                     if str(error) != self._problem:
@@ -113,18 +120,34 @@ class Rebalancer:
         smap = await self._node.changes.change_smap(lambda now: plan.finish(now, moving_id))
         if not smap.moving:
             self._node.log.info("rebalance ended", rebalance=moving_id)
-            for node_id in [one for one in self._to_part if _is_done_with(smap, one)]:
-                if (node := before.get(node_id)) is not None:
-                    await self.part(node, self._to_part[node_id])
+            await self._say_farewell([node for node in before.nodes.values() if node.id not in smap])
 
-    async def part(self, node: Snode, farewell: bytes) -> None:
-        """Tell a node how to end; it need not say goodbye."""
-        self._to_part.pop(node.id, None)
-        core = self._node.core
+    async def _part_all(self) -> None:
+        """Let decommissioned nodes leave the map, and tell nodes to end, as far as nothing of theirs is needed."""
+        async with self._parting:
+            before = self._node.smap
+            if plan.ended(before):
+                smap = await self._node.changes.change_smap(_without_ended)
+                await self._say_farewell([node for node in before.nodes.values() if node.id not in smap])
+            for node in plan.drained(self._node.smap):
+                if await self._tell(node, node.farewell or ""):
+                    await self._node.changes.change_smap(functools.partial(_told, node.id))
+
+    async def _say_farewell(self, gone: list[Snode]) -> None:
+        """Tell nodes that have left the map; who does not hear it knows by the map, and is not let in again."""
+        for node in gone:
+            if node.farewell:
+                await self._tell(node, node.farewell)
+
+    async def _tell(self, node: Snode, farewell: str) -> bool:
+        """Tell a node how to end; it need not say goodbye. Whether it has heard it."""
+        core, body = self._node.core, farewell.encode()
         try:
-            await core.peers.call(node.control.url, "PUT", DAEMON, body=farewell, timeout_s=core.call_timeout_s)
+            await core.peers.call(node.control.url, "PUT", DAEMON, body=body, timeout_s=core.call_timeout_s)
         except AisError as error:
             self._node.log.info("node was not told that it is out", peer=node.name, error=str(error))
+            return False
+        return True
 
 
 def join_message(node: Node) -> bytes:
@@ -132,16 +155,14 @@ def join_message(node: Node) -> bytes:
     return codec.to_json({"action": actions.JOIN_CLUSTER, "name": "", "value": node.snode.control.url})
 
 
-def _is_done_with(smap: Smap, node_id: str) -> bool:
-    """Whether nothing of a node is needed any more."""
-    node = smap.get(node_id)
-    return node is None or bool(node.flags & Flag.MAINTENANCE_POST_REBALANCE)
+def _told(node_id: str, smap: Smap) -> Smap:
+    """The map when a node in maintenance has been told to end."""
+    return smap.with_told(frozenset((node_id,))) if node_id in smap else smap
 
 
-def _settled(smap: Smap) -> Smap:
-    """The map when nothing has to move for the flags that nodes have."""
-    gone = frozenset(target.id for target in smap.tmap.values() if target.flags & Flag.DECOMMISSION)
-    return smap.without_nodes(gone) if gone else smap
+def _without_ended(smap: Smap) -> Smap:
+    """The map without the nodes of which nothing is needed any more."""
+    return smap.without_nodes(gone) if (gone := plan.ended(smap)) else smap
 
 
 def _is_done(snaps: list[Snap]) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 
 from ais.base.errors import NotReady
 from ais.meta.placement import best_at
-from ais.meta.smap import UNAVAILABLE, Flag, Moving, Smap, digest
+from ais.meta.smap import UNAVAILABLE, Flag, Moving, Smap, Snode, digest
 
 SETS_MAX = 8
 
@@ -53,6 +53,24 @@ def finish(smap: Smap, moving_id: str) -> Smap:
         if target.flags & Flag.MAINTENANCE
     }
     return msgspec.structs.replace(changed, tmap=changed.tmap | drained, moving=msgspec.UNSET)
+
+
+def ended(smap: Smap) -> frozenset[str]:
+    """The decommissioned nodes of which nothing is needed any more: they may leave the map."""
+    return frozenset(
+        node.id for node in smap.nodes.values() if node.flags & Flag.DECOMMISSION and (node.is_proxy or not smap.moving)
+    )
+
+
+def drained(smap: Smap) -> list[Snode]:
+    """The nodes in maintenance that may be told their farewell now."""
+    return [
+        node
+        for node in smap.present.values()
+        if node.farewell
+        and not node.flags & Flag.DECOMMISSION
+        and (node.is_proxy or not smap.moving or node.flags & Flag.MAINTENANCE_POST_REBALANCE)
+    ]
 
 
 class Earlier:

@@ -126,6 +126,28 @@ def test_killed_while_names_move(seed: int) -> None:
                 extra.end()
 
 
+def test_who_leaves_is_told_by_whoever_is_primary_then() -> None:
+    """The primary is killed as soon as it has answered that a target is decommissioned with its data: the next one has
+    everything moved, and the target removes what is left of ours and ends."""
+    with Cluster(proxies=3, targets=3, mountpaths=2, config_overrides=FAST) as cluster:
+        api, names = Api(cluster.endpoint), {f"o{number:03}": b"content %d" % number for number in range(300)}
+        assert api.create("b").status == 200
+        for name, data in names.items():
+            assert api.put("b", name, data).status == 200
+        leaving = cluster.targets[0]
+        answer = api.call(
+            "PUT", "/v1/cluster", body=message("decommission-node", value={"sid": leaving.id, "rm_user_data": True})
+        )
+        assert answer.status == 200, answer.error
+        cluster.kill(cluster.proxies[0])
+        other = Api(cluster.proxies[1].url)
+        eventually(lambda: leaving.id not in other.smap()["tmap"], within_s=SOON_S)
+        cluster.wait_ended(leaving)
+        assert [entry for one in leaving.plan.mountpaths for entry in os.listdir(one) if entry[0] in "@."] == []
+        for name, data in names.items():
+            assert other.get("b", name).body == data
+
+
 class Names:
     """Objects of a bucket and what became of each; what was refused with 503 is what it was before."""
 

@@ -10,6 +10,8 @@ import pytest
 from ais.api.bucket import Bck
 from ais.base.errors import AlreadyExists, BadRequest, IntegrityError, NodeNotFound, NotReady
 from ais.meta.bmd import Bprops
+from ais.meta.smap import Flag
+from ais.node.farewell import Farewell
 
 Simulate = Callable[..., Any]
 
@@ -382,5 +384,57 @@ def test_a_heartbeat_that_comes_late_vouches_for_nothing(simulate: Simulate) -> 
         assert not follower.is_settled
         world.heal()
         await world.settled()
+
+    simulate(scenario)
+
+
+async def retire(world: Any, node_id: str) -> None:
+    """What the map says of a node that is decommissioned."""
+    message = Farewell(rm_user_data=True).message().decode()
+    await world.primary().changes.change_smap(
+        lambda smap: smap.with_flags(frozenset({node_id}), Flag.DECOMMISSION, message)
+    )
+
+
+@pytest.mark.parametrize("boots", [False, True])
+def test_a_decommissioned_node_knows_its_end_by_the_map(simulate: Simulate, boots: bool) -> None:
+    """The map goes on without it and nobody tells it: it ends as it was to, and started again it is not let in."""
+
+    async def scenario(world: Any) -> None:
+        world.cluster(2, 3)
+        await world.settled()
+        node, node_id = world["t2"].alive, "t2aaaaaa"
+        await retire(world, node_id)
+        await world.until(lambda: node.smap.get(node_id).farewell, 10, "the last map with the node")
+        await world.primary().changes.change_smap(lambda smap: smap.without_nodes(frozenset({node_id})))
+        if boots:
+            world["t2"].kill()
+            world["t2"].boot()
+            await asyncio.sleep(60)
+        else:
+            await world.until(lambda: node.stop_requested.is_set(), 60, "the end of the node")
+            assert node.farewell is not None
+        assert node_id not in world.primary().smap
+
+    simulate(scenario)
+
+
+def test_a_node_that_missed_its_farewell_is_not_let_in(simulate: Simulate) -> None:
+    """Cut off when the map went on without it, and the primary that knew was killed: it ends, and its data stays."""
+
+    async def scenario(world: Any) -> None:
+        world.cluster(3, 3)
+        await world.settled()
+        node, node_id = world["t2"].alive, "t2aaaaaa"
+        await retire(world, node_id)
+        await world.until(lambda: node.smap.get(node_id).farewell, 10, "the last map with the node")
+        world.partition("p1 p2 p3 t1 t3", "t2")
+        await world.primary().changes.change_smap(lambda smap: smap.without_nodes(frozenset({node_id})))
+        world["p1"].kill()
+        await world.until(lambda: bool(world.authorities()), 60, "election")
+        world.heal()
+        await world.until(lambda: node.stop_requested.is_set(), 120, "the end of the node")
+        assert node.farewell == Farewell()
+        assert node_id not in world.primary().smap
 
     simulate(scenario)

@@ -73,3 +73,21 @@ def test_the_end_of_a_rebalance() -> None:
     assert set(ended.tmap) == {"t1", "t2", "t4"}
     assert ended.tmap["t4"].flags == Flag.MAINTENANCE | Flag.MAINTENANCE_POST_REBALANCE
     assert plan.owners(ended) == ("t1", "t2")
+
+
+def test_who_may_be_told_to_end() -> None:
+    """A decommissioned proxy at once, a target when nothing moves any more; one in maintenance when it is drained, and
+    as long as it was not told."""
+    smap = smap_of("t1", "t2", "t3").with_node(Snode.make("proxy", "p1", NET, NET, NET))
+    leaves = smap.with_flags(frozenset({"t3", "p1"}), Flag.DECOMMISSION, "{}")
+    moving = plan.follow(smap, leaves, has_data=True)
+    assert plan.ended(moving) == {"p1"}
+    assert plan.ended(leaves) == {"t3", "p1"}
+    rests = plan.follow(smap, smap.with_flags(frozenset({"t3"}), Flag.MAINTENANCE, "{}"), has_data=True)
+    assert rests.moving
+    assert plan.drained(rests) == []
+    drained = plan.finish(rests, rests.moving.id)
+    assert [node.id for node in plan.drained(drained)] == ["t3"]
+    assert plan.drained(drained.with_away(frozenset({"t3"}))) == []
+    assert plan.drained(drained.with_told(frozenset({"t3"}))) == []
+    assert plan.ended(drained) == frozenset()
