@@ -47,22 +47,21 @@ def decide(staged: Staged, stored: ObjectMeta | None, generation: int, now_ns: i
     rules = staged.rules
     custom = staged.custom if staged.custom is not None else (stored.custom if stored else {})
     stamp, version = (generation, now_ns), staged.version
-    if stored is not None:
-        stamp = max(stamp, (stored.stamp[0], stored.stamp[1] + 1))
     if staged.after[0]:
         stamp = max(stamp, (staged.after[0], staged.after[1] + 1))
-    if (
-        stored is not None
-        and staged.is_claimed
-        and stored.checksum == staged.checksum
-        and stored.checksum_kind == rules.checksum_kind
-        and stored.size == staged.size
-        and stored.custom == custom
-        and stored.facts == staged.facts
-        and staged.version in (None, stored.version)
-        and rules.keeping is Keeping.NONE
-    ):
-        version = stored.version
+    if stored is not None:
+        stamp = max(stamp, (stored.stamp[0], stored.stamp[1] + 1))
+        if (
+            staged.is_claimed
+            and stored.checksum == staged.checksum
+            and stored.checksum_kind == rules.checksum_kind
+            and stored.size == staged.size
+            and stored.custom == custom
+            and stored.facts == staged.facts
+            and staged.version in (None, stored.version)
+            and rules.keeping is Keeping.NONE
+        ):
+            version = stored.version
     if version is None:
         version = metadata.next_version(stored.version if stored else "") if rules.versioning else ""
     kind, runs, facts = rules.checksum_kind, staged.runs, staged.facts
@@ -104,7 +103,8 @@ class Publisher:
         `StripeBusy` when the lock is taken and `wait` is false: nothing happened, publish again.
         """
         try:
-            self._follow_placement(staged, wait)
+            if staged.spot.view is not self._volume.view:
+                self._follow_placement(staged, wait)
             if staged.bck in self._volume.coded:
                 return self._publish_coded(staged, condition, wait)
             return self._publish_whole(staged, condition, wait)
@@ -117,7 +117,8 @@ class Publisher:
         Raise `AlreadyExists` when the name is here: whoever sends it has what was given before. Else as `publish`.
         """
         try:
-            self._follow_placement(staged, wait)
+            if staged.spot.view is not self._volume.view:
+                self._follow_placement(staged, wait)
             if staged.rules.fsync:
                 self._disk.fsync(staged.fd)
             taken = self.locked(staged.bck, staged.spot, lambda: self._arrive_locked(staged, meta, is_head), wait)
@@ -131,7 +132,7 @@ class Publisher:
 
     def _arrive_locked(self, staged: Staged, meta: ObjectMeta, is_head: bool) -> ObjectMeta:
         disk, spot, fsync = self._disk, staged.spot, staged.rules.fsync
-        self._require_place(staged)
+        self._volume.require_place(staged.bck, spot.key, spot.mountpath, staged.epoch)
         cname = staged.bck.cname(staged.name)
         if staged.size != meta.size:
             raise BadRequest(f"{cname}: got {staged.size} bytes of a version of {meta.size}")
@@ -326,7 +327,7 @@ class Publisher:
     def _publish_prepared(self, staged: Staged, stored: ObjectMeta | None, prepared: Prepared) -> bool:
         """Give the object its name, under its lock; False when it was changed since `stored`."""
         disk, spot, rules, meta = self._disk, staged.spot, staged.rules, prepared.meta
-        self._require_place(staged)
+        self._volume.require_place(staged.bck, spot.key, spot.mountpath, staged.epoch)
         if self.stored_meta(spot) != stored:
             return False
         if staged.before_rename is not None:
@@ -402,7 +403,7 @@ class Publisher:
         disk, spot, rules = self._disk, staged.spot, staged.rules
         view = self._volume.view
         needs_stored = rules.versioning or staged.is_claimed or staged.custom is None or condition is not None
-        self._require_place(staged)
+        self._volume.require_place(staged.bck, spot.key, spot.mountpath, staged.epoch)
         stored = self.stored_meta(spot) if needs_stored or view.is_unsettled else None
         if condition is not None:
             self.ask(condition, staged.bck, spot, stored)
@@ -437,14 +438,6 @@ class Publisher:
             succession.settle()
         return decided
 
-    def _require_place(self, staged: Staged) -> None:
-        """Raise `Busy` or `NotReady` when a work file must not become an object there. Under the object's lock."""
-        spot = staged.spot
-        self._volume.require_open(staged.bck)
-        self._volume.require_owned(spot.key, staged.epoch)
-        if (view := self._volume.view).leaving:
-            view.require_staying(spot.mountpath)
-
     def _install(self, path: str, spot: Spot, *, fsync: bool) -> None:
         """Give a work file the object's name; durable when `fsync`."""
         placed = tree.install(self._disk, path, spot.root, spot.path)
@@ -461,9 +454,7 @@ class Publisher:
         return stored is not None or tree.find(self._disk, spot.path) is not None
 
     def _follow_placement(self, staged: Staged, wait: bool) -> None:
-        """When the set of mountpaths changed while the content was received, take it to the new owner."""
-        if staged.spot.view is self._volume.view:
-            return
+        """The set of mountpaths changed while the content was received: take it to the new owner."""
         spot = self._spots.find(staged.bck, staged.name)
         if spot.mountpath is staged.spot.mountpath:
             return

@@ -412,6 +412,16 @@ class Volume:
             self.epoch += 1
             self._owned.append((self.epoch, owns))
 
+    def require_place(self, bck: Bck, key: int, mountpath: Mountpath, since: int | None) -> None:
+        """Raise `Busy` or `NotReady` when a file must not become the object there: of a name with that digest, which
+        was this target's `since` that epoch if one is given. Asked under the object's lock.
+        """
+        self.require_open(bck)
+        if self._is_owner is not None or since not in (None, self.epoch):
+            self.require_owned(key, since)
+        if (view := self.view).leaving:
+            view.require_staying(mountpath)
+
     def require_owned(self, key: int, since: int | None = None) -> None:
         """Raise `NotReady` when another target owns the names of a digest by now. Asked under the object's lock.
 
