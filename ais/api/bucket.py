@@ -7,6 +7,8 @@ from ais.base.errors import BadRequest, BucketNotFound, InvalidName, InvalidProv
 
 AIS = "ais"
 PROVIDERS = ("ais", "aws", "azure", "gcp", "oci")
+BACKENDS = ("aws",)
+"""Providers whose buckets we serve, once the configuration names them."""
 _SCHEMES = {"ais": "ais", "aws": "s3", "azure": "az", "gcp": "gs", "oci": "oc"}
 _ALIASES = {
     "": "ais",

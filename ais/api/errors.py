@@ -21,6 +21,7 @@ STATUS_OF: dict[type[AisError], int] = {
     errors.CorruptMetadata: 500,
     errors.DiskFailure: 500,
     errors.Unsupported: 501,
+    errors.NotForRemote: 405,
     errors.NotYetImplemented: 501,
     errors.Unreachable: 502,
     errors.NotReady: 503,

@@ -7,9 +7,11 @@ from ais.api.bucket import Bck
 GROUPS = "/v1/groups"
 """Between nodes: start the job on a target."""
 DELETE = "delete-listrange"
+EVICT = "evict-listrange"
+PREFETCH = "prefetch-listrange"
 COPY = "copy-listrange"
 COPY_BUCKET = "copy-bck"
-KINDS = (DELETE, COPY, COPY_BUCKET)
+KINDS = (DELETE, EVICT, PREFETCH, COPY, COPY_BUCKET)
 WORKERS_DEFAULT, WORKERS_MAX = 4, 64
 
 
@@ -21,6 +23,15 @@ class DeleteMsg(msgspec.Struct, frozen=True):
     workers: int = msgspec.field(name="num-workers", default=0)
     continue_on_error: bool = msgspec.field(name="coer", default=False)
     not_recursive: bool = msgspec.field(name="non-recurs", default=False)
+
+
+class PrefetchMsg(DeleteMsg, frozen=True):
+    """The value of `prefetch-listrange`. `blob_*`: AIStore reads objects from that size on in parts."""
+
+    latest: bool = msgspec.field(name="latest-ver", default=False)
+    blob_threshold: int = msgspec.field(name="blob-threshold", default=0)
+    blob_chunk_size: int = msgspec.field(name="blob-chunk-size", default=0)
+    blob_workers: int = msgspec.field(name="blob-num-workers", default=0)
 
 
 class CopyBucketMsg(msgspec.Struct, frozen=True):
@@ -67,6 +78,8 @@ class GroupTask(msgspec.Struct, frozen=True):
     not_recursive: bool = False
     started_ns: int = 0
     """When a target was told: one that was restarted does not delete what was written later."""
+    latest: bool = False
+    """Objects that are here already are compared with their backend."""
 
     @property
     def workers_count(self) -> int:

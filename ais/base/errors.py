@@ -24,6 +24,7 @@ AisError
 │   └── Busy                   try later: somebody else is changing the same thing
 ├── RangeNotSatisfiable        carries the object's size
 ├── Unsupported                will never work here
+│   └── NotForRemote           for buckets of our own only
 ├── NotYetImplemented          AIStore has it, we do not have it yet
 ├── TooLarge                   a body or name beyond its limit
 │   └── HeadTooLarge           a request head beyond its limit
@@ -241,6 +242,10 @@ class RangeNotSatisfiable(AisError):
 
 class Unsupported(AisError):
     """The operation makes no sense for this thing."""
+
+
+class NotForRemote(Unsupported):
+    """What cannot be done to a bucket at a backend: it is not ours."""
 
 
 class NotYetImplemented(AisError):

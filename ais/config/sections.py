@@ -124,18 +124,18 @@ class Versioning(Section, frozen=True):
     """Object versions."""
 
     enabled: Annotated[bool, setting("Count an object's version up on each overwrite.")] = True
-    validate_warm_get: Annotated[bool, setting("Compare with the remote backend on GET.", pending=True)] = False
+    validate_warm_get: Annotated[bool, setting("Compare with the remote backend on GET.")] = False
     synchronize: Annotated[bool, setting("Also delete what the remote backend no longer has.", pending=True)] = False
 
 
 class ExtraAWS(Section, frozen=True):
     """Amazon S3 behind a bucket."""
 
-    cloud_region: Annotated[str, setting("Region.", pending=True)] = ""
-    endpoint: Annotated[str, setting("Endpoint URL instead of Amazon's.", pending=True)] = ""
-    profile: Annotated[str, setting("Credentials profile.", pending=True)] = ""
-    max_pagesize: Annotated[int, setting("Names per listing page; 0: 1000.", ge=0, pending=True)] = 0
-    multipart_size: Annotated[Size, setting("Uploads above go in parts; 0: default.", ge=0, pending=True)] = Size(0)
+    cloud_region: Annotated[str, setting("Region of the bucket.")] = ""
+    endpoint: Annotated[str, setting("Endpoint URL instead of Amazon's.")] = ""
+    profile: Annotated[str, setting("Credentials profile.")] = ""
+    max_pagesize: Annotated[int, setting("Names per listing page, at most 1000; 0: 1000.", ge=0)] = 0
+    multipart_size: Annotated[Size, setting("Larger objects are sent in parts of this size; 0: 16MiB.", ge=0)] = Size(0)
 
 
 class ExtraGCP(Section, frozen=True):
@@ -562,5 +562,8 @@ class StatsD(Section, frozen=True):
 
 
 BackendProviders = Annotated[
-    dict[str, Any], setting("Remote backends by provider; `ais`: aliases of remote clusters.", pending=True)
+    dict[str, Any],
+    setting(
+        'Remote backends by provider: `{"aws": {}}` serves buckets of S3, `{"aws": {"disabled": true}}` refuses them.'
+    ),
 ]

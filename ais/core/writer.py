@@ -1,7 +1,7 @@
 """Receiving one object: bytes go to a work file and through the hashers, then `commit` makes the object."""
 
 from ais.core import workfile
-from ais.core.meta import ObjectMeta
+from ais.core.meta import ObjectMeta, check_custom
 from ais.core.publish import Condition, Publisher
 from ais.core.workfile import Buffer, Digests, Staged
 from ais.env.disk import Disk
@@ -30,6 +30,27 @@ class Writer:
     def mountpath(self) -> Mountpath:
         """Where the bytes go: blocking steps belong into its pool."""
         return self._staged.spot.mountpath
+
+    @property
+    def path(self) -> str:
+        """The work file, as long as the writer is open."""
+        return self._staged.path
+
+    def verify(self) -> None:
+        """Before anybody else is given what was written: all of it is there. Raise as `commit`, and end as that does.
+
+        Blocks for nothing.
+        """
+        try:
+            self._settle()
+        except BaseException:
+            self.abort()
+            raise
+
+    def rewrite(self, custom: dict[str, str], facts: dict[str, str], version: str) -> None:
+        """Metadata that came to be known while the object was written. Raise `BadRequest`."""
+        check_custom(custom)
+        self._staged.custom, self._staged.facts, self._staged.version = custom, facts, version
 
     def describe(self, facts: dict[str, str]) -> None:
         """What follows from the content, once all of it was written (`ObjectMeta.facts`)."""
@@ -62,9 +83,7 @@ class Writer:
         """
         staged = self._staged
         try:
-            if not self._is_verified:
-                staged.checksum = self._digests.verify(staged.bck, staged.name)
-                self._is_verified = True
+            self._settle()
             stored = self._publish(staged, condition, wait)
         except StripeBusy:
             raise
@@ -73,6 +92,11 @@ class Writer:
             raise
         self._close()
         return stored
+
+    def _settle(self) -> None:
+        if not self._is_verified:
+            self._staged.checksum = self._digests.verify(self._staged.bck, self._staged.name)
+            self._is_verified = True
 
     def _publish(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
         return self._publisher.publish(staged, condition, wait)

@@ -11,7 +11,7 @@ import msgspec
 
 from ais.api import access, ack, codec
 from ais.api.ack import Ack
-from ais.api.bucket import AIS, Bck, Namespace, missing
+from ais.api.bucket import AIS, BACKENDS, Bck, Namespace, missing
 from ais.api.codec import U64
 from ais.base.errors import BadRequest, BucketExists, NotEnoughTargets, NotYetImplemented
 from ais.config import features as flags
@@ -114,6 +114,11 @@ class Bprops(msgspec.Struct, frozen=True):
 
     protection: Protection | msgspec.UnsetType = msgspec.UNSET
     """Left out while it says nothing, as `s3`."""
+
+    @property
+    def has_backend(self) -> bool:
+        """Whether objects may be at a backend besides those that are here."""
+        return self.provider != AIS or bool(self.backend_bck.name)
 
     @property
     def of_protection(self) -> Protection:
@@ -248,7 +253,10 @@ def _check_backend(props: Bprops) -> None:
     backend = Bck.parse(backend.name, backend.provider, backend.namespace.uname)
     if backend.provider == AIS and not backend.namespace.uuid:
         raise BadRequest(f'backend bucket "{backend.cname()}" must be remote')
-    raise NotYetImplemented(f'cannot connect backend bucket "{backend.cname()}" - not implemented yet')
+    if props.of_s3.versioning or props.of_s3.lifecycle:
+        raise BadRequest("backend_bck is not for buckets that keep versions or have lifecycle rules of their own")
+    if backend.provider not in BACKENDS:
+        raise NotYetImplemented(f'cannot connect backend bucket "{backend.cname()}" - not implemented yet')
 
 
 def _check_ec(old: sections.EC, new: sections.EC, targets_count: int, force: bool, *, is_alone: bool) -> None:

@@ -10,7 +10,7 @@ from ais.base.errors import BadRequest
 from ais.base.ids import new_id
 from ais.meta.bmd import Bucket
 from ais.node.node import Node
-from ais.proxy.redirect import require_bucket
+from ais.proxy.redirect import require_bucket, require_own
 from ais.proxy.targets import Targets
 from ais.shard import formats
 
@@ -32,7 +32,9 @@ class Archiver:
             names.check_object_name(name)
         templates.parse(message.template)
         to = message.to if message.to is not None and message.to.name else source.bck
-        destination = require_bucket(self._node.bmd, to)
+        destination = require_own(require_bucket(self._node.bmd, to), "make shards in")
+        if message.names is None and templates.parse(message.template).is_prefix:
+            require_own(source, "archive by prefix what is in")
         access.require(source.props.access, Access.GET, source.bck.cname())
         access.require(destination.props.access, Access.PUT, to.cname())
         uuid = new_id(self._node.env.rng)

@@ -3,36 +3,40 @@
 Reading is served by any proxy. Changes are the primary's: another proxy passes the request on to it.
 """
 
+import msgspec
 from aiohttp import web
 
 from ais.api import access, actions, codec, groups, headers, listing, query, xact
 from ais.api.access import Access
 from ais.api.archive import ArchiveMsg
 from ais.api.bucket import AIS, Bck, Namespace, parse_provider
-from ais.api.groups import CopyMsg, DeleteMsg
+from ais.api.groups import CopyMsg, DeleteMsg, PrefetchMsg
+from ais.api.listing import Flag
 from ais.api.messages import ActMsg
 from ais.api.summary import BsummResult, SummaryMsg
 from ais.api.xact import ArgsMsg
+from ais.backend import providers
 from ais.base.errors import (
     AisError,
     BadRequest,
     InvalidAction,
-    MissingBackend,
     NotFound,
     NotRemoteBucket,
     NotYetImplemented,
 )
 from ais.base.names import SYSTEM_BUCKET_PREFIX
 from ais.base.units import is_whole, parse_bool
-from ais.meta.bmd import Bprops, Bucket, apply_props
+from ais.meta.bmd import Bprops, Bucket, apply_props, inherited_props
 from ais.node.node import Node
 from ais.proxy.archive import Archiver
 from ais.proxy.changes import BucketChanges
 from ais.proxy.groups import Groups
 from ais.proxy.jobs import Jobs
 from ais.proxy.listing import Gaps, Lister, bucket_query
-from ais.proxy.redirect import require_bucket
+from ais.proxy.redirect import require_bucket, require_own
 from ais.proxy.relay import Relay
+from ais.proxy.remote import RemoteBuckets
+from ais.proxy.remote_listing import RemoteLister
 from ais.proxy.rename import Renamer
 from ais.proxy.requests import BUCKETS, BucketAddress, json_bytes_reply, json_reply, json_text_reply, route, text_reply
 from ais.proxy.summary import DONE, PARTIAL, PENDING, Summaries
@@ -46,20 +50,21 @@ LATER = {
     "POST": (
         "etl-bck",
         "etl-listrange",
-        "prefetch-listrange",
         "rechunk",
         "index-shard",
         "create-inventory",
     ),
     "PUT": (),
-    "DELETE": ("evict-listrange", "destroy-inventory"),
+    "DELETE": ("destroy-inventory",),
     "PATCH": (),
 }
 """Actions of AIStore that we do not serve yet, by verb."""
 _ANY_NAMESPACE = "@"
 """Namespace that means: buckets of every namespace."""
 _COPIES = (groups.COPY_BUCKET, groups.COPY)
-_ONLY_REMOTE = ("prefetch-listrange", "evict-listrange", actions.EVICT_REMOTE_BUCKET)
+_ONLY_REMOTE = (groups.PREFETCH, groups.EVICT, actions.EVICT_REMOTE_BUCKET)
+_ONLY_OUTSIDE, _ONLY_HERE = "5", ("2", "3", "4")
+"""Values of `presence`: buckets that backends have and the cluster does not know; those that it knows."""
 
 
 class Buckets:
@@ -75,7 +80,10 @@ class Buckets:
         archiver: Archiver,
         jobs: Jobs,
         group_jobs: Groups,
+        remote: RemoteBuckets,
     ) -> None:
+        self._remote = remote
+        self._remote_lister = RemoteLister(node, lister, remote)
         self._node = node
         self._lister = lister
         self._summaries = summaries
@@ -108,14 +116,20 @@ class Buckets:
         message = ActMsg.parse(body) if body.strip() else ActMsg(actions.LIST, value={})
         if message.action == actions.LIST:
             if address.bucket:
-                return await self.list_objects(request, self.require(address.only_bucket()), message)
-            return json_reply(request, self.list_buckets(address.params, message.name))
+                bck = address.only_bucket()
+                if not _is_local(bck) and not _lists_only_known(message):
+                    await self._remote.ensure(bck)
+                return await self.list_objects(request, self.require(bck), message)
+            return json_reply(request, await self.list_buckets(address.params, message.name))
         if message.action == actions.SUMMARY_BUCKET:
             return await self._summarize(request, address, message.value_as(SummaryMsg))
         raise _unserved("GET", message, address, (actions.LIST, actions.SUMMARY_BUCKET))
 
-    def list_buckets(self, params: dict[str, str], name: str = "") -> list[Bck]:
-        """Buckets that match the query, sorted. Raise `BadRequest`, or `NotReady` when this proxy cannot know."""
+    async def list_buckets(self, params: dict[str, str], name: str = "") -> list[Bck]:
+        """Buckets that match the query, sorted, also those that only backends know unless `presence` says otherwise.
+
+        Raise `BadRequest`, what a backend that was named raises, or `NotReady` when this proxy cannot know.
+        """
         self._node.require_settled()
         _check_presence(params)
         provider = params.get(query.PROVIDER, "")
@@ -123,7 +137,7 @@ class Buckets:
         uname = params.get(query.NAMESPACE, "")
         namespace = Namespace.parse(uname) if uname not in ("", _ANY_NAMESPACE) else None
         if wanted not in ("", AIS):
-            raise MissingBackend(f"{wanted.upper()} backend is missing in the cluster configuration")
+            providers.require(self._node.config.cluster.backend, wanted)
         if namespace and namespace.uuid:
             raise NotFound(f'remote cluster "{namespace.uuid}" does not exist: none of that name is attached')
         with_system = parse_bool(params.get(query.SYSTEM_BUCKETS, ""))
@@ -136,7 +150,23 @@ class Buckets:
             and (not name or bucket.bck.name == name)
             and (with_system or not bucket.bck.name.startswith(SYSTEM_BUCKET_PREFIX))
         ]
+        if wanted != AIS and namespace is None and params.get(query.PRESENCE, "") not in _ONLY_HERE:
+            outside = [bck for bck in await self._outside(wanted) if not name or bck.name == name]
+            is_only = params.get(query.PRESENCE) == _ONLY_OUTSIDE
+            found = list(set(outside) - set(found)) if is_only else list({*found, *outside})
         return sorted(found, key=lambda bck: (bck.provider, bck.namespace.uuid, bck.namespace.name, bck.name))
+
+    async def _outside(self, provider: str) -> list[Bck]:
+        """What backends have: the one named, or as many as give an answer."""
+        if provider:
+            return await self._remote.buckets(provider)
+        found: list[Bck] = []
+        for one in self._remote.providers:
+            try:
+                found += await self._remote.buckets(one)
+            except AisError as error:
+                self._node.log.warning("a backend does not list its buckets", provider=one, error=str(error))
+        return found
 
     async def list_objects(self, request: web.Request, bucket: Bucket, message: ActMsg) -> web.Response:
         """One page, as msgpack when the client accepts that, else as JSON."""
@@ -144,7 +174,11 @@ class Buckets:
         started_ns = clock.now_ns()
         gaps: Gaps | None = set() if parse_bool(request.headers.get(headers.LIST_PARTIAL, "")) else None
         try:
-            page = await self._lister.page(bucket, listing.parse(message.value), gaps)
+            asked = listing.parse(message.value)
+            if bucket.props.has_backend and not asked.has(Flag.CACHED):
+                page = await self._remote_lister.page(bucket, asked)
+            else:
+                page = await self._lister.page(bucket, asked, gaps)
         except AisError:
             stats.inc(metrics.ERR_LST_N)
             raise
@@ -175,8 +209,12 @@ class Buckets:
         """
         self._node.require_contact()
         address = BucketAddress.of(request)
-        bucket = self.require(address.bck)
         _check_presence(address.params)
+        if address.params.get(query.PRESENCE) not in _ONLY_HERE:
+            if parse_bool(address.params.get(query.DONT_ADD_REMOTE, "")):
+                return web.Response(headers={headers.BUCKET_PROPS: (await self._look_at(address.bck)).raw.decode()})
+            await self._remote.ensure(address.bck)
+        bucket = self.require(address.bck)
         found = {headers.BUCKET_PROPS: bucket.raw.decode()}
         if not address.params.get(query.BSUMM_REMOTE):
             if address.rest:
@@ -184,6 +222,13 @@ class Buckets:
             return web.Response(headers=found)
         status, summary = await self._summary_in_headers(bucket, address)
         return web.Response(status=status, headers=found | summary)
+
+    async def _look_at(self, bck: Bck) -> Bucket:
+        """The bucket; one that only its backend has does not become known by this."""
+        if self._is_own(bck) or self._node.bmd.get(bck) is not None:
+            return self.require(bck)
+        props = inherited_props(bck, self._node.config.cluster)
+        return Bucket(bck, msgspec.structs.replace(props, extra=await self._remote.head(bck)))
 
     async def _summary_in_headers(self, bucket: Bucket, address: BucketAddress) -> tuple[int, dict[str, str]]:
         path = f"{BUCKETS}/{bucket.bck.name}"
@@ -208,15 +253,26 @@ class Buckets:
         address = BucketAddress.of(request)
         bck = address.only_bucket()
         message = ActMsg.parse(await request.read())
-        served = (actions.CREATE_BUCKET, actions.MOVE_BUCKET, xact.MAKE_COPIES, xact.EC_ENCODE, *_COPIES)
+        served = (
+            actions.CREATE_BUCKET,
+            actions.MOVE_BUCKET,
+            xact.MAKE_COPIES,
+            xact.EC_ENCODE,
+            *_COPIES,
+            *(() if self._is_own(bck) else (groups.PREFETCH,)),
+        )
         if message.action not in served:
             raise _unserved("POST", message, address, served)
+        if message.action != actions.CREATE_BUCKET:
+            await self._remote.ensure(bck)
         bid = 0 if message.action == actions.CREATE_BUCKET else self._id_of(bck, request)
         if (answer := await self._relay.to_primary(request, bid)) is not None:
             return answer
         if message.action == actions.CREATE_BUCKET:
-            await self._changes.create(bck, message.value)
+            await self._create(bck, message.value, address.params)
             return web.Response()
+        if message.action == groups.PREFETCH:
+            return text_reply(await self._groups.prefetch(self.require(bck), message.value_as(PrefetchMsg)))
         if message.action == xact.EC_ENCODE:
             return text_reply(await self._ec_encode(bck, bid, message.value))
         if message.action == xact.MAKE_COPIES:
@@ -228,13 +284,14 @@ class Buckets:
             return text_reply(await self._groups.copy_objects(self.require(bck), message.value_as(CopyMsg)))
         if not destination:
             raise BadRequest(f"renaming a bucket needs {query.BUCKET_TO}=<provider>/@#/<new name>/")
-        source = self.require(bck)
+        source = require_own(self.require(bck), "rename")
         access.require(source.props.access, Access.MOVE_BUCKET, bck.cname())
         return text_reply(await self._renamer.begin(bck, bid, Bck.parse_uname(destination)[0]))
 
     async def put(self, request: web.Request) -> web.Response:
         """Make a shard of objects."""
         address = BucketAddress.of(request)
+        await self._remote.ensure(address.only_bucket())
         source = self.require(address.only_bucket())
         message = ActMsg.parse(await request.read())
         if message.action != actions.ARCHIVE:
@@ -248,15 +305,23 @@ class Buckets:
         message = ActMsg.parse(await request.read())
         if message.action == actions.EVICT_REMOTE_BUCKET and self._node.bmd.get(bck) is None and not _is_local(bck):
             return web.Response()
+        if message.action != actions.EVICT_REMOTE_BUCKET:
+            await self._remote.ensure(bck)
+        if message.action == groups.EVICT and not self._is_own(bck):
+            return text_reply(await self._groups.evict(self.require(bck), message.value_as(DeleteMsg)))
         if message.action == groups.DELETE:
             return text_reply(await self._groups.delete(self.require(bck), message.value_as(DeleteMsg)))
-        if message.action != actions.DESTROY_BUCKET:
+        is_evict = message.action == actions.EVICT_REMOTE_BUCKET and not self._is_own(bck)
+        if message.action != actions.DESTROY_BUCKET and not is_evict:
             served = (actions.DESTROY_BUCKET, groups.DELETE, actions.EVICT_REMOTE_BUCKET)
             raise _unserved("DELETE", message, address, served)
         bid = self._id_of(bck, request)
         if (answer := await self._relay.to_primary(request, bid)) is not None:
             return answer
-        await self._changes.destroy(bck, bid)
+        if is_evict:
+            await self._changes.evict(bck, bid, keep=parse_bool(address.params.get(query.KEEP_BUCKET, "")))
+        else:
+            await self._changes.destroy(bck, bid)
         return web.Response()
 
     async def patch(self, request: web.Request) -> web.Response:
@@ -267,15 +332,38 @@ class Buckets:
         served = (actions.SET_BUCKET_PROPS, actions.RESET_BUCKET_PROPS)
         if message.action not in served:
             raise _unserved("PATCH", message, address, served)
+        await self._remote.ensure(bck)
         bid = self._id_of(bck, request)
         if (answer := await self._relay.to_primary(request, bid)) is not None:
             return answer
         before = self.require(bck).props
         if message.action == actions.SET_BUCKET_PROPS:
+            await self._check_backend(before, message.value)
+        if message.action == actions.SET_BUCKET_PROPS:
             await self._changes.set_props(bck, bid, message.value)
         else:
             await self._changes.reset_props(bck, bid)
         return await self._follow_up(bck, before)
+
+    async def _create(self, bck: Bck, props_patch: object, params: dict[str, str]) -> None:
+        if bck.provider == AIS:
+            await self._check_backend(inherited_props(bck, self._node.config.cluster), props_patch)
+            await self._changes.create(bck, props_patch)
+        else:
+            is_unasked = parse_bool(params.get(query.DONT_HEAD_REMOTE, ""))
+            await self._remote.create(bck, props_patch, must_exist=not is_unasked)
+
+    async def _check_backend(self, before: Bprops, props_patch: object) -> None:
+        """Raise `RemoteBucketNotFound`, or what the backend answers, unless what a bucket gets linked to is there."""
+        after = apply_props(before, props_patch, self._changes.targets_count)
+        linked = after.backend_bck
+        if linked.name and linked != before.backend_bck:
+            await self._remote.head(linked, after.extra)
+
+    def _is_own(self, bck: Bck) -> bool:
+        """Whether a bucket has no backend."""
+        bucket = self._node.bmd.get(bck)
+        return _is_local(bck) if bucket is None else not bucket.props.has_backend
 
     def _id_of(self, bck: Bck, request: web.Request) -> int:
         """ID of the bucket that is meant, as of when the first gateway got the request. Raise `BucketNotFound`."""
@@ -349,6 +437,11 @@ def _unserved(verb: str, message: ActMsg, address: BucketAddress, served: tuple[
         what = f" of bucket {address.bck.cname()}" if address.bucket else ""
         return NotYetImplemented(f"cannot {action}{what} - not implemented yet")
     return InvalidAction(action, served)
+
+
+def _lists_only_known(message: ActMsg) -> bool:
+    """Whether a listing is not to make a bucket known."""
+    return listing.parse(message.value).has(Flag.BUCKET_PRESENT)
 
 
 def _check_presence(params: dict[str, str]) -> None:

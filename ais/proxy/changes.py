@@ -11,7 +11,7 @@ import msgspec
 from ais.api import access
 from ais.api.access import Access
 from ais.api.bucket import AIS, Bck
-from ais.base.errors import Conflict, NotYetImplemented
+from ais.base.errors import Conflict, NotForRemote, NotYetImplemented
 from ais.meta import rename
 from ais.meta.bmd import BMD, apply_props, inherited_props, new_bid
 from ais.node.node import Node
@@ -43,6 +43,9 @@ class BucketChanges:
     async def destroy(self, bck: Bck, bid: int) -> None:
         """Remove a bucket with all its objects. Raise `BucketNotFound`, `AccessDenied`, `Busy`, `Conflict`."""
 
+        if bck.provider != AIS:
+            raise NotForRemote(f"cannot destroy cloud bucket {bck.cname()} - operation not supported")
+
         def change(bmd: BMD) -> BMD:
             bucket = require_same(bmd, bck, bid)
             rename.check_settled(bmd, bck)
@@ -50,6 +53,24 @@ class BucketChanges:
             if "object-lock" in bucket.props.of_s3.documents:
                 raise Conflict(f'bucket "{bck.cname()}" has object lock: delete it over S3, once it is empty')
             return bmd.without_bucket(bck)
+
+        await self._node.change_bmd(change)
+
+    async def evict(self, bck: Bck, bid: int, *, keep: bool) -> None:
+        """Remove what is here of a bucket at a backend, and the bucket from the metadata unless it is to `keep`.
+
+        Raise `BucketNotFound`, `AccessDenied`, `Busy`.
+        """
+
+        def change(bmd: BMD) -> BMD:
+            bucket = require_same(bmd, bck, bid)
+            rename.check_settled(bmd, bck)
+            access.require(bucket.props.access, Access.DESTROY_BUCKET, bck.cname())
+            without = bmd.without_bucket(bck)
+            if not keep and bck.provider != AIS:
+                return without
+            again = new_bid(bck.provider, self._node.term, without.version)
+            return bmd.with_props(bck, msgspec.structs.replace(bucket.props, bid=again))
 
         await self._node.change_bmd(change)
 

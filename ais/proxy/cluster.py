@@ -10,8 +10,10 @@ import msgspec
 from aiohttp import web
 
 from ais.api import actions, codec, query, xact
+from ais.api.bucket import BACKENDS, parse_provider
 from ais.api.messages import ActMsg
 from ais.api.xact import ArgsMsg, QueryMsg
+from ais.backend import providers
 from ais.base.errors import AisError, BadRequest, InvalidAction, NotYetImplemented
 from ais.base.units import parse_bool
 from ais.config import change
@@ -33,7 +35,9 @@ from ais.proxy.targets import Targets, require_all
 
 CLUSTER = "/v1/cluster"
 _OF_THIS_NODE = ("smap", "bmd", "snode", "cluster_config")
-_LATER_PATHS = ("attach", "detach", "enable-bend", "disable-bend", "load-x509")
+_LATER_PATHS = ("attach", "detach", "load-x509")
+_BACKENDS = {"enable-bend": False, "disable-bend": True}
+"""Whether the backend is disabled afterwards."""
 _LATER = ("reload-creds", "clear-lcache", "primary-force", "bump-metasync")
 SERVED = (
     actions.SET_CONFIG,
@@ -129,7 +133,7 @@ class Cluster:
         return json_reply(request, {"targets": await self._of_targets("mountpaths")})
 
     async def _backends(self, request: web.Request) -> web.Response:
-        return json_reply(request, [])
+        return json_reply(request, providers.served(self._node.config.cluster.backend))
 
     async def _remote(self, request: web.Request) -> web.Response:
         return json_reply(request, {"a": [], "ver": 0})
@@ -204,13 +208,17 @@ class Cluster:
         action, _, rest = path.partition("/")
         if action in _LATER_PATHS:
             raise NotYetImplemented(f"cannot {action} - not implemented yet")
-        if not (action == "proxy" and rest and "/" not in rest) and path != actions.SET_CONFIG:
+        if not (action in ("proxy", *_BACKENDS) and rest and "/" not in rest) and path != actions.SET_CONFIG:
             raise BadRequest(f'invalid path "{CLUSTER}/{path[:80]}"')
         if (answer := await self._relay.to_primary(request)) is not None:
             return answer
         params = params_of(request)
         if action == "proxy":
             await self._node.set_primary(rest, force=parse_bool(params.get(query.FORCE, "")))
+        elif action in _BACKENDS:
+            await self._node.change_config(
+                lambda config: _with_backend(config, parse_provider(rest), disabled=_BACKENDS[action])
+            )
         else:
             values = {name: value for name, value in params.items() if name != query.TRANSIENT}
             await self._set_values(values, is_transient=_is_transient(params))
@@ -230,7 +238,7 @@ class Cluster:
         if is_transient:
             await self._tell_all(ActMsg(actions.SET_CONFIG, OF_CLUSTER, patch))
         else:
-            await self._node.change_config(lambda config: change.apply_patch(config, patch))
+            await self._node.change_config(lambda config: _checked(config, change.apply_patch(config, patch)))
 
     async def _set_values(self, values: dict[str, str], *, is_transient: bool) -> None:
         """Change settings by name. Raise as `_set_config`."""
@@ -238,7 +246,7 @@ class Cluster:
             old = self._node.config.cluster
             await self._set_config(_difference(old, change.set_values(old, values)), is_transient=True)
         else:
-            await self._node.change_config(lambda config: change.set_values(config, values))
+            await self._node.change_config(lambda config: _checked(config, change.set_values(config, values)))
 
     async def _tell_all(self, message: ActMsg) -> None:
         """Have every node do a node's action, this one first."""
@@ -256,6 +264,25 @@ class Cluster:
     @property
     def _others(self) -> list[Snode]:
         return [node for node in self._node.smap.present.values() if node.id != self._node.snode.id]
+
+
+def _checked(old: ClusterConfig, new: ClusterConfig) -> ClusterConfig:
+    """The new configuration. Raise `NotYetImplemented` for a backend that we do not have."""
+    for provider in new.backend.keys() - old.backend.keys():
+        if provider not in BACKENDS:
+            raise NotYetImplemented(f'backend "{provider}" is not there yet: expected one of {list(BACKENDS)}')
+    return new
+
+
+def _with_backend(config: ClusterConfig, provider: str, *, disabled: bool) -> ClusterConfig:
+    """The configuration with a backend enabled or disabled. Raise `BadRequest` when it is not configured."""
+    said = config.backend.get(provider)
+    if said is None:
+        verb = "disable" if disabled else "enable"
+        raise BadRequest(f'backend "{provider}" is not configured, cannot {verb}: add it to the section backend')
+    kept = {key: value for key, value in dict(said).items() if key != providers.DISABLED}
+    changed = kept | ({providers.DISABLED: True} if disabled else {})
+    return msgspec.structs.replace(config, backend=config.backend | {provider: changed})
 
 
 def is_rebalance(message: ActMsg) -> bool:

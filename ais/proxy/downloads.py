@@ -33,7 +33,7 @@ from ais.node.node import Node
 from ais.proxy import download_request
 from ais.proxy.changes import BucketChanges
 from ais.proxy.jobs import Jobs
-from ais.proxy.redirect import require_bucket
+from ais.proxy.redirect import require_bucket, require_own
 from ais.proxy.requests import json_text_reply, route
 from ais.proxy.targets import Targets, found
 from ais.shard import match
@@ -67,7 +67,7 @@ class Downloads:
             raise Busy("cannot download while objects move to other targets: wait for the rebalance to end")
         if self._node.bmd.get(task.bck) is None:
             await self._changes.create(task.bck, {})
-        bucket = require_bucket(self._node.bmd, task.bck)
+        bucket = require_own(require_bucket(self._node.bmd, task.bck), "download into")
         access.require(bucket.props.access, Access.PUT, bucket.bck.cname())
         await self._start(task)
         return web.Response(body=codec.to_json(Started(task.uuid)), content_type="application/json")

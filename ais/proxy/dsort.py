@@ -20,7 +20,7 @@ from ais.base.units import parse_bool
 from ais.dsort import spec
 from ais.node.node import Node
 from ais.proxy.jobs import Jobs
-from ais.proxy.redirect import require_bucket
+from ais.proxy.redirect import require_bucket, require_own
 from ais.proxy.requests import json_text_reply, params_of, route, text_reply
 from ais.proxy.targets import Targets, found
 from ais.shard import match
@@ -53,6 +53,8 @@ class Sorts:
         config = self._node.config.cluster.distributed_sort
         task = spec.check(value, uuid, _first(targets, uuid), config, psutil.virtual_memory().total)
         source, to = require_bucket(self._node.bmd, task.source), require_bucket(self._node.bmd, task.to)
+        for bucket in (source, to):
+            require_own(bucket, "sort shards of")
         access.require(source.props.access, Access.GET, source.bck.cname())
         access.require(to.props.access, Access.PUT, to.bck.cname())
         if self._node.smap.moving:

@@ -33,6 +33,8 @@ class EasyUrls:
         _, prefix, *rest = request.raw_path.partition("?")[0].split("/")
         provider = EASY_URLS[f"/{prefix}/"]
         if not rest or not rest[0]:
-            return json_reply(request, self._buckets.list_buckets(params_of(request) | {query.PROVIDER: provider}))
+            return json_reply(
+                request, await self._buckets.list_buckets(params_of(request) | {query.PROVIDER: provider})
+            )
         bck = Bck.parse(decode_component(rest[0]), provider)
         return await self._buckets.list_objects(request, self._buckets.require(bck), ActMsg(value={}))

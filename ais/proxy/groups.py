@@ -6,10 +6,12 @@ Each target works on the objects it owns. What cannot work for any object is ref
 import contextlib
 from typing import Any
 
+import msgspec
+
 from ais.api import access, codec, groups
 from ais.api.access import Access
 from ais.api.bucket import AIS, Bck
-from ais.api.groups import CopyBucketMsg, CopyMsg, DeleteMsg, GroupTask
+from ais.api.groups import CopyBucketMsg, CopyMsg, DeleteMsg, GroupTask, PrefetchMsg
 from ais.api.xact import ArgsMsg
 from ais.base import names, templates
 from ais.base.errors import AisError, BadRequest, Busy, NotYetImplemented
@@ -34,18 +36,30 @@ class Groups:
     async def delete(self, bucket: Bucket, message: DeleteMsg) -> str:
         """Delete objects. Raise `BadRequest`, `AccessDenied`."""
         access.require(bucket.props.access, Access.DELETE_OBJECT, bucket.bck.cname())
+        return await self._start(self._selected(groups.DELETE, bucket, message))
+
+    async def evict(self, bucket: Bucket, message: DeleteMsg) -> str:
+        """Remove what is here of objects that a backend has. Raise as `delete`."""
+        access.require(bucket.props.access, Access.DELETE_OBJECT, bucket.bck.cname())
+        return await self._start(self._selected(groups.EVICT, bucket, message))
+
+    async def prefetch(self, bucket: Bucket, message: PrefetchMsg) -> str:
+        """Have objects here that a backend has. Raise `BadRequest`, `AccessDenied`."""
+        access.require(bucket.props.access, Access.GET, bucket.bck.cname())
+        task = self._selected(groups.PREFETCH, bucket, message)
+        return await self._start(msgspec.structs.replace(task, latest=message.latest))
+
+    def _selected(self, kind: str, bucket: Bucket, message: DeleteMsg) -> GroupTask:
         _check_selection(message.names, message.template)
-        return await self._start(
-            GroupTask(
-                new_id(self._node.env.rng),
-                groups.DELETE,
-                bucket.bck,
-                names=message.names,
-                template=message.template,
-                workers=message.workers,
-                continue_on_error=message.continue_on_error,
-                not_recursive=message.not_recursive,
-            )
+        return GroupTask(
+            new_id(self._node.env.rng),
+            kind,
+            bucket.bck,
+            names=message.names,
+            template=message.template,
+            workers=message.workers,
+            continue_on_error=message.continue_on_error,
+            not_recursive=message.not_recursive,
         )
 
     async def copy_bucket(self, source: Bucket, to: str, value: Any) -> str:
@@ -95,7 +109,8 @@ class Groups:
     def _check_copy(self, kind: str, source: Bck, to: Bck, message: CopyBucketMsg, *, is_walk: bool) -> None:
         if message.etl or message.pipeline:
             raise NotYetImplemented("cannot transform objects (ETL) - not implemented yet")
-        if to.provider != AIS or to.namespace.uuid:
+        known = self._node.bmd.get(to)
+        if to.provider != AIS or to.namespace.uuid or (known is not None and known.props.has_backend):
             raise NotYetImplemented(f"cannot copy to {to.cname()} at a remote backend - not implemented yet")
         if message.synchronize and message.prepend:
             raise BadRequest(

@@ -20,7 +20,7 @@ from ais.base.ids import new_id
 from ais.meta.smap import Snode
 from ais.node.node import Node
 from ais.proxy.jobs import Jobs
-from ais.proxy.redirect import OBJECTS, require_bucket
+from ais.proxy.redirect import OBJECTS, require_bucket, require_own
 from ais.proxy.requests import BucketAddress, text_reply
 from ais.proxy.targets import Targets
 
@@ -46,7 +46,7 @@ class Promoter:
             raise NotYetImplemented("cannot download blobs - not implemented yet")
         if message.action != ACTION:
             raise InvalidAction(message.action, (ACTION,))
-        bucket = require_bucket(self._node.bmd, address_of(request).bck)
+        bucket = require_own(require_bucket(self._node.bmd, address_of(request).bck), "promote files into")
         access.require(bucket.props.access, Access.PROMOTE, bucket.bck.cname())
         asked = codec.convert_strictly({} if message.value is None else message.value, PromoteMsg)
         path = asked.source or message.name

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from ais.auth.tokens import Claims
-from ais.base.errors import AisError
+from ais.base.errors import AisError, RemoteBucketNotFound
 from ais.meta.bmd import BMD
 from ais.meta.smap import Smap
 from ais.net.client import PeerClient
@@ -39,6 +39,7 @@ from ais.proxy.protection import Protection
 from ais.proxy.rebalance import Rebalancer
 from ais.proxy.redirect import COUNTED, OBJECTS, PREFIXES, Redirector
 from ais.proxy.relay import Relay
+from ais.proxy.remote import RemoteBuckets
 from ais.proxy.rename import Renamer
 from ais.proxy.reverse import Reverse
 from ais.proxy.s3.call import Operation
@@ -79,11 +80,14 @@ class Proxy:
         self.lister = Lister(node, targets)
         jobs, archiver = Jobs(node, targets), Archiver(node, targets)
         groups = Groups(node, targets, jobs, BucketChanges(node))
+        self._remote = RemoteBuckets(node, targets)
         self._sorts = Sorts(node, targets, jobs)
         self._downloads = Downloads(node, targets, jobs)
         self._promoter = Promoter(node, targets, jobs)
         summaries = Summaries(node, targets)
-        self._buckets = Buckets(node, self.lister, summaries, self._renamer, relay, archiver, jobs, groups)
+        self._buckets = Buckets(
+            node, self.lister, summaries, self._renamer, relay, archiver, jobs, groups, self._remote
+        )
         self._protection = Protection(node, targets)
         self._cluster = Cluster(node, targets, jobs, relay, self._rebalancer, self._protection)
         self._reverse = Reverse(node, relay)
@@ -104,7 +108,7 @@ class Proxy:
             Op.DELETE_OBJECTS: Deletes(self._gate, targets).operation,
             **Settings(self._node, self._gate).operations(),
             **Configurations(self._node).operations(),
-            **Listing(self._node, self.lister).operations(),
+            **Listing(self._node, self.lister, self._remote).operations(),
         }
         forms, queries = Forms(self._node, self._gate, peers), QueryApi(self._node, self._gate)
         return Front(self._node, self._gate, operations, service, forms, queries)
@@ -126,6 +130,8 @@ class Proxy:
         method = request.method
         try:
             reply = self.pass_to_owner(request)
+        except RemoteBucketNotFound as error:
+            return self._route_when_known(request, error)
         except AisError:
             if method in _COUNTED_ERRORS:
                 self._counters[_COUNTED_ERRORS[method]] += 1
@@ -134,6 +140,20 @@ class Proxy:
             self._counters[COUNTED[method]] += 1
         if reply is None and self._gate.is_s3(request):
             return self._s3.answer(request)
+        return reply
+
+    async def _route_when_known(self, request: Request, error: AisError) -> AnyReply:
+        """A request on an object of a bucket that is at a backend, and that was never used before."""
+        try:
+            for _, bck in self._redirector.asked(request) or ():
+                await self._remote.ensure(bck)
+            reply = self.pass_to_owner(request)
+        except AisError:
+            if request.method in _COUNTED_ERRORS:
+                self._counters[_COUNTED_ERRORS[request.method]] += 1
+            raise
+        if reply is None:
+            raise error
         return reply
 
     def pass_to_owner(self, request: Request) -> Reply | Forward | None:

@@ -16,7 +16,7 @@ from ais.api import access, query
 from ais.api.access import Access
 from ais.api.bucket import Bck, missing
 from ais.base import names
-from ais.base.errors import BadRequest, HandleNotFound
+from ais.base.errors import BadRequest, HandleNotFound, NotYetImplemented
 from ais.config.node import NodeConfig
 from ais.meta.bmd import BMD, Bucket
 from ais.meta.placement import Placement
@@ -226,6 +226,13 @@ def require_bucket(bmd: BMD, bck: Bck) -> Bucket:
     bucket = bmd.require(bck)
     if bucket.props.renamed:
         raise missing(bck)
+    return bucket
+
+
+def require_own(bucket: Bucket, what: str) -> Bucket:
+    """The bucket. Raise `NotYetImplemented` when it has a backend, and `what` would be seen here only."""
+    if bucket.props.has_backend:
+        raise NotYetImplemented(f"cannot {what} remote bucket {bucket.bck.cname()} - not implemented yet")
     return bucket
 
 

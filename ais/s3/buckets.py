@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from ais.api.bucket import Bck
+from ais.api.bucket import AIS, Bck
 from ais.meta.bmd import BMD, Bucket, S3Props
 from ais.s3 import acl, cors, encryption, lifecycle, policy
 from ais.s3.cors import CorsRule
@@ -82,11 +82,16 @@ class S3Buckets:
         """The bucket, if it exists and is not just getting another name."""
         found = self._seen.get(name)
         if found is None:
-            bucket = self.bmd.get(Bck(name))
+            bucket = self.bmd.get(Bck(name)) or self._remote.get(name)
             if bucket is None or bucket.props.renamed:
                 return None
             found = self._seen[name] = S3Bucket(bucket)
         return found
+
+    @cached_property
+    def _remote(self) -> dict[str, Bucket]:
+        """Buckets at backends by name: S3 clients can say no more."""
+        return {bucket.bck.name: bucket for bucket in self.bmd if bucket.bck.provider != AIS}
 
     def require(self, name: str) -> S3Bucket:
         """The bucket. Raise `S3Error` NoSuchBucket."""

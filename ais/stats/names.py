@@ -64,6 +64,9 @@ METRICS = (
     Metric("put.redir.n", COUNTER, TARGET, "PUT object requests that came by a proxy's redirect"),
     Metric("get.redir.ns.total", TOTAL, TARGET, "time from a proxy's redirect of a GET to its arrival, nanoseconds"),
     Metric("put.redir.ns.total", TOTAL, TARGET, "time from a proxy's redirect of a PUT to its arrival, nanoseconds"),
+    Metric("get.cold.n", COUNTER, TARGET, "objects fetched from a remote backend"),
+    Metric("get.cold.size", SIZE, TARGET, "bytes of objects fetched from a remote backend"),
+    Metric("get.cold.ns.total", TOTAL, TARGET, "time in fetches from a remote backend, nanoseconds"),
 )
 
 SLOT = {metric.name: slot for slot, metric in enumerate(METRICS)}
@@ -73,6 +76,7 @@ ERR_GET_N, ERR_PUT_N, ERR_HEAD_N, ERR_APPEND_N, ERR_DEL_N, ERR_REN_N, ERR_LST_N 
 ERR_KALIVE_N, ERR_HTTP_WRITE_N, ERR_PUT_CKSUM_N, ERR_FSHC_N, ERR_IO_GET_N, ERR_IO_PUT_N, ERR_IO_DEL_N = range(14, 21)
 GET_NS, PUT_NS, HEAD_NS, APPEND_NS, LST_NS, KALIVE_NS, KALIVE_N, GET_SIZE, PUT_SIZE = range(21, 30)
 GET_REDIR_N, PUT_REDIR_N, GET_REDIR_NS, PUT_REDIR_NS = range(30, 34)
+GET_COLD_N, GET_COLD_SIZE, GET_COLD_NS = range(34, 37)
 
 AVERAGES = (
     ("get.ns", GET_NS, GET_N),
@@ -83,6 +87,7 @@ AVERAGES = (
     ("kalive.ns", KALIVE_NS, KALIVE_N),
     ("get.redir.ns", GET_REDIR_NS, GET_REDIR_N),
     ("put.redir.ns", PUT_REDIR_NS, PUT_REDIR_N),
+    ("get.cold.ns", GET_COLD_NS, GET_COLD_N),
 )
 """Mean latency over the last interval (nanoseconds): its name, the slot of the time and of the count."""
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from ais.api import actions, query
+from ais.api import actions, groups, query
 from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
@@ -29,6 +29,7 @@ from ais.target.moves import DISCARDED, Moves
 from ais.target.multipart import Multipart
 from ais.target.protected import Protected
 from ais.target.rebalance import Rebalance
+from ais.target.remote.through import Through
 from ais.target.uploads import in_pool
 from ais.target.writes import Writes
 
@@ -39,7 +40,8 @@ _NEEDS = {
     actions.START_UPLOAD: Access.PUT,
     actions.COMPLETE_UPLOAD: Access.PUT,
 }
-_EVICT = "evict-listrange"
+_NOT_REMOTE = (actions.RENAME_OBJECT, actions.START_UPLOAD, actions.COMPLETE_UPLOAD)
+_EVICT = groups.EVICT
 _PATH = PREFIX + "{name:.*}"
 _LOCKED = 423
 
@@ -58,7 +60,9 @@ class Actions:
         writes: Writes,
         multipart: Multipart,
         rebalance: Rebalance,
+        through: Through,
     ) -> None:
+        self._through = through
         self._host = host
         self._front = front
         self._volume = volume
@@ -98,6 +102,10 @@ class Actions:
         head = _head_of(request, networks)
         ask = self._front.ask(head, _NEEDS.get(message.action, Access.MOVE_OBJECT))
         self._front.require_redirect(ask, "POST(obj)")
+        if ask.view.remote is not None and message.action in _NOT_REMOTE:
+            raise NotYetImplemented(
+                f"cannot {message.action} in remote bucket {ask.view.bck.cname()} - not implemented yet"
+            )
         if message.action == actions.CHECK_LOCK:
             return web.Response(status=_LOCKED if self._is_locked(ask) else 200)
         if message.action == actions.START_UPLOAD:
@@ -138,6 +146,10 @@ class Actions:
         message = await _message(request)
         ask = self._front.ask(_head_of(request, networks), Access.DELETE_OBJECT)
         self._front.require_redirect(ask, "DELETE(obj)")
+        if message.action == _EVICT and ask.view.remote is not None:
+            await self._moves.settle(ask.view, ask.name)
+            await self._through.evict(ask.view, ask.name)
+            return web.Response()
         if message.action == _EVICT:
             raise BadRequest(f"cannot evict {ask.cname}: expecting remote bucket (have {ask.view.bck.cname()})")
         if message.action == actions.ABORT_UPLOAD:

@@ -32,6 +32,7 @@ from ais.target.host import Host, require_node
 from ais.target.moves import Moves
 from ais.target.patience import Patience
 from ais.target.protected import Protected
+from ais.target.remote.remote import Remote
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
 from ais.xact.joggers import Batch, Joggers
@@ -60,8 +61,10 @@ class Groups:
         joggers: Joggers,
         peers: PeerClient,
         is_serving: Callable[[], bool],
+        remote: Remote,
     ) -> None:
         self._is_serving = is_serving
+        self.remote = remote
         self.host = host
         self.front = front
         self.volume = volume
@@ -136,11 +139,13 @@ class _Job:
     async def run(self) -> None:
         """Do it all. Raise what failed first."""
         task = self._task
-        act = self._delete if task.kind == groups.DELETE else self._copy
+        acts = {groups.DELETE: self._delete, groups.EVICT: self._evict, groups.PREFETCH: self._prefetch}
+        act = acts.get(task.kind, self._copy)
         if task.names is not None:
             await self._each(self._mine(self._source, task.names), act, is_named=not self._goes_on)
         elif (template := templates.parse(task.template)).is_prefix:
-            await self._each_on_disk(self._source, template.prefix, act)
+            is_here = self._source.remote is None or task.kind == groups.EVICT
+            await (self._each_on_disk if is_here else self._each_remote)(self._source, template.prefix, act)
         else:
             found = iter(template)
             while step := list(islice(found, _STEP)):
@@ -164,6 +169,11 @@ class _Job:
         await self._parts.joggers.run(self._xaction, self._parts.volume.available, [view.bck], visit, prefix=prefix)
         if (smap := self._parts.host.smap).moving or smap.tmap.keys() != targets:
             raise Busy("targets came or went meanwhile, objects were missed: wait for the rebalance, start again")
+
+    async def _each_remote(self, view: BucketView, prefix: str, act: Act) -> None:
+        """The same by the names that a backend has. Each target asks for all, and acts on its own."""
+        async for found in self._parts.remote.names(view, prefix):
+            await self._each(self._mine(view, filter(self._is_wanted, found)), act)
 
     def _is_wanted(self, name: str) -> bool:
         return not self._task.not_recursive or "/" not in name[len(self._task.template) :]
@@ -197,11 +207,15 @@ class _Job:
     @property
     def _goes_on(self) -> bool:
         """Whether this deletes what an earlier life of the target may have deleted: then nothing is missed."""
-        return self._is_resumed and self._task.kind == groups.DELETE
+        return self._is_resumed and self._task.kind in (groups.DELETE, groups.EVICT)
 
     async def _delete(self, name: str) -> None:
-        if self._goes_on:
-            parts, source = self._parts, self._source
+        parts, source = self._parts, self._source
+        if self._goes_on and source.remote is not None:
+            found = await parts.remote.through.head(source, name)
+            if found.modified_s * 1e9 > self._task.started_ns:
+                return
+        elif self._goes_on:
             await parts.moves.settle(source, name)
             pool = parts.volume.place(source.uname + name).pool
             head = await in_pool(pool, lambda: parts.store.head(source.bck, name))
@@ -209,9 +223,28 @@ class _Job:
                 return
         await self._remove(self._source, name)
 
+    async def _evict(self, name: str) -> None:
+        parts = self._parts
+        await parts.moves.settle(self._source, name)
+        removed = await parts.remote.through.evict(self._source, name)
+        self._count(removed.meta.size if removed.meta else 0)
+
+    async def _prefetch(self, name: str) -> None:
+        parts, view = self._parts, self._source
+        await parts.moves.settle(view, name)
+        if self._task.latest:
+            await parts.remote.through.refresh(view, name)
+        fetched = await parts.remote.cold.ensure(view, name)
+        if fetched is not None:
+            self._count(fetched)
+
     async def _remove(self, view: BucketView, name: str) -> None:
         parts = self._parts
         await parts.moves.settle(view, name)
+        if view.remote is not None:
+            await parts.remote.through.delete(view, name)
+            self._count(0)
+            return
         if view.is_coded:
             await parts.protected.ensure(view, name)
         pool = parts.volume.place(view.uname + name).pool
@@ -221,6 +254,7 @@ class _Job:
     async def _copy(self, name: str) -> None:
         parts, source, task = self._parts, self._source, self._task
         await parts.moves.settle(source, name)
+        await parts.remote.cold.ensure(source, name)
         await (parts.protected.heal if self._destination is not None else parts.protected.ensure)(source, name)
         pool = parts.volume.place(source.uname + name).pool
         size = (await in_pool(pool, lambda: parts.store.head(source.bck, name))).meta.size

@@ -1,7 +1,7 @@
 """Opening an object for whoever reads it over the native API: every such read goes through here.
 
-What a rename or a rebalance has not brought here yet is fetched, what is lost or damaged is repaired, and what only S3
-can open is refused.
+What a rename or a rebalance has not brought here yet is fetched, also from a backend, what is lost or damaged is
+repaired, and what only S3 can open is refused.
 """
 
 import os
@@ -11,13 +11,15 @@ from ais.core import sealing
 from ais.core.store import OpenObject, Store
 from ais.target.moves import Moves
 from ais.target.protected import Protected
+from ais.target.remote.cold import Cold
 from ais.target.view import BucketView
 
 
 class Opening:
     """For buckets whose view `needs_care`; the objects of others `Store.open` opens, without waiting."""
 
-    def __init__(self, store: Store, moves: Moves, protected: Protected) -> None:
+    def __init__(self, store: Store, moves: Moves, protected: Protected, cold: Cold) -> None:
+        self._cold = cold
         self._store = store
         self._moves = moves
         self._protected = protected
@@ -27,6 +29,15 @@ class Opening:
 
         `streams`: as of `Protected.open`. Raise as that does, and `Unsupported` for the content of an encrypted object.
         """
+        try:
+            return await self._open_here(view, name, verify, streams)
+        except ObjectNotFound:
+            if view.remote is None:
+                raise
+        await self._cold.ensure(view, name)
+        return await self._open(view, name, verify, streams)
+
+    async def _open_here(self, view: BucketView, name: str, verify: bool, streams: bool) -> OpenObject:
         try:
             return await self._open(view, name, verify, streams)
         except ObjectNotFound:

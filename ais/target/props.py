@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ais.api import checksum, headers
 from ais.api.bucket import Bck
+from ais.backend.interface import RemoteObject
 from ais.base.errors import BadRequest
 from ais.core.meta import ObjectMeta, check_custom
 from ais.core.spots import Known
@@ -113,6 +114,22 @@ def head_headers(facts: ObjectFacts, props: frozenset[str]) -> bytes:
         lines += _slices(facts)
     if "chunked" in props:
         lines += _chunks(meta)
+    return _lines(lines).encode()
+
+
+def absent_headers(found: RemoteObject, provider: str, wanted: frozenset[str]) -> bytes:
+    """The headers of a HEAD of an object that its backend has and this cluster has not; no `wanted`: all."""
+    lines = [(headers.PRESENT, "false")]
+    if not wanted or "name" in wanted:
+        lines.append((headers.NAME, found.name))
+    if found.version and (not wanted or "version" in wanted):
+        lines.append((headers.VERSION, found.version))
+    if not wanted or "custom" in wanted:
+        lines += [(headers.CUSTOM_MD, f"{key}={value}") for key, value in found.custom(provider).items()]
+    if not wanted or "last-modified" in wanted:
+        lines.append(("Last-Modified", found.http_date))
+    if found.etag and (not wanted or "etag" in wanted):
+        lines.append((ETAG, f'"{found.etag}"'))
     return _lines(lines).encode()
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from ais.api import checksum, query
 from ais.api.access import Access
-from ais.base.errors import BadRequest, Busy, ObjectNotFound
+from ais.base.errors import BadRequest, Busy, NotYetImplemented, ObjectNotFound
 from ais.base.units import parse_bool
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
@@ -23,6 +23,8 @@ from ais.target.props import ObjectFacts
 from ais.target.protected import REREAD_MAX, Protected
 from ais.target.ranges import content_range, parse_range
 from ais.target.recent import Recent
+from ais.target.remote.cold import FOLLOW_BYTES_MIN, Cold
+from ais.target.remote.through import Through
 from ais.target.shards import Shards, is_shard_request
 from ais.target.uploads import in_pool
 
@@ -30,6 +32,7 @@ _READ_BYTES = 1 << 20
 _PRESENCE = ("", "0", "1", "2", "3", "4", "5")
 _PRESENCE_ONLY = ("1", "3")
 _EXISTS_OUTSIDE = "5"
+_ONLY_HERE = ("2", "3", "4")
 
 
 class Reads:
@@ -44,7 +47,11 @@ class Reads:
         recent: Recent,
         shards: Shards,
         protected: Protected,
+        cold: Cold,
+        through: Through,
     ) -> None:
+        self._cold = cold
+        self._through = through
         self._host = host
         self._front = front
         self._store = store
@@ -69,7 +76,9 @@ class Reads:
             opened = self._store.open(usual[0].bck, usual[1])
         except ObjectNotFound:
             address.check_name(usual[1])
-            raise
+            if usual[0].remote is None:
+                raise
+            return self._get_cold(self._front.ask(request, Access.GET), started_s)
         size = opened.stat.st_size
         self._count_get(size, started_s)
         block = _head_of(opened)
@@ -84,26 +93,53 @@ class Reads:
         presence = ask.params.get(query.PRESENCE, "")
         if presence not in _PRESENCE:
             raise BadRequest(f'invalid {query.PRESENCE} "{presence}": expected a number from 0 to 5')
-        if presence == _EXISTS_OUTSIDE:
+        if presence == _EXISTS_OUTSIDE and ask.view.remote is None:
             raise ObjectNotFound(ask.cname)
         wanted = props.parse_props(ask.params.get(query.PROPS, ""))
         needs_time = ask.view.source is not None or ask.view.is_protected
         if needs_time or parse_bool(ask.params.get("validate-checksum", "")):
             return self._head_slowly(ask, wanted, started_s)
+        if ask.view.remote is not None:
+            return self._head_remote(ask, wanted, started_s, presence)
         return self._head(ask, wanted, started_s, self._store.head(ask.view.bck, ask.name))
 
     def _get_unusual(self, request: Request, started_s: float, *, is_usual: bool) -> AnyReply | Awaitable[AnyReply]:
         ask = self._front.ask(request, Access.GET)
-        if parse_bool(ask.headers.get("ais-blob-download") or ""):
+        if ask.view.remote is None and parse_bool(ask.headers.get("ais-blob-download") or ""):
             raise BadRequest(f"blob download is for remote buckets, {ask.view.bck.cname()} is not one")
+        if ask.view.remote is not None and (ask.view.stays_fresh or _is_latest(ask)):
+            return self._get_fresh(ask, started_s)
         if is_shard_request(ask.params):
             return self._get_from_shard(ask, started_s)
         spec = ask.headers.get("range")
         if not ask.view.is_plain or (spec and ask.view.hashes_ranges):
             return self._get_slowly(ask, spec, started_s, request if is_usual and ask.view.is_rereadable else None)
-        opened = self._store.open(ask.view.bck, ask.name)
+        try:
+            opened = self._store.open(ask.view.bck, ask.name)
+        except ObjectNotFound:
+            if ask.view.remote is None:
+                raise
+            return self._get_slowly(ask, spec, started_s, None) if spec else self._get_cold(ask, started_s)
         with _closing_on_error(opened):
             return self._reply(opened, spec, started_s)
+
+    async def _get_cold(self, ask: Ask, started_s: float) -> AnyReply:
+        """What is not here, from its backend: a large object while it comes."""
+        fetch = self._cold.join(ask.view, ask.name)
+        found = await fetch.begun()
+        if found.size < FOLLOW_BYTES_MIN or fetch.is_over:
+            return self._reply(await self._opening.open(ask.view, ask.name), None, started_s)
+        meta = ObjectMeta(found.size, custom=found.custom(ask.view.provider), version=found.version)
+        self._count_get(found.size, started_s)
+        block = props.get_headers(meta, self._now_ns())
+        return StreamReply(200, block, fetch.follow(found.size), found.size)
+
+    async def _get_fresh(self, ask: Ask, started_s: float) -> AnyReply:
+        """Of an object that must be what its backend has now."""
+        await self._through.refresh(ask.view, ask.name)
+        if is_shard_request(ask.params):
+            return await self._get_from_shard(ask, started_s)
+        return await self._get_slowly(ask, ask.headers.get("range"), started_s, None)
 
     async def _get_slowly(
         self, ask: Ask, spec: str | None, started_s: float, request: Request | None, again: int = 0
@@ -165,6 +201,27 @@ class Reads:
         self._count_get(length, started_s)
         return FileReply(status, block, opened.fd, start, length, opened.mountpath.pool)
 
+    async def _head_remote(self, ask: Ask, wanted: frozenset[str], started_s: float, presence: str) -> AnyReply:
+        """Of what is not here, what its backend says, if `presence` allows to ask."""
+        if _is_latest(ask):
+            raise NotYetImplemented(
+                f"HEAD of {ask.cname} cannot compare with its backend ({query.LATEST_VERSION}=) yet"
+            )
+        try:
+            reply = self._head(ask, wanted, started_s, self._store.head(ask.view.bck, ask.name))
+        except ObjectNotFound:
+            if presence in _ONLY_HERE:
+                raise
+            found = await self._through.head(ask.view, ask.name)
+            self._counters[metrics.HEAD_N] += 1
+            self._counters[metrics.HEAD_NS] += int((self._now() - started_s) * 1e9)
+            if presence in _PRESENCE_ONLY:
+                return Reply(200)
+            return Reply(200, props.absent_headers(found, ask.view.provider, wanted), length=found.size)
+        if presence == _EXISTS_OUTSIDE:
+            raise ObjectNotFound(ask.cname)
+        return reply
+
     async def _head_slowly(self, ask: Ask, wanted: frozenset[str], started_s: float) -> AnyReply:
         opened = await self._opening.open(ask.view, ask.name, verify=False)
         try:
@@ -201,6 +258,10 @@ class Reads:
         counters[metrics.GET_N] += 1
         counters[metrics.GET_SIZE] += size_bytes
         counters[metrics.GET_NS] += int((self._now() - started_s) * 1e9)
+
+
+def _is_latest(ask: Ask) -> bool:
+    return parse_bool(ask.params.get(query.LATEST_VERSION, ""))
 
 
 def _head_of(opened: OpenObject) -> bytes:

@@ -67,6 +67,7 @@ from ais.target.protected import Protected
 from ais.target.reads import Reads
 from ais.target.rebalance import Rebalance
 from ais.target.recent import Recent
+from ais.target.remote.remote import Remote
 from ais.target.s3.control import Control
 from ais.target.s3.front import S3Front
 from ais.target.s3.lifecycle import Lifecycle
@@ -146,18 +147,25 @@ class Target:
         )
         verified = Verified(store)
         protected = Protected(volume, store, self._mirror.mirror, self._ec, restorer, slice_peers, verified)
-        opening = Opening(store, moves, protected)
-        writes = Writes(host, self._front, volume, store, moves, multipart, shards, protected)
+        remote = self._remote = Remote(host, self._front, volume, store)
+        opening = Opening(store, moves, protected, remote.cold)
+        writes = Writes(
+            host, self._front, volume, store, moves, multipart, shards, protected, remote.cold, remote.through
+        )
         self.mountpaths = MountpathAdmin(host, volume)
         rebalance = Rebalance(host, self._front, volume, store, moves, protected, self.joggers, self.registry)
-        self._actions = Actions(host, self._front, volume, store, moves, protected, writes, multipart, rebalance)
+        self._actions = Actions(
+            host, self._front, volume, store, moves, protected, writes, multipart, rebalance, remote.through
+        )
         summaries = Summaries(self.registry, self._front, volume, lister)
         versions = VersionLister(volume, host.env)
         self._pages = Pages(host, self._front, store, lister, versions, summaries, self._mirror.mirror, opening)
         bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock, pace)
         recent = Recent(host, self._front, store)
         gate = self._gate = Gate(host)
-        self._s3 = S3Front(host, gate, self._front, self._maps, volume, store, moves, peers, verified, protected)
+        self._s3 = S3Front(
+            host, gate, self._front, self._maps, volume, store, moves, peers, verified, protected, remote
+        )
         self._control = Control(self._front, VersionLister(volume, host.env), moves, self._s3.deletes)
         self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store, pace)
         self._resilver = Resilver(
@@ -191,7 +199,7 @@ class Target:
             rebalance,
         )
         self._jobs = Jobs(self.registry, starters | {SCRUB: self._scrub.start, CLEANUP: self._scrub.start_cleanup})
-        reads = Reads(host, self._front, store, opening, recent, shards, protected)
+        reads = Reads(host, self._front, store, opening, recent, shards, protected, remote.cold, remote.through)
         self._batches = Batches(host, self._front, store, opening, peers)
         self._groups = Groups(
             host,
@@ -204,6 +212,7 @@ class Target:
             self.joggers,
             peers,
             lambda: self._is_serving,
+            remote,
         )
         self._archiving = Archiving(host, self.registry, self._front, store, opening, peers, pace)
         self._sorts = Sorts(
@@ -316,6 +325,7 @@ class Target:
                 *self._control.routes(),
                 *self.mountpaths.routes(),
                 *self._scrub.routes(),
+                *self._remote.routes(),
             ]
         return [self._waiting(route) for route in found + self._trust.only_nodes(of_nodes)]
 
@@ -349,6 +359,7 @@ class Target:
         """Abort xactions and wait for background work."""
         self._slicer.close()
         await self.registry.close()
+        await self._remote.close()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
@@ -413,7 +424,7 @@ class Target:
 
     def show(self, bmd: BMD) -> None:
         """Serve these buckets, whose directories another process of this target looks after."""
-        self._is_serving = True
+        self._is_serving = self._remote.cold.is_passive = True
         self._take(bmd)
 
     def serve(self) -> None:

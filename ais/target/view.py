@@ -8,7 +8,8 @@ import msgspec
 from ais.api import access, ack, checksum
 from ais.api.access import Access
 from ais.api.ack import Ack
-from ais.api.bucket import Bck
+from ais.api.bucket import AIS, Bck
+from ais.backend.interface import Place
 from ais.base.errors import BadRequest, BucketNotFound, Busy, NotReady
 from ais.core.workfile import Keeping, WriteRules
 from ais.ec.slice import Coding, Scheme
@@ -38,6 +39,14 @@ def scheme_of(props: Bprops, size_bytes: int) -> Scheme | None:
     return Scheme(ec.data_slices, ec.parity_slices, props.of_protection.slices_only and size_bytes > 0)
 
 
+def place_of(bucket: Bucket) -> Place | None:
+    """The bucket at a backend that a bucket stands for, or that is linked to it."""
+    if bucket.bck.provider != AIS:
+        return Place(bucket.bck, bucket.props.extra)
+    linked = bucket.props.backend_bck
+    return Place(linked, bucket.props.extra) if linked.name else None
+
+
 class BucketView:
     """One bucket as requests use it.
 
@@ -60,8 +69,10 @@ class BucketView:
         "is_rereadable",
         "needs_care",
         "props",
+        "remote",
         "rules",
         "source",
+        "stays_fresh",
         "takes_puts",
         "uname",
         "verifies",
@@ -91,15 +102,31 @@ class BucketView:
         self.is_closing = bool(props.of_s3.deleting)
         self.is_mirrored = mirroring_of(props) is not None
         self.is_coded = props.is_coded
+        self.remote = place_of(bucket)
+        """Where objects are that are not here, and changes go first; None: nowhere."""
         self.is_protected = self.is_mirrored or self.is_coded
-        self.needs_care = self.is_protected or source is not None
+        self.stays_fresh = self.remote is not None and props.versioning.validate_warm_get
+        """What is here is compared with its backend before it is read."""
+        self.needs_care = self.is_protected or source is not None or self.remote is not None
         """Its objects may be elsewhere, lost or damaged and yet be served (`ais.target.opening`)."""
-        self.is_plain = source is None and not (self.is_renamed or self.verifies or self.is_protected)
-        self.is_rereadable = source is None and not (self.is_renamed or self.verifies)
+        self.is_plain = source is None and not (
+            self.is_renamed or self.verifies or self.is_protected or self.stays_fresh
+        )
+        self.is_rereadable = source is None and not (self.is_renamed or self.verifies or self.stays_fresh)
         """What was read once may be read again by its place alone, while its file does not change."""
         self.takes_puts = (
-            source is None and not self.is_renamed and not self.is_closing and bool(self.allowed & Access.PUT)
+            source is None
+            and self.remote is None
+            and not self.is_renamed
+            and not self.is_closing
+            and bool(self.allowed & Access.PUT)
         )
+
+    @property
+    def provider(self) -> str:
+        """Of the backend; only of buckets that have one."""
+        assert self.remote is not None
+        return self.remote.bck.provider
 
     def with_ack(self, text: str, *, only_metadata: bool = False) -> "BucketView":
         """The bucket as a request uses it that says what its answer shall promise. Raise `BadRequest`."""

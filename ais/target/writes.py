@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from ais.api import ack, headers, query
 from ais.api.access import Access
 from ais.api.bucket import Bck
-from ais.base.errors import AisError, BadRequest, ChecksumMismatch, ObjectNotFound
+from ais.base.errors import AisError, BadRequest, ChecksumMismatch, NotYetImplemented, ObjectNotFound
 from ais.base.names import check_object_name
 from ais.core.appender import Appender
 from ais.core.meta import ObjectMeta
@@ -26,6 +26,8 @@ from ais.target.host import Host
 from ais.target.moves import Moves
 from ais.target.multipart import Multipart
 from ais.target.protected import Protected
+from ais.target.remote.cold import Cold
+from ais.target.remote.through import Through, ThroughSink
 from ais.target.shards import Shards
 from ais.target.transfer import LATEST, TRANSFER, Transfer, absent
 from ais.target.uploads import PooledSink, in_pool, upload
@@ -53,7 +55,11 @@ class Writes:
         multipart: Multipart,
         shards: Shards,
         protected: Protected,
+        cold: Cold,
+        through: Through,
     ) -> None:
+        self._cold = cold
+        self._through = through
         self._host = host
         self._front = front
         self._volume = volume
@@ -94,6 +100,10 @@ class Writes:
     async def remove(self, ask: Ask) -> Reply:
         """Remove the object. Raise `ObjectNotFound`."""
         is_discarded = await self._moves.settle(ask.view, ask.name, discard="")
+        if ask.view.remote is not None:
+            await self._through.delete(ask.view, ask.name)
+            self._counters[metrics.DEL_N] += 1
+            return Reply(200)
         await self._protected.ensure(ask.view, ask.name)
         pool = self._volume.place(ask.view.uname + ask.name).pool
         try:
@@ -138,6 +148,8 @@ class Writes:
         address.check_purpose(ask.params)
         if query.OBJECT_TO in ask.params:
             return self._copy(ask)
+        if ask.view.remote is not None and not ask.is_from_peer:
+            _check_whole(ask)
         if query.UPLOAD_ID in ask.params or query.PART_NUMBER in ask.params:
             return self._multipart.put(ask, self)
         if is_append or ask.params.get(query.ARCHPATH):
@@ -164,15 +176,18 @@ class Writes:
         return self._put(ask, started_s)
 
     def _put(self, ask: Ask, started_s: float) -> AnyReply:
-        size = ask.headers.content_length
+        size, custom = ask.headers.content_length, props.custom_of(ask.headers)
         writer = self._store.writer(
             ask.view.bck,
             ask.name,
             ask.view.rules,
-            custom=props.custom_of(ask.headers),
+            custom=custom,
             claimed=props.claim_of(ask.headers),
             size_hint=size or 0,
         )
+        if (place := ask.view.remote) is not None:
+            sink = ThroughSink(self, ask.view, place, ask.name, writer, started_s, self._through, custom or {})
+            return Upload(sink, is_inline=False)
         return self._upload(ask.view, writer, size, started_s)
 
     def _receive(self, ask: Ask, started_s: float) -> AnyReply:
@@ -213,9 +228,14 @@ class Writes:
         address.check_name(name)
         destination = self._front.views.require(bck)
         destination.require(Access.PUT)
+        if destination.remote is not None:
+            raise NotYetImplemented(
+                f"cannot copy to {destination.bck.cname()} at a remote backend - not implemented yet"
+            )
         if (bck, name) == (ask.view.bck, ask.name):
             raise BadRequest(f"cannot copy object {ask.cname} onto itself")
         await self._moves.settle(ask.view, ask.name)
+        await self._cold.ensure(ask.view, ask.name)
         await self._protected.heal(ask.view, ask.name)
         await self._moves.copy(
             ask.view, ask.name, destination.with_ack(ask.view.ack) if ask.view.ack else destination, name
@@ -244,3 +264,15 @@ class Writes:
         finish = keep if kind == "append" else flush
         pool = self._volume.place(view.uname + ask.name).pool
         return Upload(PooledSink(self, view, pool, started_s, open_appender, finish))
+
+
+def _check_whole(ask: Ask) -> None:
+    """Raise `NotYetImplemented` for a change of a remote bucket's object other than a PUT of all of it."""
+    for name, what in (
+        (query.UPLOAD_ID, "upload in parts"),
+        (query.PART_NUMBER, "upload in parts"),
+        (query.APPEND_TYPE, "append to an object"),
+        (query.ARCHPATH, "write into a shard"),
+    ):
+        if name in ask.params:
+            raise NotYetImplemented(f"cannot {what} of remote bucket {ask.view.bck.cname()} - not implemented yet")

@@ -6,6 +6,7 @@ page is complete or an error. A continuation token is all that the next page nee
 
 from ais.api import headers
 from ais.api.listing import Entry, EntryFlag, Kind, LsoMsg
+from ais.backend.interface import RemotePage
 from ais.base.ids import new_id
 from ais.base.names import OBJECT_NAME_BYTES_MAX
 from ais.core.versions import is_version_id
@@ -13,6 +14,7 @@ from ais.core.walk import common_prefix
 from ais.net.http import Reply
 from ais.node.node import Node
 from ais.proxy.listing import Gaps, Lister
+from ais.proxy.remote import RemoteBuckets
 from ais.proxy.s3.call import Call, Operation
 from ais.s3 import answers, listings
 from ais.s3.buckets import S3Bucket
@@ -26,7 +28,8 @@ _LAST_CHAR = "\U0010ffff"
 class Listing:
     """One per proxy. Requests are authorized, buckets exist. Every method raises `S3Error`, or why a target failed."""
 
-    def __init__(self, node: Node, lister: Lister) -> None:
+    def __init__(self, node: Node, lister: Lister, remote: RemoteBuckets) -> None:
+        self._remote = remote
         self._node = node
         self._lister = lister
 
@@ -137,6 +140,8 @@ class Listing:
         prefix = query.prefix
         if not query.limit or "\0" in prefix or len(prefix.encode()) > OBJECT_NAME_BYTES_MAX:
             return Page([], is_truncated=False)
+        if bucket.bucket.props.has_backend:
+            return _of_backend(await self._remote.page(bucket.bucket, prefix, after, query.limit, query.delimiter))
         message = LsoMsg(
             uuid=listing_id,
             prefix=prefix,
@@ -146,6 +151,12 @@ class Listing:
             kind=kind,
         )
         return Page(*await self._lister.read(bucket.bucket, message, gaps))
+
+
+def _of_backend(found: RemotePage) -> Page:
+    objects = [Entry(one.name, s=one.size, e=one.etag, i=int(one.modified_s * 1e9)) for one in found.objects]
+    prefixes = [Entry(name, f=int(EntryFlag.IS_DIR)) for name in found.prefixes]
+    return Page(sorted(objects + prefixes, key=lambda entry: entry.n), found.has_more)
 
 
 def _gaps_of(call: Call) -> Gaps | None:

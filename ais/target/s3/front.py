@@ -24,6 +24,7 @@ from ais.target.host import Host
 from ais.target.maps import Maps
 from ais.target.moves import Moves
 from ais.target.protected import Protected
+from ais.target.remote.remote import Remote
 from ais.target.s3.ask import S3Ask
 from ais.target.s3.copies import Copies
 from ais.target.s3.deletes import Deletes
@@ -31,6 +32,7 @@ from ais.target.s3.locks import Locks
 from ais.target.s3.multipart import Multipart
 from ais.target.s3.puts import Puts
 from ais.target.s3.reads import Reads
+from ais.target.s3.remote import RemoteObjects
 from ais.target.s3.sources import Sources
 from ais.target.s3.tags import Tags
 from ais.target.s3.verified import Verified
@@ -80,7 +82,10 @@ class S3Front:
         peers: PeerClient,
         verified: Verified,
         protected: Protected,
+        remote: Remote,
     ) -> None:
+        stats = host.stats
+        self._remote = RemoteObjects(moves, remote.cold, remote.through, stats)
         self._host = host
         self._gate = gate
         self._front = front
@@ -88,14 +93,12 @@ class S3Front:
         self._store = store
         self._moves = moves
         self._protected = protected
-        stats = host.stats
         self.deletes = Deletes(store, volume, stats)
         reads, puts, tags = Reads(store, stats, verified, protected), Puts(front, store, stats), Tags(store, volume)
         locks = Locks(store, volume)
         multipart = Multipart(front, store, volume, stats)
-        copies = Copies(
-            front, store, stats, Sources(host, gate, front, store, moves, peers, verified, protected), multipart
-        )
+        sources = Sources(host, gate, front, store, moves, peers, verified, protected, remote.cold)
+        copies = Copies(front, store, stats, sources, multipart)
         self._handlers: dict[Op, Handler] = {
             Op.GET_OBJECT: reads.get,
             Op.HEAD_OBJECT: reads.get,
@@ -153,6 +156,8 @@ class S3Front:
         handler = self._handlers[asked.op]
         try:
             is_usual = view.source is None and not (view.is_coded and asked.op in _ON_WHAT_IS_THERE)
+            if view.remote is not None:
+                return self._watched(ask, self._remote.serve(handler, ask))
             reply = handler(ask) if is_usual else self._settled(handler, ask)
         except AisError as error:
             raise self._failed(ask, error) from None

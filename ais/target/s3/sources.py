@@ -23,6 +23,7 @@ from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.moves import Moves
 from ais.target.protected import Protected
+from ais.target.remote.cold import Cold
 from ais.target.s3 import sealed
 from ais.target.s3.ask import S3Ask
 from ais.target.s3.peers import VERIFY, read_meta
@@ -55,7 +56,9 @@ class Sources:
         peers: PeerClient,
         verified: Verified,
         protected: Protected,
+        cold: Cold,
     ) -> None:
+        self._cold = cold
         self._host = host
         self._gate = gate
         self._front = front
@@ -100,6 +103,7 @@ class Sources:
             os.close(opened.fd)
 
     async def _open(self, view: BucketView, source: CopySource) -> OpenObject:
+        await self._cold.ensure(view, source.key)
         if view.is_protected:
             return await self._protected.open(view, source.key, source.version_id)
         return self._store.open(view.bck, source.key, source.version_id, sealed=True)

@@ -94,7 +94,7 @@ def test_buckets_are_listed_by_provider_namespace_and_name(serve: Any, run: Run)
         ("DELETE", "/v1/buckets/b", "", None, 400, "names no action"),
         ("POST", "/v1/buckets/new/x", "create-bck", None, 400, "/v1/buckets/new/x"),
         ("POST", "/v1/buckets/new?provider=xyz", "create-bck", None, 400, "must be one of"),
-        ("POST", "/v1/buckets/new?provider=aws", "create-bck", None, 501, "not implemented"),
+        ("POST", "/v1/buckets/new?provider=aws", "create-bck", None, 501, 'aws bucket "s3://new" does not exist'),
         ("POST", "/v1/buckets/new", "create-bck", {"checksum": {"type": "crc7"}}, 400, "checksum"),
         ("POST", "/v1/buckets/new", "create-bck", [1], 400, "JSON object"),
         ("POST", "/v1/buckets/b", "do-magic", None, 400, "do-magic"),

@@ -1,0 +1,136 @@
+"""What every backend does. Calls wait for the network and never for a disk; bodies are streamed, a chunk at a time.
+
+Errors are those of `ais.base.errors`: `RemoteBucketNotFound`, `ObjectNotFound`, `AccessDenied`, `RangeNotSatisfiable`,
+`NotReady` when the backend says that it is overloaded, `Unreachable` for everything that a later attempt may mend, be
+it no answer, an answer that breaks off, or content that is not what the backend says it is.
+"""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from ais.api.bucket import Bck
+from ais.config.sections import Extra
+
+CHUNK_BYTES = 1 << 20
+"""What is read of a body at a time."""
+_MD5 = re.compile(r"[0-9a-f]{32}")
+SOURCE, ETAG, VERSION, MD5, LAST_MODIFIED = "source", "ETag", "version", "md5", "LastModified"
+"""Keys of AIStore's custom metadata, which says what the object is at its backend."""
+
+
+class Place(NamedTuple):
+    """A bucket at a backend, and what its properties say about the way there."""
+
+    bck: Bck
+    extra: Extra = Extra()
+
+
+class RemoteObject(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An object as its backend describes it. A listing gives no `content_type` and no `user` metadata."""
+
+    name: str
+    size: int = 0
+    etag: str = ""
+    """Without quotes."""
+    version: str = ""
+    """ID of the version, where the bucket keeps versions."""
+    modified_s: float = 0.0
+    content_type: str = ""
+    user: dict[str, str] = {}
+    """Metadata of its owner, by full header name (`x-amz-meta-*`)."""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is what tools put in the place of a directory; no object of ours can have such a name."""
+        return self.name.endswith("/")
+
+    def custom(self, provider: str) -> dict[str, str]:
+        """As custom metadata, with AIStore's keys."""
+        found = {SOURCE: provider}
+        if self.etag:
+            found[ETAG] = self.etag
+        if self.version:
+            found[VERSION] = self.version
+        if _MD5.fullmatch(self.etag):
+            found[MD5] = self.etag
+        if self.modified_s:
+            found[LAST_MODIFIED] = datetime.fromtimestamp(self.modified_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return found | self.user
+
+    def facts(self, *, has_checksum: bool) -> dict[str, str]:
+        """What the S3 API says about it (`ObjectMeta.facts`): its tag too, when no other checksum of ours is known.
+
+        Otherwise the tag would be taken for the MD5, which not every backend means by it.
+        """
+        found = {"etag": self.etag} if self.etag and has_checksum else {}
+        return found | ({"content-type": self.content_type} if self.content_type else {})
+
+    @property
+    def http_date(self) -> str:
+        """Of its last change."""
+        return formatdate(self.modified_s, usegmt=True)
+
+
+class RemotePage(msgspec.Struct, frozen=True):
+    """Objects and common prefixes in order of name, and whether more follow."""
+
+    objects: list[RemoteObject]
+    prefixes: list[str]
+    has_more: bool
+
+    @property
+    def last(self) -> str:
+        """The greatest name; empty when there is none."""
+        return max([one.name for one in self.objects[-1:]] + self.prefixes[-1:], default="")
+
+
+class Download(NamedTuple):
+    """An object, or a range of it, that is being read."""
+
+    found: RemoteObject
+    chunks: AsyncIterator[bytes]
+    """Ends behind the last byte, and raises when that does not come."""
+
+
+class Upload(Protocol):
+    """Content to be sent: of a known size, read in any order and more than once."""
+
+    @property
+    def size(self) -> int: ...
+    async def read(self, offset: int, length: int) -> bytes: ...
+
+
+class Backend(Protocol):
+    """A provider. Any number of calls at a time."""
+
+    async def buckets(self) -> list[Bck]:
+        """All buckets that the credentials show."""
+
+    async def head_bucket(self, place: Place) -> Extra:
+        """What its properties should say about the way there. Raise `RemoteBucketNotFound`."""
+
+    async def page(self, place: Place, prefix: str, after: str, limit: int, delimiter: str = "") -> RemotePage:
+        """Up to `limit` names that begin with `prefix` and are greater than `after`."""
+
+    async def head(self, place: Place, name: str) -> RemoteObject:
+        """One object. Raise `ObjectNotFound`."""
+
+    def get(
+        self, place: Place, name: str, offset: int = 0, length: int | None = None
+    ) -> AbstractAsyncContextManager[Download]:
+        """Read an object, or `length` bytes from `offset` on. Raise `ObjectNotFound`, `RangeNotSatisfiable`."""
+
+    async def put(self, place: Place, name: str, content: Upload, user: dict[str, str]) -> RemoteObject:
+        """Store an object, as a whole or not at all; `user`: metadata with full header names and content headers."""
+
+    async def delete(self, place: Place, name: str) -> None:
+        """Remove an object; one that is not there is no error."""
+
+    async def close(self) -> None:
+        """End all connections."""

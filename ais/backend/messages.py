@@ -1,0 +1,28 @@
+"""What proxies ask targets about buckets of backends: our own protocol, on the control network, as msgpack."""
+
+import msgspec
+
+from ais.api.bucket import Bck
+from ais.config.sections import Extra
+
+PATH = "/v1/remote"
+BUCKETS, HEAD, PAGE = "buckets", "head", "page"
+"""Answered with `BucketsAnswer`, `Extra` and `RemotePage`."""
+
+
+class RemoteMsg(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`BUCKETS` looks at the provider of `bck` only; the fields from `prefix` on are those of `Backend.page`."""
+
+    action: str
+    bck: Bck
+    extra: Extra = Extra()
+    prefix: str = ""
+    after: str = ""
+    limit: int = 0
+    delimiter: str = ""
+
+
+class BucketsAnswer(msgspec.Struct, frozen=True):
+    """All buckets of a provider."""
+
+    buckets: list[Bck]

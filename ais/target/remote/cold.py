@@ -1,0 +1,162 @@
+"""Cold reads: an object that is not here is read from its backend once, however many ask for it, and kept.
+
+Theory of operation. A `Fetch` is filled by a task that streams the backend's answer into a work file and publishes that
+like any PUT. Whoever asks for the object meanwhile joins it: small ones wait for its end, large ones follow the work
+file as it grows. It goes on when they go away. Nothing is published unless all of it came.
+
+A change of the object (`changing`) and a fetch must not meet: what the fetch read may be outdated. One that overlaps
+with a change serves those who joined it, as reads that began before the change, and keeps nothing.
+"""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from ais.api import checksum
+from ais.backend.interface import Place
+from ais.backend.providers import Backends
+from ais.base.errors import AisError, AlreadyExists, Busy, NotReady, ObjectNotFound
+from ais.core.meta import ObjectMeta
+from ais.core.store import OpenObject, Store
+from ais.stats import names as metrics
+from ais.target.front import Front
+from ais.target.host import Host
+from ais.target.remote.fetch import Fetch
+from ais.target.transfer import absent
+from ais.target.uploads import in_pool
+from ais.target.view import BucketView
+
+AT_ONCE_MAX = 64
+"""Fetches of a target; more wait for their turn."""
+FOLLOW_BYTES_MIN = 1 << 20
+"""Larger objects are sent while they come; of smaller ones the whole is known, checksum too, before the first byte."""
+_ATTEMPTS_MAX = 8
+
+
+class Cold:
+    """One per target."""
+
+    def __init__(self, host: Host, front: Front, store: Store, backends: Backends) -> None:
+        self._host = host
+        self._front = front
+        self._store = store
+        self._backends = backends
+        self._fetches: dict[str, Fetch] = {}
+        self._changing: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(AT_ONCE_MAX)
+        self.is_passive = False
+        """In a process beside the one that knows of all changes: what is not here is that one's."""
+
+    def join(self, view: BucketView, name: str) -> Fetch:
+        """The fetch of an object that is not here, begun if there is none. Raise `ObjectNotFound`, `MissingBackend`."""
+        uname, place = view.uname + name, view.remote
+        if place is None or self.is_passive:
+            raise ObjectNotFound(view.bck.cname(name))
+        found = self._fetches.get(uname)
+        if found is None or found.is_outdated:
+            found = self._fetches[uname] = Fetch(view.bck.cname(name))
+            found.is_outdated = bool(self._changing[uname])
+            task = asyncio.create_task(self._run(found, view, name, place), name=f"cold GET {view.bck.cname(name)}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return found
+
+    async def open(self, view: BucketView, name: str) -> OpenObject:
+        """Fetch an object that is not here, and open it. Raise `ObjectNotFound`, and why the backend gives nothing."""
+        for _ in range(_ATTEMPTS_MAX):
+            await self.join(view, name).ended()
+            with suppress(ObjectNotFound):
+                return self._store.open(view.bck, name, sealed=True)
+        raise Busy(f"{view.bck.cname(name)} keeps being changed: try again")
+
+    async def ensure(self, view: BucketView, name: str) -> int | None:
+        """Have an object of a remote bucket here; how many bytes were fetched, None when it was here. Raise as `open`.
+
+        In any other bucket nothing happens.
+        """
+        if view.remote is None:
+            return None
+        with suppress(ObjectNotFound):
+            self._store.head(view.bck, name)
+            return None
+        opened = await self.open(view, name)
+        os.close(opened.fd)
+        return opened.meta.size
+
+    @contextmanager
+    def changing(self, uname: str) -> Iterator[None]:
+        """Around a change of an object at its backend and here: what is fetched meanwhile is not kept."""
+        self._changing[uname] += 1
+        self._outdate(uname)
+        try:
+            yield
+        finally:
+            self._changing[uname] -= 1
+            if not self._changing[uname]:
+                del self._changing[uname]
+            self._outdate(uname)
+
+    async def close(self) -> None:
+        """Give up all fetches."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _outdate(self, uname: str) -> None:
+        if (fetch := self._fetches.get(uname)) is not None:
+            fetch.is_outdated = True
+
+    async def _run(self, fetch: Fetch, view: BucketView, name: str, place: Place) -> None:
+        error: AisError | None = NotReady(f"{self._host.snode.name} is stopping")
+        started_s = self._host.env.clock.monotonic()
+        try:
+            async with self._turns:
+                size = await self._fill(fetch, view, name, place)
+            error = None
+            counters = self._host.stats.values
+            counters[metrics.GET_COLD_N] += 1
+            counters[metrics.GET_COLD_SIZE] += size
+            counters[metrics.GET_COLD_NS] += int((self._host.env.clock.monotonic() - started_s) * 1e9)
+        except AlreadyExists:  # written meanwhile, or changed: those who wait look again
+            error = None
+        except AisError as failure:
+            error = failure
+        finally:
+            if self._fetches.get(view.uname + name) is fetch:
+                del self._fetches[view.uname + name]
+            fetch.end(error)
+
+    async def _fill(self, fetch: Fetch, view: BucketView, name: str, place: Place) -> int:
+        """Read and publish; the size. Raise `AlreadyExists` when it is not to be kept."""
+        condition = absent(view.bck.cname(name))
+
+        def check(stored: ObjectMeta | None) -> None:
+            if fetch.is_outdated:
+                raise AlreadyExists(f"{view.bck.cname(name)} was changed while it was fetched")
+            condition(stored)
+
+        async with self._backends.of(place).get(place, name) as (found, chunks):
+            has_checksum = view.rules.checksum_kind != checksum.NONE
+            writer = self._store.writer(
+                view.bck,
+                name,
+                view.rules,
+                custom=found.custom(place.bck.provider),
+                facts=found.facts(has_checksum=has_checksum),
+                size_hint=found.size,
+                version=found.version,
+            )
+            pool = writer.mountpath.pool
+            try:
+                fetch.begin(found, self._host.env.disk.open(writer.path, os.O_RDONLY | os.O_CLOEXEC), pool)
+                async for chunk in chunks:
+                    await in_pool(pool, lambda chunk=chunk: writer.write(chunk))  # type: ignore[misc]
+                    fetch.advance(len(chunk))
+                self._front.admit(view)
+                await in_pool(pool, lambda: writer.commit(check))
+            finally:
+                writer.abort()
+        return found.size

@@ -1,0 +1,67 @@
+"""What a target does with backends, put together; and what proxies ask it about them on the control network."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from ais.api import codec
+from ais.backend import messages
+from ais.backend.interface import Place, RemotePage
+from ais.backend.messages import BucketsAnswer, RemoteMsg
+from ais.backend.providers import Backends
+from ais.base.errors import NotRemoteBucket
+from ais.config.sections import Extra
+from ais.core.store import Store
+from ais.fs.volume import Volume
+from ais.target.front import Front
+from ais.target.host import Host, require_node
+from ais.target.remote.cold import Cold
+from ais.target.remote.through import Through
+from ais.target.view import BucketView
+
+_PAGE_NAMES = 1000
+
+
+class Remote:
+    """One per target."""
+
+    def __init__(self, host: Host, front: Front, volume: Volume, store: Store) -> None:
+        self._host = host
+        self._front = front
+        self._backends = Backends(lambda: host.config.cluster.backend)
+        self.cold = Cold(host, front, store, self._backends)
+        self.through = Through(volume, store, self.cold, self._backends)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Of the control network."""
+        return [web.post(messages.PATH, self._answer)]
+
+    async def close(self) -> None:
+        """End fetches and connections."""
+        await self.cold.close()
+        await self._backends.close()
+
+    async def names(self, view: BucketView, prefix: str) -> AsyncIterator[list[str]]:
+        """All names that the backend of a bucket has, page by page."""
+        place, after = view.remote, ""
+        if place is None:
+            raise NotRemoteBucket("listing at the backend", view.bck.cname())
+        backend, more = self._backends.of(place), True
+        while more:
+            page = await backend.page(place, prefix, after, _PAGE_NAMES)
+            after, more = page.last, page.has_more and bool(page.objects)
+            yield [one.name for one in page.objects if not one.is_folder]
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        require_node(self._host, request, messages.PATH)
+        message = codec.from_msgpack(await request.read(), RemoteMsg)
+        return web.Response(body=codec.to_msgpack(await self._do(message)), content_type="application/msgpack")
+
+    async def _do(self, message: RemoteMsg) -> BucketsAnswer | Extra | RemotePage:
+        if message.action == messages.BUCKETS:
+            return BucketsAnswer(await self._backends.named(message.bck.provider).buckets())
+        place = Place(message.bck, message.extra)
+        backend = self._backends.of(place)
+        if message.action == messages.HEAD:
+            return await backend.head_bucket(place)
+        return await backend.page(place, message.prefix, message.after, message.limit, message.delimiter)

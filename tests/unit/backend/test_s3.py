@@ -1,0 +1,149 @@
+"""The S3 backend against moto, and against servers that fail in the ways networks and clouds do."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from harness.backends import Content, conform, read
+
+from ais.api.bucket import Bck
+from ais.backend import providers, s3
+from ais.backend.interface import Place
+from ais.backend.providers import Backends
+from ais.backend.s3 import S3
+from ais.base.errors import AccessDenied, AisError, MissingBackend, NotReady, Unreachable
+from ais.config.sections import Extra, ExtraAWS
+
+MISSING = Place(Bck("missing-bucket", "aws"))
+BODY = b"0123456789" * 100
+DATED = b'Last-Modified: Sat, 28 Nov 2026 11:13:30 GMT\r\nETag: "e"\r\n'
+
+
+@pytest.fixture(autouse=True)
+def _one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between attempts are the library's."""
+    monkeypatch.setattr(s3, "ATTEMPTS_MAX", 1)
+
+
+def test_it_conforms(aws: str) -> None:
+    """All that a backend must do, moto confirms; parts of an upload arrive in order."""
+
+    async def scenario() -> None:
+        backend = S3()
+        client = await backend._client(ExtraAWS())
+        await client.create_bucket(Bucket="conforms")
+        try:
+            await conform(backend, Place(Bck("conforms", "aws")), MISSING, large=bytes(range(256)) * 70_000)
+        finally:
+            await backend.close()
+
+    asyncio.run(scenario())
+
+
+@asynccontextmanager
+async def answering(answer: bytes, *, stalls: bool = False) -> AsyncIterator[tuple[S3, Place]]:
+    """A server that gives every request these bytes and closes, or sends no more; and a backend that uses it."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            await writer.drain()
+            if stalls:
+                await reader.read()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        ended.set()
+
+    ended = asyncio.Event()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    backend = S3()
+    try:
+        yield backend, Place(Bck("b", "aws"), Extra(aws=ExtraAWS(endpoint=f"http://127.0.0.1:{port}")))
+    finally:
+        await backend.close()
+        server.close()
+        await ended.wait()
+
+
+def _ok(body: bytes, length: int, *lines: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%b%b\r\n" % (length, DATED, b"".join(lines)) + body
+
+
+@pytest.mark.parametrize(
+    ("answer", "stalls", "kind", "text"),
+    [
+        (_ok(BODY[:-1], len(BODY)), False, Unreachable, "s3://b/o"),
+        (_ok(BODY[:-1], len(BODY)), True, Unreachable, "did not answer in time"),
+        (b"", False, Unreachable, "s3://b/o"),
+        (b"HTTP/1.1 200 OK\r\nrubbish", False, Unreachable, "s3://b/o"),
+        (_ok(BODY, len(BODY), b"x-amz-checksum-crc32: AAAAAA==\r\n"), False, Unreachable, "checksum"),
+        (b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n", False, NotReady, "try again"),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", False, AccessDenied, "s3://b/o"),
+    ],
+    ids=["cut", "stalled", "no answer", "rubbish", "wrong checksum", "overloaded", "denied"],
+)
+@pytest.mark.usefixtures("aws")
+def test_a_backend_that_fails_is_a_clear_error(
+    answer: bytes, stalls: bool, kind: type[AisError], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a server does instead of sending the object: an error that names the object, never fewer bytes."""
+
+    if stalls:
+        monkeypatch.setattr(s3, "READ_TIMEOUT_S", 1)
+
+    async def scenario() -> None:
+        async with answering(answer, stalls=stalls) as (backend, place):
+            with pytest.raises(kind) as failure:
+                await read(backend, place, "o")
+            assert text in str(failure.value)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("aws")
+def test_nobody_listens() -> None:
+    """A backend that is down is unreachable, for writes too."""
+
+    async def scenario() -> None:
+        backend, place = S3(), Place(Bck("b", "aws"), Extra(aws=ExtraAWS(endpoint="http://127.0.0.1:1")))
+        try:
+            with pytest.raises(Unreachable, match="s3://b/o"):
+                await backend.put(place, "o", Content(BODY), {})
+        finally:
+            await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_without_credentials_the_error_says_what_to_do(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has configured the provider and forgot the credentials reads where these go."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+    async def scenario() -> None:
+        backend = S3()
+        try:
+            with pytest.raises(AccessDenied, match="credentials"):
+                await backend.head(MISSING, "o")
+        finally:
+            await backend.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("configured", "message"),
+    [({}, "missing in the cluster configuration"), ({"aws": {providers.DISABLED: True}}, "disabled: enable it")],
+)
+def test_only_what_is_configured_is_used(configured: dict[str, Any], message: str) -> None:
+    """A provider that is not configured, or disabled, is refused before anything is sent."""
+    with pytest.raises(MissingBackend, match=message):
+        Backends(lambda: configured).of(MISSING)
+    assert providers.served(configured) == list(configured)

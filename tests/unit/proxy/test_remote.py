@@ -1,0 +1,361 @@
+"""Buckets at an S3 backend, through a whole cluster in this process; moto is the backend."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import boto3
+import pytest
+from harness.backends import conform
+
+from ais.api.bucket import Bck
+from ais.backend.interface import Place
+from ais.backend.s3 import S3
+from ais.base.units import Duration
+from ais.config.sections import Keepalive, KeepaliveTracker
+from ais.stats import names as metrics
+
+Run = Callable[[Any], Any]
+_SELDOM = KeepaliveTracker(interval=Duration(300))
+CALM = {"keepalivetracker": Keepalive(_SELDOM, _SELDOM)}
+"""On a busy machine a node of this process may miss heartbeats; then it does not say that something is not there."""
+CONFIGURED = {"backend": {"aws": {}}, **CALM}
+LARGE = bytes(range(251)) * 10_000
+
+
+class Remote:
+    """A bucket at moto, and the cluster in front of it."""
+
+    def __init__(self, cluster: Any, name: str, origin: Any, http: aiohttp.ClientSession) -> None:
+        self.cluster, self.name, self.origin, self.http = cluster, name, origin, http
+        self.query = "?provider=aws"
+
+    async def at_origin(self, call: str, **kwargs: Any) -> Any:
+        """A call to the backend, behind our back; in a thread, because all nodes live in this loop."""
+        return await asyncio.to_thread(getattr(self.origin, call), Bucket=self.name, **kwargs)
+
+    async def put(self, key: str, body: bytes) -> None:
+        """At the backend."""
+        await self.at_origin("put_object", Key=key, Body=body)
+
+    async def there(self, key: str) -> bytes | None:
+        """What the backend has."""
+        try:
+            found = await self.at_origin("get_object", Key=key)
+        except self.origin.exceptions.NoSuchKey:
+            return None
+        return bytes(await asyncio.to_thread(found["Body"].read))
+
+    async def ask(self, method: str, key: str, action: str = "", **kwargs: Any) -> tuple[int, bytes, Any]:
+        """A request on an object, redirects followed."""
+        if action:
+            kwargs["data"] = json.dumps({"action": action})
+        url = f"{self.cluster.primary.url}/v1/objects/{self.name}/{key}{self.query}"
+        async with self.http.request(method, url, **kwargs) as answer:
+            return answer.status, await answer.read(), answer.headers
+
+    async def get(self, key: str, **headers: str) -> bytes:
+        """The content of an object."""
+        status, body, _ = await self.ask("GET", key, headers=headers)
+        assert status in (200, 206), body
+        return body
+
+    async def act(self, method: str, action: str, value: Any = None, more: str = "") -> Any:
+        """An action on the bucket."""
+        return await self.cluster.primary.act(method, f"/v1/buckets/{self.name}{self.query}{more}", action, value)
+
+    async def job(self, method: str, action: str, value: Any) -> None:
+        """A job on the bucket, to its end."""
+        started = await self.act(method, action, value)
+        assert started.status == 200, started.body
+        async with asyncio.timeout(60):
+            while True:
+                query = {"id": started.body.decode()}
+                status = (await self.cluster.primary.ask("GET", "/v1/cluster?what=status", query)).json
+                if status["end_time"]:
+                    assert not status["err"], status
+                    return
+                await asyncio.sleep(0.05)
+
+    async def listed(self, props: str = "name,size,cached", flags: int = 0, **value: Any) -> dict[str, Any]:
+        """A listing: entries by name."""
+        value |= {"props": props, "flags": str(flags)}
+        answer = await self.act("GET", "list", value)
+        assert answer.status == 200, answer.body
+        return {one["name"]: one for one in answer.json["entries"] or ()}
+
+    async def cached(self) -> list[str]:
+        """The objects that are in the cluster."""
+        return sorted(await self.listed(flags=1))
+
+    @property
+    def cold_gets(self) -> int:
+        """Objects that targets have fetched."""
+        return sum(target.node.stats.total(metrics.GET_COLD_N) for target in self.cluster.targets)
+
+
+@pytest.fixture
+def remote(serve: Any, aws: str, request: pytest.FixtureRequest) -> Any:
+    """`async with remote() as bucket:`: two targets, and a bucket at moto with four objects."""
+
+    @asynccontextmanager
+    async def make(**kwargs: Any) -> AsyncIterator[Remote]:
+        origin = await asyncio.to_thread(boto3.client, "s3", endpoint_url=aws)
+        name = request.node.name.split("[")[0].replace("_", "-")[:60]
+        await asyncio.to_thread(origin.create_bucket, Bucket=name)
+        async with (
+            serve(targets=2, storage=True, **{**CONFIGURED, **kwargs}) as cluster,
+            aiohttp.ClientSession() as http,
+        ):
+            bucket = Remote(cluster, name, origin, http)
+            for number in range(4):
+                await bucket.put(f"d/o{number}", b"content %d" % number)
+            yield bucket
+        origin.close()
+
+    return make
+
+
+def test_first_use_makes_it_known(remote: Any, run: Run) -> None:
+    """A bucket that only the backend has is read, and then in the metadata; one that nobody has stays unknown."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            primary = bucket.cluster.primary
+            assert (await primary.ask("GET", "/v1/cluster?what=backends")).json == ["aws"]
+            assert (await primary.act("GET", "/v1/buckets?provider=aws&presence=2", "list")).json == []
+            assert bucket.name in [
+                one["name"] for one in (await primary.act("GET", "/v1/buckets?provider=aws", "list")).json
+            ]
+            assert await bucket.get("d/o0") == b"content 0"
+            known = primary.node.bmd.get(Bck(bucket.name, "aws"))
+            assert known.props.extra.aws.cloud_region == "us-east-1"
+            assert (await primary.ask("HEAD", "/v1/buckets/nowhere?provider=aws")).status == 404
+            assert (await primary.act("POST", "/v1/buckets/nowhere?provider=aws", "create-bck")).status == 501
+            assert (await bucket.act("POST", "create-bck")).status == 409
+            destroyed = await bucket.act("DELETE", "destroy-bck")
+            assert (destroyed.status, destroyed.error["tcode"]) == (405, "ErrUnsupp")
+            assert (await bucket.act("DELETE", "evict-remote-bck", more="&keep_bck_md=True")).status == 200
+            assert await bucket.cached() == []
+            assert (await bucket.act("DELETE", "evict-remote-bck")).status == 200
+            assert primary.node.bmd.get(Bck(bucket.name, "aws")) is None
+            assert await bucket.there("d/o0") == b"content 0"
+
+    run(scenario())
+
+
+def test_a_cold_get_is_one_request_whoever_asks(remote: Any, run: Run) -> None:
+    """Sixteen clients that ask for an object at once get it, large or small, and the backend sends it once."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            await bucket.put("large", LARGE)
+            for key, content in (("d/o1", b"content 1"), ("large", LARGE)):
+                before = bucket.cold_gets
+                assert set(await asyncio.gather(*(bucket.get(key) for _ in range(16)))) == {content}
+                assert bucket.cold_gets == before + 1
+            disable = await bucket.cluster.primary.ask("PUT", "/v1/cluster/disable-bend/aws")
+            assert disable.status == 200, disable.body
+            assert (await bucket.ask("GET", "d/o3"))[0] == 400
+            _, _, headers = await bucket.ask("GET", "large")
+            assert headers["Ais-Checksum-Value"]
+            assert "source=aws" in headers.getall("Ais-Custom-Md")
+            assert (await bucket.cluster.primary.ask("PUT", "/v1/cluster/enable-bend/aws")).status == 200
+            assert (await bucket.cluster.primary.ask("PUT", "/v1/cluster/enable-bend/gcp")).status == 400
+            assert await bucket.get("d/o2", Range="bytes=1-3") == b"ont"
+            status, body, _ = await bucket.ask("GET", "d/none")
+            assert (status, json.loads(body)["tcode"]) == (404, "ErrNotFound")
+
+    run(scenario())
+
+
+def test_head_tells_what_is_where(remote: Any, run: Run) -> None:
+    """HEAD of what is not here answers from the backend and fetches nothing; `presence` says who may be asked."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            _, _, headers = await bucket.ask("HEAD", "d/o0")
+            assert (headers["Ais-Present"], headers["Content-Length"]) == ("false", "9")
+            await bucket.get("d/o1")
+            assert (await bucket.ask("HEAD", "d/o1"))[2]["Ais-Present"] == "true"
+            assert await bucket.cached() == ["d/o1"]
+            query = bucket.query
+            for presence, absent, present in ((0, 200, 200), (2, 404, 200), (3, 404, 200), (5, 200, 404)):
+                bucket.query = f"{query}&presence={presence}"
+                assert (await bucket.ask("HEAD", "d/o0"))[0] == absent
+                assert (await bucket.ask("HEAD", "d/o1"))[0] == present
+
+    run(scenario())
+
+
+def test_changes_go_to_the_backend_first(remote: Any, run: Run) -> None:
+    """PUT and DELETE are there when they are acknowledged; one that the backend refuses leaves nothing here."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            for content in (b"new", LARGE):
+                status, body, headers = await bucket.ask("PUT", "n", data=io.BytesIO(content))
+                assert status == 200, body
+                assert await bucket.there("n") == content
+                assert await bucket.get("n") == content
+                assert any(one.startswith("ETag=") for one in headers.getall("Ais-Custom-Md"))
+            assert bucket.cold_gets == 0
+            assert (await bucket.ask("DELETE", "n"))[0] == 200
+            assert await bucket.there("n") is None
+            assert (await bucket.ask("GET", "n"))[0] == 404
+            bad = {"Ais-Checksum-Type": "md5", "Ais-Checksum-Value": "0" * 32}
+            assert (await bucket.ask("PUT", "d/o0", data=b"bad", headers=bad))[0] == 500
+            assert await bucket.there("d/o0") == b"content 0"
+            for one in (await bucket.at_origin("list_objects_v2"))["Contents"]:
+                await bucket.at_origin("delete_object", Key=one["Key"])
+            await bucket.at_origin("delete_bucket")
+            assert (await bucket.ask("PUT", "d/o9", data=b"lost"))[0] == 404
+            assert await bucket.cached() == []
+
+    run(scenario())
+
+
+def test_prefetch_evict_and_listing_agree(remote: Any, run: Run) -> None:
+    """What jobs fetch and evict, by prefix, list and template, is what a listing says is here."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            await bucket.job("POST", "prefetch-listrange", {"template": "d/o{0..1}"})
+            assert await bucket.cached() == ["d/o0", "d/o1"]
+            found = await bucket.listed("name,size,cached,checksum")
+            assert [one.get("flags", 0) for _, one in sorted(found.items())] == [64, 64, 0, 0]
+            assert {one["size"] for one in found.values()} == {"9"}
+            assert sorted(await bucket.listed("name,cached,checksum", flags=1 << 9)) == ["d/o2", "d/o3"]
+            assert list(await bucket.listed("name,size", flags=1 << 11)) == ["d/"]
+            assert sorted(await bucket.listed("name", continuation_token="d/o1")) == ["d/o2", "d/o3"]
+            await bucket.job("POST", "prefetch-listrange", {"template": ""})
+            assert len(await bucket.cached()) == 4
+            await bucket.job("DELETE", "evict-listrange", {"objnames": ["d/o3"]})
+            assert (await bucket.ask("DELETE", "d/o2", "evict-listrange"))[0] == 200
+            assert await bucket.cached() == ["d/o0", "d/o1"]
+            await bucket.put("d/o0", b"changed")
+            await bucket.at_origin("delete_object", Key="d/o1")
+            diff = await bucket.listed("name,size,custom", flags=1 << 12)
+            assert {name: one.get("flags", 0) >> 10 & 3 for name, one in diff.items() if one.get("flags")} == {
+                "d/o0": 1,
+                "d/o1": 2,
+            }
+            await bucket.job("DELETE", "delete-listrange", {"objnames": ["d/o3"]})
+            assert await bucket.there("d/o3") is None
+
+    run(scenario())
+
+
+def test_what_changed_at_the_backend_is_seen_when_asked_for(remote: Any, run: Run) -> None:
+    """`latest-ver` and `validate_warm_get` give what the backend has now; without them what is here is served."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            assert await bucket.get("d/o0") == b"content 0"
+            await bucket.put("d/o0", b"changed")
+            assert await bucket.get("d/o0") == b"content 0"
+            bucket.query += "&latest-ver=true"
+            assert await bucket.get("d/o0") == b"changed"
+            bucket.query = "?provider=aws"
+            patched = await bucket.act("PATCH", "set-bprops", {"versioning": {"validate_warm_get": True}})
+            assert patched.status == 200, patched.body
+            await bucket.put("d/o0", b"changed again")
+            assert await bucket.get("d/o0") == b"changed again"
+            await bucket.at_origin("delete_object", Key="d/o0")
+            assert (await bucket.ask("GET", "d/o0"))[0] == 404
+            assert await bucket.cached() == []
+
+    run(scenario())
+
+
+def test_a_bucket_of_ours_is_linked(remote: Any, run: Run) -> None:
+    """With `backend_bck` an ais bucket reads and writes through; what cannot be linked is refused."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            primary, link = bucket.cluster.primary, {"name": bucket.name, "provider": "aws"}
+            wrong = {"backend_bck": {**link, "name": "nowhere"}}
+            assert (await primary.act("POST", "/v1/buckets/linked", "create-bck", wrong)).status == 404
+            assert (await primary.act("POST", "/v1/buckets/linked", "create-bck", {"backend_bck": link})).status == 200
+            linked = Remote(bucket.cluster, bucket.name, bucket.origin, bucket.http)
+            linked.name, linked.query = "linked", ""
+            assert await linked.get("d/o0") == b"content 0"
+            assert (await linked.ask("PUT", "mine", data=b"mine"))[0] == 200
+            assert await bucket.there("mine") == b"mine"
+            assert sorted(await linked.listed()) == ["d/o0", "d/o1", "d/o2", "d/o3", "mine"]
+            assert await linked.cached() == ["d/o0", "mine"]
+
+    run(scenario())
+
+
+def test_what_would_not_reach_the_backend_is_refused(remote: Any, run: Run) -> None:
+    """No change is made here alone: the client hears 501 and nothing has happened."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            await bucket.get("d/o0")
+            shard = await bucket.act("PUT", "archive", {"archname": "a.tar", "objnames": ["d/o0"]})
+            moved = await bucket.act("POST", "move-bck", more="&bck_to=ais/@%23/other/")
+            rename = json.dumps({"action": "rename-obj", "name": "x"})
+            refused = [(shard.status, shard.body), (moved.status, moved.body)]
+            refused.append((await bucket.ask("POST", "d/o0", data=rename))[:2])
+            query = bucket.query
+            for more in ("&append_type=append", "&archpath=x"):
+                bucket.query = query + more
+                refused.append((await bucket.ask("PUT", "d/o0.tar", data=b"x"))[:2])
+            bucket.query = query
+            assert [status for status, _ in refused] == [501] * 5, refused
+            assert all(b"remote bucket" in body for _, body in refused), refused
+            assert await bucket.cached() == ["d/o0"]
+
+    run(scenario())
+
+
+def test_s3_clients_see_it_by_name(remote: Any, run: Run) -> None:
+    """Over S3 a remote bucket that is known is listed, read and deleted from; what we cannot do is NotImplemented."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            await bucket.get("d/o0")
+            url = f"{bucket.cluster.primary.url}/s3/{bucket.name}"
+
+            async def s3(method: str, path: str = "", **kwargs: Any) -> tuple[int, str, Any]:
+                async with bucket.http.request(method, url + path, **kwargs) as answer:
+                    return answer.status, await answer.text(), answer.headers
+
+            status, body, _ = await s3("GET", "?list-type=2&prefix=d/")
+            assert (status, body.count("<Key>d/o")) == (200, 4)
+            status, _, headers = await s3("HEAD", "/d/o3")
+            assert (status, headers["Content-Length"]) == (200, "9")
+            assert await bucket.cached() == ["d/o0"]
+            assert (await s3("GET", "/d/o3"))[:2] == (200, "content 3")
+            assert await bucket.cached() == ["d/o0", "d/o3"]
+            assert (await s3("GET", "/none"))[0] == 404
+            assert (await s3("DELETE", "/d/o3"))[0] == 204
+            assert await bucket.there("d/o3") is None
+            for method, path in (("PUT", "/d/o0?tagging"), ("PUT", "?versioning"), ("POST", "/d/o0?uploads")):
+                assert (await s3(method, path, data=b"<x/>"))[0] == 501
+
+    run(scenario())
+
+
+def test_another_cluster_of_ours_is_a_backend(serve: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own S3 passes what every backend has to do."""
+
+    async def scenario() -> None:
+        async with serve(targets=2, storage=True, **CALM) as cluster:
+            await cluster.create("mine")
+            monkeypatch.setenv("AWS_ENDPOINT_URL", f"{cluster.primary.url}/s3")
+            backend = S3()
+            try:
+                place, missing = Place(Bck("mine", "aws")), Place(Bck("none", "aws"))
+                await conform(backend, place, missing, large=bytes(range(256)) * 70_000)
+            finally:
+                await backend.close()
+
+    assert aws
+    run(scenario())
