@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ais.api.bucket import Bck
 from ais.base.errors import NotReady
+from ais.base.waiting import to_its_end
 from ais.core.store import OpenObject, Store
 from ais.core.workfile import WriteRules
 from ais.ec import slice as slices
@@ -63,7 +64,9 @@ class Encoder:
         Raise as `Store.open`, `Unreachable` or what a target answered, and `NotReady` when there are too few targets;
         the others have got theirs then.
         """
-        opened = await asyncio.to_thread(self._store.open, bck, name, sealed=True)
+        opened = await to_its_end(
+            asyncio.to_thread(self._store.open, bck, name, sealed=True), lambda found: os.close(found.fd)
+        )
         try:
             scheme, cut = self._schemes(bck, opened.meta.size), opened.meta.cut
             is_alone = scheme is not None and scheme.is_alone

@@ -16,7 +16,7 @@ from ais.ec import code
 from ais.ec import slice as slices
 from ais.ec.peers import SlicePeers
 from ais.ec.slice import Slice
-from ais.ec.store import SliceStore
+from ais.ec.store import OpenSlice, SliceStore
 from ais.env.disk import Disk
 from ais.fs.failures import disk_failures
 from ais.meta.smap import Snode
@@ -171,7 +171,13 @@ class SliceReader:
         return _Tap(stack, first, *await stack.enter_async_context(reading))
 
     async def _open_own(self, stack: AsyncExitStack, offset: int, length: int) -> tuple[int, AsyncIterator[bytes]]:
-        opened = await self._in_pool(lambda: self._own.open(self._bck, self._name, self.header.written))
+        loop, step = asyncio.get_running_loop(), lambda: self._own.open(self._bck, self._name, self.header.written)
+        opening = loop.run_in_executor(self._own.pool, step)
+        try:
+            opened = await asyncio.shield(opening)
+        except asyncio.CancelledError:  # others were faster: the disk is not waited for
+            opening.add_done_callback(self._close_late)
+            raise
         if opened is None:
             raise ObjectNotFound(self._bck.cname(self._name))
         stack.callback(self._disk.close, opened.fd)
@@ -190,6 +196,10 @@ class SliceReader:
                 start += len(chunk)
 
         return opened.header.index, chunks()
+
+    def _close_late(self, opening: "asyncio.Future[OpenSlice | None]") -> None:
+        if not opening.cancelled() and opening.exception() is None and (found := opening.result()) is not None:
+            self._disk.close(found.fd)
 
     async def close(self) -> None:
         """Let go of what is open."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ais.api import checksum
 from ais.api.bucket import Bck
 from ais.base.errors import CorruptMetadata, NotReady, ObjectNotFound
+from ais.base.waiting import to_its_end
 from ais.core import meta as metadata
 from ais.core import tree, workfile
 from ais.core.meta import ObjectMeta
@@ -90,7 +91,7 @@ class Restorer:
         else:
             path, fd = await self._rebuild(bck, name, self._reader_of(bck, name, found), spot)
         try:
-            await asyncio.to_thread(self._install, bck, spot, path, fd, found.header, before)
+            await to_its_end(asyncio.to_thread(self._install, bck, spot, path, fd, found.header, before))
         finally:
             workfile.discard(self._disk, path)
             self._disk.close(fd)
@@ -181,7 +182,9 @@ class Restorer:
             for first in range(0, header.stripes, _STRIPES_AT_ONCE):
                 count = min(_STRIPES_AT_ONCE, header.stripes - first)
                 made = await reader.stripes(first, count)
-                await loop.run_in_executor(self._own.pool, self._write, fd, path, header, first, made, digests)
+                await to_its_end(
+                    loop.run_in_executor(self._own.pool, self._write, fd, path, header, first, made, digests)
+                )
             digests.verify(bck, name)
         except BaseException:
             workfile.discard(self._disk, path)

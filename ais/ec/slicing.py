@@ -18,6 +18,7 @@ import msgspec
 
 from ais.api.bucket import Bck
 from ais.base.errors import AisError, NotReady, Unreachable
+from ais.base.waiting import to_its_end
 from ais.core.meta import Cut, ObjectMeta
 from ais.core.slicing import Plan
 from ais.core.workfile import Staged
@@ -26,7 +27,7 @@ from ais.ec.cutting import Pipe, cut_file
 from ais.ec.peers import SlicePeers
 from ais.ec.restore import Restorer
 from ais.ec.slice import Scheme, Slice
-from ais.ec.store import SliceStore
+from ais.ec.store import SliceStore, SliceWriter
 from ais.meta.smap import Snode
 
 T = TypeVar("T")
@@ -146,7 +147,10 @@ class Slicer:
         if not self._peers.is_self(node):
             await self._peers.send(node, bck, name, chunks, size, is_aside=is_aside, is_synced=is_synced)
             return
-        writer = await self._in_pool(lambda: self._own.create(bck, name, is_aside=is_aside, is_synced=is_synced))
+        own = self._own
+        writer = await self._in_pool(
+            lambda: own.create(bck, name, is_aside=is_aside, is_synced=is_synced), SliceWriter.abort
+        )
         try:
             async for chunk in chunks:
                 await self._in_pool(functools.partial(writer.write, memoryview(chunk)))
@@ -204,8 +208,8 @@ class Slicer:
             raise
         prepared.nodes = [node for (_, node), one in zip(pairs, outcomes, strict=True) if one is None]
 
-    async def _in_pool(self, step: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._own.pool, step)
+    async def _in_pool(self, step: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
+        return await to_its_end(asyncio.get_running_loop().run_in_executor(self._own.pool, step), undo)
 
 
 class PreparedSlices:

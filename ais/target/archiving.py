@@ -19,7 +19,8 @@ from ais.api.batch import Entry as Wanted
 from ais.api.errors import decode_error
 from ais.api.listing import Flag
 from ais.base import templates
-from ais.base.errors import NotReady, ObjectNotFound
+from ais.base.errors import Busy, NotReady, ObjectNotFound
+from ais.base.waiting import to_its_end
 from ais.core.publish import Condition
 from ais.core.store import OpenObject, Store
 from ais.core.writer import Writer
@@ -34,7 +35,7 @@ from ais.target.host import Host, require_node
 from ais.target.opening import Opening
 from ais.target.shards import detect, file_of
 from ais.target.transfer import unchanged
-from ais.target.uploads import in_pool, in_pool_to_end
+from ais.target.uploads import in_pool_to_end
 from ais.target.view import BucketView
 from ais.xact.pace import Pace
 from ais.xact.registry import Registry, Xaction
@@ -93,7 +94,8 @@ class Archiving:
             except ObjectNotFound:
                 opened = None
         try:
-            return await asyncio.to_thread(self._begin, destination, message, opened), opened
+            begin = asyncio.to_thread(self._begin, destination, message, opened)
+            return await to_its_end(begin, Writer.abort), opened
         except BaseException:
             if opened is not None:
                 os.close(opened.fd)
@@ -169,6 +171,14 @@ class _Switch:
     def __call__(self, data: Buffer) -> None:
         self.to(data)
 
+    def stop(self) -> None:
+        """Take nothing more: raise for whoever gives it."""
+
+        def refuse(_data: Buffer) -> None:
+            raise Busy("the job was aborted")
+
+        self.to = refuse
+
 
 class _Job:
     """One run."""
@@ -190,7 +200,7 @@ class _Job:
         try:
             condition: Condition | None = None
             if opened is not None:
-                kind = await in_pool(pool, lambda: detect(opened, message.archive, message.mime))
+                kind = await in_pool_to_end(pool, lambda: detect(opened, message.archive, message.mime))
                 condition = unchanged(opened.meta, destination.bck.cname(message.archive))
             else:
                 kind = formats.require(message.archive, message.mime)
@@ -208,7 +218,7 @@ class _Job:
             await self._write(writer, await out.finish())
             meta = await in_pool_to_end(pool, lambda: writer.commit(condition))
         except BaseException:
-            await asyncio.shield(in_pool(pool, writer.abort))
+            await in_pool_to_end(pool, writer.abort)
             raise
         finally:
             if opened is not None:
@@ -221,7 +231,8 @@ class _Job:
             return shard_writer(out.plain_kind, out.add)
         give = _Switch(writer.write)
         with file_of(opened) as file:
-            shard = await in_pool_to_end(writer.mountpath.pool, lambda: copy_members(file, kind, give))
+            copying = writer.mountpath.pool.submit(copy_members, file, kind, give)
+            shard = await to_its_end(asyncio.wrap_future(copying), stop=give.stop)
         give.to = out.add
         return shard
 

@@ -10,6 +10,7 @@ from concurrent.futures import Executor, Future
 from typing import Generic, Protocol, TypeVar
 
 from ais.base.errors import AisError
+from ais.base.waiting import to_its_end
 from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
 from ais.fs.locks import StripeBusy
@@ -22,7 +23,10 @@ ASIDE_PAUSE_S = 0.01
 
 
 async def in_pool(pool: Executor, step: Callable[[], T], undo: Callable[[], None] | None = None) -> T:
-    """Run `step` in `pool`. When we are cancelled before it began, run `undo` instead; a step that began completes."""
+    """Run `step` in `pool`. When we are cancelled before it began, run `undo` instead; a step that began completes.
+
+    By itself: for steps that use nothing that is closed when we are cancelled (else `in_pool_to_end`).
+    """
     job = pool.submit(step)
     try:
         return await asyncio.wrap_future(job)
@@ -32,14 +36,9 @@ async def in_pool(pool: Executor, step: Callable[[], T], undo: Callable[[], None
         raise
 
 
-async def in_pool_to_end(pool: Executor, step: Callable[[], T]) -> T:
-    """Run `step` in `pool`. When we are cancelled while it runs, it is waited for: it uses what is cleaned up next."""
-    running = asyncio.ensure_future(asyncio.wrap_future(pool.submit(step)))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.gather(running, return_exceptions=True)
-        raise
+async def in_pool_to_end(pool: Executor, step: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
+    """Run `step` in `pool`. When we are cancelled, it is waited for: it uses what is cleaned up next (`to_its_end`)."""
+    return await to_its_end(asyncio.wrap_future(pool.submit(step)), undo)
 
 
 class Owner(Protocol):

@@ -180,7 +180,7 @@ class Transfer:
         writer, self._writer = self._writer, None
         self.downloaded = 0 if writer is not None else self.downloaded
         if writer is not None:
-            await in_pool(writer.mountpath.pool, writer.abort)
+            await in_pool_to_end(writer.mountpath.pool, writer.abort)
 
 
 def _refusal(status: int, link: str, retry_after: str) -> _Refused:

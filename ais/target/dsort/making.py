@@ -8,13 +8,14 @@ from itertools import groupby
 
 from ais.api.dsort import Placed, Wanted
 from ais.base.errors import Busy
+from ais.core.writer import Writer
 from ais.dsort import sorting
 from ais.shard import formats
 from ais.target.dsort import creation
 from ais.target.dsort.content import Contents
 from ais.target.dsort.creation import Output, Piece
 from ais.target.dsort.run import Run
-from ais.target.uploads import in_pool, in_pool_to_end
+from ais.target.uploads import in_pool_to_end
 from ais.target.view import BucketView
 
 _CREATION = "shard_creation"
@@ -52,7 +53,7 @@ class Making:
                 await self._commit(output, number)
         except BaseException:
             if output is not None:
-                await asyncio.shield(in_pool(output.writer.mountpath.pool, output.writer.abort))
+                await in_pool_to_end(output.writer.mountpath.pool, output.writer.abort)
             raise
 
     async def _begin(self, view: BucketView, placed: Placed) -> Output:
@@ -60,7 +61,8 @@ class Making:
         if host.placement.owner(view.uname + name).id != host.snode.id:
             raise Busy("targets came or went meanwhile: start again")
         kind = formats.require(name, "")
-        writer = await self._run.thread(lambda: self._run.parts.store.writer(view.bck, name, view.rules))
+        store = self._run.parts.store
+        writer = await self._run.thread(lambda: store.writer(view.bck, name, view.rules), Writer.abort)
         return Output(writer, kind, self._now_s, partial(self._run.react, "duplicated_records"))
 
     async def _commit(self, output: Output | None, number: int) -> None:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from ais.api.dsort import SortTask
 from ais.base.errors import AisError, BadRequest, DiskFailure
+from ais.base.waiting import to_its_end
 from ais.target.dsort.files import Files
 from ais.target.dsort.metrics import Metrics
 from ais.target.dsort.partners import Partners
@@ -47,15 +48,10 @@ class Run:
             case "warn":
                 self.metrics.note("warnings", text)
 
-    async def thread(self, step: Callable[[], T]) -> T:
+    async def thread(self, step: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
         """Run a blocking step; when we are cancelled it is told to stop, and waited for: it uses our files."""
-        running = asyncio.ensure_future(asyncio.to_thread(step))
         try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            self.stopped.set()
-            await asyncio.gather(running, return_exceptions=True)
-            raise
+            return await to_its_end(asyncio.to_thread(step), undo, stop=self.stopped.set)
         except OSError as error:
             raise DiskFailure(f"{self.parts.host.snode.name}: {error}") from None
 

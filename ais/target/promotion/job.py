@@ -12,6 +12,7 @@ from ais.api import checksum
 from ais.api.promotion import PromoteTask
 from ais.base import names
 from ais.base.errors import AisError, AlreadyExists, BucketNotFound, Conflict, DiskFailure, ObjectNotFound, OutOfSpace
+from ais.base.waiting import to_its_end
 from ais.core.meta import ObjectMeta
 from ais.core.workfile import Keeping, WriteRules
 from ais.core.writer import Writer
@@ -97,7 +98,7 @@ class PromoteJob:
             raise DiskFailure(entry.problem)
         names.check_object_name(name)
         try:
-            fd = await asyncio.to_thread(source.open_file, entry.path, task.source)
+            fd = await to_its_end(asyncio.to_thread(source.open_file, entry.path, task.source), os.close)
         except FileNotFoundError:
             return  # another target that sees the same files was faster, and deletes them
         except OSError as error:
@@ -160,7 +161,7 @@ class PromoteJob:
             await in_pool_to_end(pool, lambda: out.commit(condition))
         except BaseException:
             if writer is not None:
-                await asyncio.shield(in_pool(pool, writer.abort))
+                await in_pool_to_end(pool, writer.abort)
             raise
         return True
 
@@ -175,7 +176,7 @@ class PromoteJob:
         parts, overwrites = self._parts, self._task.overwrite
         if not overwrites and await parts.moves.is_at_owner(view, name):
             return None
-        kind, value = await asyncio.to_thread(_checksum, fd, stat.st_size, rules.checksum_kind)
+        kind, value = await to_its_end(asyncio.to_thread(_checksum, fd, stat.st_size, rules.checksum_kind))
         _check_unchanged(stat, os.fstat(fd), stat.st_size)
         keeps_versions = rules.keeping is not Keeping.NONE
         transfer = Transfer(ObjectMeta(stat.st_size, kind, value), only_if_absent=not (overwrites or keeps_versions))

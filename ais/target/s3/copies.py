@@ -12,6 +12,7 @@ from ais.base.errors import AisError
 from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Part
+from ais.core.part_writer import PartWriter
 from ais.core.sealing import Sealer
 from ais.core.store import Store
 from ais.core.workfile import Digests
@@ -32,7 +33,7 @@ from ais.target.s3.multipart import Multipart, part_algorithm
 from ais.target.s3.receiving import asked_condition, part_etag, with_size
 from ais.target.s3.sealed import SealedPart, writer_for
 from ais.target.s3.sources import Source, Sources
-from ais.target.uploads import in_pool
+from ais.target.uploads import in_pool, in_pool_to_end
 
 _CHANGES = (
     "x-amz-storage-class",
@@ -118,14 +119,16 @@ class Copies:
                     raise S3Error("InvalidRequest", f"The copied range is larger than {BYTES_MAX} bytes")
                 fsync, uploads = ask.view.rules.fsync, self._store.uploads
                 size = opened.length if key is None else sealing.sealed_size(opened.length)
-                stored = await in_pool(pool, lambda: uploads.part_writer(upload, number, size, fsync=fsync))
+                stored = await in_pool_to_end(
+                    pool, lambda: uploads.part_writer(upload, number, size, fsync=fsync), PartWriter.abort
+                )
                 writer = stored if key is None else SealedPart(stored, Sealer(key, size=opened.length, part=number))
                 hasher, whole = algorithm.new(), Digests(checksum.NONE, _promised(opened), is_stored=True)
                 try:
                     await _pump(opened.chunks, pool, writer, [hasher, whole])
                     whole.verify(ask.view.bck, source.key)
                     digests = {algorithm.name: checksums.encode(hasher.digest())}
-                    part = await in_pool(pool, lambda: writer.commit(digests))
+                    part = await in_pool_to_end(pool, lambda: writer.commit(digests))
                 except BaseException:
                     writer.abort()
                     raise
@@ -157,7 +160,7 @@ class Copies:
             self._front.admit(ask.view)
             kept = facts.of_content(kept | sealed, md5.digest(), algorithm, hasher.digest())
             writer.describe(with_size(kept, opened.length))
-            meta = await in_pool(pool, lambda: writer.commit(condition))
+            meta = await in_pool_to_end(pool, lambda: writer.commit(condition))
         except BaseException:
             writer.abort()
             raise
@@ -200,7 +203,7 @@ async def _pump(chunks: AsyncIterator[bytes], pool: Executor, writer: Writing, h
         writer.write(chunk)
 
     async for chunk in chunks:
-        await in_pool(pool, partial(take, chunk))
+        await in_pool_to_end(pool, partial(take, chunk))
 
 
 def _directive(ask: S3Ask, name: str) -> bool:
