@@ -13,6 +13,8 @@ from ais.base import templates
 DOWNLOAD = "/v1/download"
 DOWNLOADS = "/v1/downloads"
 """Between nodes: `<DOWNLOADS>/<job>`."""
+ONLY_ACTIVE = "only_active"
+"""Query of GET there: only what is on its way."""
 KIND = "download"
 ID_PREFIX = "dnl-"
 SINGLE, RANGE, MULTI, BACKEND = TYPES = ("single", "range", "multi", "backend")

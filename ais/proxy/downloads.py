@@ -16,6 +16,7 @@ from ais.api.download import (
     DOWNLOADS,
     ID_PREFIX,
     KIND,
+    ONLY_ACTIVE,
     RUNNING,
     Counts,
     DownloadQuery,
@@ -103,20 +104,25 @@ class Downloads:
         if not snaps:
             raise DownloadNotFound(f"download job {asked.id[:40]} does not exist")
         answers = found(
-            await self._targets.outcomes("GET", f"{DOWNLOADS}/{asked.id}", only=self._targets.present)
+            await self._targets.outcomes(
+                "GET",
+                f"{DOWNLOADS}/{asked.id}",
+                query={ONLY_ACTIVE: str(asked.only_active).lower()},
+                only=self._targets.present,
+            )
         ).values()
         parts = [codec.from_json(answer.body, Files) for answer in answers]
         info, left = _merged(snaps)
         errors = [error for part in parts for error in part.errors]
-        if left:
+        if left and not asked.only_active:
             errors.append(
                 FileError("", f"{left} files were not looked at, their targets left the cluster: start again")
             )
         return JobStatus(
             **codec.to_builtins(info),
             current_tasks=[file for part in parts for file in part.current],
-            finished_tasks=[] if asked.only_active else [file for part in parts for file in part.finished],
-            errors=[] if asked.only_active else errors,
+            finished_tasks=[file for part in parts for file in part.finished],
+            errors=errors,
         )
 
     async def abort(self, request: web.Request) -> web.Response:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from ais.api import codec, gotime, headers
 from ais.api.codec import U64
-from ais.api.download import DOWNLOADS, RUNNING, Counts, DownloadTask, File, Files, Wanted
+from ais.api.download import DOWNLOADS, RUNNING, Counts, DownloadTask, File, Wanted
 from ais.api.errors import decode_error
 from ais.base import names
 from ais.base.errors import AisError, BucketNotFound, OutOfSpace
@@ -57,9 +57,9 @@ class DownloadJob:
         self._is_told = False
         self._show(self._counts)
 
-    async def files(self) -> Files:
-        """What a status shows."""
-        return await asyncio.to_thread(self._journal.shown, [_current(one) for one in self._current.values()])
+    def current(self) -> list[File]:
+        """The files that are on their way."""
+        return [_current(one) for one in self._current.values()]
 
     def look_again(self) -> None:
         """Names may have got another owner: look at all once more before the end."""

@@ -7,7 +7,7 @@ import structlog
 from aiohttp import web
 
 from ais.api import codec
-from ais.api.download import DOWNLOADS, KIND, DownloadTask, shown
+from ais.api.download import DOWNLOADS, KIND, ONLY_ACTIVE, DownloadTask, Files, shown
 from ais.base.errors import AisError, BadRequest, DownloadNotFound
 from ais.target.download.job import DownloadJob
 from ais.target.download.journal import Journal, remove_others
@@ -61,10 +61,14 @@ class Downloads:
         remove_others(self._roots, [one.uuid for one in self._parts.registry.select(kind=KIND)])
 
     async def files(self, request: web.Request) -> web.Response:
-        """What has become of each file. Raise `NotFound`."""
+        """What has become of each file, or only what is on its way. Raise `NotFound`."""
         uuid = self._known(request).uuid
         job = self._running.get(uuid)
-        found = await (job.files() if job is not None else asyncio.to_thread(Journal(self._roots, uuid).shown, []))
+        current = job.current() if job is not None else []
+        if request.query.get(ONLY_ACTIVE) == "true":
+            found = Files(current)
+        else:
+            found = await asyncio.to_thread(Journal(self._roots, uuid).shown, current)
         return web.Response(body=codec.to_json(found), content_type="application/json")
 
     async def remove(self, request: web.Request) -> web.Response:
