@@ -12,18 +12,20 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from harness.faults import schedule
 from harness.faults.book import Book
-from harness.faults.gateway import Gateway
+from harness.faults.gateway import Gateway, Refused, Unknown
 from harness.faults.history import Violation
 from harness.faults.load import Load, final_reads
 from harness.faults.profiles import PROFILES
 from harness.faults.schedule import PLAIN, VERSIONED, Fault, Kind, Shape
 from harness.faults.stage import READY_S, Broken, Stage
 from harness.faults.values import Contents
-from harness.faults.web import Web
+from harness.faults.web import Answer, Web
 
 SLACK_S = 30.0
 SERVED_S = 60.0
@@ -117,13 +119,28 @@ class Run:
 
     async def _make_buckets(self) -> None:
         for bucket, props in ((PLAIN, self._profile.props), (VERSIONED, {})):
-            made = await self._gateway.bucket(
-                self._source, "POST", f"/v1/buckets/{bucket}", {}, {"action": "create-bck", "value": props}
-            )
-            assert made.status == 200, made
+            message = {"action": "create-bck", "value": props}
+            make = partial(self._gateway.bucket, self._source, "POST", f"/v1/buckets/{bucket}", {}, message)
+            await _until_done(make, 200, 409)
         document = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
-        kept = await self._gateway.s3(self._source, "PUT", VERSIONED, query="versioning", body=document)
-        assert kept.status == 200, kept
+        await _until_done(
+            partial(self._gateway.s3, self._source, "PUT", VERSIONED, "", "versioning", body=document), 200
+        )
+
+
+async def _until_done(ask: Callable[[], Awaitable[Answer]], *statuses: int) -> None:
+    """Before any fault: ask until it is done, also when a busy machine let the first answer come too late."""
+    deadline = time.monotonic() + READY_S
+    while True:
+        try:
+            answer = await ask()
+        except (Refused, Unknown):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.2)
+        else:
+            assert answer.status in statuses, answer
+            return
 
 
 def _first(errors: BaseExceptionGroup) -> BaseException:
