@@ -8,10 +8,11 @@ Requests are checked with a `KeyRing`: the keys with their secrets opened, each 
 """
 
 import base64
+import contextlib
 import re
 import secrets as randomness
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -28,6 +29,8 @@ from ais.auth.sessions import Session
 from ais.base.errors import AlreadyExists, BadRequest, Conflict, CorruptMetadata, NotFound, NotReady
 
 SECRET_BYTES = 32
+SECRETS_MAX = 100
+"""Secrets of one cluster: each is kept, since keys of objects may be encrypted with it."""
 KEYS_MAX = 10_000
 """Access keys of one cluster: their value is rewritten and sent to every node with each change."""
 REVOKED_MAX = 100_000
@@ -44,13 +47,15 @@ _KEY_ID = re.compile(r"[A-Za-z0-9._-]{3,128}")
 _KEY_SECRET = re.compile(r"[!-~]{8,128}")
 
 
-class ClusterSecret(msgspec.Struct, frozen=True):
+class ClusterSecret(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a cluster seals the secrets of its access keys with; version 0: there is none yet."""
 
     cluster: str = ""
     """UUID of the cluster: no other one may take it for its own."""
     version: U64 = U64(0)
     secret: bytes = b""
+    older: tuple[bytes, ...] = ()
+    """Those before, the last one first: what was sealed with them is opened with them, keys of objects for ever."""
 
     def __repr__(self) -> str:
         return f"ClusterSecret(cluster={self.cluster!r}, version={int(self.version)})"
@@ -59,6 +64,17 @@ class ClusterSecret(msgspec.Struct, frozen=True):
     def create(cls, cluster: str) -> "ClusterSecret":
         """The first secret of a cluster."""
         return cls(cluster, U64(1), new_secret())
+
+    @property
+    def all(self) -> tuple[bytes, ...]:
+        """All of them, the present one first; none before there is one."""
+        return (self.secret, *self.older) if self.secret else ()
+
+    def rotated(self) -> "ClusterSecret":
+        """The next version, with a new secret. Raise `Conflict` when there are too many."""
+        if len(self.older) + 1 >= SECRETS_MAX:
+            raise Conflict(f"the cluster's secret was replaced {SECRETS_MAX - 1} times, as often as it can be")
+        return ClusterSecret(self.cluster, U64(self.version + 1), new_secret(), self.all)
 
     def encode(self) -> bytes:
         """Its JSON, as it is sent between nodes and kept on disk."""
@@ -130,6 +146,16 @@ class AccessKeys(msgspec.Struct, frozen=True):
         """The keys of a user, oldest first."""
         return sorted((key for key in self.keys.values() if key.user == user), key=lambda key: (key.created, key.id))
 
+    def resealed(self, secrets: Sequence[bytes], new: bytes) -> "AccessKeys":
+        """The next version, encrypted with `new` in the place of any of `secrets`. Raise `CorruptMetadata`."""
+        ring = KeyRing(self, secrets)
+        found: dict[str, AccessKey] = {}
+        for key_id, key in self.keys.items():
+            credential = ring.lookup(key_id)
+            assert credential is not None
+            found[key_id] = msgspec.structs.replace(key, sealed=_seal(credential.secret, key_id, new))
+        return self._next(found)
+
     def _next(self, keys: dict[str, AccessKey], revoked: dict[str, int] | None = None) -> "AccessKeys":
         kept = self.revoked if revoked is None else revoked
         return AccessKeys(U64(self.version + 1), keys, kept, self.iam)
@@ -164,11 +190,11 @@ class Credential(NamedTuple):
 class KeyRing:
     """The access keys at one moment; secrets are opened when they are first asked for, and remembered."""
 
-    def __init__(self, keys: AccessKeys, cluster_secret: bytes) -> None:
-        """`cluster_secret` is empty while this node does not have it."""
+    def __init__(self, keys: AccessKeys, cluster_secrets: Sequence[bytes]) -> None:
+        """`cluster_secrets`: the present one and those before; empty while this node has none."""
         self._keys = keys
-        self._secret = cluster_secret
-        self._cipher = _cipher(cluster_secret) if cluster_secret else None
+        self._secrets = cluster_secrets
+        self._ciphers = [_cipher(secret) for secret in cluster_secrets]
         self._opened: dict[str, Credential] = {}
         self._sessions: dict[str, Session] = {}
         self._users: frozenset[str] | None = None
@@ -185,9 +211,10 @@ class KeyRing:
         """
         if (found := self._sessions.get(token)) is not None:
             return found
-        if not self._secret:
+        if not self._secrets:
             raise NotReady("this node has not received the secret of its cluster yet: try again in a moment")
-        found = sessions.unseal(token, self._secret) if token.startswith(sessions.PREFIX) else None
+        # A rotation ends sessions: whoever has a secret of before could make them.
+        found = sessions.unseal(token, self._secrets[0]) if token.startswith(sessions.PREFIX) else None
         if found is None or not self._is_alive(found):
             return None
         if len(self._sessions) >= SESSIONS_MAX:
@@ -221,9 +248,9 @@ class KeyRing:
             return found
         if (key := self._keys.get(key_id)) is None:
             return None
-        if self._cipher is None:
+        if not self._ciphers:
             raise NotReady("this node has not received the secret of its cluster yet: try again in a moment")
-        found = self._opened[key_id] = Credential(key.user, _open(key, self._cipher), key.disabled)
+        found = self._opened[key_id] = Credential(key.user, _open(key, self._ciphers), key.disabled)
         return found
 
 
@@ -256,12 +283,15 @@ def _seal(secret: str, key_id: str, cluster_secret: bytes) -> str:
     return base64.b64encode(nonce + sealed).decode()
 
 
-def _open(key: AccessKey, cipher: AESGCM) -> str:
+def _open(key: AccessKey, ciphers: Sequence[AESGCM]) -> str:
     try:
         sealed = base64.b64decode(key.sealed, validate=True)
-        return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], key.id.encode()).decode()
-    except (InvalidTag, ValueError) as error:
-        raise CorruptMetadata(f'the secret of access key "{key.id}" cannot be decrypted with this cluster') from error
+        for cipher in ciphers:
+            with contextlib.suppress(InvalidTag):
+                return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], key.id.encode()).decode()
+    except ValueError:
+        pass
+    raise CorruptMetadata(f'the secret of access key "{key.id}" cannot be decrypted with this cluster')
 
 
 def _cipher(cluster_secret: bytes) -> AESGCM:

@@ -6,7 +6,9 @@ named by an ID and never leaves the service, so a key is rotated without touchin
 
 import base64
 import binascii
+import contextlib
 import os
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -33,26 +35,31 @@ class KeyService(Protocol):
 
 
 class LocalKeys:
-    """Keys derived from the cluster's secret, which every node has and no mountpath: one for each ID."""
+    """Keys derived from the cluster's secret, which every node has and no mountpath: one for each ID.
 
-    def __init__(self, cluster_secret: bytes) -> None:
-        self._secret = cluster_secret
-        self._ciphers: dict[str, AESGCM] = {}
+    After a rotation of that secret, data keys are wrapped with the new one and opened with that which wrapped them.
+    """
+
+    def __init__(self, cluster_secrets: Sequence[bytes]) -> None:
+        """The present one and those before; none while this node has not received them."""
+        self._secrets = cluster_secrets
+        self._ciphers: dict[str, list[AESGCM]] = {}
 
     def wrap(self, data_key: bytes, key_id: str, context: str = "") -> str:
         """See `KeyService`."""
-        return seal(self._cipher(key_id), data_key, context)
+        return seal(self._ciphers_of(key_id)[0], data_key, context)
 
     def unwrap(self, wrapped: str, key_id: str, context: str = "") -> bytes:
         """See `KeyService`."""
-        return unseal(self._cipher(key_id), wrapped, context)
+        return unseal(self._ciphers_of(key_id), wrapped, context)
 
-    def _cipher(self, key_id: str) -> AESGCM:
-        if not self._secret:
+    def _ciphers_of(self, key_id: str) -> list[AESGCM]:
+        if not self._secrets:
             raise NotReady("this node has not received the cluster's secret yet: try again in a moment")
         if (known := self._ciphers.get(key_id)) is None:
-            derived = HKDF(SHA256(), 32, None, b"ais object keys\0" + key_id.encode()).derive(self._secret)
-            known = self._ciphers[key_id] = AESGCM(derived)
+            info = b"ais object keys\0" + key_id.encode()
+            known = [AESGCM(HKDF(SHA256(), 32, None, info).derive(secret)) for secret in self._secrets]
+            self._ciphers[key_id] = known
         return known
 
 
@@ -62,12 +69,14 @@ def seal(cipher: AESGCM, data_key: bytes, context: str = "") -> str:
     return base64.b64encode(_FORMAT + nonce + cipher.encrypt(nonce, data_key, context.encode())).decode()
 
 
-def unseal(cipher: AESGCM, wrapped: str, context: str = "") -> bytes:
-    """The reverse. Raise `CorruptMetadata`."""
+def unseal(ciphers: Iterable[AESGCM], wrapped: str, context: str = "") -> bytes:
+    """The reverse, with whichever of the keys it was. Raise `CorruptMetadata`."""
     try:
         data = base64.b64decode(wrapped, validate=True)
-        if data[:1] == _FORMAT:
-            return cipher.decrypt(data[1 : 1 + _NONCE_BYTES], data[1 + _NONCE_BYTES :], context.encode())
-    except (binascii.Error, InvalidTag, ValueError):
-        pass
+    except (binascii.Error, ValueError):
+        data = b""
+    if data[:1] == _FORMAT and len(data) > _NONCE_BYTES:
+        for cipher in ciphers:
+            with contextlib.suppress(InvalidTag):
+                return cipher.decrypt(data[1 : 1 + _NONCE_BYTES], data[1 + _NONCE_BYTES :], context.encode())
     raise CorruptMetadata("the data key of an object cannot be opened with this key")

@@ -31,6 +31,8 @@ OF_NODES = frozenset(name.lower() for name in (headers.CALLER_ID, HEADER))
 """Lower-case names of headers that only nodes send."""
 STREAMED = "-"
 """Instead of a body's digest."""
+JOIN_TAGS_MAX = 2
+"""Tags in one signature, separated by commas: while the join secret changes, nodes sign with both."""
 UNSIGNED = "-"
 """Instead of the tag of a node that has no join secret."""
 _TAG_BYTES = 24

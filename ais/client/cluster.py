@@ -109,6 +109,12 @@ class Cluster:
         _, body = await self._transport.call("PUT", paths.CLUSTER, json=paths.action(verb, value=value))
         return body.decode().strip()
 
+    async def rotate_secrets(self, kind: str, node_id: str = "") -> dict[str, bool]:
+        """Replace secrets: `cluster`, `nodes` or `join`. By node ID whether it has another one now."""
+        message = paths.action(actions.ROTATE_SECRETS, kind, {"sid": node_id})
+        _, body = await self._transport.call("PUT", paths.CLUSTER, json=message)
+        return codec.from_json(body, dict[str, bool])
+
     async def reset_stats(self, *, errors_only: bool = False) -> None:
         """Set the counters of all nodes to zero."""
         await self._act(actions.RESET_STATS, errors_only)

@@ -407,9 +407,10 @@ class AuthIntraCluster(Section, frozen=True):
     ] = ""
     ttl: Annotated[Duration, setting("Life of a signing key; 0: for ever.", ge=0, pending=True)] = Duration(0)
     nonce_window: Annotated[Duration, setting("Clock difference tolerated.", ge=0, le=600, pending=True)] = Duration(60)
-    rotation_grace: Annotated[Duration, setting("Old key valid after rotation.", ge=0, le=3600, pending=True)] = (
-        Duration(60)
-    )
+    rotation_grace: Annotated[
+        Duration,
+        setting("How long the key before is good when a node's key or the join secret was replaced.", ge=1, le=3600),
+    ] = Duration(60)
     request_auth: Annotated[bool, setting("Sign redirects.", pending=True)] = False
 
 

@@ -71,6 +71,11 @@ async def put(node: Node, path: str, params: Params, body: bytes) -> Answer:
             node.retire(message.value_as(Farewell))
         case actions.JOIN_CLUSTER:
             node.membership.return_to(message.value_as(str))
+        case actions.ROTATE_KEY:
+            await node.rotate_key()
+        case actions.RENEW_JOIN:
+            changed = await node.renew_join_secret()
+            return Answer(200, admin_json(), codec.to_json({"changed": changed}))
         case other:
             raise InvalidAction(other, ACTIONS)
     return Answer(200, {}, b"")
@@ -85,6 +90,8 @@ ACTIONS = (
     actions.SHUTDOWN_NODE,
     actions.DECOMMISSION_NODE,
     actions.JOIN_CLUSTER,
+    actions.ROTATE_KEY,
+    actions.RENEW_JOIN,
 )
 
 

@@ -23,7 +23,7 @@ from ais.node.core import Core
 from ais.node.messages import Part, Prepare, Sealed
 from ais.node.reign import Reign
 from ais.node.role import Role
-from ais.node.state import seal_bmd, seal_config, seal_keys, seal_smap
+from ais.node.state import seal_bmd, seal_config, seal_keys, seal_secret, seal_smap
 from ais.reb import plan
 
 T = TypeVar("T")
@@ -60,6 +60,10 @@ class Changes:
     async def change_keys(self, change: Callable[[AccessKeys], AccessKeys]) -> AccessKeys:
         """Apply `change` to the access keys. Raise as `change_bmd` does."""
         return await self._finish(partial(self._change_keys, change))
+
+    async def rotate_secret(self) -> None:
+        """Replace the cluster's secret, and seal the access keys with the new one. Raise as `change_bmd` does."""
+        await self._finish(self._rotate_secret)
 
     async def change_smap(self, change: Callable[[Smap], Smap]) -> Smap:
         """Apply `change` to the cluster map. Raise as `change_bmd` does."""
@@ -112,6 +116,14 @@ class Changes:
             await self._publish(reign, Part.KEYS)
             self._core.log.info("access keys changed", version=int(new.version), keys=len(new.keys))
         return new
+
+    async def _rotate_secret(self) -> None:
+        reign, meta = self._core.require_authority(), self._core.meta
+        secret = meta.secret.rotated()
+        keys = meta.keys.resealed(meta.secret.all, secret.secret)
+        await self._core.state.adopt([seal_secret(reign.term, secret), seal_keys(reign.term, keys)])
+        await self._publish(reign, Part.KEYS)
+        self._core.log.warning("the cluster's secret was replaced", version=int(secret.version), keys=len(keys.keys))
 
     async def _change_smap(self, change: Callable[[Smap], Smap]) -> Smap:
         reign = self._core.require_authority()

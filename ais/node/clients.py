@@ -51,8 +51,14 @@ class Host(Protocol):
     @property
     def cluster_secret(self) -> bytes: ...
 
+    @property
+    def cluster_secrets(self) -> tuple[bytes, ...]: ...
+
     def wire_key(self, node_id: str) -> bytes:
-        """What this node and another one sign with. Raise `NotReady`, or `AccessDenied` for one of another cluster."""
+        """What this node signs with for another. Raise `NotReady`, or `AccessDenied` for one of another cluster."""
+
+    def wire_keys(self, node_id: str) -> tuple[bytes, ...]:
+        """What another one may sign with for this node. Raise as `wire_key` does."""
 
 
 class Clients:
@@ -166,10 +172,11 @@ class Clients:
 
     def _read_mark(self, method: str, head: str) -> tuple[str, int] | None:
         try:
-            key = self._host.wire_key(marks.gateway_of(head))
+            keys = self._host.wire_keys(marks.gateway_of(head))
         except AccessDenied:
             return None
-        known = marks.admitted(key, self._host.snode.id, method, head)
+        found = (marks.admitted(key, self._host.snode.id, method, head) for key in keys)
+        known = next((one for one in found if one is not None), None)
         if known is not None:
             self._marks[method, head] = known
         return known

@@ -128,6 +128,18 @@ class Membership:
         except AisError as error:
             core.log.info("left without goodbye", primary=primary.name, reason=str(error))
 
+    async def announce(self) -> None:
+        """Have the cluster map say of this node what it says of itself, on all nodes. Raise why that is not so."""
+        core = self._core
+        if decisions.joined(core.smap, core.me) is core.smap:
+            return
+        if core.reign:
+            await self._update_own_entry()
+        else:
+            await self._join_somewhere()
+        if decisions.joined(core.smap, core.me) is not core.smap:
+            raise NotReady(f"{core.me.name} has not heard that the cluster map has its keys: try again in a moment")
+
     async def on_join(self, request: JoinRequest, *, is_forwarded: bool) -> Answer | JoinAnswer:
         """Take a node in, or pass the request on to the primary. Raise why it cannot join."""
         core = self._core

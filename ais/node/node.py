@@ -8,6 +8,7 @@ import asyncio
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 
+import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from ais.api import actions, codec
@@ -35,6 +36,7 @@ from ais.node.membership import IDENTITY, Membership, timestamp
 from ais.node.messages import Sealed
 from ais.node.peers import Peers
 from ais.node.role import Role
+from ais.node.rotation import KeyChange
 from ais.node.state import Metadata, Offload, State, in_thread
 from ais.node.supervisor import Supervisor
 from ais.stats.log_file import LogFile
@@ -72,7 +74,7 @@ class Node:
         self.config = config
         self.deployment, self.pod_name = deployment, pod_name
         self.placement = Placement(Smap())
-        self.keyring = KeyRing(AccessKeys(), b"")
+        self.keyring = KeyRing(AccessKeys(), ())
         """The present access keys, secrets opened."""
         self.tasks = Supervisor(env.clock, self.log)
         self.stop_requested = asyncio.Event()
@@ -85,7 +87,7 @@ class Node:
         """Whether nodes know each other by a join secret; whoever makes the node sets it."""
         self.pairs: PairKeys | None = None
         """This node's own key, where nodes have keys; whoever makes the node sets it."""
-        self._wire_keys: dict[str, bytes] = {}
+        self._wire_keys: dict[str, tuple[bytes, ...]] = {}
         self.on_config: list[Callable[[NodeConfig], None]] = []
         """Called after changes; must not block or raise."""
         self.offload = offload
@@ -115,6 +117,9 @@ class Node:
         urls = config.cluster.proxy
         known = tuple(url.rstrip("/") for url in (urls.primary_url, urls.original_url, urls.discovery_url) if url)
         self.membership = Membership(self.core, self.election, self.changes, known)
+        self.key_change = KeyChange(self.core, self.membership, self.show_keys, offload)
+        self.read_join_secret: Callable[[], bool] | None = None
+        """Takes a join secret that has changed and tells whether it has; whoever makes the node sets it."""
 
     # -- what everybody reads
 
@@ -138,23 +143,34 @@ class Node:
         """What the secrets of access keys are sealed with; empty before this node has it. Never to be shown."""
         return self.state.current.secret.secret
 
-    def wire_key(self, node_id: str) -> bytes:
-        """What this node and another one sign with what they say for clients: marks, notes on requests passed on.
+    @property
+    def cluster_secrets(self) -> tuple[bytes, ...]:
+        """The present one and those before: what was sealed is opened with one of them."""
+        return self.state.current.secret.all
 
-        That is their own key; where they have none, the cluster's secret. Raise `NotReady` before this node has that,
-        `AccessDenied` when the other is not in the cluster.
+    def wire_key(self, node_id: str) -> bytes:
+        """What this node signs with what it says for clients to another: marks, notes on requests passed on.
+
+        That is a key of these two; where they have none, the first secret of the cluster. Raise `NotReady` before this
+        node has that, `AccessDenied` when the other is not in the cluster.
         """
-        key = self._wire_keys.get(node_id)
-        if key is None:
+        return self.wire_keys(node_id)[0]
+
+    def wire_keys(self, node_id: str) -> tuple[bytes, ...]:
+        """All that the other one may sign with while keys are replaced; `wire_key` first. Raise as that does."""
+        keys = self._wire_keys.get(node_id)
+        if keys is None:
             node = self.smap.get(node_id)
             if node is None:
                 raise AccessDenied(f"{node_id[:40]} is not a node of this cluster")
-            has_both = self.pairs is not None and node.keys
-            key = self.pairs.shared(node.keys[0]) if self.pairs and has_both else self.cluster_secret
-            if not key:
+            if self.pairs is not None and node.keys:
+                keys = tuple(one for key in node.keys for one in self.pairs.shared_all(key))
+            else:
+                keys = self.cluster_secrets[-1:]
+            if not keys:
                 raise NotReady("this node has not received the cluster's secret yet: try again in a moment")
-            self._wire_keys[node_id] = key
-        return key
+            self._wire_keys[node_id] = keys
+        return keys
 
     @property
     def is_lost(self) -> bool:
@@ -230,7 +246,7 @@ class Node:
         meta = self.state.current
         self.config = self.config.with_shared(meta.config)
         self.placement = Placement(meta.smap)
-        self.keyring = KeyRing(self.keys, self.cluster_secret)
+        self.keyring = KeyRing(self.keys, self.cluster_secrets)
         self.role.follow_map(meta.smap)
         self.membership.follow_map(meta.smap)
         self.core.has_objects = self.role.has_objects
@@ -239,6 +255,7 @@ class Node:
         self.is_loaded = True
         self.log.info("starting", url=self.snode.public.url, cluster=meta.smap.uuid, smap=int(meta.smap.version))
         await self.membership.start()
+        self.key_change.go_on(self.pairs)
         self.joined_ns = self.env.clock.now_ns()
         self.log.info("in the cluster", cluster=self.smap.uuid, smap=int(self.smap.version))
 
@@ -280,6 +297,27 @@ class Node:
     async def change_keys(self, change: Callable[[AccessKeys], AccessKeys]) -> AccessKeys:
         """Change the access keys; on return every node of the cluster has them. See `Changes.change_bmd`."""
         return await self.changes.change_keys(change)
+
+    async def rotate_secret(self) -> None:
+        """Replace the cluster's secret. See `Changes.rotate_secret`."""
+        await self.changes.rotate_secret()
+
+    async def rotate_key(self) -> None:
+        """Replace this node's own key. See `KeyChange.begin`."""
+        await self.key_change.begin(self.pairs)
+
+    async def renew_join_secret(self) -> bool:
+        """Read the join secret again; tell whether it is another. Raise `BadRequest` where it comes from no file."""
+        if self.read_join_secret is None:
+            raise BadRequest(
+                f"{self.snode.name} has its join secret from no file: start it with --join-secret FILE to replace it"
+            )
+        return await self.offload(self.read_join_secret)
+
+    def show_keys(self, own: PairKeys) -> None:
+        """Name these keys as this node's own."""
+        self._wire_keys = {}
+        self.snode = self.core.me = msgspec.structs.replace(self.snode, pub_keys=own.publics)
 
     async def reset_cluster_config(self) -> ClusterConfig:
         """Back to the configuration the primary was started with."""
@@ -411,7 +449,7 @@ class Node:
             self.role.follow_map(new.smap)
             self.membership.follow_map(new.smap)
         if new.keys is not old.keys or new.secret is not old.secret:
-            self.keyring = KeyRing(new.keys, new.secret.secret)
+            self.keyring = KeyRing(new.keys, new.secret.all)
         if new.config is not old.config:
             self._show_config(self.config.with_shared(new.config))
 

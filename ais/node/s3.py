@@ -70,7 +70,7 @@ class Gate:
         """Who sends a request, by its token."""
         self._ids = answers.RequestIds(host.env.rng)
         self._buckets = S3Buckets(host.bmd)
-        self._keys: tuple[bytes, LocalKeys] | None = None
+        self._keys: tuple[tuple[bytes, ...], LocalKeys] | None = None
         self._principals = Principals(host.keyring.iam)
         self._config: NodeConfig | None = None
         self._is_plain = False
@@ -92,9 +92,9 @@ class Gate:
     @property
     def keys(self) -> KeyService:
         """What wraps the data keys of encrypted objects."""
-        secret = self._host.cluster_secret
-        if self._keys is None or self._keys[0] != secret:
-            self._keys = (secret, LocalKeys(secret))
+        secrets = self._host.cluster_secrets
+        if self._keys is None or self._keys[0] != secrets:
+            self._keys = (secrets, LocalKeys(secrets))
         return self._keys[1]
 
     @property
@@ -151,7 +151,7 @@ class Gate:
         return request, note
 
     def _read_note(self, request: Request) -> Via | None:
-        note = via.read(request, self._host.wire_key, self._host.snode.id, self.now_s)
+        note = via.read(request, self._host.wire_keys, self._host.snode.id, self.now_s)
         if note is not None and request.method not in _READS:
             try:
                 self._notes.take(f"{note.by} {note.nonce.hex()}", note.time_s)

@@ -65,7 +65,9 @@ class Trust:
 
     def __init__(self, secret: bytes, caller: str, now_s: Callable[[], float], own: PairKeys | None = None) -> None:
         self._caller = caller
-        self._join = nodes.join_key(secret) if secret else None
+        self._joins: tuple[bytes, ...] = (nodes.join_key(secret),) if secret else ()
+        """Keys of the join secret, and for a while after a change of the one before."""
+        self._joins_until_s = 0.0
         self._own = own
         self._now_s = now_s
         self._host: Membership = _Nowhere()
@@ -80,7 +82,21 @@ class Trust:
     @property
     def is_closed(self) -> bool:
         """Whether only nodes are believed that prove to be such."""
-        return self._join is not None or self._own is not None
+        return bool(self._joins) or self._own is not None
+
+    def renew(self, secret: bytes, grace_s: float) -> bool:
+        """Sign with another join secret too, and with that alone when `grace_s` is over. Tell whether it is another."""
+        key = nodes.join_key(secret)
+        if not self._joins or key == self._joins[0]:
+            return False
+        self._joins, self._joins_until_s = (key, self._joins[0]), self._now_s() + grace_s
+        return True
+
+    @property
+    def _join_keys(self) -> tuple[bytes, ...]:
+        if len(self._joins) > 1 and self._now_s() >= self._joins_until_s:
+            self._joins = self._joins[:1]
+        return self._joins
 
     def sign(self, method: str, url: str, body: bytes | None) -> dict[str, str]:
         """The header lines of a request of ours to this URL; `body` None when it is streamed."""
@@ -90,10 +106,10 @@ class Trust:
         target = url[start:] if start >= 0 else "/"
         proof = Proof.make(self._caller, self._now_s(), body)
         lines = {}
-        if self._own is not None and (keys := self._keys_at(url[:start])):
-            lines[nodes.PAIR_HEADER] = proof.sign(self._own.shared(keys[0]), method, target)
-        if self._join is not None:
-            proof = proof._replace(tag=proof.sign(self._join, method, target))
+        if self._own is not None and (theirs := self._keys_at(url[:start])):
+            lines[nodes.PAIR_HEADER] = proof.sign(self._own.shared(theirs[0]), method, target)
+        if keys := self._join_keys:
+            proof = proof._replace(tag=",".join(proof.sign(key, method, target) for key in keys))
         return {nodes.HEADER: str(proof), **lines}
 
     def _keys_at(self, base: str) -> tuple[str, ...]:
@@ -187,11 +203,12 @@ class Trust:
         node = self._host.smap.get(proof.caller)
         is_known = False
         if node is not None and self._own is not None:
-            own = self._own
-            is_known = any(proof.is_signed(pair or "", own.shared(key), method, target) for key in node.keys)
+            shared = (one for key in node.keys for one in self._own.shared_all(key))
+            is_known = any(proof.is_signed(pair or "", one, method, target) for one in shared)
         if not is_known:
             is_new = path in (JOIN, IDENTITY) or (path == METASYNC and self._host.is_lost)
-            has_secret = self._join is not None and proof.is_signed(proof.tag, self._join, method, target)
+            tags = proof.tag.split(",", nodes.JOIN_TAGS_MAX)[: nodes.JOIN_TAGS_MAX]
+            has_secret = any(proof.is_signed(tag, key, method, target) for key in self._join_keys for tag in tags)
             if node is None and has_secret and path == METASYNC and not is_new:
                 raise AccessDenied(f"{proof.caller[:40]} is not in the cluster map of this node: it is no primary")
             if node is None and has_secret and not is_new:

@@ -25,7 +25,7 @@ from ais.node.admin import OF_CLUSTER
 from ais.node.farewell import Farewell
 from ais.node.node import DAEMON, Node
 from ais.node.peers import Peers
-from ais.proxy import membership
+from ais.proxy import membership, rotation
 from ais.proxy.jobs import Jobs
 from ais.proxy.protection import Protection
 from ais.proxy.rebalance import Rebalancer
@@ -46,6 +46,7 @@ SERVED = (
     actions.ROTATE_LOGS,
     actions.SHUTDOWN_CLUSTER,
     actions.DECOMMISSION_CLUSTER,
+    actions.ROTATE_SECRETS,
     *membership.ACTIONS,
     actions.START,
     actions.STOP,
@@ -188,6 +189,8 @@ class Cluster:
                 return text_reply(await self._jobs.start(message.value_as(ArgsMsg)))
             case actions.STOP:
                 await self._jobs.stop(message.value_as(ArgsMsg))
+            case actions.ROTATE_SECRETS:
+                return json_reply(request, await rotation.rotate(self._node, message))
             case actions.SHUTDOWN_CLUSTER:
                 await self._node.shutdown_cluster()
             case actions.DECOMMISSION_CLUSTER:

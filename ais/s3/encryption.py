@@ -195,7 +195,7 @@ def open_key(kept: Mapping[str, str], customer: bytes | None, keys: KeyService) 
             " retrieve the object.",
         )
     try:
-        return keyservice.unseal(AESGCM(customer), kept[sealing.KEY])
+        return keyservice.unseal([AESGCM(customer)], kept[sealing.KEY])
     except CorruptMetadata:
         raise S3Error("AccessDenied", "The customer key is not the one the object was encrypted with") from None
 

@@ -60,8 +60,8 @@ def header(via: Via, key: bytes, method: str, target: str) -> str:
     return base64.b64encode(_mac(packed, key, method, target) + packed).decode()
 
 
-def read(request: Request, key_of: Callable[[str], bytes], me: str, now_s: float) -> Via | None:
-    """What the passing node said; None when the request came from a client. `key_of` gives our key with a node.
+def read(request: Request, keys_of: Callable[[str], tuple[bytes, ...]], me: str, now_s: float) -> Via | None:
+    """What the passing node said; None when the request came from a client. `keys_of` gives our keys with a node.
 
     Raise `S3Error` for a header that is forged, old or for another node than `me`; `NotReady` when the passing node is
     not known here: one that was cut off learns so, its client asks another.
@@ -74,10 +74,11 @@ def read(request: Request, key_of: Callable[[str], bytes], me: str, now_s: float
         packed = value[_MAC_BYTES:]
         found = _decoder.decode(packed)
         try:
-            key = key_of(found.by)
+            keys = keys_of(found.by)
         except AccessDenied:
             raise NotReady(f"{found.by[:40]}, which passed this on, is not in the cluster map of this node") from None
-        is_right = hmac.compare_digest(value[:_MAC_BYTES], _mac(packed, key, request.method, request.target))
+        mac, line = value[:_MAC_BYTES], (request.method, request.target)
+        is_right = any(hmac.compare_digest(mac, _mac(packed, key, *line)) for key in keys)
         if is_right and found.to == me and abs(now_s - found.time_s) <= WINDOW_S:
             return found
     except (binascii.Error, ValueError, msgspec.MsgspecError, AccessDenied):

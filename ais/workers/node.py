@@ -62,6 +62,8 @@ class Standing:
         if self._volume is not None and told.volume is not None and told.volume != self._volume.record:
             self._shared.regions.update(told.regions)
             await asyncio.to_thread(self._volume.take, told.volume)
+        if self._node.pairs is not None:
+            await asyncio.to_thread(self._node.pairs.reload)
         self._show(told.parts, told.own, told.transient)
         self.may_serve = self._gate.is_open = told.may_serve
         self._gate.is_shut = not told.may_serve

@@ -49,12 +49,21 @@ class SmallNode:
     config: NodeConfig = field(default_factory=NodeConfig)
     smap: Smap = field(default_factory=Smap)
     bmd: BMD = field(default_factory=lambda: BMD("bmdUUID01", 1))
-    keyring: KeyRing = field(default_factory=lambda: KeyRing(AccessKeys(), CLUSTER_SECRET))
+    keyring: KeyRing = field(default_factory=lambda: KeyRing(AccessKeys(), (CLUSTER_SECRET,)))
     cluster_secret: bytes = CLUSTER_SECRET
 
     def wire_key(self, _node_id: str) -> bytes:
         """Nodes without keys of their own sign with the cluster's secret."""
         return self.cluster_secret
+
+    @property
+    def cluster_secrets(self) -> tuple[bytes, ...]:
+        """Never replaced."""
+        return (self.cluster_secret,)
+
+    def wire_keys(self, _node_id: str) -> tuple[bytes, ...]:
+        """All that others sign with."""
+        return self.cluster_secrets
 
     async def set_directories(self, directories: tuple[str, ...]) -> None:
         """A node without metadata files."""

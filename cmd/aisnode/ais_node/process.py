@@ -63,7 +63,7 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
         layout = listeners.lay_out(config, lambda: identity.own_host(config.cluster.proxy.primary_url))
         own = own_key(arguments, settings)
         node_id = volume.node_id if volume else _proxy_id(env, settings)
-        snode = _snode(arguments.role, node_id, layout, config, (own.public,) if own else ())
+        snode = _snode(arguments.role, node_id, layout, config, own.publics if own else ())
         log_file = _open_log(config, snode, stack)
         client_tls = make_client_tls(config.cluster)
         trust = make_trust(arguments, settings, env, snode, own)
@@ -71,6 +71,7 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
         stack.push_async_callback(peers.close)
         node = _make_node(settings, env, snode, peers, volume, log_file)
         node.is_closed, node.pairs = trust.is_closed, own
+        node.read_join_secret = _join_secret_reader(arguments, settings, node, trust)
         trust.follow(node)
         ticker = Ticker(node, lambda: [mountpath.path for mountpath in volume.available] if volume else [])
         stack.callback(ticker.close)
@@ -175,11 +176,25 @@ async def _joined(node: Node) -> bool:
 
 def _join_secret(arguments: Arguments, settings: Settings) -> bytes:
     """That of the command line, the environment or the configuration; empty when there is none. Raise `BadRequest`."""
-    path = arguments.join_secret or settings.config.cluster.auth.intra_cluster.node_join_secret_path
+    path = _join_secret_path(arguments, settings)
     secret = settings.environment.join_secret.encode()
     if path and secret:
         raise BadRequest("a join secret is given twice, as a file and in AIS_INIT_TOKEN: give one of them")
     return nodes.read_secret(path) if path else secret
+
+
+def _join_secret_reader(
+    arguments: Arguments, settings: Settings, node: Node, trust: Trust
+) -> Callable[[], bool] | None:
+    """What reads the file with the join secret again and signs with it; None where there is no such file."""
+    path = _join_secret_path(arguments, settings)
+    if not path:
+        return None
+    return lambda: trust.renew(nodes.read_secret(path), float(node.config.cluster.auth.intra_cluster.rotation_grace))
+
+
+def _join_secret_path(arguments: Arguments, settings: Settings) -> str:
+    return arguments.join_secret or settings.config.cluster.auth.intra_cluster.node_join_secret_path
 
 
 def own_key(arguments: Arguments, settings: Settings) -> PairKeys | None:

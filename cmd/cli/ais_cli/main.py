@@ -16,6 +16,7 @@ from ais_cli.params import examples
 from ais_cli.performance import performance
 from ais_cli.playground import playground
 from ais_cli.root import RootGroup
+from ais_cli.rotation import rotate
 from ais_cli.scrub import scrub
 from ais_cli.search import search, show_help
 from ais_cli.show import show
@@ -94,6 +95,7 @@ for _group in (bucket.bucket, objects.objects):
 bucket.bucket.add_command(validate)
 cluster.cluster.add_command(membership.nodes_group)
 cluster.cluster.add_command(membership.rebalance)
+cluster.cluster.add_command(rotate)
 show.add_command(membership.show_rebalance)
 job.start.add_command(membership.start_rebalance)
 advanced.add_command(membership.remove_from_smap)

@@ -3,6 +3,7 @@
 import pytest
 
 from ais.auth import keys
+from ais.auth.keyservice import LocalKeys
 from ais.base.errors import AlreadyExists, BadRequest, Conflict, CorruptMetadata, NotFound, NotReady
 
 
@@ -15,12 +16,12 @@ def test_life_of_a_key() -> None:
     assert again == all_keys
     found = again.get(key.id)
     assert found is not None
-    assert keys.KeyRing(again, secret).lookup(key.id) == ("ann", plain, False)
+    assert keys.KeyRing(again, (secret,)).lookup(key.id) == ("ann", plain, False)
     assert plain not in all_keys.encode().decode()
     disabled = again.with_disabled(key.id, True)
     assert disabled.version == 2
     assert disabled.with_disabled(key.id, True) is disabled
-    assert keys.KeyRing(disabled, secret).lookup(key.id) == ("ann", plain, True)
+    assert keys.KeyRing(disabled, (secret,)).lookup(key.id) == ("ann", plain, True)
     assert disabled.without_key(key.id).get(key.id) is None
 
 
@@ -41,16 +42,16 @@ def test_secret_is_bound_to_cluster_and_key() -> None:
     secret = keys.new_secret()
     (one, _), (other, _) = (keys.new_key("ann", secret, 0) for _ in range(2))
     with pytest.raises(CorruptMetadata):
-        keys.KeyRing(keys.AccessKeys().with_key(one), keys.new_secret()).lookup(one.id)
+        keys.KeyRing(keys.AccessKeys().with_key(one), (keys.new_secret(),)).lookup(one.id)
     swapped = keys.AccessKey(one.id, one.user, other.sealed)
     with pytest.raises(CorruptMetadata):
-        keys.KeyRing(keys.AccessKeys().with_key(swapped), secret).lookup(one.id)
+        keys.KeyRing(keys.AccessKeys().with_key(swapped), (secret,)).lookup(one.id)
 
 
 def test_ring_without_the_cluster_secret() -> None:
     """A node that has the keys but not yet the secret says so; a key that does not exist is still just unknown."""
     key, _ = keys.new_key("ann", keys.new_secret(), 0)
-    ring = keys.KeyRing(keys.AccessKeys().with_key(key), b"")
+    ring = keys.KeyRing(keys.AccessKeys().with_key(key), ())
     with pytest.raises(NotReady, match="has not received"):
         ring.lookup(key.id)
     assert ring.lookup("no-such-key") is None
@@ -60,7 +61,7 @@ def test_imported_keys() -> None:
     """A pair from another store works as it is; IDs and secrets outside the rules are refused, secrets unquoted."""
     secret = keys.new_secret()
     key = keys.import_key("ann", "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", secret, 0)
-    found = keys.KeyRing(keys.AccessKeys().with_key(key), secret).lookup(key.id)
+    found = keys.KeyRing(keys.AccessKeys().with_key(key), (secret,)).lookup(key.id)
     assert found == ("ann", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", False)
     for key_id in ("", "ab", "x" * 129, "a/b", "a b", "abc\n"):
         with pytest.raises(BadRequest, match="invalid key ID"):
@@ -86,7 +87,7 @@ def test_nothing_prints_secrets() -> None:
     assert keys.ClusterSecret.decode(cluster.encode()) == cluster
     assert (len(cluster.secret), repr(cluster)) == (32, "ClusterSecret(cluster='cluster01', version=1)")
     key, plain = keys.new_key("ann", cluster.secret, 0)
-    assert plain not in repr(keys.KeyRing(keys.AccessKeys().with_key(key), cluster.secret).lookup(key.id))
+    assert plain not in repr(keys.KeyRing(keys.AccessKeys().with_key(key), cluster.all).lookup(key.id))
 
 
 @pytest.mark.parametrize("kind", [keys.AccessKeys, keys.ClusterSecret])
@@ -95,3 +96,23 @@ def test_damaged_values_are_refused(kind: type[keys.AccessKeys | keys.ClusterSec
     """Bytes that are not the JSON of a value are a `BadRequest`."""
     with pytest.raises(BadRequest):
         kind.decode(body)
+
+
+def test_a_rotation_seals_again() -> None:
+    """The new secret alone opens what was sealed again; what was sealed with one before is opened as well."""
+    cluster = keys.ClusterSecret.create("uuid")
+    key, plain = keys.new_key("ann", cluster.secret, 0)
+    before = keys.AccessKeys().with_key(key)
+    new = cluster.rotated()
+    after = before.resealed(cluster.all, new.secret)
+    assert (int(new.version), new.all[1:], int(after.version)) == (2, cluster.all, int(before.version) + 1)
+    assert keys.KeyRing(after, (new.secret,)).lookup(key.id) == ("ann", plain, False)
+    assert keys.KeyRing(before, new.all).lookup(key.id) == ("ann", plain, False)
+    with pytest.raises(CorruptMetadata):
+        keys.KeyRing(after, cluster.all).lookup(key.id)
+    assert keys.ClusterSecret.decode(new.encode()) == new
+    assert keys.ClusterSecret.decode(cluster.encode()) == cluster
+    wrapped = LocalKeys(cluster.all).wrap(b"a data key", "id")
+    assert LocalKeys(new.all).unwrap(wrapped, "id") == b"a data key"
+    with pytest.raises(CorruptMetadata):
+        LocalKeys((new.secret,)).unwrap(wrapped, "id")

@@ -36,3 +36,26 @@ def test_kept(tmp_path: Path) -> None:
     path.write_text("damaged")
     with pytest.raises(BadRequest, match="join anew"):
         pairs.load(str(tmp_path))
+
+
+def test_a_key_is_replaced_in_steps(tmp_path: Path) -> None:
+    """With two keys a node signs with the first and takes what is signed for both; each step is kept and read again."""
+    mine, other, worker = pairs.create(str(tmp_path)), PairKeys(b"o" * 32), pairs.load(str(tmp_path))
+    assert worker is not None
+    old = mine.public
+    mine.add()
+    assert (mine.public, len(mine.publics)) == (old, 2)
+    new = mine.publics[1]
+    assert set(mine.shared_all(other.public)) == {other.shared(old), other.shared(new)}
+    assert mine.shared(other.public) == other.shared(old)
+    mine.swap()
+    assert mine.publics == (new, old)
+    assert mine.shared(other.public) == other.shared(new)
+    assert worker.publics == (old,)
+    worker.reload()
+    assert worker.publics == (new, old)
+    mine.drop()
+    again = pairs.load(str(tmp_path))
+    assert again is not None
+    assert again.publics == mine.publics == (new,)
+    assert mine.shared_all(other.public) == (other.shared(new),)

@@ -36,14 +36,14 @@ def test_a_session_ends_with_its_key() -> None:
     known = AccessKeys().with_key(key)
     session = Session("ASIAX", "secret", "ann", 100, 200, user="ann", parent=key.id)
     token = sessions.seal(session, SECRET)
-    assert KeyRing(known, SECRET).session(token) == session
-    assert KeyRing(known.with_disabled(key.id, True), SECRET).session(token) is None
-    assert KeyRing(known.without_key(key.id), SECRET).session(token) is None
+    assert KeyRing(known, (SECRET,)).session(token) == session
+    assert KeyRing(known.with_disabled(key.id, True), (SECRET,)).session(token) is None
+    assert KeyRing(known.without_key(key.id), (SECRET,)).session(token) is None
     principals = Principals(Iam())
-    assert identity.credential(KeyRing(known, SECRET), principals, "ASIAX", token, 199)[1].user == "ann"
+    assert identity.credential(KeyRing(known, (SECRET,)), principals, "ASIAX", token, 199)[1].user == "ann"
     for key_id, now_s, code in (("ASIAX", 200, "ExpiredToken"), ("ASIAY", 150, "InvalidToken")):
         with pytest.raises(S3Error) as caught:
-            identity.credential(KeyRing(known, SECRET), principals, key_id, token, now_s)
+            identity.credential(KeyRing(known, (SECRET,)), principals, key_id, token, now_s)
         assert caught.value.code == code
 
 
@@ -52,9 +52,9 @@ def test_a_session_of_a_role_is_of_that_role() -> None:
     role = Role(name="r", account="ann", id="AROA1", trust="{}")
     known = AccessKeys().with_iam(Iam().with_entity(role))
     token = sessions.seal(Session("ASIAX", "secret", "ann", 1, 2, role="r", role_id="AROA1", name="job"), SECRET)
-    assert KeyRing(known, SECRET).session(token) is not None
+    assert KeyRing(known, (SECRET,)).session(token) is not None
     again = known.with_iam(known.iam.with_entity(replace(role, id="AROA2")))
-    assert KeyRing(again, SECRET).session(token) is None
+    assert KeyRing(again, (SECRET,)).session(token) is None
 
 
 def test_kept_as_json() -> None:

@@ -191,7 +191,7 @@ def test_requests_on_objects_go_to_the_owner(serve: Any, run: Run) -> None:
                 name, _, value = reply.headers.decode().strip().partition(": ")
                 sent = Request(method, target, Headers(((name.lower(), value),)), PEER)
                 owner = proxy.node.placement.owner(f"ais/@#/abc/{key}").id
-                here = (proxy.node.wire_key, owner, proxy.node.env.clock.now_ns() / 1e9)
+                here = (proxy.node.wire_keys, owner, proxy.node.env.clock.now_ns() / 1e9)
                 note = via.read(sent, *here)
                 assert note is not None
                 assert (note.remote, note.scheme, note.user) == ("10.0.0.7:5000", "http", None)
@@ -223,7 +223,7 @@ def test_who_got_a_request_by_an_older_map_passes_it_on(serve: Any, run: Run) ->
                 assert isinstance(reply, Forward)
                 name, _, value = reply.headers.decode().strip().partition(": ")
                 passed = Request(method, "/abc/k", Headers(((name.lower(), value),)), PEER)
-                note = via.read(passed, proxy.node.wire_key, sender.id, now_s)
+                note = via.read(passed, proxy.node.wire_keys, sender.id, now_s)
                 assert note is not None
                 assert (note.remote, note.scheme, note.user, note.bid) == ("10.0.0.9:1", "https", "ann", 7)
                 assert note.hops == hops + 1

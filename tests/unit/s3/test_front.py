@@ -86,7 +86,7 @@ def _signed(key_id: str, secret: str, method: str = "GET", target: str = "/s3/b/
 
 def _authenticate(request: front.S3Request, all_keys: keys.AccessKeys, required: bool = True) -> identity.Identity:
     return identity.authenticate(
-        request, keys.KeyRing(all_keys, SECRET), Principals(all_keys.iam), required=required, now_s=time.time()
+        request, keys.KeyRing(all_keys, (SECRET,)), Principals(all_keys.iam), required=required, now_s=time.time()
     )
 
 
