@@ -115,6 +115,10 @@ class Cluster:
         _, body = await self._transport.call("PUT", paths.CLUSTER, json=message)
         return codec.from_json(body, dict[str, bool])
 
+    async def load_certificates(self, node_id: str = "") -> None:
+        """Have all nodes, or one, use the files of their TLS certificates as they are now."""
+        await self._transport.call("PUT", f"{paths.CLUSTER}/load-x509" + (f"/{node_id}" if node_id else ""))
+
     async def reset_stats(self, *, errors_only: bool = False) -> None:
         """Set the counters of all nodes to zero."""
         await self._act(actions.RESET_STATS, errors_only)

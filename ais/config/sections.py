@@ -464,7 +464,9 @@ class HTTP(Section, frozen=True):
 
     server_crt: Annotated[str, setting("Certificate file (PEM, with its chain).", restart=True)] = ""
     server_key: Annotated[str, setting("Private key file (PEM).", restart=True)] = ""
-    domain_tls: Annotated[str, setting("Name expected in the certificates of other nodes.", pending=True)] = ""
+    domain_tls: Annotated[
+        str, setting("Name expected in the certificates of other nodes; empty: their host.", restart=True)
+    ] = ""
     client_ca_tls: Annotated[str, setting("CA file for the certificates of clients and other nodes.", restart=True)] = (
         ""
     )

@@ -37,7 +37,8 @@ class PeerClient:
 
     def __init__(self, tls: ssl.SSLContext | None = None, sign: Sign | None = None) -> None:
         """`sign` gives header lines for a method, URL, and body (None: it is streamed)."""
-        self._tls = tls
+        self.tls = tls
+        """For connections from now on."""
         self._sign = sign
         self._opened: aiohttp.ClientSession | None = None
 
@@ -89,6 +90,7 @@ class PeerClient:
                     URL(url, encoded=True),
                     headers=headers,
                     data=_paced(chunks, deadline, timeout_s),
+                    ssl=self.tls or True,
                     expect100=True,
                     allow_redirects=False,
                 )
@@ -161,7 +163,12 @@ class PeerClient:
             signed = self._sign(method, target, body if isinstance(body, bytes) else None)
             headers = {**(headers or {}), **signed}
         return self._session().request(
-            method, URL(target, encoded=True), headers=headers, data=body or None, allow_redirects=False
+            method,
+            URL(target, encoded=True),
+            headers=headers,
+            data=body or None,
+            ssl=self.tls or True,
+            allow_redirects=False,
         )
 
     def _session(self) -> aiohttp.ClientSession:
@@ -171,7 +178,6 @@ class PeerClient:
                     limit=0,
                     limit_per_host=CONNECTIONS_PER_PEER_MAX,
                     keepalive_timeout=KEEPALIVE_S,
-                    ssl=self._tls or True,
                 ),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
                 cookie_jar=aiohttp.DummyCookieJar(),

@@ -5,11 +5,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ais.base.seen import Seen
 from ais.net.encoding import Starts
+from ais.net.handshakes import HandshakeLimits
 from ais.net.head import HeadParser
 from ais.net.http import Again, Network, OnError, Reply, Request, Route
 
@@ -49,6 +50,8 @@ class Limits:
     """What a connection may send or receive before the others have their turn."""
     connections_max: int = 10_000
     """Open connections; one more is answered 503."""
+    handshakes: HandshakeLimits = field(default_factory=HandshakeLimits)
+    """Of TLS, in progress."""
     drain_bytes_max: int = MIB
     """Rest of a body that nobody wants which is read so that the connection can be kept."""
     linger_bytes_max: int = 16 * MIB

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from ais.net.connection import Connection
 from ais.net.handover import serve_application
+from ais.net.handshakes import TlsListener
 from ais.net.http import Network, OnError, Route
 from ais.net.hub import Hub, Limits
 from ais.net.upstream import Dial, Upstreams
@@ -22,6 +23,28 @@ TLS_SHUTDOWN_S = 1.0
 """How long a closed TLS connection waits for the client's goodbye: an idle client never reads ours."""
 BACKLOG = 4096
 COLD_READERS = 4
+
+
+def listening(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
+    """Sockets that listen on all addresses of a host. Raise `OSError`; nothing stays open then."""
+    sockets: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, _, _, _, address in dict.fromkeys(found):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+            sock.listen(BACKLOG)
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
 
 
 class HttpServer:
@@ -51,25 +74,28 @@ class HttpServer:
         self._dial = dial
         self._hub: Hub | None = None
         self._runner: web.AppRunner | None = None
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[asyncio.Server | TlsListener] = []
         self._sweeping: asyncio.TimerHandle | None = None
         self._cold_pool = ThreadPoolExecutor(COLD_READERS, "ais-cold-read")
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None, *, reuse_port: bool = False) -> int:
         """Listen on an address; port 0 takes a free one. Return the port. Raise `OSError` when it is taken."""
         hub = await self._started_hub()
+        if tls is not None:
+            sockets = listening(host, port, reuse_port=reuse_port)
+            self._listeners.append(TlsListener(sockets, lambda one: self.take(one, tls), self._limits.handshakes))
+            return int(sockets[0].getsockname()[1])
         listener = await hub.loop.create_server(
-            lambda: Connection(hub),
-            host,
-            port,
-            ssl=tls,
-            ssl_handshake_timeout=TLS_HANDSHAKE_S if tls else None,
-            ssl_shutdown_timeout=TLS_SHUTDOWN_S if tls else None,
-            backlog=BACKLOG,
-            reuse_port=reuse_port or None,
+            lambda: Connection(hub), host, port, backlog=BACKLOG, reuse_port=reuse_port or None
         )
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
+
+    def use_upstream_tls(self, tls: ssl.SSLContext) -> None:
+        """Connect to other nodes with this one from now on."""
+        self._upstream_tls = tls
+        if self._hub is not None:
+            self._hub.upstreams.tls = tls
 
     async def take(
         self, sock: socket.socket, tls: ssl.SSLContext | None = None, gone: Callable[[], None] = lambda: None

@@ -24,9 +24,34 @@ def server_context(certificate: str, key: str, client_ca: str = "", client_auth:
     return context
 
 
-def client_context(certificate: str = "", key: str = "", ca: str = "", *, skip_verify: bool = False) -> ssl.SSLContext:
-    """What a node or client shows to servers, and whom it trusts: `ca` alone, else the system's. Raise `BadRequest`."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if ca else ssl.create_default_context()
+class _Named(ssl.SSLContext):
+    """Expects one name in all certificates, whatever the address."""
+
+    name: str = ""
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """See `ssl.SSLContext`."""
+        return super().wrap_bio(incoming, outgoing, server_side, self.name or server_hostname, session)
+
+
+def client_context(
+    certificate: str = "", key: str = "", ca: str = "", *, skip_verify: bool = False, name: str = ""
+) -> ssl.SSLContext:
+    """What a node or client shows to servers, and whom it trusts: `ca` alone, else the system's. Raise `BadRequest`.
+
+    `name` is expected in the certificates of servers instead of the host that was asked for.
+    """
+    context = _Named(ssl.PROTOCOL_TLS_CLIENT)
+    context.name = name
+    if not ca:
+        context.load_default_certs()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if certificate:
         _load(context, certificate, key)

@@ -96,9 +96,9 @@ class PeerPool:
         "_host",
         "_hub",
         "_idle",
+        "_is_tls",
         "_open",
         "_port",
-        "_tls",
         "_upstreams",
         "_waiting",
         "netloc",
@@ -112,7 +112,7 @@ class PeerPool:
         self._upstreams = upstreams
         self._hub = upstreams.hub
         self._host, self._port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = (upstreams.tls or True) if parts.scheme == "https" else None
+        self._is_tls = parts.scheme == "https"
         self._open: set[Upstream] = set()
         self._idle: list[Upstream] = []
         """Open ones that nobody uses, the one used last at the end."""
@@ -193,10 +193,11 @@ class PeerPool:
 
     async def _connect(self) -> None:
         loop, dialled = self._hub.loop, self._upstreams.dial(self.url)
+        tls = (self._upstreams.tls or True) if self._is_tls else None
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             if dialled is None:
                 _, upstream = await loop.create_connection(
-                    lambda: Upstream(self._hub, self), self._host, self._port, ssl=self._tls
+                    lambda: Upstream(self._hub, self), self._host, self._port, ssl=tls
                 )
             else:
                 _, upstream = await loop.create_unix_connection(lambda: Upstream(self._hub, self), sock=dialled)
@@ -222,6 +223,7 @@ class Upstreams:
     def __init__(self, hub: Hub, tls: ssl.SSLContext | None, dial: Dial = lambda _url: None) -> None:
         self.hub = hub
         self.tls = tls
+        """For connections from now on."""
         self.dial = dial
         self.is_closed = False
         self._pools: dict[str, PeerPool] = {}

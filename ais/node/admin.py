@@ -10,7 +10,7 @@ from ais.base.errors import BadRequest, InvalidAction, NotFound, NotReady
 from ais.base.units import is_whole, parse_bool
 from ais.config import change, wire
 from ais.env.network import Answer
-from ais.node.certificate import certificate_facts
+from ais.node import certificate
 from ais.node.farewell import Farewell
 from ais.node.health import admin_json, state_info
 from ais.node.node import Node
@@ -35,7 +35,7 @@ async def get(node: Node, path: str, params: Params, _body: bytes) -> Answer:
     if what == "bmd":
         return Answer(200, admin_json(), node.bmd.encode() + b"\n")
     if what == "tls_certificate":
-        value: object = await _certificate(node)
+        value: object = certificate.facts(node)
     elif what in VALUES:
         value = VALUES[what](node)
     elif (value := node.role.daemon_value(what)) is None:
@@ -78,6 +78,12 @@ async def put(node: Node, path: str, params: Params, body: bytes) -> Answer:
             return Answer(200, admin_json(), codec.to_json({"changed": changed}))
         case other:
             raise InvalidAction(other, ACTIONS)
+    return Answer(200, {}, b"")
+
+
+async def load_certificate(node: Node, _path: str, _params: Params, _body: bytes) -> Answer:
+    """`PUT /v1/daemon/load-x509`: use the files of the TLS certificate as they are now. Raise `BadRequest`."""
+    await certificate.load(node)
     return Answer(200, {}, b"")
 
 
@@ -168,9 +174,3 @@ async def _log(node: Node, params: Params) -> Answer:
         raise BadRequest(f'invalid offset "{offset}": expected a number of bytes')
     text = await node.offload(node.log_file.read, params.get(query.SEVERITY, ""), int(offset))
     return Answer(200, {"content-type": "text/plain; charset=utf-8"}, text)
-
-
-async def _certificate(node: Node) -> dict[str, str]:
-    if not (path := node.config.cluster.net.http.server_crt):
-        raise NotFound(f"{node.snode.name} has no TLS certificate: net.http.server_crt is not set")
-    return await node.offload(certificate_facts, path)

@@ -6,6 +6,7 @@ from ais.api import codec, headers, query
 from ais.base.errors import BadRequest, NotReady
 from ais.base.units import parse_bool
 from ais.env.network import Answer
+from ais.node.certificate import flag_of
 from ais.node.node import Node
 
 HEALTH = "/v1/health"
@@ -58,6 +59,8 @@ def _uptimes(node: Node) -> dict[str, str]:
 def state_flags(node: Node) -> int:
     """Bits of `NodeStateInfo.flags`; a healthy node has 6."""
     flags = node.role.state_flags() | NODE_STARTED
+    if node.certificates is not None:
+        flags |= flag_of(node.certificates.found, node.env.clock.now_ns() / 1e9)
     if node.election.in_progress:
         flags |= VOTE_IN_PROGRESS
     return flags | CLUSTER_STARTED if node.is_ready else flags

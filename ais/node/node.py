@@ -27,6 +27,7 @@ from ais.env.network import Answer, Network
 from ais.meta.bmd import BMD
 from ais.meta.placement import Placement
 from ais.meta.smap import Smap, Snode
+from ais.node.certificate import CertificateWatch
 from ais.node.changes import Changes
 from ais.node.core import Core
 from ais.node.election import Election
@@ -87,6 +88,8 @@ class Node:
         """Whether nodes know each other by a join secret; whoever makes the node sets it."""
         self.pairs: PairKeys | None = None
         """This node's own key, where nodes have keys; whoever makes the node sets it."""
+        self.certificates: CertificateWatch | None = None
+        """The TLS certificate of this process; None without TLS. Whoever makes the node sets it."""
         self._wire_keys: dict[str, tuple[bytes, ...]] = {}
         self.on_config: list[Callable[[NodeConfig], None]] = []
         """Called after changes; must not block or raise."""

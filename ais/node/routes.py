@@ -18,6 +18,7 @@ from ais.node.trust import OPEN, Trust
 from ais.stats import prometheus
 
 METRICS = "/metrics"
+_PUT_OF_DAEMON = [path for method, path in service.HANDLERS if method == "PUT" and path.startswith(DAEMON)]
 _PUBLIC = {("GET", HEALTH), ("GET", DAEMON), ("POST", JOIN)}
 """What is on the public network; the rest is on the control network."""
 _CLIENTS = _PUBLIC - {("POST", JOIN)}
@@ -39,7 +40,7 @@ def routes(node: Node, networks: Network, trust: Trust = OPEN) -> list[web.Route
     if Network.PUBLIC in networks:
         found.append(web.get(METRICS, _metrics(node), allow_head=False))
         if Network.CONTROL not in networks:
-            found += guard.guard(web.put(path, _public_put(node)) for path in (DAEMON, DAEMON + "/set-config"))
+            found += guard.guard(web.put(path, _public_put(node)) for path in _PUT_OF_DAEMON)
     return found
 
 

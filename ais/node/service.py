@@ -83,6 +83,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", DAEMON): admin.get,
     ("PUT", DAEMON): admin.put,
     ("PUT", DAEMON + "/set-config"): admin.put,
+    ("PUT", DAEMON + "/load-x509"): admin.load_certificate,
 }
 """By method and path. The paths are exact."""
 

@@ -34,8 +34,9 @@ from ais.proxy.requests import json_bytes_reply, json_reply, json_text_reply, pa
 from ais.proxy.targets import Targets, require_all
 
 CLUSTER = "/v1/cluster"
+LOAD_X509 = "load-x509"
 _OF_THIS_NODE = ("smap", "bmd", "snode", "cluster_config")
-_LATER_PATHS = ("attach", "detach", "load-x509")
+_LATER_PATHS = ("attach", "detach")
 _BACKENDS = {"enable-bend": False, "disable-bend": True}
 """Whether the backend is disabled afterwards."""
 _LATER = ("reload-creds", "clear-lcache", "primary-force", "bump-metasync")
@@ -211,6 +212,9 @@ class Cluster:
         action, _, rest = path.partition("/")
         if action in _LATER_PATHS:
             raise NotYetImplemented(f"cannot {action} - not implemented yet")
+        if action == LOAD_X509:
+            await self._load_certificates(rest)
+            return web.Response()
         if not (action in ("proxy", *_BACKENDS) and rest and "/" not in rest) and path != actions.SET_CONFIG:
             raise BadRequest(f'invalid path "{CLUSTER}/{path[:80]}"')
         if (answer := await self._relay.to_primary(request)) is not None:
@@ -226,6 +230,17 @@ class Cluster:
             values = {name: value for name, value in params.items() if name != query.TRANSIENT}
             await self._set_values(values, is_transient=_is_transient(params))
         return web.Response()
+
+    async def _load_certificates(self, node_id: str) -> None:
+        """Have all nodes, or one, use the files of their TLS certificates as they are now. Raise `BadRequest`."""
+        path, mine = f"{DAEMON}/{LOAD_X509}", self._node.snode.id
+        if node_id:
+            self._node.smap.require(node_id)
+        if node_id in ("", mine):
+            await service.dispatch(self._node, "PUT", path, {}, b"")
+        others = [one for one in self._others if node_id in ("", one.id)]
+        timeout_s = self._targets.call_timeout_s
+        require_all(await self._peers.call_all(others, "PUT", path, timeout_s=timeout_s))
 
     async def join_by_admin(self, request: web.Request) -> web.Response:
         """Take in a node that was decommissioned and left running; its ID, and that of the rebalance this began."""

@@ -37,6 +37,9 @@ class Exporter:
         lines += self._family(
             "state_flags", "gauge", "state of the node, one bit per alert", [("", tracker.state_flags)]
         )
+        if tracker.certificate_end_s is not None:
+            doc, end_s = "when the TLS certificate ends, Unix seconds", tracker.certificate_end_s()
+            lines += self._family("certificate_end_seconds", "gauge", doc, [("", end_s)])
         if tracker.workers is not None:
             lines += self._family("workers", "gauge", "processes that serve clients now", [("", tracker.workers())])
         for index, (suffix, _) in enumerate(names.DISK):

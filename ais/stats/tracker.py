@@ -22,6 +22,8 @@ class Tracker:
         self._others: Sequence[Sequence[int]] = ()
         self._forgotten = [0] * len(self.values)
         self.state_flags = 0
+        self.certificate_end_s: Callable[[], float] | None = None
+        """When the TLS certificate ends (Unix seconds); None without TLS."""
         self.workers: Callable[[], int] | None = None
         """How many workers serve clients now; None: the node is one process."""
         self._clock = clock

@@ -39,7 +39,6 @@ WITH_THEIR_FEATURE = {
     "shard indexes": ("bucket shard-index",),
     "space cleanup": ("storage cleanup", "job start cleanup"),
     "disk checks on demand": ("storage mountpath rescan-disks", "storage mountpath fshc"),
-    "certificates that are loaded again": ("tls load-certificate",),
 }  # fmt: skip
 """Commands that come with a feature that the cluster does not have yet; with all below them."""
 

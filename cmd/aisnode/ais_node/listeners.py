@@ -15,7 +15,7 @@ from ais.config.node import NodeConfig
 from ais.meta.smap import NetInfo
 from ais.net.app import Honest, error_reply, make_app
 from ais.net.http import AnyReply, Network, OnError, Reply, Request, Route
-from ais.net.server import BACKLOG, HttpServer, Limits
+from ais.net.server import HttpServer, Limits, listening
 from ais.node.membership import JOIN
 from ais.node.trust import Trust
 
@@ -128,23 +128,10 @@ async def open_all(layout: Layout, servers: Servers, tls: ssl.SSLContext | None)
 
 def bind(listener: Listener) -> list[socket.socket]:
     """Sockets that listen on the addresses of a listener, for who accepts itself. Raise as `open_all`."""
-    sockets: list[socket.socket] = []
     try:
-        host, port = listener.bind_host, int(listener.port)
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, _, _, _, address in dict.fromkeys(found):
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            sockets.append(sock)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(address)
-            sock.listen(BACKLOG)
+        return listening(listener.bind_host, listener.port)
     except OSError as error:
-        for sock in sockets:
-            sock.close()
         raise _cannot_listen(listener, error) from None
-    return sockets
 
 
 def _guarded(route: Route, networks: Network) -> Route:

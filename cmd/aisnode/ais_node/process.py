@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import ssl
 from collections.abc import Callable
 from typing import cast
 
@@ -23,10 +22,11 @@ from ais.fs.locks import SoleStripes, Stripes
 from ais.fs.volume import Volume, VolumeLimits
 from ais.meta import store
 from ais.meta.smap import Snode
-from ais.net import tls
+from ais.net.certificates import Certificates, Files
 from ais.net.client import PeerClient
 from ais.net.server import HttpServer, Limits
 from ais.node import routes as node_routes
+from ais.node.certificate import CertificateWatch
 from ais.node.node import Node
 from ais.node.trust import Trust
 from ais.proxy.proxy import Proxy
@@ -65,7 +65,8 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
         node_id = volume.node_id if volume else _proxy_id(env, settings)
         snode = _snode(arguments.role, node_id, layout, config, own.publics if own else ())
         log_file = _open_log(config, snode, stack)
-        client_tls = make_client_tls(config.cluster)
+        certificates = make_certificates(config.cluster)
+        client_tls = certificates.client if certificates else None
         trust = make_trust(arguments, settings, env, snode, own)
         peers = PeerClient(client_tls, trust.sign)
         stack.push_async_callback(peers.close)
@@ -96,10 +97,12 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
             limits(settings),
             client_tls,
         )
+        listener_tls = certificates.listener if certificates else None
         if crew is None:
-            servers = await listeners.open_all(layout, makes, server_tls(config.cluster))
+            servers = await listeners.open_all(layout, makes, listener_tls)
         else:
-            servers = crew.open(layout, makes, node, volume, log_file, server_tls(config.cluster))
+            servers = crew.open(layout, makes, node, volume, log_file, listener_tls)
+        watch_certificates(node, certificates, peers, servers)
         node.tasks.keep("statistics", ticker.run)
         await _live(node, role, servers, volume, crew)
         await asyncio.to_thread(_forget, node, env, volume, config.local.confdir)
@@ -321,17 +324,35 @@ def limits(settings: Settings) -> Limits:
     return Limits() if timeout_s is None else dataclasses.replace(Limits(), header_timeout_s=timeout_s)
 
 
-def server_tls(config: ClusterConfig) -> ssl.SSLContext | None:
-    """What clients are shown; None without TLS."""
+def make_certificates(config: ClusterConfig) -> Certificates | None:
+    """What clients and other nodes are shown, and whom to trust; None without TLS. Raise `BadRequest`."""
     http = config.net.http
     if not http.use_https:
         return None
-    return tls.server_context(http.server_crt, http.server_key, http.client_ca_tls, http.client_auth_tls)
+    return Certificates(
+        Files(
+            http.server_crt,
+            http.server_key,
+            http.client_ca_tls,
+            http.client_auth_tls,
+            http.skip_verify,
+            http.domain_tls,
+        )
+    )
 
 
-def make_client_tls(config: ClusterConfig) -> ssl.SSLContext | None:
-    """What other nodes are shown, and whom to trust; None without TLS."""
-    http = config.net.http
-    if not http.use_https:
-        return None
-    return tls.client_context(http.server_crt, http.server_key, http.client_ca_tls, skip_verify=http.skip_verify)
+def watch_certificates(
+    node: Node, certificates: Certificates | None, peers: PeerClient, servers: list[HttpServer]
+) -> None:
+    """Have the process use the files of its certificate when they change."""
+    if certificates is None:
+        return
+
+    def use() -> None:
+        peers.tls = certificates.client
+        for server in servers:
+            server.use_upstream_tls(certificates.client)
+
+    node.certificates = CertificateWatch(node, certificates, use)
+    node.stats.certificate_end_s = lambda: certificates.end_s
+    node.tasks.keep("certificate", node.certificates.run)

@@ -122,7 +122,8 @@ class Worker:
             self._shared.regions.update(told.regions)
             limits = process.volume_limits(config)
             self._volume = await asyncio.to_thread(WorkerVolume, env, told.volume, limits, self._stripes)
-        client_tls = process.make_client_tls(config.cluster)
+        certificates = process.make_certificates(config.cluster)
+        client_tls = certificates.client if certificates else None
         own_key = process.own_key(self._arguments, self._settings)
         trust = process.make_trust(self._arguments, self._settings, env, begun.snode, own_key, is_quiet=True)
         peers = PeerClient(client_tls, trust.sign)
@@ -157,7 +158,7 @@ class Worker:
             buffers_max=-(-shared_out.buffers_max // begun.count),
         )
         on_error = listeners.answer_errors(self._role, node.honest, begun.snode.name)
-        self._tls = process.server_tls(config.cluster)
+        self._tls = certificates.listener if certificates else None
         self._servers = [
             HttpServer(
                 routes.route(self._standing, own, stats, counters, listener),
@@ -170,6 +171,7 @@ class Worker:
             )
             for listener, networks in enumerate(begun.listeners)
         ]
+        process.watch_certificates(node, certificates, peers, self._servers)
         asyncio.get_running_loop().add_reader(self._gate_to_control.fileno(), self._take)
 
     def _stripes(self, disk: Disk, root: str) -> GatedStripes:

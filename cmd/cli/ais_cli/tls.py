@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from ais.client.client import Client
 
 
+EXPIRES_SOON = "tls-cert-will-soon-expire"
+
+
 @click.group("tls")
 def tls() -> None:
-    """Show the certificates of the nodes, and whether they are valid."""
+    """Show and load the certificates of the nodes, and tell whether they are valid."""
 
 
 @tls.command("show", epilog=examples("ais tls show", "ais tls show t[NODE_ID]"))
@@ -30,6 +33,21 @@ def show(app: App, node: str | None) -> None:
         return await client.node(node or smap.primary_id).certificate()
 
     text.print_properties(app.run(work))
+
+
+@tls.command("load-certificate", epilog=examples("ais tls load-certificate", "ais tls load-certificate t[NODE_ID]"))
+@click.argument("node", type=NODE, required=False, metavar="[NODE_ID]")
+@click.pass_obj
+def load(app: App, node: str | None) -> None:
+    """Have all nodes, or one, use their certificate files as they are now. Nodes do so by themselves within seconds."""
+
+    async def work(client: "Client") -> str:
+        smap = await client.cluster.smap()
+        found = smap.require(node) if node else None
+        await client.cluster.load_certificates(found.id if found else "")
+        return found.name if found else "all nodes"
+
+    click.echo(f"Done: {app.run(work)}")
 
 
 @tls.command("validate-certificates", epilog=examples("ais tls validate-certificates"))
@@ -49,7 +67,8 @@ def validate(app: App, node: str | None) -> None:
                 rows.append([one.name, "none", text.NONE, text.NONE])
             else:
                 start, end = facts["not-before"], facts["not-after"]
-                rows.append([one.name, _validity(start, end), start, end])
+                wrong = facts.get("error") or facts.get("warning")
+                rows.append([one.name, wrong or _validity(start, end), start, end])
         return rows
 
     rows = app.run(work)
@@ -57,7 +76,7 @@ def validate(app: App, node: str | None) -> None:
     text.print_table(columns, rows)
     if all(row[1] == "none" for row in rows):
         raise Missing("no node has a TLS certificate: set net.http.server_crt and net.http.server_key.")
-    if any(row[1] not in ("none", "valid") for row in rows):
+    if any(row[1] not in ("none", "valid", EXPIRES_SOON) for row in rows):
         raise click.ClickException("some certificates are not valid")
 
 

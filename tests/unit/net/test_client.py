@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.certificates import Authority
 from harness.http import MemorySink, run, serving, uploads
 
 from ais.base.errors import BadRequest, DiskFailure, Unreachable
 from ais.net.client import PeerClient
 from ais.net.http import Reply, Request, StreamReply, Upload
 from ais.net.tls import client_context, server_context
+from ais.playground.plan import TLS
 
 
 def test_call() -> None:
@@ -139,6 +141,26 @@ def test_tls(pem: Any) -> None:
             with pytest.raises(Unreachable):
                 await stranger.call("GET", url, timeout_s=10)
             await stranger.close()
+
+    run(scenario())
+
+
+def test_one_name_for_all(tmp_path: Path) -> None:
+    """A name that is expected instead of the host is all that counts: the right one is taken, the address is not."""
+    files = TLS(str(tmp_path / "cert"), str(tmp_path / "key"), str(tmp_path / "ca"))
+    Authority("ours").issue(files, host="nodes.example")
+    ca = client_context(ca=files.ca)
+
+    async def scenario() -> None:
+        async with serving(lambda one: Reply(200), tls=(server_context(files.certificate, files.key), ca)) as served:
+            url = f"https://127.0.0.1:{served.port}/"
+            client = PeerClient(client_context(ca=files.ca, name="nodes.example"))
+            assert (await client.call("GET", url, timeout_s=10)).status == 200
+            for context in (ca, client_context(ca=files.ca, name="others.example")):
+                client.tls = context
+                with pytest.raises(Unreachable):
+                    await client.call("GET", url, timeout_s=10)
+            await client.close()
 
     run(scenario())
 
