@@ -8,7 +8,7 @@ DIR ?= .playground
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients nightly scrub bench docs
+.PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients denial nightly scrub bench docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,9 @@ clients: install ## pandas, dask, DuckDB, zarr, xarray, Ray, Hugging Face, PyTor
 
 membership: install ## targets join, leave, die and return under load (MEMBERSHIP_SECONDS=180, MEMBERSHIP_SEEDS=6)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_membership.py
+
+denial: install ## what is made to stop a node, at full size: what others notice of it, and what memory it takes
+	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_denial.py
 
 nightly: install ## what takes too long for CI: 8 GiB objects, a million names, every S3 client with every option
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly

@@ -1,0 +1,121 @@
+"""Requests that cost a node much and their sender little: finding 8 of the review, and what is like them."""
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+from harness.meanwhile import Meanwhile
+from harness.wire import Answer, request
+
+MIB = 1 << 20
+GROWTH_MIB_MAX = 256
+"""Resident memory that all of this may add to a node: four of the longest bodies it takes (64 MiB), at one time."""
+
+
+class Attack(NamedTuple):
+    """One request, and the statuses that are right for it."""
+
+    name: str
+    method: str
+    target: str
+    body: bytes
+    statuses: tuple[int, ...]
+
+
+def _json_of(size: int) -> bytes:
+    return b'{"action":"set-config","value":[' + b"{}," * (size // 3) + b"{}]}"
+
+
+def _policy(stars: int, bucket: str) -> bytes:
+    statement = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": f"arn:aws:s3:::{bucket}/" + "*a" * stars + "b",
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]}).encode()
+
+
+def _xml(root: str, levels: int) -> bytes:
+    return f"<{root}>".encode() + b"<a>" * levels + b"</a>" * levels + f"</{root}>".encode()
+
+
+def attacks(bucket: str, scale: int) -> Iterator[Attack]:
+    """All of them; `scale` 1 is quick, 100 what the review names."""
+    length = 20_000 * scale
+    yield Attack("name of a setting", "PUT", "/v1/cluster", _set("a." * (length // 2)), (400, 413))
+    yield Attack(
+        "nested setting", "PUT", "/v1/cluster", b'{"action":"set-config","value":' + b'{"a":' * length, (400, 413)
+    )
+    yield Attack("nested lists", "PUT", "/v1/cluster", b'{"action":"set-config","value":' + b"[" * length, (400, 413))
+    yield Attack("JSON", "PUT", "/v1/cluster", _json_of(MIB * scale), (400, 413))
+    yield Attack("JSON of a list route", "DELETE", f"/v1/buckets/{bucket}", _json_of(MIB * scale), (400, 413))
+    for stars in (12, 64, 1000):
+        yield Attack(f"policy of {stars} stars", "PUT", f"/s3/{bucket}?policy", _policy(stars, bucket), (204, 400))
+        yield Attack("a key for it", "GET", f"/s3/{bucket}/" + "a" * 900, b"", (404,))
+    yield Attack("policy away", "DELETE", f"/s3/{bucket}?policy", b"", (204,))
+    for root, target in (("Delete", f"/s3/{bucket}?delete"), ("CompleteMultipartUpload", f"/s3/{bucket}/o?uploadId=u")):
+        yield Attack(f"nested {root}", "POST", target, _xml(root, 1000 * scale), (400, 404, 413))
+    yield Attack("digits", "PUT", "/v1/cluster/set-config?timeout.max_keepalive=" + "9" * 5000, b"", (400,))
+    yield Attack("names to delete", "DELETE", f"/v1/buckets/{bucket}", _names(10_000 * scale), (200, 202))
+
+
+def _set(name: str) -> bytes:
+    return json.dumps({"action": "set-config", "value": {name + "a": 1}}).encode()
+
+
+def _names(count: int) -> bytes:
+    names = [f"no-such-object-{number}" for number in range(count)]
+    return json.dumps({"action": "delete-listrange", "name": "", "value": {"objnames": names}}).encode()
+
+
+def send(url: str, attack: Attack) -> Answer | None:
+    """The answer; None when the node closed the connection in the middle of the body, which is an answer too."""
+    try:
+        return request(url, attack.method, attack.target, body=attack.body)
+    except (BrokenPipeError, ConnectionResetError):
+        return None
+
+
+class Health(Meanwhile):
+    """Asks nodes for their health all the time: how often they answered, what they did not, and how long it took."""
+
+    def __init__(self, urls: list[str]) -> None:
+        super().__init__(*[self._asker(url) for url in urls])
+        self.took_s: list[float] = []
+        self.failures: list[str] = []
+
+    def _asker(self, url: str) -> Callable[[], None]:
+        def ask() -> None:
+            while not self.ended.wait(0.02):
+                began = time.monotonic()
+                try:
+                    status = request(url, "GET", "/v1/health").status
+                except OSError as error:
+                    self.failures.append(f"{url}: {error!r}")
+                else:
+                    self.took_s.append(time.monotonic() - began)
+                    if status != 200:
+                        self.failures.append(f"{url}: {status}")
+
+        return ask
+
+
+@contextmanager
+def held_open(url: str, count: int, host: str = "127.0.0.1", first: bytes = b"") -> Iterator[int]:
+    """So many connections from one address that send `first` and nothing else; how many the node took."""
+    address, _, port = url.rpartition("//")[2].partition(":")
+    opened: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            with suppress(OSError):
+                sock = socket.create_connection((address, int(port)), timeout=20, source_address=(host, 0))
+                opened.append(sock)
+                sock.sendall(first)
+        yield len(opened)
+    finally:
+        for sock in opened:
+            sock.close()
