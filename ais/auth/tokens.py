@@ -66,8 +66,9 @@ class Claims(msgspec.Struct, frozen=True):
     """Its own name: no two tokens are the same, so that taking one back leaves the others."""
 
     def on_cluster(self, cluster_id: str) -> int:
-        """The bits granted on a cluster."""
-        return next((int(acl.perm) for acl in self.clusters or () if acl.id == cluster_id), 0)
+        """The bits granted on a cluster: its own, or else those for all clusters that trust the issuer (no ID)."""
+        granted = {acl.id: int(acl.perm) for acl in reversed(self.clusters or ())}
+        return granted.get(cluster_id, granted.get("", 0))
 
     def on_bucket(self, cluster_id: str, bck: Bck) -> int:
         """The bits granted on a bucket: its own, or else the cluster's."""

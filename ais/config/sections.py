@@ -6,6 +6,7 @@ when they are created. What a node needs to know about itself only is in `ais.co
 
 import re
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -385,18 +386,32 @@ class AuthClaims(Section, frozen=True):
 class JWKSCache(Section, frozen=True):
     """Keys of token issuers kept in memory."""
 
-    min_rotation_refresh: Annotated[Duration, setting("Shortest time between fetches.", ge=0, pending=True)] = Duration(
-        0
+    min_rotation_refresh: Annotated[
+        Duration, setting("Shortest time between fetches that tokens with unknown keys cause; 0: 10 s.", ge=0)
+    ] = Duration(0)
+    min_background_refresh: Annotated[Duration, setting("Keys are fetched again after; 0: 15 minutes.", ge=0)] = (
+        Duration(0)
     )
-    min_background_refresh: Annotated[Duration, setting("Fetched again after.", ge=0, pending=True)] = Duration(0)
 
 
 class AuthOIDC(Section, frozen=True):
     """Token issuers found by OpenID Connect discovery."""
 
-    allowed_iss: Annotated[tuple[str, ...], setting("Accepted issuers.", pending=True)] = ()
-    issuer_ca_bundle: Annotated[str, setting("CA file for their certificates.", pending=True)] = ""
+    allowed_iss: Annotated[
+        tuple[str, ...],
+        setting("Accepted issuers (`https://`; of this machine `http://` too); `signature.key` is empty then."),
+    ] = ()
+    issuer_ca_bundle: Annotated[str, setting("CA file for their certificates; empty: the system's.")] = ""
     jwks_cache: JWKSCache = JWKSCache()
+
+    def check(self) -> None:
+        for issuer in self.allowed_iss:
+            parts = urlsplit(issuer)
+            is_here = parts.hostname in ("127.0.0.1", "localhost", "::1")
+            if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_here)):
+                raise ValueError(f'oidc.allowed_iss="{issuer}": expected an https:// address')
+            if parts.query or parts.fragment or parts.username:
+                raise ValueError(f'oidc.allowed_iss="{issuer}": an issuer has no query, fragment or user')
 
 
 class AuthIntraCluster(Section, frozen=True):
@@ -435,9 +450,14 @@ class Auth(Section, frozen=True):
         return self.enabled or self.client_auth_required
 
     def check(self) -> None:
-        if self.client_auth_required and not self.signature.key:
-            raise ValueError("client_auth_required=true needs auth.signature.key: who else could verify a token?")
-        if self.client_auth_required and len(self.signature.key.encode()) < 16:
+        if self.signature.key and self.oidc.allowed_iss:
+            raise ValueError("signature.key and oidc.allowed_iss exclude each other: whose tokens shall be taken?")
+        if self.client_auth_required and not (self.signature.key or self.oidc.allowed_iss):
+            raise ValueError(
+                "client_auth_required=true needs auth.signature.key or auth.oidc.allowed_iss: who else could verify a"
+                " token?"
+            )
+        if self.client_auth_required and self.signature.key and len(self.signature.key.encode()) < 16:
             raise ValueError("signature.key is too short: a secret that signs tokens has at least 16 bytes")
 
 

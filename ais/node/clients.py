@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from ais.api import access, headers
 from ais.api.access import Access
 from ais.api.bucket import Bck
-from ais.auth import marks, tokens
+from ais.auth import issuers, marks, tokens
 from ais.auth.keys import KeyRing
 from ais.auth.tokens import LEEWAY_S, BadToken, Claims, Method
 from ais.base.errors import AccessDenied, BadRequest, Unauthenticated
@@ -23,6 +23,7 @@ from ais.config.node import NodeConfig
 from ais.env import Env
 from ais.meta.smap import Smap, Snode
 from ais.net.http import Again, Reply, Request
+from ais.node.oidc import Issuers
 
 TOKENS_MAX = 4096
 MARKS_MAX = 4096
@@ -49,6 +50,8 @@ class Host(Protocol):
     @property
     def keyring(self) -> KeyRing: ...
     @property
+    def issuers(self) -> Issuers: ...
+    @property
     def cluster_secret(self) -> bytes: ...
 
     @property
@@ -69,7 +72,7 @@ class Clients:
         self._known: dict[str, Claims] = {}
         self._admitted: dict[Asked, Claims] = {}
         """Who was found to be permitted what, while the tokens are taken for what they were."""
-        self._basis: tuple[object, object] = (None, None)
+        self._basis: tuple[object, object, int] = (None, None, 0)
         self._now_ns = host.env.clock.now_ns
         self._marks: dict[tuple[str, str], tuple[str, int]] = {}
         """Marks that were found right: by method and URL, what was signed and until when it is good."""
@@ -108,9 +111,9 @@ class Clients:
         return claims
 
     def _forget_if_changed(self) -> None:
-        host, (config, keyring) = self._host, self._basis
-        if host.config is not config or host.keyring is not keyring:
-            self._known, self._admitted, self._basis = {}, {}, (host.config, host.keyring)
+        host, (config, keyring, version) = self._host, self._basis
+        if host.config is not config or host.keyring is not keyring or host.issuers.version != version:
+            self._known, self._admitted, self._basis = {}, {}, (host.config, host.keyring, host.issuers.version)
 
     def admitted(self, asked: Asked) -> Claims | None:
         """Who asks this, if it was `admit`ted before and still is."""
@@ -202,6 +205,11 @@ class Clients:
 
     def _decoded(self, token: str) -> Claims:
         auth = self._host.config.cluster.auth
+        if auth.oidc.allowed_iss:
+            issuer, key_id = issuers.named_by(token)
+            found = self._host.issuers.key(issuer, key_id)
+            audiences = auth.required_claims.aud
+            return tokens.decode(token, found.key, found.algorithms, audiences=audiences, issuers=(issuer,))
         if not auth.signature.key:
             raise BadToken("invalid token [err: auth.signature is not configured]")
         try:

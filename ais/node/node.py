@@ -35,6 +35,7 @@ from ais.node.farewell import Farewell
 from ais.node.follow import Follower
 from ais.node.membership import IDENTITY, Membership, timestamp
 from ais.node.messages import Sealed
+from ais.node.oidc import Issuers
 from ais.node.peers import Peers
 from ais.node.role import Role
 from ais.node.rotation import KeyChange
@@ -88,6 +89,8 @@ class Node:
         """Whether nodes know each other by a join secret; whoever makes the node sets it."""
         self.pairs: PairKeys | None = None
         """This node's own key, where nodes have keys; whoever makes the node sets it."""
+        self.issuers = Issuers(self)
+        """Whose tokens are taken, where `auth.oidc` names any."""
         self.certificates: CertificateWatch | None = None
         """The TLS certificate of this process; None without TLS. Whoever makes the node sets it."""
         self._wire_keys: dict[str, tuple[bytes, ...]] = {}
@@ -259,6 +262,7 @@ class Node:
         self.log.info("starting", url=self.snode.public.url, cluster=meta.smap.uuid, smap=int(meta.smap.version))
         await self.membership.start()
         self.key_change.go_on(self.pairs)
+        self.issuers.begin()
         self.joined_ns = self.env.clock.now_ns()
         self.log.info("in the cluster", cluster=self.smap.uuid, smap=int(self.smap.version))
 
@@ -458,5 +462,6 @@ class Node:
 
     def _show_config(self, config: NodeConfig) -> None:
         self.config = config
+        self.issuers.begin()
         for callback in self.on_config:
             callback(config)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from yarl import URL
@@ -30,6 +30,7 @@ from ais.net.app import error_reply, make_app
 from ais.net.client import PeerClient
 from ais.net.http import Network
 from ais.net.server import HttpServer
+from ais.node.oidc import Issuers
 from ais.stats.tracker import Tracker
 from ais.target.target import Target
 
@@ -51,6 +52,11 @@ class SmallNode:
     bmd: BMD = field(default_factory=lambda: BMD("bmdUUID01", 1))
     keyring: KeyRing = field(default_factory=lambda: KeyRing(AccessKeys(), (CLUSTER_SECRET,)))
     cluster_secret: bytes = CLUSTER_SECRET
+
+    @property
+    def issuers(self) -> Issuers:
+        """None are allowed."""
+        return Issuers(cast(Any, self))
 
     def wire_key(self, _node_id: str) -> bytes:
         """Nodes without keys of their own sign with the cluster's secret."""
