@@ -1,121 +1,26 @@
 """Every secret of a closed cluster is replaced under load, and nobody notices; what is stolen is worthless after."""
 
-import json
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import jwt
 import msgspec
 import pytest
 from harness.nodekeys import NodeKeys
 from harness.nodes import eventually
-from harness.s3access import Access
-from harness.s3raw import call
-from harness.wire import Answer, message, request
+from harness.rotation import Load, ask, close, one_key_each, rotate, smap_of
+from harness.wire import message, request
 
 from ais.auth import nodes, pairs
 from ais.playground.plan import SECRET_FILE
 from ais.testing import Cluster, Node
-
-SECRET = "a secret of more than thirty-two bytes"
-TOKEN = jwt.encode({"sub": "root", "admin": True, "exp": 1 << 40}, SECRET, algorithm="HS256")
-GRACE_S = 2
-SETTINGS = {
-    "auth": {
-        "client_auth_required": True,
-        "signature": {"key": SECRET, "method": "hmac"},
-        "intra_cluster": {"rotation_grace": f"{GRACE_S}s"},
-    }
-}
-
-
-def ask(url: str, method: str, target: str, body: bytes = b"") -> Answer:
-    return request(url, method, target, body=body, headers={"Authorization": f"Bearer {TOKEN}"})
-
-
-def smap_of(cluster: Cluster) -> dict:
-    return ask(cluster.endpoint, "GET", "/v1/daemon?what=smap").json()
-
-
-def rotate(cluster: Cluster, kind: str, sid: str = "") -> dict[str, bool]:
-    answer = ask(cluster.proxies[-1].url, "PUT", "/v1/cluster", message("rotate-secrets", kind, {"sid": sid}))
-    assert answer.status == 200, answer
-    return answer.json()
-
-
-def keys_of(cluster: Cluster) -> dict[str, list[str]]:
-    smap = smap_of(cluster)
-    return {one: node["pub_keys"] for one, node in {**smap["pmap"], **smap["tmap"]}.items()}
-
-
-def one_key_each(cluster: Cluster) -> dict[str, list[str]]:
-    """The keys when all rotations have ended."""
-    found = keys_of(cluster)
-    assert all(len(keys) == 1 for keys in found.values()), found
-    return found
-
-
-class Load:
-    """Writes and reads by redirect and by S3 through every gateway; what failed is in `failures`."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._urls = [proxy.url for proxy in cluster.proxies]
-        key = ask(cluster.endpoint, "POST", "/v1/auth/keys", json.dumps({"user": "ann"}).encode()).json()
-        self._s3 = [Access(url, key["id"], key["secret"]) for url in self._urls]
-        self.failures: list[str] = []
-        self.count = 0
-        self._ended = threading.Event()
-
-    def _redirected(self, url: str, method: str, name: str, body: bytes = b"") -> bytes:
-        target = f"/v1/objects/b/{name}?provider=ais"
-        location = ask(url, method, target).header("Location") or ""
-        base, _, path = location.partition("/v1/")
-        answer = request(base, method, f"/v1/{path}", body=body)
-        assert answer.status == 200, (method, location, answer)
-        return answer.body
-
-    def _native(self, number: int) -> None:
-        url, name = self._urls[number % len(self._urls)], f"n{number % 20}"
-        self._redirected(url, "PUT", name, name.encode())
-        assert self._redirected(url, "GET", name) == name.encode()
-
-    def _by_s3(self, number: int) -> None:
-        access, name = self._s3[number % len(self._s3)], f"s{number % 20}"
-        for method, body in (("PUT", name.encode()), ("GET", b"")):
-            answer = call(access, method, f"/s3/b/{name}", body=body)
-            assert answer.status == 200, answer
-        assert answer.body == name.encode()
-
-    def _run(self, work: Callable[[int], None]) -> None:
-        number = 0
-        while not self._ended.is_set():
-            number += 1
-            try:
-                work(number)
-                self.count += 1
-            except Exception as error:  # noqa: BLE001 - every failure counts
-                self.failures.append(f"{time.time():.3f} {error!r}"[:600])
-
-    def __enter__(self) -> "Load":
-        self._threads = [threading.Thread(target=self._run, args=(one,)) for one in (self._native, self._by_s3)]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three gateways, three targets, on one port each; clients need tokens."""
     with Cluster(proxies=3, targets=3, mountpaths=1, dir=tmp_path_factory.mktemp("rotation")) as running:
-        assert ask(running.endpoint, "PUT", "/v1/cluster", message("set-config", value=SETTINGS)).status == 200
-        assert ask(running.endpoint, "POST", "/v1/buckets/b", message("create-bck")).status == 200
+        close(running)
         yield running
 
 

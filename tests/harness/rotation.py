@@ -1,0 +1,109 @@
+"""A closed cluster whose clients need tokens, its secrets that are replaced, and clients that must not notice."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+
+import jwt
+
+from ais.testing import Cluster
+from harness.s3access import Access
+from harness.s3raw import call
+from harness.wire import Answer, message, request
+
+SECRET = "a secret of more than thirty-two bytes"
+TOKEN = jwt.encode({"sub": "root", "admin": True, "exp": 1 << 40}, SECRET, algorithm="HS256")
+GRACE_S = 2
+SETTINGS = {
+    "auth": {
+        "client_auth_required": True,
+        "signature": {"key": SECRET, "method": "hmac"},
+        "intra_cluster": {"rotation_grace": f"{GRACE_S}s"},
+    }
+}
+
+
+def ask(url: str, method: str, target: str, body: bytes = b"") -> Answer:
+    return request(url, method, target, body=body, headers={"Authorization": f"Bearer {TOKEN}"})
+
+
+def smap_of(cluster: Cluster) -> dict:
+    return ask(cluster.endpoint, "GET", "/v1/daemon?what=smap").json()
+
+
+def rotate(cluster: Cluster, kind: str, sid: str = "") -> dict[str, bool]:
+    answer = ask(cluster.proxies[-1].url, "PUT", "/v1/cluster", message("rotate-secrets", kind, {"sid": sid}))
+    assert answer.status == 200, answer
+    return answer.json()
+
+
+def keys_of(cluster: Cluster) -> dict[str, list[str]]:
+    smap = smap_of(cluster)
+    return {one: node["pub_keys"] for one, node in {**smap["pmap"], **smap["tmap"]}.items()}
+
+
+def one_key_each(cluster: Cluster) -> dict[str, list[str]]:
+    """The keys when all rotations have ended."""
+    found = keys_of(cluster)
+    assert all(len(keys) == 1 for keys in found.values()), found
+    return found
+
+
+class Load:
+    """Writes and reads by redirect and by S3 through every gateway; what failed is in `failures`."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._urls = [proxy.url for proxy in cluster.proxies]
+        key = ask(cluster.endpoint, "POST", "/v1/auth/keys", json.dumps({"user": "ann"}).encode()).json()
+        self._s3 = [Access(url, key["id"], key["secret"]) for url in self._urls]
+        self.failures: list[str] = []
+        self.count = 0
+        self._ended = threading.Event()
+
+    def _redirected(self, url: str, method: str, name: str, body: bytes = b"") -> bytes:
+        target = f"/v1/objects/b/{name}?provider=ais"
+        location = ask(url, method, target).header("Location") or ""
+        base, _, path = location.partition("/v1/")
+        answer = request(base, method, f"/v1/{path}", body=body)
+        assert answer.status == 200, (method, location, answer)
+        return answer.body
+
+    def _native(self, number: int) -> None:
+        url, name = self._urls[number % len(self._urls)], f"n{number % 20}"
+        self._redirected(url, "PUT", name, name.encode())
+        assert self._redirected(url, "GET", name) == name.encode()
+
+    def _by_s3(self, number: int) -> None:
+        access, name = self._s3[number % len(self._s3)], f"s{number % 20}"
+        for method, body in (("PUT", name.encode()), ("GET", b"")):
+            answer = call(access, method, f"/s3/b/{name}", body=body)
+            assert answer.status == 200, answer
+        assert answer.body == name.encode()
+
+    def _run(self, work: Callable[[int], None]) -> None:
+        number = 0
+        while not self._ended.is_set():
+            number += 1
+            try:
+                work(number)
+                self.count += 1
+            except Exception as error:  # noqa: BLE001 - every failure counts
+                self.failures.append(f"{time.time():.3f} {error!r}"[:600])
+
+    def __enter__(self) -> "Load":
+        self._threads = [threading.Thread(target=self._run, args=(one,)) for one in (self._native, self._by_s3)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def close(cluster: Cluster) -> None:
+    """Have clients prove who they are from now on, and make the bucket of the load."""
+    assert ask(cluster.endpoint, "PUT", "/v1/cluster", message("set-config", value=SETTINGS)).status == 200
+    assert ask(cluster.endpoint, "POST", "/v1/buckets/b", message("create-bck")).status == 200
