@@ -9,6 +9,7 @@ The cluster's secret: a new version seals the access keys; those before it stay,
 with them. The join secret is a file of each machine: nodes read it again, and sign with both until the grace is over.
 """
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 
@@ -27,24 +28,22 @@ class KeyChange:
     def __init__(self, core: Core, membership: Membership, show: Callable[[PairKeys], None], offload: Offload) -> None:
         """`show` makes the public halves those that this node names as its own."""
         self._core, self._membership, self._show, self._offload = core, membership, show, offload
+        self._turn = asyncio.Lock()
 
     async def begin(self, own: PairKeys | None) -> None:
         """Sign with a new key from now on; the old one ends later. Raise `BadRequest`, `Busy`, or why nobody heard."""
         if own is None:
             raise BadRequest(f"{self._core.me.name} has no key of its own: start it with a --join-secret")
-        if len(own.publics) > 1:
-            raise Busy(f"the key of {self._core.me.name} is being replaced: try again when the old one has ended")
-        await self._step(own, own.add)
-        try:
-            await self._membership.announce()
-        except AisError:
-            await self._step(own, own.drop)
-            raise
-        await self._step(own, own.swap)
-        try:
-            await self._membership.announce()
-        finally:
-            self.go_on(own)
+        async with self._turn:
+            if len(own.publics) > 1:
+                raise Busy(f"the key of {self._core.me.name} is being replaced: try again when the old one has ended")
+            try:
+                await self._step(own, own.add)
+                await self._membership.announce()
+                await self._step(own, own.swap)
+                await self._membership.announce()
+            finally:
+                self.go_on(own)  # wherever it ended, the second key ends
         self._core.log.warning("the key of this node was replaced", key=own.public)
 
     def go_on(self, own: PairKeys | None) -> None:
@@ -55,8 +54,9 @@ class KeyChange:
     async def _end(self, own: PairKeys) -> None:
         await self._tell()  # everybody signs for the first one before the second ends
         await self._core.env.clock.sleep(float(self._core.config.cluster.auth.intra_cluster.rotation_grace))
-        await self._step(own, own.drop)
-        await self._tell()
+        async with self._turn:
+            await self._step(own, own.drop)
+            await self._tell()
 
     async def _tell(self) -> None:
         """Announce this node's keys, until it is heard."""
