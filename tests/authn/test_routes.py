@@ -57,6 +57,8 @@ OTHERS = {
 }
 NEVER_WITH_A_TOKEN = ("/v1/ml/moss/",)
 """What a target does for those alone whom a gateway sent."""
+DOWNLOAD = b'{"type":"single","bucket":{"name":"nosuchbucket"},"link":"http://127.0.0.1:1/x","object_name":"x"}'
+"""Which bucket it goes to decides about the right, and stands in the body."""
 BODY = b"{}"
 BATCH = b'{"in": [{"objname": "o", "bucket": "data", "provider": "ais"}]}'
 
@@ -212,6 +214,8 @@ def test_clients(case: Case, table: routers.Table) -> None:
 def body_of(row: Route) -> bytes:
     if row.target.startswith("/v1/ml/moss"):
         return BATCH
+    if row.target == "/v1/download" and row.method == "POST":
+        return DOWNLOAD
     return BODY if row.method not in ("GET", "HEAD") else b""
 
 
