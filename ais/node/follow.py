@@ -1,5 +1,6 @@
 """What a node does when the primary speaks: take metadata, prepare bucket changes, promise to be faithful."""
 
+import functools
 from collections.abc import Callable
 
 from ais.base.errors import NotReady
@@ -20,6 +21,7 @@ class Follower:
         self._core = core
         self._role = role
         self._prepared: tuple[Stamp, BMD, BMD] | None = None
+        self._is_ending = False
 
     async def on_sync(self, sync: Sync) -> SyncAnswer:
         """Take a heartbeat and its parts; on OK they are applied and durable. Raise when one cannot be applied."""
@@ -84,7 +86,9 @@ class Follower:
                 await self.forget()
             self._prepared = None
         if (farewell := self._farewell_in(sync)) is not None:
-            core.dismiss(farewell)
+            if not self._is_ending:
+                self._is_ending = True
+                core.tasks.spawn("farewell", functools.partial(self._end_later, farewell))
             return
         before = core.meta
         await core.state.adopt(sync.parts)
@@ -104,6 +108,12 @@ class Follower:
             return None
         smap = core.meta.take(sealed).smap
         return own.farewell if core.me.id not in smap and not smap.moving else None
+
+    async def _end_later(self, farewell: str) -> None:
+        """Not before the others have that map too: until then they ask this node for what it had."""
+        core = self._core
+        await core.env.clock.sleep(core.timing.patience_s)
+        core.dismiss(farewell)
 
     def _log(self, before: Metadata, sync: Sync) -> None:
         now = self._core.meta

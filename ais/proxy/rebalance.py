@@ -135,7 +135,11 @@ class Rebalancer:
 
     async def _say_farewell(self, gone: list[Snode]) -> None:
         """Tell nodes that have left the map; who does not hear it knows by the map, and is not let in again."""
-        for node in gone:
+        core = self._node.core
+        reign = core.require_authority()
+        others = [node for node in core.smap.present.values() if node.id != core.me.id]
+        await asyncio.gather(*(reign.bring(node, core.call_timeout_s) for node in others))
+        for node in gone:  # nobody asks them for anything any more
             if node.farewell:
                 await self._tell(node, node.farewell)
 
