@@ -153,7 +153,8 @@ class Buckets:
         if wanted != AIS and namespace is None and params.get(query.PRESENCE, "") not in _ONLY_HERE:
             outside = [bck for bck in await self._outside(wanted) if not name or bck.name == name]
             is_only = params.get(query.PRESENCE) == _ONLY_OUTSIDE
-            found = list(set(outside) - set(found)) if is_only else list({*found, *outside})
+            known = {bck for bck in found if bck.provider == AIS} if is_only else set(found)
+            found = list(known | (set(outside) - set(found)))
         return sorted(found, key=lambda bck: (bck.provider, bck.namespace.uuid, bck.namespace.name, bck.name))
 
     async def _outside(self, provider: str) -> list[Bck]:
