@@ -132,7 +132,7 @@ class Publisher:
 
     def _arrive_locked(self, staged: Staged, meta: ObjectMeta, is_head: bool) -> ObjectMeta:
         disk, spot, fsync = self._disk, staged.spot, staged.rules.fsync
-        self._volume.require_place(staged.bck, spot.key, spot.mountpath, staged.epoch)
+        self._volume.require_place(staged.bck, spot.key, spot.mountpath, staged.epoch, is_moved=staged.is_moved)
         cname = staged.bck.cname(staged.name)
         if staged.size != meta.size:
             raise BadRequest(f"{cname}: got {staged.size} bytes of a version of {meta.size}")
@@ -306,7 +306,7 @@ class Publisher:
         """Store the slices aside, make the object, then let them count: killed in between, it is the old or the new."""
         bck, spot = staged.bck, staged.spot
         for _ in range(_SLICED_ATTEMPTS_MAX):
-            self._volume.require_open(bck)
+            self._volume.require_open(bck, is_moved=staged.is_moved)
             self._volume.require_owned(spot.key)
             stored = self.stored_meta(spot)
             self.ask(condition, bck, spot, stored)
@@ -327,7 +327,7 @@ class Publisher:
     def _publish_prepared(self, staged: Staged, stored: ObjectMeta | None, prepared: Prepared) -> bool:
         """Give the object its name, under its lock; False when it was changed since `stored`."""
         disk, spot, rules, meta = self._disk, staged.spot, staged.rules, prepared.meta
-        self._volume.require_place(staged.bck, spot.key, spot.mountpath, staged.epoch)
+        self._volume.require_place(staged.bck, spot.key, spot.mountpath, staged.epoch, is_moved=staged.is_moved)
         if self.stored_meta(spot) != stored:
             return False
         if staged.before_rename is not None:
@@ -403,7 +403,7 @@ class Publisher:
         disk, spot, rules = self._disk, staged.spot, staged.rules
         view = self._volume.view
         needs_stored = rules.versioning or staged.is_claimed or staged.custom is None or condition is not None
-        self._volume.require_place(staged.bck, spot.key, spot.mountpath, staged.epoch)
+        self._volume.require_place(staged.bck, spot.key, spot.mountpath, staged.epoch, is_moved=staged.is_moved)
         stored = self.stored_meta(spot) if needs_stored or view.is_unsettled else None
         if condition is not None:
             self.ask(condition, staged.bck, spot, stored)

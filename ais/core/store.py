@@ -234,14 +234,15 @@ class Store:
         times_ns: tuple[int, int] | None = None,
         facts: dict[str, str] | None = None,
         is_stored: bool = False,
+        is_moved: bool = False,
         after: tuple[int, int] = (0, 0),
         runs: tuple[tuple[int, int], ...] = (),
     ) -> Writer:
         """Begin to write an object. `size_hint`: announced size; `version`, `times_ns` (atime, mtime): exactly these.
 
         `runs`: parts of which it was made. `is_stored`: the content is read from a disk, and `claimed` is what it was
-        stored with. `after`: as of `Staged`. Raise `BadRequest` (custom metadata, checksum kind), `BucketNotFound`,
-        `OutOfSpace`, `DiskFailure`.
+        stored with. `after`, `is_moved`: as of `Staged`. Raise `BadRequest` (custom metadata, checksum kind),
+        `BucketNotFound`, `OutOfSpace`, `DiskFailure`.
         """
         if custom:
             metadata.check_custom(custom)
@@ -257,6 +258,7 @@ class Store:
             fd,
             custom or {},
             version,
+            is_moved=is_moved,
             times_ns=times_ns,
             is_claimed=digests.is_claimed,
             facts=facts or {},
@@ -686,6 +688,7 @@ class Store:
             version=meta.version if is_move else None,
             times_ns=(opened.stat.st_atime_ns, opened.stat.st_mtime_ns) if is_move else None,
             is_stored=True,
+            is_moved=(from_bck, from_name) == (bck, name),
             runs=meta.runs if is_move else (),
         )
         try:

@@ -57,6 +57,8 @@ class Staged(msgspec.Struct):
     """None: keep that of the object which is replaced."""
     version: str | None = None
     """Store exactly this one instead of the next."""
+    is_moved: bool = False
+    """A node moves the object: also in a bucket that has another name by now."""
     after: tuple[int, int] = (0, 0)
     """The object came from another target, where it had this stamp: its new one is later."""
     size: int = 0

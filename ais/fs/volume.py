@@ -21,6 +21,7 @@ import structlog
 from ais.api.bucket import Bck
 from ais.base.errors import (
     BadRequest,
+    BucketNotFound,
     Busy,
     Conflict,
     CorruptMetadata,
@@ -132,6 +133,9 @@ class Volume:
         self._changing = threading.Lock()
         self._mountpaths: dict[str, Mountpath] = {}
         self._closed: frozenset[Bck] = frozenset()
+        self._renamed: frozenset[Bck] = frozenset()
+        self._shut: frozenset[Bck] = frozenset()
+        """Those of both."""
         self.mirrored: Mapping[Bck, Mirroring] = {}
         """The buckets whose objects have copies. Whoever changes an object asks this under its lock."""
         self._knows_mirrored = False
@@ -360,10 +364,12 @@ class Volume:
         self._bids.pop(bck, None)
         self._in_each(lambda root: trash.discard(self._disk, root, layout.bucket_path(root, bck)))
 
-    def close_buckets(self, bcks: frozenset[Bck]) -> None:
-        """From now on nothing becomes an object in these buckets, but in all others; blocks for what is under way."""
-        new = bcks - self._closed
-        self._closed = bcks
+    def close_buckets(self, closed: frozenset[Bck], renamed: frozenset[Bck] = frozenset()) -> None:
+        """From now on nothing becomes an object in these buckets, in `renamed` only what nodes move; in all others
+        everything may. Blocks for what is under way: who walks through one of them afterwards sees all of it.
+        """
+        new = (closed - self._closed) | (renamed - self._renamed)
+        self._closed, self._renamed, self._shut = closed, renamed, closed | renamed
         if new:
             for mountpath in self.view.available:
                 mountpath.stripes.wait_for_all()
@@ -412,11 +418,13 @@ class Volume:
             self.epoch += 1
             self._owned.append((self.epoch, owns))
 
-    def require_place(self, bck: Bck, key: int, mountpath: Mountpath, since: int | None) -> None:
-        """Raise `Busy` or `NotReady` when a file must not become the object there: of a name with that digest, which
-        was this target's `since` that epoch if one is given. Asked under the object's lock.
+    def require_place(
+        self, bck: Bck, key: int, mountpath: Mountpath, since: int | None, *, is_moved: bool = False
+    ) -> None:
+        """Raise `BucketNotFound`, `Busy` or `NotReady` when a file must not become the object there: of a name with
+        that digest, which was this target's `since` that epoch if one is given. Asked under the object's lock.
         """
-        self.require_open(bck)
+        self.require_open(bck, is_moved=is_moved)
         if self._is_owner is not None or since not in (None, self.epoch):
             self.require_owned(key, since)
         if (view := self.view).leaving:
@@ -478,10 +486,16 @@ class Volume:
         """Whether mountpaths are known that are not in use, and had something when they went."""
         return any(one.state not in IN_USE and not one.is_drained for one in self._record.mountpaths.values())
 
-    def require_open(self, bck: Bck) -> None:
-        """Raise `Busy` for a closed bucket. Whoever adds to a bucket asks this under the object's lock."""
+    def require_open(self, bck: Bck, *, is_moved: bool = False) -> None:
+        """Raise `Busy` for a closed bucket, `BucketNotFound` for one that has another name now, unless a node moves an
+        object (`is_moved`). Whoever adds to a bucket asks this under the object's lock.
+        """
+        if bck not in self._shut:
+            return
         if bck in self._closed:
             raise Busy(f'bucket "{bck.cname()}" is being deleted')
+        if not is_moved:
+            raise BucketNotFound(bck.cname())
 
     def reconcile_buckets(self, expected: Mapping[Bck, int], known: Mapping[Bck, int] | None = None) -> list[Bck]:
         """Make the directories agree with the cluster's buckets (identity to ID); return those with stale data trashed.

@@ -503,9 +503,10 @@ class Target:
         return view.props.mirror.burst_buffer if view is not None else 1
 
     async def _follow_props(self, bmd: BMD) -> None:
-        """Tell the volume which buckets are being deleted, and which have copies or slices."""
+        """Tell the volume which buckets are being deleted or renamed, and which have copies or slices."""
         closed = frozenset(bucket.bck for bucket in bmd if bucket.props.of_s3.deleting)
-        await asyncio.to_thread(self._volume.close_buckets, closed)
+        renamed = frozenset(bucket.bck for bucket in bmd if bucket.props.renamed)
+        await asyncio.to_thread(self._volume.close_buckets, closed, renamed)
         mirrored = {bucket.bck: rule for bucket in bmd if (rule := mirroring_of(bucket.props)) is not None}
         others = [bucket.bck for bucket in bmd if bucket.bck not in mirrored]
         await asyncio.to_thread(self._volume.mirror_buckets, mirrored, others)

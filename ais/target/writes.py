@@ -210,6 +210,7 @@ class Writes:
             size_hint=meta.size,
             runs=meta.runs if transfer.version is not None else (),
             version=transfer.version,
+            is_moved=transfer.version is not None and transfer.only_if_absent,
             times_ns=transfer.times_ns,
             after=meta.stamp if transfer.version is not None else (0, 0),
         )

@@ -35,7 +35,7 @@ class WorkerVolume(Volume):
 
     plain: frozenset[Bck] = frozenset()
 
-    def require_open(self, bck: Bck) -> None:
+    def require_open(self, bck: Bck, *, is_moved: bool = False) -> None:
         """See `Volume`: under the object's lock."""
         if bck not in self.plain:
             raise NotReady(f'bucket "{bck.cname()}" was changed while the object was written: try again')

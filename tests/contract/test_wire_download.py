@@ -12,7 +12,7 @@ import pytest
 from ais_cli.main import cli
 from click.testing import CliRunner
 from harness.nodes import eventually
-from harness.origin import LARGE, Origin, origin
+from harness.origin import CHANGED, LARGE, Origin, origin
 from harness.wire import Answer, Api, fresh_name, object_path
 
 from ais.testing import Cluster
@@ -118,7 +118,7 @@ def test_again(api: Api, web: Origin, bucket: str):
 
 
 def test_trouble_of_the_server(api: Api, web: Origin, bucket: str):
-    """A refusal is waited for, a broken transfer goes on where it broke, a wrong checksum stores nothing."""
+    """A refusal is waited for, a broken transfer of the same file goes on, a wrong checksum stores nothing."""
     names = ["flaky", "cut", "wrong-md5"]
     uuid = start(api, bucket, type="multi", objects=[f"{web.url}/{name}" for name in names[:2]])
     assert ended(api, uuid)["finished_cnt"] == 2
@@ -126,6 +126,9 @@ def test_trouble_of_the_server(api: Api, web: Origin, bucket: str):
     assert content(api, bucket, "cut") == LARGE
     assert len(web.ranges) == 1
     assert web.ranges[0] != "bytes=0-"
+    uuid = start(api, bucket, type="single", link=f"{web.url}/changed")
+    assert ended(api, uuid)["finished_cnt"] == 1
+    assert content(api, bucket, "changed") == CHANGED
     uuid = start(api, bucket, type="single", link=f"{web.url}/wrong-md5")
     eventually(lambda: web.asked["/wrong-md5"] > 1, within_s=END_S)
     assert api.call("HEAD", object_path(bucket, "wrong-md5")).status == 404

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 LARGE = bytes(range(256)) * (12 << 10)
 """3 MiB: more than one piece."""
+CHANGED = LARGE[::-1]
 
 
 class Origin(ThreadingHTTPServer):
@@ -51,6 +52,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(*((503, b"") if count < 3 else (200, b"at last")))
         elif name == "cut":
             self._cut(count)
+        elif name == "changed":
+            self._changed(count)
         elif name == "slow":
             self._slow()
         elif name == "wrong-md5":
@@ -82,6 +85,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(LARGE) - start))
         self.end_headers()
         self.wfile.write(LARGE[start : start + (len(LARGE) // 2 if count == 1 else len(LARGE))])
+        if count == 1:
+            self.wfile.flush()
+            self.close_connection = True
+            self.connection.shutdown(2)
+
+    def _changed(self, count: int) -> None:
+        """Breaks off in the middle, is another file of the same size from then on, and knows nothing of If-Range."""
+        start = int(self.headers.get("Range", "bytes=0-")[6:-1])
+        body = LARGE if count == 1 else CHANGED
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        self.send_header("ETag", '"first"' if count == 1 else '"second"')
+        self.send_header("Content-Length", str(len(body) - start))
+        self.end_headers()
+        self.wfile.write(body[start : len(body) // 2 if count == 1 else len(body)])
         if count == 1:
             self.wfile.flush()
             self.close_connection = True

@@ -126,10 +126,11 @@ class Transfer:
         """Have a writer that is where the body begins. Raise `_Refused`."""
         status, writer = response.status, self._writer
         if status == HTTPStatus.PARTIAL_CONTENT and writer is not None:
-            found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            if found is not None and int(found[1]) == writer.size:
+            if self._goes_on(response.headers, writer.size):
                 self.downloaded = writer.size
                 return
+            await self._drop()
+            raise Unreachable(f"{shown(self.wanted.link)}: the server gave something else than the rest of the file")
         await self._drop()
         if status != HTTPStatus.OK:
             raise _refusal(status, self.wanted.link, response.headers.get("Retry-After", ""))
@@ -146,6 +147,13 @@ class Transfer:
             )
 
         await in_pool_to_end(self._parts.volume.place(view.uname + self.wanted.name).pool, begin)
+
+    def _goes_on(self, headers: Mapping[str, str], position: int) -> bool:
+        """Whether what comes is the rest of the file that began: there are servers that do not know If-Range."""
+        found = _RANGE.fullmatch(headers.get("Content-Range", ""))
+        if found is None or int(found[1]) != position or headers.get("ETag", self._etag) != self._etag:
+            return False
+        return found[3] == "*" or self.total < 0 or int(found[3]) == self.total
 
     async def _receive(self, response: aiohttp.ClientResponse) -> None:
         piece = bytearray()

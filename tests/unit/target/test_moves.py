@@ -1,6 +1,9 @@
 """Objects that get other names: within a target, between targets, and whole buckets."""
 
+import asyncio
+import io
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +13,7 @@ from ais.api import codec
 from ais.api.bucket import Bck
 from ais.api.xact import ArgsMsg, QueryMsg, Snap
 from ais.core.version_listing import VersionLister
+from ais.env.disk import Disk
 
 Scenario = Callable[[Any], Any]
 OTHER = Bck("other")
@@ -221,6 +225,42 @@ def test_a_bucket_is_renamed_object_by_object(serve: Any, run: Scenario) -> None
                 got = await owner(targets, OTHER, name).ask("GET", name, bucket="other")
                 assert (got.status, got.body) == (200, name.encode())
                 assert (got.headers["Ais-Version"], got.headers["Ais-Custom-Md"]) == ("2", "k=v")
+
+    run(scenario())
+
+
+class SlowFsync(Disk):
+    """A disk that takes until `release` to make a large file durable."""
+
+    def __init__(self) -> None:
+        self.is_syncing, self.release = threading.Event(), threading.Event()
+
+    def fsync(self, fd: int, /) -> None:
+        if os.fstat(fd).st_size > 1 << 20:
+            self.is_syncing.set()
+            self.release.wait(30)
+        os.fsync(fd)
+
+
+def test_a_put_that_is_being_made_visible_when_its_bucket_is_renamed_is_not_acknowledged_and_lost(
+    serve: Any, run: Scenario
+) -> None:
+    """Nothing walks through the old bucket any more when it would come: it is refused."""
+
+    async def scenario() -> None:
+        disk = SlowFsync()
+        async with serve(1, disk) as [live]:
+            await live.create(patch={"protection": {"ack": "synced"}})
+            putting = asyncio.create_task(live.ask("PUT", "o", data=io.BytesIO(bytes(2 << 20))))
+            await until(disk.is_syncing.is_set)
+            args = await begin([live])
+            assert await job(live, "start", args) == 200
+            assert (await finish(live, args)).err == ""
+            disk.release.set()
+            answer = await putting
+            assert (answer.status, "does not exist" in answer.message) == (404, True)
+            assert await live.names(Bck("b")) == await live.names(OTHER) == []
+            assert not live.work_files()
 
     run(scenario())
 
