@@ -25,7 +25,7 @@ from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.remote.fetch import Fetch
 from ais.target.transfer import absent
-from ais.target.uploads import in_pool
+from ais.target.uploads import in_pool_to_end
 from ais.target.view import BucketView
 
 AT_ONCE_MAX = 64
@@ -153,10 +153,10 @@ class Cold:
             try:
                 fetch.begin(found, self._host.env.disk.open(writer.path, os.O_RDONLY | os.O_CLOEXEC), pool)
                 async for chunk in chunks:
-                    await in_pool(pool, lambda chunk=chunk: writer.write(chunk))  # type: ignore[misc]
+                    await in_pool_to_end(pool, lambda chunk=chunk: writer.write(chunk))  # type: ignore[misc]
                     fetch.advance(len(chunk))
                 self._front.admit(view)
-                await in_pool(pool, lambda: writer.commit(check))
+                await in_pool_to_end(pool, lambda: writer.commit(check))
             finally:
                 writer.abort()
         return found.size
