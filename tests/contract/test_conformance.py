@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from harness import captures, conformance
 from harness.captures import Exchange
+from harness.nodes import eventually
 from harness.replay import NotServed, Replay
 from harness.wire import Api
 
@@ -38,8 +39,9 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def recorded_cluster() -> Iterator[Cluster]:
-    """A cluster like the recorded one."""
+    """A cluster like the recorded one, in which nothing is on the move: its targets joined one after the other."""
     with Cluster(proxies=1, targets=3, mountpaths=2, ids=IDS) as cluster:
+        eventually(lambda: not Api(cluster.endpoint).smap().get("ext"), within_s=90)
         yield cluster
 
 
