@@ -63,6 +63,7 @@ _ANY_NAMESPACE = "@"
 """Namespace that means: buckets of every namespace."""
 _COPIES = (groups.COPY_BUCKET, groups.COPY)
 _ONLY_REMOTE = (groups.PREFETCH, groups.EVICT, actions.EVICT_REMOTE_BUCKET)
+_BID_DIGITS_MAX = len(str((1 << 64) - 1))
 _ONLY_OUTSIDE, _ONLY_HERE = "5", ("2", "3", "4")
 """Values of `presence`: buckets that backends have and the cluster does not know; those that it knows."""
 
@@ -368,8 +369,12 @@ class Buckets:
 
     def _id_of(self, bck: Bck, request: web.Request) -> int:
         """ID of the bucket that is meant, as of when the first gateway got the request. Raise `BucketNotFound`."""
-        told = request.headers.get(headers.BUCKET_ID, "")
-        return int(told) if is_whole(told) else self.require(bck).bid
+        told = request.headers.get(headers.BUCKET_ID)
+        if told is None:
+            return self.require(bck).bid
+        if len(told) > _BID_DIGITS_MAX or not (told.isascii() and told.isdigit()):
+            raise BadRequest(f'invalid {headers.BUCKET_ID} "{told[:40]}": expected the number of a bucket')
+        return int(told)
 
     async def _follow_up(self, bck: Bck, before: Bprops) -> web.Response:
         """Start the job that brings the objects of a bucket to its new properties, if these ask for one."""
