@@ -48,6 +48,7 @@ async def answering(answer: bytes, *, stalls: bool = False) -> AsyncIterator[tup
     """A server that gives every request these bytes and closes, or sends no more; and a backend that uses it."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.add(asyncio.current_task())
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
             writer.write(answer)
@@ -57,9 +58,8 @@ async def answering(answer: bytes, *, stalls: bool = False) -> AsyncIterator[tup
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
-        ended.set()
 
-    ended = asyncio.Event()
+    served: set[asyncio.Task[None] | None] = set()
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     backend = S3()
@@ -68,7 +68,7 @@ async def answering(answer: bytes, *, stalls: bool = False) -> AsyncIterator[tup
     finally:
         await backend.close()
         server.close()
-        await ended.wait()
+        await asyncio.gather(*(one for one in served if one is not None))
 
 
 def _ok(body: bytes, length: int, *lines: bytes) -> bytes:
