@@ -35,8 +35,8 @@ def test_requests_that_cost_much(cluster: Cluster) -> None:
     assert Api(cluster.endpoint).call("GET", "/v1/daemon", {"what": "smap"}).status == 200
 
 
-def test_a_long_head_in_single_bytes(cluster: Cluster) -> None:
-    """A head that comes a byte at a time is looked at once a byte, not from its beginning: others are answered."""
+def test_long_heads_that_do_not_end(cluster: Cluster) -> None:
+    """Heads of 60 KB that wait for their last line keep nobody else from being answered."""
     head = b"GET /v1/health HTTP/1.1\r\nHost: h\r\nX-Long: " + b"a" * 60_000
     with held_open(cluster.endpoint, 5, first=head), Health([cluster.endpoint]) as health:
         while len(health.took_s) < 20 and not health.failures:
