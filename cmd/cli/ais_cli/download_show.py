@@ -8,8 +8,9 @@ import click
 from ais.api.download import RUNNING, File, JobInfo, JobStatus
 from ais.base.errors import NotReady, TooSlow, Unreachable
 from ais_cli import text
-from ais_cli.app import App, Missing, confirm
-from ais_cli.params import examples, matches, yes_option
+from ais_cli.app import App
+from ais_cli.forgetting import forget, forgetting
+from ais_cli.params import matches
 from ais_cli.progress import Progress, progress
 from ais_cli.text import Column
 
@@ -140,32 +141,13 @@ def show_download(app: App, uuid: str, *, verbose: bool, as_json: bool) -> None:
         text.print_table((Column("FILE"), Column("ERROR")), [[one.name, one.error] for one in status.errors])
 
 
-@click.command("download", epilog=examples("ais job rm download JOB_ID", "ais job rm download --all"))
-@click.argument("uuid", metavar="JOB_ID", required=False)
-@click.option("--all", "everything", is_flag=True, help="Every job that has ended.")
-@click.option("--regex", help="Every job that has ended and whose description or ID matches.")
-@yes_option
-@click.pass_obj
+@forgetting("download")
 def remove_download(app: App, uuid: str | None, everything: bool, regex: str | None, yes: bool) -> None:
     """Forget download jobs that have ended; what they downloaded stays."""
-    if bool(uuid) == (everything or regex is not None):
-        raise click.UsageError("which job? Name one, or use --all or --regex")
 
-    async def work(client: "Client") -> int:
-        if uuid:
-            found = [uuid]
-        else:
-            found = [
-                one.id
-                for one in await client.downloads.all()
-                if one.finished_time != RUNNING and (matches(regex, one.description) or matches(regex, one.id))
-            ]
-        if len(found) > 1:
-            confirm(f"Forget {len(found)} download jobs?", yes=yes)
-        for one in found:
-            await client.downloads.remove(one)
-            click.echo(f"Removed download job {one}")
-        return len(found)
+    async def ended(client: "Client") -> list[str]:
+        jobs = [one for one in await client.downloads.all() if one.finished_time != RUNNING]
+        return [one.id for one in jobs if matches(regex, one.description) or matches(regex, one.id)]
 
-    if not app.run(work):
-        raise Missing("no such download job has ended. 'ais show job download --all' lists them.")
+    chosen = ended if everything or regex is not None else None
+    forget(app, "download", uuid, chosen, lambda client, one: client.downloads.remove(one), yes=yes)

@@ -11,8 +11,9 @@ from ais.api.dsort import KIND, JobInfo
 from ais.api.xact import ZERO_TIME
 from ais.base.errors import NotFound
 from ais_cli import text
-from ais_cli.app import App, Missing, confirm
-from ais_cli.params import BUCKET, Ref, already_so, examples, matches, yes_option
+from ais_cli.app import App, Missing
+from ais_cli.forgetting import forget, forgetting
+from ais_cli.params import BUCKET, Ref, already_so, examples, matches
 from ais_cli.text import Column
 from ais_cli.waiting import wait_and_report
 
@@ -150,37 +151,17 @@ def _part(target: str, one: JobInfo) -> list[str]:
     return [f"t[{target}]", _state(one), *(str(count or 0) for count in counts)]
 
 
-@click.command(KIND, epilog=examples("ais job rm dsort JOB_ID", "ais job rm dsort --all"))
-@click.argument("uuid", metavar="JOB_ID", required=False)
-@click.option("--all", "everything", is_flag=True, help="Every job that has ended.")
-@click.option("--regex", help="Every job that has ended and whose description or ID matches.")
+@forgetting(KIND)
 @already_so("--verbose", "-v")
-@yes_option
-@click.pass_obj
 def remove_sort(app: App, uuid: str | None, everything: bool, regex: str | None, yes: bool) -> None:
     """Forget dsort jobs that have ended; the shards that they made stay."""
-    if bool(uuid) == (everything or regex is not None):
-        raise click.UsageError("which job? Name one, or use --all or --regex")
 
-    async def work(client: "Client") -> int:
-        if uuid:
-            found = [uuid]
-        else:
-            found = [
-                one.id
-                for one in await client.sorts.all()
-                if one.archived and (matches(regex, _description(one)) or matches(regex, one.id))
-            ]
-        if len(found) > 1:
-            confirm(f"Forget {len(found)} dsort jobs?", yes=yes)
-        for one in found:
-            await client.sorts.remove(one)
-            click.echo(f"Removed dsort job {one}")
-        return len(found)
+    async def ended(client: "Client") -> list[str]:
+        jobs = [one for one in await client.sorts.all() if one.archived]
+        return [one.id for one in jobs if matches(regex, _description(one)) or matches(regex, one.id)]
 
+    chosen = ended if everything or regex is not None else None
     try:
-        count = app.run(work)
+        forget(app, KIND, uuid, chosen, lambda client, one: client.sorts.remove(one), yes=yes)
     except NotFound:
         raise Missing(f"no dsort job {uuid} is known. 'ais show job dsort --all' lists them.") from None
-    if not count:
-        raise Missing("no such dsort job has ended. 'ais show job dsort --all' lists them.")
