@@ -283,16 +283,17 @@ class Target:
             if reply is not None:
                 return await reply
         await self._until_served()
-        again = self._objects.route(request)
-        if again is None:
-            raise NotReady(f"{self._host.snode.name} is starting: try again in a moment")
-        return await again if isinstance(again, Awaitable) else again
+        return await self._route_now(request, "is starting")
 
     async def _route_by_map(self, request: Request, version: int) -> AnyReply:
         await self._maps.until(version)
+        return await self._route_now(request, "is not the node for this request")
+
+    async def _route_now(self, request: Request, otherwise: str) -> AnyReply:
+        """After a wait, when the application cannot be asked any more. Raise `NotReady` with what this target is."""
         reply = self._objects.route(request)
         if reply is None:
-            raise NotReady(f"{self._host.snode.name} is not the node for this request: try again in a moment")
+            raise NotReady(f"{self._host.snode.name} {otherwise}: try again in a moment")
         return await reply if isinstance(reply, Awaitable) else reply
 
     async def _until_served(self) -> None:
