@@ -368,9 +368,13 @@ class Buckets:
         return _is_local(bck) if bucket is None else not bucket.props.has_backend
 
     def _id_of(self, bck: Bck, request: web.Request) -> int:
-        """ID of the bucket that is meant, as of when the first gateway got the request. Raise `BucketNotFound`."""
+        """ID of the bucket that is meant, as of when the first gateway got the request. Raise `BucketNotFound`.
+
+        Raise `NotReady` when this gateway cannot know: for the primary the old ID would be that of a destroyed bucket.
+        """
         told = request.headers.get(headers.BUCKET_ID)
         if told is None:
+            self._node.require_contact()
             return self.require(bck).bid
         if len(told) > _BID_DIGITS_MAX or not (told.isascii() and told.isdigit()):
             raise BadRequest(f'invalid {headers.BUCKET_ID} "{told[:40]}": expected the number of a bucket')
