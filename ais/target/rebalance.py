@@ -147,7 +147,7 @@ class Rebalance:
             if version_id:
                 self._store.delete_version(view.bck, name, version_id, is_ours=False)
             else:
-                self._store.delete(view.bck, name, rules=view.rules, is_moved=True)
+                self._store.delete(view.bck, name, rules=view.silent_rules, is_moved=True)
 
         self._log.warning("damaged object is deleted", object=view.bck.cname(name), version=version_id)
         with contextlib.suppress(ObjectNotFound, VersionNotFound):

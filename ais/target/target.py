@@ -49,6 +49,7 @@ from ais.target.download.parts import Parts as DownloadParts
 from ais.target.download.routes import Downloads
 from ais.target.dsort.parts import Parts
 from ais.target.dsort.routes import Sorts
+from ais.target.events.service import EventService
 from ais.target.front import Front, Misplaced
 from ais.target.groups import Groups
 from ais.target.host import Host
@@ -166,6 +167,8 @@ class Target:
         self._s3 = S3Front(
             host, gate, self._front, self._maps, volume, store, moves, peers, verified, protected, remote
         )
+        self.announcer = self._events = EventService(host, gate, volume, store)
+        store.announce_to(self._events)
         self._control = Control(self._front, VersionLister(volume, host.env), moves, self._s3.deletes)
         self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store, pace)
         self._resilver = Resilver(
@@ -333,6 +336,7 @@ class Target:
     async def prepare_disk(self) -> None:
         """Remove what a crash left unfinished. Nothing may be served yet. Raise `DiskFailure`."""
         await asyncio.to_thread(self._volume.sweep_workfiles)
+        await asyncio.to_thread(self._events.load)
         tasks = await self.registry.recall()
         await asyncio.to_thread(self._sorts.sweep, tasks)
         self._sorts.resume(task for task in tasks if task.kind == dsort.KIND)
@@ -354,6 +358,7 @@ class Target:
             asyncio.create_task(self.mountpaths.health.watch(), name="health of mountpaths"),
             asyncio.create_task(self._lifecycle.run_hourly(), name="lifecycle rules"),
             asyncio.create_task(self._scrub.watch(), name="census and scrub"),
+            asyncio.create_task(self._events.watch(), name="events"),
         ]
 
     async def stop(self) -> None:
@@ -364,6 +369,7 @@ class Target:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self._events.stop()
         if self._cleaning is not None:
             await self._cleaning
         self._scrub.close()
@@ -493,7 +499,7 @@ class Target:
 
     def _rules(self, bck: Bck) -> WriteRules | None:
         view = self._front.views.get(bck)
-        return view.rules if view is not None else None
+        return view.silent_rules if view is not None else None
 
     def _ec_burst(self, bck: Bck) -> int:
         view = self._front.views.get(bck)

@@ -144,7 +144,7 @@ class Copies:
         stored = self._store.writer(
             ask.view.bck,
             ask.key,
-            ask.view.rules,
+            ask.rules("Copy"),
             custom=custom,
             claimed=_promised(opened) if key is None else None,
             size_hint=opened.length if key is None else sealing.sealed_size(opened.length),

@@ -166,7 +166,9 @@ class Multipart:
                 self.find(ask)  # ended meanwhile, it would lack parts
                 parts = _listed_parts(listed, stored, upload.info.details)
                 given = _object_facts(ask, upload, parts)
-                return self._uploads.complete(upload, parts, ask.view.rules, upload.info.custom, condition, given)
+                return self._uploads.complete(
+                    upload, parts, ask.rules("CompleteMultipartUpload"), upload.info.custom, condition, given
+                )
             except HandleNotFound:
                 return self._completed_before(ask, listed)
 

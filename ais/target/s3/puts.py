@@ -31,7 +31,7 @@ class Puts:
         payload = Payload(ask.request, ask.caller, algorithm=DEFAULT)
         key, sealed = ask.seal()
         hint = payload.length if key is None else sealed_size(payload.length)
-        writer = self._store.writer(ask.view.bck, ask.key, ask.view.rules, custom=custom, size_hint=hint)
+        writer = self._store.writer(ask.view.bck, ask.key, ask.rules(_event_of(ask)), custom=custom, size_hint=hint)
         receipt = Receipt(ask, self._front, self._stats, lambda meta: stored_answer(ask, meta))
         return upload(
             receipt,
@@ -42,3 +42,9 @@ class Puts:
             inline_bytes_max=INLINE_BYTES_MAX,
             condition=condition,
         )
+
+
+def _event_of(ask: S3Ask) -> str:
+    """A gateway sends what came in a form as a PUT for its user."""
+    via = ask.request.via
+    return "Post" if via is not None and via.user is not None and ask.request.http.headers.is_chunked else "Put"
