@@ -189,7 +189,7 @@ class Changing:
         return await self.gateway.bucket(source, method, f"/v1/buckets/{self._name(side)}", query or {}, message)
 
     async def _change(self, asked: Asked, meant: "_Meant", sent: Awaitable[Answer], at: int = 0) -> None:
-        """Send a change. While another is under way, the gateway that is asked may not know the bucket yet, or still."""
+        """Send a change. While another is under way, the gateway asked may not know the bucket yet, or still."""
         changing = self._is_changed_by_others(asked)
         answer = await settle(asked, sent)
         meant.is_given_up, meant.before = asked.is_lost, self.book.next_id()
