@@ -267,6 +267,8 @@ class Buckets:
             raise _unserved("POST", message, address, served)
         if message.action != actions.CREATE_BUCKET:
             await self._remote.ensure(bck)
+        if (to := _destination(message, address)) is not None:
+            await self._remote.ensure(to)
         bid = 0 if message.action == actions.CREATE_BUCKET else self._id_of(bck, request)
         if (answer := await self._relay.to_primary(request, bid)) is not None:
             return answer
@@ -434,6 +436,16 @@ def _copies(props: Bprops) -> int:
 
 def _is_local(bck: Bck) -> bool:
     return bck.provider == AIS and not bck.namespace.uuid
+
+
+def _destination(message: ActMsg, address: BucketAddress) -> Bck | None:
+    """The bucket at a backend that a copy goes to; None: none, or one of ours, which is made when there is none."""
+    to = None
+    if message.action == groups.COPY_BUCKET and (uname := address.params.get(query.BUCKET_TO)):
+        to = Bck.parse_uname(uname)[0]
+    elif message.action == groups.COPY and (named := message.value_as(CopyMsg).to) is not None and named.name:
+        to = Bck.parse(named.name, named.provider, named.namespace.uname)
+    return None if to is None or _is_local(to) else to
 
 
 def _unserved(verb: str, message: ActMsg, address: BucketAddress, served: tuple[str, ...]) -> AisError:

@@ -83,7 +83,7 @@ class Groups:
         is_walk = listed is None and templates.parse(template).is_prefix
         self._check_copy(kind, source.bck, to, message, is_walk=is_walk)
         access.require(source.props.access, Access.GET, source.bck.cname())
-        if self._node.bmd.get(to) is None and not message.dry_run:
+        if self._node.bmd.get(to) is None and not message.dry_run and to.provider == AIS and not to.namespace.uuid:
             await self._changes.create(to, codec.to_builtins(source.props))
         if (destination := self._node.bmd.get(to)) is not None:
             access.require(require_bucket(self._node.bmd, to).props.access, Access.PUT, destination.bck.cname())
@@ -109,9 +109,6 @@ class Groups:
     def _check_copy(self, kind: str, source: Bck, to: Bck, message: CopyBucketMsg, *, is_walk: bool) -> None:
         if message.etl or message.pipeline:
             raise NotYetImplemented("cannot transform objects (ETL) - not implemented yet")
-        known = self._node.bmd.get(to)
-        if to.provider != AIS or to.namespace.uuid or (known is not None and known.props.has_backend):
-            raise NotYetImplemented(f"cannot copy to {to.cname()} at a remote backend - not implemented yet")
         if message.synchronize and message.prepend:
             raise BadRequest(
                 f'prepend option ("{message.prepend}") is incompatible with the request to synchronize buckets'

@@ -151,7 +151,9 @@ class _Job:
             while step := list(islice(found, _STEP)):
                 await self._each(self._mine(self._source, step), act)
         if task.synchronize and self._destination is not None:
-            await self._each_on_disk(self._destination, task.template, self._delete_unless_in_source)
+            is_here = self._destination.remote is None
+            each = self._each_on_disk if is_here else self._each_remote
+            await each(self._destination, task.template, self._delete_unless_in_source)
         if self._first is not None:
             more = f" (and {self._failures - 1} more)" if self._failures > 1 else ""
             raise AisError(f"{self._parts.host.snode.name}: {self._first}{more}")

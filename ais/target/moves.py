@@ -67,9 +67,12 @@ class Moves:
         self._locks = NamedLocks()
 
     async def copy(self, source: BucketView, name: str, destination: BucketView, new_name: str) -> None:
-        """Copy an object to another name or bucket; an object there is overwritten. Raise `ObjectNotFound`."""
+        """Copy an object to another name or bucket; an object there is overwritten. Raise `ObjectNotFound`.
+
+        What has a backend gets it as an upload, from this target too (`Writes`).
+        """
         owner = self._owner(destination, new_name)
-        if owner.id == self._host.snode.id:
+        if owner.id == self._host.snode.id and destination.remote is None:
             pool = self._volume.place(destination.uname + new_name).pool
             await in_pool(
                 pool, lambda: self._store.copy(source.bck, name, destination.bck, new_name, destination.rules)

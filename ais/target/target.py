@@ -126,7 +126,8 @@ class Target:
         self._slicer = Slicer(slices, slice_peers, restorer, self._scheme)
         self._slices = slices
         moves = self._moves = Moves(host, volume, store, restorer, peers)
-        multipart = Multipart(host, volume, store, moves)
+        remote = self._remote = Remote(host, self._front, volume, store)
+        multipart = Multipart(host, volume, store, moves, remote.through)
         shards = Shards(host, volume, store)
         history = History(host.env.disk, lambda: volume.available)
         unfinished = Unfinished(host.env.disk, lambda: volume.available)
@@ -148,7 +149,6 @@ class Target:
         )
         verified = Verified(store)
         protected = Protected(volume, store, self._mirror.mirror, self._ec, restorer, slice_peers, verified)
-        remote = self._remote = Remote(host, self._front, volume, store)
         opening = Opening(store, moves, protected, remote.cold)
         writes = Writes(
             host, self._front, volume, store, moves, multipart, shards, protected, remote.cold, remote.through
@@ -202,7 +202,7 @@ class Target:
             rebalance,
         )
         self._jobs = Jobs(self.registry, starters | {SCRUB: self._scrub.start, CLEANUP: self._scrub.start_cleanup})
-        reads = Reads(host, self._front, store, opening, recent, shards, protected, remote.cold, remote.through)
+        reads = Reads(host, self._front, store, opening, recent, shards, protected, remote)
         self._batches = Batches(host, self._front, store, opening, peers)
         self._groups = Groups(
             host,

@@ -12,11 +12,12 @@ from ais.net.http import Reply
 from ais.s3 import conditions, lock
 from ais.s3.conditions import Conditions
 from ais.s3.documents import Deleted, KeyToDelete
-from ais.s3.errors import as_s3
+from ais.s3.errors import S3Error, as_s3
 from ais.stats import names as metrics
 from ais.stats.tracker import Tracker
+from ais.target.remote.through import Through
 from ais.target.s3.ask import S3Ask
-from ais.target.s3.receiving import condition_of
+from ais.target.s3.receiving import check_of, condition_of
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
 
@@ -24,7 +25,8 @@ from ais.target.view import BucketView
 class Deletes:
     """Removes objects and versions, or covers them with delete markers."""
 
-    def __init__(self, store: Store, volume: Volume, stats: Tracker) -> None:
+    def __init__(self, store: Store, volume: Volume, stats: Tracker, through: Through) -> None:
+        self._through = through
         self._store = store
         self._volume = volume
         self._stats = stats
@@ -58,6 +60,12 @@ class Deletes:
         self, view: BucketView, rules: WriteRules, key: KeyToDelete, wanted: Conditions, bypass: bool
     ) -> Deleted:
         version_id = key.version_id
+        if view.remote is not None:
+            if version_id not in (None, NULL):
+                raise S3Error("NotImplemented", "Versions of objects in remote buckets are deleted at their backend")
+            await self._through.delete(view, key.key, check_of(wanted))
+            self._stats.inc(metrics.DEL_N)
+            return Deleted(key.key, version_id or "")
         condition = condition_of(wanted, self._store, view.bck, key.key, version_id)
         pool = self._volume.place(view.uname + key.key).pool
 
