@@ -30,6 +30,7 @@ from ais.core import holds, sealing, tree, workfile
 from ais.core import meta as metadata
 from ais.core.announcing import Announcer, Change, Event
 from ais.core.appender import Appender, Handle, drop_idle, reopen
+from ais.core.index_files import IndexFiles, may_have
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Uploads
 from ais.core.publish import Announcement, Condition, Publisher
@@ -106,6 +107,7 @@ class Store:
         self.version_copies = self._publisher.version_copies
         self.versions = self._versions
         self.uploads = Uploads(volume, env, self._spots, self._publisher)
+        self.indexes = IndexFiles(env.disk, self._publisher.create_work)
 
     def open(self, bck: Bck, name: str, version_id: str | None = None, *, sealed: bool = False) -> OpenObject:
         """Open an object for reading: its latest version, or the one with this ID (`null`: the null version).
@@ -357,6 +359,8 @@ class Store:
             if not tree.remove(self._disk, spot.root, spot.path, fsync=fsync) and not removed:
                 self.volume.require_whole(bck, spot.key)
                 raise ObjectNotFound(bck.cname(name))
+            if may_have(name):
+                self.indexes.remove(spot, name)
             return Removed(stored, None)
 
         changing = contextlib.nullcontext() if keeps_slices else self._changing(bck, name, spot, is_delete=True)

@@ -10,9 +10,10 @@ from ais.api import access, actions, codec, groups, headers, listing, query, xac
 from ais.api.access import Access
 from ais.api.archive import ArchiveMsg
 from ais.api.bucket import AIS, Bck, Namespace, parse_provider
-from ais.api.groups import CopyMsg, DeleteMsg, PrefetchMsg
+from ais.api.groups import CopyMsg, DeleteMsg, IndexMsg, PrefetchMsg
 from ais.api.listing import Flag
 from ais.api.messages import ActMsg
+from ais.api.shard_summary import ShardSummary, ShardSummaryMsg
 from ais.api.summary import BsummResult, SummaryMsg
 from ais.api.xact import ArgsMsg
 from ais.backend import providers
@@ -46,12 +47,11 @@ MSGPACK = "application/msgpack"
 PRESENCE_MAX = 5
 COPIES_MAX = 32
 LATER = {
-    "GET": ("summary-shard", "show-inventory"),
+    "GET": ("show-inventory",),
     "POST": (
         "etl-bck",
         "etl-listrange",
         "rechunk",
-        "index-shard",
         "create-inventory",
     ),
     "PUT": (),
@@ -75,7 +75,8 @@ class Buckets:
         self,
         node: Node,
         lister: Lister,
-        summaries: Summaries,
+        summaries: Summaries[BsummResult],
+        shard_summaries: Summaries[ShardSummary],
         renamer: Renamer,
         relay: Relay,
         archiver: Archiver,
@@ -88,6 +89,7 @@ class Buckets:
         self._node = node
         self._lister = lister
         self._summaries = summaries
+        self._shard_summaries = shard_summaries
         self._renamer = renamer
         self._relay = relay
         self._archiver = archiver
@@ -124,7 +126,9 @@ class Buckets:
             return json_reply(request, await self.list_buckets(address.params, message.name))
         if message.action == actions.SUMMARY_BUCKET:
             return await self._summarize(request, address, message.value_as(SummaryMsg))
-        raise _unserved("GET", message, address, (actions.LIST, actions.SUMMARY_BUCKET))
+        if message.action == actions.SUMMARY_SHARD:
+            return await self._summarize_shards(address, message.value_as(ShardSummaryMsg))
+        raise _unserved("GET", message, address, (actions.LIST, actions.SUMMARY_BUCKET, actions.SUMMARY_SHARD))
 
     async def list_buckets(self, params: dict[str, str], name: str = "") -> list[Bck]:
         """Buckets that match the query, sorted, also those that only backends know unless `presence` says otherwise.
@@ -204,6 +208,19 @@ class Buckets:
             return web.Response(status=PENDING)
         return json_text_reply(progress.results, progress.status, end="\n")
 
+    async def _summarize_shards(self, address: BucketAddress, message: ShardSummaryMsg) -> web.Response:
+        if not address.bucket:
+            raise NotYetImplemented("cannot shard-summary bucket queries - not implemented yet")
+        bucket = self.require(address.only_bucket())
+        access.require(bucket.props.access, Access.LIST_OBJECTS, bucket.bck.cname())
+        path, params = f"{BUCKETS}/{bucket.bck.name}", bucket_query(bucket)
+        if not message.uuid:
+            return text_reply(await self._shard_summaries.start(path, params, message), PENDING)
+        progress = await self._shard_summaries.poll(path, params, message)
+        if progress.status == PENDING:
+            return web.Response(status=PENDING)
+        return json_text_reply(progress.results[0], progress.status, end="\n")
+
     async def head(self, request: web.Request) -> web.Response:
         """Properties in a header; with `bsumm_remote`, also a summary, once it is there.
 
@@ -261,6 +278,7 @@ class Buckets:
             xact.MAKE_COPIES,
             xact.EC_ENCODE,
             *_COPIES,
+            groups.INDEX,
             *(() if self._is_own(bck) else (groups.PREFETCH,)),
         )
         if message.action not in served:
@@ -277,6 +295,8 @@ class Buckets:
             return web.Response()
         if message.action == groups.PREFETCH:
             return text_reply(await self._groups.prefetch(self.require(bck), message.value_as(PrefetchMsg)))
+        if message.action == groups.INDEX:
+            return text_reply(await self._groups.index(self.require(bck), message.value_as(IndexMsg)))
         if message.action == xact.EC_ENCODE:
             return text_reply(await self._ec_encode(bck, bid, message.value))
         if message.action == xact.MAKE_COPIES:

@@ -11,7 +11,7 @@ import msgspec
 from ais.api import access, codec, groups
 from ais.api.access import Access
 from ais.api.bucket import AIS, Bck
-from ais.api.groups import CopyBucketMsg, CopyMsg, DeleteMsg, GroupTask, PrefetchMsg
+from ais.api.groups import CopyBucketMsg, CopyMsg, DeleteMsg, GroupTask, IndexMsg, PrefetchMsg
 from ais.api.xact import ArgsMsg
 from ais.base import names, templates
 from ais.base.errors import AisError, BadRequest, Busy, NotYetImplemented
@@ -48,6 +48,23 @@ class Groups:
         access.require(bucket.props.access, Access.GET, bucket.bck.cname())
         task = self._selected(groups.PREFETCH, bucket, message)
         return await self._start(msgspec.structs.replace(task, latest=message.latest))
+
+    async def index(self, bucket: Bucket, message: IndexMsg) -> str:
+        """Make the indexes of shards. Raise as `prefetch`."""
+        access.require(bucket.props.access, Access.GET, bucket.bck.cname())
+        names.check_object_prefix(message.prefix)
+        return await self._start(
+            GroupTask(
+                new_id(self._node.env.rng),
+                groups.INDEX,
+                bucket.bck,
+                template=message.prefix,
+                workers=message.workers,
+                continue_on_error=True,
+                not_recursive=message.not_recursive,
+                skip_verify=message.skip_verify,
+            )
+        )
 
     def _selected(self, kind: str, bucket: Bucket, message: DeleteMsg) -> GroupTask:
         _check_selection(message.names, message.template)

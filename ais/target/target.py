@@ -74,6 +74,8 @@ from ais.target.s3.front import S3Front
 from ais.target.s3.lifecycle import Lifecycle
 from ais.target.s3.verified import Verified
 from ais.target.scrub import ScrubService
+from ais.target.shard_index import ShardIndexes
+from ais.target.shard_summaries import ShardSummaries
 from ais.target.shards import Shards
 from ais.target.slices import Slices
 from ais.target.summaries import Summaries
@@ -128,7 +130,8 @@ class Target:
         moves = self._moves = Moves(host, volume, store, restorer, peers)
         remote = self._remote = Remote(host, self._front, volume, store)
         multipart = Multipart(host, volume, store, moves, remote.through)
-        shards = Shards(host, volume, store)
+        indexes = ShardIndexes(store, host.env.disk)
+        shards = Shards(host, volume, store, indexes)
         history = History(host.env.disk, lambda: volume.available)
         unfinished = Unfinished(host.env.disk, lambda: volume.available)
         self.registry = Registry(host.env.clock, history, unfinished)
@@ -160,7 +163,10 @@ class Target:
         )
         summaries = Summaries(self.registry, self._front, volume, lister)
         versions = VersionLister(volume, host.env)
-        self._pages = Pages(host, self._front, store, lister, versions, summaries, self._mirror.mirror, opening)
+        shard_summaries = ShardSummaries(self.registry, lister, indexes)
+        self._pages = Pages(
+            host, self._front, store, lister, versions, summaries, self._mirror.mirror, opening, shard_summaries
+        )
         bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock, pace)
         recent = Recent(host, self._front, store)
         gate = self._gate = Gate(host)
@@ -203,7 +209,7 @@ class Target:
         )
         self._jobs = Jobs(self.registry, starters | {SCRUB: self._scrub.start, CLEANUP: self._scrub.start_cleanup})
         reads = Reads(host, self._front, store, opening, recent, shards, protected, remote)
-        self._batches = Batches(host, self._front, store, opening, peers)
+        self._batches = Batches(host, self._front, store, opening, peers, indexes)
         self._groups = Groups(
             host,
             self.registry,
@@ -216,8 +222,10 @@ class Target:
             peers,
             lambda: self._is_serving,
             remote,
+            opening,
+            indexes,
         )
-        self._archiving = Archiving(host, self.registry, self._front, store, opening, peers, pace)
+        self._archiving = Archiving(host, self.registry, self._front, store, opening, peers, pace, indexes)
         self._sorts = Sorts(
             Parts(
                 host,
@@ -226,6 +234,7 @@ class Target:
                 volume,
                 store,
                 opening,
+                indexes,
                 self.joggers,
                 peers,
                 lambda: self._is_serving,
