@@ -22,11 +22,16 @@ class Event(NamedTuple):
     request: str = ""
 
 
-class Note(NamedTuple):
-    """A change that was noted: in which mountpath's journal, under which number."""
+class Note(Protocol):
+    """A change that was noted. Called in any thread but the event loop's."""
 
-    mountpath: str
-    number: int
+    def settle(self, marker_id: str = "") -> None:
+        """It has happened; `marker_id`: of the delete marker that was made."""
+        ...
+
+    def retract(self) -> None:
+        """It has not happened."""
+        ...
 
 
 class Change(NamedTuple):
@@ -51,23 +56,9 @@ class Announcer(Protocol):
         """Keep a change; None when nobody wants to know. Raise `OSError`, `OutOfSpace` when there is no room."""
         ...
 
-    def settle(self, note: Note, marker_id: str = "") -> None:
-        """It has happened; `marker_id`: of the delete marker that was made."""
-        ...
-
-    def retract(self, note: Note) -> None:
-        """It has not happened."""
-        ...
-
 
 class Unannounced:
     """Nobody wants to know."""
 
     def note(self, mountpath: str, change: Change, *, fsync: bool) -> Note | None:
-        """See `Announcer`."""
-
-    def settle(self, note: Note, marker_id: str = "") -> None:
-        """See `Announcer`."""
-
-    def retract(self, note: Note) -> None:
         """See `Announcer`."""

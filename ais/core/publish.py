@@ -539,9 +539,9 @@ class Announcement:
         """It has happened, or has not."""
         note, self._note = self._note, None
         if note is not None and is_done:
-            self._announcer.settle(note, self.marker_id)
+            note.settle(self.marker_id)
         elif note is not None:
-            self._announcer.retract(note)
+            note.retract()
 
 
 def _ignore(_bck: Bck, _name: str) -> None:

@@ -157,7 +157,13 @@ class Target:
             host, self._front, volume, store, moves, multipart, shards, protected, remote.cold, remote.through
         )
         self.mountpaths = MountpathAdmin(host, volume)
-        rebalance = Rebalance(host, self._front, volume, store, moves, protected, self.joggers, self.registry)
+        gate = self._gate = Gate(host)
+        self.announcer = self._events = EventService(host, gate, volume, store, peers)
+        store.announce_to(self._events)
+        self.mountpaths.on_gone = self._events.hand_on_gone
+        rebalance = Rebalance(
+            host, self._front, volume, store, moves, protected, self.joggers, self.registry, self._events.hand_on
+        )
         self._actions = Actions(
             host, self._front, volume, store, moves, protected, writes, multipart, rebalance, remote.through
         )
@@ -169,12 +175,9 @@ class Target:
         )
         bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock, pace)
         recent = Recent(host, self._front, store)
-        gate = self._gate = Gate(host)
         self._s3 = S3Front(
             host, gate, self._front, self._maps, volume, store, moves, peers, verified, protected, remote
         )
-        self.announcer = self._events = EventService(host, gate, volume, store)
-        store.announce_to(self._events)
         self._control = Control(self._front, VersionLister(volume, host.env), moves, self._s3.deletes)
         self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store, pace)
         self._resilver = Resilver(
@@ -184,6 +187,7 @@ class Target:
             host.env,
             lambda: host.config.cluster.resilver.enabled,
             self._complete,
+            self._events.hand_on_leaving,
             self._after_resilver,
         )
         starters: dict[str, Starter] = {
@@ -339,6 +343,7 @@ class Target:
                 *self.mountpaths.routes(),
                 *self._scrub.routes(),
                 *self._remote.routes(),
+                *self._events.routes(),
             ]
         return [self._waiting(route) for route in found + self._trust.only_nodes(of_nodes)]
 

@@ -1,24 +1,21 @@
 """Notifications: what happens in a bucket reaches a real receiver at least once and in order, whatever stops."""
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import pytest
 import requests
 from botocore.exceptions import ClientError
+from harness.events import change, configure, is_told, waiting
 from harness.nodes import eventually
 from harness.receiver import Receiver, receiver
 from harness.s3access import Access, boto, remove_bucket
-from harness.wire import fresh_name
+from harness.wire import Api, fresh_name, message, request
 
 from ais.testing import Cluster
 
 WITHIN_S = 120.0
 """For events to arrive: a sender that failed waits up to half a minute."""
-EVENTS = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
-COUNT = int(os.environ.get("S3_EVENTS", "200"))
 
 
 class Place(NamedTuple):
@@ -43,16 +40,9 @@ def bucket(place: Place) -> Iterator[str]:
     """One whose events go to the receiver."""
     name = fresh_name("events")
     place.s3.create_bucket(Bucket=name)
-    configure(place, name)
+    configure(place.s3, name)
     yield name
     remove_bucket(place.s3, name)
-
-
-def configure(place: Place, bucket: str, **more: Any) -> None:
-    rule = {"Id": "all", "QueueArn": "arn:ais:sqs::hook:webhook", "Events": EVENTS, **more}
-    place.s3.put_bucket_notification_configuration(
-        Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [rule]}
-    )
 
 
 def names_of(place: Place, bucket: str, key: str) -> list[str]:
@@ -111,7 +101,7 @@ def test_filters_and_refusals(place: Place, bucket: str) -> None:
     rules = {
         "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "in/"}, {"Name": "suffix", "Value": ".x"}]}}
     }
-    configure(place, bucket, Events=["s3:ObjectRemoved:Delete"], **rules)
+    configure(place.s3, bucket, Events=["s3:ObjectRemoved:Delete"], **rules)
     wrong: list[dict[str, Any]] = [
         {"QueueArn": "arn:ais:sqs::nobody:webhook"},
         {"QueueArn": "arn:aws:sqs:us-east-1:1:q"},
@@ -120,11 +110,11 @@ def test_filters_and_refusals(place: Place, bucket: str) -> None:
     ]
     for one in wrong:
         with pytest.raises(ClientError, match="InvalidArgument"):
-            configure(place, bucket, **one)
+            configure(place.s3, bucket, **one)
     for key in ("in/a.x", "in/a.y", "out/a.x"):
         place.s3.put_object(Bucket=bucket, Key=key, Body=b"1")
         place.s3.delete_object(Bucket=bucket, Key=key)
-    configure(place, bucket)
+    configure(place.s3, bucket)
     place.s3.put_object(Bucket=bucket, Key="last", Body=b"1")
     eventually(lambda: names_of(place, bucket, "last") and names_of(place, bucket, "in/a.x"), within_s=WITHIN_S)
     assert {(event, key) for event, key, _ in place.hook.events(bucket)} == {
@@ -136,31 +126,39 @@ def test_filters_and_refusals(place: Place, bucket: str) -> None:
 def test_a_receiver_that_is_down_and_a_target_that_is_killed(place: Place, bucket: str) -> None:
     """Each acknowledged change arrives at least once, and those of a key in their order."""
     place.hook.refuses = True
-    keys = [f"k{number}" for number in range(COUNT // 4)]
-
-    def work(key: str) -> None:
-        for body in (b"1", b"22"):
-            place.s3.put_object(Bucket=bucket, Key=key, Body=body)
-        place.s3.delete_object(Bucket=bucket, Key=key)
-        place.s3.put_object(Bucket=bucket, Key=key, Body=b"333")
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(work, keys))
+    keys = [f"k{number}" for number in range(50)]
+    change(place.s3, bucket, keys)
     eventually(lambda: place.hook.refused, within_s=WITHIN_S)
     victim = place.cluster.targets[0]
     place.cluster.kill(victim)
     place.hook.refuses = False
     place.cluster.restart(victim)
     place.cluster.wait_ready()
-    wanted = ["ObjectCreated:Put", "ObjectRemoved:Delete", "ObjectCreated:Put"]
+    eventually(lambda: is_told(place.hook, bucket, keys), within_s=WITHIN_S)
 
-    def is_told() -> bool:
-        by_key: dict[str, dict[str, str]] = {}
-        for event, key, sequencer in place.hook.events(bucket):
-            by_key.setdefault(key, {}).setdefault(sequencer, event)
-        told = [list(by_key.get(key, {}).items()) for key in keys]
-        for one in told:
-            assert [sequencer for sequencer, _ in one] == sorted(sequencer for sequencer, _ in one)
-        return all([event for _, event in one] == ["ObjectCreated:Put", *wanted] for one in told)
 
-    eventually(is_told, within_s=WITHIN_S)
+def test_a_mountpath_and_a_target_that_leave_while_events_wait() -> None:
+    """Detached and decommissioned with all data removed: the last target sends what they had kept, in order."""
+    with receiver() as hook, Cluster(1, 2, 2, config_overrides={"net.s3_events": f"hook={hook.url}"}) as cluster:
+        s3, api, keys = boto(Access(cluster.endpoint, "any", "anysecret")), Api(cluster.endpoint), list("abcdefghijkl")
+        hook.refuses = True
+        s3.create_bucket(Bucket="leaving")
+        configure(s3, "leaving")
+        change(s3, "leaving", keys)
+        stays, leaves = cluster.targets
+        assert waiting(stays.url) + waiting(leaves.url) == 4 * len(keys)
+        gone = str(stays.mountpaths[0])
+        body, of = message("detach-mp", value=gone), {"Ais-Node-Id": stays.id}
+        assert api.call("DELETE", "/v1/reverse/daemon/mountpaths", body=body, headers=of).status == 200
+        body = message("decommission-node", value={"sid": leaves.id, "rm_user_data": True})
+        assert api.call("PUT", "/v1/cluster", body=body).status == 200
+        cluster.wait_ended(leaves)
+        eventually(
+            lambda: gone not in request(stays.url, "GET", "/v1/daemon?what=mountpaths").body.decode(), within_s=WITHIN_S
+        )
+        for path in (stays.mountpaths[0], *leaves.mountpaths):
+            assert not (path / ".ais.events").exists()
+        assert waiting(stays.url) == 4 * len(keys)
+        hook.refuses = False
+        eventually(lambda: is_told(hook, "leaving", keys), within_s=WITHIN_S)
+        eventually(lambda: waiting(stays.url) == 0, within_s=WITHIN_S)

@@ -12,13 +12,15 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ais.base.errors import OutOfSpace
 from ais.env.disk import Disk
+from ais.fs.layout import fsync_directory
 
 DIRECTORY = ".ais.events"
 SEGMENT_BYTES = 4 << 20
@@ -68,6 +70,10 @@ _encode = msgspec.msgpack.Encoder().encode
 _frame = msgspec.msgpack.Decoder(list[Any])
 
 
+class Ended(Exception):
+    """The mountpath of a journal is out of use: another one keeps what is noted."""
+
+
 class Journal:
     """All methods block and can be called in any thread. They raise `OSError`."""
 
@@ -75,29 +81,45 @@ class Journal:
         self._disk = disk
         self.root = f"{mountpath}/{DIRECTORY}"
         self._lock = threading.Lock()
-        self._pending: set[int] = set()
+        self._pending: dict[int, Iterable[str]] = {}
+        self._positions: dict[str, int] = {}
+        self._waiting: Counter[str] = Counter()
         self._retracted: set[int] = set()
         self._markers: dict[int, str] = {}
-        self._segments = self._found()
+        self._segments = sorted(int(name) for name in self._names() if name.isdigit())
         self._bytes = sum(disk.stat(self._path(first)).st_size for first in self._segments)
         self._next = 1
-        for first in self._segments:
-            self._next = max(self._next, first)
-            for _, kind, number, rest in self._frames(first, 0):
-                self._next = max(self._next, number + 1)
-                self._remember(kind, number, rest)
+        self._recall()
         self._first_own = self._next
         self._fd = -1
         self._size = 0
+        self._is_ended = False
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to read."""
         return not self._segments
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a change is on its way that was noted here."""
+        return bool(self._pending)
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether its mountpath is out of use, and takes no more notes."""
+        return self._is_ended
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """How many events each receiver lacks."""
+        return self._waiting
+
     def note(self, entry: Entry, *, fsync: bool) -> int:
-        """Keep an entry, which nobody reads before it is settled; its number. Raise `OutOfSpace`."""
+        """Keep an entry, which nobody reads before it is settled; its number. Raise `OutOfSpace`, `Ended`."""
         with self._lock:
+            if self._is_ended:
+                raise Ended
             if self._bytes > BYTES_MAX:
                 raise OutOfSpace(
                     f"{self._bytes} bytes of events wait for their receivers on {self.root}, more than are kept: bring"
@@ -105,7 +127,8 @@ class Journal:
                 )
             number, self._next = self._next, self._next + 1
             self._add(number, [NOTE, number, entry], fsync=fsync)
-            self._pending.add(number)
+            self._pending[number] = tuple(entry.receivers)
+            self._waiting.update(entry.receivers.keys())
             return number
 
     def settle(self, number: int, marker_id: str = "") -> None:
@@ -115,7 +138,7 @@ class Journal:
                 self._markers[number] = marker_id
                 with contextlib.suppress(OSError):
                     self._add(self._next, [MARKER, number, marker_id], fsync=False)
-            self._pending.discard(number)
+            self._pending.pop(number, None)
 
     def retract(self, number: int) -> None:
         """It has not happened."""
@@ -123,7 +146,7 @@ class Journal:
             self._retracted.add(number)
             with contextlib.suppress(OSError):
                 self._add(self._next, [RETRACT, number], fsync=False)
-            self._pending.discard(number)
+            self._waiting.subtract(self._pending.pop(number, ()))
 
     def read(self, cursor: Cursor, limit: int) -> tuple[list[Noted], Cursor]:
         """The next entries that are settled, and where to go on behind them."""
@@ -148,19 +171,20 @@ class Journal:
 
     def position(self, receiver: str) -> Cursor:
         """Where a receiver goes on."""
-        number = 0
-        with contextlib.suppress(OSError, ValueError), open(f"{self.root}/{receiver}{_POSITION}") as file:
-            number = int(file.read())
         with self._lock:
+            number = self._position(receiver)
             before = [first for first in self._segments if first <= number + 1]
             return Cursor(before[-1] if before else 0, 0, number)
 
-    def advance(self, receiver: str, number: int) -> None:
-        """A receiver has everything up to a number."""
+    def advance(self, receiver: str, number: int, count: int) -> None:
+        """A receiver has everything up to a number: so many events more."""
         path = f"{self.root}/{receiver}{_POSITION}"
-        with open(f"{path}.new", "w") as file:
-            file.write(f"{number}\n")
-        self._disk.rename(f"{path}.new", path)
+        with self._lock:
+            self._waiting[receiver] -= count
+            self._positions[receiver] = number
+            with open(f"{path}.new", "w") as file:
+                file.write(f"{number}\n")
+            self._disk.rename(f"{path}.new", path)
 
     def trim(self, number: int) -> None:
         """Remove files of which everybody has everything, up to this number."""
@@ -176,14 +200,61 @@ class Journal:
             self._retracted = {one for one in self._retracted if one >= oldest}
             self._markers = {one: marker for one, marker in self._markers.items() if one >= oldest}
 
+    def sync(self) -> None:
+        """Make durable what was noted."""
+        with self._lock:
+            if self._fd >= 0:
+                self._disk.fsync(self._fd)
+
+    def end(self) -> bool:
+        """Take no more notes, unless a change is on its way that was noted here; whether that is so."""
+        with self._lock:
+            self._is_ended = not self._pending
+            return self._is_ended
+
+    def remove(self) -> None:
+        """Remove all files, of which everybody has everything or others keep it."""
+        with self._lock:
+            self._close()
+            self._segments.clear()
+            self._waiting.clear()
+            for name in self._names():
+                self._disk.unlink(f"{self.root}/{name}")
+            with contextlib.suppress(FileNotFoundError):
+                self._disk.rmdir(self.root)
+
     def close(self) -> None:
         """Close the file that is written."""
         with self._lock:
             self._close()
 
+    def _recall(self) -> None:
+        """Read what earlier processes noted."""
+        for name in self._names():
+            if name.endswith(_POSITION):
+                self._next = max(self._next, self._position(name.removesuffix(_POSITION)) + 1)
+        for first in self._segments:
+            self._next = max(self._next, first)
+            for _, kind, number, rest in self._frames(first, 0):
+                self._next = max(self._next, number + 1)
+                self._remember(kind, number, rest)
+        for first in self._segments:
+            for _, kind, number, rest in self._frames(first, 0):
+                if kind == NOTE and number not in self._retracted:
+                    receivers = msgspec.convert(rest[0], Entry).receivers
+                    self._waiting.update(one for one in receivers if number > self._position(one))
+
+    def _position(self, receiver: str) -> int:
+        if receiver not in self._positions:
+            number = 0
+            with contextlib.suppress(OSError, ValueError), open(f"{self.root}/{receiver}{_POSITION}") as file:
+                number = int(file.read())
+            self._positions[receiver] = number
+        return self._positions[receiver]
+
     def _add(self, number: int, frame: list[Any], *, fsync: bool) -> None:
         payload = _encode(frame)
-        if self._fd < 0 or self._size >= SEGMENT_BYTES:
+        if is_new := self._fd < 0 or self._size >= SEGMENT_BYTES:
             self._begin(number)
         data = _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
         try:
@@ -191,6 +262,9 @@ class Journal:
                 raise OSError("a note was cut short")
             if fsync:
                 self._disk.fsync(self._fd)
+            if fsync and is_new:
+                fsync_directory(self._disk, self.root)
+                fsync_directory(self._disk, os.path.dirname(self.root))
         except OSError:
             self._close()  # what follows a torn frame would not be read
             raise
@@ -212,12 +286,11 @@ class Journal:
         if fd >= 0:
             self._disk.close(fd)
 
-    def _found(self) -> list[int]:
+    def _names(self) -> list[str]:
         try:
-            names = self._disk.listdir(self.root)
+            return self._disk.listdir(self.root)
         except FileNotFoundError:
             return []
-        return sorted(int(name) for name in names if name.isdigit())
 
     def _path(self, first: int) -> str:
         return f"{self.root}/{first:020}"

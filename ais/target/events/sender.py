@@ -98,7 +98,8 @@ class Sender:
                 await self._deliver(codec.to_json({"Records": records}))
             if cursor.number > saved:
                 saved = cursor.number
-                await asyncio.to_thread(self._journal.advance, self._receiver, saved)
+                count = sum(self._receiver in one.entry.receivers for one in found)
+                await asyncio.to_thread(self._journal.advance, self._receiver, saved, count)
                 await asyncio.to_thread(self._trim, self._journal)
             if not found:
                 await self._host.env.clock.sleep(IDLE_S)
@@ -118,18 +119,8 @@ class Sender:
         return [
             notifications.record(self._happened(one.entry))
             for one in found
-            if self._receiver in one.entry.receivers and not (one.is_old and self._is_unmade(one.entry))
+            if self._receiver in one.entry.receivers and not is_unmade(self._store, one)
         ]
-
-    def _is_unmade(self, entry: Entry) -> bool:
-        """Whether the process was killed between the note and the change."""
-        if entry.is_certain:
-            return False
-        try:
-            stored = self._store.head(Bck(entry.bucket), entry.key).meta
-        except AisError:
-            return False
-        return tuple(stored.stamp) < tuple(entry.stamp)
 
     def _happened(self, entry: Entry) -> Happened:
         bucket = self._host.bmd.get(Bck(entry.bucket))
@@ -150,3 +141,15 @@ class Sender:
             entry.address,
             entry.request,
         )
+
+
+def is_unmade(store: Store, noted: Noted) -> bool:
+    """Whether the process was killed between the note and the change. Blocks."""
+    entry = noted.entry
+    if entry.is_certain or not noted.is_old:
+        return False
+    try:
+        stored = store.head(Bck(entry.bucket), entry.key).meta
+    except AisError:
+        return False
+    return tuple(stored.stamp) < tuple(entry.stamp)

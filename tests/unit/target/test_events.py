@@ -7,7 +7,9 @@ import msgspec
 from harness.receiver import Receiver, receiver
 from harness.target import BCK, LiveTarget, until
 
+from ais.api import codec
 from ais.api.bucket import Bck
+from ais.api.messages import ActMsg
 from ais.core.announcing import Change, Event
 from ais.meta.bmd import Bprops, Bucket
 from ais.target.view import BucketView
@@ -113,5 +115,32 @@ def test_restarts_and_receivers_that_are_away(serve: Any, run: Scenario) -> None
                     once = list(dict.fromkeys(found))
                     assert once == sorted(once)
                     assert len(once) == (1 if key == "last" else 2)
+
+    run(scenario())
+
+
+def test_a_mountpath_taken_out_at_once(serve: Any, run: Scenario) -> None:
+    """Others send what it had, and what happens while it is gone and when it is back."""
+
+    async def scenario() -> None:
+        with receiver() as hook:
+            hook.refuses = True
+            async with serve() as [live]:
+                await _with_events(live, hook)
+                for number in range(20):
+                    await live.s3("PUT", f"b/k{number}", data=b"1")
+                gone = live.volume.available[0].path
+                for method, action in (("DELETE", "detach-mp"), ("PUT", "attach-mp")):
+                    body = codec.to_json(ActMsg(action, "", gone))
+                    answer = await live.call(method, f"{live.url}/v1/daemon/mountpaths?dntres=true", data=body)
+                    assert answer.status == 200
+                    await live.s3("PUT", f"b/{action}", data=b"1")
+                    assert live.target.announcer.waiting() == {"hook": 21 if action == "detach-mp" else 22}
+                hook.refuses = False
+                wanted = {f"ObjectCreated:Put:k{number}" for number in range(20)}
+                wanted |= {"ObjectCreated:Put:detach-mp", "ObjectCreated:Put:attach-mp"}
+                await until(lambda: set(_told(hook)) == wanted)
+                assert len(_told(hook)) == len(wanted)
+                await until(lambda: live.target.announcer.waiting() == {"hook": 0})
 
     run(scenario())

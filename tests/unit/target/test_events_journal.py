@@ -43,7 +43,7 @@ def test_the_next_process_goes_on(tmp_path: Path) -> None:
     journal.settle(numbers[0])
     journal.settle(numbers[1], "marker")
     journal.retract(numbers[2])
-    journal.advance("hook", numbers[0])
+    journal.advance("hook", numbers[0], 1)
     path = next(one for one in Path(journal.root).iterdir() if one.name.isdigit())
     path.write_bytes(path.read_bytes() + b"\0\0\0\xfftorn")
     again = Journal(Disk(), str(tmp_path))
@@ -67,7 +67,7 @@ def test_what_everybody_has_is_removed(tmp_path: Path, monkeypatch: pytest.Monke
     for number in range(20):
         journal.settle(journal.note(_entry(f"k{number}"), fsync=False))
     before = len(list(Path(journal.root).iterdir()))
-    journal.advance("hook", 10)
+    journal.advance("hook", 10, 10)
     journal.trim(10)
     assert len(list(Path(journal.root).iterdir())) < before
     assert _keys(journal) == [f"k{number}" for number in range(10, 20)]
@@ -80,5 +80,22 @@ def test_what_everybody_has_is_removed(tmp_path: Path, monkeypatch: pytest.Monke
         journal.trim(number)
     assert journal.is_empty
     journal.settle(journal.note(_entry("new"), fsync=False))
-    journal.advance("hook", 20)
+    journal.advance("hook", 20, 10)
     assert _keys(journal) == ["new"]
+
+
+def test_numbers_go_on_when_everything_was_sent(tmp_path: Path) -> None:
+    """A process that finds no file goes on behind what receivers have: they would take what is new for that."""
+    journal = Journal(Disk(), str(tmp_path))
+    for key in "abc":
+        journal.settle(journal.note(_entry(key), fsync=False))
+    journal.advance("hook", 3, 3)
+    journal.close()
+    for _ in range(2):
+        journal.trim(3)
+    assert journal.is_empty
+    again = Journal(Disk(), str(tmp_path))
+    again.settle(again.note(_entry("new"), fsync=False))
+    assert _keys(again) == ["new"]
+    assert dict(again.waiting) == {"hook": 1}
+    assert dict(Journal(Disk(), str(tmp_path)).waiting) == {"hook": 1}
