@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from ais.api.bucket import Bck
-from ais.base.errors import NotReady
+from ais.base.errors import CorruptMetadata, NotReady
 from ais.base.waiting import to_its_end
 from ais.core.store import OpenObject, Store
 from ais.core.workfile import WriteRules
@@ -73,7 +73,12 @@ class Encoder:
             if is_alone != (cut is not None) or (cut and scheme and (cut.data, cut.parity) != scheme[:2]):
                 return await self._rewrite(bck, name, opened)
             if cut is not None:
-                return await self._complete(bck, name, opened)
+                try:
+                    return await self._complete(bck, name, opened)
+                except CorruptMetadata:
+                    if not await self._restorer.is_outdated(bck, name, opened.meta):
+                        raise
+                return await self.bring(bck, name)
             if scheme is None:
                 return Encoded(opened.meta.size)
             return await self._bring(bck, name, opened, scheme)

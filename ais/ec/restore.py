@@ -78,20 +78,24 @@ class Restorer:
     async def restore(self, bck: Bck, name: str) -> bool:
         """Make a lost or damaged object of this target again; return whether there was anything to make it from.
 
-        Of what is kept as slices alone, only its entry here. Raise `NotReady` when there are too few slices,
-        `DiskFailure`, `OutOfSpace`.
+        Of what is kept as slices alone, only its entry here. Raise `NotReady` when there are too few slices, or another
+        target owns the name before the object is there: it would come up again when the name comes back. `DiskFailure`,
+        `OutOfSpace`.
         """
+        since = self._store.volume.epoch
+        if not self._peers.is_owner(bck.uname + name):
+            raise NotReady(f"{bck.cname(name)} is another target's: only its owner restores it")
+        spot = self._store.spot(bck, name)
+        before = await asyncio.to_thread(self._identity, spot)  # first: what is written from here on is newer
         found = await self.find(bck, name)
         if found is None:
             return False
-        spot = self._store.spot(bck, name)
-        before = await asyncio.to_thread(self._identity, spot)
         if found.header.meta.cut is not None:
             path, fd = self._store.create_work(bck, spot)
         else:
             path, fd = await self._rebuild(bck, name, self._reader_of(bck, name, found), spot)
         try:
-            await to_its_end(asyncio.to_thread(self._install, bck, spot, path, fd, found.header, before))
+            await to_its_end(asyncio.to_thread(self._install, bck, spot, path, fd, found.header, before, since))
         finally:
             workfile.discard(self._disk, path)
             self._disk.close(fd)
@@ -212,9 +216,17 @@ class Restorer:
         return (found[1].st_ino, found[1].st_ctime_ns, found[1].st_size) if found else None
 
     def _install(
-        self, bck: Bck, spot: Spot, path: str, fd: int, header: Slice, before: tuple[int, int, int] | None
+        self,
+        bck: Bck,
+        spot: Spot,
+        path: str,
+        fd: int,
+        header: Slice,
+        before: tuple[int, int, int] | None,
+        since: int,
     ) -> None:
         def step() -> None:
+            self._store.volume.require_owned(spot.key, since)
             if self._identity(spot) == before:
                 tree.install(self._disk, path, spot.root, spot.path)
 

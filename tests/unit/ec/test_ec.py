@@ -13,7 +13,9 @@ import pytest
 from harness.coded import BCK, BODIES, EC, LARGE, Group, fill, run
 from harness.target import LiveTarget
 
+from ais.api.bucket import Bck
 from ais.api.xact import EC_ENCODE
+from ais.base.errors import AisError, NotReady
 from ais.meta.smap import Flag
 
 
@@ -216,3 +218,56 @@ def test_an_object_that_gets_another_owner_keeps_its_slices(tmp_path: Path) -> N
         assert (answer.status, answer.body == LARGE, answer.headers["Ais-Version"]) == (200, True, before)
 
     run(tmp_path, 5, scenario)
+
+
+def test_a_restore_does_not_replace_what_is_written_meanwhile(tmp_path: Path) -> None:
+    """An object is lost, its slices are looked for, and then other content is acknowledged: that stays."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        await fill(group)
+        owner = group.owner("large")
+        os.unlink(group.files("large")[0])
+        restorer = owner.target._ec._restorer
+        find = restorer.find
+
+        async def find_and_write(bck: Bck, name: str) -> Any:
+            found = await find(bck, name)
+            if not group.files(name):
+                assert (await owner.ask("PUT", name, data=io.BytesIO(b"written meanwhile"))).status == 200
+            return found
+
+        restorer.find = find_and_write
+        with contextlib.suppress(AisError):  # its slices are gone by then
+            await owner.target._ec.restore(BCK, "large")
+        assert (await owner.ask("GET", "large")).body == b"written meanwhile"
+
+    run(tmp_path, 4, scenario)
+
+
+def test_a_restore_ends_when_the_name_is_another_targets(tmp_path: Path) -> None:
+    """A target that does not own a name restores nothing, nor when it loses the name on the way."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        await fill(group)
+        owner = group.owner("large")
+        other = next(one for one in group.targets if one is not owner)
+        with pytest.raises(NotReady, match="only its owner"):
+            await other.target._ec.restore(BCK, "large")
+        os.unlink(group.files("large")[0])
+        restorer = owner.target._ec._restorer
+        find = restorer.find
+
+        async def find_and_lose(bck: Bck, name: str) -> Any:
+            found = await find(bck, name)
+            owner.volume.follow_owners(lambda _: False)
+            owner.volume.follow_owners(None)
+            return found
+
+        restorer.find = find_and_lose
+        with pytest.raises(NotReady, match="another target"):
+            await owner.target._ec.restore(BCK, "large")
+        assert group.files("large") == []
+
+    run(tmp_path, 4, scenario)
