@@ -109,6 +109,12 @@ class Cluster:
         _, body = await self._transport.call("PUT", paths.CLUSTER, json=paths.action(verb, value=value))
         return body.decode().strip()
 
+    async def set_weights(self, weights: Mapping[str, int]) -> str:
+        """Let targets own names in other proportions; the ID of the rebalance that it started, empty: none."""
+        message = paths.action(actions.SET_WEIGHTS, value={"weights": dict(weights)})
+        _, body = await self._transport.call("PUT", paths.CLUSTER, json=message)
+        return body.decode().strip()
+
     async def rotate_secrets(self, kind: str, node_id: str = "") -> dict[str, bool]:
         """Replace secrets: `cluster`, `nodes` or `join`. By node ID whether it has another one now."""
         message = paths.action(actions.ROTATE_SECRETS, kind, {"sid": node_id})

@@ -2,8 +2,8 @@
 restores.
 
 What could not be done (a target is away, the process was killed, more was written than may wait) is found by going
-through the bucket again: when targets come or go, a while after a failure, and at a start after which the file
-`.ais.uncoded` still lies on a mountpath.
+through the bucket again: when targets come, go or have other weights, a while after a failure, and at a start after
+which the file `.ais.uncoded` still lies on a mountpath.
 """
 
 import asyncio
@@ -87,13 +87,14 @@ class EcJobs:
             self._undone |= self._store.volume.coded
 
     async def watch(self) -> None:
-        """Go through the buckets whenever something was left undone, or other targets are there than before."""
-        known, tried_s = self._peers.present(), -RETRY_S
+        """Go through the buckets whenever something was left undone, or targets are others than before."""
+        known, placement, tried_s = self._peers.present(), self._peers.placement, -RETRY_S
         while True:
             await self._clock.sleep(WATCH_S)
-            present = self._peers.present()
-            if present != known:
-                known, tried_s = present, -RETRY_S
+            if self._peers.placement is not placement:  # also when all that moved is in its place
+                placement, tried_s = self._peers.placement, -RETRY_S
+            if (present := self._peers.present()) != known:
+                known = present
                 self._undone |= self._store.volume.coded
             if not self._undone or self._clock.monotonic() - tried_s < RETRY_S:
                 continue
@@ -148,7 +149,12 @@ class EcJobs:
             }
 
     async def _bring(self, xaction: Xaction, bck: Bck, name: str) -> bool:
-        """Bring one object to what its bucket promises; False when that must be tried again."""
+        """Bring one object to what its bucket promises; False when that must be tried again.
+
+        One that others own by now is theirs to see to, when it has come to them.
+        """
+        if not self._peers.is_owner(bck.uname + name):
+            return True
         try:
             await self._ensure_object(bck, name)
             done = await self._encoder.bring(bck, name)

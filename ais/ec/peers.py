@@ -31,8 +31,8 @@ from ais.ec import slice as slices
 from ais.ec.slice import Slice
 from ais.ec.store import Kept
 from ais.env.network import Answer
-from ais.meta.placement import Placement, ranking
-from ais.meta.smap import Snode
+from ais.meta.placement import Placement
+from ais.meta.smap import Snode, digest
 from ais.net.client import PeerClient
 
 T = TypeVar("T")
@@ -105,7 +105,7 @@ class SlicePeers:
 
     def is_owner(self, uname: str) -> bool:
         """Whether this target owns a name, by the map alone: also while it, or another one, is away."""
-        return self._ranked(uname)[0].id == self._cluster.snode.id
+        return self._cluster.placement.is_owner(self._cluster.snode.id, digest(uname))
 
     def owner(self, uname: str) -> Snode:
         """The target that owns a name, away or not."""
@@ -123,9 +123,14 @@ class SlicePeers:
         """Whether that is this target."""
         return node.id == self._cluster.snode.id
 
-    def present(self) -> frozenset[str]:
-        """IDs of the targets that are there."""
-        return frozenset(node.id for node in self._cluster.placement.targets if not node.is_away)
+    @property
+    def placement(self) -> Placement:
+        """Of the present map; every map has another one."""
+        return self._cluster.placement
+
+    def present(self) -> frozenset[tuple[str, int]]:
+        """The targets that are there, with their weights: on these depends where slices belong."""
+        return frozenset((node.id, node.share) for node in self._cluster.placement.targets if not node.is_away)
 
     @property
     def has_absent(self) -> bool:
@@ -265,10 +270,9 @@ class SlicePeers:
         return float(self._cluster.config.cluster.client.client_timeout)
 
     def _ranked(self, uname: str) -> list[Snode]:
-        targets = self._cluster.placement.targets
-        if not targets:
+        if not (found := self._cluster.placement.order(uname)):
             raise Unreachable("the cluster has no targets")
-        return [targets[index] for index in ranking([target.id_digest for target in targets], uname)]
+        return found
 
 
 def _decoded(answer: Answer | None, kind: type[list[T]], count: int, node: Snode) -> list[T]:

@@ -6,6 +6,7 @@ of it is `ais.node`.
 
 import enum
 import re
+from collections.abc import Mapping
 from typing import Self
 
 import msgspec
@@ -22,6 +23,8 @@ KEYS_MAX = 2
 PROXY = "proxy"
 TARGET = "target"
 IC_MEMBERS_MAX = 3
+WEIGHT, WEIGHT_MAX = 100, 100_000
+"""Of a target of which nothing else was said; the highest there is."""
 
 
 def digest(name: str | bytes) -> int:
@@ -73,6 +76,8 @@ class Snode(msgspec.Struct, frozen=True):
     pub_keys: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     farewell: str | msgspec.UnsetType = msgspec.UNSET
     """The message (JSON) that tells it to end, once nothing of it is needed any more (`ais.proxy.rebalance`)."""
+    weight: int | msgspec.UnsetType = msgspec.UNSET
+    """Of a target, where an administrator has set it: see `Snode.share`."""
 
     @classmethod
     def make(
@@ -94,6 +99,11 @@ class Snode(msgspec.Struct, frozen=True):
     def keys(self) -> tuple[str, ...]:
         """Public halves of the keys that it signs with; none in a cluster without a join secret."""
         return self.pub_keys or ()
+
+    @property
+    def share(self) -> int:
+        """How many names a target owns beside others, in proportion; all have `WEIGHT` unless one was given another."""
+        return self.weight or WEIGHT
 
     @property
     def name(self) -> str:
@@ -135,11 +145,13 @@ class Snode(msgspec.Struct, frozen=True):
 class Moving(msgspec.Struct, frozen=True):
     """Names have other owners than before, and what lies with the earlier ones is on its way (`ais.reb.plan`).
 
-    `before`: the sets of targets that owned them, the latest first.
+    `before`: the sets of targets that owned them, the latest first. `weights`: of each of these sets the weights of its
+    targets, none where they had equal ones; left out where that is so of all.
     """
 
     id: str
     before: tuple[tuple[str, ...], ...] = ()
+    weights: tuple[tuple[int, ...], ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Smap(msgspec.Struct, frozen=True):
@@ -228,6 +240,17 @@ class Smap(msgspec.Struct, frozen=True):
         )
         return msgspec.structs.replace(changed, pmap=pmap, tmap=tmap)
 
+    def with_weights(self, weights: Mapping[str, int]) -> "Smap":
+        """The next version, in which these targets have these weights; the same one when they have them already."""
+        if all(self.tmap[one].share == weight for one, weight in weights.items()):
+            return self
+        changed = self.changed()
+        tmap = {
+            node_id: msgspec.structs.replace(node, weight=_said(weights.get(node_id, node.share)))
+            for node_id, node in changed.tmap.items()
+        }
+        return msgspec.structs.replace(changed, tmap=tmap)
+
     def changed(
         self,
         *,
@@ -265,6 +288,11 @@ def _with_ic_members(pmap: dict[str, Snode], primary_id: str) -> dict[str, Snode
 def _with_ic(node: Snode, is_member: bool) -> Snode:
     flags = node.flags | Flag.IC_MEMBER if is_member else node.flags & ~Flag.IC_MEMBER
     return node if flags == node.flags else msgspec.structs.replace(node, flags=int(flags))
+
+
+def _said(weight: int) -> int | msgspec.UnsetType:
+    """A weight as the map has it."""
+    return msgspec.UNSET if weight == WEIGHT else weight
 
 
 def _in_service(node: Snode, flags: Flag, farewell: str) -> Snode:

@@ -143,7 +143,8 @@ class Changes:
         """The map with what it makes move. Raise `NotReady` when that cannot be moved now."""
         meta = self._core.meta
         followed = plan.follow(meta.smap, new, has_data=bool(len(meta.bmd)))
-        is_loss = set(plan.owners(new)) < set(plan.owners(meta.smap)) and not meta.smap.tmap.keys() <= new.tmap.keys()
+        before, after = (set(plan.owners(one).ids) for one in (meta.smap, new))
+        is_loss = after < before and not meta.smap.tmap.keys() <= new.tmap.keys()
         is_new = followed.moving and followed.moving != meta.smap.moving and not is_loss
         if is_new and any(rename.pending(meta.bmd)):
             raise NotReady("a bucket is being renamed: the set of targets cannot change before that has ended")

@@ -246,12 +246,14 @@ def check_join(smap: Smap, request: JoinRequest, *, old_address_lives: bool, tru
 def joined(smap: Smap, node: Snode) -> Smap:
     """The map with the joining node: unchanged when it is in it as it is (the IC bit is ours to set).
 
-    One that was away is not any more; one in maintenance stays so, whatever it says.
+    One that was away is not any more; what administrators have set (maintenance, weight) stays so, whatever it says.
     """
     known = smap.get(node.id)
     if known is None:
-        return smap.with_node(node)
-    entry = msgspec.structs.replace(node, flags=node.flags | known.flags & UNAVAILABLE, farewell=known.farewell)
+        return smap.with_node(msgspec.structs.replace(node, farewell=msgspec.UNSET, weight=msgspec.UNSET))
+    entry = msgspec.structs.replace(
+        node, flags=node.flags | known.flags & UNAVAILABLE, farewell=known.farewell, weight=known.weight
+    )
     is_same = known.listens_like(entry) and known.is_electable == entry.is_electable and known.keys == entry.keys
     return smap if is_same and not known.is_away else smap.with_node(entry)
 

@@ -48,6 +48,7 @@ SERVED = (
     actions.SHUTDOWN_CLUSTER,
     actions.DECOMMISSION_CLUSTER,
     actions.ROTATE_SECRETS,
+    actions.SET_WEIGHTS,
     *membership.ACTIONS,
     actions.START,
     actions.STOP,
@@ -184,6 +185,8 @@ class Cluster:
         match message.action:
             case action if action in membership.ACTIONS:
                 return text_reply(await membership.change(self._node, self._rebalancer, message))
+            case actions.SET_WEIGHTS:
+                return text_reply(await membership.set_weights(self._node, self._rebalancer, message))
             case actions.START if is_rebalance(message):
                 return text_reply(await self._rebalancer.again())
             case actions.START:

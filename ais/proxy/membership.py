@@ -1,11 +1,13 @@
 """What an administrator does about the set of nodes (wire contract §12.7): maintenance, decommission, removal."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from ais.api import actions, codec, query
 from ais.api.messages import ActMsg
 from ais.base.errors import AisError, BadRequest, NodeNotFound, NotReady, Unsupported
-from ais.meta.smap import Flag, NetInfo, Snode
+from ais.meta.smap import WEIGHT_MAX, Flag, NetInfo, Smap, Snode
 from ais.node.farewell import Farewell
 from ais.node.node import DAEMON, Node
 from ais.proxy.rebalance import STOP, Rebalancer, join_message
@@ -34,6 +36,12 @@ class NodesMsg(msgspec.Struct, frozen=True):
     def ids(self) -> frozenset[str]:
         """The nodes named."""
         return frozenset(one for one in (self.sid, *(self.sids or ())) if one)
+
+
+class WeightsMsg(msgspec.Struct, frozen=True):
+    """The value of `set-weights`: by ID of a target."""
+
+    weights: dict[str, int] = {}
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -119,6 +127,32 @@ def _check(node: Node, action: str, node_ids: frozenset[str]) -> None:
     left = [one for one in node.placement.targets if one.id not in node_ids]
     if not left and node_ids & smap.tmap.keys() and action != actions.STOP_MAINTENANCE and len(node.bmd):
         raise BadRequest(f'cannot perform action "{action}": no target would be left for the data')
+
+
+async def set_weights(node: Node, rebalancer: Rebalancer, message: ActMsg) -> str:
+    """Let targets own names in other proportions; the ID of the rebalance that it started, if any. On the primary.
+
+    Raise `BadRequest`, `NodeNotFound`, or `NotReady` while that cannot be moved.
+    """
+    weights = message.value_as(WeightsMsg).weights
+    if not weights:
+        raise BadRequest(f'{actions.SET_WEIGHTS} needs {{"weights": {{"<target ID>": <number>}}}}')
+    for node_id, weight in weights.items():
+        if not 1 <= weight <= WEIGHT_MAX:
+            raise BadRequest(
+                f"weight {weight} of {node_id[:40]} is not in 1..{WEIGHT_MAX}; a target that shall own no names goes"
+                " into maintenance"
+            )
+    before = rebalancer.id
+    await node.changes.change_smap(lambda smap: _weighted(smap, weights))
+    return rebalancer.id if rebalancer.id != before else ""
+
+
+def _weighted(smap: Smap, weights: Mapping[str, int]) -> Smap:
+    for node_id in weights:
+        if smap.require(node_id).is_proxy:
+            raise BadRequest(f"{smap.require(node_id).name} is a proxy: it owns no names and has no weight")
+    return smap.with_weights(weights)
 
 
 async def join(node: Node, body: bytes) -> str:

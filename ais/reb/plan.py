@@ -1,23 +1,43 @@
 """What a change of the cluster map means for data: pure functions of maps.
 
 A map that gives names to other targets says so until everything is where it belongs (`Smap.moving`): by which sets of
-targets names were owned before, the latest first. Whoever does not find a name asks its earlier owners, one by each of
-these sets, so at most `SETS_MAX` questions at any size of the cluster. A later change supersedes an earlier one: it
-gets an ID of its own and adds a set.
+targets, of which weights, names were owned before, the latest first. Whoever does not find a name asks its earlier
+owners, one by each of these sets, so at most `SETS_MAX` questions at any size of the cluster. A later change supersedes
+an earlier one: it gets an ID of its own and adds a set.
 """
+
+import itertools
+from collections.abc import Collection
+from typing import NamedTuple
 
 import msgspec
 
 from ais.base.errors import NotReady
-from ais.meta.placement import best_at
+from ais.meta.placement import best_at, unequal
 from ais.meta.smap import UNAVAILABLE, Flag, Moving, Smap, Snode, digest
 
 SETS_MAX = 8
 
 
-def owners(smap: Smap) -> tuple[str, ...]:
-    """The targets that own names, in the order of their IDs."""
-    return tuple(sorted(target.id for target in smap.tmap.values() if not target.flags & UNAVAILABLE))
+class Owners(NamedTuple):
+    """A set of targets among which names are divided: their IDs in order, and their weights unless these are equal."""
+
+    ids: tuple[str, ...]
+    weights: tuple[int, ...] = ()
+
+
+def owners(smap: Smap) -> Owners:
+    """The targets that own names."""
+    found = sorted((one for one in smap.tmap.values() if not one.flags & UNAVAILABLE), key=lambda one: one.id)
+    return Owners(tuple(target.id for target in found), unequal(found))
+
+
+def earlier(smap: Smap) -> list[Owners]:
+    """Who owned names before, as long as they move, the latest first."""
+    if not smap.moving:
+        return []
+    before, weights = smap.moving.before, smap.moving.weights or ()
+    return [Owners(*one) for one in itertools.zip_longest(before, weights[: len(before)], fillvalue=())]
 
 
 def follow(old: Smap, new: Smap, *, has_data: bool) -> Smap:
@@ -25,20 +45,19 @@ def follow(old: Smap, new: Smap, *, has_data: bool) -> Smap:
     before, after = owners(old), owners(new)
     if before == after:
         return new
-    if not before or not has_data:
+    if not before.ids or not has_data:
         return msgspec.structs.replace(new, moving=msgspec.UNSET)
-    sets = dict.fromkeys((before, *(old.moving.before if old.moving else ())))
+    sets = dict.fromkeys((before, *earlier(old)))
     sets.pop(after, None)
     if len(sets) > SETS_MAX:
         raise NotReady("too many targets came or went while objects still move: wait for the rebalance to end")
-    return msgspec.structs.replace(new, moving=Moving(f"g{int(new.version)}", tuple(sets)))
+    return msgspec.structs.replace(new, moving=_moving(new, sets))
 
 
 def again(smap: Smap) -> Smap:
     """The next version, in which every target looks again for what does not belong to it."""
     changed = smap.changed()
-    before = smap.moving.before if smap.moving else ()
-    return msgspec.structs.replace(changed, moving=Moving(f"g{int(changed.version)}", before))
+    return msgspec.structs.replace(changed, moving=_moving(changed, earlier(smap)))
 
 
 def finish(smap: Smap, moving_id: str) -> Smap:
@@ -73,13 +92,18 @@ def drained(smap: Smap) -> list[Snode]:
     ]
 
 
+def _moving(smap: Smap, sets: Collection[Owners]) -> Moving:
+    """What the map of this version says of names that these sets owned before."""
+    before, weights = tuple(one.ids for one in sets), tuple(one.weights for one in sets)
+    return Moving(f"g{int(smap.version)}", before, weights if any(weights) else msgspec.UNSET)
+
+
 class Earlier:
     """Who owned names before, as long as they move."""
 
     def __init__(self, smap: Smap) -> None:
-        sets = smap.moving.before if smap.moving else ()
-        self._sets = [(ids, [digest(one) for one in ids]) for ids in sets if ids]
+        self._sets = [(one, [digest(node_id) for node_id in one.ids]) for one in earlier(smap) if one.ids]
 
     def owners(self, key: int) -> list[str]:
         """IDs of the targets that may still have the names with this digest, the latest owner first."""
-        return list(dict.fromkeys(ids[best_at(digests, key)] for ids, digests in self._sets))
+        return list(dict.fromkeys(one.ids[best_at(digests, key, one.weights)] for one, digests in self._sets))

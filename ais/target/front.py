@@ -91,8 +91,9 @@ class Front:
         view.require(operation)
         if view.is_renamed and not is_from_peer:
             raise BucketNotFound(bck.cname())
-        if view.is_moving and not is_from_peer:
-            owner = self._host.placement.owner(view.uname + name)
+        if not is_from_peer and (view.is_moving or (view.is_weighted and not address.is_redirected(params))):
+            is_coded = view.is_coded and not view.is_moving and not operation & WRITES
+            owner = self._host.placement.reader(view.uname + name, is_coded=is_coded)
             if owner.id != self._host.snode.id:
                 raise Misplaced(owner.public.url)
         self._remember(request, view)

@@ -44,7 +44,7 @@ class Protection:
         registry: Registry,
         mirror: MirrorJobs,
         ec: EcJobs,
-        present: Callable[[], frozenset[str]],
+        present: Callable[[], Hashable],
     ) -> None:
         self._host = host
         self._front = front

@@ -11,7 +11,6 @@ from ais.api.ack import Ack
 from ais.api.bucket import AIS, Bck
 from ais.backend.interface import Place
 from ais.base.errors import BadRequest, BucketNotFound, Busy, NotReady
-from ais.core.announcing import Event
 from ais.core.workfile import Keeping, WriteRules
 from ais.ec.slice import Coding, Scheme
 from ais.fs.volume import Mirroring
@@ -53,6 +52,7 @@ class BucketView:
 
     `source` is the bucket that is being renamed into this one: objects not moved yet are still there. `is_moving`: the
     bucket itself is that source, because objects get other owners; those not moved yet are with earlier ones.
+    `is_weighted`: clients that compute owners by themselves, without weights, come to the wrong target.
     """
 
     __slots__ = (
@@ -68,6 +68,7 @@ class BucketView:
         "is_protected",
         "is_renamed",
         "is_rereadable",
+        "is_weighted",
         "needs_care",
         "props",
         "remote",
@@ -79,7 +80,9 @@ class BucketView:
         "verifies",
     )
 
-    def __init__(self, bucket: Bucket, source: Bck | None = None, *, is_moving: bool = False) -> None:
+    def __init__(
+        self, bucket: Bucket, source: Bck | None = None, *, is_moving: bool = False, is_weighted: bool = False
+    ) -> None:
         props = bucket.props
         self.bck = bucket.bck
         self.uname = bucket.uname
@@ -87,6 +90,7 @@ class BucketView:
         self.source = bucket.bck if is_moving and source is None else source
         source = self.source
         self.is_moving = is_moving
+        self.is_weighted = is_weighted
         self.allowed = int(props.access) | access.WITHOUT_AUTHN
         self.ack = ""
         """What a request asked for in the place of what the bucket says (`with_ack`)."""
@@ -105,8 +109,6 @@ class BucketView:
         self.is_coded = props.is_coded
         self.remote = place_of(bucket)
         """Where objects are that are not here, and changes go first; None: nowhere."""
-        if self.remote is None and "Event>" in props.of_s3.documents.get("notification", ""):
-            self.rules = msgspec.structs.replace(self.rules, event=Event())
         self.is_protected = self.is_mirrored or self.is_coded
         self.stays_fresh = self.remote is not None and props.versioning.validate_warm_get
         """What is here is compared with its backend before it is read."""
@@ -160,12 +162,6 @@ class BucketView:
         if not self.allowed & operation:
             access.require(self.props.access, operation, self.bck.cname())
 
-    @property
-    def silent_rules(self) -> WriteRules:
-        """Rules for what is moved, restored or written in another form: nobody is told of it."""
-        rules = self.rules
-        return rules if rules.event is None else msgspec.structs.replace(rules, event=None)
-
     def rules_for(self, checksum_kind: str) -> WriteRules:
         """How to store an object that comes with a checksum of this kind from elsewhere in the cluster."""
         if checksum_kind in (checksum.NONE, self.rules.checksum_kind):
@@ -181,10 +177,13 @@ class Views:
 
     __slots__ = ("_by_bck", "_is_known", "by_url")
 
-    def __init__(self, bmd: BMD, *, is_known: bool = True, is_moving: bool = False) -> None:
+    def __init__(self, bmd: BMD, *, is_known: bool = True, is_moving: bool = False, is_weighted: bool = False) -> None:
         self._is_known = is_known
         sources = {unfinished.dst: unfinished.src for unfinished in rename.pending(bmd)}
-        self._by_bck = {bucket.bck: BucketView(bucket, sources.get(bucket.bck), is_moving=is_moving) for bucket in bmd}
+        self._by_bck = {
+            bucket.bck: BucketView(bucket, sources.get(bucket.bck), is_moving=is_moving, is_weighted=is_weighted)
+            for bucket in bmd
+        }
         self.by_url: dict[tuple[str, str], BucketView] = {}
         """By the raw path element and the raw bucket query (`provider=ais`) of requests seen before."""
 

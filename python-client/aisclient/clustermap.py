@@ -9,6 +9,8 @@ _NOT_OWNING = 4 | 8 | 16
 """Flags of targets in maintenance or on their way out: they own no names."""
 _AWAY = 1 << 20
 """Flag of a target that does not answer now, and owns its names all the same."""
+_WEIGHT = 100
+"""Of a target of which the map says nothing."""
 _OWNERS_KEPT = 65536
 
 
@@ -22,6 +24,7 @@ class Node(msgspec.Struct, frozen=True):
     id: str = msgspec.field(name="daemon_id")
     public: _Net = msgspec.field(name="public_net")
     flags: int = 0
+    weight: int = _WEIGHT
 
     @property
     def url(self) -> str:
@@ -58,6 +61,8 @@ class Owners:
         self.smap = smap
         self._targets = [node for node in smap.targets.values() if not node.flags & _NOT_OWNING]
         self._digests = [placement.digest(node.id) for node in self._targets]
+        weights = [node.weight for node in self._targets]
+        self._weights = weights if len(set(weights)) > 1 else []
         self._known: dict[str, str] = {}
 
     def url(self, uname: str) -> str:
@@ -66,7 +71,7 @@ class Owners:
         if found is None:
             if not self._targets:
                 return ""
-            target = self._targets[placement.owner(self._digests, uname)]
+            target = self._targets[placement.owner(self._digests, uname, self._weights)]
             found = "" if target.flags & _AWAY else target.url
             if len(self._known) >= _OWNERS_KEPT:
                 self._known.clear()

@@ -1,8 +1,10 @@
 """Which target owns a name: rendezvous hashing, the same function that the cluster computes.
 
-Each target has a digest; the one with the highest `mix(digest ^ digest of the name)` owns the name.
+Each target has a digest; the one with the highest `mix(digest ^ digest of the name)` owns the name. Where targets have
+different weights: the mixed bits as a number u in (0, 1], and the one with the lowest `-ln(u) / weight`.
 """
 
+import math
 from collections.abc import Sequence
 
 import xxhash
@@ -38,11 +40,20 @@ def _splitmix_finish(state: int) -> int:
     return z ^ z >> 31
 
 
-def owner(digests: Sequence[int], name: str) -> int:
-    """Index of the target that owns `name`. Of equal weights, which does not happen, the later one wins."""
+def owner(digests: Sequence[int], name: str, weights: Sequence[int] = ()) -> int:
+    """Index of the target that owns `name`; `weights` of the targets, none where they are equal.
+
+    Of equal bits, which does not happen, the later one wins.
+    """
     key = digest(name)
+    if weights:
+        return min(range(len(digests)), key=lambda index: (_cost(digests[index] ^ key, weights[index]), -index))
     chosen = highest = -1
     for index, candidate in enumerate(digests):
         if (weight := mix(candidate ^ key)) >= highest:
             chosen, highest = index, weight
     return chosen
+
+
+def _cost(seed: int, weight: int) -> float:
+    return -math.log(((mix(seed) >> 11) + 1) * 2.0**-53) / weight

@@ -53,7 +53,7 @@ def test_playground(ais_process: Any, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_maintenance_and_rebalance(ais_offline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A target goes into maintenance and comes back with its data moved both ways; a primary may not; a rebalance is
-    started, waited for and shown.
+    started, waited for and shown; weights are set, shown and proposed.
     """
     with Cluster(proxies=1, targets=3, mountpaths=1) as cluster:
         monkeypatch.setenv("AIS_ENDPOINT", cluster.endpoint)
@@ -70,6 +70,13 @@ def test_maintenance_and_rebalance(ais_offline: Any, monkeypatch: pytest.MonkeyP
         ais_offline("start", "rebalance", "--wait")
         assert "rebalance" in ais_offline("show", "rebalance", "--all").stdout
         assert ais_offline("ls", "ais://b", "--count-only").stdout == "20\n"
+        assert f"{target} has weight 200" in ais_offline("cluster", "weights", "set", f"{target}=200").stdout
+        assert json.loads(ais_offline("cluster", "weights", "--json").stdout)[cluster.targets[0].id] == 200
+        assert "50.0%" in ais_offline("cluster", "weights").stdout
+        proposed = ais_offline("cluster", "weights", "set", "--by-capacity", "--dry-run").stdout
+        assert f"{target} would have weight 100" in proposed
+        assert "TARGET_ID=WEIGHT" in ais_offline("cluster", "weights", "set", target, code=2).stderr
+        ais_offline("wait", "rebalance")
         primary = f"p[{cluster.proxies[0].id}]"
         wrong = ais_offline("cluster", "add-remove-nodes", "start-maintenance", primary, code=2)
         assert "primary" in wrong.stderr

@@ -30,6 +30,13 @@ def test_owner(ids: list[str], name: str):
     assert ours.owner(digests, full) == theirs.best(digests, full)
 
 
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=8), st.text())
+def test_weighted_owner(weights: list[int], name: str):
+    """Both choose the same target among targets of any weights."""
+    digests = [digest(f"t{number}") for number in range(len(weights))]
+    assert ours.owner(digests, name, weights) == theirs.best_at(digests, digest(name), weights)
+
+
 def test_vectors():
     """The published vectors of the wire contract, computed by neither."""
     assert ours.mix(0) == 1905207664160064169

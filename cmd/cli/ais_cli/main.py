@@ -21,6 +21,7 @@ from ais_cli.scrub import scrub
 from ais_cli.search import search, show_help
 from ais_cli.show import show
 from ais_cli.validate import validate
+from ais_cli.weights import weights
 
 
 class _Root(RootGroup):
@@ -96,6 +97,7 @@ bucket.bucket.add_command(validate)
 cluster.cluster.add_command(membership.nodes_group)
 cluster.cluster.add_command(membership.rebalance)
 cluster.cluster.add_command(rotate)
+cluster.cluster.add_command(weights)
 show.add_command(membership.show_rebalance)
 job.start.add_command(membership.start_rebalance)
 advanced.add_command(membership.remove_from_smap)

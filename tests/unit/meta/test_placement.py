@@ -1,5 +1,6 @@
 """Placement is exactly the contract's, so that clients find the same owner."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,3 +107,53 @@ def test_next_primary_has_the_highest_digest() -> None:
     smap = Smap(pmap={one.id: one for one in proxies})
     order = [one.id for one in next_primaries(smap, skip="p0xxxxxx")]
     assert order == sorted((f"p{n}xxxxxx" for n in range(1, 5)), key=digest, reverse=True)
+
+
+def weighted(weights: dict[str, int]) -> Smap:
+    smap = Smap(tmap={node_id: target(node_id) for node_id in TARGETS[: len(weights)]})
+    return smap.with_weights(dict(zip(TARGETS, weights.values(), strict=False)))
+
+
+UNAMES = [f"ais/@#/b/dir/object-{number}" for number in range(6000)]
+
+
+def owners(smap: Smap) -> list[str]:
+    places = Placement(smap)
+    return [places.owner_at(digest(uname)).id for uname in UNAMES]
+
+
+def test_shares_follow_weights_within_two_points() -> None:
+    """With twice the weight a target owns twice the names, and what it gains it gains from everybody in proportion."""
+    found = owners(weighted({"1": 200, "2": 100, "3": 100, "4": 50}))
+    for node_id, share in zip(TARGETS, (200, 100, 100, 50), strict=True):
+        assert abs(found.count(node_id) / len(UNAMES) - share / 450) < 0.02
+
+
+def test_equal_weights_are_the_contract() -> None:
+    """All at 100, all at 300, or nothing said: the same owners in the same order, and no word of it in the map."""
+    plain, all_100, all_300 = (weighted(dict.fromkeys("123", weight)) for weight in (100, 100, 300))
+    assert Placement(all_300).is_weighted is False
+    assert all("weight" not in msgspec.to_builtins(one) for one in all_100.tmap.values())
+    expected = [Placement(plain).order(uname) for uname in UNAMES[:500]]
+    for smap in (all_100, all_300):
+        places = Placement(smap)
+        assert [[one.id for one in places.order(uname)] for uname in UNAMES[:500]] == [
+            [one.id for one in order] for order in expected
+        ]
+
+
+def test_only_names_of_the_changed_target_move() -> None:
+    """Another weight of one target moves names to it, or from it, and no other."""
+    before, after = owners(weighted({"1": 100, "2": 100, "3": 100})), owners(weighted({"1": 100, "2": 200, "3": 100}))
+    moved = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert {new for _, new in moved} == {TARGETS[1]}
+    assert abs(len(moved) / len(UNAMES) - (2 / 4 - 1 / 3)) < 0.02
+
+
+def test_weighted_vectors() -> None:
+    """What is on disk under unequal weights depends on this: the owners never change."""
+    places = Placement(weighted({"1": 100, "2": 250, "3": 100, "4": 1}))
+    found = "".join(places.owner_at(digest(uname)).id[1] for uname in UNAMES[:40])
+    assert found == "1212231332331311233122232212222112223222"
+    assert "".join(one.id[1] for one in places.order(UNAMES[7])) == "3214"
+    assert places.order(UNAMES[7])[0] is places.owner(UNAMES[7])

@@ -262,3 +262,13 @@ def test_the_map_of_a_new_reign() -> None:
     assert (given.primary_id, "p1aaaaaa" in given, given.version) == ("p2aaaaaa", True, SMAP.version + 1)
     again = decisions.next_reign(SMAP, P1, keep_old_primary=False)
     assert (again.primary_id, len(again.nodes)) == ("p1aaaaaa", len(SMAP.nodes))
+
+
+def test_a_joining_target_brings_no_weight() -> None:
+    """What a weight is only administrators say: a new target has none, one that is known keeps what it has."""
+    heavy = msgspec.structs.replace(T1, weight=900)
+    assert not decisions.joined(cluster(), heavy).tmap[T1.id].weight
+    smap = cluster(T1).with_weights({T1.id: 200})
+    moved = msgspec.structs.replace(heavy, public=net(81))
+    assert decisions.joined(smap, moved).tmap[T1.id].weight == 200
+    assert decisions.joined(smap.with_away(frozenset({T1.id})), T1).tmap[T1.id].weight == 200

@@ -1,7 +1,9 @@
 """What has to move when the set of targets changes, as functions of maps."""
 
+import msgspec
 import pytest
 
+from ais.api import codec
 from ais.base.errors import NotReady
 from ais.meta.placement import Placement
 from ais.meta.smap import Flag, NetInfo, Smap, Snode, digest
@@ -72,7 +74,7 @@ def test_the_end_of_a_rebalance() -> None:
     assert not ended.moving
     assert set(ended.tmap) == {"t1", "t2", "t4"}
     assert ended.tmap["t4"].flags == Flag.MAINTENANCE | Flag.MAINTENANCE_POST_REBALANCE
-    assert plan.owners(ended) == ("t1", "t2")
+    assert plan.owners(ended) == plan.Owners(("t1", "t2"))
 
 
 def test_who_may_be_told_to_end() -> None:
@@ -91,3 +93,32 @@ def test_who_may_be_told_to_end() -> None:
     assert plan.drained(drained.with_away(frozenset({"t3"}))) == []
     assert plan.drained(drained.with_told(frozenset({"t3"}))) == []
     assert plan.ended(drained) == frozenset()
+
+
+def test_another_weight_is_a_move() -> None:
+    """Earlier owners are found by the weights of before, also of several changes, and after the map was stored."""
+    old = smap_of("t1", "t2", "t3")
+    heavy = plan.follow(old, old.with_weights({"t1": 300}), has_data=True)
+    light = plan.follow(heavy, heavy.with_weights({"t1": 50}), has_data=True)
+    assert light.moving
+    assert light.moving.before == (("t1", "t2", "t3"),) * 2
+    assert light.moving.weights == ((300, 100, 100), ())
+    stored = codec.from_json(codec.to_json(light), Smap)
+    earlier, first, second = plan.Earlier(stored), Placement(heavy), Placement(old)
+    for key in KEYS:
+        assert earlier.owners(key) == list(dict.fromkeys((first.owner_at(key).id, second.owner_at(key).id)))
+    back = plan.follow(heavy, heavy.with_weights({"t1": 100}), has_data=True)
+    assert back.moving
+    assert (back.moving.before, back.moving.weights) == ((("t1", "t2", "t3"),), ((300, 100, 100),))
+    assert plan.again(back).moving == msgspec.structs.replace(back.moving, id=f"g{int(back.version) + 1}")
+    assert old.with_weights({"t1": 100}) is old
+    assert not plan.follow(old, old.with_weights({"t1": 7, "t2": 7, "t3": 7}), has_data=True).moving
+
+
+def test_maps_without_weights_say_what_they_said_before() -> None:
+    """Where all weights are equal a map has no word of them, and one that an earlier version stored is read."""
+    old = smap_of("t1", "t2")
+    new = plan.follow(old, old.with_node(target("t3")), has_data=True)
+    assert b"weight" not in codec.to_json(new)
+    stored = codec.from_json(b'{"ext":{"id":"g4","before":[["t1","t2"],["t1"]]}}', Smap)
+    assert plan.earlier(stored) == [plan.Owners(("t1", "t2")), plan.Owners(("t1",))]
