@@ -1,11 +1,13 @@
 """A real cluster whose nodes can be killed, frozen, cut off and robbed of their mountpaths."""
 
 import asyncio
+import contextlib
 import json
 import os
 import random
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
@@ -44,6 +46,8 @@ class Stage:
         self._down: set[str] = set()
         """Nodes that a fault keeps down."""
         self._pids: dict[str, int] = {}
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Of a node: one fault at a time ends or starts it."""
         self.links = Links(lambda: self._pids)
         self.nodes: dict[str, NodePlan] = {}
         self.bare: list[str] = []
@@ -95,16 +99,19 @@ class Stage:
 
     async def start(self, *names: str) -> None:
         """Start nodes that do not run."""
-        async with self._lock:
+        async with contextlib.AsyncExitStack() as stack:
+            for lock in (*(self._turns[name] for name in sorted(names)), self._lock):
+                await stack.enter_async_context(lock)
             await asyncio.to_thread(self._playground.start, only=list(names))
             for name in names:
                 self._pids[name] = int(self.nodes[name].pid_file.read_text())
 
     async def end(self, name: str, how: Signals) -> None:
-        """Signal a node to end and wait for it."""
+        """Signal a node to end and wait for it; another fault starts it again only after that."""
         node = self.nodes[name]
-        self._playground.send_signal(node, how)
-        await asyncio.to_thread(self._playground.wait_ended, node, 60.0)
+        async with self._turns[name]:
+            self._playground.send_signal(node, how)
+            await asyncio.to_thread(self._playground.wait_ended, node, 60.0)
 
     async def keep_running(self) -> None:
         """For ever: start again what ended by itself (a supervisor would), unless a fault keeps it down."""
