@@ -8,7 +8,7 @@ DIR ?= .playground
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients denial rotation nightly scrub bench docs
+.PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients denial rotation events nightly scrub bench docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,9 @@ denial: install ## what is made to stop a node, at full size: what others notice
 
 rotation: install ## all secrets replaced under load, with and without workers (ROTATION_ROUNDS=5)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_rotation.py
+
+events: install ## 10,000 events of buckets: receiver down for a minute, nodes killed and decommissioned (EVENTS=, EVENTS_DOWN_S=)
+	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_events.py
 
 nightly: install ## what takes too long for CI: 8 GiB objects, a million names, every S3 client with every option
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly

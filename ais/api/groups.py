@@ -11,7 +11,8 @@ EVICT = "evict-listrange"
 PREFETCH = "prefetch-listrange"
 COPY = "copy-listrange"
 COPY_BUCKET = "copy-bck"
-KINDS = (DELETE, EVICT, PREFETCH, COPY, COPY_BUCKET)
+INDEX = "index-shard"
+KINDS = (DELETE, EVICT, PREFETCH, COPY, COPY_BUCKET, INDEX)
 WORKERS_DEFAULT, WORKERS_MAX = 4, 64
 
 
@@ -32,6 +33,15 @@ class PrefetchMsg(DeleteMsg, frozen=True):
     blob_threshold: int = msgspec.field(name="blob-threshold", default=0)
     blob_chunk_size: int = msgspec.field(name="blob-chunk-size", default=0)
     blob_workers: int = msgspec.field(name="blob-num-workers", default=0)
+
+
+class IndexMsg(msgspec.Struct, frozen=True):
+    """The value of `index-shard`. `skip_verify`: a shard that has an index has a good one."""
+
+    prefix: str = ""
+    workers: int = msgspec.field(name="num-workers", default=0)
+    skip_verify: bool = msgspec.field(name="skip-verify", default=False)
+    not_recursive: bool = msgspec.field(name="non-recurs", default=False)
 
 
 class CopyBucketMsg(msgspec.Struct, frozen=True):
@@ -80,6 +90,8 @@ class GroupTask(msgspec.Struct, frozen=True):
     """When a target was told: one that was restarted does not delete what was written later."""
     latest: bool = False
     """Objects that are here already are compared with their backend."""
+    skip_verify: bool = False
+    """As `IndexMsg.skip_verify`."""
 
     @property
     def workers_count(self) -> int:

@@ -13,6 +13,7 @@ from ais.base.errors import BadRequest
 
 MOVE_BUCKET = "move-bck"
 SUMMARY_BUCKET = "summary-bck"
+SUMMARY_SHARD = "summary-shard"
 LIFECYCLE = "s3-lifecycle"
 MAKE_COPIES = "make-n-copies"
 PUT_COPIES = "put-copies"

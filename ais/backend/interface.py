@@ -22,6 +22,15 @@ CHUNK_BYTES = 1 << 20
 _MD5 = re.compile(r"[0-9a-f]{32}")
 SOURCE, ETAG, VERSION, MD5, LAST_MODIFIED = "source", "ETag", "version", "md5", "LastModified"
 """Keys of AIStore's custom metadata, which says what the object is at its backend."""
+CONTENT_HEADERS = (
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-type",
+    "expires",
+)
+"""What an owner says of the content, beside metadata of his own."""
 
 
 class Place(NamedTuple):
@@ -32,7 +41,7 @@ class Place(NamedTuple):
 
 
 class RemoteObject(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An object as its backend describes it. A listing gives no `content_type` and no `user` metadata."""
+    """An object as its backend describes it. A listing gives no `content` headers and no `user` metadata."""
 
     name: str
     size: int = 0
@@ -41,7 +50,8 @@ class RemoteObject(msgspec.Struct, frozen=True, omit_defaults=True):
     version: str = ""
     """ID of the version, where the bucket keeps versions."""
     modified_s: float = 0.0
-    content_type: str = ""
+    content: dict[str, str] = {}
+    """Content headers by lower-case name (`CONTENT_HEADERS`)."""
     user: dict[str, str] = {}
     """Metadata of its owner, by full header name (`x-amz-meta-*`)."""
 
@@ -69,7 +79,7 @@ class RemoteObject(msgspec.Struct, frozen=True, omit_defaults=True):
         Otherwise the tag would be taken for the MD5, which not every backend means by it.
         """
         found = {"etag": self.etag} if self.etag and has_checksum else {}
-        return found | ({"content-type": self.content_type} if self.content_type else {})
+        return found | self.content
 
     @property
     def http_date(self) -> str:
@@ -127,7 +137,7 @@ class Backend(Protocol):
         """Read an object, or `length` bytes from `offset` on. Raise `ObjectNotFound`, `RangeNotSatisfiable`."""
 
     async def put(self, place: Place, name: str, content: Upload, user: dict[str, str]) -> RemoteObject:
-        """Store an object, as a whole or not at all; `user`: metadata with full header names and content headers."""
+        """Store an object, as a whole or not at all. `user`: metadata (`x-amz-meta-*`) and content headers."""
 
     async def delete(self, place: Place, name: str) -> None:
         """Remove an object; one that is not there is no error."""

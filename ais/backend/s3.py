@@ -6,9 +6,12 @@ library is imported then, too, in a thread: it takes half a second.
 """
 
 import asyncio
+import base64
+import hashlib
 import importlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -18,6 +21,7 @@ from ais.backend.interface import CHUNK_BYTES, Download, Place, RemoteObject, Re
 from ais.base.errors import (
     AccessDenied,
     AisError,
+    BadRequest,
     NotReady,
     ObjectNotFound,
     RangeNotSatisfiable,
@@ -32,6 +36,8 @@ PART_BYTES = 16 << 20
 """Larger objects are sent in parts, `PARTS_AT_ONCE` at a time: that much memory an upload takes."""
 PARTS_AT_ONCE = 2
 PARTS_MAX = 10_000
+MD5_BYTES_MAX = 256 << 10
+"""Hashing more than that stops the event loop for too long."""
 PART_BYTES_MIN = 5 << 20
 """S3's own limits."""
 CONNECTIONS_MAX = 64
@@ -42,6 +48,17 @@ _USER = "x-amz-meta-"
 _OVERLOADED = frozenset(
     {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "429", "503"}
 )
+_CONTENT = {
+    "cache-control": "CacheControl",
+    "content-disposition": "ContentDisposition",
+    "content-encoding": "ContentEncoding",
+    "content-language": "ContentLanguage",
+    "content-type": "ContentType",
+    "expires": "Expires",
+}
+"""Content headers, and what the library calls them."""
+_READ_AS = {"Expires": "ExpiresString"}
+"""As sent, whether it is a date or not."""
 _AMAZON = ".amazonaws.com"
 Client = Any
 """aiobotocore makes its classes at run time."""
@@ -122,11 +139,16 @@ class S3:
         with _translated(place.bck, name):
             if content.size <= part_bytes:
                 body = await content.read(0, content.size)
-                answer = await client.put_object(**target, **_given(user), Body=body)
+                answer = await client.put_object(**target, **_given(user), **await _sealed(body))
             else:
                 answer = await self._put_in_parts(client, target, content, part_bytes, user)
         return RemoteObject(
-            name, content.size, answer.get("ETag", "").strip('"'), _version(answer), user=_of_owner(user)
+            name,
+            content.size,
+            answer.get("ETag", "").strip('"'),
+            _version(answer),
+            content={key: user[key] for key in _CONTENT if key in user},
+            user=_of_owner(user),
         )
 
     async def delete(self, place: Place, name: str) -> None:
@@ -154,7 +176,7 @@ class S3:
             for number in numbers:
                 offset = (number - 1) * part_bytes
                 body = await content.read(offset, min(part_bytes, content.size - offset))
-                etags[number] = (await client.upload_part(**upload, PartNumber=number, Body=body))["ETag"]
+                etags[number] = (await client.upload_part(**upload, PartNumber=number, **await _sealed(body)))["ETag"]
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -220,6 +242,13 @@ async def _chunks(body: Any, bck: Bck, name: str, length: int) -> AsyncIterator[
         raise Unreachable(f"{bck.cname(name)} broke off at its backend: {got} of {length} bytes")
 
 
+async def _sealed(body: bytes) -> dict[str, Any]:
+    """A body with its MD5, which the server compares with what came."""
+    md5 = partial(hashlib.md5, body, usedforsecurity=False)
+    digest = (await asyncio.to_thread(md5) if len(body) > MD5_BYTES_MAX else md5()).digest()
+    return {"Body": body, "ContentMD5": base64.b64encode(digest).decode()}
+
+
 async def _give_up(client: Client, upload: dict[str, str]) -> None:
     """Whatever went wrong is told, and not that this went wrong, too."""
     try:
@@ -237,7 +266,7 @@ def _described(name: str, answer: dict[str, Any]) -> RemoteObject:
         answer.get("ETag", "").strip('"'),
         _version(answer),
         answer["LastModified"].timestamp(),
-        answer.get("ContentType", ""),
+        {key: text for key, name in _CONTENT.items() if (text := answer.get(_READ_AS.get(name, name)))},
         {_USER + key: value for key, value in answer.get("Metadata", {}).items()},
     )
 
@@ -256,9 +285,7 @@ def _given(user: dict[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if metadata := {key.removeprefix(_USER): value for key, value in _of_owner(user).items()}:
         found["Metadata"] = metadata
-    if kind := user.get("content-type"):
-        found["ContentType"] = kind
-    return found
+    return found | {name: user[key] for key, name in _CONTENT.items() if key in user}
 
 
 @contextmanager
@@ -283,6 +310,8 @@ def _meaning(error: BaseException, bck: Bck | None, name: str) -> AisError:
         return _refusal(answer, bck, name, what)
     if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"):
         return AccessDenied(f"{what}: {error}; give the targets credentials of S3 (docs/backends.md)")
+    if type(error).__name__ == "ParamValidationError":
+        return BadRequest(f"{what}: {error}")
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         return Unreachable(f"{what}: its backend did not answer in time")
     if isinstance(error, aiohttp.ClientError):
@@ -295,7 +324,7 @@ def _refusal(answer: dict[str, Any], bck: Bck | None, name: str, what: str) -> A
     text = f"aws-error[{code}: {answer['Error'].get('Message', '')}] ({what})"
     if bck is not None and (code == "NoSuchBucket" or (status == 404 and not name)):
         return RemoteBucketNotFound(bck.provider, bck.cname())
-    if bck is not None and status == 404:
+    if bck is not None and status == 404 and code != "NoSuchUpload":
         return ObjectNotFound(bck.cname(name))
     if status == 416:
         return RangeNotSatisfiable("", 0)

@@ -6,10 +6,12 @@ from typing import Any
 
 import msgspec
 
-from ais.api import actions, codec, listing, query, xact
+from ais.api import actions, codec, groups, listing, query, xact
 from ais.api import headers as header
 from ais.api.bucket import Bck
+from ais.api.groups import IndexMsg
 from ais.api.listing import Entry, LsoMsg, Page
+from ais.api.shard_summary import ShardSummary, ShardSummaryMsg
 from ais.api.summary import BsummResult, SummaryMsg
 from ais.base.errors import BucketNotFound, NotFound, Unreachable
 from ais.client import answers, paths
@@ -104,6 +106,25 @@ class Buckets:
             response, body = await self._transport.call("GET", path, wanted, json=message)
             if response.status == 200 and uuid:
                 return answers.decode(body, list[BsummResult])
+            if response.status == 202 and not uuid:
+                uuid = body.decode().strip('" \n')
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, POLL_S_MAX)
+
+    async def index_shards(self, bck: Bck, message: IndexMsg) -> str:
+        """Make an index of each shard, so that one member is found without reading the others; the ID of the job."""
+        body = paths.action(groups.INDEX, value=message)
+        _, answer = await self._transport.call("POST", paths.of_bucket(bck), paths.query_of(bck), json=body)
+        return answer.decode()
+
+    async def shard_summary(self, bck: Bck, prefix: str = "") -> ShardSummary:
+        """How many shards there are and have an index; waits until every target has counted."""
+        uuid, delay_s = "", POLL_S
+        while True:
+            message = paths.action(actions.SUMMARY_SHARD, value=ShardSummaryMsg(uuid, prefix))
+            response, body = await self._transport.call("GET", paths.of_bucket(bck), paths.query_of(bck), json=message)
+            if response.status == 200 and uuid:
+                return answers.decode(body, ShardSummary)
             if response.status == 202 and not uuid:
                 uuid = body.decode().strip('" \n')
             await asyncio.sleep(delay_s)

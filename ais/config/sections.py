@@ -13,6 +13,7 @@ import msgspec
 from ais.base.units import Duration, Size
 from ais.config.setting import Section, setting
 
+_RECEIVER = re.compile(r"[a-z0-9-]{1,32}")
 _DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 ChecksumKind = Literal["none", "xxhash", "xxhash2", "md5", "crc32c", "sha256", "sha512"]
@@ -528,8 +529,28 @@ class Net(Section, frozen=True):
             " BucketOwnerPreferred or ObjectWriter."
         ),
     ] = "BucketOwnerEnforced"
+    s3_events: Annotated[
+        tuple[str, ...],
+        setting(
+            "Receivers of bucket notifications, `NAME=URL` each (a webhook); buckets name one as"
+            " `arn:ais:sqs::NAME:webhook`."
+        ),
+    ] = ()
+
+    @property
+    def event_receivers(self) -> dict[str, str]:
+        """Receivers of bucket notifications: name to URL."""
+        return dict(one.partition("=")[::2] for one in self.s3_events)
 
     def check(self) -> None:
+        for one in self.s3_events:
+            name, _, url = one.partition("=")
+            if not _RECEIVER.fullmatch(name) or not url.startswith(("http://", "https://")) or not url.isprintable():
+                raise ValueError(
+                    f's3_events="{one}": write NAME=http://host/path, the name in small letters, digits, "-"'
+                )
+        if len(self.event_receivers) != len(self.s3_events):
+            raise ValueError("s3_events names a receiver twice")
         if self.s3_object_ownership not in ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"):
             raise ValueError(
                 f's3_object_ownership="{self.s3_object_ownership}": use BucketOwnerEnforced, BucketOwnerPreferred or'

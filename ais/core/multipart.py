@@ -186,6 +186,15 @@ class Uploads:
             self._remove(upload, fsync=rules.fsync)
         return meta
 
+    def read_parts(self, upload: Upload, parts: Sequence[Part]) -> Iterator[bytes]:
+        """What an object of `parts` would have as content; it raises behind a part that is damaged.
+
+        Raise `HandleNotFound`, `PartDamaged`, `DiskFailure`.
+        """
+        _require_unfinished(upload)
+        with ending_upload(upload):
+            yield from assembly.read(self._disk, upload, parts)
+
     def abort(self, upload: Upload, *, fsync: bool = False) -> None:
         """Forget an upload and its parts. Raise `HandleNotFound` when it is over already."""
         with disk_failures(upload.directory), self._exclusive(upload):

@@ -8,15 +8,16 @@ import contextlib
 import functools
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import msgspec
 
 from ais.api.bucket import Bck
-from ais.base.errors import AlreadyExists, BadRequest, BucketNotFound, Busy, CorruptMetadata, NotReady
+from ais.base.errors import AlreadyExists, BadRequest, BucketNotFound, Busy, CorruptMetadata, NotFound, NotReady
 from ais.core import meta as metadata
 from ais.core import tree, workfile
+from ais.core.announcing import Announcer, Change, Event, Note, Unannounced
 from ais.core.copies import Copies
 from ais.core.meta import ObjectMeta
 from ais.core.slicing import NoSlicing, Plan, Prepared, Slicing, Turns
@@ -91,6 +92,7 @@ class Publisher:
         """Told, in any thread, of each object of an erasure-coded bucket that was changed."""
         self.slicing: Slicing = NoSlicing()
         self.turns = Turns()
+        self.announcer: Announcer = Unannounced()
 
     def new_work_name(self) -> str:
         """A name no other work file of this target has."""
@@ -105,11 +107,55 @@ class Publisher:
         try:
             if staged.spot.view is not self._volume.view:
                 self._follow_placement(staged, wait)
-            if staged.bck in self._volume.coded:
-                return self._publish_coded(staged, condition, wait)
-            return self._publish_whole(staged, condition, wait)
+            if staged.rules.event is not None and not staged.is_moved:
+                return self._publish_announced(staged, staged.rules.event, condition, wait)
+            return self._publish(staged, condition, wait)
         except OSError as error:
             raise translate(error, staged.path) from error
+
+    def _publish(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
+        if staged.bck in self._volume.coded:
+            return self._publish_coded(staged, condition, wait)
+        return self._publish_whole(staged, condition, wait)
+
+    def _publish_announced(self, staged: Staged, event: Event, condition: Condition | None, wait: bool) -> ObjectMeta:
+        """Commit, with a note before the object becomes visible."""
+        if not wait:
+            raise StripeBusy
+        spot, before = staged.spot, staged.before_rename
+        with self.announcing(spot, fsync=staged.rules.fsync) as announcement:
+
+            def note(meta: ObjectMeta) -> None:
+                if before is not None:
+                    before(meta)
+                announcement.note(Change(staged.bck, staged.name, event, False, meta, meta.stamp))
+
+            staged.before_rename = note
+            try:
+                return self._publish(staged, condition, wait)
+            finally:
+                staged.before_rename = before
+
+    @contextlib.contextmanager
+    def announcing(self, spot: Spot, *, fsync: bool) -> Iterator["Announcement"]:
+        """For a change that is noted in the block: settle it at the end, or retract what has not happened."""
+        announcement = Announcement(self.announcer, spot.mountpath.path, fsync)
+        try:
+            yield announcement
+        except BaseException as error:
+            if announcement.change is not None:
+                announcement.end(is_done=self._may_be_done(spot, announcement.change, error))
+            raise
+        announcement.end(is_done=True)
+
+    def _may_be_done(self, spot: Spot, change: Change, error: BaseException) -> bool:
+        """Whether a change that failed after it was noted may have happened all the same."""
+        if change.is_removal:
+            return not isinstance(error, NotFound)
+        with contextlib.suppress(OSError):
+            stored = self.stored_meta(spot)
+            return stored is not None and stored.stamp == change.stamp
+        return True
 
     def arrive(self, staged: Staged, meta: ObjectMeta, *, is_head: bool, wait: bool = True) -> ObjectMeta:
         """Take a version that another target gives: as the latest of its name, or as one below that is still to come.
@@ -470,6 +516,32 @@ class Publisher:
         workfile.discard(self._disk, staged.path)
         self._disk.close(staged.fd)
         staged.spot, staged.path, staged.fd = spot, path, fd
+
+
+class Announcement:
+    """One change on its way, noted at most once at a time."""
+
+    def __init__(self, announcer: Announcer, mountpath: str, fsync: bool) -> None:
+        self._announcer = announcer
+        self._mountpath = mountpath
+        self._fsync = fsync
+        self._note: Note | None = None
+        self.change: Change | None = None
+        self.marker_id = ""
+        """Of the delete marker that was made, once that is known."""
+
+    def note(self, change: Change) -> None:
+        """Keep a change that is about to happen, in the place of one that was noted before and did not."""
+        self.end(is_done=False)
+        self._note, self.change = self._announcer.note(self._mountpath, change, fsync=self._fsync), change
+
+    def end(self, *, is_done: bool) -> None:
+        """It has happened, or has not."""
+        note, self._note = self._note, None
+        if note is not None and is_done:
+            note.settle(self.marker_id)
+        elif note is not None:
+            note.retract()
 
 
 def _ignore(_bck: Bck, _name: str) -> None:

@@ -28,10 +28,12 @@ from ais.base.errors import (
 )
 from ais.core import holds, sealing, tree, workfile
 from ais.core import meta as metadata
+from ais.core.announcing import Announcer, Change, Event
 from ais.core.appender import Appender, Handle, drop_idle, reopen
+from ais.core.index_files import IndexFiles, may_have
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Uploads
-from ais.core.publish import Condition, Publisher
+from ais.core.publish import Announcement, Condition, Publisher
 from ais.core.slicing import Slicing, Turns
 from ais.core.spots import RACY_NS, Known, Spot, SpotTable, is_torn, newest_file, rank, read_meta, resized
 from ais.core.version_copies import copied_head
@@ -105,6 +107,7 @@ class Store:
         self.version_copies = self._publisher.version_copies
         self.versions = self._versions
         self.uploads = Uploads(volume, env, self._spots, self._publisher)
+        self.indexes = IndexFiles(env.disk, self._publisher.create_work)
 
     def open(self, bck: Bck, name: str, version_id: str | None = None, *, sealed: bool = False) -> OpenObject:
         """Open an object for reading: its latest version, or the one with this ID (`null`: the null version).
@@ -307,7 +310,25 @@ class Store:
         it has its name on another target now, whose slices these are. Raise
         `ObjectNotFound` when nothing was there and no marker was made, what `condition` raises, `DiskFailure`.
         """
+        if rules is None or rules.event is None:
+            return self._delete(bck, name, condition, rules, None, is_moved=is_moved, keeps_slices=keeps_slices)
+        with self._publisher.announcing(self._spots.find(bck, name), fsync=rules.fsync) as announcement:
+            return self._delete(bck, name, condition, rules, announcement, is_moved=is_moved, keeps_slices=keeps_slices)
+
+    def _delete(
+        self,
+        bck: Bck,
+        name: str,
+        condition: Condition | None,
+        rules: WriteRules | None,
+        announcement: Announcement | None,
+        *,
+        is_moved: bool,
+        keeps_slices: bool,
+    ) -> Removed:
         spot, fsync = self._spots.find(bck, name), rules is not None and rules.fsync
+        event = rules.event if rules is not None else None
+        keeps_versions = rules is not None and rules.keeping is not Keeping.NONE
 
         def step() -> Removed:
             if not is_moved:
@@ -316,12 +337,17 @@ class Store:
             self._publisher.ask(condition, bck, spot, stored)
             if is_moved or rules is None or rules.keeping is not Keeping.ENABLED:
                 holds.check(stored, self._now_s)
+            if announcement is not None and event is not None and (stored is not None or keeps_versions):
+                stamp = self._publisher.next_stamp(stored)
+                announcement.note(Change(bck, name, event, True, stored, stamp))
             if rules is not None and rules.keeping is not Keeping.NONE:
                 if is_moved and newest_file(self._disk, self.volume.view, spot) is None:
                     self.volume.require_whole(bck, spot.key)
                     raise ObjectNotFound(bck.cname(name))
                 self.volume.require_open(bck)
                 marker = self._delete_latest(bck, spot, rules, keep=not is_moved)
+                if announcement is not None and marker is not None:
+                    announcement.marker_id = marker.version_id or NULL
                 if fsync:
                     self._versions.fsync(spot)
                 return Removed(stored, marker.version_id if marker else None)
@@ -333,6 +359,8 @@ class Store:
             if not tree.remove(self._disk, spot.root, spot.path, fsync=fsync) and not removed:
                 self.volume.require_whole(bck, spot.key)
                 raise ObjectNotFound(bck.cname(name))
+            if may_have(name):
+                self.indexes.remove(spot, name)
             return Removed(stored, None)
 
         changing = contextlib.nullcontext() if keeps_slices else self._changing(bck, name, spot, is_delete=True)
@@ -352,11 +380,13 @@ class Store:
         bypass: bool = False,
         fsync: bool = False,
         is_ours: bool = True,
+        event: Event | None = None,
     ) -> ObjectMeta | None:
         """Remove one version for good (`null`: the null version); return its metadata, None when that was damaged.
 
         When it was the latest, the next older one becomes that. `bypass`: also one that is retained in governance mode.
-        Durable when `fsync`. Not `is_ours`: also when another target owns the name. Raise `VersionNotFound`,
+        Durable when `fsync`. Not `is_ours`: also when another target owns the name. `event`: somebody may want to know.
+        Raise `VersionNotFound`,
         `AccessDenied` when it must stay, what `condition` raises, and `DiskFailure`.
         """
         spot = self._spots.find(bck, name)
@@ -367,6 +397,9 @@ class Store:
             if condition is not None:
                 condition(version.meta)
             holds.check(version.meta, self._now_s, bypass=bypass)
+            if event is not None:
+                stamp = self._publisher.next_stamp(version.meta)
+                announcement.note(Change(bck, name, event, True, version.meta, stamp, is_certain=True))
             self._note_removed(bck, spot, version)
             if is_mirrored:
                 self.version_copies.drop(spot, version)
@@ -386,7 +419,8 @@ class Store:
                 self._versions.fsync(spot)
             return removed.meta
 
-        with disk_failures(spot.path), self._changing(bck, name, spot, is_delete=True):
+        announcing = self._publisher.announcing(spot, fsync=fsync)
+        with disk_failures(spot.path), announcing as announcement, self._changing(bck, name, spot, is_delete=True):
             removed = self._publisher.locked(bck, spot, step)
         self._tell_mirrored(bck, name)
         return removed
@@ -497,6 +531,7 @@ class Store:
         self.check_free(bck, name)
         is_here = source.mountpath is target.mountpath and not self.volume.view.is_unsettled
         can_rename = rules.keeping is Keeping.NONE and not rules.all_copies and bck not in self.volume.coded
+        can_rename = can_rename and rules.event is None
         if is_here and can_rename:
             with (
                 disk_failures(source.path),
@@ -749,13 +784,17 @@ class Store:
 
     def _delete_unchanged(self, bck: Bck, name: str, spot: Spot, opened: OpenObject, rules: WriteRules) -> bool:
         """Remove an object unless it was overwritten since `opened`; return whether it is gone."""
-        with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
+        announcing = self._publisher.announcing(spot, fsync=rules.fsync)
+        with disk_failures(spot.path), announcing as announcement, spot.mountpath.stripes.held(spot.key):
             newest = newest_file(self._disk, self.volume.view, spot)
             if newest is not None:
                 found = newest[1]
                 is_same = (found.st_dev, found.st_ino) == (opened.stat.st_dev, opened.stat.st_ino)
                 if not is_same or self._publisher.stored_meta(spot) != opened.meta:
                     return False
+                if rules.event is not None:
+                    stamp = self._publisher.next_stamp(opened.meta)
+                    announcement.note(Change(bck, name, rules.event, True, opened.meta, stamp))
                 if rules.keeping is not Keeping.NONE:
                     self._delete_latest(bck, spot, rules, keep=False)
                     if rules.fsync:
@@ -834,6 +873,10 @@ class Store:
         `restore_lost`: make a lost object of a mirrored bucket from its copy before. Raise `BucketNotFound`, `OSError`.
         """
         return self._publisher.locked(bck, spot, step, restore_lost=restore_lost)
+
+    def announce_to(self, announcer: Announcer) -> None:
+        """Whom changes are told to before they are made, in buckets whose rules say so."""
+        self._publisher.announcer = announcer
 
     def on_mirrored(self, told: Callable[[Bck, str], None]) -> None:
         """Tell, in any thread and at once, of every object of a mirrored bucket that may have too few copies now."""

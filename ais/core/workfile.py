@@ -11,6 +11,7 @@ import msgspec
 from ais.api import checksum
 from ais.api.bucket import Bck
 from ais.base.errors import BucketNotFound, ChecksumMismatch, ContentDamaged
+from ais.core.announcing import Event
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot
 from ais.env.disk import Disk
@@ -34,7 +35,7 @@ class WriteRules(msgspec.Struct, frozen=True):
 
     `fsync`: content, metadata and directory entries are durable before the write is acknowledged. `all_copies`: so are
     stored all copies or slices that the bucket promises. `keeping`: what becomes of the version that is replaced or
-    deleted (`ais.core.versions`).
+    deleted (`ais.core.versions`). `event`: somebody may want to know (`ais.core.announcing`).
     """
 
     checksum_kind: str = checksum.DEFAULT
@@ -42,6 +43,7 @@ class WriteRules(msgspec.Struct, frozen=True):
     fsync: bool = False
     all_copies: bool = False
     keeping: Keeping = Keeping.NONE
+    event: Event | None = None
 
 
 class Staged(msgspec.Struct):

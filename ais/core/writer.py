@@ -48,9 +48,11 @@ class Writer:
             raise
 
     def rewrite(self, custom: dict[str, str], facts: dict[str, str], version: str) -> None:
-        """Metadata that came to be known while the object was written. Raise `BadRequest`."""
+        """Metadata that came to be known while the object was written, and its version. Raise `BadRequest`."""
+        staged = self._staged
+        custom = {**(staged.custom or {}), **custom}
         check_custom(custom)
-        self._staged.custom, self._staged.facts, self._staged.version = custom, facts, version
+        staged.custom, staged.facts, staged.version = custom, {**staged.facts, **facts}, version
 
     def describe(self, facts: dict[str, str]) -> None:
         """What follows from the content, once all of it was written (`ObjectMeta.facts`)."""

@@ -4,6 +4,7 @@ An unmounted disk leaves an empty directory behind, and a file that is missing t
 """
 
 import contextlib
+import stat
 
 from ais.api.bucket import Bck
 from ais.base.errors import NotReady
@@ -72,7 +73,7 @@ def leave(disk: Disk, path: str, aside: str) -> None:
                 disk.rename(source, f"{kept}/{entry}")
             else:
                 trash.remove_tree(disk, source)
-        elif entry == trash.DIRECTORY:
+        elif entry == trash.DIRECTORY or (entry.startswith(".ais.") and stat.S_ISDIR(disk.lstat(source).st_mode)):
             trash.remove_tree(disk, source)
         elif entry.startswith(".ais."):
             disk.unlink(source)

@@ -10,9 +10,10 @@ from ais.api import access, actions, codec, groups, headers, listing, query, xac
 from ais.api.access import Access
 from ais.api.archive import ArchiveMsg
 from ais.api.bucket import AIS, Bck, Namespace, parse_provider
-from ais.api.groups import CopyMsg, DeleteMsg, PrefetchMsg
+from ais.api.groups import CopyMsg, DeleteMsg, IndexMsg, PrefetchMsg
 from ais.api.listing import Flag
 from ais.api.messages import ActMsg
+from ais.api.shard_summary import ShardSummary, ShardSummaryMsg
 from ais.api.summary import BsummResult, SummaryMsg
 from ais.api.xact import ArgsMsg
 from ais.backend import providers
@@ -46,12 +47,11 @@ MSGPACK = "application/msgpack"
 PRESENCE_MAX = 5
 COPIES_MAX = 32
 LATER = {
-    "GET": ("summary-shard", "show-inventory"),
+    "GET": ("show-inventory",),
     "POST": (
         "etl-bck",
         "etl-listrange",
         "rechunk",
-        "index-shard",
         "create-inventory",
     ),
     "PUT": (),
@@ -75,7 +75,8 @@ class Buckets:
         self,
         node: Node,
         lister: Lister,
-        summaries: Summaries,
+        summaries: Summaries[BsummResult],
+        shard_summaries: Summaries[ShardSummary],
         renamer: Renamer,
         relay: Relay,
         archiver: Archiver,
@@ -88,6 +89,7 @@ class Buckets:
         self._node = node
         self._lister = lister
         self._summaries = summaries
+        self._shard_summaries = shard_summaries
         self._renamer = renamer
         self._relay = relay
         self._archiver = archiver
@@ -124,7 +126,9 @@ class Buckets:
             return json_reply(request, await self.list_buckets(address.params, message.name))
         if message.action == actions.SUMMARY_BUCKET:
             return await self._summarize(request, address, message.value_as(SummaryMsg))
-        raise _unserved("GET", message, address, (actions.LIST, actions.SUMMARY_BUCKET))
+        if message.action == actions.SUMMARY_SHARD:
+            return await self._summarize_shards(address, message.value_as(ShardSummaryMsg))
+        raise _unserved("GET", message, address, (actions.LIST, actions.SUMMARY_BUCKET, actions.SUMMARY_SHARD))
 
     async def list_buckets(self, params: dict[str, str], name: str = "") -> list[Bck]:
         """Buckets that match the query, sorted, also those that only backends know unless `presence` says otherwise.
@@ -204,6 +208,19 @@ class Buckets:
             return web.Response(status=PENDING)
         return json_text_reply(progress.results, progress.status, end="\n")
 
+    async def _summarize_shards(self, address: BucketAddress, message: ShardSummaryMsg) -> web.Response:
+        if not address.bucket:
+            raise NotYetImplemented("cannot shard-summary bucket queries - not implemented yet")
+        bucket = self.require(address.only_bucket())
+        access.require(bucket.props.access, Access.LIST_OBJECTS, bucket.bck.cname())
+        path, params = f"{BUCKETS}/{bucket.bck.name}", bucket_query(bucket)
+        if not message.uuid:
+            return text_reply(await self._shard_summaries.start(path, params, message), PENDING)
+        progress = await self._shard_summaries.poll(path, params, message)
+        if progress.status == PENDING:
+            return web.Response(status=PENDING)
+        return json_text_reply(progress.results[0], progress.status, end="\n")
+
     async def head(self, request: web.Request) -> web.Response:
         """Properties in a header; with `bsumm_remote`, also a summary, once it is there.
 
@@ -261,12 +278,15 @@ class Buckets:
             xact.MAKE_COPIES,
             xact.EC_ENCODE,
             *_COPIES,
+            groups.INDEX,
             *(() if self._is_own(bck) else (groups.PREFETCH,)),
         )
         if message.action not in served:
             raise _unserved("POST", message, address, served)
         if message.action != actions.CREATE_BUCKET:
             await self._remote.ensure(bck)
+        if (to := _destination(message, address)) is not None:
+            await self._remote.ensure(to)
         bid = 0 if message.action == actions.CREATE_BUCKET else self._id_of(bck, request)
         if (answer := await self._relay.to_primary(request, bid)) is not None:
             return answer
@@ -275,6 +295,8 @@ class Buckets:
             return web.Response()
         if message.action == groups.PREFETCH:
             return text_reply(await self._groups.prefetch(self.require(bck), message.value_as(PrefetchMsg)))
+        if message.action == groups.INDEX:
+            return text_reply(await self._groups.index(self.require(bck), message.value_as(IndexMsg)))
         if message.action == xact.EC_ENCODE:
             return text_reply(await self._ec_encode(bck, bid, message.value))
         if message.action == xact.MAKE_COPIES:
@@ -368,9 +390,13 @@ class Buckets:
         return _is_local(bck) if bucket is None else not bucket.props.has_backend
 
     def _id_of(self, bck: Bck, request: web.Request) -> int:
-        """ID of the bucket that is meant, as of when the first gateway got the request. Raise `BucketNotFound`."""
+        """ID of the bucket that is meant, as of when the first gateway got the request. Raise `BucketNotFound`.
+
+        Raise `NotReady` when this gateway cannot know: for the primary the old ID would be that of a destroyed bucket.
+        """
         told = request.headers.get(headers.BUCKET_ID)
         if told is None:
+            self._node.require_contact()
             return self.require(bck).bid
         if len(told) > _BID_DIGITS_MAX or not (told.isascii() and told.isdigit()):
             raise BadRequest(f'invalid {headers.BUCKET_ID} "{told[:40]}": expected the number of a bucket')
@@ -430,6 +456,16 @@ def _copies(props: Bprops) -> int:
 
 def _is_local(bck: Bck) -> bool:
     return bck.provider == AIS and not bck.namespace.uuid
+
+
+def _destination(message: ActMsg, address: BucketAddress) -> Bck | None:
+    """The bucket at a backend that a copy goes to; None: none, or one of ours, which is made when there is none."""
+    to = None
+    if message.action == groups.COPY_BUCKET and (uname := address.params.get(query.BUCKET_TO)):
+        to = Bck.parse_uname(uname)[0]
+    elif message.action == groups.COPY and (named := message.value_as(CopyMsg).to) is not None and named.name:
+        to = Bck.parse(named.name, named.provider, named.namespace.uname)
+    return None if to is None or _is_local(to) else to
 
 
 def _unserved(verb: str, message: ActMsg, address: BucketAddress, served: tuple[str, ...]) -> AisError:

@@ -11,7 +11,7 @@ import msgspec
 from ais.api import access, codec, groups
 from ais.api.access import Access
 from ais.api.bucket import AIS, Bck
-from ais.api.groups import CopyBucketMsg, CopyMsg, DeleteMsg, GroupTask, PrefetchMsg
+from ais.api.groups import CopyBucketMsg, CopyMsg, DeleteMsg, GroupTask, IndexMsg, PrefetchMsg
 from ais.api.xact import ArgsMsg
 from ais.base import names, templates
 from ais.base.errors import AisError, BadRequest, Busy, NotYetImplemented
@@ -49,6 +49,23 @@ class Groups:
         task = self._selected(groups.PREFETCH, bucket, message)
         return await self._start(msgspec.structs.replace(task, latest=message.latest))
 
+    async def index(self, bucket: Bucket, message: IndexMsg) -> str:
+        """Make the indexes of shards. Raise as `prefetch`."""
+        access.require(bucket.props.access, Access.GET, bucket.bck.cname())
+        names.check_object_prefix(message.prefix)
+        return await self._start(
+            GroupTask(
+                new_id(self._node.env.rng),
+                groups.INDEX,
+                bucket.bck,
+                template=message.prefix,
+                workers=message.workers,
+                continue_on_error=True,
+                not_recursive=message.not_recursive,
+                skip_verify=message.skip_verify,
+            )
+        )
+
     def _selected(self, kind: str, bucket: Bucket, message: DeleteMsg) -> GroupTask:
         _check_selection(message.names, message.template)
         return GroupTask(
@@ -83,7 +100,7 @@ class Groups:
         is_walk = listed is None and templates.parse(template).is_prefix
         self._check_copy(kind, source.bck, to, message, is_walk=is_walk)
         access.require(source.props.access, Access.GET, source.bck.cname())
-        if self._node.bmd.get(to) is None and not message.dry_run:
+        if self._node.bmd.get(to) is None and not message.dry_run and to.provider == AIS and not to.namespace.uuid:
             await self._changes.create(to, codec.to_builtins(source.props))
         if (destination := self._node.bmd.get(to)) is not None:
             access.require(require_bucket(self._node.bmd, to).props.access, Access.PUT, destination.bck.cname())
@@ -109,9 +126,6 @@ class Groups:
     def _check_copy(self, kind: str, source: Bck, to: Bck, message: CopyBucketMsg, *, is_walk: bool) -> None:
         if message.etl or message.pipeline:
             raise NotYetImplemented("cannot transform objects (ETL) - not implemented yet")
-        known = self._node.bmd.get(to)
-        if to.provider != AIS or to.namespace.uuid or (known is not None and known.props.has_backend):
-            raise NotYetImplemented(f"cannot copy to {to.cname()} at a remote backend - not implemented yet")
         if message.synchronize and message.prepend:
             raise BadRequest(
                 f'prepend option ("{message.prepend}") is incompatible with the request to synchronize buckets'

@@ -51,7 +51,7 @@ from ais.proxy.s3.listing import Listing
 from ais.proxy.s3.removal import Removal
 from ais.proxy.s3.service import Service
 from ais.proxy.s3.settings import Settings
-from ais.proxy.summary import Summaries
+from ais.proxy.summary import BUCKETS, SHARDS, Summaries
 from ais.proxy.targets import Targets
 from ais.proxy.tokens import Tokens
 from ais.s3.operations import Op
@@ -84,9 +84,10 @@ class Proxy:
         self._sorts = Sorts(node, targets, jobs)
         self._downloads = Downloads(node, targets, jobs)
         self._promoter = Promoter(node, targets, jobs)
-        summaries = Summaries(node, targets)
+        summaries = Summaries(node, targets, BUCKETS)
+        shard_summaries = Summaries(node, targets, SHARDS)
         self._buckets = Buckets(
-            node, self.lister, summaries, self._renamer, relay, archiver, jobs, groups, self._remote
+            node, self.lister, summaries, shard_summaries, self._renamer, relay, archiver, jobs, groups, self._remote
         )
         self._protection = Protection(node, targets)
         self._cluster = Cluster(node, targets, jobs, relay, self._rebalancer, self._protection)

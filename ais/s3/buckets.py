@@ -4,12 +4,13 @@ from functools import cached_property
 
 from ais.api.bucket import AIS, Bck
 from ais.meta.bmd import BMD, Bucket, S3Props
-from ais.s3 import acl, cors, encryption, lifecycle, policy
+from ais.s3 import acl, cors, encryption, lifecycle, notifications, policy
 from ais.s3.cors import CorsRule
 from ais.s3.encryption import Wanted
 from ais.s3.errors import S3Error
 from ais.s3.identity import Rights
 from ais.s3.lifecycle import LifecycleRule
+from ais.s3.notifications import Rule
 
 
 class S3Bucket:
@@ -49,6 +50,11 @@ class S3Bucket:
     def requester_pays(self) -> bool:
         """Whether callers other than the owner must say that they know who pays."""
         return "<Payer>Requester</Payer>" in self.s3.documents.get("requestPayment", "")
+
+    @cached_property
+    def notifications(self) -> tuple[Rule, ...]:
+        """Which events go to which receivers."""
+        return notifications.rules_of(self.s3.documents.get(notifications.DOCUMENT, ""))
 
     @cached_property
     def encryption(self) -> Wanted | None:

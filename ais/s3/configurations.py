@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from ais.s3 import xml
+from ais.s3 import notifications, xml
 from ais.s3.errors import S3Error
 from ais.s3.operations import Op
 from ais.s3.schema import Node, flag, group, number, one_of, text
@@ -68,15 +68,6 @@ def _grantee() -> Node:
 def _only_payer(root: Element) -> None:
     if xml.text(root, "Payer") not in ("BucketOwner", "Requester"):
         raise S3Error("MalformedXML")
-
-
-def _no_destinations(root: Element) -> None:
-    if len(root):
-        raise S3Error(
-            "InvalidArgument",
-            "Unable to validate the following destination configurations: this cluster has no destinations for events",
-            ArgumentName=root[0].tag,
-        )
 
 
 def _no_replication(root: Element) -> None:
@@ -251,7 +242,7 @@ CONFIGURATIONS = (
         Op.PUT_BUCKET_NOTIFICATION,
         None,
         "<NotificationConfiguration/>",
-        _no_destinations,
+        notifications.check,
     ),
     Configuration(
         "website",

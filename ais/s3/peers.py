@@ -2,6 +2,7 @@
 
 import msgspec
 
+from ais.api.bucket import Bck
 from ais.s3.documents import KeyToDelete
 
 EMPTY = "/v1/s3/empty"
@@ -13,7 +14,7 @@ DELETE = "/v1/s3/delete"
 class DeleteKeys(msgspec.Struct, frozen=True):
     """Keys of one bucket that this target owns. `bid` tells the bucket from a later one of the same name."""
 
-    bucket: str
+    bucket: Bck
     bid: int
     keys: list[KeyToDelete]
     bypass: bool = False

@@ -28,6 +28,7 @@ from ais.fs import layout, names, trash
 from ais.fs.failures import disk_failures
 from ais.mirror.mirror import Mirror
 from ais.scrub.coded import Coded
+from ais.scrub.indexes import of_nothing
 from ais.scrub.quarantine import Quarantine
 from ais.xact.joggers import Batch, Joggers
 from ais.xact.registry import Registry
@@ -160,6 +161,7 @@ class Cleanup:
         freed = _Freed(xaction)
         await self._in_pool(lambda: self._trash(rules, freed))
         await self._in_pool(lambda: self._work_files(rules, freed))
+        await self._in_pool(lambda: self._indexes(rules, freed))
         if rules.flags & WITH_QUARANTINE:
             for bck in rules.buckets:
                 count, size = await self._in_pool(
@@ -209,6 +211,15 @@ class Cleanup:
                     continue
                 count += 1
         return count, size
+
+    def _indexes(self, rules: _Rules, freed: _Freed) -> None:
+        for path, found in of_nothing(self._store, self._disk, rules.buckets):
+            if found.st_mtime_ns >= rules.before_ns:
+                freed.note("too-fresh", is_removed=False)
+                continue
+            if not rules.is_dry:
+                self._store.indexes.remove_path(path)
+            freed.note("indexes", 1, found.st_size)
 
     def _work_files(self, rules: _Rules, freed: _Freed) -> None:
         """Those that nobody has open; what appends collect has a time of its own."""

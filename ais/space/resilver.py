@@ -46,9 +46,12 @@ class Resilver:
         env: Env,
         is_automatic: Callable[[], bool],
         complete: Callable[[Bck, str], None],
+        before: Callable[[], Awaitable[None]],
         then: Callable[[], Awaitable[None]],
     ) -> None:
-        """`complete` blocks, and makes the copies of one object, or the object from one. Both raise `AisError`."""
+        """`complete` blocks, and makes the copies of one object, or the object from one. `before` takes what else is
+        on mountpaths that leave to others. All raise `AisError`.
+        """
         self._is_automatic = is_automatic
         self._registry = registry
         self._joggers = joggers
@@ -58,6 +61,7 @@ class Resilver:
         self._clock = env.clock
         self._rng: random.Random = env.rng
         self._complete = complete
+        self._before = before
         self._then = then
         self._log = structlog.get_logger()
         self._incomplete: set[str] = set()
@@ -129,6 +133,8 @@ class Resilver:
                     raise outcome
         if failures:
             raise DiskFailure(f"{failures} objects are not in their place, the first is {first}")
+        if view.leaving:
+            await self._before()
         if await asyncio.to_thread(volume.settle, view.generation):
             self._settled = volume.view.generation
             self._log.info("mountpaths settled", visited=xaction.visited, moved=xaction.objects)

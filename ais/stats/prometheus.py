@@ -42,6 +42,9 @@ class Exporter:
             lines += self._family("certificate_end_seconds", "gauge", doc, [("", end_s)])
         if tracker.workers is not None:
             lines += self._family("workers", "gauge", "processes that serve clients now", [("", tracker.workers())])
+        if tracker.events_waiting is not None:
+            waiting = [(f',receiver="{name}"', count) for name, count in tracker.events_waiting().items()]
+            lines += self._family("events_waiting", "gauge", "events of buckets that a receiver lacks", waiting)
         for index, (suffix, _) in enumerate(names.DISK):
             loads = [(f',disk="{disk}"', load[index]) for disk, load in tracker.disks.items()]
             lines += self._family(f"disk_{suffix.replace('.', '_')}", "gauge", f"{suffix} of each disk", loads)

@@ -26,6 +26,8 @@ class Tracker:
         """When the TLS certificate ends (Unix seconds); None without TLS."""
         self.workers: Callable[[], int] | None = None
         """How many workers serve clients now; None: the node is one process."""
+        self.events_waiting: Callable[[], dict[str, int]] | None = None
+        """How many events of buckets each receiver lacks."""
         self._clock = clock
         self._started_ns = clock.now_ns()
         self._ticked_ns = self._started_ns

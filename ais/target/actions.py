@@ -40,7 +40,6 @@ _NEEDS = {
     actions.START_UPLOAD: Access.PUT,
     actions.COMPLETE_UPLOAD: Access.PUT,
 }
-_NOT_REMOTE = (actions.RENAME_OBJECT, actions.START_UPLOAD, actions.COMPLETE_UPLOAD)
 _EVICT = groups.EVICT
 _PATH = PREFIX + "{name:.*}"
 _LOCKED = 423
@@ -102,9 +101,9 @@ class Actions:
         head = _head_of(request, networks)
         ask = self._front.ask(head, _NEEDS.get(message.action, Access.MOVE_OBJECT))
         self._front.require_redirect(ask, "POST(obj)")
-        if ask.view.remote is not None and message.action in _NOT_REMOTE:
-            raise NotYetImplemented(
-                f"cannot {message.action} in remote bucket {ask.view.bck.cname()} - not implemented yet"
+        if ask.view.remote is not None and message.action == actions.RENAME_OBJECT:
+            raise Unsupported(
+                f"{ask.cname}: objects of remote buckets cannot be renamed: copy it, then delete the old name"
             )
         if message.action == actions.CHECK_LOCK:
             return web.Response(status=_LOCKED if self._is_locked(ask) else 200)

@@ -33,7 +33,8 @@ from ais.target.batch.reading import LocalReader
 from ais.target.front import Front
 from ais.target.host import Host, require_node
 from ais.target.opening import Opening
-from ais.target.shards import detect, file_of
+from ais.target.shard_files import detect, file_of
+from ais.target.shard_index import ShardIndexes
 from ais.target.transfer import unchanged
 from ais.target.uploads import in_pool_to_end
 from ais.target.view import BucketView
@@ -58,7 +59,9 @@ class Archiving:
         opening: Opening,
         peers: PeerClient,
         pace: Pace,
+        indexes: ShardIndexes,
     ) -> None:
+        self.indexes = indexes
         self._host = host
         self._registry = registry
         self._front = front
@@ -136,7 +139,7 @@ class Archiving:
             continue_on_error=message.continue_on_error,
             only_names=not message.with_bucket,
         )
-        reader = LocalReader(self._front.views, self._store, self._opening)
+        reader = LocalReader(self._front.views, self._store, self._opening, self.indexes)
         return Answer(self._host, self._peers, reader, wanted, [source.bck] * len(names), skips_missing=True)
 
     async def _page(self, source: BucketView, prefix: str, token: str) -> tuple[list[str], str]:
@@ -217,6 +220,9 @@ class _Job:
             shard.close()
             await self._write(writer, await out.finish())
             meta = await in_pool_to_end(pool, lambda: writer.commit(condition))
+            await in_pool_to_end(
+                pool, lambda: self._archiving.indexes.build_after_write(destination.bck, message.archive)
+            )
         except BaseException:
             await in_pool_to_end(pool, writer.abort)
             raise

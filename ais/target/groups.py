@@ -30,10 +30,13 @@ from ais.net.client import PeerClient
 from ais.reb import plan
 from ais.target.front import Front
 from ais.target.host import Host, require_node
+from ais.target.indexing import Indexing
 from ais.target.moves import Moves
+from ais.target.opening import Opening
 from ais.target.patience import Patience
 from ais.target.protected import Protected
 from ais.target.remote.remote import Remote
+from ais.target.shard_index import ShardIndexes
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
 from ais.xact.joggers import Batch, Joggers
@@ -63,7 +66,11 @@ class Groups:
         peers: PeerClient,
         is_serving: Callable[[], bool],
         remote: Remote,
+        opening: Opening,
+        indexes: ShardIndexes,
     ) -> None:
+        self.opening = opening
+        self.indexes = indexes
         self._is_serving = is_serving
         self.remote = remote
         self.host = host
@@ -140,19 +147,26 @@ class _Job:
     async def run(self) -> None:
         """Do it all. Raise what failed first."""
         task = self._task
-        acts = {groups.DELETE: self._delete, groups.EVICT: self._evict, groups.PREFETCH: self._prefetch}
+        acts = {
+            groups.DELETE: self._delete,
+            groups.EVICT: self._evict,
+            groups.PREFETCH: self._prefetch,
+            groups.INDEX: Indexing(self._parts.opening, self._parts.indexes, self._source, task, self._xaction).index,
+        }
         act = acts.get(task.kind, self._copy)
         if task.names is not None:
             await self._each(self._mine(self._source, task.names), act, is_named=not self._goes_on)
         elif (template := templates.parse(task.template)).is_prefix:
-            is_here = self._source.remote is None or task.kind == groups.EVICT
+            is_here = self._source.remote is None or task.kind in (groups.EVICT, groups.INDEX)
             await (self._each_on_disk if is_here else self._each_remote)(self._source, template.prefix, act)
         else:
             found = iter(template)
             while step := list(islice(found, _STEP)):
                 await self._each(self._mine(self._source, step), act)
         if task.synchronize and self._destination is not None:
-            await self._each_on_disk(self._destination, task.template, self._delete_unless_in_source)
+            is_here = self._destination.remote is None
+            each = self._each_on_disk if is_here else self._each_remote
+            await each(self._destination, task.template, self._delete_unless_in_source)
         if self._first is not None:
             more = f" (and {self._failures - 1} more)" if self._failures > 1 else ""
             raise AisError(f"{self._parts.host.snode.name}: {self._first}{more}")

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -36,6 +36,8 @@ class MountpathAdmin:
         self._host = host
         self._volume = volume
         self.health = Health(volume, host.env, lambda: host.config.cluster.fshc, self._failed)
+        self.on_gone: Callable[[str], Awaitable[None]] | None = None
+        """Told of a mountpath that was taken out of use at once, with what it has."""
         self._disks: dict[str, list[str]] = {}
         self._faulty: set[str] = set()
         """Mountpaths that were disabled because they failed."""
@@ -117,9 +119,12 @@ class MountpathAdmin:
         change = changes.get((request.method, message.action))
         if change is None:
             raise InvalidAction(message.action, tuple(action for method, action in changes if method == request.method))
-        changed = await asyncio.to_thread(change, _path_of(message.value))
+        path = _path_of(message.value)
+        changed = await asyncio.to_thread(change, path)
         if changed:
             await self._follow()
+            if self.on_gone is not None and path not in self._paths:
+                await self.on_gone(path)
         return web.Response(status=200 if changed else 204)
 
     def _leave(self, path: str, state: State, is_drained: bool) -> bool:
@@ -127,6 +132,10 @@ class MountpathAdmin:
         if is_drained:
             return self._volume.drain(path, state)
         return self._volume.detach(path) if state is State.DETACHED else self._volume.disable(path)
+
+    @property
+    def _paths(self) -> set[str]:
+        return {mountpath.path for mountpath in self._volume.available}
 
     @property
     def _drains(self) -> bool:

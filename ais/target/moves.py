@@ -67,9 +67,12 @@ class Moves:
         self._locks = NamedLocks()
 
     async def copy(self, source: BucketView, name: str, destination: BucketView, new_name: str) -> None:
-        """Copy an object to another name or bucket; an object there is overwritten. Raise `ObjectNotFound`."""
+        """Copy an object to another name or bucket; an object there is overwritten. Raise `ObjectNotFound`.
+
+        What has a backend gets it as an upload, from this target too (`Writes`).
+        """
         owner = self._owner(destination, new_name)
-        if owner.id == self._host.snode.id:
+        if owner.id == self._host.snode.id and destination.remote is None:
             pool = self._volume.place(destination.uname + new_name).pool
             await in_pool(
                 pool, lambda: self._store.copy(source.bck, name, destination.bck, new_name, destination.rules)
@@ -160,10 +163,11 @@ class Moves:
         pool = self._volume.place(source.uname + name).pool
         cname = source.bck.cname(name)
         keeps_slices = (source.bck, name) == (destination.bck, new_name)
+        rules = source.silent_rules if only_if_absent else source.rules
 
         def let_go() -> None:
             condition = unchanged(meta, cname)
-            self._store.delete(source.bck, name, condition, source.rules, is_moved=True, keeps_slices=keeps_slices)
+            self._store.delete(source.bck, name, condition, rules, is_moved=True, keeps_slices=keeps_slices)
 
         with contextlib.suppress(ObjectNotFound):  # it was deleted meanwhile, after it got its new name
             await in_pool(pool, let_go)
@@ -234,15 +238,16 @@ class Moves:
         self, source: BucketView, name: str, destination: BucketView, new_name: str, only_if_absent: bool
     ) -> Moved:
         condition = absent(destination.bck.cname(new_name)) if only_if_absent else None
+        rules = destination.silent_rules if only_if_absent else destination.rules
         pool = self._volume.place(destination.uname + new_name).pool
         try:
             meta = await in_pool(
                 pool,
-                lambda: self._store.move(source.bck, name, destination.bck, new_name, destination.rules, condition),
+                lambda: self._store.move(source.bck, name, destination.bck, new_name, rules, condition),
             )
         except AlreadyExists:
             removed = await in_pool(
-                pool, lambda: self._store.delete(source.bck, name, None, source.rules, is_moved=True)
+                pool, lambda: self._store.delete(source.bck, name, None, source.silent_rules, is_moved=True)
             )
             meta = removed.meta
         return Moved(meta.size if meta else 0, is_remote=False)

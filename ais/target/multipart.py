@@ -19,6 +19,8 @@ from ais.target import props
 from ais.target.front import Ask
 from ais.target.host import Host
 from ais.target.moves import Moves
+from ais.target.remote import parts as remote_parts
+from ais.target.remote.through import Through
 from ais.target.uploads import Owner, PooledSink, in_pool
 
 PART_NUMBER_MAX = 9999
@@ -34,7 +36,9 @@ class PartToComplete(msgspec.Struct, frozen=True):
 class Multipart:
     """Uploads in parts. Control messages come through `ais.target.actions`, parts through `ais.target.writes`."""
 
-    def __init__(self, host: Host, volume: Volume, store: Store, moves: Moves) -> None:
+    def __init__(self, host: Host, volume: Volume, store: Store, moves: Moves, through: Through) -> None:
+        self._store = store
+        self._through = through
         self._host = host
         self._volume = volume
         self._uploads = store.uploads
@@ -73,10 +77,13 @@ class Multipart:
         listed = ActMsg(value={"parts": message.value}).value_as(_Complete).parts
         upload_id, view = _upload_id(ask), ask.view
         await self._moves.settle(view, ask.name)
+        if view.remote is not None:
+            upload, parts = await in_pool(self._pool(ask), lambda: self._listed(ask, upload_id, listed))
+            await remote_parts.complete(self._store, self._through, view, upload, parts, {})
+            return
 
         def complete() -> None:
-            upload = self._uploads.find(view.bck, ask.name, upload_id)
-            parts = _all_parts(listed, self._uploads.parts(upload), ask.cname)
+            upload, parts = self._listed(ask, upload_id, listed)
             self._uploads.complete(upload, parts, view.rules, upload.info.custom)
 
         await in_pool(self._pool(ask), complete)
@@ -90,6 +97,10 @@ class Multipart:
             self._uploads.abort(upload, fsync=ask.view.rules.fsync)
 
         await in_pool(self._pool(ask), abort)
+
+    def _listed(self, ask: Ask, upload_id: str, listed: Sequence[PartToComplete]) -> tuple[Upload, list[Part]]:
+        upload = self._uploads.find(ask.view.bck, ask.name, upload_id)
+        return upload, _all_parts(listed, self._uploads.parts(upload), ask.cname)
 
     def _pool(self, ask: Ask) -> Executor:
         return self._volume.place(ask.view.uname + ask.name).pool

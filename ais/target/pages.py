@@ -24,6 +24,7 @@ from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.opening import Opening
 from ais.target.s3 import listing as s3
+from ais.target.shard_summaries import ShardSummaries
 from ais.target.summaries import Summaries
 from ais.target.view import BucketView
 
@@ -44,7 +45,9 @@ class Pages:
         summaries: Summaries,
         mirror: Mirror,
         opening: Opening,
+        shard_summaries: ShardSummaries,
     ) -> None:
+        self._shard_summaries = shard_summaries
         self._opening = opening
         self._mirror = mirror
         self._host = host
@@ -65,9 +68,11 @@ class Pages:
         if message.action == actions.SUMMARY_BUCKET:
             bck = Bck.parse(bucket, provider, namespace) if bucket else None
             return self._summaries.answer(message, bck, provider, namespace)
-        if message.action != actions.LIST or not bucket:
-            raise InvalidAction(message.action, (actions.LIST, actions.SUMMARY_BUCKET))
+        if message.action not in (actions.LIST, actions.SUMMARY_SHARD) or not bucket:
+            raise InvalidAction(message.action, (actions.LIST, actions.SUMMARY_BUCKET, actions.SUMMARY_SHARD))
         view = self._front.views.require(Bck.parse(bucket, provider, namespace))
+        if message.action == actions.SUMMARY_SHARD:
+            return self._shard_summaries.answer(message, view)
         page = await self.page(view, message.value_as(LsoMsg))
         return web.Response(body=listing.encode_page(page), content_type="application/msgpack")
 

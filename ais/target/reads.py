@@ -8,6 +8,7 @@ import msgspec
 
 from ais.api import checksum, query
 from ais.api.access import Access
+from ais.backend.interface import RemoteObject
 from ais.base.errors import BadRequest, Busy, NotYetImplemented, ObjectNotFound
 from ais.base.units import parse_bool
 from ais.core.meta import ObjectMeta
@@ -23,8 +24,8 @@ from ais.target.props import ObjectFacts
 from ais.target.protected import REREAD_MAX, Protected
 from ais.target.ranges import content_range, parse_range
 from ais.target.recent import Recent
-from ais.target.remote.cold import FOLLOW_BYTES_MIN, Cold
-from ais.target.remote.through import Through
+from ais.target.remote.cold import FOLLOW_BYTES_MIN
+from ais.target.remote.remote import Remote
 from ais.target.shards import Shards, is_shard_request
 from ais.target.uploads import in_pool
 
@@ -47,11 +48,11 @@ class Reads:
         recent: Recent,
         shards: Shards,
         protected: Protected,
-        cold: Cold,
-        through: Through,
+        remote: Remote,
     ) -> None:
-        self._cold = cold
-        self._through = through
+        self._ranges = remote.ranges
+        self._cold = remote.cold
+        self._through = remote.through
         self._host = host
         self._front = front
         self._store = store
@@ -119,7 +120,7 @@ class Reads:
         except ObjectNotFound:
             if ask.view.remote is None:
                 raise
-            return self._get_slowly(ask, spec, started_s, None) if spec else self._get_cold(ask, started_s)
+            return self._get_cold_range(ask, spec, started_s) if spec else self._get_cold(ask, started_s)
         with _closing_on_error(opened):
             return self._reply(opened, spec, started_s)
 
@@ -129,10 +130,20 @@ class Reads:
         found = await fetch.begun()
         if found.size < FOLLOW_BYTES_MIN or fetch.is_over:
             return self._reply(await self._opening.open(ask.view, ask.name), None, started_s)
-        meta = ObjectMeta(found.size, custom=found.custom(ask.view.provider), version=found.version)
         self._count_get(found.size, started_s)
-        block = props.get_headers(meta, self._now_ns())
+        block = props.get_headers(_meta_of(found, ask.view.provider), self._now_ns())
         return StreamReply(200, block, fetch.follow(found.size), found.size)
+
+    async def _get_cold_range(self, ask: Ask, spec: str, started_s: float) -> AnyReply:
+        """A range of what is not here, from its backend; a small object is fetched as a whole."""
+        found = await self._ranges.look(ask.view, ask.name)
+        if found is None:
+            return await self._get_slowly(ask, spec, started_s, None)
+        start, length = parse_range(spec, found.size)
+        self._count_get(length, started_s)
+        block = props.get_headers(_meta_of(found, ask.view.provider), self._now_ns())
+        block += f"Accept-Ranges: bytes\r\nContent-Range: {content_range(start, length, found.size)}\r\n".encode()
+        return StreamReply(206, block, self._ranges.read(ask.view, found, start, length), length)
 
     async def _get_fresh(self, ask: Ask, started_s: float) -> AnyReply:
         """Of an object that must be what its backend has now."""
@@ -258,6 +269,11 @@ class Reads:
         counters[metrics.GET_N] += 1
         counters[metrics.GET_SIZE] += size_bytes
         counters[metrics.GET_NS] += int((self._now() - started_s) * 1e9)
+
+
+def _meta_of(found: RemoteObject, provider: str) -> ObjectMeta:
+    """What is told of an object that is not here yet."""
+    return ObjectMeta(found.size, custom=found.custom(provider), version=found.version, facts=found.content)
 
 
 def _is_latest(ask: Ask) -> bool:

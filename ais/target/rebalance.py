@@ -7,7 +7,7 @@ is not over. The job may be started again at any time and goes on with what is l
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
 
@@ -28,6 +28,7 @@ from ais.core.workfile import Keeping
 from ais.fs import layout
 from ais.fs.volume import Volume
 from ais.meta.smap import digest
+from ais.reb.plan import owners
 from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.moves import Given, Moves
@@ -86,7 +87,9 @@ class Rebalance:
         protected: Protected,
         joggers: Joggers,
         registry: Registry,
+        hand_on: Callable[[], Awaitable[object]],
     ) -> None:
+        """`hand_on` gives what else a target keeps for its objects to others. Raise `AisError`."""
         self._host = host
         self._front = front
         self._volume = volume
@@ -95,6 +98,7 @@ class Rebalance:
         self._protected = protected
         self._joggers = joggers
         self._registry = registry
+        self._hand_on = hand_on
         self._failures: tuple[str, int, str] = ("", 0, "")
         """Of the rebalance with this ID: rounds in a row after which something stayed, and what."""
         self._log = structlog.get_logger()
@@ -116,6 +120,7 @@ class Rebalance:
                 await self._host.env.clock.sleep(min(RETRY_S_MIN * 2 ** min(failures, 10), RETRY_S_MAX))
             while await self._pass(xaction, failures):
                 pass
+            await self._part(xaction, failures)
 
         return self._registry.start(REBALANCE, args.id, work, ctlmsg=problem)
 
@@ -147,7 +152,7 @@ class Rebalance:
             if version_id:
                 self._store.delete_version(view.bck, name, version_id, is_ours=False)
             else:
-                self._store.delete(view.bck, name, rules=view.rules, is_moved=True)
+                self._store.delete(view.bck, name, rules=view.silent_rules, is_moved=True)
 
         self._log.warning("damaged object is deleted", object=view.bck.cname(name), version=version_id)
         with contextlib.suppress(ObjectNotFound, VersionNotFound):
@@ -180,6 +185,16 @@ class Rebalance:
             self._failures = (xaction.uuid, failures + 1, str(stayed))
             raise Busy(str(stayed))
         return xaction.objects_sent > before
+
+    async def _part(self, xaction: Xaction, failures: int) -> None:
+        """A target that owns no names any more keeps nothing for them either. Raise `Busy` when something stayed."""
+        if self._host.snode.id in owners(self._host.smap).ids:
+            return
+        try:
+            await self._hand_on()
+        except AisError as error:
+            self._failures = (xaction.uuid, failures + 1, str(error))
+            raise Busy(str(error)) from error
 
     def _contents(self) -> Iterator[tuple[str, list[Bck]]]:
         """The trees in which names may be that are not ours any more."""

@@ -15,7 +15,7 @@ from ais.core import listing as core
 from ais.core.store import OpenObject
 from ais.shard import formats, reading
 from ais.target.front import Misplaced
-from ais.target.shards import detect, file_of
+from ais.target.shard_files import detect, file_of
 
 MEMBERS_MAX = 1_000_000
 """Of one shard, in a listing: names and sizes of all are held while a page passes over it."""

@@ -7,7 +7,6 @@ and the new member, visible as a whole or not at all.
 import os
 from collections.abc import Awaitable, Iterator
 from concurrent.futures import Executor
-from typing import IO
 
 from ais.api import headers, query
 from ais.base.errors import BadRequest, MemberNotFound, NoMemberRange, ObjectNotFound
@@ -19,11 +18,13 @@ from ais.fs.volume import Volume
 from ais.net.http import AnyReply, FileReply, Reply, StreamReply, Upload, header_lines
 from ais.shard import formats, match, reading
 from ais.shard.appending import copy_members
-from ais.shard.formats import MAGIC_BYTES, Format
+from ais.shard.formats import Format
 from ais.shard.reading import Content, Member
 from ais.shard.writing import Buffer, ShardWriter, shard_writer
 from ais.target.front import Ask
 from ais.target.host import Host
+from ais.target.shard_files import detect, file_of
+from ais.target.shard_index import ShardIndexes
 from ais.target.transfer import unchanged
 from ais.target.uploads import Owner, PooledSink, in_pool
 
@@ -40,9 +41,10 @@ def is_shard_request(params: dict[str, str]) -> bool:
 class Shards:
     """Answers GET and PUT with `archpath`, and GET with `archregx`."""
 
-    def __init__(self, host: Host, volume: Volume, store: Store) -> None:
+    def __init__(self, host: Host, volume: Volume, store: Store, indexes: ShardIndexes) -> None:
         self._volume = volume
         self._store = store
+        self._indexes = indexes
         self._now_ns = host.env.clock.now_ns
         self._now = host.env.clock.monotonic
         self._appends = NamedLocks()
@@ -59,11 +61,9 @@ class Shards:
                     f"cannot range-read archived content range: {ask.headers.get('range')}, arch query: {asked} -"
                     " operation not supported"
                 )
-            pool = opened.mountpath.pool
-            kind = await in_pool(pool, lambda: detect(opened, ask.name, ask.params.get(query.ARCHMIME, "")))
             if ask.params.get(query.ARCHPATH):
-                return await self._get_one(ask, opened, kind)
-            return await self._get_many(ask, opened, kind), 0
+                return await self._get_one(ask, opened)
+            return await self._get_many(ask, opened), 0
         except BaseException:
             os.close(opened.fd)
             raise
@@ -91,6 +91,7 @@ class Shards:
 
         def finish(receiving: _Receiving) -> Reply:
             receiving.finish()
+            self._indexes.build_after_write(ask.view.bck, ask.name)
             return Reply(200)
 
         return Upload(PooledSink(owner, ask.view, pool, started_s, open_receiving, finish, held.release))
@@ -129,18 +130,31 @@ class Shards:
         """The time that new members get."""
         return self._now_ns() // 1_000_000_000
 
-    async def _get_one(self, ask: Ask, opened: OpenObject, kind: Format) -> tuple[AnyReply, int]:
+    async def _get_one(self, ask: Ask, opened: OpenObject) -> tuple[AnyReply, int]:
         wanted, pool = ask.params[query.ARCHPATH].removeprefix(ask.name + "/"), opened.mountpath.pool
-        file = file_of(opened)
-        found = await in_pool(pool, lambda: reading.find(file, kind, wanted))
+        offset, size, content = await in_pool(pool, lambda: self._find(ask, opened, wanted))
+        if content is not None:
+            return StreamReply(200, _OCTETS, _Streamed(content(), opened, pool), size), size
+        return FileReply(200, _OCTETS, opened.fd, offset, size, pool), size
+
+    def _find(self, ask: Ask, opened: OpenObject, wanted: str) -> tuple[int, int, Content | None]:
+        """Where a member lies and its size in bytes; its content when that must be unpacked. Blocks."""
+        mime = ask.params.get(query.ARCHMIME, "")
+        indexed = self._indexes.find(ask.view.bck, ask.name, opened, wanted, mime)
+        if indexed is not None and indexed.place is not None and indexed.place.offset is not None:
+            return indexed.place.offset, indexed.place.size, None
+        found = None
+        if indexed is None:
+            found = reading.find(file_of(opened), detect(opened, ask.name, mime), wanted)
         if found is None:
             raise MemberNotFound(f"{wanted[:1000]} in {ask.cname} does not exist")
         member, content = found
-        if member.offset is None:
-            return StreamReply(200, _OCTETS, _Streamed(content(), opened, pool), member.size), member.size
-        return FileReply(200, _OCTETS, opened.fd, member.offset, member.size, pool), member.size
+        return member.offset or 0, member.size, content if member.offset is None else None
 
-    async def _get_many(self, ask: Ask, opened: OpenObject, kind: Format) -> AnyReply:
+    async def _get_many(self, ask: Ask, opened: OpenObject) -> AnyReply:
+        kind = await in_pool(
+            opened.mountpath.pool, lambda: detect(opened, ask.name, ask.params.get(query.ARCHMIME, ""))
+        )
         pattern, mode = ask.params.get(query.ARCHREGX, ""), ask.params.get(query.ARCHMODE, "") or "regexp"
         try:
             matches = match.matcher(pattern, mode)
@@ -182,18 +196,6 @@ class _Receiving:
     def abort(self) -> None:
         """Leave the shard as it was."""
         self._writer.abort()
-
-
-def detect(opened: OpenObject, name: str, mime: str) -> Format:
-    """The format of a shard that is there. Blocks. Raise `BadRequest`."""
-    return formats.detect(name, mime, os.pread(opened.fd, MAGIC_BYTES, 0))
-
-
-def file_of(opened: OpenObject) -> IO[bytes]:
-    """The object's content as a file, from its beginning; closing it leaves the descriptor open."""
-    file = os.fdopen(opened.fd, "rb", closefd=False)
-    file.seek(0)  # what was put together of slices was written through this descriptor
-    return file
 
 
 def _describe(params: dict[str, str]) -> str:

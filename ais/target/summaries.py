@@ -18,7 +18,8 @@ from ais.fs.volume import Volume
 from ais.target.front import Front
 from ais.xact.registry import Registry, Xaction
 
-_START = "start"
+START = "start"
+"""The action's name when a summary begins, between nodes."""
 _STEP = 2000
 _BLOCK_BYTES = 4096
 
@@ -69,7 +70,7 @@ class Summaries:
         Raise `BucketNotFound`, `XactionNotFound`, or the error the summary ended with.
         """
         asked = message.value_as(SummaryMsg)
-        if message.name == _START:
+        if message.name == START:
             buckets = [self._front.views.require(bck).bck] if bck else list(self._matching(provider, namespace))
             self.start(asked, buckets)
             return web.Response(status=202)

@@ -49,6 +49,7 @@ from ais.target.download.parts import Parts as DownloadParts
 from ais.target.download.routes import Downloads
 from ais.target.dsort.parts import Parts
 from ais.target.dsort.routes import Sorts
+from ais.target.events.service import EventService
 from ais.target.front import Front, Misplaced
 from ais.target.groups import Groups
 from ais.target.host import Host
@@ -73,6 +74,8 @@ from ais.target.s3.front import S3Front
 from ais.target.s3.lifecycle import Lifecycle
 from ais.target.s3.verified import Verified
 from ais.target.scrub import ScrubService
+from ais.target.shard_index import ShardIndexes
+from ais.target.shard_summaries import ShardSummaries
 from ais.target.shards import Shards
 from ais.target.slices import Slices
 from ais.target.summaries import Summaries
@@ -125,8 +128,10 @@ class Target:
         self._slicer = Slicer(slices, slice_peers, restorer, self._scheme)
         self._slices = slices
         moves = self._moves = Moves(host, volume, store, restorer, peers)
-        multipart = Multipart(host, volume, store, moves)
-        shards = Shards(host, volume, store)
+        remote = self._remote = Remote(host, self._front, volume, store)
+        multipart = Multipart(host, volume, store, moves, remote.through)
+        indexes = ShardIndexes(store, host.env.disk)
+        shards = Shards(host, volume, store, indexes)
         history = History(host.env.disk, lambda: volume.available)
         unfinished = Unfinished(host.env.disk, lambda: volume.available)
         self.registry = Registry(host.env.clock, history, unfinished)
@@ -147,22 +152,29 @@ class Target:
         )
         verified = Verified(store)
         protected = Protected(volume, store, self._mirror.mirror, self._ec, restorer, slice_peers, verified)
-        remote = self._remote = Remote(host, self._front, volume, store)
         opening = Opening(store, moves, protected, remote.cold)
         writes = Writes(
             host, self._front, volume, store, moves, multipart, shards, protected, remote.cold, remote.through
         )
         self.mountpaths = MountpathAdmin(host, volume)
-        rebalance = Rebalance(host, self._front, volume, store, moves, protected, self.joggers, self.registry)
+        gate = self._gate = Gate(host)
+        self.announcer = self._events = EventService(host, gate, volume, store, peers)
+        store.announce_to(self._events)
+        self.mountpaths.on_gone = self._events.hand_on_gone
+        rebalance = Rebalance(
+            host, self._front, volume, store, moves, protected, self.joggers, self.registry, self._events.hand_on
+        )
         self._actions = Actions(
             host, self._front, volume, store, moves, protected, writes, multipart, rebalance, remote.through
         )
         summaries = Summaries(self.registry, self._front, volume, lister)
         versions = VersionLister(volume, host.env)
-        self._pages = Pages(host, self._front, store, lister, versions, summaries, self._mirror.mirror, opening)
+        shard_summaries = ShardSummaries(self.registry, lister, indexes)
+        self._pages = Pages(
+            host, self._front, store, lister, versions, summaries, self._mirror.mirror, opening, shard_summaries
+        )
         bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock, pace)
         recent = Recent(host, self._front, store)
-        gate = self._gate = Gate(host)
         self._s3 = S3Front(
             host, gate, self._front, self._maps, volume, store, moves, peers, verified, protected, remote
         )
@@ -175,6 +187,7 @@ class Target:
             host.env,
             lambda: host.config.cluster.resilver.enabled,
             self._complete,
+            self._events.hand_on_leaving,
             self._after_resilver,
         )
         starters: dict[str, Starter] = {
@@ -199,8 +212,8 @@ class Target:
             rebalance,
         )
         self._jobs = Jobs(self.registry, starters | {SCRUB: self._scrub.start, CLEANUP: self._scrub.start_cleanup})
-        reads = Reads(host, self._front, store, opening, recent, shards, protected, remote.cold, remote.through)
-        self._batches = Batches(host, self._front, store, opening, peers)
+        reads = Reads(host, self._front, store, opening, recent, shards, protected, remote)
+        self._batches = Batches(host, self._front, store, opening, peers, indexes)
         self._groups = Groups(
             host,
             self.registry,
@@ -213,8 +226,10 @@ class Target:
             peers,
             lambda: self._is_serving,
             remote,
+            opening,
+            indexes,
         )
-        self._archiving = Archiving(host, self.registry, self._front, store, opening, peers, pace)
+        self._archiving = Archiving(host, self.registry, self._front, store, opening, peers, pace, indexes)
         self._sorts = Sorts(
             Parts(
                 host,
@@ -223,6 +238,7 @@ class Target:
                 volume,
                 store,
                 opening,
+                indexes,
                 self.joggers,
                 peers,
                 lambda: self._is_serving,
@@ -327,12 +343,14 @@ class Target:
                 *self.mountpaths.routes(),
                 *self._scrub.routes(),
                 *self._remote.routes(),
+                *self._events.routes(),
             ]
         return [self._waiting(route) for route in found + self._trust.only_nodes(of_nodes)]
 
     async def prepare_disk(self) -> None:
         """Remove what a crash left unfinished. Nothing may be served yet. Raise `DiskFailure`."""
         await asyncio.to_thread(self._volume.sweep_workfiles)
+        await asyncio.to_thread(self._events.load)
         tasks = await self.registry.recall()
         await asyncio.to_thread(self._sorts.sweep, tasks)
         self._sorts.resume(task for task in tasks if task.kind == dsort.KIND)
@@ -354,6 +372,7 @@ class Target:
             asyncio.create_task(self.mountpaths.health.watch(), name="health of mountpaths"),
             asyncio.create_task(self._lifecycle.run_hourly(), name="lifecycle rules"),
             asyncio.create_task(self._scrub.watch(), name="census and scrub"),
+            asyncio.create_task(self._events.watch(), name="events"),
         ]
 
     async def stop(self) -> None:
@@ -364,6 +383,7 @@ class Target:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self._events.stop()
         if self._cleaning is not None:
             await self._cleaning
         self._scrub.close()
@@ -493,7 +513,7 @@ class Target:
 
     def _rules(self, bck: Bck) -> WriteRules | None:
         view = self._front.views.get(bck)
-        return view.rules if view is not None else None
+        return view.silent_rules if view is not None else None
 
     def _ec_burst(self, bck: Bck) -> int:
         view = self._front.views.get(bck)

@@ -28,6 +28,11 @@ class Transfer(msgspec.Struct, frozen=True, array_like=True):
     only_if_absent: bool = False
     part: str = ""
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether this is a new object, and not one that only has another place."""
+        return self.version is None and not self.part and not self.only_if_absent
+
     def header(self) -> str:
         """The header's value."""
         return base64.b64encode(_encoder.encode(self)).decode()

@@ -11,6 +11,7 @@ from ais.api.ack import Ack
 from ais.api.bucket import AIS, Bck
 from ais.backend.interface import Place
 from ais.base.errors import BadRequest, BucketNotFound, Busy, NotReady
+from ais.core.announcing import Event
 from ais.core.workfile import Keeping, WriteRules
 from ais.ec.slice import Coding, Scheme
 from ais.fs.volume import Mirroring
@@ -109,6 +110,8 @@ class BucketView:
         self.is_coded = props.is_coded
         self.remote = place_of(bucket)
         """Where objects are that are not here, and changes go first; None: nowhere."""
+        if self.remote is None and "Event>" in props.of_s3.documents.get("notification", ""):
+            self.rules = msgspec.structs.replace(self.rules, event=Event())
         self.is_protected = self.is_mirrored or self.is_coded
         self.stays_fresh = self.remote is not None and props.versioning.validate_warm_get
         """What is here is compared with its backend before it is read."""
@@ -161,6 +164,12 @@ class BucketView:
             raise Busy(f'bucket "{self.bck.cname()}" is being deleted')
         if not self.allowed & operation:
             access.require(self.props.access, operation, self.bck.cname())
+
+    @property
+    def silent_rules(self) -> WriteRules:
+        """Rules for what is moved, restored or written in another form: nobody is told of it."""
+        rules = self.rules
+        return rules if rules.event is None else msgspec.structs.replace(rules, event=None)
 
     def rules_for(self, checksum_kind: str) -> WriteRules:
         """How to store an object that comes with a checksum of this kind from elsewhere in the cluster."""

@@ -27,7 +27,7 @@ from ais.target.moves import Moves
 from ais.target.multipart import Multipart
 from ais.target.protected import Protected
 from ais.target.remote.cold import Cold
-from ais.target.remote.through import Through, ThroughSink
+from ais.target.remote.through import Through, ThroughSink, content_of, of_owner
 from ais.target.shards import Shards
 from ais.target.transfer import LATEST, TRANSFER, Transfer, absent
 from ais.target.uploads import PooledSink, in_pool, upload
@@ -185,14 +185,16 @@ class Writes:
             claimed=props.claim_of(ask.headers),
             size_hint=size or 0,
         )
-        if (place := ask.view.remote) is not None:
-            sink = ThroughSink(self, ask.view, place, ask.name, writer, started_s, self._through, custom or {})
+        if ask.view.remote is not None:
+            sink = ThroughSink(self, ask.view, ask.name, writer, started_s, self._through, lambda: custom or {})
             return Upload(sink, is_inline=False)
         return self._upload(ask.view, writer, size, started_s)
 
-    def _receive(self, ask: Ask, started_s: float) -> AnyReply:
+    def _receive(self, ask: Ask, started_s: float) -> AnyReply | Awaitable[AnyReply]:
         """An object that a peer copies or moves here."""
         transfer = Transfer.parse(ask.headers.get(TRANSFER.lower()) or "")
+        if ask.view.remote is not None and transfer.is_copy:
+            return self._receive_through(ask, transfer.meta, started_s)
         meta = transfer.meta
         keeps_versions = ask.view.rules.keeping is not Keeping.NONE
         part = transfer.part or (LATEST if transfer.only_if_absent and keeps_versions else "")
@@ -217,6 +219,24 @@ class Writes:
         condition = absent(ask.cname) if transfer.only_if_absent else None
         return self._upload(ask.view, writer, ask.headers.content_length, started_s, condition)
 
+    async def _receive_through(self, ask: Ask, meta: ObjectMeta, started_s: float) -> AnyReply:
+        """A copy into a bucket that has a backend."""
+        await self._moves.settle(ask.view, ask.name)
+        custom, content = of_owner(meta.custom), content_of(meta.facts)
+        writer = self._store.writer(
+            ask.view.bck,
+            ask.name,
+            ask.view.rules_for(meta.checksum_kind),
+            custom=custom,
+            facts=content,
+            claimed=meta.promised,
+            size_hint=meta.size,
+        )
+        return Upload(
+            ThroughSink(self, ask.view, ask.name, writer, started_s, self._through, lambda: custom | content),
+            is_inline=False,
+        )
+
     def _upload(
         self, view: BucketView, writer: Writer, size: int | None, started_s: float, condition: Condition | None = None
     ) -> Upload:
@@ -229,10 +249,6 @@ class Writes:
         address.check_name(name)
         destination = self._front.views.require(bck)
         destination.require(Access.PUT)
-        if destination.remote is not None:
-            raise NotYetImplemented(
-                f"cannot copy to {destination.bck.cname()} at a remote backend - not implemented yet"
-            )
         if (bck, name) == (ask.view.bck, ask.name):
             raise BadRequest(f"cannot copy object {ask.cname} onto itself")
         await self._moves.settle(ask.view, ask.name)
@@ -270,8 +286,6 @@ class Writes:
 def _check_whole(ask: Ask) -> None:
     """Raise `NotYetImplemented` for a change of a remote bucket's object other than a PUT of all of it."""
     for name, what in (
-        (query.UPLOAD_ID, "upload in parts"),
-        (query.PART_NUMBER, "upload in parts"),
         (query.APPEND_TYPE, "append to an object"),
         (query.ARCHPATH, "write into a shard"),
     ):

@@ -36,7 +36,6 @@ WITH_THEIR_FEATURE = {
         "cluster remote-attach", "cluster remote-detach", "remote-cluster", "show remote", "show remote-cluster",
     ),
     "resilvering": ("job start resilver", "storage resilver", "advanced resilver"),
-    "shard indexes": ("bucket shard-index",),
     "space cleanup": ("storage cleanup", "job start cleanup"),
     "disk checks on demand": ("storage mountpath rescan-disks", "storage mountpath fshc"),
 }  # fmt: skip

@@ -2,9 +2,12 @@
 
 import concurrent.futures
 import io
+import json
 import tarfile
+from typing import Any
 
 import pytest
+from harness.nodes import eventually
 from harness.wire import Api, fresh_name, message, object_path
 
 
@@ -168,3 +171,77 @@ def test_listing_inside_shards(api: Api, cluster):
         assert names(api, bucket, size) == expected
     assert names(api, bucket, 2, "b.tar/") == members[:5]
     api.act("DELETE", f"/v1/buckets/{bucket}", "destroy-bck")
+
+
+def index_of(api: Api, bucket: str, prefix: str = "") -> dict[str, str]:
+    """Have all shards indexed; the summary."""
+    job = api.act("POST", f"/v1/buckets/{bucket}", "index-shard", value={"prefix": prefix})
+    assert job.status == 200
+    eventually(lambda: job_status(api, job.body.decode())["end_time"], within_s=60)
+    assert job_status(api, job.body.decode())["err"] == ""
+    return shard_summary(api, bucket, prefix)
+
+
+def job_status(api: Api, uuid: str) -> dict[str, Any]:
+    answer = api.call("GET", "/v1/cluster", {"what": "status"}, body=json.dumps({"id": uuid, "kind": ""}).encode())
+    assert answer.status == 200
+    return answer.json()
+
+
+def shard_summary(api: Api, bucket: str, prefix: str = "") -> dict[str, str]:
+    begun = api.act("GET", f"/v1/buckets/{bucket}", "summary-shard", value={"uuid": "", "prefix": prefix})
+    assert begun.status == 202
+    value = {"uuid": begun.body.decode(), "prefix": prefix}
+
+    answer = begun
+
+    def is_done() -> bool:
+        nonlocal answer
+        answer = api.act("GET", f"/v1/buckets/{bucket}", "summary-shard", value=value)
+        return answer.status == 200
+
+    eventually(is_done, within_s=60)
+    return answer.json()
+
+
+def test_indexes_of_shards(api: Api):
+    """Built by a job, counted by a summary, of no use after an overwrite, made again by the next job."""
+    bucket = fresh_name("indexed")
+    api.create(bucket)
+    first, second = tar_of({f"o-{i}": bytes([i]) * 3000 for i in range(50)}), tar_of({"only": b"one"})
+    put(api, bucket, "s/a.tar", first)
+    put(api, bucket, "s/b.tar", second)
+    size = len(first) + len(second)
+    put(api, bucket, "s/plain.txt", b"x")
+    put(api, bucket, "bad.tar", b"y" * 700)
+    assert {name: int(count) for name, count in index_of(api, bucket, "s/").items()} == {
+        "tar-objs": 2, "tar-size": size, "shards": 2, "shard-size": size, "archived-objs": 51,
+        "stale-indexes": 0, "invalid-indexes": 0,
+    }  # fmt: skip
+    assert get(api, bucket, "s/a.tar", archpath="o-49").body == bytes([49]) * 3000
+    assert get(api, bucket, "s/a.tar", archpath="nosuch").status == 404
+    put(api, bucket, "s/a.tar", tar_of({f"o-{i}": bytes([i + 1]) * 2000 for i in range(50)}))
+    assert get(api, bucket, "s/a.tar", archpath="o-49").body == bytes([50]) * 2000
+    assert shard_summary(api, bucket)["stale-indexes"] == "1"
+    found = index_of(api, bucket)
+    assert (found["tar-objs"], found["shards"], found["archived-objs"]) == ("3", "2", "51")
+    assert get(api, bucket, "s/a.tar", archpath="o-48").body == bytes([49]) * 2000
+    api.destroy(bucket)
+
+
+def test_what_is_written_into_a_shard_is_indexed(api: Api):
+    """An append leaves an index of the new content."""
+    bucket = fresh_name("indexed")
+    api.create(bucket)
+    put(api, bucket, "a.zip", b"one", archpath="1")
+    put(api, bucket, "a.zip", b"two", "1", archpath="2")
+    found = shard_summary(api, bucket)
+    assert (found["shards"], found["archived-objs"]) == ("1", "2")
+    assert get(api, bucket, "a.zip", archpath="2").body == b"two"
+    api.destroy(bucket)
+
+
+def test_shards_of_no_bucket_have_no_summary(api: Api):
+    """As AIStore says it; an ID that nobody knows is not found."""
+    refused = api.act("GET", "/v1/buckets", "summary-shard", value={"uuid": "", "prefix": ""})
+    assert (refused.status, refused.error["tcode"]) == (501, "ErrNotImpl")

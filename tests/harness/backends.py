@@ -5,6 +5,7 @@ import pytest
 from ais.backend.interface import Backend, Place
 from ais.base.errors import ObjectNotFound, RangeNotSatisfiable, RemoteBucketNotFound
 
+SAID = {"x-amz-meta-k": "v", "content-type": "text/x", "cache-control": "no-cache"}
 NAMES = ("a/b", "a/c d", "a//e", "b%20ü", "z")
 
 
@@ -34,10 +35,13 @@ async def conform(backend: Backend, place: Place, missing: Place, *, large: byte
     with pytest.raises(RemoteBucketNotFound):
         await backend.page(missing, "", "", 10)
     for name in NAMES:
-        put = await backend.put(place, name, Content(name.encode()), {"x-amz-meta-k": "v", "content-type": "text/x"})
+        put = await backend.put(place, name, Content(name.encode()), SAID)
         found = await backend.head(place, name)
         assert (found.name, found.size, found.etag) == (name, len(name.encode()), put.etag)
-        assert (found.content_type, found.user) == ("text/x", {"x-amz-meta-k": "v"})
+        assert (found.content, found.user) == (
+            {"content-type": "text/x", "cache-control": "no-cache"},
+            {"x-amz-meta-k": "v"},
+        )
         assert found.modified_s > 0
         assert await read(backend, place, name) == name.encode()
     put = await backend.put(place, "large", Content(large), {})

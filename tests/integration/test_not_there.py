@@ -8,7 +8,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP
 
 import pytest
 from harness.nodes import eventually
-from harness.wire import Answer, Api, fresh_name, request
+from harness.wire import Answer, Api, fresh_name, message, request
 
 from ais.base.errors import NotReady
 from ais.testing import Cluster
@@ -16,6 +16,11 @@ from ais.testing import Cluster
 NAMES = [f"dir/{number}" for number in range(40)]
 FAST = {"keepalivetracker.proxy.interval": "500ms", "keepalivetracker.target.interval": "500ms"}
 SOON_S = 60
+CHANGES = {
+    "POST": message("move-bck"),
+    "DELETE": message("destroy-bck"),
+    "PATCH": message("set-bprops", value={"versioning": {"enabled": False}}),
+}
 
 
 def filled(cluster: Cluster) -> tuple[Api, str]:
@@ -136,7 +141,8 @@ def test_a_starting_node_never_says_not_there(small: Cluster) -> None:
 def test_a_gateway_that_is_cut_off_does_not_know() -> None:
     """When it hears nobody any more it says 503 for what it never heard of, and is not ready; lists say so too.
 
-    And for a bucket that was there: it may have been destroyed meanwhile.
+    And for a bucket that was there, also to a change of it: it may have been destroyed meanwhile, and made anew, and
+    the ID that this gateway knows would be refused as not there by the primary that gets it.
     """
     with Cluster(proxies=2, targets=1, mountpaths=1, config_overrides=FAST) as cluster:
         primary = next(
@@ -151,6 +157,10 @@ def test_a_gateway_that_is_cut_off_does_not_know() -> None:
             cluster.signal(one, SIGSTOP)
         eventually(lambda: api.call("HEAD", "/v1/buckets/none").status == 503, within_s=SOON_S)
         assert api.call("HEAD", "/v1/buckets/known").status == 503
+        for method, changed in CHANGES.items():
+            answer = api.call(method, "/v1/buckets/known", {"bck_to": "ais/@#/new/"}, body=changed)
+            assert answer.status == 503, (method, answer)
+            assert "no contact" in answer.error["message"]
         assert api.get("none", "o").status == 503
         assert s3(api, "GET", "none/o").status == 503
         assert api.call("GET", "/v1/buckets").status == 503

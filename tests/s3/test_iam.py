@@ -30,7 +30,7 @@ class Account(NamedTuple):
     bucket: str
 
     def arn(self, name: str) -> str:
-        """Of something of the account: `user/bob`."""
+        """Of something of the account: `user/amy`."""
         return f"arn:aws:iam::{self.digits}:{name}"
 
 
@@ -114,13 +114,13 @@ def assume(account: Account, sts: Client, role: str, **more: Any) -> dict[str, s
 def test_who_am_i(account: Account) -> None:
     """Roots, users and sessions of roles learn who they are, also from a presigned URL, without any right."""
     assert account.sts.get_caller_identity()["Arn"] == account.arn("root")
-    bob = user(account, "bob")
-    assert client("sts", bob).get_caller_identity()["Arn"] == account.arn("user/bob")
-    url = client("sts", bob).generate_presigned_url("get_caller_identity", HttpMethod="GET")
-    assert account.arn("user/bob") in requests.get(url, timeout=10, verify=bob.ca or True).text
-    trust = {"Effect": "Allow", "Principal": {"AWS": account.arn("user/bob")}, "Action": "sts:AssumeRole"}
+    amy = user(account, "amy")
+    assert client("sts", amy).get_caller_identity()["Arn"] == account.arn("user/amy")
+    url = client("sts", amy).generate_presigned_url("get_caller_identity", HttpMethod="GET")
+    assert account.arn("user/amy") in requests.get(url, timeout=10, verify=amy.ca or True).text
+    trust = {"Effect": "Allow", "Principal": {"AWS": account.arn("user/amy")}, "Action": "sts:AssumeRole"}
     account.iam.create_role(RoleName="reader", AssumeRolePolicyDocument=document(trust))
-    held = client("sts", bob, assume(account, client("sts", bob), "reader")).get_caller_identity()
+    held = client("sts", amy, assume(account, client("sts", amy), "reader")).get_caller_identity()
     assert held["Arn"] == f"arn:aws:sts::{account.digits}:assumed-role/reader/job"
     assert held["Account"] == account.digits
 
@@ -128,8 +128,8 @@ def test_who_am_i(account: Account) -> None:
 def test_users_do_what_policies_say(account: Account) -> None:
     """Inline, managed and group policies add up, a Deny wins, and what nobody allows is refused; lists too."""
     everything = f"arn:aws:s3:::{account.bucket}/*"
-    bob = user(account, "bob", allow("s3:GetObject", everything))
-    s3 = boto(bob)
+    amy = user(account, "amy", allow("s3:GetObject", everything))
+    s3 = boto(amy)
     get = partial(s3.get_object, Bucket=account.bucket, Key="k")
     put = partial(s3.put_object, Bucket=account.bucket, Key="new", Body=b"x")
     assert (outcome(get), outcome(put), outcome(s3.list_buckets)) == ("ok", "AccessDenied", "AccessDenied")
@@ -138,10 +138,10 @@ def test_users_do_what_policies_say(account: Account) -> None:
     arn = account.iam.create_policy(PolicyName="writer", PolicyDocument=document(allow("s3:Put*", everything)))[
         "Policy"
     ]["Arn"]
-    account.iam.attach_user_policy(UserName="bob", PolicyArn=arn)
+    account.iam.attach_user_policy(UserName="amy", PolicyArn=arn)
     assert outcome(put) == "ok"
     account.iam.create_group(GroupName="staff")
-    account.iam.add_user_to_group(GroupName="staff", UserName="bob")
+    account.iam.add_user_to_group(GroupName="staff", UserName="amy")
     account.iam.put_group_policy(
         GroupName="staff", PolicyName="p", PolicyDocument=document(allow("s3:ListAllMyBuckets", "*"))
     )
@@ -162,31 +162,31 @@ def test_users_do_what_policies_say(account: Account) -> None:
 
 def test_what_users_make_is_the_accounts(account: Account) -> None:
     """A bucket and objects that a user makes belong to the account; the root reads and removes them."""
-    bob = user(account, "bob", allow("s3:*", "*"))
+    amy = user(account, "amy", allow("s3:*", "*"))
     name = fresh_name("iam")
-    boto(bob).create_bucket(Bucket=name)
-    boto(bob).put_object(Bucket=name, Key="a", Body=b"1")
+    boto(amy).create_bucket(Bucket=name)
+    boto(amy).put_object(Bucket=name, Key="a", Body=b"1")
     assert account.s3.get_object(Bucket=name, Key="a")["Body"].read() == b"1"
     assert name in [one["Name"] for one in account.s3.list_buckets()["Buckets"]]
-    boto(bob).delete_object(Bucket=name, Key="a")
+    boto(amy).delete_object(Bucket=name, Key="a")
     account.s3.delete_bucket(Bucket=name)
 
 
 def test_bucket_policies_and_users(account: Account) -> None:
     """A bucket's policy gives to a user by name, not by naming their account; its Deny binds them."""
-    bob = user(account, "bob")
-    get = partial(boto(bob).get_object, Bucket=account.bucket, Key="k")
+    amy = user(account, "amy")
+    get = partial(boto(amy).get_object, Bucket=account.bucket, Key="k")
     said = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{account.bucket}/*"}
     for principal, expected in (
         (account.digits, "AccessDenied"),
         (account.arn("root"), "AccessDenied"),
-        ("arn:aws:iam::123456789012:user/bob", "AccessDenied"),
-        (account.arn("user/bob"), "ok"),
+        ("arn:aws:iam::123456789012:user/amy", "AccessDenied"),
+        (account.arn("user/amy"), "ok"),
     ):
         policy = document({**said, "Principal": {"AWS": principal}})
         account.s3.put_bucket_policy(Bucket=account.bucket, Policy=policy)
         assert outcome(get) == expected, principal
-    account.iam.put_user_policy(UserName="bob", PolicyName="all", PolicyDocument=document(allow("s3:*", "*")))
+    account.iam.put_user_policy(UserName="amy", PolicyName="all", PolicyDocument=document(allow("s3:*", "*")))
     account.s3.put_bucket_policy(
         Bucket=account.bucket, Policy=document({**said, "Effect": "Deny", "Principal": {"AWS": account.digits}})
     )
@@ -199,19 +199,19 @@ def test_other_accounts(account: Account, s3_cluster: Cluster) -> None:
     theirs = fresh_name("iam")
     boto(carol).create_bucket(Bucket=theirs)
     boto(carol).put_object(Bucket=theirs, Key="k", Body=b"carol's")
-    bob = user(account, "bob")
-    get = partial(boto(bob).get_object, Bucket=theirs, Key="k")
+    amy = user(account, "amy")
+    get = partial(boto(amy).get_object, Bucket=theirs, Key="k")
     statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{theirs}/*"}
     given = document({**statement, "Principal": {"AWS": account.digits}})
     assert outcome(get) == "AccessDenied"
-    account.iam.put_user_policy(UserName="bob", PolicyName="p", PolicyDocument=document(allow("s3:*", "*")))
+    account.iam.put_user_policy(UserName="amy", PolicyName="p", PolicyDocument=document(allow("s3:*", "*")))
     assert outcome(get) == "AccessDenied"
     boto(carol).put_bucket_policy(Bucket=theirs, Policy=given)
     assert outcome(get) == "ok"
-    account.iam.delete_user_policy(UserName="bob", PolicyName="p")
+    account.iam.delete_user_policy(UserName="amy", PolicyName="p")
     assert outcome(get) == "AccessDenied"
     assert outcome(partial(account.s3.get_object, Bucket=theirs, Key="k")) == "ok"
-    assert outcome(partial(client("iam", carol).get_user, UserName="bob")) == "NoSuchEntity"
+    assert outcome(partial(client("iam", carol).get_user, UserName="amy")) == "NoSuchEntity"
     remove_bucket(boto(carol), theirs)
 
 
@@ -223,39 +223,39 @@ def test_variables_and_conditions(account: Account) -> None:
         f"arn:aws:s3:::{account.bucket}",
         Condition={"StringLike": {"s3:prefix": "home/${aws:username}/*"}},
     )
-    bob = boto(user(account, "bob", home, listing))
-    put = partial(bob.put_object, Bucket=account.bucket, Body=b"x")
-    assert (outcome(partial(put, Key="home/bob/a")), outcome(partial(put, Key="home/eve/a"))) == ("ok", "AccessDenied")
-    assert outcome(partial(bob.list_objects_v2, Bucket=account.bucket, Prefix="home/bob/x")) == "ok"
-    assert outcome(partial(bob.list_objects_v2, Bucket=account.bucket)) == "AccessDenied"
+    amy = boto(user(account, "amy", home, listing))
+    put = partial(amy.put_object, Bucket=account.bucket, Body=b"x")
+    assert (outcome(partial(put, Key="home/amy/a")), outcome(partial(put, Key="home/eve/a"))) == ("ok", "AccessDenied")
+    assert outcome(partial(amy.list_objects_v2, Bucket=account.bucket, Prefix="home/amy/x")) == "ok"
+    assert outcome(partial(amy.list_objects_v2, Bucket=account.bucket)) == "AccessDenied"
     wrong = document(allow("s3:*", "arn:aws:s3:::b/${aws:PrincipalTag/team}/*"))
-    put_policy = partial(account.iam.put_user_policy, UserName="bob", PolicyName="x")
+    put_policy = partial(account.iam.put_user_policy, UserName="amy", PolicyName="x")
     assert outcome(partial(put_policy, PolicyDocument=wrong)) == "MalformedPolicyDocument"
 
 
 def test_roles(account: Account) -> None:
     """A role is assumed by whom it trusts, does what its policies say, and less when the session is narrowed."""
-    bob = user(account, "bob")
+    amy = user(account, "amy")
     trust = {"Effect": "Allow", "Principal": {"AWS": account.digits}, "Action": "sts:AssumeRole"}
     condition = {"StringEquals": {"sts:ExternalId": "42"}}
     account.iam.create_role(RoleName="reader", AssumeRolePolicyDocument=document({**trust, "Condition": condition}))
     account.iam.put_role_policy(
         RoleName="reader", PolicyName="p", PolicyDocument=document(allow(["s3:GetObject", "s3:PutObject"], "*"))
     )
-    become = partial(assume, account, client("sts", bob), "reader", ExternalId="42")
-    assert outcome(become) == "AccessDenied"  # the account is trusted, and nobody in it gave bob the right
+    become = partial(assume, account, client("sts", amy), "reader", ExternalId="42")
+    assert outcome(become) == "AccessDenied"  # the account is trusted, and nobody in it gave amy the right
     account.iam.put_user_policy(
-        UserName="bob", PolicyName="p", PolicyDocument=document(allow("sts:AssumeRole", account.arn("role/reader")))
+        UserName="amy", PolicyName="p", PolicyDocument=document(allow("sts:AssumeRole", account.arn("role/reader")))
     )
-    assert outcome(partial(assume, account, client("sts", bob), "reader")) == "AccessDenied"
-    s3 = client("s3", bob, become())
+    assert outcome(partial(assume, account, client("sts", amy), "reader")) == "AccessDenied"
+    s3 = client("s3", amy, become())
     get, put = (partial(call, Bucket=account.bucket, Key="k") for call in (s3.get_object, s3.put_object))
     assert (outcome(get), outcome(put), outcome(s3.list_buckets)) == ("ok", "ok", "AccessDenied")
-    narrowed = client("s3", bob, become(Policy=document(allow("s3:Get*", "*"))))
+    narrowed = client("s3", amy, become(Policy=document(allow("s3:Get*", "*"))))
     assert outcome(partial(narrowed.get_object, Bucket=account.bucket, Key="k")) == "ok"
     assert outcome(partial(narrowed.put_object, Bucket=account.bucket, Key="k")) == "AccessDenied"
     arn = {"arn": "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"}
-    narrowed = client("s3", bob, become(PolicyArns=[arn]))
+    narrowed = client("s3", amy, become(PolicyArns=[arn]))
     assert outcome(partial(narrowed.put_object, Bucket=account.bucket, Key="k")) == "AccessDenied"
     account.iam.delete_role_policy(RoleName="reader", PolicyName="p")
     assert outcome(get) == "AccessDenied"
@@ -265,10 +265,10 @@ def test_roles(account: Account) -> None:
 
 def test_sessions_everywhere(account: Account) -> None:
     """Session credentials sign headers, URLs of both versions, forms, copies, deletes of many and uploads in parts."""
-    bob = user(account, "bob", allow("s3:*", "*"))
-    credentials = client("sts", bob).get_session_token(DurationSeconds=900)["Credentials"]
-    s3 = client("s3", bob, credentials)
-    bucket, verify = account.bucket, bob.ca or True
+    amy = user(account, "amy", allow("s3:*", "*"))
+    credentials = client("sts", amy).get_session_token(DurationSeconds=900)["Credentials"]
+    s3 = client("s3", amy, credentials)
+    bucket, verify = account.bucket, amy.ca or True
     s3.copy_object(Bucket=bucket, Key="copy", CopySource=f"{bucket}/k")
     assert s3.get_object(Bucket=bucket, Key="copy")["Body"].read() == b"content"
     upload = s3.create_multipart_upload(Bucket=bucket, Key="parts")["UploadId"]
@@ -277,7 +277,7 @@ def test_sessions_everywhere(account: Account) -> None:
         Bucket=bucket, Key="parts", UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]}
     )
     for version in ("s3v4", "s3"):
-        signer = client("s3", bob, credentials, signature_version=version)
+        signer = client("s3", amy, credentials, signature_version=version)
         url = signer.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "parts"})
         assert requests.get(url, timeout=10, verify=verify).content == b"part", version
         form = signer.generate_presigned_post(bucket, f"form-{version}")
@@ -286,8 +286,8 @@ def test_sessions_everywhere(account: Account) -> None:
     assert {"copy", "parts", "form-s3", "form-s3v4"} < set(keys)
     found = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys if key != "k"]})
     assert not found.get("Errors")
-    assert outcome(client("iam", bob, credentials).list_users) == "AccessDenied"
-    account.iam.update_access_key(UserName="bob", AccessKeyId=bob.key_id, Status="Inactive")
+    assert outcome(client("iam", amy, credentials).list_users) == "AccessDenied"
+    account.iam.update_access_key(UserName="amy", AccessKeyId=amy.key_id, Status="Inactive")
     assert outcome(partial(s3.get_object, Bucket=bucket, Key="k")) == "InvalidToken"
 
 
@@ -309,32 +309,32 @@ def test_sessions_forged(account: Account, change: str) -> None:
 
 def test_administration_by_users(account: Account) -> None:
     """Who may call IAM is said by policies too; what belongs to another account is not there for it."""
-    bob = client("iam", user(account, "bob", allow("iam:GetUser", account.arn("user/bob"))))
-    assert bob.get_user()["User"]["UserName"] == "bob"
-    assert outcome(partial(bob.create_user, UserName="eve")) == "AccessDenied"
-    assert outcome(partial(bob.get_user, UserName="eve")) == "AccessDenied"
-    account.iam.attach_user_policy(UserName="bob", PolicyArn="arn:aws:iam::aws:policy/IAMFullAccess")
-    assert outcome(partial(bob.create_user, UserName="eve")) == "ok"
-    assert [one["UserName"] for one in account.iam.list_users()["Users"]] == ["bob", "eve"]
+    amy = client("iam", user(account, "amy", allow("iam:GetUser", account.arn("user/amy"))))
+    assert amy.get_user()["User"]["UserName"] == "amy"
+    assert outcome(partial(amy.create_user, UserName="eve")) == "AccessDenied"
+    assert outcome(partial(amy.get_user, UserName="eve")) == "AccessDenied"
+    account.iam.attach_user_policy(UserName="amy", PolicyArn="arn:aws:iam::aws:policy/IAMFullAccess")
+    assert outcome(partial(amy.create_user, UserName="eve")) == "ok"
+    assert [one["UserName"] for one in account.iam.list_users()["Users"]] == ["amy", "eve"]
 
 
 def test_refusals(account: Account) -> None:
     """What cannot be is refused with Amazon's code, and nothing has changed."""
     iam = account.iam
-    user(account, "bob")
+    user(account, "amy")
     assert outcome(partial(iam.create_user, UserName="Bob")) == "EntityAlreadyExists"
     assert outcome(partial(iam.create_user, UserName="alice")) == "EntityAlreadyExists"
     assert (
         outcome(partial(iam.create_user, UserName="a", PermissionsBoundary=account.arn("policy/p"))) == "NotImplemented"
     )
-    assert outcome(partial(iam.delete_user, UserName="bob")) == "DeleteConflict"
+    assert outcome(partial(iam.delete_user, UserName="amy")) == "DeleteConflict"
     assert outcome(partial(iam.get_user, UserName="eve")) == "NoSuchEntity"
-    put = partial(iam.put_user_policy, UserName="bob", PolicyName="p")
+    put = partial(iam.put_user_policy, UserName="amy", PolicyName="p")
     assert outcome(partial(put, PolicyDocument="{}")) == "MalformedPolicyDocument"
     assert outcome(partial(put, PolicyDocument=document(allow("s3:Nothing", "*")))) == "MalformedPolicyDocument"
     assert outcome(partial(put, PolicyDocument=document(allow("s3:*", ["arn:x"] * 500)))) == "LimitExceeded"
-    iam.create_access_key(UserName="bob")
-    assert outcome(partial(iam.create_access_key, UserName="bob")) == "LimitExceeded"
+    iam.create_access_key(UserName="amy")
+    assert outcome(partial(iam.create_access_key, UserName="amy")) == "LimitExceeded"
     assert outcome(partial(iam.list_virtual_mfa_devices)) == "InvalidAction"
     trust = {"Effect": "Allow", "Principal": {"AWS": account.digits}, "Action": "sts:AssumeRole"}
     iam.create_role(RoleName="r", AssumeRolePolicyDocument=document(trust))
@@ -370,15 +370,15 @@ def test_pages_tags_and_texts(account: Account) -> None:
 
 def test_every_node_knows(account: Account, every_node: list[Access]) -> None:
     """A user, a policy and a session count on every node from the next request on; any node takes the changes."""
-    bob = user(account, "bob", allow("s3:GetObject", "*"))
-    credentials = client("sts", bob).get_session_token()["Credentials"]
+    amy = user(account, "amy", allow("s3:GetObject", "*"))
+    credentials = client("sts", amy).get_session_token()["Credentials"]
     for node in every_node:
         for given in (None, credentials):
-            s3 = client("s3", Access(node.url, bob.key_id, bob.secret, node.ca), given)
+            s3 = client("s3", Access(node.url, amy.key_id, amy.secret, node.ca), given)
             assert s3.get_object(Bucket=account.bucket, Key="k")["Body"].read() == b"content"
-        client("iam", node).tag_user(UserName="bob", Tags=[{"Key": "node", "Value": node.host}])
-    account.iam.delete_user_policy(UserName="bob", PolicyName="own")
+        client("iam", node).tag_user(UserName="amy", Tags=[{"Key": "node", "Value": node.host}])
+    account.iam.delete_user_policy(UserName="amy", PolicyName="own")
     for node in every_node:
-        s3 = client("s3", Access(node.url, bob.key_id, bob.secret, node.ca))
+        s3 = client("s3", Access(node.url, amy.key_id, amy.secret, node.ca))
         assert outcome(partial(s3.get_object, Bucket=account.bucket, Key="k")) == "AccessDenied"
     assert time.time() < credentials["Expiration"].timestamp()

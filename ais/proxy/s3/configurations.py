@@ -1,10 +1,12 @@
 """Configurations of a bucket that are kept as they were put (`ais.s3.configurations`): set, read, removed, listed."""
 
+from ais.api.bucket import AIS
 from ais.meta.bmd import BMD
 from ais.net.http import Reply
 from ais.node.node import Node
 from ais.proxy.s3.call import Call, Operation, require_same
-from ais.s3 import answers, configurations, xml
+from ais.s3 import answers, configurations, notifications, xml
+from ais.s3.buckets import S3Bucket
 from ais.s3.configurations import BYTES_MAX, CONFIGURATIONS, NAMED_MAX, Configuration
 from ais.s3.errors import CODES, S3Error
 from ais.s3.operations import Op
@@ -37,7 +39,11 @@ class Configurations:
             root = kind.read(call.body)
             if kind.is_named and xml.text(root, "Id") != call.request.params["id"]:
                 raise S3Error("InvalidArgument", "The id of the request is not the one in the document")
-            await self._keep(call, name, xml.rewritten(root).decode())
+            text = xml.rewritten(root).decode()
+            if kind.name == notifications.DOCUMENT:
+                _require_own(call.bucket, text)
+                notifications.check_receivers(text, self._node.config.cluster.net.event_receivers)
+            await self._keep(call, name, text)
             return answers.reply(call.request.id, 200, *((("Ais-Note", kind.note),) if kind.note else ()))
 
         async def delete(call: Call) -> Reply:
@@ -77,6 +83,16 @@ class Configurations:
             return bmd if changed == props else bmd.with_props(call.bucket.bck, changed)
 
         await self._node.change_bmd(change)
+
+
+def _require_own(bucket: S3Bucket, text: str) -> None:
+    """Raise `S3Error` when a bucket whose objects are at a backend shall tell of its changes."""
+    is_remote = bucket.bck.provider != AIS or bucket.bucket.props.backend_bck.name
+    if is_remote and notifications.rules_of(text):
+        raise S3Error(
+            "NotImplemented",
+            "What happens to objects of a bucket at a backend is the backend's to tell: configure notifications there",
+        )
 
 
 def _name(kind: Configuration, call: Call) -> str:

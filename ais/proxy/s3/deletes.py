@@ -71,7 +71,7 @@ class Deletes:
     async def _delete_at(self, call: Call, owner: Snode, keys: Sequence[KeyToDelete]) -> list[Deleted]:
         bucket = call.bucket.bucket
         message = codec.to_msgpack(
-            DeleteKeys(bucket.bck.name, int(bucket.bid), list(keys), lock.asks_to_bypass(call.request))
+            DeleteKeys(bucket.bck, int(bucket.bid), list(keys), lock.asks_to_bypass(call.request))
         )
         try:
             answer = await self._targets.ask(owner, "POST", peers.DELETE, body=message, timeout_s=_BATCH_TIMEOUT_S)

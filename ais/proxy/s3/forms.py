@@ -60,8 +60,6 @@ class Forms:
     def post(self, request: S3Request) -> Upload:
         """Take a form; it is authenticated when its fields are here. Raise `S3Error` for what cannot be one."""
         bucket = self._gate.require_bucket(request)
-        if bucket.bucket.props.has_backend:
-            raise S3Error("NotImplemented", "Remote buckets do not support this over S3 yet: POST_OBJECT")
         size = request.http.content_length
         if size is None:
             raise S3Error("MissingContentLength")

@@ -19,7 +19,16 @@ from ais.s3.identity import Identity
 from ais.s3.operations import Op
 from ais.s3.payload import Payload
 
-_REMOTE = frozenset({Op.HEAD_BUCKET, Op.GET_BUCKET_LOCATION, Op.LIST_OBJECTS, Op.LIST_OBJECTS_V2})
+_REMOTE = frozenset(
+    {
+        Op.HEAD_BUCKET,
+        Op.GET_BUCKET_LOCATION,
+        Op.LIST_OBJECTS,
+        Op.LIST_OBJECTS_V2,
+        Op.LIST_MULTIPART_UPLOADS,
+        Op.DELETE_OBJECTS,
+    }
+)
 """What is served of a bucket that has a backend."""
 
 
@@ -96,7 +105,7 @@ class Front:
     def _admit(self, operation: Operation, request: S3Request, caller: Identity) -> S3Bucket:
         bucket = self._may(operation, request, caller)
         if bucket.bucket.props.has_backend and request.op not in _REMOTE:
-            raise S3Error("NotImplemented", f"Remote buckets do not support this over S3 yet: {request.op.name}")
+            raise S3Error("NotImplemented", f"Remote buckets do not support this over S3: {request.op.name}")
         return bucket
 
     def _may(self, operation: Operation, request: S3Request, caller: Identity) -> S3Bucket:

@@ -18,7 +18,8 @@ from ais.shard import reading
 from ais.shard.formats import Format
 from ais.shard.reading import Content, Member
 from ais.target.opening import Opening
-from ais.target.shards import detect, file_of
+from ais.target.shard_files import detect, file_of
+from ais.target.shard_index import ShardIndexes
 from ais.target.view import BucketView, Views
 
 STEP_BYTES = 1 << 20
@@ -61,11 +62,11 @@ class Read:
 class LocalReader:
     """Reads entries of one request."""
 
-    def __init__(self, views: Views, store: Store, opening: Opening) -> None:
+    def __init__(self, views: Views, store: Store, opening: Opening, indexes: ShardIndexes) -> None:
         self._views = views
         self._store = store
         self._opening = opening
-        self._shards = _Shards()
+        self._shards = _Shards(indexes)
 
     def is_coded(self, bck: Bck) -> bool:
         """Whether another target can stand in for one that is away."""
@@ -196,7 +197,8 @@ def _close(opened: OpenObject) -> None:
 class _Shards:
     """The shard that was used last: many files of one are often asked for in a row."""
 
-    def __init__(self) -> None:
+    def __init__(self, indexes: ShardIndexes) -> None:
+        self._indexes = indexes
         self._key: tuple[Bck, str, int, int] | None = None
         self._known: dict[str, Member] = {}
         self._file: IO[bytes] | None = None
@@ -207,6 +209,11 @@ class _Shards:
         name = reading.clean_name(wanted.archpath)
         if key == self._key and (known := self._known.get(name)) is not None:
             return known, None
+        indexed = self._indexes.find(wanted.bck, wanted.name, opened, name)
+        if indexed is not None and indexed.place is None:
+            raise _missing(wanted)
+        if indexed is not None and indexed.place is not None:
+            return Member(name, indexed.place.size, indexed.place.offset), None
         kind = detect(opened, wanted.name, "")
         if kind in (Format.TGZ, Format.LZ4):
             return self._find_packed(wanted, opened, kind)
@@ -238,8 +245,12 @@ class _Shards:
             raise
         if found is None:
             file.close()
-            raise MemberNotFound(f"{wanted.archpath[:1000]} in {wanted.bck.cname(wanted.name)} does not exist")
+            raise _missing(wanted)
         return found[0], _Closing(file, found[1])
+
+
+def _missing(wanted: Wanted) -> MemberNotFound:
+    return MemberNotFound(f"{wanted.archpath[:1000]} in {wanted.bck.cname(wanted.name)} does not exist")
 
 
 class _Closing:

@@ -20,6 +20,7 @@ from ais.target.batch.reading import LocalReader, Wanted
 from ais.target.front import Front
 from ais.target.host import Host, require_node
 from ais.target.opening import Opening
+from ais.target.shard_index import ShardIndexes
 
 _TAIL = "/{xid}/{wid}/{count}"
 
@@ -27,7 +28,10 @@ _TAIL = "/{xid}/{wid}/{count}"
 class Batches:
     """Serves both."""
 
-    def __init__(self, host: Host, front: Front, store: Store, opening: Opening, peers: PeerClient) -> None:
+    def __init__(
+        self, host: Host, front: Front, store: Store, opening: Opening, peers: PeerClient, indexes: ShardIndexes
+    ) -> None:
+        self._indexes = indexes
         self._host = host
         self._front = front
         self._store = store
@@ -97,7 +101,7 @@ class Batches:
         return response
 
     def _reader(self) -> LocalReader:
-        return LocalReader(self._front.views, self._store, self._opening)
+        return LocalReader(self._front.views, self._store, self._opening, self._indexes)
 
     def _buckets(self, request: web.Request, message: BatchMsg) -> list[Bck]:
         """The bucket of each entry. Raise `BadRequest`, `BucketNotFound`, `AccessDenied`."""

@@ -82,7 +82,8 @@ async def ahead(found: Iterator[list[Piece]], fetch: Fetch) -> AsyncGenerator[tu
 class Output:
     """One output shard while it is written. Blocks. `duplicate` is told of a file whose name is in it already."""
 
-    def __init__(self, writer: Writer, kind: Format, mtime_s: int, duplicate: Callable[[str], None]) -> None:
+    def __init__(self, name: str, writer: Writer, kind: Format, mtime_s: int, duplicate: Callable[[str], None]) -> None:
+        self.name = name
         self._names: set[str] = set()
         self._duplicate = duplicate
         self.writer = writer

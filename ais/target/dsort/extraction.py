@@ -19,7 +19,7 @@ from ais.shard import formats
 from ais.target.dsort.content import Identity
 from ais.target.dsort.extract import Found, Stopped, extract, order, weight
 from ais.target.dsort.run import Run, gather
-from ais.target.shards import detect, file_of
+from ais.target.shard_files import detect, file_of
 from ais.target.view import BucketView
 
 EXTRACT_DEFAULT, EXTRACT_MAX = 4, 16

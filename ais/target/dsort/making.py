@@ -44,13 +44,13 @@ class Making:
                     for wanted, group in groupby(batch, lambda piece: piece.placed.number):
                         mine = list(group)
                         if wanted != number:
-                            await self._commit(output, number)
+                            await self._commit(view, output, number)
                             number, output = wanted, await self._begin(view, mine[0].placed)
                         assert output is not None
                         step = partial(output.write, mine, data[at : at + len(mine)])
                         await in_pool_to_end(output.writer.mountpath.pool, step)
                         at += len(mine)
-                await self._commit(output, number)
+                await self._commit(view, output, number)
         except BaseException:
             if output is not None:
                 await in_pool_to_end(output.writer.mountpath.pool, output.writer.abort)
@@ -63,12 +63,14 @@ class Making:
         kind = formats.require(name, "")
         store = self._run.parts.store
         writer = await self._run.thread(lambda: store.writer(view.bck, name, view.rules), Writer.abort)
-        return Output(writer, kind, self._now_s, partial(self._run.react, "duplicated_records"))
+        return Output(name, writer, kind, self._now_s, partial(self._run.react, "duplicated_records"))
 
-    async def _commit(self, output: Output | None, number: int) -> None:
+    async def _commit(self, view: BucketView, output: Output | None, number: int) -> None:
         if output is None:
             return
-        size = await in_pool_to_end(output.writer.mountpath.pool, output.commit)
+        pool, indexes = output.writer.mountpath.pool, self._run.parts.indexes
+        size = await in_pool_to_end(pool, output.commit)
+        await in_pool_to_end(pool, lambda: indexes.build_after_write(view.bck, output.name))
         await asyncio.to_thread(self._run.files.note_made, number)
         self._run.xaction.objects += 1
         self._run.xaction.bytes += size

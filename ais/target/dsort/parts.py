@@ -9,6 +9,7 @@ from ais.net.client import PeerClient
 from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.opening import Opening
+from ais.target.shard_index import ShardIndexes
 from ais.target.view import Views
 from ais.xact.joggers import Joggers
 from ais.xact.registry import Registry
@@ -23,6 +24,7 @@ class Parts(NamedTuple):
     volume: Volume
     store: Store
     opening: Opening
+    indexes: ShardIndexes
     joggers: Joggers
     peers: PeerClient
     is_serving: Callable[[], bool]

@@ -16,6 +16,7 @@ from ais.fs.volume import Volume
 from ais.target.front import Front
 from ais.target.host import Host, require_node
 from ais.target.remote.cold import Cold
+from ais.target.remote.ranges import ColdRanges
 from ais.target.remote.through import Through
 from ais.target.view import BucketView
 
@@ -30,7 +31,8 @@ class Remote:
         self._front = front
         self._backends = Backends(lambda: host.config.cluster.backend)
         self.cold = Cold(host, front, store, self._backends)
-        self.through = Through(volume, store, self.cold, self._backends)
+        self.through = Through(front, volume, store, self.cold, self._backends)
+        self.ranges = ColdRanges(self.through, self._backends)
 
     def routes(self) -> list[web.RouteDef]:
         """Of the control network."""

@@ -1,39 +1,65 @@
 """Changes of objects that a backend has: there first, then here.
 
 What is here of the object goes before anything else happens. So whatever ends a change half-way, a crash too, what is
-here is never older than what the backend has: at worst nothing is here, and the next read fetches it.
+here is never older than what the backend has: at worst nothing is here, and the next read fetches it. Changes of one
+object follow each other, so that the one which is last there is last here, too.
 """
 
+import asyncio
 import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, suppress
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
 
 from ais.api import checksum
-from ais.backend.interface import ETAG, VERSION, Place, RemoteObject
+from ais.backend.interface import CONTENT_HEADERS, ETAG, LAST_MODIFIED, MD5, SOURCE, VERSION, RemoteObject
 from ais.backend.providers import Backends
 from ais.base.errors import AisError, DiskFailure, ObjectNotFound
+from ais.base.locks import NamedLocks
 from ais.core.meta import ObjectMeta
+from ais.core.publish import Condition
 from ais.core.store import Removed, Store
-from ais.core.writer import Writer
+from ais.fs.locks import StripeBusy
+from ais.fs.mountpath import Mountpath
 from ais.fs.volume import Volume
 from ais.net.http import Reply
+from ais.target.front import Front
 from ais.target.remote.cold import Cold
-from ais.target.uploads import Owner, PutSink, in_pool
+from ais.target.uploads import ASIDE_PAUSE_S, Owner, PutSink, in_pool, in_pool_to_end
 from ais.target.view import BucketView
+
+Check = Callable[[RemoteObject | None], None]
+"""Asked with what the backend has before it is replaced or deleted; may raise to refuse."""
+_OF_BACKEND = frozenset({SOURCE, ETAG, VERSION, MD5, LAST_MODIFIED})
+
+
+class Outgoing(Protocol):
+    """Content that was received and is to be stored: `ais.core.writer.Writer`, or something before it."""
+
+    @property
+    def mountpath(self) -> Mountpath: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    def write(self, data: memoryview, /) -> None: ...
+    def verify(self) -> None: ...
+    def rewrite(self, custom: dict[str, str], facts: dict[str, str], version: str, /) -> None: ...
+    def commit(self, condition: Condition | None = None, wait: bool = True) -> ObjectMeta: ...
+    def abort(self) -> None: ...
 
 
 class Through:
     """One per target."""
 
-    def __init__(self, volume: Volume, store: Store, cold: Cold, backends: Backends) -> None:
+    def __init__(self, front: Front, volume: Volume, store: Store, cold: Cold, backends: Backends) -> None:
+        self._front = front
         self._volume = volume
         self._store = store
         self._cold = cold
         self._backends = backends
-
-    def changing(self, view: BucketView, name: str) -> AbstractContextManager[None]:
-        """See `Cold.changing`."""
-        return self._cold.changing(view.uname + name)
+        self._locks = NamedLocks()
 
     async def evict(self, view: BucketView, name: str) -> Removed:
         """Remove what is here of an object. Raise `ObjectNotFound`."""
@@ -52,7 +78,7 @@ class Through:
         try:
             found = await self.head(view, name)
         except ObjectNotFound:
-            with suppress(ObjectNotFound):
+            with self._cold.changing(view.uname + name), suppress(ObjectNotFound):
                 await self.evict(view, name)
             raise
         try:
@@ -60,31 +86,93 @@ class Through:
         except ObjectNotFound:
             return
         if not is_same(kept, found):
-            with self.changing(view, name), suppress(ObjectNotFound):
+            with self._cold.changing(view.uname + name), suppress(ObjectNotFound):
                 await self.evict(view, name)
 
-    async def delete(self, view: BucketView, name: str) -> None:
+    async def delete(self, view: BucketView, name: str, check: Check | None = None) -> None:
         """Delete an object at its backend, and here. That there is none is no error, as with Amazon S3."""
         place = view.remote
         assert place is not None
         backend = self._backends.of(place)
-        with self.changing(view, name):
+        async with self._changing(view, name):
+            if check is not None:
+                check(await self._current(view, name))
             with suppress(ObjectNotFound):
                 await self.evict(view, name)
             await backend.delete(place, name)
 
-    async def send(
-        self, view: BucketView, place: Place, name: str, writer: Writer, user: dict[str, str]
-    ) -> RemoteObject:
-        """Give the backend what was written; what is here of the object is removed before."""
+    async def store(
+        self,
+        view: BucketView,
+        name: str,
+        outgoing: Outgoing,
+        said: Callable[[], dict[str, str]],
+        check: Check | None = None,
+    ) -> ObjectMeta:
+        """Make an object of what was received: at the backend, then here. Any exception has ended `outgoing`.
+
+        `said`: what its owner says of it (`Backend.put`), known when the content is verified.
+        """
+        async with self._changing(view, name):
+            try:
+                await self._send(view, name, outgoing, said, check)
+            except BaseException:
+                outgoing.abort()
+                raise
+            return await self._commit(view, outgoing)
+
+    async def _commit(self, view: BucketView, outgoing: Outgoing) -> ObjectMeta:
+        mountpath = outgoing.mountpath
+        while True:
+            try:
+                pool = mountpath.sync_pool if view.rules.fsync else mountpath.pool
+                return await in_pool_to_end(pool, outgoing.commit)
+            except StripeBusy:  # of a worker that stands aside
+                await asyncio.sleep(ASIDE_PAUSE_S)
+
+    async def _send(
+        self,
+        view: BucketView,
+        name: str,
+        outgoing: Outgoing,
+        said: Callable[[], dict[str, str]],
+        check: Check | None,
+    ) -> None:
+        place = view.remote
+        assert place is not None
+        self._front.admit(view)
         backend = self._backends.of(place)
+        await in_pool_to_end(outgoing.mountpath.pool, outgoing.verify)
+        if check is not None:
+            check(await self._current(view, name))
         with suppress(ObjectNotFound):
             await self.evict(view, name)
-        fd = os.open(writer.path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(outgoing.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return await backend.put(place, name, _Content(fd, writer.size, writer.mountpath.pool), user)
+            content = _Content(fd, outgoing.size, outgoing.mountpath.pool)
+            found = await backend.put(place, name, content, said())
         finally:
             os.close(fd)
+        has_checksum = view.rules.checksum_kind != checksum.NONE
+        outgoing.rewrite(found.custom(place.bck.provider), found.facts(has_checksum=has_checksum), found.version)
+        self._front.admit(view)
+
+    async def _current(self, view: BucketView, name: str) -> RemoteObject | None:
+        try:
+            return await self.head(view, name)
+        except ObjectNotFound:
+            return None
+
+    @asynccontextmanager
+    async def _changing(self, view: BucketView, name: str) -> AsyncIterator[None]:
+        """One change of an object at a time; what is fetched meanwhile is not kept."""
+        uname = view.uname + name
+        with self._cold.changing(uname):
+            held = await self._locks.acquire(uname)
+            try:
+                yield
+            finally:
+                held.release()
 
 
 def is_same(kept: ObjectMeta, found: RemoteObject) -> bool:
@@ -97,45 +185,46 @@ def is_same(kept: ObjectMeta, found: RemoteObject) -> bool:
     return not found.etag or custom.get(ETAG) == found.etag
 
 
+def of_owner(custom: dict[str, str]) -> dict[str, str]:
+    """Custom metadata without what says where an object came from: a copy is at another place."""
+    return {key: value for key, value in custom.items() if key not in _OF_BACKEND}
+
+
+def content_of(facts: Mapping[str, str]) -> dict[str, str]:
+    """The content headers among what is known of an object."""
+    return {key: facts[key] for key in CONTENT_HEADERS if key in facts}
+
+
 class ThroughSink(PutSink):
     """An upload that becomes an object at a backend, and then one here."""
 
-    __slots__ = ("_name", "_place", "_through", "_user", "_work")
+    __slots__ = ("_check", "_name", "_outgoing", "_said", "_through")
 
     def __init__(
         self,
         owner: Owner,
         view: BucketView,
-        place: Place,
         name: str,
-        writer: Writer,
+        outgoing: Outgoing,
         started_s: float,
         through: Through,
-        user: dict[str, str],
+        said: Callable[[], dict[str, str]],
+        check: Check | None = None,
     ) -> None:
-        super().__init__(owner, view, writer, started_s, is_inline=False)
-        self._name, self._place, self._through, self._user, self._work = name, place, through, user, writer
+        super().__init__(owner, view, outgoing, started_s, is_inline=False)
+        self._name, self._outgoing, self._through, self._said, self._check = name, outgoing, through, said, check
 
-    async def _commit_in_pool(self) -> Reply:
-        view, name, writer = self._view, self._name, self._work
-        with self._through.changing(view, name):
-            try:
-                self._owner.admit(view)
-                writer.verify()
-                found = await self._through.send(view, self._place, name, writer, self._user)
-                writer.rewrite(
-                    found.custom(self._place.bck.provider) | self._user_here(),
-                    found.facts(has_checksum=view.rules.checksum_kind != checksum.NONE),
-                    found.version,
-                )
-            except BaseException as error:
-                writer.abort()
-                self._owner.failed(error if isinstance(error, AisError) else None)
-                raise
-            return await super()._commit_in_pool()
+    def finish(self) -> Awaitable[Reply]:
+        """See `Through.store`."""
+        return self._store()
 
-    def _user_here(self) -> dict[str, str]:
-        return {key: value for key, value in self._user.items() if key != "content-type"}
+    async def _store(self) -> Reply:
+        try:
+            meta = await self._through.store(self._view, self._name, self._outgoing, self._said, self._check)
+        except BaseException as error:
+            self._owner.failed(error if isinstance(error, AisError) else None)
+            raise
+        return self._owner.stored(meta, self._started_s)
 
 
 class _Content:
@@ -159,4 +248,4 @@ class _Content:
                 raise DiskFailure(f"what was uploaded cannot be read: {error}") from error
             return bytes(found)
 
-        return await in_pool(self._pool, read)
+        return await in_pool_to_end(self._pool, read)

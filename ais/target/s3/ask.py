@@ -4,10 +4,14 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import quote
 
+import msgspec
+
 from ais.core import sealing
+from ais.core.announcing import Event
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject
 from ais.core.versions import NULL
+from ais.core.workfile import WriteRules
 from ais.net.http import Reply, header_lines
 from ais.node.s3 import Gate
 from ais.s3 import answers, encryption, facts, lifecycle, new_object
@@ -44,6 +48,14 @@ class S3Ask(NamedTuple):
     def version_id(self) -> str | None:
         """The version asked for; None: the current one."""
         return self.request.params.get("versionId")
+
+    def rules(self, event: str) -> WriteRules:
+        """How to write what the request makes; `event` is told to who wants to know."""
+        rules = self.view.rules
+        return rules if rules.event is None else msgspec.structs.replace(rules, event=self._event(event))
+
+    def _event(self, name: str) -> Event:
+        return Event(name, self.caller.user or "", self.request.http.remote.rpartition(":")[0], self.request.id)
 
     def facts(self) -> Facts:
         """What the request says about the object it makes. Raise `S3Error`."""

@@ -41,7 +41,7 @@ class Control:
     async def delete(self, request: web.Request) -> web.Response:
         """Delete keys of one bucket. Raise `BucketNotFound`."""
         message = codec.from_msgpack(await request.read(), DeleteKeys)
-        view = self._front.views.require(Bck(message.bucket))
+        view = self._front.views.require(message.bucket)
         if view.props.bid != message.bid or view.is_renamed:
             raise BucketNotFound(view.bck.cname())
         outcomes: list[Deleted] = []

@@ -28,9 +28,11 @@ from ais.s3.payload import BYTES_MAX, DEFAULT
 from ais.stats import names as metrics
 from ais.stats.tracker import Tracker
 from ais.target.front import Front
+from ais.target.remote.through import Through, content_of, of_owner
 from ais.target.s3.ask import S3Ask, etag_of
+from ais.target.s3.kept import require_kept
 from ais.target.s3.multipart import Multipart, part_algorithm
-from ais.target.s3.receiving import asked_condition, part_etag, with_size
+from ais.target.s3.receiving import asked_condition, asked_of_backend, part_etag, with_size
 from ais.target.s3.sealed import SealedPart, writer_for
 from ais.target.s3.sources import Source, Sources
 from ais.target.uploads import in_pool, in_pool_to_end
@@ -48,7 +50,10 @@ _REPLACED = frozenset(facts.CONTENT_HEADERS)
 class Copies:
     """Copies run to their end also when the client goes away: what it asked for is well defined."""
 
-    def __init__(self, front: Front, store: Store, stats: Tracker, sources: Sources, multipart: Multipart) -> None:
+    def __init__(
+        self, front: Front, store: Store, stats: Tracker, sources: Sources, multipart: Multipart, through: Through
+    ) -> None:
+        self._through = through
         self._front = front
         self._store = store
         self._stats = stats
@@ -140,11 +145,14 @@ class Copies:
         self, ask: S3Ask, opened: Source, custom: dict[str, str], kept: Facts, algorithm: Algorithm
     ) -> ObjectMeta:
         key, sealed = ask.seal()
+        if ask.view.remote is not None:
+            require_kept(kept, is_sealed=key is not None)
+            custom = of_owner(custom)
         promised = Digests(checksum.NONE, _promised(opened), is_stored=True)
         stored = self._store.writer(
             ask.view.bck,
             ask.key,
-            ask.view.rules,
+            ask.rules("Copy"),
             custom=custom,
             claimed=_promised(opened) if key is None else None,
             size_hint=opened.length if key is None else sealing.sealed_size(opened.length),
@@ -160,7 +168,11 @@ class Copies:
             self._front.admit(ask.view)
             kept = facts.of_content(kept | sealed, md5.digest(), algorithm, hasher.digest())
             writer.describe(with_size(kept, opened.length))
-            meta = await in_pool_to_end(pool, lambda: writer.commit(condition))
+            if ask.view.remote is None:
+                meta = await in_pool_to_end(pool, lambda: writer.commit(condition))
+            else:
+                said = {**custom, **content_of(kept)}
+                meta = await self._through.store(ask.view, ask.key, stored, lambda: said, asked_of_backend(ask))
         except BaseException:
             writer.abort()
             raise

@@ -6,16 +6,18 @@ from ais.base.errors import AisError, ObjectNotFound, VersionNotFound
 from ais.core.publish import Condition
 from ais.core.store import Store
 from ais.core.versions import NULL
+from ais.core.workfile import WriteRules
 from ais.fs.volume import Volume
 from ais.net.http import Reply
 from ais.s3 import conditions, lock
 from ais.s3.conditions import Conditions
 from ais.s3.documents import Deleted, KeyToDelete
-from ais.s3.errors import as_s3
+from ais.s3.errors import S3Error, as_s3
 from ais.stats import names as metrics
 from ais.stats.tracker import Tracker
+from ais.target.remote.through import Through
 from ais.target.s3.ask import S3Ask
-from ais.target.s3.receiving import condition_of
+from ais.target.s3.receiving import check_of, condition_of
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
 
@@ -23,7 +25,8 @@ from ais.target.view import BucketView
 class Deletes:
     """Removes objects and versions, or covers them with delete markers."""
 
-    def __init__(self, store: Store, volume: Volume, stats: Tracker) -> None:
+    def __init__(self, store: Store, volume: Volume, stats: Tracker, through: Through) -> None:
+        self._through = through
         self._store = store
         self._volume = volume
         self._stats = stats
@@ -32,7 +35,8 @@ class Deletes:
         """DeleteObject: 204 also for what is not there."""
         wanted = conditions.read_delete(ask.request)
         bypass = lock.asks_to_bypass(ask.request)
-        outcome = await self._delete(ask.view, KeyToDelete(ask.key, ask.version_id), wanted, bypass)
+        key = KeyToDelete(ask.key, ask.version_id)
+        outcome = await self._delete(ask.view, ask.rules(""), key, wanted, bypass)
         pairs: list[tuple[str, str]] = []
         if outcome.delete_marker:
             pairs.append(("x-amz-delete-marker", "true"))
@@ -47,20 +51,28 @@ class Deletes:
     async def _outcome(self, view: BucketView, key: KeyToDelete, bypass: bool) -> Deleted:
         try:
             wanted = conditions.with_facts(Conditions(match=key.etag), key.modified, key.size)
-            return await self._delete(view, key, wanted, bypass)
+            return await self._delete(view, view.rules, key, wanted, bypass)
         except AisError as error:
             known = as_s3(error)
             return Deleted(key.key, key.version_id or "", code=known.code, message=str(known))
 
-    async def _delete(self, view: BucketView, key: KeyToDelete, wanted: Conditions, bypass: bool) -> Deleted:
+    async def _delete(
+        self, view: BucketView, rules: WriteRules, key: KeyToDelete, wanted: Conditions, bypass: bool
+    ) -> Deleted:
         version_id = key.version_id
+        if view.remote is not None:
+            if version_id not in (None, NULL):
+                raise S3Error("NotImplemented", "Versions of objects in remote buckets are deleted at their backend")
+            await self._through.delete(view, key.key, check_of(wanted))
+            self._stats.inc(metrics.DEL_N)
+            return Deleted(key.key, version_id or "")
         condition = condition_of(wanted, self._store, view.bck, key.key, version_id)
         pool = self._volume.place(view.uname + key.key).pool
 
         def delete() -> Deleted:
             if version_id is not None:
-                return self._delete_version(view, key.key, version_id, condition, bypass)
-            removed = self._store.delete(view.bck, key.key, condition, view.rules)
+                return self._delete_version(view, rules, key.key, version_id, condition, bypass)
+            removed = self._store.delete(view.bck, key.key, condition, rules)
             if removed.marker_id is None:
                 return Deleted(key.key)
             return Deleted(key.key, delete_marker=True, marker_version_id=removed.marker_id or NULL)
@@ -74,10 +86,16 @@ class Deletes:
         return outcome
 
     def _delete_version(
-        self, view: BucketView, key: str, version_id: str, condition: Condition | None, bypass: bool
+        self,
+        view: BucketView,
+        rules: WriteRules,
+        key: str,
+        version_id: str,
+        condition: Condition | None,
+        bypass: bool,
     ) -> Deleted:
         removed = self._store.delete_version(
-            view.bck, key, version_id, condition, bypass=bypass, fsync=view.rules.fsync
+            view.bck, key, version_id, condition, bypass=bypass, fsync=rules.fsync, event=rules.event
         )
         if removed is not None and removed.is_marker:
             return Deleted(key, version_id, delete_marker=True, marker_version_id=version_id)

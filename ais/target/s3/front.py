@@ -85,7 +85,7 @@ class S3Front:
         remote: Remote,
     ) -> None:
         stats = host.stats
-        self._remote = RemoteObjects(moves, remote.cold, remote.through, stats)
+        self._remote = RemoteObjects(moves, store, remote, stats)
         self._host = host
         self._gate = gate
         self._front = front
@@ -93,12 +93,16 @@ class S3Front:
         self._store = store
         self._moves = moves
         self._protected = protected
-        self.deletes = Deletes(store, volume, stats)
-        reads, puts, tags = Reads(store, stats, verified, protected), Puts(front, store, stats), Tags(store, volume)
+        self.deletes = Deletes(store, volume, stats, remote.through)
+        reads, puts, tags = (
+            Reads(store, stats, verified, protected),
+            Puts(front, store, stats, remote.through),
+            Tags(store, volume),
+        )
         locks = Locks(store, volume)
-        multipart = Multipart(front, store, volume, stats)
+        multipart = Multipart(front, store, volume, stats, remote.through)
         sources = Sources(host, gate, front, store, moves, peers, verified, protected, remote.cold)
-        copies = Copies(front, store, stats, sources, multipart)
+        copies = Copies(front, store, stats, sources, multipart, remote.through)
         self._handlers: dict[Op, Handler] = {
             Op.GET_OBJECT: reads.get,
             Op.HEAD_OBJECT: reads.get,

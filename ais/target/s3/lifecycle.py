@@ -7,9 +7,12 @@ deletion happens under the object's lock, and only if the object is still the on
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
+
 from ais.api.xact import LIFECYCLE, ArgsMsg
 from ais.base.errors import AccessDenied, AlreadyExists, HandleNotFound, NotFound
 from ais.base.ids import new_id
+from ais.core.announcing import Event
 from ais.core.store import Store
 from ais.core.version_listing import VersionEntry, VersionLister
 from ais.fs.volume import Volume
@@ -17,6 +20,7 @@ from ais.node.s3 import Gate
 from ais.s3 import facts, lifecycle
 from ais.s3.buckets import S3Bucket
 from ais.s3.lifecycle import LifecycleRule, Subject
+from ais.s3.notifications import EXPIRATION
 from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.transfer import unchanged
@@ -88,15 +92,18 @@ class Lifecycle:
             await self._remove(xaction, view, due)
 
     async def _remove(self, xaction: Xaction, view: BucketView, entry: VersionEntry) -> None:
+        rules = view.rules
+        if rules.event is not None:
+            rules = msgspec.structs.replace(rules, event=Event(EXPIRATION))
         if entry.is_latest and not entry.is_marker:
             condition = unchanged(entry.meta, view.bck.cname(entry.name)) if entry.meta is not None else None
 
             def step() -> None:
-                self._store.delete(view.bck, entry.name, condition, view.rules)
+                self._store.delete(view.bck, entry.name, condition, rules)
         else:
 
             def step() -> None:
-                self._store.delete_version(view.bck, entry.name, entry.version_id, fsync=view.rules.fsync)
+                self._store.delete_version(view.bck, entry.name, entry.version_id, fsync=rules.fsync, event=rules.event)
 
         if await self._done(view, entry.name, step):
             xaction.objects += 1

@@ -22,8 +22,10 @@ from ais.s3.payload import DEFAULT, Payload
 from ais.s3.results import ListedPart
 from ais.stats.tracker import Tracker
 from ais.target.front import Front
+from ais.target.remote import parts as remote_parts
+from ais.target.remote.through import Through
 from ais.target.s3.ask import S3Ask, etag_of
-from ais.target.s3.receiving import PartBody, Receipt, asked_condition, part_etag, with_size
+from ais.target.s3.receiving import PartBody, Receipt, asked_condition, asked_of_backend, part_etag, with_size
 from ais.target.uploads import PooledSink, in_pool
 
 PART_BYTES_MIN = 5 << 20
@@ -38,7 +40,8 @@ _OF_UPLOAD = ("checksum-algorithm", "checksum-type", "initiator")
 class Multipart:
     """Create, upload part, complete, abort, list parts. Copies of parts are in `ais.target.s3.copies`."""
 
-    def __init__(self, front: Front, store: Store, volume: Volume, stats: Tracker) -> None:
+    def __init__(self, front: Front, store: Store, volume: Volume, stats: Tracker, through: Through) -> None:
+        self._through = through
         self._front = front
         self._store = store
         self._uploads = store.uploads
@@ -156,21 +159,38 @@ class Multipart:
 
     async def _complete(self, ask: S3Ask, listed: Sequence[PartToComplete]) -> Reply:
         self._front.admit(ask.view)
+        if ask.view.remote is not None:
+            return self._completed(ask, await self._complete_through(ask, listed))
         condition = asked_condition(ask, self._store)
 
         def complete() -> ObjectMeta:
             try:
-                upload = self.find(ask)
-                check_customer_key(ask, upload)
-                stored = self._uploads.parts(upload)
-                self.find(ask)  # ended meanwhile, it would lack parts
-                parts = _listed_parts(listed, stored, upload.info.details)
-                given = _object_facts(ask, upload, parts)
-                return self._uploads.complete(upload, parts, ask.view.rules, upload.info.custom, condition, given)
+                upload, parts, given = self._listed(ask, listed)
+                rules = ask.rules("CompleteMultipartUpload")
+                return self._uploads.complete(upload, parts, rules, upload.info.custom, condition, given)
             except HandleNotFound:
                 return self._completed_before(ask, listed)
 
-        meta = await in_pool(self.pool(ask), complete)
+        return self._completed(ask, await in_pool(self.pool(ask), complete))
+
+    async def _complete_through(self, ask: S3Ask, listed: Sequence[PartToComplete]) -> ObjectMeta:
+        check = asked_of_backend(ask)
+        try:
+            upload, parts, given = await in_pool(self.pool(ask), lambda: self._listed(ask, listed))
+            return await remote_parts.complete(self._store, self._through, ask.view, upload, parts, given, check)
+        except HandleNotFound:
+            return await in_pool(self.pool(ask), lambda: self._completed_before(ask, listed))
+
+    def _listed(self, ask: S3Ask, listed: Sequence[PartToComplete]) -> tuple[Upload, list[Part], Facts]:
+        """The upload, its parts as listed, and what the object will be known by."""
+        upload = self.find(ask)
+        check_customer_key(ask, upload)
+        stored = self._uploads.parts(upload)
+        self.find(ask)  # ended meanwhile, it would lack parts
+        parts = _listed_parts(listed, stored, upload.info.details)
+        return upload, parts, _object_facts(ask, upload, parts)
+
+    def _completed(self, ask: S3Ask, meta: ObjectMeta) -> Reply:
         etag = etag_of(meta, 0)
         scheme, host = ask.request.http.scheme, ask.request.header("host")
         location = f"{scheme}://{host}/{ask.bucket.name}/{ask.key}"
@@ -188,7 +208,8 @@ class Multipart:
             etag = checksums.multipart_etag([bytes.fromhex(part.etag) for part in listed])
         except ValueError:
             etag = ""
-        if meta.facts.get("upload-id") != upload_id or meta.facts.get("etag") != etag:
+        is_same = ask.view.remote is not None or meta.facts.get("etag") == etag
+        if meta.facts.get("upload-id") != upload_id or not is_same:
             raise HandleNotFound(f'upload "{upload_id[:64]}" of {ask.view.bck.cname(ask.key)} does not exist')
         return meta
 

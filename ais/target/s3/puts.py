@@ -7,8 +7,9 @@ from ais.s3 import facts
 from ais.s3.payload import DEFAULT, Payload
 from ais.stats.tracker import Tracker
 from ais.target.front import Front
+from ais.target.remote.through import Through, ThroughSink
 from ais.target.s3.ask import S3Ask
-from ais.target.s3.receiving import ObjectBody, Receipt, asked_condition, stored_answer
+from ais.target.s3.receiving import ObjectBody, Receipt, ThroughBody, asked_condition, asked_of_backend, stored_answer
 from ais.target.s3.sealed import writer_for
 from ais.target.uploads import upload
 
@@ -19,7 +20,8 @@ INLINE_BYTES_MAX = 64 << 10
 class Puts:
     """Takes whole objects."""
 
-    def __init__(self, front: Front, store: Store, stats: Tracker) -> None:
+    def __init__(self, front: Front, store: Store, stats: Tracker, through: Through) -> None:
+        self._through = through
         self._front = front
         self._store = store
         self._stats = stats
@@ -31,8 +33,12 @@ class Puts:
         payload = Payload(ask.request, ask.caller, algorithm=DEFAULT)
         key, sealed = ask.seal()
         hint = payload.length if key is None else sealed_size(payload.length)
-        writer = self._store.writer(ask.view.bck, ask.key, ask.view.rules, custom=custom, size_hint=hint)
+        writer = self._store.writer(ask.view.bck, ask.key, ask.rules(_event_of(ask)), custom=custom, size_hint=hint)
         receipt = Receipt(ask, self._front, self._stats, lambda meta: stored_answer(ask, meta))
+        if ask.view.remote is not None:
+            body, check = ThroughBody(payload, writer, given), asked_of_backend(ask)
+            sink = ThroughSink(receipt, ask.view, ask.key, body, 0.0, self._through, lambda: custom | given, check)
+            return Upload(sink)
         return upload(
             receipt,
             ask.view,
@@ -42,3 +48,9 @@ class Puts:
             inline_bytes_max=INLINE_BYTES_MAX,
             condition=condition,
         )
+
+
+def _event_of(ask: S3Ask) -> str:
+    """A gateway sends what came in a form as a PUT for its user."""
+    via = ask.request.via
+    return "Post" if via is not None and via.user is not None and ask.request.http.headers.is_chunked else "Put"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from ais.api.bucket import Bck
+from ais.backend.interface import RemoteObject
 from ais.base.errors import AisError
 from ais.core import sealing
 from ais.core.meta import ObjectMeta
@@ -12,10 +13,11 @@ from ais.core.publish import Condition
 from ais.core.sealing import Sealer
 from ais.core.store import Store
 from ais.core.workfile import Buffer
+from ais.core.writer import Writer
 from ais.fs.mountpath import Mountpath
 from ais.net.http import Reply
 from ais.s3 import checksums, conditions, encryption, facts
-from ais.s3.conditions import Conditions
+from ais.s3.conditions import Conditions, Current
 from ais.s3.errors import S3Error
 from ais.s3.facts import Facts
 from ais.s3.payload import Content, Payload
@@ -23,6 +25,7 @@ from ais.stats import names as metrics
 from ais.stats.tracker import Tracker
 from ais.target.counts import count_error
 from ais.target.front import Front
+from ais.target.remote.through import Check
 from ais.target.s3.ask import S3Ask, current_of, etag_of
 from ais.target.s3.sealed import CONTENT_MD5, ObjectWriter
 from ais.target.view import BucketView
@@ -54,15 +57,45 @@ class ObjectBody:
 
     def commit(self, condition: Condition | None = None, wait: bool = True) -> ObjectMeta:
         """Verify and make the object, as `Writer.commit`. Raise `S3Error` when the body is not what was claimed."""
+        self._end()
+        return self._writer.commit(condition, wait)
+
+    def _end(self) -> None:
         if self._content is None:
             self._content = content = self._payload.finish()
             kept = facts.of_content(self._given, content.md5, content.algorithm, content.checksum)
             self._writer.describe(with_size(kept, content.size))
-        return self._writer.commit(condition, wait)
 
     def abort(self) -> None:
         """Remove the work file."""
         self._writer.abort()
+
+
+class ThroughBody(ObjectBody):
+    """The body of a PUT that goes to a backend (`ais.target.remote.through.Outgoing`)."""
+
+    def __init__(self, payload: Payload, writer: Writer, given: Facts) -> None:
+        super().__init__(payload, writer, given)
+        self._work = writer
+
+    @property
+    def path(self) -> str:
+        """See `Writer`."""
+        return self._work.path
+
+    @property
+    def size(self) -> int:
+        """See `Writer`."""
+        return self._work.size
+
+    def verify(self) -> None:
+        """See `Writer`. Raise `S3Error` when the body is not what was claimed."""
+        self._end()
+        self._work.verify()
+
+    def rewrite(self, custom: dict[str, str], kept: Facts, version: str) -> None:
+        """See `Writer`."""
+        self._work.rewrite(custom, kept, version)
 
 
 def with_size(kept: Facts, size: int) -> Facts:
@@ -138,6 +171,23 @@ def asked_condition(ask: S3Ask, store: Store) -> Condition | None:
     wanted = conditions.read(ask.request.http.headers)
     conditions.check_write_headers(wanted)
     return condition_of(wanted, store, ask.view.bck, ask.key)
+
+
+def asked_of_backend(ask: S3Ask) -> Check | None:
+    """The same, to be asked with what a backend has."""
+    wanted = conditions.read(ask.request.http.headers)
+    conditions.check_write_headers(wanted)
+    return check_of(wanted)
+
+
+def check_of(wanted: Conditions) -> Check | None:
+    """Conditions on what a backend has; None when nothing is demanded."""
+
+    def check(found: RemoteObject | None) -> None:
+        current = None if found is None else Current(found.etag, found.modified_s, found.size)
+        conditions.check_write(wanted, current)
+
+    return check if wanted.any else None
 
 
 def condition_of(

@@ -1,32 +1,52 @@
-"""Objects of buckets that have a backend, over S3: read and deleted. The rest is refused before it begins."""
+"""Objects of buckets that have a backend, over S3. What could not be kept there is refused before it begins."""
 
 from collections.abc import Awaitable, Callable
 
-from ais.base.errors import ObjectNotFound
+from ais.backend.interface import RemoteObject
+from ais.base.errors import NotFound, ObjectNotFound
+from ais.core.store import Store
 from ais.core.versions import NULL
-from ais.net.http import AnyReply, Reply
-from ais.s3 import conditions
+from ais.net.http import AnyReply, Reply, StreamReply, header_lines
+from ais.s3 import conditions, facts
 from ais.s3.conditions import Current, http_date
 from ais.s3.errors import S3Error
 from ais.s3.operations import Op
 from ais.stats import names as metrics
 from ais.stats.tracker import Tracker
 from ais.target.moves import Moves
-from ais.target.remote.cold import Cold
-from ais.target.remote.through import Through
+from ais.target.ranges import content_range, parse_byte_range
+from ais.target.remote.cold import FOLLOW_BYTES_MIN
+from ais.target.remote.remote import Remote
 from ais.target.s3.ask import S3Ask
+from ais.target.s3.kept import require_kept
 
 Handler = Callable[[S3Ask], AnyReply | Awaitable[AnyReply]]
 _READS = frozenset({Op.GET_OBJECT, Op.GET_OBJECT_ATTRIBUTES})
+_MAKES = frozenset({Op.PUT_OBJECT, Op.COPY_OBJECT, Op.CREATE_MULTIPART_UPLOAD})
+_SERVED = (
+    _READS
+    | _MAKES
+    | {
+        Op.HEAD_OBJECT,
+        Op.DELETE_OBJECT,
+        Op.UPLOAD_PART,
+        Op.UPLOAD_PART_COPY,
+        Op.COMPLETE_MULTIPART_UPLOAD,
+        Op.ABORT_MULTIPART_UPLOAD,
+        Op.LIST_PARTS,
+    }
+)
 
 
 class RemoteObjects:
     """One per target."""
 
-    def __init__(self, moves: Moves, cold: Cold, through: Through, stats: Tracker) -> None:
+    def __init__(self, moves: Moves, store: Store, remote: Remote, stats: Tracker) -> None:
+        self._store = store
         self._moves = moves
-        self._cold = cold
-        self._through = through
+        self._cold = remote.cold
+        self._through = remote.through
+        self._ranges = remote.ranges
         self._stats = stats
 
     async def serve(self, handler: Handler, ask: S3Ask) -> AnyReply:
@@ -34,12 +54,14 @@ class RemoteObjects:
         if ask.version_id not in (None, NULL):
             raise S3Error("NotImplemented", "Versions of objects in remote buckets are read at their backend")
         op = ask.request.op
-        if op is Op.DELETE_OBJECT:
-            return await self._delete(ask)
-        if op is not Op.HEAD_OBJECT and op not in _READS:
-            raise S3Error("NotImplemented", f"Remote buckets do not support this over S3 yet: {op.name}")
+        if op not in _SERVED:
+            raise S3Error("NotImplemented", f"Remote buckets do not support this over S3: {op.name}")
+        if op in _MAKES:
+            require_kept(ask.facts(), is_sealed=ask.seal()[0] is not None)
         await self._moves.settle(ask.view, ask.key)
-        if op is not Op.HEAD_OBJECT:
+        if op is Op.GET_OBJECT and (streamed := await self._stream(ask)) is not None:
+            return streamed
+        if op in _READS:
             await self._cold.ensure(ask.view, ask.key)
         try:
             reply = handler(ask)
@@ -49,27 +71,60 @@ class RemoteObjects:
                 raise
         return await self._head(ask)
 
-    async def _delete(self, ask: S3Ask) -> Reply:
-        if conditions.read_delete(ask.request).any:
-            raise S3Error("NotImplemented", "Remote buckets do not support conditional deletes")
-        await self._moves.settle(ask.view, ask.key)
-        await self._through.delete(ask.view, ask.key)
-        self._stats.inc(metrics.DEL_N)
-        return ask.reply(204)
-
     async def _head(self, ask: S3Ask) -> Reply:
         found = await self._through.head(ask.view, ask.key)
-        conditions.check_read(
-            conditions.read(ask.request.http.headers), Current(found.etag, found.modified_s, found.size)
-        )
+        _check(ask, found)
         self._stats.inc(metrics.HEAD_N)
-        lines = ask.head(
-            [
-                ("ETag", f'"{found.etag}"'),
-                ("Last-Modified", http_date(found.modified_s)),
-                ("Accept-Ranges", "bytes"),
-                ("Content-Type", found.content_type or "binary/octet-stream"),
-                *found.user.items(),
-            ]
-        )
-        return Reply(200, lines, length=found.size)
+        return Reply(200, _lines(ask, found), length=found.size)
+
+    async def _stream(self, ask: S3Ask) -> StreamReply | None:
+        """A large object that is not here while it comes, or the range of it; None for all others."""
+        if self._is_here(ask) or ask.request.params.keys() - {"versionId"}:
+            return None
+        if spec := ask.request.http.headers.get("range"):
+            return await self._stream_range(ask, spec)
+        fetch = self._cold.join(ask.view, ask.key)
+        found = await fetch.begun()
+        if found.size < FOLLOW_BYTES_MIN or fetch.is_over:
+            return None
+        _check(ask, found)
+        self._count_get(found.size)
+        return StreamReply(200, _lines(ask, found), fetch.follow(found.size), found.size)
+
+    async def _stream_range(self, ask: S3Ask, spec: str) -> StreamReply | None:
+        found = await self._ranges.look(ask.view, ask.key)
+        span = None if found is None else parse_byte_range(spec, found.size)
+        if found is None or span is None or ask.request.header("if-range"):
+            return None
+        _check(ask, found)
+        start, length = span
+        self._count_get(length)
+        lines = _lines(ask, found) + header_lines(("Content-Range", content_range(start, length, found.size)))
+        return StreamReply(206, lines, self._ranges.read(ask.view, found, start, length), length)
+
+    def _is_here(self, ask: S3Ask) -> bool:
+        try:
+            self._store.head(ask.view.bck, ask.key)
+        except NotFound:
+            return False
+        return True
+
+    def _count_get(self, size: int) -> None:
+        self._stats.inc(metrics.GET_N)
+        self._stats.inc(metrics.GET_SIZE, size)
+
+
+def _check(ask: S3Ask, found: RemoteObject) -> None:
+    current = Current(found.etag, found.modified_s, found.size)
+    conditions.check_read(conditions.read(ask.request.http.headers), current)
+
+
+def _lines(ask: S3Ask, found: RemoteObject) -> bytes:
+    return ask.head(
+        [
+            ("ETag", f'"{found.etag}"'),
+            ("Last-Modified", http_date(found.modified_s)),
+            ("Accept-Ranges", "bytes"),
+            *facts.answer_lines(found.content, found.user),
+        ]
+    )

@@ -27,6 +27,7 @@ from ais_cli.params import (
     yes_option,
 )
 from ais_cli.repeat import refreshing
+from ais_cli.shard_index import shard_index
 from ais_cli.summaries import print_summaries
 from ais_cli.waiting import wait_and_report
 
@@ -41,6 +42,7 @@ def bucket() -> None:
 
 bucket.add_command(ls)
 bucket.add_command(cp_bucket)
+bucket.add_command(shard_index)
 
 
 @bucket.command(

@@ -189,15 +189,23 @@ class Changing:
         return await self.gateway.bucket(source, method, f"/v1/buckets/{self._name(side)}", query or {}, message)
 
     async def _change(self, asked: Asked, meant: "_Meant", sent: Awaitable[Answer], at: int = 0) -> None:
+        """Send a change. While another is under way, the gateway asked may not know the bucket yet, or still."""
+        changing = self._is_changed_by_others(asked)
         answer = await settle(asked, sent)
         meant.is_given_up, meant.before = asked.is_lost, self.book.next_id()
-        if answer is not None:
+        if answer is not None and answer.status == 404 and (changing or self._is_changed_by_others(asked)):
+            asked.refused(answer)
+        elif answer is not None:
             self._expect(asked, answer, {200: "ok", 404: "absent", 400: "exists", 409: "exists"}, at)
 
     @property
     def _is_changing(self) -> bool:
         """Whether a bucket is being changed, or may be: then gateways may differ about it."""
         return any(one.text.startswith(CHANGES) for one in self.names.family.unfinished)
+
+    def _is_changed_by_others(self, asked: Asked) -> bool:
+        unfinished = self.names.family.unfinished
+        return any(one.text.startswith(CHANGES) and one is not asked.operation for one in unfinished)
 
     def _expect(self, asked: Asked, answer: Answer, outcomes: dict[int, str], at: int = 0) -> None:
         if answer.status == 409 and "exists" not in answer.body.decode():

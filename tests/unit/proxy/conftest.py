@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import aiohttp
 import pytest
 import structlog
 from aiohttp import web
+from harness.remote import remote_bucket
 from harness.s3 import S3
 
 from ais.api import actions, codec, listing
@@ -343,3 +345,10 @@ def serve(tmp_path: Path) -> Serve:
 def run() -> Callable[[Any], Any]:
     """Run a scenario to its end."""
     return asyncio.run
+
+
+@pytest.fixture
+def remote(serve: Any, aws: str, request: pytest.FixtureRequest) -> Any:
+    """`async with remote() as bucket:`: two targets, and a bucket at moto with four objects."""
+    name = request.node.name.split("[")[0].replace("_", "-")[:60]
+    return partial(remote_bucket, serve, aws, name)

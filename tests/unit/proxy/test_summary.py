@@ -9,7 +9,7 @@ from ais.api import codec, summary
 from ais.api.codec import U64
 from ais.api.summary import BsummResult, ObjCount, ObjSize, TotalSize
 from ais.env.network import Answer
-from ais.proxy.summary import DONE, PARTIAL, PENDING, combine
+from ais.proxy.summary import BUCKETS, DONE, PARTIAL, PENDING, combine
 
 Run = Callable[[Any], Any]
 
@@ -54,7 +54,7 @@ def test_the_whole_is_done_when_every_part_is(statuses: tuple[int, ...], expecte
     """Partial as soon as one target knows something, final only when all are."""
     body = codec.to_json([part(1, 1, 1, 1)])
     answers = [Answer(status, {}, b"" if status == 202 else body) for status in statuses]
-    progress = combine(answers)
+    progress = combine(BUCKETS, answers)
     assert progress.status == expected
     assert bool(progress.results) == (expected != PENDING)
 

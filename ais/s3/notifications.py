@@ -1,0 +1,173 @@
+"""Notifications: which events of a bucket go to which receivers, and the message that says so. Pure.
+
+Source: Amazon S3 user guide, "Event message structure" and "Supported event types". A receiver has an ARN,
+`arn:ais:sqs::<name>:webhook`, and its URL stands in the configuration of the cluster (`net.s3_events`).
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from urllib.parse import quote_plus
+from xml.etree.ElementTree import Element
+
+from defusedxml.ElementTree import fromstring
+
+from ais.s3 import xml
+from ais.s3.errors import S3Error
+
+DOCUMENT = "notification"
+EVENTS = (
+    *("s3:ObjectCreated:Put", "s3:ObjectCreated:Post", "s3:ObjectCreated:Copy"),
+    *("s3:ObjectCreated:CompleteMultipartUpload", "s3:ObjectRemoved:Delete"),
+    *("s3:ObjectRemoved:DeleteMarkerCreated", "s3:LifecycleExpiration:Delete"),
+    "s3:LifecycleExpiration:DeleteMarkerCreated",
+)
+"""What happens here. Amazon has others: a configuration with one of them is refused."""
+_GROUPS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*")
+_ARN = re.compile(r"arn:ais:s[qn]s::([a-z0-9-]{1,32}):webhook")
+_KINDS = {"TopicConfiguration": "Topic", "QueueConfiguration": "Queue", "CloudFunctionConfiguration": "CloudFunction"}
+EXPIRATION = "LifecycleExpiration"
+
+
+class Rule(NamedTuple):
+    """One configuration of a bucket."""
+
+    id: str
+    receiver: str
+    events: tuple[str, ...]
+    prefix: str
+    suffix: str
+
+    def wants(self, event: str, key: str) -> bool:
+        """Whether an event, `s3:ObjectCreated:Put`, is one of those."""
+        if not key.startswith(self.prefix) or not key.endswith(self.suffix):
+            return False
+        return any(event == one or (one.endswith("*") and event.startswith(one[:-1])) for one in self.events)
+
+
+def rules_of(document: str) -> tuple[Rule, ...]:
+    """The rules of a document that was kept."""
+    return tuple(_rules(fromstring(document))) if document else ()
+
+
+def _rules(root: Element) -> Iterable[Rule]:
+    for one in root.iter():
+        kind = _KINDS.get(one.tag.rpartition("}")[2])
+        if kind is None:
+            continue
+        for inner in one.iter():
+            inner.tag = inner.tag.rpartition("}")[2]
+        match = _ARN.fullmatch(one.findtext(kind, ""))
+        parts = {rule.findtext("Name", "").lower(): rule.findtext("Value", "") for rule in one.iter("FilterRule")}
+        events = tuple(event.text or "" for event in one.findall("Event"))
+        receiver = match[1] if match else ""
+        yield Rule(one.findtext("Id", ""), receiver, events, parts.get("prefix", ""), parts.get("suffix", ""))
+
+
+def check(root: Element) -> None:
+    """Raise `S3Error` InvalidArgument for a configuration that is not served."""
+    if root.find("EventBridgeConfiguration") is not None:
+        raise S3Error("NotImplemented", "There is no EventBridge: name a receiver of this cluster (net.s3_events)")
+    for part in root.iter("FilterRule"):
+        if xml.text(part, "Name").lower() not in ("prefix", "suffix"):
+            raise S3Error("InvalidArgument", "filter rule name must be either prefix or suffix")
+    rules = list(_rules(root))
+    for number, rule in enumerate(rules):
+        if not rule.receiver:
+            raise _unknown("it is no ARN of a receiver, arn:ais:sqs::NAME:webhook")
+        if not rule.events:
+            raise S3Error("MalformedXML", "A configuration names at least one Event")
+        for event in rule.events:
+            if event not in EVENTS and event not in _GROUPS:
+                raise S3Error("InvalidArgument", f"The event {event[:100]} is not supported for notifications")
+        for other in rules[:number]:
+            if _overlap(rule, other):
+                raise S3Error(
+                    "InvalidArgument",
+                    "Configurations overlap. Configurations on the same bucket cannot share a common event type.",
+                )
+
+
+def check_receivers(document: str, known: Mapping[str, str]) -> None:
+    """Raise `S3Error` InvalidArgument for a receiver that the cluster does not have."""
+    for rule in rules_of(document):
+        if rule.receiver not in known:
+            raise _unknown(f'the cluster has no receiver "{rule.receiver}": see net.s3_events')
+
+
+def _unknown(why: str) -> S3Error:
+    return S3Error("InvalidArgument", f"Unable to validate the following destination configurations: {why}")
+
+
+def _overlap(one: Rule, other: Rule) -> bool:
+    shared = any(set(_expanded(a)) & set(_expanded(b)) for a in one.events for b in other.events)
+    prefixes = one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)
+    return shared and prefixes and (one.suffix.endswith(other.suffix) or other.suffix.endswith(one.suffix))
+
+
+def _expanded(event: str) -> list[str]:
+    return [known for known in EVENTS if known == event or (event.endswith("*") and known.startswith(event[:-1]))]
+
+
+def name_of(cause: str, *, is_removal: bool, makes_marker: bool) -> str:
+    """The event of a change: `s3:ObjectCreated:Put`. `cause` is empty when a way of writing has no name of its own."""
+    if not is_removal:
+        return f"s3:ObjectCreated:{cause or 'Put'}"
+    kind = EXPIRATION if cause == EXPIRATION else "ObjectRemoved"
+    return f"s3:{kind}:{'DeleteMarkerCreated' if makes_marker else 'Delete'}"
+
+
+class Happened(NamedTuple):
+    """One event. `time_ns`: Unix nanoseconds; `sequencer` orders the events of one key."""
+
+    event: str
+    rule_id: str
+    bucket: str
+    owner: str
+    region: str
+    key: str
+    size: int
+    etag: str
+    version_id: str
+    sequencer: str
+    time_ns: int
+    user: str
+    address: str
+    request: str
+
+
+def record(found: Happened) -> dict[str, Any]:
+    """An element of `Records`."""
+    removed = not found.event.startswith("s3:ObjectCreated:")
+    thing: dict[str, Any] = {"key": quote_plus(found.key, safe="/*-._"), "sequencer": found.sequencer}
+    if not removed:
+        thing |= {"size": found.size, "eTag": found.etag}
+    if found.version_id:
+        thing["versionId"] = found.version_id
+    moment = datetime.fromtimestamp(found.time_ns // 1_000_000 / 1000, UTC).isoformat(timespec="milliseconds")
+    return {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": found.region,
+        "eventTime": moment.replace("+00:00", "Z"),
+        "eventName": found.event.removeprefix("s3:"),
+        "userIdentity": {"principalId": found.user},
+        "requestParameters": {"sourceIPAddress": found.address},
+        "responseElements": {"x-amz-request-id": found.request, "x-amz-id-2": "ais"},
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "configurationId": found.rule_id,
+            "bucket": {
+                "name": found.bucket,
+                "ownerIdentity": {"principalId": found.owner},
+                "arn": f"arn:aws:s3:::{found.bucket}",
+            },
+            "object": thing,
+        },
+    }
+
+
+def matching(rules: Sequence[Rule], event: str, key: str) -> dict[str, str]:
+    """The receivers that want an event, with the ID of the rule for each."""
+    return {rule.receiver: rule.id for rule in rules if rule.wants(event, key)}

@@ -1,0 +1,155 @@
+"""Sends the events of one mountpath to one receiver, in their order, again and again until it takes them."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import aiohttp
+import structlog
+
+from ais.api import codec
+from ais.api.bucket import Bck
+from ais.base.errors import AisError
+from ais.core.store import Store
+from ais.s3 import notifications
+from ais.s3.documents import DEFAULT_REGION
+from ais.s3.notifications import Happened
+from ais.target.events.journal import Entry, Journal, Noted
+from ais.target.host import Host
+
+BATCH_MAX = 100
+"""Records of one message."""
+TIMEOUT_S = 30.0
+IDLE_S = 0.2
+WAIT_S, WAIT_S_MAX = 0.5, 30.0
+"""Between attempts, twice as long each time."""
+
+
+class Webhooks:
+    """The client of all receivers, opened when it is first needed."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, url: str, body: bytes) -> str:
+        """Deliver a message; why it was not taken, empty when it was."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+        try:
+            async with self._session.post(
+                url, data=body, headers={"Content-Type": "application/json"}, allow_redirects=False
+            ) as response:
+                await response.read()
+                return "" if 200 <= response.status < 300 else f"it answered {response.status}"
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return str(error) or type(error).__name__
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+class Sender:
+    """One task. A message that was taken, and whose taking was not written down, is sent again after a restart."""
+
+    def __init__(
+        self,
+        host: Host,
+        store: Store,
+        journal: Journal,
+        receiver: str,
+        url: str,
+        webhooks: Webhooks,
+        trim: Callable[[Journal], None],
+    ) -> None:
+        self._host = host
+        self._store = store
+        self._journal = journal
+        self._receiver = receiver
+        self.url = url
+        self._webhooks = webhooks
+        self._trim = trim
+        self._log = structlog.get_logger()
+        self._task = asyncio.create_task(self._run(), name=f"events for {receiver}")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it failed: another one begins."""
+        return self._task.done()
+
+    async def stop(self) -> None:
+        """End it."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        try:
+            await self._send_all()
+        except OSError as error:
+            self._log.error("events cannot be read", journal=self._journal.root, error=str(error))
+
+    async def _send_all(self) -> None:
+        cursor = await asyncio.to_thread(self._journal.position, self._receiver)
+        saved = cursor.number
+        while True:
+            found, cursor = await asyncio.to_thread(self._journal.read, cursor, BATCH_MAX)
+            records = await asyncio.to_thread(self._records, found)
+            if records:
+                await self._deliver(codec.to_json({"Records": records}))
+            if cursor.number > saved:
+                saved = cursor.number
+                count = sum(self._receiver in one.entry.receivers for one in found)
+                await asyncio.to_thread(self._journal.advance, self._receiver, saved, count)
+                await asyncio.to_thread(self._trim, self._journal)
+            if not found:
+                await self._host.env.clock.sleep(IDLE_S)
+
+    async def _deliver(self, body: bytes) -> None:
+        wait_s = WAIT_S
+        while why := await self._webhooks.post(self.url, body):
+            if wait_s == WAIT_S:
+                self._log.warning("a receiver of events does not take them", receiver=self._receiver, error=why)
+            await self._host.env.clock.sleep(wait_s)
+            wait_s = min(2 * wait_s, WAIT_S_MAX)
+        if wait_s != WAIT_S:
+            self._log.info("a receiver of events takes them again", receiver=self._receiver)
+
+    def _records(self, found: Sequence[Noted]) -> list[object]:
+        """What of these goes to this receiver, and happened."""
+        return [
+            notifications.record(self._happened(one.entry))
+            for one in found
+            if self._receiver in one.entry.receivers and not is_unmade(self._store, one)
+        ]
+
+    def _happened(self, entry: Entry) -> Happened:
+        bucket = self._host.bmd.get(Bck(entry.bucket))
+        of_s3 = bucket.props.of_s3 if bucket is not None else None
+        return Happened(
+            entry.event,
+            entry.receivers[self._receiver],
+            entry.bucket,
+            of_s3.owner if of_s3 is not None else "",
+            (of_s3.region if of_s3 is not None else "") or DEFAULT_REGION,
+            entry.key,
+            entry.size,
+            entry.etag,
+            entry.version_id,
+            f"{entry.stamp[0]:08X}{entry.stamp[1]:016X}",
+            entry.time_ns,
+            entry.user,
+            entry.address,
+            entry.request,
+        )
+
+
+def is_unmade(store: Store, noted: Noted) -> bool:
+    """Whether the process was killed between the note and the change. Blocks."""
+    entry = noted.entry
+    if entry.is_certain or not noted.is_old:
+        return False
+    try:
+        stored = store.head(Bck(entry.bucket), entry.key).meta
+    except AisError:
+        return False
+    return tuple(stored.stamp) < tuple(entry.stamp)

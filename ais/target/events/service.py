@@ -1,0 +1,207 @@
+"""Keeps the events of this target's buckets, and sends them on: one sender for each receiver and mountpath."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import structlog
+from aiohttp import web
+
+from ais.base.errors import AisError, Busy, DiskFailure
+from ais.core import sealing
+from ais.core.announcing import Change, Note
+from ais.core.store import Store
+from ais.fs.volume import Volume
+from ais.net.client import PeerClient
+from ais.node.s3 import Gate
+from ais.s3 import facts, notifications
+from ais.target.events.handing import Handing
+from ais.target.events.journal import Ended, Entry, Journal
+from ais.target.events.journals import Journals
+from ais.target.events.sender import Sender, Webhooks
+from ais.target.host import Host
+
+LOOK_S = 1.0
+"""How soon a new receiver, or a mountpath that came back, is noticed."""
+_ATTEMPTS_MAX, _PAUSE_S = 20, 0.1
+"""For changes on their way when a mountpath is taken out of use at once."""
+
+
+class Noting(NamedTuple):
+    """A note in a journal (`ais.core.announcing.Note`)."""
+
+    journal: Journal
+    number: int
+
+    def settle(self, marker_id: str = "") -> None:
+        """See `Note`."""
+        self.journal.settle(self.number, marker_id)
+
+    def retract(self) -> None:
+        """See `Note`."""
+        self.journal.retract(self.number)
+
+
+class EventService:
+    """One per target. It implements `ais.core.announcing.Announcer`."""
+
+    def __init__(self, host: Host, gate: Gate, volume: Volume, store: Store, peers: PeerClient) -> None:
+        self._host = host
+        self._gate = gate
+        self._volume = volume
+        self._store = store
+        self._journals = Journals(host.env.disk)
+        self._handing = Handing(host, volume, store, self._journals, peers)
+        self._handed_on: set[str] = set()
+        """Mountpaths whose events are just given to others: nobody sends them meanwhile."""
+        self._senders: dict[tuple[str, str], Sender] = {}
+        self._webhooks = Webhooks()
+        self._following = asyncio.Lock()
+        self._log = structlog.get_logger()
+        host.stats.events_waiting = self.waiting
+
+    def routes(self) -> list[web.RouteDef]:
+        """For other targets, on the control network."""
+        return self._handing.routes()
+
+    def waiting(self) -> dict[str, int]:
+        """How many events wait for each receiver that the cluster has."""
+        found = self._journals.waiting()
+        return {name: found[name] for name in self._receivers}
+
+    def note(self, mountpath: str, change: Change, *, fsync: bool) -> Note | None:
+        """See `Announcer`."""
+        bucket = self._gate.buckets.get(change.bck.name)
+        if bucket is None or bucket.bck != change.bck:
+            return None
+        makes_marker = change.is_removal and bucket.keeps_versions and not change.is_certain
+        name = notifications.name_of(change.event.name, is_removal=change.is_removal, makes_marker=makes_marker)
+        receivers = notifications.matching(bucket.notifications, name, change.name)
+        if not receivers:
+            return None
+        meta, now_ns = change.meta, self._host.env.clock.now_ns()
+        etag = facts.etag_of(meta.facts, meta.checksum_kind, meta.checksum, now_ns, meta.size) if meta else ""
+        entry = Entry(
+            bucket.name,
+            int(bucket.bucket.bid),
+            change.name,
+            name,
+            receivers,
+            sealing.size_of(meta) if meta is not None else 0,
+            etag,
+            meta.version_id if meta is not None else "",
+            change.stamp,
+            now_ns,
+            change.event.user,
+            change.event.address,
+            change.event.request,
+            change.is_certain,
+        )
+        while True:
+            if mountpath in self._volume.view.leaving:
+                mountpath = self._volume.place(change.bck.uname + change.name).path
+            journal = self._journals.of(mountpath)
+            with contextlib.suppress(Ended):
+                return Noting(journal, journal.note(entry, fsync=fsync))
+
+    def load(self) -> None:
+        """Read what an earlier process left. Before anything is served; blocks."""
+        view = self._volume.view
+        for mountpath in view.available:
+            if mountpath.path not in view.leaving or self._journals.get(mountpath.path) is None:
+                with contextlib.suppress(OSError):
+                    self._journals.of(mountpath.path)
+
+    async def watch(self) -> None:
+        """Have a sender for each receiver and mountpath that has events."""
+        while True:
+            await asyncio.to_thread(self.load)
+            await self._look()
+            await self._host.env.clock.sleep(LOOK_S)
+
+    async def hand_on(self) -> int:
+        """Give the events of this target, which owns no names any more, to those who do; how many. Raise `AisError`."""
+        return await self._give([mountpath.path for mountpath in self._volume.available], ends=False)
+
+    async def hand_on_leaving(self) -> None:
+        """Give the events of mountpaths that leave to those that stay. Raise `AisError`."""
+        await self._give(self._volume.view.leaving, ends=True)
+
+    async def hand_on_gone(self, path: str) -> None:
+        """The same for a mountpath that was taken out of use at once: what cannot be read stays there."""
+        for _ in range(_ATTEMPTS_MAX):
+            try:
+                await self._give([path], ends=True)
+            except Busy:
+                await self._host.env.clock.sleep(_PAUSE_S)
+            except (AisError, OSError) as error:
+                self._log.error("events stay on a mountpath that is out of use", mountpath=path, error=str(error))
+                return
+            else:
+                return
+        self._log.error("events of changes under way stay on a mountpath that is out of use", mountpath=path)
+
+    async def stop(self) -> None:
+        """End all senders."""
+        await self._follow(set(), {})
+        await self._webhooks.close()
+        for journal in self._journals.all():
+            journal.close()
+        if waiting := {name: count for name, count in self.waiting().items() if count}:
+            self._log.warning("events wait for their receivers until this target is started again", **waiting)
+
+    @property
+    def _receivers(self) -> Mapping[str, str]:
+        return self._host.config.cluster.net.event_receivers
+
+    async def _give(self, paths: Iterable[str], *, ends: bool) -> int:
+        found = {path: journal for path in paths if (journal := self._journals.get(path)) is not None}
+        self._handed_on |= found.keys()
+        count = 0
+        try:
+            await self._look()
+            for journal in found.values():
+                if ends and not journal.end():
+                    raise Busy(f"changes are under way whose events are kept on {journal.root}")
+                count += await self._handing.hand_on(journal, self._receivers)
+                if ends:
+                    await asyncio.to_thread(journal.remove)
+        except OSError as error:
+            raise DiskFailure(f"events cannot be given to others: {error}") from error
+        finally:
+            self._handed_on -= found.keys()
+        if count:
+            self._log.info("events were given to others", events=count)
+        return count
+
+    async def _look(self) -> None:
+        async with self._following:
+            await self._follow_now()
+
+    async def _follow_now(self) -> None:
+        receivers = self._receivers
+        wanted = {
+            (mountpath.path, name)
+            for mountpath in self._volume.available
+            if mountpath.path not in self._handed_on
+            and (journal := self._journals.get(mountpath.path)) is not None
+            and not journal.is_empty
+            for name in receivers
+        }
+        await self._follow(wanted, receivers)
+
+    async def _follow(self, wanted: set[tuple[str, str]], receivers: Mapping[str, str]) -> None:
+        for place, sender in list(self._senders.items()):
+            if place not in wanted or sender.url != receivers.get(place[1]) or sender.is_over:
+                await sender.stop()
+                del self._senders[place]
+        for path, name in wanted - self._senders.keys():
+            self._senders[path, name] = Sender(
+                self._host, self._store, self._journals.of(path), name, receivers[name], self._webhooks, self._trimmed
+            )
+
+    def _trimmed(self, journal: Journal) -> None:
+        """Remove what every receiver has."""
+        if known := self._receivers:
+            journal.trim(min(journal.position(name).number for name in known))

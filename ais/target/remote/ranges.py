@@ -1,0 +1,37 @@
+"""Ranges of objects that are not here: what is asked for is read at the backend, and not kept."""
+
+from collections.abc import AsyncIterator
+
+from ais.backend.interface import Backend, Place, RemoteObject
+from ais.backend.providers import Backends
+from ais.base.errors import Busy
+from ais.target.remote.cold import FOLLOW_BYTES_MIN
+from ais.target.remote.through import Through
+from ais.target.view import BucketView
+
+
+class ColdRanges:
+    """One per target."""
+
+    def __init__(self, through: Through, backends: Backends) -> None:
+        self._through = through
+        self._backends = backends
+
+    async def look(self, view: BucketView, name: str) -> RemoteObject | None:
+        """The object at its backend; None when it is so small that all of it is fetched. Raise `ObjectNotFound`."""
+        found = await self._through.head(view, name)
+        return None if found.size < FOLLOW_BYTES_MIN else found
+
+    def read(self, view: BucketView, found: RemoteObject, start: int, length: int) -> AsyncIterator[bytes]:
+        """Bytes of what was found. The iterator raises when they do not come, or belong to another object by now."""
+        place = view.remote
+        assert place is not None
+        return _read(self._backends.of(place), place, found, start, length)
+
+
+async def _read(backend: Backend, place: Place, found: RemoteObject, start: int, length: int) -> AsyncIterator[bytes]:
+    async with backend.get(place, found.name, start, length) as (now, chunks):
+        if (now.size, now.etag, now.version) != (found.size, found.etag, found.version):
+            raise Busy(f"{place.bck.cname(found.name)} was changed while it was read: try again")
+        async for chunk in chunks:
+            yield chunk

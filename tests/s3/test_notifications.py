@@ -1,0 +1,164 @@
+"""Notifications: what happens in a bucket reaches a real receiver at least once and in order, whatever stops."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import requests
+from botocore.exceptions import ClientError
+from harness.events import change, configure, is_told, waiting
+from harness.nodes import eventually
+from harness.receiver import Receiver, receiver
+from harness.s3access import Access, boto, remove_bucket
+from harness.wire import Api, fresh_name, message, request
+
+from ais.testing import Cluster
+
+WITHIN_S = 120.0
+"""For events to arrive: a sender that failed waits up to half a minute."""
+
+
+class Place(NamedTuple):
+    """A cluster with a receiver, and a client of it."""
+
+    cluster: Cluster
+    hook: Receiver
+    s3: Any
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    """One gateway and two targets."""
+    with receiver() as hook:
+        settings = {"net.s3_events": f"hook={hook.url}"}
+        with Cluster(proxies=1, targets=2, mountpaths=2, config_overrides=settings) as cluster:
+            yield Place(cluster, hook, boto(Access(cluster.endpoint, "any", "anysecret"), read_timeout=120))
+
+
+@pytest.fixture
+def bucket(place: Place) -> Iterator[str]:
+    """One whose events go to the receiver."""
+    name = fresh_name("events")
+    place.s3.create_bucket(Bucket=name)
+    configure(place.s3, name)
+    yield name
+    remove_bucket(place.s3, name)
+
+
+def names_of(place: Place, bucket: str, key: str) -> list[str]:
+    """The events of a key, each once, in the order in which they came."""
+    return list(dict.fromkeys(event for event, of, _ in place.hook.events(bucket) if of == key))
+
+
+def test_every_way_of_writing(place: Place, bucket: str) -> None:
+    """Put, copy, parts, forms, native writes, deletes and renames, of versions too, are told under Amazon's names."""
+    s3, key = place.s3, "a b/ü+"
+    s3.put_object(Bucket=bucket, Key=key, Body=b"123")
+    s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": key})
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="parts")["UploadId"]
+    part = s3.upload_part(Bucket=bucket, Key="parts", UploadId=upload, PartNumber=1, Body=b"part")["ETag"]
+    done = s3.complete_multipart_upload(
+        Bucket=bucket, Key="parts", UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]}
+    )
+    form = s3.generate_presigned_post(bucket, "form")
+    assert requests.post(form["url"], form["fields"], files={"file": b"f"}, timeout=60).ok
+    url = f"{place.cluster.endpoint}/v1/objects/{bucket}/native"
+    assert requests.put(url, b"n", timeout=60).ok
+    assert requests.delete(url, timeout=60).ok
+    renamed = [f"r{number}" for number in range(6)]
+    for name in renamed:
+        s3.put_object(Bucket=bucket, Key=name, Body=b"r")
+        change = {"action": "rename-obj", "name": f"new-{name}"}
+        assert requests.post(f"{place.cluster.endpoint}/v1/objects/{bucket}/{name}", json=change, timeout=60).ok
+    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "copy"}, {"Key": "absent"}]})
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    version = s3.put_object(Bucket=bucket, Key="v", Body=b"1")["VersionId"]
+    marker = s3.delete_object(Bucket=bucket, Key="v")["VersionId"]
+    s3.delete_object(Bucket=bucket, Key="v", VersionId=version)
+    created, removed = "ObjectCreated", "ObjectRemoved"
+    expected = {
+        key: [f"{created}:Put"],
+        "copy": [f"{created}:Copy", f"{removed}:Delete"],
+        "parts": [f"{created}:CompleteMultipartUpload"],
+        "form": [f"{created}:Post"],
+        "native": [f"{created}:Put", f"{removed}:Delete"],
+        **{name: [f"{created}:Put", f"{removed}:Delete"] for name in renamed},
+        **{f"new-{name}": [f"{created}:Put"] for name in renamed},
+        "v": [f"{created}:Put", f"{removed}:DeleteMarkerCreated", f"{removed}:Delete"],
+    }
+    eventually(lambda: {one: names_of(place, bucket, one) for one in expected} == expected, within_s=WITHIN_S)
+    assert not names_of(place, bucket, "absent")
+    found = {one["eventName"] + one["s3"]["object"]["key"]: one for one in place.hook.records}
+    told = found["ObjectCreated:CompleteMultipartUploadparts"]
+    assert (told["s3"]["object"]["eTag"], told["s3"]["object"]["size"]) == (done["ETag"].strip('"'), 4)
+    assert (told["s3"]["configurationId"], told["requestParameters"]["sourceIPAddress"]) == ("all", "127.0.0.1")
+    assert found["ObjectCreated:Putv"]["s3"]["object"]["versionId"] == version
+    assert found["ObjectRemoved:DeleteMarkerCreatedv"]["s3"]["object"]["versionId"] == marker
+
+
+def test_filters_and_refusals(place: Place, bucket: str) -> None:
+    """Only what a rule names is told; a configuration that nothing would come of is refused, and the old one stays."""
+    rules = {
+        "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "in/"}, {"Name": "suffix", "Value": ".x"}]}}
+    }
+    configure(place.s3, bucket, Events=["s3:ObjectRemoved:Delete"], **rules)
+    wrong: list[dict[str, Any]] = [
+        {"QueueArn": "arn:ais:sqs::nobody:webhook"},
+        {"QueueArn": "arn:aws:sqs:us-east-1:1:q"},
+        {"Events": ["s3:ObjectRestore:Post"]},
+        {"Filter": {"Key": {"FilterRules": [{"Name": "middle", "Value": "x"}]}}},
+    ]
+    for one in wrong:
+        with pytest.raises(ClientError, match="InvalidArgument"):
+            configure(place.s3, bucket, **one)
+    for key in ("in/a.x", "in/a.y", "out/a.x"):
+        place.s3.put_object(Bucket=bucket, Key=key, Body=b"1")
+        place.s3.delete_object(Bucket=bucket, Key=key)
+    configure(place.s3, bucket)
+    place.s3.put_object(Bucket=bucket, Key="last", Body=b"1")
+    eventually(lambda: names_of(place, bucket, "last") and names_of(place, bucket, "in/a.x"), within_s=WITHIN_S)
+    assert {(event, key) for event, key, _ in place.hook.events(bucket)} == {
+        ("ObjectRemoved:Delete", "in/a.x"),
+        ("ObjectCreated:Put", "last"),
+    }
+
+
+def test_a_receiver_that_is_down_and_a_target_that_is_killed(place: Place, bucket: str) -> None:
+    """Each acknowledged change arrives at least once, and those of a key in their order."""
+    place.hook.refuses = True
+    keys = [f"k{number}" for number in range(50)]
+    change(place.s3, bucket, keys)
+    eventually(lambda: place.hook.refused, within_s=WITHIN_S)
+    victim = place.cluster.targets[0]
+    place.cluster.kill(victim)
+    place.hook.refuses = False
+    place.cluster.restart(victim)
+    place.cluster.wait_ready()
+    eventually(lambda: is_told(place.hook, bucket, keys), within_s=WITHIN_S)
+
+
+def test_a_mountpath_and_a_target_that_leave_while_events_wait() -> None:
+    """Detached and decommissioned with all data removed: the last target sends what they had kept, in order."""
+    with receiver() as hook, Cluster(1, 2, 2, config_overrides={"net.s3_events": f"hook={hook.url}"}) as cluster:
+        s3, api, keys = boto(Access(cluster.endpoint, "any", "anysecret")), Api(cluster.endpoint), list("abcdefghijkl")
+        hook.refuses = True
+        s3.create_bucket(Bucket="leaving")
+        configure(s3, "leaving")
+        change(s3, "leaving", keys)
+        stays, leaves = cluster.targets
+        assert waiting(stays.url) + waiting(leaves.url) == 4 * len(keys)
+        gone = str(stays.mountpaths[0])
+        body, of = message("detach-mp", value=gone), {"Ais-Node-Id": stays.id}
+        assert api.call("DELETE", "/v1/reverse/daemon/mountpaths", body=body, headers=of).status == 200
+        body = message("decommission-node", value={"sid": leaves.id, "rm_user_data": True})
+        assert api.call("PUT", "/v1/cluster", body=body).status == 200
+        cluster.wait_ended(leaves)
+        eventually(
+            lambda: gone not in request(stays.url, "GET", "/v1/daemon?what=mountpaths").body.decode(), within_s=WITHIN_S
+        )
+        for path in (stays.mountpaths[0], *leaves.mountpaths):
+            assert not (path / ".ais.events").exists()
+        assert waiting(stays.url) == 4 * len(keys)
+        hook.refuses = False
+        eventually(lambda: is_told(hook, "leaving", keys), within_s=WITHIN_S)
+        eventually(lambda: waiting(stays.url) == 0, within_s=WITHIN_S)
