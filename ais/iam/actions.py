@@ -26,7 +26,10 @@ OF_EVERY = frozenset(("Action", "Version"))
 
 
 class Action(NamedTuple):
-    """One. `about`: what the resource of its policy action is; None: everything."""
+    """One. `about`: what the resource of its policy action is; None: everything.
+
+    `is_open`: nobody has to sign it.
+    """
 
     service: str
     handler: Handler
@@ -34,6 +37,7 @@ class Action(NamedTuple):
     about: type[Entity] | None = None
     is_change: bool = False
     refused: Mapping[str, str] = REFUSED
+    is_open: bool = False
 
 
 def _iam(handler: Handler, parameters: str, about: type[Entity] | None, *, is_change: bool = False) -> Action:
@@ -113,5 +117,12 @@ ACTIONS: Mapping[str, Action] = {
         sts.assume_role,
         OF_EVERY | {"RoleArn", "RoleSessionName", "Policy", "PolicyArns", "DurationSeconds", "ExternalId"},
         refused={**REFUSED, "Tags": _TAGS},
+    ),
+    "AssumeRoleWithWebIdentity": Action(
+        STS,
+        sts.assume_role_with_web_identity,
+        OF_EVERY | {"RoleArn", "RoleSessionName", "Policy", "PolicyArns", "DurationSeconds", "WebIdentityToken"},
+        refused={**REFUSED, "ProviderId": "tokens are those of OpenID Connect issuers, which name themselves"},
+        is_open=True,
     ),
 }

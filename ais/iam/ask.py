@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from ais.auth.iam import E, Entity, Group, Iam, Policy, Role, User
 from ais.auth.keys import AccessKeys
+from ais.auth.tokens import Claims
 from ais.iam.errors import IamError
 from ais.iam.params import NAME, USER, Params
 from ais.s3.identity import Identity
@@ -37,6 +38,8 @@ class Ask(NamedTuple):
     secret: bytes
     context: Context
     """What policies may ask of the request itself."""
+    verify: Callable[[str], Claims]
+    """What a token of an OpenID Connect issuer says. Raise `BadToken`, `NotReady` while its keys are fetched."""
 
     def find(self, keys: AccessKeys, kind: type[E]) -> E:
         """The user, group or role that the parameters name. Raise `IamError` NoSuchEntity."""

@@ -1,10 +1,11 @@
 """A request of the query API from its parameters to its document: the action, the right, the answer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from ais.auth.iam import NOBODY, Policy, account_id
 from ais.auth.keys import AccessKeys
+from ais.auth.tokens import Claims
 from ais.iam.actions import ACTIONS, IAM, STS, VERSIONS, Action
 from ais.iam.ask import Ask, Nodes, parameter_of
 from ais.iam.errors import IAM_NAMESPACE, STS_NAMESPACE, IamError
@@ -56,14 +57,21 @@ def namespace_of(given: Mapping[str, str]) -> str:
     return STS_NAMESPACE if is_sts else IAM_NAMESPACE
 
 
-def admit(given: Mapping[str, str], caller: Identity, context: Context, now_ns: int, secret: bytes) -> Request:
+def admit(
+    given: Mapping[str, str],
+    caller: Identity,
+    context: Context,
+    now_ns: int,
+    secret: bytes,
+    verify: Callable[[str], Claims],
+) -> Request:
     """The request, if the caller may. `context`: what is known besides who asks. Raise `IamError`."""
     name, action = action_of(given)
     params = Params(given, action.parameters, action.refused)
-    if caller.user is None and not caller.trusted:
+    if caller.user is None and not caller.trusted and not action.is_open:
         raise IamError("MissingAuthenticationToken", "Request is missing Authentication Token")
     account = NOBODY if caller.trusted or caller.user is None else caller.user
-    ask = Ask(account, caller, params, now_ns, secret, context)
+    ask = Ask(account, caller, params, now_ns, secret, context, verify)
     if action.service == IAM and not caller.trusted:
         _authorize(ask, name, action)
     return Request(name, action, ask)

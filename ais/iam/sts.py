@@ -7,11 +7,13 @@ from ais.auth import sessions
 from ais.auth.iam import Iam, Role, account_id
 from ais.auth.keys import AccessKeys
 from ais.auth.sessions import Session
+from ais.auth.tokens import BadToken, Claims
+from ais.base.errors import NotReady
 from ais.iam import documents
 from ais.iam.ask import Answer, Ask, Nodes, at
 from ais.iam.errors import IamError
 from ais.s3 import identity, policy
-from ais.s3.policy import Verdict
+from ais.s3.policy import Caller, Verdict
 
 SESSION_POLICY_MAX = 2048
 _SESSION_NAME = re.compile(r"[A-Za-z0-9+=,.@_-]{2,64}")
@@ -58,6 +60,40 @@ def assume_role(ask: Ask, keys: AccessKeys) -> Answer:
         raise IamError("AccessDenied", f"User: {who} is not authorized to perform: sts:AssumeRole on resource: {arn}")
     is_chained = ask.caller.session is not None and bool(ask.caller.session.role)
     longest = min(role.max_session_s, _CHAINED_S_MAX) if is_chained else role.max_session_s
+    return keys, _begun(ask, keys, role, name, longest)
+
+
+def assume_role_with_web_identity(ask: Ask, keys: AccessKeys) -> Answer:
+    """Become a role that trusts the issuer of a token. Raise `IamError`."""
+    arn, token = ask.params.require("RoleArn"), ask.params.require("WebIdentityToken")
+    name = ask.params.named("RoleSessionName", _SESSION_NAME)
+    try:
+        claims = ask.verify(token)
+    except NotReady as error:
+        raise IamError("IDPCommunicationError", str(error)) from None
+    except BadToken as error:
+        code = "ExpiredTokenException" if "expired" in str(error) else "InvalidIdentityToken"
+        raise IamError(code, str(error)) from None
+    role = next((one for one in keys.iam.roles.values() if one.arn == arn), None)
+    if role is None or not _trusts(ask, role, name, claims):
+        raise IamError("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+    who: Nodes = [("SubjectFromWebIdentityToken", claims.sub), ("Provider", claims.iss)]
+    who += [("Audience", claims.aud[0])] if claims.aud else []
+    return keys, [*_begun(ask, keys, role, name, role.max_session_s), *who]
+
+
+def _trusts(ask: Ask, role: Role, name: str, claims: Claims) -> bool:
+    issuer = claims.iss.partition("://")[2].rstrip("/")
+    provider = f"Federated:arn:aws:iam::{account_id(role.account)}:oidc-provider/{issuer}"
+    said = {f"{issuer}:sub".lower(): claims.sub, f"{issuer}:aud".lower(): list(claims.aud)}
+    context = {**ask.context, "sts:rolesessionname": name, **said}
+    caller = Caller(names=frozenset((provider,)))
+    trust = policy.parse_trust(role.trust)
+    return policy.judge(trust, caller, "sts:AssumeRoleWithWebIdentity", role.arn, context) is Verdict.ALLOW
+
+
+def _begun(ask: Ask, keys: AccessKeys, role: Role, name: str, longest: int) -> Nodes:
+    """A session in a role, as long and narrow as the request says."""
     seconds = ask.params.number("DurationSeconds", 900, longest, min(3600, longest))
     narrowed = ask.params.get("Policy") or ""
     if narrowed:
@@ -75,7 +111,7 @@ def assume_role(ask: Ask, keys: AccessKeys) -> Answer:
     nodes.append(("AssumedRoleUser", [("AssumedRoleId", f"{role.id}:{name}"), ("Arn", held)]))
     if narrowed:
         nodes.append(("PackedPolicySize", math.ceil(100 * len(narrowed) / SESSION_POLICY_MAX)))
-    return keys, nodes
+    return nodes
 
 
 def _may_assume(ask: Ask, role: Role, name: str, external_id: str | None) -> bool:

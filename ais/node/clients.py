@@ -198,6 +198,12 @@ class Clients:
             return None
         return again()
 
+    def of_issuer(self, token: str) -> Claims:
+        """What a token of one of `auth.oidc.allowed_iss` says. Raise `BadToken`, `NotReady` as `Issuers.key`."""
+        if not self._host.config.cluster.auth.oidc.allowed_iss:
+            raise BadToken("invalid token [err: the cluster trusts no issuer: see auth.oidc.allowed_iss]")
+        return self._verified(token)
+
     def _verified(self, token: str) -> Claims:
         if self._host.keyring.is_revoked(token_name(token)):
             raise BadToken("invalid token [err: token revoked]")

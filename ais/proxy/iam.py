@@ -39,7 +39,8 @@ class QueryApi:
             given = self._parameters(request, body)
             context = identity.request_context(request, self._gate.now_s)
             caller = self._identify(request, body, given)
-            asked = service.admit(given, caller, context, self._node.env.clock.now_ns(), self._node.cluster_secret)
+            now_ns, secret = self._node.env.clock.now_ns(), self._node.cluster_secret
+            asked = service.admit(given, caller, context, now_ns, secret, self._gate.clients.of_issuer)
             nodes = await self._run(asked)
         except AisError as error:
             return answers.error_reply(request, error, request_id, given)

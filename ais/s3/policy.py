@@ -85,7 +85,7 @@ def parse_identity(text: str) -> tuple[Statement, ...]:
 
 def parse_trust(text: str) -> tuple[Statement, ...]:
     """The statements that say who may assume a role. Raise as `parse` does."""
-    return _parse(text.encode(), _check_of_trust, principal=True, resource=False)
+    return _parse(text.encode(), _check_of_trust, principal=True, resource=False, is_key=_is_key_of_trust)
 
 
 def check_new(statements: Sequence[Statement]) -> None:
@@ -97,7 +97,12 @@ def check_new(statements: Sequence[Statement]) -> None:
 
 
 def _parse(
-    body: bytes, check: Callable[[Statement], None], *, principal: bool, resource: bool
+    body: bytes,
+    check: Callable[[Statement], None],
+    *,
+    principal: bool,
+    resource: bool,
+    is_key: Callable[[str], bool] = is_condition_key,
 ) -> tuple[Statement, ...]:
     if len(body) > POLICY_BYTES_MAX:
         raise S3Error("MalformedPolicy", f"Policies are limited to {POLICY_BYTES_MAX} bytes")
@@ -116,7 +121,8 @@ def _parse(
             "MalformedPolicy", f"Unknown field {min(unknown)}" if unknown else "Missing required field Statement"
         )
     needed = {"Principal": principal, "Action": True, "Resource": resource}
-    parsed = tuple(_parse_statement(one, needed, document.get("Version") == VERSIONS[0]) for one in statements)
+    has_variables = document.get("Version") == VERSIONS[0]
+    parsed = tuple(_parse_statement(one, needed, has_variables, is_key) for one in statements)
     for one in parsed:
         if any(text.count("*") > STARS_MAX for text in _texts(one)):
             raise S3Error("MalformedPolicy", f"A pattern holds more than {STARS_MAX} wildcards")
@@ -154,6 +160,14 @@ def _check_of_trust(statement: Statement) -> None:
             raise S3Error("MalformedPolicy", "AssumeRole policy may only specify STS AssumeRole actions.")
 
 
+_OF_TOKEN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+|:[0-9]+)[a-z0-9.:-]*(/[!-9;-~]*)?:(aud|sub)", re.IGNORECASE)
+
+
+def _is_key_of_trust(name: str) -> bool:
+    """Also what a token of an issuer says, `accounts.example.com/path:sub`."""
+    return is_condition_key(name) or bool(_OF_TOKEN.fullmatch(name))
+
+
 _ARN = re.compile(r"arn:aws[a-z-]*:(iam|sts)::([0-9]*):(root|user|role|assumed-role)(?:/(.*))?")
 _USER_NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 _ROLE_NAME = re.compile(r"[A-Za-z0-9+=,.@_-]{1,128}")
@@ -162,7 +176,9 @@ _ELEMENTS = {
 }
 
 
-def _parse_statement(raw: Any, needed: Mapping[str, bool], has_variables: bool) -> Statement:
+def _parse_statement(
+    raw: Any, needed: Mapping[str, bool], has_variables: bool, is_key: Callable[[str], bool]
+) -> Statement:
     if not isinstance(raw, dict) or raw.keys() - _ELEMENTS:
         raise S3Error("MalformedPolicy", "A statement holds an unknown element")
     if raw.get("Effect") not in ("Allow", "Deny"):
@@ -180,7 +196,7 @@ def _parse_statement(raw: Any, needed: Mapping[str, bool], has_variables: bool) 
         not_actions=_strings(raw.get("NotAction"), "NotAction"),
         resources=_strings(raw.get("Resource"), "Resource"),
         not_resources=_strings(raw.get("NotResource"), "NotResource"),
-        conditions=_conditions(raw.get("Condition", {})),
+        conditions=_conditions(raw.get("Condition", {}), is_key),
         has_variables=has_variables,
     )
 
@@ -238,7 +254,7 @@ def _user(text: str) -> str:
     raise S3Error("MalformedPolicy", "Invalid principal in policy")
 
 
-def _conditions(raw: Any) -> dict[str, dict[str, tuple[str, ...]]]:
+def _conditions(raw: Any, is_key: Callable[[str], bool]) -> dict[str, dict[str, tuple[str, ...]]]:
     if not isinstance(raw, dict):
         raise S3Error("MalformedPolicy", "Condition must be an object")
     conditions: dict[str, dict[str, tuple[str, ...]]] = {}
@@ -249,7 +265,7 @@ def _conditions(raw: Any) -> dict[str, dict[str, tuple[str, ...]]]:
         if not isinstance(tests, dict):
             raise S3Error("MalformedPolicy", "A condition must map keys to values")
         for key, wanted in tests.items():
-            if not is_condition_key(key):
+            if not is_key(key):
                 raise S3Error("MalformedPolicy", f"Policy has an invalid condition key: {key}")
             texts = [str(one).lower() if isinstance(one, bool) else str(one) for one in _as_list(wanted)]
             conditions.setdefault(operator, {})[key] = tuple(texts)

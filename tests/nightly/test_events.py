@@ -4,10 +4,12 @@ import os
 import threading
 import time
 
+import boto3
+from botocore.config import Config
 from harness.events import change, configure, is_told, waiting
 from harness.nodes import eventually
 from harness.receiver import receiver
-from harness.s3access import Access, boto
+from harness.s3access import REGION
 from harness.wire import Api, message
 
 from ais.testing import Cluster
@@ -19,7 +21,10 @@ DOWN_S = float(os.environ.get("EVENTS_DOWN_S", "60"))
 def test_ten_thousand_events() -> None:
     """Each acknowledged change arrives at least once, and those of a key in their order."""
     with receiver() as hook, Cluster(1, 3, 2, config_overrides={"net.s3_events": f"hook={hook.url}"}) as cluster:
-        s3 = boto(Access(cluster.endpoint, "any", "anysecret"), read_timeout=120, retries={"max_attempts": 20})
+        s3 = boto3.client(
+            "s3", endpoint_url=cluster.endpoint, region_name=REGION, aws_access_key_id="any",
+            aws_secret_access_key="any", config=Config(read_timeout=120, retries={"total_max_attempts": 20}),
+        )  # fmt: skip
         keys = [f"k{number}" for number in range(COUNT // 4)]
         s3.create_bucket(Bucket="many")
         configure(s3, "many")

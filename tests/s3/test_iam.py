@@ -9,10 +9,14 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 import requests
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from harness import issuer as issuers
+from harness.issuer import Issuer
+from harness.nodes import eventually
 from harness.s3access import REGION, Access, boto, new_access, remove_bucket
-from harness.wire import fresh_name
+from harness.wire import fresh_name, message, request
 
 from ais.testing import Cluster
 
@@ -382,3 +386,73 @@ def test_every_node_knows(account: Account, every_node: list[Access]) -> None:
         s3 = client("s3", Access(node.url, amy.key_id, amy.secret, node.ca))
         assert outcome(partial(s3.get_object, Bucket=account.bucket, Key="k")) == "AccessDenied"
     assert time.time() < credentials["Expiration"].timestamp()
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Issuer]:
+    """Whose tokens the cluster takes."""
+    with issuers.running() as running:
+        running.add_key("first")
+        yield running
+
+
+def test_roles_for_tokens_of_an_issuer(account: Account, issuer: Issuer, s3_cluster: Cluster) -> None:
+    """Unsigned, with a token of an issuer that the role trusts for that subject and audience, and no other."""
+    host = issuer.url.partition("://")[2]
+    provider = {"Federated": account.arn(f"oidc-provider/{host}")}
+    tests = {"StringEquals": {f"{host}:aud": "jobs"}, "StringLike": {f"{host}:sub": "train-*"}}
+    trust = {"Effect": "Allow", "Principal": provider, "Action": "sts:AssumeRoleWithWebIdentity", "Condition": tests}
+    account.iam.create_role(RoleName="trainer", AssumeRolePolicyDocument=document(trust))
+    reading = document(allow("s3:GetObject", f"arn:aws:s3:::{account.bucket}/*"))
+    account.iam.put_role_policy(RoleName="trainer", PolicyName="p", PolicyDocument=reading)
+    other = {"AWS": account.digits}
+    wrong = document({**trust, "Condition": {"StringEquals": {f"{host}:email": "a@b"}}})
+    make = partial(account.iam.create_role, RoleName="wrong", AssumeRolePolicyDocument=wrong)
+    assert outcome(make) == "MalformedPolicyDocument"
+    account.iam.create_role(
+        RoleName="users", AssumeRolePolicyDocument=document({**trust, "Principal": other, "Condition": {}})
+    )
+    sts = boto3.client(
+        "sts", endpoint_url=account.access.url, region_name=REGION, verify=account.access.ca,
+        config=Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1}),
+    )  # fmt: skip
+
+    def become(token: str, role: str = "trainer", **more: Any) -> dict[str, Any]:
+        found: dict[str, Any] = sts.assume_role_with_web_identity(
+            RoleArn=account.arn(f"role/{role}"), RoleSessionName="job", WebIdentityToken=token, **more
+        )
+        return found
+
+    good = issuer.token(sub="train-7", aud="jobs")
+    assert outcome(partial(become, good)) == "InvalidIdentityToken"  # the cluster trusts no issuer
+    set_issuers(s3_cluster, [issuer.url])
+    try:
+        eventually(lambda: outcome(partial(become, good)) == "ok", within_s=60)
+        found = become(good, DurationSeconds=900)
+        assert (found["SubjectFromWebIdentityToken"], found["Provider"], found["Audience"]) == (
+            "train-7",
+            issuer.url,
+            "jobs",
+        )
+        s3_client = client("s3", account.access, found["Credentials"])
+        assert s3_client.get_object(Bucket=account.bucket, Key="k")["Body"].read() == b"content"
+        assert outcome(partial(s3_client.put_object, Bucket=account.bucket, Key="k")) == "AccessDenied"
+        for token, role, code in (
+            (issuer.token(sub="train-7", aud="other"), "trainer", "AccessDenied"),
+            (issuer.token(sub="serve-7", aud="jobs"), "trainer", "AccessDenied"),
+            (good, "users", "AccessDenied"),
+            (good, "absent", "AccessDenied"),
+            (issuer.token(sub="train-7", aud="jobs", exp=1), "trainer", "ExpiredTokenException"),
+            (issuer.token(sub="train-7", aud="jobs", iss="https://other.example"), "trainer", "InvalidIdentityToken"),
+            (good[:-4] + "AAAA", "trainer", "InvalidIdentityToken"),
+        ):
+            assert outcome(partial(become, token, role)) == code, (role, code)
+    finally:
+        set_issuers(s3_cluster, [])
+
+
+def set_issuers(cluster: Cluster, urls: list[str]) -> None:
+    """Whose tokens are taken; nobody has to have one."""
+    value = {"auth": {"oidc": {"allowed_iss": urls}}}
+    answer = request(cluster.endpoint, "PUT", "/v1/cluster", body=message("set-config", value=value))
+    assert answer.status == 200, answer
