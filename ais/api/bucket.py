@@ -7,15 +7,18 @@ from ais.base.errors import BadRequest, BucketNotFound, InvalidName, InvalidProv
 
 AIS = "ais"
 PROVIDERS = ("ais", "aws", "azure", "gcp", "oci")
-BACKENDS = ("aws",)
+HT = "ht"
+"""Web servers; AIStore 5 has no such provider any more."""
+BACKENDS = ("aws", HT)
 """Providers whose buckets we serve, once the configuration names them."""
-_SCHEMES = {"ais": "ais", "aws": "s3", "azure": "az", "gcp": "gs", "oci": "oc"}
+_SCHEMES = {"ais": "ais", "aws": "s3", "azure": "az", "gcp": "gs", "oci": "oc", HT: HT}
 _ALIASES = {
     "": "ais",
     "s3": "aws",
     "az": "azure",
     "gs": "gcp",
     "oc": "oci",
+    HT: HT,
     **{name: name for name in PROVIDERS},
 }
 

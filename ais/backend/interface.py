@@ -119,6 +119,10 @@ class Upload(Protocol):
 class Backend(Protocol):
     """A provider. Any number of calls at a time."""
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether it takes no changes: nothing happens here either then."""
+
     async def buckets(self) -> list[Bck]:
         """All buckets that the credentials show."""
 

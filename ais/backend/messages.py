@@ -8,10 +8,12 @@ from ais.config.sections import Extra
 PATH = "/v1/remote"
 BUCKETS, HEAD, PAGE = "buckets", "head", "page"
 """Answered with `BucketsAnswer`, `Extra` and `RemotePage`."""
+CREATE, DESTROY, CLUSTERS = "create", "destroy", "clusters"
+"""Of other clusters. Answered with `Extra`, `Extra` and `RemoteClusters`."""
 
 
 class RemoteMsg(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`BUCKETS` looks at the provider of `bck` only; the fields from `prefix` on are those of `Backend.page`."""
+    """`BUCKETS` looks at provider and cluster of `bck`; the fields from `prefix` on are those of `Backend.page`."""
 
     action: str
     bck: Bck

@@ -3,25 +3,35 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ais.api.bucket import AIS, Bck
+from ais.backend import clusters
+from ais.backend.ais import RemoteAis
 from ais.backend.interface import Backend, Place
 from ais.backend.s3 import PROVIDER as AWS
 from ais.backend.s3 import S3
+from ais.backend.web import PROVIDER as HT
+from ais.backend.web import Web
 from ais.base.errors import MissingBackend
+from ais.net.egress import Egress
 
-_MADE: dict[str, Callable[[], Backend]] = {AWS: S3}
+CLOUDS = (AWS,)
+_PROVIDERS = (*CLOUDS, HT)
 DISABLED = "disabled"
 """Key in a provider's part of the configuration: its buckets are refused, and what is said of it is kept."""
 
 
 def served(configured: Mapping[str, Any]) -> list[str]:
     """The providers that the section `backend` of a configuration names, and that we have."""
-    return sorted(provider for provider in configured if provider in _MADE)
+    return sorted(provider for provider in configured if provider in _PROVIDERS)
 
 
-def require(configured: Mapping[str, Any], provider: str) -> None:
-    """Raise `MissingBackend` unless buckets of a provider are served."""
-    said = configured.get(provider)
-    if provider not in _MADE or said is None:
+def require(configured: Mapping[str, Any], bck: Bck) -> None:
+    """Raise `MissingBackend`, or `NotFound` for a cluster, unless buckets like this are served."""
+    if bck.provider == AIS:
+        clusters.url_of(configured, bck.namespace.uuid)
+        return
+    provider, said = bck.provider, configured.get(bck.provider)
+    if provider not in _PROVIDERS or said is None:
         raise MissingBackend(f"{provider.upper()} backend is missing in the cluster configuration")
     if isinstance(said, dict) and said.get(DISABLED):
         raise MissingBackend(f"{provider.upper()} backend is disabled: enable it first")
@@ -30,21 +40,35 @@ def require(configured: Mapping[str, Any], provider: str) -> None:
 class Backends:
     """One per node."""
 
-    def __init__(self, configured: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, configured: Callable[[], Mapping[str, Any]], make_egress: Callable[[], Egress]) -> None:
         """`configured` gives the present section `backend` of the configuration."""
         self._configured = configured
-        self._made: dict[str, Backend] = {}
+        self._make_egress = make_egress
+        self._made: dict[tuple[str, ...], Backend] = {}
 
     def of(self, place: Place) -> Backend:
-        """The backend of a bucket. Raise `MissingBackend`."""
-        return self.named(place.bck.provider)
+        """The backend of a bucket. Raise as `require`."""
+        bck = place.bck
+        require(self._configured(), bck)
+        if bck.provider == AIS:
+            return self.cluster(bck.namespace.uuid)
+        return self._one((bck.provider,), S3 if bck.provider == AWS else lambda: Web(self._make_egress))
 
-    def named(self, provider: str) -> Backend:
-        """The backend of a provider. Raise `MissingBackend`."""
-        require(self._configured(), provider)
-        found = self._made.get(provider)
+    def cluster(self, alias: str) -> RemoteAis:
+        """An attached cluster. Raise `NotFound`."""
+        url = clusters.url_of(self._configured(), alias)
+        found = self._one((AIS, alias, url), lambda: RemoteAis(alias, url))
+        assert isinstance(found, RemoteAis)
+        return found
+
+    def clusters(self) -> list[RemoteAis]:
+        """All that are attached."""
+        return [self.cluster(alias) for alias in clusters.attached(self._configured())]
+
+    def _one(self, key: tuple[str, ...], make: Callable[[], Backend]) -> Backend:
+        found = self._made.get(key)
         if found is None:
-            found = self._made[provider] = _MADE[provider]()
+            found = self._made[key] = make()
         return found
 
     async def close(self) -> None:

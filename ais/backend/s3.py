@@ -67,6 +67,8 @@ Client = Any
 class S3:
     """The backend `aws`."""
 
+    is_read_only = False
+
     def __init__(self) -> None:
         self._clients: dict[tuple[str, str, str], Client] = {}
         self._open = AsyncExitStack()

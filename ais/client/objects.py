@@ -63,6 +63,7 @@ class Reader:
         self.attributes = attributes_of(response.headers)
         self.is_whole = response.status == 200
         self.length = response.content_length
+        self.content_range = response.headers.get("Content-Range", "")
         self._response = response
 
     async def chunks(self) -> AsyncIterator[bytes]:

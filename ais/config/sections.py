@@ -152,12 +152,19 @@ class ExtraOCI(Section, frozen=True):
     region: Annotated[str, setting("Region.", pending=True)] = ""
 
 
+class ExtraHTTP(Section, frozen=True):
+    """A web server behind a bucket."""
+
+    original_url: Annotated[str, setting("URL in front of the names of the bucket's objects.")] = ""
+
+
 class Extra(Section, frozen=True):
     """Bucket properties of one provider only (buckets have them, the cluster configuration does not)."""
 
     aws: ExtraAWS = ExtraAWS()
     gcp: ExtraGCP = ExtraGCP()
     oci: ExtraOCI = ExtraOCI()
+    http: ExtraHTTP = ExtraHTTP()
     custom: Annotated[str, setting("Free text of the bucket's owner.")] = ""
 
 

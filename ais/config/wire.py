@@ -22,7 +22,7 @@ OMITTED: dict[type[msgspec.Struct], frozenset[str]] = {
     sections.BackendRate: frozenset({"per_op_max_tokens"}),
     sections.FrontendRate: frozenset({"per_op_max_tokens"}),
     sections.Chunks: frozenset({"checkpoint_every", "flags"}),
-    sections.Extra: frozenset({"custom"}),
+    sections.Extra: frozenset({"custom", "http"}),
     sections.ExtraAWS: _ALL,
     sections.ExtraGCP: _ALL,
     sections.ExtraOCI: _ALL,

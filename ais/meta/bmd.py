@@ -255,7 +255,7 @@ def _check_backend(props: Bprops) -> None:
         raise BadRequest(f'backend bucket "{backend.cname()}" must be remote')
     if props.of_s3.versioning or props.of_s3.lifecycle:
         raise BadRequest("backend_bck is not for buckets that keep versions or have lifecycle rules of their own")
-    if backend.provider not in BACKENDS:
+    if backend.provider not in (AIS, *BACKENDS):
         raise NotYetImplemented(f'cannot connect backend bucket "{backend.cname()}" - not implemented yet')
 
 
@@ -285,6 +285,11 @@ class Bucket:
     def __post_init__(self) -> None:
         object.__setattr__(self, "uname", self.bck.uname)
         object.__setattr__(self, "raw", self.raw or codec.to_json(wire.shown(self.props)))
+
+    @property
+    def has_backend(self) -> bool:
+        """Whether objects may be at a backend, or in another cluster, besides those that are here."""
+        return self.props.has_backend or bool(self.bck.namespace.uuid)
 
     @property
     def bid(self) -> int:

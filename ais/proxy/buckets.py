@@ -21,7 +21,6 @@ from ais.base.errors import (
     AisError,
     BadRequest,
     InvalidAction,
-    NotFound,
     NotRemoteBucket,
     NotYetImplemented,
 )
@@ -142,9 +141,7 @@ class Buckets:
         uname = params.get(query.NAMESPACE, "")
         namespace = Namespace.parse(uname) if uname not in ("", _ANY_NAMESPACE) else None
         if wanted not in ("", AIS):
-            providers.require(self._node.config.cluster.backend, wanted)
-        if namespace and namespace.uuid:
-            raise NotFound(f'remote cluster "{namespace.uuid}" does not exist: none of that name is attached')
+            providers.require(self._node.config.cluster.backend, Bck("", wanted))
         with_system = parse_bool(params.get(query.SYSTEM_BUCKETS, ""))
         found = [
             bucket.bck
@@ -155,23 +152,30 @@ class Buckets:
             and (not name or bucket.bck.name == name)
             and (with_system or not bucket.bck.name.startswith(SYSTEM_BUCKET_PREFIX))
         ]
-        if wanted != AIS and namespace is None and params.get(query.PRESENCE, "") not in _ONLY_HERE:
-            outside = [bck for bck in await self._outside(wanted) if not name or bck.name == name]
+        is_here = wanted == AIS and not (namespace and namespace.uuid) and uname != _ANY_NAMESPACE
+        if not is_here and (namespace is None or namespace.uuid) and params.get(query.PRESENCE, "") not in _ONLY_HERE:
+            outside = await self._outside(wanted, namespace, is_any_cluster=uname == _ANY_NAMESPACE)
+            outside = [bck for bck in outside if not name or bck.name == name]
             is_only = params.get(query.PRESENCE) == _ONLY_OUTSIDE
-            known = {bck for bck in found if bck.provider == AIS} if is_only else set(found)
+            known = {bck for bck in found if _is_local(bck)} if is_only else set(found)
             found = list(known | (set(outside) - set(found)))
         return sorted(found, key=lambda bck: (bck.provider, bck.namespace.uuid, bck.namespace.name, bck.name))
 
-    async def _outside(self, provider: str) -> list[Bck]:
+    async def _outside(self, provider: str, namespace: Namespace | None, *, is_any_cluster: bool) -> list[Bck]:
         """What backends have: the one named, or as many as give an answer."""
-        if provider:
+        if namespace is not None:
+            found = await self._remote.buckets(AIS, namespace.uuid)
+            return [bck for bck in found if not namespace.name or bck.namespace.name == namespace.name]
+        if provider not in ("", AIS):
             return await self._remote.buckets(provider)
-        found: list[Bck] = []
-        for one in self._remote.providers:
+        asked = [] if is_any_cluster else [(one, "") for one in self._remote.providers]
+        asked += [(AIS, alias) for alias in self._remote.aliases] if is_any_cluster else []
+        found = []
+        for one, alias in asked:
             try:
-                found += await self._remote.buckets(one)
+                found += await self._remote.buckets(one, alias)
             except AisError as error:
-                self._node.log.warning("a backend does not list its buckets", provider=one, error=str(error))
+                self._node.log.warning("a backend does not list", provider=one, alias=alias, error=str(error))
         return found
 
     async def list_objects(self, request: web.Request, bucket: Bucket, message: ActMsg) -> web.Response:
@@ -181,7 +185,7 @@ class Buckets:
         gaps: Gaps | None = set() if parse_bool(request.headers.get(headers.LIST_PARTIAL, "")) else None
         try:
             asked = listing.parse(message.value)
-            if bucket.props.has_backend and not asked.has(Flag.CACHED):
+            if bucket.has_backend and not asked.has(Flag.CACHED):
                 page = await self._remote_lister.page(bucket, asked)
             else:
                 page = await self._lister.page(bucket, asked, gaps)
@@ -344,6 +348,9 @@ class Buckets:
             return answer
         if is_evict:
             await self._changes.evict(bck, bid, keep=parse_bool(address.params.get(query.KEEP_BUCKET, "")))
+        elif bck.namespace.uuid:
+            await self._changes.evict(bck, bid, keep=False)
+            await self._remote.destroy(bck)
         else:
             await self._changes.destroy(bck, bid)
         return web.Response()
@@ -370,7 +377,7 @@ class Buckets:
         return await self._follow_up(bck, before)
 
     async def _create(self, bck: Bck, props_patch: object, params: dict[str, str]) -> None:
-        if bck.provider == AIS:
+        if _is_local(bck):
             await self._check_backend(inherited_props(bck, self._node.config.cluster), props_patch)
             await self._changes.create(bck, props_patch)
         else:
@@ -387,7 +394,7 @@ class Buckets:
     def _is_own(self, bck: Bck) -> bool:
         """Whether a bucket has no backend."""
         bucket = self._node.bmd.get(bck)
-        return _is_local(bck) if bucket is None else not bucket.props.has_backend
+        return _is_local(bck) if bucket is None else not bucket.has_backend
 
     def _id_of(self, bck: Bck, request: web.Request) -> int:
         """ID of the bucket that is meant, as of when the first gateway got the request. Raise `BucketNotFound`.

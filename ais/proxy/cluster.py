@@ -10,10 +10,10 @@ import msgspec
 from aiohttp import web
 
 from ais.api import actions, codec, query, xact
-from ais.api.bucket import BACKENDS, parse_provider
+from ais.api.bucket import AIS, BACKENDS, parse_provider
 from ais.api.messages import ActMsg
 from ais.api.xact import ArgsMsg, QueryMsg
-from ais.backend import providers
+from ais.backend import clusters, providers
 from ais.base.errors import AisError, BadRequest, InvalidAction, NotYetImplemented
 from ais.base.units import parse_bool
 from ais.config import change
@@ -26,17 +26,19 @@ from ais.node.farewell import Farewell
 from ais.node.node import DAEMON, Node
 from ais.node.peers import Peers
 from ais.proxy import membership, rotation
+from ais.proxy.attachments import ATTACH, DETACH, Attachments
 from ais.proxy.jobs import Jobs
 from ais.proxy.protection import Protection
 from ais.proxy.rebalance import Rebalancer
 from ais.proxy.relay import Relay
+from ais.proxy.remote import RemoteBuckets
 from ais.proxy.requests import json_bytes_reply, json_reply, json_text_reply, params_of, route, text_reply
 from ais.proxy.targets import Targets, require_all
 
 CLUSTER = "/v1/cluster"
 LOAD_X509 = "load-x509"
 _OF_THIS_NODE = ("smap", "bmd", "snode", "cluster_config")
-_LATER_PATHS = ("attach", "detach")
+_PATHS = (actions.SET_CONFIG, ATTACH, DETACH)
 _BACKENDS = {"enable-bend": False, "disable-bend": True}
 """Whether the backend is disabled afterwards."""
 _LATER = ("reload-creds", "clear-lcache", "primary-force", "bump-metasync")
@@ -68,8 +70,11 @@ class Cluster:
         relay: Relay,
         rebalancer: Rebalancer,
         protection: Protection,
+        remote: RemoteBuckets,
     ) -> None:
         self._node = node
+        self._remote_buckets = remote
+        self._attachments = Attachments(node, remote)
         self._rebalancer = rebalancer
         self._targets = targets
         self._peers = Peers(node.peers, node.snode)
@@ -139,7 +144,7 @@ class Cluster:
         return json_reply(request, providers.served(self._node.config.cluster.backend))
 
     async def _remote(self, request: web.Request) -> web.Response:
-        return json_reply(request, {"a": [], "ver": 0})
+        return json_reply(request, await self._remote_buckets.clusters())
 
     async def _target_ips(self, _request: web.Request) -> web.Response:
         nets = [(one.public, one.control, one.data) for one in self._node.smap.tmap.values()]
@@ -213,18 +218,18 @@ class Cluster:
         """An action in the path: another primary, or settings by name."""
         path = request.match_info["tail"]
         action, _, rest = path.partition("/")
-        if action in _LATER_PATHS:
-            raise NotYetImplemented(f"cannot {action} - not implemented yet")
         if action == LOAD_X509:
             await self._load_certificates(rest)
             return web.Response()
-        if not (action in ("proxy", *_BACKENDS) and rest and "/" not in rest) and path != actions.SET_CONFIG:
+        if not (action in ("proxy", *_BACKENDS) and rest and "/" not in rest) and path not in _PATHS:
             raise BadRequest(f'invalid path "{CLUSTER}/{path[:80]}"')
         if (answer := await self._relay.to_primary(request)) is not None:
             return answer
         params = params_of(request)
         if action == "proxy":
             await self._node.set_primary(rest, force=parse_bool(params.get(query.FORCE, "")))
+        elif path in (ATTACH, DETACH):
+            await self._attachments.change(action, request.headers)
         elif action in _BACKENDS:
             await self._node.change_config(
                 lambda config: _with_backend(config, parse_provider(rest), disabled=_BACKENDS[action])
@@ -289,7 +294,8 @@ class Cluster:
 
 def _checked(old: ClusterConfig, new: ClusterConfig) -> ClusterConfig:
     """The new configuration. Raise `NotYetImplemented` for a backend that we do not have."""
-    for provider in new.backend.keys() - old.backend.keys():
+    clusters.check(new.backend.get(AIS, {}))
+    for provider in new.backend.keys() - old.backend.keys() - {AIS}:
         if provider not in BACKENDS:
             raise NotYetImplemented(f'backend "{provider}" is not there yet: expected one of {list(BACKENDS)}')
     return new

@@ -231,7 +231,7 @@ def require_bucket(bmd: BMD, bck: Bck) -> Bucket:
 
 def require_own(bucket: Bucket, what: str) -> Bucket:
     """The bucket. Raise `NotYetImplemented` when it has a backend, and `what` would be seen here only."""
-    if bucket.props.has_backend:
+    if bucket.has_backend:
         raise NotYetImplemented(f"cannot {what} remote bucket {bucket.bck.cname()} - not implemented yet")
     return bucket
 

@@ -10,7 +10,15 @@ from ais.env.network import Answer
 from ais.meta.smap import Snode
 from ais.node.node import Node
 
-_REQUEST_HEADERS = ("Content-Type", "Accept", "User-Agent", "Authorization", headers.NODE_FLAGS)
+_REQUEST_HEADERS = (
+    "Content-Type",
+    "Accept",
+    "User-Agent",
+    "Authorization",
+    headers.NODE_FLAGS,
+    headers.REMOTE_ALIAS,
+    headers.REMOTE_URL,
+)
 _NOT_OURS_TO_COPY = frozenset(
     ("connection", "content-length", "date", "keep-alive", "server", "transfer-encoding", "content-encoding")
 )

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from ais.api import actions, codec, errors, query
-from ais.api.bucket import AIS, Bck
+from ais.api.bucket import AIS, GLOBAL, Bck, Namespace
 from ais.api.messages import ActMsg
-from ais.backend import messages, providers
+from ais.backend import clusters, messages, providers
+from ais.backend.clusters import RemoteClusters
 from ais.backend.interface import RemotePage
 from ais.backend.messages import BucketsAnswer, RemoteMsg
 from ais.base.errors import AisError, BucketExists, NotReady, RemoteBucketNotFound
@@ -45,7 +46,11 @@ class RemoteBuckets:
 
         Nothing happens to any other bucket.
         """
-        if bck.provider == AIS or self._node.bmd.get(bck) is not None or bck.provider not in self._configured:
+        if self._node.bmd.get(bck) is not None:
+            return
+        if bck.namespace.uuid:
+            providers.require(self._configured, bck)
+        elif bck.provider == AIS or bck.provider not in self._configured:
             return
         self._node.require_settled()
         held = await self._adding.acquire(bck.uname)
@@ -62,8 +67,11 @@ class RemoteBuckets:
         """
         if self._node.bmd.get(bck) is not None:
             raise BucketExists(bck.cname())
-        if bck.provider not in self._configured:
+        if bck.provider != AIS and bck.provider not in self._configured:
             raise _no_such(bck)
+        if bck.provider == AIS:
+            providers.require(self._configured, bck)
+            await self._ask(RemoteMsg(messages.CREATE, bck), Extra)
         wanted = apply_props(inherited_props(bck, self._node.config.cluster), props_patch, len(self._targets.all)).extra
         try:
             found = await self.head(bck, wanted) if must_exist else Extra()
@@ -75,10 +83,26 @@ class RemoteBuckets:
         """What properties of a bucket say of the way there. Raise `RemoteBucketNotFound`, `MissingBackend`."""
         return await self._ask(RemoteMsg(messages.HEAD, bck, extra), Extra)
 
-    async def buckets(self, provider: str) -> list[Bck]:
-        """All buckets that a backend shows. Raise `MissingBackend`."""
-        providers.require(self._configured, provider)
-        return (await self._ask(RemoteMsg(messages.BUCKETS, Bck("", provider)), BucketsAnswer)).buckets
+    async def destroy(self, bck: Bck) -> None:
+        """Destroy a bucket of another cluster there. Raise `RemoteBucketNotFound`, `NotFound`."""
+        await self._ask(RemoteMsg(messages.DESTROY, bck), Extra)
+
+    async def clusters(self) -> RemoteClusters:
+        """The clusters that are attached."""
+        if not clusters.attached(self._configured):
+            return RemoteClusters()
+        return await self._ask(RemoteMsg(messages.CLUSTERS, Bck("")), RemoteClusters)
+
+    async def buckets(self, provider: str, alias: str = "") -> list[Bck]:
+        """All buckets that a backend shows, or an attached cluster has. Raise `MissingBackend`, `NotFound`."""
+        bck = Bck("", provider, Namespace(alias) if alias else GLOBAL)
+        providers.require(self._configured, bck)
+        return (await self._ask(RemoteMsg(messages.BUCKETS, bck), BucketsAnswer)).buckets
+
+    @property
+    def aliases(self) -> list[str]:
+        """Of the attached clusters."""
+        return sorted(clusters.attached(self._configured))
 
     async def page(self, bucket: Bucket, prefix: str, after: str, limit: int, delimiter: str) -> RemotePage:
         """Names at the backend of a bucket that has one."""
@@ -115,7 +139,7 @@ class RemoteBuckets:
                 primary.control.url,
                 "POST",
                 f"/v1/buckets/{bck.name}",
-                query={query.PROVIDER: bck.provider},
+                query={query.PROVIDER: bck.provider, query.NAMESPACE: bck.namespace.uname},
                 body=codec.to_json(ActMsg(actions.CREATE_BUCKET)),
                 timeout_s=self._timeout_s,
             )

@@ -42,7 +42,7 @@ def scheme_of(props: Bprops, size_bytes: int) -> Scheme | None:
 
 def place_of(bucket: Bucket) -> Place | None:
     """The bucket at a backend that a bucket stands for, or that is linked to it."""
-    if bucket.bck.provider != AIS:
+    if bucket.bck.provider != AIS or bucket.bck.namespace.uuid:
         return Place(bucket.bck, bucket.props.extra)
     linked = bucket.props.backend_bck
     return Place(linked, bucket.props.extra) if linked.name else None

@@ -46,18 +46,34 @@ async def conform(backend: Backend, place: Place, missing: Place, *, large: byte
         assert await read(backend, place, name) == name.encode()
     put = await backend.put(place, "large", Content(large), {})
     assert (await backend.head(place, "large")).size == put.size == len(large)
-    assert await read(backend, place, "large") == large
-    assert await read(backend, place, "large", 5, 7) == large[5:12]
-    async with backend.get(place, "large", 5, 7) as download:
-        assert download.found.size == len(large)
-    with pytest.raises(RangeNotSatisfiable):
-        await read(backend, place, "z", 100, 1)
     await backend.put(place, "empty", Content(b""), {})
-    assert await read(backend, place, "empty") == b""
+    await conform_reads(backend, place, large)
     await _check_pages(backend, place)
     await backend.delete(place, "z")
     await backend.delete(place, "z")
     for call in (backend.head(place, "z"), read(backend, place, "z")):
+        with pytest.raises(ObjectNotFound):
+            await call
+
+
+async def conform_reads(backend: Backend, place: Place, large: bytes) -> None:
+    """The objects are there, `large` and `empty` among them: look at them and read them, also in part."""
+    for name in NAMES:
+        found = await backend.head(place, name)
+        assert (found.name, found.size) == (name, len(name.encode()))
+        assert await read(backend, place, name) == name.encode()
+    assert await read(backend, place, "large") == large
+    for offset, length in ((5, 7), (0, 1), (len(large) - 3, None), (len(large) - 3, 100), (1, None)):
+        end = len(large) if length is None else offset + length
+        assert await read(backend, place, "large", offset, length) == large[offset:end]
+    async with backend.get(place, "large", 5, 7) as download:
+        assert (download.found.size, download.found.name) == (len(large), "large")
+        assert (download.found.size, download.found.etag) == (len(large), (await backend.head(place, "large")).etag)
+    assert (await backend.head(place, "empty")).size == 0
+    assert await read(backend, place, "empty") == b""
+    with pytest.raises(RangeNotSatisfiable):
+        await read(backend, place, "z", 100, 1)
+    for call in (backend.head(place, "none"), read(backend, place, "none"), read(backend, place, "none", 1, 1)):
         with pytest.raises(ObjectNotFound):
             await call
 

@@ -104,7 +104,7 @@ class Front:
 
     def _admit(self, operation: Operation, request: S3Request, caller: Identity) -> S3Bucket:
         bucket = self._may(operation, request, caller)
-        if bucket.bucket.props.has_backend and request.op not in _REMOTE:
+        if bucket.bucket.has_backend and request.op not in _REMOTE:
             raise S3Error("NotImplemented", f"Remote buckets do not support this over S3: {request.op.name}")
         return bucket
 

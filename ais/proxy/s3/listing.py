@@ -140,7 +140,7 @@ class Listing:
         prefix = query.prefix
         if not query.limit or "\0" in prefix or len(prefix.encode()) > OBJECT_NAME_BYTES_MAX:
             return Page([], is_truncated=False)
-        if bucket.bucket.props.has_backend:
+        if bucket.bucket.has_backend:
             return _of_backend(await self._remote.page(bucket.bucket, prefix, after, query.limit, query.delimiter))
         message = LsoMsg(
             uuid=listing_id,

@@ -1,11 +1,13 @@
 """What a target does with backends, put together; and what proxies ask it about them on the control network."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from aiohttp import web
 
 from ais.api import codec
 from ais.backend import messages
+from ais.backend.clusters import RemoteClusters
 from ais.backend.interface import Place, RemotePage
 from ais.backend.messages import BucketsAnswer, RemoteMsg
 from ais.backend.providers import Backends
@@ -14,6 +16,7 @@ from ais.config.sections import Extra
 from ais.core.store import Store
 from ais.fs.volume import Volume
 from ais.target.front import Front
+from ais.target.going_out import egress_of
 from ais.target.host import Host, require_node
 from ais.target.remote.cold import Cold
 from ais.target.remote.ranges import ColdRanges
@@ -29,7 +32,7 @@ class Remote:
     def __init__(self, host: Host, front: Front, volume: Volume, store: Store) -> None:
         self._host = host
         self._front = front
-        self._backends = Backends(lambda: host.config.cluster.backend)
+        self._backends = Backends(lambda: host.config.cluster.backend, lambda: egress_of(host))
         self.cold = Cold(host, front, store, self._backends)
         self.through = Through(front, volume, store, self.cold, self._backends)
         self.ranges = ColdRanges(self.through, self._backends)
@@ -59,11 +62,17 @@ class Remote:
         message = codec.from_msgpack(await request.read(), RemoteMsg)
         return web.Response(body=codec.to_msgpack(await self._do(message)), content_type="application/msgpack")
 
-    async def _do(self, message: RemoteMsg) -> BucketsAnswer | Extra | RemotePage:
-        if message.action == messages.BUCKETS:
-            return BucketsAnswer(await self._backends.named(message.bck.provider).buckets())
+    async def _do(self, message: RemoteMsg) -> BucketsAnswer | Extra | RemotePage | RemoteClusters:
         place = Place(message.bck, message.extra)
+        if message.action == messages.CLUSTERS:
+            return RemoteClusters(await asyncio.gather(*(one.describe() for one in self._backends.clusters())))
+        if message.action in (messages.CREATE, messages.DESTROY):
+            cluster = self._backends.cluster(message.bck.namespace.uuid)
+            await (cluster.create_bucket if message.action == messages.CREATE else cluster.destroy_bucket)(place)
+            return Extra()
         backend = self._backends.of(place)
+        if message.action == messages.BUCKETS:
+            return BucketsAnswer(await backend.buckets())
         if message.action == messages.HEAD:
             return await backend.head_bucket(place)
         return await backend.page(place, message.prefix, message.after, message.limit, message.delimiter)

@@ -13,9 +13,19 @@ from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 from ais.api import checksum
-from ais.backend.interface import CONTENT_HEADERS, ETAG, LAST_MODIFIED, MD5, SOURCE, VERSION, RemoteObject
+from ais.backend.interface import (
+    CONTENT_HEADERS,
+    ETAG,
+    LAST_MODIFIED,
+    MD5,
+    SOURCE,
+    VERSION,
+    Backend,
+    Place,
+    RemoteObject,
+)
 from ais.backend.providers import Backends
-from ais.base.errors import AisError, DiskFailure, ObjectNotFound
+from ais.base.errors import AisError, DiskFailure, ObjectNotFound, Unsupported
 from ais.base.locks import NamedLocks
 from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
@@ -93,7 +103,7 @@ class Through:
         """Delete an object at its backend, and here. That there is none is no error, as with Amazon S3."""
         place = view.remote
         assert place is not None
-        backend = self._backends.of(place)
+        backend = self._writable(place, name)
         async with self._changing(view, name):
             if check is not None:
                 check(await self._current(view, name))
@@ -141,7 +151,7 @@ class Through:
         place = view.remote
         assert place is not None
         self._front.admit(view)
-        backend = self._backends.of(place)
+        backend = self._writable(place, name)
         await in_pool_to_end(outgoing.mountpath.pool, outgoing.verify)
         if check is not None:
             check(await self._current(view, name))
@@ -156,6 +166,12 @@ class Through:
         has_checksum = view.rules.checksum_kind != checksum.NONE
         outgoing.rewrite(found.custom(place.bck.provider), found.facts(has_checksum=has_checksum), found.version)
         self._front.admit(view)
+
+    def _writable(self, place: Place, name: str) -> Backend:
+        backend = self._backends.of(place)
+        if backend.is_read_only:
+            raise Unsupported(f"cannot change {place.bck.cname(name)}: its backend is read only")
+        return backend
 
     async def _current(self, view: BucketView, name: str) -> RemoteObject | None:
         try:

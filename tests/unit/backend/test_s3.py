@@ -16,6 +16,7 @@ from ais.backend.providers import Backends
 from ais.backend.s3 import S3
 from ais.base.errors import AccessDenied, AisError, MissingBackend, NotReady, Unreachable
 from ais.config.sections import Extra, ExtraAWS
+from ais.net.egress import Egress
 
 MISSING = Place(Bck("missing-bucket", "aws"))
 BODY = b"0123456789" * 100
@@ -145,5 +146,5 @@ def test_without_credentials_the_error_says_what_to_do(aws: str, monkeypatch: py
 def test_only_what_is_configured_is_used(configured: dict[str, Any], message: str) -> None:
     """A provider that is not configured, or disabled, is refused before anything is sent."""
     with pytest.raises(MissingBackend, match=message):
-        Backends(lambda: configured).of(MISSING)
+        Backends(lambda: configured, lambda: Egress(allow_private=False)).of(MISSING)
     assert providers.served(configured) == list(configured)

@@ -285,14 +285,14 @@ async def start_member(
     net = NetInfo.make("http", "127.0.0.1", port)
     snode = Snode.make(kind, f"{kind[0]}{number}aaaaaa", net, net, net)
     directory = root / snode.id
-    directory.mkdir()
+    directory.mkdir(parents=True)
     env = Env()
     volume = Volume.load_or_create(env, [str(directory)], snode.id) if storage and kind == "target" else None
     peers = PeerClient()
     stack.push_async_callback(peers.close)
     node = Node(
         env=env,
-        config=NodeConfig(shared, LocalConfig(confdir=str(directory))),
+        config=NodeConfig(shared, LocalConfig(confdir=str(directory), egress_networks=["127.0.0.0/8"])),
         snode=snode,
         directories=(str(directory),),
         network=peers,
@@ -324,17 +324,21 @@ Serve = Callable[..., AbstractAsyncContextManager[Running]]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Serve:
-    """`async with serve(proxies=2, targets=3) as cluster:`; the first proxy is primary. `config`: other sections."""
+    """`async with serve(proxies=2, targets=3) as cluster:`; the first proxy is primary. `config`: other sections.
+
+    `prefix` is where another cluster of the same test has its files.
+    """
 
     @asynccontextmanager
     async def serving(
-        proxies: int = 1, targets: int = 2, *, storage: bool = False, **config: Any
+        proxies: int = 1, targets: int = 2, *, storage: bool = False, prefix: str = "", **config: Any
     ) -> AsyncIterator[Running]:
         shared = ClusterConfig(proxy=ProxyURLs(primary_url=f"http://127.0.0.1:{free_port()}"), **config)
         async with AsyncExitStack() as stack:
             kinds = [("proxy", number) for number in range(proxies)] + [("target", number) for number in range(targets)]
             members = [
-                await start_member(kind, number, tmp_path, shared, stack, storage=storage) for kind, number in kinds
+                await start_member(kind, number, tmp_path / prefix, shared, stack, storage=storage)
+                for kind, number in kinds
             ]
             yield Running(members[:proxies], members[proxies:])
 

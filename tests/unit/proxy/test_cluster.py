@@ -79,7 +79,7 @@ def test_settings_reach_every_node(serve: Any, run: Run) -> None:
         ("?transient=true", "set-config", {"timeout": {"max_keepalive": "7s"}}, 501, "timeout.max_keepalive"),
         ("", "start-maintenance", {"sid": "x"}, 404, "does not exist in the cluster map"),
         ("", "dance", None, 400, "dance"),
-        ("/attach?what=remote", "", None, 501, "not implemented"),
+        ("/attach?what=remote", "", None, 400, "failed to attach"),
         ("/nosuch/path", "", None, 400, "nosuch/path"),
         ("/proxy/nosuchnode", "", None, 404, "nosuchnode"),
         ("/proxy/t0aaaaaa", "", None, 400, "t[t0aaaaaa]"),

@@ -1,0 +1,86 @@
+"""Attaching other clusters, and letting go of them: they are in the configuration, their buckets in the metadata."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from ais.api import headers
+from ais.api.bucket import AIS
+from ais.backend import clusters
+from ais.base.errors import BadRequest, Conflict, NotFound
+from ais.config.cluster import ClusterConfig
+from ais.meta.bmd import BMD
+from ais.node.node import Node
+from ais.proxy.remote import RemoteBuckets
+
+ATTACH, DETACH = "attach", "detach"
+
+
+class Attachments:
+    """One per proxy. Changes are for the primary."""
+
+    def __init__(self, node: Node, remote: RemoteBuckets) -> None:
+        self._node = node
+        self._remote = remote
+
+    async def change(self, action: str, asked: Mapping[str, str]) -> None:
+        """Attach or detach what the headers name. Raise `BadRequest`, `NotFound`, `Conflict`."""
+        alias = asked.get(headers.REMOTE_ALIAS, "")
+        await (self._attach(alias, asked.get(headers.REMOTE_URL, "")) if action == ATTACH else self._detach(alias))
+
+    async def _attach(self, alias: str, url: str) -> None:
+        """An alias is good for one cluster until it is detached: what is cached belongs to that."""
+        try:
+            clusters.check({alias: [url]})
+        except BadRequest as error:
+            raise BadRequest(f"failed to attach remote cluster [alias {alias} => {url}], err: {error}") from None
+
+        def add(config: ClusterConfig) -> ClusterConfig:
+            known = clusters.attached(config.backend)
+            if alias in known and url not in known[alias]:
+                raise Conflict(f'"{alias}" is the remote cluster at {known[alias][0]}: detach that first')
+            return _with(config, known | {alias: [url]})
+
+        is_known = alias in clusters.attached(self._node.config.cluster.backend)
+        await self._node.change_config(add)
+        if not is_known and (problem := await self._why_not(alias)):
+            await self._remove(alias)
+            raise Conflict(f"failed to attach remote cluster [alias {alias} => {url}], err: {problem}")
+
+    async def _why_not(self, alias: str) -> str:
+        """Why a cluster that answers must not have another name: caches of the same would not know of each other."""
+        found = {one.alias: one.uuid for one in (await self._remote.clusters()).found}
+        uuid = found.get(alias, clusters.DEFUNCT)
+        if uuid == self._node.smap.uuid:
+            return "it is this cluster"
+        others = [other for other, its in found.items() if other != alias and its == uuid != clusters.DEFUNCT]
+        return f'it is attached as "{others[0]}"' if others else ""
+
+    async def _detach(self, alias: str) -> None:
+        """What is cached of its buckets goes with it."""
+        if alias not in clusters.attached(self._node.config.cluster.backend):
+            raise NotFound("failed to detach remote cluster, err: not found")
+        linked = [one.bck.cname() for one in self._node.bmd if one.props.backend_bck.namespace.uuid == alias]
+        if linked:
+            raise Conflict(f"{linked[0]} is linked to a bucket of {alias} (backend_bck): unlink it first")
+        await self._remove(alias)
+
+        def drop(bmd: BMD) -> BMD:
+            for bucket in list(bmd):
+                if bucket.bck.namespace.uuid == alias:
+                    bmd = bmd.without_bucket(bucket.bck)
+            return bmd
+
+        await self._node.change_bmd(drop)
+
+    async def _remove(self, alias: str) -> None:
+        def remove(config: ClusterConfig) -> ClusterConfig:
+            known = clusters.attached(config.backend)
+            return _with(config, {one: urls for one, urls in known.items() if one != alias})
+
+        await self._node.change_config(remove)
+
+
+def _with(config: ClusterConfig, known: Mapping[str, list[str]]) -> ClusterConfig:
+    kept = {provider: said for provider, said in config.backend.items() if provider != AIS}
+    return msgspec.structs.replace(config, backend=kept | ({AIS: dict(known)} if known else {}))

@@ -1,0 +1,59 @@
+"""A web server as a bucket: read through the cluster, and nothing else."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from harness.remote import CALM, Remote
+
+Run = Callable[[Any], Any]
+LARGE = bytes(range(251)) * 10_000
+
+
+def test_a_web_server_is_read(serve: Any, run: Run) -> None:
+    """Files are fetched once and kept, ranges are not; a bucket says where it is; changes and lists are refused."""
+
+    async def scenario() -> None:
+        asked: list[str] = []
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            asked.append(request.path)
+            files = {"/f/a/b": b"small", "/f/large": LARGE}
+            if request.path not in files:
+                return web.Response(status=404)
+            return web.Response(body=files[request.path], headers={"ETag": '"e"'})
+
+        runner = web.ServerRunner(web.Server(answer))
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/f"
+        try:
+            async with (
+                serve(targets=2, storage=True, backend={"ht": {}}, **CALM) as cluster,
+                aiohttp.ClientSession() as http,
+            ):
+                bucket = Remote(cluster, "pages", None, http)
+                bucket.query = "?provider=ht"
+                assert (await bucket.ask("GET", "a/b"))[0] == 400
+                created = await bucket.act("POST", "create-bck", {"extra": {"http": {"original_url": url}}})
+                assert created.status == 200, created.body
+                assert await bucket.get("large", Range="bytes=7-9") == LARGE[7:10]
+                assert await bucket.cached() == []
+                assert [await bucket.get("a/b") for _ in range(3)] == [b"small"] * 3
+                assert asked.count("/f/a/b") == 1
+                assert await bucket.get("large") == LARGE
+                assert (await bucket.ask("GET", "none"))[0] == 404
+                for method, key in (("PUT", "a/b"), ("DELETE", "a/b"), ("PUT", "new")):
+                    status, body, _ = await bucket.ask(method, key, data=b"x" if method == "PUT" else None)
+                    assert (status, json.loads(body)["tcode"]) == (501, "ErrUnsupp"), body
+                assert (await bucket.act("GET", "list", {"props": "name", "flags": "0"})).status == 501
+                assert await bucket.cached() == ["a/b", "large"]
+                await bucket.job("DELETE", "evict-listrange", {"objnames": ["a/b"]})
+                assert await bucket.cached() == ["large"]
+        finally:
+            await runner.cleanup()
+
+    run(scenario())
