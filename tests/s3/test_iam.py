@@ -326,7 +326,7 @@ def test_refusals(account: Account) -> None:
     """What cannot be is refused with Amazon's code, and nothing has changed."""
     iam = account.iam
     user(account, "amy")
-    assert outcome(partial(iam.create_user, UserName="Bob")) == "EntityAlreadyExists"
+    assert outcome(partial(iam.create_user, UserName="Amy")) == "EntityAlreadyExists"
     assert outcome(partial(iam.create_user, UserName="alice")) == "EntityAlreadyExists"
     assert (
         outcome(partial(iam.create_user, UserName="a", PermissionsBoundary=account.arn("policy/p"))) == "NotImplemented"
