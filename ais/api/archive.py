@@ -29,3 +29,7 @@ class ArchiveTask(msgspec.Struct, frozen=True):
     source: Bck
     to: Bck
     message: ArchiveMsg
+    before: tuple[int, int] | None = None
+    """Stamp of what the shard's name had when the shard was complete; with `size`: only on the owner's disk."""
+    size: int = -1
+    """Of the complete shard, in bytes; -1: it was not complete yet."""

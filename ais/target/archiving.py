@@ -1,15 +1,17 @@
 """The job `archive`: many objects of a bucket made one shard, by the target that owns the shard (wire contract §9.4).
 
 It reads the objects as a get-batch does, each target sending what it has, and writes the shard as one object: visible
-when all is in it, or not at all.
+when all is in it, or not at all. While another target is away it waits, and begins anew; so does an owner that was
+restarted, unless the shard was there already.
 """
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from itertools import islice
 
+import msgspec
 from aiohttp import web
 
 from ais.api import actions, archive, codec, headers, listing, query
@@ -19,8 +21,9 @@ from ais.api.batch import Entry as Wanted
 from ais.api.errors import decode_error
 from ais.api.listing import Flag
 from ais.base import templates
-from ais.base.errors import Busy, NotReady, ObjectNotFound
+from ais.base.errors import Busy, CorruptMetadata, NotReady, ObjectNotFound
 from ais.base.waiting import to_its_end
+from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
 from ais.core.store import OpenObject, Store
 from ais.core.writer import Writer
@@ -33,6 +36,7 @@ from ais.target.batch.reading import LocalReader
 from ais.target.front import Front
 from ais.target.host import Host, require_node
 from ais.target.opening import Opening
+from ais.target.patience import Patience
 from ais.target.shard_files import detect, file_of
 from ais.target.shard_index import ShardIndexes
 from ais.target.transfer import unchanged
@@ -40,11 +44,13 @@ from ais.target.uploads import in_pool_to_end
 from ais.target.view import BucketView
 from ais.xact.pace import Pace
 from ais.xact.registry import Registry, Xaction
+from ais.xact.unfinished import Task
 
 KIND = "archive"
 GROUP = 10_000
 """Objects asked for at once."""
 _PAGE = 10_000
+_STARTING_POLL_S = 0.05
 
 
 class Archiving:
@@ -60,7 +66,9 @@ class Archiving:
         peers: PeerClient,
         pace: Pace,
         indexes: ShardIndexes,
+        is_serving: Callable[[], bool],
     ) -> None:
+        self._is_serving = is_serving
         self.indexes = indexes
         self._host = host
         self._registry = registry
@@ -77,16 +85,51 @@ class Archiving:
     async def _start(self, request: web.Request) -> web.Response:
         require_node(self._host, request, archive.ARCHIVE)
         task = codec.from_json(await request.read(), ArchiveTask)
-        views = self._front.views
-        source, destination = views.require(task.source), views.require(task.to)
+        self._views(task)
+        await self._keep(task)
+        self._begin(task)
+        return web.Response()
 
+    def resume(self, tasks: Iterable[Task]) -> None:
+        """Go on with what ran when this target stopped."""
+        for one in tasks:
+            self._begin(codec.from_json(one.body, ArchiveTask))
+
+    def _begin(self, task: ArchiveTask) -> None:
         async def work(xaction: Xaction) -> None:
+            while not self._is_serving():
+                await self._host.env.clock.sleep(_STARTING_POLL_S)
+            patience = Patience(self._host.env.clock)
             with self._pace.used():
-                await _Job(self, xaction, source, destination, task.message).run()
+                await patience.wait_for(_Job(self, xaction, *self._views(task), task).run)
 
         description = f"{task.source.cname()}=>{task.to.cname()}"
         self._registry.start(KIND, task.uuid, work, bck=task.source, bck_to=task.to, ctlmsg=description)
-        return web.Response()
+
+    def _views(self, task: ArchiveTask) -> tuple[BucketView, BucketView]:
+        views = self._front.views
+        return views.require(task.source), views.require(task.to)
+
+    async def _keep(self, task: ArchiveTask) -> None:
+        await self._registry.keep(task.uuid, KIND, codec.to_json(task))
+
+    async def complete(self, task: ArchiveTask, size: int) -> None:
+        """Before a shard of `size` bytes gets its name: whoever goes on after a restart sees whether it did."""
+        found = await asyncio.to_thread(self._stored, task)
+        await self._keep(msgspec.structs.replace(task, before=found.stamp if found else None, size=size))
+
+    async def made(self, task: ArchiveTask) -> ObjectMeta | None:
+        """The shard, if it got its name before this target was restarted."""
+        if task.size < 0:
+            return None
+        found = await asyncio.to_thread(self._stored, task)
+        return found if found is not None and found.stamp != task.before and found.size == task.size else None
+
+    def _stored(self, task: ArchiveTask) -> ObjectMeta | None:
+        try:
+            return self._store.head(task.to, task.message.archive).meta
+        except (ObjectNotFound, CorruptMetadata):
+            return None
 
     async def open_shard(self, destination: BucketView, message: ArchiveMsg) -> tuple[Writer, OpenObject | None]:
         """A writer of the shard, and the intact shard there is if the job adds to it."""
@@ -97,14 +140,14 @@ class Archiving:
             except ObjectNotFound:
                 opened = None
         try:
-            begin = asyncio.to_thread(self._begin, destination, message, opened)
+            begin = asyncio.to_thread(self._writer, destination, message, opened)
             return await to_its_end(begin, Writer.abort), opened
         except BaseException:
             if opened is not None:
                 os.close(opened.fd)
             raise
 
-    def _begin(self, destination: BucketView, message: ArchiveMsg, opened: OpenObject | None) -> Writer:
+    def _writer(self, destination: BucketView, message: ArchiveMsg, opened: OpenObject | None) -> Writer:
         if opened is None:
             return self._store.writer(destination.bck, message.archive, destination.rules)
         self._store.verify(destination.bck, message.archive, opened)
@@ -187,17 +230,22 @@ class _Job:
     """One run."""
 
     def __init__(
-        self, archiving: Archiving, xaction: Xaction, source: BucketView, destination: BucketView, message: ArchiveMsg
+        self, archiving: Archiving, xaction: Xaction, source: BucketView, destination: BucketView, task: ArchiveTask
     ) -> None:
+        self._task = task
         self._archiving = archiving
         self._xaction = xaction
         self._source = source
         self._destination = destination
-        self._message = message
+        self._message = task.message
 
     async def run(self) -> None:
         """Make the shard. Raise what keeps it from that; nothing is left then."""
+        if (made := await self._archiving.made(self._task)) is not None:
+            self._xaction.objects, self._xaction.bytes = 1, made.size
+            return
         message, destination = self._message, self._destination
+        self._xaction.visited = 0
         writer, opened = await self._archiving.open_shard(destination, message)
         pool = writer.mountpath.pool
         try:
@@ -219,6 +267,7 @@ class _Job:
                 raise ObjectNotFound(f"none of the objects to archive from {self._source.bck.cname()}")
             shard.close()
             await self._write(writer, await out.finish())
+            await self._archiving.complete(self._task, writer.size)
             meta = await in_pool_to_end(pool, lambda: writer.commit(condition))
             await in_pool_to_end(
                 pool, lambda: self._archiving.indexes.build_after_write(destination.bck, message.archive)

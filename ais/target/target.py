@@ -39,6 +39,7 @@ from ais.node.trust import OPEN, Trust
 from ais.scrub.coded import Coded
 from ais.space.resilver import Resilver
 from ais.stats import names as metrics
+from ais.target import archiving
 from ais.target.actions import Actions
 from ais.target.address import PREFIX
 from ais.target.archiving import Archiving
@@ -229,7 +230,9 @@ class Target:
             opening,
             indexes,
         )
-        self._archiving = Archiving(host, self.registry, self._front, store, opening, peers, pace, indexes)
+        self._archiving = Archiving(
+            host, self.registry, self._front, store, opening, peers, pace, indexes, lambda: self._is_serving
+        )
         self._sorts = Sorts(
             Parts(
                 host,
@@ -357,6 +360,7 @@ class Target:
         await asyncio.to_thread(self._downloads.sweep)
         self._downloads.resume(task for task in tasks if task.kind == download.KIND)
         self._groups.resume(task for task in tasks if task.kind in groups.KINDS)
+        self._archiving.resume(task for task in tasks if task.kind == archiving.KIND)
         self._promotions.resume(task for task in tasks if task.kind == promotion.KIND)
 
     def start(self) -> None:

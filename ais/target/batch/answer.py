@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from ais.api import batch
 from ais.api.batch import BatchMsg, Entry, Out
 from ais.api.bucket import Bck
-from ais.base.errors import AisError, Conflict, NotFound, Unreachable
+from ais.base.errors import AisError, Conflict, NotFound, NotReady, Unreachable
 from ais.meta.smap import Snode
 from ais.net.client import PeerClient
 from ais.shard.formats import Format
@@ -72,7 +72,8 @@ class TooManyErrors(Conflict):
 class Answer:
     """The answer to one request, whose entries are valid; `bcks`: the bucket of each.
 
-    `skips_missing`: an entry that failed and is tolerated has no place in the archive.
+    `skips_missing`: an entry that failed and is tolerated has no place in the archive; what is only away is not
+    tolerated.
     """
 
     def __init__(
@@ -201,7 +202,8 @@ class Answer:
 
     def _tolerate(self, error: AisError) -> None:
         """Raise the error of an entry unless the client wants to go on, and `TooManyErrors` beyond the limit."""
-        if not self._message.continue_on_error:
+        is_away = self._skips_missing and isinstance(error, Unreachable | NotReady)
+        if is_away or not self._message.continue_on_error:
             raise error
         if isinstance(error, NotFound):
             return
