@@ -8,7 +8,7 @@ DIR ?= .playground
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients denial rotation events nightly scrub bench docs
+.PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients denial rotation events datasets nightly scrub bench docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -72,6 +72,9 @@ rotation: install ## all secrets replaced under load, with and without workers (
 
 events: install ## 10,000 events of buckets: receiver down for a minute, nodes killed and decommissioned (EVENTS=, EVENTS_DOWN_S=)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_events.py
+
+datasets: install ## 100,000 objects copied, archived, indexed, read, sorted; in peace and with targets killed (DATASET_OBJECTS=100000)
+	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_datasets.py
 
 nightly: install ## what takes too long for CI: 8 GiB objects, a million names, every S3 client with every option
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly

@@ -12,7 +12,8 @@ PREFETCH = "prefetch-listrange"
 COPY = "copy-listrange"
 COPY_BUCKET = "copy-bck"
 INDEX = "index-shard"
-KINDS = (DELETE, EVICT, PREFETCH, COPY, COPY_BUCKET, INDEX)
+RECHUNK = "rechunk"
+KINDS = (DELETE, EVICT, PREFETCH, COPY, COPY_BUCKET, INDEX, RECHUNK)
 WORKERS_DEFAULT, WORKERS_MAX = 4, 64
 
 
@@ -42,6 +43,15 @@ class IndexMsg(msgspec.Struct, frozen=True):
     workers: int = msgspec.field(name="num-workers", default=0)
     skip_verify: bool = msgspec.field(name="skip-verify", default=False)
     not_recursive: bool = msgspec.field(name="non-recurs", default=False)
+
+
+class RechunkMsg(msgspec.Struct, frozen=True):
+    """The value of `rechunk`: objects of `limit` bytes and more are read in chunks of `chunk_size`; 0: none is."""
+
+    limit: int = msgspec.field(name="objsize-limit", default=0)
+    chunk_size: int = msgspec.field(name="chunk-size", default=0)
+    prefix: str = ""
+    synchronize: bool = msgspec.field(name="sync-remote", default=False)
 
 
 class CopyBucketMsg(msgspec.Struct, frozen=True):
@@ -92,6 +102,9 @@ class GroupTask(msgspec.Struct, frozen=True):
     """Objects that are here already are compared with their backend."""
     skip_verify: bool = False
     """As `IndexMsg.skip_verify`."""
+    chunked_from: int = 0
+    chunk_size: int = 0
+    """As `RechunkMsg.limit` and `chunk_size`."""
 
     @property
     def workers_count(self) -> int:

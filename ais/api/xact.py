@@ -24,6 +24,7 @@ EC_RESPOND = "ec-resp"
 RESILVER = "resilver"
 REBALANCE = "rebalance"
 CLEANUP = "cleanup-store"
+LRU = "lru"
 SCRUB = "scrub"
 
 NO_REPAIR, METADATA_ONLY, DRY_RUN, WITH_QUARANTINE = 1 << 16, 1 << 17, 1 << 18, 1 << 19
@@ -120,6 +121,11 @@ class ArgsMsg(msgspec.Struct, frozen=True):
     force: bool = False
     only_running: bool = msgspec.field(default=False, name="OnlyRunning")
     bck_to: str = ""
+
+    @property
+    def all_buckets(self) -> list[Bck]:
+        """The buckets named, either way."""
+        return [one for one in (self.bck, *(self.buckets or ())) if one is not None and one.name]
 
 
 class QueryMsg(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ import msgspec
 from ais.api import actions, codec, groups, listing, query, xact
 from ais.api import headers as header
 from ais.api.bucket import Bck
-from ais.api.groups import IndexMsg
+from ais.api.groups import IndexMsg, PrefetchMsg, RechunkMsg
 from ais.api.listing import Entry, LsoMsg, Page
 from ais.api.shard_summary import ShardSummary, ShardSummaryMsg
 from ais.api.summary import BsummResult, SummaryMsg
@@ -111,11 +111,19 @@ class Buckets:
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, POLL_S_MAX)
 
-    async def index_shards(self, bck: Bck, message: IndexMsg) -> str:
-        """Make an index of each shard, so that one member is found without reading the others; the ID of the job."""
-        body = paths.action(groups.INDEX, value=message)
-        _, answer = await self._transport.call("POST", paths.of_bucket(bck), paths.query_of(bck), json=body)
+    async def start_group(self, bck: Bck, kind: str, message: PrefetchMsg | IndexMsg | RechunkMsg) -> str:
+        """Start a job on a group of objects (`ais.api.groups`): prefetch, evict, index, rechunk; its ID."""
+        verb = "DELETE" if kind == groups.EVICT else "POST"
+        body = paths.action(kind, value=message)
+        _, answer = await self._transport.call(verb, paths.of_bucket(bck), paths.query_of(bck), json=body)
         return answer.decode()
+
+    async def evict(self, bck: Bck, *, keep: bool) -> None:
+        """Remove what is here of a remote bucket; `keep` it and its properties in the metadata."""
+        wanted = paths.query_of(bck) | {query.KEEP_BUCKET: str(keep).lower()}
+        await self._transport.call(
+            "DELETE", paths.of_bucket(bck), wanted, json=paths.action(actions.EVICT_REMOTE_BUCKET)
+        )
 
     async def shard_summary(self, bck: Bck, prefix: str = "") -> ShardSummary:
         """How many shards there are and have an index; waits until every target has counted."""

@@ -78,14 +78,12 @@ class Chunks(Section, frozen=True):
 class LRU(Section, frozen=True):
     """Eviction of objects that a remote backend also has."""
 
-    dont_evict_time: Annotated[Duration, setting("Objects used within this time stay.", ge=0, pending=True)] = Duration(
-        7200
-    )
-    capacity_upd_time: Annotated[Duration, setting("How often capacity is looked at.", ge=1, pending=True)] = Duration(
-        600
-    )
-    batch_size: Annotated[int, setting("Objects evicted in one go.", ge=0, pending=True)] = 32768
-    enabled: Annotated[bool, setting("Evict when space runs low; always off for ais:// buckets.", pending=True)] = True
+    dont_evict_time: Annotated[Duration, setting("Objects used within this time stay.", ge=0)] = Duration(7200)
+    capacity_upd_time: Annotated[
+        Duration, setting("How often capacity is looked at; every 10s above space.lowwm.", ge=1)
+    ] = Duration(600)
+    batch_size: Annotated[int, setting("Objects evicted in one go.", ge=0)] = 32768
+    enabled: Annotated[bool, setting("Evict when space runs low; without a backend nothing ever is.")] = True
 
 
 class BackendRate(Section, frozen=True):
@@ -296,8 +294,8 @@ class Space(Section, frozen=True):
     """Watermarks of used space, in percent of a mountpath's file system."""
 
     cleanupwm: Annotated[int, setting("Clean up deleted data above.", ge=0, le=100, pending=True)] = 65
-    lowwm: Annotated[int, setting("Eviction goes on down to here.", ge=0, le=100, pending=True)] = 75
-    highwm: Annotated[int, setting("A cleanup starts by itself above.", ge=0, le=100)] = 90
+    lowwm: Annotated[int, setting("Eviction goes on down to here.", ge=0, le=100)] = 75
+    highwm: Annotated[int, setting("A cleanup and an eviction start by themselves above.", ge=0, le=100)] = 90
     out_of_space: Annotated[int, setting("Writes are refused (507) above.", ge=0, le=100)] = 95
     batch_size: Annotated[int, setting("Files removed in one go.", ge=0, pending=True)] = 32768
     dont_cleanup_time: Annotated[Duration, setting("Younger files stay.", ge=0)] = Duration(1800)

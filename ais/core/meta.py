@@ -93,6 +93,12 @@ def run_lengths(sizes: Sequence[int]) -> tuple[tuple[int, int], ...]:
     return runs if len(runs) <= RUNS_MAX else ()
 
 
+def equal_runs(size: int, part: int) -> tuple[tuple[int, int], ...]:
+    """`ObjectMeta.runs` of `size` bytes in parts of `part` bytes, the last one smaller."""
+    count, rest = divmod(size, part)
+    return tuple(run for run in ((count, part), (1 if rest else 0, rest)) if run[0])
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(ObjectMeta)
 

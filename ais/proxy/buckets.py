@@ -10,7 +10,7 @@ from ais.api import access, actions, codec, groups, headers, listing, query, xac
 from ais.api.access import Access
 from ais.api.archive import ArchiveMsg
 from ais.api.bucket import AIS, Bck, Namespace, parse_provider
-from ais.api.groups import CopyMsg, DeleteMsg, IndexMsg, PrefetchMsg
+from ais.api.groups import CopyMsg, DeleteMsg, IndexMsg, PrefetchMsg, RechunkMsg
 from ais.api.listing import Flag
 from ais.api.messages import ActMsg
 from ais.api.shard_summary import ShardSummary, ShardSummaryMsg
@@ -50,7 +50,6 @@ LATER = {
     "POST": (
         "etl-bck",
         "etl-listrange",
-        "rechunk",
         "create-inventory",
     ),
     "PUT": (),
@@ -283,6 +282,7 @@ class Buckets:
             xact.EC_ENCODE,
             *_COPIES,
             groups.INDEX,
+            groups.RECHUNK,
             *(() if self._is_own(bck) else (groups.PREFETCH,)),
         )
         if message.action not in served:
@@ -299,6 +299,8 @@ class Buckets:
             return web.Response()
         if message.action == groups.PREFETCH:
             return text_reply(await self._groups.prefetch(self.require(bck), message.value_as(PrefetchMsg)))
+        if message.action == groups.RECHUNK:
+            return text_reply(await self._groups.rechunk(self.require(bck), _chunks(message, self.require(bck))))
         if message.action == groups.INDEX:
             return text_reply(await self._groups.index(self.require(bck), message.value_as(IndexMsg)))
         if message.action == xact.EC_ENCODE:
@@ -473,6 +475,13 @@ def _destination(message: ActMsg, address: BucketAddress) -> Bck | None:
     elif message.action == groups.COPY and (named := message.value_as(CopyMsg).to) is not None and named.name:
         to = Bck.parse(named.name, named.provider, named.namespace.uname)
     return None if to is None or _is_local(to) else to
+
+
+def _chunks(message: ActMsg, bucket: Bucket) -> RechunkMsg:
+    """What `rechunk` asks for: without a value what the bucket says."""
+    if message.value is not None:
+        return message.value_as(RechunkMsg)
+    return RechunkMsg(bucket.props.chunks.objsize_limit, bucket.props.chunks.chunk_size)
 
 
 def _unserved(verb: str, message: ActMsg, address: BucketAddress, served: tuple[str, ...]) -> AisError:

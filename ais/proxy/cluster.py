@@ -195,7 +195,7 @@ class Cluster:
             case actions.START if is_rebalance(message):
                 return text_reply(await self._rebalancer.again())
             case actions.START:
-                return text_reply(await self._jobs.start(message.value_as(ArgsMsg)))
+                return text_reply(await self._jobs.start(codec.convert_strictly(message.value or {}, ArgsMsg)))
             case actions.STOP:
                 await self._jobs.stop(message.value_as(ArgsMsg))
             case actions.ROTATE_SECRETS:

@@ -11,7 +11,7 @@ import msgspec
 from ais.api import access, codec, groups
 from ais.api.access import Access
 from ais.api.bucket import AIS, Bck
-from ais.api.groups import CopyBucketMsg, CopyMsg, DeleteMsg, GroupTask, IndexMsg, PrefetchMsg
+from ais.api.groups import CopyBucketMsg, CopyMsg, DeleteMsg, GroupTask, IndexMsg, PrefetchMsg, RechunkMsg
 from ais.api.xact import ArgsMsg
 from ais.base import names, templates
 from ais.base.errors import AisError, BadRequest, Busy, NotYetImplemented
@@ -63,6 +63,28 @@ class Groups:
                 continue_on_error=True,
                 not_recursive=message.not_recursive,
                 skip_verify=message.skip_verify,
+            )
+        )
+
+    async def rechunk(self, bucket: Bucket, message: RechunkMsg) -> str:
+        """Say of objects in which chunks they are read. Raise `BadRequest`, `AccessDenied`, `NotYetImplemented`."""
+        access.require(bucket.props.access, Access.PUT, bucket.bck.cname())
+        names.check_object_prefix(message.prefix)
+        if message.synchronize:
+            raise NotYetImplemented("cannot upload objects to their backend in other chunks - not implemented yet")
+        if message.limit < 0 or message.chunk_size < 0 or (message.limit and not message.chunk_size):
+            raise BadRequest(
+                "failed to rechunk: chunk size is not set: chunk-size is to be positive with objsize-limit"
+            )
+        return await self._start(
+            GroupTask(
+                new_id(self._node.env.rng),
+                groups.RECHUNK,
+                bucket.bck,
+                template=message.prefix,
+                continue_on_error=True,
+                chunked_from=message.limit,
+                chunk_size=message.chunk_size,
             )
         )
 

@@ -23,7 +23,6 @@ STARTABLE = frozenset(
         "lru",
         "cleanup-store",
         "resilver",
-        "rechunk",
         "blob-download",
         "prefetch-listrange",
         "ec-encode",
@@ -34,7 +33,7 @@ STARTABLE = frozenset(
     )
 )
 """Kinds that clients may start as such; the others begin with a request of their own."""
-_OF_BUCKETS = ("make-n-copies", "ec-encode", "rechunk", "prefetch-listrange", "blob-download")
+_OF_BUCKETS = ("make-n-copies", "ec-encode", "prefetch-listrange", "blob-download")
 
 
 class Jobs:

@@ -35,6 +35,7 @@ from ais.target.moves import Moves
 from ais.target.opening import Opening
 from ais.target.patience import Patience
 from ais.target.protected import Protected
+from ais.target.rechunking import Rechunking
 from ais.target.remote.remote import Remote
 from ais.target.shard_index import ShardIndexes
 from ais.target.uploads import in_pool
@@ -150,6 +151,9 @@ class _Job:
         acts = {
             groups.DELETE: self._delete,
             groups.EVICT: self._evict,
+            groups.RECHUNK: Rechunking(
+                self._parts.volume, self._parts.store, self._source, task, self._xaction
+            ).rechunk,
             groups.PREFETCH: self._prefetch,
             groups.INDEX: Indexing(self._parts.opening, self._parts.indexes, self._source, task, self._xaction).index,
         }
@@ -157,7 +161,7 @@ class _Job:
         if task.names is not None:
             await self._each(self._mine(self._source, task.names), act, is_named=not self._goes_on)
         elif (template := templates.parse(task.template)).is_prefix:
-            is_here = self._source.remote is None or task.kind in (groups.EVICT, groups.INDEX)
+            is_here = self._source.remote is None or task.kind in (groups.EVICT, groups.INDEX, groups.RECHUNK)
             await (self._each_on_disk if is_here else self._each_remote)(self._source, template.prefix, act)
         else:
             found = iter(template)

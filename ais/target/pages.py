@@ -29,7 +29,7 @@ from ais.target.summaries import Summaries
 from ais.target.view import BucketView
 
 _STAT_PROPS = ("size", "atime")
-_META_PROPS = ("version", "checksum", "custom")
+_META_PROPS = ("version", "checksum", "custom", "chunked")
 
 
 class Pages:
@@ -170,6 +170,8 @@ class _Describer:
                 entry.cs = meta.checksum
             if "version" in wants:
                 entry.v = meta.version
+            if "chunked" in wants and meta.runs:
+                entry.f |= EntryFlag.CHUNKED
             if "custom" in wants and meta.custom:
                 entry.m = "[" + " ".join(f"{key}:{value}" for key, value in meta.custom.items()) + "]"
         return entry

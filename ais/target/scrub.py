@@ -103,8 +103,7 @@ class ScrubService:
         return self.cleanup.start(args.id, self._named(args), args.flags)
 
     def _named(self, args: ArgsMsg) -> list[Bck]:
-        named = [one for one in (args.bck, *(args.buckets or ())) if one is not None and one.name]
-        return [self._front.views.require(bck).bck for bck in named] or self.protection.buckets()
+        return [self._front.views.require(bck).bck for bck in args.all_buckets] or self.protection.buckets()
 
     async def watch(self) -> None:
         """Go on with an interrupted scrub, and count what there is."""

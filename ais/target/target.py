@@ -10,7 +10,18 @@ from aiohttp import web
 
 from ais.api import download, dsort, groups, promotion
 from ais.api.bucket import Bck
-from ais.api.xact import CLEANUP, EC_ENCODE, LIFECYCLE, MAKE_COPIES, MOVE_BUCKET, REBALANCE, RESILVER, SCRUB, ArgsMsg
+from ais.api.xact import (
+    CLEANUP,
+    EC_ENCODE,
+    LIFECYCLE,
+    LRU,
+    MAKE_COPIES,
+    MOVE_BUCKET,
+    REBALANCE,
+    RESILVER,
+    SCRUB,
+    ArgsMsg,
+)
 from ais.base.errors import AisError, BadRequest, DiskFailure, NotReady
 from ais.base.ids import new_id
 from ais.core import recovery
@@ -37,6 +48,7 @@ from ais.node.clients import Clients
 from ais.node.s3 import Gate
 from ais.node.trust import OPEN, Trust
 from ais.scrub.coded import Coded
+from ais.space.eviction import Eviction
 from ais.space.resilver import Resilver
 from ais.stats import names as metrics
 from ais.target import archiving
@@ -51,6 +63,7 @@ from ais.target.download.routes import Downloads
 from ais.target.dsort.parts import Parts
 from ais.target.dsort.routes import Sorts
 from ais.target.events.service import EventService
+from ais.target.evicting import Evicting
 from ais.target.front import Front, Misplaced
 from ais.target.groups import Groups
 from ais.target.host import Host
@@ -191,6 +204,18 @@ class Target:
             self._events.hand_on_leaving,
             self._after_resilver,
         )
+        evicting = Evicting(self._front, volume, store, moves, host.env.clock)
+        self._eviction = Eviction(
+            self.registry,
+            self.joggers,
+            pace,
+            volume,
+            host.env,
+            lambda: host.config.cluster.space,
+            lambda: host.config.cluster.lru,
+            evicting.buckets,
+            evicting.evict,
+        )
         starters: dict[str, Starter] = {
             MOVE_BUCKET: bucket_move.start,
             LIFECYCLE: self._lifecycle.start,
@@ -198,6 +223,7 @@ class Target:
             EC_ENCODE: self._ec_encode,
             REBALANCE: rebalance.start,
             RESILVER: lambda args: self._resilver.start(args.id),
+            LRU: lambda args: self._eviction.start(args.id, args.all_buckets, force=args.force),
         }
         self._scrub = ScrubService(
             host,
@@ -376,6 +402,7 @@ class Target:
             asyncio.create_task(self.mountpaths.health.watch(), name="health of mountpaths"),
             asyncio.create_task(self._lifecycle.run_hourly(), name="lifecycle rules"),
             asyncio.create_task(self._scrub.watch(), name="census and scrub"),
+            asyncio.create_task(self._eviction.watch(), name="eviction"),
             asyncio.create_task(self._events.watch(), name="events"),
         ]
 

@@ -16,7 +16,6 @@ THEIRS = {
 
 WITH_THEIR_FEATURE = {
     "backends": (
-        "bucket evict", "bucket prefetch", "object evict", "object prefetch", "job start prefetch",
         "job start blob-download", "cluster reload-backend-creds", "advanced enable-backend",
         "advanced disable-backend",
     ),
@@ -27,16 +26,13 @@ WITH_THEIR_FEATURE = {
     "inventories": ("nbi", "show nbi"),
     "audio cuts": ("ml lhotse-get-batch",),
     "metadata cache": ("cluster drop-lcache", "job start warm-up-metadata", "advanced preload"),
-    "LRU": ("bucket lru", "job start lru"),
     "membership": (
         "cluster add-remove-nodes join", "cluster decommission",
     ),
-    "rechunking": ("bucket rechunk", "job start rechunk"),
     "remote clusters": (
         "cluster remote-attach", "cluster remote-detach", "remote-cluster", "show remote", "show remote-cluster",
     ),
     "resilvering": ("job start resilver", "storage resilver", "advanced resilver"),
-    "space cleanup": ("storage cleanup", "job start cleanup"),
     "disk checks on demand": ("storage mountpath rescan-disks", "storage mountpath fshc"),
 }  # fmt: skip
 """Commands that come with a feature that the cluster does not have yet; with all below them."""
@@ -58,6 +54,8 @@ OPTIONS_WITH_THEIR_FEATURE = {
 """Options about such a feature."""
 
 MEANINGLESS = {
+    "blob-chunk-size": "a fetch is one request to the backend",
+    "blob-num-workers": "a fetch is one request to the backend",
     "append": "an object is put whole; 'object concat' makes one of several files",
     "cluster": "a token is for all clusters that its user may use",
     "chunk-size": "parts are of use when they are uploaded, not when they are read",

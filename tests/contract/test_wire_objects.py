@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 import xxhash
+from harness.nodes import eventually
 from harness.wire import Answer, Api, RawConnection, fresh_name, message, object_path
 
 CONTENT = b"hello"
@@ -399,3 +400,31 @@ def test_provider_aliases_and_default(api: Api, bucket: str):
     """Without a provider the bucket is ais://."""
     api.put(bucket, "o", CONTENT)
     assert api.call("GET", object_path(bucket, "o")).body == CONTENT
+
+
+def test_rechunk(api: Api, bucket: str):
+    """Objects from a size on have chunks, as HEAD and listings say; content stays as it is, and 0 undoes it."""
+    content = bytes(range(250)) * 100
+    api.put(bucket, "c/large", content)
+    api.put(bucket, "c/small", CONTENT)
+    bad = api.act("POST", f"/v1/buckets/{bucket}", "rechunk", value={"objsize-limit": 10, "chunk-size": 0})
+    assert bad.status == 400
+    for limit, chunks in (
+        (10_000, {"c/large": ("3", "10000"), "c/small": (None, None)}),
+        (0, {"c/large": (None, None)}),
+    ):
+        value = {"objsize-limit": limit, "chunk-size": 10_000, "prefix": "c/"}
+        started = api.act("POST", f"/v1/buckets/{bucket}", "rechunk", value=value)
+        assert started.status == 200, started.body
+        query = json.dumps({"id": started.body.decode()}).encode()
+        eventually(
+            lambda query=query: api.call("GET", "/v1/cluster", {"what": "status"}, body=query).json()["end_time"],
+            within_s=60,
+        )
+        for name, (count, largest) in chunks.items():
+            head = api.head(bucket, name, props="chunked,size,checksum")
+            assert (head.header("Ais-Chunks-Count"), head.header("Ais-Chunks-Max-Chunk-Size")) == (count, largest)
+        listed = {one["n"]: int(one.get("f", 0)) for one in api.entries(bucket, prefix="c/", props="name,chunked")}
+        assert bool(listed["c/large"] & 1 << 13) is (limit > 0)
+        assert not listed["c/small"] & 1 << 13
+        assert api.get(bucket, "c/large").body == content

@@ -15,6 +15,8 @@ BUILT_IN = {
     "put": "object put",
     "get": "object get",
     "cp": "bucket cp",
+    "prefetch": "bucket prefetch",
+    "evict": "bucket evict",
     "rmo": "object rm",
     "start": "job start",
     "download": "job start download",

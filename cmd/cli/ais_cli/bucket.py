@@ -15,6 +15,7 @@ from ais_cli import text
 from ais_cli.app import App, confirm
 from ais_cli.copying import cp_bucket
 from ais_cli.listing import ls
+from ais_cli.lru import bucket_lru
 from ais_cli.params import (
     BUCKET,
     BUCKET_OR_OBJECT,
@@ -26,6 +27,8 @@ from ais_cli.params import (
     units_option,
     yes_option,
 )
+from ais_cli.rechunk import rechunk
+from ais_cli.remote import evict, prefetch
 from ais_cli.repeat import refreshing
 from ais_cli.shard_index import shard_index
 from ais_cli.summaries import print_summaries
@@ -41,7 +44,8 @@ def bucket() -> None:
 
 
 bucket.add_command(ls)
-bucket.add_command(cp_bucket)
+for _command in (cp_bucket, bucket_lru, rechunk, prefetch, evict):
+    bucket.add_command(_command)
 bucket.add_command(shard_index)
 
 

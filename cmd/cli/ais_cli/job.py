@@ -15,9 +15,11 @@ from ais.base.errors import BadRequest
 from ais.base.ids import is_valid_uuid
 from ais_cli import text
 from ais_cli.app import App, Missing, confirm
+from ais_cli.cleanup import cleanup
 from ais_cli.download import download
 from ais_cli.download_show import remove_download, show_download, show_downloads, wait_for_download
 from ais_cli.dsort import dsort, remove_sort, show_sort, show_sorts
+from ais_cli.lru import start_lru
 from ais_cli.params import (
     BUCKET,
     COUNT,
@@ -33,6 +35,8 @@ from ais_cli.params import (
     units_option,
     yes_option,
 )
+from ais_cli.rechunk import rechunk
+from ais_cli.remote import prefetch
 from ais_cli.repeat import refreshing
 from ais_cli.text import Column
 from ais_cli.waiting import progress_of, wait_and_report
@@ -219,6 +223,8 @@ def start() -> None:
 
 start.add_command(download)
 start.add_command(dsort)
+for _command in (prefetch, rechunk, start_lru, cleanup):
+    start.add_command(_command)
 
 
 @job.group("rm")

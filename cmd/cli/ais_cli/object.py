@@ -32,6 +32,7 @@ from ais_cli.params import (
 from ais_cli.progress import progress
 from ais_cli.promote import promote
 from ais_cli.put import put
+from ais_cli.remote import evict, prefetch
 from ais_cli.selection import Selected, Selection, selected
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def objects() -> None:
     """Put, get, list, remove, copy, rename and describe objects."""
 
 
-for _command in (put, get, ls, cat, cp_objects, concat, promote, multipart):
+for _command in (put, get, ls, cat, cp_objects, concat, promote, multipart, prefetch, evict):
     objects.add_command(_command)
 
 

@@ -67,7 +67,7 @@ def build(
 ) -> None:
     """Index every shard that has no index, or one of an earlier content."""
     message = IndexMsg(which.name + prefix, num_workers, skip_verify, non_recursive)
-    uuid = app.run(lambda client: client.buckets.index_shards(which.bck, message))
+    uuid = app.run(lambda client: client.buckets.start_group(which.bck, groups.INDEX, message))
     click.echo(f"Started {xact.DISPLAY_NAME[groups.INDEX]}[{uuid}]. 'ais wait {uuid}' waits for it.")
     if is_waiting:
         wait_and_report(app, uuid, timeout_s=timeout)

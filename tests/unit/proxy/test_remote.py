@@ -13,6 +13,7 @@ from harness.remote import CALM, Remote
 from ais.api.bucket import Bck
 from ais.backend.interface import Place
 from ais.backend.s3 import S3
+from ais.config.sections import Space
 
 Run = Callable[[Any], Any]
 LARGE = bytes(range(251)) * 10_000
@@ -258,3 +259,44 @@ def test_another_cluster_of_ours_is_a_backend(serve: Any, run: Run, aws: str, mo
 
     assert aws
     run(scenario())
+
+
+def test_lru_evicts_what_is_here(remote: Any, run: Run) -> None:
+    """Above the watermarks, what was not used lately and its backend has; asked for again it is fetched again. A bucket
+    without a backend is refused, one with `lru.enabled` off is left alone."""
+
+    async def scenario() -> None:
+        space = Space(cleanupwm=0, lowwm=0, highwm=0)
+        async with remote(space=space) as bucket:
+            primary = bucket.cluster.primary
+            for number in range(4):
+                await bucket.get(f"d/o{number}")
+            assert (await bucket.act("PATCH", "set-bprops", {"lru": {"enabled": False}})).status == 200
+            await lru(primary)
+            assert len(await bucket.cached()) == 4
+            patch = {"lru": {"enabled": True, "dont_evict_time": "1h"}}
+            assert (await bucket.act("PATCH", "set-bprops", patch)).status == 200
+            await lru(primary)
+            assert len(await bucket.cached()) == 4
+            assert (await bucket.act("PATCH", "set-bprops", {"lru": {"dont_evict_time": "0s"}})).status == 200
+            await lru(primary)
+            assert await bucket.cached() == []
+            assert await bucket.get("d/o1") == b"content 1"
+            await primary.act("POST", "/v1/buckets/own", "create-bck")
+            value = {"kind": "lru", "bck": {"name": "own"}}
+            refused = await primary.act("PUT", "/v1/cluster", "start", value)
+            assert (refused.status, refused.error["tcode"]) == (400, "ErrNotRemoteBck")
+
+    run(scenario())
+
+
+async def lru(primary: Any) -> None:
+    """The job, to its end."""
+    started = await primary.act("PUT", "/v1/cluster", "start", {"kind": "lru"})
+    assert started.status == 200, started.body
+    async with asyncio.timeout(60):
+        while True:
+            status = await primary.ask("GET", "/v1/cluster?what=status", {"id": started.body.decode()})
+            if status.json["end_time"]:
+                return
+            await asyncio.sleep(0.05)
