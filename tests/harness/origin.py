@@ -52,8 +52,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(*((503, b"") if count < 3 else (200, b"at last")))
         elif name == "cut":
             self._cut(count)
-        elif name == "changed":
-            self._changed(count)
+        elif name in ("changed", "changed-untold"):
+            self._changed(count, tells=name == "changed")
         elif name == "slow":
             self._slow()
         elif name == "wrong-md5":
@@ -90,14 +90,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.shutdown(2)
 
-    def _changed(self, count: int) -> None:
-        """Breaks off in the middle, is another file of the same size from then on, and knows nothing of If-Range."""
+    def _changed(self, count: int, *, tells: bool) -> None:
+        """Breaks off in the middle, is another file of the same size from then on, and knows nothing of If-Range.
+
+        Unless it `tells`, its rest has no ETag.
+        """
         start = int(self.headers.get("Range", "bytes=0-")[6:-1])
         body = LARGE if count == 1 else CHANGED
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-        self.send_header("ETag", '"first"' if count == 1 else '"second"')
+        if tells or not start:
+            self.send_header("ETag", '"first"' if count == 1 else '"second"')
         self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
         self.wfile.write(body[start : len(body) // 2 if count == 1 else len(body)])

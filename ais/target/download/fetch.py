@@ -149,9 +149,12 @@ class Transfer:
         await in_pool_to_end(self._parts.volume.place(view.uname + self.wanted.name).pool, begin)
 
     def _goes_on(self, headers: Mapping[str, str], position: int) -> bool:
-        """Whether what comes is the rest of the file that began: there are servers that do not know If-Range."""
+        """Whether what comes is the rest of the file that began: there are servers that do not know If-Range.
+
+        They have to say of which file (RFC 9110, 15.3.7).
+        """
         found = _RANGE.fullmatch(headers.get("Content-Range", ""))
-        if found is None or int(found[1]) != position or headers.get("ETag", self._etag) != self._etag:
+        if found is None or int(found[1]) != position or headers.get("ETag") != self._etag:
             return False
         return found[3] == "*" or self.total < 0 or int(found[3]) == self.total
 
