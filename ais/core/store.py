@@ -26,7 +26,7 @@ from ais.base.errors import (
     Unsupported,
     VersionNotFound,
 )
-from ais.core import holds, sealing, tree, workfile
+from ais.core import holds, returning, sealing, tree, workfile
 from ais.core import meta as metadata
 from ais.core.announcing import Announcer, Change, Event
 from ais.core.appender import Appender, Handle, drop_idle, reopen
@@ -102,6 +102,7 @@ class Store:
         self._spots = SpotTable(volume, (limits or StoreLimits()).spots_max)
         self._versions = Versions(volume, env)
         tag = f"{os.getpid():x}.{env.rng.getrandbits(32):x}"
+        volume.keep = returning.keep
         self._publisher = Publisher(volume, env, self._spots, self._versions, tag)
         self.copies = self._publisher.copies
         self.version_copies = self._publisher.version_copies
@@ -843,10 +844,11 @@ class Store:
 
     def _note_removed(self, bck: Bck, spot: Spot, version: Version) -> None:
         """Before a version is removed for good: a mountpath that is out of use must not bring it back."""
+        path = spot.path[len(spot.root) + 1 :]
         if version.is_current and version.id in ("", NULL):
-            self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :])
-        else:
-            self.volume.note_removed_version(bck, spot.path[len(spot.root) + 1 :], version.id)
+            self.volume.note_removed(bck, path)
+        if version.id:
+            self.volume.note_removed_version(bck, path, version.id)
 
     def _drop_copies(self, bck: Bck, spot: Spot) -> None:
         """Before an object is removed or replaced; under its lock. Raise `OSError`."""

@@ -2,16 +2,17 @@
 
 Each mountpath in use has the file `.ais.removed`: a line for each such object, with the generation of the volume's
 record, the bucket and the path below `%ob`, or of a version that was removed for good its place, `%ve/...`, on the
-shelf. When a mountpath comes back, what was removed since it went is unlinked on it before it is used. There a version
-may still be the latest one, so that is looked at too: its attribute has its ID as it is. The files go when all known
-mountpaths are in use and everything is in its place.
+shelf. When a mountpath comes back, what was removed since it went is unlinked on it before it is used; a version that
+is to be kept, and lies nowhere else, is put on the shelf before. One that was removed for good may still be the latest
+there, so that is looked at too: its attribute has its ID as it is. The files go when all known mountpaths are in use and
+everything is in its place.
 """
 
 import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import quote, unquote
 
 from ais.api.bucket import Bck
@@ -40,7 +41,11 @@ def note(disk: Disk, mountpaths: Iterable[Mountpath], generation: int, bck: Bck,
                 disk.close(fd)
 
 
-def apply(disk: Disk, mountpaths: Sequence[str], returning: str, since: int) -> None:
+Keep = Callable[[Disk, Sequence[str], str, Bck, str], None]
+"""Puts a version on the shelf (`ais.core.returning.keep`)."""
+
+
+def apply(disk: Disk, mountpaths: Sequence[str], returning: str, since: int, keep: Keep) -> None:
     """Unlink on `returning` what was removed in a generation after `since`. Blocks. Raise `OSError`."""
     for mountpath in mountpaths:
         for line in _lines(disk, f"{mountpath}/{FILE_NAME}"):
@@ -56,6 +61,7 @@ def apply(disk: Disk, mountpaths: Sequence[str], returning: str, since: int) -> 
             if path.startswith(f"{layout.VERSIONS}/"):
                 _unlink_version(disk, bucket, path)
             else:
+                keep(disk, mountpaths, returning, bck, path)
                 _unlink(disk, f"{bucket}/{layout.OBJECTS}/{path}")
 
 

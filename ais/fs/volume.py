@@ -143,6 +143,8 @@ class Volume:
         """The buckets that have directories here, or must have."""
         self.vouch: Callable[[int], None] = _vouch_for_all
         """Raises `NotReady` unless this target knows that it owns the names of a digest."""
+        self.keep: removed.Keep = lambda *_: None
+        """What is done before an object is removed from a mountpath that comes back."""
         self.coded: frozenset[Bck] = frozenset()
         """The buckets whose objects have slices on other targets."""
         self.epoch = 0
@@ -600,7 +602,7 @@ class Volume:
                 layout.drop_copies(self._disk, path, bck)
             before = self._record.mountpaths.get(path)
             if before is not None:
-                removed.apply(self._disk, [one.path for one in self.view.available], path, before.since)
+                removed.apply(self._disk, [one.path for one in self.view.available], path, before.since, self.keep)
         self._change(self._record.with_member(path, member))
 
     def _retire(self, path: str, state: State) -> None:

@@ -1,0 +1,94 @@
+"""A mountpath that was out of use comes back: what was put on top of its versions meanwhile destroys none of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.failing import FailingDisk, HastyDisk
+from harness.versioning import CHANGES, SETUPS, act, begin, expected, state
+
+from ais.core import returning
+from ais.core.store import Store
+from ais.core.versions import NULL
+from ais.env import Env
+from ais.fs import layout
+
+_ON_TOP = [change for change in CHANGES if not change.startswith("rm")]
+
+
+@pytest.fixture
+def bench(make_bench: Callable[..., Any]) -> Any:
+    """A bench on three mountpaths; it does not wait for the hardware."""
+    bench = make_bench(3)
+    bench.env = Env(disk=HastyDisk())
+    bench.store = Store(bench.volume, bench.env)
+    return bench
+
+
+def home(bench: Any) -> str:
+    """The mountpath that has the versions."""
+    return str(bench.store.spot(bench.bck, "a").mountpath.path)
+
+
+@pytest.mark.parametrize("setup", [one for one in SETUPS if " del " not in one.rpartition(";")[2]])
+def test_versions_are_kept_below_what_came_on_top(bench: Any, setup: str) -> None:
+    """Overwritten or deleted while its disk was detached: the same versions are listed and read in the end."""
+    for change in _ON_TOP:
+        old = begin(bench, setup)
+        away = home(bench)
+        bench.volume.detach(away)
+        act(bench, bench.store, change, 77)
+        bench.volume.attach(away)
+        assert state(bench) == expected(old, change, 77), change
+        while bench.store.versions.head(spot := bench.store.spot(bench.bck, "a")) is not None:
+            head = bench.store.versions.head(spot)
+            bench.store.delete_version(bench.bck, "a", head.id or NULL)
+        if "a/b" in old:
+            act(bench, bench.store, "rm 0 a/b", 0)
+        assert state(bench) == {}
+
+
+def test_what_was_removed_for_good_stays_so(bench: Any) -> None:
+    """A null version that was replaced by a null marker, or by an object in a bucket without versions, is gone."""
+    for setup, change in (("put N a", "del S a"), ("put N a", "del N a"), ("put S a", "put S a")):
+        begin(bench, setup)
+        away = home(bench)
+        bench.volume.detach(away)
+        if change == "del N a":
+            bench.volume.note_removed(bench.bck, "a")
+        else:
+            act(bench, bench.store, change, 77)
+        bench.volume.attach(away)
+        found = state(bench)
+        assert found == ({} if change == "del N a" else {"a": [(True, "77" if "put" in change else None)]})
+        if found:
+            act(bench, bench.store, "rm 0 a", 0)
+
+
+def test_a_version_is_kept_or_not_yet_whenever_it_is_killed(bench: Any) -> None:
+    """Killed at any system call while it puts a version on the shelf, the target has it in one of the two places, and
+    ends it at the next attempt."""
+    for call in range(60):
+        begin(bench, "put E a")
+        away = home(bench)
+        others = [one.path for one in bench.volume.view.available if one.path != away]
+        (version_id,) = (one for one in [bench.store.versions.head(bench.store.spot(bench.bck, "a")).id])
+        disk = FailingDisk(is_once=False)
+        disk.left = call
+        try:
+            returning.keep(disk, others, away, bench.bck, "a")
+            is_complete = disk.left >= 0
+        except OSError:
+            is_complete = False
+        bucket = layout.bucket_path(away, bench.bck)
+        places = [Path(f"{bucket}/%ob/a"), Path(f"{bucket}/%ve/a/%=/{version_id}")]
+        assert [place.is_file() for place in places].count(True) == 1
+        returning.keep(bench.env.disk, others, away, bench.bck, "a")
+        assert places[1].is_file()
+        act(bench, bench.store, "put E a", 78)
+        for _ in range(2):
+            act(bench, bench.store, "rm 0 a", 0)
+        if is_complete:
+            return
+    pytest.fail("more system calls than the test tries")
