@@ -1,8 +1,8 @@
 """What becomes of an object's file that was deleted or replaced while its mountpath was out of use, when that returns.
 
 `ais.fs.removed` removes it. Where versions are kept it is a version below what was put on top meanwhile, and may be the
-only file of it: then it goes on the shelf first. Nobody uses the mountpath yet, and one rename does it: killed before or
-after, the next attempt finds the same.
+only file of it: then it goes on the shelf first. Nobody uses the mountpath yet, and one rename does it: killed before
+or after, the next attempt finds the same.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from ais.fs.names import SELF
 
 
 def keep(disk: Disk, mountpaths: Sequence[str], returning: str, bck: Bck, path: str) -> None:
-    """Put the file of an object on the shelf of `returning`, if it is a version of which `mountpaths`, which are in use,
-    have no file; `path` below `%ob`. Blocks. Raise `OSError`.
+    """Put an object's file on the shelf of `returning` if none of `mountpaths`, which are in use, has that version.
 
-    A null version is one only where other versions are and none of them is null: it would have been replaced.
+    `path` is below `%ob`. A null version is one only where other versions are and none of them is null: it would have
+    been replaced. Blocks. Raise `OSError`.
     """
     bucket = layout.bucket_path(returning, bck)
     root, shelf = f"{bucket}/{layout.OBJECTS}", f"{bucket}/{layout.VERSIONS}/{path}/{SELF}"

@@ -4,8 +4,8 @@ Each mountpath in use has the file `.ais.removed`: a line for each such object, 
 record, the bucket and the path below `%ob`, or of a version that was removed for good its place, `%ve/...`, on the
 shelf. When a mountpath comes back, what was removed since it went is unlinked on it before it is used; a version that
 is to be kept, and lies nowhere else, is put on the shelf before. One that was removed for good may still be the latest
-there, so that is looked at too: its attribute has its ID as it is. The files go when all known mountpaths are in use and
-everything is in its place.
+there, so that is looked at too: its attribute has its ID as it is. The files go when all known mountpaths are in use
+and everything is in its place.
 """
 
 import contextlib

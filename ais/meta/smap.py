@@ -23,6 +23,7 @@ KEYS_MAX = 2
 PROXY = "proxy"
 TARGET = "target"
 IC_MEMBERS_MAX = 3
+GIVEN_UP_MAX = 256
 WEIGHT, WEIGHT_MAX = 100, 100_000
 """Of a target of which nothing else was said; the highest there is."""
 
@@ -164,6 +165,8 @@ class Smap(msgspec.Struct, frozen=True):
     creation_time: str = ""
     version: U64 = U64(0)
     moving: Moving | msgspec.UnsetType = msgspec.field(name="ext", default=msgspec.UNSET)
+    given_up: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Targets that were decommissioned while they were away, the last ones: they do not know it themselves."""
 
     @property
     def nodes(self) -> dict[str, Snode]:
@@ -214,6 +217,12 @@ class Smap(msgspec.Struct, frozen=True):
     def without_nodes(self, node_ids: frozenset[str]) -> "Smap":
         """The next version, without these nodes."""
         return self.changed(remove=node_ids)
+
+    def without_given_up(self, target_ids: frozenset[str]) -> "Smap":
+        """The next version, without these targets, which are away: they are not let in again unless somebody asks."""
+        changed = self.without_nodes(target_ids)
+        known = tuple(dict.fromkeys((*(self.given_up or ()), *sorted(target_ids))))
+        return msgspec.structs.replace(changed, given_up=known[-GIVEN_UP_MAX:])
 
     def with_away(self, target_ids: frozenset[str]) -> "Smap":
         """The next version, in which exactly these targets are away."""
@@ -271,7 +280,10 @@ class Smap(msgspec.Struct, frozen=True):
         chosen = self.primary_id if primary_id is None else primary_id
         pmap = _with_ic_members(pmap, chosen)
         version = U64(self.version + 1)
-        return Smap(pmap, pmap.get(chosen), tmap, self.uuid, self.creation_time, version, self.moving)
+        given_up = tuple(one for one in self.given_up or () if add is None or one != add.id) or msgspec.UNSET
+        return msgspec.structs.replace(
+            self, pmap=pmap, primary=pmap.get(chosen), tmap=tmap, version=version, given_up=given_up
+        )
 
 
 def _with_ic_members(pmap: dict[str, Snode], primary_id: str) -> dict[str, Snode]:

@@ -227,7 +227,14 @@ def check_join(smap: Smap, request: JoinRequest, *, old_address_lives: bool, tru
     if known is None and request.uuid and request.has_objects and not trusts_returned:
         raise IntegrityError(
             f"{node.name} was taken out of this cluster, and what it still holds may be overwritten or deleted by now:"
-            " empty its mountpaths and start it again, or set keepalivetracker.silent_targets=remove to trust that"
+            " remove all from its mountpaths, .ais files too, and start it again, or set"
+            " keepalivetracker.silent_targets=remove to trust that"
+        )
+    is_given_up = known is None and bool(request.uuid) and node.id in (smap.given_up or ())
+    if is_given_up and not request.is_invited and not trusts_returned:
+        raise IntegrityError(
+            f"{node.name} was decommissioned while it was away, and does not return by itself: to take it in as a new"
+            " target remove all from its mountpaths, .ais files too, and start it again"
         )
     if known is None:
         return

@@ -233,7 +233,15 @@ class Membership:
             core.joined.set()
             return
         is_leaving, has_objects = self._is_leaving and not self._is_invited, await core.has_objects()
-        request = JoinRequest(core.me, core.smap.uuid, core.meta.stamps, core.boot, has_objects, is_leaving)
+        request = JoinRequest(
+            core.me,
+            core.smap.uuid,
+            core.meta.stamps,
+            core.boot,
+            has_objects,
+            is_leaving,
+            is_invited=self._is_invited,
+        )
         timeout_s = float(core.config.cluster.timeout.max_host_busy)
         problem: AisError = NotReady("no other node to ask is configured or known")
         is_designated = False

@@ -137,6 +137,8 @@ class JoinRequest(msgspec.Struct, frozen=True):
     """Whether it holds any."""
     is_leaving: bool = False
     """It was being decommissioned as far as it knows, and nobody has asked it to return."""
+    is_invited: bool = False
+    """An administrator has asked it to return."""
     to: str = ""
     """The process that is asked (`JoinAnswer.boot`), so that nobody sends the request on to another; `ASK_WHO` to be
     told which that is. Empty: of a node of an earlier version, which does not say."""

@@ -60,7 +60,7 @@ class Rebalancer:
         def change(smap: Smap) -> Smap:
             gone = smap.away.keys() & node_ids if add is Flag.DECOMMISSION else frozenset[str]()
             changed = smap.with_flags(node_ids, add, farewell.decode())
-            return changed.without_nodes(frozenset(gone)) if gone else changed
+            return changed.without_given_up(frozenset(gone)) if gone else changed
 
         await self._node.changes.change_smap(change)
         await self._part_all()
@@ -69,10 +69,14 @@ class Rebalancer:
     async def dismiss(self, node_ids: frozenset[str], farewell: bytes) -> None:
         """Take nodes off the map at once, with what they hold."""
         nodes = [self._node.smap.require(node_id) for node_id in node_ids]
-        await self._node.changes.change_smap(
-            lambda smap: smap.with_flags(node_ids & smap.nodes.keys(), Flag.DECOMMISSION, farewell.decode())
-        )
-        await self._node.remove_nodes(node_ids)
+
+        def change(smap: Smap) -> Smap:
+            flagged = smap.with_flags(node_ids & smap.nodes.keys(), Flag.DECOMMISSION, farewell.decode())
+            gone = frozenset(smap.away.keys() & node_ids)
+            return flagged.without_given_up(gone) if gone else flagged
+
+        await self._node.changes.change_smap(change)
+        await self._node.remove_nodes(node_ids & self._node.smap.nodes.keys())
         for one in nodes:
             await self._tell(one, farewell.decode())
 

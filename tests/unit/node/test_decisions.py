@@ -5,10 +5,11 @@ import itertools
 import msgspec
 import pytest
 
+from ais.api import codec
 from ais.base.errors import AlreadyExists, BadRequest, IntegrityError
 from ais.base.units import Duration
 from ais.config.sections import Keepalive, KeepaliveTracker
-from ais.meta.smap import NetInfo, Smap, Snode
+from ais.meta.smap import GIVEN_UP_MAX, NetInfo, Smap, Snode
 from ais.meta.stamp import Stamp
 from ais.node import decisions
 from ais.node.decisions import Start, Timing, Voter
@@ -226,6 +227,23 @@ def test_a_decommissioned_node_does_not_return_by_itself() -> None:
         decisions.check_join(SMAP, request, old_address_lives=False, trusts_returned=False)
     smap = SMAP.changed(add=target("t9aaaaaa"))
     decisions.check_join(smap, request, old_address_lives=False, trusts_returned=False)
+
+
+def test_a_target_that_was_given_up_does_not_return_by_itself() -> None:
+    """Nor when it is empty: it comes back when an administrator asks it, as a new node, or where all is trusted."""
+    smap = cluster(P2, T1, target("t2aaaaaa")).without_given_up(frozenset({T1.id}))
+    assert (set(smap.tmap), smap.given_up) == ({"t2aaaaaa"}, (T1.id,))
+    request = join(T1)
+    with pytest.raises(IntegrityError, match=r"while it was away.*remove all"):
+        decisions.check_join(smap, request, old_address_lives=False, trusts_returned=False)
+    decisions.check_join(smap, join(T1, ""), old_address_lives=False, trusts_returned=False)
+    decisions.check_join(smap, request, old_address_lives=False, trusts_returned=True)
+    invited = msgspec.structs.replace(request, is_invited=True)
+    decisions.check_join(smap, invited, old_address_lives=False, trusts_returned=False)
+    assert not decisions.joined(smap, T1).given_up
+    assert b"given_up" not in codec.to_json(decisions.joined(smap, T1))
+    many = smap.without_given_up(frozenset(f"t{number}" for number in range(GIVEN_UP_MAX)))
+    assert len(many.given_up or ()) == GIVEN_UP_MAX
 
 
 def test_a_taken_id_is_refused() -> None:

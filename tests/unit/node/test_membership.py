@@ -438,3 +438,23 @@ def test_a_node_that_missed_its_farewell_is_not_let_in(simulate: Simulate) -> No
         assert node_id not in world.primary().smap
 
     simulate(scenario)
+
+
+def test_a_target_that_was_given_up_while_it_was_away_is_not_let_in(simulate: Simulate) -> None:
+    """It holds nothing and knows nothing of its end; another primary than the one that was asked refuses it too."""
+
+    async def scenario(world: Any) -> None:
+        world.cluster(3, 3)
+        await world.settled()
+        node_id = "t2aaaaaa"
+        world["t2"].kill()
+        await world.until(lambda: node_id in world.primary().smap.away, 60, "the target is away")
+        await world.primary().changes.change_smap(lambda smap: smap.without_given_up(frozenset({node_id})))
+        world["p1"].kill()
+        await world.until(lambda: bool(world.authorities()), 60, "election")
+        world["t2"].boot()
+        await asyncio.sleep(60)
+        assert node_id not in world.primary().smap
+        assert world.primary().smap.given_up == (node_id,)
+
+    simulate(scenario)
