@@ -1,13 +1,16 @@
 """A closed cluster whose clients need tokens, its secrets that are replaced, and clients that must not notice."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable
 
 import jwt
 
-from ais.testing import Cluster
+from ais.playground import probe
+from ais.testing import TLS, Cluster
+from harness.certificates import Authority
 from harness.s3access import Access
 from harness.s3raw import call
 from harness.wire import Answer, message, request
@@ -24,28 +27,29 @@ SETTINGS = {
 }
 
 
-def ask(url: str, method: str, target: str, body: bytes = b"") -> Answer:
-    return request(url, method, target, body=body, headers={"Authorization": f"Bearer {TOKEN}"})
+def ask(url: str, method: str, target: str, body: bytes = b"", tls: ssl.SSLContext | None = None) -> Answer:
+    return request(url, method, target, body=body, headers={"Authorization": f"Bearer {TOKEN}"}, tls=tls)
 
 
-def smap_of(cluster: Cluster) -> dict:
-    return ask(cluster.endpoint, "GET", "/v1/daemon?what=smap").json()
+def smap_of(cluster: Cluster, files: TLS | None = None) -> dict:
+    return ask(cluster.endpoint, "GET", "/v1/daemon?what=smap", tls=probe.tls_context(files)).json()
 
 
-def rotate(cluster: Cluster, kind: str, sid: str = "") -> dict[str, bool]:
-    answer = ask(cluster.proxies[-1].url, "PUT", "/v1/cluster", message("rotate-secrets", kind, {"sid": sid}))
+def rotate(cluster: Cluster, kind: str, sid: str = "", files: TLS | None = None) -> dict[str, bool]:
+    body, tls = message("rotate-secrets", kind, {"sid": sid}), probe.tls_context(files)
+    answer = ask(cluster.proxies[-1].url, "PUT", "/v1/cluster", body, tls)
     assert answer.status == 200, answer
     return answer.json()
 
 
-def keys_of(cluster: Cluster) -> dict[str, list[str]]:
-    smap = smap_of(cluster)
+def keys_of(cluster: Cluster, files: TLS | None = None) -> dict[str, list[str]]:
+    smap = smap_of(cluster, files)
     return {one: node["pub_keys"] for one, node in {**smap["pmap"], **smap["tmap"]}.items()}
 
 
-def one_key_each(cluster: Cluster) -> dict[str, list[str]]:
+def one_key_each(cluster: Cluster, files: TLS | None = None) -> dict[str, list[str]]:
     """The keys when all rotations have ended."""
-    found = keys_of(cluster)
+    found = keys_of(cluster, files)
     assert all(len(keys) == 1 for keys in found.values()), found
     return found
 
@@ -53,19 +57,20 @@ def one_key_each(cluster: Cluster) -> dict[str, list[str]]:
 class Load:
     """Writes and reads by redirect and by S3 through every gateway; what failed is in `failures`."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._urls = [proxy.url for proxy in cluster.proxies]
-        key = ask(cluster.endpoint, "POST", "/v1/auth/keys", json.dumps({"user": "ann"}).encode()).json()
-        self._s3 = [Access(url, key["id"], key["secret"]) for url in self._urls]
+    def __init__(self, cluster: Cluster, files: TLS | None = None) -> None:
+        self._urls, self._tls = [proxy.url for proxy in cluster.proxies], probe.tls_context(files)
+        body = json.dumps({"user": "ann"}).encode()
+        key = ask(cluster.endpoint, "POST", "/v1/auth/keys", body, self._tls).json()
+        self._s3 = [Access(url, key["id"], key["secret"], own=files) for url in self._urls]
         self.failures: list[str] = []
         self.count = 0
         self._ended = threading.Event()
 
     def _redirected(self, url: str, method: str, name: str, body: bytes = b"") -> bytes:
         target = f"/v1/objects/b/{name}?provider=ais"
-        location = ask(url, method, target).header("Location") or ""
+        location = ask(url, method, target, tls=self._tls).header("Location") or ""
         base, _, path = location.partition("/v1/")
-        answer = request(base, method, f"/v1/{path}", body=body)
+        answer = request(base, method, f"/v1/{path}", body=body, tls=self._tls)
         assert answer.status == 200, (method, location, answer)
         return answer.body
 
@@ -103,7 +108,15 @@ class Load:
             thread.join()
 
 
-def close(cluster: Cluster) -> None:
+def close(cluster: Cluster, files: TLS | None = None) -> None:
     """Have clients prove who they are from now on, and make the bucket of the load."""
-    assert ask(cluster.endpoint, "PUT", "/v1/cluster", message("set-config", value=SETTINGS)).status == 200
-    assert ask(cluster.endpoint, "POST", "/v1/buckets/b", message("create-bck")).status == 200
+    tls = probe.tls_context(files)
+    assert ask(cluster.endpoint, "PUT", "/v1/cluster", message("set-config", value=SETTINGS), tls).status == 200
+    assert ask(cluster.endpoint, "POST", "/v1/buckets/b", message("create-bck"), tls).status == 200
+
+
+def renew_certificates(cluster: Cluster, authority: Authority, files: TLS) -> None:
+    """Have all nodes show a new certificate."""
+    authority.issue(files)
+    answer = ask(cluster.endpoint, "PUT", "/v1/cluster/load-x509", tls=probe.tls_context(files))
+    assert answer.status == 200, answer

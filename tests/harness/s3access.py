@@ -16,19 +16,20 @@ from ais.api import codec
 from ais.playground import probe
 
 if TYPE_CHECKING:
-    from ais.testing import Cluster
+    from ais.testing import TLS, Cluster
 
 REGION = "us-east-1"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Access:
-    """An endpoint and a key for it. `ca`: file of the certificate to trust, None without TLS."""
+    """An endpoint and a key for it. `ca`: file of the certificate to trust, None without TLS. `own`: what to show."""
 
     url: str
     key_id: str
     secret: str
     ca: str | None = None
+    own: "TLS | None" = None
 
     @property
     def scheme(self) -> str:
@@ -42,6 +43,8 @@ class Access:
 
     def tls(self) -> ssl.SSLContext | None:
         """What the endpoint's certificate is checked with."""
+        if self.own is not None:
+            return probe.tls_context(self.own)
         return ssl.create_default_context(cafile=self.ca) if self.ca else None
 
     def environment(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ import http.client
 import json
 import secrets
 import socket
+import ssl
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -56,14 +57,29 @@ class Answer:
 
 
 def request(
-    url: str, method: str, target: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
+    url: str,
+    method: str,
+    target: str,
+    *,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
+    source: tuple[str, int] | None = None,
 ) -> Answer:
     """One request on a connection of its own; the answer of exactly that request, redirect or not.
 
-    With a `Transfer-Encoding` in `headers` the body is sent as it is: it holds its own frames.
+    With a `Transfer-Encoding` in `headers` the body is sent as it is: it holds its own frames. `tls` is how to speak to
+    an `https` address, `source` the address to come from.
     """
     split = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(split.hostname or "", split.port, timeout=TIMEOUT_S)
+    host = split.hostname or ""
+    connection: http.client.HTTPConnection
+    if split.scheme == "https":
+        connection = http.client.HTTPSConnection(
+            host, split.port, timeout=TIMEOUT_S, source_address=source, context=tls
+        )
+    else:
+        connection = http.client.HTTPConnection(host, split.port, timeout=TIMEOUT_S, source_address=source)
     with contextlib.closing(connection):
         is_framed = "Transfer-Encoding" in (headers or {})
         has_length = (body or method in ("PUT", "POST", "PATCH")) and not is_framed
