@@ -13,7 +13,7 @@ import stat
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -33,6 +33,7 @@ STREAMED = "-"
 """Instead of a body's digest."""
 JOIN_TAGS_MAX = 2
 """Tags in one signature, separated by commas: while the join secret changes, nodes sign with both."""
+REPLAYED = "the request was received before"
 UNSIGNED = "-"
 """Instead of the tag of a node that has no join secret."""
 _TAG_BYTES = 24
@@ -74,8 +75,15 @@ class Proof(NamedTuple):
         return " ".join(map(str, self))
 
 
+class Seen(Protocol):
+    """What was received lately."""
+
+    def take(self, nonce: str, time_s: int) -> None:
+        """Raise `AccessDenied` for what was made more than a minute from now, or was received before."""
+
+
 class Nonces:
-    """What was received lately. `now_s` gives Unix seconds."""
+    """What this process has received lately. `now_s` gives Unix seconds."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
@@ -84,15 +92,20 @@ class Nonces:
     def take(self, nonce: str, time_s: int) -> None:
         """Raise `AccessDenied` for what was made more than a minute from now, or was received before."""
         now_s = int(self._now_s())
-        if abs(now_s - time_s) > WINDOW_S:
-            raise AccessDenied(
-                f"the signature is of {time_s - now_s:+d} s from now, {WINDOW_S} s are accepted: set the clocks"
-            )
+        check_time(time_s, now_s)
         if nonce in self._seen:
-            raise AccessDenied("the request was received before")
+            raise AccessDenied(REPLAYED)
         self._seen[nonce] = now_s
         while self._seen and (len(self._seen) > NONCES_MAX or now_s - next(iter(self._seen.values())) > 2 * WINDOW_S):
             self._seen.popitem(last=False)
+
+
+def check_time(time_s: int, now_s: int) -> None:
+    """Raise `AccessDenied` for what was made more than a minute from now."""
+    if abs(now_s - time_s) > WINDOW_S:
+        raise AccessDenied(
+            f"the signature is of {time_s - now_s:+d} s from now, {WINDOW_S} s are accepted: set the clocks"
+        )
 
 
 def join_key(secret: bytes) -> bytes:

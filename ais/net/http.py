@@ -128,7 +128,7 @@ class Peer:
 class Request:
     """One request head. `target`, `path` and `query` are as sent (percent-encoded, always ASCII)."""
 
-    __slots__ = ("_params", "body", "headers", "is_http10", "method", "path", "peer", "query", "target")
+    __slots__ = ("_params", "body", "headers", "is_http10", "is_known", "method", "path", "peer", "query", "target")
 
     def __init__(self, method: str, target: str, headers: Headers, peer: Peer, is_http10: bool = False) -> None:
         self.method = method
@@ -140,6 +140,8 @@ class Request:
         self.is_http10 = is_http10
         self.body: memoryview | None = None
         """The whole body, when it came with the head: the route may use it while it runs, but not keep it."""
+        self.is_known = False
+        """What a node takes once was taken: it was found to be new, here or by the process that passed it on."""
 
     def retarget(self, target: str) -> None:
         """Ask for something else."""

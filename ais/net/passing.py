@@ -15,7 +15,8 @@ _HEADER = HEADER.lower()
 def pass_on(request: Request, url: str) -> Forward:
     """Have the sibling at `url` answer; it must know of a client that closes, which may send no body (`leftover`)."""
     closes = "" if request.keep_alive else "Connection: close\r\n"
-    return Forward(url, f"{HEADER}: {request.scheme} {request.remote}\r\n{closes}".encode())
+    known = " known" if request.is_known else ""
+    return Forward(url, f"{HEADER}: {request.scheme} {request.remote}{known}\r\n{closes}".encode())
 
 
 def believe(route: Route) -> Route:
@@ -24,8 +25,9 @@ def believe(route: Route) -> Route:
     def answer(request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         note = request.headers.get(_HEADER)
         if note is not None:
-            scheme, _, remote = note.partition(" ")
+            scheme, remote, *known = note.split(" ")
             request.peer = Peer(remote, request.peer.networks, scheme)
+            request.is_known = bool(known)
         return route(request)
 
     return answer

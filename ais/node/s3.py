@@ -15,7 +15,7 @@ from ais.api import access
 from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.auth.keyservice import KeyService, LocalKeys
-from ais.auth.nodes import Nonces
+from ais.auth.nodes import Nonces, Seen
 from ais.base.errors import AccessDenied, BadRequest, NotReady, Unauthenticated
 from ais.config.node import NodeConfig
 from ais.iam import answers as iam_answers
@@ -74,7 +74,7 @@ class Gate:
         self._principals = Principals(host.keyring.iam)
         self._config: NodeConfig | None = None
         self._is_plain = False
-        self._notes = Nonces(lambda: self.now_s)
+        self.notes: Seen = Nonces(lambda: self.now_s)
         """Changes that other nodes passed on."""
 
     @property
@@ -152,11 +152,12 @@ class Gate:
 
     def _read_note(self, request: Request) -> Via | None:
         note = via.read(request, self._host.wire_keys, self._host.snode.id, self.now_s)
-        if note is not None and request.method not in _READS:
+        if note is not None and request.method not in _READS and not request.is_known:
             try:
-                self._notes.take(f"{note.by} {note.nonce.hex()}", note.time_s)
+                self.notes.take(f"{note.by} {note.nonce.hex()}", note.time_s)
             except AccessDenied as error:
                 raise S3Error("AccessDenied", str(error)) from None
+            request.is_known = True
         return note
 
     def new_id(self) -> str:

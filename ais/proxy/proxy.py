@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ais.auth.nodes import Seen
 from ais.auth.tokens import Claims
 from ais.base.errors import AisError, RemoteBucketNotFound
 from ais.meta.bmd import BMD
@@ -225,6 +226,10 @@ class Proxy:
 
     async def load_bmd(self, bmd: BMD) -> None:
         """Nor to make ready."""
+
+    def share_notes(self, notes: Seen) -> None:
+        """Remember with other processes of the node which changes were passed on to it."""
+        self._gate.notes = notes
 
     def follow_map(self, smap: Smap) -> None:
         """A proxy looks at the map each time."""

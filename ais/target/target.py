@@ -22,6 +22,7 @@ from ais.api.xact import (
     SCRUB,
     ArgsMsg,
 )
+from ais.auth.nodes import Seen
 from ais.base.errors import AisError, BadRequest, DiskFailure, NotReady
 from ais.base.ids import new_id
 from ais.core import recovery
@@ -442,6 +443,10 @@ class Target:
         await asyncio.to_thread(self._volume.reconcile_buckets, known, known)
         await self._follow_props(bmd)
         self._take(bmd)
+
+    def share_notes(self, notes: Seen) -> None:
+        """Remember with other processes of the node which changes were passed on to it."""
+        self._gate.notes = notes
 
     def follow_map(self, smap: Smap) -> None:
         """While names get other owners each request finds out whose its object is, and where it may still be."""

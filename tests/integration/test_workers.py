@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator
 
 import psutil
@@ -13,6 +14,9 @@ import pytest
 from harness.nodes import eventually, files_of
 from harness.wire import Api, fresh_name, request
 
+from ais.auth import pairs
+from ais.s3 import via
+from ais.s3.via import Via
 from ais.testing import Cluster, Node
 
 WORKERS = 2
@@ -43,9 +47,11 @@ class Line:
         self._connection = http.client.HTTPConnection(host, int(port), timeout=30)
         self._connection.connect()
 
-    def ask(self, method: str, target: str, body: bytes | None = None) -> tuple[int, bytes]:
+    def ask(
+        self, method: str, target: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
         """One request on it."""
-        self._connection.request(method, target, body)
+        self._connection.request(method, target, body, headers or {})
         answer = self._connection.getresponse()
         return answer.status, answer.read()
 
@@ -119,6 +125,24 @@ def test_both_apis_and_what_the_control_process_does_agree(crewed, bucket, lines
         assert one.ask("DELETE", native + MARK)[0] == 200
         assert [line.ask("GET", native)[0] for line in lines] == [404] * 4
         assert [line.ask("GET", s3)[0] for line in lines] == [404] * 4
+
+
+def test_a_change_that_was_passed_on_is_taken_once(crewed, bucket, lines):
+    """What a gateway passed on, sent again to any process of the target, is refused, and nothing is written."""
+    gateway, target = crewed.proxies[0], crewed.targets[0]
+    smap = Api(gateway.url).call("GET", "/v1/daemon", {"what": "smap"}).json()
+    public = smap["tmap"][target.id]["pub_keys"][0]
+    own = pairs.load(str(gateway.plan.directory / "conf"))
+    assert own is not None
+    path = f"/s3/{bucket}/once"
+    for turn in range(len(lines)):
+        note = Via("127.0.0.1:1", "http", time_s=int(time.time()), to=target.id, by=gateway.id, nonce=os.urandom(12))
+        sent = {via.HEADER: via.header(note, own.shared(public), "PUT", path)}
+        order = lines[turn:] + lines[:turn]
+        answers = [line.ask("PUT", path, b"%d" % number, sent) for number, line in enumerate(order)]
+        assert [status for status, _ in answers] == [200, 403, 403, 403], answers
+        assert all(b"received before" in body for _, body in answers[1:])
+        assert order[-1].ask("GET", path) == (200, b"0")
 
 
 def test_a_change_is_obeyed_by_every_worker_once_it_is_acknowledged(crewed, bucket, lines):

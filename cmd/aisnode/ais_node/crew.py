@@ -15,7 +15,9 @@ from ais.fs.volume import Volume
 from ais.net.passing import believe
 from ais.net.server import HttpServer
 from ais.node.node import Node
+from ais.proxy.proxy import Proxy
 from ais.stats.log_file import LogFile
+from ais.target.target import Target
 from ais.workers.control import Door, Workers
 from ais.workers.locks import SharedStripes
 from ais.workers.shared import Shared
@@ -53,6 +55,7 @@ class Crew:
         layout: Layout,
         makes: Servers,
         node: Node,
+        role: Proxy | Target,
         volume: Volume | None,
         log_file: LogFile | None,
         tls: ssl.SSLContext | None,
@@ -71,6 +74,7 @@ class Crew:
             raise
         errors = self._read_log(node, log_file) if log_file is not None else None
         command = [sys.executable, "-m", "ais_node.worker", *sys.argv[1:]]
+        role.share_notes(self._shared.notes(lambda: node.env.clock.now_ns() / 1e9))
         self._workers = Workers(node, volume, self._fd, self._shared, self._count, command, errors)
         self._workers.open(doors, sockets, tls)
         return [server for door in doors for server in (door.direct, door.passed_on)]

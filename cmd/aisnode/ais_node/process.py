@@ -101,7 +101,7 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
         if crew is None:
             servers = await listeners.open_all(layout, makes, listener_tls)
         else:
-            servers = crew.open(layout, makes, node, volume, log_file, listener_tls)
+            servers = crew.open(layout, makes, node, role, volume, log_file, listener_tls)
         watch_certificates(node, certificates, peers, servers)
         node.tasks.keep("statistics", ticker.run)
         await _live(node, role, servers, volume, crew)

@@ -149,6 +149,7 @@ class Worker:
             proxy = process.make_proxy(node, peers, self._settings)
             self._role, own = proxy, routes.of_proxy(proxy)
         node.role = self._role
+        self._role.share_notes(self._shared.notes(lambda: env.clock.now_ns() / 1e9))
         node.on_config.append(lambda changed: process.follow_settings(changed, None, volume))
         self._standing = Standing(node, self._role, volume, self._gate, self._shared)
         shared_out = process.limits(self._settings)

@@ -8,7 +8,7 @@ import pytest
 from ais.base.errors import AisError, ObjectNotFound
 from ais.env.clock import SystemClock
 from ais.net.http import Forward, Headers, Network, Peer, Reply, Request
-from ais.net.passing import believe
+from ais.net.passing import believe, pass_on
 from ais.stats import names as metrics
 from ais.stats.tracker import Tracker
 from ais.workers import routes
@@ -75,6 +75,18 @@ def test_who_sent_a_request_that_is_passed_on_is_known(counters):
     passed_on = Request("GET", "/", Headers(((name.lower(), value),)), Peer("", Network.PUBLIC, "http"))
     believe(lambda request: seen.append(request.peer) or Reply(200))(passed_on)
     assert (seen[0].remote, seen[0].scheme, seen[0].networks) == (CLIENT.remote, "https", Network.PUBLIC)
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_what_was_found_to_be_new_is_not_asked_again(is_known):
+    """What a worker has taken once is known where it passes it on to, and nothing else is."""
+    request = Request("PUT", "/s3/b/o", Headers(), CLIENT)
+    request.is_known = is_known
+    name, _, value = pass_on(request, "control://0").headers.decode().splitlines()[0].partition(": ")
+    seen = []
+    passed_on = Request("PUT", "/s3/b/o", Headers(((name.lower(), value),)), Peer("", Network.PUBLIC, "http"))
+    believe(lambda one: seen.append((one.is_known, one.remote)) or Reply(200))(passed_on)
+    assert seen == [(is_known, CLIENT.remote)]
 
 
 async def _fails() -> Reply:
