@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ais.base import bounds
 from ais.base.errors import BadRequest
 from ais.base.units import Duration, Size
 
@@ -62,9 +63,11 @@ def to_builtins(value: object) -> Any:
     return msgspec.to_builtins(value, enc_hook=_encode_custom)
 
 
-def parse_json(body: bytes | memoryview | str) -> Any:
-    """Any JSON value. Raise `BadRequest` when `body` is not JSON."""
+def parse_json(body: bytes | memoryview | str, *, is_bounded: bool = True) -> Any:
+    """Any JSON value. Raise `BadRequest` when `body` is not JSON, or has more of it than others may send us."""
     try:
+        if is_bounded:
+            bounds.check_json(body.encode() if isinstance(body, str) else body)
         return _any_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"request body is not valid JSON: {error}") from None
@@ -142,10 +145,19 @@ def _fold_keys(value: Any, kind: Any) -> Any:
         return int(value)  # beside fields that travel as strings, it is easy to send this one as a string, too
     arguments = typing.get_args(kind)
     if isinstance(value, list) and arguments:
+        if _is_text(kind):
+            return value
         return [_fold_keys(item, arguments[0]) for item in value]
     if isinstance(value, dict) and len(arguments) == 2 and typing.get_origin(kind) is dict:
         return {key: _fold_keys(item, arguments[1]) for key, item in value.items()}
     return value
+
+
+@functools.cache
+def _is_text(kind: Any) -> bool:
+    """Whether a list of this kind holds texts only: a million names are not looked at one by one."""
+    arguments = typing.get_args(kind)
+    return all(map(_is_text, arguments)) if arguments else kind in (str, type(None))
 
 
 def _struct_of(kind: Any) -> type[msgspec.Struct] | None:

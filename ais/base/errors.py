@@ -37,6 +37,7 @@ AisError
 ├── CorruptMetadata            bytes on disk that are not what we wrote
 ├── DiskFailure                an I/O error of a mountpath
 ├── NotReady                   this node or cluster is starting, stopping or has no primary
+│   └── Overloaded             a limit of this node is reached: the same request may succeed soon
 ├── Unreachable                a peer did not answer
 └── IntegrityError             another cluster's node or metadata
 """
@@ -302,6 +303,10 @@ class DiskFailure(AisError):
 
 class NotReady(AisError):
     """The node or the cluster cannot serve this yet, or no longer."""
+
+
+class Overloaded(NotReady):
+    """A limit of this node is reached; the same request may succeed soon."""
 
 
 class Unreachable(AisError):

@@ -4,6 +4,7 @@ Owns validation only. How a name becomes a path on disk is `ais.fs.names`.
 """
 
 import re
+from collections.abc import Iterable
 
 from ais.base.errors import InvalidName, InvalidObjectName
 
@@ -55,6 +56,12 @@ def check_object_name(name: str) -> None:
         raise InvalidObjectName("object name is empty")
     if name.endswith("/"):
         raise InvalidObjectName(f'object name "{name}" is invalid: it ends with "/"')
+
+
+def check_object_names(names: Iterable[str]) -> None:
+    """Raise `InvalidObjectName` for the first that is none."""
+    for name in names:
+        check_object_name(name)
 
 
 def check_object_prefix(prefix: str) -> None:

@@ -19,7 +19,7 @@ def decode(body: bytes | str, kind: type[T]) -> T:
 def parse(body: bytes) -> Any:
     """An answer's JSON as it is. Raise `Unreachable` when it is none."""
     try:
-        return codec.parse_json(body)
+        return codec.parse_json(body, is_bounded=False)
     except BadRequest as error:
         raise _not_ours(error) from None
 

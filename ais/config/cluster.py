@@ -7,6 +7,7 @@ import msgspec
 from ais.api.codec import U64
 from ais.base.errors import BadRequest
 from ais.config import features, sections
+from ais.config.limits import Limits
 from ais.config.sections import XactionStreams
 from ais.config.setting import Section, setting
 
@@ -55,6 +56,7 @@ class ClusterConfig(Section, frozen=True):
     versioning: sections.Versioning = sections.Versioning()
     resilver: sections.Resilver = sections.Resilver()
     statsd: sections.StatsD = sections.StatsD()
+    limits: Limits = Limits()
 
     def check(self) -> None:
         try:

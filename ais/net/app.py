@@ -12,23 +12,11 @@ from aiohttp.typedefs import Handler
 
 from ais.api import headers
 from ais.api.errors import encode_error, status_of
-from ais.base.errors import AisError, BadRequest, NotReady, RangeNotSatisfiable, TooLarge
+from ais.base.errors import AisError, BadRequest, NotReady, Overloaded, RangeNotSatisfiable
 from ais.net.http import QUERY_PARAMS_MAX, Reply, Request, header_lines
 
-BODY_BYTES_MAX = 64 << 20
-"""Of the largest messages: cluster metadata and lists of object names."""
-MESSAGE_BYTES_MAX = 1 << 20
-"""Of all others: decoded, JSON takes up to 26 times as much memory, and the loop waits meanwhile."""
-_LONG_BODIES = (
-    "/v1/buckets",
-    "/v1/download",
-    "/v1/metasync",
-    "/v1/ml/",
-    "/v1/objects",
-    "/v1/s3/",
-    "/v1/txn",
-    "/v1/xactions",
-)
+RETRY_AFTER_S = 1
+"""What a client is told that met a limit of the node."""
 HOT_METHODS = {"/v1/objects/": frozenset(("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"))}
 """What is served without asking the application, by the beginning of the path: only `Allow` needs to know."""
 HSTS = "max-age=31536000; includeSubDomains"
@@ -56,7 +44,7 @@ def make_app(routes: Iterable[web.RouteDef], node_name: str, honest: Honest = as
         try:
             if request.query_string.count("&") >= QUERY_PARAMS_MAX:
                 raise BadRequest(f"too many query parameters (at most {QUERY_PARAMS_MAX})")
-            response = await handler(request.clone(client_max_size=_body_bytes_max(request.path)))
+            response = await handler(request)
         except Exception as error:
             if isinstance(error, ConnectionError) or request.writer.output_size:
                 # The client is gone, or has half an answer: only a broken connection tells the truth.
@@ -66,7 +54,7 @@ def make_app(routes: Iterable[web.RouteDef], node_name: str, honest: Honest = as
             response.headers.setdefault(hdrs.STRICT_TRANSPORT_SECURITY, HSTS)
         return response
 
-    app = web.Application(middlewares=[answer_errors], client_max_size=BODY_BYTES_MAX)
+    app = web.Application(middlewares=[answer_errors], client_max_size=0)  # the server counts (`Limits`)
     for route in routes:
         # `add_routes` would add HEAD to every GET, also where HEAD has a handler of its own.
         app.router.add_route(route.method, route.path, route.handler)
@@ -89,6 +77,8 @@ def error_reply(request: Request, error: BaseException, node_name: str) -> Reply
     lines = header_lines(*_JSON)
     if isinstance(error, RangeNotSatisfiable):
         lines += header_lines(("Content-Range", f"bytes */{error.size_bytes}"))
+    if isinstance(error, Overloaded):
+        lines += header_lines(("Retry-After", str(RETRY_AFTER_S)))
     return Reply(status_of(known), lines, body + b"\n")
 
 
@@ -137,13 +127,7 @@ def _allowed_methods(path: str, error: web.HTTPException) -> set[str]:
 def _refusal(path: str, error: web.HTTPException) -> AisError:
     if isinstance(error, web.HTTPNotFound):
         return BadRequest(f'invalid request URI "{path[:200]}"')
-    if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return TooLarge(f"request body exceeds {_body_bytes_max(path)} bytes")
     return BadRequest(f"{error.status} {error.reason}")
-
-
-def _body_bytes_max(path: str) -> int:
-    return BODY_BYTES_MAX if path.startswith(_LONG_BODIES) else MESSAGE_BYTES_MAX
 
 
 def _wrong_verb(method: str, allowed: set[str]) -> web.Response:

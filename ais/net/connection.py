@@ -25,7 +25,7 @@ import enum
 from collections.abc import Awaitable
 from typing import cast
 
-from ais.base.errors import AisError, BadRequest, HeadTooLarge, NotReady, TooSlow
+from ais.base.errors import AisError, BadRequest, HeadTooLarge, Overloaded, TooSlow
 from ais.net.body import Body, ChunkedBody, FixedBody
 from ais.net.encoding import CONTINUE, connection_line, encode_reply, framed
 from ais.net.exchange import Exchange
@@ -68,6 +68,7 @@ class Connection(Wire):
         "_is_last",
         "_phase",
         "_unsent",
+        "host",
         "tail",
     )
 
@@ -75,6 +76,8 @@ class Connection(Wire):
         super().__init__(hub)
         self.tail = bytearray()
         """Bytes received that could not be used yet. Replaced, never changed in place: views of it may be in use."""
+        self.host = ""
+        """The client's address, without its port."""
         self._phase = IDLE
         self._exchange: Exchange | None = None
         self._handover: Handover | None = None
@@ -95,18 +98,19 @@ class Connection(Wire):
         """Take a new connection, or answer 503 when there are too many."""
         super().connection_made(transport)
         self._is_last = self.hub.is_draining
-        self.hub.connections.add(self)
-        excess = len(self.hub.connections) - self.hub.limits.connections_max
-        if excess > self.hub.limits.connections_max:
+        self.host = self.peer.remote.rpartition(":")[0]
+        hub = self.hub
+        is_admitted = hub.admit(self)
+        if len(hub.connections) > 2 * hub.limits.connections_max:
             self.break_off()
-        elif excess > 0 and not self.hub.make_room(self):
-            self.refuse(NotReady("too many connections to this node, try again later"))
+        elif not is_admitted:
+            self.refuse(Overloaded("too many connections to this node, try again later"))
 
-    def get_buffer(self, sizehint: int) -> memoryview | bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Where to receive: straight into the upload in progress, else into the buffer all connections share."""
         exchange = self._exchange
         if exchange is None or exchange.receiver is None:
-            return self.hub.shared
+            return self.hub.space
         return exchange.receiver.space()
 
     def buffer_updated(self, nbytes: int) -> None:

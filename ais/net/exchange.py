@@ -5,6 +5,7 @@ takes over again when the exchange calls `finish`.
 
     stage     what is awaited                             whose delay it is
     WAIT      an awaitable of the route or sink           the owner of the awaitable
+    QUEUED    room for the body in memory (`Memory`)      the node's; nothing of the client is read
     BODY      body bytes for a sink (`Receiver`)          the client's, unless reading is paused
     REST      a small body that nobody wants              the client's
     SEND      the client to take a file (`FileSender`)    the client's
@@ -20,12 +21,13 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from ais.base.errors import AisError, BadRequest, TooSlow
+from ais.base.errors import AisError, BadRequest, TooLarge, TooSlow
 from ais.net import spelling
-from ais.net.body import Body
+from ais.net.body import Body, FixedBody
 from ais.net.encoding import CONTINUE, connection_line, encode_head, encode_reply
 from ais.net.http import AnyReply, FileReply, Forward, Reply, Request, Sink, StreamReply, Upload
 from ais.net.leftover import READ_FIRST_BYTES_MAX, is_kept, is_read_first
+from ais.net.memory import FREE_BYTES
 from ais.net.relay import Relay
 from ais.net.sending import FileSender, small_content, stream_chunks
 from ais.net.upload import InlineReceiver, Receiver
@@ -43,6 +45,7 @@ class Stage(enum.Enum):
     """What the exchange waits for; the table is in the module's docstring."""
 
     WAIT = enum.auto()
+    QUEUED = enum.auto()
     BODY = enum.auto()
     REST = enum.auto()
     SEND = enum.auto()
@@ -52,7 +55,7 @@ class Stage(enum.Enum):
     DONE = enum.auto()
 
 
-_NEEDS_BODY = frozenset((Stage.WAIT, Stage.BODY, Stage.HANDED, Stage.RELAY))
+_NEEDS_BODY = frozenset((Stage.WAIT, Stage.QUEUED, Stage.BODY, Stage.HANDED, Stage.RELAY))
 """Where a body that will never be complete leaves nothing to be answered."""
 
 
@@ -62,6 +65,9 @@ class Exchange:
     __slots__ = (
         "_handover",
         "_is_body_coming",
+        "_kept",
+        "_kept_max",
+        "_kept_tick",
         "_on_rest_read",
         "_relay",
         "_rest_left",
@@ -84,6 +90,12 @@ class Exchange:
         self.receiver: InlineReceiver | Receiver | None = None
         """Where body bytes are received while a sink takes them."""
         self._stage = Stage.WAIT
+        self._kept = 0
+        """What the body was counted at in the node's memory."""
+        self._kept_tick = 0
+        """When."""
+        self._kept_max = 0
+        """What the application may get of a body of unknown length."""
         self._is_body_coming = False
         """The client was asked for the body, or has begun to send it."""
         self._sender: FileSender | None = None
@@ -171,6 +183,8 @@ class Exchange:
         """Whether bytes of the client could be used now."""
         if self._stage is Stage.BODY:
             return self.receiver is not None and self.receiver.can_receive
+        if self._stage is Stage.QUEUED:
+            return False
         if self._stage is Stage.REST:
             return True
         if self._handover is not None and self.owes_body:
@@ -191,7 +205,10 @@ class Exchange:
         """Whether whoever is waited for, when it is not the route, has kept us waiting for too long."""
         if self._relay is not None:
             return self._relay.is_overdue(waited_s)
-        return waited_s >= self.connection.hub.limits.body_idle_timeout_s and self._is_up_to_client
+        hub = self.connection.hub
+        kept_s = (hub.tick - self._kept_tick) * hub.limits.tick_s if self._kept and self.owes_body else 0.0
+        is_slow = waited_s >= hub.limits.body_idle_timeout_s or kept_s > hub.limits.kept_body_timeout_s
+        return is_slow and self._is_up_to_client
 
     @property
     def _is_up_to_client(self) -> bool:
@@ -218,6 +235,7 @@ class Exchange:
 
     def lost(self) -> None:
         """The connection is gone: stop everything that was done for it."""
+        self._free()
         receiver, self.receiver = self.receiver, None
         if receiver is not None:
             receiver.cancel()
@@ -232,12 +250,14 @@ class Exchange:
 
     def finish(self) -> None:
         """The answer is on its way."""
+        self._free()
         self._stage = Stage.DONE
         if not self.connection.is_broken:
             self.connection.finish_exchange(self)
 
     def cut_off(self) -> None:
         """There will be no answer, or no more of it than has come."""
+        self._free()
         if self._stage is not Stage.DONE:
             self._stage = Stage.DONE
             if not self.connection.is_broken:
@@ -379,6 +399,46 @@ class Exchange:
         if then is not None:
             then()
 
+    # A body that is kept until it is complete.
+
+    def _keep(self, count: int, then: Callable[[], None], give_up: Callable[[], None] = lambda: None) -> None:
+        """Call `then` when there is room for the body in memory; `give_up` when there is none."""
+        if count <= FREE_BYTES:
+            then()
+            return
+        hub = self.connection.hub
+        waiting = hub.memory.take(_host_of(self.request), count)
+        if waiting is None:
+            self._kept, self._kept_tick = count, hub.tick
+            then()
+            return
+
+        def ended(done: "asyncio.Future[None]") -> None:
+            self._task = None
+            error = None if done.cancelled() else done.exception()
+            if error is None and not done.cancelled():
+                self._kept, self._kept_tick = count, hub.tick
+            if done.cancelled() or self.connection.is_broken or self._stage is Stage.DONE:
+                self._free()
+                give_up()
+            elif error is not None:
+                self._stage = Stage.WAIT
+                give_up()
+                self._answer(self._error_reply(error))
+            else:
+                self.connection.touch()
+                then()
+
+        self._stage = Stage.QUEUED
+        self._task = waiting
+        waiting.add_done_callback(ended)
+        self.connection.update_reading()
+
+    def _free(self) -> None:
+        if self._kept:
+            self.connection.hub.memory.give(_host_of(self.request), self._kept)
+            self._kept = 0
+
     # Uploads.
 
     @property
@@ -404,6 +464,11 @@ class Exchange:
 
     def start_upload(self, upload: Upload, beginning: memoryview | None = None) -> None:
         """Take the body. `beginning`: what came of it already, at the end of the shared buffer, if it was not kept."""
+        if upload.kept > FREE_BYTES and not self._kept:
+            if beginning is not None:
+                self.connection.unread(beginning)
+            self._keep(upload.kept, lambda: self.start_upload(upload), upload.sink.abort)
+            return
         if beginning is None:
             self.ask_for_body()
         self._is_body_coming = True
@@ -425,6 +490,7 @@ class Exchange:
             self._abandon_upload(error)
 
     def _abandon_upload(self, error: AisError) -> None:
+        self._free()
         receiver, self.receiver = self.receiver, None
         if receiver is not None:
             receiver.cancel()
@@ -488,6 +554,15 @@ class Exchange:
         except BadRequest as error:
             self._answer(self._error_reply(error))
             return
+        bytes_max = self.connection.hub.limits.body_bytes_max(self.request.path)
+        count = self.body.remaining if isinstance(self.body, FixedBody) else bytes_max if self.body else 0
+        if count > bytes_max:
+            self._answer(self._error_reply(_too_large(bytes_max)))
+            return
+        self._kept_max = bytes_max
+        self._keep(count, self._start_handover)
+
+    def _start_handover(self) -> None:
         self._stage = Stage.HANDED
         self.connection.touch()
         self.ask_for_body()
@@ -509,10 +584,15 @@ class Exchange:
             return
         self._is_body_coming = True
         self.connection.tail = tail[consumed:]
+        self._kept_max -= payload
+        if self._kept_max < 0:
+            self._break_handover(_too_large(self.connection.hub.limits.body_bytes_max(self.request.path)))
+            return
         handover.feed(bytes(memoryview(tail)[:payload]))
 
     def _break_handover(self, error: AisError) -> None:
         """The body will never be complete: stop the application, and answer if it has not."""
+        self._free()
         handover, self._handover = self._handover, None
         if handover is not None:
             self.connection.drop_handover()
@@ -528,6 +608,14 @@ class Exchange:
         if not self.keep_alive or self.owes_body or (handover is not None and not handover.is_clean):
             self.connection.drop_handover()
         self.finish()
+
+
+def _host_of(request: Request) -> str:
+    return request.remote.rpartition(":")[0]
+
+
+def _too_large(bytes_max: int) -> TooLarge:
+    return TooLarge(f"request body exceeds {bytes_max} bytes")
 
 
 def _dispose(reply: AnyReply | None) -> None:

@@ -28,6 +28,8 @@ class HandshakeLimits:
     """Connections of one address that wait for that: a rack of loaders behind one address may start at once."""
     stalled_s: float = 1.0
     """After this a handshake is given up for one that waits: a thousand times what it takes."""
+    timeout_s: float = 10.0
+    """After this a client that does not go on is let go of, whether others wait or not."""
 
 
 @dataclass(slots=True)
@@ -37,16 +39,15 @@ class _Address:
     waiting: deque[socket.socket] = field(default_factory=deque)
 
 
-class TlsListener:
-    """Accepts on sockets that listen, until it is closed."""
+class Handshakes:
+    """Has connections shake hands, each when it is its turn, until it is closed."""
 
-    def __init__(self, sockets: list[socket.socket], shake: Shake, limits: HandshakeLimits) -> None:
+    def __init__(self, shake: Shake, limits: HandshakeLimits, dropped: Callable[[], None] = lambda: None) -> None:
+        """`dropped` is called for each connection that was closed without having had its turn."""
         self._loop = asyncio.get_running_loop()
-        self.sockets, self._shake, self._limits = sockets, shake, limits
+        self._shake, self._dropped = shake, dropped
+        self.limits = limits
         self._addresses: dict[str, _Address] = {}
-        for sock in sockets:
-            sock.setblocking(False)
-            self._loop.add_reader(sock.fileno(), self._accept, sock)
         self._giving_way: asyncio.TimerHandle | None = None
 
     @property
@@ -60,45 +61,29 @@ class TlsListener:
         return sum(len(one.waiting) for one in self._addresses.values())
 
     def close(self) -> None:
-        """Accept no more, and give up what has not shaken hands."""
+        """Give up what has not shaken hands."""
         if self._giving_way is not None:
             self._giving_way.cancel()
-        for sock in self.sockets:
-            if sock.fileno() >= 0:
-                self._loop.remove_reader(sock.fileno())
-                sock.close()
         for one in self._addresses.values():
             while one.waiting:
-                one.waiting.popleft().close()
+                self._drop(one.waiting.popleft())
             for task in tuple(one.shaking):
                 task.cancel()
 
-    def _accept(self, sock: socket.socket) -> None:
-        for _ in range(ACCEPTS_PER_TURN):
-            try:
-                connection, address = sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError:  # no descriptors are left: try again when some may be
-                self._loop.remove_reader(sock.fileno())
-                self._loop.call_later(NO_DESCRIPTORS_PAUSE_S, self._listen_again, sock)
-                return
-            connection.setblocking(False)
-            self._take(connection, str(address[0]))
-
-    def _listen_again(self, sock: socket.socket) -> None:
-        if sock.fileno() >= 0:
-            self._loop.add_reader(sock.fileno(), self._accept, sock)
-
-    def _take(self, connection: socket.socket, host: str) -> None:
+    def take(self, connection: socket.socket, host: str) -> None:
+        """A new connection, from this address."""
         one = self._addresses.setdefault(host, _Address())
-        if len(one.shaking) < self._limits.per_address_max:
+        if len(one.shaking) < self.limits.per_address_max:
             self._begin(connection, host, one)
-        elif len(one.waiting) < self._limits.waiting_per_address_max:
+        elif len(one.waiting) < self.limits.waiting_per_address_max:
             one.waiting.append(connection)
             self._give_way_later()
         else:
-            connection.close()
+            self._drop(connection)
+
+    def _drop(self, connection: socket.socket) -> None:
+        connection.close()
+        self._dropped()
 
     def _begin(self, connection: socket.socket, host: str, one: _Address) -> None:
         task = self._loop.create_task(self._run(connection))
@@ -115,19 +100,19 @@ class TlsListener:
 
     def _ended(self, task: "asyncio.Task[None]", host: str, one: _Address) -> None:
         del one.shaking[task]
-        while one.waiting and len(one.shaking) < self._limits.per_address_max:
+        while one.waiting and len(one.shaking) < self.limits.per_address_max:
             self._begin(one.waiting.popleft(), host, one)
         if not one.shaking:
             self._addresses.pop(host, None)
 
     def _give_way_later(self) -> None:
         if self._giving_way is None:
-            self._giving_way = self._loop.call_later(self._limits.stalled_s / 2, self._give_way)
+            self._giving_way = self._loop.call_later(self.limits.stalled_s / 2, self._give_way)
 
     def _give_way(self) -> None:
         """End handshakes that stand still where others wait."""
         self._giving_way = None
-        overdue = self._loop.time() - self._limits.stalled_s
+        overdue = self._loop.time() - self.limits.stalled_s
         is_needed = False
         for one in self._addresses.values():
             is_needed = is_needed or bool(one.waiting)
@@ -136,3 +121,39 @@ class TlsListener:
                     task.cancel()
         if is_needed:
             self._give_way_later()
+
+
+class TlsListener:
+    """Accepts on sockets that listen, until it is closed."""
+
+    def __init__(self, sockets: list[socket.socket], shake: Shake, limits: HandshakeLimits) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.sockets, self.handshakes = sockets, Handshakes(shake, limits)
+        for sock in sockets:
+            sock.setblocking(False)
+            self._loop.add_reader(sock.fileno(), self._accept, sock)
+
+    def close(self) -> None:
+        """Accept no more, and give up what has not shaken hands."""
+        for sock in self.sockets:
+            if sock.fileno() >= 0:
+                self._loop.remove_reader(sock.fileno())
+                sock.close()
+        self.handshakes.close()
+
+    def _accept(self, sock: socket.socket) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                connection, address = sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:  # no descriptors are left: try again when some may be
+                self._loop.remove_reader(sock.fileno())
+                self._loop.call_later(NO_DESCRIPTORS_PAUSE_S, self._listen_again, sock)
+                return
+            connection.setblocking(False)
+            self.handshakes.take(connection, str(address[0]))
+
+    def _listen_again(self, sock: socket.socket) -> None:
+        if sock.fileno() >= 0:
+            self._loop.add_reader(sock.fileno(), self._accept, sock)

@@ -312,14 +312,16 @@ class Upload:
     """The route wants the body: `100 Continue` is sent if the client waits for it, the bytes go to `sink`.
 
     A body that fits one receive buffer normally arrives as one `write` followed at once by `finish`. `is_inline`: what
-    `write` does takes no longer than a turn and never waits, so the bytes are handed on as they come.
+    `write` does takes no longer than a turn and never waits, so the bytes are handed on as they come. `kept`: how many
+    bytes the sink keeps in memory until the body is complete.
     """
 
-    __slots__ = ("is_inline", "sink")
+    __slots__ = ("is_inline", "kept", "sink")
 
-    def __init__(self, sink: Sink, *, is_inline: bool = False) -> None:
+    def __init__(self, sink: Sink, *, is_inline: bool = False, kept: int = 0) -> None:
         self.sink = sink
         self.is_inline = is_inline
+        self.kept = kept
 
 
 class Forward:

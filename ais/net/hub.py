@@ -13,6 +13,7 @@ from ais.net.encoding import Starts
 from ais.net.handshakes import HandshakeLimits
 from ais.net.head import HeadParser
 from ais.net.http import Again, Network, OnError, Reply, Request, Route
+from ais.net.memory import Memory
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -28,11 +29,33 @@ HELD_ANSWERS_MAX = 32
 REPEATS_MAX = 8192
 """Requests that come again after more different ones are not worth remembering."""
 REPEATED_BYTES_MAX = 1024
+SCARCE_BYTES = 16 * KIB
+"""What is received at a time while buffers are scarce."""
+_LONG_BODIES = (
+    "/v1/archive",
+    "/v1/buckets",
+    "/v1/download",
+    "/v1/dsort",
+    "/v1/groups",
+    "/v1/metasync",
+    "/v1/ml/",
+    "/v1/objects",
+    "/v1/promotions",
+    "/v1/remote",
+    "/v1/s3/",
+    "/v1/sort",
+    "/v1/txn",
+    "/v1/xactions",
+)
+"""Routes whose messages may name many objects, or are cluster metadata."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one server. Times are checked by a sweep, so they are exact to a quarter (at most a second)."""
+    """Bounds of one server; the section `limits` of the configuration gives those that an operator may want to change.
+
+    Times are checked by a sweep, so they are exact to a quarter (at most a second).
+    """
 
     head_bytes_max: int = 64 * KIB
     """Request line and headers; more is answered 431."""
@@ -50,6 +73,14 @@ class Limits:
     """What a connection may send or receive before the others have their turn."""
     connections_max: int = 10_000
     """Open connections; one more is answered 503."""
+    connections_per_address_max: int = 5000
+    """Of one address: for one more the idlest gives way, else it is answered 503."""
+    message_bytes_max: int = MIB
+    """A control message; a longer one is answered 413 before it is read."""
+    list_bytes_max: int = 64 * MIB
+    """The same of messages that may name many objects."""
+    kept_body_timeout_s: float = 300.0
+    """How long a body that is kept in memory may take to arrive."""
     handshakes: HandshakeLimits = field(default_factory=HandshakeLimits)
     """Of TLS, in progress."""
     drain_bytes_max: int = MIB
@@ -58,6 +89,10 @@ class Limits:
     """The same before a connection is closed, so that the client gets to read the answer."""
     linger_timeout_s: float = 10.0
     """How long that may take."""
+
+    def body_bytes_max(self, path: str) -> int:
+        """Of a message to this route."""
+        return self.list_bytes_max if path.startswith(_LONG_BODIES) else self.message_bytes_max
 
     @property
     def tick_s(self) -> float:
@@ -69,23 +104,29 @@ class Limits:
 class BufferPool:
     """Receive buffers of one size, at most `count_max` of them out at a time, a few kept for reuse."""
 
-    __slots__ = ("_count_max", "_free", "_out", "size_bytes")
+    __slots__ = ("_count_max", "_free", "_out", "on_scarce", "size_bytes")
 
     def __init__(self, size_bytes: int, count_max: int) -> None:
         self.size_bytes = size_bytes
         self._count_max = count_max
         self._out = 0
         self._free: list[bytearray] = []
+        self.on_scarce: Callable[[bool], None] = lambda _: None
+        """Told when the last buffer is taken, and when one is back."""
 
     def take(self) -> bytearray | None:
         """A buffer, or None when all are out. Give it back with `give`."""
         if self._out >= self._count_max:
             return None
         self._out += 1
+        if self._out == self._count_max:
+            self.on_scarce(True)
         return self._free.pop() if self._free else bytearray(self.size_bytes)
 
     def give(self, buffer: bytearray) -> None:
         """Return a buffer that `take` gave."""
+        if self._out == self._count_max:
+            self.on_scarce(False)
         self._out -= 1
         if len(self._free) < self._count_max // 4:
             self._free.append(buffer)
@@ -110,6 +151,7 @@ class Hub:
         networks: Network,
         loop: asyncio.AbstractEventLoop,
         cold_pool: Executor,
+        memory: Memory,
     ) -> None:
         self.route = route
         self.on_error = on_error
@@ -124,10 +166,18 @@ class Hub:
         self.shared = bytearray(limits.buffer_bytes)
         """Every connection receives into it unless it is in the middle of an upload; valid during one callback."""
         self.shared_view = memoryview(self.shared)
+        self.space = self.shared_view
+        """What of it is received into: less while buffers are scarce, as what cannot be used yet has to be kept."""
+        self._is_scarce = False
         self.scratch = memoryview(bytearray(64 * KIB))
         """Small files are read into it on their way out."""
         self.buffers = BufferPool(limits.buffer_bytes, limits.buffers_max)
+        self.buffers.on_scarce = self._receive_less
+        self.memory = memory
         self.connections: set[Connection] = set()
+        self._by_host: Counter[str] = Counter()
+        self._leaving: set[Connection] = set()
+        """Those that were told to close and are not gone yet: they are not counted any more."""
         self.repeats: dict[bytes, Again] = {}
         """By the bytes of a request without a body: how to answer it without looking into it (`Reply.repeat`)."""
         self._seen = Seen(REPEATS_MAX)
@@ -179,33 +229,63 @@ class Hub:
 
     def swap_shared(self, buffer: bytearray) -> bytearray:
         """Receive into `buffer` instead of the shared one, which is returned: it is the caller's now."""
-        before, self.shared = self.shared, buffer
-        self.shared_view = memoryview(buffer)
+        before = self.shared
+        self._receive_into(buffer)
         return before
 
     def replace_shared(self, view: memoryview) -> None:
         """`view` stays in use beyond the present callback: if it is the shared buffer, receive into another one."""
         if view is self.shared_view:
-            self.shared = bytearray(self.limits.buffer_bytes)
-            self.shared_view = memoryview(self.shared)
+            self._receive_into(bytearray(self.limits.buffer_bytes))
 
-    def make_room(self, newcomer: "Connection") -> bool:
-        """Close connections that were idle for longest, of the address that has most, if the newcomer's has far less.
+    def _receive_into(self, buffer: bytearray) -> None:
+        self.shared = buffer
+        self.shared_view = memoryview(buffer)
+        self._receive_less(self._is_scarce)
 
-        One client cannot keep all others out by opening connections. False: the newcomer is one too many.
+    def _receive_less(self, is_scarce: bool) -> None:
+        self._is_scarce = is_scarce
+        self.space = self.shared_view[:SCARCE_BYTES] if is_scarce else self.shared_view
+
+    def admit(self, newcomer: "Connection") -> bool:
+        """Count a new connection; when there are too many, those that were idle for longest are closed.
+
+        One client cannot keep all others out by opening connections: beyond what an address may have, its own give way,
+        beyond what all may have, those of the address with most, if the newcomer's has far less. False: the newcomer is
+        one too many.
         """
-        counts = Counter(_host(one) for one in self.connections)
-        host, count = counts.most_common(1)[0]
-        if counts[_host(newcomer)] * 2 > count:
-            return False
-        idle = sorted((one for one in self.connections if one.is_idle and _host(one) == host), key=lambda one: one.tick)
-        for one in idle[: 1 + count // 100]:
+        host, limits = newcomer.host, self.limits
+        self.connections.add(newcomer)
+        self._by_host[host] += 1
+        if host and self._by_host[host] > limits.connections_per_address_max:  # without one: another process of ours
+            return self._make_room(host, newcomer)
+        if len(self.connections) - len(self._leaving) <= limits.connections_max:
+            return True
+        greatest, count = self._by_host.most_common(1)[0]
+        return self._by_host[host] * 2 <= count and self._make_room(greatest, newcomer)
+
+    def _make_room(self, host: str, newcomer: "Connection") -> bool:
+        """Close a hundredth of the connections of an address: looking through all of them for each would be dear."""
+        idle = [one for one in self.connections if one.host == host and one.is_idle and one is not newcomer]
+        idle.sort(key=lambda one: one.tick)
+        for one in idle[: 1 + self._by_host[host] // 100]:
             one.give_way()
+            self._uncount(host)
+            self._leaving.add(one)
         return bool(idle)
+
+    def _uncount(self, host: str) -> None:
+        self._by_host[host] -= 1
+        if not self._by_host[host]:
+            del self._by_host[host]
 
     def forget(self, connection: "Connection") -> None:
         """A connection is gone."""
         self.connections.discard(connection)
+        if connection in self._leaving:
+            self._leaving.discard(connection)
+        else:
+            self._uncount(connection.host)
         if not self.connections and self.on_empty is not None:
             self.on_empty()
 
@@ -214,7 +294,3 @@ class Hub:
         if now_s != self._now_s:
             self._now_s = now_s
             self.starts = Starts(now_s)
-
-
-def _host(connection: "Connection") -> str:
-    return connection.peer.remote.rpartition(":")[0]

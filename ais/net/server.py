@@ -13,15 +13,15 @@ from ais.net.handover import serve_application
 from ais.net.handshakes import TlsListener
 from ais.net.http import Network, OnError, Route
 from ais.net.hub import Hub, Limits
+from ais.net.memory import Memory
 from ais.net.upstream import Dial, Upstreams
 
 __all__ = ["HttpServer", "Limits"]
 
-TLS_HANDSHAKE_S = 10.0
-"""Beyond it a client that does not go on is let go of."""
 TLS_SHUTDOWN_S = 1.0
 """How long a closed TLS connection waits for the client's goodbye: an idle client never reads ours."""
 BACKLOG = 4096
+MEMORY_BYTES_MAX, MEMORY_WAIT_S = 256 << 20, 10.0
 COLD_READERS = 4
 
 
@@ -52,7 +52,8 @@ class HttpServer:
 
     `route` may raise; `on_error` makes a reply of what it (or a sink, or a stream) raised, and is the place to log it.
     An application belongs to one server: its start-up and clean-up hooks run with it. `upstream_tls` says whom to trust
-    when requests are forwarded to `https` addresses, `dial` connects to addresses that are not of the network.
+    when requests are forwarded to `https` addresses, `dial` connects to addresses that are not of the network. Servers
+    of one node share `memory`, the budget for bodies that are kept.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class HttpServer:
         networks: Network = Network.PUBLIC,
         upstream_tls: ssl.SSLContext | None = None,
         dial: Dial = lambda _url: None,
+        memory: Memory | None = None,
     ) -> None:
         self._route = route
         self._app = app
@@ -72,6 +74,7 @@ class HttpServer:
         self._networks = networks
         self._upstream_tls = upstream_tls
         self._dial = dial
+        self._memory = memory or Memory(MEMORY_BYTES_MAX, MEMORY_WAIT_S)
         self._hub: Hub | None = None
         self._runner: web.AppRunner | None = None
         self._listeners: list[asyncio.Server | TlsListener] = []
@@ -97,6 +100,15 @@ class HttpServer:
         if self._hub is not None:
             self._hub.upstreams.tls = tls
 
+    def limit(self, limits: Limits) -> None:
+        """Keep these bounds from now on, for connections that are open too; sizes of buffers stay as they are."""
+        self._limits = limits
+        if self._hub is not None:
+            self._hub.limits = limits
+        for listener in self._listeners:
+            if isinstance(listener, TlsListener):
+                listener.handshakes.limits = limits.handshakes
+
     async def take(
         self, sock: socket.socket, tls: ssl.SSLContext | None = None, gone: Callable[[], None] = lambda: None
     ) -> None:
@@ -107,7 +119,7 @@ class HttpServer:
                 lambda: _Taken(hub, gone),
                 sock,
                 ssl=tls,
-                ssl_handshake_timeout=TLS_HANDSHAKE_S if tls else None,
+                ssl_handshake_timeout=self._limits.handshakes.timeout_s if tls else None,
                 ssl_shutdown_timeout=TLS_SHUTDOWN_S if tls else None,
             )
         except BaseException:
@@ -160,7 +172,7 @@ class HttpServer:
     async def _started_hub(self) -> Hub:
         if self._hub is None:
             loop = asyncio.get_running_loop()
-            hub = Hub(self._route, self._on_error, self._limits, self._networks, loop, self._cold_pool)
+            hub = Hub(self._route, self._on_error, self._limits, self._networks, loop, self._cold_pool, self._memory)
             hub.upstreams = Upstreams(hub, self._upstream_tls, self._dial)
             if self._app is not None:
                 self._runner = await serve_application(self._app, self._limits.head_bytes_max)

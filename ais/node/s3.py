@@ -17,6 +17,7 @@ from ais.api.bucket import Bck
 from ais.auth.keyservice import KeyService, LocalKeys
 from ais.auth.nodes import Nonces, Seen
 from ais.base.errors import AccessDenied, BadRequest, NotReady, Unauthenticated
+from ais.config.limits import Limits
 from ais.config.node import NodeConfig
 from ais.iam import answers as iam_answers
 from ais.meta.bmd import BMD, Bprops
@@ -81,6 +82,11 @@ class Gate:
     def domain(self) -> str:
         """Domain of virtual-host style requests; empty when there are none."""
         return self._host.config.cluster.net.s3_domain
+
+    @property
+    def limits(self) -> Limits:
+        """What clients may send."""
+        return self._host.config.cluster.limits
 
     @property
     def buckets(self) -> S3Buckets:

@@ -9,6 +9,7 @@ from ais.base import names, templates
 from ais.base.errors import BadRequest
 from ais.base.ids import new_id
 from ais.meta.bmd import Bucket
+from ais.node.long import aside, check_count
 from ais.node.node import Node
 from ais.proxy.redirect import require_bucket, require_own
 from ais.proxy.targets import Targets
@@ -28,8 +29,9 @@ class Archiver:
         formats.require(message.archive, message.mime)
         if message.names and message.template:
             raise BadRequest("archiving takes either a list of names or a template, not both")
-        for name in message.names or ():
-            names.check_object_name(name)
+        if message.names:
+            check_count(len(message.names), self._node.config.cluster.limits)
+            await aside(len(message.names), names.check_object_names, message.names)
         templates.parse(message.template)
         to = message.to if message.to is not None and message.to.name else source.bck
         destination = require_own(require_bucket(self._node.bmd, to), "make shards in")
@@ -40,5 +42,6 @@ class Archiver:
         uuid = new_id(self._node.env.rng)
         owner = self._node.placement.owner(destination.uname + message.archive)
         task = ArchiveTask(uuid, source.bck, to, msgspec.structs.replace(message, to=to))
-        await self._targets.ask(owner, "PUT", archive.ARCHIVE, body=codec.to_json(task))
+        body = await aside(len(message.names or ()), codec.to_json, task)
+        await self._targets.ask(owner, "PUT", archive.ARCHIVE, body=body)
         return uuid

@@ -1,16 +1,19 @@
 """Get-batch at a proxy (wire contract §13.6): checks the request, sends the client to the target that will answer."""
 
 from collections import Counter
+from collections.abc import Sequence
+from functools import partial
 
 from aiohttp import web
 
 from ais.api import access, batch, query
 from ais.api.access import Access
-from ais.api.batch import BatchMsg
+from ais.api.batch import BatchMsg, Entry
 from ais.api.bucket import Bck
 from ais.base.errors import BadRequest
 from ais.base.ids import new_id
 from ais.meta.smap import Snode
+from ais.node.long import aside, decoded
 from ais.node.node import Node
 from ais.proxy.redirect import Mark, require_bucket
 from ais.proxy.requests import params_of, route
@@ -32,16 +35,22 @@ class Batches:
 
     async def _get(self, request: web.Request) -> web.Response:
         params, name = params_of(request), request.match_info.get("bucket", "")
-        message = BatchMsg.parse(await request.read())
+        message = await decoded(await request.read(), BatchMsg.parse)
         formats.by_mime(message.mime)
         default = Bck.parse(name, params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, "")) if name else None
-        bcks = [entry.bck(default) for entry in message.entries]
+
+        def buckets(entries: Sequence[Entry]) -> list[Bck]:
+            return [entry.bck(default) for entry in entries]
+
+        bcks = await aside(len(message.entries), buckets, message.entries)
         for bck in frozenset(bcks):
             bucket = require_bucket(self._node.bmd, bck)
             access.require(bucket.props.access, Access.GET, bck.cname())
         if params.get(batch.COLOCATION, "") not in _COLOCATIONS or message.colocation not in range(3):
             raise BadRequest("invalid coloc: expected 0 (none), 1 (by target) or 2 (by target and shard)")
-        target = self._choose(message, bcks, is_colocated=bool(message.colocation or params.get(batch.COLOCATION)))
+        is_colocated = bool(message.colocation or params.get(batch.COLOCATION))
+        choose = partial(self._choose, message, is_colocated=is_colocated)
+        target = await aside(len(bcks) if is_colocated else 0, choose, bcks)
         path, _, query_string = request.raw_path.partition("?")
         rng, me = self._node.env.rng, self._node.snode
         tail = f"gbt-{new_id(rng)}/{me.id}-{new_id(rng)}/{len(message.entries)}"

@@ -27,6 +27,7 @@ from ais.base.errors import (
 from ais.base.names import SYSTEM_BUCKET_PREFIX
 from ais.base.units import is_whole, parse_bool
 from ais.meta.bmd import Bprops, Bucket, apply_props, inherited_props
+from ais.node.long import decoded
 from ais.node.node import Node
 from ais.proxy.archive import Archiver
 from ais.proxy.changes import BucketChanges
@@ -114,7 +115,7 @@ class Buckets:
         """List buckets, list objects or summarize, as the action says; without a body, list."""
         address = BucketAddress.of(request)
         body = await request.read()
-        message = ActMsg.parse(body) if body.strip() else ActMsg(actions.LIST, value={})
+        message = await decoded(body, ActMsg.parse) if body.strip() else ActMsg(actions.LIST, value={})
         if message.action == actions.LIST:
             if address.bucket:
                 bck = address.only_bucket()
@@ -274,7 +275,7 @@ class Buckets:
         """Create or rename a bucket."""
         address = BucketAddress.of(request)
         bck = address.only_bucket()
-        message = ActMsg.parse(await request.read())
+        message = await decoded(await request.read(), ActMsg.parse)
         served = (
             actions.CREATE_BUCKET,
             actions.MOVE_BUCKET,
@@ -323,7 +324,7 @@ class Buckets:
         address = BucketAddress.of(request)
         await self._remote.ensure(address.only_bucket())
         source = self.require(address.only_bucket())
-        message = ActMsg.parse(await request.read())
+        message = await decoded(await request.read(), ActMsg.parse)
         if message.action != actions.ARCHIVE:
             raise _unserved("PUT", message, address, (actions.ARCHIVE,))
         return text_reply(await self._archiver.start(source, message.value_as(ArchiveMsg)))
@@ -332,7 +333,7 @@ class Buckets:
         """Destroy a bucket; evict a remote one."""
         address = BucketAddress.of(request)
         bck = address.only_bucket()
-        message = ActMsg.parse(await request.read())
+        message = await decoded(await request.read(), ActMsg.parse)
         if message.action == actions.EVICT_REMOTE_BUCKET and self._node.bmd.get(bck) is None and not _is_local(bck):
             return web.Response()
         if message.action != actions.EVICT_REMOTE_BUCKET:
@@ -361,7 +362,7 @@ class Buckets:
         """Set or reset properties. The reply is the ID of the job that this starts, if any."""
         address = BucketAddress.of(request)
         bck = address.only_bucket()
-        message = ActMsg.parse(await request.read())
+        message = await decoded(await request.read(), ActMsg.parse)
         served = (actions.SET_BUCKET_PROPS, actions.RESET_BUCKET_PROPS)
         if message.action not in served:
             raise _unserved("PATCH", message, address, served)

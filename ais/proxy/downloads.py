@@ -30,6 +30,7 @@ from ais.api.download import (
 from ais.api.xact import ArgsMsg, QueryMsg, Snap
 from ais.base.errors import AisError, BadRequest, Busy, DownloadNotFound, XactionNotFound
 from ais.base.ids import is_valid_uuid, new_id
+from ais.node.long import decoded
 from ais.node.node import Node
 from ais.proxy import download_request
 from ais.proxy.changes import BucketChanges
@@ -60,7 +61,7 @@ class Downloads:
 
     async def start(self, request: web.Request) -> web.Response:
         """Begin; answer with the ID. A bucket that is not there is made. Raise `BadRequest`, `AccessDenied`, `Busy`."""
-        message = download_request.read(await request.read())
+        message = await decoded(await request.read(), download_request.read)
         targets = self._targets.all
         timeout_s = float(self._node.config.cluster.downloader.timeout)
         task = download_request.check(message, ID_PREFIX + new_id(self._node.env.rng), timeout_s, len(targets))

@@ -18,6 +18,7 @@ from ais.base.errors import AisError, BadRequest, Busy, NotFound, XactionNotFoun
 from ais.base.ids import is_valid_uuid, new_id
 from ais.base.units import parse_bool
 from ais.dsort import spec
+from ais.node.long import decoded
 from ais.node.node import Node
 from ais.proxy.jobs import Jobs
 from ais.proxy.redirect import require_bucket, require_own
@@ -47,7 +48,7 @@ class Sorts:
 
     async def start(self, request: web.Request) -> web.Response:
         """Begin; answer with the ID. Raise `BadRequest`, `BucketNotFound`, `AccessDenied`, `Busy`."""
-        value = codec.parse_json(await request.read())
+        value = await decoded(await request.read(), codec.parse_json)
         targets = sorted(one.id for one in self._targets.all)
         uuid = ID_PREFIX + new_id(self._node.env.rng)
         config = self._node.config.cluster.distributed_sort

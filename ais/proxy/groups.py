@@ -17,6 +17,7 @@ from ais.base import names, templates
 from ais.base.errors import AisError, BadRequest, Busy, NotYetImplemented
 from ais.base.ids import new_id
 from ais.meta.bmd import Bucket
+from ais.node.long import aside, check_count
 from ais.node.node import Node
 from ais.proxy.changes import BucketChanges
 from ais.proxy.jobs import Jobs
@@ -36,17 +37,17 @@ class Groups:
     async def delete(self, bucket: Bucket, message: DeleteMsg) -> str:
         """Delete objects. Raise `BadRequest`, `AccessDenied`."""
         access.require(bucket.props.access, Access.DELETE_OBJECT, bucket.bck.cname())
-        return await self._start(self._selected(groups.DELETE, bucket, message))
+        return await self._start(await self._selected(groups.DELETE, bucket, message))
 
     async def evict(self, bucket: Bucket, message: DeleteMsg) -> str:
         """Remove what is here of objects that a backend has. Raise as `delete`."""
         access.require(bucket.props.access, Access.DELETE_OBJECT, bucket.bck.cname())
-        return await self._start(self._selected(groups.EVICT, bucket, message))
+        return await self._start(await self._selected(groups.EVICT, bucket, message))
 
     async def prefetch(self, bucket: Bucket, message: PrefetchMsg) -> str:
         """Have objects here that a backend has. Raise `BadRequest`, `AccessDenied`."""
         access.require(bucket.props.access, Access.GET, bucket.bck.cname())
-        task = self._selected(groups.PREFETCH, bucket, message)
+        task = await self._selected(groups.PREFETCH, bucket, message)
         return await self._start(msgspec.structs.replace(task, latest=message.latest))
 
     async def index(self, bucket: Bucket, message: IndexMsg) -> str:
@@ -88,8 +89,8 @@ class Groups:
             )
         )
 
-    def _selected(self, kind: str, bucket: Bucket, message: DeleteMsg) -> GroupTask:
-        _check_selection(message.names, message.template)
+    async def _selected(self, kind: str, bucket: Bucket, message: DeleteMsg) -> GroupTask:
+        await self._check_selection(message.names, message.template)
         return GroupTask(
             new_id(self._node.env.rng),
             kind,
@@ -113,7 +114,7 @@ class Groups:
         if message.to is None or not message.to.name:
             raise BadRequest("copying objects needs the bucket they go to: tobck is missing")
         to = Bck.parse(message.to.name, message.to.provider, message.to.namespace.uname)
-        _check_selection(message.names, message.template)
+        await self._check_selection(message.names, message.template)
         return await self._copy(groups.COPY, source, to, message, message.names, message.template or message.prefix)
 
     async def _copy(
@@ -160,23 +161,24 @@ class Groups:
         names.check_object_prefix(message.prefix)
         names.check_object_prefix(message.prepend)
 
+    async def _check_selection(self, listed: list[str] | None, template: str) -> None:
+        """Raise `BadRequest` for a name or template that is none, and `TooLarge` for too many names."""
+        if listed and template:
+            raise BadRequest("a group of objects is either a list of names or a template, not both")
+        if listed:
+            check_count(len(listed), self._node.config.cluster.limits)
+            await aside(len(listed), names.check_object_names, listed)
+        names.check_object_prefix(templates.parse(template).prefix)
+
     async def _start(self, task: GroupTask) -> str:
         """Start it on every target. Raise `Busy` when objects move: those on their way would be missed."""
         if self._node.smap.moving and task.names is None and templates.parse(task.template).is_prefix:
             raise Busy(f"cannot {task.kind} while objects move to other targets: wait for the rebalance to end")
+        body = await aside(len(task.names or ()), codec.to_json, task)
         try:
-            await self._targets.ask_all("PUT", groups.GROUPS, body=codec.to_json(task))
+            await self._targets.ask_all("PUT", groups.GROUPS, body=body)
         except AisError:
             with contextlib.suppress(AisError):
                 await self._jobs.stop(ArgsMsg(id=task.uuid, kind=task.kind))
             raise
         return task.uuid
-
-
-def _check_selection(listed: list[str] | None, template: str) -> None:
-    """Raise `BadRequest` for a name or template that is none."""
-    if listed and template:
-        raise BadRequest("a group of objects is either a list of names or a template, not both")
-    for name in listed or ():
-        names.check_object_name(name)
-    names.check_object_prefix(templates.parse(template).prefix)

@@ -17,8 +17,6 @@ from ais.node.s3 import Gate
 from ais.s3 import identity, sigv4
 from ais.s3.identity import Identity
 
-BODY_BYTES_MAX = 256 << 10
-
 
 class QueryApi:
     """One per proxy."""
@@ -30,7 +28,9 @@ class QueryApi:
     def take(self, request: Request) -> Upload:
         """Answer a request when its body is here. Raise `S3Error` for one that another node did not pass on so."""
         received, _ = self._gate.received(request)
-        return Upload(_FormSink(self, received))
+        size_max = 4 * int(self._gate.limits.document_size)
+        size = min(request.headers.content_length or size_max, size_max)
+        return Upload(_FormSink(self, received, size_max), kept=size)
 
     async def answer(self, request: Request, body: bytes) -> Reply:
         """The answer, errors included."""
@@ -103,15 +103,16 @@ def _payload_hash(headers: Mapping[str, list[str]], body: bytes) -> str:
 class _FormSink:
     """Collects a body."""
 
-    def __init__(self, api: QueryApi, request: Request) -> None:
+    def __init__(self, api: QueryApi, request: Request, size_max: int) -> None:
         self._api = api
         self._request = request
+        self._size_max = size_max
         self._body = bytearray()
 
     def write(self, data: memoryview) -> None:
         """Keep the next bytes. Raise `IamError` for too many."""
-        if len(self._body) + len(data) > BODY_BYTES_MAX:
-            raise IamError("ValidationError", f"A request has at most {BODY_BYTES_MAX} bytes")
+        if len(self._body) + len(data) > self._size_max:
+            raise IamError("ValidationError", f"A request has at most {self._size_max} bytes")
         self._body += data
 
     def finish(self) -> Awaitable[Reply]:

@@ -17,6 +17,7 @@ from ais.base.units import parse_bool
 from ais.net.http import decode_component
 from ais.node.clients import Clients
 from ais.node.guard import Guard, Needs, admin, anybody, show_cluster
+from ais.node.long import decoded
 from ais.proxy import downloads, promote
 from ais.proxy.redirect import EASY_URLS
 from ais.proxy.requests import BUCKETS, BucketAddress, params_of
@@ -64,7 +65,8 @@ class Permissions(Guard):
 async def _bucket(request: web.Request) -> list[tuple[Access, Bck | None]]:
     address, method = BucketAddress.of(request), request.method
     body = await request.read()
-    message = ActMsg.parse(body) if body.strip() else ActMsg(actions.LIST if method == "GET" else "", value={})
+    nothing = ActMsg(actions.LIST if method == "GET" else "", value={})
+    message = await decoded(body, ActMsg.parse) if body.strip() else nothing
     bck = address.bck if address.bucket else None
     if method == "GET":
         return _reading(message, bck, address.params)
@@ -107,8 +109,11 @@ def _job(message: ActMsg, bck: Bck, params: dict[str, str]) -> list[tuple[Access
 async def _batch(request: web.Request) -> list[tuple[Access, Bck | None]]:
     params, name = params_of(request), request.match_info.get("bucket", "")
     default = Bck.parse(name, params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, "")) if name else None
-    entries = BatchMsg.parse(await request.read()).entries
-    return [(Access.GET, bck) for bck in frozenset(entry.bck(default) for entry in entries)]
+
+    def buckets(body: bytes) -> frozenset[Bck]:
+        return frozenset(entry.bck(default) for entry in BatchMsg.parse(body).entries)
+
+    return [(Access.GET, bck) for bck in await decoded(await request.read(), buckets)]
 
 
 async def _easy(request: web.Request) -> list[tuple[Access, Bck | None]]:

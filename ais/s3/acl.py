@@ -164,7 +164,7 @@ def _named(value: str, asked: Asked) -> Iterable[str]:
 def of_document(body: bytes, asked: Asked) -> Acl:
     """The list of an `AccessControlPolicy`. Raise `S3Error` MalformedACLError, AccessDenied for another owner."""
     try:
-        root = xml.parse(body, "AccessControlPolicy", 64 << 10)
+        root = xml.parse(body, "AccessControlPolicy")
         _SCHEMA.check(root)
     except S3Error:
         raise S3Error("MalformedACLError") from None

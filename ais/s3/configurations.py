@@ -13,7 +13,6 @@ from ais.s3.errors import S3Error
 from ais.s3.operations import Op
 from ais.s3.schema import Node, flag, group, number, one_of, text
 
-BYTES_MAX = 128 << 10
 NAMED_MAX = 100
 """Inventories (and so on) of one bucket. Amazon takes 1000; every node keeps them in memory."""
 
@@ -44,7 +43,7 @@ class Configuration(NamedTuple):
 
     def read(self, body: bytes) -> Element:
         """The document. Raise `S3Error` MalformedXML, or why it cannot be done."""
-        root = xml.parse(body, self.root, BYTES_MAX)
+        root = xml.parse(body, self.root)
         self.schema.check(root)
         if self.check is not None:
             self.check(root)

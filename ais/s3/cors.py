@@ -26,7 +26,7 @@ class CorsRule(msgspec.Struct, frozen=True):
 
 def parse_document(body: bytes) -> tuple[CorsRule, ...]:
     """The rules of a `CORSConfiguration`. Raise `S3Error`."""
-    root = xml.parse(body, "CORSConfiguration", 64 << 10)
+    root = xml.parse(body, "CORSConfiguration")
     xml.only_children(root, "CORSRule")
     rules = []
     for rule in root:

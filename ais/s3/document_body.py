@@ -2,18 +2,22 @@
 
 from collections.abc import Awaitable, Callable
 
-from ais.net.http import Reply
+from ais.net.http import Reply, Upload
 from ais.s3.errors import S3Error
 from ais.s3.payload import Payload
 
-DOCUMENT_BYTES_MAX = 64 << 10
-"""Of documents whose size S3 does not state."""
+Then = Callable[[bytes], Reply | Awaitable[Reply]]
+
+
+def upload(payload: Payload, bytes_max: int, then: Then) -> Upload:
+    """Take a document and give it to `then`, whose reply is the answer. Raise as `DocumentSink`."""
+    return Upload(DocumentSink(payload, bytes_max, then), kept=payload.length)
 
 
 class DocumentSink:
     """Collects a body of at most `bytes_max`, verifies it, and gives it to `then`, whose reply is the answer."""
 
-    def __init__(self, payload: Payload, bytes_max: int, then: Callable[[bytes], Reply | Awaitable[Reply]]) -> None:
+    def __init__(self, payload: Payload, bytes_max: int, then: Then) -> None:
         """Raise `S3Error` MaxMessageLengthExceeded when more is announced."""
         if payload.length > bytes_max:
             raise S3Error("MaxMessageLengthExceeded", MaxMessageLengthBytes=str(bytes_max))

@@ -34,7 +34,7 @@ class KeyToDelete(NamedTuple):
 
 def parse_delete(body: bytes) -> tuple[list[KeyToDelete], bool]:
     """Keys of a `Delete` document, and whether only errors are to be reported. Raise `S3Error` MalformedXML."""
-    root = xml.parse(body, "Delete", 4 << 20)
+    root = xml.parse(body, "Delete")
     xml.only_children(root, "Object", "Quiet")
     keys = []
     for one in root.findall("Object"):
@@ -92,7 +92,7 @@ class PartToComplete(NamedTuple):
 
 def parse_complete(body: bytes) -> list[PartToComplete]:
     """Parts of a `CompleteMultipartUpload`. Raise `S3Error` MalformedXML, InvalidPartOrder, InvalidRequest."""
-    root = xml.parse(body, "CompleteMultipartUpload", 4 << 20)
+    root = xml.parse(body, "CompleteMultipartUpload")
     xml.only_children(root, "Part")
     parts = [_part(one) for one in root]
     if not 1 <= len(parts) <= PARTS_MAX:
@@ -130,7 +130,7 @@ def parse_create(body: bytes) -> tuple[str, dict[str, str]]:
     """
     if not body:
         return "", {}
-    root = xml.parse(body, "CreateBucketConfiguration", 64 << 10)
+    root = xml.parse(body, "CreateBucketConfiguration")
     xml.only_children(root, "LocationConstraint", "Tags")
     region = xml.text(root, "LocationConstraint", "").strip()
     if region and not _REGION.fullmatch(region):
@@ -154,7 +154,7 @@ def versioning(status: str) -> bytes:
 
 def parse_versioning(body: bytes) -> str:
     """`Enabled` or `Suspended`. Raise `S3Error`; MFA delete asks for what we do not have."""
-    root = xml.parse(body, "VersioningConfiguration", 64 << 10)
+    root = xml.parse(body, "VersioningConfiguration")
     xml.only_children(root, "Status", "MfaDelete", "MFADelete")
     if xml.text(root, "MfaDelete", xml.text(root, "MFADelete", "Disabled")) != "Disabled":
         raise S3Error("NotImplemented", "MFA delete is not supported")
@@ -169,7 +169,7 @@ _BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "Restrict
 
 def parse_public_access_block(body: bytes) -> dict[str, bool]:
     """The four switches of a `PublicAccessBlockConfiguration`. Raise `S3Error` MalformedXML."""
-    root = xml.parse(body, "PublicAccessBlockConfiguration", 64 << 10)
+    root = xml.parse(body, "PublicAccessBlockConfiguration")
     xml.only_children(root, *_BLOCKS)
     switches = {name: xml.text(root, name, "false").lower() for name in _BLOCKS}
     if not set(switches.values()) <= {"true", "false"}:
@@ -184,7 +184,7 @@ def public_access_block(switches: dict[str, bool]) -> bytes:
 
 def parse_ownership(body: bytes) -> str:
     """The object ownership rule. Raise `S3Error` MalformedXML."""
-    root = xml.parse(body, "OwnershipControls", 64 << 10)
+    root = xml.parse(body, "OwnershipControls")
     _OWNERSHIP.check(root)
     rules = root.findall("Rule")
     if len(rules) != 1:

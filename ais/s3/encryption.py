@@ -57,7 +57,7 @@ class Wanted(NamedTuple):
 
 def parse_configuration(body: bytes) -> str:
     """A bucket's default encryption as it is kept. Raise `S3Error`."""
-    root = xml.parse(body, "ServerSideEncryptionConfiguration", 64 << 10)
+    root = xml.parse(body, "ServerSideEncryptionConfiguration")
     _SCHEMA.check(root)
     default = root.find("Rule/ApplyServerSideEncryptionByDefault")
     if default is not None:

@@ -116,7 +116,7 @@ MINIMUMS = ("all_storage_classes_128K", "varies_by_storage_class")
 def checked(body: bytes) -> str:
     """A `LifecycleConfiguration` as it is kept: as it was put, rules without an ID given one. Raise `S3Error`."""
     rules = parse_document(body)
-    root = xml.parse(body, "LifecycleConfiguration", 1 << 20)
+    root = xml.parse(body, "LifecycleConfiguration")
     for element, rule in zip(root, rules, strict=True):
         if not xml.text(element, "ID", ""):
             for empty in element.findall("ID"):
@@ -137,7 +137,7 @@ def expiration(rules: Sequence[LifecycleRule], subject: Subject) -> tuple[float,
 
 def parse_document(body: bytes) -> tuple[LifecycleRule, ...]:
     """The rules of a `LifecycleConfiguration`. Raise `S3Error`."""
-    root = xml.parse(body, "LifecycleConfiguration", 1 << 20)
+    root = xml.parse(body, "LifecycleConfiguration")
     xml.only_children(root, "Rule")
     rules = tuple(_parse_rule(rule, number) for number, rule in enumerate(root))
     if not 1 <= len(rules) <= RULES_MAX:

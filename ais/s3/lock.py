@@ -38,7 +38,7 @@ ENABLED = xml.document("ObjectLockConfiguration", [("ObjectLockEnabled", "Enable
 
 def parse_configuration(body: bytes) -> str:
     """The configuration as it is kept. Raise `S3Error`."""
-    root = xml.parse(body, "ObjectLockConfiguration", 64 << 10)
+    root = xml.parse(body, "ObjectLockConfiguration")
     _SCHEMA.check(root)
     _default_s(root)
     return xml.rewritten(root).decode()
@@ -103,7 +103,7 @@ def _future(text: str, now_s: float) -> int:
 
 def parse_retention(body: bytes, now_s: float) -> Facts:
     """The facts of a `Retention` document; empty: no retention. Raise `S3Error`."""
-    root = xml.parse(body, "Retention", 64 << 10)
+    root = xml.parse(body, "Retention")
     _RETENTION.check(root)
     mode, until = xml.optional(root, "Mode"), xml.optional(root, "RetainUntilDate")
     if (mode is None) != (until is None):
@@ -133,7 +133,7 @@ def retention(kept: Mapping[str, str]) -> bytes:
 
 def parse_legal_hold(body: bytes) -> str:
     """ON or OFF. Raise `S3Error`."""
-    root = xml.parse(body, "LegalHold", 64 << 10)
+    root = xml.parse(body, "LegalHold")
     _HOLD.check(root)
     return xml.text(root, "Status")
 

@@ -8,28 +8,25 @@ from xml.sax.saxutils import escape
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import XMLParser, fromstring
 
+from ais.base import bounds
 from ais.s3.errors import S3Error
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _MARKED = re.compile(r'[&<>"\x00-\x1f]')
 """What cannot stand in a text as it is."""
-MARKS_MAX = 250_000
-"""Tags of a document: those of 10,000 parts with every checksum, twice over."""
-DEPTH_MAX = 16
-"""Twice what any document of S3 has."""
 Node = tuple[str, "str | int | bool | Iterable[Node]"]
 
 
 class _ShallowBuilder(TreeBuilder):
     """Refuses elements within elements that no document of S3 has."""
 
-    def __init__(self) -> None:
+    def __init__(self, depth_max: int) -> None:
         super().__init__()
-        self._depth = 0
+        self._depth, self._depth_max = 0, depth_max
 
     def start(self, tag: str, attrs: dict[str, str], /) -> Element:
         self._depth += 1
-        if self._depth > DEPTH_MAX:
+        if self._depth > self._depth_max:
             raise ValueError("too deep")
         return super().start(tag, attrs)
 
@@ -38,14 +35,13 @@ class _ShallowBuilder(TreeBuilder):
         return super().end(tag)
 
 
-def parse(body: bytes, root: str, size_bytes_max: int = 1 << 20) -> Element:
+def parse(body: bytes, root: str) -> Element:
     """The document element, namespace prefixes removed. Raise `S3Error` MalformedXML unless it is a `root`."""
-    if len(body) > size_bytes_max:
-        raise S3Error("MaxMessageLengthExceeded")
-    if body.count(b"<") > MARKS_MAX:
+    bound = bounds.current()
+    if body.count(b"<") > bound.xml_tags:
         raise S3Error("MalformedXML", "The document has too many elements")
     try:
-        parser = XMLParser(target=_ShallowBuilder(), forbid_dtd=True)
+        parser = XMLParser(target=_ShallowBuilder(bound.xml_depth), forbid_dtd=True)
         parser.feed(body)
         element: Element = parser.close()
     except (ParseError, DefusedXmlException, ValueError, LookupError):

@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
+from functools import partial
 from itertools import islice
 
 import msgspec
@@ -28,6 +29,7 @@ from ais.core.publish import Condition
 from ais.core.store import OpenObject, Store
 from ais.core.writer import Writer
 from ais.net.client import PeerClient
+from ais.node.long import decoded
 from ais.shard import formats
 from ais.shard.appending import copy_members
 from ais.shard.writing import Buffer, ShardWriter, shard_writer
@@ -84,7 +86,7 @@ class Archiving:
 
     async def _start(self, request: web.Request) -> web.Response:
         require_node(self._host, request, archive.ARCHIVE)
-        task = codec.from_json(await request.read(), ArchiveTask)
+        task = await decoded(await request.read(), partial(codec.from_json, kind=ArchiveTask))
         self._views(task)
         await self._keep(task)
         self._begin(task)

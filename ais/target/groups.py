@@ -27,6 +27,7 @@ from ais.base.errors import AisError, Busy, ObjectNotFound
 from ais.core.store import Store
 from ais.fs.volume import Volume
 from ais.net.client import PeerClient
+from ais.node.long import aside, decoded
 from ais.reb import plan
 from ais.target.front import Front
 from ais.target.host import Host, require_node
@@ -90,10 +91,10 @@ class Groups:
 
     async def _start(self, request: web.Request) -> web.Response:
         require_node(self.host, request, groups.GROUPS)
-        task = codec.from_json(await request.read(), GroupTask)
+        task = await decoded(await request.read(), _task_of)
         self._views(task)
         kept = replace(task, started_ns=self.host.env.clock.now_ns())
-        await self._registry.keep(task.uuid, task.kind, codec.to_json(kept))
+        await self._registry.keep(task.uuid, task.kind, await aside(len(task.names or ()), codec.to_json, kept))
         self._begin(task, is_resumed=False)
         return web.Response()
 
@@ -176,8 +177,9 @@ class _Job:
             raise AisError(f"{self._parts.host.snode.name}: {self._first}{more}")
 
     def _mine(self, view: BucketView, names: Iterable[str]) -> Iterator[str]:
+        """Those this target owns, by the map of now: found one after the other, as they are worked on."""
         owner, own_id = self._parts.host.placement.owner, self._parts.host.snode.id
-        return iter([name for name in names if owner(view.uname + name).id == own_id])
+        return (name for name in names if owner(view.uname + name).id == own_id)
 
     async def _each_on_disk(self, view: BucketView, prefix: str, act: Act) -> None:
         owners = plan.owners(self._parts.host.smap)
@@ -306,6 +308,10 @@ class _Job:
             await self._remove(self._destination, name)
         elif answer.status != HTTPStatus.OK:
             raise decode_error(answer.status, answer.body, url)
+
+
+def _task_of(body: bytes) -> GroupTask:
+    return codec.from_json(body, GroupTask)
 
 
 def _describe(task: GroupTask) -> str:

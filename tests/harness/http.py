@@ -17,6 +17,9 @@ from ais.net.app import error_reply
 from ais.net.http import Network, Reply, Request, Route, Upload
 from ais.net.server import HttpServer, Limits
 
+ANY_SIZE = 64 << 20
+"""For servers whose test is not about how long a message may be."""
+
 
 class Answer(NamedTuple):
     """One response as read from the wire."""
@@ -179,7 +182,7 @@ async def serving(
         route,
         app,
         lambda one, error: error_reply(one, error, "t[test]"),
-        limits or Limits(),
+        limits or Limits(message_bytes_max=ANY_SIZE),
         Network.PUBLIC,
         upstream_tls,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from ais.config.limits import Limits
 from ais.meta.bmd import BMD, Bucket
 from ais.net.http import Reply
 from ais.s3.buckets import S3Bucket
@@ -26,15 +27,21 @@ Handler = Callable[[Call], Awaitable[Reply]]
 class Operation(NamedTuple):
     """How an operation is served.
 
-    `body_bytes_max` 0: it takes no body. `is_change`: it changes bucket metadata, on the primary. `admits_keys`: each
-    key is authorized by the handler, the bucket as a whole is not. `needs_checksum`: of the body.
+    `size` is the most that its body may have; None: it takes none. `is_change`: it changes bucket metadata, on the
+    primary. `admits_keys`: each key is authorized by the handler, the bucket as a whole is not. `needs_checksum`: its
+    body has to be claimed.
     """
 
     handler: Handler
-    body_bytes_max: int = 0
+    size: "Callable[[Limits], int] | None" = None
     is_change: bool = False
     admits_keys: bool = False
     needs_checksum: bool = False
+
+
+def document_size(limits: Limits) -> int:
+    """The most bytes of a document whose size S3 does not state."""
+    return int(limits.document_size)
 
 
 def require_same(bmd: BMD, bucket: S3Bucket) -> Bucket:

@@ -1,13 +1,14 @@
 """Configurations of a bucket that are kept as they were put (`ais.s3.configurations`): set, read, removed, listed."""
 
 from ais.api.bucket import AIS
+from ais.config.limits import Limits
 from ais.meta.bmd import BMD
 from ais.net.http import Reply
 from ais.node.node import Node
-from ais.proxy.s3.call import Call, Operation, require_same
+from ais.proxy.s3.call import Call, Operation, document_size, require_same
 from ais.s3 import answers, configurations, notifications, xml
 from ais.s3.buckets import S3Bucket
-from ais.s3.configurations import BYTES_MAX, CONFIGURATIONS, NAMED_MAX, Configuration
+from ais.s3.configurations import CONFIGURATIONS, NAMED_MAX, Configuration
 from ais.s3.errors import CODES, S3Error
 from ais.s3.operations import Op
 
@@ -61,7 +62,7 @@ class Configurations:
             ]
             return answers.xml_reply(call.request.id, configurations.listed(kind, found))
 
-        served = {kind.get: Operation(get), kind.put: Operation(put, BYTES_MAX, is_change=True)}
+        served = {kind.get: Operation(get), kind.put: Operation(put, _size, is_change=True)}
         if kind.delete is not None:
             served[kind.delete] = Operation(delete, is_change=True)
         if kind.list is not None:
@@ -103,3 +104,7 @@ def _name(kind: Configuration, call: Call) -> str:
     if not given or len(given) > 64:
         raise S3Error("InvalidConfigurationId")
     return f"{kind.name}/{given}"
+
+
+def _size(limits: Limits) -> int:
+    return 2 * document_size(limits)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from ais.api import codec
 from ais.base.errors import AisError
+from ais.config.limits import Limits
 from ais.meta.smap import Snode
 from ais.net.http import Reply
 from ais.node.s3 import BYPASS_GOVERNANCE, Gate
@@ -16,9 +17,11 @@ from ais.s3.errors import S3Error, as_s3
 from ais.s3.front import KEY_BYTES_MAX
 from ais.s3.peers import DeleteKeys
 
-BODY_BYTES_MAX = 4 << 20
-"""1000 keys of 1 KiB, escaped."""
 _BATCH_TIMEOUT_S = 120.0
+
+
+def _size(limits: Limits) -> int:
+    return int(limits.keys_document_size)
 
 
 class Deletes:
@@ -31,7 +34,7 @@ class Deletes:
     @property
     def operation(self) -> Operation:
         """How it is served."""
-        return Operation(self.delete, BODY_BYTES_MAX, admits_keys=True, needs_checksum=True)
+        return Operation(self.delete, _size, admits_keys=True, needs_checksum=True)
 
     async def delete(self, call: Call) -> Reply:
         """Delete the keys that the caller may delete. Raise `S3Error` MalformedXML."""

@@ -8,11 +8,11 @@ from ais.net.http import AnyReply, Forward, Reply, Request, Upload, header_lines
 from ais.node.node import Node
 from ais.node.s3 import Gate
 from ais.proxy.iam import QueryApi
-from ais.proxy.s3.call import Call, Operation
+from ais.proxy.s3.call import Call, Operation, document_size
 from ais.proxy.s3.forms import Forms
 from ais.proxy.s3.service import Service
+from ais.s3 import document_body
 from ais.s3.buckets import S3Bucket
-from ais.s3.document_body import DOCUMENT_BYTES_MAX, DocumentSink
 from ais.s3.errors import S3Error
 from ais.s3.front import S3Request
 from ais.s3.identity import Identity
@@ -92,15 +92,13 @@ class Front:
 
     def _serve(self, operation: Operation, opened: S3Request, caller: Identity) -> Upload | Awaitable[Reply]:
         call = Call(opened, caller, self._admit(operation, opened, caller))
-        if not operation.body_bytes_max:
+        if operation.size is None:
             return self._finish(operation, call)
         payload = Payload(opened, caller, with_md5=False)
         if operation.needs_checksum and not payload.claims and "content-md5" not in opened.headers:
             raise S3Error("InvalidRequest", "Missing required header for this request: Content-MD5 or x-amz-checksum-*")
-        sink = DocumentSink(
-            payload, operation.body_bytes_max, lambda body: self._finish(operation, call._replace(body=body))
-        )
-        return Upload(sink)
+        size = operation.size(self._gate.limits)
+        return document_body.upload(payload, size, lambda body: self._finish(operation, call._replace(body=body)))
 
     def _admit(self, operation: Operation, request: S3Request, caller: Identity) -> S3Bucket:
         bucket = self._may(operation, request, caller)
@@ -124,9 +122,8 @@ class Front:
 
     def _create(self, request: S3Request, caller: Identity) -> Upload:
         payload = Payload(request, caller, with_md5=False)
-        return Upload(
-            DocumentSink(payload, DOCUMENT_BYTES_MAX, lambda body: self._service.create(request, caller, body))
-        )
+        size = document_size(self._gate.limits)
+        return document_body.upload(payload, size, lambda body: self._service.create(request, caller, body))
 
     def _primary(self) -> Snode:
         primary = self._node.smap.primary

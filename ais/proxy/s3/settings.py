@@ -6,19 +6,16 @@ Each is checked when it is set, and kept in the bucket metadata.
 from collections.abc import Callable
 from typing import Any
 
+from ais.config.limits import Limits
 from ais.meta.bmd import BMD, S3Props
 from ais.net.http import Reply, header_lines
 from ais.node.node import Node
 from ais.node.s3 import Gate
-from ais.proxy.s3.call import Call, Handler, Operation, require_same
+from ais.proxy.s3.call import Call, Handler, Operation, document_size, require_same
 from ais.s3 import acl, answers, cors, documents, encryption, lifecycle, lock, new_object, policy, tagging
 from ais.s3.acl import Asked
-from ais.s3.document_body import DOCUMENT_BYTES_MAX
 from ais.s3.errors import S3Error
 from ais.s3.operations import Op
-
-_LIFECYCLE_BYTES_MAX = 256 << 10
-"""Enough for 1000 rules. Every node keeps it in memory, and gets it with each change of any bucket."""
 
 
 class Settings:
@@ -37,7 +34,7 @@ class Settings:
             Op.PUT_BUCKET_TAGGING: _put(self.put_tagging),
             Op.DELETE_BUCKET_TAGGING: self._unset(tags={}),
             Op.GET_BUCKET_LIFECYCLE: Operation(self.get_lifecycle),
-            Op.PUT_BUCKET_LIFECYCLE: _put(self.put_lifecycle, _LIFECYCLE_BYTES_MAX),
+            Op.PUT_BUCKET_LIFECYCLE: _put(self.put_lifecycle, _lifecycle_size),
             Op.DELETE_BUCKET_LIFECYCLE: self._unset(lifecycle=""),
             Op.GET_BUCKET_CORS: Operation(self.get_cors),
             Op.PUT_BUCKET_CORS: _put(self.put_cors),
@@ -263,8 +260,13 @@ class Settings:
         return Operation(delete, is_change=True)
 
 
-def _put(handler: Handler, body_bytes_max: int = DOCUMENT_BYTES_MAX) -> Operation:
-    return Operation(handler, body_bytes_max, is_change=True)
+def _put(handler: Handler, size: Callable[[Limits], int] = document_size) -> Operation:
+    return Operation(handler, size, is_change=True)
+
+
+def _lifecycle_size(limits: Limits) -> int:
+    """Enough for 1000 rules. Every node keeps it in memory, and gets it with each change of any bucket."""
+    return 4 * document_size(limits)
 
 
 def _document(call: Call, body: bytes, missing: str = "") -> Reply:

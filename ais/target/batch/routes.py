@@ -13,6 +13,7 @@ from ais.api.bucket import Bck
 from ais.core.store import Store
 from ais.net.client import PeerClient
 from ais.net.http import Network
+from ais.node.long import decoded
 from ais.shard import formats
 from ais.target.batch import frames
 from ais.target.batch.answer import Answer
@@ -54,7 +55,7 @@ class Batches:
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """All entries as one archive, alone or behind a part with metadata."""
-        message = BatchMsg.parse(await request.read())
+        message = await decoded(await request.read(), BatchMsg.parse)
         kind = formats.by_mime(message.mime)
         answer = Answer(self._host, self._peers, self._reader(), message, self._buckets(request, message))
         needs_outline = not (message.is_streaming and message.continue_on_error)
@@ -80,14 +81,12 @@ class Batches:
     async def send_part(self, request: web.Request) -> web.StreamResponse:
         """The entries that another target needs of us, as `ais.target.batch.frames`."""
         require_node(self._host, request, batch.PART)
-        part = codec.from_msgpack(await request.read(), Part)
-        bcks = [Bck.parse(name, provider, namespace) for name, provider, namespace in part.buckets]
-        wanted = [Wanted(bcks[number], name, path, start, length) for number, name, path, start, length in part.entries]
+        wanted, only_sizes = await decoded(await request.read(), _wanted)
         node = self._host.snode.name
         response = web.StreamResponse()
         response.enable_chunked_encoding()
         await response.prepare(request)
-        async with aclosing(self._reader().read_all(wanted, only_sizes=part.only_sizes)) as groups:
+        async with aclosing(self._reader().read_all(wanted, only_sizes=only_sizes)) as groups:
             async for group in groups:
                 out: list[bytes] = []
                 for one in group:
@@ -124,3 +123,11 @@ def _metadata(boundary: str, result: Result) -> bytes:
             f' filename="get-batch[{result.uuid}]"\r\nContent-Type: application/octet-stream\r\n\r\n'.encode(),
         )
     )
+
+
+def _wanted(body: bytes) -> tuple[list[Wanted], bool]:
+    """What another target asks for, and whether it wants sizes only. Raise `BadRequest`."""
+    part = codec.from_msgpack(body, Part)
+    bcks = [Bck.parse(name, provider, namespace) for name, provider, namespace in part.buckets]
+    found = [Wanted(bcks[number], name, path, start, length) for number, name, path, start, length in part.entries]
+    return found, part.only_sizes

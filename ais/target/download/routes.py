@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -9,6 +10,7 @@ from aiohttp import web
 from ais.api import codec
 from ais.api.download import DOWNLOADS, KIND, ONLY_ACTIVE, DownloadTask, Files, shown
 from ais.base.errors import AisError, BadRequest, DownloadNotFound
+from ais.node.long import decoded
 from ais.target.download.job import DownloadJob
 from ais.target.download.journal import Journal, remove_others
 from ais.target.download.parts import Parts
@@ -34,7 +36,7 @@ class Downloads:
         """Begin a job that a proxy has checked; look again at one that is known: names got other owners."""
         require_node(self._parts.host, request, DOWNLOADS)
         body = await request.read()
-        task = codec.from_msgpack(body, DownloadTask)
+        task = await decoded(body, partial(codec.from_msgpack, kind=DownloadTask))
         self._parts.front.views.require(task.bck)
         known = self._parts.registry.get(task.uuid)
         if known is not None and known.is_aborted:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -9,6 +10,7 @@ from aiohttp import web
 from ais.api import codec
 from ais.api.dsort import DSORT, KIND, SortTask, State, Wanted
 from ais.base.errors import AisError, BadRequest, Conflict, NotFound, NotReady
+from ais.node.long import decoded
 from ais.target.dsort.files import remove_others
 from ais.target.dsort.job import SortJob
 from ais.target.dsort.parts import Parts
@@ -41,7 +43,7 @@ class Sorts:
         """Begin a job that a proxy has checked."""
         require_node(self._parts.host, request, DSORT)
         body = await request.read()
-        task = codec.from_msgpack(body, SortTask)
+        task = await decoded(body, partial(codec.from_msgpack, kind=SortTask))
         if self._parts.host.snode.id not in task.targets:
             raise BadRequest(f"{self._parts.host.snode.name} takes no part in {task.uuid}")
         await self._parts.registry.keep(task.uuid, KIND, body)

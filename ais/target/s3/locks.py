@@ -9,8 +9,7 @@ from ais.core.meta import ObjectMeta
 from ais.core.store import Store
 from ais.fs.volume import Volume
 from ais.net.http import Reply, Upload
-from ais.s3 import lock
-from ais.s3.document_body import DOCUMENT_BYTES_MAX, DocumentSink
+from ais.s3 import document_body, lock
 from ais.s3.errors import S3Error
 from ais.s3.facts import Facts
 from ais.s3.payload import Payload
@@ -60,7 +59,8 @@ class Locks:
     def _taking(self, ask: S3Ask, change: Callable[[bytes], Callable[[Facts], Facts]]) -> Upload:
         self._facts(ask)
         payload = Payload(ask.request, ask.caller, with_md5=False)
-        return Upload(DocumentSink(payload, DOCUMENT_BYTES_MAX, lambda body: self._update(ask, change(body))))
+        size = int(ask.gate.limits.document_size)
+        return document_body.upload(payload, size, lambda body: self._update(ask, change(body)))
 
     def _update(self, ask: S3Ask, change: Callable[[Facts], Facts]) -> Awaitable[Reply]:
         def changed(meta: ObjectMeta) -> ObjectMeta:

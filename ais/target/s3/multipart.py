@@ -1,6 +1,7 @@
 """Multipart uploads over S3: the engine of `ais.core.multipart` with S3's checks, checksums and answers."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 
 from ais.base.errors import HandleNotFound, ObjectNotFound
@@ -12,9 +13,8 @@ from ais.core.store import Store
 from ais.fs.volume import Volume
 from ais.net import http
 from ais.net.http import Reply
-from ais.s3 import checksums, conditions, encryption, facts, results
+from ais.s3 import checksums, conditions, document_body, encryption, facts, results
 from ais.s3.checksums import ALGORITHMS, COMPOSITE, FULL_OBJECT, Algorithm
-from ais.s3.document_body import DocumentSink
 from ais.s3.documents import PartToComplete, parse_complete
 from ais.s3.errors import S3Error
 from ais.s3.facts import Facts
@@ -30,7 +30,6 @@ from ais.target.uploads import PooledSink, in_pool
 
 PART_BYTES_MIN = 5 << 20
 """Of every part but the last."""
-COMPLETE_BYTES_MAX = 4 << 20
 PART_CHECKSUMS_BYTES_MAX = 768
 """Of all parts of an object: what is kept about an object has little room."""
 _OF_UPLOAD = ("checksum-algorithm", "checksum-type", "initiator")
@@ -97,13 +96,13 @@ class Multipart:
     def complete(self, ask: S3Ask) -> http.Upload:
         """CompleteMultipartUpload."""
 
-        def take(body: bytes) -> Awaitable[Reply]:
-            return self._complete(ask, parse_complete(body))
+        async def take(body: bytes) -> Reply:
+            return await self._complete(ask, await asyncio.to_thread(parse_complete, body))
 
         # The headers' checksum is the object's, not this document's.
         kept = {name: value for name, value in ask.request.headers.items() if not name.startswith("x-amz-checksum-")}
         payload = Payload(ask.request._replace(headers=kept), ask.caller, with_md5=False)
-        return http.Upload(DocumentSink(payload, COMPLETE_BYTES_MAX, take))
+        return document_body.upload(payload, int(ask.gate.limits.keys_document_size), take)
 
     async def abort(self, ask: S3Ask) -> Reply:
         """AbortMultipartUpload."""

@@ -8,16 +8,13 @@ from ais.core.meta import ObjectMeta
 from ais.core.store import Store
 from ais.fs.volume import Volume
 from ais.net.http import AnyReply, Reply, Upload
-from ais.s3 import acl, facts, new_object, tagging
+from ais.s3 import acl, document_body, facts, new_object, tagging
 from ais.s3.acl import Asked
-from ais.s3.document_body import DocumentSink
 from ais.s3.errors import S3Error
 from ais.s3.facts import Facts
 from ais.s3.payload import Payload
 from ais.target.s3.ask import S3Ask
 from ais.target.uploads import in_pool
-
-DOCUMENT_BYTES_MAX = 64 << 10
 
 
 class Tags:
@@ -85,4 +82,4 @@ class Tags:
 
 def _taking(ask: S3Ask, take: Callable[[bytes], Reply | Awaitable[Reply]]) -> Upload:
     payload = Payload(ask.request, ask.caller, with_md5=False)
-    return Upload(DocumentSink(payload, DOCUMENT_BYTES_MAX, take))
+    return document_body.upload(payload, int(ask.gate.limits.document_size), take)

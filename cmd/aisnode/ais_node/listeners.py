@@ -15,6 +15,7 @@ from ais.config.node import NodeConfig
 from ais.meta.smap import NetInfo
 from ais.net.app import Honest, error_reply, make_app
 from ais.net.http import AnyReply, Network, OnError, Reply, Request, Route
+from ais.net.memory import Memory
 from ais.net.server import HttpServer, Limits, listening
 from ais.node.membership import JOIN
 from ais.node.trust import Trust
@@ -85,9 +86,11 @@ class Servers:
         honest: Honest,
         limits: Limits,
         upstream_tls: ssl.SSLContext | None,
+        memory: Memory,
     ) -> None:
         self._role, self._routes_of, self._trust = role, routes_of, trust
         self._node_name, self._honest, self._limits, self._upstream_tls = node_name, honest, limits, upstream_tls
+        self._memory = memory
 
     def make(self, networks: Network, via: Callable[[Route], Route] = lambda route: route) -> HttpServer:
         """One that carries these networks. `via` is what requests go through first."""
@@ -98,6 +101,7 @@ class Servers:
             self._limits,
             networks,
             self._upstream_tls,
+            memory=self._memory,
         )
 
 

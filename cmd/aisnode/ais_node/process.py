@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 from collections.abc import Callable
 from typing import cast
 
@@ -11,8 +10,11 @@ from structlog.typing import FilteringBoundLogger
 
 from ais.auth import nodes, pairs
 from ais.auth.pairs import PairKeys
+from ais.base import bounds
+from ais.base.bounds import Bounds
 from ais.base.errors import AisError, BadRequest, MountpathNotFound
 from ais.config.cluster import ClusterConfig
+from ais.config.limits import Limits as ClientLimits
 from ais.config.node import NodeConfig
 from ais.core.store import Store
 from ais.env import Env
@@ -24,6 +26,8 @@ from ais.meta import store
 from ais.meta.smap import Snode
 from ais.net.certificates import Certificates, Files
 from ais.net.client import PeerClient
+from ais.net.handshakes import HandshakeLimits
+from ais.net.memory import Memory
 from ais.net.server import HttpServer, Limits
 from ais.node import routes as node_routes
 from ais.node.certificate import CertificateWatch
@@ -94,14 +98,16 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
             trust,
             snode.name,
             node.honest,
-            limits(settings),
+            limits(settings, node.config),
             client_tls,
+            budget := memory(node.config),
         )
         listener_tls = certificates.listener if certificates else None
         if crew is None:
             servers = await listeners.open_all(layout, makes, listener_tls)
         else:
             servers = crew.open(layout, makes, node, role, volume, log_file, listener_tls)
+        follow_limits(settings, node, servers, budget)
         watch_certificates(node, certificates, peers, servers)
         node.tasks.keep("statistics", ticker.run)
         await _live(node, role, servers, volume, crew)
@@ -289,6 +295,7 @@ def _make_node(
     settings: Settings, env: Env, snode: Snode, peers: PeerClient, volume: Volume | None, log_file: LogFile | None
 ) -> Node:
     config, logger = settings.config, cast(FilteringBoundLogger, structlog.get_logger())
+    bounds.use(bounds_of(config.cluster.limits))
     for path, names in settings.unknown.items():
         logger.warning("unknown settings are ignored", file=path, settings=names)
     directories = tuple(mountpath.path for mountpath in volume.available) if volume else (config.local.confdir,)
@@ -310,6 +317,7 @@ def _make_node(
 
 def follow_settings(config: NodeConfig, file: LogFile | None, volume: Volume | None) -> None:
     """Apply settings that the process itself holds."""
+    bounds.use(bounds_of(config.cluster.limits))
     settings = config.cluster.log
     log.set_level(settings.level)
     if file:
@@ -318,10 +326,49 @@ def follow_settings(config: NodeConfig, file: LogFile | None, volume: Volume | N
         volume.limits = volume_limits(config)
 
 
-def limits(settings: Settings) -> Limits:
-    """Bounds of the HTTP servers."""
-    timeout_s = settings.environment.header_timeout_s
-    return Limits() if timeout_s is None else dataclasses.replace(Limits(), header_timeout_s=timeout_s)
+def limits(settings: Settings, config: NodeConfig, sharers: int = 1) -> Limits:
+    """Bounds of the HTTP servers of a process that shares the node's with others."""
+    found, timeout_s, default = config.cluster.limits, settings.environment.header_timeout_s, Limits()
+    return Limits(
+        header_timeout_s=default.header_timeout_s if timeout_s is None else timeout_s,
+        buffers_max=-(-default.buffers_max // sharers),
+        connections_max=-(-found.connections // sharers),
+        connections_per_address_max=-(-found.connections_per_address // sharers),
+        message_bytes_max=int(found.message_size),
+        list_bytes_max=int(found.list_size),
+        kept_body_timeout_s=float(found.body_timeout),
+        handshakes=HandshakeLimits(
+            found.handshakes_per_address,
+            found.handshakes_waiting,
+            float(found.handshake_stalled),
+            float(found.handshake_timeout),
+        ),
+    )
+
+
+def memory(config: NodeConfig) -> Memory:
+    """The budget for bodies that are kept."""
+    found = config.cluster.limits
+    return Memory(int(found.body_memory), float(found.body_wait))
+
+
+def bounds_of(found: ClientLimits) -> Bounds:
+    """Bounds of what is parsed in this process."""
+    return Bounds(found.json_depth, found.json_values, found.xml_depth, found.xml_tags)
+
+
+def follow_limits(
+    settings: Settings, node: Node, servers: list[HttpServer], memory: Memory | None = None, sharers: int = 1
+) -> None:
+    """Have the servers of this process keep the limits that are set while they run."""
+
+    def follow(config: NodeConfig) -> None:
+        for server in servers:
+            server.limit(limits(settings, config, sharers))
+        if memory is not None:
+            memory.limit(int(config.cluster.limits.body_memory), float(config.cluster.limits.body_wait))
+
+    node.on_config.append(follow)
 
 
 def make_certificates(config: ClusterConfig) -> Certificates | None:

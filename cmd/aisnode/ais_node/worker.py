@@ -5,12 +5,12 @@ Started by the node's control process alone (`ais.workers.control`), with which 
 
 import asyncio
 import ctypes
-import dataclasses
 import gc
 import os
 import signal
 import socket
 import sys
+from functools import partial
 from typing import cast
 
 import structlog
@@ -20,6 +20,7 @@ from ais.base.errors import AisError
 from ais.env import Env
 from ais.env.disk import Disk
 from ais.net.client import PeerClient
+from ais.net.handshakes import Handshakes
 from ais.net.http import Network
 from ais.net.server import HttpServer
 from ais.proxy.proxy import Proxy
@@ -76,6 +77,8 @@ class Worker:
         self._gate = Gate()
         self._env = Env()
         self._servers: list[HttpServer] = []
+        self._handshakes: list[Handshakes] = []
+        """Of each listener, where there is TLS."""
         self._standing: Standing | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._role: Proxy | Target
@@ -152,12 +155,7 @@ class Worker:
         self._role.share_notes(self._shared.notes(lambda: env.clock.now_ns() / 1e9))
         node.on_config.append(lambda changed: process.follow_settings(changed, None, volume))
         self._standing = Standing(node, self._role, volume, self._gate, self._shared)
-        shared_out = process.limits(self._settings)
-        limits_of_one = dataclasses.replace(
-            shared_out,
-            connections_max=-(-shared_out.connections_max // begun.count),
-            buffers_max=-(-shared_out.buffers_max // begun.count),
-        )
+        limits_of_one = process.limits(self._settings, config, begun.count)
         on_error = listeners.answer_errors(self._role, node.honest, begun.snode.name)
         self._tls = certificates.listener if certificates else None
         self._servers = [
@@ -172,6 +170,12 @@ class Worker:
             )
             for listener, networks in enumerate(begun.listeners)
         ]
+        process.follow_limits(self._settings, node, self._servers, sharers=begun.count)
+        if self._tls is not None:
+            self._handshakes = [
+                Handshakes(partial(self._serve, listener), limits_of_one.handshakes, self._ended)
+                for listener in range(len(begun.listeners))
+            ]
         process.watch_certificates(node, certificates, peers, self._servers)
         asyncio.get_running_loop().add_reader(self._gate_to_control.fileno(), self._take)
 
@@ -183,6 +187,9 @@ class Worker:
         loop = asyncio.get_running_loop()
         try:
             for listener, connection in handing.take_all(self._gate_to_control):
+                if self._handshakes:
+                    self._handshakes[listener].take(connection, _host_of(connection))
+                    continue
                 task = loop.create_task(self._serve(listener, connection))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -194,6 +201,9 @@ class Worker:
             await self._servers[listener].take(connection, self._tls, self._ended)
         except (OSError, AisError):
             self._ended()
+        except asyncio.CancelledError:  # it gave way to another handshake
+            self._ended()
+            raise
 
     def _ended(self) -> None:
         self._closed[0] += 1
@@ -210,6 +220,13 @@ class Worker:
             theirs.close()
             raise ConnectionRefusedError("the control process of this node does not keep up")
         return ours
+
+
+def _host_of(connection: socket.socket) -> str:
+    try:
+        return str(connection.getpeername()[0])
+    except OSError:  # it is gone already
+        return ""
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.http import Served, echo, run, serving, until
 
-from ais.net.handshakes import HandshakeLimits, TlsListener
+from ais.net.handshakes import HandshakeLimits, Handshakes, TlsListener
 from ais.net.server import Limits
 from ais.net.tls import client_context, server_context
 
@@ -18,7 +18,7 @@ PATIENT = HandshakeLimits(per_address_max=4, waiting_per_address_max=20, stalled
 
 
 @asynccontextmanager
-async def half_open(pem: Any, limits: HandshakeLimits) -> AsyncIterator[tuple[Served, TlsListener, ssl.SSLContext]]:
+async def half_open(pem: Any, limits: HandshakeLimits) -> AsyncIterator[tuple[Served, Handshakes, ssl.SSLContext]]:
     """A server of which 127.0.0.1 has begun many handshakes and gone on with none."""
     trusting = client_context(ca=pem.certificate)
     tls = server_context(*pem), trusting
@@ -26,7 +26,7 @@ async def half_open(pem: Any, limits: HandshakeLimits) -> AsyncIterator[tuple[Se
         writers = [(await asyncio.open_connection("127.0.0.1", served.port))[1] for _ in range(MANY)]
         (listener,) = served.server._listeners
         assert isinstance(listener, TlsListener)
-        yield served, listener, trusting
+        yield served, listener.handshakes, trusting
         for writer in writers:
             writer.close()
 
@@ -75,6 +75,7 @@ def test_many_at_once_are_all_served(pem: Any) -> None:
             assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
             (listener,) = served.server._listeners
             assert isinstance(listener, TlsListener)
-            await until(lambda: (listener.shaking, listener.waiting) == (0, 0))
+            counts = listener.handshakes
+            await until(lambda: (counts.shaking, counts.waiting) == (0, 0))
 
     run(scenario())

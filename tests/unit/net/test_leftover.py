@@ -11,14 +11,16 @@ import pytest
 import requests
 import urllib3
 from aiohttp import web
-from harness.http import Client, MemorySink, echo, request, run, serving, uploads
+from harness.http import ANY_SIZE, Client, MemorySink, echo, request, run, serving, uploads
 
 from ais.net.app import make_app
 from ais.net.http import FileReply, Reply, Request, StreamReply
 from ais.net.server import Limits
 from ais.net.tls import client_context, server_context
 
-SMALL_TURNS = Limits(turn_bytes=64 << 10, drain_bytes_max=64 << 10, linger_bytes_max=1 << 20)
+SMALL_TURNS = Limits(
+    message_bytes_max=ANY_SIZE, turn_bytes=64 << 10, drain_bytes_max=64 << 10, linger_bytes_max=1 << 20
+)
 
 
 def redirecting(one: Request) -> Reply:

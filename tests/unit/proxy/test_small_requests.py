@@ -23,7 +23,8 @@ def nested(levels: int) -> Any:
     ("line", "body", "status", "words"),
     [
         ("PUT /v1/cluster", codec.to_json({"action": "set-config", "value": {DEEP: 1}}), 400, "at most 8 parts"),
-        ("PUT /v1/cluster", codec.to_json({"action": "set-config", "value": nested(300)}), 400, "at most 8 levels"),
+        ("PUT /v1/cluster", codec.to_json({"action": "set-config", "value": nested(40)}), 400, "at most 8 levels"),
+        ("PUT /v1/cluster", codec.to_json({"action": "set-config", "value": nested(300)}), 400, "more than 64 levels"),
         ("PUT /v1/cluster", b"[" + b"{}," * 400_000 + b"{}]", 413, "exceeds 1048576 bytes"),
         (f"PUT /v1/cluster/set-config?{DEEP[:20000]}=1", b"", 400, "at most 8 parts"),
         (f"PUT /v1/cluster/set-config?timeout.max_keepalive={'9' * 5000}", b"", 400, "invalid"),
@@ -37,7 +38,7 @@ def nested(levels: int) -> Any:
             "X-Amz-Expires",
         ),
     ],
-    ids=["name", "nested", "body", "query", "duration", "expires"],
+    ids=["name", "nested", "levels", "body", "query", "duration", "expires"],
 )
 def test_refused(serve: Any, run: Run, line: str, body: bytes, status: int, words: str) -> None:
     """Names and objects that are too deep, bodies that are too long, numbers of thousands of digits: 4xx, no change."""

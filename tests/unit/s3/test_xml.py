@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ais.base import bounds
 from ais.s3 import xml
 from ais.s3.errors import S3Error, encode
 
@@ -30,11 +31,14 @@ def test_malformed(body: bytes) -> None:
     assert caught.value.code == "MalformedXML"
 
 
-def test_too_large() -> None:
-    """A document beyond the limit is refused unparsed."""
-    with pytest.raises(S3Error) as caught:
-        xml.parse(b"<Delete>" + b" " * 100 + b"</Delete>", "Delete", 50)
-    assert caught.value.code == "MaxMessageLengthExceeded"
+def test_too_deep_or_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the levels and tags of the process, a document is refused before it is a tree."""
+    monkeypatch.setattr(bounds, "_current", bounds.Bounds(xml_depth=3, xml_tags=8))
+    assert xml.parse(b"<Delete><a><b/></a></Delete>", "Delete").tag == "Delete"
+    for inner in (b"<a><b><c/></b></a>", b"<a/>" * 7):
+        with pytest.raises(S3Error) as caught:
+            xml.parse(b"<Delete>" + inner + b"</Delete>", "Delete")
+        assert caught.value.code == "MalformedXML"
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\x00\x7f￾￿", min_codepoint=32)))
@@ -52,14 +56,3 @@ def test_error_body() -> None:
     parsed = xml.parse(body, "Error")
     assert [child.tag for child in parsed] == ["Code", "Message", "Key", "Resource", "RequestId"]
     assert xml.text(parsed, "Key") == "a<b"
-
-
-@pytest.mark.parametrize(
-    "body", [b"<a>" * 17 + b"</a>" * 17, b"<a>" + b"<b/>" * 250_000 + b"</a>"], ids=["deep", "many"]
-)
-def test_shape_is_limited(body: bytes) -> None:
-    """Elements within elements, and elements without end, are refused as malformed."""
-    with pytest.raises(S3Error) as caught:
-        xml.parse(body, "a", 4 << 20)
-    assert caught.value.code == "MalformedXML"
-    assert xml.parse(b"<a>" * 16 + b"</a>" * 16, "a").tag == "a"
