@@ -12,7 +12,7 @@ import contextlib
 import re
 import secrets as randomness
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -56,6 +56,8 @@ class ClusterSecret(msgspec.Struct, frozen=True, omit_defaults=True):
     secret: bytes = b""
     older: tuple[bytes, ...] = ()
     """Those before, the last one first: what was sealed with them is opened with them, keys of objects for ever."""
+    replaced_s: int = 0
+    """When the one before was replaced (Unix seconds); 0: none was."""
 
     def __repr__(self) -> str:
         return f"ClusterSecret(cluster={self.cluster!r}, version={int(self.version)})"
@@ -70,11 +72,11 @@ class ClusterSecret(msgspec.Struct, frozen=True, omit_defaults=True):
         """All of them, the present one first; none before there is one."""
         return (self.secret, *self.older) if self.secret else ()
 
-    def rotated(self) -> "ClusterSecret":
+    def rotated(self, now_s: float) -> "ClusterSecret":
         """The next version, with a new secret. Raise `Conflict` when there are too many."""
         if len(self.older) + 1 >= SECRETS_MAX:
             raise Conflict(f"the cluster's secret was replaced {SECRETS_MAX - 1} times, as often as it can be")
-        return ClusterSecret(self.cluster, U64(self.version + 1), new_secret(), self.all)
+        return ClusterSecret(self.cluster, U64(self.version + 1), new_secret(), self.all, int(now_s))
 
     def encode(self) -> bytes:
         """Its JSON, as it is sent between nodes and kept on disk."""
@@ -190,9 +192,15 @@ class Credential(NamedTuple):
 class KeyRing:
     """The access keys at one moment; secrets are opened when they are first asked for, and remembered."""
 
-    def __init__(self, keys: AccessKeys, cluster_secrets: Sequence[bytes]) -> None:
-        """`cluster_secrets`: the present one and those before; empty while this node has none."""
+    def __init__(
+        self, keys: AccessKeys, cluster_secrets: Sequence[bytes], is_in_grace: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`cluster_secrets`: the present one and those before; empty while this node has none.
+
+        `is_in_grace`: whether sessions are good that were sealed with the one before.
+        """
         self._keys = keys
+        self._is_in_grace = is_in_grace
         self._secrets = cluster_secrets
         self._ciphers = [_cipher(secret) for secret in cluster_secrets]
         self._opened: dict[str, Credential] = {}
@@ -213,8 +221,13 @@ class KeyRing:
             return found
         if not self._secrets:
             raise NotReady("this node has not received the secret of its cluster yet: try again in a moment")
-        # A rotation ends sessions: whoever has a secret of before could make them.
-        found = sessions.unseal(token, self._secrets[0]) if token.startswith(sessions.PREFIX) else None
+        if not token.startswith(sessions.PREFIX):
+            return None
+        found = sessions.unseal(token, self._secrets[0])
+        if found is None and len(self._secrets) > 1 and self._is_in_grace():
+            # For a moment only, and not remembered: whoever has that secret could make them.
+            found = sessions.unseal(token, self._secrets[1])
+            return found if found is not None and self._is_alive(found) else None
         if found is None or not self._is_alive(found):
             return None
         if len(self._sessions) >= SESSIONS_MAX:

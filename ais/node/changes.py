@@ -119,7 +119,7 @@ class Changes:
 
     async def _rotate_secret(self) -> None:
         reign, meta = self._core.require_authority(), self._core.meta
-        secret = meta.secret.rotated()
+        secret = meta.secret.rotated(self._core.env.clock.now_ns() / 1e9)
         keys = meta.keys.resealed(meta.secret.all, secret.secret)
         await self._core.state.adopt([seal_secret(reign.term, secret), seal_keys(reign.term, keys)])
         await self._publish(reign, Part.KEYS)

@@ -4,12 +4,13 @@ A token is verified once and remembered until it expires; a change of the config
 all. Refusals name the user and what is granted, never the token.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from msgspec import structs
 
 from ais.api import access, headers
 from ais.api.access import Access
@@ -20,6 +21,7 @@ from ais.auth.tokens import LEEWAY_S, BadToken, Claims, Method
 from ais.base.errors import AccessDenied, BadRequest, Unauthenticated
 from ais.base.units import format_duration
 from ais.config.node import NodeConfig
+from ais.config.sections import AuthSignature
 from ais.env import Env
 from ais.meta.smap import Smap, Snode
 from ais.net.http import Again, Reply, Request
@@ -36,6 +38,13 @@ _CALLER = headers.CALLER_ID.lower()
 _NS = 1_000_000_000
 
 
+class Former(NamedTuple):
+    """How tokens were signed before `auth.signature` was changed, and until when they are good (Unix seconds)."""
+
+    signature: AuthSignature
+    until_s: float
+
+
 class Host(Protocol):
     """What it needs of the node. The values are replaced, never changed."""
 
@@ -47,6 +56,8 @@ class Host(Protocol):
     def snode(self) -> Snode: ...
     @property
     def smap(self) -> Smap: ...
+    @property
+    def former(self) -> Former | None: ...
     @property
     def keyring(self) -> KeyRing: ...
     @property
@@ -219,10 +230,21 @@ class Clients:
         if not auth.signature.key:
             raise BadToken("invalid token [err: auth.signature is not configured]")
         try:
-            algorithms = Method(auth.signature.method.lower() or "hmac").algorithms
-            return tokens.decode(token, auth.signature.key, algorithms, audiences=auth.required_claims.aud)
-        except (UnsupportedAlgorithm, BadRequest) as error:
-            raise BadToken(f"invalid token [err: auth.signature: {error}]") from None
+            return _signed(token, auth.signature, auth.required_claims.aud)
+        except BadToken:
+            former = self._host.former
+            if former is None or former.until_s * _NS < self._now_ns():
+                raise
+            claims = _signed(token, former.signature, auth.required_claims.aud)
+            return structs.replace(claims, exp=min(claims.exp, int(former.until_s) - LEEWAY_S))
+
+
+def _signed(token: str, by: AuthSignature, audiences: Sequence[str]) -> Claims:
+    try:
+        algorithms = Method(by.method.lower() or "hmac").algorithms
+        return tokens.decode(token, by.key, algorithms, audiences=audiences)
+    except (UnsupportedAlgorithm, BadRequest) as error:
+        raise BadToken(f"invalid token [err: auth.signature: {error}]") from None
 
 
 def token_name(token: str) -> str:

@@ -29,6 +29,7 @@ from ais.meta.placement import Placement
 from ais.meta.smap import Smap, Snode
 from ais.node.certificate import CertificateWatch
 from ais.node.changes import Changes
+from ais.node.clients import Former
 from ais.node.core import Core
 from ais.node.election import Election
 from ais.node.farewell import Farewell
@@ -91,6 +92,8 @@ class Node:
         """This node's own key, where nodes have keys; whoever makes the node sets it."""
         self.issuers = Issuers(self)
         """Whose tokens are taken, where `auth.oidc` names any."""
+        self.former: Former | None = None
+        """How tokens were signed before `auth.signature` was changed; known to processes that ran at that time."""
         self.certificates: CertificateWatch | None = None
         """The TLS certificate of this process; None without TLS. Whoever makes the node sets it."""
         self._wire_keys: dict[str, tuple[bytes, ...]] = {}
@@ -252,7 +255,7 @@ class Node:
         meta = self.state.current
         self.config = self.config.with_shared(meta.config)
         self.placement = Placement(meta.smap)
-        self.keyring = KeyRing(self.keys, self.cluster_secrets)
+        self.keyring = self._keyring(meta)
         self.role.follow_map(meta.smap)
         self.membership.follow_map(meta.smap)
         self.core.has_objects = self.role.has_objects
@@ -456,11 +459,24 @@ class Node:
             self.role.follow_map(new.smap)
             self.membership.follow_map(new.smap)
         if new.keys is not old.keys or new.secret is not old.secret:
-            self.keyring = KeyRing(new.keys, new.secret.all)
+            self.keyring = self._keyring(new)
         if new.config is not old.config:
             self._show_config(self.config.with_shared(new.config))
 
+    def _keyring(self, meta: Metadata) -> KeyRing:
+        replaced_s = meta.secret.replaced_s
+
+        def is_in_grace() -> bool:
+            grace_s = float(self.config.cluster.auth.intra_cluster.rotation_grace)
+            return 0 <= self.env.clock.now_ns() / 1e9 - replaced_s < grace_s
+
+        return KeyRing(meta.keys, meta.secret.all, is_in_grace)
+
     def _show_config(self, config: NodeConfig) -> None:
+        before, after = self.config.cluster.auth, config.cluster.auth
+        if before.signature != after.signature and before.signature.key and self.is_loaded:
+            grace_s = float(after.intra_cluster.rotation_grace)
+            self.former = Former(before.signature, self.env.clock.now_ns() / 1e9 + grace_s)
         self.config = config
         self.issuers.begin()
         for callback in self.on_config:

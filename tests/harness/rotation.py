@@ -16,7 +16,14 @@ from harness.s3raw import call
 from harness.wire import Answer, message, request
 
 SECRET = "a secret of more than thirty-two bytes"
-TOKEN = jwt.encode({"sub": "root", "admin": True, "exp": 1 << 40}, SECRET, algorithm="HS256")
+
+
+def token_by(secret: str) -> str:
+    return jwt.encode({"sub": "root", "admin": True, "exp": 1 << 40}, secret, algorithm="HS256")
+
+
+tokens = [token_by(SECRET)]
+"""What clients show now: the last one."""
 GRACE_S = 2
 SETTINGS = {
     "auth": {
@@ -28,7 +35,7 @@ SETTINGS = {
 
 
 def ask(url: str, method: str, target: str, body: bytes = b"", tls: ssl.SSLContext | None = None) -> Answer:
-    return request(url, method, target, body=body, headers={"Authorization": f"Bearer {TOKEN}"}, tls=tls)
+    return request(url, method, target, body=body, headers={"Authorization": f"Bearer {tokens[-1]}"}, tls=tls)
 
 
 def smap_of(cluster: Cluster, files: TLS | None = None) -> dict:
@@ -113,6 +120,14 @@ def close(cluster: Cluster, files: TLS | None = None) -> None:
     tls = probe.tls_context(files)
     assert ask(cluster.endpoint, "PUT", "/v1/cluster", message("set-config", value=SETTINGS), tls).status == 200
     assert ask(cluster.endpoint, "POST", "/v1/buckets/b", message("create-bck"), tls).status == 200
+
+
+def renew_token_key(cluster: Cluster, files: TLS, secret: str) -> None:
+    """Have tokens signed with another key, which clients get from now on."""
+    value = {"auth": {"signature": {"key": secret}}}
+    answer = ask(cluster.endpoint, "PUT", "/v1/cluster", message("set-config", value=value), probe.tls_context(files))
+    assert answer.status == 200, answer
+    tokens.append(token_by(secret))
 
 
 def renew_certificates(cluster: Cluster, authority: Authority, files: TLS) -> None:

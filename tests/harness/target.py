@@ -52,6 +52,7 @@ class SmallNode:
     bmd: BMD = field(default_factory=lambda: BMD("bmdUUID01", 1))
     keyring: KeyRing = field(default_factory=lambda: KeyRing(AccessKeys(), (CLUSTER_SECRET,)))
     cluster_secret: bytes = CLUSTER_SECRET
+    former: None = None
 
     @property
     def issuers(self) -> Issuers:

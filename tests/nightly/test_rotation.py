@@ -14,7 +14,18 @@ import pytest
 from harness.certificates import Authority
 from harness.nodekeys import NodeKeys
 from harness.nodes import eventually
-from harness.rotation import Load, ask, close, one_key_each, renew_certificates, rotate, smap_of
+from harness.rotation import (
+    SECRET,
+    Load,
+    ask,
+    close,
+    one_key_each,
+    renew_certificates,
+    renew_token_key,
+    rotate,
+    smap_of,
+    tokens,
+)
 from harness.wire import message, request
 
 from ais.playground import probe
@@ -39,6 +50,7 @@ def closed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Closed]:
     authority.issue(files)
     settings = {"net.http.client_auth_tls": "4"}
     with Cluster(3, 3, 1, dir=tmp_path, tls=files, config_overrides=settings, workers=request.param) as cluster:
+        del tokens[1:]
         close(cluster, files)
         yield Closed(cluster, authority, files, cluster.proxies[0].plan.directory.parent)
 
@@ -50,11 +62,13 @@ def test_rotation(closed: Closed) -> None:
     tls = probe.tls_context(files)
     for number in range(ROUNDS):
         with Load(cluster, files) as load:
-            for kind in ("cluster", "certificates", "nodes", "join"):
+            for kind in ("cluster", "certificates", "nodes", "join", "tokens"):
                 if kind == "join":
                     (root / SECRET_FILE).write_text(f"join secret number {number} of this cluster\n")
                 if kind == "certificates":
                     renew_certificates(cluster, authority, files)
+                elif kind == "tokens":
+                    renew_token_key(cluster, files, f"{SECRET}, the {number}. after it")
                 else:
                     assert all(rotate(cluster, kind, files=files).values()), kind
                 at_least = load.count + 50

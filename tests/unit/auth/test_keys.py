@@ -103,7 +103,7 @@ def test_a_rotation_seals_again() -> None:
     cluster = keys.ClusterSecret.create("uuid")
     key, plain = keys.new_key("ann", cluster.secret, 0)
     before = keys.AccessKeys().with_key(key)
-    new = cluster.rotated()
+    new = cluster.rotated(1_900_000_000)
     after = before.resealed(cluster.all, new.secret)
     assert (int(new.version), new.all[1:], int(after.version)) == (2, cluster.all, int(before.version) + 1)
     assert keys.KeyRing(after, (new.secret,)).lookup(key.id) == ("ann", plain, False)

@@ -57,6 +57,19 @@ def test_a_session_of_a_role_is_of_that_role() -> None:
     assert KeyRing(again, (SECRET,)).session(token) is None
 
 
+def test_sessions_outlive_the_secret_for_a_moment() -> None:
+    """In the grace after a rotation the secret before opens a session, later not; one before that never does."""
+    key, _ = access_keys.new_key("ann", SECRET, 1)
+    known, in_grace = AccessKeys().with_key(key), [True]
+    token = sessions.seal(Session("ASIAX", "secret", "ann", 100, 200, user="ann", parent=key.id), OTHER)
+    ring = KeyRing(known, (SECRET, OTHER), lambda: in_grace[0])
+    assert ring.session(token) is not None
+    assert KeyRing(known, (SECRET, b"x" * 32, OTHER), lambda: True).session(token) is None
+    assert KeyRing(known.without_key(key.id), (SECRET, OTHER), lambda: True).session(token) is None
+    in_grace[0] = False
+    assert ring.session(token) is None
+
+
 def test_kept_as_json() -> None:
     """Users, groups and roles come back from what is kept; what was kept before there were any is read as none."""
     known = AccessKeys().with_iam(
