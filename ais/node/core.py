@@ -56,6 +56,8 @@ class Core:
         self.patience_s = self.timing.patience_s
         self.follows = ""
         """Until `heard_at + patience_s` this node is faithful to the node `follows`; empty: to one it does not know."""
+        self.heard_ns = 0
+        """What the primary's clock said at `heard_at` or before (Unix nanoseconds); 0: it was not heard yet."""
         self.vouched_at = -math.inf
         """A time after which a heartbeat was made that left this node with everything the primary had."""
         self.joined = asyncio.Event()
@@ -102,6 +104,19 @@ class Core:
     def call_timeout_s(self) -> float:
         """Deadline of an ordinary call to another node."""
         return float(self.config.cluster.timeout.cplane_operation)
+
+    @property
+    def sure_ns(self) -> int:
+        """A moment that has come, by the clock of this node and by the primary's; 0 while that was not heard.
+
+        A clock that is set forward on one node alone, before or after it was started, does not move it.
+        """
+        own = self.env.clock.now_ns()
+        if self.reign is not None:
+            return own
+        if not self.heard_ns:
+            return 0
+        return min(own, self.heard_ns + int((self.env.clock.monotonic() - self.heard_at) * 1e9))
 
     def silent_for(self) -> float:
         """Seconds beyond the promise to the primary; negative while it holds."""

@@ -33,6 +33,7 @@ class Follower:
             heard = self._verdict(sync)  # a vote may have been given while the parts were written
         if heard is Heard.OK:
             core.promise(sync.patience_s, sync.primary.id)
+            core.heard_ns = sync.now_ns
             if core.me.id in core.smap and not sync.stamps.newer_than(core.meta.stamps):
                 if sync.echo_boot == core.boot:
                     # A message may be under way for long: it tells what was so when it was made, not when it came.

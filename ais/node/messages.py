@@ -65,6 +65,8 @@ class Sync(msgspec.Struct, frozen=True):
     """What the receiver's clock said (`SyncAnswer.clock`) in its last answer: this message was made after that."""
     echo_boot: str = ""
     """The process whose clock that was; empty: none answered yet."""
+    now_ns: int = 0
+    """What the sender's clock says (Unix nanoseconds)."""
 
 
 class Heard(StrEnum):

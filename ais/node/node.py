@@ -157,6 +157,11 @@ class Node:
         """The present one and those before: what was sealed is opened with one of them."""
         return self.state.current.secret.all
 
+    @property
+    def sure_ns(self) -> int:
+        """See `Core.sure_ns`."""
+        return self.core.sure_ns
+
     def wire_key(self, node_id: str) -> bytes:
         """What this node signs with what it says for clients to another: marks, notes on requests passed on.
 

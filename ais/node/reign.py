@@ -196,6 +196,7 @@ class Reign:
             committed=NEVER if meta.bases else meta.stamps.smap,
             echo=echo,
             echo_boot=echo_boot,
+            now_ns=core.env.clock.now_ns(),
         )
         sent_at = core.env.clock.monotonic()
         timeout_s = float(core.config.cluster.timeout.max_keepalive)

@@ -51,6 +51,8 @@ class Host(clients.Host, Protocol):
     def bmd(self) -> BMD: ...
     @property
     def placement(self) -> Placement: ...
+    @property
+    def sure_ns(self) -> int: ...
 
 
 class Coded(Protocol):
@@ -114,6 +116,11 @@ class Gate:
     def now_s(self) -> float:
         """Unix seconds."""
         return self._host.env.clock.now_ns() / 1e9
+
+    @property
+    def sure_s(self) -> float:
+        """Unix seconds that have come by other clocks too: what a retention ends by."""
+        return self._host.sure_ns / 1e9
 
     def is_plain(self, request: Request) -> bool:
         """Whether the path alone says what a request is, and everybody may send it: neither a node nor a browser does,

@@ -14,11 +14,12 @@ from ais.api.bucket import AIS, BACKENDS, parse_provider
 from ais.api.messages import ActMsg
 from ais.api.xact import ArgsMsg, QueryMsg
 from ais.backend import clusters, providers
-from ais.base.errors import AisError, BadRequest, InvalidAction, NotYetImplemented
+from ais.base.errors import AisError, BadRequest, InvalidAction, NotYetImplemented, Unsupported
 from ais.base.units import parse_bool
 from ais.config import change
 from ais.config.cluster import ClusterConfig
 from ais.env.network import Answer
+from ais.meta.bmd import BMD
 from ais.meta.smap import Snode
 from ais.node import service
 from ais.node.admin import OF_CLUSTER
@@ -34,6 +35,7 @@ from ais.proxy.relay import Relay
 from ais.proxy.remote import RemoteBuckets
 from ais.proxy.requests import json_bytes_reply, json_reply, json_text_reply, params_of, route, text_reply
 from ais.proxy.targets import Targets, require_all
+from ais.s3 import lock
 
 CLUSTER = "/v1/cluster"
 LOAD_X509 = "load-x509"
@@ -204,6 +206,8 @@ class Cluster:
                 await self._node.shutdown_cluster()
             case actions.DECOMMISSION_CLUSTER:
                 asked = message.value_as(membership.NodesMsg)
+                if asked.rm_user_data:
+                    _require_no_locks(self._node.bmd)
                 await self._node.decommission_cluster(Farewell(asked.rm_user_data, is_last=True))
             case actions.SET_CONFIG:
                 await self._set_config(message.value, is_transient=_is_transient(params_of(request)))
@@ -299,6 +303,16 @@ def _checked(old: ClusterConfig, new: ClusterConfig) -> ClusterConfig:
         if provider not in BACKENDS:
             raise NotYetImplemented(f'backend "{provider}" is not there yet: expected one of {list(BACKENDS)}')
     return new
+
+
+def _require_no_locks(bmd: BMD) -> None:
+    """Raise `Unsupported` when data shall be removed that nobody may remove."""
+    locked = [bucket.bck.cname() for bucket in bmd if lock.DOCUMENT in bucket.props.of_s3.documents]
+    if locked:
+        raise Unsupported(
+            f"cannot remove the data of the cluster: {', '.join(locked[:3])}: object"
+            " lock forbids it; delete these buckets once nothing in them is held, or leave rm_user_data out"
+        )
 
 
 def _with_backend(config: ClusterConfig, provider: str, *, disabled: bool) -> ClusterConfig:

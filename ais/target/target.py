@@ -175,6 +175,7 @@ class Target:
         gate = self._gate = Gate(host)
         self.announcer = self._events = EventService(host, gate, volume, store, peers)
         store.announce_to(self._events)
+        store.trust(lambda: host.sure_ns)
         self.mountpaths.on_gone = self._events.hand_on_gone
         rebalance = Rebalance(
             host, self._front, volume, store, moves, protected, self.joggers, self.registry, self._events.hand_on

@@ -68,6 +68,11 @@ class SmallNode:
         """Never replaced."""
         return (self.cluster_secret,)
 
+    @property
+    def sure_ns(self) -> int:
+        """There is no other clock."""
+        return self.env.clock.now_ns()
+
     def wire_keys(self, _node_id: str) -> tuple[bytes, ...]:
         """All that others sign with."""
         return self.cluster_secrets

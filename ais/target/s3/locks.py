@@ -38,7 +38,7 @@ class Locks:
 
         def change(body: bytes) -> Callable[[Facts], Facts]:
             wanted = lock.parse_retention(body, ask.gate.now_s)
-            return lambda kept: lock.with_retention(kept, wanted, ask.gate.now_s, bypass=bypass)
+            return lambda kept: lock.with_retention(kept, wanted, ask.gate.sure_s, bypass=bypass)
 
         return self._taking(ask, change)
 
