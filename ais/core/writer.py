@@ -111,7 +111,8 @@ class Writer:
 
     def _close(self) -> None:
         self._is_open = False
-        self._disk.close(self._staged.fd)
+        fd, self._staged.fd = self._staged.fd, -1  # its number may be another file's from now on
+        self._disk.close(fd)
 
 
 class Arrival(Writer):

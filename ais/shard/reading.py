@@ -5,6 +5,7 @@ Members are regular files; directories, links and devices are passed over, and s
 """
 
 import contextlib
+import errno
 import gzip
 import struct
 import tarfile
@@ -152,7 +153,12 @@ class _Bounded:
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
+        try:
+            return self._file.seek(offset, whence)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise BadShard("not a whole archive: it says of something that it lies before its beginning") from None
 
     def tell(self) -> int:
         return self._file.tell()
@@ -251,6 +257,8 @@ def _is_regular(info: zipfile.ZipInfo) -> bool:
 
 
 def _zip_offset(file: IO[bytes], info: zipfile.ZipInfo) -> int:
+    if info.header_offset < 0:
+        raise BadShard(f"not a whole archive: {info.filename} lies before its beginning")
     file.seek(info.header_offset)
     header = file.read(30)
     if len(header) < 30 or header[:4] != b"PK\x03\x04":

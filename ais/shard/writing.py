@@ -165,11 +165,18 @@ class _Sink:
         pass
 
 
+class _Archive(zipfile.ZipFile):
+    """One that is given up is given up: the library would write its end when the collector comes by."""
+
+    def __del__(self) -> None:
+        pass
+
+
 class ZipWriter:
     """A zip whose members are stored as they are, so that one can be read without unpacking it."""
 
     def __init__(self, out: Out) -> None:
-        self.archive = zipfile.ZipFile(_Sink(out), "w", zipfile.ZIP_STORED)
+        self.archive = _Archive(_Sink(out), "w", zipfile.ZIP_STORED)
         self._member: IO[bytes] | None = None
         self._left = self.count = 0
 

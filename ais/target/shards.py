@@ -4,6 +4,7 @@ A shard is an object like any other: readers hold the file they opened, and a wr
 and the new member, visible as a whole or not at all.
 """
 
+import itertools
 import os
 from collections.abc import Awaitable, Iterator
 from concurrent.futures import Executor
@@ -134,10 +135,10 @@ class Shards:
         wanted, pool = ask.params[query.ARCHPATH].removeprefix(ask.name + "/"), opened.mountpath.pool
         offset, size, content = await in_pool(pool, lambda: self._find(ask, opened, wanted))
         if content is not None:
-            return StreamReply(200, _OCTETS, _Streamed(content(), opened, pool), size), size
+            return StreamReply(200, _OCTETS, _Streamed(content, opened, pool), size), size
         return FileReply(200, _OCTETS, opened.fd, offset, size, pool), size
 
-    def _find(self, ask: Ask, opened: OpenObject, wanted: str) -> tuple[int, int, Content | None]:
+    def _find(self, ask: Ask, opened: OpenObject, wanted: str) -> tuple[int, int, Iterator[bytes] | None]:
         """Where a member lies and its size in bytes; its content when that must be unpacked. Blocks."""
         mime = ask.params.get(query.ARCHMIME, "")
         indexed = self._indexes.find(ask.view.bck, ask.name, opened, wanted, mime)
@@ -149,7 +150,9 @@ class Shards:
         if found is None:
             raise MemberNotFound(f"{wanted[:1000]} in {ask.cname} does not exist")
         member, content = found
-        return member.offset or 0, member.size, content if member.offset is None else None
+        if member.offset is not None:
+            return member.offset, member.size, None
+        return 0, member.size, _begun(content)
 
     async def _get_many(self, ask: Ask, opened: OpenObject) -> AnyReply:
         kind = await in_pool(
@@ -196,6 +199,13 @@ class _Receiving:
     def abort(self) -> None:
         """Leave the shard as it was."""
         self._writer.abort()
+
+
+def _begun(content: Content) -> Iterator[bytes]:
+    """The chunks of a member, the first one read: what is damaged at once is refused, not begun and broken off."""
+    chunks = content()
+    first = next(chunks, b"")
+    return itertools.chain((first,), chunks)
 
 
 def _describe(params: dict[str, str]) -> str:

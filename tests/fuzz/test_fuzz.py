@@ -8,6 +8,7 @@ and 500 with the tcode ErrBadCksum, which the wire contract asks for when conten
 """
 
 import contextlib
+import http.client
 import json
 import os
 import random
@@ -19,7 +20,8 @@ from pathlib import Path
 
 import msgpack
 import pytest
-from harness.nodes import descriptors, eventually, files_of
+from harness import hostile
+from harness.nodes import descriptors, eventually, files_of, resident_bytes
 from harness.wire import Api, RawConnection
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -28,7 +30,7 @@ from ais.testing import Cluster
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "15"))
 SEED = int(os.environ.get("FUZZ_SEED", "0" if "FUZZ_SECONDS" not in os.environ else str(random.randrange(1 << 32))))
-KINDS = 8
+KINDS = 10
 HANG_S = 10.0
 CONTENT = bytes(range(256)) * 40
 
@@ -42,11 +44,11 @@ def words(text: str) -> list[str]:
 
 
 ACTIONS = words("""
-    create-bck destroy-bck set-bprops reset-bprops summary-bck summary-shard copy-bck etl-bck move-bck make-n-copies
-    ec-encode rechunk evict-remote-bck list create-inventory show-inventory copy-listrange delete-listrange
-    evict-listrange prefetch-listrange archive promote rename-obj blob-download check-lock mpt-upload mpt-complete
-    mpt-abort set-config reset-config reset-stats rotate-logs start stop attach detach attach-mp enable-mp detach-mp
-    disable-mp rescan-mp nonsense
+    create-bck destroy-bck set-bprops reset-bprops summary-bck summary-shard index-shard copy-bck etl-bck
+    move-bck make-n-copies ec-encode rechunk evict-remote-bck list create-inventory show-inventory
+    copy-listrange delete-listrange evict-listrange prefetch-listrange archive promote rename-obj blob-download
+    check-lock mpt-upload mpt-complete mpt-abort set-config reset-config reset-stats rotate-logs start stop
+    attach detach attach-mp enable-mp detach-mp disable-mp rescan-mp nonsense
 """)
 PARAMETERS = words("""
     what props uuid jobid regex only_active set-new-custom provider namespace bck_to object_to keep_bck_md bsumm_remote
@@ -209,17 +211,20 @@ HEADER_VALUES = st.one_of(
 )
 
 
+CUTS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 8), st.binary(max_size=8)), max_size=4)
+
+
+def cut(data: bytes, places: list[tuple[float, int, bytes]]) -> bytes:
+    """With bytes cut out and put in: where (as a share), how many, and what."""
+    for place, removed, inserted in places:
+        at = int(place * len(data))
+        data = data[:at] + inserted + data[at + removed :]
+    return data
+
+
 def broken(whole: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
     """Bytes with something cut out or put in at up to four places."""
-    cuts = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 8), st.binary(max_size=8)), max_size=4)
-
-    def cut(data: bytes, places: list[tuple[float, int, bytes]]) -> bytes:
-        for place, removed, inserted in places:
-            at = int(place * len(data))
-            data = data[:at] + inserted + data[at + removed :]
-        return data
-
-    return st.builds(cut, whole, cuts)
+    return st.builds(cut, whole, CUTS)
 
 
 def heads() -> st.SearchStrategy[bytes]:
@@ -441,3 +446,104 @@ def test_s3_requests(ends: list[str]):
             probe(url, request_bytes(method, target, lines, body))
 
     for_its_share(st.tuples(st.sampled_from(METHODS), st.sampled_from(S3_PATHS), queries, headers, bodies), attempt)
+
+
+JOBS = {
+    "archive": ("PUT", words("archname tobck mime objnames template isbn aate coer")),
+    "copy-bck": ("POST", words("prefix prepend ext dry_run force latest-ver synchronize num-workers coer id")),
+    "copy-listrange": ("POST", words("tobck objnames template prepend ext dry_run num-workers coer id")),
+    "delete-listrange": ("DELETE", words("objnames template num-workers coer non-recurs")),
+    "evict-listrange": ("DELETE", words("objnames template num-workers coer")),
+    "prefetch-listrange": ("POST", words("objnames template num-workers latest-ver blob-threshold coer")),
+    "index-shard": ("POST", words("prefix num-workers skip-verify non-recurs")),
+    "summary-shard": ("GET", words("uuid prefix")),
+    "summary-bck": ("GET", words("uuid prefix cached present")),
+    "rechunk": ("POST", words("objsize-limit chunk-size prefix sync-remote")),
+    "make-n-copies": ("POST", []),
+    "ec-encode": ("POST", words("data_slices parity_slices enabled")),
+    "start": ("", words("ID Kind DaemonID Bck Buckets Timeout Force Flags")),
+    "stop": ("", words("ID Kind DaemonID Bck Buckets Force")),
+    "promote": ("OBJECT", words("trg src obj rcr ovw notfshare delsrc tid")),
+    "/v1/sort": ("POST", words("input_bck output_bck input_format output_format input_extension output_extension "
+                               "output_shard_size algorithm ekm_file ekm_file_sep max_mem_usage dsorter_type dry_run "
+                               "extract_concurrency_max_limit config description")),
+    "/v1/download": ("POST", words("id type bck link links template objname objects timeout limits progress_interval")),
+    "/v1/ml/moss/fuzzed": ("GET", words("in mime onob coer strm")),
+}  # fmt: skip
+"""Actions of jobs with the fields of their values, or paths with those of their bodies."""
+JOB_VALUES = JSON | st.sampled_from(
+    [
+        {"name": "fuzzed", "provider": "ais"}, [{"objname": "o"}], [{"objname": "x.tar", "archpath": "../a"}],
+        {"template": "x-{0..3}"}, {"template": "{0..999999999999}"}, {"kind": "shuffle", "seed": "x"}, "x-{0..9}.tar",
+        {"objnames": ["x.tar"]}, ["o", ""], "../../x.tar", "http://127.0.0.1:1/x", "single", ".tar", "x.tar",
+        "lru", "1KiB", 1 << 70, {"max": -1}, {"duplicated_records": "abort"}, "", "/etc/passwd", "o", -1,
+        "http://[::1]:1/{0..3}", "rechunk",
+    ]
+)  # fmt: skip
+
+
+def test_job_messages(ends: list[str]):
+    """What starts jobs, with its own fields and any values: refused, or a job that ends."""
+
+    def filled(name: str) -> st.SearchStrategy[tuple[str, dict[str, object]]]:
+        keys = st.sampled_from(JOBS[name][1] or ["x"])
+        return st.tuples(st.just(name), st.dictionaries(keys, JOB_VALUES, max_size=8))
+
+    def attempt(example: tuple[str, dict[str, object]]) -> None:
+        name, value = example
+        method, target = JOBS[name][0], name
+        if not name.startswith("/"):
+            target = {"": "/v1/cluster", "OBJECT": "/v1/objects/fuzzed"}.get(method, "/v1/buckets/fuzzed")
+            method = {"": "PUT", "OBJECT": "POST"}.get(method, method)
+        if name == "copy-bck":
+            target += "?bck_to=ais/@%23/fuzzedcopy/"
+        body = value if name.startswith("/") else {"action": name, "name": "", "value": value}
+        for url, path in zip(ends, (target, marked(target)), strict=True):
+            probe(url, request_bytes(method, path, {"Content-Type": "application/json"}, json.dumps(body).encode()))
+
+    for_its_share(st.sampled_from(sorted(JOBS)).flatmap(filled), attempt)
+
+
+def test_archives(ends: list[str], victim):
+    """Hostile, truncated, flipped, nested archives and bombs, read in every way, appended to, indexed: a clear error,
+    memory that stays, and no file anywhere but in the bucket."""
+    api = Api(victim.endpoint)
+    seeds = {extension: hostile.seeds(extension) for extension in hostile.EXTENSIONS}
+    before = {node.id: resident_bytes(node.pid) for node in victim.nodes}
+
+    def attempt(example: tuple[str, int, float, list[tuple[float, int, bytes]]]) -> None:
+        extension, number, kept, cuts = example
+        whole = seeds[extension][number % len(seeds[extension])]
+        content = cut(whole[: int(len(whole) * kept)], cuts)
+        name = f"hostile.{extension}"
+        path = f"/v1/objects/fuzzed/{name}"
+        assert api.put("fuzzed", name, content).status == 200
+        asked = [
+            ("POST", "/v1/buckets/fuzzed", {}, b'{"action":"index-shard","value":{"prefix":"hostile"}}'),
+            *(("GET", path, {"archpath": member}, b"") for member in ("a", "nosuch", "bomb", "../../escaped")),
+            ("GET", path, {"archregx": "", "archmode": "prefix"}, b""),
+            ("GET", "/v1/buckets/fuzzed", {}, b'{"action":"list","value":{"flags":"8"}}'),
+            ("PUT", path, {"archpath": "new"}, b"more"),
+            ("PUT", path, {"archpath": "../../escaped"}, b"more"),
+            ("GET", "/v1/ml/moss/fuzzed/x/y/1", {}, batch_of(name)),
+        ]
+        for method, target, query, body in asked:
+            # damage that is found on the way breaks an answer off
+            with contextlib.suppress(http.client.IncompleteRead):
+                answer = api.call(method, target, query, body=body, headers={"Ais-Pine": "1"})
+                assert answer.status < 500, (answer.status, answer.body[:300], method, target, query)
+
+    kept = st.just(1.0) | st.floats(0, 1)
+    for_its_share(st.tuples(st.sampled_from(hostile.EXTENSIONS), st.integers(0, 20), kept, CUTS), attempt)
+    eventually(
+        lambda: all(resident_bytes(node.pid) < before[node.id] + (300 << 20) for node in victim.nodes), within_s=20
+    )
+    roots = [path for node in victim.targets for path in node.mountpaths]
+    assert not [path for root in roots for path in root.parent.rglob("*escaped*")]
+    assert not Path("/etc/escaped").exists()
+
+
+def batch_of(name: str) -> bytes:
+    """A get-batch of members of a shard."""
+    entries = [{"objname": name, "archpath": member} for member in ("a", "d/b.jpg", "bomb", "../../escaped")]
+    return json.dumps({"in": entries, "mime": ".tar", "coer": True, "strm": True}).encode()

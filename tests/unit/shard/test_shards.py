@@ -1,5 +1,6 @@
 """Archives of every format: what was written is read, what is hostile or damaged is a clear error."""
 
+import gc
 import io
 import random
 import tarfile
@@ -163,3 +164,24 @@ def test_bad_patterns():
         with pytest.raises(BadRequest):
             match.matcher(pattern, mode)
     assert not match.matcher("(a+)+$", "regexp")("a" * 5000 + "b")
+
+
+def test_an_archive_that_is_given_up_writes_nothing_more():
+    """Its file may be closed, and the number of its descriptor another file's, when the garbage collector comes by."""
+    pieces: list[bytes] = []
+    writer = shard_writer(Format.ZIP, lambda data: pieces.append(bytes(data)))
+    add(writer, "a", b"content")
+    pieces.clear()
+    del writer
+    gc.collect()
+    assert pieces == []
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+def test_a_zip_that_points_before_its_beginning(method: int):
+    """A byte is missing at its start, so that a header is looked for at a negative offset: a clear error."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        archive.writestr("a", b"content")
+    with pytest.raises(BadShard):
+        read(out.getvalue()[1:], Format.ZIP)
