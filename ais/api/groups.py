@@ -2,6 +2,7 @@
 
 import msgspec
 
+from ais.api.blob import Parts
 from ais.api.bucket import Bck
 
 GROUPS = "/v1/groups"
@@ -28,7 +29,7 @@ class DeleteMsg(msgspec.Struct, frozen=True):
 
 
 class PrefetchMsg(DeleteMsg, frozen=True):
-    """The value of `prefetch-listrange`. `blob_*`: AIStore reads objects from that size on in parts."""
+    """The value of `prefetch-listrange`. `blob_*`: objects from that size on are fetched in parts."""
 
     latest: bool = msgspec.field(name="latest-ver", default=False)
     blob_threshold: int = msgspec.field(name="blob-threshold", default=0)
@@ -105,6 +106,9 @@ class GroupTask(msgspec.Struct, frozen=True):
     chunked_from: int = 0
     chunk_size: int = 0
     """As `RechunkMsg.limit` and `chunk_size`."""
+    blob_threshold: int = 0
+    """Objects of at least so many bytes are fetched in `parts`; 0: none."""
+    parts: Parts = Parts()
 
     @property
     def workers_count(self) -> int:

@@ -163,8 +163,12 @@ class Uploads:
         custom: dict[str, str],
         condition: Condition | None = None,
         facts: dict[str, str] | None = None,
+        *,
+        version: str | None = None,
     ) -> ObjectMeta:
         """Make the object of `parts`, in their order; return its metadata. Of several callers one wins.
+
+        `version`: store exactly this one instead of the next.
 
         Asked again for the same parts after it was killed at the end, it returns what was made. Raise `HandleNotFound`
         when it was completed or aborted meanwhile, `NotReady` when a part was replaced meanwhile, `PartDamaged`, what
@@ -179,7 +183,9 @@ class Uploads:
                     raise NotReady(f"part {part.number} of upload {upload.id} was replaced meanwhile: try again")
             while True:
                 try:
-                    meta = self._publish(upload, parts, list(stored.values()), rules, custom, condition, facts or {})
+                    meta = self._publish(
+                        upload, parts, list(stored.values()), rules, custom, condition, facts or {}, version
+                    )
                     break
                 except StripeBusy:  # the object has another mountpath now
                     continue
@@ -278,11 +284,12 @@ class Uploads:
         custom: dict[str, str],
         condition: Condition | None,
         facts: dict[str, str],
+        version: str | None,
     ) -> ObjectMeta:
         spot = self._spots.find(upload.bck, upload.info.name)
         self._forget_whole(upload, f"{upload.directory}/{WHOLE}")
         made = assembly.assemble(self._disk, upload, spot, parts, stored, self._publisher.new_work_name())
-        staged = Staged(upload.bck, upload.info.name, rules, spot, made.path, made.fd, custom, facts=facts)
+        staged = Staged(upload.bck, upload.info.name, rules, spot, made.path, made.fd, custom, version, facts=facts)
         staged.size = sum(part.size for part in parts)
         staged.runs = run_lengths([part.size for part in parts])
         staged.before_rename = partial(self._begin_ending, upload, parts, made, staged.size)

@@ -10,6 +10,7 @@ import msgspec
 
 from ais.api import access, codec, groups
 from ais.api.access import Access
+from ais.api.blob import Parts
 from ais.api.bucket import AIS, Bck
 from ais.api.groups import CopyBucketMsg, CopyMsg, DeleteMsg, GroupTask, IndexMsg, PrefetchMsg, RechunkMsg
 from ais.api.xact import ArgsMsg
@@ -48,7 +49,12 @@ class Groups:
         """Have objects here that a backend has. Raise `BadRequest`, `AccessDenied`."""
         access.require(bucket.props.access, Access.GET, bucket.bck.cname())
         task = await self._selected(groups.PREFETCH, bucket, message)
-        return await self._start(msgspec.structs.replace(task, latest=message.latest))
+        if message.blob_threshold < 0:
+            raise BadRequest(f"invalid blob-threshold {message.blob_threshold}: expected a size in bytes")
+        parts = Parts.of(message.blob_chunk_size, message.blob_workers)
+        return await self._start(
+            msgspec.structs.replace(task, latest=message.latest, blob_threshold=message.blob_threshold, parts=parts)
+        )
 
     async def index(self, bucket: Bucket, message: IndexMsg) -> str:
         """Make the indexes of shards. Raise as `prefetch`."""

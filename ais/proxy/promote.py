@@ -8,17 +8,18 @@ import contextlib
 
 from aiohttp import web
 
-from ais.api import access, codec
+from ais.api import access, blob, codec
 from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
 from ais.api.promotion import ACTION, KIND, PROMOTIONS, Found, PromoteMsg, PromoteTask
 from ais.api.xact import ArgsMsg
 from ais.base import names
-from ais.base.errors import AisError, Busy, Conflict, InvalidAction, InvalidSource, NotYetImplemented
+from ais.base.errors import AisError, Busy, Conflict, InvalidAction, InvalidSource
 from ais.base.ids import new_id
 from ais.meta.smap import Snode
 from ais.node.node import Node
+from ais.proxy.blobs import BlobStarter
 from ais.proxy.jobs import Jobs
 from ais.proxy.redirect import OBJECTS, require_bucket, require_own
 from ais.proxy.requests import BucketAddress, text_reply
@@ -30,7 +31,8 @@ PATH = OBJECTS + "{bucket}"
 class Promoter:
     """The endpoint. One per proxy."""
 
-    def __init__(self, node: Node, targets: Targets, jobs: Jobs) -> None:
+    def __init__(self, node: Node, targets: Targets, jobs: Jobs, blobs: BlobStarter) -> None:
+        self._blobs = blobs
         self._node = node
         self._targets = targets
         self._jobs = jobs
@@ -42,10 +44,10 @@ class Promoter:
     async def post(self, request: web.Request) -> web.Response:
         """Promote; the job's ID, or nothing for one file, which is an object then. Raise what a target says."""
         message = ActMsg.parse(await request.read())
-        if message.action == "blob-download":
-            raise NotYetImplemented("cannot download blobs - not implemented yet")
+        if message.action == blob.KIND:
+            return text_reply(await self._blobs.start(address_of(request).bck, message))
         if message.action != ACTION:
-            raise InvalidAction(message.action, (ACTION,))
+            raise InvalidAction(message.action, (ACTION, blob.KIND))
         bucket = require_own(require_bucket(self._node.bmd, address_of(request).bck), "promote files into")
         access.require(bucket.props.access, Access.PROMOTE, bucket.bck.cname())
         asked = codec.convert_strictly({} if message.value is None else message.value, PromoteMsg)

@@ -24,6 +24,7 @@ from ais.proxy import later
 from ais.proxy.archive import Archiver
 from ais.proxy.auth import Auth
 from ais.proxy.batch import Batches
+from ais.proxy.blobs import BlobStarter
 from ais.proxy.buckets import Buckets
 from ais.proxy.changes import BucketChanges
 from ais.proxy.cluster import Cluster
@@ -84,7 +85,7 @@ class Proxy:
         self._remote = RemoteBuckets(node, targets)
         self._sorts = Sorts(node, targets, jobs)
         self._downloads = Downloads(node, targets, jobs)
-        self._promoter = Promoter(node, targets, jobs)
+        self._promoter = Promoter(node, targets, jobs, BlobStarter(node, targets, self._remote))
         summaries = Summaries(node, targets, BUCKETS)
         shard_summaries = Summaries(node, targets, SHARDS)
         self._buckets = Buckets(

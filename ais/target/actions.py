@@ -12,7 +12,7 @@ from ais.api import actions, groups, query
 from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
-from ais.base.errors import AisError, BadRequest, InvalidAction, NotFound, NotYetImplemented, Unsupported
+from ais.base.errors import AisError, BadRequest, InvalidAction, NotFound, Unsupported
 from ais.base.units import parse_bool
 from ais.core.store import Store
 from ais.fs.locks import StripeBusy
@@ -33,7 +33,6 @@ from ais.target.remote.through import Through
 from ais.target.uploads import in_pool
 from ais.target.writes import Writes
 
-_LATER = {"blob-download": "download blobs"}
 _SERVED = (actions.RENAME_OBJECT, actions.CHECK_LOCK, actions.START_UPLOAD, actions.COMPLETE_UPLOAD)
 _NEEDS = {
     actions.CHECK_LOCK: Access.HEAD_OBJECT,
@@ -96,8 +95,6 @@ class Actions:
     async def post(self, request: web.Request, networks: Network) -> web.Response:
         """Rename, check-lock, upload in parts; for peers: move the object to the bucket its own is renamed to."""
         message = await _message(request)
-        if message.action in _LATER:
-            raise NotYetImplemented(f"cannot {_LATER[message.action]} - not implemented yet")
         head = _head_of(request, networks)
         ask = self._front.ask(head, _NEEDS.get(message.action, Access.MOVE_OBJECT))
         self._front.require_redirect(ask, "POST(obj)")

@@ -29,6 +29,7 @@ from ais.fs.volume import Volume
 from ais.net.client import PeerClient
 from ais.node.long import aside, decoded
 from ais.reb import plan
+from ais.target.blobs import Blobs
 from ais.target.front import Front
 from ais.target.host import Host, require_node
 from ais.target.indexing import Indexing
@@ -68,6 +69,7 @@ class Groups:
         peers: PeerClient,
         is_serving: Callable[[], bool],
         remote: Remote,
+        blobs: Blobs,
         opening: Opening,
         indexes: ShardIndexes,
     ) -> None:
@@ -75,6 +77,7 @@ class Groups:
         self.indexes = indexes
         self._is_serving = is_serving
         self.remote = remote
+        self.blobs = blobs
         self.host = host
         self.front = front
         self.volume = volume
@@ -255,7 +258,11 @@ class _Job:
         await parts.moves.settle(view, name)
         if self._task.latest:
             await parts.remote.through.refresh(view, name)
-        fetched = await parts.remote.cold.ensure(view, name)
+        fetched = None
+        if threshold := self._task.blob_threshold:
+            fetched = await parts.blobs.ensure(view, name, self._task.parts, threshold)
+        if fetched is None:
+            fetched = await parts.remote.cold.ensure(view, name)
         if fetched is not None:
             self._count(fetched)
 

@@ -8,14 +8,16 @@ import msgspec
 
 from ais.api import checksum, query
 from ais.api.access import Access
+from ais.api.blob import Parts
 from ais.backend.interface import RemoteObject
 from ais.base.errors import BadRequest, Busy, NotYetImplemented, ObjectNotFound
-from ais.base.units import parse_bool
+from ais.base.units import Size, parse_bool
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.net.http import AnyReply, FileReply, Reply, Request, StreamReply
 from ais.stats import names as metrics
 from ais.target import address, props
+from ais.target.blobs import Blobs
 from ais.target.counts import count_redirect
 from ais.target.front import Ask, Front
 from ais.target.host import Host
@@ -49,7 +51,9 @@ class Reads:
         shards: Shards,
         protected: Protected,
         remote: Remote,
+        blobs: Blobs,
     ) -> None:
+        self._blobs = blobs
         self._ranges = remote.ranges
         self._cold = remote.cold
         self._through = remote.through
@@ -104,10 +108,14 @@ class Reads:
             return self._head_remote(ask, wanted, started_s, presence)
         return self._head(ask, wanted, started_s, self._store.head(ask.view.bck, ask.name))
 
-    def _get_unusual(self, request: Request, started_s: float, *, is_usual: bool) -> AnyReply | Awaitable[AnyReply]:
+    def _get_unusual(
+        self, request: Request, started_s: float, *, is_usual: bool, again: bool = False
+    ) -> AnyReply | Awaitable[AnyReply]:
         ask = self._front.ask(request, Access.GET)
-        if ask.view.remote is None and parse_bool(ask.headers.get("ais-blob-download") or ""):
-            raise BadRequest(f"blob download is for remote buckets, {ask.view.bck.cname()} is not one")
+        if parse_bool(ask.headers.get("ais-blob-download") or "") and not again:
+            if ask.view.remote is None:
+                raise BadRequest(f"blob download is for remote buckets, {ask.view.bck.cname()} is not one")
+            return self._get_in_parts(request, ask, started_s)
         if ask.view.remote is not None and (ask.view.stays_fresh or _is_latest(ask)):
             return self._get_fresh(ask, started_s)
         if is_shard_request(ask.params):
@@ -123,6 +131,15 @@ class Reads:
             return self._get_cold_range(ask, spec, started_s) if spec else self._get_cold(ask, started_s)
         with _closing_on_error(opened):
             return self._reply(opened, spec, started_s)
+
+    async def _get_in_parts(self, request: Request, ask: Ask, started_s: float) -> AnyReply:
+        """What the client wants to be fetched in parts, when it is here."""
+        parts, threshold = _parts_of(ask)
+        if ask.view.stays_fresh or _is_latest(ask):
+            await self._through.refresh(ask.view, ask.name)
+        await self._blobs.ensure(ask.view, ask.name, parts, threshold)
+        reply = self._get_unusual(request, started_s, is_usual=False, again=True)
+        return await reply if isinstance(reply, Awaitable) else reply
 
     async def _get_cold(self, ask: Ask, started_s: float) -> AnyReply:
         """What is not here, from its backend: a large object while it comes."""
@@ -269,6 +286,17 @@ class Reads:
         counters[metrics.GET_N] += 1
         counters[metrics.GET_SIZE] += size_bytes
         counters[metrics.GET_NS] += int((self._now() - started_s) * 1e9)
+
+
+def _parts_of(ask: Ask) -> tuple[Parts, int]:
+    """How a client wants an object to be fetched, and from which size on. Raise `BadRequest`."""
+    said = {name: ask.headers.get(f"ais-blob-{name}") or "" for name in ("chunk", "workers", "threshold")}
+    try:
+        workers = int(said["workers"] or 0)
+        threshold = int(Size.parse(said["threshold"] or "0"))
+        return Parts.of(int(Size.parse(said["chunk"] or "0")), workers), threshold
+    except ValueError as error:
+        raise BadRequest(f"invalid Ais-Blob-* header: {error}") from None
 
 
 def _meta_of(found: RemoteObject, provider: str) -> ObjectMeta:

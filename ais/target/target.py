@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from ais.api import download, dsort, groups, promotion
+from ais.api import blob, download, dsort, groups, promotion
 from ais.api.bucket import Bck
 from ais.api.xact import (
     CLEANUP,
@@ -57,6 +57,7 @@ from ais.target.actions import Actions
 from ais.target.address import PREFIX
 from ais.target.archiving import Archiving
 from ais.target.batch.routes import Batches
+from ais.target.blobs import Blobs
 from ais.target.bucket_move import BucketMove
 from ais.target.download.parts import CONNECTIONS_MAX
 from ais.target.download.parts import Parts as DownloadParts
@@ -241,7 +242,8 @@ class Target:
             rebalance,
         )
         self._jobs = Jobs(self.registry, starters | {SCRUB: self._scrub.start, CLEANUP: self._scrub.start_cleanup})
-        reads = Reads(host, self._front, store, opening, recent, shards, protected, remote)
+        blobs = self._blobs = Blobs(host, self.registry, self._front, store, moves, remote, lambda: self._is_serving)
+        reads = Reads(host, self._front, store, opening, recent, shards, protected, remote, blobs)
         self._batches = Batches(host, self._front, store, opening, peers, indexes)
         self._groups = Groups(
             host,
@@ -255,6 +257,7 @@ class Target:
             peers,
             lambda: self._is_serving,
             remote,
+            blobs,
             opening,
             indexes,
         )
@@ -374,6 +377,7 @@ class Target:
                 *self.mountpaths.routes(),
                 *self._scrub.routes(),
                 *self._remote.routes(),
+                *self._blobs.routes(),
                 *self._events.routes(),
             ]
         return [self._waiting(route) for route in found + self._trust.only_nodes(of_nodes)]
@@ -389,6 +393,7 @@ class Target:
         self._downloads.resume(task for task in tasks if task.kind == download.KIND)
         self._groups.resume(task for task in tasks if task.kind in groups.KINDS)
         self._archiving.resume(task for task in tasks if task.kind == archiving.KIND)
+        self._blobs.resume(task for task in tasks if task.kind == blob.KIND)
         self._promotions.resume(task for task in tasks if task.kind == promotion.KIND)
 
     def start(self) -> None:

@@ -13,6 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from ais.api import checksum
 from ais.backend.interface import Place
@@ -35,6 +36,13 @@ FOLLOW_BYTES_MIN = 1 << 20
 _ATTEMPTS_MAX = 8
 
 
+@dataclass(slots=True)
+class Watched:
+    """A fetch that others make; `is_outdated`: a change of the object began meanwhile, it is not to be kept."""
+
+    is_outdated: bool
+
+
 class Cold:
     """One per target."""
 
@@ -45,6 +53,7 @@ class Cold:
         self._backends = backends
         self._fetches: dict[str, Fetch] = {}
         self._changing: Counter[str] = Counter()
+        self._watched: dict[str, list[Watched]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(AT_ONCE_MAX)
         self.is_passive = False
@@ -87,6 +96,18 @@ class Cold:
         return opened.meta.size
 
     @contextmanager
+    def watching(self, uname: str) -> Iterator["Watched"]:
+        """Around a fetch that is made elsewhere: it learns whether the object is changed meanwhile."""
+        watched = Watched(is_outdated=bool(self._changing[uname]))
+        self._watched.setdefault(uname, []).append(watched)
+        try:
+            yield watched
+        finally:
+            self._watched[uname].remove(watched)
+            if not self._watched[uname]:
+                del self._watched[uname]
+
+    @contextmanager
     def changing(self, uname: str) -> Iterator[None]:
         """Around a change of an object at its backend and here: what is fetched meanwhile is not kept."""
         self._changing[uname] += 1
@@ -108,6 +129,8 @@ class Cold:
     def _outdate(self, uname: str) -> None:
         if (fetch := self._fetches.get(uname)) is not None:
             fetch.is_outdated = True
+        for watched in self._watched.get(uname, ()):
+            watched.is_outdated = True
 
     async def _run(self, fetch: Fetch, view: BucketView, name: str, place: Place) -> None:
         error: AisError | None = NotReady(f"{self._host.snode.name} is stopping")

@@ -19,6 +19,7 @@ from ais.target.front import Front
 from ais.target.going_out import egress_of
 from ais.target.host import Host, require_node
 from ais.target.remote.cold import Cold
+from ais.target.remote.parallel import Parallel
 from ais.target.remote.ranges import ColdRanges
 from ais.target.remote.through import Through
 from ais.target.view import BucketView
@@ -36,6 +37,7 @@ class Remote:
         self.cold = Cold(host, front, store, self._backends)
         self.through = Through(front, volume, store, self.cold, self._backends)
         self.ranges = ColdRanges(self.through, self._backends)
+        self.parallel = Parallel(host.env.clock, front, volume, store, self.cold, self._backends)
 
     def routes(self) -> list[web.RouteDef]:
         """Of the control network."""

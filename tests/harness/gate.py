@@ -1,0 +1,76 @@
+"""A server between the cluster and moto: it counts what is asked for, and breaks answers as networks and clouds do."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+from aiohttp import web
+
+CUT, SLOW, OVERLOADED, SHORT, OTHER = "cut", "slow", "overloaded", "short", "other content"
+FAULTS = (CUT, SLOW, OVERLOADED, SHORT, OTHER)
+_HOP = ("connection", "transfer-encoding", "content-length", "date", "server")
+
+
+class Gate:
+    """`fault` is what happens to every GET of an object."""
+
+    def __init__(self, origin: str) -> None:
+        self.url = ""
+        self.fault = ""
+        self.reads: Counter[str] = Counter()
+        """GETs of objects: `key` or `key bytes=0-9`."""
+        self.requests = 0
+        self._origin = origin
+        self._http: aiohttp.ClientSession | None = None
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self.requests += 1
+        is_read = request.method == "GET" and request.path.count("/") > 1 and not request.query_string
+        if is_read:
+            key = request.path.split("/", 2)[2]
+            self.reads[f"{key} {request.headers.get('Range', '')}".strip()] += 1
+        fault = self.fault if is_read else ""
+        if fault == OVERLOADED:
+            return web.Response(status=503, text="<Error><Code>SlowDown</Code><Message>slow</Message></Error>")
+        if fault == SLOW:
+            await asyncio.sleep(3600)
+        assert self._http is not None
+        headers = {name: value for name, value in request.headers.items() if name.lower() != "host"}
+        url = f"{self._origin}{request.raw_path}"
+        async with self._http.request(
+            request.method, url, headers=headers, data=await request.read(), allow_redirects=False
+        ) as answer:
+            body = await answer.read()
+            kept = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP}
+            if request.method == "HEAD":
+                kept["Content-Length"] = answer.headers.get("Content-Length", "0")
+            if fault == SHORT:
+                body = body[:-1]
+            if fault == OTHER:
+                body = bytes(255 - byte for byte in body)
+            if fault != CUT:
+                return web.Response(status=answer.status, body=body, headers=kept)
+        response = web.StreamResponse(status=200, headers={**kept, "Content-Length": str(len(body))})
+        await response.prepare(request)
+        await response.write(body[: len(body) // 2])
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+
+@asynccontextmanager
+async def gate_before(origin: str) -> AsyncIterator[Gate]:
+    """The server while it runs."""
+    gate = Gate(origin)
+    async with aiohttp.ClientSession(auto_decompress=False) as gate._http:
+        runner = web.ServerRunner(web.Server(gate._handle), shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        gate.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            yield gate
+        finally:
+            await runner.cleanup()

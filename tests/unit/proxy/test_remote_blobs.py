@@ -1,0 +1,121 @@
+"""Large objects that are fetched in parts: by a job, by a prefetch, by a GET; each byte is asked for once."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from harness.gate import gate_before
+
+from ais.api.blob import Parts
+from ais.base.errors import Busy
+
+Run = Callable[[Any], Any]
+CHUNK = 256 << 10
+LARGE = bytes(range(251)) * 5_000
+SPANS = {f"large bytes={start}-{min(start + CHUNK, len(LARGE)) - 1}": 1 for start in range(0, len(LARGE), CHUNK)}
+
+
+async def _blob(bucket: Any, name: str, **value: Any) -> tuple[int, str]:
+    message = {"action": "blob-download", "name": name, "value": {"chunk-size": CHUNK, "num-workers": 2, **value}}
+    url = f"{bucket.cluster.primary.url}/v1/objects/{bucket.name}{bucket.query}"
+    async with bucket.http.post(url, data=json.dumps(message)) as answer:
+        return answer.status, await answer.text()
+
+
+async def _ended(bucket: Any, uuid: str) -> list[dict[str, Any]]:
+    async with asyncio.timeout(60):
+        while True:
+            answer = await bucket.cluster.primary.ask("GET", "/v1/cluster?what=qryxstats", {"id": uuid})
+            snaps = [snap for found in answer.json.values() for snap in found or ()]
+            if not any(snap["end-time"].startswith("0001") for snap in snaps):
+                return snaps
+            await asyncio.sleep(0.05)
+
+
+def test_in_parts(remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job, a prefetch with a threshold and a GET that asks for it read each part once; the object is whole."""
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                await bucket.put("large", LARGE)
+                status, uuid = await _blob(bucket, "large")
+                assert status == 200, uuid
+                (snap,) = await _ended(bucket, uuid)
+                assert not snap["err"], snap
+                assert (snap["kind"], snap["stats"]["loc-bytes"]) == ("blob-download", str(len(LARGE)))
+                assert gate.reads == SPANS
+                assert await bucket.get("large") == LARGE
+                _, _, headers = await bucket.ask("HEAD", "large")
+                assert headers["Ais-Present"] == "true"
+                assert (await bucket.at_origin("head_object", Key="large"))["ETag"].strip('"') == headers["ETag"].strip(
+                    '"'
+                )
+                assert await _blob(bucket, "large") == (200, "")
+                assert (await _blob(bucket, "none"))[0] == 404
+                assert (await _blob(bucket, "large", **{"chunk-size": 1}))[0] == 400
+                for way in ("prefetch", "get"):
+                    assert (await bucket.ask("DELETE", "large", "evict-listrange"))[0] == 200
+                    gate.reads.clear()
+                    if way == "prefetch":
+                        value = {"objnames": ["large", "d/o0"], "blob-threshold": 1 << 20, "blob-chunk-size": CHUNK}
+                        await bucket.job("POST", "prefetch-listrange", value)
+                        assert gate.reads.pop("d/o0") == 1
+                    else:
+                        asked = {"Ais-Blob-Download": "true", "Ais-Blob-Chunk": "256KiB"}
+                        assert await bucket.get("large", **asked) == LARGE
+                    assert gate.reads == SPANS
+                    assert await bucket.get("large") == LARGE
+
+    run(scenario())
+
+
+def test_parts_that_are_here_stay(remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fetch that ended in between goes on with what is missing; a change of the object meanwhile keeps nothing."""
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                await bucket.put("large", LARGE)
+                await bucket.ask("HEAD", "large")
+                view, parallel, through = _of_owner(bucket, "large")
+                found = await through.head(view, "large")
+                upload_id = await parallel.begin(view, found)
+
+                def stop(_: int) -> None:
+                    raise Busy("stopped")
+
+                with pytest.raises(Busy):
+                    await parallel.fetch(view, found, upload_id, Parts(CHUNK, 1), stop)
+                assert sum(gate.reads.values()) == 1
+                assert await parallel.is_of(view, found, upload_id)
+                await parallel.fetch(view, found, upload_id, Parts(CHUNK, 2))
+                assert gate.reads == SPANS
+                assert await bucket.cached() == ["large"]
+                assert await bucket.get("large") == LARGE
+
+                await bucket.ask("DELETE", "large", "evict-listrange")
+                upload_id = await parallel.begin(view, found)
+
+                async def change() -> None:
+                    assert (await bucket.ask("DELETE", "large"))[0] == 200
+
+                fetching = asyncio.create_task(parallel.fetch(view, found, upload_id, Parts(CHUNK, 1)))
+                await change()
+                await asyncio.gather(fetching, return_exceptions=True)
+                assert await bucket.cached() == []
+
+    run(scenario())
+
+
+def _of_owner(bucket: Any, name: str) -> Any:
+    for target in bucket.cluster.targets:
+        role = target.node.role
+        view = next(one for one in role._front.views if one.bck.name == bucket.name)
+        if target.node.placement.owner(view.uname + name).id == target.node.snode.id:
+            return view, role._remote.parallel, role._remote.through
+    raise AssertionError(name)
