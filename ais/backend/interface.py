@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from ais.api.bucket import Bck
-from ais.config.sections import Extra
+from ais.config.sections import BackendRate, Extra
 
 CHUNK_BYTES = 1 << 20
 """What is read of a body at a time."""
@@ -38,6 +38,7 @@ class Place(NamedTuple):
 
     bck: Bck
     extra: Extra = Extra()
+    rate: BackendRate = BackendRate()
 
 
 class RemoteObject(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -60,6 +61,11 @@ class RemoteObject(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether it is what tools put in the place of a directory; no object of ours can have such a name."""
         return self.name.endswith("/")
 
+    @property
+    def md5(self) -> str:
+        """Of the content, when the tag looks like one; with keys of a key service it is none."""
+        return self.etag if _MD5.fullmatch(self.etag) else ""
+
     def custom(self, provider: str) -> dict[str, str]:
         """As custom metadata, with AIStore's keys."""
         found = {SOURCE: provider}
@@ -67,8 +73,8 @@ class RemoteObject(msgspec.Struct, frozen=True, omit_defaults=True):
             found[ETAG] = self.etag
         if self.version:
             found[VERSION] = self.version
-        if _MD5.fullmatch(self.etag):
-            found[MD5] = self.etag
+        if self.md5:
+            found[MD5] = self.md5
         if self.modified_s:
             found[LAST_MODIFIED] = datetime.fromtimestamp(self.modified_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return found | self.user

@@ -6,12 +6,14 @@ from typing import Any
 from ais.api.bucket import AIS, Bck
 from ais.backend import clusters
 from ais.backend.ais import RemoteAis
+from ais.backend.guarded import Guarded
 from ais.backend.interface import Backend, Place
 from ais.backend.s3 import PROVIDER as AWS
 from ais.backend.s3 import S3
 from ais.backend.web import PROVIDER as HT
 from ais.backend.web import Web
 from ais.base.errors import MissingBackend
+from ais.env import Env
 from ais.net.egress import Egress
 
 CLOUDS = (AWS,)
@@ -40,24 +42,31 @@ def require(configured: Mapping[str, Any], bck: Bck) -> None:
 class Backends:
     """One per node."""
 
-    def __init__(self, configured: Callable[[], Mapping[str, Any]], make_egress: Callable[[], Egress]) -> None:
-        """`configured` gives the present section `backend` of the configuration."""
+    def __init__(
+        self,
+        configured: Callable[[], Mapping[str, Any]],
+        make_egress: Callable[[], Egress],
+        env: Env,
+        share: Callable[[], float],
+    ) -> None:
+        """`configured` gives the present section `backend` of the configuration; `share`: as of `Guarded`."""
+        self._env = env
+        self._share = share
         self._configured = configured
         self._make_egress = make_egress
-        self._made: dict[tuple[str, ...], Backend] = {}
+        self._made: dict[tuple[str, ...], Guarded] = {}
 
     def of(self, place: Place) -> Backend:
         """The backend of a bucket. Raise as `require`."""
         bck = place.bck
         require(self._configured(), bck)
         if bck.provider == AIS:
-            return self.cluster(bck.namespace.uuid)
+            return self._cluster(bck.namespace.uuid)
         return self._one((bck.provider,), S3 if bck.provider == AWS else lambda: Web(self._make_egress))
 
     def cluster(self, alias: str) -> RemoteAis:
         """An attached cluster. Raise `NotFound`."""
-        url = clusters.url_of(self._configured(), alias)
-        found = self._one((AIS, alias, url), lambda: RemoteAis(alias, url))
+        found = self._cluster(alias).inner
         assert isinstance(found, RemoteAis)
         return found
 
@@ -65,10 +74,14 @@ class Backends:
         """All that are attached."""
         return [self.cluster(alias) for alias in clusters.attached(self._configured())]
 
-    def _one(self, key: tuple[str, ...], make: Callable[[], Backend]) -> Backend:
+    def _cluster(self, alias: str) -> Guarded:
+        url = clusters.url_of(self._configured(), alias)
+        return self._one((AIS, alias, url), lambda: RemoteAis(alias, url))
+
+    def _one(self, key: tuple[str, ...], make: Callable[[], Backend]) -> Guarded:
         found = self._made.get(key)
         if found is None:
-            found = self._made[key] = make()
+            found = self._made[key] = Guarded(make(), self._env.clock, self._env.rng, self._share)
         return found
 
     async def close(self) -> None:

@@ -213,6 +213,8 @@ class S3:
 def _session(profile: str) -> Any:
     """In a thread: reads some MB of definitions and the user's files."""
     session = importlib.import_module("aiobotocore.session").get_session()
+    # "Expect: 100-continue" is waited for without end when a server does not know it
+    session.unregister("before-call.s3", importlib.import_module("botocore.handlers").add_expect_header)
     if profile:
         session.set_config_variable("profile", profile)
     loader = session.get_component("data_loader")

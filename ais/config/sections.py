@@ -34,7 +34,7 @@ class Checksum(Section, frozen=True):
     """Which checksum objects get and when it is verified."""
 
     type: Annotated[ChecksumKind, setting("Kind computed for every new object.")] = "xxhash2"
-    validate_cold_get: Annotated[bool, setting("Verify what is read from a remote backend.", pending=True)] = False
+    validate_cold_get: Annotated[bool, setting("Compare what is read from a remote backend with its MD5.")] = False
     validate_warm_get: Annotated[bool, setting("Verify an object's content on every GET.")] = False
     validate_obj_move: Annotated[bool, setting("Verify objects that move between targets.", pending=True)] = False
     enable_read_range: Annotated[bool, setting("Answer range reads with the checksum of the range.")] = False
@@ -86,14 +86,29 @@ class LRU(Section, frozen=True):
     enabled: Annotated[bool, setting("Evict when space runs low; without a backend nothing ever is.")] = True
 
 
-class BackendRate(Section, frozen=True):
-    """Requests to a remote backend."""
+def per_op(text: str) -> dict[str, int]:
+    """`get:5000 delete:1000` by verb. Raise `ValueError`."""
+    found: dict[str, int] = {}
+    for pair in text.replace(",", " ").split():
+        verb, _, count = pair.partition(":")
+        if verb.lower() not in ("get", "put", "delete") or not count.isdigit():
+            raise ValueError(f'per_op_max_tokens: "{pair}" is not get:, put: or delete: and a number')
+        found[verb.lower()] = int(count)
+    return found
 
-    interval: Annotated[Duration, setting("Period that `max_tokens` counts for.", ge=1, pending=True)] = Duration(60)
-    max_tokens: Annotated[int, setting("Requests per period.", ge=0, pending=True)] = 1000
-    per_op_max_tokens: Annotated[str, setting("Per-verb limits, like `get:5000 delete:1000`.", pending=True)] = ""
-    enabled: Annotated[bool, setting("Limit the rate.", pending=True)] = False
-    num_retries: Annotated[int, setting("Retries when the backend says to slow down.", ge=0, pending=True)] = 3
+
+class BackendRate(Section, frozen=True):
+    """Requests to a remote backend, of the whole cluster: each target has its share."""
+
+    interval: Annotated[Duration, setting("Period that `max_tokens` counts for.", ge=1)] = Duration(60)
+    max_tokens: Annotated[int, setting("Requests per period; 0: any number.", ge=0)] = 1000
+    per_op_max_tokens: Annotated[str, setting("Per-verb limits, like `get:5000 delete:1000`.")] = ""
+    enabled: Annotated[bool, setting("Limit the rate; slower while the backend says it is overloaded.")] = False
+    num_retries: Annotated[int, setting("Retries when the backend says to slow down, if enabled.", ge=0, le=20)] = 3
+
+    def check(self) -> None:
+        """See `Section`."""
+        per_op(self.per_op_max_tokens)
 
 
 class FrontendRate(Section, frozen=True):
@@ -125,7 +140,7 @@ class Versioning(Section, frozen=True):
 
     enabled: Annotated[bool, setting("Count an object's version up on each overwrite.")] = True
     validate_warm_get: Annotated[bool, setting("Compare with the remote backend on GET.")] = False
-    synchronize: Annotated[bool, setting("Also delete what the remote backend no longer has.", pending=True)] = False
+    synchronize: Annotated[bool, setting("The same; jobs that synchronize compare, too.")] = False
 
 
 class ExtraAWS(Section, frozen=True):

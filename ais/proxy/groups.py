@@ -149,6 +149,7 @@ class Groups:
                 message.workers,
                 message.continue_on_error,
                 message.not_recursive,
+                latest=message.latest or message.synchronize,
             )
         )
 

@@ -282,6 +282,8 @@ class _Job:
     async def _copy(self, name: str) -> None:
         parts, source, task = self._parts, self._source, self._task
         await parts.moves.settle(source, name)
+        if task.latest and source.remote is not None:
+            await parts.remote.through.refresh(source, name)
         await parts.remote.cold.ensure(source, name)
         await (parts.protected.heal if self._destination is not None else parts.protected.ensure)(source, name)
         pool = parts.volume.place(source.uname + name).pool

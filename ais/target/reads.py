@@ -10,7 +10,7 @@ from ais.api import checksum, query
 from ais.api.access import Access
 from ais.api.blob import Parts
 from ais.backend.interface import RemoteObject
-from ais.base.errors import BadRequest, Busy, NotYetImplemented, ObjectNotFound
+from ais.base.errors import BadRequest, Busy, ObjectNotFound
 from ais.base.units import Size, parse_bool
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
@@ -28,6 +28,7 @@ from ais.target.ranges import content_range, parse_range
 from ais.target.recent import Recent
 from ais.target.remote.cold import FOLLOW_BYTES_MIN
 from ais.target.remote.remote import Remote
+from ais.target.remote.through import is_same
 from ais.target.shards import Shards, is_shard_request
 from ais.target.uploads import in_pool
 
@@ -231,12 +232,11 @@ class Reads:
 
     async def _head_remote(self, ask: Ask, wanted: frozenset[str], started_s: float, presence: str) -> AnyReply:
         """Of what is not here, what its backend says, if `presence` allows to ask."""
-        if _is_latest(ask):
-            raise NotYetImplemented(
-                f"HEAD of {ask.cname} cannot compare with its backend ({query.LATEST_VERSION}=) yet"
-            )
         try:
-            reply = self._head(ask, wanted, started_s, self._store.head(ask.view.bck, ask.name))
+            opened = self._store.head(ask.view.bck, ask.name)
+            if _is_latest(ask) and not is_same(opened.meta, await self._through.head(ask.view, ask.name)):
+                raise ObjectNotFound(ask.cname)
+            reply = self._head(ask, wanted, started_s, opened)
         except ObjectNotFound:
             if presence in _ONLY_HERE:
                 raise

@@ -43,9 +43,9 @@ def scheme_of(props: Bprops, size_bytes: int) -> Scheme | None:
 def place_of(bucket: Bucket) -> Place | None:
     """The bucket at a backend that a bucket stands for, or that is linked to it."""
     if bucket.bck.provider != AIS or bucket.bck.namespace.uuid:
-        return Place(bucket.bck, bucket.props.extra)
+        return Place(bucket.bck, bucket.props.extra, bucket.props.rate_limit.backend)
     linked = bucket.props.backend_bck
-    return Place(linked, bucket.props.extra) if linked.name else None
+    return Place(linked, bucket.props.extra, bucket.props.rate_limit.backend) if linked.name else None
 
 
 class BucketView:
@@ -113,7 +113,8 @@ class BucketView:
         if self.remote is None and "Event>" in props.of_s3.documents.get("notification", ""):
             self.rules = msgspec.structs.replace(self.rules, event=Event())
         self.is_protected = self.is_mirrored or self.is_coded
-        self.stays_fresh = self.remote is not None and props.versioning.validate_warm_get
+        versioning = props.versioning
+        self.stays_fresh = self.remote is not None and (versioning.validate_warm_get or versioning.synchronize)
         """What is here is compared with its backend before it is read."""
         self.needs_care = self.is_protected or source is not None or self.remote is not None
         """Its objects may be elsewhere, lost or damaged and yet be served (`ais.target.opening`)."""

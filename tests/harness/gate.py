@@ -10,11 +10,14 @@ from aiohttp import web
 
 CUT, SLOW, OVERLOADED, SHORT, OTHER = "cut", "slow", "overloaded", "short", "other content"
 FAULTS = (CUT, SLOW, OVERLOADED, SHORT, OTHER)
+"""What may happen to GETs."""
+LOST, REFUSED = "lost", "refused"
+"""What may happen to PUTs: it is done and the answer does not come, or it is not done."""
 _HOP = ("connection", "transfer-encoding", "content-length", "date", "server")
 
 
 class Gate:
-    """`fault` is what happens to every GET of an object."""
+    """`fault` is what happens to every GET or PUT of an object."""
 
     def __init__(self, origin: str) -> None:
         self.url = ""
@@ -36,8 +39,10 @@ class Gate:
             return web.Response(status=503, text="<Error><Code>SlowDown</Code><Message>slow</Message></Error>")
         if fault == SLOW:
             await asyncio.sleep(3600)
+        if self.fault == REFUSED and request.method == "PUT":
+            return web.Response(status=500, text="<Error><Code>InternalError</Code></Error>")
         assert self._http is not None
-        headers = {name: value for name, value in request.headers.items() if name.lower() != "host"}
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in ("host", "expect")}
         url = f"{self._origin}{request.raw_path}"
         async with self._http.request(
             request.method, url, headers=headers, data=await request.read(), allow_redirects=False
@@ -46,6 +51,9 @@ class Gate:
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP}
             if request.method == "HEAD":
                 kept["Content-Length"] = answer.headers.get("Content-Length", "0")
+            if self.fault == LOST and request.method == "PUT":
+                assert request.transport is not None
+                request.transport.abort()
             if fault == SHORT:
                 body = body[:-1]
             if fault == OTHER:

@@ -9,18 +9,22 @@ with a change serves those who joined it, as reads that began before the change,
 """
 
 import asyncio
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from ais.api import checksum
-from ais.backend.interface import Place
+from ais.backend.interface import Place, RemoteObject
 from ais.backend.providers import Backends
-from ais.base.errors import AisError, AlreadyExists, Busy, NotReady, ObjectNotFound
+from ais.base.errors import AisError, AlreadyExists, Busy, NotReady, ObjectNotFound, Unreachable
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
+from ais.core.writer import Writer
 from ais.stats import names as metrics
 from ais.target.front import Front
 from ais.target.host import Host
@@ -173,13 +177,34 @@ class Cold:
                 version=found.version,
             )
             pool = writer.mountpath.pool
+            validates = view.props.checksum.validate_cold_get
+            md5 = hashlib.md5(usedforsecurity=False) if validates and found.md5 else None
+            held = 0
             try:
                 fetch.begin(found, self._host.env.disk.open(writer.path, os.O_RDONLY | os.O_CLOEXEC), pool)
                 async for chunk in chunks:
-                    await in_pool_to_end(pool, lambda chunk=chunk: writer.write(chunk))  # type: ignore[misc]
-                    fetch.advance(len(chunk))
+                    await in_pool_to_end(pool, partial(_take, writer, md5, chunk))
+                    fetch.advance(len(chunk) if md5 is None else held)
+                    held = len(chunk)
+                if md5 is not None:  # the last piece is nobody's before all of it was compared
+                    _compare(md5, found, view.bck.cname(name))
+                    fetch.advance(held)
                 self._front.admit(view)
                 await in_pool_to_end(pool, lambda: writer.commit(check))
             finally:
                 writer.abort()
         return found.size
+
+
+def _take(writer: Writer, md5: Any, chunk: bytes) -> None:
+    if md5 is not None:
+        md5.update(chunk)
+    writer.write(chunk)
+
+
+def _compare(md5: Any, found: RemoteObject, cname: str) -> None:
+    """Raise `Unreachable` when the content is not what the backend says."""
+    if md5.hexdigest() != found.md5:
+        raise Unreachable(
+            f"{cname} came with another MD5 than its backend says (checksum.validate_cold_get): try again"
+        )

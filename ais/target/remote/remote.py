@@ -33,7 +33,12 @@ class Remote:
     def __init__(self, host: Host, front: Front, volume: Volume, store: Store) -> None:
         self._host = host
         self._front = front
-        self._backends = Backends(lambda: host.config.cluster.backend, lambda: egress_of(host))
+        self._backends = Backends(
+            lambda: host.config.cluster.backend,
+            lambda: egress_of(host),
+            host.env,
+            lambda: 1 / max(len(host.smap.tmap), 1),
+        )
         self.cold = Cold(host, front, store, self._backends)
         self.through = Through(front, volume, store, self.cold, self._backends)
         self.ranges = ColdRanges(self.through, self._backends)

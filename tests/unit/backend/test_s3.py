@@ -16,6 +16,7 @@ from ais.backend.providers import Backends
 from ais.backend.s3 import S3
 from ais.base.errors import AccessDenied, AisError, MissingBackend, NotReady, Unreachable
 from ais.config.sections import Extra, ExtraAWS
+from ais.env import Env
 from ais.net.egress import Egress
 
 MISSING = Place(Bck("missing-bucket", "aws"))
@@ -146,5 +147,5 @@ def test_without_credentials_the_error_says_what_to_do(aws: str, monkeypatch: py
 def test_only_what_is_configured_is_used(configured: dict[str, Any], message: str) -> None:
     """A provider that is not configured, or disabled, is refused before anything is sent."""
     with pytest.raises(MissingBackend, match=message):
-        Backends(lambda: configured, lambda: Egress(allow_private=False)).of(MISSING)
+        Backends(lambda: configured, lambda: Egress(allow_private=False), Env(), lambda: 1.0).of(MISSING)
     assert providers.served(configured) == list(configured)

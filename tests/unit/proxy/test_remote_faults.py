@@ -1,0 +1,137 @@
+"""Backends that fail, through a cluster: a clear error, nothing partial or stale here, and the next try is right."""
+
+import asyncio
+import io
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from harness import gate as faults
+from harness.gate import gate_before
+
+from ais.backend import s3
+
+Run = Callable[[Any], Any]
+LARGE = bytes(range(251)) * 10_000
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses and timeouts are the library's."""
+    monkeypatch.setattr(s3, "ATTEMPTS_MAX", 1)
+    monkeypatch.setattr(s3, "READ_TIMEOUT_S", 2)
+
+
+def test_reads(remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever happens to a cold GET, small or large, nothing of it stays; what is here is read meanwhile."""
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                await bucket.put("large", LARGE)
+                assert await bucket.get("d/o3") == b"content 3"
+                checked = {"checksum": {"validate_cold_get": True}}
+                assert (await bucket.act("PATCH", "set-bprops", checked)).status == 200
+                for fault in faults.FAULTS:
+                    gate.fault = fault
+                    status, body, _ = await bucket.ask("GET", "d/o0")
+                    assert status == (503 if fault == faults.OVERLOADED else 502), (fault, body)
+                    assert bucket.name.encode() in body, body
+                    try:
+                        status, body, _ = await bucket.ask("GET", "large")
+                        assert status in (502, 503), (fault, status)
+                    except aiohttp.ClientError:
+                        pass
+                    assert await bucket.get("d/o3") == b"content 3"
+                    assert await bucket.cached() == ["d/o3"], fault
+                gate.fault = ""
+                assert await bucket.get("d/o0") == b"content 0"
+                assert await bucket.get("large") == LARGE
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("fault", [faults.LOST, faults.REFUSED])
+def test_writes(remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    """A PUT that failed, done or not at the backend, leaves nothing stale here: the next GET has what is there."""
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                assert await bucket.get("d/o0") == b"content 0"
+                gate.fault = fault
+                status, body, _ = await bucket.ask("PUT", "d/o0", data=io.BytesIO(b"changed"))
+                assert status == 502, body
+                assert await bucket.cached() == []
+                gate.fault = ""
+                there = await bucket.there("d/o0")
+                assert there == (b"changed" if fault == faults.LOST else b"content 0")
+                assert await bucket.get("d/o0") == there
+                assert (await bucket.ask("PUT", "d/o0", data=b"again"))[0] == 200
+                assert await bucket.there("d/o0") == await bucket.get("d/o0") == b"again"
+
+    run(scenario())
+
+
+def test_a_backend_that_is_down_is_left_alone(remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some failures in a row nobody waits for the backend any more; what is here is read; later it is asked."""
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                await bucket.get("d/o3")
+                gate.fault = faults.REFUSED
+                owned = [name for name in (f"n{number}" for number in range(400)) if _is_first(bucket, name)][:6]
+                for name in owned[:5]:
+                    assert (await bucket.ask("PUT", name, data=b"x"))[0] == 502
+                before = gate.requests
+                status, body, _ = await bucket.ask("PUT", owned[5], data=b"x")
+                assert (status, b"asked again in" in body, gate.requests) == (502, True, before), body
+                assert await bucket.get("d/o3") == b"content 3"
+                gate.fault = ""
+                for _ in range(300):
+                    if (await bucket.ask("PUT", owned[5], data=b"x"))[0] == 200:
+                        break
+                    await asyncio.sleep(0.2)
+                assert await bucket.there(owned[5]) == b"x"
+
+    run(scenario())
+
+
+def _is_first(bucket: Any, name: str) -> bool:
+    """Whether the first target owns a name."""
+    target = bucket.cluster.targets[0].node
+    owner = target.placement.owner(f"aws/@#/{bucket.name}/{name}")
+    return bool(owner.id == target.snode.id)
+
+
+def test_what_the_backend_has_now(remote: Any, run: Run) -> None:
+    """HEAD with `latest-ver` tells the backend's object; `synchronize` and copies with `latest-ver` read it."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            query = bucket.query
+            await bucket.get("d/o0")
+            await bucket.put("d/o0", b"another content")
+            bucket.query = f"{query}&latest-ver=true"
+            _, _, headers = await bucket.ask("HEAD", "d/o0")
+            assert (headers["Ais-Present"], headers["Content-Length"]) == ("false", "15")
+            bucket.query = query
+            assert (await bucket.ask("HEAD", "d/o0"))[2]["Content-Length"] == "9"
+            primary = bucket.cluster.primary
+            assert (await primary.act("POST", "/v1/buckets/mine", "create-bck")).status == 200
+            into = {"name": "mine", "provider": "ais"}
+            asked = {"objnames": ["d/o0"], "tobck": into, "latest-ver": True}
+            await bucket.job("POST", "copy-listrange", asked)
+            async with bucket.http.get(f"{primary.url}/v1/objects/mine/d/o0") as answer:
+                assert await answer.read() == b"another content"
+            assert (await bucket.act("PATCH", "set-bprops", {"versioning": {"synchronize": True}})).status == 200
+            await bucket.at_origin("delete_object", Key="d/o0")
+            assert (await bucket.ask("GET", "d/o0"))[0] == 404
+            assert await bucket.cached() == []
+
+    run(scenario())
