@@ -435,6 +435,34 @@ class AuthOIDC(Section, frozen=True):
                 raise ValueError(f'oidc.allowed_iss="{issuer}": an issuer has no query, fragment or user')
 
 
+class AuthVault(Section, frozen=True):
+    """Vault's transit engine, for SSE-KMS with a key ID."""
+
+    url: Annotated[
+        str, setting("Its address (`https://`; of this machine `http://` too); empty: the cluster's own keys.")
+    ] = ""
+    mount: Annotated[str, setting("Where the engine is mounted.")] = "transit"
+    namespace: Annotated[str, setting("Vault namespace.")] = ""
+    token_file: Annotated[
+        str, setting("File with a token on each target, read at each use (as Vault Agent writes it).")
+    ] = ""
+    ca_bundle: Annotated[str, setting("CA file for its certificate; empty: the system's.")] = ""
+
+    def check(self) -> None:
+        if not self.url:
+            return
+        parts = urlsplit(self.url)
+        is_here = parts.hostname in ("127.0.0.1", "localhost", "::1")
+        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_here)):
+            raise ValueError(f'vault.url="{self.url}": expected an https:// address')
+        if parts.query or parts.fragment or parts.username:
+            raise ValueError(f'vault.url="{self.url}": an address without query, fragment or user is expected')
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", self.mount):
+            raise ValueError(f'vault.mount="{self.mount}": expected a path of letters, digits, "_", "." and "-"')
+        if not self.token_file.startswith("/"):
+            raise ValueError("vault.url needs vault.token_file, an absolute path")
+
+
 class AuthIntraCluster(Section, frozen=True):
     """Authentication between nodes."""
 
@@ -463,6 +491,7 @@ class Auth(Section, frozen=True):
     signature: AuthSignature = AuthSignature()
     required_claims: AuthClaims = AuthClaims()
     oidc: AuthOIDC = AuthOIDC()
+    vault: AuthVault = AuthVault()
     intra_cluster: AuthIntraCluster = AuthIntraCluster()
 
     @property

@@ -19,6 +19,7 @@ from ais.auth.nodes import Nonces, Seen
 from ais.base.errors import AccessDenied, BadRequest, NotReady, Unauthenticated
 from ais.config.limits import Limits
 from ais.config.node import NodeConfig
+from ais.config.sections import AuthVault
 from ais.iam import answers as iam_answers
 from ais.meta.bmd import BMD, Bprops
 from ais.meta.placement import Placement
@@ -26,6 +27,7 @@ from ais.meta.smap import Snode
 from ais.net.http import Forward, Peer, Reply, Request, header_lines
 from ais.node import clients
 from ais.node.clients import Clients
+from ais.node.vault import VaultKeys
 from ais.s3 import acl, actions, answers, cors, facts, front, identity, lock, new_object, permissions, policy, via
 from ais.s3.acl import OWNER_ID
 from ais.s3.buckets import S3Bucket, S3Buckets
@@ -73,7 +75,7 @@ class Gate:
         """Who sends a request, by its token."""
         self._ids = answers.RequestIds(host.env.rng)
         self._buckets = S3Buckets(host.bmd)
-        self._keys: tuple[tuple[bytes, ...], LocalKeys] | None = None
+        self._keys: tuple[tuple[tuple[bytes, ...], AuthVault], KeyService] | None = None
         self._principals = Principals(host.keyring.iam)
         self._config: NodeConfig | None = None
         self._is_plain = False
@@ -100,10 +102,16 @@ class Gate:
     @property
     def keys(self) -> KeyService:
         """What wraps the data keys of encrypted objects."""
-        secrets = self._host.cluster_secrets
-        if self._keys is None or self._keys[0] != secrets:
-            self._keys = (secrets, LocalKeys(secrets))
+        secrets, vault = self._host.cluster_secrets, self._host.config.cluster.auth.vault
+        if self._keys is None or self._keys[0] != (secrets, vault):
+            own = LocalKeys(secrets)
+            self._keys = ((secrets, vault), VaultKeys(vault, own, self._host.env.clock) if vault.url else own)
         return self._keys[1]
+
+    @property
+    def waits_for_keys(self) -> bool:
+        """Whether `keys` may raise `KeyPending`."""
+        return bool(self._host.config.cluster.auth.vault.url)
 
     @property
     def principals(self) -> Principals:

@@ -99,6 +99,8 @@ CODES: dict[str, tuple[int, str]] = {
     "RequestTimeTooSkewed": (403, "The difference between the request time and the server's time is too large"),
     "RequestTimeout": (400, "Your socket connection to the server was not read from or written to in time"),
     "SignatureDoesNotMatch": (403, "The request signature we calculated does not match the signature you provided"),
+    "KMS.DisabledException": (400, "The key does not open what it sealed"),
+    "KMS.NotFoundException": (400, "The key does not exist"),
     "SlowDown": (503, "Please reduce your request rate"),
     "ServiceUnavailable": (503, "Service is unable to handle the request"),
     "TooManyBuckets": (400, "You have attempted to create more buckets than are allowed"),

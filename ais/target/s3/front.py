@@ -1,5 +1,6 @@
 """The entrance of S3 requests on a target: object operations it owns are executed, everything else is sent on."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
 
@@ -11,6 +12,7 @@ from ais.meta.smap import Snode
 from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Reply, Request, header_lines
 from ais.node.s3 import Gate
+from ais.node.vault import KeyPending
 from ais.s3 import answers, conditions
 from ais.s3.conditions import http_date
 from ais.s3.errors import S3Error
@@ -57,6 +59,8 @@ _ON_WHAT_IS_THERE = frozenset(
     }
 )
 """What is about an object that exists, besides reading it: a lost one is restored before."""
+_KEYS_MAX = 4
+"""Of one request: its own, and those of what it copies."""
 _ONLY_METADATA = _ON_WHAT_IS_THERE - {Op.DELETE_OBJECT}
 
 
@@ -162,6 +166,8 @@ class S3Front:
             is_usual = view.source is None and not (view.is_coded and asked.op in _ON_WHAT_IS_THERE)
             if view.remote is not None:
                 return self._watched(ask, self._remote.serve(handler, ask))
+            if self._gate.waits_for_keys:
+                return self._watched(ask, self._with_keys(handler if is_usual else self._settled_by(handler), ask))
             reply = handler(ask) if is_usual else self._settled(handler, ask)
         except AisError as error:
             raise self._failed(ask, error) from None
@@ -170,6 +176,19 @@ class S3Front:
     def error_reply(self, request: Request, error: BaseException) -> Reply | None:
         """The answer to a failed request if it is S3's."""
         return self._gate.error_reply(request, error) if self._gate.is_s3(request) else None
+
+    def _settled_by(self, handler: Handler) -> Handler:
+        return lambda ask: self._settled(handler, ask)
+
+    async def _with_keys(self, handler: Handler, ask: S3Ask) -> AnyReply:
+        """Where keys of objects are fetched: begin again with one that was. Nothing was read or done before."""
+        for _ in range(_KEYS_MAX):
+            try:
+                reply = handler(ask)
+                return await reply if isinstance(reply, Awaitable) else reply
+            except KeyPending as pending:
+                await asyncio.shield(pending.fetched)
+        raise NotReady("keys of the key service end before they are used: try again")
 
     async def _settled(self, handler: Handler, ask: S3Ask) -> AnyReply:
         """In a bucket that is getting the objects of another, or has lost one: first the one that is asked for."""
