@@ -23,6 +23,7 @@ AnyNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 REDIRECTS_MAX = 5
 CONNECT_TIMEOUT_S = 15.0
+READ_BUFFER_BYTES = 512 << 10
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -168,6 +169,7 @@ class Egress:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=("Accept-Encoding",),
+                read_bufsize=READ_BUFFER_BYTES,
             )
         return self._session
 
