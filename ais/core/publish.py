@@ -19,6 +19,7 @@ from ais.core import meta as metadata
 from ais.core import tree, workfile
 from ais.core.announcing import Announcer, Change, Event, Note, Unannounced
 from ais.core.copies import Copies
+from ais.core.index_files import may_have
 from ais.core.meta import ObjectMeta
 from ais.core.slicing import NoSlicing, Plan, Prepared, Slicing, Turns
 from ais.core.spots import Spot, SpotTable, newest_file, read_meta
@@ -90,6 +91,8 @@ class Publisher:
         (True). Called without a lock, in any thread but the event loop's; may wait for other targets."""
         self.on_coded: Callable[[Bck, str], None] = _ignore
         """Told, in any thread, of each object of an erasure-coded bucket that was changed."""
+        self.on_shard: Callable[[Bck, str], None] = _ignore
+        """Told, in any thread, of each shard that was written into a bucket that wants indexes."""
         self.slicing: Slicing = NoSlicing()
         self.turns = Turns()
         self.announcer: Announcer = Unannounced()
@@ -108,10 +111,17 @@ class Publisher:
             if staged.spot.view is not self._volume.view:
                 self._follow_placement(staged, wait)
             if staged.rules.event is not None and not staged.is_moved:
-                return self._publish_announced(staged, staged.rules.event, condition, wait)
-            return self._publish(staged, condition, wait)
+                published = self._publish_announced(staged, staged.rules.event, condition, wait)
+            else:
+                published = self._publish(staged, condition, wait)
         except OSError as error:
             raise translate(error, staged.path) from error
+        self._tell_of_shard(staged)
+        return published
+
+    def _tell_of_shard(self, staged: Staged) -> None:
+        if staged.rules.indexes_shards and may_have(staged.name):
+            self.on_shard(staged.bck, staged.name)
 
     def _publish(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
         if staged.bck in self._volume.coded:
@@ -174,6 +184,7 @@ class Publisher:
             self.on_mirrored(staged.bck, staged.name)
         if is_head and not meta.is_marker:
             self.changed(staged.bck, staged.name, staged.spot)
+            self._tell_of_shard(staged)
         return taken
 
     def _arrive_locked(self, staged: Staged, meta: ObjectMeta, is_head: bool) -> ObjectMeta:

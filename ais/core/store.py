@@ -885,6 +885,10 @@ class Store:
         """Whom changes are told to before they are made, in buckets whose rules say so."""
         self._publisher.announcer = announcer
 
+    def on_shard(self, told: Callable[[Bck, str], None]) -> None:
+        """Tell, in any thread and at once, of every shard written into a bucket whose rules say `indexes_shards`."""
+        self._publisher.on_shard = told
+
     def on_mirrored(self, told: Callable[[Bck, str], None]) -> None:
         """Tell, in any thread and at once, of every object of a mirrored bucket that may have too few copies now."""
         self._publisher.on_mirrored = told

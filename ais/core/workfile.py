@@ -35,7 +35,8 @@ class WriteRules(msgspec.Struct, frozen=True):
 
     `fsync`: content, metadata and directory entries are durable before the write is acknowledged. `all_copies`: so are
     stored all copies or slices that the bucket promises. `keeping`: what becomes of the version that is replaced or
-    deleted (`ais.core.versions`). `event`: somebody may want to know (`ais.core.announcing`).
+    deleted (`ais.core.versions`). `indexes_shards`: of shards whoever
+    makes indexes is told. `event`: somebody may want to know (`ais.core.announcing`).
     """
 
     checksum_kind: str = checksum.DEFAULT
@@ -43,6 +44,7 @@ class WriteRules(msgspec.Struct, frozen=True):
     fsync: bool = False
     all_copies: bool = False
     keeping: Keeping = Keeping.NONE
+    indexes_shards: bool = False
     event: Event | None = None
 
 

@@ -90,6 +90,16 @@ class Protection(msgspec.Struct, frozen=True, omit_defaults=True):
 PLAIN = Protection()
 
 
+class ShardIndex(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a bucket asks for its shards."""
+
+    on_write: bool = False
+    """Whatever writes a tar or zip, it gets an index soon after (`ais.target.shard_index`)."""
+
+
+NO_INDEX = ShardIndex()
+
+
 class Bprops(msgspec.Struct, frozen=True):
     """Properties of one bucket."""
 
@@ -114,6 +124,14 @@ class Bprops(msgspec.Struct, frozen=True):
 
     protection: Protection | msgspec.UnsetType = msgspec.UNSET
     """Left out while it says nothing, as `s3`."""
+
+    shard_index: ShardIndex | msgspec.UnsetType = msgspec.UNSET
+    """Left out while it says nothing, as `s3`."""
+
+    @property
+    def indexes_shards(self) -> bool:
+        """Whether shards get an index when they are written."""
+        return self.shard_index is not msgspec.UNSET and self.shard_index.on_write
 
     @property
     def has_backend(self) -> bool:
@@ -193,7 +211,10 @@ def apply_props(props: Bprops, patch: Any, targets_count: int) -> Bprops:
     allowed = {key: value for key, value in patch.items() if key.lower() not in kept}
     base = codec.to_builtins(props)
     base["protection"] = {"sync_copies": False, "slices_only": False, "ack": ""} | base.get("protection", {})
+    base["shard_index"] = {"on_write": False} | base.get("shard_index", {})
     changed = codec.convert(_overlay(base, allowed), Bprops)
+    if changed.shard_index == NO_INDEX:
+        changed = msgspec.structs.replace(changed, shard_index=msgspec.UNSET)
     asked = changed.of_protection
     is_sliced = asked.slices_only or props.of_protection.sliced
     changed = msgspec.structs.replace(changed, protection=msgspec.structs.replace(asked, sliced=is_sliced))

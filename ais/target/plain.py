@@ -28,7 +28,13 @@ _ASKS_FIRST = frozenset(("if-match", "if-none-match", "x-amz-copy-source"))
 
 def takes_plain_puts(view: BucketView) -> bool:
     """Whether objects of a bucket may be written by any process of the target; they may be read if it `is_plain`."""
-    return view.is_plain and view.takes_puts and view.rules.keeping is Keeping.NONE and view.rules.event is None
+    return (
+        view.is_plain
+        and view.takes_puts
+        and view.rules.keeping is Keeping.NONE
+        and view.rules.event is None
+        and not view.rules.indexes_shards
+    )
 
 
 def _admits(view: BucketView | None, method: str) -> bool:

@@ -69,6 +69,7 @@ from ais.target.evicting import Evicting
 from ais.target.front import Front, Misplaced
 from ais.target.groups import Groups
 from ais.target.host import Host
+from ais.target.index_queue import IndexQueue
 from ais.target.jobs import Jobs, Starter
 from ais.target.maps import MARK, Maps, mark_of, marked
 from ais.target.mountpaths import MountpathAdmin
@@ -187,6 +188,7 @@ class Target:
         summaries = Summaries(self.registry, self._front, volume, lister)
         versions = VersionLister(volume, host.env)
         shard_summaries = ShardSummaries(self.registry, lister, indexes)
+        self._index_queue = IndexQueue(self._front, opening, indexes)
         self._pages = Pages(
             host, self._front, store, lister, versions, summaries, self._mirror.mirror, opening, shard_summaries
         )
@@ -401,7 +403,9 @@ class Target:
         self._clean()
         self._mirror.start()
         self._ec.start()
+        self._store.on_shard(self._index_queue.note)
         self._background = [
+            asyncio.create_task(self._index_queue.run(), name="indexes of shards"),
             asyncio.create_task(self._keep_house(), name="drop idle appends"),
             asyncio.create_task(self._beat(), name="heartbeat of mountpaths"),
             asyncio.create_task(self._ec.watch(), name="erasure-coded buckets"),

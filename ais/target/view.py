@@ -101,6 +101,7 @@ class BucketView:
             fsync=props.ack.is_synced,
             all_copies=props.ack.is_all,
             keeping=Keeping(props.of_s3.versioning),
+            indexes_shards=props.indexes_shards,
         )
         self.verifies = props.checksum.validate_warm_get
         self.hashes_ranges = props.checksum.enable_read_range

@@ -245,3 +245,18 @@ def test_shards_of_no_bucket_have_no_summary(api: Api):
     """As AIStore says it; an ID that nobody knows is not found."""
     refused = api.act("GET", "/v1/buckets", "summary-shard", value={"uuid": "", "prefix": ""})
     assert (refused.status, refused.error["tcode"]) == (501, "ErrNotImpl")
+
+
+def test_a_bucket_that_wants_indexes_on_write(api: Api):
+    """Each shard has one soon after a PUT, also after the next; nothing else changes for its clients."""
+    bucket = fresh_name("indexed")
+    api.create(bucket)
+    patch = {"shard_index": {"on_write": True}}
+    assert api.act("PATCH", f"/v1/buckets/{bucket}", "set-bprops", value=patch).status == 200
+    assert api.act("PATCH", f"/v1/buckets/{bucket}", "set-bprops", value={"shard_index": {"x": 1}}).status == 400
+    for content in (b"one", b"other"):
+        put(api, bucket, "a.tar", tar_of({"m": content}))
+        put(api, bucket, "plain", content)
+        eventually(lambda: shard_summary(api, bucket)["shards"] == "1", within_s=60)
+        assert get(api, bucket, "a.tar", archpath="m").body == content
+    api.destroy(bucket)
