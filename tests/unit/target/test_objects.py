@@ -229,13 +229,13 @@ def test_what_we_do_not_serve_never_touches_the_object(
     run(scenario())
 
 
-def test_actions_to_come_are_not_implemented(serve: Any, run: Scenario) -> None:
-    """501, not an invalid action."""
+def test_actions_that_objects_of_a_bucket_do_not_have(serve: Any, run: Scenario) -> None:
+    """An unknown one, and one for buckets with a backend: 400."""
 
     async def scenario() -> None:
         async with serve() as [live]:
             await live.create()
-            assert (await live.act("POST", "o", "blob-download")).status == 501
+            assert (await live.act("POST", "o", "blob-download")).status == 400
             assert (await live.act("POST", "o", "no-such")).status == 400
 
     run(scenario())
