@@ -36,6 +36,7 @@ _LONG_BODIES = (
     "/v1/buckets",
     "/v1/download",
     "/v1/dsort",
+    "/v1/events",
     "/v1/groups",
     "/v1/metasync",
     "/v1/ml/",
