@@ -253,13 +253,18 @@ class Gate:
         if caller.trusted:
             return bucket
         action = actions.action_of(request.op, versioned="versionId" in request.params)
-        is_judged = bucket.asks_for_tags or (bucket.uses_acls and acl.is_about_object(action))
+        is_judged = self.asks_for_tags(caller, bucket) or (bucket.uses_acls and acl.is_about_object(action))
         self.require(request, caller, bucket, action, request.key, found() if found and is_judged else None)
         if lock.BYPASS in request.headers and request.key and lock.asks_to_bypass(request):
             self.require(request, caller, bucket, BYPASS_GOVERNANCE, request.key)
         if request.op in _MAKES_OBJECTS:
             self._admit_extras(request, caller, bucket)
         return bucket
+
+    @staticmethod
+    def asks_for_tags(caller: Identity, bucket: S3Bucket) -> bool:
+        """Whether a policy decides by the tags an object has: then only its owner can authorize."""
+        return bucket.asks_for_tags or (caller.principal is not None and caller.principal.asks_for_tags)
 
     def _admit_extras(self, request: S3Request, caller: Identity, bucket: S3Bucket) -> None:
         """Tags, a list, a lock that a new object is given at once need the rights to give them."""

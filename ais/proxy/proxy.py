@@ -108,7 +108,7 @@ class Proxy:
             Op.HEAD_BUCKET: Operation(service.head),
             Op.GET_BUCKET_LOCATION: Operation(service.location),
             Op.DELETE_BUCKET: Operation(self._removal.delete, is_change=True),
-            Op.DELETE_OBJECTS: Deletes(self._gate, targets).operation,
+            Op.DELETE_OBJECTS: Deletes(self._gate, targets, peers).operation,
             **Settings(self._node, self._gate).operations(),
             **Configurations(self._node).operations(),
             **Listing(self._node, self.lister, self._remote).operations(),

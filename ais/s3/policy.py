@@ -19,7 +19,7 @@ from ais.base.errors import BadRequest
 from ais.s3 import actions, policy_variables
 from ais.s3.errors import S3Error
 from ais.s3.globs import like
-from ais.s3.policy_conditions import NEGATED, OPERATORS, Context, holds, is_condition_key
+from ais.s3.policy_conditions import NEGATED, OPERATORS, Context, holds, is_condition_key, problem
 
 VERSIONS = ("2012-10-17", "2008-10-17")
 POLICY_BYTES_MAX = 20 << 10
@@ -48,6 +48,8 @@ class Statement(msgspec.Struct, frozen=True):
     conditions: dict[str, dict[str, tuple[str, ...]]]
     has_variables: bool = False
     """Whether `${...}` in resources and conditions stands for what the request says."""
+    is_undecided: bool = False
+    """Whether there is a condition that can never be decided: then it holds for a Deny, and for nothing else."""
 
 
 class Caller(NamedTuple):
@@ -89,11 +91,23 @@ def parse_trust(text: str) -> tuple[Statement, ...]:
 
 
 def check_new(statements: Sequence[Statement]) -> None:
-    """Raise `S3Error` MalformedPolicy for variables that nothing here gives a value: they would match nothing."""
+    """Raise `S3Error` MalformedPolicy for what nothing here could decide: variables and conditions."""
     for statement in statements:
+        if why := _undecided(statement):
+            raise S3Error("MalformedPolicy", why)
         if statement.has_variables:
             for text in _texts(statement):
                 policy_variables.check(text)
+
+
+def _undecided(statement: Statement) -> str:
+    """Why its conditions can never be decided; empty: they can."""
+    found = (
+        problem(operator, key, wanted)
+        for operator, tests in statement.conditions.items()
+        for key, wanted in tests.items()
+    )
+    return next(filter(None, found), "")
 
 
 def _parse(
@@ -127,7 +141,8 @@ def _parse(
         if any(text.count("*") > STARS_MAX for text in _texts(one)):
             raise S3Error("MalformedPolicy", f"A pattern holds more than {STARS_MAX} wildcards")
         check(one)
-    return parsed
+    # Of a policy that was set before such were refused, a Deny applies whatever its condition would say.
+    return tuple(msgspec.structs.replace(one, is_undecided=bool(_undecided(one))) for one in parsed)
 
 
 def _check_of_bucket(statement: Statement, bucket: str) -> None:
@@ -276,6 +291,12 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def asks_for_tags(statements: Sequence[Statement]) -> bool:
+    """Whether any condition is about the tags that an object has."""
+    keys = (key for one in statements for tests in one.conditions.values() for key in tests)
+    return any(key.lower().startswith("s3:existingobjecttag/") for key in keys)
+
+
 def evaluate(
     statements: Sequence[Statement], *, caller: Caller, action: str, bucket: str, key: str, context: Context
 ) -> Verdict:
@@ -313,6 +334,8 @@ def _applies(statement: Statement, caller: Caller, action: str, resource: str, c
         return False
     if any(_is_resource(resource, one, values) for one in statement.not_resources):
         return False
+    if statement.is_undecided:
+        return statement.effect == "Deny"
     return all(
         holds(operator, wanted, context.get(name.lower()), values)
         for operator, tests in statement.conditions.items()

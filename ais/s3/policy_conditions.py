@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from ais.s3 import policy_variables
 from ais.s3.globs import like
@@ -24,11 +24,20 @@ def _number(test: Callable[[float, float], bool]) -> Callable[[str, str], bool]:
 def _date(test: Callable[[datetime, datetime], bool]) -> Callable[[str, str], bool]:
     def compare(value: str, wanted: str) -> bool:
         try:
-            return test(datetime.fromisoformat(value), datetime.fromisoformat(wanted))
-        except (ValueError, TypeError):
+            return test(_moment(value), _moment(wanted))
+        except (ValueError, OverflowError, OSError):
             return False
 
     return compare
+
+
+def _moment(text: str) -> datetime:
+    """A date as policies write it: ISO 8601, without a zone UTC, or Unix seconds. Raise `ValueError`."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.fromtimestamp(float(text), UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _in_network(value: str, network: str) -> bool:
@@ -84,6 +93,11 @@ CONDITION_KEYS = frozenset(
     )
 )
 _CONDITION_KEY_PREFIXES = ("s3:existingobjecttag/", "s3:requestobjecttag/")
+_NEVER_SAID = frozenset(
+    ("s3:locationconstraint", "s3:tlsversion", "s3:objectcreationoperation", "s3:requestobjecttagkeys")
+)
+"""Keys of Amazon's that no request here gives a value: a Deny that asks for one would never apply."""
+QUANTIFIERS = ("", "ForAllValues", "ForAnyValue")
 
 
 def is_condition_key(name: str) -> bool:
@@ -91,15 +105,45 @@ def is_condition_key(name: str) -> bool:
     return name.lower() in CONDITION_KEYS or name.lower().startswith(_CONDITION_KEY_PREFIXES)
 
 
+def problem(operator: str, key: str, wanted: Sequence[str]) -> str:
+    """Why a condition can never be decided; empty: it can. A value with a variable is known with the request only."""
+    quantifier, _, base = operator.rpartition(":")
+    plain = base.removesuffix("IfExists")
+    if quantifier not in QUANTIFIERS or (plain == "Null" and base != plain):
+        return f"Invalid Condition type : {operator}"
+    if key.lower() in _NEVER_SAID or key.lower().startswith("s3:requestobjecttag/"):
+        return f"No request gives the condition key {key} a value here"
+    kind = NEGATED.get(plain, plain)
+    for one in wanted:
+        if "${" not in one and not _is_value(kind, one):
+            return f"Invalid value of {operator}: {one[:100]}"
+    return "" if wanted else f"{operator} {key} has no value"
+
+
+def _is_value(kind: str, text: str) -> bool:
+    try:
+        if kind.startswith("Date"):
+            _moment(text)
+        elif kind.startswith("Numeric"):
+            float(text)
+        elif kind == "IpAddress":
+            ipaddress.ip_network(text, strict=False)
+        elif kind in ("Bool", "Null"):
+            return text.lower() in ("true", "false")
+    except (ValueError, OverflowError, OSError):
+        return False
+    return True
+
+
 def holds(
     operator: str, wanted: Sequence[str], given: str | Sequence[str] | None, values: Context | None = None
 ) -> bool:
     """Whether a condition holds for what the request says; `values`: of the variables, None where there are none."""
     quantifier, _, base = operator.rpartition(":")
-    if base == "Null":
-        return any((given is None) == (one == "true") for one in wanted)
     optional = base.endswith("IfExists")
     base = base.removesuffix("IfExists")
+    if base == "Null":
+        return any((given is None) == (one.lower() == "true") for one in wanted)
     if given is None:
         return optional or base in NEGATED or quantifier == "ForAllValues"
     said = [given] if isinstance(given, str) else list(given)

@@ -31,6 +31,11 @@ class Principal(NamedTuple):
     role_arn: str = ""
     """Of a session of a role: by which conditions know it."""
 
+    @property
+    def asks_for_tags(self) -> bool:
+        """Whether a policy has conditions on the tags an object has."""
+        return policy.asks_for_tags(self.statements) or policy.asks_for_tags(self.limits or ())
+
     def verdict(self, action: str, resource: str, context: Context) -> Verdict:
         """What the policies say, the session's limits included."""
         own = policy.judge(self.statements, self.caller, action, resource, context)

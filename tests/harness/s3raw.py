@@ -8,6 +8,7 @@
 The signing here shares no code with `ais.s3`: source is Amazon's "Authenticating Requests (AWS Signature Version 4)".
 """
 
+import base64
 import contextlib
 import dataclasses
 import hashlib
@@ -206,3 +207,8 @@ def code(answer: Answer) -> str:
     """The S3 code of an error answer, empty when there is none (as after a HEAD)."""
     found = _CODE.search(answer.body)
     return found[1].decode() if found else ""
+
+
+def md5_of(body: bytes) -> dict[str, str]:
+    """The header that says what the body is."""
+    return {"Content-MD5": base64.b64encode(hashlib.md5(body).digest()).decode()}

@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from ais.api import codec
 from ais.base.errors import AisError
 from ais.config.limits import Limits
 from ais.meta.smap import Snode
+from ais.net.client import PeerClient
 from ais.net.http import Reply
 from ais.node.s3 import BYPASS_GOVERNANCE, Gate
 from ais.proxy.s3.call import Call, Operation
 from ais.proxy.targets import Targets
 from ais.s3 import actions, answers, documents, lock, peers, versions
 from ais.s3.documents import Deleted, KeyToDelete
-from ais.s3.errors import S3Error, as_s3
+from ais.s3.errors import S3Error, as_s3, decode
 from ais.s3.front import KEY_BYTES_MAX
 from ais.s3.peers import DeleteKeys
 
@@ -27,9 +29,10 @@ def _size(limits: Limits) -> int:
 class Deletes:
     """One per proxy."""
 
-    def __init__(self, gate: Gate, targets: Targets) -> None:
+    def __init__(self, gate: Gate, targets: Targets, peers: PeerClient) -> None:
         self._gate = gate
         self._targets = targets
+        self._peers = peers
 
     @property
     def operation(self) -> Operation:
@@ -64,6 +67,8 @@ class Deletes:
             if key.version_id is not None:
                 versions.check(key.version_id)
             action = actions.action_of(call.request.op, versioned=key.version_id is not None)
+            if not call.caller.trusted and self._gate.asks_for_tags(call.caller, call.bucket):
+                return None  # its owner decides
             self._gate.require(call.request, call.caller, call.bucket, action, key.key)
             if lock.asks_to_bypass(call.request):
                 self._gate.require(call.request, call.caller, call.bucket, BYPASS_GOVERNANCE, key.key)
@@ -72,6 +77,8 @@ class Deletes:
         return None
 
     async def _delete_at(self, call: Call, owner: Snode, keys: Sequence[KeyToDelete]) -> list[Deleted]:
+        if not call.caller.trusted and self._gate.asks_for_tags(call.caller, call.bucket):
+            return [await self._delete_judged(call, owner, key) for key in keys]
         bucket = call.bucket.bucket
         message = codec.to_msgpack(
             DeleteKeys(bucket.bck, int(bucket.bid), list(keys), lock.asks_to_bypass(call.request))
@@ -81,6 +88,36 @@ class Deletes:
         except AisError as error:
             return [_failed(key, as_s3(error)) for key in keys]
         return codec.from_msgpack(answer.body, list[Deleted])
+
+    async def _delete_judged(self, call: Call, owner: Snode, key: KeyToDelete) -> Deleted:
+        """Have the owner authorize one key as it does a DeleteObject: it alone knows the object's tags."""
+        target = f"/s3/{call.bucket.name}/{quote(key.key, safe='/')}"
+        if key.version_id is not None:
+            target += f"?versionId={quote(key.version_id)}"
+        name, value = self._gate.vouch(call.request, call.caller, owner, "DELETE", target)
+        asked = {
+            "if-match": key.etag,
+            "x-amz-if-match-last-modified-time": key.modified,
+            "x-amz-if-match-size": key.size,
+            **{one: call.request.get(one) for one in ("user-agent", "referer", lock.BYPASS)},
+        }
+        lines = {one: text for one, text in asked.items() if text is not None}
+        try:
+            answer = await self._peers.call(
+                "DELETE", owner.data.url + target, headers={name: value, **lines}, timeout_s=_BATCH_TIMEOUT_S
+            )
+        except AisError as error:
+            return _failed(key, as_s3(error))
+        if answer.status != 204:
+            return _failed(key, decode(answer.status, answer.body))
+        is_marker = answer.headers.get("x-amz-delete-marker") == "true"
+        version_id = answer.headers.get("x-amz-version-id", "")
+        return Deleted(
+            key.key,
+            key.version_id or "",
+            delete_marker=is_marker,
+            marker_version_id=version_id if is_marker else "",
+        )
 
 
 def _failed(key: KeyToDelete, error: S3Error) -> Deleted:

@@ -79,18 +79,18 @@ def test_statements(statements: list[dict[str, Any]], asked: dict[str, Any], ver
         ({"Null": {"s3:VersionId": "true"}}, {}, True),
         ({"Null": {"s3:VersionId": "true"}}, {"s3:versionid": "1"}, False),
         (
-            {"ForAllValues:StringEquals": {"s3:RequestObjectTagKeys": ["a", "b"]}},
-            {"s3:requestobjecttagkeys": ["a"]},
+            {"ForAllValues:StringEquals": {"aws:PrincipalArn": ["a", "b"]}},
+            {"aws:principalarn": ["a"]},
             True,
         ),
         (
-            {"ForAllValues:StringEquals": {"s3:RequestObjectTagKeys": ["a"]}},
-            {"s3:requestobjecttagkeys": ["a", "c"]},
+            {"ForAllValues:StringEquals": {"aws:PrincipalArn": ["a"]}},
+            {"aws:principalarn": ["a", "c"]},
             False,
         ),
         (
-            {"ForAnyValue:StringEquals": {"s3:RequestObjectTagKeys": ["a"]}},
-            {"s3:requestobjecttagkeys": ["a", "c"]},
+            {"ForAnyValue:StringEquals": {"aws:PrincipalArn": ["a"]}},
+            {"aws:principalarn": ["a", "c"]},
             True,
         ),
         ({"StringEquals": {"s3:ExistingObjectTag/team": "x"}}, {"s3:existingobjecttag/team": "x"}, True),
@@ -132,6 +132,47 @@ def test_refused_documents(changed: dict[str, Any]) -> None:
     with pytest.raises(S3Error) as caught:
         _parse(_statement(**changed))
     assert caught.value.code == "MalformedPolicy"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"DateGreaterThan": {"aws:CurrentTime": "the day after"}},
+        {"NumericLessThan": {"s3:max-keys": "many"}},
+        {"IpAddress": {"aws:SourceIp": "10.0.0.0/33"}},
+        {"Bool": {"aws:SecureTransport": "yes"}},
+        {"Null": {"s3:prefix": "maybe"}},
+        {"NullIfExists": {"s3:prefix": "true"}},
+        {"Foo:StringEquals": {"s3:prefix": "x"}},
+        {"StringEquals": {"s3:prefix": []}},
+        {"NumericGreaterThan": {"s3:TlsVersion": "1.1"}},
+        {"StringEquals": {"s3:LocationConstraint": "x"}},
+        {"StringEquals": {"s3:RequestObjectTag/class": "x"}},
+        {"ForAnyValue:StringEquals": {"s3:RequestObjectTagKeys": "x"}},
+        {"StringEquals": {"s3:ObjectCreationOperation": "x"}},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_decided(condition: dict[str, Any]) -> None:
+    """Refused when it is set; of a policy that was set before, a Deny applies and an Allow does not."""
+    denies, allows = (_statement(Effect=effect, Condition=condition) for effect in ("Deny", "Allow"))
+    for one in (denies, allows):
+        with pytest.raises(S3Error) as caught:
+            policy.check_new(_parse(one))
+        assert caught.value.code == "MalformedPolicy"
+    assert _verdict(_statement(), denies) is Verdict.DENY
+    assert _verdict(allows) is Verdict.SILENT
+
+
+@pytest.mark.parametrize(
+    ("wanted", "holds"),
+    [("2030-03-01", True), ("2030-03-17T00:00:00Z", True), ("2031-01-01T00:00:00", False), ("1900000000", True)],
+)
+def test_dates(wanted: str, holds: bool) -> None:
+    """A day, a moment, one without a zone, and seconds since 1970 are dates."""
+    condition = {"DateGreaterThan": {"aws:CurrentTime": wanted}}
+    found = _verdict(_statement(Condition=condition), context={"aws:currenttime": "2030-03-18T00:00:00+00:00"})
+    assert found is (Verdict.ALLOW if holds else Verdict.SILENT)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"Version":"1999"}', b'{"Statement":[]}', b"x" * 30000])
