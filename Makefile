@@ -8,7 +8,7 @@ DIR ?= .playground
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients denial rotation events datasets remote lock-attack nightly scrub bench docs
+.PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients denial rotation events datasets remote lock-attack nightly scrub bench cost docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -93,6 +93,9 @@ scrub: install ## lose a disk under load and watch what is said until all is bac
 bench: install ## compare with nginx on one core (needs nginx and wrk); tables and a plot in bench/results
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python bench/macro/run.py
+
+cost: install ## what tokens, marks and signatures of nodes cost, beside the same with everything off
+	$(BIN)/python bench/macro/trust.py
 
 docs: install ## write docs/configuration.md and docs/s3_api.md again from what the code declares
 	$(BIN)/python -m ais.config.docs > docs/configuration.md
