@@ -47,8 +47,6 @@ class BucketProtection(msgspec.Struct, kw_only=True):
     as_of_ns: int = 0
     reasons: list[str] = []
     """Why it may be short."""
-    notes: list[str] = []
-    """What is not protected, as the bucket is set up."""
 
     def add(self, other: "BucketProtection") -> None:
         """Count another target's part too."""
@@ -57,7 +55,6 @@ class BucketProtection(msgspec.Struct, kw_only=True):
         self.state = worst((self.state, other.state))
         self.as_of_ns = min(self.as_of_ns, other.as_of_ns)
         self.reasons = list(dict.fromkeys([*self.reasons, *other.reasons]))
-        self.notes = list(dict.fromkeys([*self.notes, *other.notes]))
 
 
 class TargetProtection(msgspec.Struct, kw_only=True):

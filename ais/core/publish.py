@@ -21,10 +21,10 @@ from ais.core.announcing import Announcer, Change, Event, Note, Unannounced
 from ais.core.copies import Copies
 from ais.core.index_files import may_have
 from ais.core.meta import ObjectMeta
-from ais.core.slicing import NoSlicing, Plan, Prepared, Slicing, Turns
+from ais.core.slicing import NoSlicing, Plan, Prepared, Slicing, Turns, key_of
 from ais.core.spots import Spot, SpotTable, newest_file, read_meta
 from ais.core.version_copies import VersionCopies
-from ais.core.versions import Versions
+from ais.core.versions import DELETED, NULL, Versions, kept_spot
 from ais.core.workfile import Keeping, Staged
 from ais.env import Env
 from ais.fs import layout, names
@@ -185,6 +185,8 @@ class Publisher:
         if is_head and not meta.is_marker:
             self.changed(staged.bck, staged.name, staged.spot)
             self._tell_of_shard(staged)
+        else:
+            self.shelved(staged.bck, staged.name, DELETED if is_head else meta.version_id or NULL)
         return taken
 
     def _arrive_locked(self, staged: Staged, meta: ObjectMeta, is_head: bool) -> ObjectMeta:
@@ -235,6 +237,18 @@ class Publisher:
             if now is None or now.stamp > cut.stamp:
                 self.slicing.drop_older(bck, name, cut.stamp, is_delete=now is None)
         self.on_coded(bck, name)
+
+    def shelved(self, bck: Bck, name: str, *entries: str) -> None:
+        """Something was put on the shelf of a name, or does not count there any more: its slices follow."""
+        if bck in self._volume.coded:
+            for entry in entries:
+                self.on_coded(bck, key_of(name, entry))
+
+    def unshelving(self, bck: Bck, name: str, spot: Spot, entry: str) -> None:
+        """Before an entry of the shelf is removed or replaced, and before its lock is taken: its slices go first."""
+        if bck in self._volume.coded:
+            stored = read_meta(self._disk, kept_spot(spot, entry).path)
+            self.before_coded(bck, key_of(name, entry), self.next_stamp(stored), True)
 
     def locked(self, bck: Bck, spot: Spot, step: Callable[[], T], wait: bool = True, *, restore_lost: bool = True) -> T:
         """Run `step` under the object's lock, again after each file it met where a directory must be."""
@@ -352,6 +366,8 @@ class Publisher:
                 with self.turns.of(bck, name):
                     return self._publish_sliced(staged, condition, plan)
             cut = self.changing(bck, name, staged.spot)
+            if staged.rules.keeping is Keeping.SUSPENDED:
+                self.unshelving(bck, name, staged.spot, NULL)
             decided = self._publish_whole(staged, condition, wait)
             if cut is not None:
                 self.slicing.drop_older(bck, name, cut.stamp, is_delete=False)
@@ -493,6 +509,7 @@ class Publisher:
             self._remove_older(spot, fsync=rules.fsync)
         if succession is not None:
             succession.settle()
+            self.shelved(staged.bck, staged.name, *succession.touched)
         return decided
 
     def _install(self, path: str, spot: Spot, *, fsync: bool) -> None:

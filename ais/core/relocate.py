@@ -14,7 +14,7 @@ from ais.core import tree, workfile
 from ais.core.copies import Copies
 from ais.core.spots import Spot, newest_file, rank, read_meta
 from ais.core.store import Store
-from ais.core.versions import Place, Versions
+from ais.core.versions import Place, Versions, sliced_keys
 from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures
@@ -52,12 +52,19 @@ class Relocator:
                     return Relocated(found[1].st_size, was_moved=True)
         return Relocated()  # it keeps being overwritten: each write puts it into its place
 
-    def bring_slice(self, bck: Bck, name: str, mountpath: Mountpath) -> Relocated:
-        """Bring what is kept here of another target's object from a mountpath that is to leave. Raise as `bring`."""
-        spot = self._store.spot(bck, name)
+    def bring_slices_of_versions(self, bck: Bck, name: str, mountpath: Mountpath) -> Relocated:
+        """The same with what is kept of the versions of a name. Raise as `bring`."""
+        done = [self.bring_slice(bck, key, mountpath) for key in sliced_keys(self._disk, mountpath, bck, name)]
+        return Relocated(sum(one.size_bytes for one in done), was_moved=any(one.was_moved for one in done))
+
+    def bring_slice(self, bck: Bck, key: str, mountpath: Mountpath) -> Relocated:
+        """Bring what is kept here of another target's object, or of a version by its key, from a mountpath that is to
+        leave. Raise as `bring`.
+        """
+        spot = self._store.spot(bck, key)
         if mountpath.path not in self._store.volume.view.leaving:
             return Relocated()
-        own = f"{os.path.dirname(spot.root)}/{layout.SLICES}"
+        own = layout.content_root(spot.root, layout.SLICES)
         root, path = spot.on(mountpath, own), spot.on(mountpath, own + spot.path[len(spot.root) :])
         with disk_failures(path):
             found = tree.find(self._disk, path)
@@ -73,7 +80,8 @@ class Relocator:
                     self._disk.close(fd)
                 try:
                     if tree.find(self._disk, own + spot.path[len(spot.root) :]) is None:
-                        layout.make_directory(self._disk, own)
+                        for made in sorted({f"{os.path.dirname(spot.work)}/{layout.SLICES}", own}):
+                            layout.make_directory(self._disk, made)
                         tree.install(self._disk, aside, own, own + spot.path[len(spot.root) :])
                 finally:
                     workfile.discard(self._disk, aside)

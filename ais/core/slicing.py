@@ -1,6 +1,9 @@
 """What the store asks of erasure coding while objects are written, read and removed (`ais.ec.slicing` does it).
 
 Everything blocks, for other targets too: call it in a mountpath's pool, never on the event loop.
+
+Slices of what is on the shelf of a name are found by a *key*, the name, NUL and the entry of the shelf (no name has a
+NUL); the key of an object is its name. All slices of a name are on the targets that its name ranks first.
 """
 
 import contextlib
@@ -11,6 +14,25 @@ from typing import NamedTuple, Protocol
 from ais.api.bucket import Bck
 from ais.core.meta import ObjectMeta
 from ais.core.workfile import Staged
+
+_MARK = "\0"
+
+
+def key_of(name: str, entry: str) -> str:
+    """The key of an entry of the shelf of a name; empty: of the object."""
+    return f"{name}{_MARK}{entry}" if entry else name
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """Name and entry; the latter is empty for an object."""
+    name, _, entry = key.partition(_MARK)
+    return name, entry
+
+
+def shown(key: str) -> str:
+    """For people."""
+    name, entry = split_key(key)
+    return f"{name} (version {entry})" if entry else name
 
 
 class Plan(NamedTuple):

@@ -34,7 +34,7 @@ from ais.core.index_files import IndexFiles, may_have
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Uploads
 from ais.core.publish import Announcement, Condition, Publisher
-from ais.core.slicing import Slicing, Turns
+from ais.core.slicing import Slicing, Turns, split_key
 from ais.core.spots import RACY_NS, Known, Spot, SpotTable, is_torn, newest_file, rank, read_meta, resized
 from ais.core.version_copies import copied_head
 from ais.core.versions import DELETED, NULL, Succession, Version, Versions, is_version_id, kept_spot
@@ -347,7 +347,7 @@ class Store:
                     self.volume.require_whole(bck, spot.key)
                     raise ObjectNotFound(bck.cname(name))
                 self.volume.require_open(bck)
-                marker = self._delete_latest(bck, spot, rules, keep=not is_moved)
+                marker = self._delete_latest(bck, name, spot, rules, keep=not is_moved)
                 if announcement is not None and marker is not None:
                     announcement.marker_id = marker.version_id or NULL
                 if fsync:
@@ -367,6 +367,8 @@ class Store:
 
         changing = contextlib.nullcontext() if keeps_slices else self._changing(bck, name, spot, is_delete=True)
         with disk_failures(spot.path), changing:
+            if rules is not None and rules.keeping is Keeping.SUSPENDED and not is_moved:
+                self._publisher.unshelving(bck, name, spot, NULL)
             removed = self._publisher.locked(bck, spot, step)
         if removed.marker_id is not None:
             self._tell_mirrored(bck, name)
@@ -394,6 +396,7 @@ class Store:
         spot = self._spots.find(bck, name)
 
         is_mirrored = bck in self.volume.mirrored
+        touched = {version_id} if is_version_id(version_id) else set()
 
         def check(version: Version) -> None:
             if condition is not None:
@@ -415,15 +418,23 @@ class Store:
             if removed is None:
                 self.volume.require_whole(bck, spot.key)
                 raise VersionNotFound(bck.cname(name), version_id)
-            if is_mirrored and removed.entry in ("", DELETED):
-                self.version_copies.promote(spot)
+            if removed.entry in ("", DELETED):
+                heir = self._versions.head(spot)
+                touched.update((DELETED, heir.id) if heir is not None and heir.id else (DELETED,))
+                if is_mirrored:
+                    self.version_copies.promote(spot)
             if fsync:
                 self._versions.fsync(spot)
             return removed.meta
 
         announcing = self._publisher.announcing(spot, fsync=fsync)
         with disk_failures(spot.path), announcing as announcement, self._changing(bck, name, spot, is_delete=True):
-            removed = self._publisher.locked(bck, spot, step)
+            if is_version_id(version_id):
+                self._publisher.unshelving(bck, name, spot, version_id)
+            try:
+                removed = self._publisher.locked(bck, spot, step)
+            finally:
+                self._publisher.shelved(bck, name, *touched)
         self._tell_mirrored(bck, name)
         return removed
 
@@ -485,6 +496,7 @@ class Store:
                 return self._publisher.locked(bck, spot, step)
             finally:
                 self._publisher.changed(bck, name, spot)
+                self._publisher.shelved(bck, name, *((version_id,) if version_id else ()))
 
     def check_free(self, bck: Bck, name: str) -> None:
         """Raise `AccessDenied` when the object must stay where it is (`ais.core.holds`)."""
@@ -802,7 +814,7 @@ class Store:
                     stamp = self._publisher.next_stamp(opened.meta)
                     announcement.note(Change(bck, name, rules.event, True, opened.meta, stamp))
                 if rules.keeping is not Keeping.NONE:
-                    self._delete_latest(bck, spot, rules, keep=False)
+                    self._delete_latest(bck, name, spot, rules, keep=False)
                     if rules.fsync:
                         self._versions.fsync(spot)
                     return True
@@ -837,15 +849,20 @@ class Store:
         """Who stores slices of objects before these count."""
         self._publisher.slicing = slicing
 
-    def _delete_latest(self, bck: Bck, spot: Spot, rules: WriteRules, *, keep: bool) -> ObjectMeta | None:
+    def _delete_latest(self, bck: Bck, name: str, spot: Spot, rules: WriteRules, *, keep: bool) -> ObjectMeta | None:
         """Put a delete marker on top of what a bucket keeps, as `Versions.delete`; copies follow. Under the lock."""
 
         def replacing(succession: Succession) -> None:
             self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :])
             if bck in self.volume.mirrored:
                 self.version_copies.follow(spot, succession)
+            touched.update(succession.touched)
 
-        return self._versions.delete(spot, rules, self._publisher.new_work_name(), replacing, keep=keep)
+        touched = {DELETED}
+        try:
+            return self._versions.delete(spot, rules, self._publisher.new_work_name(), replacing, keep=keep)
+        finally:
+            self._publisher.shelved(bck, name, *touched)
 
     def _note_removed(self, bck: Bck, spot: Spot, version: Version) -> None:
         """Before a version is removed for good: a mountpath that is out of use must not bring it back."""
@@ -866,9 +883,43 @@ class Store:
         if bck in self.volume.mirrored:
             self._publisher.on_mirrored(bck, name)
 
-    def spot(self, bck: Bck, name: str) -> Spot:
-        """Where an object has its place now. Raise `OutOfSpace` when no mountpath is available."""
-        return self._spots.find(bck, name)
+    def spot(self, bck: Bck, key: str) -> Spot:
+        """Where an object, or a version of one by its key (`ais.core.slicing`), has its place now.
+
+        Raise `OutOfSpace` when no mountpath is available.
+        """
+        name, entry = split_key(key)
+        spot = self._spots.find(bck, name)
+        return kept_spot(spot, entry) if entry else spot
+
+    def counts(self, bck: Bck, name: str, entry: str) -> bool:
+        """Whether an entry of the shelf of a name is a version, if it is there. Raise `DiskFailure`."""
+        spot = self._spots.find(bck, name)
+        with disk_failures(spot.path):
+            return self.version_copies.counts(entry, self._versions.head(spot))
+
+    def entries(self, bck: Bck, name: str) -> list[str]:
+        """What there is on the shelf of a name. Raise `DiskFailure`."""
+        spot = self._spots.find(bck, name)
+        with disk_failures(spot.path):
+            return sorted({entry for place in self._versions.places(spot) for entry in self._versions.entries(place)})
+
+    def open_kept(self, bck: Bck, name: str, entry: str) -> OpenObject:
+        """Open an entry of the shelf of a name, delete markers too. Raise `VersionNotFound`, `CorruptMetadata`."""
+        spot = self._spots.find(bck, name)
+        with disk_failures(spot.path):
+            found = [self._versions.at(place, entry) for place in self._versions.places(spot)]
+            version = next((one for one in found if one is not None), None)
+            if version is None:
+                raise VersionNotFound(bck.cname(name), entry)
+            if version.meta is None or not version.is_whole:
+                raise CorruptMetadata(f"version {entry} of {bck.cname(name)} is damaged")
+            try:
+                fd = self._disk.open(version.path, _READ)
+            except FileNotFoundError:
+                raise VersionNotFound(bck.cname(name), entry) from None
+            stat = self._disk.fstat(fd)
+            return OpenObject(fd, stat, version.meta, kept_spot(spot, entry), version.place.mountpath, None)
 
     def create_work(self, bck: Bck, spot: Spot) -> tuple[str, int]:
         """Open a new work file: its path and descriptor. Raise as `writer`, or `NotReady` when the disk is gone."""

@@ -26,14 +26,17 @@ from typing import NamedTuple
 
 import msgspec
 
+from ais.api.bucket import Bck
 from ais.base.errors import CorruptMetadata
 from ais.core import meta as metadata
 from ais.core import tree
 from ais.core.meta import ObjectMeta
+from ais.core.slicing import key_of
 from ais.core.spots import Spot, newest_file
 from ais.core.workfile import Keeping, WriteRules
 from ais.env import Env
-from ais.fs import layout
+from ais.env.disk import Disk
+from ais.fs import layout, names
 from ais.fs.mountpath import Mountpath
 from ais.fs.names import SELF
 from ais.fs.volume import Volume
@@ -93,6 +96,16 @@ class Version(NamedTuple):
 def is_version_id(text: str) -> bool:
     """Whether a client's version ID can be one of ours."""
     return text == NULL or _ID.fullmatch(text) is not None
+
+
+def sliced_keys(disk: Disk, mountpath: Mountpath, bck: Bck, name: str) -> list[str]:
+    """The keys (`ais.core.slicing`) of the versions of a name of which a mountpath has slices. Raise `OSError`."""
+    shelf = f"{layout.bucket_path(mountpath.path, bck)}/{layout.KEPT_SLICES}/{names.to_path(name)}/{SELF}"
+    try:
+        entries = disk.listdir(shelf)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [key_of(name, entry) for entry in sorted(entries) if entry == DELETED or is_version_id(entry)]
 
 
 def kept_spot(spot: Spot, entry: str) -> Spot:
@@ -511,6 +524,15 @@ class Succession:
         """Whether the head becomes a version below the new one, not replaced by it: both are null, or it is damaged."""
         head = self.head
         return not self.is_moved and head is not None and bool(head.id) and (self.is_enabled or head.id != NULL)
+
+    @property
+    def touched(self) -> tuple[str, ...]:
+        """Entries of the shelf that are new there, or do not count any more."""
+        head = self.head
+        if head is None:
+            return ()
+        kept = (head.id,) if self.keeps_head else ()
+        return kept if head.is_current else (*kept, DELETED)
 
     @property
     def has_damaged_head(self) -> bool:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ais.api.bucket import Bck
 from ais.base.errors import CorruptMetadata, NotReady
 from ais.base.waiting import to_its_end
+from ais.core.slicing import split_key
 from ais.core.store import OpenObject, Store
 from ais.core.workfile import WriteRules
 from ais.ec import slice as slices
@@ -59,14 +60,12 @@ class Encoder:
         self._rules = rules
 
     async def bring(self, bck: Bck, name: str) -> Encoded:
-        """Give each target that shall have one its slice, if it lacks it.
+        """Give each target that shall have one its slice of an object, or of a version by its key, if it lacks it.
 
         Raise as `Store.open`, `Unreachable` or what a target answered, and `NotReady` when there are too few targets;
         the others have got theirs then.
         """
-        opened = await to_its_end(
-            asyncio.to_thread(self._store.open, bck, name, sealed=True), lambda found: os.close(found.fd)
-        )
+        opened = await to_its_end(asyncio.to_thread(self._open, bck, name), lambda found: os.close(found.fd))
         try:
             scheme, cut = self._schemes(bck, opened.meta.size), opened.meta.cut
             is_alone = scheme is not None and scheme.is_alone
@@ -84,6 +83,10 @@ class Encoder:
             return await self._bring(bck, name, opened, scheme)
         finally:
             os.close(opened.fd)
+
+    def _open(self, bck: Bck, key: str) -> OpenObject:
+        name, entry = split_key(key)
+        return self._store.open_kept(bck, name, entry) if entry else self._store.open(bck, name, sealed=True)
 
     async def sweep(self, bck: Bck, name: str) -> None:
         """Of an object that is not there: end its deletion, if there was one, and remove what waits aside."""

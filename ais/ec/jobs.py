@@ -8,6 +8,7 @@ which the file `.ais.uncoded` still lies on a mountpath.
 
 import asyncio
 import contextlib
+import os
 import random
 import threading
 from collections.abc import Callable
@@ -16,15 +17,19 @@ import structlog
 
 from ais.api.bucket import Bck
 from ais.api.xact import EC_ENCODE, EC_GET, EC_PUT
-from ais.base.errors import AisError, BucketNotFound, CorruptMetadata, NotReady, ObjectNotFound
+from ais.base.errors import AisError, BucketNotFound, CorruptMetadata, NotReady, ObjectNotFound, VersionNotFound
 from ais.base.ids import new_id
+from ais.core.meta import ObjectMeta
+from ais.core.slicing import key_of, shown, split_key
 from ais.core.store import Store
+from ais.core.versions import sliced_keys
 from ais.ec.encode import Encoder
 from ais.ec.peers import SlicePeers
 from ais.ec.restore import Restorer
 from ais.ec.slicing import Slicer
 from ais.env import Env
 from ais.fs import layout
+from ais.fs.failures import disk_failures
 from ais.meta.smap import Snode
 from ais.xact.following import IDLE_S, Follower, Queue
 from ais.xact.joggers import Batch, Joggers
@@ -37,6 +42,7 @@ WORKERS = 4
 WATCH_S = 2.0
 RETRY_S = 30.0
 DROP_TIMEOUT_S = 10.0
+LAST_STAMP = ((1 << 63) - 1, (1 << 63) - 1)
 
 
 class EcJobs:
@@ -61,6 +67,7 @@ class EcJobs:
         self._restorer = restorer
         self._slicer = slicer
         self._peers = peers
+        self._disk = env.disk
         self._clock = env.clock
         self._rng: random.Random = env.rng
         self._log = structlog.get_logger()
@@ -149,23 +156,27 @@ class EcJobs:
             }
 
     async def _bring(self, xaction: Xaction, bck: Bck, name: str) -> bool:
-        """Bring one object to what its bucket promises; False when that must be tried again.
+        """Bring one object, or version by its key, to what its bucket promises; False when that must be tried again.
 
         One that others own by now is theirs to see to, when it has come to them.
         """
         if not self._peers.is_owner(bck.uname + name):
             return True
         try:
+            if not await self._counts(bck, name):
+                await self._slicer.drop(bck, name, LAST_STAMP, is_delete=False)
+                if not await self._counts(bck, name):
+                    return True
             await self._ensure_object(bck, name)
             done = await self._encoder.bring(bck, name)
         except BucketNotFound:
             return True
-        except ObjectNotFound:
+        except (ObjectNotFound, VersionNotFound):
             return await self._sweep(bck, name)
         except AisError as error:
-            self._log.info("object has too few slices", object=bck.cname(name), reason=str(error))
+            self._log.info("object has too few slices", object=bck.cname(shown(name)), reason=str(error))
             self._undone.add(bck)
-            xaction.ctlmsg = f"{name}: {error}"
+            xaction.ctlmsg = f"{shown(name)}: {error}"
             return False
         xaction.objects += 1
         xaction.bytes += done.size_bytes
@@ -185,10 +196,24 @@ class EcJobs:
     async def _ensure_object(self, bck: Bck, name: str) -> None:
         """Restore the object if it is lost or its metadata damaged. Raise `ObjectNotFound` when it does not exist."""
         try:
-            await asyncio.to_thread(self._store.head, bck, name)
-        except (ObjectNotFound, CorruptMetadata, NotReady):
+            await asyncio.to_thread(self._look_up, bck, name)
+        except (ObjectNotFound, VersionNotFound, CorruptMetadata, NotReady):
             if not await self.restore(bck, name):
                 raise
+
+    def _look_up(self, bck: Bck, key: str) -> ObjectMeta:
+        """The metadata of an object, or of a version by its key. Raise as `Store.head` and `Store.open_kept`."""
+        name, entry = split_key(key)
+        if not entry:
+            return self._store.head(bck, name).meta
+        opened = self._store.open_kept(bck, name, entry)
+        os.close(opened.fd)
+        return opened.meta
+
+    async def _counts(self, bck: Bck, key: str) -> bool:
+        """False for the key of an entry that is not a version on the shelf (any more): it needs no slices."""
+        name, entry = split_key(key)
+        return not entry or await asyncio.to_thread(self._store.counts, bck, name, entry)
 
     # Going through buckets
 
@@ -204,16 +229,26 @@ class EcJobs:
                 outcomes = await asyncio.gather(*(self._bring(xaction, bck, name) for name in batch.names))
                 failures += outcomes.count(False)
 
+            async def shelves(batch: Batch) -> None:
+                for name in batch.names:
+                    entries = await asyncio.to_thread(self._store.entries, bck, name)
+                    await objects(batch._replace(names=[key_of(name, entry) for entry in entries]))
+
             async def kept(batch: Batch) -> None:
                 await self._tell_owners(bck, batch.names)
+
+            async def kept_of_shelves(batch: Batch) -> None:
+                await self._tell_owners(bck, await asyncio.to_thread(self._sliced_keys, batch))
 
             async def aside(batch: Batch) -> None:
                 await self._tell_owners(bck, batch.names, is_aside=True)
 
             available = self._store.volume.available
             await self._joggers.run(xaction, available, [bck], kept, content=layout.SLICES, step=256)
+            await self._joggers.run(xaction, available, [bck], kept_of_shelves, content=layout.KEPT_SLICES, step=64)
             await self._joggers.run(xaction, available, [bck], aside, content=layout.SLICES_ASIDE, step=256)
             await self._joggers.run(xaction, available, [bck], objects, step=8)
+            await self._joggers.run(xaction, available, [bck], shelves, content=layout.VERSIONS, step=8)
             if failures:
                 raise NotReady(f"{failures} objects of {bck.cname()} have too few slices: {xaction.ctlmsg}")
             self._settled(xaction)
@@ -244,16 +279,23 @@ class EcJobs:
         for name in missing:
             self._following.add(bck, name)
 
+    def _sliced_keys(self, batch: Batch) -> list[str]:
+        with disk_failures(batch.mountpath.path):
+            return [key for name in batch.names for key in sliced_keys(self._disk, batch.mountpath, batch.bck, name)]
+
     def lacks(self, bck: Bck, name: str) -> bool:
-        """Whether this target, which owns the name, has no object of it that can be read. Blocks."""
+        """Whether this target, which owns the name, has no object of it that can be read. Blocks.
+
+        Of a version by its key: or has slices of it that are needed no more.
+        """
         return self.stamp(bck, name) is None
 
     def stamp(self, bck: Bck, name: str) -> tuple[int, int] | None:
         """The stamp of the content that this target has; None when there is no object that can be read. Blocks."""
         try:
-            meta = self._store.head(bck, name).meta
+            meta = self._look_up(bck, name)
             return meta.stamp if meta.cut is None else meta.cut.written
-        except (ObjectNotFound, CorruptMetadata, NotReady):
+        except (ObjectNotFound, VersionNotFound, CorruptMetadata, NotReady):
             return None
 
     def recode(self, bck: Bck, names: list[str]) -> None:
@@ -277,7 +319,7 @@ class EcJobs:
 
     async def _look(self, bck: Bck, name: str, node: Snode) -> None:
         """Have the slice removed if it is damaged on disk, and made again by the owner of the object."""
-        self._log.warning("damaged slice", object=bck.cname(name), target=node.id)
+        self._log.warning("damaged slice", object=bck.cname(shown(name)), target=node.id)
         owner = self._peers.owner(bck.uname + name)
         try:
             await self._slicer.look(node, bck, name)
@@ -303,7 +345,7 @@ class EcJobs:
         xaction, active = self._restore_job(bck)
         is_restored = await self._restorer.restore(bck, name)
         if is_restored:
-            self._log.warning("object restored from slices", object=bck.cname(name))
+            self._log.warning("object restored from slices", object=bck.cname(shown(name)))
             xaction.objects += 1
             active.set()
             self._following.note(bck, name)

@@ -1,5 +1,7 @@
 """Slices on other targets: our own protocol on the intra-data network, `/v1/ec/<bucket>/<object>`.
 
+With ?version=, an entry of the name's shelf, all are about slices of that; in lists of names it is a part of the key.
+
 PUT                      a slice, as `ais.ec.slice` describes it, replaces an older one; ?aside=1: it waits aside;
                          ?sync=1: it is durable when that is answered
 GET ?what=kept           msgpack pair of headers: of the slice that counts, and of the one aside; nil: there is none
@@ -27,6 +29,7 @@ from ais.api import errors, headers, query
 from ais.api.bucket import Bck
 from ais.base.errors import BadRequest, BucketNotFound, CorruptMetadata, IntegrityError, ObjectNotFound, Unreachable
 from ais.config.node import NodeConfig
+from ais.core.slicing import split_key
 from ais.ec import slice as slices
 from ais.ec.slice import Slice
 from ais.ec.store import Kept
@@ -39,6 +42,7 @@ T = TypeVar("T")
 PREFIX = "/v1/ec/"
 RECODE, LACKS, STAMPS, HEADS = "recode", "lacks", "stamps", "heads"
 WHAT, OFFSET, LENGTH, STAMP, ASIDE, SYNC = "what", "off", "len", "stamp", "aside", "sync"
+VERSION = "version"
 KEPT, KEEP, FORGET, DESCRIBE, CHECK = "kept", "keep", "forget", "describe", "check"
 INDEX = "Ais-Slice"
 YES = "1"
@@ -105,7 +109,7 @@ class SlicePeers:
 
     def is_owner(self, uname: str) -> bool:
         """Whether this target owns a name, by the map alone: also while it, or another one, is away."""
-        return self._cluster.placement.is_owner(self._cluster.snode.id, digest(uname))
+        return self._cluster.placement.is_owner(self._cluster.snode.id, digest(split_key(uname)[0]))
 
     def owner(self, uname: str) -> Snode:
         """The target that owns a name, away or not."""
@@ -258,6 +262,8 @@ class SlicePeers:
         return answer
 
     def _url(self, node: Snode, bck: Bck, name: str, wanted: dict[str, str]) -> str:
+        name, entry = split_key(name)
+        wanted = {**wanted, VERSION: entry} if entry else wanted
         params = {query.PROVIDER: bck.provider, query.NAMESPACE: bck.namespace.uname, **wanted}
         asked = "&".join(f"{key}={quote(value, safe='')}" for key, value in params.items())
         return f"{node.data.url}{PREFIX}{bck.name}/{quote(name, safe='/')}?{asked}"
@@ -270,7 +276,7 @@ class SlicePeers:
         return float(self._cluster.config.cluster.client.client_timeout)
 
     def _ranked(self, uname: str) -> list[Snode]:
-        if not (found := self._cluster.placement.order(uname)):
+        if not (found := self._cluster.placement.order(split_key(uname)[0])):
             raise Unreachable("the cluster has no targets")
         return found
 

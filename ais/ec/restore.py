@@ -16,6 +16,7 @@ from ais.base.waiting import to_its_end
 from ais.core import meta as metadata
 from ais.core import tree, workfile
 from ais.core.meta import ObjectMeta
+from ais.core.slicing import split_key
 from ais.core.spots import Spot, resized
 from ais.core.store import OpenObject, Store
 from ais.core.workfile import Digests
@@ -25,6 +26,7 @@ from ais.ec.reading import Damaged, SliceReader
 from ais.ec.slice import Slice
 from ais.ec.store import Kept, SliceStore
 from ais.env import Env
+from ais.fs import layout
 from ais.fs.failures import disk_failures
 from ais.meta.smap import Snode
 
@@ -76,7 +78,7 @@ class Restorer:
         return found
 
     async def restore(self, bck: Bck, name: str) -> bool:
-        """Make a lost or damaged object of this target again; return whether there was anything to make it from.
+        """Make a lost or damaged object of this target again, or a version by its key; return whether it could be made.
 
         Of what is kept as slices alone, only its entry here. Raise `NotReady` when there are too few slices, or another
         target owns the name before the object is there: it would come up again when the name comes back. `DiskFailure`,
@@ -225,9 +227,15 @@ class Restorer:
         before: tuple[int, int, int] | None,
         since: int,
     ) -> None:
+        name, entry = split_key(Bck.parse_uname(header.uname)[1])
+
         def step() -> None:
             self._store.volume.require_owned(spot.key, since)
+            if entry and not self._store.counts(bck, name, entry):
+                return
             if self._identity(spot) == before:
+                if entry:
+                    layout.make_directory(self._disk, spot.root)
                 tree.install(self._disk, path, spot.root, spot.path)
 
         with disk_failures(path):

@@ -1,9 +1,9 @@
 """The slices that this target keeps: `%ec/<path>` on the mountpath that owns the object's name here.
 
-There is at most one per object that counts. A newer one (by stamp) replaces an older one, never the other way round.
-Slices that are stored before their object is wait aside (`%es/<path>`), over restarts too, until they are told to count
-or to go. Synchronous; `pool` is where the requests of peers run: the mountpaths' pools may be waiting for peers
-themselves.
+There is at most one per object that counts. Those of versions, by their keys (`ais.core.slicing`), are below `%ec/%ve`.
+A newer one (by stamp) replaces an older one, never the other way round. Slices that are stored before their object is
+wait aside (`%es/<path>`), over restarts too, until they are told to count or to go. Synchronous; `pool` is where the
+requests of peers run: the mountpaths' pools may be waiting for peers themselves.
 """
 
 import os
@@ -262,8 +262,11 @@ class SliceStore:
 
     def _install(self, spot: Spot, path: str, content: str) -> str:
         root, target = _place(spot, spot.mountpath, content)
-        if self._is_missing(os.path.dirname(root)):
+        bucket = os.path.dirname(spot.root)
+        if self._is_missing(bucket):
             raise tree.BucketGone
+        if os.path.dirname(root) != bucket:
+            layout.make_directory(self._disk, os.path.dirname(root))
         layout.make_directory(self._disk, root)
         return tree.install(self._disk, path, root, target)
 
@@ -326,5 +329,5 @@ class SliceWriter:
 
 
 def _place(spot: Spot, mountpath: Mountpath, content: str) -> tuple[str, str]:
-    root = f"{os.path.dirname(spot.on(mountpath, spot.root))}/{content}"
+    root = layout.content_root(spot.on(mountpath, spot.root), content)
     return root, root + spot.path[len(spot.root) :]

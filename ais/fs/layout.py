@@ -24,6 +24,8 @@ KEPT_COPIES = f"{COPIES}/{VERSIONS}"
 """Copies of what is on shelves."""
 SLICES = "%ec"
 SLICES_ASIDE = "%es"
+KEPT_SLICES = f"{SLICES}/{VERSIONS}"
+"""Slices of what is on shelves."""
 UPLOAD_INFO = "upload"
 OBJECT_XATTR = "user.ais.obj"
 _ID_XATTR = "user.ais.bid"
@@ -78,6 +80,12 @@ def make_directory(disk: Disk, path: str) -> None:
         disk.mkdir(path)
     except FileExistsError:
         return
+
+
+def content_root(root: str, content: str) -> str:
+    """The directory for `content` beside that of a bucket's objects, `root`, or of its versions."""
+    bucket, _, own = root.rpartition("/")
+    return f"{bucket}/{content}/{VERSIONS}" if own == VERSIONS else f"{bucket}/{content}"
 
 
 def unmark_copies(disk: Disk, root: str, bck: Bck) -> None:

@@ -23,6 +23,7 @@ from ais.base.ids import new_id
 from ais.core import appender, tree
 from ais.core.spots import rank, read_meta
 from ais.core.store import Store
+from ais.core.versions import sliced_keys
 from ais.env import Env
 from ais.fs import layout, names, trash
 from ais.fs.failures import disk_failures
@@ -185,12 +186,22 @@ class Cleanup:
             ):
                 freed.note(what, 1, size)
 
+        async def slices_of_versions(batch: Batch) -> None:
+            keys = await self._in_pool(lambda: self._sliced_keys(batch))
+            await slices(batch._replace(names=keys))
+
         available = self._store.volume.available
         if not self._store.volume.view.is_unsettled:
             await self._joggers.run(xaction, available, rules.buckets, objects, step=_STEP)
         await self._joggers.run(xaction, available, rules.buckets, copies, content=layout.COPIES, step=_STEP)
         await self._joggers.run(xaction, available, rules.buckets, slices, content=layout.SLICES, step=_STEP)
+        kept = layout.KEPT_SLICES
+        await self._joggers.run(xaction, available, rules.buckets, slices_of_versions, content=kept, step=_STEP)
         freed.note("visits", 0)
+
+    def _sliced_keys(self, batch: Batch) -> list[str]:
+        with disk_failures(batch.mountpath.path):
+            return [key for name in batch.names for key in sliced_keys(self._disk, batch.mountpath, batch.bck, name)]
 
     def _trash(self, rules: _Rules, freed: _Freed) -> None:
         for mountpath in self._store.volume.available:

@@ -12,6 +12,7 @@ import structlog
 
 from ais.api.bucket import Bck
 from ais.base.errors import AisError, BucketNotFound, ObjectNotFound
+from ais.core.slicing import split_key
 from ais.ec.encode import Encoder
 from ais.ec.jobs import EcJobs
 from ais.ec.peers import Brief, SlicePeers
@@ -163,8 +164,9 @@ class Coded:
             if newest is None or newest.is_tombstone or not self._peers.is_self(there[0][0]):
                 continue
             good = len({one.index for _, one in there if one.written == newest.written})
-            tally.objects += 1
-            tally.bytes += newest.size
+            if not split_key(name)[1]:
+                tally.objects += 1
+                tally.bytes += newest.size
             tally.promised += 1 + newest.data + newest.parity
             tally.found += good
             tally.lost += good < newest.data

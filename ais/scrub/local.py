@@ -115,6 +115,14 @@ class LocalFiles:
             found = tree.find(self._disk, path)
             return found[0] if found is not None else None
 
+    def find_slice(self, mountpath: Mountpath, bck: Bck, key: str) -> str | None:
+        """The path of the slice of an object, or of a version by its key, on a mountpath."""
+        spot = self._store.spot(bck, key)
+        root = layout.content_root(spot.on(mountpath, spot.root), layout.SLICES)
+        with disk_failures(root):
+            found = tree.find(self._disk, root + spot.path[len(spot.root) :])
+            return found[0] if found is not None else None
+
     def versions(self, mountpath: Mountpath, bck: Bck, name: str, depth: Depth) -> list[tuple[str, Finding]]:
         """What a mountpath has on the shelf of a name, versions and delete markers, by its entry."""
         spot = Spot.at(None, mountpath, bck, self._store.spot(bck, name).key, name)

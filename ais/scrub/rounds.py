@@ -16,7 +16,9 @@ import structlog
 
 from ais.api.bucket import Bck
 from ais.base.errors import AisError, BucketNotFound, ObjectNotFound
+from ais.core.slicing import key_of, split_key
 from ais.core.store import Store
+from ais.core.versions import sliced_keys
 from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures
@@ -30,13 +32,14 @@ from ais.scrub.tally import Tally
 from ais.xact.joggers import Batch, Joggers
 from ais.xact.xaction import Xaction
 
-PHASES = (layout.SLICES, layout.OBJECTS, layout.COPIES, layout.VERSIONS, layout.KEPT_COPIES)
+PHASES = (layout.SLICES, layout.OBJECTS, layout.COPIES, layout.VERSIONS, layout.KEPT_COPIES, layout.KEPT_SLICES)
 _STEPS = {
     layout.SLICES: 128,
     layout.OBJECTS: 64,
     layout.COPIES: 64,
     layout.VERSIONS: 32,
     layout.KEPT_COPIES: 32,
+    layout.KEPT_SLICES: 32,
 }
 _CONTENT_STEP = 8
 _THREADS = 4
@@ -110,6 +113,7 @@ class Rounds:
             layout.COPIES: self._copies,
             layout.VERSIONS: self._versions,
             layout.KEPT_COPIES: self._kept_copies,
+            layout.KEPT_SLICES: self._kept_slices,
         }
         while place.phase < len(PHASES):
             content = PHASES[place.phase]
@@ -216,7 +220,8 @@ class Rounds:
         """Before a repair: bad copies out of their places; a bad object gets a second name. Blocks."""
         kept = []
         for bad in finding.bad:
-            has_other = finding.good > 0 or (bad.content == layout.OBJECTS and bck in self._store.volume.coded)
+            is_coded = bad.content in (layout.OBJECTS, layout.VERSIONS) and bck in self._store.volume.coded
+            has_other = finding.good > 0 or is_coded
             if not has_other:
                 continue
             with disk_failures(bad.path):
@@ -260,6 +265,14 @@ class Rounds:
 
     # Slices that are kept for others
 
+    async def _kept_slices(self, batch: Batch, order: Order, tally: Tally) -> None:
+        """Of versions."""
+        await self._slices(batch._replace(names=await self._in_pool(lambda: self._sliced_keys(batch))), order, tally)
+
+    def _sliced_keys(self, batch: Batch) -> list[str]:
+        with disk_failures(batch.mountpath.path):
+            return [key for name in batch.names for key in sliced_keys(self._disk, batch.mountpath, batch.bck, name)]
+
     async def _slices(self, batch: Batch, order: Order, tally: Tally) -> None:
         bck, found = batch.bck, await self._in_pool(lambda: self._look_at_slices(batch, order))
         damaged: list[str] = []
@@ -271,7 +284,8 @@ class Rounds:
                 tally.note(name)
                 damaged.append(name)
                 if order.repairs:
-                    root = f"{layout.bucket_path(batch.mountpath.path, bck)}/{layout.SLICES}"
+                    content = layout.KEPT_SLICES if split_key(name)[1] else layout.SLICES
+                    root = f"{layout.bucket_path(batch.mountpath.path, bck)}/{content}"
                     bad = Bad(root, path, layout.SLICES, reason)
                     tally.quarantined += await self._in_pool(functools.partial(self._take_slice, bck, name, bad))
             elif not is_tombstone:
@@ -284,7 +298,7 @@ class Rounds:
         """Of each: name, path, what is wrong, whether it is a tombstone, bytes read. Blocks."""
         found = []
         for name in batch.names:
-            path = self._local.find(batch.mountpath, batch.bck, layout.SLICES, name)
+            path = self._local.find_slice(batch.mountpath, batch.bck, name)
             if path is not None:
                 reason, header, count = self._local.slice_reason(path, order.depth)
                 found.append((name, path, reason, header is not None and header.is_tombstone, count))
@@ -320,23 +334,31 @@ class Rounds:
             return [(name, *one) for name in batch.names for one in look(batch.mountpath, batch.bck, name, order.depth)]
 
         wanted = self._local.copies_wanted(batch.bck)
+        coded: list[tuple[str, Finding]] = []
         for name, entry, finding in await self._in_pool(look_at_all):
             tally.bytes_read += finding.bytes_read
             tally.damaged += len(finding.bad)
             if not finding.is_there or finding.bad or finding.good < wanted:
                 tally.note(name)
-                if order.repairs and batch.bck in self._store.volume.mirrored and finding.good:
+                is_mirrored = batch.bck in self._store.volume.mirrored and finding.good
+                if order.repairs and (is_mirrored or (batch.bck in self._store.volume.coded and not finding.good)):
                     finding = await self._repair_version(batch.bck, name, entry, finding, order, tally)
             tally.promised += wanted
             tally.found += min(finding.good, wanted)
             tally.lost += not finding.good
+            coded.append((key_of(name, entry), finding))
+        if batch.bck in self._store.volume.coded:
+            await self._coded.check(batch.bck, coded, tally, repairs=order.repairs)
 
     async def _repair_version(
         self, bck: Bck, name: str, entry: str, before: Finding, order: Order, tally: Tally
     ) -> Finding:
         kept = await self._in_pool(lambda: self._set_aside(bck, name, before))
         try:
-            await self._in_pool(lambda: self._mirror.bring_version(bck, name, entry))
+            if before.good:
+                await self._in_pool(lambda: self._mirror.bring_version(bck, name, entry))
+            else:
+                await self._coded.restore(bck, key_of(name, entry))
         except BucketNotFound:
             pass
         except AisError as error:

@@ -114,7 +114,7 @@ class Resilver:
                     xaction.visited -= 1
             xaction.ctlmsg = f"visited:{xaction.visited + len(batch.names)}"
 
-        contents = (*_CONTENTS, layout.SLICES) if view.leaving else _CONTENTS
+        contents = (*_CONTENTS, layout.SLICES, layout.KEPT_SLICES) if view.leaving else _CONTENTS
         async with self._joggers.counting(xaction, view.available, buckets, contents):
             # All at the same time, so that what takes long and what is quickly seen to alternate: progress is even.
             rounds = (
@@ -177,6 +177,8 @@ class Resilver:
         try:
             if content == layout.SLICES:
                 return self._relocator.bring_slice(batch.bck, name, batch.mountpath)
+            if content == layout.KEPT_SLICES:
+                return self._relocator.bring_slices_of_versions(batch.bck, name, batch.mountpath)
             found = self._relocator.bring(batch.bck, name)
             if batch.bck in self._store.volume.mirrored:
                 self._complete_one(batch.bck, name)

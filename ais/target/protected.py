@@ -5,13 +5,16 @@ than an object of any other bucket. A mirrored object is repaired from a copy, a
 one whose owner is away, another target stands in and serves what it restores without keeping it.
 """
 
+import contextlib
 import os
 from collections.abc import AsyncIterator
 
 from ais.api.bucket import Bck
-from ais.base.errors import Busy, ContentDamaged, CorruptMetadata, NotReady, ObjectNotFound
+from ais.base.errors import AisError, Busy, ContentDamaged, CorruptMetadata, NotReady, ObjectNotFound, VersionNotFound
 from ais.core.meta import ObjectMeta
+from ais.core.slicing import key_of
 from ais.core.store import OpenObject, Store
+from ais.core.versions import NULL, is_version_id
 from ais.ec.jobs import EcJobs
 from ais.ec.peers import SlicePeers
 from ais.ec.restore import Restorer
@@ -127,9 +130,12 @@ class Protected:
     async def _find(self, view: BucketView, name: str, version_id: str | None) -> OpenObject:
         try:
             return self._store.open(view.bck, name, version_id, sealed=True)
-        except (ObjectNotFound, CorruptMetadata, NotReady):  # not ready: nothing is here, and nobody knows why
-            if not view.is_coded or version_id is not None:
+        except (ObjectNotFound, VersionNotFound, CorruptMetadata, NotReady) as lost:
+            # not ready: nothing is here, and nobody knows why
+            if not view.is_coded:
                 raise
+            if version_id is not None:
+                return await self._find_version(view, name, version_id, lost)
             if self._peers.is_owner(view.uname + name):
                 if not await self._ec.restore(view.bck, name):
                     raise
@@ -139,6 +145,24 @@ class Protected:
             raise NotReady(f"{view.bck.cname(name)}: its owner is away and no slices of it were found: start its owner")
         return found
 
+    async def _find_version(self, view: BucketView, name: str, version_id: str, lost: AisError) -> OpenObject:
+        """Restore a version that is lost, which may be the latest one. Raise `lost` when there is nothing of it."""
+        if not is_version_id(version_id):
+            raise lost
+        is_owner = self._peers.is_owner(view.uname + name)
+        for key in (key_of(name, version_id), name):
+            if is_owner:
+                if await self._ec.restore(view.bck, key):
+                    with contextlib.suppress(VersionNotFound):
+                        return self._store.open(view.bck, name, version_id, sealed=True)
+                continue
+            found = await self._restorer.stand_in(view.bck, key)
+            if found is not None and (found.meta.version_id or NULL) == version_id and not found.meta.is_marker:
+                return found
+            if found is not None:
+                os.close(found.fd)
+        raise lost
+
     async def _repair(self, view: BucketView, name: str, version_id: str | None) -> bool:
         """Put something good in the place of a damaged object, or version; False when there is nothing."""
         if view.is_mirrored:
@@ -146,7 +170,13 @@ class Protected:
             outcome = await in_pool(pool, lambda: self._mirror.bring(view.bck, name, verify=True))
             if not outcome.is_lost:
                 return True
-        return view.is_coded and version_id is None and await self._ec.restore(view.bck, name)
+        if not view.is_coded:
+            return False
+        if version_id is None:
+            return await self._ec.restore(view.bck, name)
+        latest = self._store.head(view.bck, name).meta if self._is_there(view, name) else None
+        is_latest = latest is not None and (latest.version_id or NULL) == version_id
+        return await self._ec.restore(view.bck, name if is_latest else key_of(name, version_id))
 
     def _is_there(self, view: BucketView, name: str) -> bool:
         try:

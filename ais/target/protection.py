@@ -14,7 +14,6 @@ from ais.api.bucket import Bck
 from ais.api.protection import BucketProtection, State, TargetProtection
 from ais.api.xact import EC_ENCODE, MAKE_COPIES, REBALANCE, RESILVER
 from ais.base.errors import AisError
-from ais.core.workfile import Keeping
 from ais.ec.jobs import EcJobs
 from ais.fs.volume import Volume
 from ais.mirror.jobs import MirrorJobs
@@ -25,9 +24,6 @@ from ais.target.view import BucketView
 from ais.xact.registry import Registry
 
 PATH = "/v1/protection"
-UNCODED_VERSIONS = (
-    "older versions and delete markers have no slices, each is on one disk only; mirrored buckets have copies"
-)
 _REPAIRS = frozenset((RESILVER, MAKE_COPIES, EC_ENCODE))
 
 
@@ -99,8 +95,6 @@ class Protection:
         self.census.ask(bck)
         found = BucketProtection(bck=bck, is_coded=view.is_coded, reasons=list(reasons))
         found.pending = self.pending(bck)
-        if view.is_coded and view.rules.keeping is not Keeping.NONE:
-            found.notes.append(f"{bck.cname()}: {UNCODED_VERSIONS}")
         if count is not None:
             tally = count.tally
             found.objects, found.bytes, found.promised = tally.objects, tally.bytes, tally.promised

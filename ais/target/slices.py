@@ -10,6 +10,8 @@ from ais.api import query
 from ais.api.bucket import Bck
 from ais.base.errors import AccessDenied, BadRequest, CorruptMetadata, InvalidAction, ObjectNotFound
 from ais.base.units import is_whole
+from ais.core.slicing import key_of
+from ais.core.versions import DELETED, is_version_id
 from ais.ec import peers
 from ais.ec import slice as slices
 from ais.ec.jobs import EcJobs
@@ -42,7 +44,10 @@ class Slices:
         bucket, _, name = request.path[len(PREFIX) :].partition("/")
         params = request.params
         bck = Bck.parse(decode_component(bucket), params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, ""))
-        view, name = self._front.views.require(bck), decode_component(name)
+        view, entry = self._front.views.require(bck), params.get(peers.VERSION, "")
+        if entry and not (is_version_id(entry) or entry == DELETED):
+            raise BadRequest(f'"{entry[:50]}" is no version')
+        name = key_of(decode_component(name), entry)
         if request.method == "POST" and not name:
             return Upload(_Body(CHECK_BYTES_MAX, lambda body: self._ask(bck, params.get(WHAT, ""), body)))
         if not name:

@@ -53,8 +53,6 @@ def show(app: App, which: Ref | None, as_json: bool, no_headers: bool) -> None:
         text.print_table(_COLUMNS, [_row(one) for one in buckets], headers=not no_headers)
         for line in lines_of(found, buckets):
             click.secho(line, fg="red", err=True)
-        for note in dict.fromkeys(note for one in buckets for note in one.notes):
-            click.secho(note, fg="yellow", err=True)
     if found.unreachable or any(one.state is not State.OK for one in buckets):
         raise click.exceptions.Exit(EXIT_FOUND)
 
@@ -68,8 +66,7 @@ def lines_of(found: ClusterProtection, buckets: list[BucketProtection]) -> list[
 def summary_of(found: ClusterProtection) -> str:
     """In a line: `ok`, or how much is short."""
     if found.state is State.OK:
-        but = ", except of older versions in erasure-coded buckets" if any(one.notes for one in found.buckets) else ""
-        return click.style("ok", fg="green") + f": all copies and slices are there{but}"
+        return click.style("ok", fg="green") + ": all copies and slices are there"
     missing, lost, unreachable, misplaced, pending = (
         sum(getattr(one, name) for one in found.buckets)
         for name in ("missing", "lost", "unreachable", "misplaced", "pending")

@@ -10,7 +10,6 @@ from harness.target import BCK, LiveTarget, serving, until
 from ais.api.protection import State
 from ais.api.xact import MAKE_COPIES, PUT_COPIES, SCRUB, ArgsMsg
 from ais.meta.bmd import apply_props
-from ais.target.protection import UNCODED_VERSIONS
 
 VERSIONS = 4
 
@@ -119,21 +118,3 @@ def test_a_scrub_heals_versions_and_the_status_counts_them(tmp_path: Path) -> No
         assert await counted() == (State.SHORT, files, files - 1)
 
     run(tmp_path, scenario)
-
-
-def test_the_status_says_that_versions_have_no_slices(tmp_path: Path) -> None:
-    """Of an erasure-coded bucket that keeps versions, beside its state; of a mirrored one it does not."""
-
-    async def scenario() -> None:
-        async with serving(tmp_path) as (target,):
-            await target.create(BCK)
-            kept = target.node.bmd.require(BCK).props.with_s3(versioning="Enabled")
-            for patch, is_said in (
-                ({"ec": {"enabled": True, "data_slices": 1, "parity_slices": 1}}, True),
-                ({"mirror": {"enabled": True, "copies": 2}}, False),
-            ):
-                await target.take(target.node.bmd.with_props(BCK, apply_props(kept, patch, 3)))
-                found = (await target.target._scrub.protection.answer()).buckets[0]
-                assert [UNCODED_VERSIONS in note for note in found.notes] == [True] * is_said
-
-    asyncio.run(scenario())

@@ -1,0 +1,184 @@
+"""Kept versions and delete markers of an erasure-coded bucket: slices on other targets bring back what is lost."""
+
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+from harness.coded import BCK, EC, LARGE, Group, run
+from harness.target import LiveTarget, until
+
+from ais.api.protection import State
+from ais.api.xact import SCRUB, ArgsMsg
+from ais.base.ids import new_id
+from ais.meta.bmd import apply_props
+
+NAME = "dir/o"
+BODIES = [b"a small version", LARGE[:500_000], LARGE]
+
+
+async def begin(group: Group) -> list[str]:
+    """The bucket with a name of several versions, the fourth a delete marker; their IDs, oldest first."""
+    await group.create(EC)
+    bmd = group.targets[0].node.bmd
+    props = bmd.require(BCK).props.with_s3(versioning="Enabled")
+    await group.take(bmd.with_props(BCK, apply_props(props, {"force": True}, len(group.targets))))
+    owner = group.owner(NAME)
+    ids = [(await owner.s3("PUT", f"b/{NAME}", data=io.BytesIO(body))).headers["x-amz-version-id"] for body in BODIES]
+    ids.append((await owner.s3("DELETE", f"b/{NAME}")).headers["x-amz-version-id"])
+    ids.append((await owner.s3("PUT", f"b/{NAME}", data=b"latest")).headers["x-amz-version-id"])
+    await group.settled()
+    return ids
+
+
+def shelves(group: Group, content: str) -> dict[str, list[Path]]:
+    """Files of the shelf of the name on all targets, by entry."""
+    found: dict[str, list[Path]] = {}
+    for target in group.targets:
+        for one in target.volume.available:
+            for path in (Path(one.path) / "@ais/b" / content / NAME / "%=").glob("*"):
+                found.setdefault(path.name, []).append(path)
+    return found
+
+
+def home(target: LiveTarget) -> str:
+    """The directory of its mountpaths."""
+    return str(Path(target.volume.available[0].path).parent)
+
+
+async def encoded(group: Group, *targets: LiveTarget) -> None:
+    """Have these targets go through the bucket, and wait for what follows."""
+    for one in targets or group.targets:
+        job = one.target._ec.encode_bucket(BCK, new_id(one.node.env.rng))
+        await job.wait()
+        assert not job.error, job.error
+    await group.settled()
+
+
+async def read_all(target: LiveTarget, ids: list[str]) -> None:
+    """Every version as it was written."""
+    for version_id, body in zip(ids, [*BODIES, None, b"latest"], strict=True):
+        answer = await target.s3("GET", f"b/{NAME}?versionId={version_id}")
+        assert (answer.status, answer.body if body is not None else None) == (200 if body is not None else 405, body)
+
+
+def test_every_version_has_slices(tmp_path: Path) -> None:
+    """D+P slices (P copies of what is small) of each version and marker, which go with it, and with nothing else."""
+
+    async def scenario(group: Group) -> None:
+        ids = await begin(group)
+        found = shelves(group, "%ec/%ve")
+        assert {entry: len(paths) for entry, paths in found.items()} == {ids[0]: 1, ids[1]: 3, ids[2]: 3, ids[3]: 1}
+        owner = group.owner(NAME)
+        assert all(not str(path).startswith(home(owner)) for paths in found.values() for path in paths)
+        assert (await owner.s3("DELETE", f"b/{NAME}?versionId={ids[1]}")).status == 204
+        await group.settled()
+        assert sorted(shelves(group, "%ec/%ve")) == sorted([ids[0], ids[2], ids[3]])
+        for version_id in (ids[4], ids[3]):
+            assert (await owner.s3("DELETE", f"b/{NAME}?versionId={version_id}")).status == 204
+        await group.settled()
+        assert sorted(shelves(group, "%ec/%ve")) == [ids[0]]
+        assert (await owner.s3("GET", f"b/{NAME}")).body == LARGE
+        assert len(group.slices(NAME)) == 3
+
+    run(tmp_path, 4, scenario)
+
+
+@pytest.mark.parametrize("how", ["read", "job", "away"])
+def test_versions_come_back_from_slices(tmp_path: Path, how: str) -> None:
+    """The owner has lost all it had: each version is read, restored by a job, or read from others while it is away."""
+
+    async def scenario(group: Group) -> None:
+        ids = await begin(group)
+        owner = group.owner(NAME)
+        before = shelves(group, "%ve")
+        assert sorted(before) == sorted(ids[:4])
+        for one in owner.volume.available:
+            for content in ("%ob", "%ve"):
+                path = Path(one.path) / "@ais/b" / content
+                if path.exists():
+                    shutil.rmtree(path)
+            (Path(one.path) / "@ais/b/%ob").mkdir()
+        if how == "away":
+            group.away(owner)
+            snode = owner.node.placement.reader(BCK.uname + NAME, is_coded=True)
+            reader = next(one for one in group.targets if one.node.snode.id == snode.id)
+            for version_id, body in zip([*ids[:3], ids[4]], [*BODIES, b"latest"], strict=True):
+                answer = await reader.s3("GET", f"b/{NAME}?versionId={version_id}")
+                assert (answer.status, answer.body) == (200, body)
+            assert shelves(group, "%ve") == {}
+            return
+        if how == "read":
+            for version_id, body in zip(ids[:3], BODIES, strict=True):
+                answer = await owner.s3("GET", f"b/{NAME}?versionId={version_id}")
+                assert (answer.status, answer.body) == (200, body)
+        await encoded(group)
+        assert sorted(shelves(group, "%ve")) == sorted(ids[:4])
+        await read_all(owner, ids)
+
+    run(tmp_path, 4, scenario)
+
+
+def test_what_was_removed_for_good_is_not_restored(tmp_path: Path) -> None:
+    """A target that has a slice is away while the version is removed: with it nothing of the version comes back."""
+
+    async def scenario(group: Group) -> None:
+        ids = await begin(group)
+        owner = group.owner(NAME)
+        holder = next(one for one in group.targets if str(shelves(group, "%ec/%ve")[ids[0]][0]).startswith(home(one)))
+        group.away(holder)
+        assert (await owner.s3("DELETE", f"b/{NAME}?versionId={ids[0]}")).status == 204
+        group.away()
+        await encoded(group)
+        await encoded(group)
+        answer = await owner.s3("GET", f"b/{NAME}?versionId={ids[0]}")
+        assert answer.status == 404
+        assert ids[0] not in shelves(group, "%ve")
+
+    run(tmp_path, 4, scenario)
+
+
+async def counted(group: Group) -> tuple[set[State], int, int]:
+    """What all targets together say of the bucket, counted anew: states, promised, found."""
+    promised = found = 0
+    states = set()
+    for one in group.targets:
+        protection = one.target._scrub.protection
+        protection.census._counts.clear()
+        await until(lambda protection=protection: protection.census.is_current(BCK))
+        bucket = (await protection.answer()).buckets[0]
+        states.add(bucket.state)
+        promised, found = promised + bucket.promised, found + bucket.found
+    return states, promised, found
+
+
+def test_the_status_counts_slices_of_versions_and_a_scrub_makes_them_again(tmp_path: Path) -> None:
+    """Each version and marker, and each of its slices; one slice is lost, one damaged, and one version damaged."""
+
+    async def scenario(group: Group) -> None:
+        ids = await begin(group)
+        total = len(ids) + 1 + 3 + 3 + 1 + 1
+        assert await counted(group) == ({State.OK}, total, total)
+        slices, shelf = shelves(group, "%ec/%ve"), shelves(group, "%ve")
+        slices[ids[2]][0].unlink()
+        with slices[ids[1]][1].open("r+b") as file:
+            file.seek(-1, 2)
+            last = file.read(1)
+            file.seek(-1, 2)
+            file.write(bytes([last[0] ^ 1]))
+        with shelf[ids[0]][0].open("r+b") as file:
+            file.write(b"B")
+        states, promised, found = await counted(group)
+        assert (State.SHORT in states, promised, found) == (True, total, total - 1)
+        for one in group.targets:
+            job = one.target._scrub.start(ArgsMsg(id=new_id(one.node.env.rng), kind=SCRUB, bck=BCK))
+            await job.wait()
+            assert not job.error
+        await group.settled()
+        assert {entry: len(paths) for entry, paths in shelves(group, "%ec/%ve").items()} == {
+            entry: len(paths) for entry, paths in slices.items()
+        }
+        assert await counted(group) == ({State.OK}, total, total)
+        await read_all(group.owner(NAME), ids)
+
+    run(tmp_path, 4, scenario)
