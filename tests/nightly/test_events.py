@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -10,7 +11,7 @@ from harness.events import change, configure, is_told, waiting
 from harness.nodes import eventually
 from harness.receiver import receiver
 from harness.s3access import REGION
-from harness.wire import Api, message
+from harness.wire import Api, message, request
 
 from ais.testing import Cluster
 
@@ -18,13 +19,18 @@ COUNT = int(os.environ.get("EVENTS", "10000"))
 DOWN_S = float(os.environ.get("EVENTS_DOWN_S", "60"))
 
 
+def client_of(cluster: Cluster) -> Any:
+    """One that tries again while nodes are killed."""
+    return boto3.client(
+        "s3", endpoint_url=cluster.endpoint, region_name=REGION, aws_access_key_id="any", aws_secret_access_key="any",
+        config=Config(read_timeout=120, retries={"total_max_attempts": 20}),
+    )  # fmt: skip
+
+
 def test_ten_thousand_events() -> None:
     """Each acknowledged change arrives at least once, and those of a key in their order."""
     with receiver() as hook, Cluster(1, 3, 2, config_overrides={"net.s3_events": f"hook={hook.url}"}) as cluster:
-        s3 = boto3.client(
-            "s3", endpoint_url=cluster.endpoint, region_name=REGION, aws_access_key_id="any",
-            aws_secret_access_key="any", config=Config(read_timeout=120, retries={"total_max_attempts": 20}),
-        )  # fmt: skip
+        s3 = client_of(cluster)
         keys = [f"k{number}" for number in range(COUNT // 4)]
         s3.create_bucket(Bucket="many")
         configure(s3, "many")
@@ -47,3 +53,30 @@ def test_ten_thousand_events() -> None:
         took_s = eventually(lambda: is_told(hook, "many", keys), within_s=1800, every_s=1)
         came = len(hook.events("many"))
         print(f"{COUNT} events, {came} records, sent {took_s:.0f} s after the receiver was back")
+
+
+def test_a_mountpath_and_a_target_that_leave_while_events_wait() -> None:
+    """Detached and decommissioned with all data removed: the last target sends what they had kept, in order."""
+    with receiver() as hook, Cluster(1, 2, 2, config_overrides={"net.s3_events": f"hook={hook.url}"}) as cluster:
+        s3, api, keys = client_of(cluster), Api(cluster.endpoint), list("abcdefghijkl")
+        hook.refuses = True
+        s3.create_bucket(Bucket="leaving")
+        configure(s3, "leaving")
+        change(s3, "leaving", keys)
+        stays, leaves = cluster.targets
+        assert waiting(stays.url) + waiting(leaves.url) == 4 * len(keys)
+        gone = str(stays.mountpaths[0])
+        body, of = message("detach-mp", value=gone), {"Ais-Node-Id": stays.id}
+        assert api.call("DELETE", "/v1/reverse/daemon/mountpaths", body=body, headers=of).status == 200
+        body = message("decommission-node", value={"sid": leaves.id, "rm_user_data": True})
+        assert api.call("PUT", "/v1/cluster", body=body).status == 200
+        cluster.wait_ended(leaves)
+        eventually(
+            lambda: gone not in request(stays.url, "GET", "/v1/daemon?what=mountpaths").body.decode(), within_s=120
+        )
+        for path in (stays.mountpaths[0], *leaves.mountpaths):
+            assert not (path / ".ais.events").exists()
+        assert waiting(stays.url) == 4 * len(keys)
+        hook.refuses = False
+        eventually(lambda: is_told(hook, "leaving", keys), within_s=120)
+        eventually(lambda: waiting(stays.url) == 0, within_s=120)

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import pytest
 import requests
 from botocore.exceptions import ClientError
-from harness.events import change, configure, is_told, waiting
+from harness.events import change, configure, is_told
 from harness.nodes import eventually
 from harness.receiver import Receiver, receiver
 from harness.s3access import Access, boto, remove_bucket
-from harness.wire import Api, fresh_name, message, request
+from harness.wire import fresh_name
 
 from ais.testing import Cluster
 
@@ -135,30 +135,3 @@ def test_a_receiver_that_is_down_and_a_target_that_is_killed(place: Place, bucke
     place.cluster.restart(victim)
     place.cluster.wait_ready()
     eventually(lambda: is_told(place.hook, bucket, keys), within_s=WITHIN_S)
-
-
-def test_a_mountpath_and_a_target_that_leave_while_events_wait() -> None:
-    """Detached and decommissioned with all data removed: the last target sends what they had kept, in order."""
-    with receiver() as hook, Cluster(1, 2, 2, config_overrides={"net.s3_events": f"hook={hook.url}"}) as cluster:
-        s3, api, keys = boto(Access(cluster.endpoint, "any", "anysecret")), Api(cluster.endpoint), list("abcdefghijkl")
-        hook.refuses = True
-        s3.create_bucket(Bucket="leaving")
-        configure(s3, "leaving")
-        change(s3, "leaving", keys)
-        stays, leaves = cluster.targets
-        assert waiting(stays.url) + waiting(leaves.url) == 4 * len(keys)
-        gone = str(stays.mountpaths[0])
-        body, of = message("detach-mp", value=gone), {"Ais-Node-Id": stays.id}
-        assert api.call("DELETE", "/v1/reverse/daemon/mountpaths", body=body, headers=of).status == 200
-        body = message("decommission-node", value={"sid": leaves.id, "rm_user_data": True})
-        assert api.call("PUT", "/v1/cluster", body=body).status == 200
-        cluster.wait_ended(leaves)
-        eventually(
-            lambda: gone not in request(stays.url, "GET", "/v1/daemon?what=mountpaths").body.decode(), within_s=WITHIN_S
-        )
-        for path in (stays.mountpaths[0], *leaves.mountpaths):
-            assert not (path / ".ais.events").exists()
-        assert waiting(stays.url) == 4 * len(keys)
-        hook.refuses = False
-        eventually(lambda: is_told(hook, "leaving", keys), within_s=WITHIN_S)
-        eventually(lambda: waiting(stays.url) == 0, within_s=WITHIN_S)

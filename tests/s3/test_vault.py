@@ -84,16 +84,15 @@ def test_content_is_vaults_to_open(place: Place) -> None:
 
 def test_rotation_rewrites_nothing(place: Place) -> None:
     """What the key's first version sealed is read after a rotation; when Vault opens it no more, it is an error."""
-    place.vault.rotate("rotated")
-    place.put("old", "rotated")
-    place.vault.rotate("rotated")
+    for name in ("rotated", "retired"):
+        place.vault.rotate(name)
+        place.put(f"old-{name}", name)
+        place.vault.rotate(name)
+    place.vault.oldest["retired"] = 2
     place.restart()
     place.put("new", "rotated")
-    assert place.get("old") == place.get("new") == BODY
-    place.vault.oldest["rotated"] = 2
-    place.restart()
-    assert place.get("new") == BODY
-    assert code(place.get, "old") == "KMS.DisabledException"
+    assert place.get("old-rotated") == place.get("new") == BODY
+    assert code(place.get, "old-retired") == "KMS.DisabledException"
 
 
 def test_refusals(place: Place) -> None:

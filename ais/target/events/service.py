@@ -197,9 +197,10 @@ class EventService:
                 await sender.stop()
                 del self._senders[place]
         for path, name in wanted - self._senders.keys():
-            self._senders[path, name] = Sender(
-                self._host, self._store, self._journals.of(path), name, receivers[name], self._webhooks, self._trimmed
-            )
+            if (journal := self._journals.get(path)) is not None:
+                self._senders[path, name] = Sender(
+                    self._host, self._store, journal, name, receivers[name], self._webhooks, self._trimmed
+                )
 
     def _trimmed(self, journal: Journal) -> None:
         """Remove what every receiver has."""
