@@ -35,6 +35,8 @@ from ais.xact.xaction import NO_BUCKET, Xaction
 
 LOOK_S = 10.0
 """How often capacity is looked at while it is above the low watermark."""
+AGAIN_S = 600.0
+"""After one that found nothing to evict."""
 _STEP = 256
 
 
@@ -121,14 +123,22 @@ class Eviction:
         return self._registry.start(LRU, uuid, work, bck=only)
 
     async def watch(self) -> None:
-        """Start it by itself above the high watermark."""
+        """Start it by itself above the high watermark; a while later again when there was nothing to evict."""
+        last: Xaction | None = None
         while True:
             fullest = await asyncio.to_thread(self._fullest_pct)
-            if fullest >= self._marks().highwm and not any(self._registry.select(kind=LRU, only_running=True)):
+            if fullest >= self._marks().highwm and self._evictable((), False) and not self._is_futile(last):
                 with contextlib.suppress(AisError):
-                    self.start(new_id(self._rng))
+                    last = self.start(new_id(self._rng))
             pause_s = float(self._rules().capacity_upd_time)
             await self._clock.sleep(pause_s if fullest < self._marks().lowwm else min(LOOK_S, pause_s))
+
+    def _is_futile(self, last: Xaction | None) -> bool:
+        if any(self._registry.select(kind=LRU, only_running=True)):
+            return True
+        if last is None or last.objects:
+            return False
+        return self._clock.now_ns() - last.ended_ns < AGAIN_S * 1e9
 
     def _fullest_pct(self) -> float:
         fullest = 0.0

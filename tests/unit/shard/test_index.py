@@ -10,7 +10,7 @@ from ais.shard.formats import Format
 from ais.shard.index import PAGE_BYTES, Damaged, Place
 from ais.shard.writing import tar_writer
 
-COUNT = 20_000
+COUNT = 8_000
 
 
 class Table:
@@ -36,7 +36,7 @@ def content() -> bytes:
 
 
 def test_every_member_is_found_by_two_reads(content: bytes):
-    """Wherever it lies in a shard of twenty thousand, and a name that is not there as well."""
+    """Wherever it lies in a shard of eight thousand, and a name that is not there as well."""
     table = Table(content)
     for number in random.Random(1).sample(range(COUNT), 500):
         table.reads = 0

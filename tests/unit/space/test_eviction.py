@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from ais.config.sections import LRU, Space
 from ais.core.store import Store
 from ais.core.workfile import WriteRules
 from ais.env import Env
+from ais.env.clock import SystemClock
 from ais.env.disk import Disk
 from ais.fs.volume import Volume
 from ais.space.eviction import Evictable, Eviction
@@ -36,6 +38,30 @@ class SmallDisk(Disk):
         used = sum(one.stat().st_size for one in Path(self.root).glob("**/%ob/**/*") if one.is_file())
         free = 100 * SIZE - used
         return os.statvfs_result((1, 1, 100 * SIZE, free, free, 1000, 1000, 1000, 0, 255))
+
+
+class Enough(Exception):
+    """The clock was looked at often enough."""
+
+
+class JumpingClock(SystemClock):
+    """Long sleeps are over at once; after so many of them it is enough."""
+
+    def __init__(self, looks: int) -> None:
+        self._looks, self._jumped_s = looks, 0.0
+
+    def now_ns(self) -> int:
+        return time.time_ns() + int(self._jumped_s * 1e9)
+
+    async def sleep(self, delay_s: float) -> None:
+        if delay_s < 1:
+            await asyncio.sleep(0)
+            return
+        self._jumped_s += delay_s
+        self._looks -= 1
+        if self._looks < 0:
+            raise Enough
+        await asyncio.sleep(0.05)
 
 
 class Bench:
@@ -130,3 +156,29 @@ def test_what_cannot_go_is_passed_over(tmp_path: Path) -> None:
     bench.busy = {f"d/{number:02}" for number in range(0, 70, 2)}
     assert bench.run().objects == 30
     assert not bench.busy - set(bench.names())
+
+
+def test_it_begins_by_itself_and_not_in_vain_again_and_again(tmp_path: Path) -> None:
+    """Above the high watermark at the start; when nothing can go, not at every look."""
+    bench = Bench(tmp_path, 70)
+    bench.busy = {f"d/{number:02}" for number in range(70)}
+    clock = JumpingClock(looks=30)
+
+    async def scenario() -> int:
+        registry = Registry(clock)
+        pace = Pace(clock, lambda: 0)
+        env = Env(disk=bench.env.disk, rng=random.Random(1), clock=clock)
+        volume = Volume.load_or_create(env, [str(tmp_path / "mp")])
+        marks, evictable = (
+            Space(cleanupwm=20, lowwm=40, highwm=60, out_of_space=90),
+            [Evictable(BCK, "aws", OLD_NS * 2)],
+        )
+        eviction = Eviction(
+            registry, Joggers(env, pace), pace, volume, env,
+            lambda: marks, LRU, lambda _named, _force: evictable, bench.evict,
+        )  # fmt: skip
+        with pytest.raises(Enough):
+            await eviction.watch()
+        return sum(1 for _ in registry.select(kind="lru"))
+
+    assert asyncio.run(scenario()) == 1
