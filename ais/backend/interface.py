@@ -61,6 +61,12 @@ class RemoteObject(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether it is what tools put in the place of a directory; no object of ours can have such a name."""
         return self.name.endswith("/")
 
+    def is_same_as(self, other: "RemoteObject") -> bool:
+        """Whether both are the same object, as far as its backend tells: without tags by their time."""
+        if (self.size, self.etag, self.version) != (other.size, other.etag, other.version):
+            return False
+        return bool(self.etag or self.version) or self.modified_s == other.modified_s
+
     @property
     def md5(self) -> str:
         """Of the content, when the tag looks like one; with keys of a key service it is none."""

@@ -49,7 +49,7 @@ class Parallel:
 
     async def begin(self, view: BucketView, found: RemoteObject) -> str:
         """The ID of an upload that `fetch` fills. Raise `DiskFailure`, `OutOfSpace`."""
-        details = {_ETAG: found.etag, _SIZE: str(found.size), _VERSION: found.version}
+        details = {_ETAG: _tag(found), _SIZE: str(found.size), _VERSION: found.version}
         uploads = self._store.uploads
         return await in_pool_to_end(
             self._pool(view, found.name), lambda: uploads.create(view.bck, found.name, {}, details)
@@ -62,7 +62,7 @@ class Parallel:
         except HandleNotFound:
             return False
         kept = upload.info.details
-        return (kept.get(_ETAG), kept.get(_SIZE), kept.get(_VERSION)) == (found.etag, str(found.size), found.version)
+        return (kept.get(_ETAG), kept.get(_SIZE), kept.get(_VERSION)) == (_tag(found), str(found.size), found.version)
 
     async def fetch(
         self, view: BucketView, found: RemoteObject, upload_id: str, parts: Parts, on_part: OnPart = lambda _: None
@@ -149,7 +149,7 @@ class Parallel:
             now,
             chunks,
         ):
-            if (now.size, now.etag, now.version) != (found.size, found.etag, found.version):
+            if not now.is_same_as(found):
                 raise Busy(f"{place.bck.cname(found.name)} was changed while it was fetched: try again")
             writer = await in_pool_to_end(
                 pool, lambda: uploads.part_writer(upload, number, length), lambda made: made.abort()
@@ -193,6 +193,11 @@ class Parallel:
 
     def _pool(self, view: BucketView, name: str) -> Executor:
         return self._volume.place(view.uname + name).pool
+
+
+def _tag(found: RemoteObject) -> str:
+    """What tells the object from others of its size; without a tag its time."""
+    return found.etag or f"{found.modified_s:.0f}"
 
 
 def _numbers(found: RemoteObject, parts: Parts) -> Iterator[int]:

@@ -31,7 +31,7 @@ class ColdRanges:
 
 async def _read(backend: Backend, place: Place, found: RemoteObject, start: int, length: int) -> AsyncIterator[bytes]:
     async with backend.get(place, found.name, start, length) as (now, chunks):
-        if (now.size, now.etag, now.version) != (found.size, found.etag, found.version):
+        if not now.is_same_as(found):
             raise Busy(f"{place.bck.cname(found.name)} was changed while it was read: try again")
         async for chunk in chunks:
             yield chunk

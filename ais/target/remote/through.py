@@ -12,6 +12,8 @@ from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
+import msgspec
+
 from ais.api import checksum
 from ais.backend.interface import (
     CONTENT_HEADERS,
@@ -107,8 +109,7 @@ class Through:
         async with self._changing(view, name):
             if check is not None:
                 check(await self._current(view, name))
-            with suppress(ObjectNotFound):
-                await self.evict(view, name)
+            await self._let_go(view, name)
             await backend.delete(place, name)
 
     async def store(
@@ -155,8 +156,7 @@ class Through:
         await in_pool_to_end(outgoing.mountpath.pool, outgoing.verify)
         if check is not None:
             check(await self._current(view, name))
-        with suppress(ObjectNotFound):
-            await self.evict(view, name)
+        await self._let_go(view, name)
         fd = os.open(outgoing.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             content = _Content(fd, outgoing.size, outgoing.mountpath.pool)
@@ -172,6 +172,12 @@ class Through:
         if backend.is_read_only:
             raise Unsupported(f"cannot change {place.bck.cname(name)}: its backend is read only")
         return backend
+
+    async def _let_go(self, view: BucketView, name: str) -> None:
+        """Remove what is here before the backend is changed; durably, so that no power loss brings it back."""
+        rules, pool = msgspec.structs.replace(view.rules, fsync=True), self._volume.place(view.uname + name).pool
+        with suppress(ObjectNotFound):
+            await in_pool(pool, lambda: self._store.delete(view.bck, name, rules=rules))
 
     async def _current(self, view: BucketView, name: str) -> RemoteObject | None:
         try:
@@ -198,7 +204,9 @@ def is_same(kept: ObjectMeta, found: RemoteObject) -> bool:
     custom = kept.custom
     if found.version and custom.get(VERSION):
         return custom[VERSION] == found.version
-    return not found.etag or custom.get(ETAG) == found.etag
+    if not found.etag:
+        return custom.get(LAST_MODIFIED) == found.custom("").get(LAST_MODIFIED)
+    return custom.get(ETAG) == found.etag
 
 
 def of_owner(custom: dict[str, str]) -> dict[str, str]:

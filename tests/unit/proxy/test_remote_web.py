@@ -17,13 +17,14 @@ def test_a_web_server_is_read(serve: Any, run: Run) -> None:
 
     async def scenario() -> None:
         asked: list[str] = []
+        modified = ["Sun, 29 Nov 2026 00:00:00 GMT"]
 
         async def answer(request: web.Request) -> web.StreamResponse:
             asked.append(request.path)
             files = {"/f/a/b": b"small", "/f/large": LARGE}
             if request.path not in files:
                 return web.Response(status=404)
-            return web.Response(body=files[request.path], headers={"ETag": '"e"'})
+            return web.Response(body=files[request.path], headers={"Last-Modified": modified[-1]})
 
         runner = web.ServerRunner(web.Server(answer))
         await runner.setup()
@@ -46,6 +47,11 @@ def test_a_web_server_is_read(serve: Any, run: Run) -> None:
                 assert asked.count("/f/a/b") == 1
                 assert await bucket.get("large") == LARGE
                 assert (await bucket.ask("GET", "none"))[0] == 404
+                bucket.query += "&latest-ver=true"
+                modified.append("Sun, 29 Nov 2026 00:00:01 GMT")
+                assert await bucket.get("a/b") == b"small"
+                assert asked.count("/f/a/b") == 3  # looked at, and fetched
+                bucket.query = "?provider=ht"
                 for method, key in (("PUT", "a/b"), ("DELETE", "a/b"), ("PUT", "new")):
                     status, body, _ = await bucket.ask(method, key, data=b"x" if method == "PUT" else None)
                     assert (status, json.loads(body)["tcode"]) == (501, "ErrUnsupp"), body
