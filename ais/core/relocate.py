@@ -54,7 +54,7 @@ class Relocator:
 
     def bring_slices_of_versions(self, bck: Bck, name: str, mountpath: Mountpath) -> Relocated:
         """The same with what is kept of the versions of a name. Raise as `bring`."""
-        done = [self.bring_slice(bck, key, mountpath) for key in sliced_keys(self._disk, mountpath, bck, name)]
+        done = [self.bring_slice(bck, key, mountpath) for key in sliced_keys(self._disk, mountpath, bck, (name,))]
         return Relocated(sum(one.size_bytes for one in done), was_moved=any(one.was_moved for one in done))
 
     def bring_slice(self, bck: Bck, key: str, mountpath: Mountpath) -> Relocated:

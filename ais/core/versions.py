@@ -21,7 +21,7 @@ import errno
 import heapq
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -37,6 +37,7 @@ from ais.core.workfile import Keeping, WriteRules
 from ais.env import Env
 from ais.env.disk import Disk
 from ais.fs import layout, names
+from ais.fs.failures import disk_failures
 from ais.fs.mountpath import Mountpath
 from ais.fs.names import SELF
 from ais.fs.volume import Volume
@@ -98,14 +99,18 @@ def is_version_id(text: str) -> bool:
     return text == NULL or _ID.fullmatch(text) is not None
 
 
-def sliced_keys(disk: Disk, mountpath: Mountpath, bck: Bck, name: str) -> list[str]:
-    """The keys (`ais.core.slicing`) of the versions of a name of which a mountpath has slices. Raise `OSError`."""
-    shelf = f"{layout.bucket_path(mountpath.path, bck)}/{layout.KEPT_SLICES}/{names.to_path(name)}/{SELF}"
-    try:
-        entries = disk.listdir(shelf)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return [key_of(name, entry) for entry in sorted(entries) if entry == DELETED or is_version_id(entry)]
+def sliced_keys(disk: Disk, mountpath: Mountpath, bck: Bck, some: Iterable[str]) -> list[str]:
+    """The keys (`ais.core.slicing`) of the versions of these names of which a mountpath has slices. Blocks.
+
+    Raise `DiskFailure`.
+    """
+    root, found = f"{layout.bucket_path(mountpath.path, bck)}/{layout.KEPT_SLICES}", []
+    with disk_failures(root):
+        for name in some:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                entries = sorted(disk.listdir(f"{root}/{names.to_path(name)}/{SELF}"))
+                found += [key_of(name, entry) for entry in entries if entry == DELETED or is_version_id(entry)]
+    return found
 
 
 def kept_spot(spot: Spot, entry: str) -> Spot:

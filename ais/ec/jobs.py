@@ -29,7 +29,6 @@ from ais.ec.restore import Restorer
 from ais.ec.slicing import Slicer
 from ais.env import Env
 from ais.fs import layout
-from ais.fs.failures import disk_failures
 from ais.meta.smap import Snode
 from ais.xact.following import IDLE_S, Follower, Queue
 from ais.xact.joggers import Batch, Joggers
@@ -238,7 +237,9 @@ class EcJobs:
                 await self._tell_owners(bck, batch.names)
 
             async def kept_of_shelves(batch: Batch) -> None:
-                await self._tell_owners(bck, await asyncio.to_thread(self._sliced_keys, batch))
+                await self._tell_owners(
+                    bck, await asyncio.to_thread(sliced_keys, self._disk, batch.mountpath, bck, batch.names)
+                )
 
             async def aside(batch: Batch) -> None:
                 await self._tell_owners(bck, batch.names, is_aside=True)
@@ -278,10 +279,6 @@ class EcJobs:
         missing = await asyncio.to_thread(lambda: [name for name in names if self.lacks(bck, name)])
         for name in missing:
             self._following.add(bck, name)
-
-    def _sliced_keys(self, batch: Batch) -> list[str]:
-        with disk_failures(batch.mountpath.path):
-            return [key for name in batch.names for key in sliced_keys(self._disk, batch.mountpath, batch.bck, name)]
 
     def lacks(self, bck: Bck, name: str) -> bool:
         """Whether this target, which owns the name, has no object of it that can be read. Blocks.

@@ -187,7 +187,7 @@ class Cleanup:
                 freed.note(what, 1, size)
 
         async def slices_of_versions(batch: Batch) -> None:
-            keys = await self._in_pool(lambda: self._sliced_keys(batch))
+            keys = await self._in_pool(lambda: sliced_keys(self._disk, batch.mountpath, batch.bck, batch.names))
             await slices(batch._replace(names=keys))
 
         available = self._store.volume.available
@@ -198,10 +198,6 @@ class Cleanup:
         kept = layout.KEPT_SLICES
         await self._joggers.run(xaction, available, rules.buckets, slices_of_versions, content=kept, step=_STEP)
         freed.note("visits", 0)
-
-    def _sliced_keys(self, batch: Batch) -> list[str]:
-        with disk_failures(batch.mountpath.path):
-            return [key for name in batch.names for key in sliced_keys(self._disk, batch.mountpath, batch.bck, name)]
 
     def _trash(self, rules: _Rules, freed: _Freed) -> None:
         for mountpath in self._store.volume.available:

@@ -267,11 +267,13 @@ class Rounds:
 
     async def _kept_slices(self, batch: Batch, order: Order, tally: Tally) -> None:
         """Of versions."""
-        await self._slices(batch._replace(names=await self._in_pool(lambda: self._sliced_keys(batch))), order, tally)
-
-    def _sliced_keys(self, batch: Batch) -> list[str]:
-        with disk_failures(batch.mountpath.path):
-            return [key for name in batch.names for key in sliced_keys(self._disk, batch.mountpath, batch.bck, name)]
+        await self._slices(
+            batch._replace(
+                names=await self._in_pool(lambda: sliced_keys(self._disk, batch.mountpath, batch.bck, batch.names))
+            ),
+            order,
+            tally,
+        )
 
     async def _slices(self, batch: Batch, order: Order, tally: Tally) -> None:
         bck, found = batch.bck, await self._in_pool(lambda: self._look_at_slices(batch, order))
