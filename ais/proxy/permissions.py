@@ -77,12 +77,18 @@ async def _bucket(request: web.Request) -> list[tuple[Access, Bck | None]]:
     if method == "PATCH":
         changes = message.value if isinstance(message.value, dict) else {}
         needed = Access.PATCH | (Access.SET_BUCKET_ACL if "access" in map(str.lower, changes) else Access(0))
-        return [(needed, bck)]
+        return [(needed, bck), *_choosing_server(message)]
     if message.action in _OF_CLUSTER:
-        return [(_OF_CLUSTER[message.action], None)]
+        return [(_OF_CLUSTER[message.action], None), *_choosing_server(message)]
     if method == "DELETE":
         return [(Access.DELETE_OBJECT, bck)]
     return _job(message, bck, address.params)
+
+
+def _choosing_server(message: ActMsg) -> list[tuple[Access, Bck | None]]:
+    """What properties need that say which server targets talk to, and as whom: it may be one that only they reach."""
+    value = message.value if isinstance(message.value, dict) else {}
+    return [(Access.ADMIN, None)] if any(key.lower().partition(".")[0] == "extra" for key in value) else []
 
 
 def _reading(message: ActMsg, bck: Bck | None, params: dict[str, str]) -> list[tuple[Access, Bck | None]]:

@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from harness.authn import PASSWORD, SECRET
 
+from ais.api.access import Access
 from ais.testing import Cluster
 
 
@@ -160,6 +161,23 @@ def test_bob_reads_and_does_nothing_else(closed: Closed) -> None:
     admin = Client(closed.url, token=closed.admin)
     assert admin.bucket("data").object("o").get_reader().read_all() == b"content"
     assert {bucket.name for bucket in admin.cluster().list_buckets()} == {"data", "other"}
+
+
+def test_the_server_of_a_bucket_is_for_administrators(closed: Closed) -> None:
+    """Whoever may do everything else to buckets cannot have targets talk to an address of their choice."""
+    every = Access((1 << 32) - 1) & ~Access.ADMIN
+    claims = {"sub": "eve", "exp": 1 << 40, "clusters": [{"id": closed.uuid, "perm": str(int(every))}]}
+    eve = jwt.encode(claims, SECRET, algorithm="HS256")
+    assert call(closed.url, "POST", "/v1/buckets/eves", eve, {"action": "create-bck"})[0] == 200
+    for changes in ({"extra": {"aws": {"endpoint": "http://10.0.0.1"}}}, {"Extra.aws.endpoint": "http://10.0.0.1"}):
+        for method, path, action in (
+            ("PATCH", "/v1/buckets/eves", "set-bprops"),
+            ("POST", "/v1/buckets/more", "create-bck"),
+        ):
+            answer = call(closed.url, method, path, eve, {"action": action, "value": changes})
+            assert (answer[0], "eve` has insufficient permissions" in message(answer)) == (403, True), answer
+    assert call(closed.url, "PATCH", "/v1/buckets/eves", eve, {"action": "set-bprops", "value": {}})[0] == 200
+    assert call(closed.url, "DELETE", "/v1/buckets/eves", eve, {"action": "destroy-bck"})[0] == 200
 
 
 def test_marks(closed: Closed) -> None:
