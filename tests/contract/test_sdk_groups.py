@@ -126,7 +126,7 @@ def test_prefetch_and_evict_need_a_remote_bucket(api: Api, full: Bucket) -> None
         ("copy-bck", {"synchronize": True, "prepend": "a"}, {"bck_to": "ais/@#/x1/"}, 400),
         ("copy-bck", {"prepend": "../"}, {"bck_to": "ais/@#/x1/"}, 400),
         ("copy-bck", {"id": "etl"}, {"bck_to": "ais/@#/x1/"}, 501),
-        ("copy-bck", {}, {"bck_to": "aws/@#/x1/"}, 501),
+        ("copy-bck", {}, {"bck_to": "aws/@#/x1/"}, 404),
         ("copy-listrange", {"objnames": ["o"]}, {}, 400),
         ("copy-listrange", {"objnames": ["o"], "tobck": {"name": "{bucket}"}}, {}, 400),
         ("copy-listrange", {"template": "o", "prepend": "x1/", "tobck": {"name": "{bucket}"}}, {}, 400),

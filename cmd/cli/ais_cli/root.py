@@ -54,11 +54,12 @@ class RootGroup(click.Group):
             raise Wrong(error) from None
 
     def _elsewhere(self, word: str) -> str:
-        """Where in the tree a command of that name is, or of one like it."""
+        """Where in the tree a command of that name is, or of one like it; the shortest ways first."""
         paths = [path for path, _ in walk(self)]
         names = {path.rpartition(" ")[2] for path in paths}
         close = [word] if word in names else difflib.get_close_matches(word, sorted(names), 1)
-        found = [f"'ais {path}'" for path in paths if close and path.rpartition(" ")[2] == close[0]]
+        alike = [path for path in paths if close and path.rpartition(" ")[2] == close[0]]
+        found = [f"'ais {path}'" for path in sorted(alike, key=lambda path: path.count(" "))]
         if not found:
             return f"Try 'ais search {word}'."
         return f"Did you mean {' or '.join(found[:_SUGGESTIONS_MAX])}?"
