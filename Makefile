@@ -85,7 +85,7 @@ lock-attack: install ## everything there is against versions that object lock ho
 nightly: install ## what takes too long for CI: 8 GiB objects, a million names, every S3 client with every option
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly
 	EVERY_STEP=1 $(BIN)/pytest -q --timeout 900 tests/unit/ec/test_killed.py
-	S3_FULL=1 $(BIN)/pytest -q --timeout 900 tests/s3
+	S3_FULL=1 $(BIN)/pytest -q --timeout 900 tests/s3 tests/unit/core/test_version_crashes.py
 
 scrub: install ## lose a disk under load and watch what is said until all is back; heal a thousand objects (OBJECTS=...)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_scrub.py
