@@ -43,7 +43,7 @@ unit: install ## the fast tests only
 	$(BIN)/pytest -q tests/unit
 
 test: lint ## everything CI runs: lint, layers, types, all tests
-	$(BIN)/pytest -q --numprocesses 4 --dist loadfile tests
+	$(BIN)/pytest -q --numprocesses 4 --dist loadfile --no-loadscope-reorder tests
 
 fuzz: install ## ten minutes of hostile input against a live cluster (FUZZ_SECONDS=...)
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} $(BIN)/pytest -q -s --timeout 0 tests/fuzz
