@@ -24,7 +24,7 @@ from ais.core.meta import ObjectMeta
 from ais.core.slicing import NoSlicing, Plan, Prepared, Slicing, Turns, key_of
 from ais.core.spots import Spot, SpotTable, newest_file, read_meta
 from ais.core.version_copies import VersionCopies
-from ais.core.versions import DELETED, NULL, Versions, kept_spot
+from ais.core.versions import DELETED, NULL, Versions
 from ais.core.workfile import Keeping, Staged
 from ais.env import Env
 from ais.fs import layout, names
@@ -244,11 +244,32 @@ class Publisher:
             for entry in entries:
                 self.on_coded(bck, key_of(name, entry))
 
-    def unshelving(self, bck: Bck, name: str, spot: Spot, entry: str) -> None:
-        """Before an entry of the shelf is removed or replaced, and before its lock is taken: its slices go first."""
-        if bck in self._volume.coded:
-            stored = read_meta(self._disk, kept_spot(spot, entry).path)
-            self.before_coded(bck, key_of(name, entry), self.next_stamp(stored), True)
+    def unshelving(self, bck: Bck, name: str, spot: Spot, version_id: str) -> None:
+        """Before a version is removed or replaced, and before its lock is taken: its slices go first.
+
+        By its own stamp: if it stays after all, it gets slices again.
+        """
+        version = self._versions.find(spot, version_id) if bck in self._volume.coded else None
+        if version is not None:
+            stamp = version.meta.stamp if version.meta is not None else self.next_stamp(None)
+            self.before_coded(bck, key_of(name, version_id), stamp, True)
+
+    def restore_lost(self, bck: Bck, name: str, spot: Spot, version_id: str = "", *, keeps_versions: bool) -> None:
+        """Before a change that keeps what is there, or asks whether it may go: restore it from slices if it is lost.
+
+        That is the latest version, and `version_id`. Called without a lock; may wait for other targets. Raise as
+        `Slicing.restore`.
+        """
+        if bck not in self._volume.coded:
+            return
+        head = self._versions.head(spot)
+        is_lost = head is None or head.meta is None
+        if is_lost and not self.slicing.restore(bck, name) and keeps_versions and head is None:
+            self.slicing.restore(bck, key_of(name, DELETED))
+        if version_id:
+            version = self._versions.find(spot, version_id)
+            if version is None or version.meta is None:
+                self.slicing.restore(bck, key_of(name, version_id))
 
     def locked(self, bck: Bck, spot: Spot, step: Callable[[], T], wait: bool = True, *, restore_lost: bool = True) -> T:
         """Run `step` under the object's lock, again after each file it met where a directory must be."""
@@ -359,14 +380,18 @@ class Publisher:
     def _publish_coded(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
         if not wait:
             raise StripeBusy
-        bck, name = staged.bck, staged.name
+        bck, name, keeping = staged.bck, staged.name, staged.rules.keeping
+        if keeping is not Keeping.NONE and not staged.is_moved:
+            self.restore_lost(bck, name, staged.spot, keeps_versions=True)
+        if condition is not None and (stored := self.stored_meta(staged.spot)) is not None:
+            condition(stored)  # refused now, it costs no slices
         try:
             plan = self.slicing.plan(staged)
             if plan is not None:
                 with self.turns.of(bck, name):
                     return self._publish_sliced(staged, condition, plan)
             cut = self.changing(bck, name, staged.spot)
-            if staged.rules.keeping is Keeping.SUSPENDED:
+            if keeping is Keeping.SUSPENDED:
                 self.unshelving(bck, name, staged.spot, NULL)
             decided = self._publish_whole(staged, condition, wait)
             if cut is not None:
@@ -374,6 +399,8 @@ class Publisher:
             return decided
         finally:  # also when it was refused: its slices may be gone
             self.on_coded(bck, name)
+            if keeping is Keeping.SUSPENDED:
+                self.shelved(bck, name, NULL)
 
     def _publish_sliced(self, staged: Staged, condition: Condition | None, plan: Plan) -> ObjectMeta:
         """Store the slices aside, make the object, then let them count: killed in between, it is the old or the new."""

@@ -88,6 +88,12 @@ class Slicing(Protocol):
         Raise `CorruptMetadata` when too few slices are good, `OutOfSpace`, `DiskFailure`.
         """
 
+    def restore(self, bck: Bck, key: str) -> bool:
+        """Make an object, or a version by its key, again that is lost or damaged here; whether there was such a thing.
+
+        Raise `NotReady` when nobody can tell, or another target owns the name, `OutOfSpace`, `DiskFailure`.
+        """
+
 
 class NoSlicing:
     """For a store that has no other targets beside it."""
@@ -109,6 +115,10 @@ class NoSlicing:
     def read(self, bck: Bck, name: str, meta: ObjectMeta) -> int:
         """As `Slicing`."""
         raise NotImplementedError
+
+    def restore(self, bck: Bck, key: str) -> bool:
+        """As `Slicing`."""
+        return False
 
 
 class Turns:

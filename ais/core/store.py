@@ -331,14 +331,18 @@ class Store:
         spot, fsync = self._spots.find(bck, name), rules is not None and rules.fsync
         event = rules.event if rules is not None else None
         keeps_versions = rules is not None and rules.keeping is not Keeping.NONE
+        is_suspended = rules is not None and rules.keeping is Keeping.SUSPENDED and not is_moved
+
+        def check(stored: ObjectMeta | None) -> None:
+            self._publisher.ask(condition, bck, spot, stored)
+            if is_moved or rules is None or rules.keeping is not Keeping.ENABLED:
+                holds.check(stored, self._now_s)
 
         def step() -> Removed:
             if not is_moved:
                 self.volume.require_owned(spot.key)
             stored = self._publisher.stored_meta(spot)
-            self._publisher.ask(condition, bck, spot, stored)
-            if is_moved or rules is None or rules.keeping is not Keeping.ENABLED:
-                holds.check(stored, self._now_s)
+            check(stored)
             if announcement is not None and event is not None and (stored is not None or keeps_versions):
                 stamp = self._publisher.next_stamp(stored)
                 announcement.note(Change(bck, name, event, True, stored, stamp))
@@ -365,11 +369,20 @@ class Store:
                 self.indexes.remove(spot, name)
             return Removed(stored, None)
 
+        if bck in self.volume.coded and not is_moved:
+            with disk_failures(spot.path):
+                self._publisher.restore_lost(bck, name, spot, keeps_versions=keeps_versions)
+                if (found := self._publisher.stored_meta(spot)) is not None:
+                    check(found)  # refused now, it costs no slices
         changing = contextlib.nullcontext() if keeps_slices else self._changing(bck, name, spot, is_delete=True)
         with disk_failures(spot.path), changing:
-            if rules is not None and rules.keeping is Keeping.SUSPENDED and not is_moved:
+            if is_suspended:
                 self._publisher.unshelving(bck, name, spot, NULL)
-            removed = self._publisher.locked(bck, spot, step)
+            try:
+                removed = self._publisher.locked(bck, spot, step)
+            finally:
+                if is_suspended:
+                    self._publisher.shelved(bck, name, NULL)
         if removed.marker_id is not None:
             self._tell_mirrored(bck, name)
         return removed
@@ -402,6 +415,9 @@ class Store:
             if condition is not None:
                 condition(version.meta)
             holds.check(version.meta, self._now_s, bypass=bypass)
+
+        def begin(version: Version) -> None:
+            check(version)
             if event is not None:
                 stamp = self._publisher.next_stamp(version.meta)
                 announcement.note(Change(bck, name, event, True, version.meta, stamp, is_certain=True))
@@ -414,7 +430,7 @@ class Store:
                 self.volume.require_owned(spot.key)
             if is_mirrored:
                 self.version_copies.restore(spot)
-            removed = self._versions.remove(spot, version_id, check) if is_version_id(version_id) else None
+            removed = self._versions.remove(spot, version_id, begin) if is_version_id(version_id) else None
             if removed is None:
                 self.volume.require_whole(bck, spot.key)
                 raise VersionNotFound(bck.cname(name), version_id)
@@ -427,6 +443,11 @@ class Store:
                 self._versions.fsync(spot)
             return removed.meta
 
+        if bck in self.volume.coded and is_ours and is_version_id(version_id):
+            with disk_failures(spot.path):
+                self._publisher.restore_lost(bck, name, spot, version_id, keeps_versions=True)
+                if (found := self._versions.find(spot, version_id)) is not None:
+                    check(found)  # refused now, it costs no slices
         announcing = self._publisher.announcing(spot, fsync=fsync)
         with disk_failures(spot.path), announcing as announcement, self._changing(bck, name, spot, is_delete=True):
             if is_version_id(version_id):

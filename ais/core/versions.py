@@ -178,6 +178,11 @@ class Versions:
         found = [self._look(place, f"{place.shelf}/{DELETED}") for place in self.places(spot)]
         return min(filter(None, found), key=lambda version: version.order, default=None)
 
+    def find(self, spot: Spot, version_id: str) -> Version | None:
+        """The version with this ID (`null`: the null version), the latest or one below it."""
+        head = self.head(spot)
+        return head if head is not None and (head.id or NULL) == version_id else self.find_kept(spot, version_id)
+
     def find_kept(self, spot: Spot, version_id: str, *, with_copies: bool = False) -> Version | None:
         """The version with this ID, which is not the head's; `with_copies`: also one that is lost and has a copy."""
         places = self.places(spot) + (self.copy_places(spot) if with_copies else [])

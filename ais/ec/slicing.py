@@ -95,6 +95,10 @@ class Slicer:
         """See `Slicing`."""
         return self.run(self._restorer.contents(bck, name, meta))
 
+    def restore(self, bck: Bck, key: str) -> bool:
+        """See `Slicing`."""
+        return self.run(self._restorer.restore(bck, key))
+
     async def drop(self, bck: Bck, name: str, stamp: tuple[int, int], *, is_delete: bool) -> None:
         """See `drop_older`."""
         kept = await self._in_pool(lambda: self._own.head(bck, name))

@@ -12,6 +12,7 @@ from ais.api.protection import State
 from ais.api.xact import SCRUB, ArgsMsg
 from ais.base.ids import new_id
 from ais.meta.bmd import apply_props
+from ais.s3.documents import KeyToDelete
 
 NAME = "dir/o"
 BODIES = [b"a small version", LARGE[:500_000], LARGE]
@@ -180,5 +181,86 @@ def test_the_status_counts_slices_of_versions_and_a_scrub_makes_them_again(tmp_p
         }
         assert await counted(group) == ({State.OK}, total, total)
         await read_all(group.owner(NAME), ids)
+
+    run(tmp_path, 4, scenario)
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_a_refused_removal_leaves_the_slices(tmp_path: Path, is_away: bool) -> None:
+    """Versions that a condition keeps can be restored afterwards as before, also when a target was away meanwhile."""
+
+    async def scenario(group: Group) -> None:
+        ids = await begin(group)
+        owner = group.owner(NAME)
+        if is_away:
+            group.away(next(one for one in group.targets if one is not owner))
+        for version_id in (*ids[:3], ids[4]):
+            answer = await owner.s3("DELETE", f"b/{NAME}?versionId={version_id}", headers={"If-Match": '"other"'})
+            assert answer.status == 412
+        group.away()
+        assert (await owner.s3("PUT", f"b/{NAME}", data=b"above")).status == 200
+        await encoded(group)
+        for one in owner.volume.available:
+            shutil.rmtree(Path(one.path) / "@ais/b/%ve", ignore_errors=True)
+        for version_id, body in zip((*ids[:3], ids[4]), [*BODIES, b"latest"], strict=True):
+            answer = await owner.s3("GET", f"b/{NAME}?versionId={version_id}")
+            assert (answer.status, answer.body) == (200, body)
+
+    run(tmp_path, 4, scenario)
+
+
+def test_a_lost_version_is_asked_before_it_is_removed(tmp_path: Path) -> None:
+    """Its file is lost when somebody removes it under a condition that does not hold, and it is read afterwards."""
+
+    async def scenario(group: Group) -> None:
+        ids = await begin(group)
+        owner = group.owner(NAME)
+        for path in shelves(group, "%ve")[ids[1]]:
+            path.unlink()
+        answer = await owner.s3("DELETE", f"b/{NAME}?versionId={ids[1]}", headers={"If-Match": '"other"'})
+        assert answer.status == 412
+        assert (await owner.s3("GET", f"b/{NAME}?versionId={ids[1]}")).body == BODIES[1]
+        for path in shelves(group, "%ve")[ids[2]]:
+            path.unlink()
+        assert (await owner.s3("DELETE", f"b/{NAME}?versionId={ids[2]}")).status == 204
+        await encoded(group)
+        assert (await owner.s3("GET", f"b/{NAME}?versionId={ids[2]}")).status == 404
+
+    run(tmp_path, 4, scenario)
+
+
+@pytest.mark.parametrize("api", ["s3", "native"])
+def test_a_lost_latest_version_is_kept_when_it_is_replaced(tmp_path: Path, api: str) -> None:
+    """Its file is lost when somebody overwrites the name: it is below the new one all the same."""
+
+    async def scenario(group: Group) -> None:
+        ids = await begin(group)
+        owner = group.owner(NAME)
+        Path(group.files(NAME)[0]).unlink()
+        if api == "s3":
+            assert (await owner.s3("PUT", f"b/{NAME}", data=b"above")).status == 200
+        else:
+            assert (await owner.ask("PUT", NAME, data=b"above")).status == 200
+        await encoded(group)
+        answer = await owner.s3("GET", f"b/{NAME}?versionId={ids[4]}")
+        assert (answer.status, answer.body) == (200, b"latest")
+
+    run(tmp_path, 4, scenario)
+
+
+def test_what_is_lost_is_deleted_for_good(tmp_path: Path) -> None:
+    """An object whose file is lost, in a bucket without versions, does not come back after DeleteObjects took it."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        owner = group.owner(NAME)
+        assert (await owner.ask("PUT", NAME, data=io.BytesIO(LARGE))).status == 200
+        await group.settled()
+        Path(group.files(NAME)[0]).unlink()
+        deletes, view = owner.target._s3.deletes, owner.target._front.views.require(BCK)
+        (outcome,) = await deletes.delete_keys(view, [KeyToDelete(NAME)], bypass=False)
+        assert not outcome.code
+        await encoded(group)
+        assert (await owner.ask("GET", NAME)).status == 404
 
     run(tmp_path, 4, scenario)
