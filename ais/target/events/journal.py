@@ -126,7 +126,11 @@ class Journal:
                     " the receivers back, or take the notification configuration away"
                 )
             number, self._next = self._next, self._next + 1
-            self._add(number, [NOTE, number, entry], fsync=fsync)
+            try:
+                self._add(number, [NOTE, number, entry], fsync=fsync)
+            except OSError:
+                self._retracted.add(number)  # it may be in the file all the same, and its change is refused
+                raise
             self._pending[number] = tuple(entry.receivers)
             self._waiting.update(entry.receivers.keys())
             return number

@@ -36,6 +36,22 @@ def test_only_what_is_settled_is_read(tmp_path: Path) -> None:
     assert _keys(journal, limit=1) == ["a", "c", "d"]
 
 
+def test_a_change_whose_note_is_not_durable_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The note is in the file when the disk fails to sync it: the change is refused, and nobody hears of it."""
+    disk = Disk()
+    journal = Journal(disk, str(tmp_path))
+
+    def fail(_fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(disk, "fsync", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            journal.note(_entry("a"), fsync=True)
+    journal.settle(journal.note(_entry("b"), fsync=True))
+    assert _keys(journal) == ["b"]
+
+
 def test_the_next_process_goes_on(tmp_path: Path) -> None:
     """It reads what was noted, with markers, without what was retracted or torn, behind what a receiver has."""
     journal = Journal(Disk(), str(tmp_path))
