@@ -8,7 +8,7 @@ mountpath's pool. Names and bucket identities are checked by the caller (`ais.ba
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -534,15 +534,24 @@ class Store:
         return self._sure_ns() / 1e9
 
     def set_custom(
-        self, bck: Bck, name: str, custom: dict[str, str], *, replace: bool, fsync: bool = False
+        self,
+        bck: Bck,
+        name: str,
+        custom: dict[str, str],
+        *,
+        replace: bool,
+        keeps: Collection[str] = (),
+        fsync: bool = False,
     ) -> ObjectMeta:
         """Replace the custom metadata, or merge into it; return the new metadata. Durable when `fsync`.
 
-        Raise `ObjectNotFound`, `CorruptMetadata`, `BadRequest` when the result is too large.
+        `keeps`: keys that a replacement leaves unless it has them too. Raise `ObjectNotFound`, `CorruptMetadata`,
+        `BadRequest` when the result is too large.
         """
 
         def change(meta: ObjectMeta) -> ObjectMeta:
-            merged = custom if replace else {**meta.custom, **custom}
+            before = meta.custom if not replace else {key: meta.custom[key] for key in keeps if key in meta.custom}
+            merged = {**before, **custom}
             metadata.check_custom(merged)
             return msgspec.structs.replace(meta, custom=merged)
 

@@ -29,7 +29,7 @@ from ais.target.moves import DISCARDED, Moves
 from ais.target.multipart import Multipart
 from ais.target.protected import Protected
 from ais.target.rebalance import Rebalance
-from ais.target.remote.through import Through
+from ais.target.remote.through import OF_BACKEND, Through
 from ais.target.uploads import in_pool
 from ais.target.writes import Writes
 
@@ -130,10 +130,12 @@ class Actions:
         self._front.require_redirect(ask, "PATCH(obj)")
         custom = _custom(message.value)
         await self._writes.settle(ask)
-        replace = parse_bool(ask.params.get(query.SET_NEW_CUSTOM, ""))
+        replace, keeps = parse_bool(ask.params.get(query.SET_NEW_CUSTOM, "")), OF_BACKEND if ask.view.remote else ()
         await in_pool(
             self._volume.place(ask.view.uname + ask.name).pool,
-            lambda: self._store.set_custom(ask.view.bck, ask.name, custom, replace=replace, fsync=ask.view.rules.fsync),
+            lambda: self._store.set_custom(
+                ask.view.bck, ask.name, custom, replace=replace, keeps=keeps, fsync=ask.view.rules.fsync
+            ),
         )
         return web.Response()
 

@@ -24,6 +24,10 @@ class Opening:
         self._moves = moves
         self._protected = protected
 
+    async def settle(self, view: BucketView, name: str) -> None:
+        """Before a backend is asked whether what is here is what it has: have it here. Raise as `Moves.settle`."""
+        await self._moves.settle(view, name)
+
     async def open(self, view: BucketView, name: str, *, verify: bool = True, streams: bool = False) -> OpenObject:
         """Open an object; the caller closes it. Without `verify`, its metadata counts and not its content.
 

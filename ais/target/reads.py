@@ -137,7 +137,7 @@ class Reads:
         """What the client wants to be fetched in parts, when it is here."""
         parts, threshold = _parts_of(ask)
         if ask.view.stays_fresh or _is_latest(ask):
-            await self._through.refresh(ask.view, ask.name)
+            await self._refresh(ask)
         await self._blobs.ensure(ask.view, ask.name, parts, threshold)
         reply = self._get_unusual(request, started_s, is_usual=False, again=True)
         return await reply if isinstance(reply, Awaitable) else reply
@@ -165,10 +165,15 @@ class Reads:
 
     async def _get_fresh(self, ask: Ask, started_s: float) -> AnyReply:
         """Of an object that must be what its backend has now."""
-        await self._through.refresh(ask.view, ask.name)
+        await self._refresh(ask)
         if is_shard_request(ask.params):
             return await self._get_from_shard(ask, started_s)
         return await self._get_slowly(ask, ask.headers.get("range"), started_s, None)
+
+    async def _refresh(self, ask: Ask) -> None:
+        """What an earlier owner has is compared too: fetched afterwards, it would be served as it is."""
+        await self._opening.settle(ask.view, ask.name)
+        await self._through.refresh(ask.view, ask.name)
 
     async def _get_slowly(
         self, ask: Ask, spec: str | None, started_s: float, request: Request | None, again: int = 0

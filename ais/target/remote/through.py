@@ -36,6 +36,7 @@ from ais.fs.locks import StripeBusy
 from ais.fs.mountpath import Mountpath
 from ais.fs.volume import Volume
 from ais.net.http import Reply
+from ais.space.eviction import is_cached
 from ais.target.front import Front
 from ais.target.remote.cold import Cold
 from ais.target.uploads import ASIDE_PAUSE_S, Owner, PutSink, in_pool, in_pool_to_end
@@ -43,7 +44,8 @@ from ais.target.view import BucketView
 
 Check = Callable[[RemoteObject | None], None]
 """Asked with what the backend has before it is replaced or deleted; may raise to refuse."""
-_OF_BACKEND = frozenset({SOURCE, ETAG, VERSION, MD5, LAST_MODIFIED})
+OF_BACKEND = frozenset({SOURCE, ETAG, VERSION, MD5, LAST_MODIFIED})
+"""Keys of custom metadata that say which object at a backend one is."""
 
 
 class Outgoing(Protocol):
@@ -86,7 +88,13 @@ class Through:
         return await self._backends.of(place).head(place, name)
 
     async def refresh(self, view: BucketView, name: str) -> None:
-        """Let go of what is here of an object unless its backend has the same. Raise `ObjectNotFound`."""
+        """Let go of what is here of an object unless its backend has the same, or never had it.
+
+        Raise `ObjectNotFound`.
+        """
+        with suppress(ObjectNotFound):
+            if not is_cached(self._store.head(view.bck, name).meta, view.provider):
+                return  # it is nowhere else
         try:
             found = await self.head(view, name)
         except ObjectNotFound:
@@ -211,7 +219,7 @@ def is_same(kept: ObjectMeta, found: RemoteObject) -> bool:
 
 def of_owner(custom: dict[str, str]) -> dict[str, str]:
     """Custom metadata without what says where an object came from: a copy is at another place."""
-    return {key: value for key, value in custom.items() if key not in _OF_BACKEND}
+    return {key: value for key, value in custom.items() if key not in OF_BACKEND}
 
 
 def content_of(facts: Mapping[str, str]) -> dict[str, str]:

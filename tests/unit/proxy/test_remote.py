@@ -191,6 +191,32 @@ def test_a_bucket_of_ours_is_linked(remote: Any, run: Run) -> None:
     run(scenario())
 
 
+def test_what_was_here_before_a_bucket_was_linked_stays(remote: Any, run: Run) -> None:
+    """Its backend never had it: asked for as the backend has it now, it is served and kept. New custom metadata of what
+    the backend has leaves what tells the two apart."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            primary, link = bucket.cluster.primary, {"name": bucket.name, "provider": "aws"}
+            assert (await primary.act("POST", "/v1/buckets/linked", "create-bck")).status == 200
+            linked = Remote(bucket.cluster, bucket.name, bucket.origin, bucket.http)
+            linked.name, linked.query = "linked", ""
+            assert (await linked.ask("PUT", "only", data=b"nowhere else"))[0] == 200
+            assert (await linked.act("PATCH", "set-bprops", {"backend_bck": link})).status == 200
+            assert await linked.get("d/o0") == b"content 0"
+            linked.query = "?set-new-custom=true"
+            patched = {"action": "", "value": {"mine": "yes"}}
+            assert (await linked.ask("PATCH", "d/o0", json=patched))[0] == 200
+            await bucket.put("d/o0", b"changed")
+            linked.query = "?latest-ver=true"
+            assert await linked.get("only") == b"nowhere else"
+            assert await linked.get("d/o0") == b"changed"
+            linked.query = ""
+            assert await linked.get("only") == b"nowhere else"
+
+    run(scenario())
+
+
 def test_what_would_not_reach_the_backend_is_refused(remote: Any, run: Run) -> None:
     """No change is made here alone: the client hears 501 and nothing has happened."""
 
