@@ -9,6 +9,7 @@ the new one: readers find slices aside too, by the stamp of their write.
 """
 
 import asyncio
+import contextlib
 import functools
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -111,8 +112,12 @@ class Slicer:
         outcomes = await asyncio.gather(
             *(self._peers.drop(node, bck, name, stamp, left) for node in others), return_exceptions=True
         )
-        if not is_delete or not (left or any(isinstance(one, BaseException) for one in outcomes)):
+        is_told = not any(isinstance(one, BaseException) for one in outcomes)
+        if not is_delete or (is_told and not left):
             await self._in_pool(lambda: self._own.drop(bck, name, stamp))
+        elif not is_told and buried is None:  # whoever did not answer may bring its slice back
+            with contextlib.suppress(AisError):  # no room: what was deleted is deleted all the same
+                await self._in_pool(lambda: self._own.drop(bck, name, stamp, tombstone(bck, name, stamp)))
 
     async def settle(
         self, node: Snode, bck: Bck, name: str, written: tuple[int, int], *, keeps: bool, is_synced: bool

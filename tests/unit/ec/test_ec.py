@@ -15,7 +15,8 @@ from harness.target import LiveTarget
 
 from ais.api.bucket import Bck
 from ais.api.xact import EC_ENCODE
-from ais.base.errors import AisError, NotReady
+from ais.base.errors import AisError, NotReady, Unreachable
+from ais.base.ids import new_id
 from ais.meta.smap import Flag
 
 
@@ -128,6 +129,36 @@ def test_slices_never_outlive_what_they_are_slices_of(tmp_path: Path) -> None:
         assert (await small.ask("DELETE", "small")).status == 200
         assert group.slices("small") == []
         assert (await small.ask("GET", "small")).status == 404
+
+    run(tmp_path, 4, scenario)
+
+
+def test_a_deletion_reaches_who_did_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The target with a copy has just died, which nobody knows yet: back again, it brings nothing back."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        await fill(group)
+        owner, (copy,) = group.owner("small"), group.slices("small")
+        holder = next(one for one in group.targets if any(copy.startswith(mp.path) for mp in one.volume.available))
+        peers = owner.target._ec._peers
+        real = peers.drop
+
+        async def drop(node: Any, *rest: Any) -> None:
+            if node.id == holder.node.snode.id:
+                raise Unreachable("it does not answer")
+            await real(node, *rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(peers, "drop", drop)
+            assert (await owner.ask("DELETE", "small")).status == 200
+            await group.settled()
+        assert os.path.exists(copy)
+        for one in (holder, owner):
+            await one.target._ec.encode_bucket(BCK, new_id(one.node.env.rng)).wait()
+            await group.settled()
+        assert (await owner.ask("GET", "small")).status == 404
+        assert group.slices("small") == []
 
     run(tmp_path, 4, scenario)
 
