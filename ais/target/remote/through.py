@@ -3,6 +3,8 @@
 What is here of the object goes before anything else happens. So whatever ends a change half-way, a crash too, what is
 here is never older than what the backend has: at worst nothing is here, and the next read fetches it. Changes of one
 object follow each other, so that the one which is last there is last here, too.
+
+What only this cluster has, since before its bucket was linked, goes when the backend has been changed.
 """
 
 import asyncio
@@ -117,8 +119,8 @@ class Through:
         async with self._changing(view, name):
             if check is not None:
                 check(await self._current(view, name))
-            await self._let_go(view, name)
-            await backend.delete(place, name)
+            async with self._letting_go(view, name):
+                await backend.delete(place, name)
 
     async def store(
         self,
@@ -164,13 +166,13 @@ class Through:
         await in_pool_to_end(outgoing.mountpath.pool, outgoing.verify)
         if check is not None:
             check(await self._current(view, name))
-        await self._let_go(view, name)
-        fd = os.open(outgoing.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            content = _Content(fd, outgoing.size, outgoing.mountpath.pool)
-            found = await backend.put(place, name, content, said())
-        finally:
-            os.close(fd)
+        async with self._letting_go(view, name):
+            fd = os.open(outgoing.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                content = _Content(fd, outgoing.size, outgoing.mountpath.pool)
+                found = await backend.put(place, name, content, said())
+            finally:
+                os.close(fd)
         has_checksum = view.rules.checksum_kind != checksum.NONE
         outgoing.rewrite(found.custom(place.bck.provider), found.facts(has_checksum=has_checksum), found.version)
         self._front.admit(view)
@@ -181,8 +183,21 @@ class Through:
             raise Unsupported(f"cannot change {place.bck.cname(name)}: its backend is read only")
         return backend
 
+    @asynccontextmanager
+    async def _letting_go(self, view: BucketView, name: str) -> AsyncIterator[None]:
+        """Around a change of the backend: what is here goes before, or after when it is nowhere else."""
+        try:
+            is_elsewhere = is_cached(self._store.head(view.bck, name).meta, view.provider)
+        except AisError:
+            is_elsewhere = True
+        if is_elsewhere:
+            await self._let_go(view, name)
+        yield
+        if not is_elsewhere:
+            await self._let_go(view, name)
+
     async def _let_go(self, view: BucketView, name: str) -> None:
-        """Remove what is here before the backend is changed; durably, so that no power loss brings it back."""
+        """Remove what is here; durably, so that no power loss brings it back."""
         rules, pool = msgspec.structs.replace(view.rules, fsync=True), self._volume.place(view.uname + name).pool
         with suppress(ObjectNotFound):
             await in_pool(pool, lambda: self._store.delete(view.bck, name, rules=rules))

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from harness import gate as faults
 from harness.gate import gate_before
+from harness.remote import Remote
 
 from ais.backend import pacing, s3
 
@@ -127,5 +128,32 @@ def test_what_the_backend_has_now(remote: Any, run: Run) -> None:
             await bucket.at_origin("delete_object", Key="d/o0")
             assert (await bucket.ask("GET", "d/o0"))[0] == 404
             assert await bucket.cached() == []
+
+    run(scenario())
+
+
+def test_what_only_we_have_outlives_a_write_that_failed(
+    remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An object that was here before its bucket was linked goes when the backend has the new one, not before."""
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                link = {"name": bucket.name, "provider": "aws"}
+                assert (await bucket.cluster.primary.act("POST", "/v1/buckets/linked", "create-bck")).status == 200
+                linked = Remote(bucket.cluster, "linked", bucket.origin, bucket.http)
+                linked.query = ""
+                assert (await linked.ask("PUT", "only", data=b"nowhere else"))[0] == 200
+                assert (await linked.act("PATCH", "set-bprops", {"backend_bck": link})).status == 200
+                gate.fault = faults.REFUSED
+                assert (await linked.ask("PUT", "only", data=io.BytesIO(b"changed")))[0] == 502
+                assert await linked.get("only") == b"nowhere else"
+                gate.fault = ""
+                assert (await linked.ask("PUT", "only", data=b"changed"))[0] == 200
+                assert await bucket.there("only") == await linked.get("only") == b"changed"
+                assert (await linked.ask("DELETE", "only"))[0] == 200
+                assert (await linked.ask("GET", "only"))[0] == 404
 
     run(scenario())
