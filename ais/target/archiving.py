@@ -39,6 +39,7 @@ from ais.target.front import Front
 from ais.target.host import Host, require_node
 from ais.target.opening import Opening
 from ais.target.patience import Patience
+from ais.target.serving import until_serving
 from ais.target.shard_files import detect, file_of
 from ais.target.shard_index import ShardIndexes
 from ais.target.transfer import unchanged
@@ -52,7 +53,6 @@ KIND = "archive"
 GROUP = 10_000
 """Objects asked for at once."""
 _PAGE = 10_000
-_STARTING_POLL_S = 0.05
 
 
 class Archiving:
@@ -99,8 +99,7 @@ class Archiving:
 
     def _begin(self, task: ArchiveTask) -> None:
         async def work(xaction: Xaction) -> None:
-            while not self._is_serving():
-                await self._host.env.clock.sleep(_STARTING_POLL_S)
+            await until_serving(self._host.env.clock, self._is_serving)
             patience = Patience(self._host.env.clock)
             with self._pace.used():
                 await patience.wait_for(_Job(self, xaction, *self._views(task), task).run)

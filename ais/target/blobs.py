@@ -17,11 +17,10 @@ from ais.target.front import Front
 from ais.target.host import Host, require_node
 from ais.target.moves import Moves
 from ais.target.remote.remote import Remote
+from ais.target.serving import until_serving
 from ais.target.view import BucketView
 from ais.xact.registry import Registry, Xaction
 from ais.xact.unfinished import Task
-
-_STARTING_POLL_S = 0.05
 
 
 class Blobs:
@@ -95,8 +94,7 @@ class Blobs:
 
     def _begin(self, task: BlobTask) -> None:
         async def work(xaction: Xaction) -> None:
-            while not self._is_serving():
-                await self._host.env.clock.sleep(_STARTING_POLL_S)
+            await until_serving(self._host.env.clock, self._is_serving)
             await self._run(xaction, task)
 
         parts = task.parts

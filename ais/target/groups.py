@@ -39,6 +39,7 @@ from ais.target.patience import Patience
 from ais.target.protected import Protected
 from ais.target.rechunking import Rechunking
 from ais.target.remote.remote import Remote
+from ais.target.serving import until_serving
 from ais.target.shard_index import ShardIndexes
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
@@ -46,7 +47,6 @@ from ais.xact.joggers import Batch, Joggers
 from ais.xact.registry import Registry, Xaction
 from ais.xact.unfinished import Task
 
-_STARTING_POLL_S = 0.05
 _STEP = 1000
 """Names of a template looked at in one go."""
 
@@ -111,8 +111,7 @@ class Groups:
 
     def _begin(self, task: GroupTask, *, is_resumed: bool) -> None:
         async def work(xaction: Xaction) -> None:
-            while not self._is_serving():
-                await self.host.env.clock.sleep(_STARTING_POLL_S)
+            await until_serving(self.host.env.clock, self._is_serving)
             source, destination = self._views(task)
             await _Job(self, xaction, task, source, destination, is_resumed=is_resumed).run()
 

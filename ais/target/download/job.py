@@ -27,13 +27,13 @@ from ais.target.download.parts import Parts
 from ais.target.download.throttle import Throttle
 from ais.target.front import Misplaced
 from ais.target.going_out import egress_of
+from ais.target.serving import until_serving
 from ais.xact.registry import Xaction
 
 CONNECTIONS = 4
 """Of one job on one target, unless it says how many, or has more mountpaths to write to."""
 _STEP = 2000
 """Names of a job looked at in one go."""
-_STARTING_POLL_S = 0.05
 _TELL_TIMEOUT_S = 30.0
 _rfc3339 = gotime.formatter("RFC3339Nano")
 
@@ -68,8 +68,7 @@ class DownloadJob:
     async def run(self) -> None:
         """Do it all. Raise when files could not be downloaded, naming the first."""
         parts = self._parts
-        while not parts.is_serving():
-            await parts.host.env.clock.sleep(_STARTING_POLL_S)
+        await until_serving(parts.host.env.clock, parts.is_serving)
         await asyncio.to_thread(self._read_journal)
         egress = egress_of(parts.host)
         try:

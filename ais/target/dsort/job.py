@@ -18,9 +18,8 @@ from ais.target.dsort.partners import explain
 from ais.target.dsort.parts import Parts
 from ais.target.dsort.planning import Planning
 from ais.target.dsort.run import Run
+from ais.target.serving import until_serving
 from ais.xact.registry import Xaction
-
-_STARTING_POLL_S = 0.05
 
 
 class SortJob:
@@ -59,8 +58,7 @@ class SortJob:
 
     async def _work(self) -> None:
         run, parts, task = self._run, self._run.parts, self._run.task
-        while not parts.is_serving():
-            await parts.host.env.clock.sleep(_STARTING_POLL_S)
+        await until_serving(parts.host.env.clock, parts.is_serving)
         source, to = parts.views.require(task.source), parts.views.require(task.to)
         await run.thread(run.files.make)
         run.metrics.begin("local_extraction")

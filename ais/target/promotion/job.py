@@ -21,6 +21,7 @@ from ais.target.patience import Patience
 from ais.target.promotion import source
 from ais.target.promotion.parts import Parts
 from ais.target.promotion.source import Entry
+from ais.target.serving import until_serving
 from ais.target.transfer import Transfer, absent
 from ais.target.uploads import in_pool, in_pool_to_end
 from ais.target.view import BucketView
@@ -29,7 +30,6 @@ from ais.xact.registry import Xaction
 WORKERS = 4
 PIECE_BYTES = 4 << 20
 _STEP = 200
-_STARTING_POLL_S = 0.05
 
 
 class PromoteJob:
@@ -47,8 +47,7 @@ class PromoteJob:
 
     async def run(self) -> None:
         """Promote everything that is this target's to do. Raise when something was not, naming the first."""
-        while not self._parts.is_serving():
-            await self._parts.host.env.clock.sleep(_STARTING_POLL_S)
+        await until_serving(self._parts.host.env.clock, self._parts.is_serving)
         found = self._entries()
         self._xaction.workers = WORKERS
         try:
