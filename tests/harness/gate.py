@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
+from harness.answering import answering
+
 CUT, OVERLOADED, SHORT, OTHER = "cut", "overloaded", "short", "other content"
 FAULTS = (CUT, OVERLOADED, SHORT, OTHER)
 """What may happen to GETs."""
@@ -27,7 +29,7 @@ class Gate:
         self._origin = origin
         self._http: aiohttp.ClientSession | None = None
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.requests += 1
         is_read = request.method == "GET" and request.path.count("/") > 1 and not request.query_string
         if is_read:
@@ -69,13 +71,5 @@ class Gate:
 async def gate_before(origin: str) -> AsyncIterator[Gate]:
     """The server while it runs."""
     gate = Gate(origin)
-    async with aiohttp.ClientSession(auto_decompress=False) as gate._http:
-        runner = web.ServerRunner(web.Server(gate._handle), shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        gate.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        try:
-            yield gate
-        finally:
-            await runner.cleanup()
+    async with aiohttp.ClientSession(auto_decompress=False) as gate._http, answering(gate._handle) as gate.url:
+        yield gate

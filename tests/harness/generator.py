@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from harness.answering import answering
+
 T = TypeVar("T")
 PIECE = bytes(range(256)) * 4096
 _RANGE = re.compile(r"bytes=([0-9]+)-([0-9]*)")
@@ -47,15 +49,8 @@ class Generator:
 async def generating(size: int) -> AsyncIterator[Generator]:
     """The server while it runs; the file is at `url`/file."""
     found = Generator(size)
-    runner = web.ServerRunner(web.Server(found.handle), shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with answering(found.handle) as found.url:
         yield found
-    finally:
-        await runner.cleanup()
 
 
 @contextmanager

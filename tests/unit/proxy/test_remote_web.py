@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from harness.answering import answering
 from harness.remote import CALM, Remote
 
 Run = Callable[[Any], Any]
@@ -26,40 +27,33 @@ def test_a_web_server_is_read(serve: Any, run: Run) -> None:
                 return web.Response(status=404)
             return web.Response(body=files[request.path], headers={"Last-Modified": modified[-1]})
 
-        runner = web.ServerRunner(web.Server(answer))
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}/f"
-        try:
-            async with (
-                serve(targets=2, storage=True, backend={"ht": {}}, **CALM) as cluster,
-                aiohttp.ClientSession() as http,
-            ):
-                bucket = Remote(cluster, "pages", None, http)
-                bucket.query = "?provider=ht"
-                assert (await bucket.ask("GET", "a/b"))[0] == 400
-                created = await bucket.act("POST", "create-bck", {"extra": {"http": {"original_url": url}}})
-                assert created.status == 200, created.body
-                assert await bucket.get("large", Range="bytes=7-9") == LARGE[7:10]
-                assert await bucket.cached() == []
-                assert [await bucket.get("a/b") for _ in range(3)] == [b"small"] * 3
-                assert asked.count("/f/a/b") == 1
-                assert await bucket.get("large") == LARGE
-                assert (await bucket.ask("GET", "none"))[0] == 404
-                bucket.query += "&latest-ver=true"
-                modified.append("Sun, 29 Nov 2026 00:00:01 GMT")
-                assert await bucket.get("a/b") == b"small"
-                assert asked.count("/f/a/b") == 3  # looked at, and fetched
-                bucket.query = "?provider=ht"
-                for method, key in (("PUT", "a/b"), ("DELETE", "a/b"), ("PUT", "new")):
-                    status, body, _ = await bucket.ask(method, key, data=b"x" if method == "PUT" else None)
-                    assert (status, json.loads(body)["tcode"]) == (501, "ErrUnsupp"), body
-                assert (await bucket.act("GET", "list", {"props": "name", "flags": "0"})).status == 501
-                assert await bucket.cached() == ["a/b", "large"]
-                await bucket.job("DELETE", "evict-listrange", {"objnames": ["a/b"]})
-                assert await bucket.cached() == ["large"]
-        finally:
-            await runner.cleanup()
+        async with (
+            answering(answer) as root,
+            serve(targets=2, storage=True, backend={"ht": {}}, **CALM) as cluster,
+            aiohttp.ClientSession() as http,
+        ):
+            bucket = Remote(cluster, "pages", None, http)
+            bucket.query = "?provider=ht"
+            assert (await bucket.ask("GET", "a/b"))[0] == 400
+            created = await bucket.act("POST", "create-bck", {"extra": {"http": {"original_url": f"{root}/f"}}})
+            assert created.status == 200, created.body
+            assert await bucket.get("large", Range="bytes=7-9") == LARGE[7:10]
+            assert await bucket.cached() == []
+            assert [await bucket.get("a/b") for _ in range(3)] == [b"small"] * 3
+            assert asked.count("/f/a/b") == 1
+            assert await bucket.get("large") == LARGE
+            assert (await bucket.ask("GET", "none"))[0] == 404
+            bucket.query += "&latest-ver=true"
+            modified.append("Sun, 29 Nov 2026 00:00:01 GMT")
+            assert await bucket.get("a/b") == b"small"
+            assert asked.count("/f/a/b") == 3  # looked at, and fetched
+            bucket.query = "?provider=ht"
+            for method, key in (("PUT", "a/b"), ("DELETE", "a/b"), ("PUT", "new")):
+                status, body, _ = await bucket.ask(method, key, data=b"x" if method == "PUT" else None)
+                assert (status, json.loads(body)["tcode"]) == (501, "ErrUnsupp"), body
+            assert (await bucket.act("GET", "list", {"props": "name", "flags": "0"})).status == 501
+            assert await bucket.cached() == ["a/b", "large"]
+            await bucket.job("DELETE", "evict-listrange", {"objnames": ["a/b"]})
+            assert await bucket.cached() == ["large"]
 
     run(scenario())
