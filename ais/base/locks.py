@@ -34,6 +34,14 @@ class NamedLocks:
             raise
         return Held(self, name)
 
+    def __contains__(self, name: str) -> bool:
+        """Whether somebody holds or wants it."""
+        return name in self._known
+
+    def names(self) -> list[str]:
+        """All that somebody holds or wants."""
+        return list(self._known)
+
     def give_back(self, name: str) -> None:
         """What `Held.release` does."""
         self._known[name][0].release()

@@ -602,13 +602,22 @@ class Store:
             condition = None
         raise Busy(f"{bck.cname(name)} keeps being overwritten")
 
-    def copy(self, bck: Bck, name: str, to_bck: Bck, to_name: str, rules: WriteRules) -> ObjectMeta:
-        """Write a copy as a new version of the target name, verifying the content; custom metadata is copied too.
+    def copy(
+        self,
+        bck: Bck,
+        name: str,
+        to_bck: Bck,
+        to_name: str,
+        rules: WriteRules,
+        kept: Callable[[dict[str, str]], dict[str, str]] = dict,
+    ) -> ObjectMeta:
+        """Write a copy as a new version of the target name, verifying the content; `kept` of its custom metadata too.
 
         Blocks. Raise `ObjectNotFound`, `ContentDamaged`, and as `Writer.commit`.
         """
         opened = self.open(bck, name, sealed=True)
         try:
+            opened.meta = msgspec.structs.replace(opened.meta, custom=kept(opened.meta.custom))
             return self._copy(bck, name, opened, to_bck, to_name, rules)
         finally:
             self._disk.close(opened.fd)

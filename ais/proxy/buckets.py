@@ -343,6 +343,8 @@ class Buckets:
         if message.action == groups.DELETE:
             return text_reply(await self._groups.delete(self.require(bck), message.value_as(DeleteMsg)))
         is_evict = message.action == actions.EVICT_REMOTE_BUCKET and not self._is_own(bck)
+        if is_evict and _is_local(bck):  # linked: what is nowhere else stays
+            return text_reply(await self._groups.evict(self.require(bck), DeleteMsg()))
         if message.action != actions.DESTROY_BUCKET and not is_evict:
             served = (actions.DESTROY_BUCKET, groups.DELETE, actions.EVICT_REMOTE_BUCKET)
             raise _unserved("DELETE", message, address, served)

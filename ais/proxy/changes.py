@@ -67,7 +67,7 @@ class BucketChanges:
             rename.check_settled(bmd, bck)
             access.require(bucket.props.access, Access.DESTROY_BUCKET, bck.cname())
             without = bmd.without_bucket(bck)
-            if not keep and (bck.provider != AIS or bck.namespace.uuid):
+            if not keep:
                 return without
             again = new_bid(bck.provider, self._node.term, without.version)
             return bmd.with_props(bck, msgspec.structs.replace(bucket.props, bid=again))

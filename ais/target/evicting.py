@@ -3,26 +3,22 @@
 from collections.abc import Sequence
 
 from ais.api.bucket import Bck
-from ais.base.errors import Conflict, NotRemoteBucket
-from ais.core.meta import ObjectMeta
-from ais.core.store import Store
+from ais.base.errors import NotRemoteBucket
 from ais.env.clock import Clock
-from ais.fs.volume import Volume
-from ais.space.eviction import Evictable, is_cached
+from ais.space.eviction import Evictable
 from ais.target.front import Front
 from ais.target.moves import Moves
-from ais.target.uploads import in_pool
+from ais.target.remote.through import Through
 from ais.target.view import BucketView
 
 
 class Evicting:
     """The buckets of this target that have a backend."""
 
-    def __init__(self, front: Front, volume: Volume, store: Store, moves: Moves, clock: Clock) -> None:
+    def __init__(self, front: Front, moves: Moves, through: Through, clock: Clock) -> None:
         self._front = front
-        self._volume = volume
-        self._store = store
         self._moves = moves
+        self._through = through
         self._clock = clock
 
     def buckets(self, named: Sequence[Bck], force: bool) -> list[Evictable]:
@@ -43,13 +39,7 @@ class Evicting:
         return Evictable(view.bck, view.provider, self._clock.now_ns() - unused_ns)
 
     async def evict(self, bck: Bck, name: str) -> None:
-        """Remove what is here of an object. Raise `ObjectNotFound`, `Conflict` when its backend may not have it."""
+        """Remove what is here of an object. Raise `ObjectNotFound`, `OnlyHere` when its backend may not have it."""
         view = self._front.views.require(bck)
         await self._moves.settle(view, name)
-
-        def check(stored: ObjectMeta | None) -> None:
-            if view.remote is None or not is_cached(stored, view.provider):
-                raise Conflict(f"{bck.cname(name)} did not come from the backend of its bucket")
-
-        pool = self._volume.place(view.uname + name).pool
-        await in_pool(pool, lambda: self._store.delete(bck, name, check, view.rules))
+        await self._through.evict(view, name)

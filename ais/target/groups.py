@@ -39,6 +39,7 @@ from ais.target.patience import Patience
 from ais.target.protected import Protected
 from ais.target.rechunking import Rechunking
 from ais.target.remote.remote import Remote
+from ais.target.remote.through import OnlyHere
 from ais.target.serving import until_serving
 from ais.target.shard_index import ShardIndexes
 from ais.target.uploads import in_pool
@@ -146,6 +147,7 @@ class _Job:
         self._destination = destination
         self._failures = 0
         self._first: AisError | None = None
+        self._stayed = 0
         xaction.workers = task.workers_count
 
     async def run(self) -> None:
@@ -249,7 +251,14 @@ class _Job:
     async def _evict(self, name: str) -> None:
         parts = self._parts
         await parts.moves.settle(self._source, name)
-        removed = await parts.remote.through.evict(self._source, name)
+        try:
+            removed = await parts.remote.through.evict(self._source, name)
+        except OnlyHere as error:
+            self._stayed += 1
+            self._xaction.ctlmsg = f"{_describe(self._task)}; {self._stayed} stay, they are only here"
+            if self._task.names is not None:
+                self._note(error)
+            return
         self._count(removed.meta.size if removed.meta else 0)
 
     async def _prefetch(self, name: str) -> None:

@@ -10,6 +10,8 @@ import os
 from typing import NamedTuple
 from urllib.parse import quote
 
+import msgspec
+
 from ais.api import ack, actions, codec, errors, headers, query
 from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
@@ -27,6 +29,7 @@ from ais.reb.plan import Earlier
 from ais.target.address import PREFIX
 from ais.target.front import Misplaced
 from ais.target.host import Host
+from ais.target.remote.through import of_copy
 from ais.target.transfer import BELOW, LATEST, TRANSFER, Transfer, absent, unchanged
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
@@ -75,11 +78,12 @@ class Moves:
         if owner.id == self._host.snode.id and destination.remote is None:
             pool = self._volume.place(destination.uname + new_name).pool
             await in_pool(
-                pool, lambda: self._store.copy(source.bck, name, destination.bck, new_name, destination.rules)
+                pool, lambda: self._store.copy(source.bck, name, destination.bck, new_name, destination.rules, of_copy)
             )
             return
         opened = await self._restorer.whole(source.bck, name, self._store.open(source.bck, name, sealed=True))
-        await self._send(opened, owner, destination, new_name, Transfer(opened.meta))
+        meta = msgspec.structs.replace(opened.meta, custom=of_copy(opened.meta.custom))
+        await self._send(opened, owner, destination, new_name, Transfer(meta))
 
     async def move(
         self, source: BucketView, name: str, destination: BucketView, new_name: str, *, only_if_absent: bool = False

@@ -28,15 +28,18 @@ class Opening:
         """Before a backend is asked whether what is here is what it has: have it here. Raise as `Moves.settle`."""
         await self._moves.settle(view, name)
 
-    async def open(self, view: BucketView, name: str, *, verify: bool = True, streams: bool = False) -> OpenObject:
+    async def open(
+        self, view: BucketView, name: str, *, verify: bool = True, streams: bool = False, fetches: bool = True
+    ) -> OpenObject:
         """Open an object; the caller closes it. Without `verify`, its metadata counts and not its content.
 
-        `streams`: as of `Protected.open`. Raise as that does, and `Unsupported` for the content of an encrypted object.
+        `streams`: as of `Protected.open`. Without `fetches`, what only its backend has is not found. Raise as
+        `Protected.open`, and `Unsupported` for the content of an encrypted object.
         """
         try:
             return await self._open_here(view, name, verify, streams)
         except ObjectNotFound:
-            if view.remote is None:
+            if view.remote is None or not fetches:
                 raise
         await self._cold.ensure(view, name)
         return await self._open(view, name, verify, streams)

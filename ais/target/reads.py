@@ -102,11 +102,10 @@ class Reads:
         if presence == _EXISTS_OUTSIDE and ask.view.remote is None:
             raise ObjectNotFound(ask.cname)
         wanted = props.parse_props(ask.params.get(query.PROPS, ""))
-        needs_time = ask.view.source is not None or ask.view.is_protected
-        if needs_time or parse_bool(ask.params.get("validate-checksum", "")):
-            return self._head_slowly(ask, wanted, started_s)
         if ask.view.remote is not None:
             return self._head_remote(ask, wanted, started_s, presence)
+        if _takes_time(ask):
+            return self._head_slowly(ask, wanted, started_s)
         return self._head(ask, wanted, started_s, self._store.head(ask.view.bck, ask.name))
 
     def _get_unusual(
@@ -238,7 +237,7 @@ class Reads:
     async def _head_remote(self, ask: Ask, wanted: frozenset[str], started_s: float, presence: str) -> AnyReply:
         """Of what is not here, what its backend says, if `presence` allows to ask."""
         try:
-            opened = self._store.head(ask.view.bck, ask.name)
+            opened = await self._look(ask) if _takes_time(ask) else self._store.head(ask.view.bck, ask.name)
             if _is_latest(ask) and not is_same(opened.meta, await self._through.head(ask.view, ask.name)):
                 raise ObjectNotFound(ask.cname)
             reply = self._head(ask, wanted, started_s, opened)
@@ -256,13 +255,17 @@ class Reads:
         return reply
 
     async def _head_slowly(self, ask: Ask, wanted: frozenset[str], started_s: float) -> AnyReply:
-        opened = await self._opening.open(ask.view, ask.name, verify=False)
+        return self._head(ask, wanted, started_s, await self._look(ask))
+
+    async def _look(self, ask: Ask) -> OpenObject:
+        """What is here, or comes here from another target; verified when that is asked for."""
+        opened = await self._opening.open(ask.view, ask.name, verify=False, fetches=False)
         try:
             if parse_bool(ask.params.get("validate-checksum", "")):
                 await in_pool(opened.mountpath.pool, lambda: self._store.verify(ask.view.bck, ask.name, opened))
         finally:
             os.close(opened.fd)
-        return self._head(ask, wanted, started_s, opened)
+        return opened
 
     def _head(self, ask: Ask, wanted: frozenset[str], started_s: float, found: OpenObject) -> Reply:
         stat, mountpath = found.stat, found.mountpath
@@ -307,6 +310,12 @@ def _parts_of(ask: Ask) -> tuple[Parts, int]:
 def _meta_of(found: RemoteObject, provider: str) -> ObjectMeta:
     """What is told of an object that is not here yet."""
     return ObjectMeta(found.size, custom=found.custom(provider), version=found.version, facts=found.content)
+
+
+def _takes_time(ask: Ask) -> bool:
+    """Whether HEAD has to look at more than the file that may be here."""
+    is_elsewhere = ask.view.source is not None or ask.view.is_protected
+    return is_elsewhere or parse_bool(ask.params.get("validate-checksum", ""))
 
 
 def _is_latest(ask: Ask) -> bool:

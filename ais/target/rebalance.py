@@ -33,6 +33,7 @@ from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.moves import Given, Moves
 from ais.target.protected import Protected
+from ais.target.remote.through import Through
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
 from ais.xact.joggers import Batch, Joggers
@@ -88,6 +89,7 @@ class Rebalance:
         joggers: Joggers,
         registry: Registry,
         hand_on: Callable[[], Awaitable[object]],
+        through: Through,
     ) -> None:
         """`hand_on` gives what else a target keeps for its objects to others. Raise `AisError`."""
         self._host = host
@@ -99,6 +101,7 @@ class Rebalance:
         self._joggers = joggers
         self._registry = registry
         self._hand_on = hand_on
+        self._through = through
         self._failures: tuple[str, int, str] = ("", 0, "")
         """Of the rebalance with this ID: rounds in a row after which something stayed, and what."""
         self._log = structlog.get_logger()
@@ -131,6 +134,9 @@ class Rebalance:
         """
         try:
             given = await self._moves.give(view, name)
+            # we are not its owner: no change of it at its backend begins any more
+            if view.remote is not None and await self._through.finished(view.uname + name):
+                given = await self._moves.give(view, name) or given
         except (CorruptMetadata, ChecksumMismatch) as error:
             if await self._repaired(view, name):
                 discard = None
@@ -172,6 +178,7 @@ class Rebalance:
     async def _pass(self, xaction: Xaction, failures: int) -> bool:
         """Give away all that one round finds; return whether there was anything. Raise `Busy` when some stayed."""
         before, stayed = xaction.objects_sent, _Stayed()
+        await self._through.all_finished()
 
         async def visit(batch: Batch) -> None:
             view = self._front.views.get(batch.bck)

@@ -180,7 +180,16 @@ class Target:
         store.trust(lambda: host.sure_ns)
         self.mountpaths.on_gone = self._events.hand_on_gone
         rebalance = Rebalance(
-            host, self._front, volume, store, moves, protected, self.joggers, self.registry, self._events.hand_on
+            host,
+            self._front,
+            volume,
+            store,
+            moves,
+            protected,
+            self.joggers,
+            self.registry,
+            self._events.hand_on,
+            remote.through,
         )
         self._actions = Actions(
             host, self._front, volume, store, moves, protected, writes, multipart, rebalance, remote.through
@@ -209,7 +218,7 @@ class Target:
             self._events.hand_on_leaving,
             self._after_resilver,
         )
-        evicting = Evicting(self._front, volume, store, moves, host.env.clock)
+        evicting = Evicting(self._front, moves, remote.through, host.env.clock)
         self._eviction = Eviction(
             self.registry,
             self.joggers,

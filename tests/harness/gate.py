@@ -1,5 +1,6 @@
 """A server between the cluster and moto: it counts what is asked for, and breaks answers as networks and clouds do."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,8 +13,8 @@ from harness.answering import answering
 CUT, OVERLOADED, SHORT, OTHER = "cut", "overloaded", "short", "other content"
 FAULTS = (CUT, OVERLOADED, SHORT, OTHER)
 """What may happen to GETs."""
-LOST, REFUSED = "lost", "refused"
-"""What may happen to PUTs: it is done and the answer does not come, or it is not done."""
+LOST, REFUSED, HELD = "lost", "refused", "held"
+"""What may happen to PUTs: it is done and the answer does not come, or it is not done, or not before the fault ends."""
 _HOP = ("connection", "transfer-encoding", "content-length", "date", "server")
 
 
@@ -26,6 +27,8 @@ class Gate:
         self.reads: Counter[str] = Counter()
         """GETs of objects: `key` or `key bytes=0-9`."""
         self.requests = 0
+        self.held = 0
+        """PUTs that wait."""
         self._origin = origin
         self._http: aiohttp.ClientSession | None = None
 
@@ -40,6 +43,10 @@ class Gate:
             return web.Response(status=503, text="<Error><Code>SlowDown</Code><Message>slow</Message></Error>")
         if self.fault == REFUSED and request.method == "PUT":
             return web.Response(status=500, text="<Error><Code>InternalError</Code></Error>")
+        if self.fault == HELD and request.method == "PUT":
+            self.held += 1
+            while self.fault == HELD:  # noqa: ASYNC110 - the test sets a string
+                await asyncio.sleep(0.01)
         assert self._http is not None
         headers = {name: value for name, value in request.headers.items() if name.lower() not in ("host", "expect")}
         url = f"{self._origin}{request.raw_path}"

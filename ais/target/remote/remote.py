@@ -15,6 +15,7 @@ from ais.base.errors import NotRemoteBucket
 from ais.config.sections import Extra
 from ais.core.store import Store
 from ais.fs.volume import Volume
+from ais.meta.smap import digest
 from ais.target.front import Front
 from ais.target.going_out import egress_of
 from ais.target.host import Host, require_node
@@ -40,9 +41,12 @@ class Remote:
             lambda: 1 / max(len(host.smap.tmap), 1),
         )
         self.cold = Cold(host, front, store, self._backends)
-        self.through = Through(front, volume, store, self.cold, self._backends)
+        self.through = Through(front, volume, store, self.cold, self._backends, self._owns)
         self.ranges = ColdRanges(self.through, self._backends)
         self.parallel = Parallel(host.env.clock, front, volume, store, self.cold, self._backends)
+
+    def _owns(self, uname: str) -> bool:
+        return self._host.placement.is_owner(self._host.snode.id, digest(uname))
 
     def routes(self) -> list[web.RouteDef]:
         """Of the control network."""

@@ -17,6 +17,7 @@ from typing import Protocol
 import msgspec
 
 from ais.api import checksum
+from ais.api.bucket import AIS
 from ais.backend.interface import (
     CONTENT_HEADERS,
     ETAG,
@@ -28,8 +29,9 @@ from ais.backend.interface import (
     Place,
     RemoteObject,
 )
-from ais.backend.providers import Backends
-from ais.base.errors import AisError, DiskFailure, ObjectNotFound, Unsupported
+from ais.backend.providers import CLOUDS, Backends
+from ais.backend.web import PROVIDER as HT
+from ais.base.errors import AisError, Conflict, DiskFailure, NotReady, ObjectNotFound, Unsupported
 from ais.base.locks import NamedLocks
 from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
@@ -48,6 +50,10 @@ Check = Callable[[RemoteObject | None], None]
 """Asked with what the backend has before it is replaced or deleted; may raise to refuse."""
 OF_BACKEND = frozenset({SOURCE, ETAG, VERSION, MD5, LAST_MODIFIED})
 """Keys of custom metadata that say which object at a backend one is."""
+
+
+class OnlyHere(Conflict):
+    """An object of a linked bucket that no backend has; what is removed of it is gone."""
 
 
 class Outgoing(Protocol):
@@ -69,7 +75,17 @@ class Outgoing(Protocol):
 class Through:
     """One per target."""
 
-    def __init__(self, front: Front, volume: Volume, store: Store, cold: Cold, backends: Backends) -> None:
+    def __init__(
+        self,
+        front: Front,
+        volume: Volume,
+        store: Store,
+        cold: Cold,
+        backends: Backends,
+        owns: Callable[[str], bool],
+    ) -> None:
+        """`owns`: whether names that hash as this are this target's, by the map of now."""
+        self._owns = owns
         self._front = front
         self._volume = volume
         self._store = store
@@ -78,9 +94,14 @@ class Through:
         self._locks = NamedLocks()
 
     async def evict(self, view: BucketView, name: str) -> Removed:
-        """Remove what is here of an object. Raise `ObjectNotFound`."""
+        """Remove what is here of an object. Raise `ObjectNotFound`, `OnlyHere` when its backend never had it."""
+
+        def check(stored: ObjectMeta | None) -> None:
+            if stored is not None and not is_cached(stored, view.provider):
+                raise OnlyHere(f"{view.bck.cname(name)} is only here, it did not come from the backend of its bucket")
+
         pool = self._volume.place(view.uname + name).pool
-        return await in_pool(pool, lambda: self._store.delete(view.bck, name, rules=view.rules))
+        return await in_pool(pool, lambda: self._store.delete(view.bck, name, check, view.rules))
 
     async def head(self, view: BucketView, name: str) -> RemoteObject:
         """What the backend says of an object. Raise `ObjectNotFound`."""
@@ -100,7 +121,7 @@ class Through:
         try:
             found = await self.head(view, name)
         except ObjectNotFound:
-            with self._cold.changing(view.uname + name), suppress(ObjectNotFound):
+            with self._cold.changing(view.uname + name), suppress(ObjectNotFound, OnlyHere):
                 await self.evict(view, name)
             raise
         try:
@@ -108,8 +129,24 @@ class Through:
         except ObjectNotFound:
             return
         if not is_same(kept, found):
-            with self._cold.changing(view.uname + name), suppress(ObjectNotFound):
+            with self._cold.changing(view.uname + name), suppress(ObjectNotFound, OnlyHere):
                 await self.evict(view, name)
+
+    async def finished(self, uname: str) -> bool:
+        """Wait for the changes of an object that are under way; whether there were any.
+
+        When this target does not own the name any more, none begins after them.
+        """
+        if uname not in self._locks:
+            return False
+        (await self._locks.acquire(uname)).release()
+        return True
+
+    async def all_finished(self) -> None:
+        """The same of all objects that this target does not own any more."""
+        for uname in self._locks.names():
+            if not self._owns(uname):
+                await self.finished(uname)
 
     async def delete(self, view: BucketView, name: str, check: Check | None = None) -> None:
         """Delete an object at its backend, and here. That there is none is no error, as with Amazon S3."""
@@ -134,13 +171,13 @@ class Through:
 
         `said`: what its owner says of it (`Backend.put`), known when the content is verified.
         """
-        async with self._changing(view, name):
-            try:
+        try:
+            async with self._changing(view, name):
                 await self._send(view, name, outgoing, said, check)
-            except BaseException:
-                outgoing.abort()
-                raise
-            return await self._commit(view, outgoing)
+                return await self._commit(view, outgoing)
+        except BaseException:
+            outgoing.abort()
+            raise
 
     async def _commit(self, view: BucketView, outgoing: Outgoing) -> ObjectMeta:
         mountpath = outgoing.mountpath
@@ -215,6 +252,8 @@ class Through:
         with self._cold.changing(uname):
             held = await self._locks.acquire(uname)
             try:
+                if not self._owns(uname):  # its new owner may have asked whether a change is under way (`finished`)
+                    raise NotReady(f"{view.bck.cname(name)} belongs to another target since a moment ago: try again")
                 yield
             finally:
                 held.release()
@@ -235,6 +274,11 @@ def is_same(kept: ObjectMeta, found: RemoteObject) -> bool:
 def of_owner(custom: dict[str, str]) -> dict[str, str]:
     """Custom metadata without what says where an object came from: a copy is at another place."""
     return {key: value for key, value in custom.items() if key not in OF_BACKEND}
+
+
+def of_copy(custom: dict[str, str]) -> dict[str, str]:
+    """What a copy in a bucket of ours keeps: linked to a backend, it must not pass for what that has."""
+    return of_owner(custom) if custom.get(SOURCE) in (*CLOUDS, HT, AIS) else custom
 
 
 def content_of(facts: Mapping[str, str]) -> dict[str, str]:

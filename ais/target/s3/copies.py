@@ -28,7 +28,7 @@ from ais.s3.payload import BYTES_MAX, DEFAULT
 from ais.stats import names as metrics
 from ais.stats.tracker import Tracker
 from ais.target.front import Front
-from ais.target.remote.through import Through, content_of, of_owner
+from ais.target.remote.through import Through, content_of, of_copy, of_owner
 from ais.target.s3.ask import S3Ask, etag_of
 from ais.target.s3.kept import require_kept
 from ais.target.s3.multipart import Multipart, part_algorithm
@@ -148,6 +148,8 @@ class Copies:
         if ask.view.remote is not None:
             require_kept(kept, is_sealed=key is not None)
             custom = of_owner(custom)
+        else:
+            custom = of_copy(custom)
         promised = Digests(checksum.NONE, _promised(opened), is_stored=True)
         stored = self._store.writer(
             ask.view.bck,

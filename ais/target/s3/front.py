@@ -105,7 +105,7 @@ class S3Front:
         )
         locks = Locks(store, volume)
         multipart = Multipart(front, store, volume, stats, remote.through)
-        sources = Sources(host, gate, front, store, moves, peers, verified, protected, remote.cold)
+        sources = Sources(host, gate, front, store, moves, peers, verified, protected, remote)
         copies = Copies(front, store, stats, sources, multipart, remote.through)
         self._handlers: dict[Op, Handler] = {
             Op.GET_OBJECT: reads.get,

@@ -59,6 +59,8 @@ class RemoteObjects:
         if op in _MAKES:
             require_kept(ask.facts(), is_sealed=ask.seal()[0] is not None)
         await self._moves.settle(ask.view, ask.key)
+        if ask.view.stays_fresh and (op in _READS or op is Op.HEAD_OBJECT):
+            await self._through.refresh(ask.view, ask.key)
         if op is Op.GET_OBJECT and (streamed := await self._stream(ask)) is not None:
             return streamed
         if op in _READS:

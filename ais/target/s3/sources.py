@@ -23,7 +23,7 @@ from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.moves import Moves
 from ais.target.protected import Protected
-from ais.target.remote.cold import Cold
+from ais.target.remote.remote import Remote
 from ais.target.s3 import sealed
 from ais.target.s3.ask import S3Ask
 from ais.target.s3.peers import VERIFY, read_meta
@@ -56,9 +56,10 @@ class Sources:
         peers: PeerClient,
         verified: Verified,
         protected: Protected,
-        cold: Cold,
+        remote: Remote,
     ) -> None:
-        self._cold = cold
+        self._cold = remote.cold
+        self._through = remote.through
         self._host = host
         self._gate = gate
         self._front = front
@@ -103,6 +104,8 @@ class Sources:
             os.close(opened.fd)
 
     async def _open(self, view: BucketView, source: CopySource) -> OpenObject:
+        if view.stays_fresh:
+            await self._through.refresh(view, source.key)
         await self._cold.ensure(view, source.key)
         if view.is_protected:
             return await self._protected.open(view, source.key, source.version_id)

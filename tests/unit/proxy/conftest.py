@@ -5,7 +5,7 @@ Targets are nodes with a role that lists names it was given, or, with `storage`,
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -225,6 +225,8 @@ class Running:
 
     proxies: list[Member]
     targets: list[Member]
+    join: Callable[[], Awaitable[Member]]
+    """Start one more target."""
 
     @property
     def primary(self) -> Member:
@@ -340,7 +342,8 @@ def serve(tmp_path: Path) -> Serve:
                 await start_member(kind, number, tmp_path / prefix, shared, stack, storage=storage)
                 for kind, number in kinds
             ]
-            yield Running(members[:proxies], members[proxies:])
+            join = partial(start_member, "target", targets, tmp_path / prefix, shared, stack, storage=storage)
+            yield Running(members[:proxies], members[proxies:], join)
 
     return serving
 

@@ -1,5 +1,6 @@
 """Backends that fail, through a cluster: a clear error, nothing partial or stale here, and the next try is right."""
 
+import asyncio
 import io
 from collections.abc import Callable
 from typing import Any
@@ -128,8 +129,121 @@ def test_what_the_backend_has_now(remote: Any, run: Run) -> None:
             await bucket.at_origin("delete_object", Key="d/o0")
             assert (await bucket.ask("GET", "d/o0"))[0] == 404
             assert await bucket.cached() == []
+            await _compared(bucket)
 
     run(scenario())
+
+
+async def _compared(bucket: Remote) -> None:
+    """HEAD with `latest-ver` compares where it has more to look at than a file, and fetches nothing; S3's GET, HEAD and
+    copies compare in a bucket that stays fresh."""
+    plain, bucket.query = bucket.query, f"{bucket.query}&validate-checksum=true&latest-ver=true"
+    _, _, headers = await bucket.ask("HEAD", "d/o1")
+    assert (headers["Ais-Present"], await bucket.cached()) == ("false", [])
+    compared, bucket.query = bucket.query, plain
+    await bucket.get("d/o1")
+    await bucket.put("d/o1", b"another content")
+    bucket.query = compared
+    _, _, headers = await bucket.ask("HEAD", "d/o1")
+    assert (headers["Ais-Present"], headers["Content-Length"]) == ("false", "15")
+    bucket.query = plain
+    url = f"{bucket.cluster.primary.url}/s3/{bucket.name}/d"
+    async with bucket.http.get(f"{url}/o1") as answer:
+        assert await answer.read() == b"another content"
+    await bucket.put("d/o1", b"changed")
+    async with bucket.http.head(f"{url}/o1") as answer:
+        assert answer.headers["Content-Length"] == "7"
+    await bucket.get("d/o1")
+    await bucket.put("d/o1", b"once more")
+    source = {"x-amz-copy-source": f"/{bucket.name}/d/o1"}
+    async with bucket.http.put(f"{url}/copy", headers=source) as answer:
+        assert answer.status == 200
+    assert await bucket.there("d/copy") == b"once more"
+
+
+def test_an_eviction_leaves_what_is_only_here(remote: Any, run: Run) -> None:
+    """What was in a bucket before it was linked, and a copy of an object at the backend, outlive the eviction of the
+    object, of lists, and of the bucket; the job tells how many stayed, and fails for those it was given by name."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            primary, link = bucket.cluster.primary, {"name": bucket.name, "provider": "aws"}
+            assert (await primary.act("POST", "/v1/buckets/linked", "create-bck")).status == 200
+            linked = Remote(bucket.cluster, "linked", bucket.origin, bucket.http)
+            linked.query = ""
+            assert (await linked.ask("PUT", "only", data=b"nowhere else"))[0] == 200
+            for number in range(4):
+                bucket.query = f"?provider=aws&object_to=ais/@%23/linked/c{number}"
+                assert (await bucket.ask("PUT", f"d/o{number}"))[0] == 200
+            assert (await linked.act("PATCH", "set-bprops", {"backend_bck": link})).status == 200
+            assert await linked.get("d/o0") == b"content 0"
+            status, body, _ = await linked.ask("DELETE", "only", "evict-listrange")
+            assert (status, b"only here" in body) == (409, True), body
+            await linked.job("DELETE", "evict-listrange", {"template": ""})
+            kept = ["c0", "c1", "c2", "c3", "only"]
+            assert await linked.cached() == kept
+            assert await linked.get("d/o0") == b"content 0"
+            for path, value in (("evict-remote-bck", None), ("evict-listrange", {"objnames": ["only", "d/o0"]})):
+                started = await linked.act("DELETE", path, value)
+                assert started.status == 200, started.body
+                snaps = await _ended(primary, started.body.decode())
+                assert sum("stay, they are only here" in snap["ctlmsg"] for snap in snaps) >= 1, snaps
+                assert any(snap["err"] for snap in snaps) == (path == "evict-listrange"), snaps
+                assert await linked.cached() == kept
+            assert await linked.get("only") == b"nowhere else"
+
+    run(scenario())
+
+
+async def _ended(primary: Any, uuid: str) -> list[dict[str, Any]]:
+    """What the targets tell of a job when it is over."""
+    async with asyncio.timeout(60):
+        while True:
+            answer = await primary.ask("GET", "/v1/cluster?what=qryxstats", {"id": uuid})
+            snaps = [snap for found in answer.json.values() for snap in found or ()]
+            if snaps and not any(snap["end-time"].startswith("0001") for snap in snaps):
+                return snaps
+            await asyncio.sleep(0.05)
+
+
+def test_a_target_that_joins_during_a_write_waits_for_it(
+    remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who owns the name by then keeps nothing of the old object: its read waits until the backend has the new one."""
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                names = [f"n{number}" for number in range(16)]
+                for name in names:
+                    assert (await bucket.ask("PUT", name, data=b"old"))[0] == 200
+                gate.fault = faults.HELD
+                writes = [asyncio.create_task(bucket.ask("PUT", name, data=io.BytesIO(b"new"))) for name in names]
+                await _until(lambda: gate.held == len(names))
+                joined = await bucket.cluster.join()
+                primary = bucket.cluster.primary.node
+                await _until(lambda: joined.id in primary.smap.tmap and bool(primary.smap.moving))
+                moved = [
+                    name for name in names if primary.placement.owner(f"aws/@#/{bucket.name}/{name}").id == joined.id
+                ]
+                assert moved
+                reads = [asyncio.create_task(bucket.get(name)) for name in moved]
+                await asyncio.wait(reads, timeout=1)
+                gate.fault = ""
+                assert await asyncio.gather(*reads) == [b"new"] * len(moved)
+                await asyncio.gather(*writes)
+                await _until(lambda: not primary.smap.moving)
+                for name in names:
+                    assert (await bucket.there(name), await bucket.get(name)) == (b"new", b"new")
+
+    run(scenario())
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(120):
+        while not is_so():  # noqa: ASYNC110 - of nodes, which tell nobody
+            await asyncio.sleep(0.02)
 
 
 def test_what_only_we_have_outlives_a_write_that_failed(
