@@ -34,6 +34,8 @@ from ais.fs.mountpath import Mountpath
 from ais.fs.volume import Mirroring, Volume
 
 T = TypeVar("T")
+Around = Callable[[], contextlib.AbstractContextManager[None]]
+_NOT_FOLLOWED = contextlib.nullcontext()
 _SLICED_ATTEMPTS_MAX = 10
 _SYNCED_TOGETHER_BYTES_MAX = 1 << 20
 """Content of up to so many bytes is synced with its metadata, in one flush."""
@@ -93,6 +95,8 @@ class Publisher:
         """Told, in any thread, of each object of an erasure-coded bucket that was changed."""
         self.on_shard: Callable[[Bck, str], None] = _ignore
         """Told, in any thread, of each shard that was written into a bucket that wants indexes."""
+        self.around_mirrored: Around = contextlib.nullcontext
+        self.around_coded: Around = contextlib.nullcontext
         self.slicing: Slicing = NoSlicing()
         self.turns = Turns()
         self.announcer: Announcer = Unannounced()
@@ -177,9 +181,13 @@ class Publisher:
                 self._follow_placement(staged, wait)
             if staged.rules.fsync:
                 self._disk.fsync(staged.fd)
-            taken = self.locked(staged.bck, staged.spot, lambda: self._arrive_locked(staged, meta, is_head), wait)
+            with self.followed(staged.bck):
+                return self._arrive(staged, meta, is_head, wait)
         except OSError as error:
             raise translate(error, staged.path) from error
+
+    def _arrive(self, staged: Staged, meta: ObjectMeta, is_head: bool, wait: bool) -> ObjectMeta:
+        taken = self.locked(staged.bck, staged.spot, lambda: self._arrive_locked(staged, meta, is_head), wait)
         if is_head and staged.bck in self._volume.mirrored:
             self.on_mirrored(staged.bck, staged.name)
         if is_head and not meta.is_marker:
@@ -213,6 +221,24 @@ class Publisher:
         else:
             self._versions.take(spot, staged.path, meta, is_head=is_head, fsync=fsync)
         return meta
+
+    def followed(self, bck: Bck) -> contextlib.AbstractContextManager[None]:
+        """To be held around a change after which copies or slices are to be made, until that was told.
+
+        A process that is killed in between leaves a mark for the next one.
+        """
+        if bck not in self._volume.coded and bck not in self._volume.mirrored:
+            return _NOT_FOLLOWED
+        return self._followed(bck)
+
+    @contextlib.contextmanager
+    def _followed(self, bck: Bck) -> Iterator[None]:
+        with contextlib.ExitStack() as held:
+            if bck in self._volume.mirrored:
+                held.enter_context(self.around_mirrored())
+            if bck in self._volume.coded:
+                held.enter_context(self.around_coded())
+            yield
 
     def changing(self, bck: Bck, name: str, spot: Spot, *, is_delete: bool = False) -> ObjectMeta | None:
         """Before an object is replaced or deleted, and before its lock is taken: its slices must not outlive it.
@@ -375,11 +401,16 @@ class Publisher:
         mirroring = self._volume.mirrored.get(staged.bck)
         if mirroring is None:
             return self.locked(staged.bck, staged.spot, lambda: self._publish_locked(staged, condition, wait), wait)
-        return self._publish_mirrored(staged, condition, wait, mirroring)
+        with self.followed(staged.bck):
+            return self._publish_mirrored(staged, condition, wait, mirroring)
 
     def _publish_coded(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
         if not wait:
             raise StripeBusy
+        with self.followed(staged.bck):
+            return self._publish_followed(staged, condition)
+
+    def _publish_followed(self, staged: Staged, condition: Condition | None) -> ObjectMeta:
         bck, name, keeping = staged.bck, staged.name, staged.rules.keeping
         if keeping is not Keeping.NONE and not staged.is_moved:
             self.restore_lost(bck, name, staged.spot, keeps_versions=True)
@@ -393,7 +424,7 @@ class Publisher:
             cut = self.changing(bck, name, staged.spot)
             if keeping is Keeping.SUSPENDED:
                 self.unshelving(bck, name, staged.spot, NULL)
-            decided = self._publish_whole(staged, condition, wait)
+            decided = self._publish_whole(staged, condition, wait=True)
             if cut is not None:
                 self.slicing.drop_older(bck, name, cut.stamp, is_delete=False)
             return decided

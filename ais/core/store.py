@@ -33,7 +33,7 @@ from ais.core.appender import Appender, Handle, drop_idle, reopen
 from ais.core.index_files import IndexFiles, may_have
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Uploads
-from ais.core.publish import Announcement, Condition, Publisher
+from ais.core.publish import Announcement, Around, Condition, Publisher
 from ais.core.slicing import Slicing, Turns, split_key
 from ais.core.spots import RACY_NS, Known, Spot, SpotTable, is_torn, newest_file, rank, read_meta, resized
 from ais.core.version_copies import copied_head
@@ -383,8 +383,8 @@ class Store:
             finally:
                 if is_suspended:
                     self._publisher.shelved(bck, name, NULL)
-        if removed.marker_id is not None:
-            self._tell_mirrored(bck, name)
+            if removed.marker_id is not None:
+                self._tell_mirrored(bck, name)
         return removed
 
     def delete_version(
@@ -456,7 +456,7 @@ class Store:
                 removed = self._publisher.locked(bck, spot, step)
             finally:
                 self._publisher.shelved(bck, name, *touched)
-        self._tell_mirrored(bck, name)
+            self._tell_mirrored(bck, name)
         return removed
 
     def remove_torn(self, bck: Bck, name: str, mountpath: Mountpath) -> bool:
@@ -512,7 +512,7 @@ class Store:
                 spot.known = None
             return changed
 
-        with disk_failures(spot.path):
+        with disk_failures(spot.path), self._publisher.followed(bck):
             try:
                 return self._publisher.locked(bck, spot, step)
             finally:
@@ -587,7 +587,7 @@ class Store:
                 self._changing(to_bck, to_name, target),
             ):
                 meta = self._rename_on_mountpath(bck, name, source, to_bck, target, rules, condition)
-            self._tell_mirrored(to_bck, to_name)
+                self._tell_mirrored(to_bck, to_name)
             return meta
         for _ in range(_RENAME_ATTEMPTS_MAX):
             opened = self.open(bck, name, sealed=True)
@@ -867,17 +867,25 @@ class Store:
     @contextlib.contextmanager
     def _changing(self, bck: Bck, name: str, spot: Spot, *, is_delete: bool = False) -> Iterator[None]:
         """Around the replacement or removal of an object, which needs no lock yet: what becomes of its slices."""
-        cut = self._publisher.changing(bck, name, spot, is_delete=is_delete)
-        try:
-            yield
-        finally:
-            self._publisher.changed(bck, name, spot, cut)
+        with self._publisher.followed(bck):
+            cut = self._publisher.changing(bck, name, spot, is_delete=is_delete)
+            try:
+                yield
+            finally:
+                self._publisher.changed(bck, name, spot, cut)
 
     def on_coded(
-        self, before: Callable[[Bck, str, tuple[int, int], bool], None], told: Callable[[Bck, str], None]
+        self,
+        before: Callable[[Bck, str, tuple[int, int], bool], None],
+        told: Callable[[Bck, str], None],
+        around: Around,
     ) -> None:
-        """Who removes the slices of objects before these are changed, and who is told that they were changed."""
+        """Who removes the slices of objects before these are changed, and who is told that they were changed.
+
+        `around`: held from before a change until it was told.
+        """
         self._publisher.before_coded, self._publisher.on_coded = before, told
+        self._publisher.around_coded = around
 
     @property
     def turns(self) -> Turns:
@@ -979,9 +987,12 @@ class Store:
         """Tell, in any thread and at once, of every shard written into a bucket whose rules say `indexes_shards`."""
         self._publisher.on_shard = told
 
-    def on_mirrored(self, told: Callable[[Bck, str], None]) -> None:
-        """Tell, in any thread and at once, of every object of a mirrored bucket that may have too few copies now."""
-        self._publisher.on_mirrored = told
+    def on_mirrored(self, told: Callable[[Bck, str], None], around: Around) -> None:
+        """Tell, in any thread and at once, of every object of a mirrored bucket that may have too few copies now.
+
+        `around`: held from before a change until it was told.
+        """
+        self._publisher.on_mirrored, self._publisher.around_mirrored = told, around
 
     def _open_mirrored(self, bck: Bck, name: str, spot: Spot) -> OpenObject | None:
         """Open an object, or the copy that stands for it when it is lost or damaged; whoever mirrors is told."""

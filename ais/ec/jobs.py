@@ -78,7 +78,7 @@ class EcJobs:
         self._loop_thread = 0
         self._undone: set[Bck] = set()
         self._looking: set[asyncio.Task[None]] = set()
-        store.on_coded(self.before_change, self._following.note)
+        store.on_coded(self.before_change, self._following.note, self._following.changing)
         store.slice_with(slicer)
         restorer.on_damage = self._on_damage
 
@@ -368,7 +368,8 @@ class EcJobs:
         self._restores[bck] = found
         return found
 
-    def _settled(self, _ended: Xaction) -> None:
+    def _settled(self, ended: Xaction) -> None:
         """Some work has ended: if nothing is left, the next start need not look."""
-        if not self._undone and self._following.is_settled:
-            self._mark.clear()
+        is_going_through = any(one is not ended for one in self._registry.select(kind=EC_ENCODE, only_running=True))
+        if not self._undone and not is_going_through:
+            self._following.clear_mark()

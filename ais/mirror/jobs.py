@@ -55,7 +55,7 @@ class MirrorJobs:
         self._following = Follower(
             registry, env.rng, self._mark, PUT_COPIES, burst, self._drain, self._settled, self._describe
         )
-        store.on_mirrored(self._following.note)
+        store.on_mirrored(self._following.note, self._following.changing)
 
     def start(self) -> None:
         """Begin to follow writes, on this event loop; go through everything if the last run left something undone."""
@@ -153,10 +153,8 @@ class MirrorJobs:
 
     def _settled(self, ended: Xaction) -> None:
         """Some work has ended: if nothing is left for any bucket, the next start need not look."""
-        if not self._following.is_settled:
-            return
         if not any(one is not ended for one in self._registry.select(kind=MAKE_COPIES, only_running=True)):
-            self._mark.clear()
+            self._following.clear_mark()
 
 
 async def _in_pool(batch: Batch, step: Callable[[], list[Outcome | AisError]]) -> list[Outcome | AisError]:

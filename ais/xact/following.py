@@ -1,15 +1,16 @@
 """A job per bucket that follows writes: what was written waits in a bounded queue until the job has looked at it.
 
 The job starts with the first name and ends when a while nothing came. What does not fit into the queue makes it
-overflow: whoever drains it goes through the whole bucket then. A `Mark` is set before the first name waits.
+overflow: whoever drains it goes through the whole bucket then. A `Mark` is set before the first change is made.
 """
 
 import asyncio
 import contextlib
 import itertools
 import random
+import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from ais.api.bucket import Bck
 from ais.base.errors import AisError
@@ -37,6 +38,12 @@ class Queue:
     def is_empty(self) -> bool:
         """Whether nothing is left to do."""
         return not self.names and not self.is_overflowing
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do or being done."""
+        is_idle = self.xaction is None or not self.xaction.is_running or bool(self.xaction.is_idle)
+        return self.is_empty and is_idle
 
 
 Drain = Callable[[Xaction, Queue], Awaitable[None]]
@@ -72,10 +79,36 @@ class Follower:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._noted, self._taken = itertools.count(1), 0
         self._noted_last = 0
+        self._guard = threading.Lock()
+        self._changing = 0
+        self._is_clearing = False
 
     def start(self) -> None:
         """Follow writes on this event loop from now on."""
         self._loop = asyncio.get_running_loop()
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Around a change that is noted in the block: a process that is killed in it leaves the mark. Any thread."""
+        with self._guard:
+            self._changing += 1
+            self._mark.set()
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._changing -= 1
+                is_clearing = self._is_clearing and not self._changing
+            if is_clearing and self._loop is not None:
+                with contextlib.suppress(RuntimeError):  # the loop is closed: the next start finds the mark
+                    self._loop.call_soon_threadsafe(self._settle_idle)
+
+    def clear_mark(self) -> None:
+        """Nothing is left, if nothing waits: the next start need not look."""
+        with self._guard:
+            self._is_clearing = self._changing > 0
+            if self.is_settled:
+                self._mark.clear()
 
     def note(self, bck: Bck, name: str) -> None:
         """An object was written. Any thread; returns at once."""
@@ -106,8 +139,9 @@ class Follower:
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing waits, and nothing is on its way from other threads."""
-        return self._noted_last == self._taken and all(queue.is_empty for queue in self._queues.values())
+        """Whether nothing waits, is worked on or being changed, or is on its way from other threads."""
+        is_known = self._noted_last == self._taken and not self._changing
+        return is_known and all(queue.is_done for queue in self._queues.values())
 
     def pending(self, bck: Bck) -> int:
         """How many objects of a bucket wait, or are being worked on, at least; those from other threads too."""
@@ -121,6 +155,12 @@ class Follower:
         """Whether more objects of a bucket came than may wait, so that it must be gone through."""
         queue = self._queues.get(bck)
         return queue is not None and queue.is_overflowing
+
+    def _settle_idle(self) -> None:
+        """A change has ended that kept the mark from being cleared."""
+        job = next((queue.xaction for queue in self._queues.values() if queue.is_done and queue.xaction), None)
+        if job is not None:
+            self._settled(job)
 
     def _take(self, bck: Bck, name: str) -> None:
         self._taken += 1
