@@ -305,6 +305,10 @@ class NotReady(AisError):
     """The node or the cluster cannot serve this yet, or no longer."""
 
 
+class Lost(NotReady):
+    """What there is of an object does not suffice, though nobody is away who might have more."""
+
+
 class Overloaded(NotReady):
     """A limit of this node is reached; the same request may succeed soon."""
 

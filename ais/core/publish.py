@@ -13,8 +13,18 @@ from typing import TypeVar
 
 import msgspec
 
+from ais.api import checksum
 from ais.api.bucket import Bck
-from ais.base.errors import AlreadyExists, BadRequest, BucketNotFound, Busy, CorruptMetadata, NotFound, NotReady
+from ais.base.errors import (
+    AlreadyExists,
+    BadRequest,
+    BucketNotFound,
+    Busy,
+    ContentDamaged,
+    CorruptMetadata,
+    NotFound,
+    NotReady,
+)
 from ais.core import meta as metadata
 from ais.core import tree, workfile
 from ais.core.announcing import Announcer, Change, Event, Note, Unannounced
@@ -24,7 +34,7 @@ from ais.core.meta import ObjectMeta
 from ais.core.slicing import NoSlicing, Plan, Prepared, Slicing, Turns, key_of
 from ais.core.spots import Spot, SpotTable, newest_file, read_meta
 from ais.core.version_copies import VersionCopies
-from ais.core.versions import DELETED, NULL, Versions
+from ais.core.versions import DELETED, NULL, Version, Versions
 from ais.core.workfile import Keeping, Staged
 from ais.env import Env
 from ais.fs import layout, names
@@ -283,19 +293,43 @@ class Publisher:
     def restore_lost(self, bck: Bck, name: str, spot: Spot, version_id: str = "", *, keeps_versions: bool) -> None:
         """Before a change that keeps what is there, or asks whether it may go: restore it from slices if it is lost.
 
-        That is the latest version, and `version_id`. Called without a lock; may wait for other targets. Raise as
-        `Slicing.restore`.
+        That is the latest version, and `version_id`. What becomes a kept version, or the latest one again, is read and
+        compared: with the change its slices go, and others are cut of its file. Called without a lock; may wait for
+        other targets. Raise as `Slicing.restore`.
         """
         if bck not in self._volume.coded:
             return
         head = self._versions.head(spot)
-        is_lost = head is None or head.meta is None
+        is_lost = head is None or head.meta is None or (keeps_versions and not self._is_intact(head))
         if is_lost and not self.slicing.restore(bck, name) and keeps_versions and head is None:
             self.slicing.restore(bck, key_of(name, DELETED))
         if version_id:
             version = self._versions.find(spot, version_id)
             if version is None or version.meta is None:
                 self.slicing.restore(bck, key_of(name, version_id))
+            elif version.entry in ("", DELETED):
+                heir = next(self._versions.kept(spot, version), None)
+                if heir is not None and not self._is_intact(heir):
+                    self.slicing.restore(bck, key_of(name, heir.entry))
+
+    def _is_intact(self, version: Version) -> bool:
+        """Whether the content of a version is what was stored."""
+        meta = version.meta
+        if meta is None or meta.cut is not None or meta.is_marker:
+            return meta is not None
+        digests = workfile.Digests(checksum.NONE, meta.promised, is_stored=True)
+        try:
+            fd = self._disk.open(version.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:  # it was replaced this moment
+            return True
+        try:
+            workfile.hash_content(self._disk, fd, meta.size, digests)
+            digests.verify(Bck(""), version.path)
+        except ContentDamaged:
+            return False
+        finally:
+            self._disk.close(fd)
+        return True
 
     def locked(self, bck: Bck, spot: Spot, step: Callable[[], T], wait: bool = True, *, restore_lost: bool = True) -> T:
         """Run `step` under the object's lock, again after each file it met where a directory must be."""

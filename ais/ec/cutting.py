@@ -5,7 +5,9 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
 
+from ais.api.bucket import Bck
 from ais.base.errors import DiskFailure
+from ais.core.workfile import Digests
 from ais.ec import code
 from ais.ec import slice as slices
 from ais.ec.reading import SliceReader
@@ -50,12 +52,20 @@ Pipes = dict[int, Pipe]
 """By the index of the slice that goes through."""
 
 
-async def cut_file(pool: Executor, fd: int, path: str, header: Slice, pipes: Pipes) -> None:
-    """Fill the pipes from the file of an object. Raise `DiskFailure`."""
+async def cut_file(
+    pool: Executor, fd: int, path: str, header: Slice, pipes: Pipes, digests: Digests | None = None
+) -> None:
+    """Fill the pipes from the file of an object. `digests`: what its content is compared with, before it all is sent.
+
+    Raise `DiskFailure`, `ContentDamaged`.
+    """
     loop = asyncio.get_running_loop()
     for first in range(0, header.stripes, _STRIPES_AT_ONCE):
         count = min(_STRIPES_AT_ONCE, header.stripes - first)
-        await _fill(pipes, await loop.run_in_executor(pool, _cut, fd, path, header, first, count, set(pipes)))
+        made = await loop.run_in_executor(pool, _cut, fd, path, header, first, count, set(pipes), digests)
+        if digests is not None and first + count == header.stripes:
+            digests.verify(*Bck.parse_uname(header.uname))
+        await _fill(pipes, made)
     await _finish(pipes)
 
 
@@ -81,7 +91,9 @@ async def _finish(pipes: Pipes) -> None:
         await pipe.put(b"")
 
 
-def _cut(fd: int, path: str, header: Slice, first: int, count: int, indices: set[int]) -> dict[int, bytes]:
+def _cut(
+    fd: int, path: str, header: Slice, first: int, count: int, indices: set[int], digests: Digests | None
+) -> dict[int, bytes]:
     """The sealed blocks of some stripes, by slice. Blocks."""
     stripes: list[Sequence[code.Block]] = []
     for stripe in range(first, first + count):
@@ -91,6 +103,8 @@ def _cut(fd: int, path: str, header: Slice, first: int, count: int, indices: set
             body = os.pread(fd, end - offset, offset)
         if len(body) != end - offset:
             raise DiskFailure(f"{path}: the object is shorter than recorded")
+        if digests is not None:
+            digests.update(body)
         view = memoryview(body.ljust(length * header.data, b"\0"))
         stripes.append([view[index * length : (index + 1) * length] for index in range(header.data)])
     return _seal(header, first, stripes, indices)

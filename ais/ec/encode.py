@@ -9,12 +9,13 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
+from ais.api import checksum
 from ais.api.bucket import Bck
 from ais.base.errors import CorruptMetadata, NotReady
 from ais.base.waiting import to_its_end
 from ais.core.slicing import split_key
 from ais.core.store import OpenObject, Store
-from ais.core.workfile import WriteRules
+from ais.core.workfile import Digests, WriteRules
 from ais.ec import slice as slices
 from ais.ec.cutting import Pipe, Pipes, cut_again, cut_file
 from ais.ec.peers import SlicePeers
@@ -62,8 +63,8 @@ class Encoder:
     async def bring(self, bck: Bck, name: str) -> Encoded:
         """Give each target that shall have one its slice of an object, or of a version by its key, if it lacks it.
 
-        Raise as `Store.open`, `Unreachable` or what a target answered, and `NotReady` when there are too few targets;
-        the others have got theirs then.
+        Raise as `Store.open`, `Unreachable` or what a target answered, `NotReady` when there are too few targets; the
+        others have got theirs then. `ContentDamaged`: its slices, if there are any, stay what they are.
         """
         opened = await to_its_end(asyncio.to_thread(self._open, bck, name), lambda found: os.close(found.fd))
         try:
@@ -129,9 +130,10 @@ class Encoder:
             if isinstance(there, Kept) and not _is_same(there.counting, header)
         ]
         if wanted:
+            digests = Digests(checksum.NONE, meta.promised, is_stored=True)
 
             def fill(pipes: Pipes) -> Awaitable[None]:
-                return cut_file(opened.mountpath.pool, opened.fd, opened.mountpath.path, headers[0], pipes)
+                return cut_file(opened.mountpath.pool, opened.fd, opened.mountpath.path, headers[0], pipes, digests)
 
             failures += await self._send(bck, name, wanted, fill)
         owner = self._peers.present_for(uname, has_owner=True)[:1]

@@ -17,13 +17,21 @@ import structlog
 
 from ais.api.bucket import Bck
 from ais.api.xact import EC_ENCODE, EC_GET, EC_PUT
-from ais.base.errors import AisError, BucketNotFound, CorruptMetadata, NotReady, ObjectNotFound, VersionNotFound
+from ais.base.errors import (
+    AisError,
+    BucketNotFound,
+    ContentDamaged,
+    CorruptMetadata,
+    NotReady,
+    ObjectNotFound,
+    VersionNotFound,
+)
 from ais.base.ids import new_id
 from ais.core.meta import ObjectMeta
 from ais.core.slicing import key_of, shown, split_key
 from ais.core.store import Store
 from ais.core.versions import sliced_keys
-from ais.ec.encode import Encoder
+from ais.ec.encode import Encoded, Encoder
 from ais.ec.peers import SlicePeers
 from ais.ec.restore import Restorer
 from ais.ec.slicing import Slicer
@@ -167,14 +175,15 @@ class EcJobs:
                 if not await self._counts(bck, name):
                     return True
             await self._ensure_object(bck, name)
-            done = await self._encoder.bring(bck, name)
+            done = await self._encode(bck, name)
         except BucketNotFound:
             return True
         except (ObjectNotFound, VersionNotFound):
             return await self._sweep(bck, name)
         except AisError as error:
             self._log.info("object has too few slices", object=bck.cname(shown(name)), reason=str(error))
-            self._undone.add(bck)
+            if not isinstance(error, ContentDamaged):  # that stays so until somebody writes it again
+                self._undone.add(bck)
             xaction.ctlmsg = f"{shown(name)}: {error}"
             return False
         xaction.objects += 1
@@ -182,6 +191,15 @@ class EcJobs:
         xaction.objects_sent += done.slices_sent
         xaction.bytes_sent += done.bytes_sent
         return True
+
+    async def _encode(self, bck: Bck, name: str) -> Encoded:
+        """Give an object its slices; one that is damaged is made again of those that it has."""
+        try:
+            return await self._encoder.bring(bck, name)
+        except ContentDamaged:
+            if not await self.restore(bck, name):
+                raise
+        return await self._encoder.bring(bck, name)
 
     async def _sweep(self, bck: Bck, name: str) -> bool:
         """There is no such object: nothing of it may wait."""

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from ais.api import checksum
 from ais.api.bucket import Bck
-from ais.base.errors import CorruptMetadata, NotReady, ObjectNotFound
+from ais.base.errors import CorruptMetadata, Lost, NotReady, ObjectNotFound
 from ais.base.waiting import to_its_end
 from ais.core import meta as metadata
 from ais.core import tree, workfile
 from ais.core.meta import ObjectMeta
-from ais.core.slicing import split_key
-from ais.core.spots import Spot, resized
+from ais.core.slicing import shown, split_key
+from ais.core.spots import Spot, read_meta, resized
 from ais.core.store import OpenObject, Store
 from ais.core.workfile import Digests
 from ais.ec import code
@@ -71,16 +71,20 @@ class Restorer:
                     found.sources.setdefault(header.index, []).append(node)
         available = sum(len(nodes) for nodes in found.sources.values()) if newest.data == 1 else len(found.sources)
         if available < newest.data:
-            raise NotReady(
-                f"{bck.cname(name)} is lost here, and of the {newest.data} slices it can be restored from "
-                f"{available} are there: start the targets that are away"
+            what = (
+                f"{bck.cname(shown(name))} is lost here, and of the {newest.data} slices it can be restored from "
+                f"{available} are there"
             )
+            if not self._peers.has_absent and len(kept) == len(nodes):
+                raise Lost(f"{what}, and no target is away: write it again, or delete it")
+            raise NotReady(f"{what}: start the targets that are away")
         return found
 
     async def restore(self, bck: Bck, name: str) -> bool:
         """Make a lost or damaged object of this target again, or a version by its key; return whether it could be made.
 
-        Of what is kept as slices alone, only its entry here. Raise `NotReady` when there are too few slices, or another
+        Of what is kept as slices alone, only its entry here. Metadata that was changed since stays; content that is
+        older than what is damaged here does not come back. Raise `NotReady` when there are too few slices, or another
         target owns the name before the object is there: it would come up again when the name comes back. `DiskFailure`,
         `OutOfSpace`.
         """
@@ -88,16 +92,21 @@ class Restorer:
         if not self._peers.is_owner(bck.uname + name):
             raise NotReady(f"{bck.cname(name)} is another target's: only its owner restores it")
         spot = self._store.spot(bck, name)
-        before = await asyncio.to_thread(self._identity, spot)  # first: what is written from here on is newer
+        before, own = await asyncio.to_thread(self._present, spot)  # first: what is written from here on is newer
         found = await self.find(bck, name)
         if found is None:
             return False
+        meta = found.header.meta
+        if own is not None and own.stamp > meta.stamp:  # what was changed since is its metadata, or all of it
+            if (own.size, own.promised, own.cut) != (meta.size, meta.promised, meta.cut):
+                return False
+            meta = own
         if found.header.meta.cut is not None:
             path, fd = self._store.create_work(bck, spot)
         else:
             path, fd = await self._rebuild(bck, name, self._reader_of(bck, name, found), spot)
         try:
-            await to_its_end(asyncio.to_thread(self._install, bck, spot, path, fd, found.header, before, since))
+            await to_its_end(asyncio.to_thread(self._install, bck, spot, path, fd, meta, found.header, before, since))
         finally:
             workfile.discard(self._disk, path)
             self._disk.close(fd)
@@ -212,6 +221,12 @@ class Restorer:
                     workfile.write_all(self._disk, fd, piece)
                 rest -= len(piece)
 
+    def _present(self, spot: Spot) -> tuple[tuple[int, int, int] | None, ObjectMeta | None]:
+        """Which file there is, and its metadata if that can be read."""
+        with disk_failures(spot.path):
+            found = tree.find(self._disk, spot.path)
+            return self._identity(spot), read_meta(self._disk, found[0]) if found else None
+
     def _identity(self, spot: Spot) -> tuple[int, int, int] | None:
         with disk_failures(spot.path):
             found = tree.find(self._disk, spot.path)
@@ -223,6 +238,7 @@ class Restorer:
         spot: Spot,
         path: str,
         fd: int,
+        meta: ObjectMeta,
         header: Slice,
         before: tuple[int, int, int] | None,
         since: int,
@@ -239,6 +255,6 @@ class Restorer:
                 tree.install(self._disk, path, spot.root, spot.path)
 
         with disk_failures(path):
-            self._disk.setxattr(fd, metadata.XATTR, metadata.encode(header.meta))
+            self._disk.setxattr(fd, metadata.XATTR, metadata.encode(meta))
             self._disk.utime(fd, ns=header.times_ns)
             self._store.under_lock(bck, spot, step, restore_lost=False)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ais.api.bucket import Bck
-from ais.base.errors import AisError, NotReady, Unreachable
+from ais.base.errors import AisError, ContentDamaged, CorruptMetadata, Lost, NotReady, Unreachable
 from ais.base.waiting import to_its_end
 from ais.core.meta import Cut, ObjectMeta
 from ais.core.slicing import Plan
@@ -98,7 +98,10 @@ class Slicer:
 
     def restore(self, bck: Bck, key: str) -> bool:
         """See `Slicing`."""
-        return self.run(self._restorer.restore(bck, key))
+        try:
+            return self.run(self._restorer.restore(bck, key))
+        except (Lost, CorruptMetadata, ContentDamaged):
+            return False
 
     async def drop(self, bck: Bck, name: str, stamp: tuple[int, int], *, is_delete: bool) -> None:
         """See `drop_older`."""

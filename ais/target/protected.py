@@ -10,7 +10,15 @@ import os
 from collections.abc import AsyncIterator
 
 from ais.api.bucket import Bck
-from ais.base.errors import AisError, Busy, ContentDamaged, CorruptMetadata, NotReady, ObjectNotFound, VersionNotFound
+from ais.base.errors import (
+    AisError,
+    Busy,
+    ContentDamaged,
+    CorruptMetadata,
+    NotReady,
+    ObjectNotFound,
+    VersionNotFound,
+)
 from ais.core.meta import ObjectMeta
 from ais.core.slicing import key_of
 from ais.core.store import OpenObject, Store
@@ -117,9 +125,14 @@ class Protected:
                 raise
             return None
 
-    async def ensure(self, view: BucketView, name: str) -> None:
-        """Before an erasure-coded object is changed by a condition or deleted: restore it if it is lost."""
-        if view.is_coded and self._peers.is_owner(view.uname + name) and not self._is_there(view, name):
+    async def ensure(self, view: BucketView, name: str, version_id: str | None = None) -> None:
+        """Before an erasure-coded object, or a version, is changed by a condition or deleted: restore what is lost."""
+        if not view.is_coded or not self._peers.is_owner(view.uname + name):
+            return
+        if version_id is not None:
+            with contextlib.suppress(VersionNotFound, ObjectNotFound, CorruptMetadata):  # what comes says so
+                os.close((await self._find(view, name, version_id)).fd)
+        elif not self._is_there(view, name):
             await self._ec.restore(view.bck, name)
 
     async def heal(self, view: BucketView, name: str) -> None:

@@ -193,8 +193,8 @@ class S3Front:
     async def _settled(self, handler: Handler, ask: S3Ask) -> AnyReply:
         """In a bucket that is getting the objects of another, or has lost one: first the one that is asked for."""
         await self._moves.settle(ask.view, ask.key, discard=_discarded_by(ask))
-        if ask.request.op in _ON_WHAT_IS_THERE and ask.version_id is None:
-            await self._protected.ensure(ask.view, ask.key)
+        if ask.request.op in _ON_WHAT_IS_THERE:
+            await self._protected.ensure(ask.view, ask.key, ask.version_id)
         reply = handler(ask)
         return await reply if isinstance(reply, Awaitable) else reply
 

@@ -302,3 +302,40 @@ def test_a_restore_ends_when_the_name_is_another_targets(tmp_path: Path) -> None
         assert group.files("large") == []
 
     run(tmp_path, 4, scenario)
+
+
+def test_slices_are_never_cut_of_a_damaged_file(tmp_path: Path) -> None:
+    """Its metadata is changed when a file is damaged: it is made again of its slices, and keeps the change."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        await fill(group)
+        owner = group.owner("large")
+        path = Path(group.files("large")[0])
+        path.write_bytes(b"x" + LARGE[1:])
+        body = msgspec.json.encode({"action": "", "name": "", "value": {"k": "v"}})
+        assert (await owner.ask("PATCH", "large", data=body)).status == 200
+        await group.settled()
+        assert path.read_bytes() == LARGE
+        path.unlink()
+        answer = await owner.ask("GET", "large")
+        assert (answer.body, answer.headers["Ais-Custom-Md"]) == (LARGE, "k=v")
+
+    run(tmp_path, 4, scenario)
+
+
+def test_nothing_older_comes_in_the_place_of_what_is_damaged(tmp_path: Path) -> None:
+    """A target was away when an object was overwritten, then the new file is damaged: the old bytes are not served."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        await fill(group)
+        owner = group.owner("large")
+        group.away(*(one for one in group.targets if one is not owner))
+        assert (await owner.ask("PUT", "large", data=io.BytesIO(LARGE[::-1]))).status == 200
+        Path(group.files("large")[0]).write_bytes(b"x" * len(LARGE))
+        group.away()
+        answer = await owner.ask("GET", "large")
+        assert answer.status != 200
+
+    run(tmp_path, 4, scenario)

@@ -258,3 +258,87 @@ def test_what_is_lost_is_deleted_for_good(tmp_path: Path) -> None:
         assert (await owner.ask("GET", NAME)).status == 404
 
     run(tmp_path, 4, scenario)
+
+
+def spoil(path: Path, at: int = -1) -> None:
+    """Change one byte of a file, which keeps its size and metadata."""
+    with path.open("r+b") as file:
+        file.seek(at, 2 if at < 0 else 0)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+@pytest.mark.parametrize("how", ["PUT", "DELETE"])
+def test_a_damaged_latest_version_is_kept_as_it_was_written(tmp_path: Path, how: str) -> None:
+    """Its file is damaged when something comes on top: the version below is what was stored, with good slices."""
+
+    async def scenario(group: Group) -> None:
+        await begin(group)
+        owner = group.owner(NAME)
+        written = await owner.s3("PUT", f"b/{NAME}", data=io.BytesIO(LARGE))
+        version_id = written.headers["x-amz-version-id"]
+        await group.settled()
+        spoil(Path(group.files(NAME)[0]))
+        assert (await owner.s3(how, f"b/{NAME}", data=b"above")).status in (200, 204)
+        await group.settled()
+        for path in shelves(group, "%ve")[version_id]:
+            assert path.read_bytes() == LARGE
+            path.unlink()
+        answer = await owner.s3("GET", f"b/{NAME}?versionId={version_id}")
+        assert (answer.status, answer.body) == (200, LARGE)
+
+    run(tmp_path, 4, scenario)
+
+
+def test_the_version_below_one_that_is_removed_is_made_good_first(tmp_path: Path) -> None:
+    """Its file is damaged when it becomes the latest again: it is what was stored, with good slices."""
+
+    async def scenario(group: Group) -> None:
+        ids = await begin(group)
+        owner = group.owner(NAME)
+        assert (await owner.s3("DELETE", f"b/{NAME}?versionId={ids[3]}")).status == 204
+        (path,) = shelves(group, "%ve")[ids[2]]
+        spoil(path)
+        assert (await owner.s3("DELETE", f"b/{NAME}?versionId={ids[4]}")).status == 204
+        await group.settled()
+        Path(group.files(NAME)[0]).unlink()
+        answer = await owner.s3("GET", f"b/{NAME}")
+        assert (answer.status, answer.body) == (200, LARGE)
+
+    run(tmp_path, 4, scenario)
+
+
+def test_a_lost_version_can_be_retained(tmp_path: Path) -> None:
+    """Its file is lost when somebody gives it tags, or asks for them."""
+
+    async def scenario(group: Group) -> None:
+        ids = await begin(group)
+        owner = group.owner(NAME)
+        tagging = b"<Tagging><TagSet><Tag><Key>k</Key><Value>v</Value></Tag></TagSet></Tagging>"
+        for path in [one for version_id in ids[1:3] for one in shelves(group, "%ve")[version_id]]:
+            path.unlink()
+        answer = await owner.s3("PUT", f"b/{NAME}?versionId={ids[1]}&tagging", data=tagging)
+        assert answer.status == 200, answer.message
+        answer = await owner.s3("GET", f"b/{NAME}?versionId={ids[1]}&tagging")
+        assert b"<Key>k</Key>" in answer.body
+        assert (await owner.s3("GET", f"b/{NAME}?versionId={ids[2]}&tagging")).status == 200
+
+    run(tmp_path, 4, scenario)
+
+
+def test_what_is_lost_for_good_does_not_refuse_what_comes(tmp_path: Path) -> None:
+    """The file of the latest version and too many of its slices are lost, and nobody is away: the name can be used."""
+
+    async def scenario(group: Group) -> None:
+        await begin(group)
+        owner = group.owner(NAME)
+        assert (await owner.s3("PUT", f"b/{NAME}", data=io.BytesIO(LARGE))).status == 200
+        await group.settled()
+        for path in (*group.files(NAME), *group.slices(NAME)[:2]):
+            Path(path).unlink()
+        assert (await owner.s3("PUT", f"b/{NAME}", data=b"above")).status == 200
+        assert (await owner.s3("GET", f"b/{NAME}")).body == b"above"
+        await group.settled()
+
+    run(tmp_path, 4, scenario)
