@@ -12,7 +12,7 @@ from urllib.parse import quote
 import aiohttp
 
 from ais.api.bucket import Bck
-from ais.backend.interface import CHUNK_BYTES, CONTENT_HEADERS, Download, Place, RemoteObject, RemotePage, Upload
+from ais.backend.interface import CONTENT_HEADERS, Download, Place, RemoteObject, RemotePage, Upload
 from ais.base.errors import (
     AccessDenied,
     AisError,
@@ -166,7 +166,7 @@ async def _chunks(response: aiohttp.ClientResponse, skip: int, count: int, cname
     """`count` bytes behind the first `skip`."""
     left = count
     try:
-        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        async for chunk, _ in response.content.iter_chunks():  # as they came: nothing is put together
             passed = min(skip, len(chunk))
             skip -= passed
             if piece := chunk[passed : passed + left]:

@@ -1,8 +1,9 @@
 """Cold reads: an object that is not here is read from its backend once, however many ask for it, and kept.
 
 Theory of operation. A `Fetch` is filled by a task that streams the backend's answer into a work file and publishes that
-like any PUT. Whoever asks for the object meanwhile joins it: small ones wait for its end, large ones follow the work
-file as it grows. It goes on when they go away. Nothing is published unless all of it came.
+like any PUT. Whoever asks for the object meanwhile joins it: small ones wait for its end, large ones follow as it
+comes, from memory or, far behind, from the work file. It goes on when they go away. Nothing is published unless all
+of it came.
 
 A change of the object (`changing`) and a fetch must not meet: what the fetch read may be outdated. One that overlaps
 with a change serves those who joined it, as reads that began before the change, and keeps nothing.
@@ -15,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from ais.api import checksum
@@ -24,11 +24,11 @@ from ais.backend.providers import Backends
 from ais.base.errors import AisError, AlreadyExists, Busy, NotReady, ObjectNotFound, Unreachable
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
-from ais.core.writer import Writer
 from ais.stats import names as metrics
 from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.remote.fetch import Fetch
+from ais.target.remote.filling import Filling
 from ais.target.transfer import absent
 from ais.target.uploads import in_pool_to_end
 from ais.target.view import BucketView
@@ -179,27 +179,18 @@ class Cold:
             pool = writer.mountpath.pool
             validates = view.props.checksum.validate_cold_get
             md5 = hashlib.md5(usedforsecurity=False) if validates and found.md5 else None
-            held = 0
+            filling = Filling(fetch, writer, md5)
             try:
                 fetch.begin(found, self._host.env.disk.open(writer.path, os.O_RDONLY | os.O_CLOEXEC), pool)
-                async for chunk in chunks:
-                    await in_pool_to_end(pool, partial(_take, writer, md5, chunk))
-                    fetch.advance(len(chunk) if md5 is None else held)
-                    held = len(chunk)
-                if md5 is not None:  # the last piece is nobody's before all of it was compared
+                await filling.run(chunks)
+                if md5 is not None:
                     _compare(md5, found, view.bck.cname(name))
-                    fetch.advance(held)
+                    filling.release()
                 self._front.admit(view)
                 await in_pool_to_end(pool, lambda: writer.commit(check))
             finally:
                 writer.abort()
         return found.size
-
-
-def _take(writer: Writer, md5: Any, chunk: bytes) -> None:
-    if md5 is not None:
-        md5.update(chunk)
-    writer.write(chunk)
 
 
 def _compare(md5: Any, found: RemoteObject, cname: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 
@@ -10,6 +11,8 @@ from ais.base.errors import AisError, Busy, DiskFailure
 from ais.target.uploads import in_pool
 
 _CHUNK_BYTES = 256 << 10
+_RECENT_BYTES = 1 << 20
+"""Of what is written, kept for readers that are not far behind; what is not written yet is kept anyway."""
 
 
 class Fetch:
@@ -22,7 +25,9 @@ class Fetch:
         self._cname = cname
         self._found: RemoteObject | None = None
         self._error: AisError | None = None
-        self._written = 0
+        self._offered = self._written = self._kept = 0
+        self._recent: deque[tuple[int, bytes]] = deque()
+        """Pieces that were offered last, each with its offset; without gaps, up to `_offered`."""
         self._fd = -1
         self._pool: Executor | None = None
         self._moved = asyncio.Event()
@@ -59,12 +64,13 @@ class Fetch:
 
         try:
             while offset < length:
-                while offset >= self._written and not self.is_over:
+                while offset >= self._offered and not self.is_over:
                     await self._moved.wait()
-                if offset >= self._written:
+                if offset >= self._offered:
                     raise self._error or self._given_up()
-                count = min(_CHUNK_BYTES, self._written - offset)
-                chunk = await in_pool(pool, lambda count=count: read(count))  # type: ignore[misc]
+                if not (chunk := self._remembered(offset)):
+                    count = min(_CHUNK_BYTES, self._first - offset)
+                    chunk = await in_pool(pool, lambda count=count: read(count))  # type: ignore[misc]
                 offset += len(chunk)
                 yield chunk
         finally:
@@ -75,14 +81,42 @@ class Fetch:
         self._found, self._fd, self._pool = found, fd, pool
         self._wake()
 
-    def advance(self, count: int) -> None:
-        """So many more bytes are written."""
+    def offer(self, chunk: bytes) -> None:
+        """The next bytes have come, readers may have them."""
+        if chunk:
+            self._recent.append((self._offered, chunk))
+            self._offered += len(chunk)
+            self._kept += len(chunk)
+            self._wake()
+
+    def wrote(self, count: int) -> None:
+        """So many more bytes are written, offered or not."""
         self._written += count
-        self._wake()
+        recent = self._recent
+        while (
+            recent
+            and self._kept - len(recent[0][1]) >= _RECENT_BYTES
+            and recent[0][0] + len(recent[0][1]) <= self._written
+        ):
+            self._kept -= len(recent.popleft()[1])
+
+    @property
+    def _first(self) -> int:
+        """Where what is remembered begins; all before that is written."""
+        return self._recent[0][0] if self._recent else self._offered
+
+    def _remembered(self, offset: int) -> bytes:
+        """What is remembered from there to the end of a piece; empty: nothing."""
+        for start, chunk in reversed(self._recent):
+            if start <= offset:
+                return chunk[offset - start :]
+        return b""
 
     def end(self, error: AisError | None) -> None:
         """It is over."""
         self._error, self.is_over = error, True
+        self._offered = min(self._offered, self._written)
+        self._recent.clear()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
