@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import ssl
-import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -52,7 +51,7 @@ class Playground:
         """Nothing happens yet. `with_parent`: nodes started by this object end when this process does."""
         self.directory = directory.resolve()  # however it is spelled, it is one playground
         self._with_parent = with_parent
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._children: dict[str, process.Started] = {}
 
     @property
     def plan(self) -> Plan:

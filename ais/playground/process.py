@@ -8,40 +8,68 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from signal import Signals
+from typing import IO, Protocol
 
 import psutil
 
 from ais.auth import nodes
 from ais.base.errors import Conflict
 from ais.config import environment
+from ais.playground import forked
 from ais.playground.plan import CLUSTER_FILE, HOST, SECRET_FILE, NodePlan
 
 OUTPUT_TAIL_BYTES = 4000
 
 
-def spawn(node: NodePlan, *, with_parent: bool) -> subprocess.Popen[bytes]:
+class Started(Protocol):
+    """A process of our own; what `subprocess.Popen` and `forked.Child` have in common."""
+
+    @property
+    def pid(self) -> int:
+        """Its ID."""
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """What it may wait for the end of."""
+
+    def poll(self) -> int | None:
+        """The exit status; None while it runs."""
+
+    def wait(self) -> int:
+        """Wait until it has ended; the exit status."""
+
+    def kill(self) -> None:
+        """`kill -9`."""
+
+
+def spawn(node: NodePlan, *, with_parent: bool) -> Started:
     """Start a node's process, detached from the terminal. `with_parent`: it ends when this process does.
 
-    The caller keeps the handle as long as it lives, and waits for the process in the end.
+    The caller keeps the handle as long as it lives, and waits for the process in the end. Raise `NotReady`.
     """
-    command = [sys.executable, "-m", "ais_node.main", "--role", node.role]
-    command += ["--config", str(node.directory.parent / CLUSTER_FILE), "--local-config", str(node.local_file)]
+    arguments = ["--role", node.role]
+    arguments += ["--config", str(node.directory.parent / CLUSTER_FILE), "--local-config", str(node.local_file)]
     secret = node.directory.parent / SECRET_FILE
     nodes.new_secret(str(secret))
-    command += ["--join-secret", str(secret)]
+    arguments += ["--join-secret", str(secret)]
     if node.id:
-        command += ["--daemon-id", node.id]
+        arguments += ["--daemon-id", node.id]
     if with_parent:
-        command.append("--until-stdin-closes")
+        arguments.append("--until-stdin-closes")
+    environ = environment.without_node_variables()
+    process: Started
     with node.output_file.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE if with_parent else subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=environment.without_node_variables(),
-            start_new_session=True,
-        )
+        if with_parent and forked.can(environ):
+            process = forked.start(arguments, output, environ)
+        else:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ais_node.main", *arguments],
+                stdin=subprocess.PIPE if with_parent else subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environ,
+                start_new_session=True,
+            )
     node.pid_file.write_text(str(process.pid))
     return process
 

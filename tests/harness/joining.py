@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,12 +38,12 @@ def another_target(cluster: Cluster, name: str = "extra", mountpaths: int = 1) -
         end(child)
 
 
-def start(plan: NodePlan) -> subprocess.Popen[bytes]:
+def start(plan: NodePlan) -> process.Started:
     """Start its process."""
     return process.spawn(plan, with_parent=True)
 
 
-def end(child: subprocess.Popen[bytes]) -> None:
+def end(child: process.Started) -> None:
     """End a process, and wait."""
     child.kill()
     if child.stdin:

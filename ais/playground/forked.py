@@ -1,0 +1,121 @@
+"""Nodes that end with this process, forked from one that has imported the program already.
+
+To start Python and import a node costs more than all the rest of its start; five nodes of a test's cluster pay it once.
+"""
+
+import array
+import io
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from ais.api import codec
+from ais.base.errors import NotReady
+
+_COMMAND_BYTES_MAX = 4096
+_AT_START = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "OPENSSL_", "SSL_", "LC_", "LANG", "TZ")
+"""Variables that a process reads when it starts: with others, or with a search path, it has to be started."""
+
+_lock = threading.Lock()
+_server: "_Server | None" = None
+
+
+class Child:
+    """A node's process, as far as `subprocess.Popen` is needed of it."""
+
+    def __init__(self, pid: int, stdin: io.FileIO, report: socket.socket) -> None:
+        self.pid, self.stdin, self._report = pid, stdin, report
+        self.returncode: int | None = None
+
+    def __del__(self) -> None:
+        self._report.close()
+
+    def poll(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+        if self.returncode is None:
+            try:
+                self._take(self._report.recv(4, socket.MSG_DONTWAIT))
+            except BlockingIOError:
+                return None
+        return self.returncode
+
+    def wait(self) -> int:
+        """Wait until it has ended; the exit status."""
+        if self.returncode is None:
+            self._take(self._report.recv(4))
+        assert self.returncode is not None
+        return self.returncode
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def _take(self, told: bytes) -> None:
+        self.returncode = struct.unpack("=i", told)[0] if told else -signal.SIGKILL  # with the server, its nodes end
+        self._report.close()
+
+
+def can(environ: Mapping[str, str]) -> bool:
+    """Whether a node with this environment may be forked: it is like that of this process when it forked the first."""
+    at_start = _at_start(environ)
+    return "PYTHONPATH" not in at_start and (_server is None or not _server.is_mine or _server.at_start == at_start)
+
+
+def start(arguments: list[str], output: io.BufferedWriter, environ: Mapping[str, str]) -> Child:
+    """Start a node with these arguments of `aisnode`. Raise `NotReady` when that is not possible."""
+    global _server
+    with _lock:
+        if _server is None or not _server.is_mine:
+            _server = _Server(environ)
+        return _server.fork(arguments, output, environ)
+
+
+class _Server:
+    """The process that forks."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.at_start = _at_start(environ)
+        self._owner = os.getpid()
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-m", "ais_node.forkserver", str(theirs.fileno()), " " * _COMMAND_BYTES_MAX]
+        with theirs:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, env=dict(environ), pass_fds=[theirs.fileno()], start_new_session=True
+            )
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this process started it; a fork of that process needs one of its own."""
+        return self._owner == os.getpid()
+
+    def fork(self, arguments: list[str], output: io.BufferedWriter, environ: Mapping[str, str]) -> Child:
+        """One more node."""
+        stdin, write = os.pipe()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        message = codec.to_json({"argv": arguments, "env": dict(environ), "cwd": str(Path.cwd())})
+        fds = array.array("i", [stdin, output.fileno(), theirs.fileno()])
+        try:
+            self._control.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+        except OSError as error:
+            ours.close()
+            os.close(write)
+            raise NotReady(f"the process that forks nodes has ended ({error}): see its output") from None
+        finally:
+            os.close(stdin)
+            theirs.close()
+        told = ours.recv(4)
+        child = Child(struct.unpack("=i", told)[0] if told else 0, io.FileIO(write, "wb"), ours)
+        if not told:
+            raise NotReady("the process that forks nodes has ended: see its output")
+        return child
+
+
+def _at_start(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in environ.items() if name.startswith(_AT_START)}

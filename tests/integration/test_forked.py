@@ -1,0 +1,93 @@
+"""Nodes of `ais.testing.Cluster` are forked from one process; nothing else tells them from nodes that were started."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+
+import psutil
+import pytest
+from harness.nodes import eventually
+from harness.wire import Api
+
+from ais.playground.plan import Plan
+from ais.playground.playground import Playground
+from ais.testing import Cluster, free_ports
+
+SOON_S = 60
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A proxy and a target."""
+    with Cluster(proxies=1, targets=1, mountpaths=1) as running:
+        yield running
+
+
+def test_they_share_a_parent_and_nothing_else(cluster: Cluster) -> None:
+    """Each has its own session, output and command line, and no descriptor of its siblings or of the parent."""
+    proxy, target = (psutil.Process(node.pid) for node in cluster.nodes)
+    assert proxy.ppid() == target.ppid()
+    for node, process in zip(cluster.nodes, (proxy, target), strict=True):
+        words = process.cmdline()
+        assert words[:5] == [sys.executable, "-m", "ais_node.main", "--role", node.role]
+        assert str(node.plan.local_file) in words
+        assert Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[3] == str(process.pid)
+        links = {link.name: link.readlink() for link in Path(f"/proc/{process.pid}/fd").iterdir()}
+        assert links["1"] == links["2"] == node.plan.output_file
+        others = [
+            one for one in links.values() if "/cluster/" in str(one) and not one.is_relative_to(node.plan.directory)
+        ]
+        assert not others, others
+
+
+def test_how_they_end_is_known(cluster: Cluster) -> None:
+    """The exit status comes back: 0 after SIGTERM, minus the signal after another; and they start again."""
+    target = cluster.targets[0]
+    assert cluster.terminate(target) == 0
+    assert not target.alive
+    cluster.restart(target)
+    cluster.wait_ready()
+    cluster.signal(target, SIGKILL)
+    assert cluster.wait_ended(target) == -SIGKILL
+    cluster.restart(target)
+    cluster.wait_ready()
+
+
+def test_the_environment_is_that_of_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fork has the variables of now; where Python itself must be told one (`PYTHONPATH`), a node is no fork."""
+    playground = Playground(tmp_path / "here", with_parent=True)
+    playground.create(Plan(1, 1, 1, free_ports(2)))
+    forked, started = playground.nodes
+    try:
+        monkeypatch.setenv("MY_POD", "the-first")
+        playground.start(only=[forked.name])
+        monkeypatch.setenv("MY_POD", "the-second")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        playground.start(only=[started.name])
+        playground.wait_ready()
+        for node, pod, is_fork in ((forked, "the-first", True), (started, "the-second", False)):
+            parent = psutil.Process(int(node.pid_file.read_text())).parent()
+            assert parent is not None
+            assert ("ais_node.forkserver" in parent.cmdline()) == is_fork
+            assert Api(node.url).call("GET", "/v1/daemon?what=node_status").json()["k8s_pod_name"] == pod
+    finally:
+        playground.stop()
+
+
+@pytest.mark.parametrize("how", [SIGKILL, SIGTERM])
+def test_they_end_with_their_parent(tmp_path: Path, how: int) -> None:
+    """When the program that started them is gone, so are the nodes and what forked them."""
+    code = (
+        "import sys, psutil\nfrom ais.testing import Cluster\n"
+        "with Cluster(proxies=1, targets=1, mountpaths=1, dir=sys.argv[1]) as c:\n"
+        "    print(*(one.pid for one in psutil.Process().children(recursive=True)), flush=True)\n    input()\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout
+        found = [psutil.Process(int(word)) for word in program.stdout.readline().split()]
+        assert len(found) == 3
+        program.send_signal(how)
+    eventually(lambda: not any(one.is_running() for one in found), within_s=SOON_S)
