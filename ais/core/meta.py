@@ -27,6 +27,7 @@ S3_PREFIX = "x-amz-meta-"
 _HEADER = b"AISO\x02"
 _WITHOUT_CHECKSUM = b"AISO\x01"
 _HEAD = struct.Struct(">5sL")
+_pack_head, _checksum = _HEAD.pack, google_crc32c.extend
 _SEED = google_crc32c.value(_HEADER)
 
 
@@ -106,17 +107,17 @@ _decoder = msgspec.msgpack.Decoder(ObjectMeta)
 def encode(meta: ObjectMeta) -> bytes:
     """The attribute's value. Raise `MetadataTooLarge` when it would not fit into one."""
     body = _encoder.encode(meta)
-    size = len(body) + _HEAD.size
-    if size > XATTR_BYTES_MAX:
-        raise MetadataTooLarge(f"object metadata is too large: {size} bytes, at most {XATTR_BYTES_MAX}")
-    return _HEAD.pack(_HEADER, google_crc32c.extend(_SEED, body)) + body
+    value = _pack_head(_HEADER, _checksum(_SEED, body)) + body
+    if len(value) > XATTR_BYTES_MAX:
+        raise MetadataTooLarge(f"object metadata is too large: {len(value)} bytes, at most {XATTR_BYTES_MAX}")
+    return value
 
 
 def decode(value: bytes) -> ObjectMeta:
     """Read what `encode` wrote. Raise `CorruptMetadata` for anything else."""
     if value.startswith(_HEADER):
         body = value[_HEAD.size :]
-        if len(value) < _HEAD.size or google_crc32c.extend(_SEED, body) != _HEAD.unpack_from(value)[1]:
+        if len(value) < _HEAD.size or _checksum(_SEED, body) != _HEAD.unpack_from(value)[1]:
             raise CorruptMetadata("object metadata does not have its checksum")
     elif value.startswith(_WITHOUT_CHECKSUM):
         body = value[len(_WITHOUT_CHECKSUM) :]

@@ -5,10 +5,10 @@ rename it. A process killed anywhere before the rename leaves the old object and
 """
 
 import contextlib
-import functools
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -58,13 +58,14 @@ def decide(staged: Staged, stored: ObjectMeta | None, generation: int, now_ns: i
 
     `generation`: of the set of mountpaths.
     """
-    rules = staged.rules
-    custom = staged.custom if staged.custom is not None else (stored.custom if stored else {})
-    stamp, version = (generation, now_ns), staged.version
-    if staged.after[0]:
-        stamp = max(stamp, (staged.after[0], staged.after[1] + 1))
+    rules, custom, version, stamp = staged.rules, staged.custom, staged.version, (generation, now_ns)
+    if custom is None:
+        custom = stored.custom if stored is not None else {}
+    if stamp <= staged.after:
+        stamp = (staged.after[0], staged.after[1] + 1)
     if stored is not None:
-        stamp = max(stamp, (stored.stamp[0], stored.stamp[1] + 1))
+        if stamp <= stored.stamp:
+            stamp = (stored.stamp[0], stored.stamp[1] + 1)
         if (
             staged.is_claimed
             and stored.checksum == staged.checksum
@@ -77,9 +78,10 @@ def decide(staged: Staged, stored: ObjectMeta | None, generation: int, now_ns: i
         ):
             version = stored.version
     if version is None:
-        version = metadata.next_version(stored.version if stored else "") if rules.versioning else ""
-    kind, runs, facts = rules.checksum_kind, staged.runs, staged.facts
-    return ObjectMeta(staged.size, kind, staged.checksum, version, custom, runs, facts, stamp=stamp)
+        version = metadata.next_version(stored.version if stored is not None else "") if rules.versioning else ""
+    return ObjectMeta(
+        staged.size, rules.checksum_kind, staged.checksum, version, custom, staged.runs, staged.facts, stamp=stamp
+    )
 
 
 class Publisher:
@@ -124,13 +126,15 @@ class Publisher:
         try:
             if staged.spot.view is not self._volume.view:
                 self._follow_placement(staged, wait)
-            if staged.rules.event is not None and not staged.is_moved:
-                published = self._publish_announced(staged, staged.rules.event, condition, wait)
+            rules = staged.rules
+            if rules.event is not None and not staged.is_moved:
+                published = self._publish_announced(staged, rules.event, condition, wait)
             else:
                 published = self._publish(staged, condition, wait)
         except OSError as error:
             raise translate(error, staged.path) from error
-        self._tell_of_shard(staged)
+        if rules.indexes_shards:
+            self._tell_of_shard(staged)
         return published
 
     def _tell_of_shard(self, staged: Staged) -> None:
@@ -433,10 +437,10 @@ class Publisher:
         if staged.rules.fsync and staged.size > _SYNCED_TOGETHER_BYTES_MAX:  # it takes long: not under the lock
             self._disk.fsync(staged.fd)
         mirroring = self._volume.mirrored.get(staged.bck)
-        if mirroring is None:
-            return self.locked(staged.bck, staged.spot, lambda: self._publish_locked(staged, condition, wait), wait)
-        with self.followed(staged.bck):
-            return self._publish_mirrored(staged, condition, wait, mirroring)
+        if mirroring is not None:
+            with self.followed(staged.bck):
+                return self._publish_mirrored(staged, condition, wait, mirroring)
+        return self.locked(staged.bck, staged.spot, partial(self._publish_locked, staged, condition, wait), wait)
 
     def _publish_coded(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
         if not wait:
@@ -478,7 +482,7 @@ class Publisher:
             decided = decide(staged, stored, self._volume.view.generation, self._now_ns())
             prepared = self.slicing.prepare(staged, decided, plan, is_replacing=self._replaces(spot, stored))
             try:
-                is_done = self.locked(bck, spot, functools.partial(self._publish_prepared, staged, stored, prepared))
+                is_done = self.locked(bck, spot, partial(self._publish_prepared, staged, stored, prepared))
             except BaseException:
                 prepared.drop()
                 raise
@@ -522,7 +526,7 @@ class Publisher:
     ) -> ObjectMeta:
         """Commit, with copies made before or soon after."""
         if not staged.rules.all_copies:
-            stored = self.locked(staged.bck, staged.spot, lambda: self._publish_locked(staged, condition, wait), wait)
+            stored = self.locked(staged.bck, staged.spot, partial(self._publish_locked, staged, condition, wait), wait)
             self.on_mirrored(staged.bck, staged.name)
             return stored
         if not wait:
@@ -538,7 +542,7 @@ class Publisher:
         try:
             for mountpath in places:
                 asides[mountpath] = self.copies.stage(staged.fd, disk.fstat(staged.fd), spot, mountpath)
-            stored = self.locked(staged.bck, spot, lambda: self._publish_locked(staged, condition, wait, asides))
+            stored = self.locked(staged.bck, spot, partial(self._publish_locked, staged, condition, wait, asides))
             if staged.rules.keeping is not Keeping.NONE:  # what it has replaced may lack copies
                 self.on_mirrored(staged.bck, staged.name)
             return stored
@@ -565,11 +569,11 @@ class Publisher:
     def _publish_locked(
         self, staged: Staged, condition: Condition | None, wait: bool, asides: dict[Mountpath, str] | None = None
     ) -> ObjectMeta:
-        disk, spot, rules = self._disk, staged.spot, staged.rules
-        view = self._volume.view
-        needs_stored = rules.versioning or staged.is_claimed or staged.custom is None or condition is not None
-        self._volume.require_place(staged.bck, spot.key, spot.mountpath, staged.epoch, is_moved=staged.is_moved)
-        stored = self.stored_meta(spot) if needs_stored or view.is_unsettled else None
+        disk, volume, spot, rules = self._disk, self._volume, staged.spot, staged.rules
+        view, stored = volume.view, None
+        volume.require_place(staged.bck, spot.key, spot.mountpath, staged.epoch, is_moved=staged.is_moved)
+        if rules.versioning or staged.is_claimed or staged.custom is None or condition is not None or view.is_unsettled:
+            stored = self.stored_meta(spot)
         if condition is not None:
             self.ask(condition, staged.bck, spot, stored)
         decided = decide(staged, stored, view.generation, self._now_ns())
@@ -578,8 +582,8 @@ class Publisher:
             succession = self._versions.succession(spot, rules)
             decided = succession.name(decided)
         value = metadata.encode(decided)
-        is_ordered = rules.fsync or (spot.mountpath.is_ordered and not view.is_unsettled)
-        if not is_ordered and self._replaces(spot, stored):
+        is_unordered = view.is_unsettled or not spot.mountpath.is_ordered
+        if is_unordered and not rules.fsync and self._replaces(spot, stored):
             if not wait:
                 raise StripeBusy
             disk.write_out(staged.fd)
@@ -592,12 +596,14 @@ class Publisher:
             disk.fsync(staged.fd)
         if succession is not None:
             succession.keep()
-        if staged.bck in self._volume.mirrored:
+        if staged.bck in volume.mirrored:
             if succession is not None:
                 self.version_copies.follow(spot, succession)
             self._place_copies(staged, decided, asides or {})
-        self._install(staged.path, spot, fsync=rules.fsync)
-        if self._volume.view.is_unsettled:
+        placed = tree.install(disk, staged.path, spot.root, spot.path)
+        if rules.fsync:
+            tree.fsync_parents(disk, spot.root, placed)
+        if volume.view.is_unsettled:
             self._remove_older(spot, fsync=rules.fsync)
         if succession is not None:
             succession.settle()

@@ -44,7 +44,7 @@ from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures, translate
 from ais.fs.locks import stripe_of
-from ais.fs.mountpath import Mountpath, MountpathStalled
+from ais.fs.mountpath import Mountpath
 from ais.fs.names import SELF
 from ais.fs.volume import Volume
 
@@ -189,17 +189,16 @@ class Store:
         Raise `StripeBusy` when the object's lock is taken, `MountpathStalled` when writing would take long, and as
         `writer` and `Writer.commit`; nothing is left then.
         """
-        spot = self._spots.find(bck, name)
-        if spot.mountpath.is_stalled:
-            raise MountpathStalled
+        spot, size = self._spots.find(bck, name), len(content)
+        mountpath = spot.mountpath
+        started_s = mountpath.begin_write()
         digest = checksum.compute(rules.checksum_kind, content)
-        path, fd = self._create(bck, spot, len(content))
-        staged = Staged(bck, name, rules, spot, path, fd, {}, size=len(content), checksum=digest)
+        path, fd = self._create(bck, spot, size)
+        staged = Staged(bck, name, rules, spot, path, fd, {}, size=size, checksum=digest)
         try:
-            started_s = spot.mountpath.now_s()
             workfile.write_all(self._disk, fd, content)
-            spot.mountpath.wrote(started_s)
-            return self._publisher.publish(staged, wait=False)
+            mountpath.wrote(started_s)
+            return self._publisher.publish(staged, None, False)
         except OSError as error:
             workfile.discard(self._disk, path)
             raise translate(error, path) from error

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Self
 
+_rename = os.rename
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -105,7 +106,7 @@ class Disk:
         """Rename a file or directory, replacing what has the name."""
         if self._watched:
             self._tell(target)
-        os.rename(source, target)
+        _rename(source, target)
 
     def exchange(self, path: str, other: str) -> None:
         """Swap two directory entries in one atomic step."""

@@ -160,6 +160,13 @@ class Mountpath:
         """Whether a write made its caller wait in the last second: the disk is behind, so write in `pool` only."""
         return self.now_s() < self._stalled_until_s
 
+    def begin_write(self) -> float:
+        """For a write outside `pool`: when it began, for `wrote`. Raise `MountpathStalled` while `is_stalled`."""
+        started_s = self.now_s()
+        if started_s < self._stalled_until_s:
+            raise MountpathStalled
+        return started_s
+
     def wrote(self, started_s: float) -> None:
         """A write outside `pool` has ended that began at `started_s` (of `now_s`)."""
         now_s = self.now_s()

@@ -40,7 +40,7 @@ from ais.fs.locks import Stripes, probe_writing
 from ais.fs.mountpath import Capacity, Mountpath
 from ais.fs.names import SELF
 from ais.fs.record import IN_USE, KNOWN, LEAVING, Member, State, VolumeRecord
-from ais.meta.placement import mix
+from ais.meta.placement import Candidates, mix
 from ais.meta.smap import digest
 from ais.meta.store import VMD, is_marked
 
@@ -86,7 +86,7 @@ class View:
         self.is_unsettled = is_unsettled
         self.generation = generation
         self.hidden = tuple((digest(path), path) for path in hidden) if is_unsettled else ()
-        self._candidates = [(mountpath.digest, mountpath) for mountpath in self.placed]
+        self._candidates = Candidates([mountpath.digest for mountpath in self.placed])
 
     def require_shown(self, key: int) -> None:
         """Raise `NotReady` when a name with this digest may be on a mountpath that is not in use."""
@@ -103,15 +103,12 @@ class View:
 
     def owner(self, key: int) -> Mountpath:
         """The mountpath for a name whose digest is `key`. Raise `OutOfSpace` when there is none."""
-        if len(self._candidates) == 1:
-            return self._candidates[0][1]
-        chosen, weight_max = None, -1
-        for candidate, mountpath in self._candidates:
-            if (weight := mix(candidate ^ key)) >= weight_max:
-                chosen, weight_max = mountpath, weight
-        if chosen is None:
+        placed = self.placed
+        if len(placed) > 1:
+            return placed[self._candidates.best(key)]
+        if not placed:
             raise OutOfSpace("this target has no available mountpath")
-        return chosen
+        return placed[0]
 
 
 class Volume:
@@ -426,11 +423,12 @@ class Volume:
         """Raise `BucketNotFound`, `Busy` or `NotReady` when a file must not become the object there: of a name with
         that digest, which was this target's `since` that epoch if one is given. Asked under the object's lock.
         """
-        self.require_open(bck, is_moved=is_moved)
+        if bck in self._shut:
+            self.require_open(bck, is_moved=is_moved)
         if self._is_owner is not None or since not in (None, self.epoch):
             self.require_owned(key, since)
-        if (view := self.view).leaving:
-            view.require_staying(mountpath)
+        if self.view.leaving:
+            self.view.require_staying(mountpath)
 
     def require_owned(self, key: int, since: int | None = None) -> None:
         """Raise `NotReady` when another target owns the names of a digest by now. Asked under the object's lock.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from ais.base.errors import NotReady
-from ais.meta.placement import best_at, unequal
+from ais.meta.placement import Candidates, unequal
 from ais.meta.smap import UNAVAILABLE, Flag, Moving, Smap, Snode, digest
 
 SETS_MAX = 8
@@ -102,8 +102,12 @@ class Earlier:
     """Who owned names before, as long as they move."""
 
     def __init__(self, smap: Smap) -> None:
-        self._sets = [(one, [digest(node_id) for node_id in one.ids]) for one in earlier(smap) if one.ids]
+        self._sets = [
+            (one.ids, Candidates([digest(node_id) for node_id in one.ids], one.weights))
+            for one in earlier(smap)
+            if one.ids
+        ]
 
     def owners(self, key: int) -> list[str]:
         """IDs of the targets that may still have the names with this digest, the latest owner first."""
-        return list(dict.fromkeys(one.ids[best_at(digests, key, one.weights)] for one, digests in self._sets))
+        return list(dict.fromkeys(ids[candidates.best(key)] for ids, candidates in self._sets))

@@ -27,6 +27,9 @@ _CONTROLS = {code: f"%{code:02X}" for code in (*range(32), 127)}
 _AS_DATA = (("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "sandbox"))
 """A stored page runs nothing on the origin of the admin API."""
 _CONTENT_TYPE = "Content-Type: application/octet-stream\r\n"
+_PLAIN = (
+    f"{headers.CHECKSUM_TYPE}: %s\r\n{headers.CHECKSUM_VALUE}: %s\r\n{headers.ATIME}: %d\r\n{headers.VERSION}: %s\r\n"
+)
 
 
 class ObjectFacts(NamedTuple):
@@ -186,10 +189,7 @@ def check_custom_text(custom: dict[str, str]) -> None:
 
 def _attributes(meta: ObjectMeta, atime_ns: int) -> str:
     if not meta.custom and not meta.facts and meta.version and meta.checksum_kind != checksum.NONE:
-        return (
-            f"{headers.CHECKSUM_TYPE}: {meta.checksum_kind}\r\n{headers.CHECKSUM_VALUE}: {meta.checksum}\r\n"
-            f"{headers.ATIME}: {atime_ns}\r\n{headers.VERSION}: {meta.version}\r\n"
-        )
+        return _PLAIN % (meta.checksum_kind, meta.checksum, atime_ns, meta.version)
     lines = [*_checksum(meta), (headers.ATIME, str(atime_ns))]
     if meta.version:
         lines.append((headers.VERSION, meta.version))

@@ -20,7 +20,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from ais.meta.placement import ranking
+from ais.meta.placement import Candidates
 from ais.meta.smap import digest
 from ais.testing import Cluster
 
@@ -156,7 +156,7 @@ class Client:
 
 
 def _owner(ids: tuple[str, ...], uname: str) -> str:
-    return ids[ranking([digest(one) for one in ids], uname)[0]]
+    return ids[Candidates([digest(one) for one in ids]).best(digest(uname))]
 
 
 def main() -> None:

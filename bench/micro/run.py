@@ -18,7 +18,7 @@ from ais.core.workfile import WriteRules
 from ais.env import Env
 from ais.fs.locks import WHOLE_FILE
 from ais.fs.volume import Volume
-from ais.meta.placement import Placement, best, mix
+from ais.meta.placement import Candidates, Placement, mix
 from ais.meta.smap import NetInfo, Smap, Snode, digest
 from ais.net.head import HeadParser
 from ais.net.http import Network, Peer
@@ -41,9 +41,8 @@ def placement() -> Iterator[tuple[str, float]]:
     yield "mix 64 bits", micros(lambda: mix(0x123456789ABCDEF))
     yield "digest of a name", micros(lambda: digest(uname + "object-17"))
     for count in (3, 10, 100):
-        digests = [rng.getrandbits(64) for _ in range(count)]
-        calls = CALLS // count + 1
-        yield f"owner among {count}, computed", micros(lambda d=digests: best(d, uname + "object-17"), calls)
+        candidates, calls = Candidates([rng.getrandbits(64) for _ in range(count)]), CALLS // count + 1
+        yield f"owner among {count}, computed", micros(lambda c=candidates: c.best(digest(uname + "object-17")), calls)
     nets = [NetInfo.make("http", "127.0.0.1", 8081 + port) for port in range(3)]
     targets = {f"target0{one}": Snode.make("target", f"target0{one}", *nets) for one in range(3)}
     cached = Placement(Smap(tmap=targets))

@@ -2,12 +2,12 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ais.base.errors import NotReady
 from ais.meta import placement
-from ais.meta.placement import Placement, best, digest, mix, next_primaries, ranking
+from ais.meta.placement import Candidates, Placement, digest, mix, next_primaries
 from ais.meta.smap import Flag, NetInfo, Smap, Snode
 
 NET = NetInfo.make("http", "127.0.0.1", 8080)
@@ -62,15 +62,21 @@ def test_mountpath_vectors() -> None:
     paths = ["/ais/mp1", "/ais/mp2", "/ais/mp3"]
     digests = [digest(path) for path in paths]
     assert digests == [12203671305734101140, 6549127387739109511, 9806596005567982079]
-    assert paths[best(digests, "ais/@#/mybck/obj1")] == "/ais/mp2"
+    assert paths[Candidates(digests).best(digest("ais/@#/mybck/obj1"))] == "/ais/mp2"
 
 
-@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=8), st.text(max_size=20))
-def test_the_best_is_the_first_of_the_ranking(digests: list[int], name: str) -> None:
-    """`best` and `ranking` agree, and a ranking holds every candidate once."""
-    order = ranking(digests, name)
-    assert order[0] == best(digests, name)
-    assert sorted(order) == list(range(len(digests)))
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=40), st.integers(0, 2**64 - 1))
+@example([7, 5, 7], 9)
+@example([0] * 3, 2**64 - 1)
+@example([2**64 - 1] * 40, 0)
+def test_candidates_are_mixed_at_once_as_one_by_one(digests: list[int], key: int) -> None:
+    """All lanes of the large integer get what `mix` makes of each digest; of equals the last candidate wins."""
+    one_by_one = sorted(range(len(digests)), key=lambda index: (mix(digests[index] ^ key), index), reverse=True)
+    assert Candidates(digests).ranking(key) == one_by_one
+    assert Candidates(digests).best(key) == one_by_one[0]
+    weighted = Candidates(digests, [1 + index % 3 for index in range(len(digests))])
+    assert sorted(weighted.ranking(key)) == list(range(len(digests)))
+    assert weighted.ranking(key)[0] == weighted.best(key)
 
 
 def test_unavailable_targets_own_nothing() -> None:
