@@ -8,11 +8,15 @@ KEYS = "/v1/auth/keys"
 
 
 class NewKey(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A key to make for a user; with `id` and `secret` (both) one that exists elsewhere already."""
+    """A key to make for a user; with `id` and `secret` (both) one that exists elsewhere already.
+
+    `admin`: it signs native requests as an administrator.
+    """
 
     user: str
     id: str = ""
     secret: str = ""
+    admin: bool = False
 
 
 class CreatedKey(msgspec.Struct, frozen=True):
@@ -40,3 +44,4 @@ class KeyInfo(msgspec.Struct, frozen=True):
     user: str
     created: U64 = U64(0)
     disabled: bool = False
+    admin: bool = False

@@ -43,6 +43,9 @@ LIST_MISSING = "Ais-List-Missing"
 BUCKET_ID = "Ais-Bucket-Id"
 """Ours: which bucket of that name a request is about that a gateway passes on."""
 
+AUTHOR = "Ais-Author"
+"""Ours, on a request that a gateway passes on: the user that sent it, if what it makes is theirs."""
+
 CALLER_ID = "Ais-Caller-Id"
 S3_VIA = "Ais-S3-Via"
 """Ours, on an S3 request that a node passes on: what it found out about it."""

@@ -13,6 +13,7 @@ import re
 import secrets as randomness
 import string
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -96,6 +97,13 @@ class AccessKey(msgspec.Struct, frozen=True):
     sealed: str
     created: U64 = U64(0)
     disabled: bool = False
+    admin: bool | msgspec.UnsetType = msgspec.UNSET
+    """Whether it signs native requests, as an administrator; left out while it does not."""
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether its holder is an administrator."""
+        return self.admin is True
 
 
 class AccessKeys(msgspec.Struct, frozen=True):
@@ -184,6 +192,7 @@ class Credential(NamedTuple):
     user: str
     secret: str
     disabled: bool
+    is_admin: bool = False
 
     def __repr__(self) -> str:
         return f"Credential(user={self.user!r}, disabled={self.disabled})"
@@ -242,6 +251,11 @@ class KeyRing:
         parent = self._keys.get(session.parent)
         return parent is not None and not parent.disabled and parent.user == session.user
 
+    @cached_property
+    def admins(self) -> frozenset[str]:
+        """Users with an administrator's key that is good."""
+        return frozenset(key.user for key in self._keys.keys.values() if key.is_admin and not key.disabled)
+
     def is_revoked(self, name: str) -> bool:
         """Whether the token of this SHA-256 was taken back."""
         return name in self._keys.revoked
@@ -263,8 +277,13 @@ class KeyRing:
             return None
         if not self._ciphers:
             raise NotReady("this node has not received the secret of its cluster yet: try again in a moment")
-        found = self._opened[key_id] = Credential(key.user, _open(key, self._ciphers), key.disabled)
+        found = self._opened[key_id] = Credential(key.user, _open(key, self._ciphers), key.disabled, key.is_admin)
         return found
+
+
+def is_user_name(text: str) -> bool:
+    """Whether a user may be called so."""
+    return _USER.fullmatch(text) is not None
 
 
 def new_secret() -> bytes:
@@ -272,22 +291,25 @@ def new_secret() -> bytes:
     return randomness.token_bytes(SECRET_BYTES)
 
 
-def new_key(user: str, cluster_secret: bytes, created_ns: int) -> tuple[AccessKey, str]:
+def new_key(user: str, cluster_secret: bytes, created_ns: int, *, admin: bool = False) -> tuple[AccessKey, str]:
     """A fresh key for a user, and its secret, which is shown once. Raise `BadRequest` for a bad user name."""
     key_id = "AIS" + "".join(randomness.choice(_ID_ALPHABET) for _ in range(_KEY_ID_LEN - 3))
     secret = base64.urlsafe_b64encode(randomness.token_bytes(30)).decode()
-    return import_key(user, key_id, secret, cluster_secret, created_ns), secret
+    return import_key(user, key_id, secret, cluster_secret, created_ns, admin=admin), secret
 
 
-def import_key(user: str, key_id: str, secret: str, cluster_secret: bytes, created_ns: int) -> AccessKey:
+def import_key(
+    user: str, key_id: str, secret: str, cluster_secret: bytes, created_ns: int, *, admin: bool = False
+) -> AccessKey:
     """A key with a given ID and secret. Raise `BadRequest` naming what is not allowed."""
-    if not _USER.fullmatch(user):
+    if not is_user_name(user):
         raise BadRequest(f'invalid user name "{user[:200]}": use 1 to 64 letters, digits, ".", "_", "@" and "-"')
     if not _KEY_ID.fullmatch(key_id):
         raise BadRequest(f'invalid key ID "{key_id[:200]}": use 3 to 128 letters, digits, ".", "_" and "-"')
     if not _KEY_SECRET.fullmatch(secret):
         raise BadRequest("invalid key secret: use 8 to 128 printable ASCII characters without blanks")
-    return AccessKey(key_id, user, _seal(secret, key_id, cluster_secret), U64(created_ns))
+    sealed = _seal(secret, key_id, cluster_secret)
+    return AccessKey(key_id, user, sealed, U64(created_ns), admin=admin or msgspec.UNSET)
 
 
 def _seal(secret: str, key_id: str, cluster_secret: bytes) -> str:

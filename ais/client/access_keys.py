@@ -14,12 +14,12 @@ class AccessKeys:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    async def create(self, user: str, key_id: str = "", secret: str = "") -> CreatedKey:
+    async def create(self, user: str, key_id: str = "", secret: str = "", *, admin: bool = False) -> CreatedKey:
         """A new key for a user, or with both `key_id` and `secret` one from another store.
 
-        Its secret is told here only. Raise `AlreadyExists`, `BadRequest`.
+        Its secret is told here only. With `admin` it signs native requests too. Raise `AlreadyExists`, `BadRequest`.
         """
-        _, body = await self._transport.call("POST", KEYS, json=codec.to_json(NewKey(user, key_id, secret)))
+        _, body = await self._transport.call("POST", KEYS, json=codec.to_json(NewKey(user, key_id, secret, admin)))
         return answers.decode(body, CreatedKey)
 
     async def all(self, user: str = "") -> list[KeyInfo]:

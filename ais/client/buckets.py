@@ -72,6 +72,10 @@ class Buckets:
         """Change properties (nested as in JSON); the ID of the job this started, or the empty string."""
         return await self._patch(bck, paths.action(actions.SET_BUCKET_PROPS, value=props))
 
+    async def give(self, bck: Bck, owner: str) -> None:
+        """Have it belong to a user of access keys; to nobody, that is to the administrators, when `owner` is empty."""
+        await self._patch(bck, paths.action(actions.GIVE_BUCKET, value=owner))
+
     async def reset_props(self, bck: Bck) -> str:
         """Back to the cluster's defaults; the ID of the job this started, or the empty string."""
         return await self._patch(bck, paths.action(actions.RESET_BUCKET_PROPS))

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -20,12 +21,16 @@ from yarl import URL
 
 from ais.api import headers as header
 from ais.api.errors import decode_error
+from ais.auth import signing
 from ais.base.errors import AisError, BadRequest, Unreachable
 from ais.client.body import Body, Meter, OnBytes, ignore_bytes
 from ais.client.failures import NoConnection
 from ais.config.environment import ClientEnvironment
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8080"
+LOCAL = "unix:"
+"""How the endpoint begins that is the path of a gateway's Unix socket."""
+_OF_SOCKET = "http://localhost"
 REDIRECTS_MAX = 5
 RETRY_DELAY_S = 0.1
 RETRY_FACTOR = 1.5
@@ -54,31 +59,43 @@ class Transport:
     ) -> None:
         """`timeout_s` bounds the silence between two reads; `retries` counts attempts after the first."""
         self.endpoint = normalise_endpoint(endpoint)
+        self._socket = self.endpoint.removeprefix(LOCAL) if self.endpoint.startswith(LOCAL) else ""
+        self._base = _OF_SOCKET if self._socket else self.endpoint
         self._environment = environment
         self._timeout_s, self._connect_timeout_s = timeout_s, connect_timeout_s
         self.retries = retries
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
+        self._local: aiohttp.ClientSession | None = None
+        """To the Unix socket, where that is the endpoint; redirects lead elsewhere."""
+        self._token = ""
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._connections,
-                ssl=tls_context(self._environment) if self.endpoint.startswith("https://") else True,
-            ),
+        self._token = self._read_token()
+        is_secure = self.endpoint.startswith("https://") or bool(self._socket)
+        tls = tls_context(self._environment) if is_secure else True
+        self._session = self._session_by(aiohttp.TCPConnector(limit=self._connections, ssl=tls))
+        if self._socket:
+            self._local = self._session_by(aiohttp.UnixConnector(self._socket, limit=self._connections))
+        return self
+
+    def _session_by(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+        token = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        return aiohttp.ClientSession(
+            connector=connector,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s, sock_read=self._timeout_s),
-            headers={"Accept-Encoding": "identity", "User-Agent": "ais/python-native"} | self._authorization(),
+            headers={"Accept-Encoding": "identity", "User-Agent": "ais/python-native"} | token,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             read_bufsize=_READ_BUFFER_BYTES,
         )
-        return self
 
     async def __aexit__(self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None) -> None:
-        if self._session is not None:
-            await self._session.close()
-            # aiohttp closes TLS connections in callbacks that need a turn of the loop each.
-            await asyncio.sleep(0)
+        for session in (self._local, self._session):
+            if session is not None:
+                await session.close()
+        # aiohttp closes TLS connections in callbacks that need a turn of the loop each.
+        await asyncio.sleep(0)
 
     @contextlib.asynccontextmanager
     async def open(
@@ -99,7 +116,7 @@ class Transport:
         `repeatable` says that doing it twice does no harm, so that a lost answer is asked for again; by default GET and
         HEAD are. A refused connection is always tried again. Raise what the node answered, or `Unreachable`.
         """
-        url = path if "://" in path else self.endpoint + path
+        url = path if "://" in path else self._base + path
         if query:
             url += "?" + "&".join(f"{quote(name)}={quote(value, safe='')}" for name, value in query.items())
         is_repeatable = method in ("GET", "HEAD") if repeatable is None else repeatable
@@ -107,7 +124,7 @@ class Transport:
         try:
             yield response
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise _unreachable(url, error) from error
+            raise _unreachable(self._origin(url), error) from error
         finally:
             # An answer read to its end gives its connection back; any other closes it.
             response.release()
@@ -147,7 +164,7 @@ class Transport:
                 is_harmless = is_repeatable or isinstance(error, aiohttp.ClientConnectorError)
                 can_resend = body is None or body.is_replayable
                 if attempt == self.retries or not (is_harmless and can_resend and _is_passing(error)):
-                    raise _unreachable(url, error) from error
+                    raise _unreachable(self._origin(url), error) from error
             meter.take_back()
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * RETRY_FACTOR, RETRY_DELAY_S_MAX)
@@ -188,18 +205,29 @@ class Transport:
                 data = body.open(meter)
                 if body.size is not None:
                     sent["Content-Length"] = str(body.size)
-        return await self._session.request(
-            method, URL(url, encoded=True), headers=sent, data=data, allow_redirects=False
-        )
+        is_ours = url.startswith(self._base + "/")
+        if is_ours and self._environment.key_id and not self._token and not self._socket:
+            signed = (json or b"") if data is json else None
+            sent.update(self._signature(method, url, signed))
+        session = self._local if is_ours and self._local is not None else self._session
+        return await session.request(method, URL(url, encoded=True), headers=sent, data=data, allow_redirects=False)
 
-    def _authorization(self) -> dict[str, str]:
+    def _origin(self, url: str) -> str:
+        return self.endpoint if url.startswith(self._base + "/") else str(URL(url, encoded=True).origin())
+
+    def _signature(self, method: str, url: str, json: bytes | None) -> dict[str, str]:
+        key, secret = self._environment.key_id, self._environment.key_secret
+        host, _, target = url.partition("://")[2].partition("/")
+        return signing.lines_of(method, host, f"/{target}", json, key_id=key, secret=secret, now_s=time.time())
+
+    def _read_token(self) -> str:
         token, path = self._environment.token, self._environment.token_file
         if not token and path:
             try:
                 token = Path(path).read_text("utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 raise BadRequest(f"cannot read the token file {path} of AIS_AUTHN_TOKEN_FILE: {error}") from None
-        return {"Authorization": f"Bearer {token}"} if token else {}
+        return token
 
 
 def tls_context(environment: ClientEnvironment) -> ssl.SSLContext:
@@ -217,8 +245,10 @@ def tls_context(environment: ClientEnvironment) -> ssl.SSLContext:
 
 
 def normalise_endpoint(text: str) -> str:
-    """`scheme://host:port` of an endpoint; `http` is implied. Raise `BadRequest`."""
+    """`scheme://host:port` of an endpoint, or `unix:PATH`; `http` is implied. Raise `BadRequest`."""
     url = text.strip() or DEFAULT_ENDPOINT
+    if url.startswith(LOCAL) and len(url) > len(LOCAL):
+        return url
     if "://" not in url:
         url = "http://" + url
     url = url.rstrip("/")
@@ -258,8 +288,7 @@ def _is_passing(error: BaseException) -> bool:
     )
 
 
-def _unreachable(url: str, error: BaseException) -> Unreachable:
-    origin = str(URL(url, encoded=True).origin())
+def _unreachable(origin: str, error: BaseException) -> Unreachable:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return Unreachable(f"{origin} has a TLS certificate that cannot be verified: {error.certificate_error}")
     if isinstance(error, aiohttp.ClientConnectorDNSError):

@@ -74,6 +74,8 @@ def _environment() -> str:
         f"`{name}`"
         for name in (
             "AIS_ENDPOINT",
+            "AIS_ACCESS_KEY_ID",
+            "AIS_SECRET_ACCESS_KEY",
             "AIS_AUTHN_TOKEN",
             "AIS_AUTHN_TOKEN_FILE",
             "AIS_AUTHN_URL",

@@ -64,6 +64,9 @@ class ClientEnvironment(msgspec.Struct, frozen=True):
     certificate_key: str = ""
     ca: str = ""
     skip_verify: bool = False
+    key_id: str = ""
+    """An administrator's access key, which requests are signed with while there is no token."""
+    key_secret: str = ""
 
 
 def for_node(environ: Mapping[str, str] = os.environ) -> NodeEnvironment:
@@ -120,6 +123,8 @@ def for_client(environ: Mapping[str, str] = os.environ) -> ClientEnvironment:
         certificate_key=get("AIS_CRT_KEY", ""),
         ca=get("AIS_CLIENT_CA", ""),
         skip_verify=parse_bool(get("AIS_SKIP_VERIFY_CRT", "")),
+        key_id=get("AIS_ACCESS_KEY_ID", ""),
+        key_secret=get("AIS_SECRET_ACCESS_KEY", ""),
     )
 
 

@@ -483,7 +483,10 @@ class Auth(Section, frozen=True):
 
     enabled: Annotated[
         bool,
-        setting("S3 requests must be signed with an access key of this cluster; false: any key or none is accepted."),
+        setting(
+            "S3 requests must be signed with an access key of this cluster, native ones with an administrator's (or"
+            " have a token); false: any key or none is accepted."
+        ),
     ] = False
     client_auth_required: Annotated[
         bool, setting("Refuse requests without a valid token; needs `signature` and nodes with a join secret.")
@@ -495,8 +498,8 @@ class Auth(Section, frozen=True):
     intra_cluster: AuthIntraCluster = AuthIntraCluster()
 
     @property
-    def closes_s3(self) -> bool:
-        """Whether S3 requests need a key or a token."""
+    def is_closed(self) -> bool:
+        """Whether clients must say who they are: by a key or a token, natively by a token or an administrator's key."""
         return self.enabled or self.client_auth_required
 
     def check(self) -> None:

@@ -51,7 +51,7 @@ class S3Props(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the S3 API keeps about a bucket. Documents are text as clients sent them, checked before they got here."""
 
     owner: str = ""
-    """User whose key created it; empty: made natively, or while nobody had to authenticate."""
+    """The user that made it, or was given it; empty: nobody, it is the administrators'."""
     region: str = ""
     """Location constraint it was created with; empty: `us-east-1`."""
     versioning: str = ""

@@ -25,6 +25,8 @@ class Network(enum.Flag):
     PUBLIC = enum.auto()
     CONTROL = enum.auto()
     DATA = enum.auto()
+    LOCAL = enum.auto()
+    """Not one of them: the Unix socket of a node, for administrators on its machine."""
 
 
 class Headers:

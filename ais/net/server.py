@@ -94,6 +94,11 @@ class HttpServer:
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
 
+    async def start_local(self, sock: socket.socket) -> None:
+        """Serve on a Unix socket that listens."""
+        hub = await self._started_hub()
+        self._listeners.append(await hub.loop.create_unix_server(lambda: Connection(hub), sock=sock))
+
     def use_upstream_tls(self, tls: ssl.SSLContext) -> None:
         """Connect to other nodes with this one from now on."""
         self._upstream_tls = tls

@@ -1,10 +1,11 @@
-"""Clients by their tokens: who sends a request, and may they. Off unless `auth.client_auth_required` is set.
+"""Clients: who sends a request, and may they. Off unless `auth.enabled` or `auth.client_auth_required` is set.
 
-A token is verified once and remembered until it expires; a change of the configuration or of what is revoked forgets
-all. Refusals name the user and what is granted, never the token.
+They show a token, or sign with an administrator's key (`ais.node.signed`); whoever may open the Unix socket of the node
+is an administrator. A token is verified once and remembered until it expires; a change of the configuration or of what
+is revoked forgets all. Refusals name the user and what is granted, never the token.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from hashlib import sha256
 from typing import NamedTuple, Protocol
@@ -25,7 +26,9 @@ from ais.config.sections import AuthSignature
 from ais.env import Env
 from ais.meta.smap import Smap, Snode
 from ais.net.http import Again, Reply, Request
+from ais.node import signed
 from ais.node.oidc import Issuers
+from ais.node.signed import Signed
 
 TOKENS_MAX = 4096
 MARKS_MAX = 4096
@@ -34,6 +37,10 @@ _MARK_NS_MAX = (marks.LIFE_S + marks.STEP_S + 60) * 1_000_000_000
 _BEARER = "Bearer "
 Asked = tuple[str | None, str, str, str]
 """What is permitted alike: `Authorization`, method, path up to the object's name, query."""
+_KEY_REQUIRED = (
+    "sign the request with an administrator's access key (AWS signature version 4), or send it to the gateway's Unix"
+    " socket"
+)
 _CALLER = headers.CALLER_ID.lower()
 _NS = 1_000_000_000
 
@@ -91,8 +98,8 @@ class Clients:
 
     @property
     def must_prove(self) -> bool:
-        """Whether clients need a token."""
-        return self._host.config.cluster.auth.client_auth_required
+        """Whether clients need a token, or a key."""
+        return self._host.config.cluster.auth.is_closed
 
     @property
     def now_ns(self) -> int:
@@ -102,8 +109,24 @@ class Clients:
     def of_header(self, authorization: str | None) -> Claims:
         """Who sends a request with this `Authorization`. Raise `Unauthenticated`."""
         if not authorization or not authorization.startswith(_BEARER):
-            raise Unauthenticated("token required")
+            raise Unauthenticated("token required" if self._has_tokens else _KEY_REQUIRED)
         return self.of_token(authorization[len(_BEARER) :], 'header "Authorization"')
+
+    def of_request(self, request: Request) -> Claims:
+        """Who sends a request, its body not looked at. Raise as `signed`, `of_header`."""
+        authorization = request.headers.get("authorization")
+        if signed.is_signed(authorization):
+            return self.signed(request.method, request.target, request.headers.items()).claims
+        return self.of_header(authorization)
+
+    def signed(self, method: str, target: str, lines: Iterable[tuple[str, str]]) -> Signed:
+        """Who signed a request. Raise as `ais.node.signed.verify`."""
+        return signed.verify(method, target, lines, self._host.keyring, self.now_ns / _NS)
+
+    @property
+    def _has_tokens(self) -> bool:
+        auth = self._host.config.cluster.auth
+        return bool(auth.signature.key or auth.oidc.allowed_iss)
 
     def of_token(self, token: str, where: str) -> Claims:
         """Who a token belongs to. Raise `Unauthenticated`."""

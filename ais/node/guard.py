@@ -1,5 +1,7 @@
 """The gate in front of the aiohttp routes: each says what its client must be permitted, or the node does not start."""
 
+import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
@@ -8,12 +10,17 @@ from aiohttp.typedefs import Handler
 from ais.api import headers, query
 from ais.api.access import Access
 from ais.api.bucket import Bck
+from ais.auth.tokens import Claims
+from ais.base.errors import Unauthenticated
+from ais.net.http import Network
+from ais.node import author, signed
 from ais.node.clients import Clients
 
 Needs = Callable[[web.Request], Awaitable[list[tuple[Access, Bck | None]]]]
 """What a request needs: permissions on buckets, or (None) on the cluster. Nothing: everybody may, without a token."""
 _FOR_ADMINS = ("log", "bmd")
 """What a node tells with secrets of clients in it: names of objects, policies."""
+_BYTES_ASIDE = 1 << 20
 
 
 async def anybody(_request: web.Request) -> list[tuple[Access, Bck | None]]:
@@ -35,9 +42,10 @@ async def show_cluster(request: web.Request) -> list[tuple[Access, Bck | None]]:
 class Guard:
     """Asks clients for tokens while they must prove who they are. Nodes are known by their signatures."""
 
-    def __init__(self, clients: Clients, needs_of: Callable[[str, str], Needs | None]) -> None:
-        """`needs_of` gives what a route of this method and path (as declared) needs."""
+    def __init__(self, clients: Clients, networks: Network, needs_of: Callable[[str, str], Needs | None]) -> None:
+        """`networks` are those of the listener, `needs_of` gives what a route of this method and path needs."""
         self._clients = clients
+        self._is_open = Network.LOCAL in networks
         self._needs_of = needs_of
 
     def guard(self, routes: Iterable[web.RouteDef]) -> list[web.RouteDef]:
@@ -51,14 +59,31 @@ class Guard:
         return web.RouteDef(route.method, route.path, self._gate(needs, handler), route.kwargs)
 
     def _gate(self, needs: Needs, handler: Handler) -> Handler:
-        if needs is anybody:
+        if needs is anybody or self._is_open:
             return handler
 
         async def handle(request: web.Request) -> web.StreamResponse:
             if self._clients.must_prove and headers.CALLER_ID not in request.headers:
-                claims = self._clients.of_header(request.headers.get("Authorization"))
+                claims = await self._client(request)
                 for needed, bck in await needs(request):
                     self._clients.require(claims, needed, bck)
+                author.note(request, claims)
             return await handler(request)
 
         return handle
+
+    async def _client(self, request: web.Request) -> Claims:
+        authorization = request.headers.get("Authorization")
+        if not signed.is_signed(authorization):
+            return self._clients.of_header(authorization)
+        claims, payload = self._clients.signed(request.method, request.raw_path, request.headers.items())
+        body = await request.read()
+        if payload != await _hash_of(body):
+            raise Unauthenticated("invalid signature: x-amz-content-sha256 is not the SHA-256 of the body")
+        return claims
+
+
+async def _hash_of(body: bytes) -> str:
+    if len(body) < _BYTES_ASIDE:
+        return hashlib.sha256(body).hexdigest()
+    return (await asyncio.to_thread(hashlib.sha256, body)).hexdigest()

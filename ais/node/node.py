@@ -300,10 +300,11 @@ class Node:
 
         def next_version(old: ClusterConfig) -> ClusterConfig:
             new = change(old)
-            if new.auth.client_auth_required and not self.is_closed:
+            if new.auth.is_closed and not old.auth.is_closed and not self.is_closed:
+                name = "client_auth_required" if new.auth.client_auth_required else "enabled"
                 raise BadRequest(
-                    "client_auth_required=true needs nodes that know each other by a join secret: start them with"
-                    " --join-secret first"
+                    f"{name}=true needs nodes that know each other by a join secret: start them with --join-secret"
+                    " first"
                 )
             return old if new == old else new.next_version(timestamp(self.env.clock))
 

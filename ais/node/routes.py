@@ -29,7 +29,7 @@ def routes(node: Node, networks: Network, trust: Trust = OPEN) -> list[web.Route
     """The node's own routes for a listener that carries these networks (wire contract §23)."""
     if not networks & (Network.PUBLIC | Network.CONTROL):
         return []
-    guard = Guard(Clients(node), _needs_of)
+    guard = Guard(Clients(node), networks, _needs_of)
     found: list[web.RouteDef] = []
     for method, path in service.HANDLERS:
         one = web.route(method, path, _shell(node))

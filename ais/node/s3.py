@@ -76,7 +76,7 @@ class Gate:
         self._ids = answers.RequestIds(host.env.rng)
         self._buckets = S3Buckets(host.bmd)
         self._keys: tuple[tuple[tuple[bytes, ...], AuthVault], KeyService] | None = None
-        self._principals = Principals(host.keyring.iam)
+        self._principals = Principals(host.keyring.iam, host.keyring.admins)
         self._config: NodeConfig | None = None
         self._is_plain = False
         self.notes: Seen = Nonces(lambda: self.now_s)
@@ -116,8 +116,9 @@ class Gate:
     @property
     def principals(self) -> Principals:
         """Users and roles of the present access keys, with their policies."""
-        if self._principals.iam is not self._host.keyring.iam:
-            self._principals = Principals(self._host.keyring.iam)
+        ring, known = self._host.keyring, self._principals
+        if known.iam is not ring.iam or known.admins is not ring.admins:
+            self._principals = Principals(ring.iam, ring.admins)
         return self._principals
 
     @property
@@ -219,7 +220,7 @@ class Gate:
 
     @property
     def _is_closed(self) -> bool:
-        return self._host.config.cluster.auth.closes_s3
+        return self._host.config.cluster.auth.is_closed
 
     def _bearer(self, request: S3Request, token: str) -> Identity:
         """Who holds a token, which says itself what it permits; what a client signed besides is not looked at."""
@@ -236,7 +237,8 @@ class Gate:
         except AccessDenied as error:
             raise S3Error("AccessDenied", str(error)) from None
         found = self._authenticate(request, required=False)
-        return found._replace(user=claims.sub, caller=self.principals.caller_of_root(claims.sub))
+        caller = self.principals.caller_of_root(claims.sub)
+        return found._replace(user=claims.sub, caller=caller, is_bearer=True)
 
     def is_user(self, name: str) -> bool:
         """Whether there is an account of that name; while nobody has to authenticate, any name is one."""
@@ -311,7 +313,7 @@ class Gate:
         if caller.trusted:
             return
         rights = bucket.rights
-        if bucket.requester_pays and not rights.is_owned_by(caller.user):
+        if bucket.requester_pays and not rights.is_owned_by(caller):
             _expect_payer(request, caller)
         tags = facts.tags_of(found) if found else {}
         has_policies = bool(rights.statements) or caller.principal is not None

@@ -121,6 +121,11 @@ class NodePlan(msgspec.Struct, frozen=True):
         return self.directory / "local.json"
 
     @property
+    def socket(self) -> Path:
+        """Where its administrators reach it, whatever clients have to prove."""
+        return self.directory / "conf" / f"{self.role}.sock"
+
+    @property
     def log_dir(self) -> Path:
         """Its logs."""
         return self.directory / "log"

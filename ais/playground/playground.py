@@ -230,7 +230,7 @@ class Playground:
         found = self._running(node)
         if found is None:
             return NodeStatus(node.name, node.role, node.url, "stopped")
-        smap = probe.get_json(f"{node.url}/v1/daemon?what=smap", self._tls)
+        smap = probe.get_json(f"{node.url}/v1/daemon?what=smap", self._tls, node.socket)
         node_id = _id_at(smap, node.url)
         is_primary = bool(smap) and bool(node_id) and _primary_of(smap) == node_id
         ready = bool(node_id) and probe.is_ok(f"{node.url}/v1/health?readiness=true", self._tls)
@@ -242,7 +242,7 @@ class Playground:
         """What is still missing, in words; empty when the cluster is ready."""
         nodes = self.nodes
         for node in nodes:
-            smap = probe.get_json(f"{node.url}/v1/daemon?what=smap", self._tls)
+            smap = probe.get_json(f"{node.url}/v1/daemon?what=smap", self._tls, node.socket)
             if smap is None:
                 return f"{node.name} to answer"
             if absent := [other.name for other in nodes if not _is_present(smap, other.url)]:
@@ -253,7 +253,7 @@ class Playground:
         return ""
 
     def _smap(self) -> dict[str, object] | None:
-        answers = (probe.get_json(f"{node.url}/v1/daemon?what=smap", self._tls) for node in self.nodes)
+        answers = (probe.get_json(f"{node.url}/v1/daemon?what=smap", self._tls, node.socket) for node in self.nodes)
         return next(filter(None, answers), None)
 
     def _shutdown(self) -> bool:
@@ -262,7 +262,7 @@ class Playground:
         for node in self.nodes:
             if node.role == "proxy" and self._running(node) is not None:
                 with contextlib.suppress(Unreachable):
-                    return probe.call("PUT", f"{node.url}/v1/cluster", self._tls, body)[0] == 200
+                    return probe.call("PUT", f"{node.url}/v1/cluster", self._tls, body, node.socket)[0] == 200
         return False
 
     def _signal_running(self, how: Signals) -> list[NodePlan]:

@@ -2,8 +2,10 @@
 
 import http.client
 import re
+import socket
 import ssl
 import urllib.parse
+from pathlib import Path
 from typing import Any
 
 from ais.api import codec
@@ -23,12 +25,33 @@ def tls_context(files: TLS | None) -> ssl.SSLContext | None:
     return context
 
 
-def call(method: str, url: str, tls: ssl.SSLContext | None, body: bytes = b"") -> tuple[int, bytes]:
-    """One request: status and body. Raise `Unreachable` when no answer came."""
+class _Local(http.client.HTTPConnection):
+    """To a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT_S)
+        self.sock.connect(str(self._path))
+
+
+def call(
+    method: str, url: str, tls: ssl.SSLContext | None, body: bytes = b"", via: Path | None = None
+) -> tuple[int, bytes]:
+    """One request: status and body. `via` is the node's Unix socket, if it has one: there all is permitted.
+
+    Raise `Unreachable` when no answer came.
+    """
     split = urllib.parse.urlsplit(url)
     assert split.hostname
     connection: http.client.HTTPConnection
-    if tls:
+    if via is not None and via.exists():
+        connection = _Local(via)
+    elif tls:
         connection = http.client.HTTPSConnection(split.hostname, split.port, timeout=TIMEOUT_S, context=tls)
     else:
         connection = http.client.HTTPConnection(split.hostname, split.port, timeout=TIMEOUT_S)
@@ -42,10 +65,10 @@ def call(method: str, url: str, tls: ssl.SSLContext | None, body: bytes = b"") -
         connection.close()
 
 
-def get_json(url: str, tls: ssl.SSLContext | None) -> dict[str, Any] | None:
-    """A JSON object; None when the node does not answer, or not with one."""
+def get_json(url: str, tls: ssl.SSLContext | None, via: Path | None = None) -> dict[str, Any] | None:
+    """A JSON object; None when the node does not answer, or not with one. `via` as for `call`."""
     try:
-        status, body = call("GET", url, tls)
+        status, body = call("GET", url, tls, via=via)
         value = codec.parse_json(body) if status == 200 else None
     except (Unreachable, BadRequest):
         return None

@@ -48,15 +48,18 @@ class Auth:
     def _make(self, wanted: NewKey) -> tuple[AccessKey, str]:
         cluster_secret, now_ns = self._node.cluster_secret, self._node.env.clock.now_ns()
         if wanted.id:
-            return import_key(wanted.user, wanted.id, wanted.secret, cluster_secret, now_ns), wanted.secret
-        return new_key(wanted.user, cluster_secret, now_ns)
+            made = import_key(wanted.user, wanted.id, wanted.secret, cluster_secret, now_ns, admin=wanted.admin)
+            return made, wanted.secret
+        return new_key(wanted.user, cluster_secret, now_ns, admin=wanted.admin)
 
     async def list_keys(self, request: web.Request) -> web.Response:
         """All keys, or those of `user=`, in the order of users."""
         user = params_of(request).get("user")
         keys = [key for key in self._node.keys.keys.values() if user in (None, key.user)]
         keys.sort(key=lambda key: (key.user, key.id))
-        return json_reply(request, [KeyInfo(key.id, key.user, U64(key.created), key.disabled) for key in keys])
+        return json_reply(
+            request, [KeyInfo(key.id, key.user, U64(key.created), key.disabled, key.is_admin) for key in keys]
+        )
 
     async def change(self, request: web.Request) -> web.Response:
         """Disable a key, or enable it again. Raise `NotFound`, `BadRequest`."""

@@ -16,6 +16,7 @@ from ais.api.messages import ActMsg
 from ais.api.shard_summary import ShardSummary, ShardSummaryMsg
 from ais.api.summary import BsummResult, SummaryMsg
 from ais.api.xact import ArgsMsg
+from ais.auth.keys import is_user_name
 from ais.backend import providers
 from ais.base.errors import (
     AisError,
@@ -27,6 +28,7 @@ from ais.base.errors import (
 from ais.base.names import SYSTEM_BUCKET_PREFIX
 from ais.base.units import is_whole, parse_bool
 from ais.meta.bmd import Bprops, Bucket, apply_props, inherited_props
+from ais.node import author
 from ais.node.long import decoded
 from ais.node.node import Node
 from ais.proxy.archive import Archiver
@@ -296,7 +298,7 @@ class Buckets:
         if (answer := await self._relay.to_primary(request, bid)) is not None:
             return answer
         if message.action == actions.CREATE_BUCKET:
-            await self._create(bck, message.value, address.params)
+            await self._create(bck, message.value, address.params, author.of(request))
             return web.Response()
         if message.action == groups.PREFETCH:
             return text_reply(await self._groups.prefetch(self.require(bck), message.value_as(PrefetchMsg)))
@@ -365,7 +367,7 @@ class Buckets:
         address = BucketAddress.of(request)
         bck = address.only_bucket()
         message = await decoded(await request.read(), ActMsg.parse)
-        served = (actions.SET_BUCKET_PROPS, actions.RESET_BUCKET_PROPS)
+        served = (actions.SET_BUCKET_PROPS, actions.RESET_BUCKET_PROPS, actions.GIVE_BUCKET)
         if message.action not in served:
             raise _unserved("PATCH", message, address, served)
         await self._remote.ensure(bck)
@@ -377,14 +379,16 @@ class Buckets:
             await self._check_backend(before, message.value)
         if message.action == actions.SET_BUCKET_PROPS:
             await self._changes.set_props(bck, bid, message.value)
+        elif message.action == actions.GIVE_BUCKET:
+            await self._changes.give(bck, bid, _new_owner(message))
         else:
             await self._changes.reset_props(bck, bid)
         return await self._follow_up(bck, before)
 
-    async def _create(self, bck: Bck, props_patch: object, params: dict[str, str]) -> None:
+    async def _create(self, bck: Bck, props_patch: object, params: dict[str, str], owner: str) -> None:
         if _is_local(bck):
             await self._check_backend(inherited_props(bck, self._node.config.cluster), props_patch)
-            await self._changes.create(bck, props_patch)
+            await self._changes.create(bck, props_patch, owner)
         else:
             is_unasked = parse_bool(params.get(query.DONT_HEAD_REMOTE, ""))
             await self._remote.create(bck, props_patch, must_exist=not is_unasked)
@@ -455,6 +459,14 @@ class Buckets:
     def require(self, bck: Bck) -> Bucket:
         """The bucket for a request of a client. Raise `BucketNotFound`."""
         return require_bucket(self._node.bmd, bck)
+
+
+def _new_owner(message: ActMsg) -> str:
+    """Raise `BadRequest`."""
+    owner = message.value
+    if not isinstance(owner, str) or not (owner == "" or is_user_name(owner)):
+        raise BadRequest(f'the value of {message.action} is the name of a user, or "": the bucket is nobody\'s then')
+    return owner
 
 
 def _coding(props: Bprops) -> tuple[bool, int, int, int, bool]:

@@ -27,8 +27,11 @@ class BucketChanges:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    async def create(self, bck: Bck, props_patch: Any) -> None:
-        """A new bucket with the cluster's defaults, changed by `props_patch`. Raise `BucketExists`, `BadRequest`."""
+    async def create(self, bck: Bck, props_patch: Any, owner: str = "") -> None:
+        """A new bucket with the cluster's defaults, changed by `props_patch`. Raise `BucketExists`, `BadRequest`.
+
+        `owner` is the user that makes it; empty: nobody's.
+        """
         if bck.provider != AIS or bck.namespace.uuid:
             raise NotYetImplemented(f"cannot create bucket {bck.cname()} at a remote backend - not implemented yet")
 
@@ -36,7 +39,8 @@ class BucketChanges:
             rename.check_settled(bmd, bck)
             bid = new_bid(bck.provider, self._node.term, bmd.version + 1)
             props = inherited_props(bck, self._node.config.cluster, bid, self._node.env.clock.now_ns())
-            return bmd.with_bucket(bck, apply_props(props, props_patch, self.targets_count))
+            props = apply_props(props, props_patch, self.targets_count)
+            return bmd.with_bucket(bck, props.with_s3(owner=owner) if owner else props)
 
         await self._node.change_bmd(change)
 
@@ -80,6 +84,16 @@ class BucketChanges:
         def change(bmd: BMD) -> BMD:
             old = require_same(bmd, bck, bid).props
             new = apply_props(old, props_patch, self.targets_count)
+            return bmd if new == old else bmd.with_props(bck, new)
+
+        await self._node.change_bmd(change)
+
+    async def give(self, bck: Bck, bid: int, owner: str) -> None:
+        """Have a bucket belong to a user; to nobody, when `owner` is empty. Raise `BucketNotFound`."""
+
+        def change(bmd: BMD) -> BMD:
+            old = require_same(bmd, bck, bid).props
+            new = old.with_s3(owner=owner)
             return bmd if new == old else bmd.with_props(bck, new)
 
         await self._node.change_bmd(change)

@@ -14,7 +14,7 @@ from ais.api.bucket import Bck
 from ais.api.download import DOWNLOAD
 from ais.api.messages import ActMsg
 from ais.base.units import parse_bool
-from ais.net.http import decode_component
+from ais.net.http import Network, decode_component
 from ais.node.clients import Clients
 from ais.node.guard import Guard, Needs, admin, anybody, show_cluster
 from ais.node.long import decoded
@@ -58,8 +58,8 @@ def needs_of(method: str, path: str) -> Needs | None:
 class Permissions(Guard):
     """Guards the routes of a gateway."""
 
-    def __init__(self, clients: Clients) -> None:
-        super().__init__(clients, needs_of)
+    def __init__(self, clients: Clients, networks: Network) -> None:
+        super().__init__(clients, networks, needs_of)
 
 
 async def _bucket(request: web.Request) -> list[tuple[Access, Bck | None]]:
@@ -74,6 +74,8 @@ async def _bucket(request: web.Request) -> list[tuple[Access, Bck | None]]:
         return [(Access.ADMIN, None)]
     if method == "HEAD":
         return [(Access.HEAD_BUCKET, bck)]
+    if method == "PATCH" and message.action == actions.GIVE_BUCKET:
+        return [(Access.ADMIN, None)]
     if method == "PATCH":
         changes = message.value if isinstance(message.value, dict) else {}
         needed = Access.PATCH | (Access.SET_BUCKET_ACL if "access" in map(str.lower, changes) else Access(0))

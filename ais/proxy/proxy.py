@@ -16,6 +16,7 @@ from ais.meta.bmd import BMD
 from ais.meta.smap import Smap
 from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Forward, Network, Reply, Request
+from ais.node import signed
 from ais.node.browsers import Browsers
 from ais.node.clients import Clients
 from ais.node.node import Node
@@ -178,14 +179,18 @@ class Proxy:
 
     def _admitted(self, request: Request) -> Claims | None:
         """Who sends a native request on an object, if they may; None for any other. Raise as `ais.node.clients`."""
-        if not request.path.startswith(PREFIXES) or self._clients.is_node(request):
-            return None
         clients, authorization = self._clients, request.headers.get("authorization")
-        end = request.path.find("/", len(OBJECTS)) if request.path.startswith(OBJECTS) else -1
+        if not request.path.startswith(PREFIXES) or clients.is_node(request):
+            return None
+        if Network.LOCAL in request.networks:
+            return None
+        # A signature is good for one request; a token permits the same for all objects of a bucket.
+        is_alike = request.path.startswith(OBJECTS) and not signed.is_signed(authorization)
+        end = request.path.find("/", len(OBJECTS)) if is_alike else -1
         asked = (authorization, request.method, request.path[:end], request.query) if end > 0 else None
         if asked is not None and (known := clients.admitted(asked)) is not None:
             return known
-        claims = clients.of_header(authorization)
+        claims = clients.of_request(request)
         for needed, bck in self._redirector.asked(request) or ():
             clients.require(claims, needed, bck)
         if asked is not None:
@@ -215,7 +220,7 @@ class Proxy:
         ]
         if Network.PUBLIC in networks:
             found += [*self._easy.routes(), *self._batches.routes(), *later.routes(), web.get("/favicon.ico", _nothing)]
-        return Permissions(self._clients).guard(found)
+        return Permissions(self._clients, networks).guard(found)
 
     # -- the role
 

@@ -134,7 +134,7 @@ class Redirector:
         if way is None:
             return None
         view = self._view
-        if view.config.cluster.auth.client_auth_required:
+        if view.config.cluster.auth.is_closed:
             return partial(self._again_marked, view.state.current, view.config, _Marked(self._mark, way))
         line = f"Location: {way.owner.public.url}{way.location}&utm=".encode()
         return partial(self._answer_again, view.state.current, view.config, line)

@@ -8,6 +8,7 @@ from ais.api import headers
 from ais.base.errors import NotReady
 from ais.env.network import Answer
 from ais.meta.smap import Snode
+from ais.node import author
 from ais.node.node import Node
 
 _REQUEST_HEADERS = (
@@ -55,6 +56,7 @@ class Relay:
     async def pass_on(self, request: web.Request, node: Snode, path_and_query: str, bid: int = 0) -> web.Response:
         """What `node` answers to this request at another path. Raise `Unreachable`."""
         kept = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
+        kept[headers.AUTHOR] = author.of(request)
         if bid:
             kept[headers.BUCKET_ID] = str(bid)
         answer = await self._node.peers.call(

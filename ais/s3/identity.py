@@ -27,7 +27,8 @@ class Identity(NamedTuple):
     """Who asks. `user` is the account, None for an anonymous request; `signed` what chunk signatures are verified with.
 
     `trusted`: authentication is off, everybody may do everything. `principal`: a user, role or session whose policies
-    decide; None: the root of the account. `token`: of a session.
+    decide; None: the root of the account. `token`: of a session. `is_admin`: the account has an administrator's key.
+    `is_bearer`: a token of AuthN says who it is, and permitted the request.
     """
 
     user: str | None = None
@@ -38,6 +39,8 @@ class Identity(NamedTuple):
     caller: Caller = Caller()
     session: Session | None = None
     token: str = ""
+    is_admin: bool = False
+    is_bearer: bool = False
 
     @property
     def described(self) -> str:
@@ -50,15 +53,17 @@ class Identity(NamedTuple):
         """The same signature, by the holder of a user's name."""
         principal = principals.of_user(user)
         if principal is not None:
-            return self._replace(user=principal.account, principal=principal, caller=principal.caller)
-        return self._replace(user=user, caller=principals.caller_of_root(user))
+            known = self._replace(user=principal.account, principal=principal, caller=principal.caller)
+        else:
+            known = self._replace(user=user, caller=principals.caller_of_root(user))
+        return known._replace(is_admin=known.user in principals.admins)
 
     def as_holder(self, session: Session, token: str, principals: Principals) -> "Identity":
         """The same signature, by the holder of a session token. Raise `S3Error`."""
         principal = principals.of_session(session)
         caller = principal.caller if principal is not None else principals.caller_of_root(session.user)
         held = self._replace(session=session, token=token, principal=principal, caller=caller)
-        return held._replace(user=session.account)
+        return held._replace(user=session.account, is_admin=session.account in principals.admins)
 
 
 def authenticate(
@@ -152,7 +157,7 @@ def _payload_hash(request: S3Request, signature: sigv4.Signature | sigv2.Signatu
 
 
 class Rights(NamedTuple):
-    """What a bucket says about access. `owner` is empty for buckets made natively: any known user owns those.
+    """What a bucket says about access. `owner` is empty for buckets of nobody: they are the administrators'.
 
     `acl` is None where lists mean nothing: the bucket's owner owns every object.
     """
@@ -163,9 +168,16 @@ class Rights(NamedTuple):
     acl: Acl | None = None
     ignore_public_acls: bool = False
 
-    def is_owned_by(self, user: str | None) -> bool:
-        """Whether a bucket is somebody's."""
-        return user is not None and self.owner in ("", user)
+    def is_owned_by(self, caller: Identity) -> bool:
+        """Whether a bucket is the caller's."""
+        return owns(caller, self.owner)
+
+
+def owns(caller: Identity, owner: str) -> bool:
+    """Whether what belongs to `owner` (empty: to nobody) is the caller's: a user's own, or an administrator's."""
+    if caller.user is None:
+        return False
+    return caller.user == owner if owner else caller.is_admin
 
 
 def authorize(
@@ -182,7 +194,7 @@ def authorize(
     `existing` is the list of the object there is, in a bucket whose objects have such: its owner owns it, and only of
     the objects of the bucket's owner can the policy give anything. No policy keeps the bucket's owner from the policy.
     """
-    is_owner = rights.is_owned_by(identity.user)
+    is_owner = rights.is_owned_by(identity)
     principal = identity.principal
     if identity.trusted or (is_owner and principal is None and action in _OF_THE_OWNER):
         return

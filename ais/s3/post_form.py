@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from ais.api import codec
+from ais.auth import signing
 from ais.base.errors import BadRequest
 from ais.s3 import sigv2, sigv4, tagging
 from ais.s3.errors import S3Error
@@ -103,7 +104,7 @@ def verify(fields: Mapping[str, str], secret: str) -> None:
         expected, given = sigv2.sign(fields["policy"], secret), fields["signature"]
     else:
         _, date, region, *_ = fields["x-amz-credential"].split("/")
-        key = sigv4.signing_key(secret, date, region)
+        key = signing.signing_key(secret, date, region)
         expected = hmac.new(key, fields["policy"].encode(), hashlib.sha256).hexdigest()
         given = fields["x-amz-signature"]
     if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace")):

@@ -56,8 +56,10 @@ class Principal(NamedTuple):
 class Principals:
     """Those of one version of the access keys."""
 
-    def __init__(self, iam: Iam) -> None:
+    def __init__(self, iam: Iam, admins: frozenset[str] = frozenset()) -> None:
+        """`admins`: accounts with an administrator's key."""
         self.iam = iam
+        self.admins = admins
         self._users: dict[str, Principal] = {}
         self._sessions: dict[str, Principal] = {}
 

@@ -12,20 +12,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
+from ais.auth import signing
+from ais.auth.signing import canonical_request, signing_key, uri_encode
 from ais.base.units import is_whole
 from ais.s3.errors import S3Error
 
-ALGORITHM = "AWS4-HMAC-SHA256"
+ALGORITHM, UNSIGNED = signing.ALGORITHM, signing.UNSIGNED
 SKEW_S_MAX = 15 * 60
 EXPIRES_S_MAX = 7 * 24 * 3600
 SERVICES = ("s3", "iam", "sts")
-UNSIGNED = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
-_BLANKS = re.compile(r"[ \t]+")
-_UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]*")
 _TIME = re.compile(r"\d{8}T\d{6}Z")
 _SCOPE = re.compile(r"([^/]{1,256})/(\d{8})/([a-z0-9-]{0,64})/(s3|iam|sts)/aws4_request")
 _AUTHORIZATION = re.compile(rf"{ALGORITHM}\s+(.*)", re.DOTALL)
@@ -102,6 +101,8 @@ def _read(headers: Mapping[str, Sequence[str]], params: Mapping[str, str]) -> Si
     if len(given) > 1:
         raise S3Error("InvalidArgument", "Only one Authorization header is allowed")
     match = _AUTHORIZATION.fullmatch(given[0].strip())
+    if not given[0].startswith("AWS"):  # a token of the native API, a password: nobody that S3 knows
+        raise S3Error("AccessDenied", f"The authorization mechanism is not supported: use {ALGORITHM}")
     if match is None:
         raise S3Error("InvalidRequest", f"The authorization mechanism is not supported: use {ALGORITHM}")
     fields = dict(field.strip().partition("=")[::2] for field in match[1].split(","))
@@ -205,57 +206,8 @@ def verify(
     raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=signature.access_key)
 
 
-def canonical_request(
-    method: str,
-    path: str,
-    query: str,
-    headers: Mapping[str, Sequence[str]],
-    signed_headers: Sequence[str],
-    payload_hash: str,
-) -> str:
-    """The text both sides hash."""
-    lines = [f"{name}:{_canonical_value(headers.get(name, ()))}\n" for name in signed_headers]
-    return "\n".join((method, path, canonical_query(query), "".join(lines), ";".join(signed_headers), payload_hash))
-
-
-def canonical_query(query: str) -> str:
-    """Pairs sorted by name and value, each percent-encoded the one way AWS defines, the signature itself left out."""
-    pairs = (pair.partition("=") for pair in query.split("&") if pair)
-    encoded = sorted((_respelled(name), _respelled(value)) for name, _, value in pairs)
-    return "&".join(f"{name}={value}" for name, value in encoded if name != "X-Amz-Signature")
-
-
-def _respelled(text: str) -> str:
-    if _UNRESERVED.fullmatch(text):
-        return text
-    return uri_encode(unquote_to_bytes(text.replace("+", " ")))
-
-
-def uri_encode(data: bytes, safe: str = "") -> str:
-    """Percent-encode all but `A-Za-z0-9-._~`."""
-    return quote(data, safe=safe + "~")
-
-
 def _reencoded_path(path: str) -> str:
     return uri_encode(unquote_to_bytes(path), "/")
-
-
-def _canonical_value(values: Sequence[str]) -> str:
-    """Blanks and tabs are folded, nothing else: what is signed must be what is used."""
-    return ",".join(_BLANKS.sub(" ", value.strip(" \t")) for value in values)
-
-
-@functools.lru_cache(maxsize=1024)
-def signing_key(secret: str, date: str, region: str, service: str = "s3") -> bytes:
-    """The key of a day, region and service."""
-    key = f"AWS4{secret}".encode()
-    for part in (date, region, service, "aws4_request"):
-        key = _hmac(key, part)
-    return key
-
-
-def _hmac(key: bytes, text: str) -> bytes:
-    return hmac.digest(key, text.encode(), "sha256")
 
 
 def chunk_signature(signed: Signed, previous: str, data_sha256: str) -> str:
@@ -270,6 +222,10 @@ def trailer_signature(signed: Signed, previous: str, trailer: bytes) -> str:
         (f"{ALGORITHM}-TRAILER", signed.timestamp, signed.scope, previous, hashlib.sha256(trailer).hexdigest())
     )
     return _hmac(signed.key, to_sign).hex()
+
+
+def _hmac(key: bytes, text: str) -> bytes:
+    return hmac.digest(key, text.encode(), "sha256")
 
 
 def _sha256(text: str) -> str:

@@ -6,7 +6,8 @@ from types import CoroutineType
 from ais.api import batch, query
 from ais.api.bucket import Bck
 from ais.base.errors import AccessDenied, AisError
-from ais.net.http import AnyReply, Request
+from ais.net.http import AnyReply, Network, Request
+from ais.node import signed
 from ais.node.browsers import Browsers
 from ais.node.clients import Clients, access_of
 from ais.node.s3 import Gate
@@ -20,6 +21,7 @@ from ais.target.s3.front import S3Front
 from ais.target.slices import Slices
 from ais.target.writes import Writes
 
+_WITHOUT_CONTENT = ("GET", "HEAD", "DELETE")
 _FOR_CLIENTS = (PREFIX, batch.PATH)
 """How the paths begin that a target serves to clients whom a gateway sent, besides questions about itself."""
 Handler = Callable[[Request], AnyReply | Awaitable[AnyReply] | None]
@@ -67,13 +69,15 @@ class Objects:
         return self._route(request)
 
     def _route_client(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
-        """A request that a gateway admitted, or that has a token itself."""
-        if self._clients.take_mark(request):
+        """A request that a gateway admitted, or that has a token or an administrator's signature itself."""
+        if self._clients.take_mark(request) or Network.LOCAL in request.networks:
             return self._route(request)
         authorization = request.headers.get("authorization")
         if authorization is None or not request.path.startswith(PREFIX):
             raise AccessDenied("direct target access denied")
-        claims = self._clients.of_header(authorization)
+        if signed.is_signed(authorization) and request.method not in _WITHOUT_CONTENT:
+            raise AccessDenied("direct target access denied: nobody compares the content with its signature here")
+        claims = self._clients.of_request(request)
         params, (name, _) = request.params, address.split_path(request.path)
         bck = Bck.parse(name, params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, ""))
         if query.OBJECT_TO in params:

@@ -21,6 +21,7 @@ from harness.nodekeys import NodeKeys
 from harness.routers import ALL
 from harness.wire import Answer, request
 
+from ais.auth import signing
 from ais.meta.smap import PROXY, TARGET
 from ais.net.http import Network
 from ais.node.membership import IDENTITY, JOIN
@@ -29,7 +30,7 @@ from ais.playground.playground import Playground
 from ais.proxy.redirect import EASY_URLS, METHODS
 from ais.testing import free_ports
 
-PUBLIC, CONTROL, DATA = Network
+PUBLIC, CONTROL, DATA = Network.PUBLIC, Network.CONTROL, Network.DATA
 OPEN, CLIENTS, NODES, OBJECTS, S3 = "everybody", "clients", "nodes", "clients of targets", "clients of S3"
 USUAL = {PROXY: CLIENTS, TARGET: NODES}
 """Who most paths of a router are for."""
@@ -209,6 +210,66 @@ def test_clients(case: Case, table: routers.Table) -> None:
                             wrong.append((kind, networks, name, row, answer.status, answer.body[:200]))
     assert not wrong, "\n".join(map(str, wrong))
     assert state(case) == before
+
+
+@pytest.fixture
+def keys(case: Case) -> Iterator[dict[str, tuple[str, str]]]:
+    """Only keys count meanwhile, and there are no tokens: one of an administrator, one of a user, one taken back."""
+    url = case.listeners[PROXY][0][1][0]
+    found = {}
+    for user in ("root", "ann", "gone"):
+        made = ask(url, "POST", "/v1/auth/keys", case.admin, {"user": user, "admin": user != "ann"}).json()
+        found[user] = made["id"], made["secret"]
+    assert ask(url, "PATCH", f"/v1/auth/keys/{found['gone'][0]}", case.admin, {"disabled": True}).status == 200
+    for closed, how in ((False, {"enabled": True, "signature": {"key": ""}}), (True, {"signature": {"key": SECRET}})):
+        value = {"auth": {"client_auth_required": closed, **how}}
+        body = json.dumps({"action": "set-config", "value": value}).encode()
+        lines = {} if not closed else sign(found["root"], url, "PUT", "/v1/cluster", body)
+        lines = lines or {"Authorization": f"Bearer {case.admin}"}
+        assert request(url, "PUT", "/v1/cluster", body=body, headers=lines).status == 200
+        if not closed:
+            yield found
+
+
+def sign(
+    key: tuple[str, str], url: str, method: str, target: str, body: bytes, now_s: float | None = None
+) -> dict[str, str]:
+    """As an S3 client does."""
+    host, now_s = url.partition("://")[2], time.time() if now_s is None else now_s
+    return signing.lines_of(method, host, target, body, key_id=key[0], secret=key[1], now_s=now_s)
+
+
+def test_keys_alone(case: Case, table: routers.Table, keys: dict[str, tuple[str, str]]) -> None:
+    """Before there are tokens, each native route takes an administrator's signature and nothing else."""
+    wrong, root = [], keys["root"]
+    for kind, listeners in case.listeners.items():
+        for networks, urls, _ in listeners:
+            for row in rows(table, kind, networks):
+                url, body, asked = urls[0], body_of(row), (row.method, row.target)
+                answers = {
+                    "none": {},
+                    "expired": {"Authorization": f"Bearer {case.admin}"},
+                    "forged": sign((root[0], keys["ann"][1]), url, *asked, body),
+                    "revoked": sign(keys["gone"], url, *asked, body),
+                    "other": sign(keys["ann"], url, *asked, body),
+                }
+                answers |= {"of another path": sign(root, url, row.method, "/v1/other", body)}
+                answers |= {"old": sign(root, url, *asked, body, time.time() - 1000)}
+                expected = refused(row)
+                if row.who == CLIENTS and body and not row.target.startswith(("/v1/objects/", *EASY_URLS)):
+                    answers |= {"of another body": sign(root, url, *asked, b"{ }")}
+                for name, lines in answers.items():
+                    statuses = expected.get(name, expected.get("forged"))
+                    if statuses is None or row.who == S3:  # whose signatures `tests/s3/test_negative.py` tries
+                        continue
+                    answer = request(url, *asked, body=body, headers=lines)
+                    if answer.status not in statuses:
+                        wrong.append((kind, networks, name, row, answer.status, answer.body[:200]))
+                if row.who in (CLIENTS, OPEN) and row.target != "/v1/tokens":
+                    answer = request(url, *asked, body=body, headers=sign(root, url, *asked, body))
+                    if answer.status in (401, 403):
+                        wrong.append((kind, networks, "right", row, answer.status, answer.body[:200]))
+    assert not wrong, "\n".join(map(str, wrong))
 
 
 def body_of(row: Route) -> bytes:

@@ -18,8 +18,8 @@ from harness.wire import Answer, message, request
 SECRET = "a secret of more than thirty-two bytes"
 
 
-def token_by(secret: str) -> str:
-    return jwt.encode({"sub": "root", "admin": True, "exp": 1 << 40}, secret, algorithm="HS256")
+def token_by(secret: str, **claims: object) -> str:
+    return jwt.encode({"sub": "root", "admin": True, "exp": 1 << 40, **claims}, secret, algorithm="HS256")
 
 
 tokens = [token_by(SECRET)]

@@ -48,7 +48,7 @@ async def tables(directory: Path) -> Table:
                 volume = Volume.load_or_create(env, [str(mountpath)], snode.id)
                 stack.callback(volume.close)
                 role = Target(node, volume, Store(volume, env), peers, trust)
-            for networks in (*Network, ALL):
+            for networks in (Network.PUBLIC, Network.CONTROL, Network.DATA, ALL):
                 routes = [*node_routes.routes(node, networks, trust), *role.routes(networks)]
                 found[kind, networks] = list(dict.fromkeys(_methods_of(routes)))
         return found

@@ -61,11 +61,12 @@ class Access:
         }
 
 
-def new_access(cluster: "Cluster", user: str, ca: str | None = None) -> Access:
-    """A fresh key of `user`, made over REST."""
-    endpoint = Access(cluster.endpoint, "", "", ca)
-    body = codec.to_json({"user": user})
-    status, answer = probe.call("POST", f"{endpoint.url}/v1/auth/keys", endpoint.tls(), body)
+def new_access(cluster: "Cluster", user: str, ca: str | None = None, *, admin: bool = False) -> Access:
+    """A fresh key of `user`, made over the Unix socket of a gateway that runs."""
+    gateway = next(node for node in cluster.proxies if node.alive)
+    endpoint = Access(gateway.url, "", "", ca)
+    body = codec.to_json({"user": user, "admin": admin})
+    status, answer = probe.call("POST", f"{endpoint.url}/v1/auth/keys", None, body, gateway.plan.socket)
     assert status == 200, answer
     key = codec.parse_json(answer)
     return dataclasses.replace(endpoint, key_id=key["id"], secret=key["secret"])

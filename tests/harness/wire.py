@@ -10,11 +10,14 @@ import json
 import secrets
 import socket
 import ssl
+import time
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgpack
+
+from ais.auth import signing
 
 TIMEOUT_S = 20.0
 MSGPACK = {"Accept": "application/msgpack"}
@@ -114,10 +117,14 @@ def message(action: str, name: str = "", value: Any = None) -> bytes:
 
 
 class Api:
-    """The native API of one node, spoken by hand. Every method returns the `Answer`; nothing raises on a status."""
+    """The native API of one node, spoken by hand. Every method returns the `Answer`; nothing raises on a status.
 
-    def __init__(self, url: str) -> None:
+    With `key` (ID and secret of an administrator's) requests to that node are signed.
+    """
+
+    def __init__(self, url: str, key: tuple[str, str] | None = None) -> None:
         self.url = url
+        self._key = key
 
     def call(
         self,
@@ -131,7 +138,11 @@ class Api:
     ) -> Answer:
         """One request; redirects are followed (method and body kept) unless told not to."""
         target = path + (f"?{urllib.parse.urlencode(query)}" if query else "")
-        answer = request(self.url, method, target, body=body, headers=headers)
+        lines = {}
+        if self._key is not None:
+            host, (key_id, secret) = urllib.parse.urlsplit(self.url).netloc, self._key
+            lines = signing.lines_of(method, host, target, body, key_id=key_id, secret=secret, now_s=time.time())
+        answer = request(self.url, method, target, body=body, headers={**lines, **(headers or {})})
         return follow(answer, method, body=body, headers=headers) if redirects else answer
 
     def act(

@@ -13,6 +13,7 @@ from harness.wire import Api
 from ais.api import codec
 from ais.auth.keys import ClusterSecret
 from ais.meta import store
+from ais.playground import probe
 from ais.testing import Cluster, Node
 
 KEYS = "/v1/auth/keys"
@@ -94,7 +95,11 @@ def test_no_secret_on_a_disk_or_in_a_log(mortal: Cluster) -> None:
 def test_authentication_is_switched_on_while_nodes_run(mortal: Cluster) -> None:
     """`auth.enabled` is a setting like others: set at one proxy, every node has it."""
     for value in ("true", "false"):
-        answer = Api(mortal.proxies[1].url).call("PUT", "/v1/cluster/set-config", {"auth.enabled": value})
-        assert answer.status == 200, answer
-        configs = [Api(node.url).call("GET", "/v1/daemon", {"what": "config"}).json() for node in mortal.nodes]
+        gateway = mortal.proxies[1]
+        setting = f"{gateway.url}/v1/cluster/set-config?auth.enabled={value}"
+        assert probe.call("PUT", setting, None, via=gateway.plan.socket)[0] == 200
+        configs = [probe.get_json(f"{node.url}/v1/daemon?what=config", None, node.plan.socket) for node in mortal.nodes]
         assert {config["auth"].get("enabled", False) for config in configs} == {value == "true"}
+        assert {Api(node.url).call("GET", "/v1/daemon", {"what": "smap"}).status for node in mortal.nodes} == {
+            401 if value == "true" else 200
+        }

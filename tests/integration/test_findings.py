@@ -24,6 +24,7 @@ from harness.s3access import Access
 from harness.s3raw import code
 from harness.wire import Answer, message, request
 
+from ais.api.access import Access as May
 from ais.auth import pairs
 from ais.base.errors import BadRequest
 from ais.meta.smap import Snode
@@ -40,6 +41,8 @@ from ais.testing import free_ports
 OBJECT, NATIVE = "/s3/sec/o", "/v1/objects/sec/o?provider=ais"
 DOMAIN = "s3.local"
 HTML = {"Content-Type": "text/html"}
+PERMITTED = May.CREATE_BUCKET | May.DESTROY_BUCKET | May.PATCH | May.SET_BUCKET_ACL
+MESSAGES = {"create-bck": None, "give-bck": "bob", "destroy-bck": None}
 
 
 class Case(NamedTuple):
@@ -193,10 +196,15 @@ def test_3_the_native_api_asks_too(case: Case) -> None:
 def test_4_a_virtual_host_is_s3(case: Case) -> None:
     """A native path under a bucket's name is a key of that bucket, at the gateway and at the target: 403 unsigned."""
     for url in case.urls("public_net"):
-        for method, query in (("GET", ""), ("PUT", "?pid=x&utm=1"), ("DELETE", "")):
+        for method, query, refusal in (
+            ("GET", "", (403, "AccessDenied")),
+            ("PUT", "", (403, "AccessDenied")),
+            ("PUT", "?pid=x&utm=1", (501, "NotImplemented")),  # marks are no parameters of S3
+            ("DELETE", "", (403, "AccessDenied")),
+        ):
             lines = {"Host": f"sec.{DOMAIN}"}
             answer = request(url, method, f"/v1/objects/sec/o{query}", body=b"x" * (method == "PUT"), headers=lines)
-            assert (answer.status, code(answer)) in ((403, "AccessDenied"), (501, "NotImplemented")), answer
+            assert (answer.status, code(answer)) == refusal, answer
 
 
 @pytest.mark.parametrize(
@@ -439,6 +447,53 @@ def test_18_access_binds_both(case: Case) -> None:
         assert s3raw.call(case.ann, method, "/s3/shut/o").status == 403
 
 
+def test_18_what_is_nobodys_is_the_administrators(case: Case) -> None:
+    """A bucket that an administrator made natively is closed to users of keys until it is given to one of them."""
+    path, inside, text = "/v1/buckets/common", "/s3/common/o", b'{"Version":"2012-10-17","Statement":[]}'
+    assert admin(case.gateway, "POST", path, {"action": "create-bck"}).status == 200
+    made = admin(case.gateway, "POST", "/v1/auth/keys", {"user": "root", "admin": True}).json()
+    root = Access(case.gateway, made["id"], made["secret"])
+    try:
+        assert s3raw.call(root, "PUT", inside, body=b"kept").status == 200
+        for user in (case.ann, case.bob):
+            assert b"common" not in s3raw.call(user, "GET", "/s3").body
+            for method, at, query, body in (
+                ("GET", inside, "", b""),
+                ("PUT", inside, "", b"changed"),
+                ("DELETE", inside, "", b""),
+                ("GET", "/s3/common", "list-type=2", b""),
+                ("PUT", "/s3/common", "policy=", text),
+                ("DELETE", "/s3/common", "", b""),
+            ):
+                answer = s3raw.call(user, method, at, query, body=body)
+                assert (answer.status, code(answer)) == (403, "AccessDenied"), (method, query, answer)
+        assert s3raw.call(case.bob, "PUT", "/s3/common").status == 409
+        assert admin(case.gateway, "PATCH", path, {"action": "give-bck", "value": "ann"}).status == 200
+        assert s3raw.call(case.ann, "GET", inside).body == b"kept"
+        assert [s3raw.call(user, "GET", inside).status for user in (case.bob, root)] == [403, 403]
+        assert admin(case.gateway, "PATCH", path, {"action": "give-bck", "value": ""}).status == 200
+        assert [s3raw.call(user, "GET", inside).status for user in (case.ann, root)] == [403, 200]
+    finally:
+        assert admin(case.gateway, "DELETE", path, {"action": "destroy-bck"}).status == 200
+        assert admin(case.gateway, "DELETE", f"/v1/auth/keys/{made['id']}").status == 200
+
+
+def test_18_natively_made_is_the_makers(case: Case) -> None:
+    """A bucket that a user makes natively with a token is that user's over S3, and no other's; only administrators
+    give buckets away."""
+    ann = token_by(SECRET, sub="ann", admin=False, clusters=[{"id": case.smap["uuid"], "perm": str(int(PERMITTED))}])
+    lines = {"Authorization": f"Bearer {ann}"}
+    body = {name: json.dumps({"action": name, "value": value}).encode() for name, value in MESSAGES.items()}
+    path = "/v1/buckets/anns"
+    assert request(case.gateway, "POST", path, body=body["create-bck"], headers=lines).status == 200
+    try:
+        assert [s3raw.call(user, "PUT", "/s3/anns/o", body=b"x").status for user in (case.ann, case.bob)] == [200, 403]
+        assert request(case.gateway, "PATCH", path, body=body["give-bck"], headers=lines).status == 403
+        assert s3raw.call(case.bob, "GET", "/s3/anns/o").status == 403
+    finally:
+        assert request(case.gateway, "DELETE", path, body=body["destroy-bck"], headers=lines).status == 200
+
+
 def test_19_only_the_ca_that_was_given(tmp_path: Path) -> None:
     """With a CA file no other is believed; whose certificate names another host is no node's."""
     files = certificates.make(tmp_path)
@@ -458,7 +513,7 @@ def test_20_small_things(case: Case) -> None:
         assert s3raw.call(case.bob, "GET", "/s3/sec/no-such-key").status == 403
     finally:
         assert s3raw.call(case.ann, "DELETE", "/s3/sec", "policy=").status == 204
-    assert request(case.gateway, "GET", OBJECT, headers={"Authorization": "Bearer x.y.z"}).status == 400
+    assert request(case.gateway, "GET", OBJECT, headers={"Authorization": "Bearer x.y.z"}).status == 403
     expires = f"{OBJECT}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires={'9' * 5000}"
     assert request(case.gateway, "GET", expires).status in (400, 403)
     assert request(case.gateway, "GET", "/v1/health", headers={"Expect": "foo"}).status == 417

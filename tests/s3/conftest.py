@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Iterator
 
 import pytest
-from harness.s3access import Access, boto, remove_bucket
-from harness.wire import fresh_name
+from harness.s3access import Access, boto, new_access, remove_bucket
+from harness.wire import Api, fresh_name
 
 from ais.testing import Cluster
 
@@ -18,6 +18,13 @@ def s3_bucket(s3: Access) -> Iterator[str]:
     client.create_bucket(Bucket=name)
     yield name
     remove_bucket(client, name)
+
+
+@pytest.fixture(scope="session")
+def native_api(s3_cluster: Cluster) -> Api:
+    """The same cluster natively, with an administrator's key."""
+    root = new_access(s3_cluster, "root", admin=True)
+    return Api(root.url, (root.key_id, root.secret))
 
 
 @pytest.fixture(scope="session")

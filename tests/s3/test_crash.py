@@ -14,11 +14,12 @@ import pytest
 from harness.nodes import eventually, files_of
 from harness.s3access import Access, boto, new_access
 from harness.s3raw import call
-from harness.wire import Answer, Api
+from harness.wire import Answer
 
 from ais.api import codec
 from ais.meta.placement import Placement
 from ais.meta.smap import Smap
+from ais.playground import probe
 from ais.testing import Cluster
 
 BUCKET = "crash"
@@ -134,7 +135,8 @@ def document(parts: dict[int, str]) -> bytes:
 
 def keys_owned_by(cluster: Cluster, owner_id: str) -> Iterator[str]:
     """Fresh keys whose owner is that target."""
-    placement = Placement(codec.from_json(codec.to_json(Api(cluster.endpoint).smap()), Smap))
+    found = probe.get_json(f"{cluster.endpoint}/v1/daemon?what=smap", None, cluster.proxies[0].plan.socket)
+    placement = Placement(codec.from_json(codec.to_json(found), Smap))
     for number in itertools.count():
         key = f"dir-{number % 7}/o {number}"
         if placement.owner(f"ais/@#/{BUCKET}/{key}").id == owner_id:

@@ -253,9 +253,9 @@ def test_refused(s3: Access, s3_bucket: str, more: dict[str, Any], expected: str
     assert "Contents" not in client.list_objects_v2(Bucket=s3_bucket)
 
 
-def test_the_native_api_does_not_serve_what_it_cannot_open(s3: Access, s3_bucket: str, s3_cluster: Cluster) -> None:
+def test_the_native_api_does_not_serve_what_it_cannot_open(s3: Access, s3_bucket: str, native_api: Api) -> None:
     """An encrypted object is refused natively, with the reason, and never given out as it lies on the disk."""
     boto(s3).put_object(Bucket=s3_bucket, Key="k", Body=b"x" * 100, ServerSideEncryption="AES256")
-    answer = Api(s3_cluster.endpoint).call("GET", f"/v1/objects/{s3_bucket}/k")
+    answer = native_api.call("GET", f"/v1/objects/{s3_bucket}/k")
     assert answer.status >= 400
     assert b"encrypted" in answer.body

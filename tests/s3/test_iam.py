@@ -16,8 +16,9 @@ from harness import issuer as issuers
 from harness.issuer import Issuer
 from harness.nodes import eventually
 from harness.s3access import REGION, Access, boto, new_access, remove_bucket
-from harness.wire import fresh_name, message, request
+from harness.wire import fresh_name, message
 
+from ais.playground import probe
 from ais.testing import Cluster
 
 Client = Any
@@ -454,5 +455,6 @@ def test_roles_for_tokens_of_an_issuer(account: Account, issuer: Issuer, s3_clus
 def set_issuers(cluster: Cluster, urls: list[str]) -> None:
     """Whose tokens are taken; nobody has to have one."""
     value = {"auth": {"oidc": {"allowed_iss": urls}}}
-    answer = request(cluster.endpoint, "PUT", "/v1/cluster", body=message("set-config", value=value))
-    assert answer.status == 200, answer
+    body = message("set-config", value=value)
+    gateway = cluster.proxies[0].plan.socket
+    assert probe.call("PUT", f"{cluster.endpoint}/v1/cluster", None, body, gateway)[0] == 200

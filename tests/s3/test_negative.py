@@ -863,11 +863,11 @@ def test_another_user(kept: Access, s3_cluster: Cluster, method: str) -> None:
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize(("method", "message"), [("PATCH", b'{"disabled": true}'), ("DELETE", b"")])
-def test_key_taken_back(kept: Access, s3_cluster: Cluster, method: str, message: bytes) -> None:
+def test_key_taken_back(kept: Access, s3_cluster: Cluster, native_api: Api, method: str, message: bytes) -> None:
     """A key that was disabled or removed is as good as none from the next request on, at every node."""
     taken = new_access(s3_cluster, "alice")
     assert call(taken, "GET", PATH).status == 200
-    assert Api(s3_cluster.endpoint).call(method, f"/v1/auth/keys/{taken.key_id}", body=message).status == 200
+    assert native_api.call(method, f"/v1/auth/keys/{taken.key_id}", body=message).status == 200
     for node in s3_cluster.nodes:
         answer = call(dataclasses.replace(taken, url=node.url), "PUT", PATH, body=BODY)
         assert (code(answer), answer.status) == ("InvalidAccessKeyId", 403)

@@ -144,9 +144,9 @@ def test_default_retention(s3: Access, locked: str) -> None:
 
 
 @pytest.mark.parametrize("hold", ["compliance", "legal hold"])
-def test_under_attack(s3: Access, s3_cluster: Cluster, locked: str, hold: str) -> None:
+def test_under_attack(s3: Access, native_api: Api, locked: str, hold: str) -> None:
     """An administrator tries everything that this product has: the version is there, byte for byte."""
-    client, api = boto(s3), Api(s3_cluster.endpoint)
+    client, api = boto(s3), native_api
     how: dict[str, Any] = {"ObjectLockLegalHoldStatus": "ON"}
     if hold == "compliance":
         how = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": FUTURE}
@@ -166,7 +166,7 @@ def test_under_attack(s3: Access, s3_cluster: Cluster, locked: str, hold: str) -
         api.call("PATCH", f"/v1/buckets/{locked}", body=b'{"action": "reset-bprops"}'),
         api.call("PATCH", f"/v1/buckets/{locked}", body=b'{"action": "set-bprops", "value": {"s3": {}}}'),
     ]
-    assert attempts
+    assert 401 not in {answer.status for answer in attempts}
     client.put_bucket_lifecycle_configuration(
         Bucket=locked,
         LifecycleConfiguration={
@@ -178,9 +178,9 @@ def test_under_attack(s3: Access, s3_cluster: Cluster, locked: str, hold: str) -
     assert client.get_object(**version)["Body"].read() == b"kept"
 
 
-def test_a_held_head_is_not_renamed_away(s3: Access, s3_cluster: Cluster, locked: str) -> None:
+def test_a_held_head_is_not_renamed_away(s3: Access, native_api: Api, locked: str) -> None:
     """Giving the latest version another name natively would remove it here: refused, and nothing has moved."""
-    client, api = boto(s3), Api(s3_cluster.endpoint)
+    client, api = boto(s3), native_api
     version = put(client, locked, ObjectLockLegalHoldStatus="ON")
     answer = api.call("POST", f"/v1/objects/{locked}/k", body=b'{"action": "rename-obj", "name": "elsewhere"}')
     assert answer.status == 403

@@ -106,7 +106,7 @@ class Forms:
         return answers.reply(request.id, 200 if status == "200" else 204, *pairs)
 
     def _identify(self, fields: Mapping[str, str]) -> Identity:
-        if not self._node.config.cluster.auth.closes_s3:
+        if not self._node.config.cluster.auth.is_closed:
             return Identity(trusted=True)
         if "policy" not in fields:
             return Identity()

@@ -10,7 +10,7 @@ from ais.net.http import Reply
 from ais.node.node import Node
 from ais.node.s3 import Gate
 from ais.proxy.s3.call import Call
-from ais.s3 import acl, answers, bucket_names, documents, listings, lock
+from ais.s3 import acl, answers, bucket_names, documents, identity, listings, lock
 from ais.s3.acl import Acl, Asked
 from ais.s3.documents import DEFAULT_REGION, ListedBucket
 from ais.s3.errors import S3Error
@@ -124,7 +124,7 @@ def _is_locked(request: S3Request) -> bool:
 
 def _owner(caller: Identity) -> str:
     """Whose the caller's new buckets are: nobody's, while callers need not say the truth."""
-    return "" if caller.trusted else caller.user or ""
+    return caller.user or "" if caller.is_bearer or not caller.trusted else ""
 
 
 def _require_known(caller: Identity) -> None:
@@ -136,7 +136,7 @@ def _is_visible(bucket: Bucket, caller: Identity) -> bool:
     bck = bucket.bck
     if bck.provider != AIS or bck.namespace != GLOBAL or bck.name.startswith(SYSTEM_BUCKET_PREFIX):
         return False
-    return not bucket.props.renamed and (caller.trusted or bucket.props.of_s3.owner in ("", caller.user))
+    return not bucket.props.renamed and (caller.trusted or identity.owns(caller, bucket.props.of_s3.owner))
 
 
 def _buckets_max(text: str | None) -> int:

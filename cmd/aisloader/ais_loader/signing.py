@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ais.auth.signing import signing_key
 from ais.base.errors import BadRequest
-from ais.s3.sigv4 import signing_key
 
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _REGION = "us-east-1"

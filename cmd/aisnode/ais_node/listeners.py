@@ -20,6 +20,7 @@ from ais.net.server import HttpServer, Limits, listening
 from ais.node.membership import JOIN
 from ais.node.trust import Trust
 
+_NETWORKS = (Network.PUBLIC, Network.CONTROL, Network.DATA)
 _ANY = ("0.0.0.0", "::")  # noqa: S104 - a name for it
 _LOOPBACK = ("127.", "localhost", "::1")
 
@@ -66,7 +67,7 @@ def lay_out(config: NodeConfig, own_host: Callable[[], str]) -> Layout:
     ports = [chosen.setdefault(port, port or _free_port()) for port in config.local.ports]
     binds = [_bind_host(host, is_named=bool(named)) for host, named in zip(hosts, config.local.hosts, strict=True)]
     carried: dict[tuple[str, int], Network] = {}
-    for bind, port, network in zip(binds, ports, Network, strict=True):
+    for bind, port, network in zip(binds, ports, _NETWORKS, strict=True):
         everywhere = next((one for one, other in zip(binds, ports, strict=True) if other == port and one in _ANY), bind)
         carried[everywhere, port] = carried.get((everywhere, port), Network(0)) | network
     nets = [NetInfo.make(scheme, host, port) for host, port in zip(hosts, ports, strict=True)]
@@ -140,7 +141,7 @@ def bind(listener: Listener) -> list[socket.socket]:
 
 def _guarded(route: Route, networks: Network) -> Route:
     """Where only clients come, nobody may pretend to be a node (wire contract §1); a joining node is no member yet."""
-    if networks != Network.PUBLIC:
+    if networks & (Network.CONTROL | Network.DATA):
         return route
     caller_id = headers.CALLER_ID.lower()
 

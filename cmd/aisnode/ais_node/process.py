@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import structlog
@@ -39,7 +40,7 @@ from ais.stats.log_file import LogFile
 from ais.stats.tracker import Tracker
 from ais.target.target import Target
 from ais.workers.locks import SharedStore
-from ais_node import identity, listeners
+from ais_node import identity, listeners, local
 from ais_node.arguments import Arguments
 from ais_node.crew import Crew
 from ais_node.listeners import Layout
@@ -107,6 +108,10 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
             servers = await listeners.open_all(layout, makes, listener_tls)
         else:
             servers = crew.open(layout, makes, node, role, volume, log_file, listener_tls)
+        here = local.path_of(config.local.confdir, arguments.role)
+        if (own_socket := await local.open_socket(makes, here, node.log)) is not None:
+            servers.append(own_socket)
+            stack.callback(Path(here).unlink, missing_ok=True)
         follow_limits(settings, node, servers, budget)
         watch_certificates(node, certificates, peers, servers)
         node.tasks.keep("statistics", ticker.run)
@@ -226,6 +231,10 @@ def make_trust(
     trust = Trust(_join_secret(arguments, settings), snode.id, lambda: env.clock.now_ns() / 1e9, own)
     if not trust.is_closed and settings.config.cluster.auth.client_auth_required:
         raise BadRequest("auth.client_auth_required=true needs a --join-secret: who could tell a node from a client?")
+    if not trust.is_closed and settings.config.cluster.auth.enabled and not is_quiet:
+        structlog.get_logger().warning(
+            "auth.enabled keeps nobody out who says that he is a node: give all nodes a --join-secret"
+        )
     if not trust.is_closed and not is_quiet:
         structlog.get_logger().warning(
             "the cluster is open: whoever reaches its control network can join it and change it; give all nodes a"

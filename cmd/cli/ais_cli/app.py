@@ -26,6 +26,10 @@ FAILED, USAGE, NOT_FOUND, NO_CLUSTER = 1, 2, 3, 4
 _START_HINT = (
     "Start a local one with 'ais playground start', or name another with AIS_ENDPOINT or 'ais --endpoint URL'."
 )
+_CREDENTIALS_HINT = (
+    "Set AIS_AUTHN_TOKEN or AIS_AUTHN_TOKEN_FILE; an administrator: AIS_ACCESS_KEY_ID and AIS_SECRET_ACCESS_KEY, or"
+    " AIS_ENDPOINT=unix:CONFDIR/proxy.sock on the machine of a gateway."
+)
 _EXIT_CODE: tuple[tuple[type[AisError], int], ...] = (
     (errors.BadRequest, USAGE),
     (errors.NotFound, NOT_FOUND),
@@ -39,7 +43,7 @@ _HINT: tuple[tuple[type[AisError], str], ...] = (
     (errors.DownloadNotFound, "'ais show job download --all' lists running and finished ones."),
     (errors.XactionNotFound, "'ais show job --all' lists running and finished jobs."),
     (errors.MountpathNotFound, "'ais storage mountpath' lists the mountpaths; a new one must exist as a directory."),
-    (errors.Unauthenticated, "Set AIS_AUTHN_TOKEN or AIS_AUTHN_TOKEN_FILE."),
+    (errors.Unauthenticated, _CREDENTIALS_HINT),
     (errors.NotReady, "It may be starting: 'ais wait cluster' waits until it is ready."),
     (errors.OutOfSpace, "'ais storage capacity' shows how full the mountpaths are."),
 )

@@ -12,7 +12,7 @@ from ais_cli.params import examples, json_option, table_options, yes_option
 from ais_cli.text import Column
 
 if TYPE_CHECKING:
-    from ais.api.access_keys import CreatedKey
+    from ais.api.access_keys import CreatedKey, KeyInfo
     from ais.client.client import Client
 
 _COLUMNS = (Column("ACCESS KEY ID"), Column("USER"), Column("CREATED"), Column("STATUS"))
@@ -57,15 +57,17 @@ def key() -> None:
     epilog=examples(
         "ais auth key create ann                     a new key",
         "ais auth key create ann --json              for programs",
+        "ais auth key create root --admin            an administrator's, for this command too",
         "ais auth key create ann --id AKIAIOSFODNN7EXAMPLE --secret SECRET   a key from another store",
     )
 )
 @click.argument("user", metavar="USER")
 @click.option("--id", "key_id", default="", metavar="ID", help="Import a key: its ID, 3 to 128 letters and digits.")
 @click.option("--secret", default="", metavar="SECRET", help="Import a key: its secret, 8 to 128 characters.")
+@click.option("--admin", is_flag=True, help="It signs requests of administrators too, such as those of this command.")
 @json_option
 @click.pass_obj
-def create(app: App, user: str, key_id: str, secret: str, as_json: bool) -> None:
+def create(app: App, user: str, key_id: str, secret: str, admin: bool, as_json: bool) -> None:
     """Make an access key for USER. Its secret is shown this once only.
 
     What is printed can be given to a shell: eval "$(ais auth key create USER)".
@@ -74,7 +76,7 @@ def create(app: App, user: str, key_id: str, secret: str, as_json: bool) -> None
         raise click.UsageError("a key is imported with both --id and --secret")
 
     async def work(client: "Client") -> "tuple[CreatedKey, str]":
-        return await client.access_keys.create(user, key_id, secret), client.endpoint
+        return await client.access_keys.create(user, key_id, secret, admin=admin), client.endpoint
 
     created, endpoint = app.run(work)
     if as_json:
@@ -82,7 +84,11 @@ def create(app: App, user: str, key_id: str, secret: str, as_json: bool) -> None
         return
     click.echo(f"export AWS_ACCESS_KEY_ID={shlex.quote(created.id)}")
     click.echo(f"export AWS_SECRET_ACCESS_KEY={shlex.quote(created.secret)}")
-    click.echo(f"export AWS_ENDPOINT_URL={shlex.quote(endpoint)}")
+    if not endpoint.startswith("unix:"):
+        click.echo(f"export AWS_ENDPOINT_URL={shlex.quote(endpoint)}")
+    if admin:
+        click.echo(f"export AIS_ACCESS_KEY_ID={shlex.quote(created.id)}")
+        click.echo(f"export AIS_SECRET_ACCESS_KEY={shlex.quote(created.secret)}")
     text.note(f'Access key of user "{user}" created. Keep its secret: it is not shown again.')
 
 
@@ -96,8 +102,12 @@ def list_keys(app: App, user: str, as_json: bool, no_headers: bool) -> None:
     if as_json:
         text.print_json(found)
         return
-    rows = [[one.id, one.user, text.moment(one.created), "disabled" if one.disabled else "enabled"] for one in found]
+    rows = [[one.id, one.user, text.moment(one.created), _status(one)] for one in found]
     text.print_table(_COLUMNS, rows, headers=not no_headers)
+
+
+def _status(key: "KeyInfo") -> str:
+    return ("disabled" if key.disabled else "enabled") + (", admin" if key.admin else "")
 
 
 @key.command(epilog=examples("ais auth key disable AIS0123456789ABCDEFG"))

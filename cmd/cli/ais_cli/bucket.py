@@ -81,6 +81,25 @@ def create(app: App, buckets: tuple[Ref, ...], props: str | None, ignore_error: 
     app.run(work)
 
 
+@bucket.command(
+    epilog=examples("ais bucket give ais://photos ann", "ais bucket give ais://photos --nobody   the administrators'")
+)
+@click.argument("ref", type=BUCKET, metavar="BUCKET")
+@click.argument("user", default="")
+@click.option("--nobody", is_flag=True, help="It is the administrators' again.")
+@click.pass_obj
+def give(app: App, ref: Ref, user: str, nobody: bool) -> None:
+    """Have a bucket belong to USER, who may do everything with it over S3.
+
+    Buckets that were made natively belong to who made them with a token; else to nobody, that is to the users of
+    administrators' access keys.
+    """
+    if nobody is bool(user):
+        raise click.UsageError("name the user, or use --nobody")
+    app.run(lambda client: client.buckets.give(ref.bck, user))
+    click.echo(f'"{ref}" is now {f"of user {user}" if user else "of the administrators"}')
+
+
 @bucket.command(epilog=examples("ais bucket rm ais://photos", "ais rmb ais://a ais://b --yes"))
 @click.argument("buckets", type=BUCKET, nargs=-1, metavar="BUCKET...")
 @click.option("--all", "everything", is_flag=True, help="All buckets of the cluster.")

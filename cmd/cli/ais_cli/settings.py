@@ -140,6 +140,8 @@ def environment() -> ClientEnvironment:
         certificate_key=given.certificate_key or stored["cluster.client_crt_key"],
         ca=given.ca or stored["cluster.client_ca_tls"],
         skip_verify=given.skip_verify or parse_bool(stored["cluster.skip_verify_crt"]),
+        key_id=given.key_id,
+        key_secret=given.key_secret,
     )
 
 

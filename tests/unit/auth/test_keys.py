@@ -16,12 +16,12 @@ def test_life_of_a_key() -> None:
     assert again == all_keys
     found = again.get(key.id)
     assert found is not None
-    assert keys.KeyRing(again, (secret,)).lookup(key.id) == ("ann", plain, False)
+    assert keys.KeyRing(again, (secret,)).lookup(key.id) == ("ann", plain, False, False)
     assert plain not in all_keys.encode().decode()
     disabled = again.with_disabled(key.id, True)
     assert disabled.version == 2
     assert disabled.with_disabled(key.id, True) is disabled
-    assert keys.KeyRing(disabled, (secret,)).lookup(key.id) == ("ann", plain, True)
+    assert keys.KeyRing(disabled, (secret,)).lookup(key.id) == ("ann", plain, True, False)
     assert disabled.without_key(key.id).get(key.id) is None
 
 
@@ -62,7 +62,7 @@ def test_imported_keys() -> None:
     secret = keys.new_secret()
     key = keys.import_key("ann", "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", secret, 0)
     found = keys.KeyRing(keys.AccessKeys().with_key(key), (secret,)).lookup(key.id)
-    assert found == ("ann", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", False)
+    assert found == ("ann", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", False, False)
     for key_id in ("", "ab", "x" * 129, "a/b", "a b", "abc\n"):
         with pytest.raises(BadRequest, match="invalid key ID"):
             keys.import_key("ann", key_id, "12345678", secret, 0)
@@ -106,8 +106,8 @@ def test_a_rotation_seals_again() -> None:
     new = cluster.rotated(1_900_000_000)
     after = before.resealed(cluster.all, new.secret)
     assert (int(new.version), new.all[1:], int(after.version)) == (2, cluster.all, int(before.version) + 1)
-    assert keys.KeyRing(after, (new.secret,)).lookup(key.id) == ("ann", plain, False)
-    assert keys.KeyRing(before, new.all).lookup(key.id) == ("ann", plain, False)
+    assert keys.KeyRing(after, (new.secret,)).lookup(key.id) == ("ann", plain, False, False)
+    assert keys.KeyRing(before, new.all).lookup(key.id) == ("ann", plain, False, False)
     with pytest.raises(CorruptMetadata):
         keys.KeyRing(after, cluster.all).lookup(key.id)
     assert keys.ClusterSecret.decode(new.encode()) == new

@@ -3,6 +3,7 @@
 import pytest
 from aiohttp import web
 
+from ais.net.http import Network
 from ais.node import guard
 from ais.node.guard import Guard
 from ais.proxy import downloads, permissions
@@ -16,7 +17,7 @@ async def answer(_request: web.Request) -> web.Response:
 
 def test_a_route_without_an_entry_does_not_start() -> None:
     """Of each route somebody says what it needs."""
-    gate = Guard(CLIENTS, permissions.needs_of)  # type: ignore[arg-type]
+    gate = Guard(CLIENTS, Network.PUBLIC, permissions.needs_of)  # type: ignore[arg-type]
     with pytest.raises(LookupError, match="nobody says what POST /v1/nobody/knows needs"):
         gate.guard([web.get("/v1/cluster", answer), web.post("/v1/nobody/knows", answer)])
 

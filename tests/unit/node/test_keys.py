@@ -40,9 +40,9 @@ def test_every_node_can_open_every_key(simulate: Simulate) -> None:
         await world.settled()
         primary = world.primary()
         key_id, secret = await create(primary)
-        assert {node.keyring.lookup(key_id) for node in world.running} == {("ann", secret, False)}
+        assert {node.keyring.lookup(key_id) for node in world.running} == {("ann", secret, False, False)}
         await primary.change_keys(lambda old: old.with_disabled(key_id, True))
-        assert {node.keyring.lookup(key_id) for node in world.running} == {("ann", secret, True)}
+        assert {node.keyring.lookup(key_id) for node in world.running} == {("ann", secret, True, False)}
         await primary.change_keys(lambda old: old.without_key(key_id))
         assert {node.keyring.lookup(key_id) for node in world.running} == {None}
         assert world.converged()
@@ -112,7 +112,7 @@ def test_the_secret_is_made_once(simulate: Simulate) -> None:
             machine.boot()
         await world.settled()
         assert {node.cluster_secret for node in world.running} == {first}
-        assert {node.keyring.lookup(key_id) for node in world.running} == {("ann", secret, False)}
+        assert {node.keyring.lookup(key_id) for node in world.running} == {("ann", secret, False, False)}
 
     simulate(scenario)
 
@@ -130,7 +130,7 @@ def test_a_target_that_lost_its_confdir_gets_the_secret_again(simulate: Simulate
         target.confdir.mkdir()
         target.boot()
         await world.settled()
-        assert target.alive.keyring.lookup(key_id) == ("ann", secret, False)
+        assert target.alive.keyring.lookup(key_id) == ("ann", secret, False, False)
         assert (target.confdir / ".ais.secret").exists()
 
     simulate(scenario)
@@ -154,6 +154,6 @@ def test_a_secret_of_another_cluster_is_ignored(simulate: Simulate, keeps_map: b
         target.boot()
         await world.settled()
         assert foreign.secret not in {node.cluster_secret for node in world.running}
-        assert {node.keyring.lookup(key_id) for node in world.running} == {("ann", secret, False)}
+        assert {node.keyring.lookup(key_id) for node in world.running} == {("ann", secret, False, False)}
 
     simulate(scenario)

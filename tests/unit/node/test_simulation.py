@@ -52,7 +52,9 @@ class Client:
         if await self.is_promised(node, node.change_keys(lambda old: old.with_key(key))):
             self.keys[key.id] = secret
             for other in self.informed(node):
-                assert other.keyring.lookup(key.id) == ("ann", secret, False), f"{other.snode.id} cannot open {key.id}"
+                assert other.keyring.lookup(key.id) == ("ann", secret, False, False), (
+                    f"{other.snode.id} cannot open {key.id}"
+                )
 
     async def is_promised(self, node: Node, change: Coroutine[Any, Any, Any]) -> bool:
         """Whether a change succeeded; it ends with the process of the node."""
@@ -138,7 +140,7 @@ def test_a_storm_loses_nothing_and_ends(simulate: Simulate, seed: int) -> None:
         for machine in world.nodes.values():
             assert machine.role.buckets == buckets
             for key_id, secret in client.keys.items():
-                assert machine.alive.keyring.lookup(key_id) == ("ann", secret, False), world.story()
+                assert machine.alive.keyring.lookup(key_id) == ("ann", secret, False, False), world.story()
 
     simulate(scenario, seed=seed)
 

@@ -250,10 +250,10 @@ class Running:
         """An S3 client that signs nothing."""
         return S3(self.proxies[proxy].url)
 
-    async def user(self, name: str, proxy: int = 0) -> S3:
+    async def user(self, name: str, proxy: int = 0, *, admin: bool = False) -> S3:
         """An S3 client with a new access key of this user."""
         node = self.primary.node
-        key, secret = auth_keys.new_key(name, node.cluster_secret, node.env.clock.now_ns())
+        key, secret = auth_keys.new_key(name, node.cluster_secret, node.env.clock.now_ns(), admin=admin)
         await node.change_keys(lambda keys: keys.with_key(key))
         return S3(self.proxies[proxy].url, key.id, secret)
 

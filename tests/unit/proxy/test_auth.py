@@ -26,15 +26,16 @@ def test_life_of_a_key(serve: Any, run: Run) -> None:
 
             made = (await second.ask("POST", KEYS, {"user": "ann"})).json
             assert set(made) == {"id", "secret", "user", "created"}
-            assert found(made["id"]) == {("ann", made["secret"], False)}
+            assert found(made["id"]) == {("ann", made["secret"], False, False)}
             path = f"{KEYS}/{made['id']}"
             assert (await second.ask("PATCH", path, {"disabled": True})).status == 200
-            assert found(made["id"]) == {("ann", made["secret"], True)}
+            assert found(made["id"]) == {("ann", made["secret"], True, False)}
             for proxy in cluster.proxies:
                 (listed,) = (await proxy.ask("GET", KEYS)).json
-                assert listed == {"id": made["id"], "user": "ann", "created": made["created"], "disabled": True}
+                known = {name: made[name] for name in ("id", "user", "created")}
+                assert listed == {**known, "disabled": True, "admin": False}
             assert (await second.ask("PATCH", path, {"disabled": False})).status == 200
-            assert found(made["id"]) == {("ann", made["secret"], False)}
+            assert found(made["id"]) == {("ann", made["secret"], False, False)}
             assert (await second.ask("DELETE", path)).status == 200
             assert found(made["id"]) == {None}
             assert (await second.ask("GET", KEYS)).json == []

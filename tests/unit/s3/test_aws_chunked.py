@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ais.auth import signing
 from ais.s3 import sigv4
 from ais.s3.aws_chunked import ChunkDecoder
 from ais.s3.errors import S3Error
 
 SIGNED = sigv4.Signed(
-    sigv4.signing_key("secret", "20260102", "us-east-1"),
+    signing.signing_key("secret", "20260102", "us-east-1"),
     "20260102/us-east-1/s3/aws4_request",
     "20260102T030405Z",
     "5eed",

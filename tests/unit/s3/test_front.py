@@ -116,16 +116,19 @@ def test_authorization() -> None:
         b'{"Statement":{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::b/*"}}', "b"
     )
 
-    def may(user: str | None, rights: identity.Rights, trusted: bool = False) -> bool:
+    def may(user: str | None, rights: identity.Rights, trusted: bool = False, is_admin: bool = False) -> bool:
+        caller = identity.Identity(user, trusted=trusted, is_admin=is_admin)
         try:
-            identity.authorize(identity.Identity(user, trusted=trusted), rights, "s3:GetObject", "b", "k", {})
+            identity.authorize(caller, rights, "s3:GetObject", "b", "k", {})
         except S3Error as error:
             return error.code != "AccessDenied"
         return True
 
     assert may("ann", identity.Rights("ann"))
     assert not may("bob", identity.Rights("ann"))
-    assert may("bob", identity.Rights(""))
+    assert not may("bob", identity.Rights(""))
+    assert may("root", identity.Rights(""), is_admin=True)
+    assert not may("root", identity.Rights("ann"), is_admin=True)
     assert not may(None, identity.Rights(""))
     assert may(None, identity.Rights("ann", allow))
     assert not may(None, identity.Rights("ann", allow, restrict_public=True))
