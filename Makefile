@@ -8,7 +8,7 @@ DIR ?= .playground
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients denial rotation events datasets remote lock-attack nightly scrub bench cost docs
+.PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients denial rotation events datasets memory remote lock-attack nightly scrub bench cost docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -75,6 +75,9 @@ events: install ## 10,000 events of buckets: receiver down for a minute, nodes k
 
 datasets: install ## 100,000 objects copied, archived, indexed, read, sorted; in peace and with targets killed (DATASET_OBJECTS=100000)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_datasets.py
+
+memory: install ## a million objects scrubbed, rebalanced, erasure-coded: what memory a target takes (MEMORY_OBJECTS=1000000)
+	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_memory.py
 
 remote: install ## remote buckets at full size: a target killed in between, one large object (REMOTE_OBJECTS=20000, REMOTE_BYTES=4294967296)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_remote.py

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 _DIE = random.SystemRandom()
+_running: set[asyncio.Task[None]] = set()
 
 
 def acknowledge_before_rename() -> None:
@@ -222,6 +223,49 @@ def write_by_name() -> None:
     health.PERIOD_S = _existing(health, "PERIOD_S") and 0.5
 
 
+def let_go_before_acknowledgement() -> None:
+    """A target lets go of an object that others own before the owner has it."""
+    from ais.target.moves import Moves
+
+    send = Moves._send_file
+
+    async def later(self, fd, *of):
+        copy = os.dup(fd)
+
+        async def sending():
+            try:
+                await asyncio.sleep(0.5)
+                await send(self, copy, *of)
+            finally:
+                os.close(copy)
+
+        _running.add(asyncio.create_task(sending()))
+
+    Moves._send_file = later
+
+
+def forget_deletes_while_moving() -> None:
+    """A target that has given an object to its owner keeps it half of the time, and gives it again later."""
+    from ais.core.store import Store
+
+    delete = Store.delete
+
+    def half(self, *of, is_moved=False, **how):
+        return None if is_moved and _DIE.random() < 0.5 else delete(self, *of, is_moved=is_moved, **how)
+
+    Store.delete = half
+
+
+def done_early() -> None:
+    """A target says that it has given everything away when it has only looked at it."""
+    from ais.target.rebalance import Rebalance
+
+    async def nothing(self, *_of):
+        return False
+
+    Rebalance._pass = _existing(Rebalance, "_pass") and nothing
+
+
 PLANTS: dict[str, Callable[[], None]] = {
     one.__name__.replace("_", "-"): one
     for one in (
@@ -240,6 +284,9 @@ PLANTS: dict[str, Callable[[], None]] = {
         damaged_bytes,
         lost_versions,
         write_by_name,
+        let_go_before_acknowledgement,
+        forget_deletes_while_moving,
+        done_early,
     )
 }
 

@@ -31,12 +31,10 @@ def _listen_behind_relays(ports: dict[str, int]) -> None:
 
 
 def _inject() -> None:
-    settings = _settings()
-    if not settings:
-        return
-    if ports := settings.get("listen"):
+    if ports := _settings().get("listen"):
         _listen_behind_relays(ports)
-    if plant := os.environ.get("HARNESS_PLANT"):
+    plant = os.environ.get("HARNESS_PLANT")
+    if plant and "--local-config" in sys.orig_argv:
         import plants
 
         plants.put_in(plant)
