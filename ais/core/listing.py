@@ -8,21 +8,24 @@ without one seeks by itself. A listing without a session, or a new one, always l
 import enum
 import heapq
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from ais.api.bucket import Bck
+from ais.base.errors import NotReady
 from ais.core import tree
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Rank, rank, read_meta
-from ais.core.walk import WINDOW_MAX, Walk
+from ais.core.walk import WINDOW_MAX, Walk, common_prefix
 from ais.env import Env
 from ais.fs import layout, names
 from ais.fs.failures import disk_failures
 from ais.fs.mountpath import Mountpath
 from ais.fs.volume import View, Volume
 from ais.meta.smap import digest
+
+_ATTEMPTS_MAX = 5
 
 
 class Detail(enum.IntEnum):
@@ -68,9 +71,17 @@ class ListLimits(msgspec.Struct, frozen=True):
 class Cursor:
     """A merged walk that may be paused after any entry."""
 
-    def __init__(self, view: View, walks: list[Walk], after: str) -> None:
-        self.view = view
+    def __init__(
+        self, volume: Volume, bck: Bck, begin: Callable[[View], list[Walk]], after: str, shown: Callable[[str], str]
+    ) -> None:
+        """`shown`: what a name is listed as, its common prefix for one; empty: not at all. Raise `OSError`."""
+        self._moved, self.view = volume.moved.count, volume.view  # before anything is read
         self.last = after
+        self._volume, self._bucket, self._shown = volume, layout.bucket_path("", bck), shown
+        walks = begin(self.view)
+        self._late: list[tuple[str, bool]] = []
+        """What went to a mountpath that was read before it came there, in order; with whether it is a directory."""
+        self._is_complete = True
         self.used_at = 0.0
         self._walks = walks
         self._merged = iter(walks[0]) if len(walks) == 1 else heapq.merge(*walks)
@@ -84,13 +95,49 @@ class Cursor:
     @property
     def has_more(self) -> bool:
         """Whether `take` would return a name."""
-        return self._next is not None
+        return self._next is not None or bool(self._late)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether nothing was missed: the mountpaths are the same, and what moved between them is known."""
+        return self._is_complete and self.view is self._volume.view
 
     def take(self, count: int) -> list[tuple[str, int, bool, bool]]:
         """The next `count` names, fewer at the end: with order, is a directory, is on other mountpaths too."""
+        after, moved = self.last, self._volume.moved
+        if moved.count != self._moved:
+            self._catch_up(after)
+        taken = self._take(count)
+        while moved.count != self._moved:
+            self._catch_up(after)
+            known = {one[0] for one in taken}
+            before = [one for one in self._late if one[0] not in known and (not taken or one[0] < taken[-1][0])]
+            self._late = [one for one in self._late if one[0] not in known and one not in before]
+            taken = sorted([*taken, *((name, 0, is_dir, True) for name, is_dir in before)])
+            self._late = sorted([*self._late, *((name, is_dir) for name, _, is_dir, _ in taken[count:])])
+            del taken[count:]
+        if taken:
+            self.last = taken[-1][0]
+        return taken
+
+    def _catch_up(self, after: str) -> None:
+        """Learn what was moved since we looked last."""
+        self._moved, names_moved = self._volume.moved.since(self._moved, self._bucket)
+        self._is_complete &= names_moved is not None
+        shown = ((name, self._shown(name)) for name in names_moved or ())
+        late = {(listed, listed != name) for name, listed in shown if listed > after}
+        self._late = sorted(late.union(self._late))
+
+    def _take(self, count: int) -> list[tuple[str, int, bool, bool]]:
         taken: list[tuple[str, int, bool, bool]] = []
-        merged, current = self._merged, self._next
-        while current is not None and len(taken) < count:
+        merged, current, late = self._merged, self._next, self._late
+        while (current is not None or late) and len(taken) < count:
+            if late and (current is None or late[0][0] <= current[0]):
+                listed, is_dir = late.pop(0)
+                if current is None or listed != current[0]:
+                    taken.append((listed, 0, is_dir, True))
+                continue
+            assert current is not None
             name, order, is_dir = current
             current = next(merged, None)
             is_repeated = False
@@ -98,8 +145,6 @@ class Cursor:
                 is_repeated = True
                 current = next(merged, None)
             taken.append((name, order, is_dir, is_repeated))
-        if taken:
-            self.last = taken[-1][0]
         self._next = current
         return taken
 
@@ -129,21 +174,26 @@ class Cursors:
 
     def _begin(self, bck: Bck, prefix: str, after: str, delimiter: str) -> Cursor:
         self._volume.require_whole(bck)
-        view = self._volume.view
-        walks = [
-            Walk(
-                self._disk,
-                f"{layout.bucket_path(mountpath.path, bck)}/{content}",
-                prefix,
-                after,
-                delimiter=delimiter,
-                order=order,
-                window_max=self._limits.window_max,
-            )
-            for content in self._contents_of(bck)
-            for order, mountpath in enumerate(view.available)
-        ]
-        return Cursor(view, walks, after)
+
+        def walks(view: View) -> list[Walk]:
+            return [
+                Walk(
+                    self._disk,
+                    f"{layout.bucket_path(mountpath.path, bck)}/{content}",
+                    prefix,
+                    after,
+                    delimiter=delimiter,
+                    order=order,
+                    window_max=self._limits.window_max,
+                )
+                for content in self._contents_of(bck)
+                for order, mountpath in enumerate(view.available)
+            ]
+
+        def shown(name: str) -> str:
+            return (common_prefix(name, prefix, delimiter) or name) if name.startswith(prefix) else ""
+
+        return Cursor(self._volume, bck, walks, after, shown)
 
     def _contents_of(self, bck: Bck) -> tuple[str, ...]:
         """Where names of a bucket are: of a mirrored one also copies, whose object may be lost and not restored yet."""
@@ -156,7 +206,7 @@ class Cursors:
         """Take the paused cursor of a listing, if it stands where the caller wants to go on."""
         with self._guard:
             cursor = self._paused.pop(key, None)
-        is_right = cursor is not None and cursor.last == after and cursor.view is self._volume.view
+        is_right = cursor is not None and cursor.last == after and cursor.is_sure
         return cursor if is_right else None
 
     def _keep(self, key: tuple[str, Bck, str, str], cursor: Cursor) -> None:
@@ -201,10 +251,15 @@ class Lister:
         Pages of one listing give the same `session`, which makes them cheap. A bucket that is not there is empty. Raise
         `NotReady` when a mountpath is not there.
         """
-        entries: list[Entry] = []
-        with disk_failures(bck.cname()):
-            cursor = self._cursors.open(bck, prefix, after, delimiter=delimiter, session=session)
-            self._collect(entries, cursor, bck, limit, detail)
+        for _ in range(_ATTEMPTS_MAX):
+            entries: list[Entry] = []
+            with disk_failures(bck.cname()):
+                cursor = self._cursors.open(bck, prefix, after, delimiter=delimiter, session=session)
+                self._collect(entries, cursor, bck, limit, detail)
+            if cursor.is_sure:
+                break
+        else:
+            raise NotReady(f"the mountpaths of {bck.cname()} keep changing: try again in a moment")
         self._cursors.pause(cursor, bck, prefix, delimiter=delimiter, session=session)
         self._volume.require_whole(bck)
         return Page(entries, cursor.has_more)
@@ -234,6 +289,8 @@ class Lister:
                     owner = view.owner(digest(prefix + name))
                     candidates = available if is_repeated else available[order : order + 1]
                     entry = self._look(bck, name, owner, candidates, detail)
+                    if entry is None and view.is_unsettled and not is_repeated:  # it was moved since
+                        entry = self._look(bck, name, owner, available, detail)
                     if entry is None and bck in self._volume.mirrored:
                         entry = self._look(bck, name, owner, available, detail, layout.COPIES)
                     if entry is not None:

@@ -410,6 +410,8 @@ class Publisher:
     def remove_strays(self, spot: Spot, *, fsync: bool = False) -> bool:
         """Remove the object's files from mountpaths other than its owner; return whether there were any."""
         removed = False
+        if self._volume.view.is_unsettled:
+            self._volume.moved.note(spot.bucket, spot.name)
         for mountpath in self._volume.view.available:
             if mountpath is not spot.mountpath:
                 root, path = spot.on(mountpath, spot.root), spot.on(mountpath, spot.path)

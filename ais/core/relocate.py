@@ -141,6 +141,7 @@ class Relocator:
             root, path = spot.on(mountpath, spot.root), spot.on(mountpath, spot.path)
             stray = tree.find(self._disk, path)
             if stray is not None and rank(read_meta(self._disk, stray[0]), stray[1]) <= own_rank:
+                self._store.volume.moved.note(spot.bucket, spot.name)
                 tree.remove(self._disk, root, path)
 
     def _has_versions(self, spot: Spot) -> bool:
@@ -162,6 +163,7 @@ class Relocator:
                     tree.install(self._disk, aside, owner.shelves, target)
                 finally:
                     workfile.discard(self._disk, aside)
+            self._store.volume.moved.note(spot.bucket, spot.name)
             self._disk.unlink(source)
         tree.prune(self._disk, place.shelves, f"{place.shelf}/x")
 

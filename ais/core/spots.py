@@ -81,6 +81,16 @@ class Spot(msgspec.Struct, gc=False, eq=False):
         """The counterpart on another mountpath of one of this spot's paths."""
         return mountpath.path + path[len(self.mountpath.path) :]
 
+    @property
+    def bucket(self) -> str:
+        """The path of its bucket, below any mountpath."""
+        return os.path.dirname(self.root)[len(self.mountpath.path) :]
+
+    @property
+    def name(self) -> str:
+        """Of the object."""
+        return names.from_path(self.path[len(self.root) + 1 :])
+
 
 Rank = tuple[int, int, int]
 

@@ -5,7 +5,8 @@ import itertools
 import msgspec
 
 from ais.api.bucket import Bck
-from ais.core.listing import Cursors, ListLimits
+from ais.base.errors import NotReady
+from ais.core.listing import Cursor, Cursors, ListLimits
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot
 from ais.core.version_copies import copied_head
@@ -18,6 +19,7 @@ from ais.fs.volume import Volume
 from ais.meta.smap import digest
 
 _LOOKS_MAX = 100
+_ATTEMPTS_MAX = 5
 
 
 class VersionEntry(msgspec.Struct, frozen=True, gc=False):
@@ -75,6 +77,19 @@ class VersionLister:
         delimiter, names that have one behind the prefix are given as their common prefix. Pages of one listing give
         the same `session`, which makes them cheap. A bucket that is not there is empty.
         """
+        for _ in range(_ATTEMPTS_MAX):
+            entries, cursor = self._read(bck, prefix, after, limit, delimiter, session)
+            if cursor.is_sure:
+                break
+        else:
+            raise NotReady(f"the mountpaths of {bck.cname()} keep changing: try again in a moment")
+        self._cursors.pause(cursor, bck, prefix, delimiter=delimiter, session=session)
+        self._volume.require_whole(bck)
+        return VersionPage(entries[:limit], len(entries) > limit or cursor.has_more)
+
+    def _read(
+        self, bck: Bck, prefix: str, after: tuple[str, str], limit: int, delimiter: str, session: str
+    ) -> tuple[list[VersionEntry], Cursor]:
         entries: list[VersionEntry] = []
         name, order = after
         with disk_failures(bck.cname()):
@@ -88,9 +103,7 @@ class VersionLister:
                     entries.append(VersionEntry(name))
                 else:
                     entries += self._versions_of(bck, name, "", limit + 1 - len(entries))
-        self._cursors.pause(cursor, bck, prefix, delimiter=delimiter, session=session)
-        self._volume.require_whole(bck)
-        return VersionPage(entries[:limit], len(entries) > limit or cursor.has_more)
+        return entries, cursor
 
     def _order_of_null(self, bck: Bck, name: str) -> str:
         """The order of the null version; empty, which is before all versions, when it is gone."""

@@ -38,6 +38,7 @@ from ais.fs import layout, record, removed, trash, whole
 from ais.fs.failures import disk_failures
 from ais.fs.locks import Stripes, probe_writing
 from ais.fs.mountpath import Capacity, Mountpath
+from ais.fs.moved import MovedNames
 from ais.fs.names import SELF
 from ais.fs.record import IN_USE, KNOWN, LEAVING, Member, State, VolumeRecord
 from ais.meta.placement import Candidates, mix
@@ -151,6 +152,7 @@ class Volume:
         self._is_owner: Callable[[int], bool] | None = None
         self.aside: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
         """Entered around each change of the set of mountpaths: other processes that use them stand aside meanwhile."""
+        self.moved = MovedNames()
         self.view = self._build_view()
 
     @classmethod

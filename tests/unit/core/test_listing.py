@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from ais.base.errors import DiskFailure
 from ais.core.listing import Detail, Lister, ListLimits
+from ais.core.relocate import Relocator
 from ais.core.walk import Walk
 from ais.env.disk import Disk
 from ais.fs import names
+from ais.fs.moved import KEPT_MAX
 
 _COMPONENT = st.sampled_from(
     ["", "a", "b", "a-", "a.", "%", ".", "é", "\U0001f600", "x" * 250, "x" * 240, "x" * 240 + "!"]
@@ -219,3 +221,48 @@ def test_foreign_files_are_not_objects(bench: Any) -> None:
         path.touch()
     assert [entry.name for entry in Lister(bench.volume, bench.env).page(bench.bck, delimiter="/").entries] == ["a"]
     assert [entry.name for entry in Lister(bench.volume, bench.env).page(bench.bck).entries] == ["a"]
+
+
+@pytest.mark.parametrize("at", [0, 1, 3])
+def test_names_that_go_to_another_mountpath_are_listed(make_bench: Callable[..., Any], at: int) -> None:
+    """Objects are moved to a mountpath that was attached, after its directories were read or while a page waits: each
+    name is listed once, with a delimiter too."""
+    bench = make_bench(1)
+    wanted = ["a/x", *(f"d/{number:02}" for number in range(20))]
+    for name in wanted:
+        bench.put(name)
+    more = bench.root / "more"
+    more.mkdir()
+    bench.volume.attach(str(more))
+    lister, relocator = Lister(bench.volume, bench.env), Relocator(bench.store, bench.env)
+    cursor = lister._cursors.open(bench.bck, "", "")
+    rolled = lister._cursors.open(bench.bck, "", "", delimiter="/")
+    found = [name for name, _, _, _ in cursor.take(at)]
+    page = lister.page(bench.bck, "", "", 3, session="s")
+    moved = [name for name in wanted if relocator.bring(bench.bck, name).was_moved]
+    assert len(moved) > 3
+    while cursor.has_more:
+        found += [name for name, _, _, _ in cursor.take(2)]
+    assert found == wanted
+    assert [name for name, _, _, _ in rolled.take(10)] == ["a/", "d/"]
+    rest = lister.page(bench.bck, "", page.entries[-1].name, session="s")
+    assert [one.name for one in (*page.entries, *rest.entries)] == wanted
+
+
+def test_a_listing_begins_again_when_it_lost_track(make_bench: Callable[..., Any]) -> None:
+    """More names have moved than are remembered, or the set of mountpaths is another: the page is read anew."""
+    bench = make_bench(1)
+    for number in range(20):
+        bench.put(f"d/{number:02}")
+    cursor = Lister(bench.volume, bench.env)._cursors.open(bench.bck, "", "")
+    assert cursor.is_sure
+    for number in range(KEPT_MAX + 1):
+        bench.volume.moved.note("/@ais/other", f"o{number}")
+    assert len(cursor.take(20)) == 20
+    assert not cursor.is_sure
+    more = bench.root / "more"
+    more.mkdir()
+    cursor = Lister(bench.volume, bench.env)._cursors.open(bench.bck, "", "")
+    bench.volume.attach(str(more))
+    assert not cursor.is_sure
+    assert len(Lister(bench.volume, bench.env).page(bench.bck).entries) == 20
