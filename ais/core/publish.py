@@ -51,6 +51,7 @@ _SYNCED_TOGETHER_BYTES_MAX = 1 << 20
 """Content of up to so many bytes is synced with its metadata, in one flush."""
 Condition = Callable[[ObjectMeta | None], None]
 """Called under the object's lock with what is stored; raises to refuse."""
+Commit = Callable[[Staged, Condition | None, bool], ObjectMeta]
 
 
 def decide(staged: Staged, stored: ObjectMeta | None, generation: int, now_ns: int) -> ObjectMeta:
@@ -127,10 +128,11 @@ class Publisher:
             if staged.spot.view is not self._volume.view:
                 self._follow_placement(staged, wait)
             rules = staged.rules
+            commit = self._publish_coded if staged.bck in self._volume.coded else self._publish_whole
             if rules.event is not None and not staged.is_moved:
-                published = self._publish_announced(staged, rules.event, condition, wait)
+                published = self._publish_announced(commit, staged, rules.event, condition, wait)
             else:
-                published = self._publish(staged, condition, wait)
+                published = commit(staged, condition, wait)
         except OSError as error:
             raise translate(error, staged.path) from error
         if rules.indexes_shards:
@@ -141,12 +143,9 @@ class Publisher:
         if staged.rules.indexes_shards and may_have(staged.name):
             self.on_shard(staged.bck, staged.name)
 
-    def _publish(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
-        if staged.bck in self._volume.coded:
-            return self._publish_coded(staged, condition, wait)
-        return self._publish_whole(staged, condition, wait)
-
-    def _publish_announced(self, staged: Staged, event: Event, condition: Condition | None, wait: bool) -> ObjectMeta:
+    def _publish_announced(
+        self, commit: Commit, staged: Staged, event: Event, condition: Condition | None, wait: bool
+    ) -> ObjectMeta:
         """Commit, with a note before the object becomes visible."""
         if not wait:
             raise StripeBusy
@@ -160,7 +159,7 @@ class Publisher:
 
             staged.before_rename = note
             try:
-                return self._publish(staged, condition, wait)
+                return commit(staged, condition, wait)
             finally:
                 staged.before_rename = before
 

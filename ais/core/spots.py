@@ -182,9 +182,9 @@ class SpotTable:
             spot = spots.young.get(uname)
             if spot is not None:
                 return spot
-        return self._find_slowly(bck, name, uname, is_read=is_read)
+        return self._find_slowly(bck, name, uname, is_read)
 
-    def _find_slowly(self, bck: Bck, name: str, uname: str, *, is_read: bool) -> Spot:
+    def _find_slowly(self, bck: Bck, name: str, uname: str, is_read: bool) -> Spot:
         view, spots = self._volume.view, self._spots
         if spots.view is not view:
             spots = self._spots = _Generations(view)
