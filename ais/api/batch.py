@@ -1,5 +1,7 @@
 """Get-batch on the wire (`wire.md` §13.6): what a client asks for, what the metadata part of an answer says."""
 
+from collections.abc import Iterable
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -16,6 +18,8 @@ COLOCATION = "coloc"
 """Query parameter, and key of the body."""
 ENTRIES_MAX = 1_000_000
 TO_THE_END = -1
+BUCKETS = "bcks"
+"""Query parameter of a redirect, ours: `digest_of` the buckets that the client may read."""
 MISSING = "__404__"
 """The directory, in an answer, of entries that could not be read."""
 
@@ -73,6 +77,11 @@ class BatchMsg(msgspec.Struct, frozen=True):
             names.check_object_name(entry.name)
             _check_range(entry)
         return found
+
+
+def digest_of(bcks: Iterable[Bck]) -> str:
+    """Names a set of buckets. The body that names them is not part of what a redirect's mark covers."""
+    return blake2b("\n".join(sorted(bck.uname for bck in bcks)).encode(), digest_size=16).hexdigest()
 
 
 class Out(msgspec.Struct, frozen=True, omit_defaults=True):

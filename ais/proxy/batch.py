@@ -43,7 +43,8 @@ class Batches:
             return [entry.bck(default) for entry in entries]
 
         bcks = await aside(len(message.entries), buckets, message.entries)
-        for bck in frozenset(bcks):
+        distinct = frozenset(bcks)
+        for bck in distinct:
             bucket = require_bucket(self._node.bmd, bck)
             access.require(bucket.props.access, Access.GET, bck.cname())
         if params.get(batch.COLOCATION, "") not in _COLOCATIONS or message.colocation not in range(3):
@@ -54,7 +55,10 @@ class Batches:
         path, _, query_string = request.raw_path.partition("?")
         rng, me = self._node.env.rng, self._node.snode
         tail = f"gbt-{new_id(rng)}/{me.id}-{new_id(rng)}/{len(message.entries)}"
-        location = f"{path}/{tail}?{query_string}{'&' if query_string else ''}{query.PROXY_ID}={me.id}"
+        given = f"{query_string}&" if query_string else ""
+        if self._node.config.cluster.auth.is_closed:
+            given += f"{batch.BUCKETS}={batch.digest_of(distinct)}&"
+        location = f"{path}/{tail}?{given}{query.PROXY_ID}={me.id}"
         location = self._mark(target.id, request.method, location)
         time = f"&{query.REDIRECT_TIME}={self._node.env.clock.now_ns()}"
         return web.Response(status=307, headers={"Location": f"{target.public.url}{location}{time}"})

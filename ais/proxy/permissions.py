@@ -4,6 +4,7 @@ The table names every route; a route without an entry does not start. Objects ar
 before they are redirected (`ais.proxy.proxy`).
 """
 
+import msgspec
 from aiohttp import web
 
 from ais.api import access, actions, batch, query
@@ -79,18 +80,45 @@ async def _bucket(request: web.Request) -> list[tuple[Access, Bck | None]]:
     if method == "PATCH":
         changes = message.value if isinstance(message.value, dict) else {}
         needed = Access.PATCH | (Access.SET_BUCKET_ACL if "access" in map(str.lower, changes) else Access(0))
-        return [(needed, bck), *_choosing_server(message)]
+        return [(needed, bck), *_elsewhere(message)]
     if message.action in _OF_CLUSTER:
-        return [(_OF_CLUSTER[message.action], None), *_choosing_server(message)]
+        return [(_OF_CLUSTER[message.action], None), *_elsewhere(message)]
     if method == "DELETE":
         return [(Access.DELETE_OBJECT, bck)]
     return _job(message, bck, address.params)
 
 
-def _choosing_server(message: ActMsg) -> list[tuple[Access, Bck | None]]:
-    """What properties need that say which server targets talk to, and as whom: it may be one that only they reach."""
-    value = message.value if isinstance(message.value, dict) else {}
-    return [(Access.ADMIN, None)] if any(key.lower().partition(".")[0] == "extra" for key in value) else []
+class _Linked(msgspec.Struct):
+    """What properties name besides the bucket itself."""
+
+    backend_bck: Bck | None = None
+
+
+class _To(msgspec.Struct):
+    """Other buckets that jobs name."""
+
+    to: Bck | None = msgspec.field(name="tobck", default=None)
+    bck: Bck | None = None
+
+
+def _elsewhere(message: ActMsg) -> list[tuple[Access, Bck | None]]:
+    """What properties need that say where content comes from: of a server, that it may be one that only targets reach;
+    of a bucket that this one is linked to, all that is done there through this one."""
+    if not isinstance(message.value, dict):
+        return []
+    found: list[tuple[Access, Bck | None]] = []
+    if any(key.lower().partition(".")[0] == "extra" for key in message.value):
+        found.append((Access.ADMIN, None))
+    if (linked := _named(message.value_as(_Linked).backend_bck)) is not None:
+        found.append((_RW, linked))
+    return found
+
+
+def _named(bck: Bck | None) -> Bck | None:
+    """A bucket that a message names, as whoever carries it out reads it."""
+    if bck is None or not bck.name:
+        return None
+    return Bck.parse(bck.name, bck.provider, bck.namespace.uname)
 
 
 def _reading(message: ActMsg, bck: Bck | None, params: dict[str, str]) -> list[tuple[Access, Bck | None]]:
@@ -107,10 +135,9 @@ def _job(message: ActMsg, bck: Bck, params: dict[str, str]) -> list[tuple[Access
     found: list[tuple[Access, Bck | None]] = [(_RW, bck)]
     if destination := params.get(query.BUCKET_TO):
         found += [(Access.PUT, Bck.parse_uname(destination)[0]), (Access.CREATE_BUCKET, None)]
-    value = message.value if isinstance(message.value, dict) else {}
-    for name in ("tobck", "bck"):
-        if isinstance(other := value.get(name), dict):
-            found.append((Access.PUT, Bck.parse(str(other.get("name", "")), str(other.get("provider", "")))))
+    if isinstance(message.value, dict):
+        value = message.value_as(_To)
+        found += [(Access.PUT, other) for one in (value.to, value.bck) if (other := _named(one)) is not None]
     return found
 
 

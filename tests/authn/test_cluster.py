@@ -20,7 +20,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from harness.authn import PASSWORD, SECRET
 
+from ais.api import batch
 from ais.api.access import Access
+from ais.api.bucket import Bck
 from ais.testing import Cluster
 
 
@@ -178,6 +180,45 @@ def test_the_server_of_a_bucket_is_for_administrators(closed: Closed) -> None:
             assert (answer[0], "eve` has insufficient permissions" in message(answer)) == (403, True), answer
     assert call(closed.url, "PATCH", "/v1/buckets/eves", eve, {"action": "set-bprops", "value": {}})[0] == 200
     assert call(closed.url, "DELETE", "/v1/buckets/eves", eve, {"action": "destroy-bck"})[0] == 200
+
+
+def test_what_is_checked_is_what_is_done(closed: Closed) -> None:
+    """However a message spells the other bucket, the right to it is asked for, also of one to be linked to."""
+    every = Access((1 << 32) - 1) & ~Access.ADMIN
+    data = {"bck": {"name": "data", "provider": "ais", "namespace": {"uuid": closed.uuid, "name": ""}}}
+    claims = {"sub": "mal", "exp": 1 << 40, "buckets": [{**data, "perm": str(int(every))}]}
+    mal = jwt.encode(claims, SECRET, algorithm="HS256")
+    to, own = {"name": "other", "provider": "ais"}, {"name": "data", "provider": "ais"}
+    names = {"objnames": ["o"]}
+    for method, action, value in (
+        ("POST", "copy-listrange", {**names, "tobck": to}),
+        ("POST", "copy-listrange", {**names, "ToBck": to}),
+        ("POST", "copy-listrange", {**names, "tobck": own, "TOBCK": to}),
+        ("POST", "copy-listrange", {**names, "tobck": {"Name": "other", "provider": "ais"}}),
+        ("POST", "copy-listrange", {**names, "tobck": {**own, "namespace": {"uuid": "", "name": "apart"}}}),
+        ("PUT", "archive", {**names, "archname": "a.tar", "ToBck": to}),
+        ("PATCH", "set-bprops", {"backend_bck": {"name": "secret", "provider": "aws"}}),
+        ("PATCH", "set-bprops", {"Backend_Bck": {"Name": "secret", "Provider": "aws"}}),
+    ):
+        answer = call(closed.url, method, "/v1/buckets/data", mal, {"action": action, "value": value})
+        assert (answer[0], "mal` has insufficient permissions" in message(answer)) == (403, True), (value, answer)
+    answer = call(closed.url, "PATCH", "/v1/buckets/data", mal, {"action": "set-bprops", "value": {}})
+    assert answer[0] == 200, answer
+
+
+def test_a_batch_is_of_what_was_permitted(closed: Closed) -> None:
+    """The redirect of a batch is good for the buckets that the gateway saw in its body, and for no other body."""
+    own, other = ({"in": [{"objname": "o", "bucket": name, "provider": "ais"}]} for name in ("data", "other"))
+    assert call(closed.url, "GET", "/v1/ml/moss", closed.bob, other)[0] == 403
+    wanted = batch.digest_of([Bck("other")])
+    for path in ("/v1/ml/moss", "/v1/ml/moss/data", f"/v1/ml/moss?bcks={wanted}"):
+        status, lines, _ = call(closed.url, "GET", path, closed.bob, own)
+        assert status == 307
+        base, _, rest = lines["Location"].partition("/v1/")
+        assert call(base, "GET", f"/v1/{rest}", body=other)[0] == 403
+        if "bcks" not in path:
+            answer = call(base, "GET", f"/v1/{rest}", body=own)
+            assert (answer[0], b"content" in answer[2]) == (200, True)
 
 
 def test_marks(closed: Closed) -> None:

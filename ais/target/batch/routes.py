@@ -6,10 +6,11 @@ from contextlib import aclosing, closing
 
 from aiohttp import web
 
-from ais.api import batch, codec, query
+from ais.api import batch, codec, headers, query
 from ais.api.access import Access
 from ais.api.batch import BatchMsg, Part, Result
 from ais.api.bucket import Bck
+from ais.base.errors import AccessDenied
 from ais.core.store import Store
 from ais.net.client import PeerClient
 from ais.net.http import Network
@@ -102,13 +103,19 @@ class Batches:
     def _reader(self) -> LocalReader:
         return LocalReader(self._front.views, self._store, self._opening, self._indexes)
 
+    def _asks(self, request: web.Request) -> bool:
+        return self._host.config.cluster.auth.is_closed and headers.CALLER_ID not in request.headers
+
     def _buckets(self, request: web.Request, message: BatchMsg) -> list[Bck]:
         """The bucket of each entry. Raise `BadRequest`, `BucketNotFound`, `AccessDenied`."""
         name = request.match_info.get("bucket", "")
         params = request.query
         default = Bck.parse(name, params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, "")) if name else None
         bcks = [entry.bck(default) for entry in message.entries]
-        for bck in frozenset(bcks):
+        distinct = frozenset(bcks)
+        if self._asks(request) and params.getall(batch.BUCKETS, []) != [batch.digest_of(distinct)]:
+            raise AccessDenied("the gateway has permitted other buckets than those that the batch names")
+        for bck in distinct:
             self._front.views.require(bck).require(Access.GET)
         return bcks
 
