@@ -101,6 +101,8 @@ class GroupTask(msgspec.Struct, frozen=True):
     """When a target was told: one that was restarted does not delete what was written later."""
     latest: bool = False
     """Objects that are here already are compared with their backend."""
+    only_here: bool = False
+    """Of a remote bucket, only what is in the cluster."""
     skip_verify: bool = False
     """As `IndexMsg.skip_verify`."""
     chunked_from: int = 0

@@ -9,7 +9,7 @@ import msgspec
 from ais.api import actions, codec, groups, listing, query, xact
 from ais.api import headers as header
 from ais.api.bucket import Bck
-from ais.api.groups import IndexMsg, PrefetchMsg, RechunkMsg
+from ais.api.groups import CopyBucketMsg, CopyMsg, IndexMsg, PrefetchMsg, RechunkMsg
 from ais.api.listing import Entry, LsoMsg, Page
 from ais.api.shard_summary import ShardSummary, ShardSummaryMsg
 from ais.api.summary import BsummResult, SummaryMsg
@@ -23,6 +23,8 @@ POLL_S = 0.1
 POLL_S_MAX = 2.0
 _ANY = "0"
 """Presence: whether the bucket is in the cluster or only known to its backend."""
+_IN_CLUSTER = "2"
+"""Presence: only what is in the cluster."""
 
 
 class Buckets:
@@ -120,6 +122,20 @@ class Buckets:
         verb = "DELETE" if kind == groups.EVICT else "POST"
         body = paths.action(kind, value=message)
         _, answer = await self._transport.call(verb, paths.of_bucket(bck), paths.query_of(bck), json=body)
+        return answer.decode()
+
+    async def copy(self, bck: Bck, to: Bck, message: CopyBucketMsg, *, only_here: bool = False) -> str:
+        """Start a job that copies a bucket, or with `CopyMsg` objects of it, to another; its ID.
+
+        `only_here`: of a remote bucket, what is in the cluster.
+        """
+        wanted = paths.query_of(bck) | ({query.PRESENCE: _IN_CLUSTER} if only_here else {})
+        if isinstance(message, CopyMsg):
+            body = paths.action(groups.COPY, value=msgspec.structs.replace(message, to=to))
+        else:
+            wanted[query.BUCKET_TO] = to.uname
+            body = paths.action(groups.COPY_BUCKET, value=message)
+        _, answer = await self._transport.call("POST", paths.of_bucket(bck), wanted, json=body)
         return answer.decode()
 
     async def evict(self, bck: Bck, *, keep: bool) -> None:

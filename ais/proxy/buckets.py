@@ -311,15 +311,22 @@ class Buckets:
         if message.action == xact.MAKE_COPIES:
             return text_reply(await self._make_copies(bck, bid, message.value))
         destination = address.params.get(query.BUCKET_TO, "")
-        if message.action == groups.COPY_BUCKET:
-            return text_reply(await self._groups.copy_bucket(self.require(bck), destination, message.value))
-        if message.action == groups.COPY:
-            return text_reply(await self._groups.copy_objects(self.require(bck), message.value_as(CopyMsg)))
+        if message.action in _COPIES:
+            return text_reply(await self._copy(self.require(bck), destination, message, address.params))
         if not destination:
             raise BadRequest(f"renaming a bucket needs {query.BUCKET_TO}=<provider>/@#/<new name>/")
         source = require_own(self.require(bck), "rename")
         access.require(source.props.access, Access.MOVE_BUCKET, bck.cname())
         return text_reply(await self._renamer.begin(bck, bid, Bck.parse_uname(destination)[0]))
+
+    async def _copy(self, source: Bucket, to: str, message: ActMsg, params: dict[str, str]) -> str:
+        _check_presence(params)
+        if (presence := params.get(query.PRESENCE)) == _ONLY_OUTSIDE:
+            raise BadRequest(f"{query.PRESENCE}={presence}: cannot copy only what is not in the cluster")
+        only_here = presence in _ONLY_HERE
+        if message.action == groups.COPY_BUCKET:
+            return await self._groups.copy_bucket(source, to, message.value, only_here=only_here)
+        return await self._groups.copy_objects(source, message.value_as(CopyMsg), only_here=only_here)
 
     async def put(self, request: web.Request) -> web.Response:
         """Make a shard of objects."""

@@ -108,26 +108,39 @@ class Groups:
             not_recursive=message.not_recursive,
         )
 
-    async def copy_bucket(self, source: Bucket, to: str, value: Any) -> str:
-        """Copy a bucket, or what has a prefix, to the bucket of this uname, which is made when there is none."""
+    async def copy_bucket(self, source: Bucket, to: str, value: Any, *, only_here: bool) -> str:
+        """Copy a bucket, or what has a prefix, to the bucket of this uname, which is made when there is none.
+
+        `only_here`: of a remote bucket, what is in the cluster.
+        """
         message = codec.convert_strictly({} if value is None else value, CopyBucketMsg)
         if not to:
             raise BadRequest('missing "bck_to" query parameter')
-        return await self._copy(groups.COPY_BUCKET, source, Bck.parse_uname(to)[0], message, None, message.prefix)
+        bck = Bck.parse_uname(to)[0]
+        return await self._copy(groups.COPY_BUCKET, source, bck, message, None, message.prefix, only_here=only_here)
 
-    async def copy_objects(self, source: Bucket, message: CopyMsg) -> str:
-        """Copy the objects named to a bucket, which is made when there is none."""
+    async def copy_objects(self, source: Bucket, message: CopyMsg, *, only_here: bool) -> str:
+        """Copy the objects named to a bucket, which is made when there is none; `only_here` as `copy_bucket`."""
         if message.to is None or not message.to.name:
             raise BadRequest("copying objects needs the bucket they go to: tobck is missing")
         to = Bck.parse(message.to.name, message.to.provider, message.to.namespace.uname)
         await self._check_selection(message.names, message.template)
-        return await self._copy(groups.COPY, source, to, message, message.names, message.template or message.prefix)
+        template = message.template or message.prefix
+        return await self._copy(groups.COPY, source, to, message, message.names, template, only_here=only_here)
 
     async def _copy(
-        self, kind: str, source: Bucket, to: Bck, message: CopyBucketMsg, listed: list[str] | None, template: str
+        self,
+        kind: str,
+        source: Bucket,
+        to: Bck,
+        message: CopyBucketMsg,
+        listed: list[str] | None,
+        template: str,
+        *,
+        only_here: bool,
     ) -> str:
-        is_walk = listed is None and templates.parse(template).is_prefix
-        self._check_copy(kind, source.bck, to, message, is_walk=is_walk)
+        walked = template if listed is None and templates.parse(template).is_prefix else None
+        self._check_copy(kind, source, to, message, walked)
         access.require(source.props.access, Access.GET, source.bck.cname())
         if self._node.bmd.get(to) is None and not message.dry_run and to.provider == AIS and not to.namespace.uuid:
             await self._changes.create(to, codec.to_builtins(source.props))
@@ -150,10 +163,11 @@ class Groups:
                 message.continue_on_error,
                 message.not_recursive,
                 latest=message.latest or message.synchronize,
+                only_here=only_here,
             )
         )
 
-    def _check_copy(self, kind: str, source: Bck, to: Bck, message: CopyBucketMsg, *, is_walk: bool) -> None:
+    def _check_copy(self, kind: str, source: Bucket, to: Bck, message: CopyBucketMsg, walked: str | None) -> None:
         if message.etl or message.pipeline:
             raise NotYetImplemented("cannot transform objects (ETL) - not implemented yet")
         if message.synchronize and message.prepend:
@@ -163,8 +177,10 @@ class Groups:
         if message.synchronize and (message.extensions or kind != groups.COPY_BUCKET):
             raise BadRequest("only whole buckets or prefixes with the same names can be synchronized")
         is_renaming = bool(message.prepend or message.extensions)
-        if source == to and not message.dry_run and (is_walk or not is_renaming):  # a walk would meet its own copies
-            raise BadRequest(f'cannot {kind} bucket "{source.cname()}" onto itself')
+        meets_copies = walked is not None and (message.prepend + walked).startswith(walked)
+        is_refresh = source.has_backend and not is_renaming
+        if source.bck == to and not (message.dry_run or is_refresh) and (meets_copies or not is_renaming):
+            raise BadRequest(f'cannot {kind} bucket "{source.bck.cname()}" onto itself')
         names.check_object_prefix(message.prefix)
         names.check_object_prefix(message.prepend)
 

@@ -166,13 +166,19 @@ class _Job:
         if task.names is not None:
             await self._each(self._mine(self._source, task.names), act, is_named=not self._goes_on)
         elif (template := templates.parse(task.template)).is_prefix:
-            is_here = self._source.remote is None or task.kind in (groups.EVICT, groups.INDEX, groups.RECHUNK)
+            is_here = (
+                self._source.remote is None
+                or task.only_here
+                or task.kind in (groups.EVICT, groups.INDEX, groups.RECHUNK)
+            )
             await (self._each_on_disk if is_here else self._each_remote)(self._source, template.prefix, act)
+            if self._is_refresh and task.synchronize and not is_here:
+                await self._each_on_disk(self._source, template.prefix, act)  # what its backend has not goes
         else:
             found = iter(template)
             while step := list(islice(found, _STEP)):
                 await self._each(self._mine(self._source, step), act)
-        if task.synchronize and self._destination is not None:
+        if task.synchronize and self._destination is not None and not self._is_refresh:
             is_here = self._destination.remote is None
             each = self._each_on_disk if is_here else self._each_remote
             await each(self._destination, task.template, self._delete_unless_in_source)
@@ -228,6 +234,12 @@ class _Job:
     def _note(self, error: AisError) -> None:
         self._failures += 1
         self._first = self._first or error
+
+    @property
+    def _is_refresh(self) -> bool:
+        """Whether a remote bucket is copied onto itself: its objects are fetched, compared when asked, and stay."""
+        task = self._task
+        return task.to == task.bck and not (task.prepend or task.extensions)
 
     @property
     def _goes_on(self) -> bool:
@@ -297,7 +309,7 @@ class _Job:
         pool = parts.volume.place(source.uname + name).pool
         size = (await in_pool(pool, lambda: parts.store.head(source.bck, name))).meta.size
         new_name = task.new_name(name)
-        if self._destination is not None:
+        if self._destination is not None and not self._is_refresh:
             await parts.moves.copy(source, name, self._destination, new_name)
             if parts.host.placement.owner(self._destination.uname + new_name).id != parts.host.snode.id:
                 self._xaction.objects_sent += 1

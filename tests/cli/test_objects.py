@@ -72,7 +72,7 @@ def test_move_and_copy(ais: Any, filled: str) -> None:
     assert ais("object", "cat", f"{filled}/moved/b").stdout == "x" * 2000
     ais("object", "show", f"{filled}/b", code=3)
     ais("cp", f"{filled}/moved/b", f"{filled}/copy/")
-    assert "Copied 3 objects" in ais("cp", filled, f"{filled}/all/", "--prefix", "a/").stdout
+    assert "finished" in ais("cp", filled, f"{filled}/all/", "--prefix", "a/", "--wait").stdout
     names = ais("ls", filled, "--name-only", "-H").stdout.split()
     assert {"copy/b", "all/a/1", "all/a/2", "all/a/x/3", "a/1"} <= set(names)
 
@@ -83,13 +83,18 @@ def test_copy_bucket(ais: Any, filled: str) -> None:
     assert ais("cp", filled, copy, "--dry-run").stdout.count("=>") == int(ais("ls", filled, "--count-only").stdout)
     ais("ls", copy, code=3)
     try:
-        assert "is created" in ais("cp", filled, copy).stderr
+        assert "is created" in ais("cp", filled, copy, "--wait").stderr
         assert ais("ls", copy, "--name-only", "-H").stdout == ais("ls", filled, "--name-only", "-H").stdout
-        ais("bucket", "cp", f"{filled}/a/", copy, "--prepend", "old/")
+        ais("bucket", "cp", f"{filled}/a/", copy, "--prepend", "old/", "--progress")
         assert "old/a/1" in ais("ls", copy, "--prefix", "old/", "--name-only").stdout
+        job = ais("cp", filled, copy, "--list", "b,a/2", "--prepend", "listed-", "--nv").stdout.strip()
+        ais("wait", job)
+        assert ais("ls", copy, "--prefix", "listed-", "--name-only", "-H").stdout.split() == ["listed-a/2", "listed-b"]
     finally:
         ais("rmb", copy, "-y")
-    assert "the same bucket" in ais("cp", filled, filled, code=2).stderr
+    assert "onto itself" in ais("cp", filled, filled, code=2).stderr
+    assert "onto itself" in ais("cp", filled, f"{filled}/a/", "--prefix", "a/", code=2).stderr
+    assert "where to?" in ais("cp", filled, code=2).stderr
 
 
 def test_remove(ais: Any, filled: str) -> None:

@@ -129,7 +129,7 @@ def test_prefetch_and_evict_need_a_remote_bucket(api: Api, full: Bucket) -> None
         ("copy-bck", {}, {"bck_to": "aws/@#/x1/"}, 404),
         ("copy-listrange", {"objnames": ["o"]}, {}, 400),
         ("copy-listrange", {"objnames": ["o"], "tobck": {"name": "{bucket}"}}, {}, 400),
-        ("copy-listrange", {"template": "o", "prepend": "x1/", "tobck": {"name": "{bucket}"}}, {}, 400),
+        ("copy-listrange", {"template": "o", "prepend": "o1/", "tobck": {"name": "{bucket}"}}, {}, 400),
         ("copy-listrange", {"template": "o-{9..1}", "tobck": {"name": "x1"}}, {}, 400),
     ],
     ids=lambda value: str(value)[:40],

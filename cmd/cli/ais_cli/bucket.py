@@ -1,10 +1,11 @@
 """`ais bucket`: create, remove, rename and describe buckets."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ais.api import actions
 from ais.api.bucket import Bck
 from ais.api.codec import U64
 from ais.api.listing import Flag, LsoMsg
@@ -19,7 +20,6 @@ from ais_cli.lru import bucket_lru
 from ais_cli.params import (
     BUCKET,
     BUCKET_OR_OBJECT,
-    DURATION,
     Ref,
     already_so,
     examples,
@@ -32,7 +32,7 @@ from ais_cli.remote import evict, prefetch
 from ais_cli.repeat import refreshing
 from ais_cli.shard_index import shard_index
 from ais_cli.summaries import print_summaries
-from ais_cli.waiting import wait_and_report
+from ais_cli.waiting import follow, job_options
 
 if TYPE_CHECKING:
     from ais.client.client import Client
@@ -139,19 +139,13 @@ async def _has_objects(client: "Client", bck: Bck) -> bool:
 @bucket.command(epilog=examples("ais bucket mv ais://photos ais://pictures --wait"))
 @click.argument("source", type=BUCKET, metavar="BUCKET")
 @click.argument("new", type=BUCKET, metavar="NEW_BUCKET")
-@click.option("--wait", is_flag=True, help="Return when all objects have moved.")
-@click.option("--timeout", type=DURATION, help="With --wait: how long to wait, such as 2m.")
+@job_options
 @already_so("--skip-lookup")
-@already_so("--non-verbose", "--nv")
 @click.pass_obj
-def mv(app: App, source: Ref, new: Ref, wait: bool, timeout: float | None) -> None:
+def mv(app: App, /, source: Ref, new: Ref, **following: Any) -> None:
     """Rename a bucket."""
     uuid = app.run(lambda client: client.buckets.rename(source.bck, new.bck))
-    click.echo(f'Renaming "{source}" to "{new}": job {uuid}')
-    if wait:
-        wait_and_report(app, uuid, timeout_s=timeout)
-    else:
-        text.note(f"'ais wait {uuid}' waits for it, 'ais show job {uuid}' tells how far it is.")
+    follow(app, uuid, actions.MOVE_BUCKET, f"{source} => {new}", **following)
 
 
 @bucket.command(epilog=examples("ais bucket summary", "ais bucket summary ais://photos --prefix 2024/"))

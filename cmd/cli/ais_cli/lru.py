@@ -1,13 +1,15 @@
 """`ais bucket lru`, `ais start lru`: eviction of what backends have, where space runs low."""
 
+from typing import Any
+
 import click
 
 from ais.api import xact
 from ais.api.xact import ArgsMsg
 from ais_cli import props, text
 from ais_cli.app import App
-from ais_cli.params import BUCKET, DURATION, Ref, already_so, examples, table_options
-from ais_cli.waiting import wait_and_report
+from ais_cli.params import BUCKET, Ref, examples, table_options
+from ais_cli.waiting import follow, job_options
 
 
 @click.command(
@@ -39,15 +41,11 @@ def bucket_lru(
 @click.command("lru", epilog=examples("ais start lru", "ais start lru --buckets s3://data,s3://more --force --wait"))
 @click.option("--buckets", help="Only these, separated by commas; else all that have a backend.")
 @click.option("--force", "-f", is_flag=True, help="Also buckets whose lru.enabled is off.")
-@click.option("--wait", "is_waiting", is_flag=True, help="Return when it has ended.")
-@click.option("--timeout", type=DURATION, help="With --wait: how long to wait, such as 5m.")
-@already_so("--non-verbose", "--nv")
+@job_options
 @click.pass_obj
-def start_lru(app: App, buckets: str | None, force: bool, is_waiting: bool, timeout: float | None) -> None:
+def start_lru(app: App, /, buckets: str | None, force: bool, **following: Any) -> None:
     """Evict the longest unused objects of remote buckets, where a disk is fuller than space.highwm."""
     named = [BUCKET.convert(one.strip(), None, None).bck for one in (buckets or "").split(",") if one.strip()]
     args = ArgsMsg(kind=xact.LRU, buckets=named or None, force=force)
     uuid = app.run(lambda client: client.jobs.start(args))
-    click.echo(f"Started {xact.DISPLAY_NAME[xact.LRU]}[{uuid}]. 'ais wait {uuid}' waits for it.")
-    if is_waiting:
-        wait_and_report(app, uuid, timeout_s=timeout)
+    follow(app, uuid, xact.LRU, **following)

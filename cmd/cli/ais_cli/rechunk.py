@@ -1,12 +1,14 @@
 """`ais bucket rechunk`: in which chunks the objects of a bucket are read."""
 
+from typing import Any
+
 import click
 
 from ais.api import groups
 from ais.api.groups import RechunkMsg
 from ais_cli.app import App
-from ais_cli.params import BUCKET_OR_OBJECT, DURATION, SIZE, Ref, already_so, examples
-from ais_cli.waiting import wait_and_report
+from ais_cli.params import BUCKET_OR_OBJECT, SIZE, Ref, examples
+from ais_cli.waiting import follow, job_options
 
 
 @click.command(
@@ -21,19 +23,17 @@ from ais_cli.waiting import wait_and_report
 @click.option("--chunk-size", type=SIZE, help="Size of a chunk.  [default: the bucket's]")
 @click.option("--prefix", default="", help="Only objects whose names begin with this.")
 @click.option("--sync-remote", is_flag=True, help="Refused: a backend keeps its objects as they were uploaded.")
-@click.option("--wait", "is_waiting", is_flag=True, help="Return when the job has ended.")
-@click.option("--timeout", type=DURATION, help="With --wait: how long to wait, such as 5m.")
-@already_so("--non-verbose", "--nv")
+@job_options
 @click.pass_obj
 def rechunk(
     app: App,
+    /,
     which: Ref,
     objsize_limit: int | None,
     chunk_size: int | None,
     prefix: str,
     sync_remote: bool,
-    is_waiting: bool,
-    timeout: float | None,
+    **following: Any,
 ) -> None:
     """Say in which chunks clients read large objects at the same time; files stay whole."""
     kept = app.run(lambda client: client.buckets.head(which.bck)).chunks
@@ -44,6 +44,4 @@ def rechunk(
         sync_remote,
     )
     uuid = app.run(lambda client: client.buckets.start_group(which.bck, groups.RECHUNK, message))
-    click.echo(f"Started {groups.RECHUNK}[{uuid}]. 'ais wait {uuid}' waits for it.")
-    if is_waiting:
-        wait_and_report(app, uuid, timeout_s=timeout)
+    follow(app, uuid, groups.RECHUNK, **following)

@@ -11,17 +11,15 @@ from ais_cli import text
 from ais_cli.app import App, confirm
 from ais_cli.params import (
     BUCKET_OR_OBJECT,
-    DURATION,
     Ref,
     already_so,
     examples,
     recursion_option,
-    refresh_option,
     selection_options,
     yes_option,
 )
 from ais_cli.selection import Selection, selected
-from ais_cli.waiting import wait_and_report
+from ais_cli.waiting import follow, job_options
 
 if TYPE_CHECKING:
     from ais.client.client import Client
@@ -37,13 +35,9 @@ def _options(command: Callable[..., None]) -> Any:
             recursion_option,
             click.option("--num-workers", type=int, default=0, help="Objects at a time on a target; 0: 4, -1: one."),
             click.option("--dry-run", is_flag=True, help="Show which objects are meant, and do nothing."),
-            click.option("--wait", "is_waiting", is_flag=True, help="Return when the job has ended."),
-            click.option("--timeout", type=DURATION, help="With --wait: how long to wait, such as 5m."),
-            click.option("--progress", is_flag=True, help="With --wait: tell on stderr how far it is."),
-            refresh_option,
+            job_options,
             already_so("--skip-lookup"),
             already_so("--verbose", "-v"),
-            already_so("--non-verbose", "--nv"),
         )
     ):
         command = option(command)
@@ -102,9 +96,7 @@ def _start(
     latest: bool,
     num_workers: int,
     dry_run: bool,
-    is_waiting: bool,
-    timeout: float | None,
-    progress: bool,
+    **following: Any,
 ) -> None:
     is_one = bool(source.name) and not source.name.endswith("/") and (prefix, template, names) == (None, None, None)
     if everything or (prefix, template, names) == (None, None, None):
@@ -125,9 +117,7 @@ def _start(
         latest=latest,
     )
     uuid = app.run(lambda client: client.buckets.start_group(source.bck, kind, message))
-    click.echo(f"Started {kind}[{uuid}] for {selection}. 'ais wait {uuid}' waits for it.")
-    if is_waiting or progress:
-        wait_and_report(app, uuid, kind=kind, timeout_s=timeout, progress_s=1.0 if progress else None)
+    follow(app, uuid, kind, f"for {selection}", **following)
 
 
 def _show(app: App, selection: Selection, verb: str) -> None:

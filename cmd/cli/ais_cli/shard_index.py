@@ -1,19 +1,19 @@
 """`ais bucket shard-index`: indexes by which one file of a shard is found without reading those before it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ais.api import groups, xact
+from ais.api import groups
 from ais.api.bucket import Bck
 from ais.api.groups import IndexMsg
 from ais.api.shard_summary import ShardSummary
 from ais_cli import text
 from ais_cli.app import App
-from ais_cli.params import BUCKET_OR_OBJECT, DURATION, Ref, already_so, examples, table_options, units_option
+from ais_cli.params import BUCKET_OR_OBJECT, Ref, examples, table_options, units_option
 from ais_cli.repeat import refreshing
 from ais_cli.text import Column
-from ais_cli.waiting import wait_and_report
+from ais_cli.waiting import follow, job_options
 
 if TYPE_CHECKING:
     from ais.client.client import Client
@@ -51,26 +51,22 @@ def shard_index() -> None:
     "--skip-verify", is_flag=True, help="Leave every shard that has an index, without a look at whether it holds."
 )
 @click.option("--non-recursive", "--nr", is_flag=True, help="Not what lies below another `/`.")
-@click.option("--wait", "is_waiting", is_flag=True, help="Return when all shards have an index.")
-@click.option("--timeout", type=DURATION, help="With --wait: how long to wait, such as 5m.")
-@already_so("--non-verbose", "--nv")
+@job_options
 @click.pass_obj
 def build(
     app: App,
+    /,
     which: Ref,
     prefix: str,
     num_workers: int,
     skip_verify: bool,
     non_recursive: bool,
-    is_waiting: bool,
-    timeout: float | None,
+    **following: Any,
 ) -> None:
     """Index every shard that has no index, or one of an earlier content."""
     message = IndexMsg(which.name + prefix, num_workers, skip_verify, non_recursive)
     uuid = app.run(lambda client: client.buckets.start_group(which.bck, groups.INDEX, message))
-    click.echo(f"Started {xact.DISPLAY_NAME[groups.INDEX]}[{uuid}]. 'ais wait {uuid}' waits for it.")
-    if is_waiting:
-        wait_and_report(app, uuid, timeout_s=timeout)
+    follow(app, uuid, groups.INDEX, **following)
 
 
 @shard_index.command(epilog=examples("ais bucket shard-index summary ais://data --prefix shards/"))

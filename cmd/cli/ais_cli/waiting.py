@@ -1,4 +1,4 @@
-"""Waiting for jobs, and how far they are."""
+"""Starting jobs, waiting for them, and how far they are."""
 
 import asyncio
 import time
@@ -12,6 +12,7 @@ from ais.api.xact import Snap, Status
 from ais.base.units import Duration
 from ais_cli import text
 from ais_cli.app import App
+from ais_cli.params import DURATION, F, refresh_option
 
 if TYPE_CHECKING:
     from ais.client.client import Client
@@ -27,6 +28,45 @@ def progress_of(snap: Snap) -> str:
     if not done or elapsed_s <= 0:
         return share
     return f"{share}, {Duration(int(elapsed_s * (total - done) / done))} left"
+
+
+_TOLD_EVERY_S = 1.0
+
+
+def job_options(command: F) -> F:
+    """`--wait`, `--timeout`, `--progress`, `--non-verbose` of a command that starts a job: what `follow` takes."""
+    for option in (
+        click.option("--non-verbose", "--nv", "only_id", is_flag=True, help="Print nothing but the job's ID."),
+        refresh_option,
+        click.option("--progress", is_flag=True, help="Wait, and tell on stderr how far it is."),
+        click.option("--timeout", type=DURATION, help="Wait, but no longer than this, such as 5m."),
+        click.option("--wait", "is_waiting", is_flag=True, help="Return when the job has ended."),
+    ):
+        command = option(command)
+    return command
+
+
+def follow(
+    app: App,
+    uuid: str,
+    kind: str,
+    about: str = "",
+    *,
+    is_waiting: bool,
+    timeout: float | None,
+    progress: bool,
+    only_id: bool,
+) -> None:
+    """Say that a job was started, and wait for it if asked."""
+    is_waiting = is_waiting or progress or timeout is not None
+    if only_id:
+        click.echo(uuid)
+    else:
+        hint = "" if is_waiting else f" 'ais wait {uuid}' waits for it, 'ais show job {uuid}' tells how far it is."
+        click.echo(f"Started {xact.DISPLAY_NAME.get(kind, kind)}[{uuid}]{about and ' ' + about}.{hint}")
+    if is_waiting:
+        told_s = _TOLD_EVERY_S if progress else None
+        wait_and_report(app, uuid, kind=kind, timeout_s=timeout, progress_s=told_s, quiet=only_id)
 
 
 def wait_and_report(

@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from harness.remote import Remote
 
@@ -88,6 +89,32 @@ def test_copies_into_a_bucket_at_a_backend(remote: Any, run: Run) -> None:
             mine.query = "?bck_to=aws/@%23/nowhere/"
             refused = await mine.act("POST", "copy-bck", {})
             assert (refused.status, refused.error["tcode"]) == (404, "ErrRemoteBckNotFound"), refused.body
+
+    run(scenario())
+
+
+def test_what_is_here_is_copied_and_refreshed(remote: Any, run: Run) -> None:
+    """Of a remote bucket only what is here is copied when asked; onto itself it is fetched, synchronized what went."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            query = bucket.query
+            await bucket.get("d/o0")
+            to = quote(f"aws/@#/{bucket.name}/")
+            bucket.query = f"{query}&bck_to=ais/@%23/copied/&presence=2"
+            await bucket.job("POST", "copy-bck", {})
+            copied = Remote(bucket.cluster, "copied", bucket.origin, bucket.http)
+            copied.query = ""
+            assert list(await copied.listed()) == ["d/o0"]
+            bucket.query = f"{query}&bck_to={to}&presence=5"
+            assert (await bucket.act("POST", "copy-bck", {})).status == 400
+            bucket.query = f"{query}&bck_to={to}"
+            await bucket.job("POST", "copy-bck", {"prefix": "d/"})
+            there = [one["Key"] for one in (await bucket.at_origin("list_objects_v2"))["Contents"]]
+            assert await bucket.cached() == sorted(key for key in there if key.startswith("d/"))
+            await bucket.at_origin("delete_object", Key="d/o0")
+            await bucket.job("POST", "copy-bck", {"synchronize": True})
+            assert await bucket.cached() == sorted(set(there) - {"d/o0"})
 
     run(scenario())
 
