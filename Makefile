@@ -61,8 +61,8 @@ clients: install ## pandas, dask, DuckDB, zarr, xarray, Ray, Hugging Face, PyTor
 	$(BIN)/python -m pip install --quiet 'dask[dataframe]' datasets duckdb jax pandas pyspark 'ray[data]' tensorflow-cpu torch webdataset xarray zarr
 	$(BIN)/pytest -q -s --timeout 900 tests/nightly/test_clients.py
 
-membership: install ## targets join, leave, die and return under load (MEMBERSHIP_SECONDS=180, MEMBERSHIP_SEEDS=6)
-	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_membership.py
+membership: install ## targets join, leave, die and return under load; bugs put in are found (MEMBERSHIP_SECONDS=180, MEMBERSHIP_SEEDS=6)
+	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_membership.py tests/nightly/test_rebalance_planted.py
 
 denial: install ## what is made to stop a node, at full size: what others notice of it, and what memory it takes
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_denial.py

@@ -78,8 +78,12 @@ class Crowd(Meanwhile):
         assert not self.problems, self.problems[:5]
         assert len(self.rounds) == 6, self.rounds
         self._loop.run_until_complete(self._check())
-        self._loop.close()
+        self.close()
         assert not self.problems, self.problems[:5]
+
+    def close(self) -> None:
+        """Nobody works any more, and nothing is to be checked."""
+        self._loop.close()
 
     # -- work
 

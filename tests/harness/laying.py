@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ais.fs.layout import OBJECT_XATTR
-from ais.meta.placement import best_at
+from ais.meta.placement import Candidates
 from ais.meta.smap import digest
 from ais.testing import Node
 
@@ -16,16 +16,16 @@ def lay(targets: Sequence[Node], bucket: str, names: Iterable[str], like: str) -
     `targets`: those that own names, all of the same weight. Of an `ais://` bucket without copies, slices or versions.
     Return how many there are.
     """
-    digests = [digest(node.id) for node in targets]
+    owners = Candidates([digest(node.id) for node in targets])
     disks = [_roots(node, bucket) for node in targets]
-    path = next(found for node in targets for root in _roots(node, bucket) if (found := Path(root[1]) / like).exists())
+    path = next(found for _, roots in disks for root in roots if (found := Path(root) / like).exists())
     content, attribute = path.read_bytes(), os.getxattr(path, OBJECT_XATTR)
     made: set[str] = set()
     count = 0
     for name in names:
         key = digest(f"ais/@#/{bucket}/{name}")
-        mountpaths = disks[best_at(digests, key)]
-        file = f"{mountpaths[best_at([one[0] for one in mountpaths], key)][1]}/{name}"
+        mountpaths, roots = disks[owners.best(key)]
+        file = f"{roots[mountpaths.best(key)]}/{name}"
         directory = os.path.dirname(file)
         if directory not in made:
             os.makedirs(directory, exist_ok=True)
@@ -40,6 +40,7 @@ def lay(targets: Sequence[Node], bucket: str, names: Iterable[str], like: str) -
     return count
 
 
-def _roots(node: Node, bucket: str) -> list[tuple[int, str]]:
-    """Of each mountpath its digest, and where objects are."""
-    return [(digest(str(path)), f"{path}/@ais/{bucket}/%ob") for path in node.mountpaths]
+def _roots(node: Node, bucket: str) -> tuple[Candidates, list[str]]:
+    """The mountpaths, and where objects are on each."""
+    paths = [str(path) for path in node.mountpaths]
+    return Candidates([digest(path) for path in paths]), [f"{path}/@ais/{bucket}/%ob" for path in paths]

@@ -14,7 +14,7 @@ from harness.joining import another_target
 from harness.nodes import eventually
 from harness.wire import Api
 
-from ais.meta.placement import best
+from ais.meta.placement import Candidates
 from ais.meta.smap import digest
 from ais.testing import Cluster
 
@@ -42,11 +42,11 @@ def planted(name: str) -> Iterator[None]:
 def misplaced(roots: dict[str, list[Path]]) -> int:
     """How many objects that nobody changes are on targets that do not own them. `roots`: mountpaths by target."""
     ids, count = list(roots), 0
-    digests = [digest(one) for one in ids]
+    owners = Candidates([digest(one) for one in ids])
     for node_id, mountpaths in roots.items():
         for root in (path / "@ais" / PLAIN / "%ob" for path in mountpaths):
             names = [str(path.relative_to(root)) for path in root.glob("s*/*")]
-            count += sum(ids[best(digests, f"ais/@#/{PLAIN}/{name}")] != node_id for name in names)
+            count += sum(ids[owners.best(digest(f"ais/@#/{PLAIN}/{name}"))] != node_id for name in names)
     return count
 
 
@@ -67,6 +67,7 @@ def verdict(plant: str) -> str:
             roots = {node.id: list(node.mountpaths) for node in cluster.targets} | {node_id: list(plan.mountpaths)}
             stayed = misplaced(roots)
             crowd.__exit__()
+            crowd.close()
             back = [name for name in DOOMED if api.get(PLAIN, name).status != 404]
             problems = list(crowd.problems)
     print(f"\n{plant or 'no bug'}: {stayed} misplaced, {len(back)} back, {problems[:2]}")
