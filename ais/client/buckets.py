@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
-from ais.api import actions, codec, groups, listing, query, xact
+from ais.api import actions, blob, codec, groups, listing, query, xact
 from ais.api import headers as header
+from ais.api.blob import BlobMsg
 from ais.api.bucket import Bck
 from ais.api.groups import CopyBucketMsg, CopyMsg, IndexMsg, PrefetchMsg, RechunkMsg
 from ais.api.listing import Entry, LsoMsg, Page
@@ -136,6 +138,13 @@ class Buckets:
             wanted[query.BUCKET_TO] = to.uname
             body = paths.action(groups.COPY_BUCKET, value=message)
         _, answer = await self._transport.call("POST", paths.of_bucket(bck), wanted, json=body)
+        return answer.decode()
+
+    async def blob_download(self, bck: Bck, name: str, message: BlobMsg) -> str:
+        """Start fetching an object of a remote bucket in parts; the job's ID, empty: it is in the cluster."""
+        body = paths.action(blob.KIND, name, message)
+        path = f"{paths.OBJECTS}/{quote(bck.name)}"
+        _, answer = await self._transport.call("POST", path, paths.query_of(bck), json=body)
         return answer.decode()
 
     async def evict(self, bck: Bck, *, keep: bool) -> None:

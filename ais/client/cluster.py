@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ais.api import actions, codec, query
+import msgspec
+
+from ais.api import actions, codec, headers, query
 from ais.api.protection import ClusterProtection
 from ais.base.errors import NotReady, TooSlow, Unreachable
 from ais.client import answers, paths
@@ -14,6 +16,19 @@ from ais.meta.bmd import BMD
 from ais.meta.smap import Smap, Snode
 
 POLL_S = 0.2
+
+
+class Attached(msgspec.Struct, frozen=True):
+    """Another cluster; without a map it does not answer."""
+
+    smap: Smap | None
+    url: str
+    alias: str
+    uuid: str
+
+
+class _AllAttached(msgspec.Struct, frozen=True):
+    found: list[Attached] = msgspec.field(name="a", default_factory=list)
 
 
 class Cluster:
@@ -86,6 +101,24 @@ class Cluster:
     async def reset_config(self) -> None:
         """Undo every change, including the nodes' own ones: back to the configuration the cluster was made with."""
         await self._transport.call("PUT", paths.CLUSTER, json=paths.action(actions.RESET_CONFIG))
+
+    async def attach(self, alias: str, url: str) -> None:
+        """Have another cluster's buckets here, as `ais://@alias/bucket`. Raise `Conflict`, `BadRequest`."""
+        given = {headers.REMOTE_ALIAS: alias, headers.REMOTE_URL: url}
+        await self._transport.call("PUT", f"{paths.CLUSTER}/attach", {query.WHAT: "remote"}, headers=given)
+
+    async def detach(self, alias: str) -> None:
+        """Let go of an attached cluster, and of what is cached of its buckets. Raise `Conflict`, `NotFound`."""
+        given = {headers.REMOTE_ALIAS: alias}
+        await self._transport.call("PUT", f"{paths.CLUSTER}/detach", {query.WHAT: "remote"}, headers=given)
+
+    async def attached(self) -> list[Attached]:
+        """The clusters that are attached."""
+        return answers.decode(await self._what(paths.CLUSTER, "remote"), _AllAttached).found
+
+    async def switch_backend(self, provider: str, *, on: bool) -> None:
+        """Serve the buckets of a provider, or refuse what needs it. Raise `BadRequest`."""
+        await self._transport.call("PUT", f"{paths.CLUSTER}/{'enable' if on else 'disable'}-bend/{provider}")
 
     async def change_nodes(
         self,

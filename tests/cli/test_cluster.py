@@ -93,3 +93,16 @@ def test_jobs(ais: Any, uri: str) -> None:
 def test_wait_for_the_cluster(ais: Any) -> None:
     """A ready cluster is not waited for."""
     assert ais("wait", "cluster", "--timeout", "5s").stdout == "The cluster is ready\n"
+
+
+def test_other_clusters(ais: Any, uri: str) -> None:
+    """One is attached, shown and detached, also while it does not answer; what is wrong is said."""
+    assert "successfully attached" in ais("cluster", "remote-attach", "cli-far=http://127.0.0.1:1").stdout
+    shown = ais("show", "remote-cluster", "-H").stdout.split()
+    assert {"defunct", "cli-far", "[http://127.0.0.1:1]"} <= set(shown)
+    assert json.loads(ais("remote-cluster", "show", "cluster", "--json").stdout)[0]["alias"] == "cli-far"
+    assert "successfully detached" in ais("cluster", "remote-detach", "cli-far").stdout
+    assert "failed to detach" in ais("cluster", "remote-detach", "cli-far", code=3).stderr
+    assert "is not ALIAS=URL" in ais("cluster", "remote-attach", "cli-far", code=2).stderr
+    assert "remote bucket" in ais("start", "blob-download", f"{uri}/x", code=2).stderr
+    assert "is not configured" in ais("advanced", "disable-backend", "aws", code=2).stderr

@@ -16,8 +16,7 @@ THEIRS = {
 
 WITH_THEIR_FEATURE = {
     "backends": (
-        "job start blob-download", "cluster reload-backend-creds", "advanced enable-backend",
-        "advanced disable-backend",
+        "cluster reload-backend-creds",
     ),
     "jobs that copy buckets": ("job start copy-bck", "job start move-bck"),
     "ETL": (
@@ -30,7 +29,7 @@ WITH_THEIR_FEATURE = {
         "cluster add-remove-nodes join", "cluster decommission",
     ),
     "remote clusters": (
-        "cluster remote-attach", "cluster remote-detach", "remote-cluster", "show remote", "show remote-cluster",
+        "remote-cluster show config", "remote-cluster show dashboard", "show remote config", "show remote dashboard",
     ),
     "resilvering": ("job start resilver", "storage resilver", "advanced resilver"),
     "disk checks on demand": ("storage mountpath rescan-disks", "storage mountpath fshc"),
@@ -54,8 +53,6 @@ OPTIONS_WITH_THEIR_FEATURE = {
 """Options about such a feature."""
 
 MEANINGLESS = {
-    "blob-chunk-size": "a fetch is one request to the backend",
-    "blob-num-workers": "a fetch is one request to the backend",
     "append": "an object is put whole; 'object concat' makes one of several files",
     "cluster": "a token is for all clusters that its user may use",
     "chunk-size": "parts are of use when they are uploaded, not when they are read",

@@ -15,6 +15,7 @@ BUILT_IN = {
     "put": "object put",
     "get": "object get",
     "cp": "bucket cp",
+    "blob-download": "job start blob-download",
     "prefetch": "bucket prefetch",
     "evict": "bucket evict",
     "rmo": "object rm",

@@ -15,6 +15,7 @@ from ais.base.errors import BadRequest
 from ais.base.ids import is_valid_uuid
 from ais_cli import text
 from ais_cli.app import App, Missing, confirm
+from ais_cli.blob import blob_download
 from ais_cli.cleanup import cleanup
 from ais_cli.download import download
 from ais_cli.download_show import remove_download, show_download, show_downloads, wait_for_download
@@ -223,7 +224,7 @@ def start() -> None:
 
 start.add_command(download)
 start.add_command(dsort)
-for _command in (prefetch, rechunk, start_lru, cleanup):
+for _command in (prefetch, blob_download, rechunk, start_lru, cleanup):
     start.add_command(_command)
 
 

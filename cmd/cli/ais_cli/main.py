@@ -5,7 +5,7 @@ import sys
 import click
 from click.shell_completion import add_completion_class
 
-from ais_cli import alias, auth, bucket, cluster, config, job, log, membership, settings, storage, tls
+from ais_cli import alias, attached, auth, blob, bucket, cluster, config, job, log, membership, settings, storage, tls
 from ais_cli import object as objects
 from ais_cli.advanced import advanced
 from ais_cli.app import App
@@ -98,9 +98,16 @@ cluster.cluster.add_command(membership.nodes_group)
 cluster.cluster.add_command(membership.rebalance)
 cluster.cluster.add_command(rotate)
 cluster.cluster.add_command(weights)
+cluster.cluster.add_command(attached.attach)
+cluster.cluster.add_command(attached.detach)
+show.add_command(attached.show)
+show.add_command(attached.show_remote)
+cli.add_command(attached.remote_cluster)
 show.add_command(membership.show_rebalance)
 job.start.add_command(membership.start_rebalance)
 advanced.add_command(membership.remove_from_smap)
+advanced.add_command(blob.enable)
+advanced.add_command(blob.disable)
 cli.add_command(scrub)
 cli.add_command(playground)
 cli.add_command(completion)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace
 
 from ais.api import groups
 from ais.api.groups import PrefetchMsg
@@ -11,6 +12,7 @@ from ais_cli import text
 from ais_cli.app import App, confirm
 from ais_cli.params import (
     BUCKET_OR_OBJECT,
+    SIZE,
     Ref,
     already_so,
     examples,
@@ -52,12 +54,30 @@ def _options(command: Callable[..., None]) -> Any:
     )
 )
 @_options
+@click.option("--blob-threshold", type=SIZE, default=0, help="Objects from this size on in parts.  [default: none]")
+@click.option("--blob-chunk-size", type=SIZE, default=0, help="Of a part.  [default: 4MiB]")
+@click.option("--blob-num-workers", type=int, default=0, help="Parts of one object at a time.  [default: 4]")
 @click.option("--latest", is_flag=True, help="Compare what is here with the backend, and fetch what has changed.")
 @already_so("--yes", "-y")
 @click.pass_obj
-def prefetch(app: App, /, source: Ref, latest: bool, **options: Any) -> None:
+def prefetch(
+    app: App,
+    /,
+    source: Ref,
+    latest: bool,
+    blob_threshold: int,
+    blob_chunk_size: int,
+    blob_num_workers: int,
+    **options: Any,
+) -> None:
     """Fetch objects of a remote bucket into the cluster."""
-    _start(app, source, groups.PREFETCH, latest=latest, **options)
+    message = PrefetchMsg(
+        latest=latest,
+        blob_threshold=blob_threshold,
+        blob_chunk_size=blob_chunk_size,
+        blob_workers=blob_num_workers,
+    )
+    _start(app, source, groups.PREFETCH, message, **options)
 
 
 @click.command(
@@ -76,7 +96,7 @@ def evict(app: App, /, source: Ref, keep_md: bool, yes: bool, **options: Any) ->
     """Remove what is here of a remote bucket; its backend keeps everything."""
     chosen = [options[one] for one in ("prefix", "template", "names") if options[one] is not None]
     if source.name or chosen or options["everything"] or options["dry_run"]:
-        _start(app, source, groups.EVICT, latest=False, **options)
+        _start(app, source, groups.EVICT, PrefetchMsg(), **options)
         return
     confirm(f"Evict everything that is here of {source.bck.cname()}?", yes=yes)
     app.run(lambda client: client.buckets.evict(source.bck, keep=keep_md))
@@ -87,13 +107,13 @@ def _start(
     app: App,
     source: Ref,
     kind: str,
+    message: PrefetchMsg,
     *,
     prefix: str | None,
     template: str | None,
     names: str | None,
     everything: bool,
     non_recursive: bool,
-    latest: bool,
     num_workers: int,
     dry_run: bool,
     **following: Any,
@@ -109,12 +129,12 @@ def _start(
         _show(app, selection, kind.partition("-")[0])
         return
     listed = list(selection.names) if selection.names is not None else None
-    message = PrefetchMsg(
+    message = replace(
+        message,
         names=listed,
         template="" if listed is not None else template or selection.prefix,
         workers=num_workers,
         not_recursive=non_recursive,
-        latest=latest,
     )
     uuid = app.run(lambda client: client.buckets.start_group(source.bck, kind, message))
     follow(app, uuid, kind, f"for {selection}", **following)
