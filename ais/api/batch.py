@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ais.api import codec
+from ais.api import codec, pieces
 from ais.api.bucket import Bck
 from ais.base import names
 from ais.base.errors import BadRequest
@@ -66,7 +66,7 @@ class BatchMsg(msgspec.Struct, frozen=True):
         if not body.strip():
             raise BadRequest("get-batch: the request has no body, expected a JSON object with a list `in`")
         try:
-            found = _decoder.decode(body)  # as clients write it: three times as fast as matching keys in any case
+            found = _decoded(body)  # as clients write it: three times as fast as matching keys in any case
         except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
             found = codec.from_json(body, cls)
         if not found.entries:
@@ -112,7 +112,15 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     only_sizes: bool = False
 
 
-_decoder = msgspec.json.Decoder(BatchMsg)
+_decoder, _entries = msgspec.json.Decoder(BatchMsg), msgspec.json.Decoder(list[Entry])
+
+
+def _decoded(body: bytes) -> BatchMsg:
+    taken = pieces.take_apart(body, _entries)
+    if taken is None or not isinstance(taken[0], dict) or taken[0].get("in") is not taken[1]:
+        return _decoder.decode(body)
+    around, entries = taken
+    return msgspec.structs.replace(msgspec.convert({**around, "in": []}, BatchMsg), entries=entries)
 
 
 def _check_range(entry: Entry) -> None:

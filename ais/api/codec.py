@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ais.api import pieces
 from ais.base import bounds
 from ais.base.errors import BadRequest
 from ais.base.units import Duration, Size
@@ -68,7 +69,7 @@ def parse_json(body: bytes | memoryview | str, *, is_bounded: bool = True) -> An
     try:
         if is_bounded:
             bounds.check_json(body.encode() if isinstance(body, str) else body)
-        return _any_decoder.decode(body)
+        return pieces.decode(body) if isinstance(body, bytes) else _any_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"request body is not valid JSON: {error}") from None
 

@@ -12,7 +12,6 @@ import json
 import statistics
 import sys
 import tempfile
-import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from botocore.credentials import Credentials
 from load import Load, finish, start
 from servers import cpu_of, pin
 
+from ais.playground import probe
 from ais.testing import Cluster
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -56,7 +56,7 @@ class Bench:
         self._pids = [proxy.pid, target.pid]
         pin(self._pids, SERVER_CORE)
         self._call("POST", f"/v1/buckets/{BUCKET}", {"action": "create-bck"})
-        key = json.loads(self._call("POST", "/v1/auth/keys", {"user": "bench"}))
+        key = json.loads(self._call("POST", "/v1/auth/keys", {"user": "bench", "admin": True}))
         self._credentials = Credentials(key["id"], key["secret"])
         return self
 
@@ -64,14 +64,10 @@ class Bench:
         self.cluster.__exit__(None, None, None)
 
     def _call(self, method: str, path: str, message: object) -> bytes:
-        request = urllib.request.Request(
-            self.cluster.endpoint + path,
-            json.dumps(message).encode(),
-            {"Content-Type": "application/json"},
-            method=method,
-        )
-        with urllib.request.urlopen(request) as answer:
-            return bytes(answer.read())
+        [proxy] = self.cluster.proxies
+        status, answer = probe.call(method, proxy.url + path, None, json.dumps(message).encode(), proxy.plan.socket)
+        assert status == 200, answer
+        return answer
 
     def run(self, path: str, method: str, size: int, seconds: float) -> Sample:
         """Let wrk send requests of one path for a while."""
@@ -79,6 +75,8 @@ class Bench:
         targets.write_text("".join(f"{self._target(path, method, size, n)}\n" for n in range(COUNTS[size])))
         before = cpu_of(self._pids)
         connections = 4 if size == 64 * MIB else 32
+        # Who asks natively signs nothing: S3 alone would have to.
+        self._call("PUT", f"/v1/cluster/set-config?auth.enabled={str(path != PATHS[0]).lower()}", None)
         load = Load(method, f"@{targets}", 0, size if method == "PUT" else 0, connections=connections)
         result = finish(start(self._urls[path], load, seconds, LOAD_CORE))
         return Sample(result.rate, (cpu_of(self._pids) - before) / max(result.requests, 1) * 1e6, result.errors)

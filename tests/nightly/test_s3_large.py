@@ -97,12 +97,15 @@ def test_aws_s3_cp_in_constant_memory(large: Cluster, folder: Path) -> None:
 
 def move_natively(cluster: Cluster, source: Path, digest: str, size_bytes: int) -> None:
     """The same bytes up and down by redirects to the owner, one stream, removed afterwards."""
-    api, path = Api(cluster.endpoint), object_path("large", "native")
-    target = api.call("PUT", path, {"provider": "ais"}, redirects=False).header("Location")
+    root = new_access(cluster, "root", admin=True)
+    api, path = Api(root.url, (root.key_id, root.secret)), object_path("large", "native")
+    target, at = (
+        api.call(method, path, {"provider": "ais"}, redirects=False).header("Location") for method in ("PUT", "GET")
+    )
     with measured("native PUT", size_bytes), source.open("rb") as file:
         assert requests.put(target, data=file, timeout=600).status_code == 200
     read = xxhash.xxh64()
-    with measured("native GET", size_bytes), requests.get(f"{cluster.endpoint}{path}", stream=True, timeout=600) as got:
+    with measured("native GET", size_bytes), requests.get(at, stream=True, timeout=600) as got:
         for part in got.iter_content(4 * MIB):
             read.update(part)
     assert read.hexdigest() == digest

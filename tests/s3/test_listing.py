@@ -19,6 +19,8 @@ from harness.s3access import Access, boto, remove_bucket
 from harness.s3raw import call
 from harness.scale import FULL
 
+from ais.testing import Cluster
+
 KEYS, PREFIXES, PAGES = (100_000, 1_000, 2_000) if FULL else (5_000, 100, 250)
 BUCKET = "listing"
 LAST = "\U0010ffff"
@@ -103,6 +105,12 @@ def rolled_up(key: str, query: Query) -> str:
         return ""
     head, found, _ = key[len(query.prefix) :].partition(query.delimiter)
     return query.prefix + head + found if found else ""
+
+
+@pytest.fixture(scope="module")
+def s3(cluster: Cluster) -> Access:
+    """A cluster in which nobody has to say who they are: it is filled natively."""
+    return Access(cluster.endpoint, "any", "anysecret")
 
 
 @pytest.fixture(scope="module")

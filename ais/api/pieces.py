@@ -1,0 +1,74 @@
+"""Long JSON decoded in pieces: one call of the decoder for a million names would keep all other threads waiting.
+
+What is long is one list, of names usually. It is cut where one of its elements seems to end; a piece that is no list of
+whole elements is found out by the decoder, and then the text is decoded at once. So what comes out is what the decoder
+makes of the whole: texts that are lists, one after the other with commas between them, are one list.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+BYTES_MIN = 1 << 20
+"""Less takes a few milliseconds."""
+PIECE_BYTES = 256 << 10
+AROUND_BYTES_MAX = 64 << 10
+"""Of what stands before the list, and behind it."""
+_ENDS = (b'","', b'", "', b"},{", b"}, {")
+"""How elements end and the next ones begin."""
+_decoder = msgspec.json.Decoder()
+
+
+def decode(body: bytes) -> Any:
+    """The value of a text, decoded with pauses for other threads where that can be. Raise `msgspec.DecodeError`."""
+    taken = take_apart(body, _decoder)
+    return _decoder.decode(body) if taken is None else taken[0]
+
+
+def take_apart(body: bytes, elements: "msgspec.json.Decoder[Any]") -> tuple[Any, list[Any]] | None:
+    """The value of a long text, and the list in it whose pieces were decoded with `elements`; None: decode it whole."""
+    try:
+        return _taken_apart(body, elements) if len(body) >= BYTES_MIN else None
+    except (msgspec.DecodeError, _Whole):
+        return None
+
+
+class _Whole(Exception):
+    """The text has another form."""
+
+
+def _taken_apart(body: bytes, elements: "msgspec.json.Decoder[Any]") -> tuple[Any, list[Any]]:
+    start, end = body.find(b"[", 0, AROUND_BYTES_MAX), body.rfind(b"]", len(body) - AROUND_BYTES_MAX)
+    separator = next((one for one in _ENDS if body.find(one, start, start + AROUND_BYTES_MAX) >= 0), None)
+    if start < 0 or end < 0 or separator is None:
+        raise _Whole
+    mark = "\N{OBJECT REPLACEMENT CHARACTER} the list"
+    around = _decoder.decode(b'%b["%b"]%b' % (body[:start], mark.encode(), body[end + 1 :]))
+    found = _find(around, [mark])
+    if found is None:
+        raise _Whole
+    found.clear()
+    for piece in _pieces(body, start + 1, end, separator):
+        found += elements.decode(b"[%b]" % piece)
+    return around, found
+
+
+def _pieces(body: bytes, start: int, end: int, separator: bytes) -> Iterator[bytes]:
+    """What is between `start` and `end`, without the commas at which it was cut."""
+    comma = separator.index(b",")
+    while start < end:
+        cut = body.find(separator, start + PIECE_BYTES, end)
+        if cut < 0:
+            yield body[start:end]
+            return
+        yield body[start : cut + comma]
+        start = cut + comma + 1
+
+
+def _find(value: Any, wanted: list[str]) -> list[Any] | None:
+    """The list that is equal to `wanted`, in a small value."""
+    if isinstance(value, list) and value == wanted:
+        return value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((found for one in inner if (found := _find(one, wanted)) is not None), None)
