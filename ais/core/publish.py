@@ -320,6 +320,8 @@ class Publisher:
         meta = version.meta
         if meta is None or meta.cut is not None or meta.is_marker:
             return meta is not None
+        if not version.is_whole:
+            return False
         digests = workfile.Digests(checksum.NONE, meta.promised, is_stored=True)
         try:
             fd = self._disk.open(version.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -328,7 +330,7 @@ class Publisher:
         try:
             workfile.hash_content(self._disk, fd, meta.size, digests)
             digests.verify(Bck(""), version.path)
-        except ContentDamaged:
+        except (ContentDamaged, OSError):
             return False
         finally:
             self._disk.close(fd)

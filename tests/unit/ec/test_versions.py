@@ -1,6 +1,7 @@
 """Kept versions and delete markers of an erasure-coded bucket: slices on other targets bring back what is lost."""
 
 import io
+import os
 import shutil
 from pathlib import Path
 
@@ -269,8 +270,8 @@ def spoil(path: Path, at: int = -1) -> None:
         file.write(bytes([byte[0] ^ 1]))
 
 
-@pytest.mark.parametrize("how", ["PUT", "DELETE"])
-def test_a_damaged_latest_version_is_kept_as_it_was_written(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize(("how", "is_cut_off"), [("PUT", False), ("PUT", True), ("DELETE", False)])
+def test_a_damaged_latest_version_is_kept_as_it_was_written(tmp_path: Path, how: str, is_cut_off: bool) -> None:
     """Its file is damaged when something comes on top: the version below is what was stored, with good slices."""
 
     async def scenario(group: Group) -> None:
@@ -279,7 +280,8 @@ def test_a_damaged_latest_version_is_kept_as_it_was_written(tmp_path: Path, how:
         written = await owner.s3("PUT", f"b/{NAME}", data=io.BytesIO(LARGE))
         version_id = written.headers["x-amz-version-id"]
         await group.settled()
-        spoil(Path(group.files(NAME)[0]))
+        path = Path(group.files(NAME)[0])
+        os.truncate(path, 1000) if is_cut_off else spoil(path)
         assert (await owner.s3(how, f"b/{NAME}", data=b"above")).status in (200, 204)
         await group.settled()
         for path in shelves(group, "%ve")[version_id]:
