@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from _pytest.mark import ParameterSet
+from harness.wire import Api
 
 from ais.testing import Cluster
 from peer import captured, expected
@@ -18,7 +19,7 @@ from peer.neutral import Names
 CLI = os.environ.get("AIS_PEER_CLI", "")
 ALL = captured.read_all()
 TIMEOUT_S = 120
-RECORDED = Names({"p1raaaaa": "P1", "t1raaaaa": "T1", "t2rbbbbb": "T2", "t3rccccc": "T3"})
+RECORDED = Names({"p1raaaaa": "P1", "t1raaaaa": "T1", "t2rbbbbb": "T2", "t3rccccc": "T3", "RPLig8pYD": "rem"})
 CONFIGURED = {"features": "S3-Use-Path-Style", "lru.enabled": "false", "space.dont_cleanup_time": "2h"}
 """How the recorded cluster differed from the defaults."""
 
@@ -84,7 +85,12 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     """Run everything once."""
     directory = tmp_path_factory.mktemp("peer")
     _make_files(directory)
-    with Cluster(proxies=1, targets=3, mountpaths=2, config_overrides=CONFIGURED) as cluster:
+    with (
+        Cluster(proxies=1, targets=3, mountpaths=2, config_overrides=CONFIGURED) as cluster,
+        Cluster(proxies=1, targets=1, mountpaths=1) as far,
+    ):
+        attached = {"Ais-Remote-Ais-Alias": "rem", "Ais-Remote-Ais-Url": far.endpoint}
+        assert Api(cluster.endpoint).call("PUT", "/v1/cluster/attach?what=remote", headers=attached).status == 200
         shell = _Shell(cluster, directory)
         here = dict(zip(("t1raaaaa", "t2rbbbbb", "t3rccccc"), sorted(one.id for one in cluster.targets), strict=True))
         here["p1raaaaa"] = cluster.proxies[0].id
@@ -96,7 +102,9 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
             for recorded, ours in here.items():
                 command = command.replace(recorded, ours)
             runs[capture.number] = shell.run(command, capture.stdin)
-        yield Session(Names({ours: RECORDED.nodes[recorded] for recorded, ours in here.items()}, str(directory)), runs)
+        nodes = {ours: RECORDED.nodes[recorded] for recorded, ours in here.items()}
+        nodes[Api(far.endpoint).smap()["uuid"]] = "rem"
+        yield Session(Names(nodes, str(directory)), runs)
 
 
 def _lacks(capture: Capture, numbers: dict[str, tuple[int, ...]] = expected.NEEDS) -> bool:
