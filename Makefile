@@ -7,6 +7,8 @@ PORT ?= 8080
 DIR ?= .playground
 BIN := $(VENV)/bin
 
+unexport PYTHONDONTWRITEBYTECODE # without bytecode every process compiles what it imports: most of the start of a node
+
 .DEFAULT_GOAL := help
 .PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients denial rotation events datasets memory remote lock-attack nightly scrub bench cost docs
 
