@@ -133,7 +133,7 @@ class Encoder:
             digests = Digests(checksum.NONE, meta.promised, is_stored=True)
 
             def fill(pipes: Pipes) -> Awaitable[None]:
-                return cut_file(opened.mountpath.pool, opened.fd, opened.mountpath.path, headers[0], pipes, digests)
+                return cut_file(self._own.pool, opened.fd, opened.mountpath.path, headers[0], pipes, digests)
 
             failures += await self._send(bck, name, wanted, fill)
         owner = self._peers.present_for(uname, has_owner=True)[:1]

@@ -11,7 +11,7 @@ import contextlib
 import os
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -86,7 +86,10 @@ class EcJobs:
         self._loop_thread = 0
         self._undone: set[Bck] = set()
         self._looking: set[asyncio.Task[None]] = set()
-        store.on_coded(self.before_change, self._following.note, self._following.changing)
+        self._sending: dict[tuple[Bck, str], set[asyncio.Future[None]]] = {}
+        self._deleting: set[tuple[Bck, str]] = set()
+        """What has lost its slices and is about to go: until that is told, nobody gives it slices."""
+        store.on_coded(self.before_change, self._changed, self._following.changing)
         store.slice_with(slicer)
         restorer.on_damage = self._on_damage
 
@@ -128,12 +131,25 @@ class EcJobs:
         loop = self._loop
         if loop is None:
             return
-        coroutine = self._slicer.drop(bck, name, stamp, is_delete=is_delete)
+        if is_delete:
+            self._deleting.add((bck, name))
+        coroutine = self._drop(bck, name, stamp, is_delete)
         if threading.get_ident() == self._loop_thread:
             loop.create_task(coroutine)
             return
         with contextlib.suppress(TimeoutError, RuntimeError):
             asyncio.run_coroutine_threadsafe(coroutine, loop).result(DROP_TIMEOUT_S)
+
+    async def _drop(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool) -> None:
+        """Remove slices; before a deletion also those that are on their way. No others follow (`_deleting`)."""
+        if is_delete and (sending := self._sending.get((bck, name))):
+            await asyncio.wait(set(sending))
+        await self._slicer.drop(bck, name, stamp, is_delete=is_delete)
+
+    def _changed(self, bck: Bck, name: str) -> None:
+        """An object was changed, or removed, or was to be. Any thread."""
+        self._deleting.discard((bck, name))
+        self._following.note(bck, name)
 
     async def _drain(self, xaction: Xaction, queue: Queue) -> None:
         if queue.is_overflowing:
@@ -167,8 +183,25 @@ class EcJobs:
 
         One that others own by now is theirs to see to, when it has come to them.
         """
-        if not self._peers.is_owner(bck.uname + name):
+        if not self._peers.is_owner(bck.uname + name) or (bck, name) in self._deleting:
             return True
+        with self._giving(bck, name):
+            return await self._bring_owned(xaction, bck, name)
+
+    @contextlib.contextmanager
+    def _giving(self, bck: Bck, name: str) -> Iterator[None]:
+        """Around what may give an object slices: its deletion waits for the end."""
+        key, ended = (bck, name), asyncio.get_running_loop().create_future()
+        self._sending.setdefault(key, set()).add(ended)
+        try:
+            yield
+        finally:
+            ended.set_result(None)
+            self._sending[key].discard(ended)
+            if not self._sending[key]:
+                del self._sending[key]
+
+    async def _bring_owned(self, xaction: Xaction, bck: Bck, name: str) -> bool:
         try:
             if not await self._counts(bck, name):
                 await self._slicer.drop(bck, name, LAST_STAMP, is_delete=False)

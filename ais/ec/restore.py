@@ -40,6 +40,14 @@ class Found(NamedTuple):
     sources: dict[int, list[Snode]]
 
 
+class _Seen(NamedTuple):
+    """What was there before a restore: how often its lock had been held, which file, and its metadata if readable."""
+
+    turn: int
+    identity: tuple[int, int, int] | None
+    meta: ObjectMeta | None
+
+
 class Restorer:
     """Restores objects from the slices of other targets and of this one. `on_damage` is told of damaged slices."""
 
@@ -92,11 +100,11 @@ class Restorer:
         if not self._peers.is_owner(bck.uname + name):
             raise NotReady(f"{bck.cname(name)} is another target's: only its owner restores it")
         spot = self._store.spot(bck, name)
-        before, own = await asyncio.to_thread(self._present, spot)  # first: what is written from here on is newer
+        seen = await asyncio.to_thread(self._look, spot)  # first: what is written from here on is newer
         found = await self.find(bck, name)
         if found is None:
             return False
-        meta = found.header.meta
+        meta, own = found.header.meta, seen.meta
         if own is not None and own.stamp > meta.stamp:  # what was changed since is its metadata, or all of it
             if (own.size, own.promised, own.cut) != (meta.size, meta.promised, meta.cut):
                 return False
@@ -106,7 +114,14 @@ class Restorer:
         else:
             path, fd = await self._rebuild(bck, name, self._reader_of(bck, name, found), spot)
         try:
-            await to_its_end(asyncio.to_thread(self._install, bck, spot, path, fd, meta, found.header, before, since))
+            while not await to_its_end(
+                asyncio.to_thread(self._install, bck, spot, path, fd, meta, found.header, seen, since)
+            ):
+                turn = self._store.turn(spot)
+                again = await self.find(bck, name)  # the slices of what is deleted went before
+                if again is None or again.header.group != found.header.group:
+                    return False
+                seen = seen._replace(turn=turn, identity=None)
         finally:
             workfile.discard(self._disk, path)
             self._disk.close(fd)
@@ -221,40 +236,36 @@ class Restorer:
                     workfile.write_all(self._disk, fd, piece)
                 rest -= len(piece)
 
-    def _present(self, spot: Spot) -> tuple[tuple[int, int, int] | None, ObjectMeta | None]:
-        """Which file there is, and its metadata if that can be read."""
+    def _look(self, spot: Spot) -> "_Seen":
+        turn = self._store.turn(spot)
         with disk_failures(spot.path):
             found = tree.find(self._disk, spot.path)
-            return self._identity(spot), read_meta(self._disk, found[0]) if found else None
-
-    def _identity(self, spot: Spot) -> tuple[int, int, int] | None:
-        with disk_failures(spot.path):
-            found = tree.find(self._disk, spot.path)
-        return (found[1].st_ino, found[1].st_ctime_ns, found[1].st_size) if found else None
+            return _Seen(turn, _identity(found), read_meta(self._disk, found[0]) if found else None)
 
     def _install(
-        self,
-        bck: Bck,
-        spot: Spot,
-        path: str,
-        fd: int,
-        meta: ObjectMeta,
-        header: Slice,
-        before: tuple[int, int, int] | None,
-        since: int,
-    ) -> None:
+        self, bck: Bck, spot: Spot, path: str, fd: int, meta: ObjectMeta, header: Slice, seen: "_Seen", since: int
+    ) -> bool:
+        """Give the object its name unless something was written there; False: it may have been, and deleted again."""
         name, entry = split_key(Bck.parse_uname(header.uname)[1])
 
-        def step() -> None:
+        def step() -> bool:
             self._store.volume.require_owned(spot.key, since)
             if entry and not self._store.counts(bck, name, entry):
-                return
-            if self._identity(spot) == before:
+                return True
+            there = _identity(tree.find(self._disk, spot.path))
+            if there is None and self._store.turn(spot) != seen.turn:
+                return False
+            if there == seen.identity:
                 if entry:
                     layout.make_directory(self._disk, spot.root)
                 tree.install(self._disk, path, spot.root, spot.path)
+            return True
 
         with disk_failures(path):
             self._disk.setxattr(fd, metadata.XATTR, metadata.encode(meta))
             self._disk.utime(fd, ns=header.times_ns)
-            self._store.under_lock(bck, spot, step, restore_lost=False)
+            return self._store.under_lock(bck, spot, step, restore_lost=False)
+
+
+def _identity(found: tuple[str, os.stat_result] | None) -> tuple[int, int, int] | None:
+    return (found[1].st_ino, found[1].st_ctime_ns, found[1].st_size) if found else None

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from harness.coded import BCK, BODIES, EC, LARGE, Group, fill, run
-from harness.target import LiveTarget
+from harness.target import LiveTarget, until
 
 from ais.api.bucket import Bck
 from ais.api.xact import EC_ENCODE
@@ -272,6 +272,59 @@ def test_a_restore_does_not_replace_what_is_written_meanwhile(tmp_path: Path) ->
         with contextlib.suppress(AisError):  # its slices are gone by then
             await owner.target._ec.restore(BCK, "large")
         assert (await owner.ask("GET", "large")).body == b"written meanwhile"
+
+    run(tmp_path, 4, scenario)
+
+
+def test_a_restore_brings_back_nothing_that_is_deleted_meanwhile(tmp_path: Path) -> None:
+    """A lost object is put together from its slices, and meanwhile overwritten and deleted: it stays deleted."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        await fill(group)
+        owner = group.owner("large")
+        os.unlink(group.files("large")[0])
+        restorer = owner.target._ec._restorer
+        rebuild = restorer._rebuild
+
+        async def rebuild_and_delete(*args: Any) -> Any:
+            made = await rebuild(*args)
+            restorer._rebuild = rebuild
+            assert (await owner.ask("PUT", "large", data=b"written meanwhile")).status == 200
+            assert (await owner.ask("DELETE", "large")).status == 200
+            return made
+
+        restorer._rebuild = rebuild_and_delete
+        assert not await owner.target._ec.restore(BCK, "large")
+        await group.settled()
+        assert group.files("large") == []
+        assert (await owner.ask("GET", "large")).status == 404
+
+    run(tmp_path, 4, scenario)
+
+
+def test_what_is_deleted_while_it_is_coded_stays_deleted(tmp_path: Path) -> None:
+    """Slices of an object are on their way when it is deleted: none of them brings it back."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        owner = group.owner("o")
+        slicer = owner.target._ec._slicer
+        store, deletions = slicer.store, []
+
+        async def store_late(*args: Any, **kwargs: Any) -> None:
+            if not deletions:
+                deletions.append(asyncio.create_task(owner.ask("DELETE", "o")))
+            await asyncio.wait(deletions, timeout=1.0)  # it must wait for us
+            await store(*args, **kwargs)
+
+        slicer.store = store_late
+        assert (await owner.ask("PUT", "o", data=LARGE[:5000])).status == 200
+        await until(lambda: deletions)
+        assert (await deletions[0]).status == 200
+        await group.settled()
+        assert group.slices("o") == group.files("o") == []
+        assert (await owner.ask("GET", "o")).status == 404
 
     run(tmp_path, 4, scenario)
 
