@@ -215,7 +215,10 @@ class Playground:
         child = self._children.get(node.name)
         if child is None:
             return process.find(node)
-        return psutil.Process(child.pid) if child.poll() is None else None
+        try:
+            return psutil.Process(child.pid) if child.poll() is None else None
+        except psutil.NoSuchProcess:  # it ended between the two
+            return None
 
     def _reap(self, node: NodePlan) -> int | None:
         """Forget a child that has ended, and release what it held."""

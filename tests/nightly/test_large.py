@@ -4,7 +4,9 @@ LARGE_GIB and NAMES make them smaller for a try.
 """
 
 import hashlib
+import io
 import os
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +15,14 @@ import pytest
 import requests
 import xxhash
 from harness.load import put_empty
-from harness.nodes import Watch, resident_bytes
+from harness.nodes import Watch, eventually, resident_bytes
 from harness.wire import Api, object_path
 
 from ais.testing import Cluster
 
 LARGE_GIB = float(os.environ.get("LARGE_GIB", "8"))
 NAMES = int(os.environ.get("NAMES", "1000000"))
+SHARD_MEMBERS = int(os.environ.get("SHARD_MEMBERS", "1024"))
 MIB = 1 << 20
 
 
@@ -102,3 +105,49 @@ def test_listing_a_million_names(large, tmp_path: Path):
         print(f"{value['props']}: {index / took_s:.0f} names/s, resident memory at most {most} MiB")
         assert index == NAMES
         assert max(most.values()) < 300
+
+
+def _shard(path: Path) -> None:
+    """A tar of members of 1 MiB."""
+    with tarfile.open(path, "w") as tar:
+        for number, block in enumerate(blocks(SHARD_MEMBERS)):
+            info = tarfile.TarInfo(f"m{number:06d}")
+            info.size = MIB
+            tar.addfile(info, io.BytesIO(block))
+
+
+def _read(large: Cluster) -> int:
+    """Bytes that the targets have read of files so far."""
+    lines = [Path(f"/proc/{node.pid}/io").read_text().splitlines()[0] for node in large.targets]
+    return sum(int(line.removeprefix("rchar: ")) for line in lines)
+
+
+@pytest.mark.timeout(0)
+def test_one_member_of_a_large_shard(large: Cluster, tmp_path: Path) -> None:
+    """Without an index a shard is read up to the member; with one, so much as the member has, whatever its place."""
+    api, path = Api(large.endpoint), tmp_path / "shard.tar"
+    assert api.create("shards").status == 200
+    _shard(path)
+    with path.open("rb") as content:
+        url = f"{large.endpoint}{object_path('shards', 'shard.tar')}"
+        assert requests.put(url, data=content, timeout=600).status_code == 200
+    for is_indexed in (False, True):
+        if is_indexed:
+            assert api.act("POST", "/v1/buckets/shards", "index-shard", value={}).status == 200
+            eventually(lambda: _indexed(api) == "1", within_s=600, every_s=1)
+        for number in (0, SHARD_MEMBERS // 2, SHARD_MEMBERS - 1):
+            before = _read(large)
+            found = requests.get(url, params={"archpath": f"m{number:06d}"}, timeout=600)
+            read = _read(large) - before
+            assert found.content[:8] == number.to_bytes(8, "big")
+            assert len(found.content) == MIB
+            most = 2 * MIB if is_indexed else (number + 2) * (MIB + 512) + MIB
+            assert read <= most, (is_indexed, number, read)
+            print(f"member {number}, {'with' if is_indexed else 'without'} index: {read} bytes were read")
+
+
+def _indexed(api: Api) -> str:
+    value = {"uuid": "", "prefix": ""}
+    value["uuid"] = api.act("GET", "/v1/buckets/shards", "summary-shard", value=value).body.decode()
+    answer = api.act("GET", "/v1/buckets/shards", "summary-shard", value=value)
+    return str(answer.json().get("shards", "")) if answer.status == 200 else ""

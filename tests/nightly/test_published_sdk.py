@@ -1,0 +1,210 @@
+"""What the published SDK offers beyond what tests/contract calls: every way to wait for a job, datasets.
+
+`make clients` installs PyTorch and WebDataset, which its dataset classes need.
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from aistore.sdk import Bucket, Client
+from aistore.sdk.dataset.data_attribute import DataAttribute
+from aistore.sdk.dataset.data_shard import DataShard
+from aistore.sdk.dataset.dataset_config import DatasetConfig
+from aistore.sdk.dataset.label_attribute import LabelAttribute
+from aistore.sdk.dsort import DsortFramework
+from aistore.sdk.enums import Colocation
+from aistore.sdk.errors import (
+    AISError,
+    JobInfoNotFound,
+)
+from aistore.sdk.xact_const import XACT_KIND_STORE_CLEANUP
+from harness.wire import fresh_name
+
+from ais.testing import Cluster
+
+NAMES = [f"d/o{number:02d}.txt" for number in range(30)]
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+def _content(name: str) -> bytes:
+    return name.encode() * (1 + int(name[3:5]))
+
+
+@pytest.fixture(scope="module")
+def client(cluster: Cluster) -> Client:
+    """At the shared cluster."""
+    return Client(cluster.endpoint)
+
+
+@pytest.fixture
+def full(client: Client) -> Iterator[Bucket]:
+    """Thirty objects."""
+    bucket = client.bucket(fresh_name("whole")).create()
+    for name in NAMES:
+        bucket.object(name).get_writer().put_content(_content(name))
+    yield bucket
+    bucket.delete(missing_ok=True)
+
+
+@pytest.fixture
+def to(client: Client) -> Iterator[Bucket]:
+    """A bucket that is not there yet."""
+    bucket = client.bucket(fresh_name("to"))
+    yield bucket
+    bucket.delete(missing_ok=True)
+
+
+def _done(client: Client, *jobs: str) -> None:
+    for job in jobs:
+        assert client.job(job).wait(timeout=120, verbose=False).success, job
+
+
+def test_jobs(client: Client, full: Bucket, to: Bucket) -> None:
+    """Started, waited for in every way, looked up by time, aborted; an unknown one is an error by class."""
+    began = datetime.now(UTC) - timedelta(minutes=1)
+    job = client.job(full.copy(to))
+    assert job.wait(timeout=60).success
+    assert job.job_kind == "copy-bck"
+    assert not job.status().err
+    assert job.wait_single_node(timeout=60).success
+    assert client.job(job.job_id).wait_for_idle(timeout=60).success
+    snaps = job.get_details().list_snapshots()
+    assert {snap.id for snap in snaps} == {job.job_id}
+    assert sum(snap.stats.objects for snap in snaps) == len(NAMES)
+    assert len(job.get_within_timeframe(began)) == len(snaps)
+    assert len(job.get_within_timeframe(began, datetime.now(UTC) + timedelta(minutes=1))) == len(snaps)
+    assert job.get_total_time() is not None
+    with pytest.raises(JobInfoNotFound):
+        job.get_within_timeframe(datetime.now(UTC) + timedelta(days=1))
+    for kind in ("lru", XACT_KIND_STORE_CLEANUP):
+        uuid = client.job(job_kind=kind).start(force=True, buckets=None if kind == "lru" else [full])
+        assert client.job(uuid, kind).wait(timeout=60).success
+    [archived] = full.objects(obj_names=NAMES).archive("a.tar", to_bck=to)
+    client.job(archived).abort()
+    client.job(archived).wait(timeout=60)
+    with pytest.raises(AISError):
+        client.job("nosuchjob").wait(timeout=5)
+    with pytest.raises(ValueError, match="id or kind"):
+        client.job().abort()
+
+
+def test_batches(client: Client, full: Bucket) -> None:
+    """Raw, as streams, kept or cleared, colocated; with a mark for what is missing."""
+    batch = client.batch(NAMES[:5], full, colocation=Colocation.TARGET_AWARE)
+    assert [one.obj_name for one in batch.requests_list] == NAMES[:5]
+    with tarfile.open(fileobj=io.BytesIO(batch.get(raw=True, clear_batch=False).read())) as tar:
+        assert len(tar.getnames()) == 5
+    parts = client.batch(NAMES[:5], full, streaming_get=False)
+    found = [content for _, content in parts.get(decode_as_stream=True, clear_batch=False)]
+    assert found == [_content(name) for name in NAMES[:5]]
+    batch.add(full.object("none"))
+    *_, (missing, content) = batch.get()
+    assert (missing.obj_name, content) == ("none", b"")
+    assert batch.requests_list == []
+    assert batch.add(NAMES[0]).clear().requests_list == []
+    with pytest.raises(ValueError, match="byte range"):
+        batch.add(NAMES[0], start=-1)
+
+
+def test_a_data_set_from_files(
+    client: Client, full: Bucket, to: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`write_dataset` makes WebDataset shards of files and labels; `Dsort` by a spec of a file makes them anew."""
+    pytest.importorskip("webdataset")
+    for number in range(20):
+        (tmp_path / f"{number}.bin").write_bytes(b"%d" % number)
+    config = DatasetConfig(
+        primary_attribute=DataAttribute(tmp_path, "image", "bin"),
+        secondary_attributes=[LabelAttribute("cls", lambda name: f"label {name}")],
+    )
+    monkeypatch.chdir(tmp_path)
+    to.create().write_dataset(config, pattern="shard", maxcount=8)
+    shards = [entry.name for entry in to.list_all_objects()]
+    assert len(shards) == 3
+    members = [entry.name for shard in shards for entry in to.list_archive(shard)]
+    assert sum(name.endswith("image.bin") for name in members) == 20
+    spec = tmp_path / "spec.json"
+    wanted = {
+        "input_bck": {"name": to.name, "provider": "ais"},
+        "output_bck": {"name": full.name, "provider": "ais"},
+        "input_format": {"template": "shard-{0..2}"},
+        "input_extension": ".tar",
+        "output_extension": ".tar",
+        "output_format": "new-{00..99}",
+        "output_shard_size": "10KB",
+    }
+    spec.write_text(json.dumps(wanted))
+    framework = DsortFramework.from_file(spec)
+    assert framework.to_spec()["output_shard_size"] == "10KB"
+    dsort = client.dsort()
+    dsort.start(framework)
+    assert dsort.wait(timeout=60).success
+    made = [entry.name for entry in full.list_all_objects(prefix="new-")]
+    assert sum(len(list(full.list_archive(name))) for name in made) == len(members)
+    assert dsort.dsort_id in next(iter(dsort.get_job_info().values())).id
+
+
+def test_pytorch(client: Client, cluster: Cluster, full: Bucket, to: Bucket) -> None:
+    """Map, parallel, iterable and batch datasets, also with workers; shards, streams of shards, and the sampler."""
+    pytest.importorskip("torch")
+    pytest.importorskip("alive_progress")
+    from aistore.pytorch import (
+        AISIterDataset,
+        AISMapDataset,
+        AISMultiShardStream,
+        AISParallelMapDataset,
+        AISShardReader,
+        DynamicBatchSampler,
+    )
+    from aistore.pytorch.batch_iter_dataset import AISBatchIterDataset
+    from torch.utils.data import DataLoader
+
+    wanted = {name: _content(name) for name in NAMES}
+    group = full.objects(obj_names=NAMES[:7])
+    mapped = AISMapDataset([full], prefix_map={full: ["d/o0", "d/o1", "d/o2"]})
+    assert len(mapped) == len(NAMES)
+    assert dict(mapped[index] for index in range(len(mapped))) == wanted
+    assert dict(AISMapDataset(group)[index] for index in range(7)) == {name: wanted[name] for name in NAMES[:7]}
+    parallel = AISParallelMapDataset(full, num_workers=4)
+    for index in range(len(parallel)):
+        name, content = parallel[index]
+        with content:
+            assert bytes(content.buf if hasattr(content, "buf") else content) == wanted[name]
+    for workers in (0, 2):
+        for dataset in (
+            AISIterDataset(full),
+            AISIterDataset([group, full.objects(obj_names=NAMES[7:])], partition_sources_by_worker=True),
+            AISBatchIterDataset(full, client, max_batch_size=8),
+            AISBatchIterDataset(full, client, max_batch_size=7, streaming=False, cont_on_err=True),
+        ):
+            assert len(dataset) == len(NAMES)
+            assert dict(DataLoader(dataset, batch_size=None, num_workers=workers)) == wanted
+    sampler = DynamicBatchSampler(mapped, max_batch_size=700, shuffle=True)
+    assert sorted(index for batch in sampler for index in batch) == list(range(len(NAMES)))
+    loaded = [name for names, _ in DataLoader(mapped, batch_sampler=DynamicBatchSampler(mapped, 700)) for name in names]
+    assert loaded == NAMES
+
+    to.create()
+    for number in range(3):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            for key, kind in ((key, kind) for key in range(4) for kind in ("img", "cls")):
+                info = tarfile.TarInfo(f"s{number}k{key}.{kind}")
+                content = f"{number} {key} {kind}".encode()
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+        to.object(f"shard-{number}.tar").get_writer().put_content(out.getvalue())
+    reader = AISShardReader(to)
+    for workers in (0, 2):
+        found = dict(DataLoader(reader, batch_size=None, num_workers=workers))
+        assert found["s2k3"] == {"img": b"2 3 img", "cls": b"2 3 cls"}
+        assert len(found) == 12
+    streams = [DataShard(cluster.endpoint, to.name, prefix=f"shard-{number}") for number in (0, 1)]
+    first, second = next(iter(AISMultiShardStream(streams)))
+    assert {first, second} <= {b"0 0 img", b"0 0 cls", b"1 0 img", b"1 0 cls"}
+    assert len(list(AISMultiShardStream(streams))) == 8
