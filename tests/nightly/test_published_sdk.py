@@ -1,4 +1,4 @@
-"""What the published SDK offers beyond what tests/contract calls: every way to wait for a job, datasets.
+"""What the published SDK offers beyond what tests/contract calls: remote groups, every way to wait for a job, datasets.
 
 `make clients` installs PyTorch and WebDataset, which its dataset classes need.
 """
@@ -6,28 +6,37 @@
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import boto3
 import pytest
 from aistore.sdk import Bucket, Client
+from aistore.sdk.blob_download_config import BlobDownloadConfig
 from aistore.sdk.dataset.data_attribute import DataAttribute
 from aistore.sdk.dataset.data_shard import DataShard
 from aistore.sdk.dataset.dataset_config import DatasetConfig
 from aistore.sdk.dataset.label_attribute import LabelAttribute
 from aistore.sdk.dsort import DsortFramework
-from aistore.sdk.enums import Colocation
+from aistore.sdk.enums import Colocation, FLTPresence
 from aistore.sdk.errors import (
     AISError,
+    APIRequestError,
+    ErrBckNotFound,
+    ErrObjNotFound,
+    InvalidBckProvider,
     JobInfoNotFound,
 )
+from aistore.sdk.etl.etl_config import ETLConfig
+from aistore.sdk.multiobj import ObjectRange
 from aistore.sdk.xact_const import XACT_KIND_STORE_CLEANUP
-from harness.wire import fresh_name
+from harness.wire import Api, fresh_name, message
 
 from ais.testing import Cluster
 
 NAMES = [f"d/o{number:02d}.txt" for number in range(30)]
+REMOTE = "published-sdk"
 pytestmark = pytest.mark.filterwarnings("default")
 
 
@@ -59,9 +68,109 @@ def to(client: Client) -> Iterator[Bucket]:
     bucket.delete(missing_ok=True)
 
 
+@pytest.fixture
+def remote(aws: str) -> Iterator[tuple[Client, Bucket]]:
+    """The same at moto, before a cluster that never saw it."""
+    origin = boto3.client("s3", endpoint_url=aws)
+    origin.create_bucket(Bucket=REMOTE)
+    for name in NAMES:
+        origin.put_object(Bucket=REMOTE, Key=name, Body=_content(name))
+    with Cluster(1, 2, 1) as cluster:
+        body = message("set-config", value={"backend": {"aws": {}}})
+        assert Api(cluster.endpoint).call("PUT", "/v1/cluster", body=body).status == 200
+        client = Client(cluster.endpoint)
+        yield client, client.bucket(REMOTE, "aws")
+
+
+def _cached(bucket: Bucket) -> list[str]:
+    return sorted(entry.name for entry in bucket.list_all_objects(props="name,cached") if entry.is_cached())
+
+
 def _done(client: Client, *jobs: str) -> None:
     for job in jobs:
         assert client.job(job).wait(timeout=120, verbose=False).success, job
+
+
+def test_remote_buckets(remote: tuple[Client, Bucket]) -> None:
+    """Groups are prefetched and evicted, large ones in parts, what is here is copied, a bucket is evicted."""
+    client, bucket = remote
+    assert bucket.head()["Ais-Bucket-Props"]
+    assert bucket.summary()["ObjCount"]["obj_count_present"] == "0"
+    group = bucket.objects(obj_range=ObjectRange("d/o", 0, 9, pad_width=2, suffix=".txt"))
+    assert list(group.list_names()) == NAMES[:10]
+    _done(client, group.prefetch(num_workers=2, latest=True, continue_on_error=True))
+    assert _cached(bucket) == NAMES[:10]
+    copies = client.bucket("copies")
+    _done(client, bucket.copy(copies, prepend="c/"))
+    assert len(copies.list_all_objects()) == len(NAMES)
+    _done(client, *group.copy(client.bucket("group"), latest=True))
+    assert len(client.bucket("group").list_all_objects()) == 10
+    _done(client, bucket.objects(obj_names=NAMES[:5]).evict())
+    assert not set(_cached(bucket)) & set(NAMES[:5])
+    _done(client, bucket.objects(obj_names=NAMES).prefetch(blob_threshold=1 << 20))
+    assert _cached(bucket) == NAMES
+    _done(client, bucket.objects(obj_names=NAMES).evict())
+    job = client.job(bucket.object(NAMES[3]).blob_download(chunk_size=1 << 20, num_workers=2), "blob-download")
+    assert job.wait(timeout=60, verbose=False).success
+    config = BlobDownloadConfig(chunk_size="1MiB", num_workers="2")
+    assert bucket.object(NAMES[29]).get_reader(blob_download_config=config).read_all() == _content(NAMES[29])
+    assert _cached(bucket) == [NAMES[3], NAMES[29]]
+    found = bucket.info(flt_presence=FLTPresence.FLT_PRESENT, bsumm_remote=True)[1]["ObjCount"]
+    assert found["obj_count_present"] == "2"
+    bucket.evict(keep_md=True)
+    assert _cached(bucket) == []
+    bucket.evict()
+    with pytest.raises(AISError):
+        client.bucket("nowhere", "aws").head()
+
+
+def test_buckets(client: Client, full: Bucket, to: Bucket, tmp_path: Path) -> None:
+    """What a bucket says of itself and its objects; renamed; what needs ETL or an inventory is refused by class."""
+    assert [one.name for one in full.list_all_objects_iter(prefix="d/o0")] == NAMES[:10]
+    group = full.objects(obj_names=NAMES[:3])
+    assert [one.name for one in group.list_all_objects_iter(prefix="d/")] == group.list_names() == NAMES[:3]
+    assert list(full.list_urls())[:3] == list(group.list_urls()) == [full.object(name).get_url() for name in NAMES[:3]]
+    url = full.object(NAMES[4]).get_semantic_url()
+    assert url == f"ais://{full.name}/{NAMES[4]}"
+    assert client.get_object_from_url(url).get_reader().read_all() == _content(NAMES[4])
+    size = sum(len(_content(name)) for name in NAMES)
+    assert int(full.summary()["TotalSize"]["size_all_present_objs"]) == size
+    assert full.info()[1]["ObjCount"]["obj_count_present"] == str(len(NAMES))
+    assert full.name in full.get_path()
+    assert full.as_model().name == full.name
+    assert full.object(NAMES[0]).copy(to.create().object("one")).status_code == 200
+    assert to.object("one").get_reader().read_all() == _content(NAMES[0])
+    with pytest.raises(ErrObjNotFound):
+        full.object("none").get_reader().read_all()
+    with pytest.raises(ErrBckNotFound):
+        client.bucket("nosuchbucket").list_objects()
+    for call in (group.evict, group.prefetch, full.evict, full.verify_cloud_bucket):
+        with pytest.raises(InvalidBckProvider):
+            call()
+    refused: list[Callable[[], object]] = [
+        lambda: full.transform("etl", to),
+        lambda: full.inspect("etl"),
+        lambda: group.transform(to, "etl"),
+        lambda: group.inspect("etl"),
+        lambda: full.object(NAMES[0]).get_reader(etl=ETLConfig("etl")).read_all(),
+        lambda: full.create_inventory("i"),
+        lambda: full.show_inventory(),
+        lambda: full.destroy_inventory("i"),
+        lambda: full.object(NAMES[0]).promote("/etc/passwd"),
+        lambda: full.object(NAMES[0]).blob_download(),
+    ]
+    for number, refuse in enumerate(refused):
+        with pytest.raises(APIRequestError) as error:
+            refuse()
+        assert error.value.status_code in (400, 403, 404, 501), (number, error.value)
+    new = client.bucket(fresh_name("renamed"))
+    before = full.name
+    _done(client, client.bucket(before).rename(new.name))
+    assert sorted(entry.name for entry in new.list_all_objects()) == NAMES
+    _done(client, *new.objects(obj_names=NAMES).copy(full.create()))
+    new.delete()
+    for name in NAMES[:2]:
+        full.object(name).get_writer().append_content(b"more")
 
 
 def test_jobs(client: Client, full: Bucket, to: Bucket) -> None:
