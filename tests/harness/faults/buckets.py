@@ -151,9 +151,9 @@ class Changing:
         content = self.contents.find(answer.body) if answer.status == 200 else None
         if answer.status not in (200, 404) or (answer.status == 200 and content is None):
             raise asked.wrong(answer)
-        if answer.status == 404 and (changing or self._is_changing):
-            asked.unanswered(f"{answer}, while the bucket changes")
-            return 404
+        if changing or self._is_changing:  # a node that it has not reached yet answers as before it
+            asked.unanswered(f"{answer.status} <{content}>, while the bucket changes")
+            return answer.status
         asked.answered(f"{answer.status} <{content}>", lambda outcomes: outcomes[0] == content)
         return answer.status
 
