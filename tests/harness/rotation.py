@@ -66,7 +66,7 @@ class Load:
 
     def __init__(self, cluster: Cluster, files: TLS | None = None) -> None:
         self._urls, self._tls = [proxy.url for proxy in cluster.proxies], probe.tls_context(files)
-        body = json.dumps({"user": "ann"}).encode()
+        body = json.dumps({"user": "ann", "admin": True}).encode()
         key = ask(cluster.endpoint, "POST", "/v1/auth/keys", body, self._tls).json()
         self._s3 = [Access(url, key["id"], key["secret"], own=files) for url in self._urls]
         self.failures: list[str] = []
