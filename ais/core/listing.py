@@ -9,6 +9,7 @@ import enum
 import heapq
 import threading
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import msgspec
 
@@ -25,6 +26,7 @@ from ais.fs.mountpath import Mountpath
 from ais.fs.volume import View, Volume
 from ais.meta.smap import digest
 
+T = TypeVar("T")
 _ATTEMPTS_MAX = 5
 
 
@@ -167,10 +169,23 @@ class Cursors:
         cursor = self._resume((session, bck, prefix, delimiter), after) if session else None
         return cursor or self._begin(bck, prefix, after, delimiter)
 
-    def pause(self, cursor: Cursor, bck: Bck, prefix: str, *, delimiter: str = "", session: str = "") -> None:
-        """Keep a cursor for the next page of its session."""
-        if session and cursor.has_more:
-            self._keep((session, bck, prefix, delimiter), cursor)
+    def page(
+        self, read: Callable[[Cursor], T], bck: Bck, prefix: str, after: str, *, delimiter: str, session: str
+    ) -> tuple[T, Cursor]:
+        """What `read` finds from the first name greater than `after` on, with nothing missed, and where it stopped.
+
+        Raise `DiskFailure`, `NotReady` when a mountpath is not there, or they change all the time.
+        """
+        for _ in range(_ATTEMPTS_MAX):
+            with disk_failures(bck.cname()):
+                cursor = self.open(bck, prefix, after, delimiter=delimiter, session=session)
+                found = read(cursor)
+            if cursor.is_sure:
+                if session and cursor.has_more:
+                    self._keep((session, bck, prefix, delimiter), cursor)
+                self._volume.require_whole(bck)
+                return found, cursor
+        raise NotReady(f"the mountpaths of {bck.cname()} keep changing: try again in a moment")
 
     def _begin(self, bck: Bck, prefix: str, after: str, delimiter: str) -> Cursor:
         self._volume.require_whole(bck)
@@ -251,17 +266,14 @@ class Lister:
         Pages of one listing give the same `session`, which makes them cheap. A bucket that is not there is empty. Raise
         `NotReady` when a mountpath is not there.
         """
-        for _ in range(_ATTEMPTS_MAX):
-            entries: list[Entry] = []
-            with disk_failures(bck.cname()):
-                cursor = self._cursors.open(bck, prefix, after, delimiter=delimiter, session=session)
-                self._collect(entries, cursor, bck, limit, detail)
-            if cursor.is_sure:
-                break
-        else:
-            raise NotReady(f"the mountpaths of {bck.cname()} keep changing: try again in a moment")
-        self._cursors.pause(cursor, bck, prefix, delimiter=delimiter, session=session)
-        self._volume.require_whole(bck)
+        entries, cursor = self._cursors.page(
+            lambda cursor: self._collect(cursor, bck, limit, detail),
+            bck,
+            prefix,
+            after,
+            delimiter=delimiter,
+            session=session,
+        )
         return Page(entries, cursor.has_more)
 
     def walk(self, bck: Bck, prefix: str = "", detail: Detail = Detail.NAMES) -> Iterator[Entry]:
@@ -269,13 +281,13 @@ class Lister:
         with disk_failures(bck.cname()):
             cursor = self._cursors.open(bck, prefix, "")
         while cursor.has_more:
-            entries: list[Entry] = []
             with disk_failures(bck.cname()):
-                self._collect(entries, cursor, bck, 1000, detail)
+                entries = self._collect(cursor, bck, 1000, detail)
             yield from entries
 
-    def _collect(self, entries: list[Entry], cursor: Cursor, bck: Bck, limit: int, detail: Detail) -> None:
-        """Append up to `limit` entries; what is gone by now when details are asked for is skipped."""
+    def _collect(self, cursor: Cursor, bck: Bck, limit: int, detail: Detail) -> list[Entry]:
+        """Up to `limit` entries; what is gone by now when details are asked for is skipped."""
+        entries: list[Entry] = []
         view = cursor.view
         available, prefix = view.available, bck.uname
         is_plain = detail is Detail.NAMES and not view.is_unsettled and bck not in self._volume.mirrored
@@ -295,6 +307,7 @@ class Lister:
                         entry = self._look(bck, name, owner, available, detail, layout.COPIES)
                     if entry is not None:
                         entries.append(entry)
+        return entries
 
     def _look(
         self,

@@ -5,7 +5,6 @@ import itertools
 import msgspec
 
 from ais.api.bucket import Bck
-from ais.base.errors import NotReady
 from ais.core.listing import Cursor, Cursors, ListLimits
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot
@@ -14,12 +13,10 @@ from ais.core.versions import NULL, Version, Versions
 from ais.core.walk import common_prefix
 from ais.env import Env
 from ais.fs import layout
-from ais.fs.failures import disk_failures
 from ais.fs.volume import Volume
 from ais.meta.smap import digest
 
 _LOOKS_MAX = 100
-_ATTEMPTS_MAX = 5
 
 
 class VersionEntry(msgspec.Struct, frozen=True, gc=False):
@@ -77,33 +74,23 @@ class VersionLister:
         delimiter, names that have one behind the prefix are given as their common prefix. Pages of one listing give
         the same `session`, which makes them cheap. A bucket that is not there is empty.
         """
-        for _ in range(_ATTEMPTS_MAX):
-            entries, cursor = self._read(bck, prefix, after, limit, delimiter, session)
-            if cursor.is_sure:
-                break
-        else:
-            raise NotReady(f"the mountpaths of {bck.cname()} keep changing: try again in a moment")
-        self._cursors.pause(cursor, bck, prefix, delimiter=delimiter, session=session)
-        self._volume.require_whole(bck)
-        return VersionPage(entries[:limit], len(entries) > limit or cursor.has_more)
+        first, order = after
 
-    def _read(
-        self, bck: Bck, prefix: str, after: tuple[str, str], limit: int, delimiter: str, session: str
-    ) -> tuple[list[VersionEntry], Cursor]:
-        entries: list[VersionEntry] = []
-        name, order = after
-        with disk_failures(bck.cname()):
-            cursor = self._cursors.open(bck, prefix, name, delimiter=delimiter, session=session)
-            if order and name.startswith(prefix) and not common_prefix(name, prefix, delimiter):
-                order = self._order_of_null(bck, name) if order == NULL else order
-                entries += self._versions_of(bck, name, order, limit + 1)
+        def read(cursor: Cursor) -> list[VersionEntry]:
+            entries: list[VersionEntry] = []
+            if order and first.startswith(prefix) and not common_prefix(first, prefix, delimiter):
+                behind = self._order_of_null(bck, first) if order == NULL else order
+                entries += self._versions_of(bck, first, behind, limit + 1)
             while len(entries) < limit and cursor.has_more:
                 name, _, is_prefix, _ = cursor.take(1)[0]
                 if is_prefix:
                     entries.append(VersionEntry(name))
                 else:
                     entries += self._versions_of(bck, name, "", limit + 1 - len(entries))
-        return entries, cursor
+            return entries
+
+        entries, cursor = self._cursors.page(read, bck, prefix, first, delimiter=delimiter, session=session)
+        return VersionPage(entries[:limit], len(entries) > limit or cursor.has_more)
 
     def _order_of_null(self, bck: Bck, name: str) -> str:
         """The order of the null version; empty, which is before all versions, when it is gone."""
