@@ -135,8 +135,7 @@ class Publisher:
                 published = commit(staged, condition, wait)
         except OSError as error:
             raise translate(error, staged.path) from error
-        if rules.indexes_shards:
-            self._tell_of_shard(staged)
+        self._tell_of_shard(staged)
         return published
 
     def _tell_of_shard(self, staged: Staged) -> None:
@@ -603,9 +602,7 @@ class Publisher:
             if succession is not None:
                 self.version_copies.follow(spot, succession)
             self._place_copies(staged, decided, asides or {})
-        placed = tree.install(disk, staged.path, spot.root, spot.path)
-        if rules.fsync:
-            tree.fsync_parents(disk, spot.root, placed)
+        self._install(staged.path, spot, fsync=rules.fsync)
         if volume.view.is_unsettled:
             self._remove_older(spot, fsync=rules.fsync)
         if succession is not None:

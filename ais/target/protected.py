@@ -10,15 +10,7 @@ import os
 from collections.abc import AsyncIterator
 
 from ais.api.bucket import Bck
-from ais.base.errors import (
-    AisError,
-    Busy,
-    ContentDamaged,
-    CorruptMetadata,
-    NotReady,
-    ObjectNotFound,
-    VersionNotFound,
-)
+from ais.base.errors import AisError, Busy, ContentDamaged, CorruptMetadata, NotReady, ObjectNotFound, VersionNotFound
 from ais.core.meta import ObjectMeta
 from ais.core.slicing import key_of
 from ais.core.store import OpenObject, Store

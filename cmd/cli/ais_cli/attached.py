@@ -24,12 +24,11 @@ _COLUMNS = (
 @click.pass_obj
 def attach(app: App, clusters: tuple[str, ...]) -> None:
     """Attach other clusters: their buckets are ais://@ALIAS/BUCKET from then on."""
-    for one in clusters:
-        alias, sign, url = one.partition("=")
+    wanted = [(one, *one.partition("=")) for one in clusters]
+    for one, alias, sign, url in wanted:
         if not (alias and sign and "://" in url):
             raise click.UsageError(f'"{one}" is not ALIAS=URL, such as rem=http://gateway:8080')
-    for one in clusters:
-        alias, _, url = one.partition("=")
+    for one, alias, _, url in wanted:
         app.run(lambda client, alias=alias, url=url: client.cluster.attach(alias, url))  # type: ignore[misc]
         click.echo(f"Remote cluster ({one}) successfully attached")
 

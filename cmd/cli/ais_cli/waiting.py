@@ -108,6 +108,6 @@ async def _tell(client: "Client", uuid: str, kind: str, bck: Bck | None, every_s
         found = await client.jobs.snaps(uuid=uuid, kind=kind, bck=bck, node="", running_only=True)
         snaps = [snap for snaps in found.values() for snap in snaps]
         done, size = (sum(getattr(snap.stats, one) for snap in snaps) for one in ("loc_objs", "loc_bytes"))
-        shares = [progress_of(snap) for snap in snaps if progress_of(snap) != text.NONE]
-        share = f", {min(shares)}" if shares else ""
-        text.note(f"{text.count_of(done, 'object')}, {text.size(size)}{share}")
+        shares = [share for snap in snaps if (share := progress_of(snap)) != text.NONE]
+        slowest = f", {min(shares)}" if shares else ""
+        text.note(f"{text.count_of(done, 'object')}, {text.size(size)}{slowest}")
