@@ -57,6 +57,16 @@ def test_how_they_end_is_known(cluster: Cluster) -> None:
     cluster.wait_ready()
 
 
+def test_a_started_node_is_found_at_once(cluster: Cluster) -> None:
+    """Whoever asks right after the start finds it: "not alive" would be taken for "has ended"."""
+    target = cluster.targets[0]
+    for _ in range(10):
+        cluster.kill(target)
+        cluster.start()
+        assert target.alive
+    cluster.wait_ready()
+
+
 def test_the_environment_is_that_of_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fork has the variables of now; where Python itself must be told one (`PYTHONPATH`), a node is no fork."""
     playground = Playground(tmp_path / "here", with_parent=True)

@@ -77,12 +77,15 @@ def main() -> int:
                 break
             stdin, output, report = fds
             asked = json.loads(data)
+            became, becoming = os.pipe()
             pid = os.fork()
             if not pid:
-                _become(asked, stdin, output)
+                _become(asked, stdin, output, becoming)
                 return run_node()
-            os.close(stdin)
-            os.close(output)
+            for theirs in (stdin, output, becoming):
+                os.close(theirs)
+            os.read(became, 1)  # until it is closed: whoever is told the process ID finds a node there
+            os.close(became)
             children.add(pid, report)
     return 0
 
@@ -96,19 +99,21 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
     return data, list(fds)
 
 
-def _become(asked: dict[str, Any], stdin: int, output: int) -> None:
-    """Make a fork what a process is that was just started with these arguments."""
+def _become(asked: dict[str, Any], stdin: int, output: int, becoming: int) -> None:
+    """Make a fork what a process is that was just started with these arguments; then close `becoming`."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for fd, source in ((0, stdin), (1, output), (2, output)):
         os.dup2(source, fd)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.closerange(3, becoming)
+    os.closerange(becoming + 1, os.sysconf("SC_OPEN_MAX"))
     os.environ.clear()
     os.environ.update(asked["env"])
     os.chdir(asked["cwd"])
     sys.argv[1:] = asked["argv"]
     _show([sys.executable, "-m", "ais_node.main", *asked["argv"]])
+    os.close(becoming)
 
 
 def _show(command: list[str]) -> None:
