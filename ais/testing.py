@@ -11,7 +11,6 @@ When a test fails, the report carries the ends of the nodes' logs.
 """
 
 import os
-import random
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -21,17 +20,14 @@ from signal import SIGKILL, SIGTERM, Signals
 from types import TracebackType
 from typing import Any, Self
 
-from ais.base.errors import AisError, Conflict, NotFound, NotReady
+from ais.base.errors import AisError, NotFound, NotReady
 from ais.config import environment
 from ais.config.local import LocalConfig
-from ais.playground import process
+from ais.playground import ports, process
 from ais.playground.plan import TLS, NodePlan, Plan
 from ais.playground.playground import START_TIMEOUT_S, Playground
 
 __all__ = ["TLS", "Cluster", "Node", "free_ports"]
-
-PORTS = range(10_000, 32_000)
-"""Where free ports are looked for: below the range the system gives to outgoing connections."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +95,8 @@ class Cluster:
         self.directory = Path(self._temporary.name if self._temporary else dir or "")
         self._playground = Playground(self.directory / "cluster", with_parent=True)
         self._ids: dict[str, str] = {}
+        self._ports = range(0)
+        """Taken for this cluster."""
 
     def __enter__(self) -> Self:
         try:
@@ -120,6 +118,7 @@ class Cluster:
         except NotFound:
             pass
         finally:
+            ports.give_back(self._ports)
             if self._temporary:
                 self._temporary.cleanup()
 
@@ -200,8 +199,12 @@ class Cluster:
 
     def _create(self) -> None:
         proxies, targets, mountpaths = self._shape
-        port = self._port or free_ports(proxies + targets)
-        process.check_ports(range(port, port + proxies + targets), range(port, port + proxies + targets))
+        count = proxies + targets
+        if not self._port:
+            first = ports.take(count)
+            self._ports = range(first, first + count)
+        port = self._port or self._ports.start
+        process.check_ports(range(port, port + count), range(port, port + count))
         self._playground.create(
             Plan(
                 proxies,
@@ -218,12 +221,8 @@ class Cluster:
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` free ports in a row."""
-    for _ in range(1000):
-        first = random.choice(PORTS)
-        if all(process.is_free(port) for port in range(first, first + count)):
-            return first
-    raise Conflict(f"no {count} free ports in a row between {PORTS.start} and {PORTS.stop}")
+    """The first of `count` free ports in a row; nobody else who asks here gets them while this process runs."""
+    return ports.take(count)
 
 
 try:
