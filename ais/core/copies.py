@@ -155,9 +155,7 @@ class Copies:
             raise tree.BucketGone from None
         if fsync:
             workfile.fsync_path(self._disk, aside)
-        placed = tree.install(self._disk, aside, root, path)
-        if fsync:
-            tree.fsync_parents(self._disk, root, placed)
+        tree.install(self._disk, aside, root, path, fsync=fsync)
 
     def update(self, spot: Spot, before: ObjectMeta, value: bytes) -> None:
         """Give the copies of an object that has the metadata `before` another metadata."""

@@ -125,21 +125,22 @@ class Publisher:
         `StripeBusy` when the lock is taken and `wait` is false: nothing happened, publish again.
         """
         try:
-            if staged.spot.view is not self._volume.view:
+            volume, bck, rules = self._volume, staged.bck, staged.rules
+            if staged.spot.view is not volume.view:
                 self._follow_placement(staged, wait)
-            rules = staged.rules
-            commit = self._publish_coded if staged.bck in self._volume.coded else self._publish_whole
+            commit = self._publish_coded if bck in volume.coded else self._publish_whole
             if rules.event is not None and not staged.is_moved:
                 published = self._publish_announced(commit, staged, rules.event, condition, wait)
             else:
                 published = commit(staged, condition, wait)
         except OSError as error:
             raise translate(error, staged.path) from error
-        self._tell_of_shard(staged)
+        if rules.indexes_shards:
+            self._tell_of_shard(staged)
         return published
 
     def _tell_of_shard(self, staged: Staged) -> None:
-        if staged.rules.indexes_shards and may_have(staged.name):
+        if may_have(staged.name):
             self.on_shard(staged.bck, staged.name)
 
     def _publish_announced(
@@ -204,7 +205,8 @@ class Publisher:
             self.on_mirrored(staged.bck, staged.name)
         if is_head and not meta.is_marker:
             self.changed(staged.bck, staged.name, staged.spot)
-            self._tell_of_shard(staged)
+            if staged.rules.indexes_shards:
+                self._tell_of_shard(staged)
         else:
             self.shelved(staged.bck, staged.name, DELETED if is_head else meta.version_id or NULL)
         return taken
@@ -229,7 +231,7 @@ class Publisher:
         if fsync:
             disk.fsync(staged.fd)
         if is_head and not meta.is_marker:
-            self._install(staged.path, spot, fsync=fsync)
+            tree.install(disk, staged.path, spot.root, spot.path, fsync=fsync)
         else:
             self._versions.take(spot, staged.path, meta, is_head=is_head, fsync=fsync)
         return meta
@@ -442,7 +444,8 @@ class Publisher:
         if mirroring is not None:
             with self.followed(staged.bck):
                 return self._publish_mirrored(staged, condition, wait, mirroring)
-        return self.locked(staged.bck, staged.spot, partial(self._publish_locked, staged, condition, wait), wait)
+        step = partial(self._publish_locked, staged, condition, wait)
+        return self.locked(staged.bck, staged.spot, step, wait, restore_lost=False)
 
     def _publish_coded(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
         if not wait:
@@ -514,7 +517,7 @@ class Publisher:
                 disk.fsync(fd)
             elif meta.cut is None and not spot.mountpath.is_ordered and self._replaces(spot, stored):
                 disk.write_out(fd)
-            self._install(path, spot, fsync=rules.fsync)
+            tree.install(disk, path, spot.root, spot.path, fsync=rules.fsync)
         finally:
             if fd != staged.fd:
                 workfile.discard(disk, path)
@@ -584,8 +587,7 @@ class Publisher:
             succession = self._versions.succession(spot, rules)
             decided = succession.name(decided)
         value = metadata.encode(decided)
-        is_unordered = view.is_unsettled or not spot.mountpath.is_ordered
-        if is_unordered and not rules.fsync and self._replaces(spot, stored):
+        if (view.is_unsettled or not spot.mountpath.is_ordered) and not rules.fsync and self._replaces(spot, stored):
             if not wait:
                 raise StripeBusy
             disk.write_out(staged.fd)
@@ -602,19 +604,13 @@ class Publisher:
             if succession is not None:
                 self.version_copies.follow(spot, succession)
             self._place_copies(staged, decided, asides or {})
-        self._install(staged.path, spot, fsync=rules.fsync)
+        tree.install(disk, staged.path, spot.root, spot.path, fsync=rules.fsync)
         if volume.view.is_unsettled:
             self._remove_older(spot, fsync=rules.fsync)
         if succession is not None:
             succession.settle()
             self.shelved(staged.bck, staged.name, *succession.touched)
         return decided
-
-    def _install(self, path: str, spot: Spot, *, fsync: bool) -> None:
-        """Give a work file the object's name; durable when `fsync`."""
-        placed = tree.install(self._disk, path, spot.root, spot.path)
-        if fsync:
-            tree.fsync_parents(self._disk, spot.root, placed)
 
     def _remove_older(self, spot: Spot, *, fsync: bool) -> None:
         """After the object got its name: remove what unsettled mountpaths may have of it."""

@@ -193,7 +193,8 @@ class Store:
         mountpath = spot.mountpath
         started_s = mountpath.begin_write()
         digest = checksum.compute(rules.checksum_kind, content)
-        path, fd = self._create(bck, spot, size)
+        mountpath.check_room(size, self.volume.limits.out_of_space_pct)
+        path, fd = self._publisher.create_work(bck, spot)
         staged = Staged(bck, name, rules, spot, path, fd, {}, size=size, checksum=digest)
         try:
             workfile.write_all(self._disk, fd, content)
@@ -826,9 +827,8 @@ class Store:
                         self._drop_copies(bck, source)
                         self._drop_copies(to_bck, target)
                         self._settle_content(found[0], target, rules)
-                        placed = tree.install(self._disk, found[0], target.root, target.path)
+                        tree.install(self._disk, found[0], target.root, target.path, fsync=rules.fsync)
                         if rules.fsync:
-                            tree.fsync_parents(self._disk, target.root, placed)
                             tree.fsync_parents(self._disk, source.root, found[0])
                         tree.prune(self._disk, source.root, found[0])
                         return meta

@@ -23,6 +23,7 @@ from ais.fs.names import SELF
 
 _IS_DIRECTORY = (errno.EISDIR, errno.ENOTEMPTY)
 """What rename answers when the target is a directory; the second one when the source lies in it."""
+_NO_ATTRIBUTE = (errno.ENODATA, errno.ENOENT, errno.ENOTDIR)
 ATTEMPTS_MAX = 1000
 """Each is lost to another writer's success in the same directories; more in a row mean that something else is wrong."""
 
@@ -39,15 +40,16 @@ class FileInTheWay(Exception):
         super().__init__(path)
 
 
-def install(disk: Disk, source: str, root: str, path: str) -> str:
+def install(disk: Disk, source: str, root: str, path: str, *, fsync: bool = False) -> str:
     """Rename the file `source` to the object path `path` below `root`; return the path it got (`path` or `path/%=`).
 
-    Raise `FileInTheWay` or `BucketGone`, with nothing changed.
+    `fsync`: that is durable then. Raise `FileInTheWay` or `BucketGone`, with nothing changed.
     """
     for _ in range(ATTEMPTS_MAX):
+        placed = path
         try:
-            disk.rename(source, path)
-            return path
+            disk.rename(source, placed)
+            break
         except FileNotFoundError:
             make_parents(disk, source, root, path)
             continue
@@ -57,11 +59,15 @@ def install(disk: Disk, source: str, root: str, path: str) -> str:
         except OSError as error:
             if error.errno not in _IS_DIRECTORY:
                 raise
-        inside = f"{path}/{SELF}"
+        placed = f"{path}/{SELF}"
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            disk.rename(source, inside)
-            return inside
-    raise OSError(errno.EBUSY, "directories keep changing", path)
+            disk.rename(source, placed)
+            break
+    else:
+        raise OSError(errno.EBUSY, "directories keep changing", path)
+    if fsync:
+        fsync_parents(disk, root, placed)
+    return placed
 
 
 def make_parents(disk: Disk, source: str, root: str, path: str) -> None:
@@ -117,14 +123,16 @@ def read_xattr(disk: Disk, path: str, attribute: str) -> bytes | None:
     """An attribute of the object's file; None when there is no such object or it has no such attribute."""
     if not disk.access(path, os.F_OK):  # a third of what the exception costs that says so
         return None
-    for candidate in (path, f"{path}/{SELF}"):
-        try:
-            return disk.getxattr(candidate, attribute)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            if error.errno != errno.ENODATA:
-                raise
+    try:
+        return disk.getxattr(path, attribute)
+    except OSError as error:
+        if error.errno not in _NO_ATTRIBUTE:
+            raise
+    try:
+        return disk.getxattr(f"{path}/{SELF}", attribute)
+    except OSError as error:
+        if error.errno not in _NO_ATTRIBUTE:
+            raise
     return None
 
 

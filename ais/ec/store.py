@@ -143,10 +143,8 @@ class SliceStore:
                 if found is not None:
                     if mountpath is not spot.mountpath:
                         return False  # resilvering sends it on, or it is made again
-                    placed = self._install(spot, found[0], layout.SLICES)
+                    self._install(spot, found[0], layout.SLICES, fsync=is_synced)
                     tree.prune(self._disk, root, found[0])
-                    if is_synced:
-                        tree.fsync_parents(self._disk, _place(spot, spot.mountpath, layout.SLICES)[0], placed)
                     return True
             return False
 
@@ -215,9 +213,7 @@ class SliceStore:
                 found = self._head(bck, name, content)
                 if found is not None and found.stamp > header.stamp and not is_aside:
                     return False
-                placed = self._install(spot, path, content)
-                if is_synced:
-                    tree.fsync_parents(self._disk, _place(spot, spot.mountpath, content)[0], placed)
+                self._install(spot, path, content, fsync=is_synced)
                 return True
 
             return self._store.under_lock(bck, spot, step, restore_lost=False)
@@ -260,7 +256,7 @@ class SliceStore:
         self._disk.close(opened.fd)
         return opened.header
 
-    def _install(self, spot: Spot, path: str, content: str) -> str:
+    def _install(self, spot: Spot, path: str, content: str, *, fsync: bool = False) -> None:
         root, target = _place(spot, spot.mountpath, content)
         bucket = os.path.dirname(spot.root)
         if self._is_missing(bucket):
@@ -268,7 +264,7 @@ class SliceStore:
         if os.path.dirname(root) != bucket:
             layout.make_directory(self._disk, os.path.dirname(root))
         layout.make_directory(self._disk, root)
-        return tree.install(self._disk, path, root, target)
+        tree.install(self._disk, path, root, target, fsync=fsync)
 
     def _remove(self, spot: Spot, content: str) -> None:
         for mountpath in self._store.volume.available:

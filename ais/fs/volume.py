@@ -105,11 +105,9 @@ class View:
     def owner(self, key: int) -> Mountpath:
         """The mountpath for a name whose digest is `key`. Raise `OutOfSpace` when there is none."""
         placed = self.placed
-        if len(placed) > 1:
-            return placed[self._candidates.best(key)]
         if not placed:
             raise OutOfSpace("this target has no available mountpath")
-        return placed[0]
+        return placed[self._candidates.best(key)]
 
 
 class Volume:
@@ -425,7 +423,8 @@ class Volume:
         """Raise `BucketNotFound`, `Busy` or `NotReady` when a file must not become the object there: of a name with
         that digest, which was this target's `since` that epoch if one is given. Asked under the object's lock.
         """
-        self.require_open(bck, is_moved=is_moved)
+        if bck in self._shut:
+            self.require_open(bck, is_moved=is_moved)
         if self._is_owner is not None or since not in (None, self.epoch):
             self.require_owned(key, since)
         if self.view.leaving:

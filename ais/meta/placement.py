@@ -58,6 +58,8 @@ class Candidates:
 
     def best(self, key: int) -> int:
         """Index of the candidate that owns a name with the digest `key`; of equals the last one. There must be one."""
+        if self._count == 1:
+            return 0
         mixed = self._mixed(key)
         if self._weights:
             return -min(self._by_cost(mixed))[1]

@@ -47,6 +47,7 @@ class Headers:
         "has_range",
         "is_browser",
         "is_chunked",
+        "is_direct",
         "is_foreign",
         "is_internal",
         "keeps_alive",
@@ -83,6 +84,8 @@ class Headers:
         """Whether a page of another site had it sent, other than by a link that somebody followed."""
         self.is_internal = self.has_any(_OF_NODES)
         """Whether it says that a node sent it, or passed it on."""
+        self.is_direct = not (self.is_browser or self.is_internal)
+        """Whether a client's own program sent it."""
         self.keeps_alive = connection != "close"
         """Whether HTTP/1.1 keeps the connection after this request."""
 

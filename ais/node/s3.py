@@ -134,10 +134,10 @@ class Gate:
     def is_plain(self, request: Request) -> bool:
         """Whether the path alone says what a request is, and everybody may send it: neither a node nor a browser does,
         no `Host` is a bucket's, and clients need no token."""
-        headers, config = request.headers, self._host.config
+        config = self._host.config
         if config is not self._config:
             self._config, self._is_plain = config, not (self.domain or self.clients.must_prove)
-        return self._is_plain and not headers.is_internal and not headers.is_browser
+        return self._is_plain and request.headers.is_direct
 
     def is_never_native(self, request: Request) -> bool:
         """Whether a request is S3's whatever its path says: a node passed it on as such, or its `Host` is a bucket's.

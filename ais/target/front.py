@@ -18,6 +18,7 @@ _MARKS = f"&{query.PROXY_ID}="
 _FIRST_MARK = f"{query.PROXY_ID}="
 _MARKS_REST = f"&{query.REDIRECT_TIME}="
 _TIME_DIGITS_MAX = 19
+_HEADS_MAX = 256
 _CALLER = headers.CALLER_ID.lower()
 ACK_HEADER = ack.HEADER.lower()
 WRITES = Access.PUT | Access.APPEND | Access.MOVE_OBJECT | Access.UPDATE_OBJECT | Access.DELETE_OBJECT
@@ -58,6 +59,8 @@ class Front:
     def __init__(self, host: Host) -> None:
         self._host = host
         self.views = Views(BMD(), is_known=False)
+        self._before_times: dict[str, str] = {}
+        """What clients wrote, by what redirected requests have before the time: few proxies, again and again."""
 
     def usual(self, request: Request) -> tuple[BucketView, str, int] | None:
         """Bucket, object (not checked), and when a proxy redirected it (ns, 0: not at all), if the URL has no more.
@@ -65,14 +68,28 @@ class Front:
         None: something is unusual, `ask` must look at it.
         """
         path, query_string = request.path, request.query
-        bucket_query, marks = _split_marks(query_string)
-        sent_ns = _sent_at(marks)
+        head, _, time = query_string.rpartition(_MARKS_REST)
+        bucket_query = self._before_times.get(head)
+        if bucket_query is None:
+            bucket_query, sent_ns = self._read_marks(query_string, head)
+        else:
+            sent_ns = int(time) if time.isdigit() and len(time) <= _TIME_DIGITS_MAX else 0
         end = path.find("/", _START)
         view = self.views.by_url.get((path[_START:end], bucket_query))
         if view is None or end < 0 or "%" in path or not (sent_ns or bucket_query == query_string):
             return None
         name = path[end + 1 :]
         return (view, name, sent_ns) if name else None
+
+    def _read_marks(self, query_string: str, head: str) -> tuple[str, int]:
+        """What the client wrote, and when a proxy redirected it (ns, 0: not at all)."""
+        bucket_query, marks = _split_marks(query_string)
+        sent_ns = _sent_at(marks)
+        if sent_ns:
+            if len(self._before_times) >= _HEADS_MAX:
+                self._before_times.clear()
+            self._before_times[head] = bucket_query
+        return bucket_query, sent_ns
 
     def bucket_query(self, request: Request) -> str:
         """The query without a proxy's marks: what the client wrote, usually provider and namespace."""
