@@ -4,7 +4,6 @@ Source: Amazon S3 user guide, "Access control list (ACL) overview". A list is ke
 as nothing when the owner alone has full control. Pure.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
@@ -39,7 +38,7 @@ _HEADERS = {
 _OF_OBJECTS = ("private", "public-read", "public-read-write", "authenticated-read", "bucket-owner-read",
                "bucket-owner-full-control")  # fmt: skip
 _OF_BUCKETS = ("private", "public-read", "public-read-write", "authenticated-read", "log-delivery-write")
-_GRANTEE = re.compile(r'\s*(id|uri|emailAddress)\s*=\s*"?([^",]*)"?\s*', re.IGNORECASE)
+_GRANTEES = ("id", "uri", "emailaddress")
 
 
 class Grant(NamedTuple):
@@ -149,10 +148,10 @@ def _canned(name: str, asked: Asked, known: Sequence[str]) -> Acl:
 def _named(value: str, asked: Asked) -> Iterable[str]:
     """The users and groups of a grant header: `id="ann", uri="http://..."`."""
     for one in value.split(","):
-        match = _GRANTEE.fullmatch(one)
-        if match is None:
+        kind, is_given, who = (piece.strip() for piece in one.partition("="))
+        kind, who = kind.lower(), who.removeprefix('"').removesuffix('"')
+        if kind not in _GRANTEES or not is_given or '"' in who:
             raise S3Error("InvalidArgument", "Argument format not recognized", ArgumentValue=one[:100])
-        kind, who = match[1].lower(), match[2]
         if kind == "uri":
             yield _group(who)
         elif kind == "id":

@@ -14,7 +14,6 @@ KNOWN = frozenset(
     )
 )
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
-_DEFAULTED = re.compile(r"([^,]*?)\s*,\s*'([^']*)'")
 
 
 def check(text: str) -> None:
@@ -39,5 +38,7 @@ def expand(text: str, values: Mapping[str, str | Sequence[str]], *, is_pattern: 
 
 
 def _split(name: str) -> tuple[str, str | None]:
-    match = _DEFAULTED.fullmatch(name)
-    return (match[1], match[2]) if match else (name, None)
+    key, _, default = name.partition(",")
+    default = default.lstrip()
+    is_quoted = len(default) > 1 and default[0] == default[-1] == "'" and "'" not in default[1:-1]
+    return (key.rstrip(), default[1:-1]) if is_quoted else (name, None)

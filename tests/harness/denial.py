@@ -60,6 +60,8 @@ def attacks(bucket: str, scale: int) -> Iterator[Attack]:
     yield Attack("JSON of a list route", "DELETE", f"/v1/buckets/{bucket}", _json_of(MIB * scale), (400, 413))
     longest = min(scale, 63)
     yield Attack("JSON as long as lists", "DELETE", f"/v1/buckets/{bucket}", _json_of(MIB * longest), (400,))
+    commas = b'{"action":"delete-listrange","name":"' + b"," * (MIB * longest - 100) + b'","value":{}}'
+    yield Attack("one string of commas", "DELETE", f"/v1/buckets/{bucket}", commas, (400,))
     yield Attack("entries of a batch", "GET", f"/v1/ml/moss/{bucket}", _entries(10_000 * scale), (307, 400, 413))
     for stars in (12, 64, 1000):
         yield Attack(f"policy of {stars} stars", "PUT", f"/s3/{bucket}?policy", _policy(stars, bucket), (204, 400))
@@ -68,6 +70,8 @@ def attacks(bucket: str, scale: int) -> Iterator[Attack]:
     for root, target in (("Delete", f"/s3/{bucket}?delete"), ("CompleteMultipartUpload", f"/s3/{bucket}/o?uploadId=u")):
         yield Attack(f"nested {root}", "POST", target, _xml(root, 1000 * scale), (400, 404, 413))
         yield Attack(f"tags of {root}", "POST", target, _tags(root, 2400 * scale), (400, 404))
+    attributes = b" ".join(b'a%d="x"' % number for number in range(3000 * scale))
+    yield Attack("attributes of Delete", "POST", f"/s3/{bucket}?delete", b"<Delete " + attributes + b"/>", (400,))
     yield Attack("digits", "PUT", "/v1/cluster/set-config?timeout.max_keepalive=" + "9" * 5000, b"", (400,))
     yield Attack("names to delete", "DELETE", f"/v1/buckets/{bucket}", _names(10_000 * scale), (200, 202))
     yield Attack("too many names", "DELETE", f"/v1/buckets/{bucket}", _names(1_100_000), (413,))

@@ -56,3 +56,14 @@ def test_error_body() -> None:
     parsed = xml.parse(body, "Error")
     assert [child.tag for child in parsed] == ["Code", "Message", "Key", "Resource", "RequestId"]
     assert xml.text(parsed, "Key") == "a<b"
+
+
+def test_attributes() -> None:
+    """An element with more attributes than any document has is refused before it is parsed; a key that looks like
+    attributes is none."""
+    many = b" ".join(b'a%d="x"' % number for number in range(xml.ATTRIBUTES_MAX + 1))
+    with pytest.raises(S3Error, match="too many attributes"):
+        xml.parse(b"<Delete " + many + b"/>", "Delete")
+    key = b'="' * 512
+    found = xml.parse(b"<Delete>" + b"<Key>" + key + b"</Key>" + b"</Delete>", "Delete")
+    assert xml.text(found, "Key") == key.decode()
