@@ -9,7 +9,7 @@ from ais.auth import iam, sessions
 from ais.auth.keys import KeyRing
 from ais.auth.sessions import Session
 from ais.net.http import Request
-from ais.s3 import acl, policy, sigv2, sigv4
+from ais.s3 import acl, operations, policy, sigv2, sigv4
 from ais.s3.acl import Acl
 from ais.s3.errors import S3Error
 from ais.s3.front import S3Request
@@ -21,6 +21,8 @@ _STREAMING_SIGNED = ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-
 _STREAMING_UNSIGNED = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _OF_THE_OWNER = ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy")
 _HEX = frozenset("0123456789abcdef")
+_FORM_OF_LISTS = "list-type"
+"""What it names lists the same bucket."""
 
 
 class Identity(NamedTuple):
@@ -127,6 +129,9 @@ def is_session_token(token: str) -> bool:
 
 def _verify_old(request: S3Request, signature: sigv2.Signature, secret: str, now_s: float) -> None:
     sigv2.check_time(signature, now_s)
+    asked = operations.sub_resource_of(request.key, request.params)
+    if signature.expires_at_s is not None and asked and asked not in (*sigv2.SIGNED_PARAMETERS, _FORM_OF_LISTS):
+        raise S3Error("AccessDenied", f"Signature version 2 does not cover ?{asked}: presign the URL with version 4")
     resource = f"/{request.bucket}{request.http.path}" if request.is_virtual else request.http.path
     sigv2.verify(
         signature,

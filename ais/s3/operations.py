@@ -313,6 +313,11 @@ def _operation(method: str, bucket: str, key: str, params: Mapping[str, str], he
     return op
 
 
+def sub_resource_of(key: str, params: Mapping[str, str]) -> str:
+    """What parameter names the operation of a request on a bucket or key; empty: its method alone."""
+    return next((name for name in params if name in (_OBJECT if key else _BUCKET)), "")
+
+
 def served() -> Iterator[tuple[Op, str, str, str]]:
     """Every operation on a bucket or object: it, its method, the path, and the sub-resource if it has one."""
     for place, table in (("/bucket", _BUCKET), ("/bucket/key", _OBJECT)):

@@ -20,7 +20,7 @@ VERSION = "AWS"
 PARAMETERS = frozenset(("AWSAccessKeyId", "Expires", "Signature"))
 AS_HEADERS = frozenset(("content-type", "content-md5"))
 """What else a presigned URL carries in place of headers."""
-_SIGNED_PARAMETERS = frozenset(
+SIGNED_PARAMETERS = frozenset(
     (
         *("accelerate", "acl", "analytics", "cors", "defaultObjectAcl", "delete", "inventory", "lifecycle", "location"),
         *("logging", "metrics", "notification", "object-lock", "partNumber", "policy", "replication", "requestPayment"),
@@ -131,7 +131,7 @@ def string_to_sign(
     """The text both sides sign."""
     amz = sorted((name, headers[name]) for name in headers if name.startswith("x-amz-"))
     standard = [_first(headers, params, name) for name in ("content-md5", "content-type")]
-    signed = sorted(name for name in params if name in _SIGNED_PARAMETERS)
+    signed = sorted(name for name in params if name in SIGNED_PARAMETERS)
     query = "&".join(f"{name}={params[name]}" if params[name] else name for name in signed)
     lines = [method, *standard, signature.date, *(f"{name}:{','.join(map(str.strip, values))}" for name, values in amz)]
     return "\n".join([*lines, f"{resource}?{query}" if query else resource])

@@ -49,6 +49,24 @@ def test_presigned(s3: Access, old: Any, s3_bucket: str, key: str) -> None:
     assert code(send(s3, changed)) == "SignatureDoesNotMatch"
 
 
+def test_a_url_is_for_what_it_was_made_for(s3: Access, old: Any, s3_bucket: str) -> None:
+    """Sub-resources that this signature does not cover are added to no URL: an upload would be a lock for ever."""
+    put = old.generate_presigned_url("put_object", {"Bucket": s3_bucket, "Key": "k"})
+    get = old.generate_presigned_url("get_object", {"Bucket": s3_bucket, "Key": "k"})
+    lists = old.generate_presigned_url("list_objects", {"Bucket": s3_bucket})
+    lock = b"<LegalHold><Status>ON</Status></LegalHold>"
+    assert send(s3, Request("PUT", *split(s3, put), body=b"data")).status == 200
+    for method, url, name, body in (
+        ("PUT", put, "legal-hold", lock),
+        ("PUT", put, "retention", b""),
+        ("GET", get, "retention", b""),
+    ):
+        answer = send(s3, Request(method, *split(s3, f"{url}&{name}"), body=body))
+        assert (answer.status, code(answer)) == (403, "AccessDenied"), (name, answer)
+    assert send(s3, Request("GET", *split(s3, f"{lists}&list-type=2"))).status == 200
+    assert old.get_object(Bucket=s3_bucket, Key="k")["Body"].read() == b"data"
+
+
 def split(access: Access, url: str) -> tuple[str, str]:
     """Path and query."""
     path, _, query = url.removeprefix(access.url).partition("?")
