@@ -101,6 +101,11 @@ class Journal:
         return not self._segments
 
     @property
+    def last(self) -> int:
+        """The number of the latest entry."""
+        return self._next - 1
+
+    @property
     def is_busy(self) -> bool:
         """Whether a change is on its way that was noted here."""
         return bool(self._pending)

@@ -24,6 +24,8 @@ from ais.target.host import Host
 
 LOOK_S = 1.0
 """How soon a new receiver, or a mountpath that came back, is noticed."""
+LOOKS_WITHOUT_MAX = 60
+"""Looks that find no receiver, before what waits for none is removed."""
 _ATTEMPTS_MAX, _PAUSE_S = 20, 0.1
 """For changes on their way when a mountpath is taken out of use at once."""
 
@@ -58,6 +60,7 @@ class EventService:
         self._senders: dict[tuple[str, str], Sender] = {}
         self._webhooks = Webhooks()
         self._following = asyncio.Lock()
+        self._looks_without = 0
         self._log = structlog.get_logger()
         host.stats.events_waiting = self.waiting
 
@@ -181,6 +184,11 @@ class EventService:
 
     async def _follow_now(self) -> None:
         receivers = self._receivers
+        self._looks_without = 0 if receivers else self._looks_without + 1
+        if self._looks_without > LOOKS_WITHOUT_MAX:  # nobody sends, and trims
+            for one in self._journals.all():
+                if not one.is_empty:
+                    await asyncio.to_thread(one.trim, one.last)
         wanted = {
             (mountpath.path, name)
             for mountpath in self._volume.available

@@ -1,9 +1,11 @@
 """Events of a bucket, from the change to a real receiver: every way of writing, receivers that are away, restarts."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from harness.receiver import Receiver, receiver
 from harness.target import BCK, LiveTarget, until
 
@@ -12,6 +14,8 @@ from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
 from ais.core.announcing import Change, Event
 from ais.meta.bmd import Bprops, Bucket
+from ais.target.events import journal as journals
+from ais.target.events import service
 from ais.target.view import BucketView
 
 Scenario = Callable[[Any], Any]
@@ -115,6 +119,29 @@ def test_restarts_and_receivers_that_are_away(serve: Any, run: Scenario) -> None
                     once = list(dict.fromkeys(found))
                     assert once == sorted(once)
                     assert len(once) == (1 if key == "last" else 2)
+
+    run(scenario())
+
+
+def test_what_waits_for_nobody_is_removed(serve: Any, run: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the last receiver was taken away, what waited for it, and what is noted from then on, leaves the disk."""
+    monkeypatch.setattr(journals, "SEGMENT_BYTES", 500)
+    monkeypatch.setattr(service, "LOOKS_WITHOUT_MAX", 0)
+
+    async def scenario() -> None:
+        with receiver() as hook:
+            hook.refuses = True
+            async with serve() as [live]:
+                await _with_events(live, hook)
+                place = Path(live.volume.available[0].path, journals.DIRECTORY)
+                for number in range(30):
+                    await live.s3("PUT", f"b/k{number}", data=b"1")
+                assert len(list(place.glob("0*"))) > 2
+                cluster = live.node.config.cluster
+                none = msgspec.structs.replace(cluster, net=msgspec.structs.replace(cluster.net, s3_events=()))
+                live.node.config = live.node.config.with_shared(none)
+                await live.s3("PUT", "b/last", data=b"1")
+                await until(lambda: len(list(place.glob("0*"))) <= 1)
 
     run(scenario())
 
