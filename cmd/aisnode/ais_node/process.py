@@ -336,7 +336,10 @@ def follow_settings(config: NodeConfig, file: LogFile | None, volume: Volume | N
 
 
 def limits(settings: Settings, config: NodeConfig, sharers: int = 1) -> Limits:
-    """Bounds of the HTTP servers of a process that shares the node's with others."""
+    """Bounds of the HTTP servers of a process that shares the node's with others: it gets its part of each number.
+
+    Connections go to the process that has the fewest, so that those of one address are shared out too.
+    """
     found, timeout_s, default = config.cluster.limits, settings.environment.header_timeout_s, Limits()
     return Limits(
         header_timeout_s=default.header_timeout_s if timeout_s is None else timeout_s,
@@ -347,8 +350,8 @@ def limits(settings: Settings, config: NodeConfig, sharers: int = 1) -> Limits:
         list_bytes_max=int(found.list_size),
         kept_body_timeout_s=float(found.body_timeout),
         handshakes=HandshakeLimits(
-            found.handshakes_per_address,
-            found.handshakes_waiting,
+            -(-found.handshakes_per_address // sharers),
+            -(-found.handshakes_waiting // sharers),
             float(found.handshake_stalled),
             float(found.handshake_timeout),
         ),

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from ais_node import arguments, identity, listeners, main, settings
+from ais_node import arguments, identity, listeners, main, process, settings
 
 from ais.base import errors
 from ais.base.errors import AisError, AlreadyExists, BadRequest, CorruptMetadata, IntegrityError
@@ -210,3 +210,18 @@ def test_a_confdir_is_one_proxys_alone(tmp_path: Path) -> None:
         assert main.exit_status(caught.value) == main.FOREIGN
     with identity.claimed(str(tmp_path)):
         pass
+
+
+@pytest.mark.parametrize("sharers", [1, 2, 7])
+def test_processes_share_what_an_address_may(sharers: int, tmp_path: Path) -> None:
+    """Connections and handshakes that all processes of a node take are what the node may take, but for rounding."""
+    found = settings.read(files(tmp_path, {"confdir": str(tmp_path)}))
+    whole = found.config.cluster.limits
+    one = process.limits(found, found.config, sharers)
+    for part, all_of_them in (
+        (one.connections_max, whole.connections),
+        (one.connections_per_address_max, whole.connections_per_address),
+        (one.handshakes.per_address_max, whole.handshakes_per_address),
+        (one.handshakes.waiting_per_address_max, whole.handshakes_waiting),
+    ):
+        assert all_of_them <= part * sharers < all_of_them + sharers
