@@ -40,7 +40,7 @@ class ShardSummaries:
             self._start(asked, view)
             return web.Response(status=202)
         xaction, result = self._registry.get(asked.uuid), self._results.get(asked.uuid)
-        if xaction is None or result is None:
+        if xaction is None or result is None or xaction.bck != view.bck:
             raise XactionNotFound(f"{SUMMARY_SHARD}[{asked.uuid}]")
         if error := xaction.error:
             raise BadRequest(f"summary {asked.uuid} ended early: {error}")

@@ -75,7 +75,7 @@ class Summaries:
             self.start(asked, buckets)
             return web.Response(status=202)
         xaction, results = self._registry.get(asked.uuid), self._results.get(asked.uuid)
-        if xaction is None or results is None:
+        if xaction is None or results is None or bck not in (None, xaction.bck):
             raise XactionNotFound(f"{SUMMARY_BUCKET}[{asked.uuid}]")
         if error := xaction.snap().err:
             raise BadRequest(f"summary {asked.uuid} ended early: {error}")
