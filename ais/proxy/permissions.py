@@ -79,7 +79,8 @@ async def _bucket(request: web.Request) -> list[tuple[Access, Bck | None]]:
         return [(Access.ADMIN, None)]
     if method == "PATCH":
         changes = message.value if isinstance(message.value, dict) else {}
-        needed = Access.PATCH | (Access.SET_BUCKET_ACL if "access" in map(str.lower, changes) else Access(0))
+        is_acl = message.action == actions.RESET_BUCKET_PROPS or "access" in map(str.lower, changes)
+        needed = Access.PATCH | (Access.SET_BUCKET_ACL if is_acl else Access(0))
         return [(needed, bck), *_elsewhere(message)]
     if message.action in _OF_CLUSTER:
         return [(_OF_CLUSTER[message.action], None), *_elsewhere(message)]
@@ -154,5 +155,5 @@ async def _batch(request: web.Request) -> list[tuple[Access, Bck | None]]:
 async def _easy(request: web.Request) -> list[tuple[Access, Bck | None]]:
     _, prefix, *rest = request.raw_path.partition("?")[0].split("/")
     if not rest or not rest[0]:
-        return [(Access.LIST_BUCKETS, None)]
+        return _reading(ActMsg(actions.LIST), None, params_of(request))
     return [(Access.LIST_OBJECTS, Bck.parse(decode_component(rest[0]), EASY_URLS[f"/{prefix}/"]))]

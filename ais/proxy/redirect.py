@@ -124,7 +124,7 @@ class Redirector:
         params = request.params
         provider = address.provider or params.get(query.PROVIDER, "")
         bck = Bck.parse(address.bucket, provider, params.get(query.NAMESPACE, ""))
-        if destination := params.get(query.OBJECT_TO):
+        if request.method == "PUT" and (destination := params.get(query.OBJECT_TO)):
             return [(Access.GET, bck), (Access.PUT, Bck.parse_uname(destination)[0])]
         return [(access_of(request.method, appends=query.APPEND_TYPE in params), bck)]
 

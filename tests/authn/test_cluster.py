@@ -19,6 +19,7 @@ from aistore.sdk.authn.access_attr import AccessAttr
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from harness.authn import PASSWORD, SECRET
+from harness.nodes import eventually
 
 from ais.api import batch
 from ais.api.access import Access
@@ -206,6 +207,25 @@ def test_what_is_checked_is_what_is_done(closed: Closed) -> None:
     assert answer[0] == 200, answer
 
 
+def test_what_is_asked_for_under_another_name(closed: Closed) -> None:
+    """Who may not set a bucket's `access` does not reset it either, a job of one bucket tells nothing of another, and
+    system buckets are not listed by their easy URL."""
+    every = Access((1 << 32) - 1) & ~Access.ADMIN & ~Access.SET_BUCKET_ACL
+    data = {"bck": {"name": "data", "provider": "ais", "namespace": {"uuid": closed.uuid, "name": ""}}}
+    rights = {"clusters": [{"id": closed.uuid, "perm": str(int(Access.LIST_BUCKETS))}]}
+    claims = {"sub": "mal", "exp": 1 << 40, "buckets": [{**data, "perm": str(int(every))}], **rights}
+    mal = jwt.encode(claims, SECRET, algorithm="HS256")
+    assert call(closed.url, "PATCH", "/v1/buckets/data", mal, {"action": "reset-bprops"})[0] == 403
+    assert [call(closed.url, "GET", path, mal)[0] for path in ("/ais", "/ais?sys=true")] == [200, 403]
+    for kind in ("summary-bck", "summary-shard"):
+        uuid = call(closed.url, "GET", "/v1/buckets/other", closed.admin, {"action": kind, "value": {}})[2].decode()
+        poll = {"action": kind, "value": {"uuid": uuid}}
+        eventually(
+            lambda poll=poll: call(closed.url, "GET", "/v1/buckets/other", closed.admin, poll)[0] == 200, within_s=60
+        )
+        assert call(closed.url, "GET", "/v1/buckets/data", mal, poll)[0] == 404
+
+
 def test_a_batch_is_of_what_was_permitted(closed: Closed) -> None:
     """The redirect of a batch is good for the buckets that the gateway saw in its body, and for no other body."""
     own, other = ({"in": [{"objname": "o", "bucket": name, "provider": "ais"}]} for name in ("data", "other"))
@@ -283,7 +303,11 @@ def test_s3(closed: Closed) -> None:
         with pytest.raises(ClientError) as caught:
             getattr(client, operation)(**arguments)
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] in (400, 403)
-    s3(closed.url, closed.admin).put_object(Bucket="other", Key="k", Body=b"y")
+    root = s3(closed.url, closed.admin)
+    root.put_object(Bucket="other", Key="k", Body=b"y")
+    for number in range(8):  # to both targets
+        root.copy_object(Bucket="other", Key=f"copy{number}", CopySource="data/o")
+        assert root.get_object(Bucket="other", Key=f"copy{number}")["Body"].read() == b"content"
 
 
 def test_revoked(closed: Closed) -> None:
