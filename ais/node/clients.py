@@ -181,6 +181,10 @@ class Clients:
         """Under which name a token of ours is revoked, and until when that matters. Raise `BadToken`."""
         return token_name(token), self._decoded(token).exp
 
+    def is_gateway(self, node_id: str) -> bool:
+        """Whether that is a gateway of the cluster."""
+        return node_id in self._host.smap.pmap
+
     # -- on the data path
 
     def is_node(self, request: Request) -> bool:

@@ -11,7 +11,7 @@ from ais.api import headers, query
 from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.auth.tokens import Claims
-from ais.base.errors import Unauthenticated
+from ais.base.errors import AccessDenied, Unauthenticated
 from ais.net.http import Network
 from ais.node import author, signed
 from ais.node.clients import Clients
@@ -20,6 +20,8 @@ Needs = Callable[[web.Request], Awaitable[list[tuple[Access, Bck | None]]]]
 """What a request needs: permissions on buckets, or (None) on the cluster. Nothing: everybody may, without a token."""
 _FOR_ADMINS = ("log", "bmd")
 """What a node tells with secrets of clients in it: names of objects, policies."""
+OF_TARGETS = Access.SHOW_CLUSTER | Access.LIST_OBJECTS
+"""What targets ask for of what is there for clients: a stolen one's key makes nobody an administrator."""
 _BYTES_ASIDE = 1 << 20
 
 
@@ -63,14 +65,24 @@ class Guard:
             return handler
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            if self._clients.must_prove and headers.CALLER_ID not in request.headers:
-                claims = await self._client(request)
-                for needed, bck in await needs(request):
-                    self._clients.require(claims, needed, bck)
-                author.note(request, claims)
+            if self._clients.must_prove:
+                await self._admit(request, needs)
             return await handler(request)
 
         return handle
+
+    async def _admit(self, request: web.Request, needs: Needs) -> None:
+        caller = request.headers.get(headers.CALLER_ID)  # verified before the request got here (`ais.node.trust`)
+        if caller is not None and self._clients.is_gateway(caller):
+            return  # which passes on what it has admitted
+        claims = await self._client(request) if caller is None else None
+        for needed, bck in await needs(request):
+            if claims is not None:
+                self._clients.require(claims, needed, bck)
+            elif needed & ~OF_TARGETS:
+                raise AccessDenied(f"{caller} is no gateway: {request.method} {request.path} is for clients")
+        if claims is not None:
+            author.note(request, claims)
 
     async def _client(self, request: web.Request) -> Claims:
         authorization = request.headers.get("Authorization")

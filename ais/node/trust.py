@@ -7,6 +7,7 @@ says so.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple, Protocol
 
@@ -30,7 +31,8 @@ _HEADER = nodes.HEADER.lower()
 _PAIR = nodes.PAIR_HEADER.lower()
 _OF_GATEWAYS = frozenset((("PUT", METASYNC), ("POST", TXN), ("POST", VOTE), ("POST", TAKE_OVER)))
 """What a target has no business to say, whatever it signs with."""
-_OBJECTS = "/v1/objects/"
+_DATA = ("/v1/objects/", "/v1/ec/")
+"""How the paths of the data path begin: no handler of the other server has them."""
 LISTENERS_MAX = 1024
 KNOWN_LOOKS_MAX, KNOWN_PAUSE_S = 100, 0.05
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -74,6 +76,8 @@ class Trust:
         self._listeners: tuple[Smap, dict[str, tuple[str, ...]]] = (Smap(), {})
         # A head is seen twice, before it is routed and where its body is: each place remembers nonces of its own.
         self._heads, self._bodies = Nonces(now_s), Nonces(now_s)
+        self._only_nodes: set[tuple[str, re.Pattern[str]]] = set()
+        """Method and path of what verifies signatures itself, and waits for the map where it has to."""
 
     def follow(self, host: Membership) -> None:
         """Know the nodes that `host` knows, from now on."""
@@ -133,8 +137,10 @@ class Trust:
                 try:
                     signer = self._verified(found(_HEADER), found(_PAIR), request.method, request.target, self._heads)
                 except NotReady:
-                    if request.path.startswith("/v1/") and not request.path.startswith(_OBJECTS):
+                    if self._is_only_for_nodes(request):
                         return None  # its handler, which the other server has, waits by itself
+                    if request.path.startswith("/v1/") and not request.path.startswith(_DATA):
+                        raise  # other handlers there believe what came this far
                     return self._answer_later(request, caller, answer)
                 if signer.id != caller:
                     raise AccessDenied(f"the request of {caller[:40]} is signed by {signer.id[:40]}")
@@ -159,9 +165,15 @@ class Trust:
 
     def only_nodes(self, routes: Iterable[web.RouteDef]) -> list[web.RouteDef]:
         """The same routes, for nodes only."""
+        routes = list(routes)
+        self._only_nodes |= {(route.method, _pattern_of(route.path)) for route in routes}
         return [
             web.RouteDef(route.method, route.path, self._for_nodes(route.handler), route.kwargs) for route in routes
         ]
+
+    def _is_only_for_nodes(self, request: Request) -> bool:
+        path = request.path
+        return any(method == request.method and pattern.fullmatch(path) for method, pattern in self._only_nodes)
 
     def _for_nodes(self, handler: Handler) -> Handler:
         if not self.is_closed:
@@ -222,6 +234,16 @@ class Trust:
         nonces.take(proof.nonce, proof.time_s)
         is_member = node is not None and (is_known or not node.keys)
         return Signer(proof.caller, proof.body, node is not None and node.is_proxy and is_member)
+
+
+def _pattern_of(path: str) -> re.Pattern[str]:
+    """What an aiohttp path, in which names may stand for elements (`{bucket}`, `{tail:.+}`), matches."""
+    pieces = re.split(r"(\{\w+(?::[^{}]+)?\})", path)
+    return re.compile("".join(_piece(one) if one.startswith("{") else re.escape(one) for one in pieces))
+
+
+def _piece(named: str) -> str:
+    return f"(?:{named[1:-1].partition(':')[2] or '[^/]+'})"
 
 
 OPEN = Trust(b"", "", lambda: 0.0)

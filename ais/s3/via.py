@@ -45,6 +45,8 @@ class Via(msgspec.Struct, frozen=True, array_like=True):
     """Of the user within the account `user`, and of a session, for which a node vouches."""
     map: int = 0
     """The version of the cluster map by which the node that was sent it is the one to answer."""
+    is_permitted: bool = False
+    """A token of `user` permits it, and nothing else is asked."""
 
 
 HOPS_MAX = 2

@@ -1,4 +1,7 @@
-"""A cluster with a join secret, and who does not know it: no metadata, no place in the map, no internal request."""
+"""A cluster with a join secret, and who does not know it: no metadata, no place in the map, no internal request.
+
+And what whoever has stolen a target, or the join secret, does not get.
+"""
 
 import subprocess
 import sys
@@ -7,7 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from harness.nodekeys import NodeKeys
-from harness.wire import Answer, Api, message, object_path
+from harness.rotation import token_by
+from harness.wire import Answer, Api, message, object_path, request
 
 from ais.meta.smap import Snode
 from ais.node.messages import JoinAnswer, JoinRequest, LeaveRequest, Stamps, Sync, TakeOver, VoteRequest
@@ -152,6 +156,52 @@ def test_a_join_is_for_the_one_that_was_asked(closed: Cluster):
     assert (answer.uuid, answer.is_self, bool(answer.boot)) == ("", False, True)
     assert Api(proxy.url).call("POST", "/v1/cluster/autoreg", body=body, headers=lines).status == 403
     assert Api(closed.endpoint).smap()["version"] == smap["version"]
+
+
+STOLEN = "a secret of more than thirty-two bytes"
+
+
+def test_nobody_but_gateways_speaks_for_clients(closed: Cluster):
+    """While clients must prove who they are, neither a target's key nor the join secret alone makes an administrator:
+    keys, settings, the primary, jobs, logs and objects of others are refused at gateways and targets; what targets ask
+    gateways for is served."""
+    api, (mine, other) = Api(closed.endpoint), closed.targets[:2]
+    auth = {"client_auth_required": True, "signature": {"key": STOLEN, "method": "hmac"}}
+    assert api.call("PUT", "/v1/cluster", body=message("set-config", value={"auth": auth})).status == 200
+    admin = {"Authorization": f"Bearer {token_by(STOLEN)}"}
+    smap = api.call("GET", "/v1/daemon", {"what": "smap"}, headers=admin).json()
+    keys, list_body = NodeKeys.of(mine.plan.directory.parent, smap), message("list", value={})
+    stranger, gateway = "p9stranger", closed.proxies[0]
+
+    def ask(to: Node, method: str, target: str, body: bytes, *, as_stranger: bool) -> int:
+        caller = stranger if as_stranger else mine.id
+        sign = keys.by_secret(caller, method, target, body) if as_stranger else {}
+        lines = sign or keys.sign(caller, to.id, method, target, body)
+        return request(to.url, method, target, body=body, headers={"Ais-Caller-Id": caller, **lines}).status
+
+    try:
+        for method, target, body in (
+            ("POST", "/v1/auth/keys", b'{"user":"eve","admin":true}'),
+            ("PUT", "/v1/cluster", message("set-config", value={"auth": {"client_auth_required": False}})),
+            ("PUT", "/v1/cluster", message("rm-unsafe", value={"sid": other.id})),
+            ("PUT", f"/v1/cluster/proxy/{gateway.id}", b""),
+            ("POST", "/v1/buckets/eves", message("create-bck")),
+            ("DELETE", "/v1/buckets/b", message("destroy-bck")),
+            ("GET", "/v1/daemon?what=log", b""),
+            ("GET", "/v1/auth/keys", b""),
+        ):
+            assert ask(gateway, method, target, body, as_stranger=False) == 403, (method, target)
+            assert ask(gateway, method, target, body, as_stranger=True) in (403, 503), (method, target)
+        batch = b'{"in":[{"objname":"o","bucket":"b","provider":"ais"}]}'
+        assert ask(other, "GET", "/v1/ml/moss/b/x/y/1", batch, as_stranger=True) in (403, 503)
+        assert ask(gateway, "GET", "/v1/buckets/b", list_body, as_stranger=False) == 200
+        assert ask(gateway, "GET", "/v1/buckets/b", list_body, as_stranger=True) in (403, 503)
+        now = api.call("GET", "/v1/daemon", {"what": "smap"}, headers=admin).json()
+        assert now["version"] == smap["version"]
+        assert api.call("GET", "/v1/auth/keys", headers=admin).json() == []
+    finally:
+        off = message("set-config", value={"auth": {"client_auth_required": False}})
+        assert api.call("PUT", "/v1/cluster", body=off, headers=admin).status == 200
 
 
 def test_a_node_that_is_off_the_map_is_out(closed: Cluster):

@@ -5,8 +5,12 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+from aiohttp import web
+
 from ais.api import headers
 from ais.auth.pairs import PairKeys
+from ais.base.errors import NotReady
 from ais.meta.smap import NetInfo, Smap, Snode
 from ais.net.http import Headers, Network, Peer, Reply, Request
 from ais.node.trust import Trust
@@ -22,6 +26,10 @@ class Host:
     is_lost: bool = False
 
 
+async def handler(_request: web.Request) -> web.Response:
+    return web.Response()
+
+
 def node(kind: str, node_id: str, port: int) -> tuple[Snode, PairKeys]:
     """A node and its key."""
     keys, net = PairKeys(node_id.encode().ljust(32, b"k")), NetInfo.make("http", "127.0.0.1", port)
@@ -29,23 +37,35 @@ def node(kind: str, node_id: str, port: int) -> tuple[Snode, PairKeys]:
 
 
 def test_who_does_not_know_the_sender_yet_waits_whatever_is_asked() -> None:
-    """A request on an object waits for the map and is answered; one for a handler is left to that, which waits too:
-    it was refused with 503 when the map had come, and a listing beside a join failed."""
+    """A request on an object waits for the map and is answered; one for a handler of nodes is left to that, which waits
+    too: it was refused with 503 when the map had come, and a listing beside a join failed. To the handlers of clients,
+    which believe what the gate let pass, nobody unknown gets: whoever had the join secret was an administrator."""
     (new, new_keys), (gateway, gateway_keys) = node("target", "t1aaaaaa", 1001), node("proxy", "p1aaaaaa", 1002)
     both = Smap().with_node(new).with_node(gateway)
     sender = Trust(SECRET, gateway.id, lambda: 1000.0, gateway_keys)
     sender.follow(Host(both))
     receiver, host = Trust(SECRET, new.id, lambda: 1000.0, new_keys), Host(Smap())
     receiver.follow(host)
+    receiver.only_nodes([web.get("/v1/buckets/{bucket}", handler), web.put("/v1/metasync/{tail:.+}", handler)])
     route = receiver.guard(lambda request: Reply(200) if request.path.startswith("/v1/objects/") else None)
 
-    def sent(path: str) -> Any:
-        lines = {headers.CALLER_ID: gateway.id, **sender.sign("GET", f"http://127.0.0.1:1001{path}", b"")}
+    def sent(path: str, method: str = "GET") -> Any:
+        lines = {headers.CALLER_ID: gateway.id, **sender.sign(method, f"http://127.0.0.1:1001{path}", b"")}
         named = Headers(tuple((name.lower(), value) for name, value in lines.items()))
-        return route(Request("GET", path, named, Peer("127.0.0.1:1", Network.CONTROL, "http")))
+        return route(Request(method, path, named, Peer("127.0.0.1:1", Network.CONTROL, "http")))
 
     async def scenario() -> None:
         assert sent("/v1/buckets/b") is None
+        assert sent("/v1/metasync/a/b", "PUT") is None
+        for method, path in (
+            ("POST", "/v1/auth/keys"),
+            ("PUT", "/v1/cluster"),
+            ("PUT", "/v1/buckets/b"),
+            ("GET", "/v1/buckets/b/c"),
+            ("GET", "/v1/ml/moss/b"),
+        ):
+            with pytest.raises(NotReady):
+                sent(path, method)
         waiting = sent("/v1/objects/b/o")
         assert isinstance(waiting, Awaitable)
         task = asyncio.create_task(waiting)
