@@ -2,7 +2,7 @@
 
 Browsers send simple requests to any address without asking, and a name that first leads to a page can lead to the
 cluster a moment later (DNS rebinding). Addresses cannot be turned like that: they are always ours. S3 has rules of its
-own for pages (CORS), and signatures.
+own for pages (CORS), and signatures; where nobody has to sign, what follows is for S3 too (`ais.node.s3`).
 """
 
 import ipaddress
@@ -26,9 +26,13 @@ class Browsers:
         """Raise `AccessDenied` for a native request that a page of another site sends, or under another name."""
         if request.headers.is_foreign:
             raise AccessDenied("a page of another site cannot use this cluster")
+        self.check_name(request)
+
+    def check_name(self, request: Request, domain: str = "") -> None:
+        """Raise `AccessDenied` for one under a name that is none of ours, nor `domain` or below it."""
         name = (request.headers.get("host") or "").lower()
         name = name.rpartition(":")[0] if not name.endswith("]") and ":" in name else name
-        if not self._is_ours(name):
+        if not (self._is_ours(name) or (domain and f".{name}".endswith(f".{domain.lower()}"))):
             raise AccessDenied(
                 f'"{name[:100]}" is not the name of a node: add it to net.hosts if browsers shall reach us by it'
             )

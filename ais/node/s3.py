@@ -26,6 +26,7 @@ from ais.meta.placement import Placement
 from ais.meta.smap import Snode
 from ais.net.http import Forward, Peer, Reply, Request, header_lines
 from ais.node import clients
+from ais.node.browsers import Browsers
 from ais.node.clients import Clients
 from ais.node.vault import VaultKeys
 from ais.s3 import acl, actions, answers, cors, facts, front, identity, lock, new_object, permissions, policy, via
@@ -43,6 +44,7 @@ from ais.s3.via import Via
 _VIA = via.HEADER.lower()
 BYPASS_GOVERNANCE = "s3:BypassGovernanceRetention"
 _READS = ("GET", "HEAD")
+_CHANGES = ("PUT", "POST", "DELETE")
 _MAKES_OBJECTS = frozenset((Op.PUT_OBJECT, Op.COPY_OBJECT, Op.CREATE_MULTIPART_UPLOAD))
 
 
@@ -73,6 +75,7 @@ class Gate:
         self._host = host
         self.clients = Clients(host)
         """Who sends a request, by its token."""
+        self._browsers = Browsers(host)
         self._ids = answers.RequestIds(host.env.rng)
         self._buckets = S3Buckets(host.bmd)
         self._keys: tuple[tuple[tuple[bytes, ...], AuthVault], KeyService] | None = None
@@ -151,6 +154,24 @@ class Gate:
         """Whether a request is S3's."""
         return _VIA in request.headers or front.is_s3(request, self.domain)
 
+    def check_page(self, request: Request) -> None:
+        """Raise `AccessDenied` for what a page of another site has a browser send, while nobody has to sign.
+
+        Reads pass, as other sites may show what is public, and what the bucket's CORS rules allow. A GET may change
+        accounts, so that none of a browser's passes there.
+        """
+        if self._is_closed or _VIA in request.headers:
+            return
+        self._browsers.check_name(request, self.domain)
+        if self.is_query(request) and (request.headers.is_foreign or request.method == "GET"):
+            raise AccessDenied("a browser's page cannot change accounts")
+        if request.headers.is_foreign and request.method in _CHANGES:
+            bucket_name, _ = self.address(request)
+            if not self._cross_origin(request, bucket_name):
+                raise AccessDenied(
+                    "a page of another site cannot change this cluster: let the bucket's CORS rules allow it"
+                )
+
     def address(self, request: Request) -> tuple[str, str]:
         """Bucket and key of an S3 request; both may be empty. Raise `BadRequest` for bytes that are not UTF-8."""
         return front.address(request, self.domain)
@@ -174,7 +195,11 @@ class Gate:
 
     def _read_note(self, request: Request) -> Via | None:
         note = via.read(request, self._host.wire_keys, self._host.snode.id, self.now_s)
-        if note is not None and request.method not in _READS and not request.is_known:
+        if note is None or request.method in _READS:
+            return note
+        if note.user is not None and not self.clients.is_gateway(note.by):
+            raise S3Error("AccessDenied", f"{note.by} is a target: it vouches for who reads what is copied")
+        if not request.is_known:
             try:
                 self.notes.take(f"{note.by} {note.nonce.hex()}", note.time_s)
             except AccessDenied as error:
@@ -211,6 +236,9 @@ class Gate:
         known = Identity(note.user or None, trusted=not self._is_closed)
         if known.trusted or known.user is None:
             return known
+        if note.is_permitted:
+            caller = self.principals.caller_of_root(known.user)
+            return known._replace(caller=caller, trusted=True, is_bearer=True)
         if note.token:
             session = self._host.keyring.session(note.token)
             if session is None:
@@ -369,7 +397,14 @@ class Gate:
         """Header of a request of our own by which `node` takes it for one of the caller's."""
         http = request.http
         name = caller.principal.user if caller.principal is not None else ""
-        note = Via(http.remote, http.scheme, caller.user or "", name=name, token=caller.token)
+        note = Via(
+            http.remote,
+            http.scheme,
+            caller.user or "",
+            name=name,
+            token=caller.token,
+            is_permitted=caller.is_bearer,
+        )
         return self._signed(note, node, method, target)
 
     def _signed(self, note: Via, node: Snode, method: str, target: str) -> tuple[str, str]:

@@ -166,9 +166,10 @@ class Proxy:
             reply = self._redirector.answer(request)
             if reply is not None:
                 return reply
-        elif not self._gate.is_never_native(request):
-            if request.headers.is_browser and not self._gate.is_s3(request):
-                self._browsers.check(request)
+            return self._s3.forward(request) if self._gate.is_s3(request) else None
+        if request.headers.is_browser:
+            self._check_page(request)
+        if not self._gate.is_never_native(request):
             claims = self._admitted(request) if self._clients.must_prove else None
             reply = self._redirector.answer(request)
             if claims is not None:
@@ -176,6 +177,12 @@ class Proxy:
             if reply is not None:
                 return reply
         return self._s3.forward(request) if self._gate.is_s3(request) else None
+
+    def _check_page(self, request: Request) -> None:
+        if self._gate.is_s3(request):
+            self._gate.check_page(request)
+        else:
+            self._browsers.check(request)
 
     def _admitted(self, request: Request) -> Claims | None:
         """Who sends a native request on an object, if they may; None for any other. Raise as `ais.node.clients`."""

@@ -60,10 +60,12 @@ class Objects:
         """Answer, or None for what belongs to the aiohttp application. Raise `AisError`."""
         if self._gate.is_plain(request):
             return self._route(request)
+        if request.headers.is_browser and self._gate.is_s3(request):
+            self._gate.check_page(request)
+        elif request.headers.is_browser:
+            self._browsers.check(request)
         if self._gate.is_never_native(request):
             return self._s3.route(request)
-        if request.headers.is_browser and not self._gate.is_s3(request):
-            self._browsers.check(request)
         if self._clients.must_prove and request.path.startswith(_FOR_CLIENTS) and not self._clients.is_node(request):
             return self._route_client(request)
         return self._route(request)

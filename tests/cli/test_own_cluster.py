@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from harness.wire import message, request
 
 from ais.testing import Cluster
 
@@ -24,8 +26,32 @@ def test_set_primary_and_shutdown(ais_offline: Any, monkeypatch: pytest.MonkeyPa
         assert "3 nodes told to stop" in ais_offline("cluster", "shutdown", "--yes").stdout
 
 
+def check_nobody_else_gets_in(port: int, pids: list[int]) -> None:
+    """It listens on loopback alone, and no page of another site makes a bucket: with its own origin, without one, by a
+    form, or under a name that leads to this machine."""
+    url, body = f"http://127.0.0.1:{port}", message("create-bck")
+    listening = [one for pid in pids for one in psutil.Process(pid).net_connections("tcp") if not one.raddr]
+    assert len(listening) >= len(pids)
+    assert {one.laddr.ip for one in listening} == {"127.0.0.1"}
+    mozilla, rebound = {"User-Agent": "Mozilla/5.0"}, {"Host": f"evil.example:{port}", "User-Agent": "Mozilla/5.0"}
+    for lines in (
+        {**mozilla, "Origin": "http://evil.example"},
+        {**mozilla, "Origin": "null", "Content-Type": "text/plain"},
+        {**mozilla, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {**mozilla, "Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+        rebound,
+        {**rebound, "Origin": f"http://evil.example:{port}", "Sec-Fetch-Site": "same-origin"},
+    ):
+        for method, path in (("POST", "/v1/buckets/evil"), ("PUT", "/s3/evil"), ("PUT", "/evil")):
+            answer = request(url, method, path, body=body if method == "POST" else b"", headers=lines)
+            assert answer.status == 403, (lines, method, path, answer)
+    assert request(url, "HEAD", "/v1/buckets/evil").status == 404
+    assert request(url, "POST", "/v1/buckets/ours", body=body, headers=mozilla).status == 200
+
+
 def test_playground(ais_process: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A playground is started, keeps its data over stop and start, reports its state, and is removed."""
+    """A playground is started, keeps its data over stop and start, reports its state, is for this machine and its user
+    alone, and is removed."""
     with Cluster(proxies=1, targets=0) as probe:
         port = int(probe.endpoint.rpartition(":")[2])
     where = ("--dir", tmp_path / "pg")
@@ -40,6 +66,9 @@ def test_playground(ais_process: Any, tmp_path: Path, monkeypatch: pytest.Monkey
             one["name"]: one["state"] for one in json.loads(ais_process("playground", "status", *where, "-j").stdout)
         }
         assert states == {"p1": "ready", "t1": "ready"}
+        pids = [int(file.read_text()) for file in (tmp_path / "pg").glob("*/pid")]
+        assert len(pids) == 2
+        check_nobody_else_gets_in(port, pids)
         assert "differs in targets" in ais_process("playground", "start", *where, "--targets", 2, code=1).stderr
         ais_process("playground", "stop", *where)
         assert "stopped" in ais_process("playground", "status", *where, code=1).stdout

@@ -69,6 +69,81 @@ def test_our_own_pages(serve: Any, run: Run) -> None:
     run(scenario())
 
 
+REBOUND = f"Host: evil.example\n{BROWSER}"
+CORS = (
+    b"<CORSConfiguration><CORSRule><AllowedOrigin>http://app.example</AllowedOrigin><AllowedMethod>PUT</AllowedMethod>"
+    b"</CORSRule></CORSConfiguration>"
+)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Origin: http://evil.example",
+        "Origin: null",
+        "Sec-Fetch-Site: cross-site",
+        REBOUND,
+        f"{REBOUND}\nOrigin: http://evil.example",
+    ],
+)
+def test_s3_of_who_need_not_sign(serve: Any, run: Run, lines: str) -> None:
+    """Nor does a page make a bucket, write, delete, or get a key by S3, whose requests nobody signs here; under another
+    name it does not even read. A signature that nobody compares is none."""
+
+    async def scenario() -> None:
+        async with serve(targets=1, storage=True) as cluster:
+            await cluster.create("s")
+            s3 = cluster.s3()
+            await s3("put_object", Bucket="s", Key="k", Body=b"content")
+            before = cluster.primary.node.bmd
+            form = "Content-Type: application/x-www-form-urlencoded"
+            changes = [
+                ("PUT /evil", b""),
+                ("PUT /s3/evil", b""),
+                ("PUT /s/k", b"x"),
+                ("PUT /s/k?X-Amz-Signature=x&X-Amz-Algorithm=AWS4-HMAC-SHA256", b"x"),
+                ("DELETE /s/k", b""),
+                ("POST /s?delete", b"<Delete><Object><Key>k</Key></Object></Delete>"),
+                ("POST /s", b"--x--"),
+                ("POST /s/k?uploads", b""),
+                (f"POST / HTTP/1.1\n{form}", b"Action=CreateUser&Version=2010-05-08&UserName=eve"),
+                ("GET /?Action=CreateUser&Version=2010-05-08&UserName=eve", b""),
+                ("GET /?Action=CreateUser&Version=2010-05-08&UserName=eve HTTP/1.1\nSec-Fetch-Mode: navigate", b""),
+            ]
+            reads = [("GET /s/k", b""), ("GET /s", b""), ("GET /s3", b"")]
+            for line, body in changes + (reads if lines.startswith(REBOUND) else []):
+                head = f"{line}\n{lines}" if " HTTP/" in line else f"{line} HTTP/1.1\n{lines}"
+                for node in (cluster.primary, *cluster.targets):
+                    status, answer = await bare.ask(node.url, head, body)
+                    assert (status, b"AccessDenied" in answer) == (403, True), (line, answer)
+            assert cluster.primary.node.bmd is before
+            assert not cluster.primary.node.keys.iam.users
+            assert (await s3("get_object", Bucket="s", Key="k"))["Body"].read() == b"content"
+
+    run(scenario())
+
+
+def test_pages_that_a_bucket_lets_in(serve: Any, run: Run) -> None:
+    """What a bucket's CORS rules allow, and reads from other sites, pass; so do pages of names that are set."""
+
+    async def scenario() -> None:
+        async with serve(targets=1, storage=True, net=Net(hosts=("data.example",))) as cluster:
+            await cluster.create("s")
+            url = cluster.primary.url
+            assert (await bare.ask(url, "PUT /s?cors HTTP/1.1", CORS))[0] == 200
+            for line, wanted in (
+                ("PUT /s/k HTTP/1.1\nOrigin: http://app.example", 200),
+                ("PUT /s/k HTTP/1.1\nOrigin: http://evil.example", 403),
+                ("DELETE /s/k HTTP/1.1\nOrigin: http://app.example", 403),
+                ("GET /s/k HTTP/1.1\nOrigin: http://evil.example", 200),
+                (f"PUT /s/k HTTP/1.1\nHost: data.example\n{BROWSER}", 200),
+            ):
+                status, answer = await bare.ask(url, line, b"x" * line.startswith("PUT"))
+                assert status == wanted, (line, answer)
+
+    run(scenario())
+
+
 def test_stored_pages(serve: Any, run: Run) -> None:
     """An object that says it is a page is not run on the origin of the API."""
 
