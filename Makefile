@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE # without bytecode every process compiles what it imports: most of the start of a node
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients denial rotation events datasets memory remote lock-attack nightly scrub bench cost docs
+.PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients denial confined rotation events datasets memory remote lock-attack nightly scrub bench cost docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,8 +66,11 @@ clients: install ## pandas, dask, DuckDB, zarr, xarray, Ray, Hugging Face, PyTor
 membership: install ## targets join, leave, die and return under load; bugs put in are found (MEMBERSHIP_SECONDS=180, MEMBERSHIP_SEEDS=6)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_membership.py tests/nightly/test_rebalance_planted.py
 
-denial: install ## what is made to stop a node, at full size: what others notice of it, and what memory it takes
+denial: install ## what is made to stop a node, at full size: what others notice of it, and what memory it takes (DENIAL_SCALE=100)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_denial.py
+
+confined: install ## who has one bucket, and who has none, try every way to another one, with and without workers
+	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_confined.py
 
 rotation: install ## all secrets replaced under load, with and without workers (ROTATION_ROUNDS=5)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_rotation.py

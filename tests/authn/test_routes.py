@@ -1,191 +1,57 @@
 """Every route of the routers' own tables, on every listener, with every kind of credential: refused or served.
 
 The tables are read from a gateway and a target, and sent to real clusters: one whose networks have ports of their own,
-one whose nodes have a single port. A gateway's routes are for clients with a token and the right, a target's for nodes;
-`OTHERS` says by hand which are not: whoever adds one thinks of it here. Objects and S3 are served beside the routers:
-their paths stand here too.
+one whose nodes have a single port. `harness.matrix` says by hand who may send what.
 """
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
 
-import jwt
 import pytest
-from harness import routers
+from harness import matrix, routers
 from harness.authn import SECRET
-from harness.nodekeys import NodeKeys
-from harness.routers import ALL
-from harness.wire import Answer, request
+from harness.matrix import (
+    CLIENTS,
+    EVERY,
+    NEVER_WITH_A_TOKEN,
+    NODES,
+    OBJECTS,
+    OPEN,
+    PUBLIC,
+    S3,
+    Case,
+    Route,
+    ask,
+    body_of,
+    client,
+    refused,
+    right_of,
+    rows,
+    sign,
+    state,
+    token,
+)
+from harness.wire import request
 
-from ais.auth import signing
+from ais.api.access import Access
 from ais.meta.smap import PROXY, TARGET
 from ais.net.http import Network
 from ais.node.membership import IDENTITY, JOIN
-from ais.playground.plan import Plan
-from ais.playground.playground import Playground
-from ais.proxy.redirect import EASY_URLS, METHODS
-from ais.testing import free_ports
-
-PUBLIC, CONTROL, DATA = Network.PUBLIC, Network.CONTROL, Network.DATA
-OPEN, CLIENTS, NODES, OBJECTS, S3 = "everybody", "clients", "nodes", "clients of targets", "clients of S3"
-USUAL = {PROXY: CLIENTS, TARGET: NODES}
-"""Who most paths of a router are for."""
-OTHERS = {
-    PROXY: {
-        "/v1/health": OPEN,
-        "/metrics": OPEN,
-        "/favicon.ico": OPEN,
-        "/v1/metasync": NODES,
-        "/v1/txn": NODES,
-        "/v1/vote": NODES,
-        "/v1/vote/take-over": NODES,
-        JOIN: NODES,
-        "/v1/cluster/leave": NODES,
-        IDENTITY: NODES,
-    },
-    TARGET: {
-        "/v1/health": OPEN,
-        "/metrics": OPEN,
-        "/v1/daemon": CLIENTS,
-        "/v1/ml/moss/{xid}/{wid}/{count}": OBJECTS,
-        "/v1/ml/moss/{bucket}/{xid}/{wid}/{count}": OBJECTS,
-        "/v1/objects/{name:.*}": OBJECTS,
-    },
-}
-NEVER_WITH_A_TOKEN = ("/v1/ml/moss/",)
-"""What a target does for those alone whom a gateway sent."""
-DOWNLOAD = b'{"type":"single","bucket":{"name":"nosuchbucket"},"link":"http://127.0.0.1:1/x","object_name":"x"}'
-"""Which bucket it goes to decides about the right, and stands in the body."""
-BODY = b"{}"
-BATCH = b'{"in": [{"objname": "o", "bucket": "data", "provider": "ais"}]}'
-
-
-class Route(NamedTuple):
-    """One row: who may send it, and the request."""
-
-    who: str
-    method: str
-    target: str
-
-
-class Case(NamedTuple):
-    """A cluster, and whose its networks are: listeners by role."""
-
-    keys: NodeKeys
-    listeners: dict[str, list[tuple[Network, list[str], list[str]]]]
-    """By role: the networks a listener carries, URLs of one on each node, and the nodes' IDs."""
-    uuid: str
-    admin: str
-    revoked: str
-
-
-def token(key: str = SECRET, **claims: object) -> str:
-    return jwt.encode({"sub": "somebody", "exp": int(time.time()) + 3600, **claims}, key, algorithm="HS256")
+from ais.proxy.redirect import EASY_URLS
 
 
 @pytest.fixture(scope="module", params=["three ports", "one port"])
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
-    """Two gateways, two targets, a bucket with an object; clients must prove who they are."""
-    is_apart = request.param == "three ports"
     root = tmp_path_factory.mktemp("routes") / "cluster"
-    playground = Playground(root, with_parent=True)
-    first = free_ports(12)
-    playground.create(Plan(proxies=2, targets=2, mountpaths=1, port=first))
-    if is_apart:
-        for number, node in enumerate(playground.nodes, 2):
-            local = json.loads(node.local_file.read_text())
-            local["host_net"] |= {
-                "port_intra_control": str(first + 2 * number),
-                "port_intra_data": str(first + 2 * number + 1),
-            }
-            node.local_file.write_text(json.dumps(local))
-    playground.start()
-    try:
-        playground.wait_ready(60)
-        url = playground.plan.endpoint
-        ask(url, "POST", "/v1/buckets/data", body={"action": "create-bck"})
-        location = ask(url, "PUT", "/v1/objects/data/o?provider=ais").header("Location")
-        assert request_at(location, "PUT", b"kept").status == 200
-        settings = {"auth": {"client_auth_required": True, "signature": {"key": SECRET, "method": "HMAC"}}}
-        assert ask(url, "PUT", "/v1/cluster", body={"action": "set-config", "value": settings}).status == 200
-        admin, revoked = token(admin=True), token(admin=True, jti="taken back")
-        assert ask(url, "DELETE", "/v1/tokens", admin, {"tokens": [revoked]}).status == 200
-        smap = ask(url, "GET", "/v1/daemon?what=smap", admin).json()
-        listeners = {
-            kind: [
-                (
-                    network,
-                    [node[field]["direct_url"] for node in smap[nodes].values()],
-                    list(smap[nodes]),
-                )
-                for network, field in (
-                    [(PUBLIC, "public_net"), (CONTROL, "intra_control_net"), (DATA, "intra_data_net")]
-                    if is_apart
-                    else [(ALL, "public_net")]
-                )
-            ]
-            for kind, nodes in ((PROXY, "pmap"), (TARGET, "tmap"))
-        }
-        yield Case(NodeKeys.of(root, smap), listeners, smap["uuid"], admin, revoked)
-    finally:
-        playground.stop()
+    with matrix.closed(root, is_apart=request.param == "three ports") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> routers.Table:
     return asyncio.run(routers.tables(tmp_path_factory.mktemp("routers")))
-
-
-def ask(url: str, method: str, target: str, bearer: str = "", body: object = None, **lines: str) -> Answer:
-    """A client's request; `body` as JSON."""
-    headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
-    return request(url, method, target, body=json.dumps(body).encode() if body else b"", headers={**headers, **lines})
-
-
-def request_at(location: str | None, method: str, body: bytes) -> Answer:
-    base, _, path = (location or "").partition("/v1/")
-    return request(base, method, "/v1/" + path, body=body)
-
-
-def rows(table: routers.Table, kind: str, networks: Network) -> Iterator[Route]:
-    """All that a listener is asked: what any listener of its role has, objects, S3."""
-    union = dict.fromkeys(one for (role, _), found in table.items() if role == kind for one in found)
-    here = set(table[kind, networks])
-    for method, path in union:
-        target = re.sub(r"\{\w+(:[^}]*)?\}", lambda found: "data/x" if "name" in found[0] else "x", path)
-        who = OTHERS[kind].get(path, USUAL[kind])
-        if kind == TARGET and method == "PUT" and path.startswith("/v1/daemon"):
-            who = NODES if CONTROL in networks else "nobody"
-        is_elsewhere = (method, path) not in here and who not in (OPEN, OBJECTS)
-        yield Route("nobody here" if is_elsewhere else who, method, target)
-    for method in METHODS:
-        if kind == TARGET:
-            yield Route(OBJECTS, method, "/v1/objects/data/x?provider=ais")
-        else:
-            for prefix in ("/v1/objects/", *EASY_URLS):
-                yield Route(CLIENTS, method, f"{prefix}data/x")
-    for path in ("/s3", "/s3/data", "/s3/data/x", "/s3/data/x?uploads"):
-        for method in METHODS:
-            yield Route(S3, method, path)
-
-
-def refused(row: Route) -> dict[str, tuple[int, ...]]:
-    """The statuses that a client may get for each bad credential."""
-    match row.who:
-        case "everybody":
-            return {}
-        case "nodes" | "nobody" | "nobody here":
-            return dict.fromkeys(("none", "forged", "expired", "revoked", "other", "admin"), (400, 401, 403, 404, 405))
-        case "clients of targets":
-            return {"none": (403,), **dict.fromkeys(("forged", "expired", "revoked"), (401, 403)), "other": (403,)}
-        case "clients of S3":
-            return dict.fromkeys(("none", "forged", "expired", "revoked", "other"), (400, 401, 403, 405, 412, 501))
-        case _:
-            return {**dict.fromkeys(("none", "forged", "expired", "revoked"), (401,)), "other": (403,)}
 
 
 def test_clients(case: Case, table: routers.Table) -> None:
@@ -231,14 +97,6 @@ def keys(case: Case) -> Iterator[dict[str, tuple[str, str]]]:
             yield found
 
 
-def sign(
-    key: tuple[str, str], url: str, method: str, target: str, body: bytes, now_s: float | None = None
-) -> dict[str, str]:
-    """As an S3 client does."""
-    host, now_s = url.partition("://")[2], time.time() if now_s is None else now_s
-    return signing.lines_of(method, host, target, body, key_id=key[0], secret=key[1], now_s=now_s)
-
-
 def test_keys_alone(case: Case, table: routers.Table, keys: dict[str, tuple[str, str]]) -> None:
     """Before there are tokens, each native route takes an administrator's signature and nothing else."""
     wrong, root = [], keys["root"]
@@ -272,35 +130,6 @@ def test_keys_alone(case: Case, table: routers.Table, keys: dict[str, tuple[str,
     assert not wrong, "\n".join(map(str, wrong))
 
 
-def body_of(row: Route) -> bytes:
-    if row.target.startswith("/v1/ml/moss"):
-        return BATCH
-    if row.target == "/v1/download" and row.method == "POST":
-        return DOWNLOAD
-    return BODY if row.method not in ("GET", "HEAD") else b""
-
-
-def client(row: Route, url: str, bearer: str = "", **lines: str) -> Answer:
-    if bearer:
-        lines = {"X-Amz-Security-Token": bearer} if row.who == S3 else {"Authorization": f"Bearer {bearer}"}
-    return request(url, row.method, row.target, body=body_of(row), headers=lines)
-
-
-def state(case: Case) -> list[object]:
-    """What must not change: the nodes, the version of the buckets, the configuration, and the object."""
-    url = case.listeners[PROXY][0][1][0]
-    smap = ask(url, "GET", "/v1/daemon?what=smap", case.admin).json()
-    bmd = ask(url, "GET", "/v1/daemon?what=bmd", case.admin).json()
-    config = ask(url, "GET", "/v1/daemon?what=config", case.admin).body
-    kept = ask(url, "GET", "/v1/objects/data/o?provider=ais", case.admin)
-    return [
-        sorted({**smap["pmap"], **smap["tmap"]}),
-        bmd["version"],
-        config,
-        request_at(kept.header("Location"), "GET", b"").body,
-    ]
-
-
 def test_administrators(case: Case, table: routers.Table) -> None:
     """Whoever may is never told that he may not: the gate refuses nobody it should let pass."""
     wrong = []
@@ -313,6 +142,61 @@ def test_administrators(case: Case, table: routers.Table) -> None:
                     answer = client(row, url, case.admin)
                     if answer.status in (401, 403):
                         wrong.append((kind, networks, row, answer.status, answer.body[:200]))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_the_exact_right(case: Case, table: routers.Table) -> None:
+    """Whoever has every right but one of those that a request needs is refused; whoever has these alone is not."""
+
+    def bearer(granted: Access) -> str:
+        return token(clusters=[{"id": case.uuid, "perm": str(int(granted))}])
+
+    wrong = []
+    networks, urls, _ = case.listeners[PROXY][0]
+    for row in rows(table, PROXY, networks):
+        if row.who not in (CLIENTS, S3) or (needed := right_of(row)) is None:
+            continue
+        lacking = [(bearer(EVERY & ~one), 403) for one in needed]
+        for shown, status in (*lacking, (bearer(needed), None)):
+            answer = client(row, urls[0], shown)
+            if (answer.status != status) if status else (answer.status in (401, 403)):
+                wrong.append((row, needed, status, answer.status, answer.body[:200]))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_notes(case: Case, table: routers.Table) -> None:
+    """What a gateway says of an S3 request it passes on is taken at that node, for that line, within a minute, a change
+    once; from a target for reads only: everything else is 403, and the right one is not."""
+    wrong = []
+    (_, other), target = case.listeners[PROXY][0][2], case.listeners[TARGET][0][2][1]
+    lines_of = case.keys.note
+    for kind, listeners in case.listeners.items():
+        for networks, urls, ids in listeners:
+            for row in rows(table, kind, networks):
+                if row.who != S3:
+                    continue
+                by, asked = (other, (ids[0], row.method, row.target))
+                bad = {
+                    "of another cluster": lines_of(by, *asked, is_foreign=True),
+                    "of another node": lines_of(by, ids[1] if ids[1] != by else target, row.method, row.target),
+                    "of another path": lines_of(by, ids[0], row.method, "/s3/data/other"),
+                    "of another method": lines_of(by, ids[0], "OPTIONS", row.target),
+                    "old": lines_of(by, *asked, age_s=120),
+                    "of nobody": {"Ais-S3-Via": "AAAA"},
+                }
+                if row.method not in ("GET", "HEAD"):
+                    bad["replayed"] = lines_of(by, *asked)
+                    right = client(row, urls[0], case.admin, **bad["replayed"])
+                    if kind == PROXY or ids[0] != target:
+                        bad["of a target that vouches"] = lines_of(target, *asked, user="root")
+                else:
+                    right = client(row, urls[0], case.admin, **lines_of(by, *asked))
+                if right.status in (401, 403):
+                    wrong.append((kind, networks, "right", row, right.status, right.body[:200]))
+                for name, lines in bad.items():
+                    answer = client(row, urls[0], case.admin, **lines)
+                    if answer.status != 403:
+                        wrong.append((kind, networks, name, row, answer.status, answer.body[:200]))
     assert not wrong, "\n".join(map(str, wrong))
 
 

@@ -1,12 +1,17 @@
 """What nodes of a test cluster sign their requests with, read from where they keep it: for tests that play a node."""
 
+import os
 import time
 from pathlib import Path
+
+import msgspec
 
 from ais.auth import nodes, pairs
 from ais.auth.nodes import Proof
 from ais.auth.pairs import PairKeys
 from ais.playground.plan import SECRET_FILE
+from ais.s3 import via
+from ais.s3.via import Via
 
 
 class NodeKeys:
@@ -37,6 +42,15 @@ class NodeKeys:
         """What somebody signs who has the join secret and no key of a node."""
         proof = Proof.make(caller, time.time(), body)
         return {nodes.HEADER: str(proof._replace(tag=proof.sign(nodes.join_key(self._secret), method, target)))}
+
+    def note(
+        self, by: str, to: str, method: str, target: str, *, is_foreign: bool = False, age_s: int = 0, **said: object
+    ) -> dict[str, str]:
+        """The line by which `to` takes an S3 request for one that `by` passes on; `said` is more of it."""
+        own = PairKeys(b"k" * 32) if is_foreign else self._own[self._public[by]]
+        found = Via("127.0.0.1:1", "http", time_s=int(time.time()) - age_s, to=to, by=by, nonce=os.urandom(12))
+        found = msgspec.structs.replace(found, **said)
+        return {via.HEADER: via.header(found, own.shared(self._public[to]), method, target)}
 
 
 def _lines(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from ais.playground import probe
 from harness.meanwhile import Meanwhile
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ def files_of(mountpaths: Iterable[Path], kind: str) -> Iterator[Path]:
         for path in mountpath.glob(f"@*/**/%{kind}/**/*"):
             if path.is_file() and ".$deleted" not in path.parts:
                 yield path
+
+
+def require_signatures(control_urls: Iterable[str]) -> None:
+    """Raise `AssertionError` unless these nodes refuse what is for nodes and not signed by one."""
+    for url in control_urls:
+        for method, path in (("GET", "/v1/metasync?part=bmd"), ("POST", "/v1/vote")):
+            status, said = probe.call(method, url + path, None, b"" if method == "GET" else b"{}")
+            assert status == 403, (url, path, status, said)
 
 
 def eventually(claim: Callable[[], object], *, within_s: float, every_s: float = 0.05) -> float:

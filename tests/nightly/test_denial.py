@@ -1,10 +1,13 @@
 """The review's denial of service at full size, with what others noticed of it. `make denial`.
 
+DENIAL_SCALE, DENIAL_IDLE and DENIAL_HALF_OPEN in the environment make it smaller.
+
 Nothing here is asserted about time: the figures are printed, beside those of the idle cluster. An innocent client asks
 for its object 50 times a second; how often it gets it is printed too.
 """
 
 import contextlib
+import os
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +21,8 @@ from harness.wire import Api, request
 from ais.playground import probe
 from ais.testing import Cluster
 
-IDLE, HALF_OPEN = 10_000, 2000
+IDLE, HALF_OPEN = int(os.environ.get("DENIAL_IDLE", "10000")), int(os.environ.get("DENIAL_HALF_OPEN", "2000"))
+SCALE = int(os.environ.get("DENIAL_SCALE", "100"))
 PER_CONNECTION_KIB_MAX = 32
 OBJECT = "/s3/victim/o"
 
@@ -57,7 +61,7 @@ def test_requests(cluster: Cluster) -> None:
         health.ended.wait(3)
     before = {node.id: resident_bytes(node.pid) for node in nodes}
     with Watch(nodes) as watch:
-        for attack in attacks("victim", scale=100):
+        for attack in attacks("victim", scale=SCALE):
             with told(attack.name, cluster) as health:
                 answer = send(cluster.endpoint, attack)
                 health.ended.wait(1)

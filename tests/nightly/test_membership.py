@@ -1,4 +1,7 @@
-"""Targets join, leave, die and return while many clients work: nothing fails, is wrong, lost or brought back."""
+"""Targets join, leave, die and return while many clients work: nothing fails, is wrong, lost or brought back.
+
+All of it with nodes that sign what they say to each other.
+"""
 
 import os
 import random
@@ -10,7 +13,7 @@ import pytest
 from harness import joining
 from harness.crowd import Crowd, Size
 from harness.joining import another_target
-from harness.nodes import eventually
+from harness.nodes import eventually, require_signatures
 from harness.wire import Api, message
 
 from ais.playground.plan import NodePlan
@@ -25,6 +28,7 @@ SOON_S = 300
 def cluster() -> Iterator[Cluster]:
     """Two proxies, three targets."""
     with Cluster(proxies=2, targets=3, mountpaths=2, config_overrides=FAST) as running:
+        require_signatures(node.url for node in running.nodes)
         yield running
 
 
@@ -94,6 +98,7 @@ def test_killed_while_names_move(seed: int) -> None:
     and everything is as acknowledged."""
     source = random.Random(seed)
     with Cluster(proxies=2, targets=2, mountpaths=2, config_overrides=FAST) as cluster:
+        require_signatures(node.url for node in cluster.nodes)
         crowd = Crowd([node.url for node in cluster.proxies], Size(4, 4, 1, 1, 1500))
         crowd.fill()
         extra = None

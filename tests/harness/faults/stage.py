@@ -20,6 +20,7 @@ from ais.testing import free_ports
 from harness.faults import damage
 from harness.faults.links import Cut, Links
 from harness.faults.schedule import PLAIN, PRIMARY, Fault, Kind, Shape
+from harness.nodes import require_signatures
 
 INJECT = Path(__file__).parent / "inject"
 AWAY = ".away"
@@ -86,6 +87,7 @@ class Stage:
         os.environ["HARNESS_PLANT"] = self._plant
         await self.start(*self.nodes)
         await self.wait_ready(READY_S)
+        await asyncio.to_thread(require_signatures, [f"http://127.0.0.1:{port}" for port in real])
 
     async def close(self) -> None:
         """Stop everything."""
