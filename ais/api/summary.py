@@ -8,9 +8,12 @@ import msgspec
 from ais.api.bucket import GLOBAL, Namespace
 from ais.api.codec import U64
 
+LISTER = "lister"
+"""Query parameter between nodes: the target that counts what backends have, for all."""
+
 
 class SummaryMsg(msgspec.Struct, frozen=True):
-    """The value of action `summary-bck`; `uuid` is empty on the first call."""
+    """The value of action `summary-bck`; `uuid` is empty on the first call. `cached`: do not ask backends."""
 
     uuid: str = ""
     prefix: str = ""

@@ -101,15 +101,20 @@ class Buckets:
         _, body = await self._transport.call("PATCH", paths.of_bucket(bck), paths.query_of(bck), json=message)
         return body.decode()
 
-    async def summary(self, bck: Bck | None = None, prefix: str = "", provider: str = "") -> list[BsummResult]:
-        """Counts and sizes of one bucket, or of all; waits until every target has counted."""
+    async def summary(
+        self, bck: Bck | None = None, prefix: str = "", provider: str = "", *, with_remote: bool = False
+    ) -> list[BsummResult]:
+        """Counts and sizes of one bucket, or of all; waits until every target has counted.
+
+        `with_remote`: also what backends have.
+        """
         if bck is not None:
             path, wanted = paths.of_bucket(bck), paths.query_of(bck)
         else:
             path, wanted = paths.BUCKETS, {query.PROVIDER: provider} if provider else {}
         uuid, delay_s = "", POLL_S
         while True:
-            value = SummaryMsg(uuid=uuid, prefix=prefix, cached=True, present=True)
+            value = SummaryMsg(uuid, prefix, cached=not with_remote, present=not with_remote)
             message = paths.action(actions.SUMMARY_BUCKET, value=value)
             response, body = await self._transport.call("GET", path, wanted, json=message)
             if response.status == 200 and uuid:

@@ -206,7 +206,10 @@ class Buckets:
     async def _summarize(self, request: web.Request, address: BucketAddress, message: SummaryMsg) -> web.Response:
         path = BUCKETS
         if address.bucket:
-            path += "/" + self.require(address.only_bucket()).bck.name
+            bck = address.only_bucket()
+            if not message.present:
+                await self._remote.ensure(bck)
+            path += "/" + self.require(bck).bck.name
         if not message.uuid:
             return text_reply(await self._summaries.start(path, address.params, message), PENDING)
         progress = await self._summaries.poll(path, address.params, message)

@@ -51,11 +51,13 @@ class Summaries(Generic[R]):
         self._node = node
         self._targets = all_targets
 
-    async def start(self, path: str, query: Mapping[str, str], message: Message) -> str:
+    async def start(self, path: str, query: dict[str, str], message: Message) -> str:
         """Begin on all targets; return the ID. `path` and `query` are those of the bucket, or of all buckets."""
         uuid = new_id(self._node.env.rng)
         body = self._message(msgspec.structs.replace(message, uuid=uuid), _START)
-        await self._targets.ask_all("GET", path, query=dict(query), body=body)
+        asked = self._targets.all
+        chosen = query | {summary.LISTER: self._node.env.rng.choice(asked).id}
+        await self._targets.ask_all("GET", path, query=chosen, body=body, only=asked)
         return uuid
 
     async def poll(self, path: str, query: Mapping[str, str], message: Message) -> Progress[R]:

@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 from aiohttp import web
 
-from ais.api import actions, gotime, listing, query
+from ais.api import actions, gotime, listing, query, summary
 from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.api.listing import Entry, EntryFlag, EntryStatus, Flag, Kind, LsoMsg, Page
@@ -67,7 +67,8 @@ class Pages:
         bucket = request.match_info.get("bucket", "")
         if message.action == actions.SUMMARY_BUCKET:
             bck = Bck.parse(bucket, provider, namespace) if bucket else None
-            return self._summaries.answer(message, bck, provider, namespace)
+            is_lister = request.query.get(summary.LISTER) == self._host.snode.id
+            return self._summaries.answer(message, bck, provider, namespace, is_lister=is_lister)
         if message.action not in (actions.LIST, actions.SUMMARY_SHARD) or not bucket:
             raise InvalidAction(message.action, (actions.LIST, actions.SUMMARY_BUCKET, actions.SUMMARY_SHARD))
         view = self._front.views.require(Bck.parse(bucket, provider, namespace))

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Iterator
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from ais.api import codec
 from ais.api.bucket import Bck, Namespace, parse_provider
@@ -12,10 +13,12 @@ from ais.api.codec import U64
 from ais.api.messages import ActMsg
 from ais.api.summary import BsummResult, ObjCount, ObjSize, SummaryMsg, TotalSize
 from ais.api.xact import SUMMARY_BUCKET
-from ais.base.errors import BadRequest, XactionNotFound
+from ais.base.errors import BadRequest, Unsupported, XactionNotFound
 from ais.core.listing import Detail, Entry, Lister
 from ais.fs.volume import Volume
 from ais.target.front import Front
+from ais.target.remote.remote import Remote
+from ais.target.view import BucketView
 from ais.xact.registry import Registry, Xaction
 
 START = "start"
@@ -57,22 +60,27 @@ class Tally:
 class Summaries:
     """Starts summaries and answers what they found."""
 
-    def __init__(self, registry: Registry, front: Front, volume: Volume, lister: Lister) -> None:
+    def __init__(self, registry: Registry, front: Front, volume: Volume, lister: Lister, remote: Remote) -> None:
+        self._remote = remote
         self._registry = registry
         self._front = front
         self._volume = volume
         self._lister = lister
         self._results: dict[str, list[BsummResult]] = {}
 
-    def answer(self, message: ActMsg, bck: Bck | None, provider: str, namespace: str) -> web.Response:
+    def answer(
+        self, message: ActMsg, bck: Bck | None, provider: str, namespace: str, *, is_lister: bool
+    ) -> web.Response:
         """Start a summary (`name` is `start`), or tell its state: 202 nothing yet, 206 some buckets, 200 all.
+
+        `is_lister`: count what backends have too, unless they are not to be asked.
 
         Raise `BucketNotFound`, `XactionNotFound`, or the error the summary ended with.
         """
         asked = message.value_as(SummaryMsg)
         if message.name == START:
-            buckets = [self._front.views.require(bck).bck] if bck else list(self._matching(provider, namespace))
-            self.start(asked, buckets)
+            views = [self._front.views.require(bck)] if bck else list(self._matching(provider, namespace))
+            self._start(asked, views, is_lister=is_lister and not asked.cached)
             return web.Response(status=202)
         xaction, results = self._registry.get(asked.uuid), self._results.get(asked.uuid)
         if xaction is None or results is None or bck not in (None, xaction.bck):
@@ -84,17 +92,19 @@ class Summaries:
         status = 206 if xaction.is_running else 200
         return web.Response(status=status, body=codec.to_json(results) + b"\n", content_type="application/json")
 
-    def start(self, asked: SummaryMsg, buckets: list[Bck]) -> Xaction:
-        """Count the objects of these buckets in the background."""
+    def _start(self, asked: SummaryMsg, buckets: list[BucketView], *, is_lister: bool) -> None:
         self._results = {uuid: kept for uuid, kept in self._results.items() if self._registry.get(uuid) is not None}
         results = self._results.setdefault(asked.uuid, [])
 
         async def work(xaction: Xaction) -> None:
-            for bck in buckets:
-                results.append(await self._count(xaction, bck, asked.prefix))
+            for view in buckets:
+                found = await self._count(xaction, view.bck, asked.prefix)
+                if is_lister and view.remote is not None:
+                    found = await self._with_remote(found, view, asked.prefix)
+                results.append(found)
 
-        only = buckets[0] if len(buckets) == 1 else Bck("")
-        return self._registry.start(SUMMARY_BUCKET, asked.uuid, work, bck=only, ctlmsg=asked.prefix)
+        only = buckets[0].bck if len(buckets) == 1 else Bck("")
+        self._registry.start(SUMMARY_BUCKET, asked.uuid, work, bck=only, ctlmsg=asked.prefix)
 
     async def _count(self, xaction: Xaction, bck: Bck, prefix: str) -> BsummResult:
         tally = Tally()
@@ -107,18 +117,33 @@ class Summaries:
         capacity = await asyncio.to_thread(self._capacity_bytes)
         return tally.result(bck, capacity)
 
+    async def _with_remote(self, found: BsummResult, view: BucketView, prefix: str) -> BsummResult:
+        """The same with what the backend has; a backend that lists nothing has nothing to count."""
+        count = size = 0
+        try:
+            async for page in self._remote.objects(view, prefix):
+                count += len(page)
+                size += sum(one.size for one in page)
+        except Unsupported:
+            return found
+        return replace(
+            found,
+            ObjCount=replace(found.ObjCount, obj_count_remote=U64(count)),
+            TotalSize=replace(found.TotalSize, size_all_remote_objs=U64(size)),
+        )
+
     def _capacity_bytes(self) -> int:
         """Of all file systems below the mountpaths, each once."""
         totals = {one.file_system.device or one.path: one.capacity().total_bytes for one in self._volume.available}
         return sum(totals.values())
 
-    def _matching(self, provider: str, namespace: str) -> Iterator[Bck]:
+    def _matching(self, provider: str, namespace: str) -> Iterator[BucketView]:
         for view in self._front.views:
             if provider and view.bck.provider != parse_provider(provider):
                 continue
             if namespace and view.bck.namespace != Namespace.parse(namespace):
                 continue
-            yield view.bck
+            yield view
 
 
 def _take(walk: Iterator[Entry]) -> list[Entry]:

@@ -95,7 +95,7 @@ def test_remote_buckets(remote: tuple[Client, Bucket]) -> None:
     """Groups are prefetched and evicted, large ones in parts, what is here is copied, a bucket is evicted."""
     client, bucket = remote
     assert bucket.head()["Ais-Bucket-Props"]
-    assert bucket.summary()["ObjCount"]["obj_count_present"] == "0"
+    assert bucket.summary(cached=False)["ObjCount"] == {"obj_count_present": "0", "obj_count_remote": str(len(NAMES))}
     group = bucket.objects(obj_range=ObjectRange("d/o", 0, 9, pad_width=2, suffix=".txt"))
     assert list(group.list_names()) == NAMES[:10]
     _done(client, group.prefetch(num_workers=2, latest=True, continue_on_error=True))
@@ -116,7 +116,7 @@ def test_remote_buckets(remote: tuple[Client, Bucket]) -> None:
     assert bucket.object(NAMES[29]).get_reader(blob_download_config=config).read_all() == _content(NAMES[29])
     assert _cached(bucket) == [NAMES[3], NAMES[29]]
     found = bucket.info(flt_presence=FLTPresence.FLT_PRESENT, bsumm_remote=True)[1]["ObjCount"]
-    assert found["obj_count_present"] == "2"
+    assert found == {"obj_count_present": "2", "obj_count_remote": str(len(NAMES))}
     bucket.evict(keep_md=True)
     assert _cached(bucket) == []
     bucket.evict()

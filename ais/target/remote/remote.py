@@ -8,7 +8,7 @@ from aiohttp import web
 from ais.api import codec
 from ais.backend import messages
 from ais.backend.clusters import RemoteClusters
-from ais.backend.interface import Place, RemotePage
+from ais.backend.interface import Place, RemoteObject, RemotePage
 from ais.backend.messages import BucketsAnswer, RemoteMsg
 from ais.backend.providers import Backends
 from ais.base.errors import NotRemoteBucket
@@ -57,16 +57,19 @@ class Remote:
         await self.cold.close()
         await self._backends.close()
 
-    async def names(self, view: BucketView, prefix: str) -> AsyncIterator[list[str]]:
-        """All names that the backend of a bucket has, page by page."""
-        place, after = view.remote, ""
+    async def objects(self, view: BucketView, prefix: str, after: str = "") -> AsyncIterator[list[RemoteObject]]:
+        """All objects of a bucket that its backend has behind a name, page by page.
+
+        Raise `Unsupported` when the backend lists nothing.
+        """
+        place = view.remote
         if place is None:
             raise NotRemoteBucket("listing at the backend", view.bck.cname())
         backend, more = self._backends.of(place), True
         while more:
             page = await backend.page(place, prefix, after, _PAGE_NAMES)
             after, more = page.last, page.has_more and bool(page.objects)
-            yield [one.name for one in page.objects if not one.is_folder]
+            yield [one for one in page.objects if not one.is_folder]
 
     async def _answer(self, request: web.Request) -> web.Response:
         require_node(self._host, request, messages.PATH)

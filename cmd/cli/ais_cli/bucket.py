@@ -151,17 +151,16 @@ def mv(app: App, /, source: Ref, new: Ref, **following: Any) -> None:
 @bucket.command(epilog=examples("ais bucket summary", "ais bucket summary ais://photos --prefix 2024/"))
 @click.argument("which", type=BUCKET_OR_OBJECT, required=False, metavar="[BUCKET[/PREFIX]]")
 @click.option("--prefix", default="", help="Only objects whose names begin with this.")
+@click.option("--all", "with_remote", is_flag=True, help="Also what the backends of remote buckets have.")
 @already_so("--cached", "--verbose", "-v")
 @units_option
 @table_options
 @refreshing
 @click.pass_obj
-def summary(app: App, which: Ref | None, prefix: str, as_json: bool, no_headers: bool) -> None:
+def summary(app: App, /, which: Ref | None, prefix: str, **options: bool) -> None:
     """Counts and sizes of a bucket, or of all buckets."""
-    if which is None:
-        print_summaries(app, None, prefix, as_json=as_json, no_headers=no_headers)
-    else:
-        print_summaries(app, which.bck, which.name + prefix, as_json=as_json, no_headers=no_headers)
+    bck, prefix = (which.bck, which.name + prefix) if which is not None else (None, prefix)
+    print_summaries(app, bck, prefix, **options)
 
 
 @bucket.command("show", epilog=examples("ais bucket show ais://photos", "ais show bucket ais://photos checksum"))

@@ -77,7 +77,10 @@ def test_a_cold_get_is_one_request_whoever_asks(remote: Any, run: Run) -> None:
 
 
 def test_head_tells_what_is_where(remote: Any, run: Run) -> None:
-    """HEAD of what is not here answers from the backend and fetches nothing; `presence` says who may be asked."""
+    """HEAD of what is not here answers from the backend and fetches nothing; `presence` says who may be asked.
+
+    A summary counts what is there too, unless it is told not to.
+    """
 
     async def scenario() -> None:
         async with remote() as bucket:
@@ -86,6 +89,14 @@ def test_head_tells_what_is_where(remote: Any, run: Run) -> None:
             await bucket.get("d/o1")
             assert (await bucket.ask("HEAD", "d/o1"))[2]["Ais-Present"] == "true"
             assert await bucket.cached() == ["d/o1"]
+            for cached, remote_count in ((True, "0"), (False, "4")):
+                value = {"prefix": "d/", "cached": cached, "present": True}
+                value["uuid"] = (await bucket.act("GET", "summary-bck", value)).body.decode()
+                while (counted := await bucket.act("GET", "summary-bck", value)).status != 200:
+                    assert counted.status in (202, 206), counted.body
+                found = counted.json[0]
+                assert found["ObjCount"] == {"obj_count_present": "1", "obj_count_remote": remote_count}
+                assert found["TotalSize"]["size_all_remote_objs"] == str(9 * int(remote_count))
             query = bucket.query
             for presence, absent, present in ((0, 200, 200), (2, 404, 200), (3, 404, 200), (5, 200, 404)):
                 bucket.query = f"{query}&presence={presence}"
