@@ -4,8 +4,10 @@ import pytest
 from ais_cli import app, props, text
 from ais_cli.params import node_id
 from ais_cli.text import Column, TableWriter
+from ais_cli.waiting import least_progress
 from click.testing import CliRunner
 
+from ais.api.xact import Progress, Snap
 from ais.base.errors import BadRequest, BucketNotFound, NotReady, ObjectNotFound
 from ais.client.failures import NoConnection
 
@@ -90,3 +92,11 @@ def test_errors_say_what_to_do() -> None:
 def test_node_names() -> None:
     """A node may be named as tables show it."""
     assert [node_id(text) for text in ("abc", "t[abc]", "p[abc]", "p[abc][P]")] == ["abc"] * 4
+
+
+def test_a_job_is_as_far_as_the_target_that_is_behind() -> None:
+    """The least share is the least number, not the least text; targets that know no share are left out."""
+    shares = [(99, 100), (9, 100), (10, 100)]
+    snaps = [Snap(id="x", kind="lru", progress=Progress(done, total)) for done, total in shares]
+    assert least_progress([Snap(id="x", kind="lru"), *snaps]).startswith("9%")
+    assert least_progress([Snap(id="x", kind="lru")]) == ""

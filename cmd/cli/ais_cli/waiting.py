@@ -2,6 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
+from fractions import Fraction
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import click
@@ -20,14 +23,25 @@ if TYPE_CHECKING:
 
 def progress_of(snap: Snap) -> str:
     """How much is done and how long the rest will take at the speed so far: `45%, 2m10s left`."""
-    if not isinstance(snap.progress, xact.Progress) or not snap.progress.total:
+    if (share := _share(snap)) is None:
         return text.NONE
-    done, total = snap.progress.done, snap.progress.total
-    share = f"{100 * done // total}%"
+    told = f"{int(100 * share)}%"
     elapsed_s = time.time() - xact.time_ns_of(snap.start_time) / 1e9
-    if not done or elapsed_s <= 0:
-        return share
-    return f"{share}, {Duration(int(elapsed_s * (total - done) / done))} left"
+    if not share or elapsed_s <= 0:
+        return told
+    return f"{told}, {Duration(int(elapsed_s * (1 - share) / share))} left"
+
+
+def least_progress(snaps: Iterable[Snap]) -> str:
+    """`progress_of` the target that has the least done of its part; empty when none knows how much there is."""
+    known = [(share, snap) for snap in snaps if (share := _share(snap)) is not None]
+    return progress_of(min(known, key=itemgetter(0))[1]) if known else ""
+
+
+def _share(snap: Snap) -> Fraction | None:
+    """What is done of the whole; None: nobody knows."""
+    found = snap.progress
+    return Fraction(found.done, found.total) if isinstance(found, xact.Progress) and found.total else None
 
 
 _TOLD_EVERY_S = 1.0
@@ -108,6 +122,5 @@ async def _tell(client: "Client", uuid: str, kind: str, bck: Bck | None, every_s
         found = await client.jobs.snaps(uuid=uuid, kind=kind, bck=bck, node="", running_only=True)
         snaps = [snap for snaps in found.values() for snap in snaps]
         done, size = (sum(getattr(snap.stats, one) for snap in snaps) for one in ("loc_objs", "loc_bytes"))
-        shares = [share for snap in snaps if (share := progress_of(snap)) != text.NONE]
-        slowest = f", {min(shares)}" if shares else ""
-        text.note(f"{text.count_of(done, 'object')}, {text.size(size)}{slowest}")
+        slowest = least_progress(snaps)
+        text.note(f"{text.count_of(done, 'object')}, {text.size(size)}{slowest and ', ' + slowest}")
