@@ -7,7 +7,7 @@ restarted, unless the shard was there already.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from itertools import islice
@@ -26,28 +26,22 @@ from ais.base.errors import Busy, CorruptMetadata, NotReady, ObjectNotFound
 from ais.base.waiting import to_its_end
 from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
-from ais.core.store import OpenObject, Store
+from ais.core.store import OpenObject
 from ais.core.writer import Writer
-from ais.net.client import PeerClient
 from ais.node.long import decoded
 from ais.shard import formats
 from ais.shard.appending import copy_members
 from ais.shard.writing import Buffer, ShardWriter, shard_writer
 from ais.target.batch.answer import Answer, Packed
 from ais.target.batch.reading import LocalReader
-from ais.target.front import Front
-from ais.target.host import Host, require_node
-from ais.target.opening import Opening
+from ais.target.host import require_node
+from ais.target.parts import Parts
 from ais.target.patience import Patience
-from ais.target.serving import until_serving
 from ais.target.shard_files import detect, file_of
-from ais.target.shard_index import ShardIndexes
 from ais.target.transfer import unchanged
 from ais.target.uploads import in_pool_to_end
 from ais.target.view import BucketView
-from ais.xact.pace import Pace
-from ais.xact.registry import Registry, Xaction
-from ais.xact.unfinished import Task
+from ais.xact.registry import Xaction
 
 KIND = "archive"
 GROUP = 10_000
@@ -58,61 +52,37 @@ _PAGE = 10_000
 class Archiving:
     """Starts the job."""
 
-    def __init__(
-        self,
-        host: Host,
-        registry: Registry,
-        front: Front,
-        store: Store,
-        opening: Opening,
-        peers: PeerClient,
-        pace: Pace,
-        indexes: ShardIndexes,
-        is_serving: Callable[[], bool],
-    ) -> None:
-        self._is_serving = is_serving
-        self.indexes = indexes
-        self._host = host
-        self._registry = registry
-        self._front = front
-        self._store = store
-        self._opening = opening
-        self._peers = peers
-        self._pace = pace
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        parts.tasks.of([KIND], lambda one: self._begin(codec.from_json(one.body, ArchiveTask)))
 
     def routes(self) -> list[web.RouteDef]:
         """Of the control network."""
         return [web.put(archive.ARCHIVE, self._start)]
 
     async def _start(self, request: web.Request) -> web.Response:
-        require_node(self._host, request, archive.ARCHIVE)
+        require_node(self.parts.host, request, archive.ARCHIVE)
         task = await decoded(await request.read(), partial(codec.from_json, kind=ArchiveTask))
         self._views(task)
         await self._keep(task)
         self._begin(task)
         return web.Response()
 
-    def resume(self, tasks: Iterable[Task]) -> None:
-        """Go on with what ran when this target stopped."""
-        for one in tasks:
-            self._begin(codec.from_json(one.body, ArchiveTask))
-
     def _begin(self, task: ArchiveTask) -> None:
         async def work(xaction: Xaction) -> None:
-            await until_serving(self._host.env.clock, self._is_serving)
-            patience = Patience(self._host.env.clock)
-            with self._pace.used():
+            patience = Patience(self.parts.host.env.clock)
+            with self.parts.pace.used():
                 await patience.wait_for(_Job(self, xaction, *self._views(task), task).run)
 
         description = f"{task.source.cname()}=>{task.to.cname()}"
-        self._registry.start(KIND, task.uuid, work, bck=task.source, bck_to=task.to, ctlmsg=description)
+        self.parts.tasks.begin(KIND, task.uuid, work, bck=task.source, bck_to=task.to, ctlmsg=description)
 
     def _views(self, task: ArchiveTask) -> tuple[BucketView, BucketView]:
-        views = self._front.views
+        views = self.parts.front.views
         return views.require(task.source), views.require(task.to)
 
     async def _keep(self, task: ArchiveTask) -> None:
-        await self._registry.keep(task.uuid, KIND, codec.to_json(task))
+        await self.parts.registry.keep(task.uuid, KIND, codec.to_json(task))
 
     async def complete(self, task: ArchiveTask, size: int) -> None:
         """Before a shard of `size` bytes gets its name: whoever goes on after a restart sees whether it did."""
@@ -128,7 +98,7 @@ class Archiving:
 
     def _stored(self, task: ArchiveTask) -> ObjectMeta | None:
         try:
-            return self._store.head(task.to, task.message.archive).meta
+            return self.parts.store.head(task.to, task.message.archive).meta
         except (ObjectNotFound, CorruptMetadata):
             return None
 
@@ -137,7 +107,7 @@ class Archiving:
         opened: OpenObject | None = None
         if message.append:
             try:
-                opened = await self._opening.open(destination, message.archive)
+                opened = await self.parts.opening.open(destination, message.archive)
             except ObjectNotFound:
                 opened = None
         try:
@@ -150,9 +120,9 @@ class Archiving:
 
     def _writer(self, destination: BucketView, message: ArchiveMsg, opened: OpenObject | None) -> Writer:
         if opened is None:
-            return self._store.writer(destination.bck, message.archive, destination.rules)
-        self._store.verify(destination.bck, message.archive, opened)
-        return self._store.writer(
+            return self.parts.store.writer(destination.bck, message.archive, destination.rules)
+        self.parts.store.verify(destination.bck, message.archive, opened)
+        return self.parts.store.writer(
             destination.bck, message.archive, destination.rules, custom=opened.meta.custom, size_hint=opened.meta.size
         )
 
@@ -183,25 +153,25 @@ class Archiving:
             continue_on_error=message.continue_on_error,
             only_names=not message.with_bucket,
         )
-        reader = LocalReader(self._front.views, self._store, self._opening, self.indexes)
-        return Answer(self._host, self._peers, reader, wanted, [source.bck] * len(names), skips_missing=True)
+        reader = LocalReader(self.parts.front.views, self.parts.store, self.parts.opening, self.parts.indexes)
+        return Answer(self.parts.host, self.parts.peers, reader, wanted, [source.bck] * len(names), skips_missing=True)
 
     async def _page(self, source: BucketView, prefix: str, token: str) -> tuple[list[str], str]:
         """Names of the whole cluster, from the primary."""
-        primary = self._host.smap.primary
+        primary = self.parts.host.smap.primary
         if primary is None:
             raise NotReady("the cluster has no primary: try again when it has one")
         bck = source.bck
         flags = str(int(Flag.NAME_ONLY | Flag.NO_DIRS))
         value = {"prefix": prefix, "continuation_token": token, "flags": flags, "pagesize": _PAGE, "props": "name"}
         url = f"{primary.control.url}/v1/buckets/{bck.name}"
-        answer = await self._peers.call(
+        answer = await self.parts.peers.call(
             "GET",
             url,
             query={query.PROVIDER: bck.provider, query.NAMESPACE: bck.namespace.uname},
-            headers={headers.CALLER_ID: self._host.snode.id, "Accept": "application/msgpack"},
+            headers={headers.CALLER_ID: self.parts.host.snode.id, "Accept": "application/msgpack"},
             body=codec.to_json({"action": actions.LIST, "name": "", "value": value}),
-            timeout_s=float(self._host.config.cluster.client.list_timeout),
+            timeout_s=float(self.parts.host.config.cluster.client.list_timeout),
         )
         if answer.status != 200:
             raise decode_error(answer.status, answer.body, url)
@@ -270,9 +240,8 @@ class _Job:
             await self._write(writer, await out.finish())
             await self._archiving.complete(self._task, writer.size)
             meta = await in_pool_to_end(pool, lambda: writer.commit(condition))
-            await in_pool_to_end(
-                pool, lambda: self._archiving.indexes.build_after_write(destination.bck, message.archive)
-            )
+            indexes = self._archiving.parts.indexes
+            await in_pool_to_end(pool, lambda: indexes.build_after_write(destination.bck, message.archive))
         except BaseException:
             await in_pool_to_end(pool, writer.abort)
             raise

@@ -1,55 +1,34 @@
 """Jobs that fetch one large object in parts, and everybody else who wants it so: a GET, a prefetch."""
 
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-import structlog
 from aiohttp import web
 from msgspec.structs import replace
 
 from ais.api import blob, codec
-from ais.api.blob import BlobTask, Parts
+from ais.api.blob import BlobTask
 from ais.backend.interface import RemoteObject
 from ais.base.errors import AisError, NotRemoteBucket, ObjectNotFound
 from ais.base.units import Size
-from ais.core.store import Store
-from ais.target.front import Front
-from ais.target.host import Host, require_node
-from ais.target.moves import Moves
-from ais.target.remote.remote import Remote
-from ais.target.serving import until_serving
+from ais.target.host import require_node
+from ais.target.parts import Parts
 from ais.target.view import BucketView
-from ais.xact.registry import Registry, Xaction
-from ais.xact.unfinished import Task
+from ais.xact.registry import Xaction
 
 
 class Blobs:
     """One per target."""
 
-    def __init__(
-        self,
-        host: Host,
-        registry: Registry,
-        front: Front,
-        store: Store,
-        moves: Moves,
-        remote: Remote,
-        is_serving: Callable[[], bool],
-    ) -> None:
-        self._host = host
-        self._registry = registry
-        self._front = front
-        self._store = store
-        self._moves = moves
-        self._through = remote.through
-        self._parallel = remote.parallel
-        self._is_serving = is_serving
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._through, self._parallel = parts.remote.through, parts.remote.parallel
+        parts.tasks.of([blob.KIND], lambda one: self._begin(codec.from_json(one.body, BlobTask)))
 
     def routes(self) -> list[web.RouteDef]:
         """Of the control network."""
         return [web.put(blob.BLOBS, self._start)]
 
-    async def ensure(self, view: BucketView, name: str, parts: Parts, threshold: int = 0) -> int | None:
+    async def ensure(self, view: BucketView, name: str, parts: blob.Parts, threshold: int = 0) -> int | None:
         """Have an object here, in parts when it has at least `threshold` bytes; how many were fetched.
 
         None: it is here, or smaller. Raise `ObjectNotFound`, and why the backend does not give it.
@@ -67,42 +46,33 @@ class Blobs:
             raise
         return found.size
 
-    def resume(self, tasks: Iterable[Task]) -> None:
-        """Go on with what ran when this target stopped."""
-        for one in tasks:
-            try:
-                self._begin(codec.from_json(one.body, BlobTask))
-            except AisError as error:
-                structlog.get_logger().warning("cannot go on with a job", xaction=one.uuid, error=str(error))
-
     async def _start(self, request: web.Request) -> web.Response:
-        require_node(self._host, request, blob.BLOBS)
+        require_node(self._parts.host, request, blob.BLOBS)
         task = codec.from_json(await request.read(), BlobTask)
-        view = self._front.views.require(task.bck)
+        view = self._parts.front.views.require(task.bck)
         if view.remote is None:
             raise NotRemoteBucket(blob.KIND, view.bck.cname())
-        await self._moves.settle(view, task.name)
+        await self._parts.moves.settle(view, task.name)
         if task.latest:
             await self._through.refresh(view, task.name)
         if self._is_here(view, task.name):
             return web.Response(text="")
         found = await self._through.head(view, task.name)
         kept = replace(task, upload_id=await self._parallel.begin(view, found))
-        await self._registry.keep(task.uuid, blob.KIND, codec.to_json(kept))
+        await self._parts.registry.keep(task.uuid, blob.KIND, codec.to_json(kept))
         self._begin(kept)
         return web.Response(text=task.uuid)
 
     def _begin(self, task: BlobTask) -> None:
         async def work(xaction: Xaction) -> None:
-            await until_serving(self._host.env.clock, self._is_serving)
             await self._run(xaction, task)
 
-        parts = task.parts
-        ctlmsg = f"{task.bck.cname(task.name)} chunk-size:{Size(parts.chunk_bytes)}, workers:{parts.workers}"
-        self._registry.start(blob.KIND, task.uuid, work, bck=task.bck, ctlmsg=ctlmsg)
+        fetched = task.parts
+        ctlmsg = f"{task.bck.cname(task.name)} chunk-size:{Size(fetched.chunk_bytes)}, workers:{fetched.workers}"
+        self._parts.tasks.begin(blob.KIND, task.uuid, work, bck=task.bck, ctlmsg=ctlmsg)
 
     async def _run(self, xaction: Xaction, task: BlobTask) -> None:
-        view = self._front.views.require(task.bck)
+        view = self._parts.front.views.require(task.bck)
         upload_id = task.upload_id
         xaction.workers, xaction.total = task.parts.workers, 1
 
@@ -111,7 +81,7 @@ class Blobs:
             xaction.bytes_received += size
 
         try:
-            await self._moves.settle(view, task.name)
+            await self._parts.moves.settle(view, task.name)
             if self._is_here(view, task.name):
                 return
             found = await self._through.head(view, task.name)
@@ -119,7 +89,7 @@ class Blobs:
             await self._parallel.fetch(view, found, upload_id, task.parts, count)
             xaction.objects, xaction.visited = 1, 1
         except BaseException:
-            if not self._registry.is_closing:  # else it goes on after the restart
+            if not self._parts.registry.is_closing:  # else it goes on after the restart
                 with suppress(AisError):
                     await self._parallel.forget(view, task.name, upload_id)
             raise
@@ -130,12 +100,12 @@ class Blobs:
             return task.upload_id
         await self._parallel.forget(view, task.name, task.upload_id)
         upload_id = await self._parallel.begin(view, found)
-        await self._registry.keep(task.uuid, blob.KIND, codec.to_json(replace(task, upload_id=upload_id)))
+        await self._parts.registry.keep(task.uuid, blob.KIND, codec.to_json(replace(task, upload_id=upload_id)))
         return upload_id
 
     def _is_here(self, view: BucketView, name: str) -> bool:
         try:
-            self._store.head(view.bck, name)
+            self._parts.store.head(view.bck, name)
         except ObjectNotFound:
             return False
         return True

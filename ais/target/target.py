@@ -8,7 +8,6 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from ais.api import blob, download, dsort, groups, promotion
 from ais.api.bucket import Bck
 from ais.api.xact import (
     CLEANUP,
@@ -52,17 +51,13 @@ from ais.scrub.coded import Coded
 from ais.space.eviction import Eviction
 from ais.space.resilver import Resilver
 from ais.stats import names as metrics
-from ais.target import archiving
 from ais.target.actions import Actions
 from ais.target.address import PREFIX
 from ais.target.archiving import Archiving
 from ais.target.batch.routes import Batches
 from ais.target.blobs import Blobs
 from ais.target.bucket_move import BucketMove
-from ais.target.download.parts import CONNECTIONS_MAX
-from ais.target.download.parts import Parts as DownloadParts
 from ais.target.download.routes import Downloads
-from ais.target.dsort.parts import Parts
 from ais.target.dsort.routes import Sorts
 from ais.target.events.service import EventService
 from ais.target.evicting import Evicting
@@ -78,8 +73,8 @@ from ais.target.multipart import Multipart
 from ais.target.objects import Objects
 from ais.target.opening import Opening
 from ais.target.pages import Pages
+from ais.target.parts import Parts
 from ais.target.plain import Plain
-from ais.target.promotion.parts import Parts as PromoteParts
 from ais.target.promotion.routes import Promotions
 from ais.target.protected import Protected
 from ais.target.reads import Reads
@@ -96,6 +91,7 @@ from ais.target.shard_summaries import ShardSummaries
 from ais.target.shards import Shards
 from ais.target.slices import Slices
 from ais.target.summaries import Summaries
+from ais.target.tasks import Tasks
 from ais.target.view import Views, mirroring_of
 from ais.target.writes import Writes
 from ais.xact.history import History
@@ -194,7 +190,7 @@ class Target:
         self._actions = Actions(
             host, self._front, volume, store, moves, protected, writes, multipart, rebalance, remote.through
         )
-        summaries = Summaries(self.registry, self._front, volume, lister)
+        summaries = Summaries(self.registry, self._front, volume, lister, remote)
         versions = VersionLister(volume, host.env)
         shard_summaries = ShardSummaries(self.registry, lister, indexes)
         self._index_queue = IndexQueue(self._front, opening, indexes)
@@ -253,70 +249,31 @@ class Target:
             rebalance,
         )
         self._jobs = Jobs(self.registry, starters | {SCRUB: self._scrub.start, CLEANUP: self._scrub.start_cleanup})
-        blobs = self._blobs = Blobs(host, self.registry, self._front, store, moves, remote, lambda: self._is_serving)
-        reads = Reads(host, self._front, store, opening, recent, shards, protected, remote, blobs)
-        self._batches = Batches(host, self._front, store, opening, peers, indexes)
-        self._groups = Groups(
+        self._tasks = Tasks(self.registry, self._served)
+        parts = Parts(
             host,
             self.registry,
+            self._tasks,
             self._front,
             volume,
             store,
             moves,
             protected,
-            self.joggers,
-            peers,
-            lambda: self._is_serving,
-            remote,
-            blobs,
             opening,
             indexes,
+            remote,
+            self.joggers,
+            pace,
+            peers,
         )
-        self._archiving = Archiving(
-            host, self.registry, self._front, store, opening, peers, pace, indexes, lambda: self._is_serving
-        )
-        self._sorts = Sorts(
-            Parts(
-                host,
-                self.registry,
-                self._front,
-                volume,
-                store,
-                opening,
-                indexes,
-                self.joggers,
-                peers,
-                lambda: self._is_serving,
-            )
-        )
-        self._downloads = Downloads(
-            DownloadParts(
-                host,
-                self.registry,
-                self._front,
-                volume,
-                store,
-                moves,
-                protected,
-                peers,
-                pace,
-                lambda: self._is_serving,
-                asyncio.Semaphore(CONNECTIONS_MAX),
-            )
-        )
-        self._promotions = Promotions(
-            PromoteParts(
-                host,
-                self.registry,
-                self._front,
-                volume,
-                store,
-                moves,
-                protected,
-                pace,
-                lambda: self._is_serving,
-            )
-        )
+        self._blobs = Blobs(parts)
+        reads = Reads(host, self._front, store, opening, recent, shards, protected, remote, self._blobs)
+        self._batches = Batches(host, self._front, store, opening, peers, indexes)
+        self._groups = Groups(parts, self._blobs)
+        self._archiving = Archiving(parts)
+        self._sorts = Sorts(parts)
+        self._downloads = Downloads(parts)
+        self._promotions = Promotions(parts)
         endpoint = Slices(self._front, slices, self._ec)
         self._objects = Objects(
             host.stats, recent, reads, writes, gate, self._s3, endpoint, Clients(host), Browsers(host)
@@ -399,13 +356,8 @@ class Target:
         await asyncio.to_thread(self._events.load)
         tasks = await self.registry.recall()
         await asyncio.to_thread(self._sorts.sweep, tasks)
-        self._sorts.resume(task for task in tasks if task.kind == dsort.KIND)
         await asyncio.to_thread(self._downloads.sweep)
-        self._downloads.resume(task for task in tasks if task.kind == download.KIND)
-        self._groups.resume(task for task in tasks if task.kind in groups.KINDS)
-        self._archiving.resume(task for task in tasks if task.kind == archiving.KIND)
-        self._blobs.resume(task for task in tasks if task.kind == blob.KIND)
-        self._promotions.resume(task for task in tasks if task.kind == promotion.KIND)
+        self._tasks.resume(tasks)
 
     def start(self) -> None:
         """Begin background work."""

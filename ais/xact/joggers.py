@@ -66,7 +66,7 @@ class Joggers:
         contents = (content,) if is_counted else ()
         with self._pace.used():
             try:
-                counting = self.counting(xaction, mountpaths, bcks, contents, prefix=prefix)
+                counting = self.counting(xaction, mountpaths, bcks, contents, prefix=prefix, after=after)
                 async with counting, asyncio.TaskGroup() as group:
                     for mountpath in mountpaths:
                         group.create_task(self._jog(xaction, mountpath, bcks, visit, prefix, content, step, after))
@@ -84,6 +84,7 @@ class Joggers:
         contents: Sequence[str],
         *,
         prefix: str = "",
+        after: Mapping[str, str] = _NOWHERE,
     ) -> AsyncIterator[None]:
         """For a block: count on the side what rounds through all of this will visit besides what was visited."""
         if not contents:
@@ -91,7 +92,7 @@ class Joggers:
             return
         xaction.total = 0
         with self._pace.used():
-            task = asyncio.create_task(self._count(xaction, mountpaths, bcks, prefix, contents))
+            task = asyncio.create_task(self._count(xaction, mountpaths, bcks, prefix, contents, after))
             try:
                 yield
             finally:
@@ -136,10 +137,11 @@ class Joggers:
         bcks: Sequence[Bck],
         prefix: str,
         contents: Sequence[str],
+        after: Mapping[str, str],
     ) -> None:
         loop, now_s, total = asyncio.get_running_loop(), self._env.clock.monotonic, xaction.visited
         for mountpath, bck, content in itertools.product(mountpaths, bcks, contents):
-            names = self.walk(mountpath, bck, prefix, content)
+            names = self.walk(mountpath, bck, prefix, content, after.get(mountpath.path, ""))
             while True:
                 started_s = now_s()
                 count = await loop.run_in_executor(mountpath.pool, _skip, names, _COUNT_STEP)

@@ -69,6 +69,11 @@ class Registry:
             self._kept.add(uuid)
             await asyncio.to_thread(self._unfinished.keep, Task(uuid, kind, body))
 
+    async def mark(self, uuid: str, place: bytes) -> None:
+        """Remember how far a kept job is. Raise as `keep`."""
+        if self._unfinished is not None:
+            await asyncio.to_thread(self._unfinished.mark, uuid, place)
+
     def forget(self, uuid: str) -> bool:
         """No longer know an xaction that has ended; whether there was one."""
         known = self._known.get(uuid)

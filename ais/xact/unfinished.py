@@ -18,15 +18,16 @@ from ais.fs.mountpath import Mountpath
 
 DIRECTORY = ".ais.tasks"
 _BYTES_MAX = 1 << 30
-_NEW = ".new"
+_NEW, _PLACE = ".new", ".place"
 
 
 class Task(NamedTuple):
-    """What a job was told, as its kind understands it."""
+    """What a job was told and how far it is, as its kind understands it."""
 
     uuid: str
     kind: str
     body: bytes
+    place: bytes = b""
 
 
 class Unfinished:
@@ -38,17 +39,24 @@ class Unfinished:
 
     def keep(self, task: Task) -> None:
         """Remember a job; on return it is on the disk. Raise `DiskFailure`, `NotReady`."""
+        self._write(task.uuid, msgspec.msgpack.encode((task.kind, task.body)))
+
+    def mark(self, uuid: str, place: bytes) -> None:
+        """Remember how far it is. Raise `DiskFailure`, `NotReady`."""
+        self._write(uuid + _PLACE, place)
+
+    def _write(self, name: str, content: bytes) -> None:
         found = next((one for one in self._mountpaths() if one.is_own), None)
         if found is None:
             raise DiskFailure("no mountpath is available")
         with disk_failures(found.path), found.entered() as root:
             directory = f"{root}/{DIRECTORY}"
-            path = f"{directory}/{task.uuid}"
+            path = f"{directory}/{name}"
             with contextlib.suppress(FileExistsError):
                 self._disk.mkdir(directory)
             fd = self._disk.open(path + _NEW, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             try:
-                left = memoryview(msgspec.msgpack.encode((task.kind, task.body)))
+                left = memoryview(content)
                 while left:
                     left = left[self._disk.write(fd, left) :]
                 self._disk.fsync(fd)
@@ -59,8 +67,9 @@ class Unfinished:
     def drop(self, uuid: str) -> None:
         """The job has ended."""
         for mountpath in self._mountpaths():
-            with contextlib.suppress(OSError):
-                self._disk.unlink(f"{mountpath.path}/{DIRECTORY}/{uuid}")
+            for name in (uuid, uuid + _PLACE):
+                with contextlib.suppress(OSError):
+                    self._disk.unlink(f"{mountpath.path}/{DIRECTORY}/{name}")
 
     def load(self) -> list[Task]:
         """All that did not end."""
@@ -74,14 +83,21 @@ class Unfinished:
             return []
         found = []
         for name in names:
-            if name.endswith(_NEW):
+            if name.endswith(_PLACE) and name.removesuffix(_PLACE) in names:
+                continue
+            if name.endswith((_NEW, _PLACE)):
                 with contextlib.suppress(OSError):
                     self._disk.unlink(f"{directory}/{name}")
                 continue
             with contextlib.suppress(OSError, msgspec.DecodeError, msgspec.ValidationError):
                 kind, body = msgspec.msgpack.decode(self._read(f"{directory}/{name}"), type=tuple[str, bytes])
-                found.append(Task(name, kind, body))
+                found.append(Task(name, kind, body, self._place(f"{directory}/{name}")))
         return found
+
+    def _place(self, path: str) -> bytes:
+        with contextlib.suppress(OSError):
+            return self._read(path + _PLACE)
+        return b""
 
     def _read(self, path: str) -> bytes:
         fd = self._disk.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -25,9 +25,9 @@ from ais.base.errors import (
 )
 from ais.core.writer import Writer
 from ais.net.egress import Egress
-from ais.target.download.parts import Parts
 from ais.target.download.throttle import Throttle
 from ais.target.front import Misplaced
+from ais.target.parts import Parts
 from ais.target.uploads import in_pool, in_pool_to_end
 from ais.target.view import BucketView
 

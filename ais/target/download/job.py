@@ -23,11 +23,10 @@ from ais.meta.smap import digest
 from ais.net.egress import Egress
 from ais.target.download.fetch import Transfer
 from ais.target.download.journal import Journal, Line
-from ais.target.download.parts import Parts
 from ais.target.download.throttle import Throttle
 from ais.target.front import Misplaced
 from ais.target.going_out import egress_of
-from ais.target.serving import until_serving
+from ais.target.parts import Parts
 from ais.xact.registry import Xaction
 
 CONNECTIONS = 4
@@ -41,8 +40,10 @@ _rfc3339 = gotime.formatter("RFC3339Nano")
 class DownloadJob:
     """See the module. `run` is the work of its xaction."""
 
-    def __init__(self, parts: Parts, task: DownloadTask, xaction: Xaction) -> None:
+    def __init__(self, parts: Parts, task: DownloadTask, xaction: Xaction, slots: asyncio.Semaphore) -> None:
+        """`slots`: a connection of the target each."""
         self._parts = parts
+        self._slots = slots
         self._task = task
         self._xaction = xaction
         self._journal = Journal([one.path for one in parts.volume.available], task.uuid)
@@ -68,7 +69,6 @@ class DownloadJob:
     async def run(self) -> None:
         """Do it all. Raise when files could not be downloaded, naming the first."""
         parts = self._parts
-        await until_serving(parts.host.env.clock, parts.is_serving)
         await asyncio.to_thread(self._read_journal)
         egress = egress_of(parts.host)
         try:
@@ -112,7 +112,7 @@ class DownloadJob:
                 if not self._ready and not await asyncio.to_thread(self._find, found):
                     return
                 wanted = self._ready.popleft()
-            async with self._parts.slots:
+            async with self._slots:
                 await self._download(egress, wanted)
 
     def _find(self, found: Iterator[Wanted]) -> bool:

@@ -1,23 +1,22 @@
 """Download jobs between nodes: start, files of one, and forgetting one that has ended."""
 
 import asyncio
-from collections.abc import Iterable
 from functools import partial
 
-import structlog
 from aiohttp import web
 
 from ais.api import codec
 from ais.api.download import DOWNLOADS, KIND, ONLY_ACTIVE, DownloadTask, Files, shown
-from ais.base.errors import AisError, BadRequest, DownloadNotFound
+from ais.base.errors import BadRequest, DownloadNotFound
 from ais.node.long import decoded
 from ais.target.download.job import DownloadJob
 from ais.target.download.journal import Journal, remove_others
-from ais.target.download.parts import Parts
 from ais.target.host import require_node
+from ais.target.parts import Parts
 from ais.xact.registry import Xaction
-from ais.xact.unfinished import Task
 
+CONNECTIONS_MAX = 64
+"""Of all jobs of a target together."""
 _ONE = DOWNLOADS + "/{uuid}"
 
 
@@ -26,6 +25,8 @@ class Downloads:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._slots = asyncio.Semaphore(CONNECTIONS_MAX)
+        parts.tasks.of([KIND], lambda one: self._start(codec.from_msgpack(one.body, DownloadTask)))
         self._running: dict[str, DownloadJob] = {}
 
     def routes(self) -> list[web.RouteDef]:
@@ -49,14 +50,6 @@ class Downloads:
         await self._parts.registry.keep(task.uuid, KIND, body)
         self._start(task)
         return web.Response()
-
-    def resume(self, tasks: Iterable[Task]) -> None:
-        """Go on with what ran when this target stopped."""
-        for one in tasks:
-            try:
-                self._start(codec.from_msgpack(one.body, DownloadTask))
-            except AisError as error:
-                structlog.get_logger().warning("cannot go on with a download", xaction=one.uuid, error=str(error))
 
     def sweep(self) -> None:
         """Remove what jobs left that nobody knows any more. Blocks."""
@@ -96,10 +89,10 @@ class Downloads:
 
     def _start(self, task: DownloadTask) -> None:
         async def work(xaction: Xaction) -> None:
-            job = self._running[task.uuid] = DownloadJob(self._parts, task, xaction)
+            job = self._running[task.uuid] = DownloadJob(self._parts, task, xaction, self._slots)
             try:
                 await job.run()
             finally:
                 self._running.pop(task.uuid, None)
 
-        self._parts.registry.start(KIND, task.uuid, work, bck=task.bck, ctlmsg=task.description or shown(task.template))
+        self._parts.tasks.begin(KIND, task.uuid, work, bck=task.bck, ctlmsg=task.description or shown(task.template))

@@ -15,10 +15,9 @@ from ais.target.dsort.extraction import Extraction
 from ais.target.dsort.files import Files
 from ais.target.dsort.making import Making
 from ais.target.dsort.partners import explain
-from ais.target.dsort.parts import Parts
 from ais.target.dsort.planning import Planning
 from ais.target.dsort.run import Run
-from ais.target.serving import until_serving
+from ais.target.parts import Parts
 from ais.xact.registry import Xaction
 
 
@@ -58,8 +57,7 @@ class SortJob:
 
     async def _work(self) -> None:
         run, parts, task = self._run, self._run.parts, self._run.task
-        await until_serving(parts.host.env.clock, parts.is_serving)
-        source, to = parts.views.require(task.source), parts.views.require(task.to)
+        source, to = parts.front.views.require(task.source), parts.front.views.require(task.to)
         await run.thread(run.files.make)
         run.metrics.begin("local_extraction")
         contents = Contents(source, parts.volume, parts.store, parts.opening, run.files, task.uuid)

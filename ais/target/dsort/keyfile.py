@@ -9,8 +9,8 @@ from ais.api.errors import decode_error
 from ais.base.errors import BadRequest, TooLarge
 from ais.dsort import keymap
 from ais.dsort.keymap import KeyMap, React
-from ais.target.dsort.parts import Parts
 from ais.target.going_out import egress_of
+from ais.target.parts import Parts
 
 BYTES_MAX = 256 << 20
 TIMEOUT_S = 60.0

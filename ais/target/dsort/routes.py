@@ -4,17 +4,16 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 
-import structlog
 from aiohttp import web
 
 from ais.api import codec
 from ais.api.dsort import DSORT, KIND, SortTask, State, Wanted
-from ais.base.errors import AisError, BadRequest, Conflict, NotFound, NotReady
+from ais.base.errors import BadRequest, Conflict, NotFound, NotReady
 from ais.node.long import decoded
 from ais.target.dsort.files import remove_others
 from ais.target.dsort.job import SortJob
-from ais.target.dsort.parts import Parts
 from ais.target.host import require_node
+from ais.target.parts import Parts
 from ais.xact.registry import Xaction
 from ais.xact.unfinished import Task
 
@@ -27,6 +26,7 @@ class Sorts:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        parts.tasks.of([KIND], lambda one: self._start(codec.from_msgpack(one.body, SortTask)))
         self._running: dict[str, SortJob] = {}
 
     def routes(self) -> list[web.RouteDef]:
@@ -49,14 +49,6 @@ class Sorts:
         await self._parts.registry.keep(task.uuid, KIND, body)
         self._start(task)
         return web.Response()
-
-    def resume(self, tasks: Iterable[Task]) -> None:
-        """Go on with what ran when this target stopped."""
-        for one in tasks:
-            try:
-                self._start(codec.from_msgpack(one.body, SortTask))
-            except AisError as error:
-                structlog.get_logger().warning("cannot go on with a sort", xaction=one.uuid, error=str(error))
 
     def sweep(self, tasks: Iterable[Task]) -> None:
         """Remove what others left. Blocks."""
@@ -107,7 +99,7 @@ class Sorts:
             finally:
                 self._running.pop(task.uuid, None)
 
-        self._parts.registry.start(
+        self._parts.tasks.begin(
             KIND, task.uuid, work, bck=task.source, bck_to=task.to, ctlmsg=task.description or task.template
         )
 

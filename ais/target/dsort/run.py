@@ -11,7 +11,7 @@ from ais.base.waiting import to_its_end
 from ais.target.dsort.files import Files
 from ais.target.dsort.metrics import Metrics
 from ais.target.dsort.partners import Partners
-from ais.target.dsort.parts import Parts
+from ais.target.parts import Parts
 from ais.xact.registry import Xaction
 
 T = TypeVar("T")

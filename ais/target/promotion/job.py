@@ -17,11 +17,10 @@ from ais.core.meta import ObjectMeta
 from ais.core.workfile import Keeping, WriteRules
 from ais.core.writer import Writer
 from ais.meta.smap import digest
+from ais.target.parts import Parts
 from ais.target.patience import Patience
 from ais.target.promotion import source
-from ais.target.promotion.parts import Parts
 from ais.target.promotion.source import Entry
-from ais.target.serving import until_serving
 from ais.target.transfer import Transfer, absent
 from ais.target.uploads import in_pool, in_pool_to_end
 from ais.target.view import BucketView
@@ -47,7 +46,6 @@ class PromoteJob:
 
     async def run(self) -> None:
         """Promote everything that is this target's to do. Raise when something was not, naming the first."""
-        await until_serving(self._parts.host.env.clock, self._parts.is_serving)
         found = self._entries()
         self._xaction.workers = WORKERS
         try:

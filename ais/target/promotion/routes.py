@@ -1,20 +1,17 @@
 """Promotions between nodes: looking at what there is, and starting one."""
 
 import asyncio
-from collections.abc import Iterable
 
-import structlog
 from aiohttp import web
 
 from ais.api import codec
 from ais.api.promotion import KIND, PROMOTIONS, PromoteTask
 from ais.base.errors import AisError, NotReady
 from ais.target.host import require_node
+from ais.target.parts import Parts
 from ais.target.promotion import source
 from ais.target.promotion.job import PromoteJob
-from ais.target.promotion.parts import Parts
 from ais.xact.registry import Xaction
-from ais.xact.unfinished import Task
 
 _ONE = PROMOTIONS + "/{uuid}"
 
@@ -24,6 +21,7 @@ class Promotions:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        parts.tasks.of([KIND], lambda one: self._start(codec.from_json(one.body, PromoteTask)))
 
     def routes(self) -> list[web.RouteDef]:
         """Of the control network."""
@@ -48,14 +46,6 @@ class Promotions:
                 raise NotReady(xaction.abort_reason) if xaction.is_aborted else AisError(xaction.error)
         return web.Response()
 
-    def resume(self, tasks: Iterable[Task]) -> None:
-        """Go on with what ran when this target stopped."""
-        for one in tasks:
-            try:
-                self._start(codec.from_json(one.body, PromoteTask))
-            except AisError as error:
-                structlog.get_logger().warning("cannot go on with a promotion", xaction=one.uuid, error=str(error))
-
     async def _task(self, request: web.Request) -> PromoteTask:
         require_node(self._parts.host, request, PROMOTIONS)
         return codec.from_json(await request.read(), PromoteTask)
@@ -72,4 +62,4 @@ class Promotions:
         async def work(xaction: Xaction) -> None:
             await PromoteJob(self._parts, task, xaction).run()
 
-        return self._parts.registry.start(KIND, task.uuid, work, bck=task.bck, ctlmsg=task.description)
+        return self._parts.tasks.begin(KIND, task.uuid, work, bck=task.bck, ctlmsg=task.description)
