@@ -304,7 +304,7 @@ class Sink(Protocol):
         """
         ...
 
-    def finish(self) -> Reply | Awaitable[Reply]:
+    def finish(self) -> Reply | Awaitable[Reply | StreamReply]:
         """The body is complete. When this raises, the sink has cleaned up and the server answers with the error."""
         ...
 

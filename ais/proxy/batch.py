@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from ais.api import access, batch, query
 from ais.api.access import Access
@@ -49,9 +50,8 @@ class Batches:
             access.require(bucket.props.access, Access.GET, bck.cname())
         if params.get(batch.COLOCATION, "") not in _COLOCATIONS or message.colocation not in range(3):
             raise BadRequest("invalid coloc: expected 0 (none), 1 (by target) or 2 (by target and shard)")
-        is_colocated = bool(message.colocation or params.get(batch.COLOCATION))
-        choose = partial(self._choose, message, is_colocated=is_colocated)
-        target = await aside(len(bcks) if is_colocated else 0, choose, bcks)
+        message = replace(message, colocation=message.colocation or int(params.get(batch.COLOCATION) or 0))
+        target = await aside(len(bcks) if message.colocation else 0, partial(choose, self._node, message), bcks)
         path, _, query_string = request.raw_path.partition("?")
         rng, me = self._node.env.rng, self._node.snode
         tail = f"gbt-{new_id(rng)}/{me.id}-{new_id(rng)}/{len(message.entries)}"
@@ -63,11 +63,12 @@ class Batches:
         time = f"&{query.REDIRECT_TIME}={self._node.env.clock.now_ns()}"
         return web.Response(status=307, headers={"Location": f"{target.public.url}{location}{time}"})
 
-    def _choose(self, message: BatchMsg, bcks: list[Bck], *, is_colocated: bool) -> Snode:
-        """Whoever owns most of it when the client says that this is worth a look; otherwise any target."""
-        placement = self._node.placement
-        if not is_colocated:
-            return placement.owner(new_id(self._node.env.rng))
-        pairs = zip(bcks, message.entries, strict=True)
-        owners = Counter(placement.owner(f"{bck.uname}{entry.name}").id for bck, entry in pairs)
-        return self._node.smap.tmap[owners.most_common(1)[0][0]]
+
+def choose(node: Node, message: BatchMsg, bcks: Sequence[Bck]) -> Snode:
+    """Whoever owns most of it when the client says that this is worth a look; otherwise any target."""
+    placement = node.placement
+    if not message.colocation:
+        return placement.owner(new_id(node.env.rng))
+    pairs = zip(bcks, message.entries, strict=True)
+    owners = Counter(placement.owner(f"{bck.uname}{entry.name}").id for bck, entry in pairs)
+    return node.smap.tmap[owners.most_common(1)[0][0]]

@@ -45,6 +45,7 @@ from ais.proxy.relay import Relay
 from ais.proxy.remote import RemoteBuckets
 from ais.proxy.rename import Renamer
 from ais.proxy.reverse import Reverse
+from ais.proxy.s3.batches import Batches as BatchesOfS3
 from ais.proxy.s3.call import Operation
 from ais.proxy.s3.configurations import Configurations
 from ais.proxy.s3.deletes import Deletes
@@ -110,6 +111,7 @@ class Proxy:
             Op.GET_BUCKET_LOCATION: Operation(service.location),
             Op.DELETE_BUCKET: Operation(self._removal.delete, is_change=True),
             Op.DELETE_OBJECTS: Deletes(self._gate, targets, peers).operation,
+            Op.GET_OBJECTS: BatchesOfS3(self._node, self._gate, peers).operation,
             **Settings(self._node, self._gate).operations(),
             **Configurations(self._node).operations(),
             **Listing(self._node, self.lister, self._remote).operations(),

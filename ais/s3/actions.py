@@ -59,6 +59,7 @@ _BUCKET_ACTION = {
     Op.COMPLETE_MULTIPART_UPLOAD: "PutObject",
     Op.LIST_PARTS: "ListMultipartUploadParts",
     Op.DELETE_OBJECTS: "DeleteObject",
+    Op.GET_OBJECTS: "GetObject",
 }
 _VERSIONED = {
     "GetObject": "GetObjectVersion",

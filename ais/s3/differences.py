@@ -17,6 +17,7 @@ DIFFERENCES: Mapping[Op, str] = {
     Op.LIST_OBJECT_VERSIONS: _LISTING,
     Op.DELETE_OBJECT: _DELETE,
     Op.DELETE_OBJECTS: f"every key is authorized by itself; {_DELETE}",
+    Op.GET_OBJECTS: "not Amazon's: many objects, or members of shards, as one archive ([s3.md](s3.md))",
     Op.PUT_BUCKET_LIFECYCLE: "transitions are refused: there is one storage class",
     Op.PUT_BUCKET_ACL: _ACL,
     Op.PUT_OBJECT_ACL: _ACL,

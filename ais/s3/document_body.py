@@ -2,11 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 
-from ais.net.http import Reply, Upload
+from ais.net.http import Reply, StreamReply, Upload
 from ais.s3.errors import S3Error
 from ais.s3.payload import Payload
 
-Then = Callable[[bytes], Reply | Awaitable[Reply]]
+Then = Callable[[bytes], Reply | Awaitable[Reply | StreamReply]]
 
 
 def upload(payload: Payload, bytes_max: int, then: Then) -> Upload:
@@ -32,7 +32,7 @@ class DocumentSink:
                 raise S3Error("IncompleteBody", f"More bytes arrive than the {self._payload.length} announced")
             self._body += piece
 
-    def finish(self) -> Reply | Awaitable[Reply]:
+    def finish(self) -> Reply | Awaitable[Reply | StreamReply]:
         """The document is complete."""
         self._payload.finish()
         return self._then(bytes(self._body))

@@ -25,6 +25,8 @@ class Op(Enum):
     LIST_MULTIPART_UPLOADS = "ListMultipartUploads"
     DELETE_OBJECTS = "DeleteObjects"
     POST_OBJECT = "PostObject"
+    GET_OBJECTS = "GetObjects"
+    """Ours: many objects as one archive."""
     GET_BUCKET_VERSIONING = "GetBucketVersioning"
     PUT_BUCKET_VERSIONING = "PutBucketVersioning"
     GET_BUCKET_TAGGING = "GetBucketTagging"
@@ -116,6 +118,7 @@ _BUCKET: dict[str, dict[str, Op | None]] = {
     "versions": {"GET": Op.LIST_OBJECT_VERSIONS},
     "uploads": {"GET": Op.LIST_MULTIPART_UPLOADS},
     "delete": {"POST": Op.DELETE_OBJECTS},
+    "ais-batch": {"POST": Op.GET_OBJECTS},
     "versioning": {"GET": Op.GET_BUCKET_VERSIONING, "PUT": Op.PUT_BUCKET_VERSIONING},
     "tagging": {"GET": Op.GET_BUCKET_TAGGING, "PUT": Op.PUT_BUCKET_TAGGING, "DELETE": Op.DELETE_BUCKET_TAGGING},
     "lifecycle": {

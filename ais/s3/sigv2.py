@@ -25,7 +25,7 @@ SIGNED_PARAMETERS = frozenset(
         *("accelerate", "acl", "analytics", "cors", "defaultObjectAcl", "delete", "inventory", "lifecycle", "location"),
         *("logging", "metrics", "notification", "object-lock", "partNumber", "policy", "replication", "requestPayment"),
         *("restore", "select", "select-type", "storageClass", "tagging", "torrent", "uploadId", "uploads", "versionId"),
-        *("versioning", "versions", "website", "response-cache-control", "response-content-disposition"),
+        *("ais-batch", "versioning", "versions", "website", "response-cache-control", "response-content-disposition"),
         *("response-content-encoding", "response-content-language", "response-content-type", "response-expires"),
     )
 )

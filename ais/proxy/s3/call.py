@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ais.config.limits import Limits
 from ais.meta.bmd import BMD, Bucket
-from ais.net.http import Reply
+from ais.net.http import Reply, StreamReply
 from ais.s3.buckets import S3Bucket
 from ais.s3.errors import S3Error
 from ais.s3.front import S3Request
@@ -21,7 +21,7 @@ class Call(NamedTuple):
     body: bytes = b""
 
 
-Handler = Callable[[Call], Awaitable[Reply]]
+Handler = Callable[[Call], Awaitable[Reply | StreamReply]]
 
 
 class Operation(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Mapping
 
 from ais.base.errors import NotReady
 from ais.meta.smap import Snode
-from ais.net.http import AnyReply, Forward, Reply, Request, Upload, header_lines
+from ais.net.http import AnyReply, Forward, Reply, Request, StreamReply, Upload, header_lines
 from ais.node.node import Node
 from ais.node.s3 import Gate
 from ais.proxy.iam import QueryApi
@@ -27,6 +27,7 @@ _REMOTE = frozenset(
         Op.LIST_OBJECTS_V2,
         Op.LIST_MULTIPART_UPLOADS,
         Op.DELETE_OBJECTS,
+        Op.GET_OBJECTS,
     }
 )
 """What is served of a bucket that has a backend."""
@@ -90,7 +91,9 @@ class Front:
             return gate.forward(opened, gate.owner(bucket.bucket.uname, opened.key))
         return self._serve(operation, opened, caller)
 
-    def _serve(self, operation: Operation, opened: S3Request, caller: Identity) -> Upload | Awaitable[Reply]:
+    def _serve(
+        self, operation: Operation, opened: S3Request, caller: Identity
+    ) -> Upload | Awaitable[Reply | StreamReply]:
         call = Call(opened, caller, self._admit(operation, opened, caller))
         if operation.size is None:
             return self._finish(operation, call)
@@ -115,7 +118,7 @@ class Front:
             raise S3Error("AccessDenied")  # before the body is read: no key can be admitted
         return bucket
 
-    async def _finish(self, operation: Operation, call: Call) -> Reply:
+    async def _finish(self, operation: Operation, call: Call) -> Reply | StreamReply:
         reply = await operation.handler(call)
         reply.headers += header_lines(*self._gate.cross_origin(call.request))
         return reply

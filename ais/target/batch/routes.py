@@ -43,7 +43,7 @@ class Batches:
     def routes(self, networks: Network) -> list[web.RouteDef]:
         """The routes of a listener that carries `networks`."""
         found: list[web.RouteDef] = []
-        if Network.PUBLIC in networks:
+        if networks & (Network.PUBLIC | Network.DATA):
             found += [
                 web.get(batch.PATH + _TAIL, self.get, allow_head=False),
                 web.get(batch.PATH + "/{bucket}" + _TAIL, self.get, allow_head=False),
