@@ -47,6 +47,33 @@ def test_archive_bucket(ais: Any, uri: str) -> None:
     assert [name for name in listed if "/" in name] == ["l.tgz/o1", "l.tgz/o3", "t.tar/o0", "t.tar/o1", "t.tar/o2"]
 
 
+def test_loose_objects_become_shards(ais: Any, uri: str) -> None:
+    """The files of a sample are in one shard, samples in the order asked for; what is incomplete is left out."""
+    for number in range(5):
+        for extension in ("cls", "jpg") if number else ("jpg",):
+            ais("put", "-", f"{uri}/dir/s{number}.{extension}", stdin=b"x" * 100)
+    asked = (
+        "archive",
+        "shards",
+        f"{uri}/dir/",
+        f"{uri}/out-{{00..09}}.tar",
+        "--shard-size",
+        "2",
+        "--sort",
+        "alpha:dec",
+    )
+    assert ais(*asked, "--dry-run").stdout.splitlines()[0] == "out-00.tar: 2 samples, 400B"
+    assert "3 shards of 5 samples" in ais(*asked).stdout
+    exact = ("--exts", ".jpg,.cls", "--missing")
+    ais("archive", "shards", uri, f"{uri}/x-%03d.tgz", "--shard-size", "1KiB", *exact, "exclude")
+    listed = ais("ls", uri, "--archive", "--name-only", "-H").stdout.split()
+    inside = [name for name in listed if name.startswith("out-01.tar/")]
+    assert sorted(inside) == [f"out-01.tar/dir/s{number}.{one}" for number in (1, 2) for one in ("cls", "jpg")]
+    assert sum(name.startswith("x-000.tgz/") for name in listed) == 8
+    assert 'sample "s0" has no .cls' in ais(*asked, *exact, "abort", code=1).stderr
+    assert "names 1" in ais("archive", "shards", uri, f"{uri}/y-{{0..0}}.tar", "--shard-size", "1", code=1).stderr
+
+
 @pytest.mark.parametrize("extension", [".tar", ".tgz", ".zip", ".tar.lz4"])
 def test_gen_shards(extension: str, ais: Any, uri: str) -> None:
     """Shards of random files in each format can be listed inside."""

@@ -11,6 +11,7 @@ from ais_cli import text
 from ais_cli.app import App, fail_if
 from ais_cli.gen_shards import gen_shards
 from ais_cli.get import get
+from ais_cli.ishard import make_shards
 from ais_cli.listing import ls
 from ais_cli.params import (
     BUCKET_OR_OBJECT,
@@ -40,7 +41,7 @@ def archive() -> None:
 
 
 archive.add_command(gen_shards)
-
+archive.add_command(make_shards)
 
 archive.add_command(get, "get")
 
