@@ -1,7 +1,8 @@
 """A data set on its way: copied, archived into shards, indexed, read member by member, sorted into smaller shards.
 
 The content is proven by checksums at every step. Once in peace, and once with a target killed and started again in the
-middle of each job. `DATASET_OBJECTS=10000` for less.
+middle of each job: it is looked at until it is between `SHARE_MIN` and `SHARE_MAX` done, and afterwards it must have
+gone on. `DATASET_OBJECTS=10000` for less.
 """
 
 import asyncio
@@ -10,9 +11,12 @@ import io
 import json
 import os
 import random
+import shutil
 import tarfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -20,13 +24,15 @@ from aisclient.aio import AsyncBucket, AsyncClient
 from harness.nodes import eventually
 from harness.wire import Api
 
+from ais.api.xact import time_ns_of
 from ais.testing import Cluster
 
 OBJECTS = int(os.environ.get("DATASET_OBJECTS", "100000"))
-PER_SHARD = 100
-SHARDS = OBJECTS // PER_SHARD
+SHARDS = 1000
+PER_SHARD = OBJECTS // SHARDS
 WORKERS = 16
 WITHIN_S = 3600.0
+SHARE_MIN, SHARE_MAX = 0.05, 0.80
 
 
 def content_of(number: int) -> bytes:
@@ -66,6 +72,37 @@ async def each(items: Iterable[Any], work: Callable[[Any], Awaitable[None]]) -> 
             group.create_task(worker())
 
 
+def began(snap: dict[str, Any]) -> datetime:
+    """When a job began, in this life of its target."""
+    return datetime.fromtimestamp(time_ns_of(snap["start-time"]) / 1e9, UTC)
+
+
+def walked(snaps: list[dict[str, Any]]) -> float:
+    """The share of a job that goes through names."""
+    [progress] = [snap["progress"] for snap in snaps if "progress" in snap] or [{"done": 0, "total": 1}]
+    return float(progress["done"] / progress["total"])
+
+
+def ended(snaps: list[dict[str, Any]]) -> float:
+    """The share of many jobs."""
+    return sum(not snap["end-time"].startswith("0001") for snap in snaps) / SHARDS
+
+
+def sorted_share(snaps: list[dict[str, Any]]) -> float:
+    """The share of a sort: half of it is reading shards, half making them."""
+    counts = [(snap["ext"]["local_extraction"], snap["ext"]["shard_creation"]) for snap in snaps if snap["ext"]]
+    read, made, all_made = (
+        sum(int(found[part][name]) for found in counts)
+        for part, name in ((0, "extracted_count"), (1, "created_count"), (1, "to_create"))
+    )
+    return read / SHARDS / 2 + (made / all_made / 2 if all_made else 0)
+
+
+SHARE = {"copy-bck": walked, "archive": ended, "index-shard": walked, "dsort": sorted_share}
+OWN = ("copy-bck", "index-shard")
+"""Of these a target's part is looked at, of the others all targets'."""
+
+
 class Course:
     """One run over one cluster."""
 
@@ -78,27 +115,43 @@ class Course:
     def told(self, what: str) -> None:
         print(f"{time.monotonic() - self.began:8.1f} s  {what}", flush=True)
 
-    def snaps(self, kind: str, *, running: bool) -> list[dict[str, Any]]:
+    def snaps(self, kind: str, *, running: bool) -> dict[str, list[dict[str, Any]]]:
         body = json.dumps({"kind": kind, "show_active": running}).encode()
         answer = self.api.call("GET", "/v1/cluster", {"what": "qryxstats"}, body=body)
         assert answer.status == 200, answer.body
-        return [snap for snaps in answer.json().values() for snap in snaps or ()]
+        return {target: snaps or [] for target, snaps in answer.json().items()}
 
-    def kill_one(self) -> None:
-        """A target dies and comes back."""
-        victim = next(self.victims)
+    def kill_one(self, kind: str) -> None:
+        """A target dies in the middle of its part of a job, comes back, and goes on with it."""
+        victim, share = next(self.victims), 0.0
+        running: set[str] = set()
+
+        def has_come_far() -> bool:
+            nonlocal share, running
+            snaps = self.snaps(kind, running=False)
+            own = snaps.get(victim.id, [])
+            running = {snap["id"] for snap in own if snap["end-time"].startswith("0001")}
+            if own and not running and kind != "archive":
+                share = 1.0
+            else:
+                share = SHARE[kind](own if kind in OWN else [*chain(*snaps.values())])
+            return share >= SHARE_MIN and (running or share > SHARE_MAX)
+
+        eventually(has_come_far, within_s=WITHIN_S, every_s=0.005)
         self.cluster.kill(victim)
+        killed = datetime.now(UTC)
+        assert share <= SHARE_MAX, f"{kind} was {share:.0%} done when a target was to be killed in the middle of it"
         time.sleep(1)
         self.cluster.restart(victim)
         self.cluster.wait_ready()
-        self.told(f"killed {victim.name} and started it again")
+        again = {snap["id"] for snap in self.snaps(kind, running=False)[victim.id] if began(snap) > killed}
+        assert running & again, f"{victim.name} had nothing of {kind} to go on with: it was killed too late"
+        self.told(f"killed {victim.name} when {kind} was {share:.0%} done, and started it again")
 
     def wait(self, kind: str) -> None:
         """Until no such job runs; none failed."""
-        if self.is_deadly:
-            self.kill_one()
-        eventually(lambda: self.snaps(kind, running=True) == [], within_s=WITHIN_S, every_s=0.5)
-        bad = [snap for snap in self.snaps(kind, running=False) if snap["err"] or snap["aborted"]]
+        eventually(lambda: not any(self.snaps(kind, running=True).values()), within_s=WITHIN_S, every_s=0.5)
+        bad = [snap for snap in chain(*self.snaps(kind, running=False).values()) if snap["err"] or snap["aborted"]]
         assert not bad, bad[:3]
         self.told(f"{kind} has ended")
 
@@ -149,6 +202,7 @@ class Course:
             self.told(f"{OBJECTS} objects were put")
 
             await asyncio.to_thread(self.start, "POST", "loose", "copy-bck", {}, bck_to="ais/@#/copy/")
+            await self.maybe_kill("copy-bck")
             await asyncio.to_thread(self.wait, "copy-bck")
             await self.check_objects(copy)
             self.told("the copies are right")
@@ -159,9 +213,7 @@ class Course:
                 await asyncio.to_thread(self.start, "PUT", "copy", "archive", value)
 
             archiving = asyncio.gather(each(range(SHARDS), archive))
-            if self.is_deadly:
-                await asyncio.sleep(0.5)
-                await asyncio.to_thread(self.kill_one)
+            await self.maybe_kill("archive")
             await archiving
             await asyncio.to_thread(self.wait, "archive")
             found = [one async for one in self.shards(packed)]
@@ -169,7 +221,9 @@ class Course:
             assert sum(len(names) for _, names, _ in found) == OBJECTS
             self.told(f"{len(found)} shards are right")
 
+            self.forget_indexes()
             await asyncio.to_thread(self.start, "POST", "packed", "index-shard", {})
+            await self.maybe_kill("index-shard")
             await asyncio.to_thread(self.wait, "index-shard")
             summary = await asyncio.to_thread(self.summary, "packed")
             assert (summary["shards"], summary["archived-objs"]) == (str(SHARDS), str(OBJECTS)), summary
@@ -182,6 +236,7 @@ class Course:
 
             half = sum(size for _, _, size in found) // len(found) // 2
             await asyncio.to_thread(self.sort, half)
+            await self.maybe_kill("dsort")
             await asyncio.to_thread(self.wait, "dsort")
             out = [one async for one in self.shards(sorted_)]
             assert [name for _, names, _ in out for name in names] == [f"{key:07}.bin" for key in range(OBJECTS)]
@@ -189,6 +244,17 @@ class Course:
             summary = await asyncio.to_thread(self.summary, "sorted")
             assert (summary["shards"], summary["archived-objs"]) == (str(len(out)), str(OBJECTS)), summary
             self.told(f"{len(out)} sorted shards of half the size are right, and indexed")
+
+    async def maybe_kill(self, kind: str) -> None:
+        """In the run in which targets die."""
+        if self.is_deadly:
+            await asyncio.to_thread(self.kill_one, kind)
+
+    def forget_indexes(self) -> None:
+        """Archives were indexed when they were written: they lose that, so that there is something to do."""
+        for target in self.cluster.targets:
+            for mountpath in target.mountpaths:
+                shutil.rmtree(mountpath / "@ais" / "packed" / "%ix", ignore_errors=True)
 
     def sort(self, size: int) -> None:
         spec = {
