@@ -9,6 +9,8 @@ from ais.base.units import Size
 KIND = "blob-download"
 BLOBS = "/v1/blobs"
 """Between nodes: start the job on the target that owns the object. Answers the job's ID, or nothing: it is here."""
+PARTS_MAX = 10_000
+"""Of an upload in parts, as S3 has it."""
 CHUNK_BYTES = 4 << 20
 CHUNK_BYTES_MIN, CHUNK_BYTES_MAX = 32 << 10, 1 << 30
 WORKERS, WORKERS_MAX = 4, 128

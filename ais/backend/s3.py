@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 
+from ais.api.blob import PARTS_MAX
 from ais.api.bucket import Bck
 from ais.backend.interface import CHUNK_BYTES, Download, Place, RemoteObject, RemotePage, Upload
 from ais.base.errors import (
@@ -35,7 +36,6 @@ PAGE_MAX = 1000
 PART_BYTES = 16 << 20
 """Larger objects are sent in parts, `PARTS_AT_ONCE` at a time: that much memory an upload takes."""
 PARTS_AT_ONCE = 2
-PARTS_MAX = 10_000
 MD5_BYTES_MAX = 256 << 10
 """Hashing more than that stops the event loop for too long."""
 PART_BYTES_MIN = 5 << 20

@@ -12,23 +12,26 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from ais.config.limits import Limits
+
 Shake = Callable[[socket.socket], Awaitable[None]]
 """Serve a connection: returns when its handshake is done. Raise `OSError` when it fails."""
 ACCEPTS_PER_TURN = 64
 NO_DESCRIPTORS_PAUSE_S = 0.2
+_SET = Limits()
 
 
 @dataclass(frozen=True, slots=True)
 class HandshakeLimits:
     """Bounds of one listener."""
 
-    per_address_max: int = 64
+    per_address_max: int = _SET.handshakes_per_address
     """Handshakes in progress of one address: each holds some 300 KiB and up to a millisecond of CPU time."""
-    waiting_per_address_max: int = 1024
+    waiting_per_address_max: int = _SET.handshakes_waiting
     """Connections of one address that wait for that: a rack of loaders behind one address may start at once."""
-    stalled_s: float = 1.0
+    stalled_s: float = float(_SET.handshake_stalled)
     """After this a handshake is given up for one that waits: a thousand times what it takes."""
-    timeout_s: float = 10.0
+    timeout_s: float = float(_SET.handshake_timeout)
     """After this a client that does not go on is let go of, whether others wait or not."""
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ais.base.seen import Seen
+from ais.config.limits import Limits as ClientLimits
 from ais.net.encoding import Starts
 from ais.net.handshakes import HandshakeLimits
 from ais.net.head import HeadParser
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ais.net.upstream import Upstreams
 
 KIB, MIB = 1 << 10, 1 << 20
+_SET = ClientLimits()
 TICK_S_MAX = 1.0
 TICK_S_MIN = 0.05
 HELD_ANSWERS_MAX = 32
@@ -72,15 +74,15 @@ class Limits:
     """Receive buffers for uploads in progress; beyond that an upload makes do with one of a sixteenth."""
     turn_bytes: int = 256 * KIB
     """What a connection may send or receive before the others have their turn."""
-    connections_max: int = 10_000
+    connections_max: int = _SET.connections
     """Open connections; one more is answered 503."""
-    connections_per_address_max: int = 5000
+    connections_per_address_max: int = _SET.connections_per_address
     """Of one address: for one more the idlest gives way, else it is answered 503."""
-    message_bytes_max: int = MIB
+    message_bytes_max: int = int(_SET.message_size)
     """A control message; a longer one is answered 413 before it is read."""
-    list_bytes_max: int = 64 * MIB
+    list_bytes_max: int = int(_SET.list_size)
     """The same of messages that may name many objects."""
-    kept_body_timeout_s: float = 300.0
+    kept_body_timeout_s: float = float(_SET.body_timeout)
     """How long a body that is kept in memory may take to arrive."""
     handshakes: HandshakeLimits = field(default_factory=HandshakeLimits)
     """Of TLS, in progress."""

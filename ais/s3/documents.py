@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
+from ais.api.blob import PARTS_MAX
 from ais.base.units import is_whole
 from ais.s3 import schema, tagging, xml
 from ais.s3.acl import OWNER_ID, OWNERSHIPS
@@ -14,7 +15,6 @@ from ais.s3.conditions import iso_time
 from ais.s3.errors import S3Error
 
 DELETE_KEYS_MAX = 1000
-PARTS_MAX = 10_000
 
 
 def owner(name: str) -> list[xml.Node]:
