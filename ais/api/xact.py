@@ -92,6 +92,14 @@ TRACKED = frozenset(DISPLAY_NAME) - {
 }
 """Kinds of which the cluster as a whole has a status; whoever waits for another one looks at its snaps."""
 
+IDLING = frozenset(
+    (
+        *("archive", "copy-listrange", "download", "ec-get", "ec-put", "ec-resp", "etl-listrange", "get-batch", "list"),
+        "put-copies",
+    )
+)
+"""Kinds that run on for a while at AIStore when their work is done: whoever waits for one looks whether it idles."""
+
 _KIND_OF = {display: kind for kind, display in DISPLAY_NAME.items()} | {kind: kind for kind in DISPLAY_NAME}
 ZERO_TIME = "0001-01-01T00:00:00Z"
 _NO_BUCKET = Bck("", provider="")

@@ -62,8 +62,14 @@ class Jobs:
         return [f"{one.kind}[{one.uuid}]" for one in found if not one.end_time]
 
     async def snaps(self, query: QueryMsg) -> dict[str, list[Snap]]:
-        """What each target knows of the matching xactions. Raise `XactionNotFound` when nobody knows the IDs given."""
+        """What each target knows of the matching xactions. Raise `XactionNotFound` when nobody knows the IDs given.
+
+        Of those that run, one that is asked for by its ID and has ended is one where it would idle at AIStore.
+        """
         found = await self._ask(query)
+        if query.id and query.show_active and not any(found.values()):
+            ended = await self._ask(msgspec.structs.replace(query, show_active=None))
+            found = {target: [one for one in snaps if one.kind in xact.IDLING] for target, snaps in ended.items()}
         if query.id and not any(found.values()):
             raise XactionNotFound(describe(query))
         return found

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from ais.api.blob import PARTS_MAX
 from ais.s3 import xml
 from ais.s3.checksums import ALGORITHMS, Algorithm
 from ais.s3.conditions import iso_time
-from ais.s3.documents import PARTS_MAX, owner
+from ais.s3.documents import owner
 from ais.s3.errors import S3Error
 
 LISTED_MAX = 1000

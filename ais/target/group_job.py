@@ -8,7 +8,7 @@ wait for it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
@@ -77,14 +77,14 @@ class GroupJob:
         """What is gone through, one after the other."""
         task, source, destination, act = self._task, self._source, self._destination, self._act()
         if task.names is not None:
-            yield partial(self._each_named, task.names, act, is_named=not self._goes_on)
+            yield partial(self._each_named, task.names, len(task.names), act, is_named=not self._goes_on)
         elif (template := templates.parse(task.template)).is_prefix:
             is_here = source.remote is None or task.only_here or task.kind in _ONLY_HERE
             yield partial(self._each_on_disk if is_here else self._each_remote, source, template.prefix, act)
             if self._is_refresh and task.synchronize and not is_here:
                 yield partial(self._each_on_disk, source, template.prefix, act)  # what its backend has not goes
         else:
-            yield partial(self._each_named, template, act)
+            yield partial(self._each_named, template, len(template), act)
         if task.synchronize and destination is not None and not self._is_refresh:
             each = self._each_on_disk if destination.remote is None else self._each_remote
             yield partial(each, destination, task.template, self._delete_unless_in_source)
@@ -109,12 +109,12 @@ class GroupJob:
         owner, own_id = self._parts.host.placement.owner, self._parts.host.snode.id
         return (name for name in names if owner(view.uname + name).id == own_id)
 
-    async def _each_named(self, names: Collection[str], act: Act, *, is_named: bool = False) -> None:
-        """Act on those of these names that are ours."""
+    async def _each_named(self, names: Iterable[str], count: int, act: Act, *, is_named: bool = False) -> None:
+        """Act on those of so many names that are ours."""
         place, xaction = self._place, self._xaction
         found = iter(names)
         await asyncio.to_thread(next, islice(found, place.at.count, place.at.count), None)
-        xaction.total, xaction.visited = len(names), place.at.count
+        xaction.total, xaction.visited = count, place.at.count
         while step := list(islice(found, _STEP)):
             await self._each(self._mine(self._source, step), act, is_named=is_named)
             place.at.count += len(step)

@@ -25,7 +25,10 @@ def snap(uuid: str, kind: str = "lru", *, ended: bool = True, error: str = "") -
 
 
 def test_the_status_of_a_job_is_that_of_all_targets(serve: Any, run: Run) -> None:
-    """It runs while one target is at it, has ended when all have, and has the error of any."""
+    """It runs while one target is at it, has ended when all have, and has the error of any.
+
+    One that would idle at AIStore when its work is done is found by who waits for that.
+    """
 
     async def scenario() -> None:
         async with serve(proxies=2, targets=2) as cluster:
@@ -58,6 +61,10 @@ def test_the_status_of_a_job_is_that_of_all_targets(serve: Any, run: Run) -> Non
                 second.id: ["jobJOBjob1"],
             }
             assert (await ask("running_all")).json == []
+            assert (await ask("qryxstats", id="jobJOBjob1", show_active=True)).status == 404
+            first.role.snaps["jobJOBjob2"] = snap("jobJOBjob2", "copy-listrange")
+            idle = (await ask("qryxstats", id="jobJOBjob2", show_active=True)).json
+            assert [one["id"] for one in idle[first.id]] == ["jobJOBjob2"]
             assert (await ask("status_all", kind="ec-encode")).json is None
             assert (await ask("status", id="noSUCHjob1")).status == 404
             assert (await ask("qryxstats", id="noSUCHjob1")).status == 404
