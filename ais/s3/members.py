@@ -49,6 +49,7 @@ HONOURED: Mapping[Op, frozenset[str]] = {
     Op.CREATE_BUCKET: _ACL | {"x-amz-bucket-object-lock-enabled", "x-amz-object-ownership"},
     Op.PUT_BUCKET_LIFECYCLE: frozenset(("x-amz-transition-default-minimum-object-size",)),
     Op.PUT_BUCKET_ACL: _ACL,
+    Op.PUT_BUCKET_NOTIFICATION: frozenset(("x-amz-skip-destination-validation",)),
     Op.PUT_BUCKET_POLICY: frozenset(("x-amz-confirm-remove-self-bucket-access",)),
     Op.LIST_OBJECTS: _LISTING,
     Op.LIST_OBJECTS_V2: _LISTING,
@@ -78,6 +79,7 @@ _VALUES: Mapping[str, tuple[str, ...]] = {
     "x-amz-checksum-mode": ("enabled",),
     "x-amz-optional-object-attributes": ("restorestatus",),
     "x-amz-confirm-remove-self-bucket-access": ("true", "false"),
+    "x-amz-skip-destination-validation": ("true", "false"),
 }
 """What these may say, in any case. No object is ever being restored; no policy keeps the owner from changing it."""
 
@@ -94,7 +96,6 @@ REFUSED: Mapping[str, str] = {
     "x-amz-object-ownership-override": "objects belong to who writes them, or to the owner of the bucket",
     "x-amz-rename-source": "objects are not renamed over S3: copy and delete them",
     "x-amz-s3session-token": "there are no sessions: sign with an access key",
-    "x-amz-skip-destination-validation": "the destinations of notifications are always validated",
     "x-amz-write-offset-bytes": "objects are written whole",
 }
 """Names, or what names begin with, and the reason."""

@@ -75,7 +75,7 @@ def check(root: Element) -> None:
     rules = list(_rules(root))
     for number, rule in enumerate(rules):
         if not rule.receiver:
-            raise _unknown("it is no ARN of a receiver, arn:ais:sqs::NAME:webhook")
+            raise invalid_destination("it is no ARN of a receiver, arn:ais:sqs::NAME:webhook")
         if not rule.events:
             raise S3Error("MalformedXML", "A configuration names at least one Event")
         for event in rule.events:
@@ -89,14 +89,16 @@ def check(root: Element) -> None:
                 )
 
 
-def check_receivers(document: str, known: Mapping[str, str]) -> None:
-    """Raise `S3Error` InvalidArgument for a receiver that the cluster does not have."""
-    for rule in rules_of(document):
-        if rule.receiver not in known:
-            raise _unknown(f'the cluster has no receiver "{rule.receiver}": see net.s3_events')
+def receivers_of(document: str, known: Mapping[str, str]) -> dict[str, str]:
+    """The receivers of a document with their URLs. Raise `S3Error` InvalidArgument for one the cluster lacks."""
+    wanted = {rule.receiver for rule in rules_of(document)}
+    for name in wanted - known.keys():
+        raise invalid_destination(f'the cluster has no receiver "{name}": see net.s3_events')
+    return {name: known[name] for name in wanted}
 
 
-def _unknown(why: str) -> S3Error:
+def invalid_destination(why: str) -> S3Error:
+    """The refusal of a configuration, with its reason."""
     return S3Error("InvalidArgument", f"Unable to validate the following destination configurations: {why}")
 
 
@@ -137,6 +139,18 @@ class Happened(NamedTuple):
     request: str
 
 
+def test_message(bucket: str, request: str, time_ns: int) -> dict[str, str]:
+    """What a receiver is tried with when a bucket names it."""
+    return {
+        "Service": "Amazon S3",
+        "Event": "s3:TestEvent",
+        "Time": _time(time_ns),
+        "Bucket": bucket,
+        "RequestId": request,
+        "HostId": "ais",
+    }
+
+
 def record(found: Happened) -> dict[str, Any]:
     """An element of `Records`."""
     removed = not found.event.startswith("s3:ObjectCreated:")
@@ -145,12 +159,11 @@ def record(found: Happened) -> dict[str, Any]:
         thing |= {"size": found.size, "eTag": found.etag}
     if found.version_id:
         thing["versionId"] = found.version_id
-    moment = datetime.fromtimestamp(found.time_ns // 1_000_000 / 1000, UTC).isoformat(timespec="milliseconds")
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
         "awsRegion": found.region,
-        "eventTime": moment.replace("+00:00", "Z"),
+        "eventTime": _time(found.time_ns),
         "eventName": found.event.removeprefix("s3:"),
         "userIdentity": {"principalId": found.user},
         "requestParameters": {"sourceIPAddress": found.address},
@@ -166,6 +179,11 @@ def record(found: Happened) -> dict[str, Any]:
             "object": thing,
         },
     }
+
+
+def _time(unix_ns: int) -> str:
+    moment = datetime.fromtimestamp(unix_ns // 1_000_000 / 1000, UTC).isoformat(timespec="milliseconds")
+    return moment.replace("+00:00", "Z")
 
 
 def matching(rules: Sequence[Rule], event: str, key: str) -> dict[str, str]:

@@ -8,13 +8,14 @@ import requests
 
 from harness.receiver import Receiver
 
+ARN = "arn:ais:sqs::hook:webhook"
 EVENTS = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
 WANTED = ["ObjectCreated:Put", "ObjectCreated:Put", "ObjectRemoved:Delete", "ObjectCreated:Put"]
 
 
 def configure(s3: Any, bucket: str, **more: Any) -> None:
     """Have a bucket tell the receiver `hook`."""
-    rule = {"Id": "all", "QueueArn": "arn:ais:sqs::hook:webhook", "Events": EVENTS, **more}
+    rule = {"Id": "all", "QueueArn": ARN, "Events": EVENTS, **more}
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [rule]})
 
 

@@ -10,13 +10,14 @@ from urllib.parse import unquote_plus
 
 
 class Receiver(ThreadingHTTPServer):
-    """Keeps the records that came, in their order. `refuses`: it answers 503."""
+    """Keeps the records that came, in their order, and test events apart. `refuses`: it answers 503."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.records: list[dict[str, Any]] = []
+        self.tests: list[dict[str, str]] = []
         self.refuses = False
         self.refused = 0
         self.lock = threading.Lock()
@@ -44,12 +45,14 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with self.server.lock:
             if self.server.refuses:
                 self.server.refused += 1
+            elif "Records" in message:
+                self.server.records += message["Records"]
             else:
-                self.server.records += json.loads(body)["Records"]
+                self.server.tests.append(message)
         self.send_response(503 if self.server.refuses else 200)
         self.send_header("Content-Length", "0")
         self.end_headers()

@@ -59,9 +59,9 @@ def test_a_mountpath_and_a_target_that_leave_while_events_wait() -> None:
     """Detached and decommissioned with all data removed: the last target sends what they had kept, in order."""
     with receiver() as hook, Cluster(1, 2, 2, config_overrides={"net.s3_events": f"hook={hook.url}"}) as cluster:
         s3, api, keys = client_of(cluster), Api(cluster.endpoint), list("abcdefghijkl")
-        hook.refuses = True
         s3.create_bucket(Bucket="leaving")
         configure(s3, "leaving")
+        hook.refuses = True
         change(s3, "leaving", keys)
         stays, leaves = cluster.targets
         assert waiting(stays.url) + waiting(leaves.url) == 4 * len(keys)

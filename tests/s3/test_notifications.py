@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 import requests
 from botocore.exceptions import ClientError
-from harness.events import change, configure, is_told
+from harness.events import ARN, change, configure, is_told
 from harness.nodes import eventually
 from harness.receiver import Receiver, receiver
 from harness.s3access import Access, boto, remove_bucket
@@ -121,6 +121,26 @@ def test_filters_and_refusals(place: Place, bucket: str) -> None:
         ("ObjectRemoved:Delete", "in/a.x"),
         ("ObjectCreated:Put", "last"),
     }
+
+
+def test_a_receiver_is_tried_when_it_is_named(place: Place, bucket: str) -> None:
+    """It gets one test event, and one that does not take it is no receiver, unless the request says not to ask."""
+    [test] = [one for one in place.hook.tests if one["Bucket"] == bucket]
+    assert (test["Service"], test["Event"]) == ("Amazon S3", "s3:TestEvent")
+    before = place.s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
+    place.hook.refuses = True
+    try:
+        with pytest.raises(ClientError, match="did not take the test event: it answered 503"):
+            configure(place.s3, bucket, Events=["s3:ObjectCreated:Put"])
+        assert place.s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"] == before
+        rule = {"Id": "all", "QueueArn": ARN, "Events": ["s3:ObjectCreated:Put"]}
+        place.s3.put_bucket_notification_configuration(
+            Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [rule]}, SkipDestinationValidation=True
+        )
+    finally:
+        place.hook.refuses = False
+    assert place.s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"] == [rule]
+    assert len([one for one in place.hook.tests if one["Bucket"] == bucket]) == 1
 
 
 def test_a_receiver_that_is_down_and_a_target_that_is_killed(place: Place, bucket: str) -> None:

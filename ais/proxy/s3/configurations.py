@@ -1,16 +1,23 @@
 """Configurations of a bucket that are kept as they were put (`ais.s3.configurations`): set, read, removed, listed."""
 
+import asyncio
+
+from ais.api import codec
 from ais.api.bucket import AIS
 from ais.config.limits import Limits
 from ais.meta.bmd import BMD
 from ais.net.http import Reply
 from ais.node.node import Node
+from ais.node.webhooks import Webhooks
 from ais.proxy.s3.call import Call, Operation, document_size, require_same
 from ais.s3 import answers, configurations, notifications, xml
 from ais.s3.buckets import S3Bucket
 from ais.s3.configurations import CONFIGURATIONS, NAMED_MAX, Configuration
 from ais.s3.errors import CODES, S3Error
 from ais.s3.operations import Op
+
+TRY_S = 10.0
+"""For a receiver to take the test event."""
 
 
 class Configurations:
@@ -43,7 +50,7 @@ class Configurations:
             text = xml.rewritten(root).decode()
             if kind.name == notifications.DOCUMENT:
                 _require_own(call.bucket, text)
-                notifications.check_receivers(text, self._node.config.cluster.net.event_receivers)
+                await self._try_receivers(call, text)
             await self._keep(call, name, text)
             return answers.reply(call.request.id, 200, *((("Ais-Note", kind.note),) if kind.note else ()))
 
@@ -68,6 +75,22 @@ class Configurations:
         if kind.list is not None:
             served[kind.list] = Operation(show)
         return served
+
+    async def _try_receivers(self, call: Call, text: str) -> None:
+        """Send each a test event, unless the request says no. Raise `S3Error` when one does not take it."""
+        found = notifications.receivers_of(text, self._node.config.cluster.net.event_receivers)
+        if call.request.header("x-amz-skip-destination-validation").lower() == "true":
+            return
+        message = notifications.test_message(call.bucket.name, call.request.id, self._node.env.clock.now_ns())
+        body = codec.to_json(message)
+        webhooks = Webhooks(TRY_S)
+        try:
+            refusals = await asyncio.gather(*(webhooks.post(url, body) for url in found.values()))
+        finally:
+            await webhooks.close()
+        for name, why in zip(found, refusals, strict=True):
+            if why:
+                raise notifications.invalid_destination(f'the receiver "{name}" did not take the test event: {why}')
 
     async def _keep(self, call: Call, name: str, text: str | None) -> None:
         """Set a document, or remove it."""

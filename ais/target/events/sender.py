@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-import aiohttp
 import structlog
 
 from ais.api import codec
 from ais.api.bucket import Bck
 from ais.base.errors import AisError
 from ais.core.store import Store
+from ais.node.webhooks import Webhooks
 from ais.s3 import notifications
 from ais.s3.documents import DEFAULT_REGION
 from ais.s3.notifications import Happened
@@ -18,35 +18,9 @@ from ais.target.host import Host
 
 BATCH_MAX = 100
 """Records of one message."""
-TIMEOUT_S = 30.0
 IDLE_S = 0.2
 WAIT_S, WAIT_S_MAX = 0.5, 30.0
 """Between attempts, twice as long each time."""
-
-
-class Webhooks:
-    """The client of all receivers, opened when it is first needed."""
-
-    def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
-
-    async def post(self, url: str, body: bytes) -> str:
-        """Deliver a message; why it was not taken, empty when it was."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
-        try:
-            async with self._session.post(
-                url, data=body, headers={"Content-Type": "application/json"}, allow_redirects=False
-            ) as response:
-                await response.read()
-                return "" if 200 <= response.status < 300 else f"it answered {response.status}"
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return str(error) or type(error).__name__
-
-    async def close(self) -> None:
-        """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
 
 
 class Sender:

@@ -15,11 +15,12 @@ from ais.core.store import Store
 from ais.fs.volume import Volume
 from ais.net.client import PeerClient
 from ais.node.s3 import Gate
+from ais.node.webhooks import Webhooks
 from ais.s3 import facts, notifications
 from ais.target.events.handing import Handing
 from ais.target.events.journal import Ended, Entry, Journal
 from ais.target.events.journals import Journals
-from ais.target.events.sender import Sender, Webhooks
+from ais.target.events.sender import Sender
 from ais.target.host import Host
 
 LOOK_S = 1.0
