@@ -305,6 +305,10 @@ class NotReady(AisError):
     """The node or the cluster cannot serve this yet, or no longer."""
 
 
+class NoContact(NotReady):
+    """A node that hears nothing of its cluster cannot tell what there is: nothing has happened."""
+
+
 class Lost(NotReady):
     """What there is of an object does not suffice, though nobody is away who might have more."""
 

@@ -4,7 +4,7 @@ Handlers raise `AisError`; here it becomes the JSON body (for HEAD the header `H
 that no handler takes get 400, 405 with `Allow`, or, for OPTIONS, 200 with `Allow`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 from aiohttp import hdrs, web
@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 
 from ais.api import headers
 from ais.api.errors import encode_error, status_of
-from ais.base.errors import AisError, BadRequest, NotReady, Overloaded, RangeNotSatisfiable
+from ais.base.errors import AisError, BadRequest, NoContact, NotReady, Overloaded, RangeNotSatisfiable
 from ais.net.http import QUERY_PARAMS_MAX, Reply, Request, header_lines
 
 RETRY_AFTER_S = 1
@@ -23,7 +23,11 @@ HSTS = "max-age=31536000; includeSubDomains"
 _BROWSER = "Mozilla/5.0"
 _JSON = (("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff"))
 
+SAFE_METHODS = frozenset(("GET", "HEAD"))
+"""What may be asked again: it changes nothing."""
+
 Honest = Callable[[BaseException], BaseException]
+Regain = Callable[[], Awaitable[None]]
 
 _log = structlog.get_logger()
 
@@ -33,18 +37,35 @@ def as_it_is(error: BaseException) -> BaseException:
     return error
 
 
-def make_app(routes: Iterable[web.RouteDef], node_name: str, honest: Honest = as_it_is) -> web.Application:
+async def at_once() -> None:
+    """Contact that is lost is not waited for."""
+
+
+def make_app(
+    routes: Iterable[web.RouteDef], node_name: str, honest: Honest = as_it_is, regain: Regain = at_once
+) -> web.Application:
     """An application of these routes whose errors carry `node_name` (`p[ID]`, `t[ID]`).
 
-    `honest` gives the error to answer with in place of the one that was raised.
+    `honest` gives the error to answer with in place of the one that was raised. When that is `NoContact` a handler that
+    changes nothing is asked again after `regain`.
     """
+
+    async def ask(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.query_string.count("&") >= QUERY_PARAMS_MAX:
+            raise BadRequest(f"too many query parameters (at most {QUERY_PARAMS_MAX})")
+        try:
+            return await handler(request)
+        except AisError as error:
+            is_unsent = request.method in SAFE_METHODS and not request.writer.output_size
+            if not is_unsent or not isinstance(honest(error), NoContact):
+                raise
+        await regain()
+        return await handler(request)
 
     @web.middleware
     async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            if request.query_string.count("&") >= QUERY_PARAMS_MAX:
-                raise BadRequest(f"too many query parameters (at most {QUERY_PARAMS_MAX})")
-            response = await handler(request)
+            response = await ask(request, handler)
         except Exception as error:
             if isinstance(error, ConnectionError) or request.writer.output_size:
                 # The client is gone, or has half an answer: only a broken connection tells the truth.

@@ -237,7 +237,7 @@ class Connection(Wire):
         try:
             reply = hub.route(request)
         except Exception as error:  # noqa: BLE001 - a request ends here
-            reply = hub.on_error(request, error)
+            reply = hub.retry(request, error) or hub.on_error(request, error)
         if is_plain and type(reply) is Reply:
             self._answer(encode_reply(reply, request.method, b"", hub.starts))
             if not headers.has_body and not headers.expects_continue:

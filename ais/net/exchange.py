@@ -275,7 +275,10 @@ class Exchange:
             if error is None:
                 _dispose(future.result())
             return
-        self.dispatch(future.result() if error is None else self._error_reply(error))
+        if error is None:
+            self.dispatch(future.result())
+        else:
+            self.dispatch(self.connection.hub.retry(self.request, error) or self._error_reply(error))
 
     def _answer(self, reply: CompleteReply) -> None:
         """Answer, after the rest of a small body."""

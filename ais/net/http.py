@@ -346,6 +346,13 @@ class Forward:
 AnyReply = Reply | FileReply | StreamReply | Upload | Forward
 Route = Callable[[Request], AnyReply | Awaitable[AnyReply] | None]
 OnError = Callable[[Request, BaseException], Reply]
+Retry = Callable[[Request, BaseException], Awaitable[AnyReply] | None]
+"""Asks a route again, after a wait, that has raised something; None: not this time. What it gives does not raise."""
+
+
+def no_retry(_request: Request, _error: BaseException) -> None:
+    """What a route raises is answered at once."""
+
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 

@@ -13,7 +13,7 @@ from ais.config.limits import Limits as ClientLimits
 from ais.net.encoding import Starts
 from ais.net.handshakes import HandshakeLimits
 from ais.net.head import HeadParser
-from ais.net.http import Again, Network, OnError, Reply, Request, Route
+from ais.net.http import Again, Network, OnError, Reply, Request, Retry, Route
 from ais.net.memory import Memory
 
 if TYPE_CHECKING:
@@ -155,9 +155,11 @@ class Hub:
         loop: asyncio.AbstractEventLoop,
         cold_pool: Executor,
         memory: Memory,
+        retry: Retry,
     ) -> None:
         self.route = route
         self.on_error = on_error
+        self.retry = retry
         self.limits = limits
         self.head_bytes_max = limits.head_bytes_max
         self.networks = networks

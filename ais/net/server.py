@@ -11,7 +11,7 @@ from aiohttp import web
 from ais.net.connection import Connection
 from ais.net.handover import serve_application
 from ais.net.handshakes import TlsListener
-from ais.net.http import Network, OnError, Route
+from ais.net.http import Network, OnError, Retry, Route, no_retry
 from ais.net.hub import Hub, Limits
 from ais.net.memory import Memory
 from ais.net.upstream import Dial, Upstreams
@@ -50,7 +50,8 @@ def listening(host: str, port: int, *, reuse_port: bool = False) -> list[socket.
 class HttpServer:
     """Serves `route`, and `app` for what `route` hands over, on one or more addresses of one set of networks.
 
-    `route` may raise; `on_error` makes a reply of what it (or a sink, or a stream) raised, and is the place to log it.
+    `route` may raise; `on_error` makes a reply of what it (or a sink, or a stream) raised, and is the place to log it,
+    unless `retry` asks it again.
     An application belongs to one server: its start-up and clean-up hooks run with it. `upstream_tls` says whom to trust
     when requests are forwarded to `https` addresses, `dial` connects to addresses that are not of the network. Servers
     of one node share `memory`, the budget for bodies that are kept.
@@ -66,10 +67,12 @@ class HttpServer:
         upstream_tls: ssl.SSLContext | None = None,
         dial: Dial = lambda _url: None,
         memory: Memory | None = None,
+        retry: Retry = no_retry,
     ) -> None:
         self._route = route
         self._app = app
         self._on_error = on_error
+        self._retry = retry
         self._limits = limits or Limits()
         self._networks = networks
         self._upstream_tls = upstream_tls
@@ -177,7 +180,16 @@ class HttpServer:
     async def _started_hub(self) -> Hub:
         if self._hub is None:
             loop = asyncio.get_running_loop()
-            hub = Hub(self._route, self._on_error, self._limits, self._networks, loop, self._cold_pool, self._memory)
+            hub = Hub(
+                self._route,
+                self._on_error,
+                self._limits,
+                self._networks,
+                loop,
+                self._cold_pool,
+                self._memory,
+                self._retry,
+            )
             hub.upstreams = Upstreams(hub, self._upstream_tls, self._dial)
             if self._app is not None:
                 self._runner = await serve_application(self._app, self._limits.head_bytes_max)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ais.api import codec, headers, query
-from ais.base.errors import BadRequest, NotReady
+from ais.base.errors import BadRequest, NoContact, NotReady
 from ais.base.units import parse_bool
 from ais.env.network import Answer
 from ais.node.certificate import flag_of
@@ -31,7 +31,10 @@ async def get(node: Node, _path: str, params: dict[str, str], _body: bytes) -> A
     if asked(query.CLUSTER_INFO) or asked(query.CLUSTER_INFO_AND_PRIMARY):
         return Answer(200, admin_json() | _uptimes(node), codec.to_json(state_info(node)) + b"\n")
     if asked(query.READINESS):
-        node.require_contact()
+        try:
+            node.require_contact()
+        except NoContact as reason:  # who asks wants to know it now
+            raise NotReady(str(reason)) from None
     return Answer(200, _uptimes(node), b"")
 
 

@@ -16,7 +16,7 @@ from ais.api.errors import status_of
 from ais.api.messages import ActMsg
 from ais.auth.keys import AccessKeys, KeyRing
 from ais.auth.pairs import PairKeys
-from ais.base.errors import AccessDenied, AisError, BadRequest, NotReady
+from ais.base.errors import AccessDenied, AisError, BadRequest, NoContact, NotReady
 from ais.base.ids import new_id
 from ais.config import change as config_change
 from ais.config import overrides
@@ -46,6 +46,8 @@ from ais.stats.log_file import LogFile
 from ais.stats.tracker import Tracker
 
 DAEMON = "/v1/daemon"
+CONTACT_WAIT_S_MAX = 5.0
+CONTACT_POLL_S = 0.05
 
 
 class Node:
@@ -226,12 +228,19 @@ class Node:
         return self.env.clock.monotonic() - core.vouched_at < core.timing.vouch_s
 
     def require_contact(self) -> None:
-        """Raise `NotReady` unless `is_settled`."""
+        """Raise `NoContact` unless `is_settled`."""
         if not self.is_settled:
-            raise NotReady(
+            raise NoContact(
                 f"{self.snode.name} has no contact with its cluster, or is not in it yet: it cannot tell whether that"
                 " exists; try again in a moment, or ask another node"
             )
+
+    async def regain_contact(self) -> None:
+        """Wait until `is_settled`, for some seconds; not at all in no cluster, or while this node leaves its own."""
+        clock = self.env.clock
+        end_s = clock.monotonic() + CONTACT_WAIT_S_MAX
+        while not self.is_settled and self.is_ready and not self.core.leaving and clock.monotonic() < end_s:
+            await clock.sleep(CONTACT_POLL_S)
 
     def require_settled(self) -> None:
         """Raise `NotReady` unless `is_settled` and there are targets. Whoever says "not there" asks this first."""

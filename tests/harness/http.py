@@ -14,7 +14,7 @@ from aiohttp import web
 
 from ais.base.errors import OutOfSpace
 from ais.net.app import error_reply
-from ais.net.http import Network, Reply, Request, Route, Upload
+from ais.net.http import Network, Reply, Request, Retry, Route, Upload, no_retry
 from ais.net.server import HttpServer, Limits
 
 ANY_SIZE = 64 << 20
@@ -176,6 +176,7 @@ async def serving(
     limits: Limits | None = None,
     tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
     upstream_tls: ssl.SSLContext | None = None,
+    retry: Retry = no_retry,
 ) -> AsyncIterator[Served]:
     """Serve `route` on a free port of this machine."""
     server = HttpServer(
@@ -185,6 +186,7 @@ async def serving(
         limits or Limits(message_bytes_max=ANY_SIZE),
         Network.PUBLIC,
         upstream_tls,
+        retry=retry,
     )
     port = await server.start("127.0.0.1", 0, tls[0] if tls else None)
     served = Served(server, port, tls[1] if tls else None)

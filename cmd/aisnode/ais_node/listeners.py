@@ -10,11 +10,11 @@ from typing import Protocol
 from aiohttp import web
 
 from ais.api import headers
-from ais.base.errors import AccessDenied, AisError, BadRequest, Busy
+from ais.base.errors import AccessDenied, AisError, BadRequest, Busy, NoContact
 from ais.config.node import NodeConfig
 from ais.meta.smap import NetInfo
-from ais.net.app import Honest, error_reply, make_app
-from ais.net.http import AnyReply, Network, OnError, Reply, Request, Route
+from ais.net.app import SAFE_METHODS, Honest, Regain, error_reply, make_app
+from ais.net.http import AnyReply, Network, OnError, Reply, Request, Retry, Route
 from ais.net.memory import Memory
 from ais.net.server import HttpServer, Limits, listening
 from ais.node.membership import JOIN
@@ -85,25 +85,49 @@ class Servers:
         trust: Trust,
         node_name: str,
         honest: Honest,
+        regain: Regain,
         limits: Limits,
         upstream_tls: ssl.SSLContext | None,
         memory: Memory,
     ) -> None:
         self._role, self._routes_of, self._trust = role, routes_of, trust
         self._node_name, self._honest, self._limits, self._upstream_tls = node_name, honest, limits, upstream_tls
-        self._memory = memory
+        self._regain, self._memory = regain, memory
 
     def make(self, networks: Network, via: Callable[[Route], Route] = lambda route: route) -> HttpServer:
         """One that carries these networks. `via` is what requests go through first."""
+        route = via(self._trust.guard(_guarded(self._role.route, networks)))
+        answer_error = answer_errors(self._role, self._honest, self._node_name)
         return HttpServer(
-            via(self._trust.guard(_guarded(self._role.route, networks))),
-            make_app(self._routes_of(networks), self._node_name, self._honest),
-            answer_errors(self._role, self._honest, self._node_name),
+            route,
+            make_app(self._routes_of(networks), self._node_name, self._honest, self._regain),
+            answer_error,
             self._limits,
             networks,
             self._upstream_tls,
             memory=self._memory,
+            retry=ask_again(route, self._honest, self._regain, answer_error),
         )
+
+
+def ask_again(route: Route, honest: Honest, regain: Regain, answer_error: OnError) -> Retry:
+    """What would be answered with `NoContact`, and changes nothing, is asked again when there is contact."""
+
+    async def again(request: Request, raised: BaseException) -> AnyReply:
+        await regain()
+        try:
+            reply = route(request)
+            if isinstance(reply, Awaitable):
+                reply = await reply
+        except Exception as error:  # noqa: BLE001 - a request ends here
+            return answer_error(request, error)
+        return reply or answer_error(request, raised)
+
+    def retry(request: Request, raised: BaseException) -> Awaitable[AnyReply] | None:
+        is_safe = request.method in SAFE_METHODS and not request.headers.has_body
+        return again(request, raised) if is_safe and isinstance(honest(raised), NoContact) else None
+
+    return retry
 
 
 def answer_errors(role: Serving, honest: Honest, node_name: str) -> OnError:

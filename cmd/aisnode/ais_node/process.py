@@ -99,6 +99,7 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
             trust,
             snode.name,
             node.honest,
+            node.regain_contact,
             limits(settings, node.config),
             client_tls,
             budget := memory(node.config),

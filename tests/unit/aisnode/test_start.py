@@ -4,18 +4,29 @@ import dataclasses
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ais_node import arguments, identity, listeners, main, process, settings
+from harness.http import echo, run, serving
 
 from ais.base import errors
-from ais.base.errors import AisError, AlreadyExists, BadRequest, CorruptMetadata, IntegrityError
+from ais.base.errors import (
+    AisError,
+    AlreadyExists,
+    BadRequest,
+    CorruptMetadata,
+    IntegrityError,
+    NoContact,
+    ObjectNotFound,
+)
 from ais.base.ids import is_valid_node_id
 from ais.config import change
 from ais.config.cluster import ClusterConfig
 from ais.config.local import LocalConfig
 from ais.config.node import NodeConfig
-from ais.net.http import Network
+from ais.net.app import error_reply
+from ais.net.http import Network, Reply, Request
 
 RNG = random.Random(1)
 
@@ -225,3 +236,45 @@ def test_processes_share_what_an_address_may(sharers: int, tmp_path: Path) -> No
         (one.handshakes.waiting_per_address_max, whole.handshakes_waiting),
     ):
         assert all_of_them <= part * sharers < all_of_them + sharers
+
+
+@pytest.mark.parametrize("is_in_time", [True, False])
+def test_an_object_that_cannot_be_told_of_is_asked_for_again(is_in_time: bool) -> None:
+    """At once or later, GET of what is not there as far as a node knows that has lost contact waits for it, and then
+    says what there is; without contact it is refused, once, as a deletion is at once."""
+    asked: list[str] = []
+
+    def route(one: Request) -> Any:
+        asked.append(one.method)
+        if is_in_time and asked[-2:] == ["wait", "GET"]:
+            return echo(one)
+
+        async def late() -> Reply:
+            raise ObjectNotFound("o")
+
+        if one.path == "/late":
+            return late()
+        raise ObjectNotFound("o")
+
+    async def regain() -> None:
+        asked.append("wait")
+
+    def honest(error: BaseException) -> BaseException:
+        return NoContact("nothing heard") if isinstance(error, ObjectNotFound) else error
+
+    def answer(one: Request, error: BaseException) -> Reply:
+        return error_reply(one, honest(error), "t[test]")
+
+    async def scenario() -> None:
+        retry = listeners.ask_again(route, honest, regain, answer)
+        async with serving(route, retry=retry) as served:
+            client = await served.connect()
+            for path in ("/now", "/late"):
+                asked.clear()
+                assert (await client.ask(f"GET {path}")).status == (200 if is_in_time else 503)
+                assert asked == ["GET", "wait", "GET"]
+            asked.clear()
+            await client.ask("DELETE /now")
+            assert asked == ["DELETE"]
+
+    run(scenario())

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from harness.http import ANY_SIZE, Client, MemorySink, echo, request, run, serving, until
 
-from ais.base.errors import BucketNotFound
+from ais.base.errors import BucketNotFound, NoContact
 from ais.net.app import make_app
 from ais.net.http import Request, Upload
 from ais.net.server import Limits
@@ -410,5 +410,33 @@ def test_close_cancels_handlers() -> None:
             await served.server.close()
             assert handlers.cancelled.is_set()
             assert await client.is_closed()
+
+    run(scenario())
+
+
+def test_what_changes_nothing_is_asked_again_when_there_is_contact() -> None:
+    """A handler that cannot tell what there is, once: GET is answered by its second look, a change is refused."""
+    asked: list[str] = []
+
+    async def handle(one: web.Request) -> web.Response:
+        asked.append(one.method)
+        if asked.count(one.method) == 1:
+            raise BucketNotFound("ais://b")
+        return web.Response(text=(await one.read()).decode())
+
+    def honest(error: BaseException) -> BaseException:
+        return NoContact("nothing heard") if isinstance(error, BucketNotFound) else error
+
+    async def regain() -> None:
+        asked.append("wait")
+
+    async def scenario() -> None:
+        app = make_app([web.route("*", "/app/it", handle)], "p[test]", honest, regain)
+        async with serving(lambda _: None, app) as served:
+            client = await served.connect()
+            answer = await client.ask("GET /app/it", b"body")
+            assert (answer.status, answer.body) == (200, b"body")
+            assert (await client.ask("DELETE /app/it")).status == 503
+        assert asked == ["GET", "wait", "GET", "DELETE"]
 
     run(scenario())

@@ -12,6 +12,7 @@ from ais.base.errors import AlreadyExists, BadRequest, IntegrityError, NodeNotFo
 from ais.meta.bmd import Bprops
 from ais.meta.smap import Flag
 from ais.node.farewell import Farewell
+from ais.node.node import CONTACT_WAIT_S_MAX
 
 Simulate = Callable[..., Any]
 
@@ -364,7 +365,8 @@ def test_a_primary_with_an_older_copy_of_its_files_takes_what_a_node_has(simulat
 
 
 def test_a_heartbeat_that_comes_late_vouches_for_nothing(simulate: Simulate) -> None:
-    """What the network delivers long after it was sent leaves a node unable to say that something is not there."""
+    """What the network delivers long after it was sent leaves a node unable to say that something is not there. Whoever
+    asks waits for some seconds, not for ever."""
 
     async def scenario(world: Any) -> None:
         world.cluster(2, 2)
@@ -382,7 +384,15 @@ def test_a_heartbeat_that_comes_late_vouches_for_nothing(simulate: Simulate) -> 
         await world.until(lambda: not follower.is_settled, 60, "the end of what the last heartbeat said")
         await taken(caught[-1])
         assert not follower.is_settled
+        clock = follower.env.clock
+        began_s = clock.monotonic()
+        await follower.regain_contact()
+        assert CONTACT_WAIT_S_MAX <= clock.monotonic() - began_s < CONTACT_WAIT_S_MAX + 1
+        waiting = asyncio.create_task(follower.regain_contact())
+        await clock.sleep(1)
         world.heal()
+        await world.until(lambda: follower.is_settled, 60, "contact")
+        await waiting
         await world.settled()
 
     simulate(scenario)
