@@ -160,10 +160,14 @@ class Stats(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a running xaction is on one target: objects looked at, of how many. Ours; AIStore does not say it."""
+    """How far a running xaction is on one target: objects looked at, of how many, and for how long it will still go on.
+
+    Ours; AIStore does not say it.
+    """
 
     done: int
     total: int
+    left_s: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class Snap(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,8 @@ from ais.meta.smap import digest
 
 T = TypeVar("T")
 _ATTEMPTS_MAX = 5
+_CHANGING = "the mountpaths of {} keep changing: try again in a moment"
+_WALKED_STEP = 1000
 
 
 class Detail(enum.IntEnum):
@@ -74,12 +76,20 @@ class Cursor:
     """A merged walk that may be paused after any entry."""
 
     def __init__(
-        self, volume: Volume, bck: Bck, begin: Callable[[View], list[Walk]], after: str, shown: Callable[[str], str]
+        self,
+        volume: Volume,
+        bck: Bck,
+        begin: Callable[[View], list[Walk]],
+        after: str,
+        shown: Callable[[str], str],
+        is_used: Callable[[str], bool],
     ) -> None:
-        """`shown`: what a name is listed as, its common prefix for one; empty: not at all. Raise `OSError`."""
+        """`shown`: what a name is listed as, its common prefix for one; empty: not at all. `is_used`: whether names
+        begin with that, now. Raise `OSError`.
+        """
         self._moved, self.view = volume.moved.count, volume.view  # before anything is read
         self.last = after
-        self._volume, self._bucket, self._shown = volume, layout.bucket_path("", bck), shown
+        self._volume, self._bucket, self._shown, self._is_used = volume, layout.bucket_path("", bck), shown, is_used
         walks = begin(self.view)
         self._late: list[tuple[str, bool]] = []
         """What went to a mountpath that was read before it came there, in order; with whether it is a directory."""
@@ -123,12 +133,12 @@ class Cursor:
         return taken
 
     def _catch_up(self, after: str) -> None:
-        """Learn what was moved since we looked last."""
-        self._moved, names_moved = self._volume.moved.since(self._moved, self._bucket)
+        """Learn what was moved since we looked last. What begins with a common prefix may have been deleted by now."""
+        self._moved, names_moved = self._volume.moved.since(self._moved)
         self._is_complete &= names_moved is not None
-        shown = ((name, self._shown(name)) for name in names_moved or ())
-        late = {(listed, listed != name) for name, listed in shown if listed > after}
-        self._late = sorted(late.union(self._late))
+        shown = ((name, self._shown(name)) for bucket, name in names_moved or () if bucket == self._bucket)
+        late = {(listed, listed != name) for name, listed in shown if listed > after}.difference(self._late)
+        self._late = sorted([*self._late, *(one for one in late if not one[1] or self._is_used(one[0]))])
 
     def _take(self, count: int) -> list[tuple[str, int, bool, bool]]:
         taken: list[tuple[str, int, bool, bool]] = []
@@ -185,12 +195,12 @@ class Cursors:
                     self._keep((session, bck, prefix, delimiter), cursor)
                 self._volume.require_whole(bck)
                 return found, cursor
-        raise NotReady(f"the mountpaths of {bck.cname()} keep changing: try again in a moment")
+        raise NotReady(_CHANGING.format(bck.cname()))
 
     def _begin(self, bck: Bck, prefix: str, after: str, delimiter: str) -> Cursor:
         self._volume.require_whole(bck)
 
-        def walks(view: View) -> list[Walk]:
+        def walks(view: View, prefix: str = prefix, after: str = after, delimiter: str = delimiter) -> list[Walk]:
             return [
                 Walk(
                     self._disk,
@@ -208,7 +218,10 @@ class Cursors:
         def shown(name: str) -> str:
             return (common_prefix(name, prefix, delimiter) or name) if name.startswith(prefix) else ""
 
-        return Cursor(self._volume, bck, walks, after, shown)
+        def is_used(begun: str) -> bool:
+            return any(True for walk in walks(self._volume.view, begun, "", "") for _ in walk)
+
+        return Cursor(self._volume, bck, walks, after, shown, is_used)
 
     def _contents_of(self, bck: Bck) -> tuple[str, ...]:
         """Where names of a bucket are: of a mirrored one also copies, whose object may be lost and not restored yet."""
@@ -277,13 +290,22 @@ class Lister:
         return Page(entries, cursor.has_more)
 
     def walk(self, bck: Bck, prefix: str = "", detail: Detail = Detail.NAMES) -> Iterator[Entry]:
-        """All objects whose names begin with `prefix`, in order. Raise `DiskFailure`."""
-        with disk_failures(bck.cname()):
-            cursor = self._cursors.open(bck, prefix, "")
-        while cursor.has_more:
+        """All objects whose names begin with `prefix`, in order, as the pages have them. Raise as `page`."""
+        cursor: Cursor | None = None
+        after, attempts = "", 0
+        while cursor is None or cursor.has_more:
             with disk_failures(bck.cname()):
-                entries = self._collect(cursor, bck, 1000, detail)
-            yield from entries
+                cursor = cursor or self._cursors.open(bck, prefix, after)
+                entries = self._collect(cursor, bck, _WALKED_STEP, detail)
+            if cursor.is_sure:
+                attempts = 0
+                yield from entries
+                after = entries[-1].name if entries else after
+                continue
+            cursor, attempts = None, attempts + 1
+            if attempts == _ATTEMPTS_MAX:
+                raise NotReady(_CHANGING.format(bck.cname()))
+        self._volume.require_whole(bck)
 
     def _collect(self, cursor: Cursor, bck: Bck, limit: int, detail: Detail) -> list[Entry]:
         """Up to `limit` entries; what is gone by now when details are asked for is skipped."""

@@ -125,19 +125,26 @@ class Publisher:
         `StripeBusy` when the lock is taken and `wait` is false: nothing happened, publish again.
         """
         try:
-            volume, bck, rules = self._volume, staged.bck, staged.rules
-            if staged.spot.view is not volume.view:
+            rules = staged.rules
+            if staged.spot.view is not self._volume.view:
                 self._follow_placement(staged, wait)
-            commit = self._publish_coded if bck in volume.coded else self._publish_whole
-            if rules.event is not None and not staged.is_moved:
-                published = self._publish_announced(commit, staged, rules.event, condition, wait)
-            else:
-                published = commit(staged, condition, wait)
+            published = self._publish(staged, condition, wait)
         except OSError as error:
             raise translate(error, staged.path) from error
         if rules.indexes_shards:
             self._tell_of_shard(staged)
         return published
+
+    def _publish(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
+        rules = staged.rules
+        while True:
+            commit = self._publish_coded if staged.bck in self._volume.coded else self._publish_whole
+            try:
+                if rules.event is not None and not staged.is_moved:
+                    return self._publish_announced(commit, staged, rules.event, condition, wait)
+                return commit(staged, condition, wait)
+            except _PromisesMore:
+                continue
 
     def _tell_of_shard(self, staged: Staged) -> None:
         if may_have(staged.name):
@@ -412,8 +419,6 @@ class Publisher:
     def remove_strays(self, spot: Spot, *, fsync: bool = False) -> bool:
         """Remove the object's files from mountpaths other than its owner; return whether there were any."""
         removed = False
-        if self._volume.view.is_unsettled:
-            self._volume.moved.note(spot.bucket, spot.name)
         for mountpath in self._volume.view.available:
             if mountpath is not spot.mountpath:
                 root, path = spot.on(mountpath, spot.root), spot.on(mountpath, spot.path)
@@ -437,15 +442,17 @@ class Publisher:
         if not self.copies.promote(spot):
             self.version_copies.restore_marker(spot)
 
-    def _publish_whole(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
+    def _publish_whole(
+        self, staged: Staged, condition: Condition | None, wait: bool, *, is_coded: bool = False
+    ) -> ObjectMeta:
         if staged.rules.fsync and staged.size > _SYNCED_TOGETHER_BYTES_MAX:  # it takes long: not under the lock
             self._disk.fsync(staged.fd)
         mirroring = self._volume.mirrored.get(staged.bck)
+        publish = partial(self._publish_locked, (mirroring is not None, is_coded), staged, condition, wait)
         if mirroring is not None:
             with self.followed(staged.bck):
-                return self._publish_mirrored(staged, condition, wait, mirroring)
-        step = partial(self._publish_locked, staged, condition, wait)
-        return self.locked(staged.bck, staged.spot, step, wait, restore_lost=False)
+                return self._publish_mirrored(staged, wait, mirroring, publish)
+        return self.locked(staged.bck, staged.spot, publish, wait, restore_lost=False)
 
     def _publish_coded(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
         if not wait:
@@ -467,7 +474,7 @@ class Publisher:
             cut = self.changing(bck, name, staged.spot)
             if keeping is Keeping.SUSPENDED:
                 self.unshelving(bck, name, staged.spot, NULL)
-            decided = self._publish_whole(staged, condition, wait=True)
+            decided = self._publish_whole(staged, condition, wait=True, is_coded=True)
             if cut is not None:
                 self.slicing.drop_older(bck, name, cut.stamp, is_delete=False)
             return decided
@@ -527,15 +534,29 @@ class Publisher:
         return True
 
     def _publish_mirrored(
-        self, staged: Staged, condition: Condition | None, wait: bool, mirroring: Mirroring
+        self, staged: Staged, wait: bool, mirroring: Mirroring, publish: Callable[..., ObjectMeta]
     ) -> ObjectMeta:
-        """Commit, with copies made before or soon after."""
-        if not staged.rules.all_copies:
-            stored = self.locked(staged.bck, staged.spot, partial(self._publish_locked, staged, condition, wait), wait)
-            self.on_mirrored(staged.bck, staged.name)
-            return stored
-        if not wait:
+        """Commit, with copies made before or soon after. When it fails, what was there may have lost its copies."""
+        if staged.rules.all_copies and not wait:
             raise StripeBusy
+        try:
+            if staged.rules.all_copies:
+                stored = self._publish_with_copies(staged, mirroring, publish)
+            else:
+                stored = self.locked(staged.bck, staged.spot, publish, wait)
+        except StripeBusy:
+            raise
+        except BaseException:
+            self.on_mirrored(staged.bck, staged.name)
+            raise
+        is_whole = staged.rules.all_copies and self._volume.mirrored.get(staged.bck) == mirroring
+        if not is_whole or staged.rules.keeping is not Keeping.NONE:  # what it replaced may lack copies
+            self.on_mirrored(staged.bck, staged.name)
+        return stored
+
+    def _publish_with_copies(
+        self, staged: Staged, mirroring: Mirroring, publish: Callable[..., ObjectMeta]
+    ) -> ObjectMeta:
         disk, spot = self._disk, staged.spot
         places = self.copies.places(spot, mirroring.copies)
         if len(places) < mirroring.copies - 1:
@@ -547,10 +568,7 @@ class Publisher:
         try:
             for mountpath in places:
                 asides[mountpath] = self.copies.stage(staged.fd, disk.fstat(staged.fd), spot, mountpath)
-            stored = self.locked(staged.bck, spot, partial(self._publish_locked, staged, condition, wait, asides))
-            if staged.rules.keeping is not Keeping.NONE:  # what it has replaced may lack copies
-                self.on_mirrored(staged.bck, staged.name)
-            return stored
+            return self.locked(staged.bck, spot, partial(publish, asides))
         finally:
             for aside in asides.values():
                 workfile.discard(disk, aside)
@@ -572,10 +590,20 @@ class Publisher:
             raise
 
     def _publish_locked(
-        self, staged: Staged, condition: Condition | None, wait: bool, asides: dict[Mountpath, str] | None = None
+        self,
+        promised: tuple[bool, bool],
+        staged: Staged,
+        condition: Condition | None,
+        wait: bool,
+        asides: dict[Mountpath, str] | None = None,
     ) -> ObjectMeta:
+        """`promised`: whether the bucket is known as mirrored, as erasure-coded. Raise `_PromisesMore`."""
         disk, volume, spot, rules = self._disk, self._volume, staged.spot, staged.rules
         view, stored = volume.view, None
+        if (volume.mirrored or volume.coded) and (
+            (staged.bck in volume.mirrored) > promised[0] or (staged.bck in volume.coded) > promised[1]
+        ):
+            raise _PromisesMore
         volume.require_place(staged.bck, spot.key, spot.mountpath, staged.epoch, is_moved=staged.is_moved)
         if rules.versioning or staged.is_claimed or staged.custom is None or condition is not None or view.is_unsettled:
             stored = self.stored_meta(spot)
@@ -615,7 +643,13 @@ class Publisher:
     def _remove_older(self, spot: Spot, *, fsync: bool) -> None:
         """After the object got its name: remove what unsettled mountpaths may have of it."""
         with contextlib.suppress(OSError):  # an older copy that stays is not served: the newest one wins
-            self.remove_strays(spot, fsync=fsync)
+            if self._has_strays(spot):
+                self._volume.moved.note(spot.bucket, spot.name)
+                self.remove_strays(spot, fsync=fsync)
+
+    def _has_strays(self, spot: Spot) -> bool:
+        others = (one for one in self._volume.view.available if one is not spot.mountpath)
+        return any(tree.find(self._disk, spot.on(one, spot.path)) is not None for one in others)
 
     def _replaces(self, spot: Spot, stored: ObjectMeta | None) -> bool:
         """Whether there is something that a power loss could take together with what comes in its place."""
@@ -638,6 +672,14 @@ class Publisher:
         workfile.discard(self._disk, staged.path)
         self._disk.close(staged.fd)
         staged.spot, staged.path, staged.fd = spot, path, fd
+
+
+class _PromisesMore(Exception):
+    """The bucket became mirrored or erasure-coded while a write waited: nothing happened, begin again.
+
+    Who makes copies or slices of what is there begins when nobody is under a lock that took it before
+    (`Volume.mirror_buckets`, `code_buckets`), so nothing is missed by both.
+    """
 
 
 class Announcement:

@@ -24,10 +24,11 @@ ATTEMPTS_MAX = 5
 
 
 class Relocated(NamedTuple):
-    """What was done for one object."""
+    """What was done for one object. `changed_ns`: when the file of one that was in its place was changed last."""
 
     size_bytes: int = 0
     was_moved: bool = False
+    changed_ns: int = 0
 
 
 class Relocator:
@@ -47,7 +48,7 @@ class Relocator:
                 found = newest_file(self._disk, self._store.volume.view, spot)
                 if found is None or found[2] is spot.mountpath:
                     self._store.under_lock(bck, spot, lambda: self._tidy(spot))
-                    return Relocated(found[1].st_size if found else 0)
+                    return Relocated(found[1].st_size, changed_ns=found[1].st_ctime_ns) if found else Relocated()
                 if self._take(bck, spot, found[0], found[1]):
                     return Relocated(found[1].st_size, was_moved=True)
         return Relocated()  # it keeps being overwritten: each write puts it into its place

@@ -11,7 +11,7 @@ import contextlib
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import structlog
 
@@ -39,7 +39,7 @@ from ais.env import Env
 from ais.fs import layout
 from ais.meta.smap import Snode
 from ais.xact.following import IDLE_S, Follower, Queue
-from ais.xact.joggers import Batch, Joggers
+from ais.xact.joggers import Batch, Joggers, Round
 from ais.xact.mark import Mark
 from ais.xact.registry import Registry
 from ais.xact.xaction import Xaction
@@ -84,7 +84,6 @@ class EcJobs:
         self._restores: dict[Bck, tuple[Xaction, asyncio.Event]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
-        self._undone: set[Bck] = set()
         self._looking: set[asyncio.Task[None]] = set()
         self._sending: dict[tuple[Bck, str], set[asyncio.Future[None]]] = {}
         self._deleting: set[tuple[Bck, str]] = set()
@@ -92,6 +91,7 @@ class EcJobs:
         store.on_coded(self.before_change, self._changed, self._following.changing)
         store.slice_with(slicer)
         restorer.on_damage = self._on_damage
+        slicer.until_sent = self.until_sent
 
     # Following writes
 
@@ -101,7 +101,7 @@ class EcJobs:
         self._following.start()
         self._slicer.start()
         if self._mark.was_left():
-            self._undone |= self._store.volume.coded
+            self.look_again()
 
     async def watch(self) -> None:
         """Go through the buckets whenever something was left undone, or targets are others than before."""
@@ -112,19 +112,24 @@ class EcJobs:
                 placement, tried_s = self._peers.placement, -RETRY_S
             if (present := self._peers.present()) != known:
                 known = present
-                self._undone |= self._store.volume.coded
-            if not self._undone or self._clock.monotonic() - tried_s < RETRY_S:
+                self.look_again()
+            if not self._following.behind or self._clock.monotonic() - tried_s < RETRY_S:
                 continue
             tried_s = self._clock.monotonic()
-            for bck in list(self._undone & self._store.volume.coded):
+            for bck in list(self._following.behind & self._store.volume.coded):
                 if not any(self._registry.select(kind=EC_ENCODE, bck=bck, only_running=True)):
                     with contextlib.suppress(AisError):
                         self.encode_bucket(bck, new_id(self._rng))
-            self._undone &= self._store.volume.coded
+            self._following.behind &= self._store.volume.coded
 
     def look_again(self) -> None:
         """Objects or slices of this target may be lost: go through all buckets soon."""
-        self._undone |= self._store.volume.coded
+        self._following.behind |= self._store.volume.coded
+
+    async def must_code(self, bcks: Iterable[Bck]) -> None:
+        """These buckets are erasure-coded now: their objects need slices, also if this target is killed on the way."""
+        self._following.behind |= set(bcks)
+        await asyncio.to_thread(self._following.set_mark)
 
     def before_change(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool) -> None:
         """Remove the slices of what is about to change. What cannot be told now is outdated by what comes."""
@@ -143,8 +148,17 @@ class EcJobs:
     async def _drop(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool) -> None:
         """Remove slices; before a deletion also those that are on their way. No others follow (`_deleting`)."""
         if is_delete and (sending := self._sending.get((bck, name))):
-            await asyncio.wait(set(sending))
+            await asyncio.wait(set(sending))  # when that is too long for the deletion, this follows it
         await self._slicer.drop(bck, name, stamp, is_delete=is_delete)
+
+    async def until_sent(self, bck: Bck, name: str) -> None:
+        """Wait for slices of an object and its versions that are on their way, for some seconds.
+
+        For a deletion after which they are dropped, and before the object goes to another owner, which may delete it.
+        """
+        found = [some for (of, key), some in self._sending.items() if of == bck and split_key(key)[0] == name]
+        if found:
+            await asyncio.wait(set().union(*found), timeout=DROP_TIMEOUT_S)
 
     def _changed(self, bck: Bck, name: str) -> None:
         """An object was changed, or removed, or was to be. Any thread."""
@@ -154,7 +168,7 @@ class EcJobs:
     async def _drain(self, xaction: Xaction, queue: Queue) -> None:
         if queue.is_overflowing:
             queue.is_overflowing = False
-            self._undone.add(queue.bck)
+            self._following.behind.add(queue.bck)
         async with asyncio.TaskGroup() as group:
             for _ in range(WORKERS):
                 group.create_task(self._bring_queued(xaction, queue))
@@ -216,7 +230,7 @@ class EcJobs:
         except AisError as error:
             self._log.info("object has too few slices", object=bck.cname(shown(name)), reason=str(error))
             if not isinstance(error, ContentDamaged):  # that stays so until somebody writes it again
-                self._undone.add(bck)
+                self._following.behind.add(bck)
             xaction.ctlmsg = f"{shown(name)}: {error}"
             return False
         xaction.objects += 1
@@ -239,7 +253,7 @@ class EcJobs:
         try:
             await self._encoder.sweep(bck, name)
         except AisError:
-            self._undone.add(bck)
+            self._following.behind.add(bck)
             return False
         return True
 
@@ -271,7 +285,6 @@ class EcJobs:
         """Bring every object of a bucket that this target owns to its slices, and restore those that are lost."""
 
         async def work(xaction: Xaction) -> None:
-            self._undone.discard(bck)
             failures = 0
 
             async def objects(batch: Batch) -> None:
@@ -295,12 +308,16 @@ class EcJobs:
             async def aside(batch: Batch) -> None:
                 await self._tell_owners(bck, batch.names, is_aside=True)
 
-            available = self._store.volume.available
-            await self._joggers.run(xaction, available, [bck], kept, content=layout.SLICES, step=256)
-            await self._joggers.run(xaction, available, [bck], kept_of_shelves, content=layout.KEPT_SLICES, step=64)
-            await self._joggers.run(xaction, available, [bck], aside, content=layout.SLICES_ASIDE, step=256)
-            await self._joggers.run(xaction, available, [bck], objects, step=8)
-            await self._joggers.run(xaction, available, [bck], shelves, content=layout.VERSIONS, step=8)
+            with self._following.going_through(bck):
+                await asyncio.to_thread(self._following.set_mark)
+                rounds = [
+                    Round(layout.SLICES, kept, 256),
+                    Round(layout.KEPT_SLICES, kept_of_shelves, 64),
+                    Round(layout.SLICES_ASIDE, aside, 256),
+                    Round(layout.OBJECTS, objects, 8),
+                    Round(layout.VERSIONS, shelves, 8),
+                ]
+                await self._joggers.run_all(xaction, [bck], rounds)
             if failures:
                 raise NotReady(f"{failures} objects of {bck.cname()} have too few slices: {xaction.ctlmsg}")
             self._settled(xaction)
@@ -323,7 +340,7 @@ class EcJobs:
                     tell = self._peers.recode if is_aside else self._peers.check
                     await tell(owners[node_id], bck, some)
             except AisError:
-                self._undone.add(bck)
+                self._following.behind.add(bck)
 
     async def check(self, bck: Bck, names: list[str]) -> None:
         """Another target has slices of these objects: restore those that this target owns and lacks."""
@@ -357,7 +374,7 @@ class EcJobs:
 
     def is_behind(self, bck: Bck) -> bool:
         """Whether the bucket must be gone through."""
-        return bck in self._undone or self._following.is_overflowing(bck)
+        return self._following.is_behind(bck)
 
     def _on_damage(self, bck: Bck, name: str, node: Snode) -> None:
         """A reader was given a damaged block."""
@@ -376,7 +393,7 @@ class EcJobs:
             elif not owner.is_away:
                 await self._peers.recode(owner, bck, [name])
         except AisError:
-            self._undone.add(bck)
+            self._following.behind.add(bck)
 
     # Restoring
 
@@ -419,8 +436,7 @@ class EcJobs:
         self._restores[bck] = found
         return found
 
-    def _settled(self, ended: Xaction) -> None:
+    def _settled(self, ended: Xaction | None = None) -> None:
         """Some work has ended: if nothing is left, the next start need not look."""
-        is_going_through = any(one is not ended for one in self._registry.select(kind=EC_ENCODE, only_running=True))
-        if not self._undone and not is_going_through:
-            self._following.clear_mark()
+        if not any(one is not ended for one in self._registry.select(kind=EC_ENCODE, only_running=True)):
+            self._following.clear_mark(self._store.volume.coded)

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import functools
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import msgspec
@@ -48,6 +48,8 @@ class Slicer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._is_closed = False
+        self.until_sent: Callable[[Bck, str], Awaitable[None]] = _at_once
+        """Awaited before the slices of a deleted object are dropped: none that is on its way follows then."""
 
     def start(self) -> None:
         """Work on this event loop from now on."""
@@ -90,7 +92,12 @@ class Slicer:
 
     def drop_older(self, bck: Bck, name: str, stamp: tuple[int, int], *, is_delete: bool) -> None:
         """See `Slicing`."""
-        self.run(self.drop(bck, name, stamp, is_delete=is_delete))
+        self.run(self._drop_when_sent(bck, name, stamp, is_delete))
+
+    async def _drop_when_sent(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool) -> None:
+        if is_delete:
+            await self.until_sent(bck, name)
+        await self.drop(bck, name, stamp, is_delete=is_delete)
 
     def read(self, bck: Bck, name: str, meta: ObjectMeta) -> int:
         """See `Slicing`."""
@@ -264,6 +271,10 @@ class PreparedSlices:
             ),
             return_exceptions=True,
         )
+
+
+async def _at_once(_bck: Bck, _name: str) -> None:
+    """Nothing is on its way."""
 
 
 def tombstone(bck: Bck, name: str, stamp: tuple[int, int]) -> Slice:

@@ -28,11 +28,10 @@ class MovedNames:
             self._names.append((bucket, name))
             self.count += 1
 
-    def since(self, count: int, bucket: str) -> tuple[int, list[str] | None]:
-        """The count now, and what was noted of a bucket after `count`; None when that is not known any more."""
+    def since(self, count: int) -> tuple[int, list[tuple[str, str]] | None]:
+        """The count now, and what was noted after `count`, the last first; None when that is not known any more."""
         with self._guard:
             missing = self.count - count
             if missing > len(self._names):
                 return self.count, None
-            last = list(itertools.islice(reversed(self._names), missing))
-            return self.count, [name for of, name in last if of == bucket]
+            return self.count, list(itertools.islice(reversed(self._names), missing))

@@ -400,14 +400,21 @@ class Volume:
         self._in_each(end)
 
     def code_buckets(self, coded: frozenset[Bck], known: Iterable[Bck]) -> None:
-        """From now on objects of these buckets have slices elsewhere; slices of the other known ones are dropped."""
+        """From now on objects of these buckets have slices elsewhere; slices of the other known ones are dropped.
+
+        Blocks for writes that are under way.
+        """
 
         def drop(root: str) -> None:
             for bck in known:
                 if bck not in coded:
                     trash.discard(self._disk, root, f"{layout.bucket_path(root, bck)}/{layout.SLICES}")
 
+        is_change = not coded <= self.coded
         self.coded = coded
+        if is_change:
+            for mountpath in self.view.available:
+                mountpath.stripes.wait_for_all()
         self._in_each(drop)
 
     def follow_owners(self, owns: Callable[[int], bool] | None) -> None:

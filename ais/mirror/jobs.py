@@ -23,7 +23,7 @@ from ais.fs import layout
 from ais.fs.mountpath import Mountpath
 from ais.mirror.mirror import Mirror, Outcome
 from ais.xact.following import Follower, Queue
-from ais.xact.joggers import Batch, Joggers
+from ais.xact.joggers import Batch, Joggers, Round
 from ais.xact.mark import Mark
 from ais.xact.registry import Registry
 from ais.xact.xaction import Xaction
@@ -31,6 +31,7 @@ from ais.xact.xaction import Xaction
 MARK = ".ais.uncopied"
 RETRY_S = 30.0
 _STEP = 32
+_CONTENTS = (layout.COPIES, layout.KEPT_COPIES, layout.OBJECTS, layout.VERSIONS)
 
 
 class MirrorJobs:
@@ -61,10 +62,11 @@ class MirrorJobs:
         """Begin to follow writes, on this event loop; go through everything if the last run left something undone."""
         self._following.start()
         if self._mark.was_left() and self._store.volume.mirrored:
+            self._following.behind |= self._store.volume.mirrored.keys()
             for bck in self._store.volume.mirrored:
                 self.make_copies(bck, new_id(self._rng))
         else:
-            self._mark.clear()
+            self._settled()
 
     def make_copies(self, bck: Bck, uuid: str) -> Xaction:
         """Bring every object of a bucket to the number of copies that the bucket promises."""
@@ -72,14 +74,16 @@ class MirrorJobs:
         async def work(xaction: Xaction) -> None:
             mirroring = self._store.volume.mirrored.get(bck)
             copies = mirroring.copies if mirroring is not None else 1
-            failures, first = 0, ""
+            failures = lost = 0
+            first = ""
 
-            async def visit(batch: Batch) -> None:
-                nonlocal failures, first
+            async def visit(batch: Batch, content: str) -> None:
+                nonlocal failures, lost, first
                 outcomes = await _in_pool(batch, functools.partial(self._bring_all, bck, batch.names))
                 for name, outcome in zip(batch.names, outcomes, strict=True):
                     if isinstance(outcome, AisError) or outcome.is_lost:
                         failures += 1
+                        lost += isinstance(outcome, Outcome)
                         why = "it is damaged and no copy of it is good" if isinstance(outcome, Outcome) else outcome
                         first = first or f"{bck.cname(name)}: {why}"
                     elif content == layout.OBJECTS or outcome.was_restored:
@@ -87,8 +91,12 @@ class MirrorJobs:
                         xaction.bytes += outcome.size_bytes
                 xaction.ctlmsg = f"mnc-actmnc, copies:{copies}, visited:{xaction.visited + len(batch.names)}"
 
-            for content in (layout.COPIES, layout.KEPT_COPIES, layout.OBJECTS, layout.VERSIONS):
-                await self._joggers.run(xaction, self._store.volume.available, [bck], visit, content=content)
+            with self._following.going_through(bck):
+                await asyncio.to_thread(self._following.set_mark)
+                rounds = [Round(content, functools.partial(visit, content=content)) for content in _CONTENTS]
+                await self._joggers.run_all(xaction, [bck], rounds)
+            if failures > lost:
+                self._following.behind.add(bck)
             if failures:
                 raise DiskFailure(f"{failures} objects do not have their copies, the first is {first}")
             self._settled(xaction)
@@ -103,7 +111,7 @@ class MirrorJobs:
 
     def is_behind(self, bck: Bck) -> bool:
         """Whether the bucket must be gone through."""
-        return self._following.is_overflowing(bck)
+        return self._following.is_behind(bck)
 
     def _bring_all(self, bck: Bck, names: list[str]) -> list[Outcome | AisError]:
         return [self._bring(bck, name) for name in names]
@@ -151,10 +159,10 @@ class MirrorJobs:
     def _is_failing(self, jobs: list[asyncio.Future[list[Outcome | AisError]]]) -> bool:
         return any(isinstance(outcome, AisError) for job in jobs for outcome in job.result())
 
-    def _settled(self, ended: Xaction) -> None:
+    def _settled(self, ended: Xaction | None = None) -> None:
         """Some work has ended: if nothing is left for any bucket, the next start need not look."""
         if not any(one is not ended for one in self._registry.select(kind=MAKE_COPIES, only_running=True)):
-            self._following.clear_mark()
+            self._following.clear_mark(self._store.volume.mirrored)
 
 
 async def _in_pool(batch: Batch, step: Callable[[], list[Outcome | AisError]]) -> list[Outcome | AisError]:

@@ -76,9 +76,9 @@ class Census:
         """Somebody wants to know: count again when the last count is not from just now."""
         self._asked.add(bck)
 
-    def learn(self, bck: Bck, tally: Tally) -> None:
-        """Somebody else has gone through a bucket, in the present state."""
-        self._keep(bck, tally, self._state_of(bck), 0.0)
+    def learn(self, bck: Bck, tally: Tally, state: Hashable) -> None:
+        """Somebody else has gone through a bucket, whose state was that before."""
+        self._keep(bck, tally, state, 0.0)
 
     async def watch(self) -> None:
         """Count what is due, for ever."""

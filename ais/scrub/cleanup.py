@@ -190,13 +190,12 @@ class Cleanup:
             keys = await self._in_pool(lambda: sliced_keys(self._disk, batch.mountpath, batch.bck, batch.names))
             await slices(batch._replace(names=keys))
 
-        available = self._store.volume.available
         if not self._store.volume.view.is_unsettled:
-            await self._joggers.run(xaction, available, rules.buckets, objects, step=_STEP)
-        await self._joggers.run(xaction, available, rules.buckets, copies, content=layout.COPIES, step=_STEP)
-        await self._joggers.run(xaction, available, rules.buckets, slices, content=layout.SLICES, step=_STEP)
+            await self._joggers.run(xaction, rules.buckets, objects, step=_STEP)
+        await self._joggers.run(xaction, rules.buckets, copies, content=layout.COPIES, step=_STEP)
+        await self._joggers.run(xaction, rules.buckets, slices, content=layout.SLICES, step=_STEP)
         kept = layout.KEPT_SLICES
-        await self._joggers.run(xaction, available, rules.buckets, slices_of_versions, content=kept, step=_STEP)
+        await self._joggers.run(xaction, rules.buckets, slices_of_versions, content=kept, step=_STEP)
         freed.note("visits", 0)
 
     def _trash(self, rules: _Rules, freed: _Freed) -> None:

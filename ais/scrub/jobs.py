@@ -6,16 +6,17 @@ How far it is lies in `.ais.scrub` on the first mountpath, so that it goes on af
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import msgspec
 import structlog
 
 from ais.api.bucket import Bck
-from ais.api.xact import METADATA_ONLY, NO_REPAIR, SCRUB
+from ais.api.xact import METADATA_ONLY, NO_REPAIR, RESILVER, SCRUB
 from ais.base.errors import AisError, BucketNotFound, Busy, DiskFailure, NotReady
 from ais.core.store import Store
 from ais.env import Env
+from ais.fs import layout
 from ais.scrub.local import Depth
 from ais.scrub.rounds import PHASES, Order, Place, Rounds
 from ais.scrub.statements import Statement, Statements
@@ -26,11 +27,14 @@ from ais.xact.xaction import NO_BUCKET, Xaction
 
 FILE_NAME = ".ais.scrub"
 _SAVE_EVERY_S = 2.0
+_LOOK_S = 1.0
+ROUNDS_MAX = 3
+"""Through one bucket, while its objects go to other mountpaths."""
 _BYTES_MAX = 16 << 20
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
-Done = Callable[[Bck, Tally], None]
-"""Told of each bucket that was gone through."""
+Done = Callable[[Bck, Tally, Hashable], None]
+"""Told of each bucket that was gone through, with what `state_of` said of it before; None: not known."""
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -64,6 +68,7 @@ class ScrubJobs:
         env: Env,
         node_id: str,
         bid_of: Callable[[Bck], int | None],
+        state_of: Callable[[Bck], Hashable],
         done: Done,
     ) -> None:
         self._registry = registry
@@ -74,6 +79,7 @@ class ScrubJobs:
         self._clock = env.clock
         self._node_id = node_id
         self._bid_of = bid_of
+        self._state_of = state_of
         self._done = done
         self.statements = Statements(env.disk, lambda: store.volume.available)
         self._log = structlog.get_logger()
@@ -124,7 +130,7 @@ class ScrubJobs:
                 saving = asyncio.create_task(asyncio.to_thread(self._write, content))
 
         left = [Bck.parse_uname(uname)[0] for uname in progress.buckets[progress.index :]]
-        async with self._joggers.counting(xaction, self._store.volume.available, left, PHASES):
+        async with self._joggers.counting(xaction, left, PHASES):
             await self._all(xaction, progress, stepped)
         if saving is not None:
             await saving
@@ -139,11 +145,35 @@ class ScrubJobs:
             if bid is not None:
                 progress.began_ns = progress.began_ns or self._clock.now_ns()
                 with contextlib.suppress(BucketNotFound):
-                    await self._rounds.run(xaction, bck, progress.order, progress.tally, progress.place, stepped)
+                    state = await self._go_through(xaction, bck, progress, stepped)
                     await self._state(bck, bid, progress)
+                    self._done(bck, progress.tally, state)
             progress.index, progress.began_ns = progress.index + 1, 0
             progress.place, progress.tally = Place(), Tally()
             stepped()
+
+    async def _go_through(
+        self, xaction: Xaction, bck: Bck, progress: Progress, stepped: Callable[[], None]
+    ) -> Hashable:
+        """Make one round in which nothing was missed or counted twice; return what the bucket's state was before.
+
+        While objects go to other mountpaths both happens: then it is made again when they have. Raise `Busy`.
+        """
+        volume, path = self._store.volume, layout.bucket_path("", bck)
+        for _ in range(ROUNDS_MAX):
+            is_begun = bool(progress.place.phase or progress.place.after)
+            state, seen, view = None if is_begun else self._state_of(bck), volume.moved.count, volume.view
+            counted = xaction.objects, xaction.bytes, xaction.visited
+            await self._rounds.run(xaction, bck, progress.order, progress.tally, progress.place, stepped)
+            _, moved = volume.moved.since(seen)
+            is_same = view.available == volume.view.available and not (is_begun and view.is_unsettled)
+            if is_same and moved is not None and not any(bucket == path for bucket, _ in moved):
+                return state
+            while any(self._registry.select(kind=RESILVER, only_running=True)):
+                await self._clock.sleep(_LOOK_S)
+            xaction.objects, xaction.bytes, xaction.visited = counted
+            progress.place, progress.tally, progress.began_ns = Place(), Tally(), self._clock.now_ns()
+        raise Busy(f"objects of {bck.cname()} keep going to other mountpaths: wait for the resilver, start again")
 
     async def _state(self, bck: Bck, bid: int, progress: Progress) -> None:
         order = progress.order
@@ -159,7 +189,6 @@ class ScrubJobs:
             tally=progress.tally,
         )
         progress.done.append(await asyncio.to_thread(self.statements.append, statement))
-        self._done(bck, progress.tally)
 
     def _tell(self, xaction: Xaction, progress: Progress) -> None:
         tallies = {one.bucket: one.tally for one in progress.done}

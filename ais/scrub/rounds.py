@@ -130,13 +130,13 @@ class Rounds:
             step = _CONTENT_STEP if order.depth is Depth.CONTENT else _STEPS[content]
             await self._joggers.run(
                 xaction,
-                self._store.volume.available,
                 [bck],
                 visit,
                 content=content,
                 step=step,
                 after=dict(place.after),
                 is_counted=False,
+                follows_moves=False,
             )
             place.phase, place.after = place.phase + 1, {}
             stepped()

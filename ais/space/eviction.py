@@ -198,7 +198,7 @@ class Eviction:
                 step = await loop.run_in_executor(mountpath.pool, _take, found)
                 if not step:
                     break
-                xaction.visited += len(step)
+                xaction.visit(len(step))
                 _keep_oldest(newest_first, (one for one in step if one is not None and one > last), limit)
                 await self._pace.rest(self._clock.monotonic() - started_s)
         return sorted(one for _, one in newest_first)

@@ -24,7 +24,7 @@ from ais.core.store import Store
 from ais.env import Env
 from ais.fs import layout, names
 from ais.fs.failures import disk_failures
-from ais.xact.joggers import Batch, Joggers
+from ais.xact.joggers import Batch, Joggers, Round
 from ais.xact.registry import Registry
 from ais.xact.xaction import Xaction
 
@@ -111,26 +111,12 @@ class Resilver:
                     xaction.objects += 1
                     xaction.bytes += outcome.size_bytes
                 elif outcome is _MADE_SINCE:
-                    xaction.visited -= 1
+                    xaction.visited -= 1  # nobody counted it
             xaction.ctlmsg = f"visited:{xaction.visited + len(batch.names)}"
 
         contents = (*_CONTENTS, layout.SLICES, layout.KEPT_SLICES) if view.leaving else _CONTENTS
-        async with self._joggers.counting(xaction, view.available, buckets, contents):
-            # All at the same time, so that what takes long and what is quickly seen to alternate: progress is even.
-            rounds = (
-                self._joggers.run(
-                    xaction,
-                    view.available,
-                    buckets,
-                    functools.partial(visit, content=content),
-                    content=content,
-                    is_counted=False,
-                )
-                for content in contents
-            )
-            for outcome in await asyncio.gather(*rounds, return_exceptions=True):
-                if isinstance(outcome, BaseException):
-                    raise outcome
+        rounds = [Round(content, functools.partial(visit, content=content)) for content in contents]
+        await self._joggers.run_all(xaction, buckets, rounds, follows_moves=False)
         if failures:
             raise DiskFailure(f"{failures} objects are not in their place, the first is {first}")
         if view.leaving:
@@ -147,7 +133,7 @@ class Resilver:
         return [
             _MADE_SINCE
             if content in _COPIES and self._is_younger(batch, name, content, began_ns)
-            else self._bring(batch, name, content)
+            else self._bring(batch, name, content, began_ns)
             for name in batch.names
         ]
 
@@ -173,7 +159,8 @@ class Resilver:
             if len(self._incomplete) < INCOMPLETE_MAX:
                 self._incomplete.add(bck.cname(name))
 
-    def _bring(self, batch: Batch, name: str, content: str) -> Relocated | AisError:
+    def _bring(self, batch: Batch, name: str, content: str, began_ns: int) -> Relocated | AisError:
+        """Bring a name to its place, with its copies; `_MADE_SINCE`: it is met again there, or was written since."""
         try:
             if content == layout.SLICES:
                 return self._relocator.bring_slice(batch.bck, name, batch.mountpath)
@@ -182,7 +169,10 @@ class Resilver:
             found = self._relocator.bring(batch.bck, name)
             if batch.bck in self._store.volume.mirrored:
                 self._complete_one(batch.bck, name)
-            return found if content not in _COPIES else Relocated()
+            if content in _COPIES:
+                return Relocated()
+            is_own = self._store.volume.place(batch.bck.uname + name) is batch.mountpath
+            return _MADE_SINCE if is_own and found.changed_ns > began_ns else found
         except BucketNotFound:
             return Relocated()
         except AisError as error:

@@ -127,11 +127,13 @@ class GroupJob:
 
         async def visit(batch: Batch) -> None:
             await self._each(self._mine(view, filter(self._is_wanted, batch.names)), act)
-            place.at.after[batch.mountpath.path] = batch.names[-1]
+            if not batch.is_late:
+                place.at.after[batch.mountpath.path] = batch.names[-1]
             await place.mark()
 
-        mountpaths = self._parts.volume.available
-        await self._parts.joggers.run(self._xaction, mountpaths, [view.bck], visit, prefix=prefix, after=after)
+        await asyncio.to_thread(self._parts.volume.require_whole, view.bck)
+        await self._parts.joggers.run(self._xaction, [view.bck], visit, prefix=prefix, after=after)
+        await asyncio.to_thread(self._parts.volume.require_whole, view.bck)
         if (smap := self._parts.host.smap).moving or plan.owners(smap) != owners:
             raise Busy("targets came or went meanwhile, objects were missed: wait for the rebalance, start again")
 

@@ -7,6 +7,7 @@ is moved by one at a time: who waited for it knows that nothing of it is on its 
 
 import contextlib
 import os
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -68,6 +69,8 @@ class Moves:
         self._departures = Departures(store, host.env)
         self._earlier = (host.smap, Earlier(host.smap))
         self._locks = NamedLocks()
+        self.before_give: Callable[[Bck, str], Awaitable[None]] = _at_once
+        """Awaited before a name goes to its owner: what is still done for it here ends."""
 
     async def copy(self, source: BucketView, name: str, destination: BucketView, new_name: str) -> None:
         """Copy an object to another name or bucket; an object there is overwritten. Raise `ObjectNotFound`.
@@ -107,6 +110,8 @@ class Moves:
         held = await self._locks.acquire(view.uname + name)
         try:
             owner = self._owner(view, name)
+            if view.is_coded:
+                await self.before_give(view.bck, name)
             if owner.id == self._host.snode.id:
                 raise NotReady(f"{self._host.snode.name} is the owner of {view.bck.cname(name)} as far as it knows")
             if view.rules.keeping is Keeping.NONE:
@@ -303,6 +308,10 @@ class Moves:
 
     def _owner(self, view: BucketView, name: str) -> Snode:
         return self._host.placement.owner(view.uname + name)
+
+
+async def _at_once(_bck: Bck, _name: str) -> None:
+    """Nothing is done."""
 
 
 def _url_path(bck: Bck, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from ais.core.listing import Lister
 from ais.core.store import Store
 from ais.fs.volume import Volume
 from ais.net.client import PeerClient
@@ -33,5 +34,6 @@ class Parts(NamedTuple):
     indexes: ShardIndexes
     remote: Remote
     joggers: Joggers
+    lister: Lister
     pace: Pace
     peers: PeerClient

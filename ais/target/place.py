@@ -1,7 +1,8 @@
 """How far a job went through the names it works on: its target goes on behind it when it was restarted.
 
-A place holds as long as the same targets own names and the target has the same mountpaths; else the job begins anew. It
-is written down now and then, so what was done since is done once more, and counted once more.
+A place holds as long as the same targets own names and the target has the same mountpaths, none of whose objects are on
+their way to another one; else the job begins anew. It is written down now and then, so what was done since is done once
+more, and counted once more.
 """
 
 import contextlib
@@ -32,6 +33,8 @@ class Reached(msgspec.Struct):
     failures: int = 0
     first: str = ""
     counters: tuple[int, ...] = (0,) * len(_COUNTERS)
+    generation: int = 0
+    """Of the set of mountpaths: also after objects were brought to their places it is another one."""
 
 
 class Place:
@@ -40,10 +43,12 @@ class Place:
     def __init__(self, parts: Parts, xaction: Xaction, kept: bytes) -> None:
         self._registry, self._clock, self._xaction = parts.registry, parts.host.env.clock, xaction
         self._marked_s = self._clock.monotonic()
-        self.at = Reached(plan.owners(parts.host.smap), [one.path for one in parts.volume.available])
+        view = parts.volume.view
+        paths = [one.path for one in view.available]
+        self.at = Reached(plan.owners(parts.host.smap), paths, generation=view.generation)
         with contextlib.suppress(msgspec.DecodeError):
             found = msgspec.msgpack.decode(kept, type=Reached)
-            if (found.owners, found.mountpaths) == (self.at.owners, self.at.mountpaths):
+            if _is_same(found, self.at) and not view.is_unsettled:
                 self.at = found
                 for name, count in zip(_COUNTERS, found.counters, strict=True):
                     setattr(xaction, name, count)
@@ -63,3 +68,7 @@ class Place:
         self.at.counters = tuple(getattr(self._xaction, name) for name in _COUNTERS)
         with contextlib.suppress(AisError):
             await self._registry.mark(self._xaction.uuid, msgspec.msgpack.encode(self.at))
+
+
+def _is_same(found: Reached, now: Reached) -> bool:
+    return (found.owners, found.mountpaths, found.generation) == (now.owners, now.mountpaths, now.generation)

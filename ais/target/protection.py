@@ -100,8 +100,10 @@ class Protection:
             found.objects, found.bytes, found.promised = tally.objects, tally.bytes, tally.promised
             found.found, found.missing, found.lost = tally.found, tally.missing, tally.lost
             found.misplaced, found.as_of_ns = tally.misplaced, count.ended_ns
-        if bck in behind or self._is_behind(bck):
+        if bck in behind:
             found.reasons.append("objects are being looked through for missing copies or slices")
+        elif self._is_behind(bck):
+            found.reasons.append("objects must be looked through for missing copies or slices")
         is_short = found.reasons or found.pending or found.missing or found.lost or found.misplaced
         is_current = self.census.is_current(bck)
         found.state = State.SHORT if is_short else State.OK if is_current else State.CHECKING

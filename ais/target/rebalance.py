@@ -187,7 +187,7 @@ class Rebalance:
                     await self._give(xaction, view, name, stayed)
 
         for content, bcks in self._contents():
-            await self._joggers.run(xaction, self._volume.available, bcks, visit, content=content)
+            await self._joggers.run(xaction, bcks, visit, content=content)
         if stayed:
             self._failures = (xaction.uuid, failures + 1, str(stayed))
             raise Busy(str(stayed))

@@ -83,7 +83,15 @@ class ScrubService:
             self._rounds, clock, of.buckets, of.state_of, of.is_quiet, lambda bck: bool(of.pending(bck))
         )
         self.jobs = ScrubJobs(
-            registry, joggers, self._rounds, store, host.env, host.snode.id, self._bid_of, self.census.learn
+            registry,
+            joggers,
+            self._rounds,
+            store,
+            host.env,
+            host.snode.id,
+            self._bid_of,
+            self.protection.state_of,
+            self.census.learn,
         )
 
     def routes(self) -> list[web.RouteDef]:

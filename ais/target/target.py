@@ -149,7 +149,7 @@ class Target:
         unfinished = Unfinished(host.env.disk, lambda: volume.available)
         self.registry = Registry(host.env.clock, history, unfinished)
         pace = Pace(host.env.clock, lambda: sum(host.stats.total(slot) for slot in _ASKED))
-        self.joggers = Joggers(host.env, pace)
+        self.joggers = Joggers(host.env, pace, volume)
         self._mirror = MirrorJobs(self.registry, self.joggers, store, host.env, self._burst)
         encoder = Encoder(store, slices, slice_peers, restorer, self._slicer, self._scheme, self._rules)
         self._ec = EcJobs(
@@ -163,6 +163,7 @@ class Target:
             host.env,
             self._ec_burst,
         )
+        moves.before_give = self._ec.until_sent
         verified = Verified(store)
         protected = Protected(volume, store, self._mirror.mirror, self._ec, restorer, slice_peers, verified)
         opening = Opening(store, moves, protected, remote.cold)
@@ -263,6 +264,7 @@ class Target:
             indexes,
             remote,
             self.joggers,
+            lister,
             pace,
             peers,
         )
@@ -468,6 +470,10 @@ class Target:
             self._volume.reconcile_buckets, {bucket.bck: bucket.bid for bucket in new}, known if old.version else None
         )
         await self._follow_props(new)
+        if coded := [
+            one.bck for one in new if one.props.is_coded and (was := old.get(one.bck)) and not was.props.is_coded
+        ]:
+            await self._ec.must_code(coded)
         self._take(new)
         removed = [bucket.bck for bucket in old if new.get(bucket.bck) is None]
         for bck in removed:

@@ -1,52 +1,74 @@
 """Going through everything on the mountpaths of a target: a jogger for each, in small steps that yield to clients.
 
 A jogger reads names in order with bounded memory (`ais.core.walk`) and hands a few at a time to whoever does the work.
-At the same time another pass only counts them, so that people can be told how much is left.
+At the same time another pass only counts them, so that people can be told how much is left. A name that goes from a
+mountpath that was not read yet to one that was is in neither: what moves meanwhile is visited besides.
 """
 
 import asyncio
+import contextlib
 import itertools
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from ais.api.bucket import Bck
+from ais.base.errors import Busy
+from ais.core import tree
 from ais.core.walk import Walk
 from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures
 from ais.fs.mountpath import Mountpath
+from ais.fs.names import SELF, to_path
+from ais.fs.volume import Volume
 from ais.xact.pace import Pace
 from ais.xact.xaction import Xaction
 
 STEP = 16
 """Names per visit."""
 _COUNT_STEP = 1000
+_LOOK_S = 0.2
+LATE_MAX = 200_000
+_MOVING = frozenset((layout.OBJECTS, layout.VERSIONS))
+"""What is brought from one mountpath to another, and told (`ais.fs.moved`)."""
 _NOWHERE: Mapping[str, str] = {}
 
 
 class Batch(NamedTuple):
-    """Names of one bucket that have a file below `content` (`%ob` and such) on one mountpath."""
+    """Names of one bucket that have a file below `content` (`%ob` and such) on one mountpath.
+
+    `is_late`: out of order, names that moved meanwhile, with the mountpath that owns them; they may have been visited.
+    """
 
     mountpath: Mountpath
     bck: Bck
     names: list[str]
+    is_late: bool = False
 
 
 Visit = Callable[[Batch], Awaitable[None]]
 
 
-class Joggers:
-    """Makes the rounds for any xaction of a target."""
+class Round(NamedTuple):
+    """Through one tree of all mountpaths, so many names at a time."""
 
-    def __init__(self, env: Env, pace: Pace) -> None:
+    content: str
+    visit: Visit
+    step: int = STEP
+
+
+class Joggers:
+    """Makes the rounds for any xaction of a target, through all mountpaths of its volume that are in use."""
+
+    def __init__(self, env: Env, pace: Pace, volume: Volume) -> None:
         self._env = env
         self._pace = pace
+        self._volume = volume
 
     async def run(
         self,
         xaction: Xaction,
-        mountpaths: Sequence[Mountpath],
         bcks: Sequence[Bck],
         visit: Visit,
         *,
@@ -55,31 +77,63 @@ class Joggers:
         step: int = STEP,
         after: Mapping[str, str] = _NOWHERE,
         is_counted: bool = True,
+        follows_moves: bool = True,
     ) -> None:
         """Hand every name that exists throughout to `visit`, which may be called for several mountpaths at a time.
 
         `after`: by path of a mountpath, the name behind which to begin. `is_counted`: tell how many there are; not when
-        this is one of several rounds (`counting`). The first exception of `visit` ends it all. Raise that, or
-        `DiskFailure`.
+        this is one of several rounds (`counting`). `follows_moves`: visit names that move meanwhile too, some of them a
+        second time; not for whoever moves them itself. The first exception of `visit` ends it all. Raise that,
+        `DiskFailure`, or `Busy` when more names moved meanwhile than can be remembered.
         """
+        late = _Late(self._volume, bcks if follows_moves and content in _MOVING else (), prefix)
+        mountpaths, is_over = self._volume.available, asyncio.Event()  # after that: what moves from now on is told
         xaction.joggers = len(mountpaths)
         contents = (content,) if is_counted else ()
         with self._pace.used():
             try:
-                counting = self.counting(xaction, mountpaths, bcks, contents, prefix=prefix, after=after)
+                counting = self.counting(xaction, bcks, contents, prefix=prefix, after=after)
                 async with counting, asyncio.TaskGroup() as group:
-                    for mountpath in mountpaths:
-                        group.create_task(self._jog(xaction, mountpath, bcks, visit, prefix, content, step, after))
+                    group.create_task(self._visit_late(late, visit, content, step, is_over))
+                    async with asyncio.TaskGroup() as readers:
+                        for mountpath in mountpaths:
+                            readers.create_task(
+                                self._jog(xaction, mountpath, bcks, visit, prefix, content, step, after)
+                            )
+                    is_over.set()
             except BaseExceptionGroup as failures:
                 raise _first(failures) from None
             finally:
                 xaction.joggers = 0
 
-    @asynccontextmanager
+    async def run_all(
+        self, xaction: Xaction, bcks: Sequence[Bck], rounds: Sequence[Round], *, follows_moves: bool = True
+    ) -> None:
+        """Several rounds, at the same time: what takes long and what is quickly seen to alternate, progress is even.
+
+        One that fails lets the others come to their end. Raise as `run`.
+        """
+        async with self.counting(xaction, bcks, [one.content for one in rounds]):
+            running = (
+                self.run(
+                    xaction,
+                    bcks,
+                    one.visit,
+                    content=one.content,
+                    step=one.step,
+                    is_counted=False,
+                    follows_moves=follows_moves,
+                )
+                for one in rounds
+            )
+            for outcome in await asyncio.gather(*running, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
+
+    @contextlib.asynccontextmanager
     async def counting(
         self,
         xaction: Xaction,
-        mountpaths: Sequence[Mountpath],
         bcks: Sequence[Bck],
         contents: Sequence[str],
         *,
@@ -92,7 +146,7 @@ class Joggers:
             return
         xaction.total = 0
         with self._pace.used():
-            task = asyncio.create_task(self._count(xaction, mountpaths, bcks, prefix, contents, after))
+            task = asyncio.create_task(self._count(xaction, bcks, prefix, contents, after))
             try:
                 yield
             finally:
@@ -127,20 +181,52 @@ class Joggers:
                 if not batch:
                     break
                 await visit(Batch(mountpath, bck, batch))
-                xaction.visited += len(batch)
+                xaction.visit(len(batch))
                 await self._pace.rest(now_s() - started_s)
+
+    async def _visit_late(self, late: "_Late", visit: Visit, content: str, step: int, is_over: asyncio.Event) -> None:
+        """Until the mountpaths were read: what moves after that was met where it was."""
+        now_s = self._env.clock.monotonic
+        while True:
+            is_last = is_over.is_set()
+            late.look()
+            while batches := late.take(step):
+                for batch in batches:
+                    started_s = now_s()
+                    loop, pool = asyncio.get_running_loop(), batch.mountpath.pool
+                    if names := await loop.run_in_executor(pool, self._present, batch, content):
+                        await visit(batch._replace(names=names))
+                    await self._pace.rest(now_s() - started_s)
+                late.look()
+            if is_last:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await is_over.wait()
+
+    def _present(self, batch: Batch, content: str) -> list[str]:
+        """The names that are on any mountpath: others were deleted since, or have nothing in this tree."""
+        roots = [f"{layout.bucket_path(one.path, batch.bck)}/{content}" for one in self._volume.available]
+
+        def is_present(name: str) -> bool:
+            paths = (f"{root}/{to_path(name)}" for root in roots)
+            if content == layout.VERSIONS:
+                return any(self._env.disk.access(f"{path}/{SELF}", os.F_OK) for path in paths)
+            return any(tree.find(self._env.disk, path) is not None for path in paths)
+
+        with disk_failures(roots[0]):
+            return list(filter(is_present, batch.names))
 
     async def _count(
         self,
         xaction: Xaction,
-        mountpaths: Sequence[Mountpath],
         bcks: Sequence[Bck],
         prefix: str,
         contents: Sequence[str],
         after: Mapping[str, str],
     ) -> None:
         loop, now_s, total = asyncio.get_running_loop(), self._env.clock.monotonic, xaction.visited
-        for mountpath, bck, content in itertools.product(mountpaths, bcks, contents):
+        for mountpath, bck, content in itertools.product(self._volume.available, bcks, contents):
             names = self.walk(mountpath, bck, prefix, content, after.get(mountpath.path, ""))
             while True:
                 started_s = now_s()
@@ -150,6 +236,37 @@ class Joggers:
                 total += count
                 await self._pace.rest(now_s() - started_s)
         xaction.total = total
+
+
+class _Late:
+    """Names of some buckets that have moved since this was made."""
+
+    def __init__(self, volume: Volume, bcks: Sequence[Bck], prefix: str) -> None:
+        self._volume = volume
+        self._seen = volume.moved.count
+        self._prefix = prefix
+        self._bcks = {layout.bucket_path("", bck): bck for bck in bcks}
+        self._waiting: dict[tuple[Bck, str], None] = {}
+
+    def look(self) -> None:
+        """Learn what has moved. Raise `Busy` when that is more than is remembered."""
+        moved, bcks = self._volume.moved, self._bcks
+        if not bcks or moved.count == self._seen:
+            return
+        self._seen, names = moved.since(self._seen)
+        for path, name in names or ():
+            if path in bcks and name.startswith(self._prefix):
+                self._waiting[bcks[path], name] = None
+        if names is None or len(self._waiting) > LATE_MAX:
+            raise Busy("more objects go to other mountpaths than can be followed: wait for the resilver, start again")
+
+    def take(self, count: int) -> list[Batch]:
+        """The next names, no more than so many, by bucket and mountpath."""
+        taken: dict[tuple[Mountpath, Bck], list[str]] = {}
+        for bck, name in list(itertools.islice(self._waiting, count)):
+            del self._waiting[bck, name]
+            taken.setdefault((self._volume.place(bck.uname + name), bck), []).append(name)
+        return [Batch(mountpath, bck, names, is_late=True) for (mountpath, bck), names in taken.items()]
 
 
 def _take(names: Iterator[str], count: int) -> list[str]:

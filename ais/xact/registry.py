@@ -93,23 +93,27 @@ class Registry:
         bck: Bck = NO_BUCKET,
         bck_to: Bck = NO_BUCKET,
         ctlmsg: str = "",
+        ended: Callable[[Xaction], None] = lambda _: None,
     ) -> Xaction:
         """Start the work unless this ID runs or ended well here; after an error or abort it starts anew.
 
-        Raise `NotReady` when the target is stopping.
+        `ended` is called when it is over, however that came, also before its first step. Raise `NotReady` when the
+        target is stopping.
         """
         known = self._known.get(uuid)
         if known is not None and (known.is_running or not (known.is_aborted or known.error)):
             return known
         if self._is_closed:
             raise NotReady(STOPPING)
-        xaction = Xaction(kind, uuid, self._clock.now_ns(), bck=bck, bck_to=bck_to, ctlmsg=ctlmsg)
+        xaction = Xaction(
+            kind, uuid, self._clock.now_ns(), bck=bck, bck_to=bck_to, ctlmsg=ctlmsg, now_s=self._clock.monotonic
+        )
         self._known.pop(uuid, None)
         self._known[uuid] = xaction
         self._forget_old()
         task = asyncio.create_task(work(xaction), name=f"{kind}[{uuid}]")
         self._tasks[uuid] = task
-        task.add_done_callback(functools.partial(self._end, xaction))
+        task.add_done_callback(functools.partial(self._end, xaction, ended))
         self._note(xaction)
         self._log.info("xaction started", xaction=uuid, kind=kind, bucket=bck.name)
         return xaction
@@ -154,7 +158,7 @@ class Registry:
         if self._history is not None:
             await asyncio.to_thread(self._history.close)
 
-    def _end(self, xaction: Xaction, task: asyncio.Task[None]) -> None:
+    def _end(self, xaction: Xaction, ended: Callable[[Xaction], None], task: asyncio.Task[None]) -> None:
         """The task is over, however: also when it was cancelled before its first step."""
         log = self._log.bind(xaction=xaction.uuid, kind=xaction.kind)
         failure = None if task.cancelled() else task.exception()
@@ -171,6 +175,7 @@ class Registry:
         if xaction.uuid in self._kept and not self._is_closed and self._unfinished is not None:
             self._kept.discard(xaction.uuid)
             asyncio.get_running_loop().run_in_executor(None, self._unfinished.drop, xaction.uuid)
+        ended(xaction)
         log.info("xaction ended", objects=xaction.objects, aborted=xaction.is_aborted)
 
     def _note(self, xaction: Xaction) -> None:

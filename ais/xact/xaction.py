@@ -1,6 +1,7 @@
 """One job on one target: what it is, how far it is, how it ended. Its work counts here, others read `snap()`."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import UNSET
@@ -9,6 +10,7 @@ from ais.api import gotime
 from ais.api.bucket import Bck
 from ais.api.codec import U64
 from ais.api.xact import ZERO_TIME, Progress, Snap, Stats, time_ns_of
+from ais.xact.speed import Speed
 
 NO_BUCKET = Bck("", provider="")
 _rfc3339 = gotime.formatter("RFC3339Nano")
@@ -20,7 +22,7 @@ class Xaction:
     """See the module. The counters are the work's to add to.
 
     `total`: objects that will be looked at, 0 while unknown; `visited`: those that were. `is_idle`: the work waits for
-    something to do. `ext`: what only this kind tells.
+    something to do. `ext`: what only this kind tells. `now_s`: seconds of a clock that does not jump.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Xaction:
         bck: Bck = NO_BUCKET,
         bck_to: Bck = NO_BUCKET,
         ctlmsg: str = "",
+        now_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.kind, self.uuid, self.ctlmsg = kind, uuid, ctlmsg
         self.bck, self.bck_to = bck, bck_to
@@ -45,6 +48,7 @@ class Xaction:
         self._started_ns, self._ended_ns = started_ns, 0
         self._error = self._abort_reason = ""
         self._ended = asyncio.Event()
+        self._now_s, self._speed = now_s, Speed(now_s())
 
     @classmethod
     def remembered(cls, snap: Snap) -> "Xaction":
@@ -125,8 +129,18 @@ class Xaction:
             aborted=self.is_aborted,
             is_idle=self.is_idle or not self.is_running,
             ext=self.ext,
-            progress=Progress(min(self.visited, self.total), self.total) if self.total and self.is_running else UNSET,
+            progress=self._progress() if self.total and self.is_running else UNSET,
         )
+
+    def visit(self, count: int) -> None:
+        """So many more were looked at."""
+        self.visited += count
+        self._speed.note(self._now_s(), self.visited)
+
+    def _progress(self) -> Progress:
+        done = min(self.visited, self.total)
+        left_s = self._speed.left_s(self._now_s(), self.visited, max(self.visited, self.total))
+        return Progress(done, self.total, UNSET if left_s is None else left_s)
 
     def abort(self, reason: str) -> None:
         """Note why it stops; the registry cancels the work. The first reason stays."""

@@ -32,7 +32,7 @@ RESILVER_SOON_S = 60
 REPAIR_S_MAX = 3600
 TOLERANCE = 0.3
 SLACK_S = 5.0
-"""Of a prediction: samples are a second apart, and the start is told to the millisecond only."""
+"""Of a prediction: samples are a second apart."""
 
 
 class Sample(NamedTuple):
@@ -97,9 +97,8 @@ def look(api: Api, node_id: str, began_s: float) -> Sample:
     last = snaps[-1] if snaps else None
     is_ended = last is not None and not last["end-time"].startswith("0001")
     left_s = None
-    if last is not None and not is_ended and (progress := last.get("progress")) and progress["done"]:
-        elapsed_s = time.time() - time_ns_of(last["start-time"]) / 1e9
-        left_s = elapsed_s * (progress["total"] - progress["done"]) / progress["done"]
+    if last is not None and not is_ended:
+        left_s = last.get("progress", {}).get("left_s")
     is_done = last is not None and is_ended and not (last["err"] or last["aborted"])
     flags = int(status["cluster"]["flags"])
     return Sample(time.time(), protection["state"], flags, int(status["tracker"]["state.flags"]), is_done, left_s)

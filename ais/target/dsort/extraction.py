@@ -90,10 +90,8 @@ class Extraction:
             self._total = len(template)
             found = filter(None, map(self._with_extension, template))
         else:
-            walks = (
-                self._run.parts.joggers.walk(one, view.bck, template.prefix) for one in self._run.parts.volume.available
-            )
-            found = {name for walk in walks for name in walk if formats.by_name(name) and self._with_extension(name)}
+            names = (entry.name for entry in self._run.parts.lister.walk(view.bck, template.prefix))
+            found = (name for name in names if formats.by_name(name) and self._with_extension(name))
         for name in found:
             if self._run.stopped.is_set():
                 raise Stopped("the sort was stopped")

@@ -1,7 +1,6 @@
 """Starting jobs, waiting for them, and how far they are."""
 
 import asyncio
-import time
 from collections.abc import Iterable
 from fractions import Fraction
 from operator import itemgetter
@@ -22,14 +21,11 @@ if TYPE_CHECKING:
 
 
 def progress_of(snap: Snap) -> str:
-    """How much is done and how long the rest will take at the speed so far: `45%, 2m10s left`."""
-    if (share := _share(snap)) is None:
+    """How much is done and how long the rest will take: `45%, 2m10s left`."""
+    if (share := _share(snap)) is None or not isinstance(snap.progress, xact.Progress):
         return text.NONE
-    told = f"{int(100 * share)}%"
-    elapsed_s = time.time() - xact.time_ns_of(snap.start_time) / 1e9
-    if not share or elapsed_s <= 0:
-        return told
-    return f"{told}, {Duration(int(elapsed_s * (1 - share) / share))} left"
+    told, left_s = f"{int(100 * share)}%", snap.progress.left_s
+    return f"{told}, {Duration(int(left_s))} left" if isinstance(left_s, float) else told
 
 
 def least_progress(snaps: Iterable[Snap]) -> str:

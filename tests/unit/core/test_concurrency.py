@@ -1,5 +1,6 @@
 """Writers, readers and deleters of the same names at the same time, and processes that are killed."""
 
+import contextlib
 import itertools
 import os
 import random
@@ -7,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import pytest
 
 from ais.base.errors import Busy, NotReady, ObjectNotFound
 from ais.core.store import Store
+from ais.core.workfile import WriteRules
+from ais.fs.locks import Stripes
 
 WRITERS = 4
 _WRITER = """
@@ -23,6 +26,7 @@ import random, sys
 from ais.api.bucket import Bck
 from ais.core.store import Store
 from ais.core.workfile import WriteRules
+from ais.fs.locks import Stripes
 from ais.env import Env
 from ais.fs.volume import Volume
 
@@ -273,3 +277,34 @@ def test_nothing_appears_in_a_closed_bucket(make_bench: Any) -> None:
         bench.store.rename(bench.bck, "0/0", "new", bench.rules)
     bench.volume.close_buckets(frozenset())
     bench.put("new")
+
+
+@pytest.mark.parametrize("call", ["fsync", "acquire"])
+def test_a_bucket_becomes_coded_while_an_object_is_written(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """While its content goes to the disk, or while it waits for its lock: whoever makes slices is told of the object,
+    and has a mark from before it is visible."""
+    told: list[str] = []
+    seen: list[bool] = []
+
+    @contextlib.contextmanager
+    def marking() -> Iterator[None]:
+        seen.append(bool(list(bench.root.glob("mp*/@ais/b/%ob/o"))))
+        yield
+
+    owner = bench.disk if call == "fsync" else Stripes
+    really = getattr(owner, call)
+
+    def late(*args: Any) -> None:
+        if bench.bck not in bench.volume.coded:
+            bench.volume.coded = frozenset((bench.bck,))
+        really(*args)
+
+    bench.store.on_coded(lambda *_: None, lambda _bck, name: told.append(name), marking)
+    writer = bench.store.writer(bench.bck, "o", WriteRules(fsync=True))
+    writer.write(b"x" * (2 << 20))
+    monkeypatch.setattr(owner, call, late)
+    writer.commit()
+    assert told == ["o"]
+    assert seen == [False]

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ais.base.errors import DiskFailure
+from ais.core import listing
 from ais.core.listing import Detail, Lister, ListLimits
 from ais.core.relocate import Relocator
 from ais.core.walk import Walk
@@ -247,6 +248,44 @@ def test_names_that_go_to_another_mountpath_are_listed(make_bench: Callable[...,
     assert [name for name, _, _, _ in rolled.take(10)] == ["a/", "d/"]
     rest = lister.page(bench.bck, "", page.entries[-1].name, session="s")
     assert [one.name for one in (*page.entries, *rest.entries)] == wanted
+
+
+def test_what_moved_and_was_deleted_leaves_no_common_prefix(make_bench: Callable[..., Any]) -> None:
+    """Everything that begins with a prefix is moved, then deleted, while a listing waits: the prefix is not listed."""
+    bench = make_bench(1)
+    for name in ("a", *(f"d/{number:02}" for number in range(20)), "e/x"):
+        bench.put(name)
+    more = bench.root / "more"
+    more.mkdir()
+    bench.volume.attach(str(more))
+    lister, relocator = Lister(bench.volume, bench.env), Relocator(bench.store, bench.env)
+    assert [one.name for one in lister.page(bench.bck, delimiter="/", limit=1, session="s").entries] == ["a"]
+    for number in range(20):
+        relocator.bring(bench.bck, f"d/{number:02}")
+        bench.store.delete(bench.bck, f"d/{number:02}")
+    relocator.bring(bench.bck, "e/x")
+    cursor = lister._cursors.open(bench.bck, "", "a", delimiter="/", session="s")
+    cursor._merged, cursor._next = iter(()), None  # it has read the place that they came from
+    assert [name for name, _, _, _ in cursor.take(10)] in (["e/"], [])
+    assert [one.name for one in lister.page(bench.bck, after="a", delimiter="/").entries] == ["e/"]
+
+
+def test_a_walk_goes_on_where_it_was_when_it_lost_track(
+    make_bench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More names have moved than are remembered while somebody walks: each name comes once all the same."""
+    monkeypatch.setattr(listing, "_WALKED_STEP", 7)
+    bench = make_bench(1)
+    wanted = [f"d{number:02}/o" for number in range(30)]
+    for name in wanted:
+        bench.put(name)
+    found = []
+    for entry in Lister(bench.volume, bench.env).walk(bench.bck):
+        found.append(entry.name)
+        if len(found) == 1:
+            for number in range(KEPT_MAX + 1):
+                bench.volume.moved.note("/@ais/other", f"o{number}")
+    assert found == wanted
 
 
 def test_a_listing_begins_again_when_it_lost_track(make_bench: Callable[..., Any]) -> None:

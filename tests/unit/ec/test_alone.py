@@ -187,6 +187,35 @@ def test_lost_slices_and_entries_come_back(tmp_path: Path) -> None:
     run(tmp_path, 4, scenario)
 
 
+def test_a_slice_that_is_made_again_does_not_outlive_a_deletion(tmp_path: Path) -> None:
+    """A lost slice is on its way when its object is deleted: it is dropped with the others, not left behind."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(ALONE)
+        owner, deletions = group.owner("o"), []
+        assert (await owner.ask("PUT", "o", data=LARGE[:5000])).status == 200
+        await group.settled()
+        slicer = owner.target._ec._slicer
+        store = slicer.store
+
+        async def store_late(*args: Any, **kwargs: Any) -> None:
+            if not deletions:
+                deletions.append(asyncio.create_task(owner.ask("DELETE", "o")))
+            await asyncio.wait(deletions, timeout=1.0)  # it must wait for us
+            await store(*args, **kwargs)
+
+        slicer.store = store_late
+        os.unlink(group.slices("o")[-1])
+        owner.target._ec.recode(BCK, ["o"])
+        await until(lambda: deletions)
+        assert (await deletions[0]).status == 200
+        await group.settled()
+        assert group.slices("o") == group.files("o") == []
+        assert (await owner.ask("GET", "o")).status == 404
+
+    run(tmp_path, 4, scenario)
+
+
 @pytest.mark.parametrize("patch", [ALONE_2_2, EC, {"ec": {"enabled": False}, "protection": {"slices_only": False}}])
 def test_the_form_follows_the_bucket(tmp_path: Path, patch: dict[str, Any]) -> None:
     """Other numbers of slices, a replica beside them, or none: objects are read exactly before, during and after."""

@@ -1,12 +1,14 @@
 """The mark that says after a crash that objects may lack copies or slices."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.coded import EC, Group, run
+from harness.coded import BCK, EC, Group, run
 from harness.target import until
 
+from ais.ec.jobs import MARK
 from ais.env.disk import Disk
 
 
@@ -35,3 +37,34 @@ def test_a_mark_is_there_before_an_object_is(tmp_path: Path, patch: dict[str, An
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Disk, "rename", rename)
         run(tmp_path, 4, scenario)
+
+
+def test_a_pass_that_is_stopped_leaves_its_bucket_to_be_gone_through(tmp_path: Path) -> None:
+    """`ec-encode` is aborted on the way, with objects that have no slices: the bucket is behind, the mark stays, and
+    it is gone through soon."""
+
+    async def scenario(group: Group) -> None:
+        await group.create({})
+        owner = group.owner("o")
+        assert (await owner.ask("PUT", "o", data=b"content")).status == 200
+        jobs, registry = owner.target._ec, owner.target.registry
+        bring, began = jobs._bring, asyncio.Event()
+
+        async def never(*_: Any) -> bool:
+            began.set()
+            await asyncio.Event().wait()
+            return True
+
+        jobs._bring = never
+        await group.change(EC)
+        job = jobs.encode_bucket(BCK, "encENCenc1")
+        await began.wait()
+        registry.abort(job, "stopped by hand")
+        await job.wait()
+        jobs._bring = bring
+        assert jobs.is_behind(BCK)
+        assert any(list(Path(one.path).glob(MARK)) for one in owner.volume.available)
+        await until(lambda: len(group.slices("o")) == 1)
+        assert not jobs.is_behind(BCK)
+
+    run(tmp_path, 4, scenario)

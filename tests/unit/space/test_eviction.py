@@ -104,7 +104,7 @@ class Bench:
             pace = Pace(self.env.clock, lambda: 0)
             eviction = Eviction(
                 registry,
-                Joggers(self.env, pace),
+                Joggers(self.env, pace, self.volume),
                 pace,
                 volume,
                 self.env,
@@ -174,7 +174,7 @@ def test_it_begins_by_itself_and_not_in_vain_again_and_again(tmp_path: Path) -> 
             [Evictable(BCK, "aws", OLD_NS * 2)],
         )
         eviction = Eviction(
-            registry, Joggers(env, pace), pace, volume, env,
+            registry, Joggers(env, pace, volume), pace, volume, env,
             lambda: marks, LRU, lambda _named, _force: evictable, bench.evict,
         )  # fmt: skip
         with pytest.raises(Enough):

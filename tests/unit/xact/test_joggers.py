@@ -2,15 +2,21 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from harness.target import until
 
 from ais.api.bucket import Bck
-from ais.base.errors import BadRequest
+from ais.base.errors import BadRequest, Busy
+from ais.core.relocate import Relocator
 from ais.core.store import Store
 from ais.core.workfile import WriteRules
 from ais.env import Env
+from ais.fs import layout
+from ais.fs.moved import KEPT_MAX
 from ais.fs.volume import Volume
 from ais.xact import pace
 from ais.xact.joggers import Batch, Joggers
@@ -45,7 +51,7 @@ def test_every_object_is_visited_once_on_the_mountpath_that_has_it(volume: Volum
 
     async def scenario() -> Xaction:
         xaction = Xaction("lru", "firstJOB1", 1)
-        await Joggers(Env(), Pace(Env().clock, lambda: 0)).run(xaction, volume.available, [BCK], visit, step=8)
+        await Joggers(Env(), Pace(Env().clock, lambda: 0), volume).run(xaction, [BCK], visit, step=8)
         return xaction
 
     xaction = asyncio.run(scenario())
@@ -61,9 +67,54 @@ def test_the_first_failure_ends_the_round_with_its_own_error(volume: Volume) -> 
         raise BadRequest("no such thing")
 
     async def scenario() -> None:
-        joggers = Joggers(Env(), Pace(Env().clock, lambda: 0))
+        joggers = Joggers(Env(), Pace(Env().clock, lambda: 0), volume)
         with pytest.raises(BadRequest, match="no such thing"):
-            await joggers.run(Xaction("lru", "firstJOB1", 1), volume.available, [BCK], visit)
+            await joggers.run(Xaction("lru", "firstJOB1", 1), [BCK], visit)
+
+    asyncio.run(scenario())
+
+
+def test_names_that_move_while_they_are_read_are_visited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All objects go to a mountpath that was read already, before the one they were on was: none is missed."""
+    (tmp_path / "mp1").mkdir()
+    (tmp_path / "mp2").mkdir()
+    volume = Volume.load_or_create(Env(), [str(tmp_path / "mp1")])
+    volume.create_bucket(BCK, 1)
+    store, names = Store(volume, Env()), [f"d{index:02}/o" for index in range(20)]
+    for name in names:
+        store.put(BCK, name, WriteRules(), b"content")
+    volume.attach(str(tmp_path / "mp2"))
+    joggers, relocator = Joggers(Env(), Pace(Env().clock, lambda: 0), volume), Relocator(store, Env())
+    walk, read, seen, moved = joggers.walk, set(), set(), set()
+
+    def noted(mountpath: Any, *args: Any) -> Iterator[str]:
+        yield from walk(mountpath, *args)
+        read.add(mountpath.path)
+
+    async def visit(batch: Batch) -> None:
+        await until(lambda: str(tmp_path / "mp2") in read)
+        if not moved:
+            moved.update(name for name in names if relocator.bring(BCK, name).was_moved)
+        seen.update(batch.names)
+        assert not batch.is_late or all(volume.place(BCK.uname + name) is batch.mountpath for name in batch.names)
+
+    monkeypatch.setattr(joggers, "walk", noted)
+    asyncio.run(joggers.run(Xaction("lru", "firstJOB1", 1), [BCK], visit, step=1, is_counted=False))
+    assert len(moved) > 3
+    assert seen == set(names)
+
+
+def test_a_round_that_lost_track_of_what_moved_says_so(volume: Volume) -> None:
+    """More names have moved at once than are remembered: the job does not end well."""
+
+    async def visit(_: Batch) -> None:
+        for index in range(KEPT_MAX + 1):
+            volume.moved.note(layout.bucket_path("", BCK), f"m{index}")
+
+    async def scenario() -> None:
+        joggers = Joggers(Env(), Pace(Env().clock, lambda: 0), volume)
+        with pytest.raises(Busy, match="wait for the resilver"):
+            await joggers.run(Xaction("lru", "firstJOB1", 1), [BCK], visit, step=100)
 
     asyncio.run(scenario())
 
