@@ -160,7 +160,7 @@ class Stats(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a running xaction is on one target: objects looked at, of how many, and for how long it will still go on.
+    """How far a running xaction is on one target: objects looked at (or bytes of a large one), of how many, how long still.
 
     Ours; AIStore does not say it.
     """

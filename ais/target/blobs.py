@@ -74,20 +74,21 @@ class Blobs:
     async def _run(self, xaction: Xaction, task: BlobTask) -> None:
         view = self._parts.front.views.require(task.bck)
         upload_id = task.upload_id
-        xaction.workers, xaction.total = task.parts.workers, 1
+        xaction.workers = task.parts.workers
 
         def count(size: int) -> None:
             xaction.bytes += size
-            xaction.bytes_received += size
+            xaction.visited += size
 
         try:
             await self._parts.moves.settle(view, task.name)
             if self._is_here(view, task.name):
                 return
             found = await self._through.head(view, task.name)
+            xaction.total = xaction.bytes_received = found.size  # for the bars of AIStore's command line
             upload_id = await self._upload_for(view, found, task)
             await self._parallel.fetch(view, found, upload_id, task.parts, count)
-            xaction.objects, xaction.visited = 1, 1
+            xaction.objects = 1
         except BaseException:
             if not self._parts.registry.is_closing:  # else it goes on after the restart
                 with suppress(AisError):
