@@ -36,6 +36,7 @@ from ais.proxy import download_request
 from ais.proxy.changes import BucketChanges
 from ais.proxy.jobs import Jobs
 from ais.proxy.redirect import require_bucket, require_own
+from ais.proxy.relay import Relay
 from ais.proxy.requests import json_text_reply, route
 from ais.proxy.targets import Targets, found
 from ais.shard import match
@@ -44,11 +45,12 @@ from ais.shard import match
 class Downloads:
     """The endpoint. One per proxy."""
 
-    def __init__(self, node: Node, targets: Targets, jobs: Jobs) -> None:
+    def __init__(self, node: Node, targets: Targets, jobs: Jobs, relay: Relay) -> None:
         self._node = node
         self._targets = targets
         self._jobs = jobs
         self._changes = BucketChanges(node)
+        self._relay = relay
 
     def routes(self) -> list[web.RouteDef]:
         """All jobs, and what is done to one."""
@@ -68,6 +70,8 @@ class Downloads:
         if self._node.smap.moving:
             raise Busy("cannot download while objects move to other targets: wait for the rebalance to end")
         if self._node.bmd.get(task.bck) is None:
+            if (answer := await self._relay.to_primary(request)) is not None:
+                return answer
             await self._changes.create(task.bck, {})
         bucket = require_own(require_bucket(self._node.bmd, task.bck), "download into")
         access.require(bucket.props.access, Access.PUT, bucket.bck.cname())

@@ -20,8 +20,10 @@ from ais.base.units import parse_bool
 from ais.dsort import spec
 from ais.node.long import decoded
 from ais.node.node import Node
+from ais.proxy.changes import BucketChanges
 from ais.proxy.jobs import Jobs
 from ais.proxy.redirect import require_bucket, require_own
+from ais.proxy.relay import Relay
 from ais.proxy.requests import json_text_reply, params_of, route, text_reply
 from ais.proxy.targets import Targets, found
 from ais.shard import match
@@ -32,8 +34,10 @@ _PHASES = ("local_extraction", "meta_sorting", "shard_creation")
 class Sorts:
     """The endpoint. One per proxy."""
 
-    def __init__(self, node: Node, targets: Targets, jobs: Jobs) -> None:
+    def __init__(self, node: Node, targets: Targets, jobs: Jobs, relay: Relay) -> None:
         self._node = node
+        self._relay = relay
+        self._changes = BucketChanges(node)
         self._targets = targets
         self._jobs = jobs
 
@@ -47,19 +51,25 @@ class Sorts:
         ]
 
     async def start(self, request: web.Request) -> web.Response:
-        """Begin; answer with the ID. Raise `BadRequest`, `BucketNotFound`, `AccessDenied`, `Busy`."""
+        """Begin; answer with the ID. A bucket for the output that is not there is made as that of the input.
+
+        Raise `BadRequest`, `BucketNotFound`, `AccessDenied`, `Busy`.
+        """
         value = await decoded(await request.read(), codec.parse_json)
         targets = sorted(one.id for one in self._targets.all)
         uuid = ID_PREFIX + new_id(self._node.env.rng)
         config = self._node.config.cluster.distributed_sort
         task = spec.check(value, uuid, _first(targets, uuid), config, psutil.virtual_memory().total)
-        source, to = require_bucket(self._node.bmd, task.source), require_bucket(self._node.bmd, task.to)
-        for bucket in (source, to):
-            require_own(bucket, "sort shards of")
+        source = require_own(require_bucket(self._node.bmd, task.source), "sort shards of")
         access.require(source.props.access, Access.GET, source.bck.cname())
-        access.require(to.props.access, Access.PUT, to.bck.cname())
         if self._node.smap.moving:
             raise Busy("cannot sort while objects move to other targets: wait for the rebalance to end")
+        if self._node.bmd.get(task.to) is None and not task.dry_run:
+            if (answer := await self._relay.to_primary(request)) is not None:
+                return answer
+            await self._changes.create(task.to, codec.to_builtins(source.props))
+        to = require_own(require_bucket(self._node.bmd, task.to), "sort shards of")
+        access.require(to.props.access, Access.PUT, to.bck.cname())
         await self._start(task)
         return text_reply(uuid)
 
