@@ -69,9 +69,8 @@ class GroupJob:
         for number, work in enumerate(self._rounds()):
             if self._place.enter(number):
                 await work()
-        if failures := self._place.at.failures:
-            more = f" (and {failures - 1} more)" if failures > 1 else ""
-            raise AisError(f"{self._parts.host.snode.name}: {self._place.at.first}{more}")
+        if failure := self._place.failure:
+            raise AisError(f"{self._parts.host.snode.name}: {failure}")
 
     def _rounds(self) -> Iterator[Callable[[], Awaitable[None]]]:
         """What is gone through, one after the other."""
@@ -158,9 +157,9 @@ class GroupJob:
                     await self._patience.wait_for(partial(act, name))
                 except ObjectNotFound as error:
                     if is_named:
-                        self._note(error)
+                        self._place.fail(error)
                 except AisError as error:
-                    self._note(error)
+                    self._place.fail(error)
                     if not self._task.continue_on_error:
                         raise
 
@@ -170,10 +169,6 @@ class GroupJob:
                     group.create_task(worker())
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
-
-    def _note(self, error: AisError) -> None:
-        self._place.at.failures += 1
-        self._place.at.first = self._place.at.first or str(error)
 
     @property
     def _is_refresh(self) -> bool:
@@ -209,7 +204,7 @@ class GroupJob:
             self._stayed += 1
             self._xaction.ctlmsg = f"{describe(self._task)}; {self._stayed} stay, they are only here"
             if self._task.names is not None:
-                self._note(error)
+                self._place.fail(error)
             return
         self._count(removed.meta.size if removed.meta else 0)
 

@@ -15,6 +15,7 @@ from ais.target.parts import Parts
 from ais.xact.registry import Xaction
 
 MARK_EVERY_S = 1.0
+ERRORS_TOLD = 4
 _COUNTERS = ("objects", "bytes", "objects_sent", "bytes_sent", "visited")
 
 
@@ -22,7 +23,7 @@ class Reached(msgspec.Struct):
     """What is written down.
 
     `round`: of the job's rounds, from 0; `count`: names of a list that were looked at; `after`: by path of a mountpath,
-    or empty for a backend, the name that was the last one; `failures`, `first`: what failed, and the first of it.
+    or empty for a backend, the name that was the last one; `failures`: how many, of which the first are `errors`.
     """
 
     owners: plan.Owners
@@ -31,7 +32,7 @@ class Reached(msgspec.Struct):
     count: int = 0
     after: dict[str, str] = {}
     failures: int = 0
-    first: str = ""
+    errors: list[str] = []
     counters: tuple[int, ...] = (0,) * len(_COUNTERS)
     generation: int = 0
     """Of the set of mountpaths: also after objects were brought to their places it is another one."""
@@ -58,6 +59,18 @@ class Place:
         if number > self.at.round:
             self.at.round, self.at.count, self.at.after = number, 0, {}
         return number == self.at.round
+
+    def fail(self, error: AisError) -> None:
+        """Note what failed for one object."""
+        self.at.failures += 1
+        if len(self.at.errors) < ERRORS_TOLD:
+            self.at.errors.append(str(error))
+
+    @property
+    def failure(self) -> str:
+        """What to say of it in the end; empty when nothing failed."""
+        told, more = "; ".join(self.at.errors), self.at.failures - len(self.at.errors)
+        return f"{told} (and {more} more)" if more else told
 
     async def mark(self) -> None:
         """Write it down if that was not done for a while; a disk that fails makes it no failure of the job."""
