@@ -127,8 +127,7 @@ def check_strictly(value: Any, kind: Any, path: str = "") -> None:
 
 def _fold_keys(value: Any, kind: Any) -> Any:
     """Rename the keys of JSON objects to the wire names of the struct they are meant for, whatever their case."""
-    if typing.get_origin(kind) is typing.Annotated:
-        kind = typing.get_args(kind)[0]
+    kind = _without_none(kind)
     struct = _struct_of(kind)
     if struct is not None and isinstance(value, dict):
         wire_names = _wire_names(struct)
@@ -152,6 +151,15 @@ def _fold_keys(value: Any, kind: Any) -> Any:
     if isinstance(value, dict) and len(arguments) == 2 and typing.get_origin(kind) is dict:
         return {key: _fold_keys(item, arguments[1]) for key, item in value.items()}
     return value
+
+
+@functools.cache
+def _without_none(kind: Any) -> Any:
+    """`list[X]` of `list[X] | None`, and what is annotated."""
+    if typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
+    lists = [one for one in typing.get_args(kind) if typing.get_origin(one) in (list, dict)]
+    return lists[0] if lists and _allows_none(kind) else kind
 
 
 @functools.cache

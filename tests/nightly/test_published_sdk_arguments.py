@@ -110,7 +110,8 @@ def test_files(client: Client, full: Bucket, to: Bucket, tmp_path: Path) -> None
         out.write(whole[1000:])
     assert large.get_reader(chunk_size=1000).read_all() == whole
     assert b"".join(large.get_reader(chunk_size=777)) == whole
-    assert bytes(large.get_reader(num_workers=3, chunk_size=1000).read_all()) == whole
+    with large.get_reader(num_workers=3, chunk_size=1000).read_all() as parallel:
+        assert bytes(parallel.buf) == whole
     assert large.get_reader(byte_range="bytes=5-104").read_all() == whole[5:105]
     with large.get_reader(chunk_size=512).as_file(buffer_size=64, max_resume=2) as file:
         assert file.read(10) + file.read() == whole

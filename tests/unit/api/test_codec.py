@@ -29,6 +29,7 @@ class Sample(msgspec.Struct, frozen=True):
     many: list[Inner] = []
     named: dict[str, Inner] = {}
     other_name: str = msgspec.field(default="", name="daemon_id")
+    some: list[Inner] | None = None
 
 
 def test_numbers_and_units_travel_as_strings() -> None:
@@ -41,6 +42,7 @@ def test_numbers_and_units_travel_as_strings() -> None:
         "many": [],
         "named": {},
         "daemon_id": "",
+        "some": None,
     }
 
 
@@ -57,6 +59,7 @@ def test_keys_match_in_any_case_and_nulls_are_defaults() -> None:
     body = b'{"WAIT":"2s","Number":7,"Inner":{"SIZE":"1k"},"many":null,"DaemonID":"x","daemon_ID":"y","zz":[1]}'
     assert codec.from_json(body, Sample) == Sample(Duration(2), U64(7), Inner(Size(1024)), [], {}, "y")
     assert codec.from_json(b'{"inner":null}', Sample).inner is None
+    assert codec.from_json(b'{"some":[{"SIZE":null}]}', Sample).some == [Inner()]
 
 
 @pytest.mark.parametrize(
