@@ -160,7 +160,7 @@ class Stats(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a running xaction is on one target: objects looked at (or bytes of a large one), of how many, how long still.
+    """How far a running xaction is on one target: objects looked at (or bytes of one), of how many, how long.
 
     Ours; AIStore does not say it.
     """

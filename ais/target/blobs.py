@@ -78,7 +78,7 @@ class Blobs:
 
         def count(size: int) -> None:
             xaction.bytes += size
-            xaction.visited += size
+            xaction.visit(size)
 
         try:
             await self._parts.moves.settle(view, task.name)

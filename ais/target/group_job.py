@@ -117,7 +117,7 @@ class GroupJob:
         while step := list(islice(found, _STEP)):
             await self._each(self._mine(self._source, step), act, is_named=is_named)
             place.at.count += len(step)
-            xaction.visited = place.at.count
+            xaction.visit(len(step))
             await place.mark()
 
     async def _each_on_disk(self, view: BucketView, prefix: str, act: Act) -> None:
