@@ -199,7 +199,7 @@ class Connection(Wire):
         while True:
             end = data.find(b"\r\n\r\n", position, limit)
             if end < 0 or end - position > hub.head_bytes_max:
-                self._keep_partial_head(view[position:limit])
+                self._keep_partial_head(view[position:limit], is_next=left < REQUESTS_PER_TURN)
                 return
             position = self._serve(view[position:end].tobytes(), view, end + 4, limit)
             if position < 0:
@@ -374,10 +374,11 @@ class Connection(Wire):
         else:
             self.update_reading()
 
-    def _keep_partial_head(self, view: memoryview) -> None:
+    def _keep_partial_head(self, view: memoryview, *, is_next: bool) -> None:
+        """Keep the beginning of a head; `is_next`: of another one than before, where there was one."""
         if len(view) > self.hub.head_bytes_max:
             self.refuse(HeadTooLarge(f"request head exceeds {self.hub.head_bytes_max} bytes"))
-        elif is_hopeless(bytes(view), self._checked if self._phase is HEAD else 0):
+        elif is_hopeless(bytes(view), 0 if is_next or self._phase is not HEAD else self._checked):
             self.refuse(BadRequest("not an HTTP/1.1 request"))
         else:
             self._checked = len(view)

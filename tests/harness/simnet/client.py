@@ -260,7 +260,7 @@ class Client:
             is_right = answer.status_code == status and (plan.method == "HEAD" or str(plan.number).encode() in body)
         else:
             status = 200 if plan.kind == "repeat" else plan.status
-            is_right = answer.status_code == status and body == expected
+            is_right = answer.status_code == status and (body == expected or self._may_be_short(plan, body))
         if not is_right:
             raise WrongAnswer(f"{answer} {body[:200]!r} to {plan}, expected {status} {expected[:200]!r}")
         if is_kept and not plan.keeps_alive:
@@ -269,6 +269,12 @@ class Client:
             raise WrongAnswer(f"not kept after {plan}: {answer}")
         if not is_kept:
             self._must_end = f"after {plan.number}"
+
+    def _may_be_short(self, plan: Plan, body: bytes) -> bool:
+        """Whether it is the beginning of an answer that ends with the connection (HTTP/1.0), to a request that was cut:
+        the server resets the connection, which a pair of sockets does not have."""
+        is_cut = self._leaves == "cut" and self._sent_bytes < self._ends[self._answered]
+        return plan.is_http10 and is_cut and plan.content.startswith(body)
 
     @property
     def _left_early(self) -> bool:

@@ -57,6 +57,22 @@ def test_keep_alive_and_order() -> None:
     run(scenario())
 
 
+def test_what_is_no_request_is_refused_at_once_behind_one_in_pieces() -> None:
+    """The beginning of TLS after a request whose head came in two pieces: the request's answer, then 400."""
+
+    async def scenario() -> None:
+        async with serving(echo) as served:
+            client = await served.connect()
+            head = request("GET /in-more-than-32-bytes")
+            client.send(head[:-5])
+            await until(lambda: any(one.tail for one in served.server._hub.connections))
+            client.send(head[-5:] + b"\x16\x03\x01\x02\x00")
+            assert (await client.answer()).body == b"GET /in-more-than-32-bytes"
+            assert (await client.answer()).status == 400
+
+    run(scenario())
+
+
 def test_answers_held_for_each_other_stay_in_order() -> None:
     """Small, large, late and refused answers to requests that came at once arrive as asked for, before the close."""
 
