@@ -30,6 +30,7 @@ AisError
 │   └── HeadTooLarge           a request head beyond its limit
 ├── UnsupportedExpectation     an `Expect` header other than 100-continue
 ├── TooSlow                    the client did not send in time
+├── RateLimited                more requests than the bucket may get
 ├── OutOfSpace                 no room (or no mountpath) to write to
 ├── ChecksumMismatch           content does not match the checksum that was claimed for it
 │   └── ContentDamaged         what is stored does not match its checksum any more
@@ -267,6 +268,10 @@ class UnsupportedExpectation(AisError):
 
 class TooSlow(AisError):
     """Input that did not arrive within its deadline."""
+
+
+class RateLimited(AisError):
+    """More requests than the bucket may get; nothing happened."""
 
 
 class OutOfSpace(AisError):

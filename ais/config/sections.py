@@ -112,13 +112,17 @@ class BackendRate(Section, frozen=True):
 
 
 class FrontendRate(Section, frozen=True):
-    """Requests of clients."""
+    """Requests of clients for objects, by verb, at all gateways; who goes straight to targets is not counted."""
 
-    interval: Annotated[Duration, setting("Period that `max_tokens` counts for.", ge=1, pending=True)] = Duration(60)
-    max_tokens: Annotated[int, setting("Requests per period.", ge=0, pending=True)] = 1000
-    per_op_max_tokens: Annotated[str, setting("Per-verb limits, like `get:5000 delete:1000`.", pending=True)] = ""
-    enabled: Annotated[bool, setting("Limit the rate.", pending=True)] = False
-    burst_size: Annotated[int, setting("Requests allowed at once above the rate.", ge=0, pending=True)] = 375
+    interval: Annotated[Duration, setting("Period that `max_tokens` counts for.", ge=1)] = Duration(60)
+    max_tokens: Annotated[int, setting("Requests per period and verb; 0: any number.", ge=0)] = 1000
+    per_op_max_tokens: Annotated[str, setting("Per-verb limits, like `get:5000 delete:1000`.")] = ""
+    enabled: Annotated[bool, setting("Limit the rate of GET, PUT and DELETE: beyond it 429, over S3 503.")] = False
+    burst_size: Annotated[int, setting("Requests allowed at once above the rate, at each gateway.", ge=0)] = 375
+
+    def check(self) -> None:
+        """See `Section`."""
+        per_op(self.per_op_max_tokens)
 
 
 class RateLimit(Section, frozen=True):

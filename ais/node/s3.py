@@ -172,6 +172,10 @@ class Gate:
                     "a page of another site cannot change this cluster: let the bucket's CORS rules allow it"
                 )
 
+    def is_passed_on(self, request: Request) -> bool:
+        """Whether a node says that it has taken the request before."""
+        return _VIA in request.headers
+
     def address(self, request: Request) -> tuple[str, str]:
         """Bucket and key of an S3 request; both may be empty. Raise `BadRequest` for bytes that are not UTF-8."""
         return front.address(request, self.domain)

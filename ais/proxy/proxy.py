@@ -39,6 +39,7 @@ from ais.proxy.listing import Lister
 from ais.proxy.permissions import Permissions
 from ais.proxy.promote import Promoter
 from ais.proxy.protection import Protection
+from ais.proxy.rates import Rates
 from ais.proxy.rebalance import Rebalancer
 from ais.proxy.redirect import COUNTED, OBJECTS, PREFIXES, Redirector
 from ais.proxy.relay import Relay
@@ -72,12 +73,19 @@ _COUNTED_ERRORS = {
 class Proxy:
     """A proxy on a node. Implements `ais.node.role.Role`."""
 
-    def __init__(self, node: Node, peers: PeerClient, *, local_cidr: str = "") -> None:
-        """`local_cidr` is the network whose clients are redirected to intra-cluster addresses; empty: none."""
+    def __init__(self, node: Node, peers: PeerClient, *, local_cidr: str = "", sharers: int = 1) -> None:
+        """`local_cidr` is the network whose clients are redirected to intra-cluster addresses; empty: none.
+
+        `sharers` processes serve this node's clients.
+        """
         self._node = node
         self._counters = node.stats.values
         self._clients, self._browsers = Clients(node), Browsers(node)
-        self._redirector = Redirector(node, node.env.clock.now_ns, self._counters, local_cidr, mark=self._clients.mark)
+        now_ns = node.env.clock.now_ns
+        self._rates = Rates(lambda: node.smap, node.env.clock.monotonic, sharers)
+        self._redirector = Redirector(
+            node, now_ns, self._counters, local_cidr, rates=self._rates, mark=self._clients.mark
+        )
         targets, relay = Targets(node), Relay(node)
         self._renamer = Renamer(node, targets)
         self._rebalancer = Rebalancer(node, targets)
@@ -117,7 +125,7 @@ class Proxy:
             **Listing(self._node, self.lister, self._remote).operations(),
         }
         forms, queries = Forms(self._node, self._gate, peers), QueryApi(self._node, self._gate)
-        return Front(self._node, self._gate, operations, service, forms, queries)
+        return Front(self._node, self._gate, operations, service, forms, queries, self._rates)
 
     def start(self) -> None:
         """Begin the role's background work, once the node runs; the node's supervisor ends it."""

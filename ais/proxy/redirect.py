@@ -24,6 +24,7 @@ from ais.meta.smap import Smap, Snode
 from ais.net.encoding import NO_BODY
 from ais.net.http import Again, Reply, Request, decode_component
 from ais.node.clients import access_of
+from ais.proxy.rates import Rates, is_limited
 from ais.shard import match
 from ais.stats import names as metrics
 
@@ -87,12 +88,15 @@ class Redirector:
         now_ns: Callable[[], int],
         counters: list[int],
         cidr: str = "",
+        *,
+        rates: Rates,
         mark: Mark = lambda _target_id, _method, location: location,
     ) -> None:
         self._view = view
         self._now_ns = now_ns
         self._counters = counters
         self._mark = mark
+        self._rates = rates
         self._neighbours = _Neighbours(cidr) if cidr else None
         self._roads: dict[tuple[str, str], _Road] = {}
         self._repeat, self._answer_again = self._repeater, self._again
@@ -205,9 +209,10 @@ class Redirector:
         written = bucket
         if destination := params.get(query.OBJECT_TO):
             written = require_bucket(self._view.bmd, Bck.parse_uname(destination)[0])
-        if bucket.props.access == written.props.access == access.ALL:
+        is_open = bucket.props.access == written.props.access == access.ALL
+        if is_open and not is_limited(bucket) and not is_limited(written):
             return None
-        return _Guard(bucket, written, put_needs)
+        return _Guard(bucket, written, put_needs, self._rates)
 
     def _holder(self, handle: str) -> Snode:
         """The target that began an append: its ID is the handle's first field."""
@@ -252,7 +257,7 @@ class _Road(NamedTuple):
     tail: str
     """What follows the path in a `Location`, up to the time."""
     guard: "_Guard | None"
-    """Who checks permissions."""
+    """Who checks permissions, and how often the bucket may be asked."""
     is_coded: bool = False
     """Objects have slices: they can be read while their owner is away."""
 
@@ -287,21 +292,23 @@ class _Marked:
 
 
 class _Guard(NamedTuple):
-    """Checks permissions of requests to a bucket that does not allow everything."""
+    """Checks requests to a bucket that does not allow everything, or not that often."""
 
     bucket: Bucket
     written: Bucket
     """Where a PUT writes: for a copy, another bucket."""
     put_needs: Access
+    rates: Rates
 
     def check(self, method: str) -> None:
-        """Raise `AccessDenied` unless the request may go on."""
+        """Raise `AccessDenied` or `RateLimited` unless the request may go on."""
         if method == "PUT":
             access.require(self.written.props.access, self.put_needs, self.written.bck.cname())
         elif method == "DELETE":
             access.require(self.bucket.props.access, Access.DELETE_OBJECT, self.bucket.bck.cname())
         elif method == "PATCH":
             access.require(self.bucket.props.access, Access.UPDATE_OBJECT, self.bucket.bck.cname())
+        self.rates.take(self.written if method == "PUT" else self.bucket, method)
 
 
 class _Address(NamedTuple):

@@ -132,6 +132,7 @@ _CODE_OF: dict[type[AisError], str] = {
     errors.OutOfSpace: "ServiceUnavailable",
     errors.PartDamaged: "InvalidPart",
     errors.RangeNotSatisfiable: "InvalidRange",
+    errors.RateLimited: "SlowDown",
     errors.TooLarge: "MaxMessageLengthExceeded",
     errors.TooSlow: "RequestTimeout",
     errors.Unauthenticated: "AccessDenied",

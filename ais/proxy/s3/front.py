@@ -8,6 +8,7 @@ from ais.net.http import AnyReply, Forward, Reply, Request, StreamReply, Upload,
 from ais.node.node import Node
 from ais.node.s3 import Gate
 from ais.proxy.iam import QueryApi
+from ais.proxy.rates import Rates, is_limited
 from ais.proxy.s3.call import Call, Operation, document_size
 from ais.proxy.s3.forms import Forms
 from ais.proxy.s3.service import Service
@@ -44,6 +45,7 @@ class Front:
         service: Service,
         forms: Forms,
         queries: QueryApi,
+        rates: Rates,
     ) -> None:
         self._node = node
         self._gate = gate
@@ -51,17 +53,20 @@ class Front:
         self._service = service
         self._forms = forms
         self._queries = queries
+        self._rates = rates
 
     def forward(self, request: Request) -> Forward | None:
         """Send a request on an object to its owner, which authenticates it. None for any other: `answer` it.
 
-        Raise `BadRequest`, or `NotReady` when there is no target.
+        Raise `BadRequest`, `RateLimited`, or `NotReady` when there is no target.
         """
         gate = self._gate
         bucket_name, key = gate.address(request)
         bucket = gate.buckets.get(bucket_name) if key and request.method != "OPTIONS" else None
         if bucket is None:
             return None
+        if is_limited(bucket.bucket) and not gate.is_passed_on(request):
+            self._rates.take(bucket.bucket, request.method)
         return gate.pass_on(request, gate.reader(bucket.bucket, key, request.method), bucket.bucket.bid)
 
     def answer(self, request: Request) -> AnyReply | Awaitable[AnyReply]:

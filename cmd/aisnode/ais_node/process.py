@@ -270,9 +270,9 @@ def _proxy_id(env: Env, settings: Settings) -> str:
     return identity.proxy_id(settings.config.local.confdir, settings.environment.daemon_id, env.rng)
 
 
-def make_proxy(node: Node, peers: PeerClient, settings: Settings) -> Proxy:
-    """The role of a gateway."""
-    return Proxy(node, peers, local_cidr=settings.environment.cluster_cidr)
+def make_proxy(node: Node, peers: PeerClient, settings: Settings, sharers: int = 1) -> Proxy:
+    """The role of a gateway, in one of `sharers` processes that serve its clients."""
+    return Proxy(node, peers, local_cidr=settings.environment.cluster_cidr, sharers=sharers)
 
 
 def _snode(role: str, node_id: str, layout: Layout, config: NodeConfig, keys: tuple[str, ...]) -> Snode:

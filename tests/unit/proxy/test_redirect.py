@@ -23,6 +23,7 @@ from ais.meta.bmd import BMD, Bprops
 from ais.meta.placement import Placement
 from ais.meta.smap import NetInfo, Smap, Snode
 from ais.net.http import Headers, Network, Peer, Reply, Request
+from ais.proxy.rates import Rates
 from ais.proxy.redirect import ROAD_QUERY_LEN_MAX, ROADS_MAX, Redirector
 from ais.stats import names as metrics
 
@@ -78,7 +79,12 @@ def location(reply: Reply | None) -> str:
 
 
 def redirector(cluster: View | None = None, cidr: str = "") -> Redirector:
-    return Redirector(cluster or view(), lambda: NOW_NS, [0] * len(metrics.METRICS), cidr)
+    cluster = cluster or view()
+    return Redirector(cluster, lambda: NOW_NS, [0] * len(metrics.METRICS), cidr, rates=rates(cluster))
+
+
+def rates(cluster: View) -> Rates:
+    return Rates(lambda: cluster.smap, lambda: NOW_NS / 1e9)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +120,7 @@ def test_a_repeated_get_is_redirected_while_the_cluster_is_the_same() -> None:
     """What `repeat` gives answers the same and counts; a new map, buckets or configuration end it."""
     for change in ("smap", "bmd", "config"):
         cluster, counters, clock = view(), [0] * len(metrics.METRICS), iter(range(NOW_NS, NOW_NS + 10))
-        proxy = Redirector(cluster, lambda clock=clock: next(clock), counters)
+        proxy = Redirector(cluster, lambda clock=clock: next(clock), counters, rates=rates(cluster))
         request = Request("GET", "/v1/objects/mybck/obj1?a=b", Headers(), Peer("10.0.0.7:1", Network.PUBLIC, "http"))
         first = proxy.answer(request)
         assert first is not None
