@@ -128,23 +128,18 @@ class Publisher:
             rules = staged.rules
             if staged.spot.view is not self._volume.view:
                 self._follow_placement(staged, wait)
-            published = self._publish(staged, condition, wait)
+            commit = self._publish_coded if staged.bck in self._volume.coded else self._publish_whole
+            if rules.event is not None and not staged.is_moved:
+                published = self._publish_announced(commit, staged, rules.event, condition, wait)
+            else:
+                published = commit(staged, condition, wait)
+        except _PromisesMore:
+            return self.publish(staged, condition, wait)
         except OSError as error:
             raise translate(error, staged.path) from error
         if rules.indexes_shards:
             self._tell_of_shard(staged)
         return published
-
-    def _publish(self, staged: Staged, condition: Condition | None, wait: bool) -> ObjectMeta:
-        rules = staged.rules
-        while True:
-            commit = self._publish_coded if staged.bck in self._volume.coded else self._publish_whole
-            try:
-                if rules.event is not None and not staged.is_moved:
-                    return self._publish_announced(commit, staged, rules.event, condition, wait)
-                return commit(staged, condition, wait)
-            except _PromisesMore:
-                continue
 
     def _tell_of_shard(self, staged: Staged) -> None:
         if may_have(staged.name):
