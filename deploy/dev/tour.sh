@@ -7,7 +7,7 @@ export AIS_ENDPOINT="http://127.0.0.1:$port"
 bucket="ais://tour"
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-run() { printf '$ %s\n' "$*"; "$@"; }
+run() { printf '$'; printf ' %q' "$@"; echo; "$@"; }
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
