@@ -26,6 +26,7 @@ REBALANCE = "rebalance"
 CLEANUP = "cleanup-store"
 LRU = "lru"
 SCRUB = "scrub"
+REWRAP = "rewrap-keys"
 
 NO_REPAIR, METADATA_ONLY, DRY_RUN, WITH_QUARANTINE = 1 << 16, 1 << 17, 1 << 18, 1 << 19
 """Bits of `ArgsMsg.flags` that are ours: a scrub that only looks, at metadata only; a cleanup that only counts, or
@@ -70,8 +71,9 @@ DISPLAY_NAME = {
     "load-lom-cache": "warm-up-metadata",
     LIFECYCLE: "lifecycle",
     SCRUB: "scrub",
+    REWRAP: "rewrap-keys",
 }
-"""Every kind AIStore has, `s3-lifecycle` and `scrub`, with the name the CLI shows; clients may send either."""
+"""Every kind AIStore has and three of ours, with the name the CLI shows; clients may send either."""
 
 TRACKED = frozenset(DISPLAY_NAME) - {
     "election",

@@ -33,6 +33,14 @@ class KeyService(Protocol):
         """The data key. Raise `NotReady`, `CorruptMetadata` when it was not wrapped so."""
         ...
 
+    def renew(self) -> None:
+        """Wrap with the newest versions from now on, whatever was newest a moment ago."""
+        ...
+
+    def rewrap(self, wrapped: str, key_id: str, context: str = "") -> str | None:
+        """The same data key under the newest version of the key, None when it is already. Raise as `unwrap`."""
+        ...
+
 
 class LocalKeys:
     """Keys derived from the cluster's secret, which every node has and no mountpath: one for each ID.
@@ -52,6 +60,17 @@ class LocalKeys:
     def unwrap(self, wrapped: str, key_id: str, context: str = "") -> bytes:
         """See `KeyService`."""
         return unseal(self._ciphers_of(key_id), wrapped, context)
+
+    def renew(self) -> None:
+        """See `KeyService`: they are here."""
+
+    def rewrap(self, wrapped: str, key_id: str, context: str = "") -> str | None:
+        """See `KeyService`."""
+        newest, *older = self._ciphers_of(key_id)
+        with contextlib.suppress(CorruptMetadata):
+            unseal([newest], wrapped, context)
+            return None
+        return seal(newest, unseal(older, wrapped, context), context)
 
     def _ciphers_of(self, key_id: str) -> list[AESGCM]:
         if not self._secrets:

@@ -67,25 +67,41 @@ class VaultKeys:
         """See `KeyService`. Raise `KeyPending`, `S3Error` KMS.NotFoundException."""
         if key_id == OWN:
             return self._own.wrap(data_key, key_id, context)
-        name = _name_of(key_id)
-        known = self._current.get(name)
-        if known is None or known.until_s < self._clock.monotonic():
-            raise KeyPending(self._fetch(name, ""))
-        return f"{_FORMAT}|{name}|{known.sealed}|{keyservice.seal(known.cipher, data_key, context)}"
+        return self._wrap(data_key, _name_of(key_id), context)
 
     def unwrap(self, wrapped: str, key_id: str, context: str = "") -> bytes:
         """See `KeyService`. Raise `KeyPending`."""
         if not wrapped.startswith(f"{_FORMAT}|"):
             return self._own.unwrap(wrapped, key_id, context)
-        parts = wrapped.split("|")
-        if len(parts) != 4:
-            raise CorruptMetadata("the data key of an object is not kept as it was wrapped")
-        _, name, sealed, inner = parts
+        name, sealed, inner = _parts(wrapped)
         known = self._opened.get((name, sealed))
         if known is None or known.until_s < self._clock.monotonic():
             raise KeyPending(self._fetch(name, sealed))
         self._opened.move_to_end((name, sealed))
         return keyservice.unseal([known.cipher], inner, context)
+
+    def renew(self) -> None:
+        """See `KeyService`."""
+        self._current.clear()
+
+    def rewrap(self, wrapped: str, key_id: str, context: str = "") -> str | None:
+        """See `KeyService`. What the cluster's own key wraps stays with that. Raise `KeyPending`."""
+        if not wrapped.startswith(f"{_FORMAT}|"):
+            return self._own.rewrap(wrapped, key_id, context)
+        name, sealed, _ = _parts(wrapped)
+        if _version(sealed) == _version(self._newest(name).sealed):
+            return None
+        return self._wrap(self.unwrap(wrapped, key_id, context), name, context)
+
+    def _wrap(self, data_key: bytes, name: str, context: str) -> str:
+        known = self._newest(name)
+        return f"{_FORMAT}|{name}|{known.sealed}|{keyservice.seal(known.cipher, data_key, context)}"
+
+    def _newest(self, name: str) -> _Known:
+        known = self._current.get(name)
+        if known is None or known.until_s < self._clock.monotonic():
+            raise KeyPending(self._fetch(name, ""))
+        return known
 
     def _fetch(self, name: str, sealed: str) -> "asyncio.Task[None]":
         """One request for all who wait for the same."""
@@ -159,6 +175,19 @@ def _refusal(status: int, answer: bytes, path: str) -> AisError:
     if status in (400, 404):
         return S3Error("KMS.DisabledException", f"The key service does not open what the key {name} sealed: {text}")
     return NotReady(f"the key service answered {status}: {text}")
+
+
+def _parts(wrapped: str) -> list[str]:
+    """Name of the key, what Vault sealed, the data key under that."""
+    parts = wrapped.split("|")
+    if len(parts) != 4:
+        raise CorruptMetadata("the data key of an object is not kept as it was wrapped")
+    return parts[1:]
+
+
+def _version(sealed: str) -> str:
+    """`vault:v3:...` -> `vault:v3`."""
+    return sealed.rpartition(":")[0]
 
 
 def _name_of(key_id: str) -> str:

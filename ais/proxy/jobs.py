@@ -30,6 +30,7 @@ STARTABLE = frozenset(
         "load-lom-cache",
         xact.LIFECYCLE,
         xact.SCRUB,
+        xact.REWRAP,
     )
 )
 """Kinds that clients may start as such; the others begin with a request of their own."""

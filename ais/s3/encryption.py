@@ -200,6 +200,16 @@ def open_key(kept: Mapping[str, str], customer: bytes | None, keys: KeyService) 
         raise S3Error("AccessDenied", "The customer key is not the one the object was encrypted with") from None
 
 
+def rewrap(kept: Mapping[str, str], keys: KeyService) -> str | None:
+    """The data key of an encrypted object under the newest version of its key; None when nothing is to be done.
+
+    Raise as `KeyService.rewrap`.
+    """
+    if kept[ALGORITHM] == CUSTOMER:
+        return None
+    return keys.rewrap(kept[sealing.KEY], kept.get(KEY_ID, _S3_KEY), kept.get(CONTEXT, ""))
+
+
 def source_key(request: S3Request) -> bytes | None:
     """The customer's key for the source of a copy. Raise `S3Error`."""
     return customer_key(request, _SOURCE)

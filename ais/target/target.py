@@ -18,6 +18,7 @@ from ais.api.xact import (
     MOVE_BUCKET,
     REBALANCE,
     RESILVER,
+    REWRAP,
     SCRUB,
     ArgsMsg,
 )
@@ -84,6 +85,7 @@ from ais.target.remote.remote import Remote
 from ais.target.s3.control import Control
 from ais.target.s3.front import S3Front
 from ais.target.s3.lifecycle import Lifecycle
+from ais.target.s3.rewrapping import Rewrapping
 from ais.target.s3.verified import Verified
 from ais.target.scrub import ScrubService
 from ais.target.shard_index import ShardIndexes
@@ -230,6 +232,7 @@ class Target:
         starters: dict[str, Starter] = {
             MOVE_BUCKET: bucket_move.start,
             LIFECYCLE: self._lifecycle.start,
+            REWRAP: Rewrapping(host, self.registry, self.joggers, gate, self._front, store, pace).start,
             MAKE_COPIES: self._make_copies,
             EC_ENCODE: self._ec_encode,
             REBALANCE: rebalance.start,

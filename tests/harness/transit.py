@@ -25,6 +25,8 @@ class Transit(ThreadingHTTPServer):
         """`min_decryption_version` of keys."""
         self.status = 0
         self.asked: list[str] = []
+        self.given: list[bytes] = []
+        """Data keys that left this server."""
 
     @property
     def url(self) -> str:
@@ -44,6 +46,7 @@ class Transit(ThreadingHTTPServer):
             return 400, {"errors": [f"encryption key {name} not found"]}
         if path.startswith("/v1/transit/datakey/plaintext/"):
             plain, nonce = os.urandom(32), os.urandom(12)
+            self.given.append(plain)
             sealed = nonce + AESGCM(versions[-1]).encrypt(nonce, plain, b"")
             text = f"vault:v{len(versions)}:{base64.b64encode(sealed).decode()}"
             return 200, {"data": {"plaintext": base64.b64encode(plain).decode(), "ciphertext": text}}

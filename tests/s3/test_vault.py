@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 from botocore.exceptions import ClientError
 from harness import transit
+from harness.encrypting import rewrap
 from harness.s3access import Access, boto
 from harness.transit import Transit
 
@@ -15,6 +16,7 @@ from ais.testing import Cluster
 BUCKET = "vault"
 BODY = b"nobody reads this " * 10_000
 SECRET = BODY[:30]
+KMS = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "first"}
 
 
 class Place(NamedTuple):
@@ -66,12 +68,11 @@ def test_content_is_vaults_to_open(place: Place) -> None:
     for number in range(20):
         place.put(f"o{number}", "arn:aws:kms:us-east-1:000000000000:key/first", BODY + bytes([number]))
     upload = {"Bucket": BUCKET, "Key": "parts"}
-    kms = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "first"}
-    upload["UploadId"] = place.s3.create_multipart_upload(**upload, **kms)["UploadId"]
+    upload["UploadId"] = place.s3.create_multipart_upload(**upload, **KMS)["UploadId"]
     part = place.s3.upload_part(**upload, PartNumber=1, Body=BODY)["ETag"]
     place.s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]})
     place.s3.copy_object(Bucket=BUCKET, Key="local", CopySource=f"{BUCKET}/o0", ServerSideEncryption="AES256")
-    place.s3.copy_object(Bucket=BUCKET, Key="back", CopySource=f"{BUCKET}/local", **kms)
+    place.s3.copy_object(Bucket=BUCKET, Key="back", CopySource=f"{BUCKET}/local", **KMS)
     assert len(place.vault.asked) - before <= 4 * len(place.cluster.targets)
     place.restart()
     for key, body in (("o7", BODY + bytes([7])), ("parts", BODY), ("local", BODY + b"\0"), ("back", BODY + b"\0")):
@@ -83,13 +84,23 @@ def test_content_is_vaults_to_open(place: Place) -> None:
 
 
 def test_rotation_rewrites_nothing(place: Place) -> None:
-    """What the key's first version sealed is read after a rotation; when Vault opens it no more, it is an error."""
+    """What the key's first version sealed is read after a rotation; when Vault opens it no more, it is an error.
+
+    Not so in a bucket whose data keys were wrapped again: there the first version is needed no more.
+    """
     for name in ("rotated", "retired"):
         place.vault.rotate(name)
         place.put(f"old-{name}", name)
+    place.s3.create_bucket(Bucket="moved")
+    place.s3.copy_object(
+        Bucket="moved", Key="k", CopySource=f"{BUCKET}/old-retired", **KMS | {"SSEKMSKeyId": "retired"}
+    )
+    for name in ("rotated", "retired"):
         place.vault.rotate(name)
+    assert [rewrap(place.cluster, "moved") for _ in range(2)] == [1, 0]
     place.vault.oldest["retired"] = 2
     place.restart()
+    assert place.s3.get_object(Bucket="moved", Key="k")["Body"].read() == BODY
     place.put("new", "rotated")
     assert place.get("old-rotated") == place.get("new") == BODY
     assert code(place.get, "old-retired") == "KMS.DisabledException"

@@ -12,6 +12,7 @@ import msgspec
 from ais.api.xact import LIFECYCLE, ArgsMsg
 from ais.base.errors import AccessDenied, AlreadyExists, HandleNotFound, NotFound
 from ais.base.ids import new_id
+from ais.core import sealing
 from ais.core.announcing import Event
 from ais.core.store import Store
 from ais.core.version_listing import VersionEntry, VersionLister
@@ -154,7 +155,8 @@ class Judge:
         self._lone_marker = entry if entry.is_latest and entry.is_marker else None
         modified_s = entry.mtime_ns / 1e9
         tags = facts.tags_of(entry.meta.facts) if entry.meta is not None else {}
-        subject = Subject(entry.name, entry.size, modified_s, tags)
+        size = sealing.size_of(entry.meta) if entry.meta is not None else entry.size
+        subject = Subject(entry.name, size, modified_s, tags)
         if entry.is_latest:
             if not entry.is_marker and lifecycle.is_expired(self._rules, subject, self._now_s):
                 yield entry

@@ -1,11 +1,14 @@
-"""`ais cluster rotate-secrets`: other secrets and keys while the cluster works."""
+"""`ais cluster rotate-secrets`, `ais start rewrap-keys`: other secrets and keys while the cluster works."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ais.api import xact
+from ais.api.xact import ArgsMsg
 from ais_cli.app import App
-from ais_cli.params import NODE, examples
+from ais_cli.params import BUCKET, NODE, Ref, examples
+from ais_cli.waiting import follow, job_options
 
 if TYPE_CHECKING:
     from ais.client.client import Client
@@ -36,3 +39,17 @@ def rotate(app: App, kind: str, node: str | None) -> None:
 
     for name, changed in sorted(app.run(work).items()):
         click.echo(f"{name} {'has another secret' if changed else 'has the secret it had: its file is the same'}")
+
+
+@click.command("rewrap-keys", epilog=examples("ais start rewrap-keys --wait", "ais start rewrap-keys ais://data"))
+@click.argument("buckets", type=BUCKET, nargs=-1, metavar="[BUCKET...]")
+@job_options
+@click.pass_obj
+def rewrap_keys(app: App, /, buckets: tuple[Ref, ...], **following: Any) -> None:
+    """Wrap the data keys of encrypted objects with the newest version of their keys, after a rotation.
+
+    Content is not touched. Without BUCKET, all of the cluster; what is done already is passed over.
+    """
+    args = ArgsMsg(kind=xact.REWRAP, buckets=[one.bck for one in buckets] or None)
+    uuid = app.run(lambda client: client.jobs.start(args))
+    follow(app, uuid, xact.REWRAP, **following)

@@ -116,3 +116,7 @@ def test_a_rotation_seals_again() -> None:
     assert LocalKeys(new.all).unwrap(wrapped, "id") == b"a data key"
     with pytest.raises(CorruptMetadata):
         LocalKeys((new.secret,)).unwrap(wrapped, "id")
+    again = LocalKeys(new.all).rewrap(wrapped, "id")
+    assert again is not None
+    assert LocalKeys((new.secret,)).unwrap(again, "id") == b"a data key"
+    assert LocalKeys(new.all).rewrap(again, "id") is None
