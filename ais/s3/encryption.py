@@ -26,11 +26,12 @@ from ais.s3.front import S3Request
 
 DOCUMENT = "encryption"
 """Name among the documents of a bucket."""
-ALGORITHM, KEY_ID, CONTEXT = "sse", "sse-key", "sse-context"
-"""Facts: `AES256`, `aws:kms` or `customer`; ID of the key, or MD5 of the customer's; context of the key service."""
+ALGORITHM, KEY_ID, CONTEXT, BUCKET_KEY = "sse", "sse-key", "sse-context", "sse-bucket-key"
+"""Facts: `AES256`, `aws:kms` or `customer`; ID of the key, or MD5 of the customer's; context of the key service;
+whether a bucket key was asked for: answers say so, and the key service is asked once in minutes in any case."""
 S3, KMS, CUSTOMER = "AES256", "aws:kms", "customer"
-FACTS = (ALGORITHM, KEY_ID, CONTEXT, sealing.KEY, sealing.SIZE)
 _PREFIX = "x-amz-server-side-encryption"
+_BUCKET_KEY = f"{_PREFIX}-bucket-key-enabled"
 _SOURCE = "x-amz-copy-source-server-side-encryption"
 _S3_KEY = "aws/s3"
 """The key of SSE-S3, and of SSE-KMS without an ID."""
@@ -53,6 +54,7 @@ class Wanted(NamedTuple):
     key_id: str = ""
     context: str = ""
     customer_key: bytes = b""
+    has_bucket_key: bool = False
 
 
 def parse_configuration(body: bytes) -> str:
@@ -76,13 +78,15 @@ def default_of(document: str) -> Wanted | None:
     """What a bucket's configuration asks for."""
     if not document:
         return None
-    default = xml.parse(document.encode(), "ServerSideEncryptionConfiguration").find(
-        "Rule/ApplyServerSideEncryptionByDefault"
-    )
+    root = xml.parse(document.encode(), "ServerSideEncryptionConfiguration")
+    default = root.find("Rule/ApplyServerSideEncryptionByDefault")
     if default is None:
         return None
     algorithm = xml.text(default, "SSEAlgorithm")
-    return Wanted(algorithm, xml.text(default, "KMSMasterKeyID", "") or _S3_KEY if algorithm == KMS else "")
+    if algorithm != KMS:
+        return Wanted(algorithm)
+    has_bucket_key = root.findtext("Rule/BucketKeyEnabled", "").lower() == "true"
+    return Wanted(algorithm, xml.text(default, "KMSMasterKeyID", "") or _S3_KEY, has_bucket_key=has_bucket_key)
 
 
 def of_headers(request: S3Request, bucket_default: Wanted | None) -> Wanted | None:
@@ -90,7 +94,8 @@ def of_headers(request: S3Request, bucket_default: Wanted | None) -> Wanted | No
     customer = customer_key(request)
     algorithm = request.get(_PREFIX)
     key_id, context = request.get(f"{_PREFIX}-aws-kms-key-id"), request.get(f"{_PREFIX}-context")
-    bucket_key = request.header(f"{_PREFIX}-bucket-key-enabled", "false").lower()
+    bucket_key = request.header(_BUCKET_KEY, str(bucket_default is not None and bucket_default.has_bucket_key)).lower()
+    has_bucket_key = bucket_key == "true"
     if bucket_key not in ("true", "false"):
         raise S3Error("InvalidArgument", "x-amz-server-side-encryption-bucket-key-enabled is true or false")
     if algorithm is not None and algorithm not in (S3, KMS):
@@ -108,12 +113,16 @@ def of_headers(request: S3Request, bucket_default: Wanted | None) -> Wanted | No
             )
         return Wanted(CUSTOMER, _md5(customer), customer_key=customer)
     if algorithm is None:
-        return bucket_default
+        if bucket_default is None or bucket_default.algorithm != KMS:
+            return bucket_default
+        return bucket_default._replace(has_bucket_key=has_bucket_key)
     if key_id is not None and (not key_id or len(key_id) > _KEY_ID_LEN_MAX or not key_id.isprintable()):
         raise S3Error("InvalidArgument", "The key ID is not one", ArgumentName=f"{_PREFIX}-aws-kms-key-id")
     if context is not None:
         _check_context(context)
-    return Wanted(algorithm, (key_id or _S3_KEY) if algorithm == KMS else "", context or "")
+    if algorithm != KMS:
+        return Wanted(algorithm)
+    return Wanted(algorithm, key_id or _S3_KEY, context or "", has_bucket_key=has_bucket_key)
 
 
 def _check_context(context: str) -> None:
@@ -171,6 +180,8 @@ def seal(wanted: Wanted, keys: KeyService) -> tuple[bytes, Facts]:
         kept[KEY_ID] = wanted.key_id
     if wanted.context:
         kept[CONTEXT] = wanted.context
+    if wanted.has_bucket_key:
+        kept[BUCKET_KEY] = "true"
     if wanted.customer_key:
         return data_key, {**kept, sealing.KEY: keyservice.seal(AESGCM(wanted.customer_key), data_key)}
     return data_key, {**kept, sealing.KEY: keys.wrap(data_key, wanted.key_id or _S3_KEY, wanted.context)}
@@ -229,6 +240,7 @@ def lines(kept: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         case "customer":
             return ((f"{_PREFIX}-customer-algorithm", S3), (f"{_PREFIX}-customer-key-MD5", kept[KEY_ID]))
         case "aws:kms":
-            return ((_PREFIX, KMS), (f"{_PREFIX}-aws-kms-key-id", kept[KEY_ID]))
+            used = ((_BUCKET_KEY, "true"),) if BUCKET_KEY in kept else ()
+            return ((_PREFIX, KMS), (f"{_PREFIX}-aws-kms-key-id", kept[KEY_ID]), *used)
         case algorithm:
             return ((_PREFIX, algorithm or S3),)

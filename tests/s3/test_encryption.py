@@ -201,7 +201,9 @@ def test_the_default_of_a_bucket(s3: Access, s3_bucket: str) -> None:
     client.put_bucket_encryption(Bucket=s3_bucket, ServerSideEncryptionConfiguration=wanted)
     assert client.get_bucket_encryption(Bucket=s3_bucket)["ServerSideEncryptionConfiguration"] == wanted
     put = client.put_object(Bucket=s3_bucket, Key="k", Body=b"x")
-    assert (put["ServerSideEncryption"], put["SSEKMSKeyId"]) == ("aws:kms", "k1")
+    assert (put["ServerSideEncryption"], put["SSEKMSKeyId"], put["BucketKeyEnabled"]) == ("aws:kms", "k1", True)
+    assert client.head_object(Bucket=s3_bucket, Key="k")["BucketKeyEnabled"]
+    assert "BucketKeyEnabled" not in client.put_object(Bucket=s3_bucket, Key="k", Body=b"x", BucketKeyEnabled=False)
     assert (
         client.put_object(Bucket=s3_bucket, Key="k2", Body=b"x", **KINDS["SSE-S3"])["ServerSideEncryption"] == "AES256"
     )
