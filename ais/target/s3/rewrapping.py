@@ -59,8 +59,9 @@ class Rewrapping:
 
         async def work(xaction: Xaction) -> None:
             self._gate.keys.renew()
+            targets = self._host.smap
             failed, counted = 0, (layout.OBJECTS, layout.VERSIONS)
-            async with self._joggers.counting(xaction, self._store.volume.available, bcks, counted):
+            async with self._joggers.counting(xaction, bcks, counted):
                 for bck in bcks:
                     failed += await self._bucket(xaction, bck)
             if failed:
@@ -68,6 +69,9 @@ class Rewrapping:
                     f"the data keys of {failed} objects could not be wrapped again: the log of this target says which"
                     " and why; start the job again"
                 )
+
+            if targets.moving or self._host.smap.version != targets.version:
+                raise NotReady("targets came or went meanwhile, and objects moved: start the job again")
 
         return self._registry.start(REWRAP, args.id, work, bck=named[0] if len(named) == 1 else NO_BUCKET)
 
