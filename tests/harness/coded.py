@@ -14,7 +14,7 @@ from ais.api.codec import U64
 from ais.api.xact import EC_PUT
 from ais.meta.bmd import BMD, apply_props, inherited_props
 from ais.meta.smap import Flag, Smap, Snode
-from harness.target import LiveTarget, serving, until
+from harness.target import Answer, LiveTarget, serving, until
 
 BCK = Bck("b")
 EC = {"ec": {"enabled": True, "data_slices": 2, "parity_slices": 1, "objsize_limit": 1000}}
@@ -97,3 +97,18 @@ async def fill(group: Group) -> None:
         answer = await group.owner(name).ask("PUT", name, data=io.BytesIO(body))
         assert answer.status == 200, answer.message
     await group.settled()
+
+
+def delete_when_sent(owner: LiveTarget, name: str) -> list[asyncio.Task[Answer]]:
+    """Delete an object when its owner begins to send a slice of it, which comes only then; the deletion, once begun."""
+    slicer, deletions = owner.target._ec._slicer, []
+    store = slicer.store
+
+    async def store_late(*args: Any, **kwargs: Any) -> None:
+        if not deletions:
+            deletions.append(asyncio.create_task(owner.ask("DELETE", name)))
+        await asyncio.wait(deletions, timeout=1.0)  # it must wait for us
+        await store(*args, **kwargs)
+
+    slicer.store = store_late
+    return deletions

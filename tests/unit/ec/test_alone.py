@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.coded import BCK, BODIES, EC, LARGE, Group, fill, run
+from harness.coded import BCK, BODIES, EC, LARGE, Group, delete_when_sent, fill, run
 from harness.target import LiveTarget, until
 
 from ais.api import query
@@ -192,19 +192,10 @@ def test_a_slice_that_is_made_again_does_not_outlive_a_deletion(tmp_path: Path) 
 
     async def scenario(group: Group) -> None:
         await group.create(ALONE)
-        owner, deletions = group.owner("o"), []
+        owner = group.owner("o")
         assert (await owner.ask("PUT", "o", data=LARGE[:5000])).status == 200
         await group.settled()
-        slicer = owner.target._ec._slicer
-        store = slicer.store
-
-        async def store_late(*args: Any, **kwargs: Any) -> None:
-            if not deletions:
-                deletions.append(asyncio.create_task(owner.ask("DELETE", "o")))
-            await asyncio.wait(deletions, timeout=1.0)  # it must wait for us
-            await store(*args, **kwargs)
-
-        slicer.store = store_late
+        deletions = delete_when_sent(owner, "o")
         os.unlink(group.slices("o")[-1])
         owner.target._ec.recode(BCK, ["o"])
         await until(lambda: deletions)

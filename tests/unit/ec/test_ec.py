@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from harness.coded import BCK, BODIES, EC, LARGE, Group, fill, run
+from harness.coded import BCK, BODIES, EC, LARGE, Group, delete_when_sent, fill, run
 from harness.target import LiveTarget, until
 
 from ais.api.bucket import Bck
@@ -309,16 +309,7 @@ def test_what_is_deleted_while_it_is_coded_stays_deleted(tmp_path: Path) -> None
     async def scenario(group: Group) -> None:
         await group.create(EC)
         owner = group.owner("o")
-        slicer = owner.target._ec._slicer
-        store, deletions = slicer.store, []
-
-        async def store_late(*args: Any, **kwargs: Any) -> None:
-            if not deletions:
-                deletions.append(asyncio.create_task(owner.ask("DELETE", "o")))
-            await asyncio.wait(deletions, timeout=1.0)  # it must wait for us
-            await store(*args, **kwargs)
-
-        slicer.store = store_late
+        deletions = delete_when_sent(owner, "o")
         assert (await owner.ask("PUT", "o", data=LARGE[:5000])).status == 200
         await until(lambda: deletions)
         assert (await deletions[0]).status == 200
