@@ -25,6 +25,7 @@ RESILVER = "resilver"
 REBALANCE = "rebalance"
 CLEANUP = "cleanup-store"
 LRU = "lru"
+LOAD_METADATA = "load-lom-cache"
 SCRUB = "scrub"
 REWRAP = "rewrap-keys"
 
@@ -68,7 +69,7 @@ DISPLAY_NAME = {
     "list": "list",
     "get-batch": "get-batch",
     "create-inventory": "create-inventory",
-    "load-lom-cache": "warm-up-metadata",
+    LOAD_METADATA: "warm-up-metadata",
     LIFECYCLE: "lifecycle",
     SCRUB: "scrub",
     REWRAP: "rewrap-keys",

@@ -306,7 +306,8 @@ class Buckets:
         if message.action == groups.PREFETCH:
             return text_reply(await self._groups.prefetch(self.require(bck), message.value_as(PrefetchMsg)))
         if message.action == groups.RECHUNK:
-            return text_reply(await self._groups.rechunk(self.require(bck), _chunks(message, self.require(bck))))
+            chunks = message.value_as(RechunkMsg) if message.value is not None else None
+            return text_reply(await self._groups.rechunk(self.require(bck), chunks))
         if message.action == groups.INDEX:
             return text_reply(await self._groups.index(self.require(bck), message.value_as(IndexMsg)))
         if message.action == xact.EC_ENCODE:
@@ -500,13 +501,6 @@ def _destination(message: ActMsg, address: BucketAddress) -> Bck | None:
     elif message.action == groups.COPY and (named := message.value_as(CopyMsg).to) is not None and named.name:
         to = Bck.parse(named.name, named.provider, named.namespace.uname)
     return None if to is None or _is_local(to) else to
-
-
-def _chunks(message: ActMsg, bucket: Bucket) -> RechunkMsg:
-    """What `rechunk` asks for: without a value what the bucket says."""
-    if message.value is not None:
-        return message.value_as(RechunkMsg)
-    return RechunkMsg(bucket.props.chunks.objsize_limit, bucket.props.chunks.chunk_size)
 
 
 def _unserved(verb: str, message: ActMsg, address: BucketAddress, served: tuple[str, ...]) -> AisError:

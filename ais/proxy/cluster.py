@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from ais.api import actions, codec, query, xact
+from ais.api import actions, codec, groups, query, xact
 from ais.api.bucket import AIS, BACKENDS, parse_provider
 from ais.api.messages import ActMsg
 from ais.api.xact import ArgsMsg, QueryMsg
@@ -28,9 +28,11 @@ from ais.node.node import DAEMON, Node
 from ais.node.peers import Peers
 from ais.proxy import membership, rotation
 from ais.proxy.attachments import ATTACH, DETACH, Attachments
+from ais.proxy.groups import Groups
 from ais.proxy.jobs import Jobs
 from ais.proxy.protection import Protection
 from ais.proxy.rebalance import Rebalancer
+from ais.proxy.redirect import require_bucket
 from ais.proxy.relay import Relay
 from ais.proxy.remote import RemoteBuckets
 from ais.proxy.requests import json_bytes_reply, json_reply, json_text_reply, params_of, route, text_reply
@@ -73,7 +75,9 @@ class Cluster:
         rebalancer: Rebalancer,
         protection: Protection,
         remote: RemoteBuckets,
+        group_jobs: Groups,
     ) -> None:
+        self._groups = group_jobs
         self._node = node
         self._remote_buckets = remote
         self._attachments = Attachments(node, remote)
@@ -197,7 +201,7 @@ class Cluster:
             case actions.START if is_rebalance(message):
                 return text_reply(await self._rebalancer.again())
             case actions.START:
-                return text_reply(await self._jobs.start(codec.convert_strictly(message.value or {}, ArgsMsg)))
+                return text_reply(await self._start(codec.convert_strictly(message.value or {}, ArgsMsg)))
             case actions.STOP:
                 await self._jobs.stop(message.value_as(ArgsMsg))
             case actions.ROTATE_SECRETS:
@@ -217,6 +221,14 @@ class Cluster:
             case actions.RESET_STATS | actions.ROTATE_LOGS:
                 await self._tell_all(message)
         return web.Response()
+
+    async def _start(self, args: ArgsMsg) -> str:
+        """Start a job that needs no other request; its ID."""
+        if xact.parse_kind(args.kind) != groups.RECHUNK:
+            return await self._jobs.start(args)
+        if args.bck is None or not args.bck.name:
+            raise BadRequest(f'xaction "{groups.RECHUNK}" requires a bucket to start')
+        return await self._groups.rechunk(require_bucket(self._node.bmd, args.bck))
 
     async def put_path(self, request: web.Request) -> web.Response:
         """An action in the path: another primary, or settings by name."""

@@ -73,8 +73,13 @@ class Groups:
             )
         )
 
-    async def rechunk(self, bucket: Bucket, message: RechunkMsg) -> str:
-        """Say of objects in which chunks they are read. Raise `BadRequest`, `AccessDenied`, `NotYetImplemented`."""
+    async def rechunk(self, bucket: Bucket, message: RechunkMsg | None = None) -> str:
+        """Say of objects in which chunks they are read: as asked for, else as the bucket has it.
+
+        Raise `BadRequest`, `AccessDenied`, `NotYetImplemented`.
+        """
+        chunks = bucket.props.chunks
+        message = message or RechunkMsg(chunks.objsize_limit, chunks.chunk_size)
         access.require(bucket.props.access, Access.PUT, bucket.bck.cname())
         names.check_object_prefix(message.prefix)
         if message.synchronize:

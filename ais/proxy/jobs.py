@@ -27,14 +27,14 @@ STARTABLE = frozenset(
         "prefetch-listrange",
         "ec-encode",
         "make-n-copies",
-        "load-lom-cache",
+        xact.LOAD_METADATA,
         xact.LIFECYCLE,
         xact.SCRUB,
         xact.REWRAP,
     )
 )
 """Kinds that clients may start as such; the others begin with a request of their own."""
-_OF_BUCKETS = ("make-n-copies", "ec-encode", "prefetch-listrange", "blob-download")
+_OF_BUCKETS = ("make-n-copies", "ec-encode", "prefetch-listrange", "blob-download", xact.LOAD_METADATA)
 
 
 class Jobs:

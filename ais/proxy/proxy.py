@@ -102,7 +102,7 @@ class Proxy:
             node, self.lister, summaries, shard_summaries, self._renamer, relay, archiver, jobs, groups, self._remote
         )
         self._protection = Protection(node, targets)
-        self._cluster = Cluster(node, targets, jobs, relay, self._rebalancer, self._protection, self._remote)
+        self._cluster = Cluster(node, targets, jobs, relay, self._rebalancer, self._protection, self._remote, groups)
         self._reverse = Reverse(node, relay)
         self._auth = Auth(node, relay)
         self._tokens = Tokens(node, self._clients, relay)

@@ -13,6 +13,7 @@ from ais.api.xact import (
     CLEANUP,
     EC_ENCODE,
     LIFECYCLE,
+    LOAD_METADATA,
     LRU,
     MAKE_COPIES,
     MOVE_BUCKET,
@@ -95,6 +96,7 @@ from ais.target.slices import Slices
 from ais.target.summaries import Summaries
 from ais.target.tasks import Tasks
 from ais.target.view import Views, mirroring_of
+from ais.target.warming import Warming
 from ais.target.writes import Writes
 from ais.xact.history import History
 from ais.xact.joggers import Joggers
@@ -237,6 +239,7 @@ class Target:
             EC_ENCODE: self._ec_encode,
             REBALANCE: rebalance.start,
             RESILVER: lambda args: self._resilver.start(args.id),
+            LOAD_METADATA: Warming(self.registry, self.joggers, self._front, store).start,
             LRU: lambda args: self._eviction.start(args.id, args.all_buckets, force=args.force),
         }
         self._scrub = ScrubService(

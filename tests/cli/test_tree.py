@@ -24,7 +24,7 @@ WITH_THEIR_FEATURE = {
     ),
     "inventories": ("nbi", "show nbi"),
     "audio cuts": ("ml lhotse-get-batch",),
-    "metadata cache": ("cluster drop-lcache", "job start warm-up-metadata", "advanced preload"),
+    "metadata cache": ("cluster drop-lcache",),
     "membership": (
         "cluster add-remove-nodes join", "cluster decommission",
     ),

@@ -4,7 +4,6 @@ MISSING = {
     "backends",
     "ETL",
     "inventories",
-    "preloading",
 }
 """Features of AIStore that we do not have yet: their commands say so in a line. Take away what has come."""
 
@@ -12,7 +11,6 @@ NEEDS: dict[str, tuple[int, ...]] = {
     "backends": (47, 59, 93, 102, 103, 104, 106, 108),
     "ETL": (238,),
     "inventories": (243, 244, 245),
-    "preloading": (248,),
 }
 """By feature: the commands that are about it."""
 

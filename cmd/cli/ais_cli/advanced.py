@@ -9,6 +9,7 @@ from ais.meta.smap import PROXY, TARGET
 from ais_cli import text
 from ais_cli.app import App, Missing
 from ais_cli.params import BUCKET_OR_OBJECT, COUNT, NODE, Ref, already_so, examples
+from ais_cli.warming import warm_up_metadata
 
 if TYPE_CHECKING:
     from ais.client.client import Client
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 @click.group("advanced")
 def advanced() -> None:
     """Commands for scripts, development and support."""
+
+
+advanced.add_command(warm_up_metadata, "preload")
 
 
 @advanced.command("random-node", epilog=examples("ais advanced random-node", "ais advanced random-node proxy"))

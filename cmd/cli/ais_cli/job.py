@@ -42,6 +42,7 @@ from ais_cli.repeat import refreshing
 from ais_cli.rotation import rewrap_keys
 from ais_cli.text import Column
 from ais_cli.waiting import progress_of, wait_and_report
+from ais_cli.warming import warm_up_metadata
 
 if TYPE_CHECKING:
     from ais.client.client import Client
@@ -225,7 +226,7 @@ def start() -> None:
 
 start.add_command(download)
 start.add_command(dsort)
-for _command in (prefetch, blob_download, rechunk, start_lru, cleanup, rewrap_keys):
+for _command in (prefetch, blob_download, rechunk, start_lru, cleanup, rewrap_keys, warm_up_metadata):
     start.add_command(_command)
 
 
