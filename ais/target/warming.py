@@ -31,7 +31,8 @@ class Warming:
 
         async def work(xaction: Xaction) -> None:
             async def visit(batch: Batch) -> None:
-                xaction.objects += await in_pool(batch.mountpath.pool, lambda: self._read(batch))
+                count = await in_pool(batch.mountpath.pool, lambda: self._read(batch))
+                xaction.objects += count
 
             await self._joggers.run(xaction, [bck], visit)
 
