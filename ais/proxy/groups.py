@@ -79,7 +79,7 @@ class Groups:
         Raise `BadRequest`, `AccessDenied`, `NotYetImplemented`.
         """
         chunks = bucket.props.chunks
-        message = message or RechunkMsg(chunks.objsize_limit, chunks.chunk_size)
+        message = message or RechunkMsg(int(chunks.objsize_limit), int(chunks.chunk_size))
         access.require(bucket.props.access, Access.PUT, bucket.bck.cname())
         names.check_object_prefix(message.prefix)
         if message.synchronize:
