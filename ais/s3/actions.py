@@ -49,6 +49,7 @@ _BUCKET_ACTION = {
     Op.GET_BUCKET_TIERING: "GetIntelligentTieringConfiguration",
     Op.PUT_BUCKET_TIERING: "PutIntelligentTieringConfiguration",
     Op.DELETE_BUCKET_TIERING: "PutIntelligentTieringConfiguration",
+    Op.GET_BUCKET_METADATA: "GetBucketMetadataTableConfiguration",
     Op.LIST_BUCKETS: "ListAllMyBuckets",
     Op.HEAD_OBJECT: "GetObject",
     Op.COPY_OBJECT: "PutObject",

@@ -25,6 +25,7 @@ DIFFERENCES: Mapping[Op, str] = {
     Op.GET_PUBLIC_ACCESS_BLOCK: "a new bucket has none",
     Op.PUT_BUCKET_ENCRYPTION: "a bucket without it does not encrypt; `aws:kms:dsse` is refused",
     Op.PUT_BUCKET_NOTIFICATION: "receivers are webhooks of `net.s3_events`, each is tried; refused at a backend",
+    **dict.fromkeys((Op.GET_BUCKET_METADATA, Op.GET_BUCKET_METADATA_TABLE), "there is none, and none can be made"),
     Op.PUT_BUCKET_REPLICATION: "only rules with Status `Disabled` are kept",
     Op.PUT_BUCKET_VERSIONING: "no MFA delete; a bucket that keeps versions cannot be renamed natively",
     Op.PUT_OBJECT_LOCK: "such a bucket cannot be destroyed natively, nor the cluster be removed with its data",

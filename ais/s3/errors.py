@@ -65,6 +65,7 @@ CODES: dict[str, tuple[int, str]] = {
     "MalformedXML": (400, "The XML that you provided was not well formed or did not validate"),
     "MaxMessageLengthExceeded": (400, "Your request was too large"),
     "MaxPostPreDataLengthExceeded": (400, "Your POST request fields preceding the upload file were too large"),
+    "MetadataConfigurationNotFound": (404, "The metadata table configuration does not exist."),
     "MetadataTooLarge": (400, "Your metadata headers exceed the maximum allowed metadata size"),
     "MethodNotAllowed": (405, "The specified method is not allowed against this resource"),
     "MissingContentLength": (411, "You must provide the Content-Length HTTP header"),

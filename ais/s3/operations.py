@@ -97,6 +97,8 @@ class Op(Enum):
     GET_OBJECT_TAGGING = "GetObjectTagging"
     PUT_OBJECT_TAGGING = "PutObjectTagging"
     DELETE_OBJECT_TAGGING = "DeleteObjectTagging"
+    GET_BUCKET_METADATA = "GetBucketMetadataConfiguration"
+    GET_BUCKET_METADATA_TABLE = "GetBucketMetadataTableConfiguration"
     GET_OBJECT_ACL = "GetObjectAcl"
     PUT_OBJECT_ACL = "PutObjectAcl"
     GET_OBJECT_RETENTION = "GetObjectRetention"
@@ -173,12 +175,11 @@ _BUCKET: dict[str, dict[str, Op | None]] = {
         "PUT": Op.PUT_BUCKET_TIERING,
         "DELETE": Op.DELETE_BUCKET_TIERING,
     },
+    "metadataConfiguration": {"GET": Op.GET_BUCKET_METADATA, "PUT": None, "POST": None, "DELETE": None},
+    "metadataTable": {"GET": Op.GET_BUCKET_METADATA_TABLE, "PUT": None, "POST": None, "DELETE": None},
     **{
         name: {"GET": None, "PUT": None, "DELETE": None, "POST": None}
-        for name in (
-            *("metadataAnnotationTable", "metadataConfiguration", "metadataInventoryTable", "metadataJournalTable"),
-            *("metadataTable", "session"),
-        )
+        for name in ("metadataAnnotationTable", "metadataInventoryTable", "metadataJournalTable", "session")
     },
 }
 _OBJECT: dict[str, dict[str, Op | None]] = {
@@ -337,7 +338,7 @@ def served() -> Iterator[tuple[Op, str, str, str]]:
 def refused() -> Iterator[tuple[str, str]]:
     """What S3 has and we do not: of a bucket or of an object, and the sub-resource."""
     for what, table in (("a bucket", _BUCKET), ("an object", _OBJECT)):
-        yield from ((what, name) for name, verbs in table.items() if set(verbs.values()) == {None})
+        yield from ((what, name) for name, verbs in table.items() if None in verbs.values())
 
 
 def parameters_of(op: Op) -> list[str]:

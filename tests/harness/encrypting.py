@@ -212,5 +212,5 @@ def rewrap(cluster: Cluster, *buckets: str) -> int:
         return [snap for of_node in found.values() for snap in of_node]
 
     eventually(lambda: all(not snap["end-time"].startswith("0001") for snap in snaps()), within_s=300)
-    assert not any(snap["err"] for snap in snaps())
+    assert not any(snap["err"] for snap in snaps()), cluster.logs()
     return sum(int(snap["stats"]["loc-objs"]) for snap in snaps())

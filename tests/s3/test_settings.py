@@ -145,6 +145,7 @@ def test_the_rest_of_what_terraform_reads(s3: Access, s3_bucket: str) -> None:
         *("bucket_acl", "bucket_cors", "bucket_encryption", "bucket_lifecycle_configuration", "bucket_location"),
         *("bucket_ownership_controls", "bucket_policy", "bucket_policy_status", "bucket_tagging", "bucket_versioning"),
         *("object_lock_configuration", "public_access_block", "bucket_replication"),
+        *("bucket_metadata_configuration", "bucket_metadata_table_configuration"),
     ):
         with contextlib.suppress(AttributeError):
             found[name] = read(client, name, s3_bucket)
@@ -152,6 +153,8 @@ def test_the_rest_of_what_terraform_reads(s3: Access, s3_bucket: str) -> None:
         "bucket_cors": "NoSuchCORSConfiguration",
         "bucket_encryption": "ServerSideEncryptionConfigurationNotFoundError",
         "bucket_lifecycle_configuration": "NoSuchLifecycleConfiguration",
+        "bucket_metadata_configuration": "MetadataConfigurationNotFound",
+        "bucket_metadata_table_configuration": "MetadataConfigurationNotFound",
         "bucket_policy": "NoSuchBucketPolicy",
         "bucket_policy_status": "NoSuchBucketPolicy",
         "bucket_tagging": "NoSuchTagSet",

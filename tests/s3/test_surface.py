@@ -21,6 +21,7 @@ KEPT = b"kept as it is" * 100
 BODY = b"not the object, and no document either"
 METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
 NONE = ""
+REFUSED = ("NotImplemented",)
 
 SUB_RESOURCES = [
     *("abac", "accelerate", "acl", "analytics", "attributes", "cors", "delete", "encryption", "intelligent-tiering"),
@@ -66,6 +67,10 @@ SERVED: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {
             "PUT": ("MalformedXML",),
             "DELETE": (NONE,),
         },
+        **{
+            name: {"GET": ("MetadataConfigurationNotFound",), **dict.fromkeys(("PUT", "POST", "DELETE"), REFUSED)}
+            for name in ("metadataConfiguration", "metadataTable")
+        },
         "policy": {"GET": ("NoSuchBucketPolicy",), "PUT": ("MalformedPolicy",), "DELETE": (NONE,)},
         "policyStatus": {"GET": ("NoSuchBucketPolicy",)},
         "publicAccessBlock": {
@@ -95,7 +100,6 @@ SERVED: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {
 }
 """Place, sub-resource, method: the codes a request may get that has `BODY` as its document; NONE is success."""
 
-REFUSED = ("NotImplemented",)
 DIGEST = base64.b64encode(hashlib.sha256(BODY).digest()).decode()
 HEADERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "x-amz-acl": ("public-read", ("AccessControlListNotSupported",)),

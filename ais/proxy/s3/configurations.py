@@ -31,7 +31,7 @@ class Configurations:
         served: dict[Op, Operation] = {}
         for kind in CONFIGURATIONS:
             served |= self._of(kind)
-        return served
+        return served | dict.fromkeys((Op.GET_BUCKET_METADATA, Op.GET_BUCKET_METADATA_TABLE), Operation(_no_metadata))
 
     def _of(self, kind: Configuration) -> dict[Op, Operation]:
         async def get(call: Call) -> Reply:
@@ -107,6 +107,11 @@ class Configurations:
             return bmd if changed == props else bmd.with_props(call.bucket.bck, changed)
 
         await self._node.change_bmd(change)
+
+
+async def _no_metadata(call: Call) -> Reply:
+    """Tables of what objects a bucket has are not made here; tools ask whether there are some."""
+    raise S3Error("MetadataConfigurationNotFound", BucketName=call.bucket.name)
 
 
 def _require_own(bucket: S3Bucket, text: str) -> None:
