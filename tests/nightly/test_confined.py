@@ -9,6 +9,7 @@ import json
 import socket
 from collections.abc import Iterator
 from typing import NamedTuple
+from urllib.parse import quote
 
 import pytest
 from harness import s3raw
@@ -180,9 +181,51 @@ def test_confined(case: Case) -> None:
             if TOLD in answer or b" 500 " in answer[:20] or b"failed to answer" in answer:
                 told.append((node.name, method, target, shown, answer[:300]))
     print(f"{count} requests")
+    assert TOLD in sent(cluster.endpoint, "GET", "/s3/theirs/o", {"X-Amz-Security-Token": token_by(SECRET)}, b"")
     assert not told, "\n".join(map(str, told[:20]))
     names = s3raw.call(case.mal, "GET", "/s3/mine", "list-type=2").body
     for name in names.split(b"<Key>")[1:]:
         key = name.partition(b"</Key>")[0].decode()
         assert TOLD not in s3raw.call(case.mal, "GET", f"/s3/mine/{key}").body, key
     assert state(case) == before
+
+
+def test_handles_are_of_their_object(case: Case) -> None:
+    """An upload in parts and an append that ann began are nothing to mal under other names, and end as ann wants."""
+    cluster, ann, mal = case.cluster, case.ann, case.mal
+    bearer = {"Authorization": f"Bearer {case.token}"}
+    upload = s3raw.call(ann, "POST", "/s3/theirs/parts", "uploads=").body.partition(b"<UploadId>")[2]
+    where = f"uploadId={upload.partition(b'<')[0].decode()}"
+    etag = s3raw.call(ann, "PUT", "/s3/theirs/parts", f"partNumber=1&{where}", body=TOLD).header("ETag")
+    done = (
+        f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part></CompleteMultipartUpload>"
+    )
+    begun = follow(cluster, "PUT", "/v1/objects/theirs/more?append_type=append", TOLD, case.admin)
+    handle = quote(begun.header("Ais-Append-Handle") or "")
+    for key in ("mine/parts", "mine/p", "theirs/parts"):
+        for method, query, body in (
+            ("GET", where, b""),
+            ("PUT", f"partNumber=1&{where}", b"x"),
+            ("POST", where, done.encode()),
+            ("DELETE", where, b""),
+        ):
+            answer = s3raw.call(mal, method, f"/s3/{key}", query, body=body)
+            assert (answer.status in (403, 404), TOLD in answer.body) == (True, False), (key, method, answer)
+    for key in ("mine/more", "theirs/more"):
+        for kind in ("append", "flush"):
+            target = f"/v1/objects/{key}?append_type={kind}&append_handle={handle}"
+            answer = follow(cluster, "PUT", target, b"", bearer)
+            assert answer.status in (400, 403, 404), (target, answer)
+    assert s3raw.call(mal, "GET", "/s3/mine/more").status == 404
+    flushed = f"/v1/objects/theirs/more?append_type=flush&append_handle={handle}"
+    assert follow(cluster, "PUT", flushed, b"", case.admin).status == 200
+    assert s3raw.call(ann, "POST", "/s3/theirs/parts", where, body=done.encode()).status == 200
+    for key in ("parts", "more"):
+        assert s3raw.call(ann, "GET", f"/s3/theirs/{key}").body == TOLD
+        assert s3raw.call(ann, "DELETE", f"/s3/theirs/{key}").status == 204
+
+
+def follow(cluster: Cluster, method: str, target: str, body: bytes, headers: dict[str, str]) -> Answer:
+    answer = request(cluster.endpoint, method, target, body=body, headers=headers)
+    base, _, rest = (answer.header("Location") or "").partition("/v1/")
+    return request(base, method, f"/v1/{rest}", body=body) if answer.status in (301, 307) else answer
