@@ -199,11 +199,10 @@ class Gate:
 
     def _read_note(self, request: Request) -> Via | None:
         note = via.read(request, self._host.wire_keys, self._host.snode.id, self.now_s)
-        if note is None or request.method in _READS:
-            return note
-        if note.user is not None and not self.clients.is_gateway(note.by):
-            raise S3Error("AccessDenied", f"{note.by} is a target: it vouches for who reads what is copied")
-        if not request.is_known:
+        is_vouched_for = note is not None and note.user is not None
+        if note is not None and is_vouched_for and self._host.snode.is_proxy and not self.clients.is_gateway(note.by):
+            raise S3Error("AccessDenied", f"{note.by} is a target: it vouches for nobody to gateways")
+        if note is not None and request.method not in _READS and not request.is_known:
             try:
                 self.notes.take(f"{note.by} {note.nonce.hex()}", note.time_s)
             except AccessDenied as error:

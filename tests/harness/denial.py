@@ -60,7 +60,7 @@ def attacks(bucket: str, scale: int) -> Iterator[Attack]:
     yield Attack("JSON of a list route", "DELETE", f"/v1/buckets/{bucket}", _json_of(MIB * scale), (400, 413))
     longest = min(scale, 63)
     yield Attack("JSON as long as lists", "DELETE", f"/v1/buckets/{bucket}", _json_of(MIB * longest), (400,))
-    commas = b'{"action":"delete-listrange","name":"' + b"," * (MIB * longest - 100) + b'","value":{}}'
+    commas = b'{"action":"no action","name":"' + b"," * (MIB * longest - 100) + b'","value":{}}'
     yield Attack("one string of commas", "DELETE", f"/v1/buckets/{bucket}", commas, (400,))
     yield Attack("entries of a batch", "GET", f"/v1/ml/moss/{bucket}", _entries(10_000 * scale), (307, 400, 413))
     for stars in (12, 64, 1000):

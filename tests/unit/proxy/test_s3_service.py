@@ -212,9 +212,10 @@ def test_who_got_a_request_by_an_older_map_passes_it_on(serve: Any, run: Run) ->
     """With what the first node said of it, a few times at most; a change that was passed on once is taken once."""
 
     async def scenario() -> None:
-        async with serve(targets=2) as cluster:
+        async with serve(proxies=2, targets=1) as cluster:
             await cluster.s3()("create_bucket", Bucket="abc")
-            proxy, sender = cluster.primary, cluster.primary.node.placement.owner("ais/@#/abc/k")
+            proxy, sender = cluster.primary, cluster.proxies[1].node.snode
+            owner = proxy.node.placement.owner("ais/@#/abc/k")
             now_s = int(proxy.node.env.clock.now_ns() / 1e9)
 
             def sent(method: str, hops: int) -> Request:
@@ -227,7 +228,7 @@ def test_who_got_a_request_by_an_older_map_passes_it_on(serve: Any, run: Run) ->
                 assert isinstance(reply, Forward)
                 name, _, value = reply.headers.decode().strip().partition(": ")
                 passed = Request(method, "/abc/k", Headers(((name.lower(), value),)), PEER)
-                note = via.read(passed, proxy.node.wire_keys, sender.id, now_s)
+                note = via.read(passed, proxy.node.wire_keys, owner.id, now_s)
                 assert note is not None
                 assert (note.remote, note.scheme, note.user, note.bid) == ("10.0.0.9:1", "https", "ann", 7)
                 assert note.hops == hops + 1
