@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler
 from ais.api import headers
 from ais.api.errors import encode_error, status_of
 from ais.base.errors import AisError, BadRequest, NoContact, NotReady, Overloaded, RangeNotSatisfiable
+from ais.net import passing
 from ais.net.http import QUERY_PARAMS_MAX, Reply, Request, header_lines
 
 RETRY_AFTER_S = 1
@@ -28,6 +29,8 @@ SAFE_METHODS = frozenset(("GET", "HEAD"))
 
 Honest = Callable[[BaseException], BaseException]
 Regain = Callable[[], Awaitable[None]]
+Note = Callable[[BaseException, str, str, str], None]
+"""Told of each error that is answered: it, the method, the path, and the client."""
 
 _log = structlog.get_logger()
 
@@ -41,13 +44,21 @@ async def at_once() -> None:
     """Contact that is lost is not waited for."""
 
 
+def note_nothing(_error: BaseException, _method: str, _path: str, _client: str) -> None:
+    """See `Note`."""
+
+
 def make_app(
-    routes: Iterable[web.RouteDef], node_name: str, honest: Honest = as_it_is, regain: Regain = at_once
+    routes: Iterable[web.RouteDef],
+    node_name: str,
+    honest: Honest = as_it_is,
+    regain: Regain = at_once,
+    note: Note = note_nothing,
 ) -> web.Application:
     """An application of these routes whose errors carry `node_name` (`p[ID]`, `t[ID]`).
 
-    `honest` gives the error to answer with in place of the one that was raised. When that is `NoContact` a handler that
-    changes nothing is asked again after `regain`.
+    `honest` gives the error to answer with in place of the one that was raised; `note` is told of that. When it is
+    `NoContact` a handler that changes nothing is asked again after `regain`.
     """
 
     async def ask(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -70,7 +81,9 @@ def make_app(
             if isinstance(error, ConnectionError) or request.writer.output_size:
                 # The client is gone, or has half an answer: only a broken connection tells the truth.
                 raise
-            response = _answer(request, honest(error), node_name)
+            known = honest(error)
+            note(known, request.method, request.path, _remote(request))
+            response = _answer(request, known, node_name)
         if request.headers.get(hdrs.USER_AGENT, "").startswith(_BROWSER) and not response.prepared:
             response.headers.setdefault(hdrs.STRICT_TRANSPORT_SECURITY, HSTS)
         return response
@@ -160,4 +173,4 @@ def _wrong_verb(method: str, allowed: set[str]) -> web.Response:
 
 def _remote(request: web.Request) -> str:
     peer = request.transport.get_extra_info("peername") if request.transport else None
-    return f"{peer[0]}:{peer[1]}" if peer else ""
+    return f"{peer[0]}:{peer[1]}" if peer else request.headers.get(passing.HEADER, "").partition(" ")[2]

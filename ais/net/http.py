@@ -133,7 +133,19 @@ class Peer:
 class Request:
     """One request head. `target`, `path` and `query` are as sent (percent-encoded, always ASCII)."""
 
-    __slots__ = ("_params", "body", "headers", "is_http10", "is_known", "method", "path", "peer", "query", "target")
+    __slots__ = (
+        "_params",
+        "_sent",
+        "body",
+        "headers",
+        "is_http10",
+        "is_known",
+        "method",
+        "path",
+        "peer",
+        "query",
+        "target",
+    )
 
     def __init__(self, method: str, target: str, headers: Headers, peer: Peer, is_http10: bool = False) -> None:
         self.method = method
@@ -150,9 +162,15 @@ class Request:
 
     def retarget(self, target: str) -> None:
         """Ask for something else."""
+        self._sent = self.target
         self.target = target
         self.path, _, self.query = target.partition("?")
         self._params = None
+
+    def as_sent(self) -> None:
+        """Ask for what came, if it was `retarget`ed since."""
+        if hasattr(self, "_sent"):
+            self.retarget(self._sent)
 
     @property
     def keep_alive(self) -> bool:

@@ -38,6 +38,7 @@ from ais.node.membership import IDENTITY, Membership, timestamp
 from ais.node.messages import Sealed
 from ais.node.oidc import Issuers
 from ais.node.peers import Peers
+from ais.node.refusals import Refusals
 from ais.node.role import Role
 from ais.node.rotation import KeyChange
 from ais.node.state import Metadata, Offload, State, in_thread
@@ -76,6 +77,7 @@ class Node:
         """
         self.env, self.snode, self.peers, self.stats, self.log_file = env, snode, network, stats, log_file
         self.log = log.bind(node=snode.name)
+        self.refusals = Refusals(self.log, env.clock.monotonic)
         self.config = config
         self.deployment, self.pod_name = deployment, pod_name
         self.placement = Placement(Smap())

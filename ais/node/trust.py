@@ -33,6 +33,7 @@ _OF_GATEWAYS = frozenset((("PUT", METASYNC), ("POST", TXN), ("POST", VOTE), ("PO
 """What a target has no business to say, whatever it signs with."""
 _DATA = ("/v1/objects/", "/v1/ec/")
 """How the paths of the data path begin: no handler of the other server has them."""
+_IS_KNOWN: web.RequestKey[bool] = web.RequestKey("is known to be a node's", bool)
 LISTENERS_MAX = 1024
 KNOWN_LOOKS_MAX, KNOWN_PAUSE_S = 100, 0.05
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -180,6 +181,8 @@ class Trust:
             return handler
 
         async def handle(request: web.Request) -> web.StreamResponse:
+            if request.get(_IS_KNOWN):  # it is asked again (`ais.net.app`)
+                return await handler(request)
             found = request.headers.get
             signed = found(nodes.HEADER), found(nodes.PAIR_HEADER), request.method, request.raw_path, self._bodies
             try:
@@ -192,6 +195,7 @@ class Trust:
             if signer.id != request.headers.get(headers.CALLER_ID, signer.id):
                 raise AccessDenied("the request is signed by another node")
             await self._check_author(request, signer)
+            request[_IS_KNOWN] = True
             return await handler(request)
 
         return handle

@@ -43,6 +43,7 @@ class QueryApi:
             asked = service.admit(given, caller, context, now_ns, secret, self._gate.clients.of_issuer)
             nodes = await self._run(asked)
         except AisError as error:
+            self._node.refusals.note(error, request.method, request.path, request.remote)
             return answers.error_reply(request, error, request_id, given)
         return answers.reply(request_id, asked.document(nodes, request_id))
 

@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from harness.authn import PASSWORD, SECRET
 from harness.nodes import eventually
+from harness.wire import request
 
 from ais.api import batch
 from ais.api.access import Access
@@ -308,6 +309,36 @@ def test_s3(closed: Closed) -> None:
     for number in range(8):  # to both targets
         root.copy_object(Bucket="other", Key=f"copy{number}", CopySource="data/o")
         assert root.get_object(Bucket="other", Key=f"copy{number}")["Body"].read() == b"content"
+
+
+def test_refusals_are_logged(closed: Closed) -> None:
+    """Each with the client, also of a request that another node passed on, the path without its query, and the reason:
+    never with what was shown."""
+
+    def logged() -> list[dict[str, object]]:
+        files = [file for node in closed.cluster.nodes for file in node.plan.log_dir.rglob("*") if file.is_file()]
+        text = "".join(file.read_text() for file in files)
+        assert closed.bob not in text
+        assert "of+mine" not in text
+        return [json.loads(line) for line in text.splitlines() if '"request refused"' in line]
+
+    def is_there(method: str, path: str, status: int, reason: str) -> bool:
+        shown = {"Authorization": f"Bearer {closed.bob}"} if status == 403 else {}
+        request(closed.url, method, f"{path}?x-secret=of+mine", headers=shown, source=("127.0.0.9", 0))
+        return any(
+            (one["method"], one["path"], one["status"]) == (method, path, status)
+            and reason in str(one["reason"])
+            and str(one["client"]).startswith("127.0.0.9:")
+            for one in logged()
+        )
+
+    for method, path, status, reason in (
+        ("PUT", "/v1/cluster", 401, "token required"),
+        ("PUT", "/v1/cluster", 403, "user `bob` has insufficient permissions"),
+        ("DELETE", "/v1/objects/data/o", 403, "user `bob` has insufficient permissions"),
+        ("GET", "/s3/data/o", 403, "authorization mechanism is not supported"),
+    ):
+        eventually(lambda asked=(method, path, status, reason): is_there(*asked), within_s=60)
 
 
 def test_revoked(closed: Closed) -> None:

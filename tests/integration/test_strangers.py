@@ -120,6 +120,9 @@ def test_nobody_speaks_for_another(closed: Cluster):
     ):
         answer = speak(closed, signer, to, method, path, content)
         assert answer.status == 403, (method, path, answer)
+    as_gateway = msgspec.structs.replace(as_snode(smap, mine), kind="proxy")
+    answer = speak(closed, mine, proxy, "POST", "/v1/cluster/autoreg", JoinRequest(as_gateway, uuid, stamps, "boot"))
+    assert answer.status == 409, answer
     after = Api(closed.endpoint).smap()
     assert after["version"] == smap["version"]
     assert speak(closed, mine, proxy, "POST", "/v1/cluster/leave", LeaveRequest("x", mine.id)).status != 403

@@ -18,6 +18,7 @@ from ais.net.http import AnyReply, Network, OnError, Reply, Request, Retry, Rout
 from ais.net.memory import Memory
 from ais.net.server import HttpServer, Limits, listening
 from ais.node.membership import JOIN
+from ais.node.node import Node
 from ais.node.trust import Trust
 
 _NETWORKS = (Network.PUBLIC, Network.CONTROL, Network.DATA)
@@ -83,38 +84,38 @@ class Servers:
         role: Serving,
         routes_of: Callable[[Network], list[web.RouteDef]],
         trust: Trust,
-        node_name: str,
-        honest: Honest,
-        regain: Regain,
+        node: Node,
         limits: Limits,
         upstream_tls: ssl.SSLContext | None,
         memory: Memory,
     ) -> None:
         self._role, self._routes_of, self._trust = role, routes_of, trust
-        self._node_name, self._honest, self._limits, self._upstream_tls = node_name, honest, limits, upstream_tls
-        self._regain, self._memory = regain, memory
+        self._node, self._limits, self._upstream_tls, self._memory = node, limits, upstream_tls, memory
 
     def make(self, networks: Network, via: Callable[[Route], Route] = lambda route: route) -> HttpServer:
         """One that carries these networks. `via` is what requests go through first."""
-        route = via(self._trust.guard(_guarded(self._role.route, networks)))
-        answer_error = answer_errors(self._role, self._honest, self._node_name)
+        node, answer_error = self._node, answer_errors(self._role, self._node)
         return HttpServer(
-            route,
-            make_app(self._routes_of(networks), self._node_name, self._honest, self._regain),
+            via(self._trust.guard(_guarded(self._role.route, networks))),
+            make_app(self._routes_of(networks), node.snode.name, node.honest, node.regain_contact, node.refusals.note),
             answer_error,
             self._limits,
             networks,
             self._upstream_tls,
             memory=self._memory,
-            retry=ask_again(route, self._honest, self._regain, answer_error),
+            retry=ask_again(self._role.route, node.honest, node.regain_contact, answer_error),
         )
 
 
 def ask_again(route: Route, honest: Honest, regain: Regain, answer_error: OnError) -> Retry:
-    """What would be answered with `NoContact`, and changes nothing, is asked again when there is contact."""
+    """What would be answered with `NoContact`, and changes nothing, is asked again when there is contact.
+
+    `route` without what is in front of it: a node's signature is good once, and was found good.
+    """
 
     async def again(request: Request, raised: BaseException) -> AnyReply:
         await regain()
+        request.as_sent()
         try:
             reply = route(request)
             if isinstance(reply, Awaitable):
@@ -130,12 +131,13 @@ def ask_again(route: Route, honest: Honest, regain: Regain, answer_error: OnErro
     return retry
 
 
-def answer_errors(role: Serving, honest: Honest, node_name: str) -> OnError:
-    """Make a reply of what a route or a sink raised."""
+def answer_errors(role: Serving, node: Node) -> OnError:
+    """Make a reply of what a route or a sink raised, and log refusals."""
 
     def answer_error(request: Request, raised: BaseException) -> Reply:
-        error = honest(raised)
-        return role.error_reply(request, error) or error_reply(request, error, node_name)
+        error = node.honest(raised)
+        node.refusals.note_hot(error, request, node.wire_keys, node.snode.id, node.env.clock.now_ns() / 1e9)
+        return role.error_reply(request, error) or error_reply(request, error, node.snode.name)
 
     return answer_error
 

@@ -156,7 +156,7 @@ class Worker:
         node.on_config.append(lambda changed: process.follow_settings(changed, None, volume))
         self._standing = Standing(node, self._role, volume, self._gate, self._shared)
         limits_of_one = process.limits(self._settings, config, begun.count)
-        on_error = listeners.answer_errors(self._role, node.honest, begun.snode.name)
+        on_error = listeners.answer_errors(self._role, node)
         self._tls = certificates.listener if certificates else None
         self._servers = [
             HttpServer(

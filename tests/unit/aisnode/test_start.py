@@ -241,18 +241,22 @@ def test_processes_share_what_an_address_may(sharers: int, tmp_path: Path) -> No
 @pytest.mark.parametrize("is_in_time", [True, False])
 def test_an_object_that_cannot_be_told_of_is_asked_for_again(is_in_time: bool) -> None:
     """At once or later, GET of what is not there as far as a node knows that has lost contact waits for it, and then
-    says what there is; without contact it is refused, once, as a deletion is at once."""
+    says what there is; without contact it is refused, once, as a deletion is at once. Each time it is asked as it came,
+    with the mark that was taken off it."""
     asked: list[str] = []
 
     def route(one: Request) -> Any:
         asked.append(one.method)
+        assert one.path in ("/now", "/late")
         if is_in_time and asked[-2:] == ["wait", "GET"]:
             return echo(one)
 
         async def late() -> Reply:
             raise ObjectNotFound("o")
 
-        if one.path == "/late":
+        is_late = one.path == "/late"
+        one.retarget("/without its mark")
+        if is_late:
             return late()
         raise ObjectNotFound("o")
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD as EMPTY
+from aiohttp.test_utils import make_mocked_request
 
 from ais.api import headers
 from ais.auth.pairs import PairKeys
-from ais.base.errors import NotReady
+from ais.base.errors import AccessDenied, NotReady
 from ais.meta.smap import NetInfo, Smap, Snode
 from ais.net.http import Headers, Network, Peer, Reply, Request
 from ais.node.trust import Trust
@@ -73,5 +75,26 @@ def test_who_does_not_know_the_sender_yet_waits_whatever_is_asked() -> None:
         assert not done
         host.smap = both
         assert (await task).status == 200
+
+    asyncio.run(scenario())
+
+
+def test_a_request_is_verified_once_however_often_its_handler_is_asked() -> None:
+    """A handler that waited for contact is asked again: the same request is no replay then, one like it is."""
+    (one, one_keys), (other, other_keys) = node("target", "t1aaaaaa", 1001), node("proxy", "p1aaaaaa", 1002)
+    both = Smap().with_node(one).with_node(other)
+    sender, receiver = (
+        Trust(SECRET, it.id, lambda: 1000.0, keys) for it, keys in ((other, other_keys), (one, one_keys))
+    )
+    for trust in (sender, receiver):
+        trust.follow(Host(both))
+    (route,) = receiver.only_nodes([web.get("/v1/xactions", handler)])
+    lines = {headers.CALLER_ID: other.id, **sender.sign("GET", "http://127.0.0.1:1001/v1/xactions", b"")}
+
+    async def scenario() -> None:
+        first, copy = (make_mocked_request("GET", "/v1/xactions", headers=lines, payload=EMPTY) for _ in range(2))
+        assert [(await route.handler(first)).status for _ in range(2)] == [200, 200]
+        with pytest.raises(AccessDenied, match="received before"):
+            await route.handler(copy)
 
     asyncio.run(scenario())
