@@ -61,7 +61,7 @@ power-loss: install ## cut the power after every kind of change on ext4, xfs and
 
 clients: install ## pandas, dask, DuckDB, zarr, xarray, Ray, Hugging Face, PyTorch, WebDataset, JAX, TensorFlow, Spark through aisclient
 	$(BIN)/python -m pip install --quiet alive_progress 'dask[dataframe]' datasets duckdb jax pandas pyspark 'ray[data]' tensorflow-cpu torch webdataset xarray zarr
-	$(BIN)/pytest -q -s --timeout 900 tests/nightly/test_clients.py tests/nightly/test_published_sdk.py
+	$(BIN)/pytest -q -s --timeout 900 tests/nightly/test_clients.py tests/nightly/test_published_sdk*.py
 
 membership: install ## targets join, leave, die and return under load; bugs put in are found (MEMBERSHIP_SECONDS=180, MEMBERSHIP_SEEDS=6)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_membership.py tests/nightly/test_rebalance_planted.py

@@ -354,8 +354,8 @@ S3_PATHS = words(
     "/s3 /s3/ /s3/fuzzed /s3/fuzzed/ /s3/fuzzed/s3/k /fuzzed/s3/k /s3/nosuch/k /s3/fuzzed/a//b/. /s3/UPPER"
 )
 S3_PARAMETERS = words("""
-    acl attributes continuation-token cors delete delimiter encoding-type fetch-owner foo key-marker legal-hold
-    lifecycle list-type location marker max-keys max-parts max-uploads part-number-marker partNumber policy
+    acl ais-batch attributes continuation-token cors delete delimiter encoding-type fetch-owner foo key-marker
+    legal-hold lifecycle list-type location marker max-keys max-parts max-uploads part-number-marker partNumber policy
     policyStatus prefix publicAccessBlock response-content-type restore start-after tagging uploadId
     upload-id-marker uploads versionId version-id-marker versioning versions website x-id X-Amz-Algorithm
     X-Amz-Credential X-Amz-Date X-Amz-Expires X-Amz-Signature X-Amz-SignedHeaders
