@@ -8,6 +8,7 @@ import pytest
 from harness.coded import BCK, EC, Group, run
 from harness.target import until
 
+from ais.ec import jobs as jobs_of_ec
 from ais.ec.jobs import MARK
 from ais.env.disk import Disk
 
@@ -39,9 +40,12 @@ def test_a_mark_is_there_before_an_object_is(tmp_path: Path, patch: dict[str, An
         run(tmp_path, 4, scenario)
 
 
-def test_a_pass_that_is_stopped_leaves_its_bucket_to_be_gone_through(tmp_path: Path) -> None:
-    """`ec-encode` is aborted on the way, with objects that have no slices: the bucket is behind, the mark stays, and
-    it is gone through soon."""
+def test_a_pass_that_is_stopped_leaves_its_bucket_to_be_gone_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ec-encode` is aborted on the way, with objects that have no slices: the bucket is behind and the mark stays
+    until a pass has come to its end."""
+    monkeypatch.setattr(jobs_of_ec, "WATCH_S", 3600.0)  # nobody else begins one
 
     async def scenario(group: Group) -> None:
         await group.create({})
@@ -64,7 +68,8 @@ def test_a_pass_that_is_stopped_leaves_its_bucket_to_be_gone_through(tmp_path: P
         jobs._bring = bring
         assert jobs.is_behind(BCK)
         assert any(list(Path(one.path).glob(MARK)) for one in owner.volume.available)
-        await until(lambda: len(group.slices("o")) == 1)
+        await jobs.encode_bucket(BCK, "encENCenc2").wait()
+        assert len(group.slices("o")) == 1
         assert not jobs.is_behind(BCK)
 
     run(tmp_path, 4, scenario)
