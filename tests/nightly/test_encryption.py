@@ -135,9 +135,10 @@ def test_every_client_with_every_kind(place: Place, name: str, bucket: str, tmp_
             wanted[key] = (target, wanted[source][1])
             client.copy(bucket, source, kind, key, target)
             check(key)
-    place.settle()
-    for key in wanted:
-        check(key)
+    if PLACES[bucket]:
+        place.settle()
+        for key in wanted:
+            check(key)
 
 
 def test_to_and_from_no_encryption(place: Place) -> None:
