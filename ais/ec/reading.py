@@ -234,7 +234,8 @@ class _Tap:
         """The next bytes; fewer when there are no more. Raise `AisError`."""
         while len(self._rest) < length:
             try:
-                self._rest += await anext(self._chunks)
+                chunk = await anext(self._chunks)
+                self._rest += chunk
             except StopAsyncIteration:
                 break
         taken = bytes(memoryview(self._rest)[:length])

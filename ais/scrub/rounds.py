@@ -213,7 +213,8 @@ class Rounds:
         after = await self._in_pool(lambda: self._local.look(bck, name, order.depth))
         tally.bytes_read += after.bytes_read
         tally.repaired += max(0, after.good - before.good)
-        tally.quarantined += await self._in_pool(lambda: self._describe(bck, name, kept))
+        taken = await self._in_pool(lambda: self._describe(bck, name, kept))
+        tally.quarantined += taken
         return after
 
     def _set_aside(self, bck: Bck, name: str, finding: Finding) -> list[tuple[str, Bad]]:
@@ -289,11 +290,13 @@ class Rounds:
                     content = layout.KEPT_SLICES if split_key(name)[1] else layout.SLICES
                     root = f"{layout.bucket_path(batch.mountpath.path, bck)}/{content}"
                     bad = Bad(root, path, layout.SLICES, reason)
-                    tally.quarantined += await self._in_pool(functools.partial(self._take_slice, bck, name, bad))
+                    taken = await self._in_pool(functools.partial(self._take_slice, bck, name, bad))
+                    tally.quarantined += taken
             elif not is_tombstone:
                 good.append(name)
         if damaged and order.repairs:
-            tally.repaired += await self._coded.have_made_again(bck, damaged)
+            mended = await self._coded.have_made_again(bck, damaged)
+            tally.repaired += mended
         await self._coded.check_owners(bck, good, tally, repairs=order.repairs)
 
     def _look_at_slices(self, batch: Batch, order: Order) -> list[tuple[str, str, str, bool, int]]:
@@ -369,5 +372,6 @@ class Rounds:
         after = await self._in_pool(lambda: self._local.look_at_version(bck, spot, order.depth))
         tally.bytes_read += after.bytes_read
         tally.repaired += max(0, after.good - before.good)
-        tally.quarantined += await self._in_pool(lambda: self._describe(bck, name, kept))
+        taken = await self._in_pool(lambda: self._describe(bck, name, kept))
+        tally.quarantined += taken
         return after

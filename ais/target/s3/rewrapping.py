@@ -86,7 +86,8 @@ class Rewrapping:
                 after = (entry.name, entry.order)
                 xaction.visited += 1
                 try:
-                    xaction.objects += await self._rewrap(view, entry)
+                    wrapped = await self._rewrap(view, entry)
+                    xaction.objects += wrapped
                 except NotFound:
                     continue  # removed meanwhile
                 except AisError as error:
