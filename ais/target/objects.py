@@ -58,8 +58,6 @@ class Objects:
 
     def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         """Answer, or None for what belongs to the aiohttp application. Raise `AisError`."""
-        if self._gate.is_plain(request):
-            return self._route(request)
         if request.headers.is_browser and self._gate.is_s3(request):
             self._gate.check_page(request)
         elif request.headers.is_browser:
@@ -68,12 +66,12 @@ class Objects:
             return self._s3.route(request)
         if self._clients.must_prove and request.path.startswith(_FOR_CLIENTS) and not self._clients.is_node(request):
             return self._route_client(request)
-        return self._route(request)
+        return self.native(request)
 
     def _route_client(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         """A request that a gateway admitted, or that has a token or an administrator's signature itself."""
         if self._clients.take_mark(request) or Network.LOCAL in request.networks:
-            return self._route(request)
+            return self.native(request)
         authorization = request.headers.get("authorization")
         if authorization is None or not request.path.startswith(PREFIX):
             raise AccessDenied("direct target access denied")
@@ -85,11 +83,12 @@ class Objects:
         if query.OBJECT_TO in params:
             raise AccessDenied("direct target access denied")
         self._clients.require(claims, access_of(request.method, appends=query.APPEND_TYPE in params), bck)
-        reply = self._route(request)
+        reply = self.native(request)
         self._clients.bind(reply, claims)
         return reply
 
-    def _route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
+    def native(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
+        """The same for what its path says it is, and everybody may send, or has proved that they may."""
         if request.method == "GET" and (found := self._recent.get(request)) is not None:
             return found
         if not request.path.startswith(PREFIX):

@@ -60,7 +60,7 @@ class Plain:
 
     def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         """Answer a request that is admitted. Raise `AisError`: then nothing has happened, and nothing was counted."""
-        return self._objects.route(request)
+        return self._objects.native(request) if self._gate.is_plain(request) else self._objects.route(request)
 
     def _view_of(self, request: Request) -> BucketView | None:
         params = request.params

@@ -26,6 +26,7 @@ from ais.api.xact import (
 from ais.auth.nodes import Seen
 from ais.base.errors import AisError, BadRequest, DiskFailure, NotReady
 from ais.base.ids import new_id
+from ais.config.node import NodeConfig
 from ais.core import recovery
 from ais.core.listing import Lister
 from ais.core.store import Store
@@ -133,6 +134,8 @@ class Target:
         self._front = Front(host)
         self._maps = Maps(host)
         self._is_serving = False
+        self._open: NodeConfig | None = None
+        """The configuration under which everybody is served by what the path says alone; None while this starts."""
         self._served = asyncio.Event()
         self._bmd = BMD()
         self._is_moving = self._is_weighted = False
@@ -292,9 +295,16 @@ class Target:
         """The data path. While this target starts, names are its own already: what fails for that waits, and is tried
         again when it knows the buckets, the other nodes and their secret. What a gateway passed on is taken once only
         (`Ais-S3-Via`), so S3 waits first."""
+        if self._host.config is self._open and request.headers.is_direct and MARK not in request.query:
+            return self._objects.native(request)
+        return self._route_unusual(request)
+
+    def _route_unusual(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         if self._is_serving:
             if MARK in request.query and (version := mark_of(request.query)) > self._maps.version:
                 return self._route_by_map(request, version)
+            if self._gate.is_plain(request):
+                self._open = self._host.config
             return self._objects.route(request)
         if self._gate.is_s3(request):
             return self._route_when_served(request, None)

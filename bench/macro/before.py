@@ -54,7 +54,7 @@ class State(Ais):
         self._process.wait()
 
 
-def compare(python: str, scenario: str, size_bytes: int, directory: Path, rounds: int, seconds: float) -> str:
+def compare(python: str, scenario: str, size_bytes: int, directory: Path, rounds: int, seconds: int) -> str:
     """Measure one scenario; a line with rates, CPU per request and the ratios of both, over 1 where now is better."""
     with tempfile.TemporaryDirectory(dir=directory, prefix=".bench-") as scratch, ExitStack() as stack:
         states = []
@@ -83,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("python", help="interpreter of the other state")
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--seconds", type=int, default=1)
     parser.add_argument("--only", default="get,put,redirect")
     parser.add_argument("--sizes", default=",".join(map(str, run.SIZES[:3])))
     parser.add_argument("--dir", type=Path, default=Path(), help="where the files are that GETs read")

@@ -12,6 +12,7 @@ import boto3
 from ais.base.units import Duration
 from ais.config.sections import Keepalive, KeepaliveTracker
 from ais.stats import names as metrics
+from harness.http import until
 
 _SELDOM = KeepaliveTracker(interval=Duration(300))
 CALM = {"keepalivetracker": Keepalive(_SELDOM, _SELDOM)}
@@ -82,8 +83,13 @@ class Remote:
         assert answer.status == 200, answer.body
         return {one["name"]: one for one in answer.json["entries"] or ()}
 
+    async def settled(self) -> None:
+        """Wait for what is still being stored, and counted: readers have it before."""
+        await until(lambda: not any(task.get_name().startswith("cold GET ") for task in asyncio.all_tasks()))
+
     async def cached(self) -> list[str]:
-        """The objects that are in the cluster."""
+        """The objects that are in the cluster, when no fetch is under way any more."""
+        await self.settled()
         return sorted(await self.listed(flags=1))
 
     @property

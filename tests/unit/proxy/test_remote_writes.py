@@ -190,6 +190,7 @@ def test_ranges_fetch_what_they_need(remote: Any, run: Run) -> None:
             async with bucket.http.get(url) as answer:
                 assert (answer.status, await answer.read()) == (200, content)
             assert await bucket.get("large") == content
+            await bucket.settled()
             assert bucket.cold_gets == 1
 
     run(scenario())
