@@ -14,8 +14,9 @@ import uvloop
 
 from ais.net.connection import Connection
 from ais.net.encoding import framed
-from ais.net.http import FileReply, Network, Reply, Request, Upload
+from ais.net.http import FileReply, Network, Reply, Request, Upload, no_retry
 from ais.net.hub import Hub, Limits
+from ais.net.memory import Memory
 from ais.net.upstream import Upstreams
 
 RUNS, REQUESTS = 9, 4000
@@ -113,7 +114,8 @@ async def main() -> None:
         file.write(BODY)
         file.flush()
         loop = asyncio.get_running_loop()
-        hub = Hub(route(file.fileno()), lambda *_: Reply(500), Limits(), Network.PUBLIC, loop, pool)
+        memory = Memory(1 << 30, 1.0)
+        hub = Hub(route(file.fileno()), lambda *_: Reply(500), Limits(), Network.PUBLIC, loop, pool, memory, no_retry)
         hub.upstreams = Upstreams(hub, None)
         for name, requests in CASES.items():
             print(f"{name:36} {min([await measure(hub, requests) for _ in range(RUNS)]):8.2f}")
