@@ -2,6 +2,7 @@
 
 import msgspec
 
+from ais.api import codec, pieces
 from ais.api.blob import Parts
 from ais.api.bucket import Bck
 
@@ -111,6 +112,12 @@ class GroupTask(msgspec.Struct, frozen=True):
     blob_threshold: int = 0
     """Objects of at least so many bytes are fetched in `parts`; 0: none."""
     parts: Parts = Parts()
+
+    def to_json(self) -> bytes:
+        """The body of the message; long lists in pieces."""
+        if self.names is None:
+            return codec.to_json(self)
+        return pieces.encode(lambda names: codec.to_json(msgspec.structs.replace(self, names=names)), self.names)
 
     @property
     def workers_count(self) -> int:

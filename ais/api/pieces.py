@@ -1,11 +1,11 @@
-"""Long JSON decoded in pieces: one call of the decoder for a million names would keep all other threads waiting.
+"""Long JSON in pieces: one call of the decoder, or encoder, for a million names would keep all other threads waiting.
 
 What is long is one list, of names usually. It is cut where one of its elements seems to end; a piece that is no list of
 whole elements is found out by the decoder, and then the text is decoded at once. So what comes out is what the decoder
 makes of the whole: texts that are lists, one after the other with commas between them, are one list.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -17,13 +17,29 @@ AROUND_BYTES_MAX = 64 << 10
 """Of what stands before the list, and behind it."""
 _ENDS = (b'","', b'", "', b"},{", b"}, {")
 """How elements end and the next ones begin."""
+_MARK = "\N{OBJECT REPLACEMENT CHARACTER} the list"
+_ENCODED_TOGETHER = 10_000
 _decoder = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
 
 
 def decode(body: bytes) -> Any:
     """The value of a text, decoded with pauses for other threads where that can be. Raise `msgspec.DecodeError`."""
     taken = take_apart(body, _decoder)
     return _decoder.decode(body) if taken is None else taken[0]
+
+
+def encode(text_of: Callable[[list[str]], bytes], elements: Sequence[str]) -> bytes:
+    """What `text_of` gives for a list that stands in its text once, made with pauses for other threads."""
+    if len(elements) <= _ENCODED_TOGETHER:
+        return text_of(list(elements))
+    before, _, after = text_of([_MARK]).partition(b'["%b"]' % _MARK.encode())
+    starts = range(0, len(elements), _ENCODED_TOGETHER)
+    return b"%b[%b]%b" % (
+        before,
+        b",".join(_encoder.encode(elements[start : start + _ENCODED_TOGETHER])[1:-1] for start in starts),
+        after,
+    )
 
 
 def take_apart(body: bytes, elements: "msgspec.json.Decoder[Any]") -> tuple[Any, list[Any]] | None:
@@ -43,9 +59,8 @@ def _taken_apart(body: bytes, elements: "msgspec.json.Decoder[Any]") -> tuple[An
     separator = next((one for one in _ENDS if body.find(one, start, start + AROUND_BYTES_MAX) >= 0), None)
     if start < 0 or end < 0 or separator is None:
         raise _Whole
-    mark = "\N{OBJECT REPLACEMENT CHARACTER} the list"
-    around = _decoder.decode(b'%b["%b"]%b' % (body[:start], mark.encode(), body[end + 1 :]))
-    found = _find(around, [mark])
+    around = _decoder.decode(b'%b["%b"]%b' % (body[:start], _MARK.encode(), body[end + 1 :]))
+    found = _find(around, [_MARK])
     if found is None:
         raise _Whole
     found.clear()

@@ -202,7 +202,7 @@ class Groups:
         """Start it on every target. Raise `Busy` when objects move: those on their way would be missed."""
         if self._node.smap.moving and task.names is None and templates.parse(task.template).is_prefix:
             raise Busy(f"cannot {task.kind} while objects move to other targets: wait for the rebalance to end")
-        body = await aside(len(task.names or ()), codec.to_json, task)
+        body = await aside(len(task.names or ()), GroupTask.to_json, task)
         try:
             await self._targets.ask_all("PUT", groups.GROUPS, body=body)
         except AisError:

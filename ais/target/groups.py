@@ -32,7 +32,7 @@ class Groups:
         task = await decoded(await request.read(), _task_of)
         self._views(task)
         kept = replace(task, started_ns=parts.host.env.clock.now_ns())
-        await parts.registry.keep(task.uuid, task.kind, await aside(len(task.names or ()), codec.to_json, kept))
+        await parts.registry.keep(task.uuid, task.kind, await aside(len(task.names or ()), GroupTask.to_json, kept))
         self._begin(task)
         return web.Response()
 

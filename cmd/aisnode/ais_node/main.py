@@ -29,11 +29,17 @@ _STATUS: dict[type[AisError], int] = {
 """The nearest class in an error's ancestry decides."""
 
 
+SWITCH_S = 0.001
+"""How long a thread at work keeps the others waiting: a request changes threads several times. Python has five times as
+much."""
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a node until it is told to stop; the exit status (`arguments` lists them)."""
     given = arguments.parse(sys.argv[1:] if argv is None else argv)
     os.umask(0o077)  # metadata, keys and content are the node's own
     _raise_descriptor_limit()
+    sys.setswitchinterval(SWITCH_S)
     try:
         found = settings.read(given)
         gc.freeze()  # modules stay: each look of the garbage collector at them stops the node for 0.1 s

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from ais.api import codec, pieces
 from ais.api.batch import BatchMsg
+from ais.api.bucket import Bck
+from ais.api.groups import GroupTask
 from ais.base.errors import BadRequest
 
 TEXTS = st.text(alphabet='a",[]{}\\: \n\u00fc', max_size=8)
@@ -66,3 +68,12 @@ def test_entries_of_a_batch() -> None:
     assert [(one.name, one.archpath) for one in found.entries] == [(one["objname"], "a,b") for one in entries]
     with pytest.raises(BadRequest):
         BatchMsg.parse(body.replace(b"o-29999", b""))
+
+
+@pytest.mark.parametrize("count", [0, 1, 10_000, 10_001, 30_003])
+def test_a_long_list_is_encoded_as_at_once(count: int) -> None:
+    """In pieces the text is the same, whatever stands around the list, and what is made of it reads back."""
+    names = [f'{number}/"\N{SNOWMAN}],[' for number in range(count)]
+    task = GroupTask("u", "delete-listrange", Bck("b"), names=names, template='"names":[]', prepend="[")
+    assert task.to_json() == codec.to_json(task)
+    assert codec.from_json(task.to_json(), GroupTask).names == names
