@@ -152,11 +152,13 @@ def _apply(config: S, tree: Tree, read: Read, prefix: str) -> S:
         else:
             changes[key.lower()] = read(name, kind, value)
     try:
-        return msgspec.structs.replace(config, **changes)
+        changed = msgspec.structs.replace(config, **changes)
+        changed.check_asked()
     except OutOfRange as error:
         raise BadRequest(f'invalid value for setting "{prefix}{error.setting}": {error.problem}') from None
     except ValueError as error:
         raise BadRequest(f"invalid {prefix.rstrip('.') or 'configuration'} setting: {error}") from None
+    return changed
 
 
 def _from_text(name: str, kind: Any, text: Any) -> Any:

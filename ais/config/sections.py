@@ -4,6 +4,7 @@ Buckets take their own copy of `Checksum`, `Mirror`, `EC`, `Chunks`, `LRU`, `Rat
 when they are created. What a node needs to know about itself only is in `ais.config.local`.
 """
 
+import contextlib
 import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -120,9 +121,16 @@ class FrontendRate(Section, frozen=True):
     enabled: Annotated[bool, setting("Limit the rate of GET, PUT and DELETE: beyond it 429, over S3 503.")] = False
     burst_size: Annotated[int, setting("Requests allowed at once above the rate, at each gateway.", ge=0)] = 375
 
-    def check(self) -> None:
-        """See `Section`."""
+    def check_asked(self) -> None:
+        """See `Section`: any text was kept while it had no effect."""
         per_op(self.per_op_max_tokens)
+
+    def tokens(self, verb: str) -> int:
+        """Requests per period of GET, PUT or DELETE; 0: any number."""
+        own: dict[str, int] = {}
+        with contextlib.suppress(ValueError):
+            own = per_op(self.per_op_max_tokens)
+        return own.get(verb.lower(), self.max_tokens)
 
 
 class RateLimit(Section, frozen=True):

@@ -48,6 +48,9 @@ class Section(msgspec.Struct, frozen=True):
     def check(self) -> None:
         """Raise `ValueError` when settings of this section contradict each other."""
 
+    def check_asked(self) -> None:
+        """Raise `ValueError` for what nobody may ask for, though it may be stored: it was taken once."""
+
 
 @functools.cache
 def meta_of(field_type: Any) -> msgspec.Meta | None:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from ais.api.bucket import Bck
 from ais.base.errors import RateLimited
-from ais.config.sections import per_op
 from ais.meta.bmd import Bucket
 from ais.meta.smap import UNAVAILABLE, Smap
 
@@ -32,7 +31,7 @@ class Rates:
         limit = bucket.props.rate_limit.frontend
         if not limit.enabled or verb not in VERBS:
             return
-        tokens = per_op(limit.per_op_max_tokens).get(verb.lower(), limit.max_tokens)
+        tokens = limit.tokens(verb)
         if not tokens:
             return
         gateways = sum(1 for proxy in self._smap().pmap.values() if not proxy.flags & UNAVAILABLE)

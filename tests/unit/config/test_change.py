@@ -55,6 +55,7 @@ def test_a_setting_changes_by_name(name: str, text: str, expected: str) -> None:
         ("features", "no-such", 'unknown feature flag "no-such"'),
         ("features", "Disable-Cold-GET,Streaming-Cold-GET", "exclude each other"),
         ("auth.client_auth_required", "true", "client_auth_required=true needs auth.signature.key"),
+        ("rate_limit.frontend.per_op_max_tokens", "list:5", "list:5"),
     ],
 )
 def test_a_bad_setting_is_refused_by_name(name: str, text: str, part: str) -> None:

@@ -9,6 +9,7 @@ from ais.api.bucket import Bck
 from ais.api.codec import U64
 from ais.base.errors import BadRequest, BucketExists, BucketNotFound, NotEnoughTargets, NotYetImplemented
 from ais.config.cluster import ClusterConfig
+from ais.config.sections import FrontendRate, RateLimit
 from ais.meta.bmd import BMD, Bprops, apply_props, inherited_props, new_bid
 
 B = Bck("b")
@@ -86,6 +87,7 @@ def test_properties_change_by_key_in_any_case() -> None:
         ({"mirror": {"enabled": True}, "chunks": {"objsize_limit": "1B"}}, "exclude each other"),
         ({"ec": {"enabled": True}}, "at least 5 targets"),
         ({"backend_bck": {"name": "something", "provider": "ais"}}, 'backend bucket "ais://something" must be remote'),
+        ({"rate_limit": {"frontend": {"per_op_max_tokens": "list:5"}}}, "list:5"),
         ([], "JSON object"),
     ],
 )
@@ -128,6 +130,14 @@ def test_unchanged_buckets_are_not_decoded_again() -> None:
     new = BMD.decode(old.with_props(B, Bprops(access=U64(1))).encode(), old)
     assert new.require(Bck("c")) is old.require(Bck("c"))
     assert new.require(B).props.access == 1
+
+
+def test_a_limit_that_was_kept_when_it_had_no_effect_can_be_read() -> None:
+    """Any text was taken for it: a cluster that has one starts, and its other properties change."""
+    kept = Bprops(rate_limit=RateLimit(frontend=FrontendRate(per_op_max_tokens="head:5")))
+    bmd = BMD("uuid", 1).with_bucket(B, kept)
+    assert BMD.decode(bmd.encode()) == bmd
+    assert apply_props(kept, {"access": "15"}, 3).rate_limit == kept.rate_limit
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"version":"x"}', b'{"providers":{"ais":{"@#":{"b":{"access":[]}}}}}'])

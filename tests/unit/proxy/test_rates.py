@@ -55,6 +55,7 @@ def served(rates: Rates, clock: Clock, asked: Bucket, verb: str, seconds: int) -
         (1, 1, {"per_op_max_tokens": "put:30 delete:6"}, "PUT", 30),
         (1, 1, {"per_op_max_tokens": "put:30 delete:6"}, "DELETE", 6),
         (1, 1, {"per_op_max_tokens": "put:30 delete:6"}, "GET", 60),
+        (1, 1, {"per_op_max_tokens": "head:5"}, "GET", 60),
         (1, 1, {"max_tokens": 0}, "GET", 480),
         (1, 1, {"enabled": False}, "GET", 480),
         (1, 1, {}, "HEAD", 480),
