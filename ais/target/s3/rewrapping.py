@@ -69,9 +69,11 @@ class Rewrapping:
                     f"the data keys of {failed} objects could not be wrapped again: the log of this target says which"
                     " and why; start the job again"
                 )
-
             if targets.moving or self._host.smap.version != targets.version:
                 raise NotReady("targets came or went meanwhile, and objects moved: start the job again")
+            if targets.away:
+                names = ", ".join(sorted(target.name for target in targets.away.values()))
+                raise NotReady(f"{names} away: what is there still needs older keys; start the job again with them")
 
         return self._registry.start(REWRAP, args.id, work, bck=named[0] if len(named) == 1 else NO_BUCKET)
 
