@@ -16,7 +16,7 @@ import msgspec
 from ais.api import ack, actions, codec, errors, headers, query
 from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
-from ais.base.errors import AccessDenied, AlreadyExists, Busy, NotReady, ObjectNotFound
+from ais.base.errors import AccessDenied, AlreadyExists, Busy, NotReady, ObjectNotFound, Unreachable
 from ais.base.locks import NamedLocks
 from ais.core.departure import Departures, OpenVersion
 from ais.core.store import OpenObject, Store
@@ -24,7 +24,7 @@ from ais.core.workfile import Keeping
 from ais.ec.restore import Restorer
 from ais.fs.volume import Volume
 from ais.meta.placement import why_away
-from ais.meta.smap import Snode, digest
+from ais.meta.smap import Smap, Snode, digest
 from ais.net.client import PeerClient
 from ais.reb.plan import Earlier
 from ais.target.address import PREFIX
@@ -194,13 +194,26 @@ class Moves:
             return False
         while view.is_moving:
             smap = self._host.smap
-            is_discarded |= await self._fetch(view, name, discard)
+            try:
+                is_discarded |= await self._fetch(view, name, discard)
+            except Unreachable:
+                if not await self._is_replaced(smap):
+                    raise
+                continue
             if self._host.smap is smap:
                 break
         if view.source != view.bck:
             owner = self._host.placement.owner(view.source.uname + name)
             await self._ask(owner, view.source, name, ActMsg(actions.MOVE_BUCKET, view.uname + name))
         return is_discarded
+
+    async def _is_replaced(self, smap: Smap) -> bool:
+        """Whether there is another map soon: a target that has nothing more ends as soon as the others may know."""
+        clock = self._host.env.clock
+        end_s = clock.monotonic() + MAP_LAG_S_MAX
+        while self._host.smap is smap and clock.monotonic() < end_s:
+            await clock.sleep(MAP_LAG_PAUSE_S)
+        return self._host.smap is not smap
 
     async def _fetch(self, view: BucketView, name: str, discard: str | None) -> bool:
         """Get a name from all who owned it before; whether something was discarded. `NotReady` when nobody can tell."""
