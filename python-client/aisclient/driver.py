@@ -161,7 +161,7 @@ class AsyncioWire:
 
     def close(self) -> None:
         with contextlib.suppress(RuntimeError):  # its loop is gone
-            self._writer.close()
+            self._writer.transport.abort()  # over TLS, an orderly end waits for the other side
 
 
 class AsyncioDriver:

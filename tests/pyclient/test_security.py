@@ -1,10 +1,13 @@
 """A cluster over TLS that asks for tokens."""
 
 import asyncio
+import gc
 import json
 import random
 import ssl
+import sys
 import urllib.request
+import warnings
 
 import jwt
 import pytest
@@ -51,7 +54,20 @@ def test_tokens_and_tls(tmp_path, monkeypatch: pytest.MonkeyPatch):
             async with AsyncClient(cluster.endpoint) as client:
                 return await client.bucket("b").object("a").get()
 
+        async def write() -> None:
+            async with AsyncClient(cluster.endpoint) as client:
+                await client.bucket("b").object("d").put(b"x")
+                assert await client.bucket("b").object("d").get() == b"x"
+
         assert asyncio.run(read()) == content
+        left: list[object] = []
+        with monkeypatch.context() as patched, warnings.catch_warnings():
+            warnings.simplefilter("error")
+            patched.setattr(sys, "unraisablehook", left.append)
+            for _ in range(3):
+                asyncio.run(write())
+                gc.collect()
+        assert not left, "connections were left open"
         monkeypatch.delenv("AIS_AUTHN_TOKEN_FILE")
         for token, refused in (("", Unauthenticated), ("nonsense", Unauthenticated), (NOBODY, AccessDenied)):
             with Client(cluster.endpoint, token=token) as client, pytest.raises(refused):
