@@ -193,8 +193,7 @@ class Store:
         mountpath = spot.mountpath
         started_s = mountpath.begin_write()
         digest = checksum.compute(rules.checksum_kind, content)
-        mountpath.check_room(size, self.volume.limits.out_of_space_pct)
-        path, fd = self._publisher.create_work(bck, spot)
+        path, fd = self._create(bck, spot, size)
         staged = Staged(bck, name, rules, spot, path, fd, {}, size=size, checksum=digest)
         try:
             workfile.write_all(self._disk, fd, content)

@@ -24,6 +24,8 @@ from ais.fs.names import SELF
 _IS_DIRECTORY = (errno.EISDIR, errno.ENOTEMPTY)
 """What rename answers when the target is a directory; the second one when the source lies in it."""
 _NO_ATTRIBUTE = (errno.ENODATA, errno.ENOENT, errno.ENOTDIR)
+_PLACES = ("", f"/{SELF}")
+"""Where the file of an object is, behind its path."""
 ATTEMPTS_MAX = 1000
 """Each is lost to another writer's success in the same directories; more in a row mean that something else is wrong."""
 
@@ -123,16 +125,12 @@ def read_xattr(disk: Disk, path: str, attribute: str) -> bytes | None:
     """An attribute of the object's file; None when there is no such object or it has no such attribute."""
     if not disk.access(path, os.F_OK):  # a third of what the exception costs that says so
         return None
-    try:
-        return disk.getxattr(path, attribute)
-    except OSError as error:
-        if error.errno not in _NO_ATTRIBUTE:
-            raise
-    try:
-        return disk.getxattr(f"{path}/{SELF}", attribute)
-    except OSError as error:
-        if error.errno not in _NO_ATTRIBUTE:
-            raise
+    for inside in _PLACES:
+        try:
+            return disk.getxattr(path + inside, attribute)
+        except OSError as error:
+            if error.errno not in _NO_ATTRIBUTE:
+                raise
     return None
 
 

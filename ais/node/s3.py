@@ -155,12 +155,15 @@ class Gate:
         return _VIA in request.headers or front.is_s3(request, self.domain)
 
     def check_page(self, request: Request) -> None:
-        """Raise `AccessDenied` for what a page of another site has a browser send, while nobody has to sign.
+        """Raise `AccessDenied` for what a page of another site has a browser send; over S3 while nobody has to sign.
 
-        Reads pass, as other sites may show what is public, and what the bucket's CORS rules allow. A GET may change
-        accounts, so that none of a browser's passes there.
+        There reads pass, as other sites may show what is public, and what the bucket's CORS rules allow. A GET may
+        change accounts, so that none of a browser's passes there.
         """
-        if self._is_closed or _VIA in request.headers:
+        if not self.is_s3(request):
+            self._browsers.check(request)
+            return
+        if self._is_closed or self.is_passed_on(request):
             return
         self._browsers.check_name(request, self.domain)
         if self.is_query(request) and (request.headers.is_foreign or request.method == "GET"):

@@ -17,7 +17,6 @@ from ais.meta.smap import Smap
 from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Forward, Network, Reply, Request
 from ais.node import signed
-from ais.node.browsers import Browsers
 from ais.node.clients import Clients
 from ais.node.node import Node
 from ais.node.s3 import Gate
@@ -80,7 +79,7 @@ class Proxy:
         """
         self._node = node
         self._counters = node.stats.values
-        self._clients, self._browsers = Clients(node), Browsers(node)
+        self._clients = Clients(node)
         now_ns = node.env.clock.now_ns
         self._rates = Rates(lambda: node.smap, node.env.clock.monotonic, sharers)
         self._redirector = Redirector(
@@ -178,7 +177,7 @@ class Proxy:
                 return reply
             return self._s3.forward(request) if self._gate.is_s3(request) else None
         if request.headers.is_browser:
-            self._check_page(request)
+            self._gate.check_page(request)
         if not self._gate.is_never_native(request):
             claims = self._admitted(request) if self._clients.must_prove else None
             reply = self._redirector.answer(request)
@@ -187,12 +186,6 @@ class Proxy:
             if reply is not None:
                 return reply
         return self._s3.forward(request) if self._gate.is_s3(request) else None
-
-    def _check_page(self, request: Request) -> None:
-        if self._gate.is_s3(request):
-            self._gate.check_page(request)
-        else:
-            self._browsers.check(request)
 
     def _admitted(self, request: Request) -> Claims | None:
         """Who sends a native request on an object, if they may; None for any other. Raise as `ais.node.clients`."""

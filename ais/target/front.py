@@ -73,7 +73,7 @@ class Front:
         if bucket_query is None:
             bucket_query, sent_ns = self._read_marks(query_string, head)
         else:
-            sent_ns = int(time) if time.isdigit() and len(time) <= _TIME_DIGITS_MAX else 0
+            sent_ns = _time_ns(time)
         end = path.find("/", _START)
         view = self.views.by_url.get((path[_START:end], bucket_query))
         if view is None or end < 0 or "%" in path or not (sent_ns or bucket_query == query_string):
@@ -161,10 +161,12 @@ def redirected_at(query_string: str, bucket_query: str) -> int:
 
 def _sent_at(marks: str) -> int:
     """The time in a proxy's marks (ns); 0 when there is none, or more than that."""
-    proxy_id, _, sent_ns = marks.partition(_MARKS_REST)
-    if "&" in proxy_id or not sent_ns.isdigit() or len(sent_ns) > _TIME_DIGITS_MAX:
-        return 0
-    return int(sent_ns)
+    proxy_id, _, time = marks.partition(_MARKS_REST)
+    return 0 if "&" in proxy_id else _time_ns(time)
+
+
+def _time_ns(text: str) -> int:
+    return int(text) if text.isdigit() and len(text) <= _TIME_DIGITS_MAX else 0
 
 
 def _split_marks(query_string: str) -> tuple[str, str]:

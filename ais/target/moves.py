@@ -24,12 +24,13 @@ from ais.core.workfile import Keeping
 from ais.ec.restore import Restorer
 from ais.fs.volume import Volume
 from ais.meta.placement import why_away
-from ais.meta.smap import Smap, Snode, digest
+from ais.meta.smap import Snode, digest
 from ais.net.client import PeerClient
 from ais.reb.plan import Earlier
 from ais.target.address import PREFIX
 from ais.target.front import Misplaced
 from ais.target.host import Host
+from ais.target.maps import Maps
 from ais.target.remote.through import of_copy
 from ais.target.transfer import BELOW, LATEST, TRANSFER, Transfer, absent, unchanged
 from ais.target.uploads import in_pool
@@ -60,8 +61,11 @@ class Moved(NamedTuple):
 class Moves:
     """Copies and moves objects of this target."""
 
-    def __init__(self, host: Host, volume: Volume, store: Store, restorer: Restorer, peers: PeerClient) -> None:
+    def __init__(
+        self, host: Host, maps: Maps, volume: Volume, store: Store, restorer: Restorer, peers: PeerClient
+    ) -> None:
         self._host = host
+        self._maps = maps
         self._volume = volume
         self._store = store
         self._restorer = restorer
@@ -197,7 +201,8 @@ class Moves:
             try:
                 is_discarded |= await self._fetch(view, name, discard)
             except Unreachable:
-                if not await self._is_replaced(smap):
+                await self._maps.until(smap.version + 1)  # a target that has nothing more ends when others may know
+                if self._host.smap is smap:
                     raise
                 continue
             if self._host.smap is smap:
@@ -206,14 +211,6 @@ class Moves:
             owner = self._host.placement.owner(view.source.uname + name)
             await self._ask(owner, view.source, name, ActMsg(actions.MOVE_BUCKET, view.uname + name))
         return is_discarded
-
-    async def _is_replaced(self, smap: Smap) -> bool:
-        """Whether there is another map soon: a target that has nothing more ends as soon as the others may know."""
-        clock = self._host.env.clock
-        end_s = clock.monotonic() + MAP_LAG_S_MAX
-        while self._host.smap is smap and clock.monotonic() < end_s:
-            await clock.sleep(MAP_LAG_PAUSE_S)
-        return self._host.smap is not smap
 
     async def _fetch(self, view: BucketView, name: str, discard: str | None) -> bool:
         """Get a name from all who owned it before; whether something was discarded. `NotReady` when nobody can tell."""

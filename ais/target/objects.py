@@ -8,7 +8,6 @@ from ais.api.bucket import Bck
 from ais.base.errors import AccessDenied, AisError
 from ais.net.http import AnyReply, Network, Request
 from ais.node import signed
-from ais.node.browsers import Browsers
 from ais.node.clients import Clients, access_of
 from ais.node.s3 import Gate
 from ais.stats.tracker import Tracker
@@ -40,13 +39,11 @@ class Objects:
         s3: S3Front,
         slices: Slices,
         clients: Clients,
-        browsers: Browsers,
     ) -> None:
         self._slices = slices
         self._stats = stats
         self._gate = gate
         self._clients = clients
-        self._browsers = browsers
         self._s3 = s3
         self._recent = recent
         self._handlers: dict[str, Handler] = {
@@ -58,10 +55,8 @@ class Objects:
 
     def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         """Answer, or None for what belongs to the aiohttp application. Raise `AisError`."""
-        if request.headers.is_browser and self._gate.is_s3(request):
+        if request.headers.is_browser:
             self._gate.check_page(request)
-        elif request.headers.is_browser:
-            self._browsers.check(request)
         if self._gate.is_never_native(request):
             return self._s3.route(request)
         if self._clients.must_prove and request.path.startswith(_FOR_CLIENTS) and not self._clients.is_node(request):

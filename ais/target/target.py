@@ -26,7 +26,6 @@ from ais.api.xact import (
 from ais.auth.nodes import Seen
 from ais.base.errors import AisError, BadRequest, DiskFailure, NotReady
 from ais.base.ids import new_id
-from ais.config.node import NodeConfig
 from ais.core import recovery
 from ais.core.listing import Lister
 from ais.core.store import Store
@@ -46,7 +45,6 @@ from ais.meta.smap import Smap
 from ais.mirror.jobs import MirrorJobs
 from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Network, Reply, Request, header_lines
-from ais.node.browsers import Browsers
 from ais.node.clients import Clients
 from ais.node.s3 import Gate
 from ais.node.trust import OPEN, Trust
@@ -134,8 +132,6 @@ class Target:
         self._front = Front(host)
         self._maps = Maps(host)
         self._is_serving = False
-        self._open: NodeConfig | None = None
-        """The configuration under which everybody is served by what the path says alone; None while this starts."""
         self._served = asyncio.Event()
         self._bmd = BMD()
         self._is_moving = self._is_weighted = False
@@ -147,7 +143,7 @@ class Target:
         restorer = Restorer(store, slices, slice_peers, host.env)
         self._slicer = Slicer(slices, slice_peers, restorer, self._scheme)
         self._slices = slices
-        moves = self._moves = Moves(host, volume, store, restorer, peers)
+        moves = self._moves = Moves(host, self._maps, volume, store, restorer, peers)
         remote = self._remote = Remote(host, self._front, volume, store)
         multipart = Multipart(host, volume, store, moves, remote.through)
         indexes = ShardIndexes(store, host.env.disk)
@@ -286,16 +282,14 @@ class Target:
         self._downloads = Downloads(parts)
         self._promotions = Promotions(parts)
         endpoint = Slices(self._front, slices, self._ec)
-        self._objects = Objects(
-            host.stats, recent, reads, writes, gate, self._s3, endpoint, Clients(host), Browsers(host)
-        )
+        self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3, endpoint, Clients(host))
         self.plain = Plain(self._front, gate, self._objects)
 
     def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         """The data path. While this target starts, names are its own already: what fails for that waits, and is tried
         again when it knows the buckets, the other nodes and their secret. What a gateway passed on is taken once only
         (`Ais-S3-Via`), so S3 waits first."""
-        if self._host.config is self._open and request.headers.is_direct and MARK not in request.query:
+        if self._is_serving and MARK not in request.query and self._gate.is_plain(request):
             return self._objects.native(request)
         return self._route_unusual(request)
 
@@ -303,8 +297,6 @@ class Target:
         if self._is_serving:
             if MARK in request.query and (version := mark_of(request.query)) > self._maps.version:
                 return self._route_by_map(request, version)
-            if self._gate.is_plain(request):
-                self._open = self._host.config
             return self._objects.route(request)
         if self._gate.is_s3(request):
             return self._route_when_served(request, None)

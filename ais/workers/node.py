@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 
 from ais.api.bucket import Bck
 from ais.base.errors import NotReady
-from ais.fs.mountpath import Mountpath
 from ais.fs.volume import Volume
 from ais.node.messages import Sealed
 from ais.node.node import Node
@@ -40,13 +39,6 @@ class WorkerVolume(Volume):
         """See `Volume`: under the object's lock."""
         if bck not in self.plain:
             raise NotReady(f'bucket "{bck.cname()}" was changed while the object was written: try again')
-
-    def require_place(
-        self, bck: Bck, key: int, mountpath: Mountpath, since: int | None, *, is_moved: bool = False
-    ) -> None:
-        """See `Volume`, which asks about buckets that it knows to be shut alone."""
-        self.require_open(bck, is_moved=is_moved)
-        super().require_place(bck, key, mountpath, since, is_moved=is_moved)
 
 
 class Standing:
