@@ -112,3 +112,12 @@ def delete_when_sent(owner: LiveTarget, name: str) -> list[asyncio.Task[Answer]]
 
     slicer.store = store_late
     return deletions
+
+
+async def check_deleted(group: Group, owner: LiveTarget, name: str, deletions: list[asyncio.Task[Answer]]) -> None:
+    """That deletion ends well, and nothing of the object comes after it."""
+    await until(lambda: deletions)
+    assert (await deletions[0]).status == 200
+    await group.settled()
+    assert group.slices(name) == group.files(name) == []
+    assert (await owner.ask("GET", name)).status == 404

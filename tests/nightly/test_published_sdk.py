@@ -31,6 +31,7 @@ from aistore.sdk.errors import (
 from aistore.sdk.etl.etl_config import ETLConfig
 from aistore.sdk.multiobj import ObjectRange
 from aistore.sdk.xact_const import XACT_KIND_STORE_CLEANUP
+from harness.published import content_of, done, filled
 from harness.wire import Api, fresh_name, message
 
 from ais.testing import Cluster
@@ -38,10 +39,6 @@ from ais.testing import Cluster
 NAMES = [f"d/o{number:02d}.txt" for number in range(30)]
 REMOTE = "published-sdk"
 pytestmark = pytest.mark.filterwarnings("default")
-
-
-def _content(name: str) -> bytes:
-    return name.encode() * (1 + int(name[3:5]))
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +50,8 @@ def client(cluster: Cluster) -> Client:
 @pytest.fixture
 def full(client: Client) -> Iterator[Bucket]:
     """Thirty objects."""
-    bucket = client.bucket(fresh_name("whole")).create()
-    for name in NAMES:
-        bucket.object(name).get_writer().put_content(_content(name))
-    yield bucket
-    bucket.delete(missing_ok=True)
+    with filled(client, "whole", NAMES) as bucket:
+        yield bucket
 
 
 @pytest.fixture
@@ -74,7 +68,7 @@ def remote(aws: str) -> Iterator[tuple[Client, Bucket]]:
     origin = boto3.client("s3", endpoint_url=aws)
     origin.create_bucket(Bucket=REMOTE)
     for name in NAMES:
-        origin.put_object(Bucket=REMOTE, Key=name, Body=_content(name))
+        origin.put_object(Bucket=REMOTE, Key=name, Body=content_of(name))
     with Cluster(1, 2, 1) as cluster:
         body = message("set-config", value={"backend": {"aws": {}}})
         assert Api(cluster.endpoint).call("PUT", "/v1/cluster", body=body).status == 200
@@ -86,11 +80,6 @@ def _cached(bucket: Bucket) -> list[str]:
     return sorted(entry.name for entry in bucket.list_all_objects(props="name,cached") if entry.is_cached())
 
 
-def _done(client: Client, *jobs: str) -> None:
-    for job in jobs:
-        assert client.job(job).wait(timeout=120, verbose=False).success, job
-
-
 def test_remote_buckets(remote: tuple[Client, Bucket]) -> None:
     """Groups are prefetched and evicted, large ones in parts, what is here is copied, a bucket is evicted."""
     client, bucket = remote
@@ -98,22 +87,22 @@ def test_remote_buckets(remote: tuple[Client, Bucket]) -> None:
     assert bucket.summary(cached=False)["ObjCount"] == {"obj_count_present": "0", "obj_count_remote": str(len(NAMES))}
     group = bucket.objects(obj_range=ObjectRange("d/o", 0, 9, pad_width=2, suffix=".txt"))
     assert list(group.list_names()) == NAMES[:10]
-    _done(client, group.prefetch(num_workers=2, latest=True, continue_on_error=True))
+    done(client, group.prefetch(num_workers=2, latest=True, continue_on_error=True))
     assert _cached(bucket) == NAMES[:10]
     copies = client.bucket("copies")
-    _done(client, bucket.copy(copies, prepend="c/"))
+    done(client, bucket.copy(copies, prepend="c/"))
     assert len(copies.list_all_objects()) == len(NAMES)
-    _done(client, *group.copy(client.bucket("group"), latest=True))
+    done(client, *group.copy(client.bucket("group"), latest=True))
     assert len(client.bucket("group").list_all_objects()) == 10
-    _done(client, bucket.objects(obj_names=NAMES[:5]).evict())
+    done(client, bucket.objects(obj_names=NAMES[:5]).evict())
     assert not set(_cached(bucket)) & set(NAMES[:5])
-    _done(client, bucket.objects(obj_names=NAMES).prefetch(blob_threshold=1 << 20))
+    done(client, bucket.objects(obj_names=NAMES).prefetch(blob_threshold=1 << 20))
     assert _cached(bucket) == NAMES
-    _done(client, bucket.objects(obj_names=NAMES).evict())
+    done(client, bucket.objects(obj_names=NAMES).evict())
     job = client.job(bucket.object(NAMES[3]).blob_download(chunk_size=1 << 20, num_workers=2), "blob-download")
     assert job.wait(timeout=60, verbose=False).success
     config = BlobDownloadConfig(chunk_size="1MiB", num_workers="2")
-    assert bucket.object(NAMES[29]).get_reader(blob_download_config=config).read_all() == _content(NAMES[29])
+    assert bucket.object(NAMES[29]).get_reader(blob_download_config=config).read_all() == content_of(NAMES[29])
     assert _cached(bucket) == [NAMES[3], NAMES[29]]
     found = bucket.info(flt_presence=FLTPresence.FLT_PRESENT, bsumm_remote=True)[1]["ObjCount"]
     assert found == {"obj_count_present": "2", "obj_count_remote": str(len(NAMES))}
@@ -132,14 +121,14 @@ def test_buckets(client: Client, full: Bucket, to: Bucket, tmp_path: Path) -> No
     assert list(full.list_urls())[:3] == list(group.list_urls()) == [full.object(name).get_url() for name in NAMES[:3]]
     url = full.object(NAMES[4]).get_semantic_url()
     assert url == f"ais://{full.name}/{NAMES[4]}"
-    assert client.get_object_from_url(url).get_reader().read_all() == _content(NAMES[4])
-    size = sum(len(_content(name)) for name in NAMES)
+    assert client.get_object_from_url(url).get_reader().read_all() == content_of(NAMES[4])
+    size = sum(len(content_of(name)) for name in NAMES)
     assert int(full.summary()["TotalSize"]["size_all_present_objs"]) == size
     assert full.info()[1]["ObjCount"]["obj_count_present"] == str(len(NAMES))
     assert full.name in full.get_path()
     assert full.as_model().name == full.name
     assert full.object(NAMES[0]).copy(to.create().object("one")).status_code == 200
-    assert to.object("one").get_reader().read_all() == _content(NAMES[0])
+    assert to.object("one").get_reader().read_all() == content_of(NAMES[0])
     with pytest.raises(ErrObjNotFound):
         full.object("none").get_reader().read_all()
     with pytest.raises(ErrBckNotFound):
@@ -165,9 +154,9 @@ def test_buckets(client: Client, full: Bucket, to: Bucket, tmp_path: Path) -> No
         assert error.value.status_code in (400, 403, 404, 501), (number, error.value)
     new = client.bucket(fresh_name("renamed"))
     before = full.name
-    _done(client, client.bucket(before).rename(new.name))
+    done(client, client.bucket(before).rename(new.name))
     assert sorted(entry.name for entry in new.list_all_objects()) == NAMES
-    _done(client, *new.objects(obj_names=NAMES).copy(full.create()))
+    done(client, *new.objects(obj_names=NAMES).copy(full.create()))
     new.delete()
     for name in NAMES[:2]:
         full.object(name).get_writer().append_content(b"more")
@@ -210,7 +199,7 @@ def test_batches(client: Client, full: Bucket) -> None:
         assert len(tar.getnames()) == 5
     parts = client.batch(NAMES[:5], full, streaming_get=False)
     found = [content for _, content in parts.get(decode_as_stream=True, clear_batch=False)]
-    assert found == [_content(name) for name in NAMES[:5]]
+    assert found == [content_of(name) for name in NAMES[:5]]
     batch.add(full.object("none"))
     *_, (missing, content) = batch.get()
     assert (missing.obj_name, content) == ("none", b"")
@@ -273,7 +262,7 @@ def test_pytorch(client: Client, cluster: Cluster, full: Bucket, to: Bucket) -> 
     from aistore.pytorch.batch_iter_dataset import AISBatchIterDataset
     from torch.utils.data import DataLoader
 
-    wanted = {name: _content(name) for name in NAMES}
+    wanted = {name: content_of(name) for name in NAMES}
     group = full.objects(obj_names=NAMES[:7])
     mapped = AISMapDataset([full], prefix_map={full: ["d/o0", "d/o1", "d/o2"]})
     assert len(mapped) == len(NAMES)

@@ -17,16 +17,13 @@ from aistore.sdk.dataset.dataset_config import DatasetConfig
 from aistore.sdk.dataset.label_attribute import LabelAttribute
 from aistore.sdk.errors import AISError, ErrObjNotFound, InvalidObjectRangeIndex
 from aistore.sdk.multiobj import ObjectRange
+from harness.published import content_of, done, filled
 from harness.wire import fresh_name
 
 from ais.testing import Cluster
 
 NAMES = [f"d/o{number:02d}.txt" for number in range(20)]
 pytestmark = pytest.mark.filterwarnings("default")
-
-
-def _content(name: str) -> bytes:
-    return name.encode() * (1 + int(name[3:5]))
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +35,8 @@ def client(cluster: Cluster) -> Client:
 @pytest.fixture
 def full(client: Client) -> Iterator[Bucket]:
     """Twenty objects."""
-    bucket = client.bucket(fresh_name("arguments")).create(exist_ok=True)
-    for name in NAMES:
-        bucket.object(name).get_writer().put_content(_content(name))
-    yield bucket
-    bucket.delete(missing_ok=True)
+    with filled(client, "arguments", NAMES) as bucket:
+        yield bucket
 
 
 @pytest.fixture
@@ -53,24 +47,17 @@ def to(client: Client) -> Iterator[Bucket]:
     bucket.delete(missing_ok=True)
 
 
-def _done(client: Client, *jobs: str) -> None:
-    for job in jobs:
-        assert client.job(job).wait(timeout=120, verbose=False).success, job
-
-
 def test_archives(client: Client, full: Bucket, to: Bucket) -> None:
     """A name without an extension in a format that is named; the shard itself in its list, with sizes, page by page."""
     group = full.objects(obj_names=NAMES[:5])
-    _done(client, *group.archive("plain", mime=".tar", to_bck=to))
+    done(client, *group.archive("plain", mime=".tar", to_bck=to))
     with tarfile.open(fileobj=io.BytesIO(to.object("plain").get_reader().read_all())) as tar:
         assert tar.getnames() == NAMES[:5]
-    _done(
-        client, *full.objects(obj_range=ObjectRange("d/o", 0, 8, pad_width=2, step=2, suffix=".txt")).archive("a.tar")
-    )
+    done(client, *full.objects(obj_range=ObjectRange("d/o", 0, 8, pad_width=2, step=2, suffix=".txt")).archive("a.tar"))
     expected = [f"a.tar/{name}" for name in NAMES[0:9:2]]
     listed = full.list_archive("a.tar", include_archive_obj=True, props="name,size", page_size=2)
     assert [one.name for one in listed] == ["a.tar", *expected]
-    assert {one.name: one.size for one in listed[1:]} == {f"a.tar/{one}": len(_content(one)) for one in NAMES[0:9:2]}
+    assert {one.name: one.size for one in listed[1:]} == {f"a.tar/{one}": len(content_of(one)) for one in NAMES[0:9:2]}
     assert [one.name for one in full.list_archive("a.tar", page_size=3)] == expected
     with pytest.raises(AISError):
         full.object(NAMES[0]).get_reader(archive_config=ArchiveConfig(archpath="x")).read_all()
@@ -88,12 +75,12 @@ def test_batches(client: Client, full: Bucket, to: Bucket) -> None:
     with tarfile.open(fileobj=io.BytesIO(batch.get(raw=True, clear_batch=False).read())) as tar:
         assert tar.getnames() == [*NAMES[:3], "k"]
     found = [content for _, content in batch.get(tar_buffer_size=1 << 10, clear_batch=False)]
-    assert found == [*map(_content, NAMES[:3]), b"other"]
+    assert found == [*map(content_of, NAMES[:3]), b"other"]
     full_names = client.batch(NAMES[:2], full, only_obj_name=False, output_format=".tgz")
     with tarfile.open(fileobj=io.BytesIO(full_names.get(raw=True).read())) as tar:
         assert [name.removeprefix(f"{full.name}/") for name in tar.getnames()] == NAMES[:2]
     part = client.batch(bucket=full).add(NAMES[9], start=4, length=-1)
-    assert [content for _, content in part.get()] == [_content(NAMES[9])[4:]]
+    assert [content for _, content in part.get()] == [content_of(NAMES[9])[4:]]
 
 
 def test_files(client: Client, full: Bucket, to: Bucket, tmp_path: Path) -> None:
@@ -105,7 +92,7 @@ def test_files(client: Client, full: Bucket, to: Bucket, tmp_path: Path) -> None
     assert to.put_files(tmp_path, prefix_filter="b", prepend="p/") == ["p/b.bin"]
     assert to.put_files(tmp_path, recursive=True, dry_run=True, prepend="none-") != []
     assert sorted(one.name for one in to.list_all_objects()) == ["a.txt", "c.txt", "p/b.bin"]
-    whole = _content(NAMES[19]) * 50
+    whole = content_of(NAMES[19]) * 50
     large = to.object("large")
     with large.get_writer().as_file(mode="w") as out:
         out.write(whole[:1000])
@@ -141,19 +128,19 @@ def test_files(client: Client, full: Bucket, to: Bucket, tmp_path: Path) -> None
 
 def test_copies_and_jobs(client: Client, full: Bucket, to: Bucket) -> None:
     """Extensions change on the way, a dry run changes nothing; a job of one target; one that is told of two buckets."""
-    _done(client, full.copy(to, prefix_filter="d/o0", ext={"txt": "md"}, prepend="n/", num_workers=3, force=True))
+    done(client, full.copy(to, prefix_filter="d/o0", ext={"txt": "md"}, prepend="n/", num_workers=3, force=True))
     assert sorted(one.name for one in to.list_all_objects()) == [f"n/d/o{number:02d}.md" for number in range(10)]
-    _done(client, full.copy(to, dry_run=True), *full.objects(obj_names=NAMES).copy(to, dry_run=True, prepend="x"))
+    done(client, full.copy(to, dry_run=True), *full.objects(obj_names=NAMES).copy(to, dry_run=True, prepend="x"))
     assert len(to.list_all_objects()) == 10
     [copied] = full.objects(obj_names=[*NAMES[:2], "none"]).copy(
         to, prepend="g/", continue_on_error=True, num_workers=2
     )
     client.job(copied).wait(timeout=60, verbose=False)
     assert [one.name for one in to.list_all_objects(prefix="g/")] == [f"g/{name}" for name in NAMES[:2]]
-    _done(client, full.copy(to, prefix_filter="d/", sync=True))
+    done(client, full.copy(to, prefix_filter="d/", sync=True))
     target = next(iter(client.cluster().get_info().tmap))
-    _done(client, client.job(job_kind="resilver").start(daemon_id=target))
-    _done(client, client.job(job_kind="cleanup-store").start(buckets=[full, to]))
+    done(client, client.job(job_kind="resilver").start(daemon_id=target))
+    done(client, client.job(job_kind="cleanup-store").start(buckets=[full, to]))
     for kind, count in (("load-lom-cache", len(NAMES)), ("rechunk", 0)):
         job = client.job(client.job(job_kind=kind).start(buckets=[full]))
         assert job.wait(timeout=60, verbose=False).success

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.coded import BCK, BODIES, EC, LARGE, Group, delete_when_sent, fill, run
+from harness.coded import BCK, BODIES, EC, LARGE, Group, check_deleted, delete_when_sent, fill, run
 from harness.target import LiveTarget, until
 
 from ais.api import query
@@ -198,11 +198,7 @@ def test_a_slice_that_is_made_again_does_not_outlive_a_deletion(tmp_path: Path) 
         deletions = delete_when_sent(owner, "o")
         os.unlink(group.slices("o")[-1])
         owner.target._ec.recode(BCK, ["o"])
-        await until(lambda: deletions)
-        assert (await deletions[0]).status == 200
-        await group.settled()
-        assert group.slices("o") == group.files("o") == []
-        assert (await owner.ask("GET", "o")).status == 404
+        await check_deleted(group, owner, "o", deletions)
 
     run(tmp_path, 4, scenario)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from harness.coded import BCK, BODIES, EC, LARGE, Group, delete_when_sent, fill, run
-from harness.target import LiveTarget, until
+from harness.coded import BCK, BODIES, EC, LARGE, Group, check_deleted, delete_when_sent, fill, run
+from harness.target import LiveTarget
 
 from ais.api.bucket import Bck
 from ais.api.xact import EC_ENCODE
@@ -311,11 +311,7 @@ def test_what_is_deleted_while_it_is_coded_stays_deleted(tmp_path: Path) -> None
         owner = group.owner("o")
         deletions = delete_when_sent(owner, "o")
         assert (await owner.ask("PUT", "o", data=LARGE[:5000])).status == 200
-        await until(lambda: deletions)
-        assert (await deletions[0]).status == 200
-        await group.settled()
-        assert group.slices("o") == group.files("o") == []
-        assert (await owner.ask("GET", "o")).status == 404
+        await check_deleted(group, owner, "o", deletions)
 
     run(tmp_path, 4, scenario)
 
