@@ -160,17 +160,20 @@ class Request:
         self.is_known = False
         """What a node takes once was taken: it was found to be new, here or by the process that passed it on."""
 
-    def retarget(self, target: str) -> None:
-        """Ask for something else."""
-        self._sent = self.target
-        self.target = target
-        self.path, _, self.query = target.partition("?")
-        self._params = None
+    def leave_out(self, start: int, end: int) -> None:
+        """Ask for the same without a part of the query, given by its place in the target."""
+        self._sent = sent = self.target
+        self._become(f"{sent[:start]}{sent[end:]}")
 
     def as_sent(self) -> None:
-        """Ask for what came, if it was `retarget`ed since."""
+        """Ask for what came, if something was left out since."""
         if hasattr(self, "_sent"):
-            self.retarget(self._sent)
+            self._become(self._sent)
+
+    def _become(self, target: str) -> None:
+        self.target = target
+        self.query = target[len(self.path) + 1 :]
+        self._params = None
 
     @property
     def keep_alive(self) -> bool:

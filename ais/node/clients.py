@@ -31,7 +31,6 @@ from ais.node.oidc import Issuers
 from ais.node.signed import Signed
 
 TOKENS_MAX = 4096
-MARKS_MAX = 4096
 _MARK_NS_MAX = (marks.LIFE_S + marks.STEP_S + 60) * 1_000_000_000
 """With a minute for clocks that differ."""
 _BEARER = "Bearer "
@@ -92,9 +91,6 @@ class Clients:
         """Who was found to be permitted what, while the tokens are taken for what they were."""
         self._basis: tuple[object, object, int] = (None, None, 0)
         self._now_ns = host.env.clock.now_ns
-        self._marks: dict[tuple[str, str], tuple[str, int]] = {}
-        """Marks that were found right: by method and URL, what was signed and until when it is good."""
-        self._marks_of: Smap | None = None
 
     @property
     def must_prove(self) -> bool:
@@ -199,28 +195,21 @@ class Clients:
 
     def take_mark(self, request: Request) -> bool:
         """Whether a gateway admitted the request: then its mark is taken off, and the rest of the URL is as signed."""
-        found = marks.split(request.target)
+        found = marks.find(request.target)
         if found is None:
             return False
-        head, sent = found
-        if self._marks_of is not self._host.smap or len(self._marks) >= MARKS_MAX:
-            self._marks, self._marks_of = {}, self._host.smap
-        known = self._marks.get((request.method, head)) or self._read_mark(request.method, head)
-        if known is None or not 0 < known[1] * _NS - self._now_ns() <= _MARK_NS_MAX:
-            return False
-        request.retarget(known[0] + sent)
-        return True
-
-    def _read_mark(self, method: str, head: str) -> tuple[str, int] | None:
+        start, end, gateway_id = found
         try:
-            keys = self._host.wire_keys(marks.gateway_of(head))
+            keys = self._host.wire_keys(gateway_id)
         except AccessDenied:
-            return None
-        found = (marks.admitted(key, self._host.snode.id, method, head) for key in keys)
-        known = next((one for one in found if one is not None), None)
-        if known is not None:
-            self._marks[method, head] = known
-        return known
+            return False
+        now_ns, own_id = self._now_ns(), self._host.snode.id
+        for key in keys:
+            until_s = marks.good_until(key, own_id, request.method, request.target, end)
+            if until_s and 0 < until_s * _NS - now_ns <= _MARK_NS_MAX:
+                request.leave_out(start, end)
+                return True
+        return False
 
     def bind(self, reply: object, claims: Claims) -> None:
         """Have a reply repeated only while the token is good."""

@@ -258,6 +258,10 @@ def test_marks(closed: Closed) -> None:
         (others[0], "GET", path),
         (base, "GET", path.partition("&sig=")[0]),
         (base, "GET", "/v1/objects/data/o"),
+        *(
+            (base, "GET", path + more)
+            for more in ("&namespace=%23other", "&provider=aws", "&archpath=o", "&utm=1", "x")
+        ),
     ]
     for url, method, target in refused:
         answer = call(url, method, target)
