@@ -50,7 +50,9 @@ class Headers:
         "is_direct",
         "is_foreign",
         "is_internal",
+        "is_single",
         "keeps_alive",
+        "names",
     )
 
     def __init__(
@@ -65,6 +67,10 @@ class Headers:
     ) -> None:
         self._items = items
         self._first = dict(reversed(items))
+        self.names = tuple(self._first)
+        """The names sent, each once, in an order that depends on theirs alone."""
+        self.is_single = len(self.names) == len(items)
+        """Whether no name was sent twice."""
         self.content_length = content_length
         self.is_chunked = is_chunked
         self.has_body = is_chunked or bool(content_length)

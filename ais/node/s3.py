@@ -39,6 +39,7 @@ from ais.s3.identity import Identity
 from ais.s3.operations import Op
 from ais.s3.policy import Verdict
 from ais.s3.principals import Principals
+from ais.s3.signers import Signers
 from ais.s3.via import Via
 
 _VIA = via.HEADER.lower()
@@ -82,6 +83,7 @@ class Gate:
         self._principals = Principals(host.keyring.iam, host.keyring.admins)
         self._config: NodeConfig | None = None
         self._is_plain = False
+        self._signers = Signers()
         self.notes: Seen = Nonces(lambda: self.now_s)
         """Changes that other nodes passed on."""
 
@@ -217,13 +219,34 @@ class Gate:
         """Names a request."""
         return self._ids.new()
 
+    def new_stamp(self) -> bytes:
+        """The header lines of an answer to a request that needs no name before."""
+        return answers.stamp(self._ids.new())
+
+    def note_of(self, request: Request) -> Via | None:
+        """What another node said that passed a read on; None when a client sent it. Raise `S3Error`."""
+        return self._read_note(request)
+
+    @property
+    def has_domain(self) -> bool:
+        """Whether a bucket may be named by the `Host`."""
+        return bool(self.domain)
+
     def identify(self, request: S3Request) -> Identity:
         """Who sends it. Raise `S3Error` when the signature is wrong."""
         if request.via is not None and request.via.user is not None:
             return self._vouched(request.via)
+        if (known := self.recognize(request.http)) is not None:
+            return known
         if self.clients.must_prove and (token := _token_of(request)) and not identity.is_session_token(token):
             return self._bearer(request, token)
-        return self._authenticate(request, required=self._is_closed)
+        found = self._authenticate(request, required=self._is_closed)
+        self._signers.learn(request, found, self._host.keyring, required=self._is_closed)
+        return found
+
+    def recognize(self, http: Request) -> Identity | None:
+        """Who signed a request, found out the short way; None: `identify` finds out, and says what is wrong."""
+        return self._signers.recognize(http, self._host.keyring, required=self._is_closed, now_s=self.now_s)
 
     @property
     def is_closed(self) -> bool:

@@ -17,8 +17,8 @@ from ais.s3.policy import Caller, Statement, Verdict
 from ais.s3.policy_conditions import Context
 from ais.s3.principals import Principal, Principals
 
-_STREAMING_SIGNED = ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER")
-_STREAMING_UNSIGNED = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+STREAMING_SIGNED = ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER")
+STREAMING_UNSIGNED = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _OF_THE_OWNER = ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy")
 _HEX = frozenset("0123456789abcdef")
 _FORM_OF_LISTS = "list-type"
@@ -96,7 +96,7 @@ def authenticate(
         headers=request.headers,
         payload_hash=payload_hash,
     )
-    return known._replace(signed=signed) if payload_hash in _STREAMING_SIGNED else known
+    return known._replace(signed=signed) if payload_hash in STREAMING_SIGNED else known
 
 
 def credential(keys: KeyRing, principals: Principals, key_id: str, token: str, now_s: float) -> tuple[str, Identity]:
@@ -149,7 +149,7 @@ def _payload_hash(request: S3Request, signature: sigv4.Signature | sigv2.Signatu
         if isinstance(signature, sigv4.Signature) and signature.expires_s is None:
             raise S3Error("MissingSecurityHeader", "Missing required header for this request: x-amz-content-sha256")
         return sigv4.UNSIGNED
-    if given in (sigv4.UNSIGNED, _STREAMING_UNSIGNED, *_STREAMING_SIGNED):
+    if given in (sigv4.UNSIGNED, STREAMING_UNSIGNED, *STREAMING_SIGNED):
         return given
     if given.startswith("STREAMING-"):
         raise S3Error("NotImplemented", f"x-amz-content-sha256 {given} is not supported")

@@ -31,7 +31,8 @@ _AUTHORIZATION = re.compile(rf"{ALGORITHM}\s+(.*)", re.DOTALL)
 
 
 @functools.lru_cache(maxsize=1024)
-def _unix_time(timestamp: str) -> float:
+def unix_time(timestamp: str) -> float:
+    """Unix seconds of `YYYYMMDDTHHMMSSZ`. Raise `ValueError`."""
     return datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
 
 
@@ -63,7 +64,7 @@ class Signature(NamedTuple):
     @property
     def time_s(self) -> float:
         """When it was signed, Unix seconds. Raise `ValueError` when the timestamp is no time."""
-        return _unix_time(self.timestamp)
+        return unix_time(self.timestamp)
 
 
 class Signed(NamedTuple):
@@ -139,7 +140,7 @@ def _signature(
     if not _TIME.fullmatch(timestamp):
         raise S3Error(code, "The request time must read YYYYMMDDTHHMMSSZ")
     try:
-        _unix_time(timestamp)
+        unix_time(timestamp)
     except ValueError:
         raise S3Error(code, "The request time is no valid time") from None
     if not timestamp.startswith(date):

@@ -43,8 +43,8 @@ class _Entry(msgspec.Struct, frozen=True, gc=False):
     spot: Spot
 
 
-class _Content:
-    """A small object in memory."""
+class Content:
+    """A small object in memory, and the header lines that it is answered with."""
 
     __slots__ = ("_checked_ns", "_known", "_read_ns", "_spot", "_store", "_turn", "data", "framed", "headers")
 
@@ -74,6 +74,29 @@ class _Content:
         return True
 
 
+class Contents:
+    """Small objects that were read lately, 32 MiB of them. `by_key` is for lookups."""
+
+    __slots__ = ("_bytes", "by_key")
+
+    def __init__(self) -> None:
+        self.by_key: OrderedDict[str, Content] = OrderedDict()
+        self._bytes = 0
+
+    def keep(self, key: str, content: Content) -> None:
+        """Remember one; those that were remembered first make room."""
+        before = self.by_key.pop(key, None)
+        self._bytes += len(content.data) - (len(before.data) if before else 0)
+        self.by_key[key] = content
+        while self._bytes > CONTENTS_BYTES_MAX:
+            self._bytes -= len(self.by_key.popitem(last=False)[1].data)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.by_key.clear()
+        self._bytes = 0
+
+
 class Recent:
     """Where the objects of recent GETs are, at most 32768, and up to 32 MiB of small ones that are read often.
 
@@ -88,8 +111,8 @@ class Recent:
         self._now_ns = host.env.clock.now_ns
         self._views = front.views
         self._entries: dict[str, _Entry] = {}
-        self._contents: OrderedDict[str, _Content] = OrderedDict()
-        self._contents_bytes = 0
+        self._kept = Contents()
+        self._contents = self._kept.by_key
         self._seen = Seen(SEEN_MAX)
         """Paths of objects read from their files lately: those that are read again soon are worth keeping."""
         self._repeat, self._answer_again = self._repeater, self._again
@@ -121,8 +144,7 @@ class Recent:
         """A plain GET was answered from `spot`."""
         if self._views is not self._front.views or len(self._entries) >= ENTRIES_MAX:
             self._entries.clear()
-            self._contents.clear()
-            self._contents_bytes = 0
+            self._kept.clear()
             self._views = self._front.views
         self._entries[request.path] = _Entry(self._front.bucket_query(request), spot)
 
@@ -145,12 +167,12 @@ class Recent:
             return None
         fd, found, known = reopened
         headers, size = remembered_headers(known, found.st_atime_ns), found.st_size
-        data = _read_now(fd, size) if size <= CONTENT_BYTES_MAX and self._seen.again(path) else None
+        data = read_now(fd, size) if size <= CONTENT_BYTES_MAX and self._seen.again(path) else None
         self._count(size, started_ns)
         if data is None:
             return FileReply(200, headers, fd, 0, size, spot.mountpath.pool)
         os.close(fd)
-        self._keep(path, _Content(self._store, spot, turn, known, headers, data, started_ns))
+        self._kept.keep(path, Content(self._store, spot, turn, known, headers, data, started_ns))
         return Reply(200, headers, data)
 
     def _count(self, size_bytes: int, started_ns: int) -> None:
@@ -159,15 +181,8 @@ class Recent:
         counters[metrics.GET_SIZE] += size_bytes
         counters[metrics.GET_NS] += self._now_ns() - started_ns
 
-    def _keep(self, path: str, content: _Content) -> None:
-        before = self._contents.pop(path, None)
-        self._contents_bytes += len(content.data) - (len(before.data) if before else 0)
-        self._contents[path] = content
-        while self._contents_bytes > CONTENTS_BYTES_MAX:
-            self._contents_bytes -= len(self._contents.popitem(last=False)[1].data)
 
-
-def _read_now(fd: int, size: int) -> bytes | None:
+def read_now(fd: int, size: int) -> bytes | None:
     """The content of a file if it is in the page cache, without waiting for the disk."""
     data = bytearray(size)
     try:

@@ -20,6 +20,7 @@ from ais.auth.keys import AccessKeys, KeyRing
 from ais.config.node import NodeConfig
 from ais.core.store import Store
 from ais.env import Env
+from ais.env.clock import Clock, SystemClock
 from ais.env.disk import Disk
 from ais.fs.volume import Volume
 from ais.meta import rename
@@ -191,14 +192,17 @@ class Answer:
 
 @asynccontextmanager
 async def serving(
-    root: Path, count: int = 1, disk: Disk | None = None, *, is_starting: bool = False
+    root: Path, count: int = 1, disk: Disk | None = None, *, clock: Clock | None = None, is_starting: bool = False
 ) -> AsyncIterator[list[LiveTarget]]:
     """So many targets in one cluster, each with two mountpaths below `root`, all on one `disk`.
 
     `is_starting`: they take requests, but buckets are not shown before `target.serve`.
     """
     async with aiohttp.ClientSession() as http:
-        targets = [await _start(root / f"t{index}", http, Env(disk=disk or Disk())) for index in range(count)]
+        targets = [
+            await _start(root / f"t{index}", http, Env(disk=disk or Disk(), clock=clock or SystemClock()))
+            for index in range(count)
+        ]
         smap = Smap(uuid="clusterUUID")
         for live in targets:
             smap = smap.with_node(live.node.snode)

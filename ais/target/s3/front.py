@@ -37,6 +37,7 @@ from ais.target.s3.reads import Reads
 from ais.target.s3.remote import RemoteObjects
 from ais.target.s3.sources import Sources
 from ais.target.s3.tags import Tags
+from ais.target.s3.usual import Usual
 from ais.target.s3.verified import Verified
 from ais.target.view import BucketView
 
@@ -98,8 +99,9 @@ class S3Front:
         self._moves = moves
         self._protected = protected
         self.deletes = Deletes(store, volume, stats, remote.through)
+        self._usual = Usual(host, gate, front, maps, store)
         reads, puts, tags = (
-            Reads(store, stats, verified, protected),
+            Reads(store, stats, verified, protected, self._usual),
             Puts(front, store, stats, remote.through),
             Tags(store, volume),
         )
@@ -133,6 +135,8 @@ class S3Front:
 
     def route(self, request: Request) -> AnyReply | Awaitable[AnyReply]:
         """Answer an S3 request. Raise `AisError`."""
+        if request.method == "GET" and (found := self._usual.get(request)) is not None:
+            return found
         if request.method == "OPTIONS":
             return self._gate.preflight(request)
         if self._gate.is_query(request):

@@ -19,6 +19,7 @@ from ais.target.ranges import content_range, parse_byte_range
 from ais.target.s3.ask import S3Ask, current_of, etag_of
 from ais.target.s3.peers import VERIFY, meta_line
 from ais.target.s3.sealed import Served
+from ais.target.s3.usual import Annotation, Usual
 from ais.target.s3.verified import Verified
 from ais.target.uploads import in_pool
 
@@ -28,7 +29,8 @@ _OVERRIDES = "response-"
 class Reads:
     """Answers what does not change objects."""
 
-    def __init__(self, store: Store, stats: Tracker, verified: Verified, protected: Protected) -> None:
+    def __init__(self, store: Store, stats: Tracker, verified: Verified, protected: Protected, usual: Usual) -> None:
+        self._usual = usual
         self._protected = protected
         self._verified = verified
         self._store = store
@@ -141,6 +143,7 @@ class Reads:
         self._stats.inc(metrics.GET_SIZE, length)
         if key is not None:
             return StreamReply(status, block, Served(opened, key, start, length), length)
+        self._usual.remember(ask, opened)
         return FileReply(status, block, opened.fd, start, length, opened.mountpath.pool)
 
 
@@ -149,10 +152,13 @@ def _object_block(ask: S3Ask, opened: OpenObject, overrides: dict[str, str]) -> 
     known = opened.known
     if overrides or known is None:
         return header_lines(*(dict(_object_lines(ask, opened)) | overrides).items())
-    if known.s3_annotation is None or known.s3_annotation[0] is not ask.bucket:
-        known.s3_annotation = (ask.bucket, header_lines(*_object_lines(ask, opened)))
-    block: bytes = known.s3_annotation[1]
-    return block
+    said: Annotation | None = known.s3_annotation
+    if said is None or said.bucket is not ask.bucket:
+        is_content = not sealing.is_sealed(opened.meta)
+        checksum = header_lines(*facts.checksum_lines(opened.meta.facts)) if is_content else None
+        said = Annotation(ask.bucket, header_lines(*_object_lines(ask, opened)), checksum)
+        known.s3_annotation = said
+    return said.lines
 
 
 def _object_lines(ask: S3Ask, opened: OpenObject) -> Iterator[tuple[str, str]]:

@@ -1,9 +1,22 @@
 -- wrk -s requests.lua URL -- METHOD PREFIX COUNT SIZE SUFFIX
--- PREFIX @FILE: the request targets are the lines of FILE. Otherwise:
+-- PREFIX @FILE: the requests are the lines of FILE, a target each, and header lines, separated by tabs. Otherwise:
 -- Cycles through COUNT names PREFIX0..PREFIX<COUNT-1>; COUNT 0 gives every request a name of its own.
 -- With SIZE > 0 each request carries a body of SIZE bytes.
 local method, prefix, count, size, suffix, body
 local requests, turn, run = {}, 0, 0
+
+local function of_line(line)
+  local headers, target = {}, nil
+  for field in line:gmatch("[^\t]+") do
+    if target then
+      local name, value = field:match("^([^:]+): (.*)$")
+      headers[name] = value
+    else
+      target = field
+    end
+  end
+  return wrk.format(method, target, headers, body)
+end
 
 function init(args)
   method, prefix, count, size, suffix = args[1], args[2], tonumber(args[3]), tonumber(args[4]), args[5] or ""
@@ -13,7 +26,7 @@ function init(args)
     requests[i + 1] = wrk.format(method, prefix .. i .. suffix, nil, body)
   end
   if prefix:sub(1, 1) == "@" then
-    for target in io.lines(prefix:sub(2)) do requests[#requests + 1] = wrk.format(method, target, nil, body) end
+    for line in io.lines(prefix:sub(2)) do requests[#requests + 1] = of_line(line) end
     count = #requests
   end
 end

@@ -1,0 +1,253 @@
+"""Signed GETs of objects that were read before: what is remembered of them and of their signatures is never used when
+it is not true any more, and no signature passes that was not made for the request.
+"""
+
+import dataclasses
+import hashlib
+import hmac
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from harness.http import until
+from harness.target import BCK, CLUSTER_SECRET
+from yarl import URL
+
+from ais.auth import keys, signing
+from ais.auth.keys import AccessKey, AccessKeys, KeyRing
+from ais.core.spots import RACY_NS
+from ais.env.clock import SystemClock
+
+Scenario = Callable[[Any], Any]
+OWNER, OTHER = "owner", "other"
+KINDS = ["signed", "presigned"]
+
+
+class Ahead(SystemClock):
+    """The machine's clock, put forward."""
+
+    ahead_ns = 0
+
+    def now_ns(self) -> int:
+        """Unix nanoseconds."""
+        return time.time_ns() + self.ahead_ns
+
+
+class Client:
+    """Signs the requests of one key to one target."""
+
+    def __init__(self, live: Any, key: AccessKey, secret: str) -> None:
+        self.live, self.key, self.secret = live, key, secret
+        self.host = live.url.partition("//")[2]
+
+    def signed(self, method: str, path: str, late_s: float = 0.0) -> dict[str, str]:
+        """Header lines, made so long ago."""
+        now_s = live_now_s(self.live) - late_s
+        return signing.lines_of(method, self.host, path, None, key_id=self.key.id, secret=self.secret, now_s=now_s)
+
+    def presigned(self, method: str, path: str, expires_s: int = 3600) -> str:
+        """A URL."""
+        request = AWSRequest(method, f"{self.live.url}{path}")
+        S3SigV4QueryAuth(Credentials(self.key.id, self.secret), "s3", "us-east-1", expires_s).add_auth(request)
+        return str(request.url)
+
+    async def ask(self, kind: str, path: str, method: str = "GET", **kwargs: Any) -> Any:
+        """One request."""
+        if kind == "presigned":
+            return await self.live.call(method, URL(self.presigned(method, path), encoded=True), **kwargs)
+        headers = self.signed(method, path) | kwargs.pop("headers", {})
+        return await self.live.call(method, URL(f"{self.live.url}{path}", encoded=True), headers=headers, **kwargs)
+
+
+def live_now_s(live: Any) -> float:
+    """By its clock."""
+    return float(live.node.env.clock.now_ns() / 1e9)
+
+
+def ring(*made: tuple[AccessKey, str]) -> KeyRing:
+    """These keys."""
+    known = AccessKeys()
+    for key, _ in made:
+        known = known.with_key(key)
+    return KeyRing(known, (CLUSTER_SECRET,))
+
+
+@asynccontextmanager
+async def closed(serve: Any) -> AsyncIterator[tuple[Any, Client, Client]]:
+    """A target whose clients sign, the owner of a bucket, and somebody else. An object was read until it is known."""
+    async with serve(clock=Ahead()) as [live]:
+        await live.create()
+        await live.take(live.node.bmd.with_props(BCK, live.node.bmd.require(BCK).props.with_s3(owner=OWNER)))
+        owner, other = (keys.new_key(user, CLUSTER_SECRET, 1) for user in (OWNER, OTHER))
+        live.node.keyring = ring(owner, other)
+        live.node.config = dataclasses.replace(live.node.config, transient={"auth.enabled": "true"})
+        client = Client(live, *owner)
+        await put(client, b"before")
+        yield live, client, Client(live, *other)
+
+
+async def put(client: Client, content: bytes, **headers: str) -> None:
+    """Store the object, and read it until it is known by heart."""
+    answer = await client.ask("presigned", "/b/o", "PUT", data=content, headers=headers)
+    assert answer.status == 200, answer.body
+    live = client.live
+    path = next(path for path in live.files() if path.endswith("/o"))
+    await until(lambda: live.node.env.clock.now_ns() - os.stat(path).st_ctime_ns > RACY_NS)
+    for kind in KINDS * 3:
+        assert (await client.ask(kind, "/b/o")).body == content
+
+
+@pytest.mark.parametrize("size", [0, 10, 100_000])
+def test_what_is_remembered_is_answered_as_what_is_not(serve: Any, run: Scenario, size: int) -> None:
+    """Body and header lines, with a checksum where it is asked for, are those of the first GET; IDs differ."""
+
+    async def scenario() -> None:
+        async with closed(serve) as (live, client, _):
+            content = os.urandom(size)
+            await put(client, content, **{"Content-Type": "text/plain"})
+            full = await client.ask("signed", "/b/o", headers={"Accept-Language": "en"})
+            ids = {full.headers["x-amz-request-id"]}
+            before = live.node.stats.counters()["get.n"]
+            url = URL(client.presigned("GET", "/b/o"), encoded=True)
+            for answer in [await live.call("GET", url) for _ in range(4)] + [await client.ask("signed", "/b/o")]:
+                assert (answer.status, answer.body) == (200, content)
+                same = ("ETag", "Last-Modified", "Content-Type", "Accept-Ranges", "Content-Length")
+                assert [answer.headers[name] for name in same] == [full.headers[name] for name in same]
+                ids.add(answer.headers["x-amz-request-id"])
+            assert len(ids) == 6
+            assert live.node.stats.counters()["get.n"] == before + 5
+            for _ in range(4):
+                path = "/b/o"
+                lines = {"x-amz-checksum-mode": "ENABLED", "host": client.host}
+                stamp = client.signed("GET", path)
+                named = {name.lower(): [value] for name, value in (stamp | lines).items() if name != "Authorization"}
+                answer = await live.call("GET", URL(live.url + path), headers=resigned(client, path, named))
+                assert answer.headers["x-amz-checksum-crc64nvme"]
+                assert answer.body == content
+
+    run(scenario())
+
+
+def resigned(client: Client, path: str, named: dict[str, list[str]]) -> dict[str, str]:
+    """Header lines that sign others."""
+    names, stamp = tuple(sorted(named)), named["x-amz-date"][0]
+    text = signing.canonical_request("GET", path, "", named, names, signing.UNSIGNED)
+    scope = f"{stamp[:8]}/us-east-1/s3/aws4_request"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    key = signing.signing_key(client.secret, stamp[:8], "us-east-1")
+    signature = hmac.digest(key, "\n".join((signing.ALGORITHM, stamp, scope, digest)).encode(), "sha256").hex()
+    credential = f"Credential={client.key.id}/{scope}, SignedHeaders={';'.join(names)}, Signature={signature}"
+    lines = {name: value for name, [value] in named.items()}
+    return {**lines, "Authorization": f"{signing.ALGORITHM} {credential}"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("change", ["overwrite", "encrypt", "delete", "policy", "owner", "revoke", "destroy"])
+def test_changes_are_seen_at_once(serve: Any, run: Scenario, kind: str, change: str) -> None:
+    """Another object, an encrypted one, none; another policy, owner, key, bucket: the next GET knows."""
+
+    async def scenario() -> None:
+        async with closed(serve) as (live, client, _):
+            status, body = 403, None
+            if change == "overwrite":
+                await client.ask(kind, "/b/o", "PUT", data=b"after!")
+                status, body = 200, b"after!"
+            elif change == "encrypt":
+                lines = {"x-amz-server-side-encryption": "AES256"}
+                answer = await client.ask(
+                    "presigned", "/b/o?X-Amz-Server-Side-Encryption=AES256", "PUT", data=b"secret"
+                )
+                assert answer.headers[next(iter(lines))] == "AES256", answer.body
+                path = next(path for path in live.files() if path.endswith("/o"))
+                await until(lambda: live.node.env.clock.now_ns() - os.stat(path).st_ctime_ns > RACY_NS)
+                status, body = 200, b"secret"
+            elif change == "delete":
+                assert (await client.ask(kind, "/b/o", "DELETE")).status == 204
+                status = 404
+            elif change in ("policy", "owner"):
+                deny = (
+                    '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:GetObject",'
+                    '"Resource":"arn:aws:s3:::b/*"}]}'
+                )
+                patch = {"policy": deny} if change == "policy" else {"owner": OTHER}
+                await live.take(live.node.bmd.with_props(BCK, live.node.bmd.require(BCK).props.with_s3(**patch)))
+            elif change == "revoke":
+                live.node.keyring = ring()
+            else:
+                await live.take(live.node.bmd.without_bucket(BCK))
+                status = 404
+            for _ in range(4):
+                answer = await client.ask(kind, "/b/o")
+                assert answer.status == status, answer.body
+                assert body is None or answer.body == body
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_somebody_else_is_refused(serve: Any, run: Scenario, kind: str) -> None:
+    """What the owner has read is not given to another key, to nobody, or to who says no secret."""
+
+    async def scenario() -> None:
+        async with closed(serve) as (live, _, other):
+            for _ in range(3):
+                assert (await other.ask(kind, "/b/o")).status == 403
+                assert (await live.call("GET", f"{live.url}/b/o")).status == 403
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("change", ["digits", "path", "header", "unsigned header", "method"])
+def test_a_signature_is_good_for_its_request_alone(serve: Any, run: Scenario, kind: str, change: str) -> None:
+    """Of a way to sign that is known: other digits, another path, method or value, one more header: 403."""
+
+    async def scenario() -> None:
+        async with closed(serve) as (live, client, _):
+            path, method = "/b/o", "GET"
+            url, headers = client.presigned("GET", path), {}
+            if kind == "signed":
+                url, headers = f"{live.url}{path}", client.signed("GET", path)
+            if change == "digits":
+                last = url[-1] if kind == "presigned" else headers["Authorization"][-1]
+                new = "0" if last != "0" else "1"
+                url = url[:-1] + new if kind == "presigned" else url
+                headers = {
+                    name: value[:-1] + new if name == "Authorization" else value for name, value in headers.items()
+                }
+            elif change == "path":
+                url = url.replace("/b/o", "/b/p")
+            elif change == "header":
+                headers["Host"] = "elsewhere.example"
+            elif change == "unsigned header":
+                headers["x-amz-checksum-mode"] = "ENABLED"
+            else:
+                method = "PUT"
+            assert (await live.call(method, URL(url, encoded=True), headers=headers)).status == 403
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_signature_ends(serve: Any, run: Scenario, kind: str) -> None:
+    """The same bytes that were answered a moment ago are refused when their time is over."""
+
+    async def scenario() -> None:
+        async with closed(serve) as (live, client, _):
+            url, headers = URL(client.presigned("GET", "/b/o", 600), encoded=True), {}
+            if kind == "signed":
+                url, headers = URL(f"{live.url}/b/o"), client.signed("GET", "/b/o")
+            for _ in range(4):
+                assert (await live.call("GET", url, headers=headers)).status == 200
+            for late_s, status in ((400, 200), (1000, 403)):
+                live.node.env.clock.ahead_ns = late_s * 10**9
+                for _ in range(2):
+                    assert (await live.call("GET", url, headers=headers)).status == status
+
+    run(scenario())
