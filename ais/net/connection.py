@@ -28,13 +28,13 @@ from typing import cast
 from ais.base.errors import AisError, BadRequest, HeadTooLarge, Overloaded, TooSlow
 from ais.net.body import Body, ChunkedBody, FixedBody
 from ais.net.encoding import CONTINUE, connection_line, encode_reply, framed
-from ais.net.exchange import Exchange
+from ais.net.exchange import Exchange, Host
 from ais.net.handover import Handover
 from ais.net.head import is_hopeless
 from ais.net.http import Again, FileReply, Headers, Reply, Request, Sink, Upload
 from ais.net.hub import REPEATED_BYTES_MAX, Hub
 from ais.net.sending import small_content
-from ais.net.wire import Wire
+from ais.net.upstream import Upstreams
 
 REQUESTS_PER_TURN = 16
 """Pipelined requests served before the other connections have their turn."""
@@ -55,7 +55,7 @@ class Phase(enum.Enum):
 IDLE, HEAD, BUSY, DRAIN, LINGER = Phase
 
 
-class Connection(Wire):
+class Connection(Host):
     """The protocol of one accepted connection."""
 
     __slots__ = (
@@ -69,13 +69,12 @@ class Connection(Wire):
         "_phase",
         "_unsent",
         "host",
-        "tail",
     )
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, upstreams: Upstreams) -> None:
         super().__init__(hub)
+        self.upstreams = upstreams
         self.tail = bytearray()
-        """Bytes received that could not be used yet. Replaced, never changed in place: views of it may be in use."""
         self.host = ""
         """The client's address, without its port."""
         self._phase = IDLE
@@ -392,10 +391,6 @@ class Connection(Wire):
         if data:
             self.tail = self.tail + data
             self.update_reading()
-
-    def unread(self, data: memoryview) -> None:
-        """Put bytes back before those kept."""
-        self.tail = bytearray(data) + self.tail
 
     # The application, shared by the exchanges of this connection.
 

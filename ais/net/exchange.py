@@ -19,23 +19,21 @@ import asyncio
 import enum
 import os
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from ais.base.errors import AisError, BadRequest, TooLarge, TooSlow
 from ais.net import spelling
 from ais.net.body import Body, FixedBody
 from ais.net.encoding import CONTINUE, connection_line, encode_head, encode_reply
+from ais.net.handover import Handover
 from ais.net.http import AnyReply, FileReply, Forward, Reply, Request, Sink, StreamReply, Upload
 from ais.net.leftover import READ_FIRST_BYTES_MAX, is_kept, is_read_first
 from ais.net.memory import FREE_BYTES
 from ais.net.relay import Relay
 from ais.net.sending import FileSender, small_content, stream_chunks
+from ais.net.serving import Client
 from ais.net.upload import InlineReceiver, Receiver
-
-if TYPE_CHECKING:
-    from ais.net.connection import Connection
-    from ais.net.handover import Handover
-
+from ais.net.upstream import Upstreams
 
 CompleteReply = Reply | FileReply | StreamReply
 """Answers that want nothing more of the body."""
@@ -59,8 +57,33 @@ _NEEDS_BODY = frozenset((Stage.WAIT, Stage.QUEUED, Stage.BODY, Stage.HANDED, Sta
 """Where a body that will never be complete leaves nothing to be answered."""
 
 
+class Host(Client):
+    """The connection as its exchange sees it."""
+
+    __slots__ = ("upstreams",)
+
+    upstreams: Upstreams
+    """Connections to other nodes."""
+
+    def finish_exchange(self, exchange: "Exchange") -> None:
+        """The answer is on its way: read what is left of the body, then take the next request or close."""
+        raise NotImplementedError
+
+    def cut_off(self, exchange: "Exchange") -> None:
+        """The answer of `exchange` will never be complete, and must not look so. Those before it still arrive."""
+        raise NotImplementedError
+
+    def handover(self) -> Handover:
+        """The way to the application; made when first needed."""
+        raise NotImplementedError
+
+    def drop_handover(self, error: Exception | None = None) -> None:
+        """What runs there is cancelled; the next request gets a new one."""
+        raise NotImplementedError
+
+
 class Exchange:
-    """One request and its answer. `body` is what the client still owes, or None."""
+    """One request and its answer, as `Serving`. `body` is what the client still owes, or None."""
 
     __slots__ = (
         "_handover",
@@ -82,7 +105,7 @@ class Exchange:
         "request",
     )
 
-    def __init__(self, connection: "Connection", request: Request, body: Body | None, *, keep_alive: bool) -> None:
+    def __init__(self, connection: Host, request: Request, body: Body | None, *, keep_alive: bool) -> None:
         self.connection = connection
         self.request = request
         self.body = body
@@ -313,7 +336,7 @@ class Exchange:
         else:
             self._stage = Stage.SEND
             connection.touch()
-            self._sender = FileSender(self, head, reply)
+            self._sender = FileSender(connection, head, reply, self.finish)
             self._sender.turn()
 
     def _send_stream(self, reply: StreamReply) -> None:
@@ -524,7 +547,7 @@ class Exchange:
     def _start_relay(self, forward: Forward) -> None:
         self._stage = Stage.RELAY
         self.connection.touch()
-        self._relay = Relay(self, forward)
+        self._relay = Relay(self, self.connection.upstreams.pool(forward.url), forward.headers)
         self._relay.start()
 
     def _relay_received(self, relay: Relay, view: memoryview) -> None:

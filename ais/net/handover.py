@@ -10,14 +10,12 @@ A handler whose client goes away is cancelled.
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import HttpVersion10, web
 
 from ais.net.http import HOP_BY_HOP, Peer, Request
-
-if TYPE_CHECKING:
-    from ais.net.exchange import Exchange
+from ais.net.serving import Serving
 
 _OURS = HOP_BY_HOP | {"content-length", "expect"}
 NEVER_S = 30 * 24 * 3600.0
@@ -75,7 +73,7 @@ class Handover:
     __slots__ = ("_borrowed", "_exchange", "_handler", "_is_behind", "has_answered", "is_lost", "is_reading_paused")
 
     def __init__(self, transport: asyncio.Transport, server: web.Server) -> None:
-        self._exchange: Exchange | None = None
+        self._exchange: Serving | None = None
         self._borrowed = _Borrowed(self, transport)
         self._handler = server()
         self.has_answered = False
@@ -87,7 +85,7 @@ class Handover:
         """The application does not want more of the body now."""
         self._handler.connection_made(self._borrowed)
 
-    def begin(self, exchange: "Exchange") -> None:
+    def begin(self, exchange: Serving) -> None:
         """Give the application a request; its body, if any, follows through `feed`."""
         self._exchange = exchange
         self.has_answered = False

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ais.base.seen import Seen
 from ais.config.limits import Limits as ClientLimits
@@ -18,9 +18,6 @@ from ais.net.memory import Memory
 
 if TYPE_CHECKING:
     from aiohttp import web
-
-    from ais.net.connection import Connection
-    from ais.net.upstream import Upstreams
 
 KIB, MIB = 1 << 10, 1 << 20
 _SET = ClientLimits()
@@ -140,11 +137,36 @@ class BufferPool:
         return self._out
 
 
+class Member(Protocol):
+    """A connection of a client, as its hub sees it."""
+
+    host: str
+    """The client's address, without its port."""
+    tick: int
+    """When something happened last."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is going on."""
+
+    def release(self) -> None:
+        """Send what is held."""
+
+    def check_deadline(self) -> None:
+        """End the connection when what it waits for is overdue."""
+
+    def give_way(self) -> None:
+        """Others need the place: close if nothing is going on."""
+
+    def stop(self) -> None:
+        """The server drains: close now if idle, else after the present answer."""
+
+    def break_off(self) -> None:
+        """Close at once."""
+
+
 class Hub:
     """Shared by all connections of a server. Belongs to one event loop."""
-
-    upstreams: "Upstreams"
-    """Connections to other nodes; whoever makes the hub sets it."""
 
     def __init__(
         self,
@@ -179,9 +201,9 @@ class Hub:
         self.buffers = BufferPool(limits.buffer_bytes, limits.buffers_max)
         self.buffers.on_scarce = self._receive_less
         self.memory = memory
-        self.connections: set[Connection] = set()
+        self.connections: set[Member] = set()
         self._by_host: Counter[str] = Counter()
-        self._leaving: set[Connection] = set()
+        self._leaving: set[Member] = set()
         """Those that were told to close and are not gone yet: they are not counted any more."""
         self.repeats: dict[bytes, Again] = {}
         """By the bytes of a request without a body: how to answer it without looking into it (`Reply.repeat`)."""
@@ -189,8 +211,10 @@ class Hub:
         """Hashes of requests that may be repeated, so that those that come once leave nothing else behind."""
         self.on_empty: Callable[[], None] | None = None
         """Called when the last connection is gone."""
+        self.on_sweep: Callable[[], None] = lambda: None
+        """Called after each sweep: connections to other nodes have deadlines too."""
         self.is_draining = False
-        self._holding: list[Connection] = []
+        self._holding: list[Member] = []
         self.tick = 0
         self._now_s = int(time.time())
         self.starts = Starts(self._now_s)
@@ -202,9 +226,9 @@ class Hub:
         self._refresh_date()
         for connection in tuple(self.connections):
             connection.check_deadline()
-        self.upstreams.sweep()
+        self.on_sweep()
 
-    def hold(self, connection: "Connection") -> None:
+    def hold(self, connection: Member) -> None:
         """Have a connection's answer sent when the requests that arrived at the same time are answered too.
 
         A send may wake the client, which on a machine with idle cores costs as much as the request; sends in a row
@@ -252,7 +276,7 @@ class Hub:
         self._is_scarce = is_scarce
         self.space = self.shared_view[:SCARCE_BYTES] if is_scarce else self.shared_view
 
-    def admit(self, newcomer: "Connection") -> bool:
+    def admit(self, newcomer: Member) -> bool:
         """Count a new connection; when there are too many, those that were idle for longest are closed.
 
         One client cannot keep all others out by opening connections: beyond what an address may have, its own give way,
@@ -269,7 +293,7 @@ class Hub:
         greatest, count = self._by_host.most_common(1)[0]
         return self._by_host[host] * 2 <= count and self._make_room(greatest, newcomer)
 
-    def _make_room(self, host: str, newcomer: "Connection") -> bool:
+    def _make_room(self, host: str, newcomer: Member) -> bool:
         """Close a hundredth of the connections of an address: looking through all of them for each would be dear."""
         idle = [one for one in self.connections if one.host == host and one.is_idle and one is not newcomer]
         idle.sort(key=lambda one: one.tick)
@@ -284,7 +308,7 @@ class Hub:
         if not self._by_host[host]:
             del self._by_host[host]
 
-    def forget(self, connection: "Connection") -> None:
+    def forget(self, connection: Member) -> None:
         """A connection is gone."""
         self.connections.discard(connection)
         if connection in self._leaving:

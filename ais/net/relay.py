@@ -19,17 +19,13 @@ have made it before the connection was lost (a link that was cut, a node that wa
 version, a condition that fails, or the undoing of what somebody else wrote in between.
 """
 
-from typing import TYPE_CHECKING
-
 from ais.base.errors import AisError, NotReady, TooSlow, Unreachable
 from ais.net.body import AnswerBody, ChunkedBody, FixedBody, OpenBody
 from ais.net.encoding import LAST_CHUNK, encode_chunk
-from ais.net.http import BODILESS, Forward
+from ais.net.http import BODILESS
 from ais.net.relayed_head import AnswerHead, encode_answer_head, encode_request_head, parse_answer_head
-
-if TYPE_CHECKING:
-    from ais.net.exchange import Exchange
-    from ais.net.upstream import Upstream
+from ais.net.serving import Serving
+from ais.net.upstream import PeerPool, Upstream
 
 ANSWER_TIMEOUT_S = 600.0
 """From the end of the body to the head of the answer: completing an upload in parts may copy terabytes."""
@@ -55,11 +51,11 @@ class Relay:
         "_upstream",
     )
 
-    def __init__(self, exchange: "Exchange", forward: Forward) -> None:
+    def __init__(self, exchange: Serving, pool: PeerPool, extra: bytes) -> None:
         self._exchange = exchange
         self._connection = exchange.connection
-        self._extra = forward.headers
-        self._pool = exchange.connection.hub.upstreams.pool(forward.url)
+        self._extra = extra
+        self._pool = pool
         self._upstream: Upstream | None = None
         self._may_repeat = False
         """A read on a connection that served other requests before: it may be closed without our knowing yet."""
@@ -134,7 +130,7 @@ class Relay:
 
     # What the peer's connection and its pool call.
 
-    def begin(self, upstream: "Upstream", *, is_used: bool) -> None:
+    def begin(self, upstream: Upstream, *, is_used: bool) -> None:
         """Send the request on this connection, with what is here of the body."""
         self._upstream = upstream
         again, self._sent = self._sent, b""
@@ -186,7 +182,7 @@ class Relay:
 
     # Body to the peer.
 
-    def _send(self, upstream: "Upstream", piece: bytes | memoryview) -> None:
+    def _send(self, upstream: Upstream, piece: bytes | memoryview) -> None:
         self._sent = b""
         if self._head:
             first = b"".join((self._head, piece))

@@ -9,14 +9,10 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ais.net.http import FileReply, StreamReply
-
-if TYPE_CHECKING:
-    from ais.net.exchange import Exchange
-    from ais.net.hub import Hub
-    from ais.net.wire import Wire
+from ais.net.hub import Hub
+from ais.net.wire import Wire
 
 SMALL_BYTES_MAX = 64 << 10
 WARM_BYTES = 1 << 20
@@ -55,7 +51,7 @@ def read_fully(fd: int, offset: int, length: int) -> bytes:
     return data
 
 
-def small_content(hub: "Hub", reply: FileReply) -> memoryview | None:
+def small_content(hub: Hub, reply: FileReply) -> memoryview | None:
     """The bytes of a small file reply that is in the page cache, valid until the next call; its descriptor is closed.
 
     None when the reply is large or cold: it is then unchanged.
@@ -79,8 +75,8 @@ class FileSender:
     """Sends one file reply that is too large (or too cold) for one write. Owns the descriptor until it is done."""
 
     __slots__ = (
-        "_exchange",
         "_fd",
+        "_finish",
         "_future",
         "_head",
         "_is_watching",
@@ -92,9 +88,9 @@ class FileSender:
         "_wire",
     )
 
-    def __init__(self, exchange: "Exchange", head: bytes, reply: FileReply) -> None:
-        self._exchange = exchange
-        self._wire: Wire = exchange.connection
+    def __init__(self, wire: Wire, head: bytes, reply: FileReply, finish: Callable[[], None]) -> None:
+        self._finish = finish
+        self._wire = wire
         self._socket = self._wire.second_socket()
         self._head = head
         self._fd = reply.fd
@@ -107,7 +103,7 @@ class FileSender:
         self._is_watching = False
 
     def turn(self) -> None:
-        """Send as much as a turn allows, then arrange for the next, until `finish` or `break_off`."""
+        """Send as much as a turn allows, then arrange for the next; at the end `finish`, or the wire breaks off."""
         if self._fd < 0:
             return
         try:
@@ -182,7 +178,7 @@ class FileSender:
     def _end_turn(self) -> None:
         if not self._left:
             self.close()
-            self._exchange.finish()
+            self._finish()
         elif self._wire.is_write_paused:
             self._wire.when_flushed(self.turn)
         elif not self._is_watching:
@@ -221,7 +217,7 @@ class FileSender:
             self._wire.hub.loop.remove_writer(self._socket.fileno())
 
 
-async def stream_chunks(wire: "Wire", reply: StreamReply, *, is_chunked: bool) -> None:
+async def stream_chunks(wire: Wire, reply: StreamReply, *, is_chunked: bool) -> None:
     """Send the body of a stream as fast as the client reads it. Raise what the stream raises, or when it has not the
     announced length: the client must then see a broken wire.
     """

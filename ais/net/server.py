@@ -79,6 +79,7 @@ class HttpServer:
         self._dial = dial
         self._memory = memory or Memory(MEMORY_BYTES_MAX, MEMORY_WAIT_S)
         self._hub: Hub | None = None
+        self._upstreams: Upstreams | None = None
         self._runner: web.AppRunner | None = None
         self._listeners: list[asyncio.Server | TlsListener] = []
         self._sweeping: asyncio.TimerHandle | None = None
@@ -86,27 +87,27 @@ class HttpServer:
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None, *, reuse_port: bool = False) -> int:
         """Listen on an address; port 0 takes a free one. Return the port. Raise `OSError` when it is taken."""
-        hub = await self._started_hub()
+        hub, upstreams = await self._started()
         if tls is not None:
             sockets = listening(host, port, reuse_port=reuse_port)
             self._listeners.append(TlsListener(sockets, lambda one: self.take(one, tls), self._limits.handshakes))
             return int(sockets[0].getsockname()[1])
         listener = await hub.loop.create_server(
-            lambda: Connection(hub), host, port, backlog=BACKLOG, reuse_port=reuse_port or None
+            lambda: Connection(hub, upstreams), host, port, backlog=BACKLOG, reuse_port=reuse_port or None
         )
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
 
     async def start_local(self, sock: socket.socket) -> None:
         """Serve on a Unix socket that listens."""
-        hub = await self._started_hub()
-        self._listeners.append(await hub.loop.create_unix_server(lambda: Connection(hub), sock=sock))
+        hub, upstreams = await self._started()
+        self._listeners.append(await hub.loop.create_unix_server(lambda: Connection(hub, upstreams), sock=sock))
 
     def use_upstream_tls(self, tls: ssl.SSLContext) -> None:
         """Connect to other nodes with this one from now on."""
         self._upstream_tls = tls
-        if self._hub is not None:
-            self._hub.upstreams.tls = tls
+        if self._upstreams is not None:
+            self._upstreams.tls = tls
 
     def limit(self, limits: Limits) -> None:
         """Keep these bounds from now on, for connections that are open too; sizes of buffers stay as they are."""
@@ -121,10 +122,10 @@ class HttpServer:
         self, sock: socket.socket, tls: ssl.SSLContext | None = None, gone: Callable[[], None] = lambda: None
     ) -> None:
         """Serve a connection that somebody else accepted; `gone` is called at its end. Raise `OSError`."""
-        hub = await self._started_hub()
+        hub, upstreams = await self._started()
         try:
             await hub.loop.connect_accepted_socket(
-                lambda: _Taken(hub, gone),
+                lambda: _Taken(hub, upstreams, gone),
                 sock,
                 ssl=tls,
                 ssl_handshake_timeout=self._limits.handshakes.timeout_s if tls else None,
@@ -170,15 +171,16 @@ class HttpServer:
             for connection in tuple(hub.connections):
                 connection.break_off()
             await gone.wait()
-        if hub is not None:
-            await hub.upstreams.close()
+        upstreams, self._upstreams = self._upstreams, None
+        if upstreams is not None:
+            await upstreams.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
         self._cold_pool.shutdown(wait=True)
 
-    async def _started_hub(self) -> Hub:
-        if self._hub is None:
+    async def _started(self) -> tuple[Hub, Upstreams]:
+        if self._hub is None or self._upstreams is None:
             loop = asyncio.get_running_loop()
             hub = Hub(
                 self._route,
@@ -190,13 +192,13 @@ class HttpServer:
                 self._memory,
                 self._retry,
             )
-            hub.upstreams = Upstreams(hub, self._upstream_tls, self._dial)
+            upstreams = Upstreams(hub, self._upstream_tls, self._dial)
             if self._app is not None:
                 self._runner = await serve_application(self._app, self._limits.head_bytes_max)
                 hub.app_server = self._runner.server
-            self._hub = hub
+            self._hub, self._upstreams = hub, upstreams
             self._sweep()
-        return self._hub
+        return self._hub, self._upstreams
 
     def _sweep(self) -> None:
         if self._hub is not None:
@@ -214,8 +216,8 @@ class _Taken(Connection):
 
     __slots__ = ("_gone",)
 
-    def __init__(self, hub: Hub, gone: Callable[[], None]) -> None:
-        super().__init__(hub)
+    def __init__(self, hub: Hub, upstreams: Upstreams, gone: Callable[[], None]) -> None:
+        super().__init__(hub, upstreams)
         self._gone = gone
 
     def connection_lost(self, exc: Exception | None) -> None:

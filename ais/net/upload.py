@@ -11,13 +11,10 @@ buffer is used, so slow clients that hold all buffers never stop the others.
 """
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from ais.net.body import Body, FixedBody
 from ais.net.http import Sink
-
-if TYPE_CHECKING:
-    from ais.net.exchange import Exchange
+from ais.net.serving import Serving
 
 PRIVATE_FRACTION = 16
 LENT_BYTES_MIN = 64 << 10
@@ -33,7 +30,7 @@ class InlineReceiver:
 
     __slots__ = ("_exchange", "_hub", "body", "sink")
 
-    def __init__(self, exchange: "Exchange", sink: Sink, body: Body) -> None:
+    def __init__(self, exchange: Serving, sink: Sink, body: Body) -> None:
         self._exchange = exchange
         self._hub = exchange.connection.hub
         self.sink = sink
@@ -98,7 +95,7 @@ class Receiver:
         "sink",
     )
 
-    def __init__(self, exchange: "Exchange", sink: Sink, body: Body) -> None:
+    def __init__(self, exchange: Serving, sink: Sink, body: Body) -> None:
         self._exchange = exchange
         self._connection = exchange.connection
         self._pool = exchange.connection.hub.buffers

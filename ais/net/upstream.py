@@ -9,21 +9,37 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 from urllib.parse import urlsplit
 
-from ais.base.errors import NotReady, Unreachable
+from ais.base.errors import AisError, NotReady, Unreachable
 from ais.net.hub import Hub
 from ais.net.wire import Wire
-
-if TYPE_CHECKING:
-    from ais.net.relay import Relay
 
 CONNECTIONS_PER_PEER_MAX = 256
 WAITING_PER_PEER_MAX = 1024
 CONNECT_TIMEOUT_S = 5.0
 Dial = Callable[[str], socket.socket | None]
 """A connected socket for a URL that is not reached over the network; None for one that is. Raise `OSError`."""
+
+
+class Borrower(Protocol):
+    """Who asks for a connection: it is given one, or told why there is none, then what comes on it."""
+
+    def begin(self, upstream: "Upstream", *, is_used: bool) -> None:
+        """A connection for the request; `is_used` when it served others before."""
+
+    def fail(self, error: AisError) -> None:
+        """There is no connection."""
+
+    def wants_answer(self) -> bool:
+        """Whether more of the answer could be used now."""
+
+    def answered(self, view: memoryview) -> None:
+        """Bytes of the answer, valid during the call."""
+
+    def upstream_ended(self, *, is_clean: bool) -> None:
+        """The connection is gone; `is_clean` when the peer closed it in order."""
 
 
 class Upstream(Wire):
@@ -34,7 +50,7 @@ class Upstream(Wire):
     def __init__(self, hub: Hub, pool: "PeerPool") -> None:
         super().__init__(hub)
         self._pool = pool
-        self.relay: Relay | None = None
+        self.relay: Borrower | None = None
 
     def get_buffer(self, sizehint: int) -> bytearray:
         """Where to receive: the buffer all connections share."""
@@ -117,9 +133,9 @@ class PeerPool:
         self._idle: list[Upstream] = []
         """Open ones that nobody uses, the one used last at the end."""
         self._connecting: set[asyncio.Task[None]] = set()
-        self._waiting: deque[Relay] = deque()
+        self._waiting: deque[Borrower] = deque()
 
-    def take(self, relay: "Relay") -> None:
+    def take(self, relay: Borrower) -> None:
         """Give `relay` a connection, now or later, through its `begin`, or call its `fail`.
 
         Raise `NotReady` when too many wait.
@@ -132,12 +148,12 @@ class PeerPool:
         self._waiting.append(relay)
         self._connect_more()
 
-    def take_fresh(self, relay: "Relay") -> None:
+    def take_fresh(self, relay: Borrower) -> None:
         """The same for a relay whose idle connection turned out to be closed: no idle one, and first in line."""
         self._waiting.appendleft(relay)
         self._connect_more()
 
-    def give_up(self, relay: "Relay") -> None:
+    def give_up(self, relay: Borrower) -> None:
         """`relay` does not wait any more."""
         if relay in self._waiting:
             self._waiting.remove(relay)
@@ -177,7 +193,7 @@ class PeerPool:
         for upstream in tuple(self._open):
             upstream.discard()
 
-    def _lend(self, upstream: Upstream, relay: "Relay", *, is_used: bool) -> None:
+    def _lend(self, upstream: Upstream, relay: Borrower, *, is_used: bool) -> None:
         upstream.relay = relay
         relay.begin(upstream, is_used=is_used)
 
@@ -226,6 +242,7 @@ class Upstreams:
         """For connections from now on."""
         self.dial = dial
         self.is_closed = False
+        hub.on_sweep = self.sweep
         self._pools: dict[str, PeerPool] = {}
         self._gone = asyncio.Event()
 

@@ -482,7 +482,7 @@ def test_slow_owner_slows_the_client_down() -> None:
             client = await front.connect()
             client.send(request("PUT /o", content))
             await until(lambda: only_connection(front).is_reading_paused and only_connection(front)._exchange)
-            (pool,) = front.server._hub.upstreams._pools.values()
+            (pool,) = front.server._upstreams._pools.values()
             await until(lambda: len(pool._open) == 1)
             (upstream,) = pool._open
             await until(lambda: upstream.is_write_paused)
@@ -542,7 +542,7 @@ def test_owner_that_does_not_listen() -> None:
                 answer = await client.ask(head, body)
                 assert answer.status == 502
                 assert b"cannot be reached" in answer.body
-            assert not front.server._hub.upstreams._pools
+            assert not front.server._upstreams._pools
 
     run(scenario())
 
@@ -804,7 +804,7 @@ def test_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (await waiting.answer()).status == 502
             with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
                 await half.answer()
-            await until(lambda: not front.server._hub.upstreams._pools)
+            await until(lambda: not front.server._upstreams._pools)
             over.set()
 
     run(scenario())
@@ -818,7 +818,7 @@ def test_idle_connections_are_closed() -> None:
             assert (await (await front.connect()).ask("GET /o")).body == b"GET /o"
             assert owner.server.connection_count == 1
             await until(lambda: not owner.server.connection_count)
-            assert not front.server._hub.upstreams._pools
+            assert not front.server._upstreams._pools
 
     run(scenario())
 
@@ -842,7 +842,7 @@ def test_too_many_requests_wait_in_order(monkeypatch: pytest.MonkeyPatch) -> Non
             for number, client in enumerate(clients):
                 client.send(request(f"GET /{number}"))
                 await until(lambda number=number: len(served) == min(number + 1, 2))
-            pool = front.server._hub.upstreams.pool(f"http://127.0.0.1:{owner.port}")
+            pool = front.server._upstreams.pool(f"http://127.0.0.1:{owner.port}")
             await until(lambda: len(pool._waiting) == 3)
             sixth = await front.connect()
             assert (await sixth.ask("GET /5")).status == 503
@@ -869,7 +869,7 @@ def test_a_client_that_leaves_the_queue(monkeypatch: pytest.MonkeyPatch) -> None
 
         async with serving(slow) as owner, relaying(owner.port) as front:
             clients = [await front.connect() for _ in range(3)]
-            pool = front.server._hub.upstreams.pool(f"http://127.0.0.1:{owner.port}")
+            pool = front.server._upstreams.pool(f"http://127.0.0.1:{owner.port}")
             for number, client in enumerate(clients):
                 client.send(request(f"GET /{number}"))
                 await until(lambda number=number: len(served) + len(pool._waiting) == number + 1)
