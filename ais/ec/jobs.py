@@ -127,9 +127,10 @@ class EcJobs:
         self._following.behind |= self._store.volume.coded
 
     async def must_code(self, bcks: Iterable[Bck]) -> None:
-        """These buckets are erasure-coded now: their objects need slices, also if this target is killed on the way."""
-        self._following.behind |= set(bcks)
-        await asyncio.to_thread(self._following.set_mark)
+        """These buckets promise other slices now: all objects are gone through, also when this target is killed on
+        the way. Raise `DiskFailure`.
+        """
+        await self._following.must_go_through(bcks)
 
     def before_change(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool) -> None:
         """Remove the slices of what is about to change. What cannot be told now is outdated by what comes."""

@@ -158,6 +158,17 @@ class Bprops(msgspec.Struct, frozen=True):
         return self.ec.enabled or self.of_protection.sliced
 
     @property
+    def copies(self) -> int:
+        """How many files each object has on its target, 1 without mirroring."""
+        return int(self.mirror.copies) if self.mirror.enabled else 1
+
+    @property
+    def coding(self) -> tuple[bool, int, int, int, bool]:
+        """All that decides which slices objects have."""
+        ec = self.ec
+        return ec.enabled, ec.data_slices, ec.parity_slices, ec.objsize_limit, self.of_protection.slices_only
+
+    @property
     def of_s3(self) -> S3Props:
         """`s3`, its defaults when it is left out."""
         return NO_S3 if self.s3 is msgspec.UNSET else self.s3

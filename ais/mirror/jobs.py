@@ -2,14 +2,16 @@
 
 Writes tell of each object that has too few copies now. `put-copies` takes them one after the other and ends when a
 while nothing came. What it had not done when the process was killed, or could not take because the burst was too large,
-is found by going through the bucket: a file on the first mountpath (`.ais.uncopied`) says from the first such write on
-that this must be done at the next start, until there is nothing left to do.
+is found by going through the bucket, and so is what a bucket promises since other properties came, when this target was
+away perhaps. A file on a mountpath (`.ais.uncopied`) says from the first such write, or change, on that this must be
+done at the next start, until there is nothing left to do.
 """
 
 import asyncio
+import contextlib
 import functools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -29,6 +31,7 @@ from ais.xact.registry import Registry
 from ais.xact.xaction import Xaction
 
 MARK = ".ais.uncopied"
+WATCH_S = 2.0
 RETRY_S = 30.0
 _STEP = 32
 _CONTENTS = (layout.COPIES, layout.KEPT_COPIES, layout.OBJECTS, layout.VERSIONS)
@@ -67,6 +70,26 @@ class MirrorJobs:
                 self.make_copies(bck, new_id(self._rng))
         else:
             self._settled()
+
+    async def must_copy(self, bcks: Iterable[Bck]) -> None:
+        """These buckets promise another number of copies now: all objects are gone through, also when this target is
+        killed on the way. Raise `DiskFailure`.
+        """
+        await self._following.must_go_through(bcks)
+
+    async def watch(self) -> None:
+        """Go through what is behind, and again a while after it failed."""
+        tried_s = -RETRY_S
+        while True:
+            await self._clock.sleep(WATCH_S)
+            behind = self._following.behind & self._store.volume.mirrored.keys()
+            if not behind or self._clock.monotonic() - tried_s < RETRY_S:
+                continue
+            tried_s = self._clock.monotonic()
+            for bck in behind:
+                if not any(self._registry.select(kind=MAKE_COPIES, bck=bck, only_running=True)):
+                    with contextlib.suppress(AisError):
+                        self.make_copies(bck, new_id(self._rng))
 
     def make_copies(self, bck: Bck, uuid: str) -> Xaction:
         """Bring every object of a bucket to the number of copies that the bucket promises."""

@@ -432,9 +432,9 @@ class Buckets:
     async def _follow_up(self, bck: Bck, before: Bprops) -> web.Response:
         """Start the job that brings the objects of a bucket to its new properties, if these ask for one."""
         after = self.require(bck).props
-        if after.is_coded and _coding(after) != _coding(before):
+        if after.is_coded and after.coding != before.coding:
             return text_reply(await self._jobs.run(ArgsMsg(kind=xact.EC_ENCODE, bck=bck)))
-        if _copies(after) != _copies(before):
+        if after.copies != before.copies:
             return text_reply(await self._jobs.run(ArgsMsg(kind=xact.MAKE_COPIES, bck=bck)))
         return web.Response()
 
@@ -478,15 +478,6 @@ def _new_owner(message: ActMsg) -> str:
     if not isinstance(owner, str) or not (owner == "" or is_user_name(owner)):
         raise BadRequest(f'the value of {message.action} is the name of a user, or "": the bucket is nobody\'s then')
     return owner
-
-
-def _coding(props: Bprops) -> tuple[bool, int, int, int, bool]:
-    ec = props.ec
-    return ec.enabled, ec.data_slices, ec.parity_slices, ec.objsize_limit, props.of_protection.slices_only
-
-
-def _copies(props: Bprops) -> int:
-    return int(props.mirror.copies) if props.mirror.enabled else 1
 
 
 def _is_local(bck: Bck) -> bool:

@@ -379,6 +379,7 @@ class Target:
             asyncio.create_task(self._index_queue.run(), name="indexes of shards"),
             asyncio.create_task(self._keep_house(), name="drop idle appends"),
             asyncio.create_task(self._beat(), name="heartbeat of mountpaths"),
+            asyncio.create_task(self._mirror.watch(), name="mirrored buckets"),
             asyncio.create_task(self._ec.watch(), name="erasure-coded buckets"),
             asyncio.create_task(self._resilver.watch(), name="resilver"),
             asyncio.create_task(self.mountpaths.health.watch(), name="health of mountpaths"),
@@ -478,9 +479,10 @@ class Target:
             self._volume.reconcile_buckets, {bucket.bck: bucket.bid for bucket in new}, known if old.version else None
         )
         await self._follow_props(new)
-        if coded := [
-            one.bck for one in new if one.props.is_coded and (was := old.get(one.bck)) and not was.props.is_coded
-        ]:
+        changed = [(one, was.props) for one in new if (was := old.get(one.bck)) is not None]
+        if mirrored := [one.bck for one, was in changed if 1 < one.props.copies != was.copies]:
+            await self._mirror.must_copy(mirrored)
+        if coded := [one.bck for one, was in changed if one.props.is_coded and one.props.coding != was.coding]:
             await self._ec.must_code(coded)
         self._take(new)
         removed = [bucket.bck for bucket in old if new.get(bucket.bck) is None]

@@ -11,7 +11,7 @@ import contextlib
 import random
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Container, Iterator
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator
 
 from ais.api.bucket import Bck
 from ais.base.errors import AisError
@@ -136,6 +136,19 @@ class Follower:
         """Something is left to do. Blocks for a moment; any thread."""
         with self._guard:
             self._mark.set()
+
+    async def must_go_through(self, bcks: Iterable[Bck]) -> None:
+        """What these buckets promise has changed: they are behind from now on, whatever becomes of this process.
+
+        On the event loop. Raise `DiskFailure`.
+        """
+        self.behind |= set(bcks)
+
+        def mark() -> None:
+            with self._guard:
+                self._mark.set_durably()
+
+        await asyncio.to_thread(mark)
 
     def clear_mark(self, known: Container[Bck]) -> None:
         """Nothing is left, if nothing waits: the next start need not look. Buckets that are not `known` need nothing.

@@ -3,8 +3,9 @@
 import contextlib
 import os
 
-from ais.base.errors import NotReady
+from ais.base.errors import DiskFailure, NotReady
 from ais.env.disk import Disk
+from ais.fs.layout import fsync_directory
 from ais.fs.volume import Volume
 
 
@@ -35,6 +36,20 @@ class Mark:
                 self._disk.close(self._disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
                 self._is_set = True
                 return
+
+    def set_durably(self) -> None:
+        """The same on every mountpath, and it survives a loss of power. Raise `DiskFailure` when it is nowhere."""
+        self.set()
+        marked = 0
+        for mountpath in self._volume.available:
+            with contextlib.suppress(OSError, NotReady), mountpath.entered() as root:
+                self._disk.close(
+                    self._disk.open(f"{root}/{self._name}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                )
+                fsync_directory(self._disk, root)
+                marked += 1
+        if not marked:
+            raise DiskFailure(f"{self._name} could not be written on any mountpath")
 
     def clear(self) -> None:
         """Nothing is left."""

@@ -1,5 +1,6 @@
 """kill -9 of one node: the primary, a target, a proxy. The rest serves on; what comes back brings its objects."""
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -137,6 +138,38 @@ def test_bucket_change_while_a_target_is_dead_reaches_it_later(whole):
     assert api.create(doomed).status == 200
     assert api.names(doomed) == []
     assert api.destroy(doomed).status == api.destroy(made).status == 200
+
+
+def test_a_bucket_mirrored_while_a_target_is_dead_is_mirrored_there_later(whole):
+    """Until that target has made the copies of its old objects the bucket is not said to be well."""
+    api, bucket = Api(whole.endpoint), fresh_name("mirrored")
+    assert api.create(bucket).status == 200
+    names = [f"o{number}" for number in range(40)]
+    for name in names:
+        assert api.put(bucket, name, b"content").status == 200
+
+    def protection():
+        found = api.call("GET", "/v1/cluster", {"what": "protection"}).json()
+        return next(one for one in found["buckets"] if one["bck"]["name"] == bucket)
+
+    def copies():
+        return [path.name for node in whole.targets for path in files_of(node.mountpaths, "cp") if bucket in path.parts]
+
+    def is_well():
+        said = protection()
+        assert said["state"] != "ok" or sorted(copies()) == sorted(names), said
+        return said["state"] == "ok"
+
+    eventually(lambda: protection()["state"] == "ok", within_s=60)
+    target = whole.targets[2]
+    whole.kill(target)
+    eventually(lambda: target.id in away_of(api.smap()), within_s=40)
+    message = {"action": "set-bprops", "value": {"mirror": {"enabled": True, "copies": 2}}}
+    assert api.call("PATCH", f"/v1/buckets/{bucket}", body=json.dumps(message).encode()).status == 200
+    assert protection()["state"] != "ok"
+    whole.restart(target)
+    eventually(is_well, within_s=60)
+    assert api.destroy(bucket).status == 200
 
 
 def test_graceful_stop_of_the_primary_hands_over(whole):

@@ -73,3 +73,28 @@ def test_a_pass_that_is_stopped_leaves_its_bucket_to_be_gone_through(
         assert not jobs.is_behind(BCK)
 
     run(tmp_path, 4, scenario)
+
+
+def test_a_target_that_only_hears_of_other_slices_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody starts a job there, as when it was away while D or P changed: it goes through the bucket by itself, and a
+    process that is killed before leaves the next one a mark."""
+    monkeypatch.setattr(jobs_of_ec, "WATCH_S", 3600.0)  # not before it was looked at
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        owner = group.owner("o")
+        assert (await owner.ask("PUT", "o", data=b"content" * 1000)).status == 200
+        await group.settled()
+        assert len(group.slices("o")) == 3
+        await until(lambda: not any(Path(one.path, MARK).exists() for one in owner.volume.available))
+        await group.change({"ec": {"parity_slices": 2}})
+        jobs = owner.target._ec
+        assert jobs.is_behind(BCK)
+        assert all(Path(one.path, MARK).exists() for one in owner.volume.available)
+        monkeypatch.setattr(jobs_of_ec, "WATCH_S", 0.01)
+        watching = asyncio.create_task(jobs.watch())
+        await until(lambda: len(group.slices("o")) == 4)
+        await until(lambda: not jobs.is_behind(BCK))
+        watching.cancel()
+
+    run(tmp_path, 5, scenario)

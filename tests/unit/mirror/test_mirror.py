@@ -16,6 +16,7 @@ from ais.api.bucket import Bck
 from ais.api.xact import MAKE_COPIES, PUT_COPIES
 from ais.base.errors import BadRequest
 from ais.meta.bmd import apply_props
+from ais.mirror import jobs
 
 BCK = Bck("b")
 MIRRORED = {"mirror": {"enabled": True, "copies": 2}}
@@ -173,8 +174,9 @@ def test_a_synchronous_bucket_answers_when_the_copies_are_there(tmp_path: Path) 
     run(tmp_path, scenario)
 
 
-def test_copies_come_and_go_with_the_properties(tmp_path: Path) -> None:
+def test_copies_come_and_go_with_the_properties(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mirroring switched on makes copies of what is there, off removes them, on again does not trust old ones."""
+    monkeypatch.setattr(jobs, "WATCH_S", 3600.0)  # nobody else makes them
 
     async def scenario(target: LiveTarget) -> None:
         await target.create(BCK)
@@ -215,9 +217,41 @@ def test_what_a_crash_left_without_copies_gets_them_at_the_next_start(tmp_path: 
         mirror.start()
         await copied(target)
         assert all(len(files(target, f"o{index}", "%cp")) == 1 for index in range(10))
-        jobs = codec.parse_json(
+        ended = codec.parse_json(
             (await target.call("GET", f"{target.url}/v1/xactions", data=b'{"kind": "make-n-copies"}')).body
         )
-        assert [one["stats"]["loc-objs"] for one in jobs] == ["10"]
+        assert [one["stats"]["loc-objs"] for one in ended] == ["10"]
 
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("copies", [(2, 3), (3, 2), (1, 2)])
+def test_a_target_that_only_hears_of_other_copies_makes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copies: tuple[int, int]
+) -> None:
+    """Nobody starts a job there, as when it was away: it goes through the bucket by itself, says so until it has, and
+    a process that is killed before leaves the next one a mark."""
+    monkeypatch.setattr(jobs, "WATCH_S", 3600.0)  # not before it was looked at
+
+    async def scenario(target: LiveTarget) -> None:
+        target.volume.attach(str(tmp_path / "third"))
+        await until(lambda: not target.volume.view.is_unsettled)
+        before, after = ({"mirror": {"enabled": number > 1, "copies": max(number, 2)}} for number in copies)
+        await target.create(BCK, before)
+        await target.ask("PUT", "a", data=b"content")
+        await until(lambda: len(files(target, "a", "%cp")) == copies[0] - 1)
+        await copied(target)
+        mirror = target.target._mirror
+        await until(lambda: not any(Path(one.path, jobs.MARK).exists() for one in target.volume.available))
+        await change(target, after)
+        assert mirror.is_behind(BCK)
+        assert all(Path(one.path, jobs.MARK).exists() for one in target.volume.available)
+        monkeypatch.setattr(jobs, "WATCH_S", 0.01)
+        watching = asyncio.create_task(mirror.watch())
+        await until(lambda: len(files(target, "a", "%cp")) == copies[1] - 1)
+        await until(lambda: not mirror.is_behind(BCK))
+        await until(lambda: not any(Path(one.path, jobs.MARK).exists() for one in target.volume.available))
+        watching.cancel()
+
+    (tmp_path / "third").mkdir()
     run(tmp_path, scenario)
