@@ -532,11 +532,15 @@ class Volume:
             whole.require_bucket(self._disk, mountpath.path, bck, bid)
 
     def require_on(self, mountpath: Mountpath, bck: Bck) -> None:
-        """Raise `NotReady` unless a mountpath is there and has the bucket's directory. Blocks."""
+        """Raise `NotReady` unless a mountpath is there and has the directory of the bucket, if that exists. Blocks."""
         bid = self._bids.get(bck)
         mountpath.require_own()
-        if bid is not None:
-            whole.require_bucket(self._disk, mountpath.path, bck, bid)
+        try:
+            if bid is not None:
+                whole.require_bucket(self._disk, mountpath.path, bck, bid)
+        except NotReady:
+            if self._bids.get(bck) == bid:  # else it was destroyed meanwhile
+                raise
 
     def empty_trash(self) -> None:
         """Delete what was trashed. Blocks as long as that takes."""

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from typing import NamedTuple
 
 from ais.api.bucket import Bck
-from ais.base.errors import Busy
 from ais.core import tree
 from ais.core.walk import Walk
 from ais.env import Env
@@ -38,7 +37,7 @@ _NOWHERE: Mapping[str, str] = {}
 class Batch(NamedTuple):
     """Names of one bucket that have a file below `content` (`%ob` and such) on one mountpath.
 
-    `is_late`: out of order, names that moved meanwhile, with the mountpath that owns them; they may have been visited.
+    `is_late`: they may have been visited, out of order: names that moved meanwhile, with the mountpath that owns them.
     """
 
     mountpath: Mountpath
@@ -83,28 +82,50 @@ class Joggers:
 
         `after`: by path of a mountpath, the name behind which to begin. `is_counted`: tell how many there are; not when
         this is one of several rounds (`counting`). `follows_moves`: visit names that move meanwhile too, some of them a
-        second time; not for whoever moves them itself. The first exception of `visit` ends it all. Raise that,
-        `DiskFailure`, or `Busy` when more names moved meanwhile than can be remembered.
+        second time; when more moved than can be remembered all are visited again. Not for whoever moves them itself.
+        The first exception of `visit` ends it all. Raise that, `DiskFailure`, or `NotReady` when a mountpath with a
+        bucket is not there (it would seem to be empty).
         """
-        late = _Late(self._volume, bcks if follows_moves and content in _MOVING else (), prefix)
-        mountpaths, is_over = self._volume.available, asyncio.Event()  # after that: what moves from now on is told
-        xaction.joggers = len(mountpaths)
         contents = (content,) if is_counted else ()
         with self._pace.used():
-            try:
-                counting = self.counting(xaction, bcks, contents, prefix=prefix, after=after)
-                async with counting, asyncio.TaskGroup() as group:
-                    group.create_task(self._visit_late(late, visit, content, step, is_over))
-                    async with asyncio.TaskGroup() as readers:
-                        for mountpath in mountpaths:
-                            readers.create_task(
-                                self._jog(xaction, mountpath, bcks, visit, prefix, content, step, after)
-                            )
-                    is_over.set()
-            except BaseExceptionGroup as failures:
-                raise _first(failures) from None
-            finally:
-                xaction.joggers = 0
+            async with self.counting(xaction, bcks, contents, prefix=prefix, after=after):
+                is_again = False
+                while True:
+                    late = _Late(self._volume, bcks if follows_moves and content in _MOVING else (), prefix)
+                    began = xaction.visited
+                    await self._walk_all(xaction, bcks, visit, prefix, content, step, after, late, is_again)
+                    if not late.has_lost:
+                        return
+                    xaction.repeated += xaction.visited - began
+                    after, is_again = _NOWHERE, True
+
+    async def _walk_all(
+        self,
+        xaction: Xaction,
+        bcks: Sequence[Bck],
+        visit: Visit,
+        prefix: str,
+        content: str,
+        step: int,
+        after: Mapping[str, str],
+        late: "_Late",
+        is_again: bool,
+    ) -> None:
+        mountpaths, is_over = self._volume.available, asyncio.Event()  # from now on what moves is told to `late`
+        xaction.joggers = len(mountpaths)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._visit_late(late, visit, content, step, is_over))
+                async with asyncio.TaskGroup() as readers:
+                    for mountpath in mountpaths:
+                        readers.create_task(
+                            self._jog(xaction, mountpath, bcks, visit, prefix, content, step, after, is_again)
+                        )
+                is_over.set()
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from None
+        finally:
+            xaction.joggers = 0
 
     async def run_all(
         self, xaction: Xaction, bcks: Sequence[Bck], rounds: Sequence[Round], *, follows_moves: bool = True
@@ -171,6 +192,7 @@ class Joggers:
         content: str,
         step: int,
         after: Mapping[str, str],
+        is_again: bool,
     ) -> None:
         loop, now_s = asyncio.get_running_loop(), self._env.clock.monotonic
         for bck in bcks:
@@ -179,8 +201,9 @@ class Joggers:
                 started_s = now_s()
                 batch = await loop.run_in_executor(mountpath.pool, _take, names, step)
                 if not batch:
+                    await loop.run_in_executor(mountpath.pool, self._volume.require_on, mountpath, bck)
                     break
-                await visit(Batch(mountpath, bck, batch))
+                await visit(Batch(mountpath, bck, batch, is_again))
                 xaction.visit(len(batch))
                 await self._pace.rest(now_s() - started_s)
 
@@ -247,18 +270,21 @@ class _Late:
         self._prefix = prefix
         self._bcks = {layout.bucket_path("", bck): bck for bck in bcks}
         self._waiting: dict[tuple[Bck, str], None] = {}
+        self.has_lost = False
+        """More moved than is remembered: who follows them begins again."""
 
     def look(self) -> None:
-        """Learn what has moved. Raise `Busy` when that is more than is remembered."""
+        """Learn what has moved, unless that is more than is remembered."""
         moved, bcks = self._volume.moved, self._bcks
-        if not bcks or moved.count == self._seen:
+        if not bcks or self.has_lost or moved.count == self._seen:
             return
         self._seen, names = moved.since(self._seen)
         for path, name in names or ():
             if path in bcks and name.startswith(self._prefix):
                 self._waiting[bcks[path], name] = None
         if names is None or len(self._waiting) > LATE_MAX:
-            raise Busy("more objects go to other mountpaths than can be followed: wait for the resilver, start again")
+            self.has_lost = True
+            self._waiting.clear()
 
     def take(self, count: int) -> list[Batch]:
         """The next names, no more than so many, by bucket and mountpath."""

@@ -21,7 +21,8 @@ _PACKED_MAX = (1 << _PACKED_BITS) - 1
 class Xaction:
     """See the module. The counters are the work's to add to.
 
-    `total`: objects that will be looked at, 0 while unknown; `visited`: those that were. `is_idle`: the work waits for
+    `total`: objects that will be looked at, 0 while unknown, and `repeated` so many once more; `visited`: those that
+    were. `is_idle`: the work waits for
     something to do. `ext`: what only this kind tells. `now_s`: seconds of a clock that does not jump.
     """
 
@@ -41,7 +42,7 @@ class Xaction:
         self.objects = self.bytes = 0
         self.objects_sent = self.bytes_sent = 0
         self.objects_received = self.bytes_received = 0
-        self.total = self.visited = 0
+        self.total = self.visited = self.repeated = 0
         self.joggers = self.workers = 0
         self.is_idle = False
         self.ext: dict[str, Any] | None = None
@@ -138,9 +139,10 @@ class Xaction:
         self._speed.note(self._now_s(), self.visited)
 
     def _progress(self) -> Progress:
-        done = min(self.visited, self.total)
-        left_s = self._speed.left_s(self._now_s(), self.visited, max(self.visited, self.total))
-        return Progress(done, self.total, UNSET if left_s is None else left_s)
+        total = self.total + self.repeated
+        done = min(self.visited, total)
+        left_s = self._speed.left_s(self._now_s(), self.visited, max(self.visited, total))
+        return Progress(done, total, UNSET if left_s is None else left_s)
 
     def abort(self, reason: str) -> None:
         """Note why it stops; the registry cancels the work. The first reason stays."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from harness.at_once import put_at_once
 
 from ais.api.bucket import Bck
 from ais.core.meta import ObjectMeta
@@ -56,7 +57,7 @@ class Bench:
         return writer.commit()
 
     def put_at_once(self, name: str, content: bytes = b"content", rules: WriteRules | None = None) -> Any:
-        return self.store.put(self.bck, name, rules or self.rules, content)
+        return put_at_once(self.store, self.bck, name, rules or self.rules, content)
 
     def get(self, name: str) -> bytes:
         opened = self.store.open(self.bck, name)

@@ -14,10 +14,11 @@ import pytest
 from harness.target import LiveTarget, serving, until
 
 from ais.api.bucket import Bck
+from ais.api.codec import U64
 from ais.api.protection import BucketProtection, State
 from ais.api.xact import CLEANUP, DRY_RUN, METADATA_ONLY, NO_REPAIR, SCRUB, ArgsMsg
 from ais.base.units import Duration
-from ais.meta.bmd import apply_props
+from ais.meta.bmd import apply_props, inherited_props
 from ais.scrub.statements import FILE_NAME, problem_of
 from ais.scrub.tally import Tally
 from ais.target.mountpaths import OUT_OF_SPACE
@@ -41,9 +42,9 @@ def run(root: Path, scenario: Callable[..., Any], count: int = 1) -> None:
 
 async def create(targets: tuple[LiveTarget, ...], patch: dict[str, Any]) -> None:
     """The bucket on all of them, with all objects."""
-    await targets[0].create(BCK)
-    props = apply_props(targets[0].node.bmd.require(BCK).props, patch, len(targets))
-    bmd = targets[0].node.bmd.with_props(BCK, props)
+    node = targets[0].node
+    props = inherited_props(BCK, node.config.cluster, U64((1 << 63) + node.bmd.version), 1)
+    bmd = node.bmd.with_bucket(BCK, apply_props(props, patch, len(targets)))
     for one in targets:
         await one.take(bmd)
     for name, body in BODIES.items():

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from harness.at_once import put_at_once
 
 from ais.api.bucket import Bck
 from ais.core.store import Store
@@ -45,7 +46,7 @@ class Bench:
         self.indexes = ShardIndexes(self.store, self.disk)
 
     def put(self, name: str, content: bytes) -> None:
-        self.store.put(BCK, name, self.rules, content)
+        put_at_once(self.store, BCK, name, self.rules, content)
 
     def build(self, name: str) -> int:
         opened = self.store.open(BCK, name)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from harness.at_once import put_at_once
 
 from ais.api.bucket import Bck
 from ais.base.errors import NotReady, ObjectNotFound
@@ -24,13 +25,13 @@ def test_a_write_ends_when_its_bucket_is_not_plain_any_more(tmp_path: Path):
     volume = WorkerVolume(env, first.record, VolumeLimits())
     volume.plain = frozenset((BCK,))
     store = Store(volume, env)
-    store.put(BCK, "before", WriteRules(), b"content")
+    put_at_once(store, BCK, "before", WriteRules(), b"content")
     writer = store.writer(BCK, "o", WriteRules())
     writer.write(b"content")
     volume.plain = frozenset()
     with pytest.raises(NotReady, match="was changed while the object was written"):
         writer.commit()
     with pytest.raises(NotReady, match="was changed while the object was written"):
-        store.put(BCK, "o", WriteRules(), b"content")
+        put_at_once(store, BCK, "o", WriteRules(), b"content")
     with pytest.raises(ObjectNotFound):
         store.head(BCK, "o")

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.at_once import put_at_once
 from harness.target import until
+from msgspec import UNSET
 
 from ais.api.bucket import Bck
-from ais.base.errors import BadRequest, Busy
+from ais.base.errors import BadRequest, NotReady
 from ais.core.relocate import Relocator
 from ais.core.store import Store
 from ais.core.workfile import WriteRules
@@ -18,6 +20,7 @@ from ais.env import Env
 from ais.fs import layout
 from ais.fs.moved import KEPT_MAX
 from ais.fs.volume import Volume
+from ais.xact import joggers as joggers_module
 from ais.xact import pace
 from ais.xact.joggers import Batch, Joggers
 from ais.xact.pace import Pace, decide, p99
@@ -36,7 +39,7 @@ def volume(tmp_path: Path) -> Volume:
     volume.create_bucket(BCK, 1)
     store = Store(volume, Env())
     for name in NAMES:
-        store.put(BCK, name, WriteRules(), b"content")
+        put_at_once(store, BCK, name, WriteRules(), b"content")
     return volume
 
 
@@ -74,6 +77,28 @@ def test_the_first_failure_ends_the_round_with_its_own_error(volume: Volume) -> 
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_mountpath_that_is_not_there_is_not_taken_for_empty(volume: Volume, tmp_path: Path, is_whole: bool) -> None:
+    """Its disk is unmounted, or a bucket on it is gone: whoever goes through the bucket has not seen all, and fails."""
+    seen: list[str] = []
+
+    async def visit(batch: Batch) -> None:
+        seen.extend(batch.names)
+
+    gone = tmp_path / "mp2" if is_whole else tmp_path / "mp2" / "@ais" / "b"
+    away = tmp_path / "away"
+    gone.rename(away)
+    if is_whole:
+        gone.mkdir()
+    joggers = Joggers(Env(), Pace(Env().clock, lambda: 0), volume)
+    with pytest.raises(NotReady, match="mp2"):
+        asyncio.run(joggers.run(Xaction("lru", "firstJOB1", 1), [BCK], visit))
+    assert len(seen) < len(NAMES)
+    if not is_whole:
+        volume.trash_bucket(BCK)
+        asyncio.run(joggers.run(Xaction("lru", "secondJOB", 1), [BCK], visit))  # destroyed: nothing is missing
+
+
 def test_names_that_move_while_they_are_read_are_visited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All objects go to a mountpath that was read already, before the one they were on was: none is missed."""
     (tmp_path / "mp1").mkdir()
@@ -82,7 +107,7 @@ def test_names_that_move_while_they_are_read_are_visited(tmp_path: Path, monkeyp
     volume.create_bucket(BCK, 1)
     store, names = Store(volume, Env()), [f"d{index:02}/o" for index in range(20)]
     for name in names:
-        store.put(BCK, name, WriteRules(), b"content")
+        put_at_once(store, BCK, name, WriteRules(), b"content")
     volume.attach(str(tmp_path / "mp2"))
     joggers, relocator = Joggers(Env(), Pace(Env().clock, lambda: 0), volume), Relocator(store, Env())
     walk, read, seen, moved = joggers.walk, set(), set(), set()
@@ -104,19 +129,47 @@ def test_names_that_move_while_they_are_read_are_visited(tmp_path: Path, monkeyp
     assert seen == set(names)
 
 
-def test_a_round_that_lost_track_of_what_moved_says_so(volume: Volume) -> None:
-    """More names have moved at once than are remembered: the job does not end well."""
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_a_round_that_lost_track_of_what_moved_begins_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_slow: bool
+) -> None:
+    """More names move at once, or wait, than are remembered, all to a mountpath that was read already: none is missed,
+    those before where a job of an earlier life went on neither, and progress is not at its end before."""
+    for name in ("mp1", "mp2"):
+        (tmp_path / name).mkdir()
+    volume = Volume.load_or_create(Env(), [str(tmp_path / "mp1")])
+    volume.create_bucket(BCK, 1)
+    store, names = Store(volume, Env()), [f"d{index:02}/o" for index in range(20)]
+    for name in names:
+        put_at_once(store, BCK, name, WriteRules(), b"content")
+    volume.attach(str(tmp_path / "mp2"))
+    joggers, relocator = Joggers(Env(), Pace(Env().clock, lambda: 0), volume), Relocator(store, Env())
+    xaction, seen, repeated, moved = Xaction("lru", "firstJOB1", 1), [], [], set()
+    if is_slow:
+        monkeypatch.setattr(joggers_module, "LATE_MAX", 3)
+    walk, read = joggers.walk, set()
 
-    async def visit(_: Batch) -> None:
-        for index in range(KEPT_MAX + 1):
-            volume.moved.note(layout.bucket_path("", BCK), f"m{index}")
+    def noted(mountpath: Any, *args: Any) -> Iterator[str]:
+        yield from walk(mountpath, *args)
+        read.add(mountpath.path)
 
-    async def scenario() -> None:
-        joggers = Joggers(Env(), Pace(Env().clock, lambda: 0), volume)
-        with pytest.raises(Busy, match="wait for the resilver"):
-            await joggers.run(Xaction("lru", "firstJOB1", 1), [BCK], visit, step=100)
+    async def visit(batch: Batch) -> None:
+        await until(lambda: str(tmp_path / "mp2") in read)
+        if not moved:
+            moved.update(name for name in names if relocator.bring(BCK, name).was_moved)
+            for index in range(0 if is_slow else KEPT_MAX + 1):
+                volume.moved.note(layout.bucket_path("", BCK), f"m{index}")
+        (repeated if batch.is_late else seen).extend(batch.names)
+        if batch.is_late:
+            progress = xaction.snap().progress
+            assert progress is UNSET or progress.done < progress.total
 
-    asyncio.run(scenario())
+    monkeypatch.setattr(joggers, "walk", noted)
+    after = {str(tmp_path / "mp2"): names[-1]}
+    asyncio.run(joggers.run(xaction, [BCK], visit, step=2, after=after))
+    assert len(moved) > 3
+    assert len(seen) < len(names)
+    assert sorted(repeated) == names
 
 
 def test_steps_rest_longer_while_clients_wait_and_less_when_they_do_not() -> None:
