@@ -104,6 +104,7 @@ class Node:
         self.on_config: list[Callable[[NodeConfig], None]] = []
         """Called after changes; must not block or raise."""
         self.offload = offload
+        self._regaining: asyncio.Task[None] | None = None
         self.is_loaded = False
         """Whether the metadata was read from disk; before that this node answers nothing."""
         self.joined_ns = 0
@@ -239,10 +240,20 @@ class Node:
 
     async def regain_contact(self) -> None:
         """Wait until `is_settled`, for some seconds; not at all in no cluster, or while this node leaves its own."""
-        clock = self.env.clock
-        end_s = clock.monotonic() + CONTACT_WAIT_S_MAX
-        while not self.is_settled and self.is_ready and not self.core.leaving and clock.monotonic() < end_s:
-            await clock.sleep(CONTACT_POLL_S)
+        if not self._is_out_of_contact:
+            return
+        if self._regaining is None or self._regaining.done():
+            self._regaining = asyncio.create_task(self._until_contact(), name="regain contact")
+        await asyncio.wait({self._regaining}, timeout=CONTACT_WAIT_S_MAX)
+
+    async def _until_contact(self) -> None:
+        """One task for all who wait."""
+        while self._is_out_of_contact:
+            await self.env.clock.sleep(CONTACT_POLL_S)
+
+    @property
+    def _is_out_of_contact(self) -> bool:
+        return not self.is_settled and self.is_ready and not self.core.leaving
 
     def require_settled(self) -> None:
         """Raise `NotReady` unless `is_settled` and there are targets. Whoever says "not there" asks this first."""
@@ -294,6 +305,8 @@ class Node:
     async def stop(self) -> None:
         """End all background tasks. Metadata is on disk already."""
         self.core.leaving = True
+        if self._regaining is not None:
+            await self._regaining
         await self.tasks.stop()
 
     async def set_directories(self, directories: tuple[str, ...]) -> None:
