@@ -5,7 +5,7 @@ colon, no folded lines, no control characters; at most one Content-Length of pla
 `Transfer-Encoding: chunked`, never both; exactly one Host in HTTP/1.1. What breaks one of them is a `BadRequest`.
 
 Clients send the same header block again and again, only the request line changes: a parsed block is kept under its
-bytes, so most requests cost one dictionary lookup.
+bytes, so most requests cost one dictionary lookup. Of blocks that differ, as signed ones do, most lines are the same.
 """
 
 import re
@@ -19,6 +19,8 @@ METHODS = frozenset(("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS")
 HEADERS_MAX = 128
 MEMO_ENTRIES_MAX = 1024
 MEMO_BLOCK_BYTES_MAX = 2048
+MEMO_LINES_MAX = 1024
+MEMO_LINE_LEN_MAX = 256
 CONTENT_LENGTH_DIGITS_MAX = 18
 
 _CONTROLS = bytes(code for code in range(0x20) if code != 0x09) + b"\x7f"
@@ -29,15 +31,18 @@ _FIRST_LINE = re.compile(rb"(?:\r\n)?[A-Z]{1,20}(?: |\Z)")
 _FIRST_LINE_BYTES = 32
 """Within these it is decided whether the beginning is that of a request."""
 _ABSOLUTE = re.compile(r"https?://[^/?#]+(?=[/?]|$)", re.IGNORECASE)
+_OF_FRAMING = frozenset(("connection", "content-length", "expect", "transfer-encoding"))
+_Line = tuple[str, str]
 
 
 class HeadParser:
-    """Parses heads; remembers header blocks (1024 of up to 2 KiB)."""
+    """Parses heads; remembers header blocks (1024 of up to 2 KiB) and lines (1024 of up to 256 characters)."""
 
-    __slots__ = ("_memo",)
+    __slots__ = ("_lines", "_memo")
 
     def __init__(self) -> None:
         self._memo: OrderedDict[bytes, Headers] = OrderedDict()
+        self._lines: dict[str, _Line] = {}
 
     def parse(self, head: bytes, peer: Peer) -> Request:
         """The request of a head given without its final empty line. Raise `BadRequest`, `HeadTooLarge`."""
@@ -64,7 +69,9 @@ class HeadParser:
         return _check(method, target, version, parse_block(block), peer)
 
     def _parse_and_keep(self, block: bytes) -> Headers:
-        headers = parse_block(block)
+        if len(self._lines) > MEMO_LINES_MAX:
+            self._lines.clear()
+        headers = parse_block(block, self._lines)
         if len(block) <= MEMO_BLOCK_BYTES_MAX:
             if len(self._memo) >= MEMO_ENTRIES_MAX:
                 self._memo.popitem(last=False)
@@ -132,8 +139,11 @@ def is_hopeless(partial: bytes, checked: int = 0) -> bool:
     )
 
 
-def parse_block(block: bytes) -> Headers:
-    """Parse header lines separated by CRLF (none after the last). Raise `BadRequest`, `HeadTooLarge`."""
+def parse_block(block: bytes, known: dict[str, _Line] | None = None) -> Headers:
+    """Parse header lines separated by CRLF (none after the last). Raise `BadRequest`, `HeadTooLarge`.
+
+    `known` lines are not parsed again, and others become known.
+    """
     if not block:
         return Headers()
     lines = _decode(block).split("\r\n")
@@ -142,7 +152,9 @@ def parse_block(block: bytes) -> Headers:
     joined = block.replace(b"\r\n", b"")
     if len(joined.translate(None, _CONTROLS)) != len(joined):
         raise BadRequest("control character in the request headers")
-    return _frame(tuple(_parse_line(line) for line in lines), block)
+    if known is None:
+        known = {}
+    return _frame(tuple([known.get(line) or _parse_line(line, known) for line in lines]), block)
 
 
 def _decode(block: bytes) -> str:
@@ -153,15 +165,21 @@ def _decode(block: bytes) -> str:
         return block.decode("iso-8859-1")
 
 
-def _parse_line(line: str) -> tuple[str, str]:
+def _parse_line(line: str, known: dict[str, _Line]) -> _Line:
     name, colon, value = line.partition(":")
     if not colon or not _TOKEN.fullmatch(name):
         raise BadRequest("malformed header line")
-    return name.lower(), value.strip(" \t")
+    found = name.lower(), value.strip(" \t")
+    if len(line) <= MEMO_LINE_LEN_MAX:
+        known[line] = found
+    return found
 
 
-def _frame(items: tuple[tuple[str, str], ...], block: bytes) -> Headers:
+def _frame(items: tuple[_Line, ...], block: bytes) -> Headers:
     """Check the headers that say where the message ends and who it is for."""
+    names = [item[0] for item in items]
+    if _OF_FRAMING.isdisjoint(names) and names.count("host") < 2:
+        return Headers(items, block=block)
     singles: dict[str, str] = {}
     connection: set[str] = set()
     for name, value in items:

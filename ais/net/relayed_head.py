@@ -26,7 +26,7 @@ _DIGITS = re.compile(rb"[0-9]{1,18}")
 def encode_request_head(request: Request, host: str, extra: bytes) -> bytes:
     """The head for the peer at `host`: the lines the client sent, `extra` lines, and the same framing of the body."""
     headers = request.headers
-    dropped = HOP_BY_HOP | _names_in(extra)
+    dropped = _dropped_for(tuple([line[: line.find(b":")] for line in extra.split(b"\r\n")[:-1]]))
     block = headers.block
     if headers.has_any(dropped):
         block = _without(headers, dropped)
@@ -48,8 +48,9 @@ def _without(headers: Headers, dropped: frozenset[str]) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _names_in(lines: bytes) -> frozenset[str]:
-    return frozenset(line.partition(b":")[0].decode().lower() for line in lines.split(b"\r\n")[:-1])
+def _dropped_for(names: tuple[bytes, ...]) -> frozenset[str]:
+    """What is not passed on where lines of these names are added."""
+    return HOP_BY_HOP | {name.decode().lower() for name in names}
 
 
 class AnswerHead(NamedTuple):
