@@ -22,6 +22,8 @@ EPIPE, which HTTP clients take as the hint to read the answer (wire contract §2
 
 import asyncio
 import enum
+import os
+import socket
 from collections.abc import Awaitable
 from typing import cast
 
@@ -33,11 +35,13 @@ from ais.net.handover import Handover
 from ais.net.head import is_hopeless
 from ais.net.http import Again, FileReply, Headers, Reply, Request, Sink, Upload
 from ais.net.hub import REPEATED_BYTES_MAX, Hub
-from ais.net.sending import small_content
+from ais.net.sending import is_cached, small_content
 from ais.net.upstream import Upstreams
 
 REQUESTS_PER_TURN = 16
 """Pipelined requests served before the other connections have their turn."""
+UNCOPIED_BYTES_MIN = 32 << 10
+"""Below it two copies take less time than the calls that save them."""
 HELD_BYTES_MAX = 8 << 10
 """Larger answers are sent at once: they cost more than the wake-up that is saved (`Hub.hold`)."""
 
@@ -283,11 +287,37 @@ class Connection(Host):
                 self.write(held)
 
     def _write_small_file(self, request: Request, reply: FileReply) -> bool:
-        """Answer with a small file from the page cache in one write; False when that is not possible."""
-        content = small_content(self.hub, reply) if request.method != "HEAD" else None
+        """Answer with a small file from the page cache within the turn; False when that is not possible."""
+        if request.method == "HEAD":
+            return False
+        if UNCOPIED_BYTES_MIN <= reply.length <= self.hub.limits.turn_bytes:
+            if self._send_file(reply):
+                return True
+            if reply.unsent_head is not None:
+                return False
+        content = small_content(self.hub, reply)
         if content is None:
             return False
         self._answer(b"".join((self.hub.starts[reply.status], framed(reply.headers, reply.length), content)))
+        return True
+
+    def _send_file(self, reply: FileReply) -> bool:
+        """Answer with a file that the kernel sends by itself, its head held back until then. False: not, or in part."""
+        sock = None if self._held or self.unsent_bytes else self.second_socket()
+        if sock is None or not is_cached(reply.fd, reply.offset, reply.length):
+            return False
+        head = b"".join((self.hub.starts[reply.status], framed(reply.headers, reply.length)))
+        try:
+            reply.unsent_head = head[sock.send(head, socket.MSG_MORE) :]
+            if not reply.unsent_head:
+                sent = os.sendfile(sock.fileno(), reply.fd, reply.offset, reply.length)
+                reply.offset += sent
+                reply.length -= sent
+        except OSError:  # the client takes no more now, or is gone: whoever sends the rest finds out which
+            return False
+        if reply.unsent_head or reply.length:
+            return False
+        os.close(reply.fd)
         return True
 
     def _upload_whole(

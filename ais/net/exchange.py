@@ -325,6 +325,9 @@ class Exchange:
 
     def _send_file(self, reply: FileReply) -> None:
         connection = self.connection
+        if reply.unsent_head is not None:
+            self._send_rest(reply.unsent_head, reply)
+            return
         head = encode_head(reply.status, reply.headers, reply.length, self._connection_line(), connection.hub.starts)
         if self.request.method == "HEAD":
             os.close(reply.fd)
@@ -334,10 +337,13 @@ class Exchange:
             connection.write(b"".join((head, content)))
             self.finish()
         else:
-            self._stage = Stage.SEND
-            connection.touch()
-            self._sender = FileSender(connection, head, reply, self.finish)
-            self._sender.turn()
+            self._send_rest(head, reply)
+
+    def _send_rest(self, head: bytes, reply: FileReply) -> None:
+        self._stage = Stage.SEND
+        self.connection.touch()
+        self._sender = FileSender(self.connection, head, reply, self.finish)
+        self._sender.turn()
 
     def _send_stream(self, reply: StreamReply) -> None:
         is_chunked = reply.length is None and not self.request.is_http10

@@ -290,9 +290,10 @@ class FileReply:
     """Bytes `[offset, offset + length)` of an open file. The server owns `fd` from here on and closes it.
 
     Data outside the page cache is read in `pool` (the mountpath's) before it is sent; without one, in the server's.
+    `unsent_head` is the server's: what is left of the head when a part of the answer was sent already.
     """
 
-    __slots__ = ("fd", "headers", "length", "offset", "pool", "status")
+    __slots__ = ("fd", "headers", "length", "offset", "pool", "status", "unsent_head")
 
     def __init__(
         self, status: int, headers: bytes, fd: int, offset: int, length: int, pool: Executor | None = None
@@ -303,6 +304,7 @@ class FileReply:
         self.offset = offset
         self.length = length
         self.pool = pool
+        self.unsent_head: bytes | None = None
 
 
 class StreamReply:

@@ -97,6 +97,27 @@ def test_ranges_pipelined_with_others(tmp_path: Path) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("length", [32 << 10, 40_000, 200_000, 256 << 10])
+def test_files_to_who_does_not_read(tmp_path: Path, length: int) -> None:
+    """What a connection cannot take at once comes whole and in order later, and no descriptor stays open."""
+    path, content = make_file(tmp_path, 300_000)
+    opened: list[int] = []
+    count = 8_000_000 // length
+
+    async def scenario() -> None:
+        async with serving(files(path, opened)) as served:
+            client = await served.connect()
+            for number in range(count):
+                client.send(request(f"GET /file?offset={number}&length={length}"))
+            await client.ask_nothing(served)
+            for number in range(count):
+                assert (await client.answer()).body == content[number : number + length]
+            assert (await client.ask("GET /after")).body == b"GET /after"
+            await until(lambda: not any(is_open(fd) for fd in opened))
+
+    run(scenario())
+
+
 def test_cold_data_is_read_by_the_given_pool(tmp_path: Path) -> None:
     """What is not in the page cache is read in the mountpath's own threads."""
     path, content = make_file(tmp_path, 1_000_000, is_cold=True)
@@ -123,7 +144,7 @@ def _is_memory_backed(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("is_tls", [False, True])
-@pytest.mark.parametrize("length", [10_000, 10_000_000])
+@pytest.mark.parametrize("length", [10_000, 40_000, 10_000_000])
 def test_file_shorter_than_announced(tmp_path: Path, pem: Any, length: int, is_tls: bool) -> None:
     """When a file was truncated under us the client sees a broken connection, not padding."""
     path, _ = make_file(tmp_path, 5_000)
