@@ -19,22 +19,33 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]*")
 
 
 def lines_of(
-    method: str, host: str, target: str, body: bytes | None, *, key_id: str, secret: str, now_s: float
+    method: str,
+    host: str,
+    target: str,
+    body: bytes | None,
+    *,
+    key_id: str,
+    secret: str,
+    now_s: float,
+    more: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """The header lines that sign a request to `target` (path and query as sent), besides its `Host`.
+    """The header lines that sign a request to `target` (path and query as sent), besides its `Host` and `more`.
 
-    `body` None: it is not signed.
+    `body` None: it is not signed. `more`: other lines to sign, by lower-case names; `x-amz-content-sha256` among them
+    says what is signed of the body.
     """
+    more = more or {}
     path, _, query = target.partition("?")
     stamp = datetime.fromtimestamp(now_s, UTC).strftime("%Y%m%dT%H%M%SZ")
     payload = UNSIGNED if body is None else hashlib.sha256(body).hexdigest()
-    signed = {"host": host, "x-amz-content-sha256": payload, "x-amz-date": stamp}
-    names, scope = tuple(signed), f"{stamp[:8]}/{REGION}/s3/aws4_request"
+    signed = {"host": host, "x-amz-content-sha256": payload, "x-amz-date": stamp, **more}
+    payload = signed["x-amz-content-sha256"]
+    names, scope = tuple(sorted(signed)), f"{stamp[:8]}/{REGION}/s3/aws4_request"
     lines = {name: [value] for name, value in signed.items()}
     canonical = canonical_request(method, path, query, lines, names, payload)
     text = "\n".join((ALGORITHM, stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()))
     signature = _hmac(signing_key(secret, stamp[:8], REGION), text).hex()
-    del signed["host"]
+    signed = {name: value for name, value in signed.items() if name != "host" and name not in more}
     credential = f"Credential={key_id}/{scope}, SignedHeaders={';'.join(names)}, Signature={signature}"
     return {**signed, "Authorization": f"{ALGORITHM} {credential}"}
 

@@ -15,6 +15,7 @@ from ais.base.units import Duration, Size
 from ais.config.setting import Section, setting
 
 _RECEIVER = re.compile(r"[a-z0-9-]{1,32}")
+_CLUSTER_URL = re.compile(r"https?://([A-Za-z0-9._-]{3,128}@)?[A-Za-z0-9.:\[\]-]{1,300}")
 _DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 ChecksumKind = Literal["none", "xxhash", "xxhash2", "md5", "crc32c", "sha256", "sha512"]
@@ -601,6 +602,19 @@ class Net(Section, frozen=True):
         ),
     ] = ()
 
+    s3_replicas: Annotated[
+        tuple[str, ...],
+        setting(
+            "Other clusters that buckets are replicated to, `NAME=http://KEYID@host:port` each; buckets name a bucket"
+            " there as `arn:ais:s3::NAME:BUCKET`. The key's secret is that of the access key KEYID of this cluster."
+        ),
+    ] = ()
+
+    @property
+    def replica_clusters(self) -> dict[str, str]:
+        """Clusters that buckets are replicated to: name to URL, with the ID of an access key in it."""
+        return dict(one.partition("=")[::2] for one in self.s3_replicas)
+
     @property
     def event_receivers(self) -> dict[str, str]:
         """Receivers of bucket notifications: name to URL."""
@@ -615,6 +629,14 @@ class Net(Section, frozen=True):
                 )
         if len(self.event_receivers) != len(self.s3_events):
             raise ValueError("s3_events names a receiver twice")
+        for one in self.s3_replicas:
+            name, _, url = one.partition("=")
+            if not _RECEIVER.fullmatch(name) or not _CLUSTER_URL.fullmatch(url):
+                raise ValueError(
+                    f's3_replicas="{one}": write NAME=http://KEYID@host:port, the name in small letters, digits, "-"'
+                )
+        if len(self.replica_clusters) != len(self.s3_replicas):
+            raise ValueError("s3_replicas names a cluster twice")
         if self.s3_object_ownership not in ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"):
             raise ValueError(
                 f's3_object_ownership="{self.s3_object_ownership}": use BucketOwnerEnforced, BucketOwnerPreferred or'

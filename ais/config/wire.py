@@ -17,7 +17,7 @@ _ALL = frozenset({"*"})
 OMITTED: dict[type[msgspec.Struct], frozenset[str]] = {
     ClusterConfig: frozenset({"tracing", "statsd", "limits"}),
     sections.Auth: frozenset({"enabled", "signature", "required_claims", "oidc", "vault", "intra_cluster"}),
-    sections.Net: frozenset({"s3_domain", "s3_object_ownership", "s3_events", "hosts"}),
+    sections.Net: frozenset({"s3_domain", "s3_object_ownership", "s3_events", "s3_replicas", "hosts"}),
     LocalConfig: frozenset({"egress_networks", "mountpath_roots", "promote_roots", "workers"}),
     sections.BackendRate: frozenset({"per_op_max_tokens"}),
     sections.FrontendRate: frozenset({"per_op_max_tokens"}),

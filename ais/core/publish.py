@@ -179,6 +179,8 @@ class Publisher:
 
     def _may_be_done(self, spot: Spot, change: Change, error: BaseException) -> bool:
         """Whether a change that failed after it was noted may have happened all the same."""
+        if change.is_update:
+            return True
         if change.is_removal:
             return not isinstance(error, NotFound)
         with contextlib.suppress(OSError):
@@ -607,8 +609,11 @@ class Publisher:
         decided = decide(staged, stored, view.generation, self._now_ns())
         succession = None
         if rules.keeping is not Keeping.NONE:
-            succession = self._versions.succession(spot, rules)
+            succession = self._versions.succession(spot, rules, staged.version_id)
             decided = succession.name(decided)
+            if succession.is_there:
+                raise AlreadyExists(f"{staged.bck.cname(staged.name)} has the version {staged.version_id} already")
+        decided = self._marked(staged, decided)
         value = metadata.encode(decided)
         if (view.is_unsettled or not spot.mountpath.is_ordered) and not rules.fsync and self._replaces(spot, stored):
             if not wait:
@@ -621,6 +626,10 @@ class Publisher:
             disk.utime(staged.fd, ns=staged.times_ns)
         if rules.fsync:
             disk.fsync(staged.fd)
+        if succession is not None and succession.is_below:
+            self._versions.take(spot, staged.path, decided, is_head=False, fsync=rules.fsync)
+            self.shelved(staged.bck, staged.name, decided.version_id)
+            return decided
         if succession is not None:
             succession.keep()
         if staged.bck in volume.mirrored:
@@ -634,6 +643,12 @@ class Publisher:
             succession.settle()
             self.shelved(staged.bck, staged.name, *succession.touched)
         return decided
+
+    def _marked(self, staged: Staged, decided: ObjectMeta) -> ObjectMeta:
+        event = staged.rules.event
+        if event is None or staged.is_moved:
+            return decided
+        return self.announcer.marked(staged.bck, staged.name, event, decided)
 
     def _remove_older(self, spot: Spot, *, fsync: bool) -> None:
         """After the object got its name: remove what unsettled mountpaths may have of it."""
@@ -686,8 +701,6 @@ class Announcement:
         self._fsync = fsync
         self._note: Note | None = None
         self.change: Change | None = None
-        self.marker_id = ""
-        """Of the delete marker that was made, once that is known."""
 
     def note(self, change: Change) -> None:
         """Keep a change that is about to happen, in the place of one that was noted before and did not."""
@@ -698,7 +711,7 @@ class Announcement:
         """It has happened, or has not."""
         note, self._note = self._note, None
         if note is not None and is_done:
-            note.settle(self.marker_id)
+            note.settle()
         elif note is not None:
             note.retract()
 

@@ -10,6 +10,7 @@ import errno
 import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -26,7 +27,7 @@ from ais.base.errors import (
     Unsupported,
     VersionNotFound,
 )
-from ais.core import holds, returning, sealing, tree, workfile
+from ais.core import holds, replicas, returning, sealing, tree, workfile
 from ais.core import meta as metadata
 from ais.core.announcing import Announcer, Change, Event
 from ais.core.appender import Appender, Handle, drop_idle, reopen
@@ -241,12 +242,14 @@ class Store:
         is_moved: bool = False,
         after: tuple[int, int] = (0, 0),
         runs: tuple[tuple[int, int], ...] = (),
+        version_id: str = "",
     ) -> Writer:
         """Begin to write an object. `size_hint`: announced size; `version`, `times_ns` (atime, mtime): exactly these.
 
-        `runs`: parts of which it was made. `is_stored`: the content is read from a disk, and `claimed` is what it was
-        stored with. `after`, `is_moved`: as of `Staged`. Raise `BadRequest` (custom metadata, checksum kind),
-        `BucketNotFound`, `OutOfSpace`, `DiskFailure`.
+        `runs`: parts of which it was made. `version_id`: as of `Staged`, in a bucket that keeps versions; when it has
+        that one already, committing raises `AlreadyExists`. `is_stored`: the content is read from a disk, and `claimed`
+        is what it was stored with. `after`, `is_moved`: as of `Staged`. Raise `BadRequest` (custom metadata, checksum
+        kind), `BucketNotFound`, `OutOfSpace`, `DiskFailure`.
         """
         if custom:
             metadata.check_custom(custom)
@@ -268,6 +271,7 @@ class Store:
             facts=facts or {},
             after=after,
             runs=runs,
+            version_id=version_id,
             epoch=self.volume.epoch,
         )
         return Writer(self._publisher, self._disk, staged, digests)
@@ -304,17 +308,29 @@ class Store:
         *,
         is_moved: bool = False,
         keeps_slices: bool = False,
+        version_id: str = "",
     ) -> Removed:
         """Remove an object, or put a delete marker on top when `rules` say that versions are kept.
 
         `is_moved`: the object lives on elsewhere and is not kept, older versions stay below a marker. `keeps_slices`:
-        it has its name on another target now, whose slices these are. Raise
+        it has its name on another target now, whose slices these are. `version_id`: the ID that the marker has
+        elsewhere, as of `Versions.delete`. Raise
         `ObjectNotFound` when nothing was there and no marker was made, what `condition` raises, `DiskFailure`.
         """
+        delete = partial(
+            self._delete,
+            bck,
+            name,
+            condition,
+            rules,
+            is_moved=is_moved,
+            keeps_slices=keeps_slices,
+            version_id=version_id,
+        )
         if rules is None or rules.event is None:
-            return self._delete(bck, name, condition, rules, None, is_moved=is_moved, keeps_slices=keeps_slices)
+            return delete(None)
         with self._publisher.announcing(self._spots.find(bck, name), fsync=rules.fsync) as announcement:
-            return self._delete(bck, name, condition, rules, announcement, is_moved=is_moved, keeps_slices=keeps_slices)
+            return delete(announcement)
 
     def _delete(
         self,
@@ -326,6 +342,7 @@ class Store:
         *,
         is_moved: bool,
         keeps_slices: bool,
+        version_id: str,
     ) -> Removed:
         spot, fsync = self._spots.find(bck, name), rules is not None and rules.fsync
         event = rules.event if rules is not None else None
@@ -342,20 +359,22 @@ class Store:
                 self.volume.require_owned(spot.key)
             stored = self._publisher.stored_meta(spot)
             check(stored)
-            if announcement is not None and event is not None and (stored is not None or keeps_versions):
-                stamp = self._publisher.next_stamp(stored)
-                announcement.note(Change(bck, name, event, True, stored, stamp))
+
+            def note(marker_id: str) -> None:
+                if announcement is not None and event is not None and (stored is not None or keeps_versions):
+                    stamp = self._publisher.next_stamp(stored)
+                    announcement.note(Change(bck, name, event, True, stored, stamp, marker_id=marker_id))
+
             if rules is not None and rules.keeping is not Keeping.NONE:
                 if is_moved and newest_file(self._disk, self.volume.view, spot) is None:
                     self.volume.require_whole(bck, spot.key)
                     raise ObjectNotFound(bck.cname(name))
                 self.volume.require_open(bck)
-                marker = self._delete_latest(bck, name, spot, rules, keep=not is_moved)
-                if announcement is not None and marker is not None:
-                    announcement.marker_id = marker.version_id or NULL
+                marker = self._delete_latest(bck, name, spot, rules, note, keep=not is_moved, version_id=version_id)
                 if fsync:
                     self._versions.fsync(spot)
                 return Removed(stored, marker.version_id if marker else None)
+            note("")
             if stored is not None and stored.cut is not None and not keeps_slices:
                 self._publisher.slicing.bury(bck, name, stored)
             # strays and copies first: a crash in between must not bring an older copy back
@@ -484,10 +503,12 @@ class Store:
         version_id: str | None = None,
         *,
         fsync: bool = False,
+        event: Event | None = None,
     ) -> ObjectMeta:
         """Store what `change` makes of the metadata, called under the object's lock; return it. Durable when `fsync`.
 
-        Raise as `open`, what `change` raises, and `BadRequest` when the result is too large.
+        `event`: somebody may want to know. Raise as `open`, what `change` raises, and `BadRequest` when the result is
+        too large.
         """
         spot = self._spots.find(bck, name)
         is_protected = bck in self.volume.mirrored or bck in self.volume.coded
@@ -499,6 +520,9 @@ class Store:
             opened = self.open(bck, name, version_id, sealed=True)
             try:
                 changed = change(opened.meta)
+                if event is not None and changed != opened.meta:
+                    changed = self._publisher.announcer.marked(bck, name, event, changed, is_update=True)
+                    announcement.note(Change(bck, name, event, False, changed, changed.stamp, is_update=True))
                 if is_protected:
                     changed = msgspec.structs.replace(changed, stamp=self._publisher.next_stamp(opened.meta))
                     for copied in (spot, kept_spot(spot, version_id)) if version_id else (spot,):
@@ -511,7 +535,8 @@ class Store:
                 spot.known = None
             return changed
 
-        with disk_failures(spot.path), self._publisher.followed(bck):
+        announcing = self._publisher.announcing(spot, fsync=fsync)
+        with disk_failures(spot.path), announcing as announcement, self._publisher.followed(bck):
             try:
                 return self._publisher.locked(bck, spot, step)
             finally:
@@ -541,6 +566,7 @@ class Store:
         replace: bool,
         keeps: Collection[str] = (),
         fsync: bool = False,
+        event: Event | None = None,
     ) -> ObjectMeta:
         """Replace the custom metadata, or merge into it; return the new metadata. Durable when `fsync`.
 
@@ -554,7 +580,7 @@ class Store:
             metadata.check_custom(merged)
             return msgspec.structs.replace(meta, custom=merged)
 
-        return self.update(bck, name, change, fsync=fsync)
+        return self.update(bck, name, change, fsync=fsync, event=event)
 
     def rename(self, bck: Bck, name: str, new_name: str, rules: WriteRules) -> None:
         """Give an object another name in its bucket, replacing what has it. Raise as `move`."""
@@ -773,7 +799,7 @@ class Store:
             name,
             rules,
             custom=meta.custom,
-            facts=meta.facts if is_move else holds.without(meta.facts),
+            facts=meta.facts if is_move else replicas.without(holds.without(meta.facts)),
             claimed=meta.promised,
             size_hint=meta.size,
             version=meta.version if is_move else None,
@@ -851,7 +877,7 @@ class Store:
                     stamp = self._publisher.next_stamp(opened.meta)
                     announcement.note(Change(bck, name, rules.event, True, opened.meta, stamp))
                 if rules.keeping is not Keeping.NONE:
-                    self._delete_latest(bck, name, spot, rules, keep=False)
+                    self._delete_latest(bck, name, spot, rules, lambda _: None, keep=False)
                     if rules.fsync:
                         self._versions.fsync(spot)
                     return True
@@ -894,18 +920,34 @@ class Store:
         """Who stores slices of objects before these count."""
         self._publisher.slicing = slicing
 
-    def _delete_latest(self, bck: Bck, name: str, spot: Spot, rules: WriteRules, *, keep: bool) -> ObjectMeta | None:
-        """Put a delete marker on top of what a bucket keeps, as `Versions.delete`; copies follow. Under the lock."""
+    def _delete_latest(
+        self,
+        bck: Bck,
+        name: str,
+        spot: Spot,
+        rules: WriteRules,
+        note: Callable[[str], None],
+        *,
+        keep: bool,
+        version_id: str = "",
+    ) -> ObjectMeta | None:
+        """Put a delete marker on top of what a bucket keeps, as `Versions.delete`; copies follow. Under the lock.
+
+        `note` is told the version ID of the marker before it is made.
+        """
 
         def replacing(succession: Succession) -> None:
-            self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :])
-            if bck in self.volume.mirrored:
-                self.version_copies.follow(spot, succession)
+            note(succession.order if succession.is_enabled else NULL)
+            if not succession.is_below:
+                self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :])
+                if bck in self.volume.mirrored:
+                    self.version_copies.follow(spot, succession)
             touched.update(succession.touched)
 
         touched = {DELETED}
         try:
-            return self._versions.delete(spot, rules, self._publisher.new_work_name(), replacing, keep=keep)
+            work = self._publisher.new_work_name()
+            return self._versions.delete(spot, rules, work, replacing, keep=keep, version_id=version_id)
         finally:
             self._publisher.shelved(bck, name, *touched)
 

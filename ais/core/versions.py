@@ -210,9 +210,16 @@ class Versions:
             if len(window) < _WINDOW:
                 return
 
-    def succession(self, spot: Spot, rules: WriteRules) -> "Succession":
-        """Begin to give the object another latest version, in a bucket that keeps versions."""
+    def succession(self, spot: Spot, rules: WriteRules, version_id: str = "") -> "Succession":
+        """Begin to give the object another latest version, in a bucket that keeps versions.
+
+        `version_id`: the ID that it has elsewhere and shall have. By its time it may belong below the latest one
+        (`is_below`), or it is there already (`is_there`).
+        """
         head = self.head(spot)
+        if version_id:
+            is_there = self.find(spot, version_id) is not None
+            return Succession(self, spot, rules, head, version_id, is_given=True, is_there=is_there)
         newest = head if head is not None and head.meta is not None else next(self.kept(spot, head), None)
         now_ns = self._clock.now_ns()
         if newest is not None:
@@ -220,16 +227,30 @@ class Versions:
         return Succession(self, spot, rules, head, _order_at(now_ns, self._rng.getrandbits(64)))
 
     def delete(
-        self, spot: Spot, rules: WriteRules, work: str, replacing: "Callable[[Succession], None]", *, keep: bool
+        self,
+        spot: Spot,
+        rules: WriteRules,
+        work: str,
+        replacing: "Callable[[Succession], None]",
+        *,
+        keep: bool,
+        version_id: str = "",
     ) -> ObjectMeta | None:
         """Put a delete marker on top and return it; `work`: an unused name for its work file.
 
         Without `keep` the head lives on elsewhere: it goes, and there is a marker only if there are older versions.
-        `replacing` is called before the head is not the latest version any more.
+        `replacing` is called before anything is changed that counts. `version_id`: as of `succession`; the marker may
+        come below the head then, and is None when it is there already.
         """
-        succession = self.succession(spot, rules)
+        succession = self.succession(spot, rules, version_id)
+        if succession.is_there:
+            return None
         succession.is_moved = not keep
         head = succession.head
+        if succession.is_below:
+            replacing(succession)
+            place = _place(spot, spot.mountpath)
+            return self._put_marker(place, succession, work, succession.order, fsync=rules.fsync)
         if keep:
             succession.keep()
         replacing(succession)
@@ -241,15 +262,7 @@ class Versions:
                     self._remove_head(spot, head)
                     return None
         place = head.place if head is not None else _place(spot, spot.mountpath)
-        marker = succession.name(ObjectMeta(0, is_marker=True))
-        aside = f"{os.path.dirname(place.root)}/{layout.WORK}/{work}"
-        try:
-            self._write_marker(aside, marker, fsync=rules.fsync)
-            self._enter(place, self._rename, aside, DELETED, fsync=rules.fsync)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                self._disk.unlink(aside)
-            raise
+        marker = self._put_marker(place, succession, work, DELETED, fsync=rules.fsync)
         if head is not None and head.is_current:
             self._remove_current(spot, head)
         succession.settle(is_marker=True)
@@ -455,6 +468,18 @@ class Versions:
     def _head_last(self, spot: Spot, head: Version) -> list[Place]:
         return sorted(self.places(spot), key=lambda place: place.mountpath is head.place.mountpath)
 
+    def _put_marker(self, place: Place, succession: "Succession", work: str, entry: str, *, fsync: bool) -> ObjectMeta:
+        marker = succession.name(ObjectMeta(0, is_marker=True))
+        aside = f"{os.path.dirname(place.root)}/{layout.WORK}/{work}"
+        try:
+            self._write_marker(aside, marker, fsync=fsync)
+            self._enter(place, self._rename, aside, entry, fsync=fsync)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._disk.unlink(aside)
+            raise
+        return marker
+
     def _write_marker(self, path: str, marker: ObjectMeta, *, fsync: bool) -> None:
         try:
             fd = self._disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -520,14 +545,28 @@ class Versions:
 class Succession:
     """One change of an object's latest version, under its lock: `name` the new one, `keep`, put it there, `settle`."""
 
-    def __init__(self, versions: Versions, spot: Spot, rules: WriteRules, head: Version | None, order: str) -> None:
+    def __init__(
+        self,
+        versions: Versions,
+        spot: Spot,
+        rules: WriteRules,
+        head: Version | None,
+        order: str,
+        *,
+        is_given: bool = False,
+        is_there: bool = False,
+    ) -> None:
         self.head = head
+        self.order = order
+        self.is_there = is_there
+        """The version is there already."""
+        self.is_below = is_given and head is not None and head.order < order
+        """The head is newer: the version comes below it."""
         self.is_moved = False
         """The head lives on elsewhere and is not kept here."""
         self._versions = versions
         self._spot = spot
         self._rules = rules
-        self._order = order
 
     @property
     def keeps_head(self) -> bool:
@@ -538,6 +577,8 @@ class Succession:
     @property
     def touched(self) -> tuple[str, ...]:
         """Entries of the shelf that are new there, or do not count any more."""
+        if self.is_below:
+            return (self.order,)
         head = self.head
         if head is None:
             return ()
@@ -557,7 +598,7 @@ class Succession:
     def name(self, meta: ObjectMeta) -> ObjectMeta:
         """The metadata of the new version with its version ID, or as the null version."""
         field = "version_id" if self.is_enabled else "order"
-        return msgspec.structs.replace(meta, **{field: self._order})
+        return msgspec.structs.replace(meta, **{field: self.order})
 
     def keep(self) -> None:
         """Keep the head, unless the new version replaces it."""

@@ -73,6 +73,8 @@ class Staged(msgspec.Struct):
     """Parts of which it was made, as `ObjectMeta.runs`."""
     facts: dict[str, str] = {}
     """As `ObjectMeta.facts`."""
+    version_id: str = ""
+    """The ID that the version has elsewhere, where it came from, and shall have; empty: a new one."""
     epoch: int | None = None
     """Of the volume when it was begun: the name must have been this target's all the time. None: whenever."""
     is_claimed: bool = False

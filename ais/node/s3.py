@@ -436,6 +436,16 @@ class Gate:
         )
         return self._signed(note, node, method, target)
 
+    def vouch_for_owner(
+        self, owner: str, node: Snode, method: str, target: str, *, is_permitted: bool
+    ) -> tuple[str, str]:
+        """Header of a request of this node's own by which `node` takes it for one of the owner of a bucket.
+
+        `is_permitted`: nothing else is asked.
+        """
+        user = owner or (OWNER_ID if is_permitted else "")
+        return self._signed(Via("127.0.0.1:0", "http", user, is_permitted=is_permitted), node, method, target)
+
     def _signed(self, note: Via, node: Snode, method: str, target: str) -> tuple[str, str]:
         nonce = b"" if method in _READS else os.urandom(12)
         note = msgspec.structs.replace(

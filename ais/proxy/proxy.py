@@ -120,7 +120,7 @@ class Proxy:
             Op.DELETE_OBJECTS: Deletes(self._gate, targets, peers).operation,
             Op.GET_OBJECTS: BatchesOfS3(self._node, self._gate, peers).operation,
             **Settings(self._node, self._gate).operations(),
-            **Configurations(self._node).operations(),
+            **Configurations(self._node, self._gate).operations(),
             **Listing(self._node, self.lister, self._remote).operations(),
         }
         forms, queries = Forms(self._node, self._gate, peers), QueryApi(self._node, self._gate)

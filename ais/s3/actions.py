@@ -61,6 +61,9 @@ _BUCKET_ACTION = {
     Op.LIST_PARTS: "ListMultipartUploadParts",
     Op.DELETE_OBJECTS: "DeleteObject",
     Op.GET_OBJECTS: "GetObject",
+    Op.PUT_REPLICA: "ReplicateObject",
+    Op.CHANGE_REPLICA: "ReplicateTags",
+    Op.DELETE_REPLICA: "ReplicateDelete",
 }
 _VERSIONED = {
     "GetObject": "GetObjectVersion",
@@ -85,8 +88,8 @@ _ACTIONS = {action_of(op, versioned).lower() for op in Op for versioned in (Fals
     for name in (
         *("AbortMultipartUpload", "BypassGovernanceRetention", "CreateAccessPoint", "CreateSession"),
         *("GetObjectTorrent", "GetObjectVersionTorrent", "GetObjectVersionForReplication", "InitiateReplication"),
-        *("ListAllMyBuckets", "ObjectOwnerOverrideToBucketOwner", "PutObjectVersionAcl", "ReplicateDelete"),
-        *("ReplicateObject", "ReplicateTags", "RestoreObject", "UpdateBucketMetadataTableConfiguration"),
+        *("ListAllMyBuckets", "ObjectOwnerOverrideToBucketOwner", "PutObjectVersionAcl"),
+        *("RestoreObject", "UpdateBucketMetadataTableConfiguration"),
         *("GetAnalyticsConfiguration", "GetBucketMetadataTableConfiguration", "PutBucketObjectLockConfiguration"),
         *("CreateBucketMetadataTableConfiguration", "DeleteBucketMetadataTableConfiguration", "RenameObject"),
         *("GetObjectVersionAttributes", "PutObjectAnnotation", "GetObjectAnnotation", "DeleteObjectAnnotation"),

@@ -4,7 +4,7 @@ from functools import cached_property
 
 from ais.api.bucket import AIS, Bck
 from ais.meta.bmd import BMD, Bucket, S3Props
-from ais.s3 import acl, cors, encryption, lifecycle, notifications, policy
+from ais.s3 import acl, cors, encryption, lifecycle, notifications, policy, replication
 from ais.s3.cors import CorsRule
 from ais.s3.encryption import Wanted
 from ais.s3.errors import S3Error
@@ -55,6 +55,11 @@ class S3Bucket:
     def notifications(self) -> tuple[Rule, ...]:
         """Which events go to which receivers."""
         return notifications.rules_of(self.s3.documents.get(notifications.DOCUMENT, ""))
+
+    @cached_property
+    def replication(self) -> tuple[replication.Rule, ...]:
+        """Which versions go to which other buckets."""
+        return replication.rules_of(self.s3.documents.get(replication.DOCUMENT, ""))
 
     @cached_property
     def encryption(self) -> Wanted | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from ais.s3 import notifications, xml
+from ais.s3 import notifications, replication, xml
 from ais.s3.errors import S3Error
 from ais.s3.operations import Op
 from ais.s3.schema import Node, flag, group, number, one_of, text
@@ -67,11 +67,6 @@ def _grantee() -> Node:
 def _only_payer(root: Element) -> None:
     if xml.text(root, "Payer") not in ("BucketOwner", "Requester"):
         raise S3Error("MalformedXML")
-
-
-def _no_replication(root: Element) -> None:
-    if any(xml.text(rule, "Status") == "Enabled" for rule in root.iter("Rule")):
-        raise S3Error("NotImplemented", "Objects are not replicated yet: only rules with Status Disabled can be kept")
 
 
 def _website(root: Element) -> None:
@@ -262,7 +257,8 @@ CONFIGURATIONS = (
         Op.PUT_BUCKET_REPLICATION,
         Op.DELETE_BUCKET_REPLICATION,
         "ReplicationConfigurationNotFoundError",
-        _no_replication,
+        replication.check,
+        note="the Role is kept and means nothing: what is replicated is written as the owner of this bucket",
     ),
     Configuration(
         "abac",

@@ -18,6 +18,11 @@ DIFFERENCES: Mapping[Op, str] = {
     Op.DELETE_OBJECT: _DELETE,
     Op.DELETE_OBJECTS: f"every key is authorized by itself; {_DELETE}",
     Op.GET_OBJECTS: "not Amazon's: many objects, or members of shards, as one archive ([s3.md](s3.md))",
+    **dict.fromkeys(
+        (Op.PUT_REPLICA, Op.CHANGE_REPLICA, Op.DELETE_REPLICA),
+        "not Amazon's: a version of a bucket that is replicated here, its metadata alone, a delete marker"
+        " ([ADR 18](adr/0018-replication.md))",
+    ),
     Op.PUT_BUCKET_LIFECYCLE: "transitions are refused: there is one storage class",
     Op.PUT_BUCKET_ACL: _ACL,
     Op.PUT_OBJECT_ACL: _ACL,
@@ -26,11 +31,12 @@ DIFFERENCES: Mapping[Op, str] = {
     Op.PUT_BUCKET_ENCRYPTION: "a bucket without it does not encrypt; `aws:kms:dsse` is refused",
     Op.PUT_BUCKET_NOTIFICATION: "receivers are webhooks of `net.s3_events`, each is tried; refused at a backend",
     **dict.fromkeys((Op.GET_BUCKET_METADATA, Op.GET_BUCKET_METADATA_TABLE), "there is none, and none can be made"),
-    Op.PUT_BUCKET_REPLICATION: "only rules with Status `Disabled` are kept",
+    Op.PUT_BUCKET_REPLICATION: "destinations are buckets of this cluster, or of one that `net.s3_replicas` names; the"
+    " role means nothing; existing objects, replication time and changes of replicas are refused",
     Op.PUT_BUCKET_VERSIONING: "no MFA delete; a bucket that keeps versions cannot be renamed natively",
     Op.PUT_OBJECT_LOCK: "such a bucket cannot be destroyed natively, nor the cluster be removed with its data",
     Op.PUT_OBJECT_RETENTION: _DELETE,
     Op.PUT_OBJECT: "storage class `STANDARD` only; SSE-C without TLS is taken",
     Op.CREATE_MULTIPART_UPLOAD: "storage class `STANDARD` only; SSE-C without TLS is taken",
-    **{kind.put: kind.note for kind in CONFIGURATIONS if kind.note},
+    **{kind.put: kind.note for kind in CONFIGURATIONS if kind.note and kind.put is not Op.PUT_BUCKET_REPLICATION},
 }

@@ -60,6 +60,7 @@ HONOURED: Mapping[Op, frozenset[str]] = {
     | _SOURCE
     | {"x-amz-checksum-algorithm", "x-amz-metadata-directive", "x-amz-tagging-directive"},
     Op.CREATE_MULTIPART_UPLOAD: _NEW_OBJECT | {"x-amz-checksum-algorithm", "x-amz-checksum-type"},
+    Op.PUT_REPLICA: _CHECKSUMS | _SSE,
     Op.UPLOAD_PART: _CHECKSUMS | _CUSTOMER,
     Op.UPLOAD_PART_COPY: _SOURCE | _CUSTOMER | {"x-amz-copy-source-range"},
     Op.LIST_PARTS: _CUSTOMER,
@@ -83,7 +84,7 @@ _VALUES: Mapping[str, tuple[str, ...]] = {
 }
 """What these may say, in any case. No object is ever being restored; no policy keeps the owner from changing it."""
 
-_WITH_CHECKSUM = frozenset((Op.PUT_OBJECT, Op.UPLOAD_PART, Op.COMPLETE_MULTIPART_UPLOAD))
+_WITH_CHECKSUM = frozenset((Op.PUT_OBJECT, Op.PUT_REPLICA, Op.UPLOAD_PART, Op.COMPLETE_MULTIPART_UPLOAD))
 _ELSEWHERE = frozenset().union(*HONOURED.values())
 """Honoured by one operation or another: beside a request that has no use for it, it asks for nothing."""
 

@@ -99,6 +99,10 @@ class Op(Enum):
     DELETE_OBJECT_TAGGING = "DeleteObjectTagging"
     GET_BUCKET_METADATA = "GetBucketMetadataConfiguration"
     GET_BUCKET_METADATA_TABLE = "GetBucketMetadataTableConfiguration"
+    PUT_REPLICA = "PutReplica"
+    CHANGE_REPLICA = "ChangeReplica"
+    DELETE_REPLICA = "DeleteReplica"
+    """Ours: a version of a bucket that is replicated here, its metadata alone, a delete marker."""
     GET_OBJECT_ACL = "GetObjectAcl"
     PUT_OBJECT_ACL = "PutObjectAcl"
     GET_OBJECT_RETENTION = "GetObjectRetention"
@@ -189,6 +193,7 @@ _OBJECT: dict[str, dict[str, Op | None]] = {
     "retention": {"GET": Op.GET_OBJECT_RETENTION, "PUT": Op.PUT_OBJECT_RETENTION},
     "legal-hold": {"GET": Op.GET_OBJECT_LEGAL_HOLD, "PUT": Op.PUT_OBJECT_LEGAL_HOLD},
     "acl": {"GET": Op.GET_OBJECT_ACL, "PUT": Op.PUT_OBJECT_ACL},
+    "ais-replica": {"PUT": Op.PUT_REPLICA, "POST": Op.CHANGE_REPLICA, "DELETE": Op.DELETE_REPLICA},
     "uploads": {"POST": Op.CREATE_MULTIPART_UPLOAD},
     "uploadId": {
         "PUT": Op.UPLOAD_PART,

@@ -18,7 +18,7 @@ from ais.s3.operations import Op
 BYTES_MAX = 5 << 30
 """Of one PUT or part."""
 _STREAMING = "STREAMING-"
-_NEEDS_LENGTH = (Op.PUT_OBJECT, Op.UPLOAD_PART)
+_NEEDS_LENGTH = (Op.PUT_OBJECT, Op.PUT_REPLICA, Op.UPLOAD_PART)
 
 
 class Content(NamedTuple):
@@ -130,7 +130,7 @@ def content_length(request: S3Request) -> int:
         length = request.http.content_length
         if length is None and (request.http.headers.is_chunked or request.op in _NEEDS_LENGTH):
             raise S3Error("MissingContentLength")
-    if length is not None and length > BYTES_MAX:
+    if length is not None and length > BYTES_MAX and request.op is not Op.PUT_REPLICA:
         raise S3Error("EntityTooLarge", ProposedSize=str(length), MaxSizeAllowed=str(BYTES_MAX))
     return length or 0
 

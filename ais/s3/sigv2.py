@@ -25,7 +25,15 @@ SIGNED_PARAMETERS = frozenset(
         *("accelerate", "acl", "analytics", "cors", "defaultObjectAcl", "delete", "inventory", "lifecycle", "location"),
         *("logging", "metrics", "notification", "object-lock", "partNumber", "policy", "replication", "requestPayment"),
         *("restore", "select", "select-type", "storageClass", "tagging", "torrent", "uploadId", "uploads", "versionId"),
-        *("ais-batch", "versioning", "versions", "website", "response-cache-control", "response-content-disposition"),
+        *(
+            "ais-batch",
+            "ais-replica",
+            "versioning",
+            "versions",
+            "website",
+            "response-cache-control",
+            "response-content-disposition",
+        ),
         *("response-content-encoding", "response-content-language", "response-content-type", "response-expires"),
     )
 )

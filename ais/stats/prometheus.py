@@ -45,6 +45,10 @@ class Exporter:
         if tracker.events_waiting is not None:
             waiting = [(f',receiver="{name}"', count) for name, count in tracker.events_waiting().items()]
             lines += self._family("events_waiting", "gauge", "events of buckets that a receiver lacks", waiting)
+        if tracker.replicas_waiting is not None:
+            waiting = [(f',destination="{arn}"', count) for arn, count in tracker.replicas_waiting().items()]
+            doc = "changes of versions that a destination of replicas lacks"
+            lines += self._family("replicas_waiting", "gauge", doc, waiting)
         for index, (suffix, _) in enumerate(names.DISK):
             loads = [(f',disk="{disk}"', load[index]) for disk, load in tracker.disks.items()]
             lines += self._family(f"disk_{suffix.replace('.', '_')}", "gauge", f"{suffix} of each disk", loads)

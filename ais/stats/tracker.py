@@ -28,6 +28,8 @@ class Tracker:
         """How many workers serve clients now; None: the node is one process."""
         self.events_waiting: Callable[[], dict[str, int]] | None = None
         """How many events of buckets each receiver lacks."""
+        self.replicas_waiting: Callable[[], dict[str, int]] | None = None
+        """How many changes of versions each destination of replicas lacks."""
         self._clock = clock
         self._started_ns = clock.now_ns()
         self._ticked_ns = self._started_ns

@@ -134,7 +134,13 @@ class Actions:
         await in_pool(
             self._volume.place(ask.view.uname + ask.name).pool,
             lambda: self._store.set_custom(
-                ask.view.bck, ask.name, custom, replace=replace, keeps=keeps, fsync=ask.view.rules.fsync
+                ask.view.bck,
+                ask.name,
+                custom,
+                replace=replace,
+                keeps=keeps,
+                fsync=ask.view.rules.fsync,
+                event=ask.view.rules.event,
             ),
         )
         return web.Response()

@@ -60,6 +60,7 @@ from ais.target.blobs import Blobs
 from ais.target.bucket_move import BucketMove
 from ais.target.download.routes import Downloads
 from ais.target.dsort.routes import Sorts
+from ais.target.events.replicating import Replicas
 from ais.target.events.service import EventService
 from ais.target.evicting import Evicting
 from ais.target.front import Front, Misplaced
@@ -175,7 +176,8 @@ class Target:
         )
         self.mountpaths = MountpathAdmin(host, volume)
         gate = self._gate = Gate(host)
-        self.announcer = self._events = EventService(host, gate, volume, store, peers)
+        self._replicas = Replicas(host, gate, peers)
+        self.announcer = self._events = EventService(host, gate, volume, store, peers, self._replicas)
         store.announce_to(self._events)
         store.trust(lambda: host.sure_ns)
         self.mountpaths.on_gone = self._events.hand_on_gone
@@ -357,6 +359,7 @@ class Target:
                 *self._remote.routes(),
                 *self._blobs.routes(),
                 *self._events.routes(),
+                *self._s3.replicas.routes(),
             ]
         return [self._waiting(route) for route in found + self._trust.only_nodes(of_nodes)]
 
@@ -398,6 +401,7 @@ class Target:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self._events.stop()
+        await self._replicas.close()
         if self._cleaning is not None:
             await self._cleaning
         self._scrub.close()

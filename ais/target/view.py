@@ -111,7 +111,9 @@ class BucketView:
         self.is_coded = props.is_coded
         self.remote = place_of(bucket)
         """Where objects are that are not here, and changes go first; None: nowhere."""
-        if self.remote is None and "Event>" in props.of_s3.documents.get("notification", ""):
+        documents = props.of_s3.documents
+        tells = "Event>" in documents.get("notification", "") or "Enabled<" in documents.get("replication", "")
+        if self.remote is None and tells:
             self.rules = msgspec.structs.replace(self.rules, event=Event())
         self.is_protected = self.is_mirrored or self.is_coded
         versioning = props.versioning

@@ -37,9 +37,26 @@ SETUPS = [
 ]
 
 
+GIVEN = ["under E a", "undermark E a"]
+"""A version, a delete marker, that comes with its ID, which is older than all others."""
+
+
+def given_id(age: int) -> str:
+    """An ID from another cluster; of two ages the greater one is the newer version."""
+    return f"{(1 << 64) - 1 - age:016x}{age:016x}"
+
+
 def act(bench: Any, store: Store, op: str, serial: int) -> None:
-    """Do `put MODE name`, `del MODE name`, or `rm N name`, which removes the version number N."""
+    """Do `put MODE name`, `del MODE name`, `rm N name`, which removes the version number N, or one of `GIVEN`."""
     verb, how, name = op.split()
+    if verb == "under":
+        writer = store.writer(bench.bck, name, MODES[how], version_id=given_id(serial))
+        writer.write(f"{serial}".encode())
+        writer.commit()
+        return
+    if verb == "undermark":
+        store.delete(bench.bck, name, rules=MODES[how], version_id=given_id(serial))
+        return
     if verb == "put":
         writer = store.writer(bench.bck, name, MODES[how])
         writer.write(f"{serial}".encode())
@@ -57,6 +74,8 @@ def expected(state: State, op: str, serial: int) -> State:
     versions = list(state.get(name, []))
     if verb == "rm":
         del versions[int(how)]
+    elif verb.startswith("under"):
+        versions.append((False, f"{serial}" if verb == "under" else None))
     else:
         if how != "E":
             versions = [one for one in versions if not one[0]]

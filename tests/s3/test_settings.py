@@ -119,7 +119,7 @@ def test_named_settings(s3: Access, s3_bucket: str, name: str) -> None:
 
 
 def test_what_is_not_done_is_refused_or_said(s3: Access, s3_bucket: str) -> None:
-    """Destinations of events that nobody can reach and replication are refused; what is only kept says so."""
+    """Destinations of events that nobody can reach and of replication are refused; what is only kept says so."""
     client = boto(s3)
     queue = {"QueueArn": "arn:aws:sqs:us-east-1:1:q", "Events": ["s3:ObjectCreated:*"]}
     with pytest.raises(ClientError, match="InvalidArgument"):
@@ -128,7 +128,10 @@ def test_what_is_not_done_is_refused_or_said(s3: Access, s3_bucket: str) -> None
         )
     assert read(client, "bucket_notification_configuration", s3_bucket) == {}
     rule = {**REPLICATION["Rules"][0], "Status": "Enabled"}
-    with pytest.raises(ClientError, match="NotImplemented"):
+    with pytest.raises(ClientError, match="Versioning must be 'Enabled'"):
+        client.put_bucket_replication(Bucket=s3_bucket, ReplicationConfiguration=REPLICATION)
+    client.put_bucket_versioning(Bucket=s3_bucket, VersioningConfiguration={"Status": "Enabled"})
+    with pytest.raises(ClientError, match="Destination bucket must exist"):
         client.put_bucket_replication(Bucket=s3_bucket, ReplicationConfiguration={**REPLICATION, "Rules": [rule]})
     assert read(client, "bucket_replication", s3_bucket) == "ReplicationConfigurationNotFoundError"
     client.put_bucket_replication(Bucket=s3_bucket, ReplicationConfiguration=REPLICATION)

@@ -8,9 +8,11 @@ from ais.config.limits import Limits
 from ais.meta.bmd import BMD
 from ais.net.http import Reply
 from ais.node.node import Node
+from ais.node.s3 import Gate
 from ais.node.webhooks import Webhooks
 from ais.proxy.s3.call import Call, Operation, document_size, require_same
-from ais.s3 import answers, configurations, notifications, xml
+from ais.proxy.s3.replication import ReplicationChecks, require_versioning
+from ais.s3 import answers, configurations, notifications, replication, xml
 from ais.s3.buckets import S3Bucket
 from ais.s3.configurations import CONFIGURATIONS, NAMED_MAX, Configuration
 from ais.s3.errors import CODES, S3Error
@@ -23,8 +25,9 @@ TRY_S = 10.0
 class Configurations:
     """One per proxy."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, gate: Gate) -> None:
         self._node = node
+        self._replication = ReplicationChecks(node, gate)
 
     def operations(self) -> dict[Op, Operation]:
         """What is served here."""
@@ -51,6 +54,9 @@ class Configurations:
             if kind.name == notifications.DOCUMENT:
                 _require_own(call.bucket, text)
                 await self._try_receivers(call, text)
+            if kind.name == replication.DOCUMENT:
+                require_versioning(call.bucket.s3.versioning, text)
+                await self._replication.check(call, text)
             await self._keep(call, name, text)
             return answers.reply(call.request.id, 200, *((("Ais-Note", kind.note),) if kind.note else ()))
 
@@ -97,6 +103,8 @@ class Configurations:
 
         def change(bmd: BMD) -> BMD:
             props = require_same(bmd, call.bucket).props
+            if name == replication.DOCUMENT:
+                require_versioning(props.of_s3.versioning, text)
             documents = {key: value for key, value in props.of_s3.documents.items() if key != name}
             kind = name.partition("/")[0]
             if text is not None:

@@ -12,7 +12,19 @@ from ais.net.http import Reply, header_lines
 from ais.node.node import Node
 from ais.node.s3 import Gate
 from ais.proxy.s3.call import Call, Handler, Operation, document_size, require_same
-from ais.s3 import acl, answers, cors, documents, encryption, lifecycle, lock, new_object, policy, tagging
+from ais.s3 import (
+    acl,
+    answers,
+    cors,
+    documents,
+    encryption,
+    lifecycle,
+    lock,
+    new_object,
+    policy,
+    replication,
+    tagging,
+)
 from ais.s3.acl import Asked
 from ais.s3.errors import S3Error
 from ais.s3.operations import Op
@@ -72,6 +84,12 @@ class Settings:
                     "InvalidBucketState",
                     "An Object Lock configuration is present on this bucket, so the versioning state cannot be"
                     " changed.",
+                )
+            if status != "Enabled" and replication.DOCUMENT in present.documents:
+                raise S3Error(
+                    "InvalidBucketState",
+                    "A replication configuration is present on this bucket, so the versioning state cannot be changed:"
+                    " delete that first.",
                 )
 
         if call.bucket.bucket.props.of_protection.slices_only:

@@ -1,8 +1,9 @@
 """The events of one mountpath, in the order in which they were noted: `.ais.events/<number of the first>`.
 
 A file is a row of frames: length and CRC-32 (4 bytes each, big-endian), then msgpack `[kind, number, ...]`. `NOTE`
-comes before its change is made, `RETRACT` when it was not made, `MARKER` names the delete marker that it made. A
-process never adds to a file of an earlier one, whose last frame may be torn: that change had not been made.
+comes before its change is made, `RETRACT` when it was not made; `MARKER`, in journals of earlier versions, named the
+delete marker that was made, as the note does now. A process never adds to a file of an earlier one, whose last frame
+may be torn: that change had not been made.
 `<receiver>.at` holds the number up to which a receiver has everything. What every receiver has is removed, a file at a
 time.
 """
@@ -32,7 +33,8 @@ _POSITION = ".at"
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """One change. `receivers` by name, with the ID of the configuration that wants it for each."""
+    """One change. `receivers` by name, with the ID of the configuration that wants it for each. `is_update`: only
+    metadata changed."""
 
     bucket: str
     bid: int
@@ -48,6 +50,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     address: str = ""
     request: str = ""
     is_certain: bool = False
+    is_update: bool = False
 
 
 class Noted(NamedTuple):
@@ -140,13 +143,9 @@ class Journal:
             self._waiting.update(entry.receivers.keys())
             return number
 
-    def settle(self, number: int, marker_id: str = "") -> None:
+    def settle(self, number: int) -> None:
         """It has happened."""
         with self._lock:
-            if marker_id:
-                self._markers[number] = marker_id
-                with contextlib.suppress(OSError):
-                    self._add(self._next, [MARKER, number, marker_id], fsync=False)
             self._pending.pop(number, None)
 
     def retract(self, number: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import structlog
 
@@ -9,6 +10,7 @@ from ais.api import codec
 from ais.api.bucket import Bck
 from ais.base.errors import AisError
 from ais.core.store import Store
+from ais.env.clock import Clock
 from ais.node.webhooks import Webhooks
 from ais.s3 import notifications
 from ais.s3.documents import DEFAULT_REGION
@@ -23,25 +25,32 @@ WAIT_S, WAIT_S_MAX = 0.5, 30.0
 """Between attempts, twice as long each time."""
 
 
+class Delivery(Protocol):
+    """How one receiver is told."""
+
+    async def deliver(self, found: Sequence[Noted]) -> None:
+        """Return when the receiver has what it wants of these, however long that takes."""
+        ...
+
+
 class Sender:
-    """One task. A message that was taken, and whose taking was not written down, is sent again after a restart."""
+    """One task. What was taken, and whose taking was not written down, is sent again after a restart."""
 
     def __init__(
         self,
-        host: Host,
-        store: Store,
+        clock: Clock,
         journal: Journal,
         receiver: str,
-        url: str,
-        webhooks: Webhooks,
+        address: str,
+        delivery: Delivery,
         trim: Callable[[Journal], None],
     ) -> None:
-        self._host = host
-        self._store = store
+        """`address`: of the receiver; with another one there is another sender."""
+        self._clock = clock
         self._journal = journal
         self._receiver = receiver
-        self.url = url
-        self._webhooks = webhooks
+        self.address = address
+        self._delivery = delivery
         self._trim = trim
         self._log = structlog.get_logger()
         self._task = asyncio.create_task(self._run(), name=f"events for {receiver}")
@@ -67,20 +76,35 @@ class Sender:
         saved = cursor.number
         while True:
             found, cursor = await asyncio.to_thread(self._journal.read, cursor, BATCH_MAX)
-            records = await asyncio.to_thread(self._records, found)
-            if records:
-                await self._deliver(codec.to_json({"Records": records}))
+            if wanted := [one for one in found if self._receiver in one.entry.receivers]:
+                await self._delivery.deliver(wanted)
             if cursor.number > saved:
                 saved = cursor.number
-                count = sum(self._receiver in one.entry.receivers for one in found)
-                await asyncio.to_thread(self._journal.advance, self._receiver, saved, count)
+                await asyncio.to_thread(self._journal.advance, self._receiver, saved, len(wanted))
                 await asyncio.to_thread(self._trim, self._journal)
             if not found:
-                await self._host.env.clock.sleep(IDLE_S)
+                await self._clock.sleep(IDLE_S)
 
-    async def _deliver(self, body: bytes) -> None:
+
+class Told:
+    """A receiver of notifications: messages by POST."""
+
+    def __init__(self, host: Host, store: Store, receiver: str, url: str, webhooks: Webhooks) -> None:
+        self._host = host
+        self._store = store
+        self._receiver = receiver
+        self._url = url
+        self._webhooks = webhooks
+        self._log = structlog.get_logger()
+
+    async def deliver(self, found: Sequence[Noted]) -> None:
+        """See `Delivery`."""
+        if records := await asyncio.to_thread(self._records, found):
+            await self._send(codec.to_json({"Records": records}))
+
+    async def _send(self, body: bytes) -> None:
         wait_s = WAIT_S
-        while why := await self._webhooks.post(self.url, body):
+        while why := await self._webhooks.post(self._url, body):
             if wait_s == WAIT_S:
                 self._log.warning("a receiver of events does not take them", receiver=self._receiver, error=why)
             await self._host.env.clock.sleep(wait_s)
@@ -89,12 +113,8 @@ class Sender:
             self._log.info("a receiver of events takes them again", receiver=self._receiver)
 
     def _records(self, found: Sequence[Noted]) -> list[object]:
-        """What of these goes to this receiver, and happened."""
-        return [
-            notifications.record(self._happened(one.entry))
-            for one in found
-            if self._receiver in one.entry.receivers and not is_unmade(self._store, one)
-        ]
+        """What of these happened."""
+        return [notifications.record(self._happened(one.entry)) for one in found if not is_unmade(self._store, one)]
 
     def _happened(self, entry: Entry) -> Happened:
         bucket = self._host.bmd.get(Bck(entry.bucket))

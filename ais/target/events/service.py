@@ -5,22 +5,28 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import msgspec
 import structlog
 from aiohttp import web
 
+from ais.api.bucket import Bck
 from ais.base.errors import AisError, Busy, DiskFailure
-from ais.core import sealing
-from ais.core.announcing import Change, Note
+from ais.core import replicas, sealing
+from ais.core.announcing import Change, Event, Note
+from ais.core.meta import ObjectMeta
 from ais.core.store import Store
+from ais.core.versions import NULL
 from ais.fs.volume import Volume
 from ais.net.client import PeerClient
 from ais.node.s3 import Gate
 from ais.node.webhooks import Webhooks
-from ais.s3 import facts, notifications
+from ais.s3 import facts, notifications, replication
+from ais.s3.buckets import S3Bucket
 from ais.target.events.handing import Handing
 from ais.target.events.journal import Ended, Entry, Journal
 from ais.target.events.journals import Journals
-from ais.target.events.sender import Sender
+from ais.target.events.replicating import Replicas
+from ais.target.events.sender import Delivery, Sender, Told
 from ais.target.host import Host
 
 LOOK_S = 1.0
@@ -37,9 +43,9 @@ class Noting(NamedTuple):
     journal: Journal
     number: int
 
-    def settle(self, marker_id: str = "") -> None:
+    def settle(self) -> None:
         """See `Note`."""
-        self.journal.settle(self.number, marker_id)
+        self.journal.settle(self.number)
 
     def retract(self) -> None:
         """See `Note`."""
@@ -49,7 +55,10 @@ class Noting(NamedTuple):
 class EventService:
     """One per target. It implements `ais.core.announcing.Announcer`."""
 
-    def __init__(self, host: Host, gate: Gate, volume: Volume, store: Store, peers: PeerClient) -> None:
+    def __init__(
+        self, host: Host, gate: Gate, volume: Volume, store: Store, peers: PeerClient, replicas: Replicas
+    ) -> None:
+        self._replicas = replicas
         self._host = host
         self._gate = gate
         self._volume = volume
@@ -64,6 +73,7 @@ class EventService:
         self._looks_without = 0
         self._log = structlog.get_logger()
         host.stats.events_waiting = self.waiting
+        host.stats.replicas_waiting = self.replicas_waiting
 
     def routes(self) -> list[web.RouteDef]:
         """For other targets, on the control network."""
@@ -72,7 +82,12 @@ class EventService:
     def waiting(self) -> dict[str, int]:
         """How many events wait for each receiver that the cluster has."""
         found = self._journals.waiting()
-        return {name: found[name] for name in self._receivers}
+        return {name: found[name] for name in self._host.config.cluster.net.event_receivers}
+
+    def replicas_waiting(self) -> dict[str, int]:
+        """How many changes of versions each destination of replicas lacks, by its ARN."""
+        found = self._journals.waiting()
+        return {destination.arn: found[name] for name, destination in self._replicas.destinations.items()}
 
     def note(self, mountpath: str, change: Change, *, fsync: bool) -> Note | None:
         """See `Announcer`."""
@@ -81,7 +96,8 @@ class EventService:
             return None
         makes_marker = change.is_removal and bucket.keeps_versions and not change.is_certain
         name = notifications.name_of(change.event.name, is_removal=change.is_removal, makes_marker=makes_marker)
-        receivers = notifications.matching(bucket.notifications, name, change.name)
+        receivers = {} if change.is_update else notifications.matching(bucket.notifications, name, change.name)
+        receivers |= self._wanting_replicas(bucket, change)
         if not receivers:
             return None
         meta, now_ns = change.meta, self._host.env.clock.now_ns()
@@ -94,13 +110,14 @@ class EventService:
             receivers,
             sealing.size_of(meta) if meta is not None else 0,
             etag,
-            meta.version_id if meta is not None else "",
+            change.marker_id or (meta.version_id if meta is not None else ""),
             change.stamp,
             now_ns,
             change.event.user,
             change.event.address,
             change.event.request,
-            change.is_certain,
+            change.is_certain or change.is_update or change.event.is_replica,
+            change.is_update,
         )
         while True:
             if mountpath in self._volume.view.leaving:
@@ -108,6 +125,30 @@ class EventService:
             journal = self._journals.of(mountpath)
             with contextlib.suppress(Ended):
                 return Noting(journal, journal.note(entry, fsync=fsync))
+
+    def marked(self, bck: Bck, name: str, event: Event, meta: ObjectMeta, *, is_update: bool = False) -> ObjectMeta:
+        """See `Announcer`."""
+        if event.is_replica or (is_update and replicas.is_replica(meta.facts)):
+            return meta
+        if not is_update and replicas.FACT in meta.facts:
+            meta = msgspec.structs.replace(meta, facts=replicas.without(meta.facts))
+        bucket = self._gate.buckets.get(bck.name)
+        if bucket is None or bucket.bck != bck or not bucket.replication:
+            return meta
+        return replication.marked(bucket.replication, name, meta)
+
+    @staticmethod
+    def _wanting_replicas(bucket: S3Bucket, change: Change) -> dict[str, str]:
+        """The destinations that are to have what changes, with the ID of the rule for each."""
+        if change.event.is_replica or not bucket.replication:
+            return {}
+        if change.is_removal:
+            is_wanted = change.marker_id not in ("", NULL) and change.event.name != notifications.EXPIRATION
+            return replication.for_markers(bucket.replication, change.name) if is_wanted else {}
+        if change.meta is None:
+            return {}
+        ids = {rule.destination.name: rule.id for rule in reversed(bucket.replication)}
+        return {name: ids.get(name, "") for name in replicas.waiting(change.meta.facts)}
 
     def load(self) -> None:
         """Read what an earlier process left. Before anything is served; blocks."""
@@ -157,7 +198,8 @@ class EventService:
 
     @property
     def _receivers(self) -> Mapping[str, str]:
-        return self._host.config.cluster.net.event_receivers
+        """All of them, with the address of each."""
+        return {**self._host.config.cluster.net.event_receivers, **self._replicas.addresses}
 
     async def _give(self, paths: Iterable[str], *, ends: bool) -> int:
         found = {path: journal for path in paths if (journal := self._journals.get(path)) is not None}
@@ -202,14 +244,19 @@ class EventService:
 
     async def _follow(self, wanted: set[tuple[str, str]], receivers: Mapping[str, str]) -> None:
         for place, sender in list(self._senders.items()):
-            if place not in wanted or sender.url != receivers.get(place[1]) or sender.is_over:
+            if place not in wanted or sender.address != receivers.get(place[1]) or sender.is_over:
                 await sender.stop()
                 del self._senders[place]
         for path, name in wanted - self._senders.keys():
             if (journal := self._journals.get(path)) is not None:
-                self._senders[path, name] = Sender(
-                    self._host, self._store, journal, name, receivers[name], self._webhooks, self._trimmed
-                )
+                delivery = self._delivery(name, receivers[name])
+                clock = self._host.env.clock
+                self._senders[path, name] = Sender(clock, journal, name, receivers[name], delivery, self._trimmed)
+
+    def _delivery(self, name: str, address: str) -> Delivery:
+        if (destination := self._replicas.destinations.get(name)) is not None:
+            return self._replicas.delivery(destination)
+        return Told(self._host, self._store, name, address, self._webhooks)
 
     def _trimmed(self, journal: Journal) -> None:
         """Remove what every receiver has."""

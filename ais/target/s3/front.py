@@ -35,6 +35,7 @@ from ais.target.s3.multipart import Multipart
 from ais.target.s3.puts import Puts
 from ais.target.s3.reads import Reads
 from ais.target.s3.remote import RemoteObjects
+from ais.target.s3.replicas import ReplicaObjects
 from ais.target.s3.sources import Sources
 from ais.target.s3.tags import Tags
 from ais.target.s3.usual import Usual
@@ -108,6 +109,7 @@ class S3Front:
         locks = Locks(store, volume)
         multipart = Multipart(front, store, volume, stats, remote.through)
         sources = Sources(host, gate, front, store, moves, peers, verified, protected, remote)
+        self.replicas = replicas = ReplicaObjects(front, store, volume, moves, protected, stats)
         copies = Copies(front, store, stats, sources, multipart, remote.through)
         self._handlers: dict[Op, Handler] = {
             Op.GET_OBJECT: reads.get,
@@ -125,6 +127,9 @@ class S3Front:
             Op.PUT_OBJECT_RETENTION: locks.put_retention,
             Op.GET_OBJECT_LEGAL_HOLD: locks.get_legal_hold,
             Op.PUT_OBJECT_LEGAL_HOLD: locks.put_legal_hold,
+            Op.PUT_REPLICA: replicas.put,
+            Op.CHANGE_REPLICA: replicas.change,
+            Op.DELETE_REPLICA: replicas.delete,
             Op.CREATE_MULTIPART_UPLOAD: multipart.create,
             Op.UPLOAD_PART: multipart.put_part,
             Op.UPLOAD_PART_COPY: copies.copy_part,

@@ -67,8 +67,9 @@ class Locks:
             return msgspec.structs.replace(meta, facts=change(meta.facts))
 
         async def update() -> Reply:
-            pool = self._volume.place(ask.uname).pool
-            await in_pool(pool, lambda: self._store.update(ask.view.bck, ask.key, changed, ask.version_id))
+            pool, event = self._volume.place(ask.uname).pool, ask.rules("").event
+            bck, version_id = ask.view.bck, ask.version_id
+            await in_pool(pool, lambda: self._store.update(bck, ask.key, changed, version_id, event=event))
             return ask.reply(200)
 
         return update()

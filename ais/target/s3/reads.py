@@ -8,7 +8,7 @@ from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.net.http import AnyReply, FileReply, Reply, StreamReply, header_lines
-from ais.s3 import conditions, encryption, facts, lock, results
+from ais.s3 import conditions, encryption, facts, lock, replication, results
 from ais.s3.conditions import http_date
 from ais.s3.errors import S3Error
 from ais.s3.operations import Op
@@ -170,6 +170,7 @@ def _object_lines(ask: S3Ask, opened: OpenObject) -> Iterator[tuple[str, str]]:
     yield from ask.expiration_lines(meta, mtime_ns / 1e9)
     yield from facts.answer_lines(meta.facts, meta.custom)
     yield from lock.lines(meta.facts)
+    yield from replication.lines(meta.facts)
     yield from encryption.lines(meta.facts)
 
 

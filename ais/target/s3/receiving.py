@@ -63,8 +63,10 @@ class ObjectBody:
     def _end(self) -> None:
         if self._content is None:
             self._content = content = self._payload.finish()
-            kept = facts.of_content(self._given, content.md5, content.algorithm, content.checksum)
-            self._writer.describe(with_size(kept, content.size))
+            self._writer.describe(with_size(self._described(content), content.size))
+
+    def _described(self, content: Content) -> Facts:
+        return facts.of_content(self._given, content.md5, content.algorithm, content.checksum)
 
     def abort(self) -> None:
         """Remove the work file."""

@@ -2,10 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Protocol
 
+from ais.base.errors import BadRequest
 from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Part
@@ -64,6 +65,54 @@ class SealedWriter:
     def abort(self) -> None:
         """Remove the work file."""
         self._writer.abort()
+
+
+class SealedParts:
+    """The same for content that was uploaded in parts of these sizes: each is a stream of its own."""
+
+    def __init__(self, writer: Writer, key: bytes, sizes: Sequence[int]) -> None:
+        self._writer = writer
+        self._key = key
+        self._sizes = sizes
+        self._part, self._left = 0, 0
+        self._sealer: Sealer | None = None
+
+    @property
+    def mountpath(self) -> Mountpath:
+        """Where the bytes go."""
+        return self._writer.mountpath
+
+    def describe(self, facts: dict[str, str]) -> None:
+        """See `Writer`."""
+        self._writer.describe(facts)
+
+    def write(self, data: Buffer) -> None:
+        """Seal and write the next bytes. Raise `BadRequest` when there are more than the parts have."""
+        view = memoryview(data)
+        while view:
+            if self._sealer is None:
+                self._begin()
+            assert self._sealer is not None
+            taken = view[: self._left]
+            self._writer.write(self._sealer.seal(taken))
+            view, self._left = view[len(taken) :], self._left - len(taken)
+            if not self._left:
+                self._writer.write(self._sealer.finish())
+                self._sealer = None
+
+    def commit(self, condition: Condition | None = None, wait: bool = True) -> ObjectMeta:
+        """Make the object, as `Writer.commit`."""
+        return self._writer.commit(condition, wait)
+
+    def abort(self) -> None:
+        """Remove the work file."""
+        self._writer.abort()
+
+    def _begin(self) -> None:
+        if self._part >= len(self._sizes):
+            raise BadRequest("content is longer than its parts")
+        size, self._part = self._sizes[self._part], self._part + 1
+        self._sealer, self._left = Sealer(self._key, size=size, part=self._part), size
 
 
 class SealedPart:

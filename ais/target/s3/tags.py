@@ -75,8 +75,12 @@ class Tags:
             return msgspec.structs.replace(meta, facts=change_facts(meta.facts))
 
         view, pool = ask.view, self._volume.place(ask.uname).pool
-        fsync = view.rules.fsync
-        meta = await in_pool(pool, lambda: self._store.update(view.bck, ask.key, change, ask.version_id, fsync=fsync))
+        rules = ask.rules("")
+
+        def step() -> ObjectMeta:
+            return self._store.update(view.bck, ask.key, change, ask.version_id, fsync=rules.fsync, event=rules.event)
+
+        meta = await in_pool(pool, step)
         return ask.reply(status, *ask.version_lines(meta))
 
 

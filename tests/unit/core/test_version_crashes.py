@@ -1,15 +1,31 @@
 """A change of versions that stops at each of its system calls: old or new state, and whatever is done next is right."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from harness.failing import HastyDisk
 from harness.scale import FULL
-from harness.versioning import CALLS_MAX, CHANGES, SETUPS, act, begin, clear, expected, is_possible, state, stop_at
+from harness.versioning import (
+    CALLS_MAX,
+    CHANGES,
+    GIVEN,
+    SETUPS,
+    act,
+    begin,
+    clear,
+    expected,
+    is_possible,
+    state,
+    stop_at,
+)
 
 from ais.core.store import Store
 from ais.env import Env
+
+SOME = SETUPS if FULL else ["", "put E a", "put E a; del E a", "put N a; put E a"]
+"""What is there before a version comes from elsewhere."""
 
 
 @pytest.fixture
@@ -23,12 +39,11 @@ def hasty(make_bench: Callable[..., Any]) -> Any:
 
 def in_turn(setup: str, change: str) -> tuple[str, str]:
     """Two changes, others for each setup and change."""
-    turn = SETUPS.index(setup) + CHANGES.index(change)
+    turn = SETUPS.index(setup) + [*CHANGES, *GIVEN].index(change)
     return CHANGES[turn % len(CHANGES)], CHANGES[(turn + len(CHANGES) // 2) % len(CHANGES)]
 
 
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("setup", SETUPS)
+@pytest.mark.parametrize(("setup", "change"), [*itertools.product(SETUPS, CHANGES), *itertools.product(SOME, GIVEN)])
 def test_every_point_of_death_leaves_old_or_new(hasty: Any, setup: str, change: str) -> None:
     """And the operation that comes next finds no trace of a half one, whichever it is (all of them at night)."""
     for next_op in (None, *(CHANGES if FULL else in_turn(setup, change))):

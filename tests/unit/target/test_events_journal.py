@@ -1,7 +1,10 @@
 """The journal of events: what is settled is read in order, by every process after it, and nothing else."""
 
+import struct
+import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ais.base.errors import OutOfSpace
@@ -53,15 +56,17 @@ def test_a_change_whose_note_is_not_durable_is_not_told(tmp_path: Path, monkeypa
 
 
 def test_the_next_process_goes_on(tmp_path: Path) -> None:
-    """It reads what was noted, with markers, without what was retracted or torn, behind what a receiver has."""
+    """It reads what was noted, without what was retracted or torn, behind what a receiver has; old markers too."""
     journal = Journal(Disk(), str(tmp_path))
     numbers = [journal.note(_entry(key), fsync=True) for key in "abcde"]
     journal.settle(numbers[0])
-    journal.settle(numbers[1], "marker")
+    journal.settle(numbers[1])
     journal.retract(numbers[2])
     journal.advance("hook", numbers[0], 1)
     path = next(one for one in Path(journal.root).iterdir() if one.name.isdigit())
-    path.write_bytes(path.read_bytes() + b"\0\0\0\xfftorn")
+    marker = msgspec.msgpack.encode([journals.MARKER, numbers[1], "marker"])
+    frame = struct.pack(">II", len(marker), zlib.crc32(marker)) + marker
+    path.write_bytes(path.read_bytes() + frame + b"\0\0\0\xfftorn")
     again = Journal(Disk(), str(tmp_path))
     again.settle(again.note(_entry("f"), fsync=False))
     found, _ = again.read(again.position("hook"), 100)

@@ -1,0 +1,96 @@
+"""Whether what a bucket shall be replicated to can take it: asked before the configuration is kept."""
+
+
+from defusedxml.ElementTree import fromstring
+
+from ais.api.bucket import AIS
+from ais.base.errors import AisError
+from ais.net.client import PeerClient
+from ais.node.node import Node
+from ais.node.replica_clusters import ReplicaClusters
+from ais.node.s3 import Gate
+from ais.proxy.s3.call import Call
+from ais.s3 import lock, replication
+from ais.s3.errors import S3Error, decode
+from ais.s3.replication import Destination
+
+TRY_S = 10.0
+"""For another cluster to answer."""
+_OURS = "ais"
+"""What clusters of this kind say in `x-amz-id-2`."""
+
+
+class ReplicationChecks:
+    """One per proxy."""
+
+    def __init__(self, node: Node, gate: Gate) -> None:
+        self._gate = gate
+        self._clusters = ReplicaClusters(node)
+
+    async def check(self, call: Call, text: str) -> None:
+        """Raise `S3Error` InvalidRequest, saying what to do, unless all destinations of enabled rules take replicas."""
+        bucket = call.bucket
+        if bucket.bck.provider != AIS or bucket.bucket.props.backend_bck.name:
+            raise S3Error(
+                "NotImplemented", "Objects of this bucket are at a backend: configure their replication there"
+            )
+        is_locked = lock.DOCUMENT in bucket.s3.documents
+        for destination in dict.fromkeys(rule.destination for rule in replication.rules_of(text)):
+            if destination.cluster:
+                await self._check_elsewhere(destination, is_locked=is_locked)
+            else:
+                self._check_here(call, destination, is_locked=is_locked)
+
+    def _check_here(self, call: Call, destination: Destination, *, is_locked: bool) -> None:
+        if destination.bucket == call.bucket.name:
+            raise S3Error("InvalidRequest", "Destination bucket cannot be the same as the source bucket.")
+        there = self._gate.buckets.get(destination.bucket)
+        if there is None or there.bck.provider != AIS or there.bucket.props.backend_bck.name:
+            raise S3Error("InvalidRequest", "Destination bucket must exist.")
+        if there.s3.versioning != "Enabled":
+            raise S3Error("InvalidRequest", "Destination bucket must have versioning enabled.")
+        if is_locked and lock.DOCUMENT not in there.s3.documents:
+            raise _without_lock()
+
+    async def _check_elsewhere(self, destination: Destination, *, is_locked: bool) -> None:
+        versioning = await self._read(destination, "versioning")
+        root = fromstring(versioning)
+        if not any(one.tag.endswith("Status") and one.text == "Enabled" for one in root.iter()):
+            raise S3Error("InvalidRequest", "Destination bucket must have versioning enabled.")
+        if is_locked:
+            try:
+                await self._read(destination, "object-lock")
+            except S3Error:
+                raise _without_lock() from None
+
+    async def _read(self, destination: Destination, what: str) -> bytes:
+        """A document of a bucket of another cluster. Raise `S3Error`."""
+        client = PeerClient()
+        try:
+            url, lines = self._clusters.request(destination.cluster, "GET", f"/s3/{destination.bucket}?{what}=", {})
+            answer = await client.call("GET", url, headers=lines, timeout_s=TRY_S)
+        except AisError as error:
+            raise S3Error("InvalidRequest", f"{destination.arn} cannot be asked: {error}") from None
+        finally:
+            await client.close()
+        if answer.headers.get("x-amz-id-2") != _OURS:
+            raise S3Error("InvalidRequest", f"{destination.arn} is at no cluster of this kind: replicas keep the IDs of"
+                          " their versions, which others do not let them")  # fmt: skip
+        if answer.status != 200:
+            refused = decode(answer.status, answer.body)
+            raise S3Error(
+                "InvalidRequest", f"{destination.arn} refuses the key of this cluster: {refused.code}, {refused}"
+            )
+        return answer.body
+
+
+def require_versioning(status: str, text: str | None) -> None:
+    """Raise `S3Error` InvalidRequest when a bucket without versioning gets a replication configuration."""
+    if text is not None and status != "Enabled":
+        raise S3Error(
+            "InvalidRequest", "Versioning must be 'Enabled' on the bucket to apply a replication configuration"
+        )
+
+
+def _without_lock() -> S3Error:
+    return S3Error("InvalidRequest", "Object Lock is enabled on the source bucket: enable it on the destination too")

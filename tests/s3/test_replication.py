@@ -1,0 +1,316 @@
+"""Replication of buckets: the same versions under the same IDs in another bucket or cluster, whatever stops."""
+
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import requests
+from botocore.exceptions import ClientError
+from harness.nodes import eventually
+from harness.replicating import (
+    change,
+    elsewhere,
+    local,
+    make_versioned,
+    replicate,
+    rule,
+    status,
+    tags_of_all,
+    told,
+    versions,
+    waiting,
+)
+from harness.s3access import Access, boto, new_access, remove_bucket
+from harness.wire import fresh_name
+
+from ais.api import codec
+from ais.playground import probe
+from ais.testing import Cluster
+
+WITHIN_S = 100.0
+"""For replicas to arrive: a sender that was refused waits up to half a minute."""
+
+
+class Place(NamedTuple):
+    """A cluster, another one that asks for signatures, and clients of both."""
+
+    cluster: Cluster
+    backup: Cluster
+    s3: Any
+    there: Any
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    """Each has one gateway; the first two targets."""
+    with Cluster(1, 1, 1, config_overrides={"auth.enabled": "true"}) as backup:
+        key = new_access(backup, "carrier")
+        url = f"http://{key.key_id}@{backup.endpoint.partition('://')[2]}"
+        with Cluster(1, 2, 2, config_overrides={"net.s3_replicas": f"backup={url}"}) as cluster:
+            body = codec.to_json({"user": "carrier", "id": key.key_id, "secret": key.secret})
+            socket = cluster.proxies[0].plan.socket
+            code, said = probe.call("POST", f"{cluster.endpoint}/v1/auth/keys", None, body, socket)
+            assert code == 200, said
+            s3 = boto(Access(cluster.endpoint, "any", "anysecret"), read_timeout=120)
+            yield Place(cluster, backup, s3, boto(key, read_timeout=120))
+
+
+@pytest.fixture
+def pair(place: Place) -> Iterator[tuple[str, str]]:
+    """A bucket that keeps versions, and another one in the same cluster."""
+    source, target = fresh_name("from"), fresh_name("to")
+    make_versioned(place.s3, source)
+    make_versioned(place.s3, target)
+    yield source, target
+    for name in (source, target):
+        remove_bucket(place.s3, name)
+
+
+@pytest.fixture
+def far(place: Place) -> Iterator[tuple[str, str]]:
+    """A bucket that keeps versions, and another one in the other cluster, whose owner's key the first one has."""
+    source, target = fresh_name("from"), fresh_name("to")
+    make_versioned(place.s3, source)
+    make_versioned(place.there, target)
+    yield source, target
+    remove_bucket(place.s3, source)
+    remove_bucket(place.there, target)
+
+
+def arrives(s3: Any, source: str, there: Any, target: str) -> None:
+    """Wait until both buckets have the same versions."""
+    eventually(lambda: versions(there, target) == versions(s3, source), within_s=WITHIN_S)
+
+
+def test_versions_and_markers_in_the_same_cluster(place: Place, pair: tuple[str, str]) -> None:
+    """Puts, copies, parts, native writes and markers get there under their IDs with all that is told of them."""
+    s3, (source, target) = place.s3, pair
+    replicate(s3, source, rule(local(target)))
+    s3.put_object(
+        Bucket=source, Key="a b/ü+", Body=b"123", Metadata={"k": "v"}, Tagging="a=b", ContentType="text/plain",
+        CacheControl="no-store", ChecksumAlgorithm="SHA256",
+    )  # fmt: skip
+    s3.copy_object(Bucket=source, Key="copy", CopySource={"Bucket": source, "Key": "a b/ü+"})
+    upload = s3.create_multipart_upload(Bucket=source, Key="parts", ChecksumAlgorithm="CRC32")["UploadId"]
+    parts = []
+    for number, size in ((1, 5 << 20), (2, 1000)):
+        part = s3.upload_part(
+            Bucket=source, Key="parts", UploadId=upload, PartNumber=number, Body=b"p" * size, ChecksumAlgorithm="CRC32"
+        )
+        parts.append({"PartNumber": number, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]})
+    s3.complete_multipart_upload(Bucket=source, Key="parts", UploadId=upload, MultipartUpload={"Parts": parts})
+    assert requests.put(f"{place.cluster.endpoint}/v1/objects/{source}/native", b"n" * 9, timeout=60).ok
+    s3.put_object(Bucket=source, Key="gone", Body=b"1")
+    s3.delete_object(Bucket=source, Key="gone")
+    s3.put_object(Bucket=source, Key="empty", Body=b"")
+    arrives(s3, source, s3, target)
+    for key, of in versions(s3, source).items():
+        for version_id, etag, _ in of:
+            if etag:
+                assert told(s3, target, key, version_id) == told(s3, source, key, version_id)
+                eventually(
+                    lambda key=key, one=version_id: status(s3, source, key, VersionId=one) == "COMPLETED",
+                    within_s=WITHIN_S,
+                )
+                assert status(s3, target, key, VersionId=version_id) == "REPLICA"
+    part = s3.head_object(Bucket=target, Key="parts", PartNumber=2)
+    assert (part["ContentLength"], part["PartsCount"]) == (1000, 2)
+    eventually(lambda: sum(waiting(node.url) for node in place.cluster.targets) == 0, within_s=WITHIN_S)
+
+
+def test_to_another_cluster_that_is_away(place: Place, far: tuple[str, str]) -> None:
+    """What changes while the other cluster is down and a target is killed is there in the end, tags and markers too."""
+    source, target = far
+    replicate(place.s3, source, rule(elsewhere(target)))
+    place.s3.put_object(Bucket=source, Key="before", Body=b"1")
+    arrives(place.s3, source, place.there, target)
+    [gateway] = place.backup.proxies
+    place.backup.kill(gateway)
+    keys = [f"k{number}" for number in range(20)]
+    try:
+        change(place.s3, source, keys)
+        assert status(place.s3, source, keys[0]) == "PENDING"
+        assert sum(waiting(node.url) for node in place.cluster.targets) >= 4 * len(keys)
+        victim = place.cluster.targets[0]
+        place.cluster.kill(victim)
+        place.cluster.restart(victim)
+        place.cluster.wait_ready()
+        late = place.s3.put_object(Bucket=source, Key="late", Body=b"late")["VersionId"]
+        assert status(place.s3, source, "late", VersionId=late) == "PENDING"
+    finally:
+        place.backup.restart(gateway)
+        place.backup.wait_ready()
+    arrives(place.s3, source, place.there, target)
+    eventually(lambda: tags_of_all(place.there, target) == tags_of_all(place.s3, source), within_s=WITHIN_S)
+    for key, of in versions(place.s3, source).items():
+        for version_id, etag, _ in of:
+            if etag:
+                eventually(
+                    lambda key=key, one=version_id: status(place.s3, source, key, VersionId=one) == "COMPLETED",
+                    within_s=WITHIN_S,
+                )
+
+
+def test_filters_priorities_and_several_destinations(place: Place, pair: tuple[str, str]) -> None:
+    """Prefix, tag and both; of two rules for one bucket the higher priority counts; markers where the rule says so."""
+    s3, (source, target) = place.s3, pair
+    second = fresh_name("second")
+    make_versioned(s3, second)
+    both = {"And": {"Prefix": "p/", "Tags": [{"Key": "keep", "Value": "yes"}]}}
+    off = {"DeleteMarkerReplication": {"Status": "Disabled"}}
+    replicate(
+        s3,
+        source,
+        rule(local(target), 1, Filter=both, **off),
+        rule(local(second), 2, Filter={"Prefix": "p/"}),
+        rule(local(second), 3, Filter={"Prefix": "p/quiet/"}, **off),
+    )
+    try:
+        tagged = s3.put_object(Bucket=source, Key="p/tagged", Body=b"1", Tagging="keep=yes")["VersionId"]
+        plain = s3.put_object(Bucket=source, Key="p/plain", Body=b"1")["VersionId"]
+        s3.put_object(Bucket=source, Key="q", Body=b"1", Tagging="keep=yes")
+        quiet = s3.put_object(Bucket=source, Key="p/quiet/x", Body=b"1")["VersionId"]
+        s3.delete_object(Bucket=source, Key="p/quiet/x")
+        marker = s3.delete_object(Bucket=source, Key="p/plain")["VersionId"]
+        s3.delete_object(Bucket=source, Key="p/plain", VersionId=plain)
+        last = s3.put_object(Bucket=source, Key="p/quiet/x", Body=b"2")["VersionId"]
+        wanted = {"p/tagged": {tagged}, "p/plain": {marker}, "p/quiet/x": {quiet, last}}
+        eventually(
+            lambda: {k: {i for i, *_ in of} - {plain} for k, of in versions(s3, second).items()} == wanted,
+            within_s=WITHIN_S,
+        )
+        eventually(lambda: status(s3, source, "p/tagged") == "COMPLETED", within_s=WITHIN_S)
+        assert {key: [one for one, *_ in of] for key, of in versions(s3, target).items()} == {"p/tagged": [tagged]}
+        assert status(s3, source, "q") == ""
+        untagged = s3.put_object(Bucket=source, Key="p/later", Body=b"1")["VersionId"]
+        tags = {"TagSet": [{"Key": "keep", "Value": "yes"}]}
+        s3.put_object_tagging(Bucket=source, Key="p/later", Tagging=tags)
+        eventually(lambda: versions(s3, target).get("p/later", [("",)])[0][0] == untagged, within_s=WITHIN_S)
+    finally:
+        s3.delete_bucket_replication(Bucket=source)
+        remove_bucket(s3, second)
+
+
+def test_no_loop(place: Place, far: tuple[str, str]) -> None:
+    """Of two buckets that are replicated to each other each has what was written to either, once."""
+    source, target = far
+    replicate(place.s3, source, rule(elsewhere(target)))
+    third = fresh_name("third")
+    make_versioned(place.there, third)
+    replicate(place.there, target, rule(local(third)))
+    try:
+        here = place.s3.put_object(Bucket=source, Key="k", Body=b"1")["VersionId"]
+        own = place.there.put_object(Bucket=target, Key="own", Body=b"2")["VersionId"]
+        eventually(lambda: {"k", "own"} == versions(place.there, target).keys(), within_s=WITHIN_S)
+        eventually(lambda: versions(place.there, third).keys() == {"own"}, within_s=WITHIN_S)
+        eventually(lambda: status(place.there, target, "own") == "COMPLETED", within_s=WITHIN_S)
+        assert status(place.there, target, "k", VersionId=here) == "REPLICA"
+        assert [one for one, *_ in versions(place.there, third)["own"]] == [own]
+        copied = place.there.copy_object(Bucket=target, Key="copied", CopySource={"Bucket": target, "Key": "k"})
+        eventually(lambda: "copied" in versions(place.there, third), within_s=WITHIN_S)
+        assert versions(place.there, third)["copied"][0][0] == copied["VersionId"]
+        assert "k" not in versions(place.there, third)
+    finally:
+        place.there.delete_bucket_replication(Bucket=target)
+        remove_bucket(place.there, third)
+
+
+def test_encrypted_versions(place: Place, far: tuple[str, str]) -> None:
+    """SSE-S3 and parts under it are encrypted there too, KMS where the rule says so; a client's key stays FAILED."""
+    s3, there, (source, target) = place.s3, place.there, far
+    with_kms = {"SourceSelectionCriteria": {"SseKmsEncryptedObjects": {"Status": "Enabled"}}}
+    to = {"Bucket": elsewhere(target), "EncryptionConfiguration": {"ReplicaKmsKeyID": "theirs"}}
+    replicate(s3, source, rule(elsewhere(target), Destination=to, **with_kms))
+    body = b"0123456789abcdef" * 10_000
+    s3.put_object(Bucket=source, Key="s3", Body=body, ServerSideEncryption="AES256")
+    s3.put_object(Bucket=source, Key="kms", Body=body, ServerSideEncryption="aws:kms", SSEKMSKeyId="ours")
+    own = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
+    s3.put_object(Bucket=source, Key="own", Body=body, **own)
+    upload = s3.create_multipart_upload(Bucket=source, Key="parts", ServerSideEncryption="AES256")["UploadId"]
+    parts = []
+    for number, of in ((1, b"a" * (5 << 20)), (2, b"b" * 70_000)):
+        part = s3.upload_part(Bucket=source, Key="parts", UploadId=upload, PartNumber=number, Body=of)
+        parts.append({"PartNumber": number, "ETag": part["ETag"]})
+    s3.complete_multipart_upload(Bucket=source, Key="parts", UploadId=upload, MultipartUpload={"Parts": parts})
+    eventually(lambda: versions(there, target).keys() == {"s3", "kms", "parts"}, within_s=WITHIN_S)
+    for key in ("s3", "parts"):
+        [(version_id, *_)] = versions(s3, source)[key]
+        assert told(there, target, key, version_id) == told(s3, source, key, version_id)
+        assert there.head_object(Bucket=target, Key=key)["ServerSideEncryption"] == "AES256"
+    ranged = there.get_object(Bucket=target, Key="parts", Range=f"bytes={(5 << 20) - 2}-{(5 << 20) + 1}")
+    assert ranged["Body"].read() == b"aabb"
+    assert there.head_object(Bucket=target, Key="parts", PartNumber=2)["ContentLength"] == 70_000
+    found = there.get_object(Bucket=target, Key="kms")
+    assert (found["ServerSideEncryption"], found["SSEKMSKeyId"], found["Body"].read()) == ("aws:kms", "theirs", body)
+    assert s3.head_object(Bucket=source, Key="own", **own)["ReplicationStatus"] == "FAILED"
+
+
+def test_object_lock(place: Place) -> None:
+    """Retention and legal hold get there with a version and after it, and hold it there; shorter ones do not."""
+    s3, source, target = place.s3, fresh_name("from"), fresh_name("to")
+    for name in (source, target):
+        s3.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    replicate(s3, source, rule(local(target)))
+    soon, late = time.time() + 600, time.time() + 1200
+    version = s3.put_object(
+        Bucket=source, Key="k", Body=b"1", ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=soon
+    )["VersionId"]
+    eventually(lambda: "k" in versions(s3, target), within_s=WITHIN_S)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.delete_object(Bucket=target, Key="k", VersionId=version)
+    s3.put_object_legal_hold(Bucket=source, Key="k", LegalHold={"Status": "ON"})
+    s3.put_object_retention(Bucket=source, Key="k", Retention={"Mode": "GOVERNANCE", "RetainUntilDate": late})
+    lock = ("ObjectLockMode", "ObjectLockRetainUntilDate", "ObjectLockLegalHoldStatus")
+
+    def held(bucket: str) -> list[Any]:
+        found = s3.head_object(Bucket=bucket, Key="k")
+        return [found.get(name) for name in lock]
+
+    eventually(lambda: held(target) == held(source), within_s=WITHIN_S)
+    assert held(target)[2] == "ON"
+    for name in (source, target):
+        s3.put_object_legal_hold(Bucket=name, Key="k", LegalHold={"Status": "OFF"})
+        s3.delete_object(Bucket=name, Key="k", VersionId=version, BypassGovernanceRetention=True)
+    remove_bucket(s3, source)
+    remove_bucket(s3, target)
+
+
+def test_what_is_refused(place: Place, pair: tuple[str, str]) -> None:
+    """A configuration that cannot be done is refused with what to do, and the one there was stays."""
+    s3, (source, target) = place.s3, pair
+    plain = fresh_name("plain")
+    s3.create_bucket(Bucket=plain)
+    good = rule(local(target))
+    replicate(s3, source, good)
+    no_time = {"ReplicationTime": {"Status": "Enabled", "Time": {"Minutes": 15}}, "Metrics": {"Status": "Enabled"}}
+    tags = {"Filter": {"Tag": {"Key": "a", "Value": "b"}}}
+    for wrong, code in (
+        (rule(local(plain)), "InvalidRequest.*versioning"),
+        (rule(local("absent-bucket")), "InvalidRequest.*must exist"),
+        (rule(local(source)), "InvalidRequest.*same"),
+        (rule("arn:aws:s3:::"), "InvalidArgument.*ARN"),
+        (rule(elsewhere("any", "unknown")), "InvalidRequest.*net.s3_replicas"),
+        (rule(elsewhere("absent-bucket")), "InvalidRequest.*refuses"),
+        (rule(local(target), **tags), "InvalidRequest.*Tag filter"),
+        (rule(local(target), Destination={"Bucket": local(target), "StorageClass": "GLACIER"}), "InvalidStorageClass"),
+        (rule(local(target), Destination={"Bucket": local(target), **no_time}), "NotImplemented.*ReplicationTime"),
+        (rule(local(target), ExistingObjectReplication={"Status": "Enabled"}), "NotImplemented.*Existing"),
+        ({key: value for key, value in good.items() if key != "Priority"}, "InvalidRequest.*Priority"),
+        ({key: value for key, value in good.items() if key != "DeleteMarkerReplication"}, "InvalidRequest.*Delete"),
+    ):
+        with pytest.raises(ClientError, match=code):
+            replicate(s3, source, wrong)
+    with pytest.raises(ClientError, match=r"InvalidRequest.*priority"):
+        replicate(s3, source, good, {**good, "ID": "other"})
+    with pytest.raises(ClientError, match=r"InvalidRequest.*Versioning must be 'Enabled'"):
+        replicate(s3, plain, good)
+    with pytest.raises(ClientError, match="InvalidBucketState"):
+        s3.put_bucket_versioning(Bucket=source, VersioningConfiguration={"Status": "Suspended"})
+    kept = s3.get_bucket_replication(Bucket=source)["ReplicationConfiguration"]
+    assert kept["Rules"] == [good]
+    s3.delete_bucket_replication(Bucket=source)
+    with pytest.raises(ClientError, match="ReplicationConfigurationNotFoundError"):
+        s3.get_bucket_replication(Bucket=source)
+    s3.put_bucket_versioning(Bucket=source, VersioningConfiguration={"Status": "Suspended"})
+    s3.delete_bucket(Bucket=plain)
