@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE # without bytecode every process compiles what it imports: most of the start of a node
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients denial confined rotation events datasets memory remote lock-attack nightly scrub bench cost docs
+.PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients denial confined rotation events replicas datasets memory remote lock-attack nightly scrub bench cost docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -77,6 +77,9 @@ rotation: install ## all secrets replaced under load, with and without workers (
 
 events: install ## 10,000 events of buckets: receiver down for a minute, nodes killed and decommissioned (EVENTS=, EVENTS_DOWN_S=)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_events.py
+
+replicas: install ## 1,000 objects replicated: the other cluster down for a minute, targets killed and decommissioned (REPLICAS=, REPLICAS_DOWN_S=)
+	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_replication.py
 
 datasets: install ## 100,000 objects copied, archived, indexed, read, sorted; in peace and with targets killed (DATASET_OBJECTS=100000)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_datasets.py

@@ -8,6 +8,7 @@ import msgspec
 
 from ais.api import actions, codec, headers, query
 from ais.api.protection import ClusterProtection
+from ais.api.replication import ClusterReplication
 from ais.base.errors import NotReady, TooSlow, Unreachable
 from ais.client import answers, paths
 from ais.client.failures import NoConnection
@@ -56,6 +57,10 @@ class Cluster:
     async def protection(self) -> ClusterProtection:
         """Per bucket: what is promised, what is there, what is missing, lost, or cannot be reached."""
         return answers.decode(await self._what(paths.CLUSTER, "protection"), ClusterProtection)
+
+    async def replication(self) -> ClusterReplication:
+        """Per destination of replicated buckets: how many changes it lacks, since when, and why."""
+        return answers.decode(await self._what(paths.CLUSTER, "replication"), ClusterReplication)
 
     async def statements(self) -> dict[str, dict[str, Any]]:
         """By ID of a target and uname of a bucket: `statements` of its scrubs, and the `problem` of their chain."""

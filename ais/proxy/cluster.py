@@ -12,6 +12,7 @@ from aiohttp import web
 from ais.api import actions, codec, groups, query, xact
 from ais.api.bucket import AIS, BACKENDS, parse_provider
 from ais.api.messages import ActMsg
+from ais.api.replication import REPLICAS, Behind, ClusterReplication, together
 from ais.api.xact import ArgsMsg, QueryMsg
 from ais.backend import clusters, providers
 from ais.base.errors import AisError, BadRequest, InvalidAction, NotYetImplemented, Unsupported
@@ -99,6 +100,7 @@ class Cluster:
             "qryxstats": self._snaps,
             "running_all": self._running,
             "protection": self._protected,
+            "replication": self._replicated,
             "statements": self._statements,
             "quarantine": self._quarantine,
         }
@@ -132,6 +134,15 @@ class Cluster:
         """Every present target's answer to `GET /v1/daemon?what=`, JSON as it came."""
         answers = await self._targets.ask_all("GET", DAEMON, query={query.WHAT: what}, only=self._targets.present)
         return {target_id: msgspec.Raw(answer.body.rstrip(b"\n")) for target_id, answer in answers.items()}
+
+    async def _replicated(self, request: web.Request) -> web.Response:
+        targets = {one.id: one for one in self._node.smap.tmap.values()}
+        present = [one for one in targets.values() if not one.is_away]
+        outcomes = await self._targets.outcomes("GET", REPLICAS, only=present)
+        said = {one: answer for one, answer in outcomes.items() if isinstance(answer, Answer)}
+        behind = [one for answer in said.values() for one in codec.from_json(answer.body, list[Behind])]
+        missing = sorted(targets[one].name for one in targets.keys() - said.keys())
+        return json_reply(request, codec.to_builtins(ClusterReplication(together(behind), missing)))
 
     async def _node_stats(self, request: web.Request) -> web.Response:
         own = msgspec.Raw(await self._own("node_stats"))

@@ -49,6 +49,10 @@ class Exporter:
             waiting = [(f',destination="{arn}"', count) for arn, count in tracker.replicas_waiting().items()]
             doc = "changes of versions that a destination of replicas lacks"
             lines += self._family("replicas_waiting", "gauge", doc, waiting)
+        if tracker.replicas_behind is not None:
+            behind = [(f',destination="{arn}"', age_s) for arn, age_s in tracker.replicas_behind().items()]
+            doc = "age of the oldest change of a version that a destination of replicas lacks, in seconds"
+            lines += self._family("replicas_behind_seconds", "gauge", doc, behind)
         for index, (suffix, _) in enumerate(names.DISK):
             loads = [(f',disk="{disk}"', load[index]) for disk, load in tracker.disks.items()]
             lines += self._family(f"disk_{suffix.replace('.', '_')}", "gauge", f"{suffix} of each disk", loads)

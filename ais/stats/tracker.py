@@ -30,6 +30,8 @@ class Tracker:
         """How many events of buckets each receiver lacks."""
         self.replicas_waiting: Callable[[], dict[str, int]] | None = None
         """How many changes of versions each destination of replicas lacks."""
+        self.replicas_behind: Callable[[], dict[str, float]] | None = None
+        """The age of the oldest of them in seconds."""
         self._clock = clock
         self._started_ns = clock.now_ns()
         self._ticked_ns = self._started_ns

@@ -18,6 +18,7 @@ from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
 from ais.base.errors import AccessDenied, AlreadyExists, Busy, NotReady, ObjectNotFound, Unreachable
 from ais.base.locks import NamedLocks
+from ais.core import holds, replicas
 from ais.core.departure import Departures, OpenVersion
 from ais.core.store import OpenObject, Store
 from ais.core.workfile import Keeping
@@ -89,7 +90,8 @@ class Moves:
             )
             return
         opened = await self._restorer.whole(source.bck, name, self._store.open(source.bck, name, sealed=True))
-        meta = msgspec.structs.replace(opened.meta, custom=of_copy(opened.meta.custom))
+        kept = replicas.without(holds.without(opened.meta.facts))
+        meta = msgspec.structs.replace(opened.meta, custom=of_copy(opened.meta.custom), facts=kept)
         await self._send(opened, owner, destination, new_name, Transfer(meta))
 
     async def move(

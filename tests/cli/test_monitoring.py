@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ais_cli.main import cli
+from click.testing import CliRunner
+from harness.nodes import eventually
+from harness.replicating import local, make_versioned, replicate, rule
+from harness.s3access import Access, boto, remove_bucket
+from harness.wire import fresh_name
 
 from ais.testing import Cluster
 
@@ -38,6 +44,31 @@ def test_speeds(ais: Any, uri: str, target: str) -> None:
     assert target in ais("performance", "throughput", target).stdout
     assert ais("performance", "intra-data").exit_code == 0
     assert ais("performance", "capacity", "-H").stdout.count("good") == 3
+
+
+def test_replication(ais: Any, cluster: Cluster) -> None:
+    """A destination that lost its versioning is told with what waits and why, and not any more when it has it again."""
+    s3 = boto(Access(cluster.endpoint, "any", "anysecret"))
+    source, target = fresh_name("from"), fresh_name("to")
+    for name in (source, target):
+        make_versioned(s3, name)
+    replicate(s3, source, rule(local(target)))
+    off, on = ({"Status": status} for status in ("Suspended", "Enabled"))
+    s3.put_bucket_versioning(Bucket=target, VersioningConfiguration=off)
+    s3.put_object(Bucket=source, Key="k", Body=b"1")
+
+    def row() -> dict[str, Any]:
+        found = json.loads(CliRunner().invoke(cli, ["show", "replication", "--json"]).stdout)
+        return next(one for one in found["destinations"] if one["destination"] == local(target))
+
+    eventually(lambda: "Versioning must be 'Enabled'" in row()["why"], within_s=100)
+    assert row()["waiting"] == 1
+    assert local(target) in ais("show", "replication", code=1).stdout
+    s3.put_bucket_versioning(Bucket=target, VersioningConfiguration=on)
+    eventually(lambda: (row()["waiting"], row()["why"]) == (0, ""), within_s=100)
+    assert ais("show", "replication", "-H").stdout.split()[:3] == [local(target), "0", "-"]
+    remove_bucket(s3, source)
+    remove_bucket(s3, target)
 
 
 def test_refresh(ais: Any) -> None:

@@ -22,7 +22,7 @@ from harness.replicating import (
     waiting,
 )
 from harness.s3access import Access, boto, new_access, remove_bucket
-from harness.wire import fresh_name
+from harness.wire import Api, fresh_name
 
 from ais.api import codec
 from ais.playground import probe
@@ -132,6 +132,15 @@ def test_to_another_cluster_that_is_away(place: Place, far: tuple[str, str]) -> 
         change(place.s3, source, keys)
         assert status(place.s3, source, keys[0]) == "PENDING"
         assert sum(waiting(node.url) for node in place.cluster.targets) >= 4 * len(keys)
+        arn = elsewhere(target)
+
+        def is_behind() -> bool:
+            found = Api(place.cluster.endpoint).call("GET", "/v1/cluster?what=replication").json()
+            [one] = [one for one in found["destinations"] if one["destination"] == arn]
+            assert one["waiting"] >= 4 * len(keys)
+            return one["behind_s"] > 0 and "cannot be reached" in one["why"]
+
+        eventually(is_behind, within_s=WITHIN_S)
         victim = place.cluster.targets[0]
         place.cluster.kill(victim)
         place.cluster.restart(victim)
@@ -214,6 +223,23 @@ def test_no_loop(place: Place, far: tuple[str, str]) -> None:
     finally:
         place.there.delete_bucket_replication(Bucket=target)
         remove_bucket(place.there, third)
+
+
+def test_native_copies_are_no_replicas(place: Place, pair: tuple[str, str]) -> None:
+    """Objects that a job copies to another bucket have no status, whichever target made them."""
+    s3, (source, target) = place.s3, pair
+    replicate(s3, source, rule(local(target)))
+    keys, copied = [f"k{number}" for number in range(12)], fresh_name("copied")
+    for key in keys:
+        s3.put_object(Bucket=source, Key=key, Body=b"1")
+    for key in keys:
+        eventually(lambda key=key: status(s3, source, key) == "COMPLETED", within_s=WITHIN_S)
+    Api(place.cluster.endpoint).act(
+        "POST", f"/v1/buckets/{source}", "copy-bck", value={}, query={"bck_to": f"ais/@#/{copied}/"}
+    )
+    eventually(lambda: versions(s3, copied).keys() == set(keys), within_s=WITHIN_S)
+    assert {status(s3, copied, key) for key in keys} == {""}
+    remove_bucket(s3, copied)
 
 
 def test_encrypted_versions(place: Place, far: tuple[str, str]) -> None:

@@ -1,6 +1,5 @@
 """Whether what a bucket shall be replicated to can take it: asked before the configuration is kept."""
 
-
 from defusedxml.ElementTree import fromstring
 
 from ais.api.bucket import AIS

@@ -18,6 +18,7 @@ import google_crc32c
 import structlog
 
 from ais.api import codec, errors, headers
+from ais.api.replication import REPLICAS
 from ais.base.errors import AisError, IntegrityError, NotFound, NotReady, Unreachable
 from ais.core import replicas, sealing
 from ais.core.meta import ObjectMeta, run_lengths
@@ -33,7 +34,7 @@ from ais.s3.replication import Destination, Replica, Rule
 from ais.target.events.journal import Entry, Noted
 from ais.target.host import Host
 from ais.target.s3.peers import read_meta
-from ais.target.s3.replicas import OUTCOMES, Outcome
+from ais.target.s3.replicas import Outcome
 
 KEYS_AT_ONCE = 8
 """Of one sender."""
@@ -119,9 +120,10 @@ class Replicating:
         self._peers = peers
         self._clients = clients
         self._clusters = clusters
-        self._to = destination
         self._turns = asyncio.Semaphore(KEYS_AT_ONCE)
-        self._is_refused = False
+        self.destination = destination
+        self.why = ""
+        """What the destination said that takes nothing now."""
         self._log = structlog.get_logger()
 
     async def deliver(self, found: Sequence[Noted]) -> None:
@@ -160,26 +162,28 @@ class Replicating:
             wait_s = min(2 * wait_s, WAIT_S_MAX)
 
     def _refused(self, why: str) -> None:
-        if not self._is_refused:
-            self._is_refused = True
-            self._log.warning("replicas wait: a destination does not take them", destination=self._to.arn, error=why)
+        before, self.why = self.why, why
+        if not before:
+            self._log.warning(
+                "replicas wait: a destination does not take them", destination=self.destination.arn, error=why
+            )
 
     def _taken(self) -> None:
-        if self._is_refused:
-            self._is_refused = False
-            self._log.info("a destination takes replicas again", destination=self._to.arn)
+        if self.why:
+            self.why = ""
+            self._log.info("a destination takes replicas again", destination=self.destination.arn)
 
     def _bucket(self, entry: Entry) -> S3Bucket | None:
         """The bucket of a change, if it is still there and has this destination."""
         bucket = self._gate.buckets.get(entry.bucket)
         if bucket is None or bucket.bucket.bid != entry.bid:
             return None
-        return bucket if any(rule.destination == self._to for rule in bucket.replication) else None
+        return bucket if any(rule.destination == self.destination for rule in bucket.replication) else None
 
     def _rule(self, bucket: S3Bucket, key: str, meta: ObjectMeta) -> Rule:
         """The rule for a version; when none wants it any more, the first for the destination."""
-        found = replication.matching(bucket.replication, key, meta.facts).get(self._to.name)
-        return found or next(rule for rule in bucket.replication if rule.destination == self._to)
+        found = replication.matching(bucket.replication, key, meta.facts).get(self.destination.name)
+        return found or next(rule for rule in bucket.replication if rule.destination == self.destination)
 
     async def _send_marker(self, bucket: S3Bucket, entry: Entry) -> None:
         async with self._open(bucket, entry, "HEAD") as answer:
@@ -193,7 +197,7 @@ class Replicating:
     async def _send_version(self, bucket: S3Bucket, entry: Entry, *, gives_up: bool) -> None:
         """Send a version as it is, and have its owner keep what came of it. `gives_up`: it cannot be read."""
         async with self._source(bucket, entry, "HEAD" if entry.is_update or gives_up else "GET") as source:
-            if source is None or self._to.name not in replicas.waiting(source.meta.facts):
+            if source is None or self.destination.name not in replicas.waiting(source.meta.facts):
                 return
             is_there = False
             if gives_up:
@@ -228,7 +232,7 @@ class Replicating:
     def _failed(self, entry: Entry, why: str) -> None:
         self._log.error(
             "a version was not replicated: change its tags to have it tried again",
-            destination=self._to.arn, bucket=entry.bucket, key=entry.key, version=entry.version_id, error=why,
+            destination=self.destination.arn, bucket=entry.bucket, key=entry.key, version=entry.version_id, error=why,
         )  # fmt: skip
 
     @asynccontextmanager
@@ -274,12 +278,12 @@ class Replicating:
         self, bucket: S3Bucket, entry: Entry, method: str, lines: dict[str, str]
     ) -> tuple[PeerClient, str, dict[str, str]]:
         """Who sends a request to the destination, its URL and header lines. Raise `NotReady`."""
-        target = f"/s3/{self._to.bucket}/{quote(entry.key, safe='/')}?ais-replica="
-        if self._to.cluster:
-            return self._clients, *self._clusters.request(self._to.cluster, method, target, lines)
-        there = self._gate.buckets.get(self._to.bucket)
+        target = f"/s3/{self.destination.bucket}/{quote(entry.key, safe='/')}?ais-replica="
+        if self.destination.cluster:
+            return self._clients, *self._clusters.request(self.destination.cluster, method, target, lines)
+        there = self._gate.buckets.get(self.destination.bucket)
         if there is None:
-            raise NotReady(f"there is no bucket {self._to.bucket}: create it, with versioning enabled")
+            raise NotReady(f"there is no bucket {self.destination.bucket}: create it, with versioning enabled")
         owner = self._gate.owner(there.bucket.uname, entry.key)
         is_permitted = there.s3.owner == bucket.s3.owner
         name, value = self._gate.vouch_for_owner(bucket.s3.owner, owner, method, target, is_permitted=is_permitted)
@@ -288,12 +292,12 @@ class Replicating:
     async def _report(self, bucket: S3Bucket, entry: Entry, revision: int, *, is_there: bool) -> None:
         """Have the owner of a version keep what came of it. Raise `AisError`."""
         outcome = Outcome(
-            bucket.bck, int(bucket.bucket.bid), entry.key, entry.version_id, self._to.name, revision, is_there
+            bucket.bck, int(bucket.bucket.bid), entry.key, entry.version_id, self.destination.name, revision, is_there
         )
         owner: Snode = self._gate.owner(bucket.bucket.uname, entry.key)
         answer = await self._peers.call(
             "POST",
-            owner.control.url + OUTCOMES,
+            owner.control.url + REPLICAS,
             headers={headers.CALLER_ID: self._host.snode.id},
             body=codec.to_msgpack([outcome]),
             timeout_s=TIMEOUT_S,

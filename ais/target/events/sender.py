@@ -50,8 +50,10 @@ class Sender:
         self._journal = journal
         self._receiver = receiver
         self.address = address
-        self._delivery = delivery
+        self.delivery = delivery
         self._trim = trim
+        self.oldest_ns = 0
+        """When the oldest change happened that is just sent (Unix ns); 0: none is."""
         self._log = structlog.get_logger()
         self._task = asyncio.create_task(self._run(), name=f"events for {receiver}")
 
@@ -77,7 +79,9 @@ class Sender:
         while True:
             found, cursor = await asyncio.to_thread(self._journal.read, cursor, BATCH_MAX)
             if wanted := [one for one in found if self._receiver in one.entry.receivers]:
-                await self._delivery.deliver(wanted)
+                self.oldest_ns = wanted[0].entry.time_ns
+                await self.delivery.deliver(wanted)
+                self.oldest_ns = 0
             if cursor.number > saved:
                 saved = cursor.number
                 await asyncio.to_thread(self._journal.advance, self._receiver, saved, len(wanted))

@@ -9,7 +9,9 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from ais.api import codec
 from ais.api.bucket import Bck
+from ais.api.replication import REPLICAS, Behind
 from ais.base.errors import AisError, Busy, DiskFailure
 from ais.core import replicas, sealing
 from ais.core.announcing import Change, Event, Note
@@ -25,7 +27,7 @@ from ais.s3.buckets import S3Bucket
 from ais.target.events.handing import Handing
 from ais.target.events.journal import Ended, Entry, Journal
 from ais.target.events.journals import Journals
-from ais.target.events.replicating import Replicas
+from ais.target.events.replicating import Replicas, Replicating
 from ais.target.events.sender import Delivery, Sender, Told
 from ais.target.host import Host
 
@@ -74,10 +76,11 @@ class EventService:
         self._log = structlog.get_logger()
         host.stats.events_waiting = self.waiting
         host.stats.replicas_waiting = self.replicas_waiting
+        host.stats.replicas_behind = self.replicas_behind
 
     def routes(self) -> list[web.RouteDef]:
         """For other targets, on the control network."""
-        return self._handing.routes()
+        return [*self._handing.routes(), web.get(REPLICAS, self._behind)]
 
     def waiting(self) -> dict[str, int]:
         """How many events wait for each receiver that the cluster has."""
@@ -88,6 +91,14 @@ class EventService:
         """How many changes of versions each destination of replicas lacks, by its ARN."""
         found = self._journals.waiting()
         return {destination.arn: found[name] for name, destination in self._replicas.destinations.items()}
+
+    def replicas_behind(self) -> dict[str, float]:
+        """By how many seconds each destination of replicas is behind: the age of the oldest change that it lacks."""
+        now_ns, found = self._host.env.clock.now_ns(), dict[str, float]()
+        for name, destination in self._replicas.destinations.items():
+            since = [one.oldest_ns for (_, of), one in self._senders.items() if of == name and one.oldest_ns]
+            found[destination.arn] = max(0, now_ns - min(since, default=now_ns)) / 1e9
+        return found
 
     def note(self, mountpath: str, change: Change, *, fsync: bool) -> Note | None:
         """See `Announcer`."""
@@ -257,6 +268,14 @@ class EventService:
         if (destination := self._replicas.destinations.get(name)) is not None:
             return self._replicas.delivery(destination)
         return Told(self._host, self._store, name, address, self._webhooks)
+
+    async def _behind(self, request: web.Request) -> web.Response:
+        waiting, behind, whys = self.replicas_waiting(), self.replicas_behind(), dict[str, str]()
+        for sender in self._senders.values():
+            if isinstance(sender.delivery, Replicating) and sender.delivery.why:
+                whys[sender.delivery.destination.arn] = sender.delivery.why
+        found = [Behind(arn, count, behind[arn], whys.get(arn, "")) for arn, count in waiting.items()]
+        return web.Response(body=codec.to_json(found))
 
     def _trimmed(self, journal: Journal) -> None:
         """Remove what every receiver has."""

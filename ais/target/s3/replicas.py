@@ -9,6 +9,7 @@ from aiohttp import web
 
 from ais.api import codec
 from ais.api.bucket import Bck
+from ais.api.replication import REPLICAS
 from ais.base.errors import AlreadyExists, BucketNotFound, NotFound
 from ais.core import holds, replicas, sealing
 from ais.core.meta import ObjectMeta, run_lengths
@@ -32,14 +33,12 @@ from ais.target.s3.receiving import ObjectBody, Receipt, stored_answer
 from ais.target.s3.sealed import ObjectWriter, SealedParts, writer_for
 from ais.target.uploads import in_pool, upload
 
-OUTCOMES = "/v1/replicas"
-"""`POST` of a list of `Outcome` (msgpack), from one target to another."""
 RUNS_SUM_MAX = 10_000
 """Parts of one object."""
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True):
-    """What came of sending one revision of a version to a destination."""
+    """What came of sending one revision of a version to a destination; targets `POST` lists of them (msgpack)."""
 
     bck: Bck
     bid: int
@@ -65,7 +64,7 @@ class ReplicaObjects:
 
     def routes(self) -> list[web.RouteDef]:
         """For other targets, on the control network."""
-        return [web.post(OUTCOMES, self._take)]
+        return [web.post(REPLICAS, self._take)]
 
     def put(self, ask: S3Ask) -> Upload:
         """A version with its content."""

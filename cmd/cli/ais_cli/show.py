@@ -2,7 +2,7 @@
 
 import click
 
-from ais_cli import authn_show, bucket, cluster, config, job, log, protection, scrub, storage, tls
+from ais_cli import authn_show, bucket, cluster, config, job, log, protection, replication, scrub, storage, tls
 from ais_cli import object as objects
 from ais_cli.dashboard import dashboard
 from ais_cli.performance import performance
@@ -25,4 +25,5 @@ show.add_command(log.show, "log")
 show.add_command(tls.show, "tls")
 show.add_command(authn_show.show, "auth")
 show.add_command(protection.show)
+show.add_command(replication.show)
 show.add_command(scrub.show)

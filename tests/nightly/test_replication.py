@@ -1,0 +1,79 @@
+"""A thousand objects replicated: the other cluster down for a minute, targets killed and decommissioned meanwhile."""
+
+import os
+import threading
+import time
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from harness.nodes import eventually
+from harness.replicating import change, elsewhere, make_versioned, replicate, rule, tags_of_all, versions, waiting
+from harness.s3access import REGION, Access, new_access
+from harness.wire import Api, message
+
+from ais.api import codec
+from ais.playground import probe
+from ais.testing import Cluster
+
+COUNT = int(os.environ.get("REPLICAS", "1000"))
+DOWN_S = float(os.environ.get("REPLICAS_DOWN_S", "60"))
+WITHIN_S = 1800.0
+
+
+def client_of(access: Access) -> Any:
+    """One that tries again while nodes are killed."""
+    return boto3.client(
+        "s3", endpoint_url=access.url, region_name=REGION, aws_access_key_id=access.key_id,
+        aws_secret_access_key=access.secret, config=Config(read_timeout=120, retries={"total_max_attempts": 20}),
+    )  # fmt: skip
+
+
+def test_a_thousand_objects() -> None:
+    """Overwritten, deleted, tagged: in the end the other bucket has the same versions, and nothing waits."""
+    with Cluster(1, 2, 2, config_overrides={"auth.enabled": "true"}) as backup:
+        key = new_access(backup, "carrier")
+        url = f"http://{key.key_id}@{backup.endpoint.partition('://')[2]}"
+        with Cluster(1, 3, 2, config_overrides={"net.s3_replicas": f"backup={url}"}) as cluster:
+            body = codec.to_json({"user": "carrier", "id": key.key_id, "secret": key.secret})
+            socket = cluster.proxies[0].plan.socket
+            assert probe.call("POST", f"{cluster.endpoint}/v1/auth/keys", None, body, socket)[0] == 200
+            s3, there = client_of(Access(cluster.endpoint, "any", "anysecret")), client_of(key)
+            make_versioned(s3, "from")
+            make_versioned(there, "to")
+            replicate(s3, "from", rule(elsewhere("to")))
+            keys = [f"k{number}" for number in range(COUNT)]
+            work = threading.Thread(target=change, args=(s3, "from", keys))
+            work.start()
+            eventually(lambda: versions(there, "to"), within_s=WITHIN_S)
+            [gateway] = backup.proxies
+            backup.kill(gateway)
+            down_since_s = time.monotonic()
+            eventually(lambda: waiting(cluster.targets[0].url) > COUNT // 10, within_s=WITHIN_S)
+            victim = cluster.targets[0]
+            cluster.kill(victim)
+            cluster.restart(victim)
+            work.join()
+            cluster.wait_ready()
+            leaves = cluster.targets[1]
+            left = message("decommission-node", value={"sid": leaves.id, "rm_user_data": True})
+            assert Api(cluster.endpoint).call("PUT", "/v1/cluster", body=left).status == 200
+            cluster.wait_ended(leaves)
+            time.sleep(max(0.0, DOWN_S - (time.monotonic() - down_since_s)))
+            backup.kill(backup.targets[0])
+            backup.restart(backup.targets[0])
+            backup.restart(gateway)
+            backup.wait_ready()
+            wanted = versions(s3, "from")
+            took_s = eventually(lambda: versions(there, "to") == wanted, within_s=WITHIN_S, every_s=1)
+            tags = tags_of_all(s3, "from")
+            eventually(lambda: tags_of_all(there, "to") == tags, within_s=WITHIN_S, every_s=1)
+            stay = [node for node in cluster.targets if node.alive]
+            eventually(lambda: sum(waiting(node.url) for node in stay) == 0, within_s=WITHIN_S, every_s=1)
+            for name, found in wanted.items():
+                for version_id, etag, _ in found:
+                    if etag:
+                        told = s3.head_object(Bucket="from", Key=name, VersionId=version_id)
+                        assert told["ReplicationStatus"] == "COMPLETED", (name, version_id)
+            count = sum(len(found) for found in wanted.values())
+            print(f"{count} versions of {COUNT} keys, there {took_s:.0f} s after the other cluster was back")
