@@ -1,5 +1,6 @@
 """Conditional requests (RFC 9110 §13 as S3 applies it): decide from the headers and what is there now."""
 
+import functools
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple, Protocol
@@ -161,4 +162,14 @@ def http_date(time_s: float) -> str:
 
 def iso_time(time_s: float) -> str:
     """`2015-10-21T07:28:00.000Z`, as in listings."""
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(time_s * 1000) % 1000:03d}Z"
+    return iso_time_of_ms(int(time_s * 1000))
+
+
+def iso_time_of_ms(time_ms: int) -> str:
+    """The same of Unix milliseconds."""
+    return f"{_iso_second(time_ms // 1000)}.{time_ms % 1000:03}Z"
+
+
+@functools.lru_cache(maxsize=4096)
+def _iso_second(time_s: int) -> str:
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -7,9 +7,10 @@ prefixes in one order; documents give all keys first.
 
 import base64
 import binascii
+import functools
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -18,7 +19,7 @@ import msgspec
 from ais.api.listing import Entry, EntryFlag
 from ais.base.ids import is_valid_uuid
 from ais.s3 import xml
-from ais.s3.conditions import iso_time
+from ais.s3.conditions import iso_time_of_ms
 from ais.s3.documents import owner
 from ais.s3.errors import S3Error
 
@@ -31,6 +32,8 @@ NOT_IN_V1 = {
 }
 NOT_IN_V2 = {"marker": "Marker unsupported with REST.GET.BUCKET in list-type=2"}
 _INT32_MAX = (1 << 31) - 1
+_PLAIN = re.compile("[A-Za-z0-9_.*/-]*")
+"""What is the same when it is encoded."""
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 
 
@@ -47,6 +50,12 @@ class Query(NamedTuple):
         if not self.encoding:
             return text
         return quote(text, safe="/*").replace("%20", "+").replace("~", "%7E")
+
+    def written(self, texts: list[str]) -> list[str]:
+        """How keys stand in a document. Most are plain, which is found out about all at once."""
+        if self.encoding and not _PLAIN.fullmatch("".join(texts)):
+            texts = [self.encode(one) for one in texts]
+        return xml.all_escaped(texts)
 
 
 class Page(NamedTuple):
@@ -164,7 +173,7 @@ def versions(bucket: str, owner_name: str, query: Query, key_marker: str, versio
         *_optional("NextVersionIdMarker", next_version_id, None),
         ("MaxKeys", query.limit),
         *_shape(query, page),
-        *(_version(entry, query, owner_name) for entry in page.entries if not entry.is_dir),
+        _versions(page, query, owner_name),
         *_common_prefixes(page, query),
     ]
     return xml.document("ListVersionsResult", nodes)
@@ -216,47 +225,61 @@ def _shape(query: Query, page: Page) -> Iterator[xml.Node]:
 
 
 def _contents(page: Page, query: Query, owner_name: str | None) -> Iterator[xml.Node]:
-    for entry in page.entries:
-        if not entry.is_dir:
-            head: list[xml.Node] = [("Key", query.encode(entry.n)), ("LastModified", iso_time(entry.i / 1e9))]
-            nodes = [*head, *_content(entry)]
-            if owner_name is not None:
-                nodes.append(("Owner", owner(entry.u or owner_name)))
-            yield "Contents", nodes
+    found = [entry for entry in page.entries if not entry.is_dir]
+    owner_of, checksum_of = _Owners(owner_name).written, functools.cache(_checksum)
+    yield xml.Markup(
+        "".join(
+            f"<Contents><Key>{key}</Key><LastModified>{iso_time_of_ms(entry.i // 1_000_000)}</LastModified>"
+            f"{_content(entry, checksum_of)}{owner_of(entry.u) if owner_name is not None else ''}</Contents>"
+            for entry, key in zip(found, query.written([entry.n for entry in found]), strict=True)
+        )
+    )
     yield from _common_prefixes(page, query)
 
 
 def _common_prefixes(page: Page, query: Query) -> Iterator[xml.Node]:
-    for entry in page.entries:
-        if entry.is_dir:
-            yield "CommonPrefixes", [("Prefix", query.encode(entry.n))]
+    keys = query.written([entry.n for entry in page.entries if entry.is_dir])
+    yield xml.Markup("".join(f"<CommonPrefixes><Prefix>{key}</Prefix></CommonPrefixes>" for key in keys))
 
 
-def _content(entry: Entry) -> list[xml.Node]:
+class _Owners:
+    """How the owners of a page's entries are written; most have the same."""
+
+    def __init__(self, default: str | None) -> None:
+        self._default = default
+        self.written = functools.cache(self._written)
+
+    def _written(self, name: str) -> str:
+        return xml.written([("Owner", owner(name or self._default or ""))])
+
+
+def _content(entry: Entry, checksum_of: Callable[[str, str], str]) -> str:
     """What objects have and delete markers do not."""
-    return [
-        ("ETag", f'"{entry.e}"'),
-        *_checksum(entry),
-        ("Size", entry.s),
-        ("StorageClass", "STANDARD"),
-    ]
+    return (
+        f"<ETag>&quot;{xml.escaped(entry.e)}&quot;</ETag>{checksum_of(entry.k, entry.y)}"
+        f"<Size>{entry.s}</Size><StorageClass>STANDARD</StorageClass>"
+    )
 
 
-def _checksum(entry: Entry) -> list[xml.Node]:
-    return [("ChecksumAlgorithm", entry.k), ("ChecksumType", entry.y)] if entry.k else []
+def _checksum(algorithm: str, kind: str) -> str:
+    return xml.written([("ChecksumAlgorithm", algorithm), ("ChecksumType", kind)]) if algorithm else ""
 
 
-def _version(entry: Entry, query: Query, owner_name: str) -> xml.Node:
-    is_marker = bool(entry.f & EntryFlag.DELETE_MARKER)
-    nodes: list[xml.Node] = [
-        ("Key", query.encode(key_of(entry))),
-        ("VersionId", entry.v or NULL_VERSION),
-        ("IsLatest", bool(entry.f & EntryFlag.LATEST)),
-        ("LastModified", iso_time(entry.i / 1e9)),
-        *([] if is_marker else _content(entry)),
-        ("Owner", owner(entry.u or owner_name)),
-    ]
-    return ("DeleteMarker" if is_marker else "Version"), nodes
+def _versions(page: Page, query: Query, owner_name: str) -> xml.Node:
+    """Versions and delete markers, in the order of the page."""
+    found = [entry for entry in page.entries if not entry.is_dir]
+    owner_of, checksum_of = _Owners(owner_name).written, functools.cache(_checksum)
+    pieces = []
+    for entry, key in zip(found, query.written([key_of(entry) for entry in found]), strict=True):
+        is_marker = bool(entry.f & EntryFlag.DELETE_MARKER)
+        kind = "DeleteMarker" if is_marker else "Version"
+        is_latest = "true" if entry.f & EntryFlag.LATEST else "false"
+        pieces.append(
+            f"<{kind}><Key>{key}</Key><VersionId>{entry.v or NULL_VERSION}</VersionId><IsLatest>{is_latest}</IsLatest>"
+            f"<LastModified>{iso_time_of_ms(entry.i // 1_000_000)}</LastModified>"
+            f"{'' if is_marker else _content(entry, checksum_of)}{owner_of(entry.u)}</{kind}>"
+        )
+    return xml.Markup("".join(pieces))
 
 
 def _upload(entry: Entry, query: Query, owner_name: str) -> xml.Node:
@@ -266,6 +289,6 @@ def _upload(entry: Entry, query: Query, owner_name: str) -> xml.Node:
         ("Initiator", owner(entry.u)),
         ("Owner", owner(owner_name)),
         ("StorageClass", "STANDARD"),
-        ("Initiated", iso_time(entry.i / 1e9)),
-        *_checksum(entry),
+        ("Initiated", iso_time_of_ms(entry.i // 1_000_000)),
+        xml.Markup(_checksum(entry.k, entry.y)),
     ]

@@ -17,7 +17,15 @@ _MARKED = re.compile(r'[&<>"\x00-\x1f]')
 ATTRIBUTES_MAX = 1024
 """Of one element, with what looks like some in its text, which may be a key. Expat takes 5 us for each, in one go."""
 _ATTRIBUTE = re.compile(rb"=[ \t\r\n]*[\"']")
-Node = tuple[str, "str | int | bool | Iterable[Node]"]
+
+
+class Markup(str):
+    """Elements that are written already."""
+
+    __slots__ = ()
+
+
+Node = tuple[str, "str | int | bool | Iterable[Node]"] | Markup
 
 
 class _ShallowBuilder(TreeBuilder):
@@ -99,6 +107,23 @@ def in_namespace(text: str) -> bytes:
     return rewritten(fromstring(text))
 
 
+def written(nodes: Iterable[Node]) -> Markup:
+    """Elements as text."""
+    pieces: list[str] = []
+    _render(nodes, pieces)
+    return Markup("".join(pieces))
+
+
+def escaped(content: str) -> str:
+    """How text stands in an element."""
+    return _escaped(content) if _MARKED.search(content) else content
+
+
+def all_escaped(texts: list[str]) -> list[str]:
+    """The same of many, which are looked at together."""
+    return [escaped(one) for one in texts] if _MARKED.search("".join(texts)) else texts
+
+
 def raw(root: str, inner: str) -> bytes:
     """A document around elements that are written already."""
     return _framed(root, inner)
@@ -124,9 +149,13 @@ def _opening(element: Element) -> str:
 
 
 def _render(nodes: Iterable[Node], pieces: list[str]) -> None:
-    for name, content in nodes:
+    for node in nodes:
+        if isinstance(node, Markup):
+            pieces.append(node)
+            continue
+        name, content = node
         if isinstance(content, str):
-            pieces.append(f"<{name}>{_escaped(content) if _MARKED.search(content) else content}</{name}>")
+            pieces.append(f"<{name}>{escaped(content)}</{name}>")
         elif isinstance(content, bool):
             pieces.append(f"<{name}>{'true' if content else 'false'}</{name}>")
         elif isinstance(content, int):
