@@ -6,15 +6,17 @@ without one seeks by itself. A listing without a session, or a new one, always l
 """
 
 import enum
-import heapq
 import threading
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from ais.api.bucket import Bck
 from ais.base.errors import NotReady
+from ais.core import meta as metadata
 from ais.core import tree
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Rank, rank, read_meta
@@ -72,6 +74,57 @@ class ListLimits(msgspec.Struct, frozen=True):
     window_max: int = WINDOW_MAX
 
 
+class Block(NamedTuple):
+    """Names that follow one another, each once: all of objects, or all common prefixes."""
+
+    names: list[str]
+    orders: Mapping[str, int] | int
+    """Which walk found each: the mountpath's place in the view."""
+    repeated: Collection[str] = ()
+    """Those that several mountpaths have, or that went from one to another."""
+    is_prefix: bool = False
+
+    def order_of(self, name: str) -> int:
+        """Which walk found a name."""
+        return self.orders if isinstance(self.orders, int) else self.orders[name]
+
+    def only(self, name: str) -> "Block":
+        """One of its names alone."""
+        return self._replace(names=[name])
+
+
+class _Head:
+    """What comes next of one walk: names that are read and not taken yet."""
+
+    __slots__ = ("_runs", "at", "is_prefix", "names", "order")
+
+    def __init__(self, walk: Walk) -> None:
+        self.order = walk.order
+        self._runs = walk.runs()
+        self.names: list[str] = []
+        self.at, self.is_prefix = 0, False
+
+    @property
+    def held(self) -> int:
+        return len(self.names) - self.at
+
+    def load(self) -> bool:
+        """Have something next; False at the end."""
+        while self.at >= len(self.names):
+            if (run := next(self._runs, None)) is None:
+                self.names, self.at = [], 0
+                return False
+            (self.names, self.is_prefix), self.at = run, 0
+        return True
+
+    def upto(self, bound: str, count: int) -> list[str]:
+        """Pass and return the next names that are not greater than `bound`, at most so many."""
+        at, names = self.at, self.names
+        end = len(names) if names[-1] <= bound else bisect_right(names, bound, lo=at)
+        end = self.at = min(end, at + count)
+        return names[at:end]
+
+
 class Cursor:
     """A merged walk that may be paused after any entry."""
 
@@ -90,47 +143,63 @@ class Cursor:
         self._moved, self.view = volume.moved.count, volume.view  # before anything is read
         self.last = after
         self._volume, self._bucket, self._shown, self._is_used = volume, layout.bucket_path("", bck), shown, is_used
-        walks = begin(self.view)
         self._late: list[tuple[str, bool]] = []
         """What went to a mountpath that was read before it came there, in order; with whether it is a directory."""
         self._is_complete = True
         self.used_at = 0.0
-        self._walks = walks
-        self._merged = iter(walks[0]) if len(walks) == 1 else heapq.merge(*walks)
-        self._next: tuple[str, int, bool] | None = next(self._merged, None)
+        self._walks = begin(self.view)
+        self._heads = [head for head in map(_Head, self._walks) if head.load()]
 
     @property
     def names_held(self) -> int:
         """How many names it keeps in memory."""
-        return sum(walk.names_held for walk in self._walks)
+        return sum(walk.names_held for walk in self._walks) + sum(head.held for head in self._heads)
 
     @property
     def has_more(self) -> bool:
         """Whether `take` would return a name."""
-        return self._next is not None or bool(self._late)
+        return bool(self._heads or self._late)
 
     @property
     def is_sure(self) -> bool:
         """Whether nothing was missed: the mountpaths are the same, and what moved between them is known."""
         return self._is_complete and self.view is self._volume.view
 
-    def take(self, count: int) -> list[tuple[str, int, bool, bool]]:
-        """The next `count` names, fewer at the end: with order, is a directory, is on other mountpaths too."""
+    def take(self, count: int) -> list[Block]:
+        """The next `count` names, fewer at the end."""
+        blocks, moved = self._take(count), self._volume.moved
+        if self._late or moved.count != self._moved:
+            blocks = self._with_late(blocks, count)
+        if blocks:
+            self.last = blocks[-1].names[-1]
+        return blocks
+
+    def give_back(self, names: list[str], last: str, *, is_prefix: bool) -> None:
+        """Have names come again that were taken, all of them greater than `last`, which was used."""
+        if names:
+            self._late = sorted([*self._late, *((name, is_prefix) for name in names)])
+            self.last = last
+
+    def _with_late(self, blocks: list[Block], count: int) -> list[Block]:
+        """With what was moved behind our back, one name to a block."""
         after, moved = self.last, self._volume.moved
-        if moved.count != self._moved:
-            self._catch_up(after)
-        taken = self._take(count)
-        while moved.count != self._moved:
-            self._catch_up(after)
+        taken = [
+            (name, block.order_of(name), block.is_prefix, name in block.repeated)
+            for block in blocks
+            for name in block.names
+        ]
+        is_first = True
+        while is_first or moved.count != self._moved:
+            is_first = False
+            if moved.count != self._moved:
+                self._catch_up(after)
             known = {one[0] for one in taken}
             before = [one for one in self._late if one[0] not in known and (not taken or one[0] < taken[-1][0])]
             self._late = [one for one in self._late if one[0] not in known and one not in before]
             taken = sorted([*taken, *((name, 0, is_dir, True) for name, is_dir in before)])
             self._late = sorted([*self._late, *((name, is_dir) for name, _, is_dir, _ in taken[count:])])
             del taken[count:]
-        if taken:
-            self.last = taken[-1][0]
-        return taken
+        return [Block([name], order, (name,) if again else (), is_dir) for name, order, is_dir, again in taken]
 
     def _catch_up(self, after: str) -> None:
         """Learn what was moved since we looked last. What begins with a common prefix may have been deleted by now."""
@@ -140,25 +209,44 @@ class Cursor:
         late = {(listed, listed != name) for name, listed in shown if listed > after}.difference(self._late)
         self._late = sorted([*self._late, *(one for one in late if not one[1] or self._is_used(one[0]))])
 
-    def _take(self, count: int) -> list[tuple[str, int, bool, bool]]:
-        taken: list[tuple[str, int, bool, bool]] = []
-        merged, current, late = self._merged, self._next, self._late
-        while (current is not None or late) and len(taken) < count:
-            if late and (current is None or late[0][0] <= current[0]):
-                listed, is_dir = late.pop(0)
-                if current is None or listed != current[0]:
-                    taken.append((listed, 0, is_dir, True))
-                continue
-            assert current is not None
-            name, order, is_dir = current
-            current = next(merged, None)
-            is_repeated = False
-            while current is not None and current[0] == name:
-                is_repeated = True
-                current = next(merged, None)
-            taken.append((name, order, is_dir, is_repeated))
-        self._next = current
-        return taken
+    def _take(self, count: int) -> list[Block]:
+        blocks: list[Block] = []
+        while self._heads and count > 0:
+            block = self._next(count)
+            self._heads = [head for head in self._heads if head.load()]
+            count -= len(block.names)
+            blocks.append(block)
+        return blocks
+
+    def _next(self, count: int) -> Block:
+        """Up to so many names of one kind that nothing unread can come between."""
+        heads = self._heads
+        if len(heads) == 1:
+            [head] = heads
+            return Block(head.upto(head.names[-1], count), head.order, (), head.is_prefix)
+        first = min(heads, key=lambda head: head.names[head.at])
+        same = [head for head in heads if head.is_prefix is first.is_prefix]
+        bound = min(head.names[-1] for head in same)
+        if len(same) < len(heads):
+            # A name is of one kind in every walk, so the next of the other kind is none of ours.
+            bound = min(bound, *(head.names[head.at] for head in heads if head.is_prefix is not first.is_prefix))
+        parts = [(head, head.at, head.upto(bound, count)) for head in same if head.names[head.at] <= bound]
+        if len(parts) == 1:
+            [(head, _, names)] = parts
+            return Block(names, head.order, (), first.is_prefix)
+        orders: dict[str, int] = {}
+        for head, _, part in reversed(parts):
+            orders.update(dict.fromkeys(part, head.order))
+        names = sorted(orders)  # sorted runs one after the other: nearly a plain merge
+        if len(names) > count:
+            del names[count:]
+            for head, at, part in parts:  # what does not fit stays
+                head.at = at + bisect_right(part, names[-1])
+        repeated: Collection[str] = ()
+        if sum(len(part) for _, _, part in parts) > len(orders):
+            counted = Counter(name for _, _, part in parts for name in part)
+            repeated = {name for name, found in counted.items() if found > 1}
+        return Block(names, orders, repeated, first.is_prefix)
 
 
 class Cursors:
@@ -210,6 +298,7 @@ class Cursors:
                     delimiter=delimiter,
                     order=order,
                     window_max=self._limits.window_max,
+                    orders=self._volume.orders,
                 )
                 for content in self._contents_of(bck)
                 for order, mountpath in enumerate(view.available)
@@ -257,7 +346,6 @@ class Lister:
     """Lists buckets of one volume. Any thread may call; a call blocks for the disk."""
 
     def __init__(self, volume: Volume, env: Env, *, limits: ListLimits | None = None) -> None:
-        self._volume = volume
         self._disk = env.disk
         self._volume = volume
         self._cursors = Cursors(volume, env, limits or ListLimits(), (layout.OBJECTS,))
@@ -311,25 +399,63 @@ class Lister:
         """Up to `limit` entries; what is gone by now when details are asked for is skipped."""
         entries: list[Entry] = []
         view = cursor.view
-        available, prefix = view.available, bck.uname
+        available = view.available
         is_plain = detail is Detail.NAMES and not view.is_unsettled and bck not in self._volume.mirrored
         while len(entries) < limit and cursor.has_more:
-            for name, order, is_dir, is_repeated in cursor.take(limit - len(entries)):
-                if is_dir:
-                    entries.append(Entry(name, True))
+            for block in cursor.take(limit - len(entries)):
+                if block.is_prefix:
+                    entries += [Entry(name, True) for name in block.names]
                 elif is_plain:
-                    entries.append(Entry(name, False, False, available[order]))
+                    entries += [Entry(name, False, False, available[block.order_of(name)]) for name in block.names]
                 else:
-                    owner = view.owner(digest(prefix + name))
-                    candidates = available if is_repeated else available[order : order + 1]
-                    entry = self._look(bck, name, owner, candidates, detail)
-                    if entry is None and view.is_unsettled and not is_repeated:  # it was moved since
-                        entry = self._look(bck, name, owner, available, detail)
-                    if entry is None and bck in self._volume.mirrored:
-                        entry = self._look(bck, name, owner, available, detail, layout.COPIES)
-                    if entry is not None:
-                        entries.append(entry)
+                    entries += self._details(view, bck, block, detail)
         return entries
+
+    def _details(self, view: View, bck: Bck, block: Block, detail: Detail) -> Iterator[Entry]:
+        """The entries of objects; what is gone by now is skipped."""
+        if view.is_unsettled or bck in self._volume.mirrored:
+            return self._looked_for(view, bck, block, detail)
+        return self._where_they_are(view, bck, block, detail)
+
+    def _where_they_are(self, view: View, bck: Bck, block: Block, detail: Detail) -> Iterator[Entry]:
+        """The same of a bucket whose objects are one file each, and in their place."""
+        available, prefix, is_single = view.available, bck.uname, len(view.available) == len(view.placed) == 1
+        roots = [f"{layout.bucket_path(mountpath.path, bck)}/{layout.OBJECTS}/" for mountpath in available]
+        lstat, read = self._disk.lstat, self._disk.attribute_reader(metadata.XATTR)
+        needs_meta = detail is Detail.META or bck in self._volume.coded
+        for name in block.names:
+            order = block.order_of(name)
+            mountpath = available[order]
+            path, meta = roots[order] + names.to_path(name), None
+            try:
+                found = lstat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            if needs_meta and (value := read(path)) is not None:
+                meta = metadata.decoded(value)
+            if name in block.repeated or not tree.is_file(found) or (needs_meta and meta is None):
+                yield from self._looked_for(view, bck, block.only(name), detail)
+                continue
+            is_misplaced = not is_single and mountpath is not view.owner(digest(prefix + name))
+            size = meta.size if meta is not None and meta.cut else found.st_size
+            meta = meta if detail is Detail.META else None
+            yield Entry(name, False, is_misplaced, mountpath, size, found.st_mtime_ns, found.st_atime_ns, meta)
+
+    def _looked_for(self, view: View, bck: Bck, block: Block, detail: Detail) -> Iterator[Entry]:
+        """The same of any bucket."""
+        prefix, available = bck.uname, view.available
+        for name in block.names:
+            owner = view.owner(digest(prefix + name))
+            is_repeated = name in block.repeated
+            order = block.order_of(name)
+            candidates = available if is_repeated else available[order : order + 1]
+            entry = self._look(bck, name, owner, candidates, detail)
+            if entry is None and view.is_unsettled and not is_repeated:  # it was moved since
+                entry = self._look(bck, name, owner, available, detail)
+            if entry is None and bck in self._volume.mirrored:
+                entry = self._look(bck, name, owner, available, detail, layout.COPIES)
+            if entry is not None:
+                yield entry
 
     def _look(
         self,

@@ -27,6 +27,7 @@ S3_PREFIX = "x-amz-meta-"
 _HEADER = b"AISO\x02"
 _WITHOUT_CHECKSUM = b"AISO\x01"
 _HEAD = struct.Struct(">5sL")
+_HEAD_BYTES = _HEAD.size
 _pack_head, _checksum = _HEAD.pack, google_crc32c.extend
 _SEED = google_crc32c.value(_HEADER)
 
@@ -115,10 +116,11 @@ def encode(meta: ObjectMeta) -> bytes:
 
 def decode(value: bytes) -> ObjectMeta:
     """Read what `encode` wrote. Raise `CorruptMetadata` for anything else."""
-    if value.startswith(_HEADER):
-        body = value[_HEAD.size :]
-        if len(value) < _HEAD.size or _checksum(_SEED, body) != _HEAD.unpack_from(value)[1]:
-            raise CorruptMetadata("object metadata does not have its checksum")
+    body = value[_HEAD_BYTES:]
+    if value[:_HEAD_BYTES] == _pack_head(_HEADER, _checksum(_SEED, body)):
+        pass
+    elif value.startswith(_HEADER):
+        raise CorruptMetadata("object metadata does not have its checksum")
     elif value.startswith(_WITHOUT_CHECKSUM):
         body = value[len(_WITHOUT_CHECKSUM) :]
     else:
@@ -127,6 +129,14 @@ def decode(value: bytes) -> ObjectMeta:
         return _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptMetadata(f"object metadata cannot be decoded: {error}") from None
+
+
+def decoded(value: bytes) -> ObjectMeta | None:
+    """The same; None for anything else."""
+    try:
+        return decode(value)
+    except CorruptMetadata:
+        return None
 
 
 def check_custom(custom: dict[str, str]) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from ais.api.bucket import Bck
-from ais.base.errors import CorruptMetadata
 from ais.base.seen import Seen
 from ais.core import meta as metadata
 from ais.core import tree
@@ -142,10 +141,7 @@ def resized(found: os.stat_result, size: int, times_ns: tuple[int, int] | None =
 def read_meta(disk: Disk, path: str) -> ObjectMeta | None:
     """The metadata of an object's file; None when that is damaged, or there is no file. Raise `OSError`."""
     value = tree.read_xattr(disk, path, metadata.XATTR)
-    try:
-        return metadata.decode(value) if value is not None else None
-    except CorruptMetadata:
-        return None
+    return metadata.decoded(value) if value is not None else None
 
 
 class _Generations:

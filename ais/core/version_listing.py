@@ -1,22 +1,27 @@
 """Pages of all versions of a bucket's objects on this target: by name, of one name the newest first."""
 
 import itertools
+import os
 
 import msgspec
 
 from ais.api.bucket import Bck
-from ais.core.listing import Cursor, Cursors, ListLimits
+from ais.core import meta as metadata
+from ais.core import tree
+from ais.core.listing import Block, Cursor, Cursors, ListLimits
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot
 from ais.core.version_copies import copied_head
-from ais.core.versions import NULL, Version, Versions
+from ais.core.versions import NULL, Version, Versions, order_of
 from ais.core.walk import common_prefix
 from ais.env import Env
-from ais.fs import layout
-from ais.fs.volume import Volume
+from ais.fs import layout, names
+from ais.fs.volume import View, Volume
 from ais.meta.smap import digest
 
 _LOOKS_MAX = 100
+_STEP = 256
+"""Names looked at together."""
 
 
 class VersionEntry(msgspec.Struct, frozen=True, gc=False):
@@ -82,15 +87,74 @@ class VersionLister:
                 behind = self._order_of_null(bck, first) if order == NULL else order
                 entries += self._versions_of(bck, first, behind, limit + 1)
             while len(entries) < limit and cursor.has_more:
-                name, _, is_prefix, _ = cursor.take(1)[0]
-                if is_prefix:
-                    entries.append(VersionEntry(name))
-                else:
-                    entries += self._versions_of(bck, name, "", limit + 1 - len(entries))
+                for block in cursor.take(min(limit - len(entries), _STEP)):
+                    self._add(entries, cursor, bck, block, limit)
             return entries
 
         entries, cursor = self._cursors.page(read, bck, prefix, first, delimiter=delimiter, session=session)
         return VersionPage(entries[:limit], len(entries) > limit or cursor.has_more)
+
+    def _add(self, entries: list[VersionEntry], cursor: Cursor, bck: Bck, block: Block, limit: int) -> None:
+        """Add the versions of names until there are `limit` or more; the names that are left stay with the cursor."""
+        if block.is_prefix:
+            count = max(0, limit - len(entries))
+            entries += [VersionEntry(name) for name in block.names[:count]]
+            cursor.give_back(block.names[count:], entries[-1].name, is_prefix=True)
+            return
+        view = cursor.view
+        is_plain = not view.is_unsettled and bck not in self._volume.mirrored
+        latest = self._only_ones(view, bck, block) if is_plain else {}
+        for at, name in enumerate(block.names):
+            if len(entries) >= limit:
+                cursor.give_back(block.names[at:], entries[-1].name, is_prefix=False)
+                return
+            if (only := latest.get(name)) is not None:
+                entries.append(only)
+            else:
+                entries += self._versions_of(bck, name, "", limit + 1 - len(entries))
+
+    def _only_ones(self, view: View, bck: Bck, block: Block) -> dict[str, VersionEntry]:
+        """The versions of names that have one version each and no shelf; others are left out.
+
+        A version goes to the shelf or comes from there by renames. So after the file was read there must be no shelf,
+        and after that the file must still be the same: then there was nothing else in between.
+        """
+        available, prefix, is_single = view.available, bck.uname, len(view.available) == len(view.placed) == 1
+        buckets = [layout.bucket_path(mountpath.path, bck) for mountpath in available]
+        lstat, access, read = self._disk.lstat, self._disk.access, self._disk.attribute_reader(metadata.XATTR)
+        found: list[tuple[str, int, str, os.stat_result, ObjectMeta]] = []
+        for name in block.names:
+            order = block.order_of(name)
+            mountpath = available[order]
+            if not is_single and mountpath is not view.owner(digest(prefix + name)):
+                continue
+            relative = names.to_path(name)
+            path = f"{buckets[order]}/{layout.OBJECTS}/{relative}"
+            try:
+                file = lstat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            if tree.is_file(file) and not mountpath.may_be_torn(file):
+                meta = metadata.decoded(read(path) or b"")
+                if meta is not None:
+                    found.append((name, order, relative, file, meta))
+        shelves = [f"{bucket}/{layout.VERSIONS}" for bucket in buckets]
+        has_shelves = [access(path, os.F_OK) for path in shelves]
+        only: dict[str, VersionEntry] = {}
+        for name, order, relative, file, meta in found:
+            if has_shelves[order]:
+                if access(f"{shelves[order]}/{relative}/{names.SELF}", os.F_OK):
+                    continue
+                try:
+                    again = lstat(f"{buckets[order]}/{layout.OBJECTS}/{relative}")
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                if (again.st_ino, again.st_ctime_ns) != (file.st_ino, file.st_ctime_ns):
+                    continue
+            size, modified_ns = meta.size if meta.cut else file.st_size, file.st_mtime_ns
+            version_id, place = meta.version_id or NULL, order_of(meta, modified_ns)
+            only[name] = VersionEntry(name, place, version_id, size, modified_ns, True, meta.is_marker, meta)
+        return only
 
     def _order_of_null(self, bck: Bck, name: str) -> str:
         """The order of the null version; empty, which is before all versions, when it is gone."""

@@ -13,26 +13,61 @@ import operator
 from collections.abc import Iterator
 
 from ais.env.disk import Disk
-from ais.fs.names import CHUNK_MARK, SELF, decode_component, directory_path, encode_component
+from ais.fs.names import CHUNK_MARK, SELF, decode_component, directory_path, encode_component, is_foreign
+from ais.fs.orders import Orders
 from ais.fs.reading import Entry, entries_of
 
 WINDOW_MAX = 200_000
+_KEPT_WINDOW_FIRST, _KEPT_WINDOW = 1024, 8192
+"""Of a directory whose order is kept: loading another window costs nothing."""
+_RUN_MAX = 4096
+"""Names handed on at once."""
 
 
 class _Frame:
     """A directory being walked: its path, the part of the name it stands for, and the window of keys still to come.
 
-    A key is a component of an object, or one and `/` for a directory. Keys are in reverse order: `pop` takes the next.
+    A key is a component of an object, or one and `/` for a directory. `keys[at]` comes next.
     """
 
-    __slots__ = ("has_more", "keys", "last", "path", "prefix")
+    __slots__ = ("at", "directories", "has_more", "keys", "last", "path", "prefix")
 
     def __init__(self, path: str, prefix: str) -> None:
         self.path = path
         self.prefix = prefix
-        self.keys: list[str] = []
-        self.last = ""
-        self.has_more = False
+        self.load([], "", has_more=False)
+
+    def load(self, keys: list[str], last: str, *, has_more: bool) -> None:
+        """Take the next window; `has_more`: the directory has keys behind `last`."""
+        self.last = last
+        self.at, self.keys, self.has_more = 0, keys, has_more
+        self.directories = [at for at, key in enumerate(keys) if key[-1:] == "/"] if "/" in "".join(keys) else []
+        """Where the keys of directories are that come next, in reverse order."""
+        self.directories.reverse()
+
+    def plain(self, count_max: int) -> list[str]:
+        """Pass and return keys of objects, up to the next directory or so many."""
+        at, directories = self.at, self.directories
+        end = min(directories[-1] if directories else len(self.keys), at + count_max)
+        self.at = end
+        return self.keys[at:end]
+
+    def directory(self) -> str:
+        """Pass and return the key of a directory, which must be next."""
+        self.directories.pop()
+        self.at += 1
+        return self.keys[self.at - 1]
+
+    def pass_over(self, begin: str) -> None:
+        """Pass keys that begin so; what the next window would bring of them is not loaded."""
+        at, keys = self.at, self.keys
+        while at < len(keys) and keys[at].startswith(begin):
+            at += 1
+        self.at = at
+        while self.directories and self.directories[-1] < at:
+            self.directories.pop()
+        if at == len(keys):
+            self.last = max(self.last, begin + _LAST_CHAR)
 
 
 class _Window:
@@ -99,12 +134,15 @@ class Walk:
         delimiter: str = "",
         order: int = 0,
         window_max: int = WINDOW_MAX,
+        orders: Orders | None = None,
     ) -> None:
+        """`orders`: those of large directories that are kept."""
         self._disk = disk
+        self._orders = orders
         self._prefix = prefix
         self._after = after
         self._delimiter = delimiter
-        self._order = order
+        self.order = order
         self._window_max = window_max
         begun = common_prefix(after, prefix, delimiter)
         self._seek = begun + _LAST_CHAR if begun else after
@@ -116,33 +154,59 @@ class Walk:
     @property
     def names_held(self) -> int:
         """How many names the walk keeps in memory."""
-        return sum(len(frame.keys) for frame in self._stack)
+        return sum(len(frame.keys) - frame.at for frame in self._stack)
 
     def __iter__(self) -> Iterator[tuple[str, int, bool]]:
-        order, stack, delimiter, last = self._order, self._stack, self._delimiter, self._after
+        order = self.order
+        for names, is_prefix in self.runs():
+            for name in names:
+                yield name, order, is_prefix
+
+    def runs(self) -> Iterator[tuple[list[str], bool]]:
+        """The same, some names at a time: those of objects, or a common prefix alone (True)."""
+        stack = self._stack
+        self._last_shared = self._after
         while stack:
             frame = stack[-1]
-            keys, prefix = frame.keys, frame.prefix
-            while keys:
-                key = keys.pop()
-                shared = common_prefix(prefix + key, self._prefix, delimiter) if delimiter else ""
-                if shared:
-                    if shared > last:
-                        if key[-1:] == "/" and not _holds_objects(self._disk, _path(frame, key)):
-                            continue
-                        yield shared, order, True
-                        last = shared
-                    _pass_over(frame, shared)
-                elif key[-1:] == "/":
-                    self._enter(_path(frame, key), prefix + key)
-                    break
-                else:
-                    yield prefix + key, order, False
+            if frame.at < len(frame.keys):
+                yield from self._rolled_up(frame) if self._delimiter else self._plain(frame)
+            elif frame.has_more:
+                self._fill(frame, frame.last, "")
             else:
-                if frame.has_more:
-                    self._fill(frame, frame.last, "")
-                else:
-                    stack.pop()
+                stack.pop()
+
+    def _plain(self, frame: _Frame) -> Iterator[tuple[list[str], bool]]:
+        keys, prefix = frame.plain(_RUN_MAX), frame.prefix
+        if keys:
+            yield [prefix + key for key in keys] if prefix else keys, False
+        else:
+            key = frame.directory()
+            self._enter(_path(frame, key), prefix + key)
+
+    def _rolled_up(self, frame: _Frame) -> Iterator[tuple[list[str], bool]]:
+        """What the next keys show: objects until something else comes, a common prefix, or a directory to enter."""
+        keys, prefix, run = frame.keys, frame.prefix, list[str]()
+        shared = ""
+        while frame.at < len(keys) and len(run) < _RUN_MAX:
+            key = keys[frame.at]
+            shared = common_prefix(prefix + key, self._prefix, self._delimiter)
+            if shared or key[-1:] == "/":
+                break
+            run.append(prefix + key)
+            frame.at += 1
+        if run:
+            yield run, False
+        elif not shared:
+            self._enter(_path(frame, key), prefix + frame.directory())
+        elif shared > self._last_shared:
+            if key[-1:] == "/" and not _holds_objects(self._disk, _path(frame, key)):
+                frame.directory()
+                return
+            self._last_shared = shared
+            frame.pass_over(shared[len(prefix) :])
+            yield [shared], True
+        else:
+            frame.pass_over(shared[len(prefix) :])
 
     def _enter(self, path: str, prefix: str) -> None:
         frame = _Frame(path, prefix)
@@ -153,14 +217,16 @@ class Walk:
     def _fill(self, frame: _Frame, floor: str | None, after: str) -> None:
         """Load the smallest keys of the directory that are greater than `floor`; None: than nothing at all."""
         wanted = self._prefix[len(frame.prefix) :]
+        if self._orders is not None:
+            count = min(self._window_max, _KEPT_WINDOW if frame.keys else _KEPT_WINDOW_FIRST)
+            kept = self._orders.window(frame.path, floor, after, wanted, count)
+            if kept is not None:
+                frame.load(kept.keys, kept.last, has_more=kept.has_more)
+                return
         window = _Window(self._window_max, floor, after, wanted)
         self._read(frame.path, "", window)
         window.reduce()
-        keys = window.keys
-        frame.last = keys[-1] if keys else ""
-        frame.has_more = window.has_more
-        keys.reverse()
-        frame.keys = keys
+        frame.load(window.keys, window.keys[-1] if window.keys else "", has_more=window.has_more)
 
     def _read(self, path: str, chunks: str, window: _Window) -> None:
         """Offer the keys of a directory; the directories of a long component are read as part of their parent."""
@@ -186,7 +252,7 @@ class Walk:
                 if decoded is None:
                     continue
                 component = decoded
-            if not found.isascii() and is_foreign(found):
+            if is_foreign(found):
                 continue
             if entry.is_file(follow_symlinks=False):
                 keys.append(chunks + component)
@@ -207,21 +273,6 @@ def _drop_repeated(keys: list[str]) -> None:
 def _path(frame: _Frame, key: str) -> str:
     """Where the directory lies that a key stands for."""
     return f"{frame.path}/{encode_component(key[:-1])}"
-
-
-def _pass_over(frame: _Frame, shared: str) -> None:
-    """Drop the keys of names that begin with `shared`; what the next window would bring of them is not loaded."""
-    begin = shared[len(frame.prefix) :]
-    keys = frame.keys
-    while keys and keys[-1].startswith(begin):
-        keys.pop()
-    if not keys:
-        frame.last = max(frame.last, begin + _LAST_CHAR)
-
-
-def is_foreign(entry: str) -> bool:
-    """Whether a directory entry is not valid UTF-8, so that no object can have it."""
-    return any("\ud800" <= char <= "\udfff" for char in entry)
 
 
 def _exists(disk: Disk, path: str) -> bool:

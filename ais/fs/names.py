@@ -76,6 +76,11 @@ def decode_component(entry: str) -> str | None:
     return rest if rest in ("", ".", "..") or rest[0] == "%" else None
 
 
+def is_foreign(entry: str) -> bool:
+    """Whether a directory entry is not valid UTF-8, so that no object can have it."""
+    return not entry.isascii() and any("\ud800" <= char <= "\udfff" for char in entry)
+
+
 def _chunks(component: str) -> Iterator[str]:
     encoded = component.encode()
     start = 0

@@ -40,6 +40,7 @@ from ais.fs.locks import Stripes, probe_writing
 from ais.fs.mountpath import Capacity, Mountpath
 from ais.fs.moved import MovedNames
 from ais.fs.names import SELF
+from ais.fs.orders import Orders
 from ais.fs.record import IN_USE, KNOWN, LEAVING, Member, State, VolumeRecord
 from ais.meta.placement import Candidates, mix
 from ais.meta.smap import digest
@@ -151,6 +152,7 @@ class Volume:
         self.aside: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
         """Entered around each change of the set of mountpaths: other processes that use them stand aside meanwhile."""
         self.moved = MovedNames()
+        self.orders = Orders(env.disk)
         self.view = self._build_view()
 
     @classmethod
@@ -577,7 +579,8 @@ class Volume:
                                 self._disk.unlink(f"{directory}/{name}")
 
     def close(self) -> None:
-        """Wait for the pools' running work and close lock files."""
+        """Wait for the pools' running work, forget what was kept for listings, and close lock files."""
+        self.orders.close()
         for mountpath in self._mountpaths.values():
             mountpath.close()
 

@@ -188,7 +188,6 @@ class Bench:
 
     def fill(self, names: Iterator[str]) -> int:
         """Make an empty object of each name where it belongs; how many."""
-        import os
 
         targets = self.cluster.targets
         owners = Candidates([digest(target.id) for target in targets])
@@ -260,7 +259,9 @@ class Bench:
             status = Path(f"/proc/{node.pid}/status").read_text()
             peak = re.search(r"VmHWM:\s+(\d+)", status)
             assert peak is not None
-            peaks.append(f"{node.name} {int(peak[1]) >> 10} MiB (now {psutil.Process(node.pid).memory_info().rss >> 20})")
+            peaks.append(
+                f"{node.name} {int(peak[1]) >> 10} MiB (now {psutil.Process(node.pid).memory_info().rss >> 20})"
+            )
         return ", ".join(peaks)
 
     def _cpu(self) -> dict[str, float]:
@@ -277,7 +278,9 @@ def flat(count: int) -> Iterator[str]:
 
 def deep(count: int) -> Iterator[str]:
     """Directories of a thousand names, two levels down."""
-    return (f"{number // 100_000:04}/{number // FILES_OF_A_DIRECTORY:06}/{number:08}.sample.jpg" for number in range(count))
+    return (
+        f"{number // 100_000:04}/{number // FILES_OF_A_DIRECTORY:06}/{number:08}.sample.jpg" for number in range(count)
+    )
 
 
 def row(way: str, samples: list[Sample]) -> str:
@@ -286,7 +289,8 @@ def row(way: str, samples: list[Sample]) -> str:
     client = statistics.median(one.client_s / one.names for one in samples) * 1e6
     cold, warm = samples[0].first_s, statistics.median(one.first_s for one in samples[1:] or samples)
     gateway, targets = (
-        statistics.median(sum(s for name, s in one.cpu_s.items() if name[0] == kind) / one.names for one in samples) * 1e6
+        statistics.median(sum(s for name, s in one.cpu_s.items() if name[0] == kind) / one.names for one in samples)
+        * 1e6
         for kind in "pt"
     )
     return (
@@ -325,7 +329,11 @@ def main() -> None:
         bench.restart()
         found: dict[str, list[Sample]] = {}
         every = ways(parses=given.parse)
-        middle = next(name for number, name in enumerate((deep if given.tree == "deep" else flat)(given.names)) if number == count // 2)
+        middle = next(
+            name
+            for number, name in enumerate((deep if given.tree == "deep" else flat)(given.names))
+            if number == count // 2
+        )
         for _ in range(given.rounds):
             for way in asked:
                 if way == "probe":

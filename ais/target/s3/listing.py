@@ -14,13 +14,17 @@ from ais.core.walk import common_prefix
 from ais.s3.facts import etag_of
 from ais.s3.new_object import OWNER
 
+_MISPLACED, _LATEST, _DELETE_MARKER = (
+    int(flag) for flag in (EntryStatus.MISPLACED_MOUNTPATH, EntryFlag.LATEST, EntryFlag.DELETE_MARKER)
+)
+
 
 def object_entry(found: core.Entry) -> Entry:
     """An object or a common prefix."""
     if found.is_dir:
         return Entry(found.name, f=int(EntryFlag.IS_DIR))
-    status = EntryStatus.MISPLACED_MOUNTPATH if found.is_misplaced else EntryStatus.OK
-    return _describe(Entry(found.name, s=found.size, i=found.mtime_ns, f=int(status)), found.meta)
+    flags = _MISPLACED if found.is_misplaced else 0
+    return _described(found.name, found.size, found.mtime_ns, flags, "", found.meta)
 
 
 def version_page(lister: VersionLister, bck: Bck, message: LsoMsg) -> Page:
@@ -41,27 +45,34 @@ def version_page(lister: VersionLister, bck: Bck, message: LsoMsg) -> Page:
 def _version_entry(found: VersionEntry) -> Entry:
     if found.is_prefix:
         return Entry(found.name, f=int(EntryFlag.IS_DIR))
-    entry = Entry(f"{found.name}\0{found.order}", s=found.size, i=found.mtime_ns)
-    if found.version_id != NULL:
-        entry.v = found.version_id
-    if found.is_latest:
-        entry.f |= EntryFlag.LATEST
+    name, version_id = f"{found.name}\0{found.order}", found.version_id if found.version_id != NULL else ""
+    flags = _LATEST if found.is_latest else 0
     if found.is_marker:
-        entry.f |= EntryFlag.DELETE_MARKER
-        return entry
-    return _describe(entry, found.meta)
+        return Entry(name, s=found.size, i=found.mtime_ns, v=version_id, f=flags | _DELETE_MARKER)
+    return _described(name, found.size, found.mtime_ns, flags, version_id, found.meta)
 
 
-def _describe(entry: Entry, meta: ObjectMeta | None) -> Entry:
+def _described(name: str, size: int, mtime_ns: int, flags: int, version_id: str, meta: ObjectMeta | None) -> Entry:
     """With entity tag and checksum; a damaged object has an entity tag that no client knows."""
-    facts = meta.facts if meta else {}
-    kind, checksum = (meta.checksum_kind, meta.checksum) if meta else ("", "")
-    entry.e = etag_of(facts, kind, checksum, entry.i, entry.s)
-    if meta is not None:
-        entry.s = sealing.size_of(meta)
-    entry.u = facts.get(OWNER, "")
-    entry.k, entry.y = facts.get("checksum-algorithm", ""), facts.get("checksum-type", "")
-    return entry
+    if meta is None:
+        return Entry(name, s=size, i=mtime_ns, f=flags, v=version_id, e=etag_of({}, "", "", mtime_ns, size))
+    fact = meta.facts.get
+    return Entry(
+        name,
+        "",
+        "",
+        version_id,
+        "",
+        "",
+        sealing.size_of(meta),
+        0,
+        flags,
+        fact("etag") or etag_of(meta.facts, meta.checksum_kind, meta.checksum, mtime_ns, size),
+        mtime_ns,
+        fact("checksum-algorithm", ""),
+        fact("checksum-type", ""),
+        fact(OWNER, ""),
+    )
 
 
 def upload_page(uploads: Uploads, bck: Bck, message: LsoMsg) -> Page:

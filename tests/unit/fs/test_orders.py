@@ -1,0 +1,207 @@
+"""Orders of directories: whatever changes, and whoever changes it, they say what is there."""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ais.env.changes import Changes
+from ais.env.disk import Disk
+from ais.fs import orders
+from ais.fs.names import SELF
+from ais.fs.orders import Orders
+
+
+class Counting(Disk):
+    """Counts how often directories are read."""
+
+    reads = 0
+
+    def scandir(self, path: str) -> "os._ScandirIterator[str]":  # type: ignore[override]
+        self.reads += 1
+        return os.scandir(path)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[tuple[Orders, Counting, Path]]:
+    """Orders that keep every directory, their disk, and a directory."""
+    disk = Counting()
+    made = Orders(disk, directory_bytes_min=0)
+    (tmp_path / "d").mkdir()
+    yield made, disk, tmp_path / "d"
+    made.close()
+
+
+def keys_of(path: Path) -> list[str]:
+    """What a reader of the directory would find."""
+    keys = []
+    for one in path.iterdir():
+        keys.append(f"{one.name}/" if one.is_dir() else one.name)
+        if one.is_dir() and (one / SELF).exists():
+            keys.append(one.name)
+    return sorted(keys)
+
+
+def all_keys(kept: Orders, path: Path, count: int) -> list[str]:
+    """Every key, window by window."""
+    found: list[str] = []
+    floor, has_more = None, True
+    while has_more:
+        window = kept.window(str(path), floor, "", "", count)
+        assert window is not None
+        found += window.keys
+        floor, has_more = window.last, window.has_more
+    return found
+
+
+def test_an_order_follows_every_change(kept: tuple[Orders, Counting, Path]) -> None:
+    """Files and directories come, go, take each other's place, get an object of that name: read once, always right."""
+    made, disk, path = kept
+    rng = random.Random(5)
+    aside = path.parent / "aside"
+    aside.mkdir()
+
+    def change() -> None:
+        name = rng.choice(["a", "a!", "a-b", "b", "c", "c.", "é", "z"])
+        place = path / name
+        kind = rng.randrange(6)
+        if place.is_dir():
+            if kind < 3:
+                (place / rng.choice([SELF, "below"])).touch()
+            else:
+                shutil.rmtree(place)
+        elif kind == 0:
+            place.unlink(missing_ok=True)
+        elif kind == 1:
+            place.unlink(missing_ok=True)
+            place.mkdir()
+        elif kind == 2:
+            (aside / "w").touch()
+            (aside / "w").rename(place)
+        elif kind == 3 and place.exists():
+            (aside / "d").mkdir()
+            (aside / "d" / SELF).touch()
+            disk.exchange(str(aside / "d"), str(place))
+            (aside / "d").unlink()
+        else:
+            place.touch()
+
+    for _ in range(400):
+        for _ in range(rng.randrange(4)):
+            change()
+        assert all_keys(made, path, rng.choice([1, 2, 100])) == keys_of(path)
+    assert disk.reads == 1
+
+
+def test_windows_are_cut_as_they_are_asked_for(kept: tuple[Orders, Counting, Path]) -> None:
+    """By floor, prefix and a name within a directory."""
+    made, _, path = kept
+    for name in ("a", "ab", "b", "ba", "bb", "c"):
+        (path / name).touch()
+    for name in ("bb-", "d"):
+        (path / name).mkdir()
+    ask = lambda *how: made.window(str(path), *how)  # noqa: E731
+    assert ask(None, "", "b", 9) == (["b", "ba", "bb", "bb-/"], "bb-/", False)
+    assert ask(None, "", "b", 2) == (["b", "ba"], "ba", True)
+    assert ask("b", "b", "b", 2) == (["ba", "bb"], "bb", True)
+    assert ask("bb-/x", "bb-/x", "b", 9) == (["bb-/"], "bb-/x", False)
+    assert ask("bb-/x", "bb-/x", "", 9) == (["bb-/", "c", "d/"], "d/", False)
+    assert ask("c/x", "c/x", "", 9) == (["d/"], "d/", False)
+    assert ask("zz", "", "", 9) == ([], "zz", False)
+
+
+def test_another_process_is_seen(kept: tuple[Orders, Counting, Path]) -> None:
+    """What another process did is in the next window."""
+    made, disk, path = kept
+    (path / "mine").touch()
+    assert all_keys(made, path, 9) == ["mine"]
+    script = (
+        "import os, sys; [open(f'{sys.argv[1]}/{n}', 'w').close() for n in range(50)]; os.unlink(sys.argv[1] + '/mine')"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+    assert all_keys(made, path, 9) == sorted(map(str, range(50)))
+    assert disk.reads == 1
+
+
+def test_another_directory_in_the_place_is_read(kept: tuple[Orders, Counting, Path]) -> None:
+    """A bucket is destroyed and made again, or a mountpath comes back: the path leads to another directory."""
+    made, _, path = kept
+    (path / "old").touch()
+    assert all_keys(made, path, 9) == ["old"]
+    path.rename(path.parent / "gone")
+    assert made.window(str(path), None, "", "", 9) is None
+    path.mkdir()
+    (path / "new").touch()
+    assert all_keys(made, path, 9) == ["new"]
+    parent = path.parent
+    parent.rename(parent.with_name(parent.name + "x"))
+    parent.mkdir()
+    path.mkdir()
+    assert all_keys(made, path, 9) == []
+
+
+def test_more_changes_than_the_kernel_keeps(kept: tuple[Orders, Counting, Path]) -> None:
+    """Then the directory is read again."""
+    made, disk, path = kept
+    (path / "a").touch()
+    assert all_keys(made, path, 9) == ["a"]
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    for number in range(limit // 2 + 10):
+        (path / "a").rename(path / "b")  # two events
+        (path / "b").rename(path / "a")
+        if number == 0:
+            (path / "c").touch()
+    assert all_keys(made, path, 9) == ["a", "c"]
+    assert disk.reads == 2
+
+
+def test_what_cannot_be_kept_is_left_to_be_read(
+    kept: tuple[Orders, Counting, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of long names, too many names, no inotify; and a small directory is not worth it."""
+    made, disk, path = kept
+    (path / "%+xxx").mkdir()
+    assert made.window(str(path), None, "", "", 9) is None
+    assert made.window(str(path), None, "", "", 9) is None
+    assert disk.reads == 1
+    other = path.parent / "other"
+    other.mkdir()
+    assert Orders(disk, directory_bytes_min=1 << 20).window(str(other), None, "", "", 9) is None
+    assert all_keys(made, other, 9) == []
+    (other / "%+xxx").mkdir()
+    assert made.window(str(other), None, "", "", 9) is None
+    third = path.parent / "third"
+    third.mkdir()
+    (third / "a").touch()
+    monkeypatch.setattr(orders, "BYTES_MAX", 10)
+    assert made.window(str(third), None, "", "", 9) is None
+    monkeypatch.undo()
+
+    def refused(path: str) -> Changes:
+        raise OSError(24, "too many", path)
+
+    monkeypatch.setattr(disk, "follow", refused)
+    fourth = path.parent / "fourth"
+    fourth.mkdir()
+    assert made.window(str(fourth), None, "", "", 9) is None
+
+
+def test_only_so_many_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were used last; the others give their descriptors back."""
+    monkeypatch.setattr(orders, "ORDERS_MAX", 3)
+    disk = Counting()
+    made = Orders(disk, directory_bytes_min=0)
+    for number in range(6):
+        (tmp_path / f"{number}").mkdir()
+    open_before = len(os.listdir("/proc/self/fd"))
+    for number in (0, 1, 2, 0, 3, 0, 4, 0, 5):
+        assert made.window(str(tmp_path / f"{number}"), None, "", "", 9) is not None
+    assert disk.reads == 6
+    assert len(os.listdir("/proc/self/fd")) == open_before + 3
+    made.close()
+    assert len(os.listdir("/proc/self/fd")) == open_before
