@@ -8,7 +8,7 @@ without one seeks by itself. A listing without a session, or a new one, always l
 import enum
 import threading
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
@@ -260,7 +260,9 @@ class Cursors:
         self._limits = limits
         self._contents = contents
         self._guard = threading.Lock()
-        self._paused: dict[tuple[str, Bck, str, str], Cursor] = {}
+        self._paused: OrderedDict[tuple[str, Bck, str, str], tuple[Cursor, int]] = OrderedDict()
+        """With how many names each holds."""
+        self._held = 0
 
     def open(self, bck: Bck, prefix: str, after: str, *, delimiter: str = "", session: str = "") -> Cursor:
         """A cursor at the first name greater than `after`; of a session, the paused one if it stands there."""
@@ -322,24 +324,28 @@ class Cursors:
     def _resume(self, key: tuple[str, Bck, str, str], after: str) -> Cursor | None:
         """Take the paused cursor of a listing, if it stands where the caller wants to go on."""
         with self._guard:
-            cursor = self._paused.pop(key, None)
+            cursor = self._forget(key)
         is_right = cursor is not None and cursor.last == after and cursor.is_sure
         return cursor if is_right else None
 
     def _keep(self, key: tuple[str, Bck, str, str], cursor: Cursor) -> None:
         now = cursor.used_at = self._clock.monotonic()
-        limits = self._limits
+        limits, names_held = self._limits, cursor.names_held
         with self._guard:
-            self._paused.pop(key, None)
-            self._paused[key] = cursor
-            held = sum(one.names_held for one in self._paused.values())
-            for oldest in list(self._paused):
-                paused = self._paused[oldest]
-                is_idle = now - paused.used_at > limits.idle_s_max
-                if not (is_idle or len(self._paused) > limits.cursors_max or held > limits.names_held_max):
+            self._forget(key)
+            self._paused[key] = cursor, names_held
+            self._held += names_held
+            while self._paused:
+                oldest = next(iter(self._paused))
+                is_idle = now - self._paused[oldest][0].used_at > limits.idle_s_max
+                if not (is_idle or len(self._paused) > limits.cursors_max or self._held > limits.names_held_max):
                     break
-                held -= paused.names_held
-                del self._paused[oldest]
+                self._forget(oldest)
+
+    def _forget(self, key: tuple[str, Bck, str, str]) -> Cursor | None:
+        cursor, names_held = self._paused.pop(key, (None, 0))
+        self._held -= names_held
+        return cursor
 
 
 class Lister:

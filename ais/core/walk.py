@@ -18,8 +18,8 @@ from ais.fs.orders import Orders
 from ais.fs.reading import Entry, entries_of
 
 WINDOW_MAX = 200_000
-_KEPT_WINDOW_FIRST, _KEPT_WINDOW = 1024, 8192
-"""Of a directory whose order is kept: loading another window costs nothing."""
+_KEPT_WINDOW_MIN, _KEPT_GROWTH, _KEPT_WINDOW_MAX = 64, 8, 8192
+"""Of a directory whose order is kept: loading another window costs little, and who looks for one name needs no more."""
 _RUN_MAX = 4096
 """Names handed on at once."""
 
@@ -218,7 +218,7 @@ class Walk:
         """Load the smallest keys of the directory that are greater than `floor`; None: than nothing at all."""
         wanted = self._prefix[len(frame.prefix) :]
         if self._orders is not None:
-            count = min(self._window_max, _KEPT_WINDOW if frame.keys else _KEPT_WINDOW_FIRST)
+            count = min(max(_KEPT_WINDOW_MIN, _KEPT_GROWTH * len(frame.keys)), _KEPT_WINDOW_MAX, self._window_max)
             kept = self._orders.window(frame.path, floor, after, wanted, count)
             if kept is not None:
                 frame.load(kept.keys, kept.last, has_more=kept.has_more)

@@ -107,7 +107,7 @@ class _Order:
         files, directories, own = (one.after(bound, count + 1, with_bound=is_from_wanted) for one in every)
         keys = sorted(itertools.chain(files, directories, own)) if directories or own else files
         if wanted and keys and not keys[-1].startswith(wanted):
-            keys = [key for key in keys if key.startswith(wanted)]
+            del keys[bisect_left(keys, True, key=lambda key: not key.startswith(wanted)) :]
         has_more = len(keys) > count
         del keys[count:]
         last = keys[-1] if keys else bound

@@ -1,4 +1,4 @@
-"""Many names in order in little memory: blocks of a thousand or so, compressed.
+"""Many names in order in little memory: blocks of some hundred, compressed.
 
 Names of data sets have much in common with their neighbours: one costs 3 to 6 bytes where a list of texts takes 80.
 """
@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-BLOCK_NAMES = 1024
+BLOCK_NAMES = 256
 _LEVEL = 1
 
 

@@ -1,12 +1,14 @@
 """Listing the objects of a bucket: pages of all targets merged into one (wire contract §11).
 
 What targets sent beyond the end of a page is kept for the next one under the listing's ID, within limits and for a
-while. Nothing depends on it: with the token alone, here or at another proxy, the next page is the same.
+while; once a client goes on to a second page, they are asked for more while it reads. Nothing depends on it: with the
+token alone, here or at another proxy, the next page is the same.
 """
 
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -29,10 +31,25 @@ MAPS_MAX = 10
 """How often a page is read anew because targets came or went meanwhile."""
 REFILL_MIN = 1000
 """Entries asked for when one target ran dry shortly before the end of a page."""
+AHEAD_MIN = 4000
+"""Entries asked for ahead of who goes through a whole listing."""
+AHEAD_S_MAX = 2.0
+"""What was asked for longer ago is asked for anew: a client that comes later expects what was written meanwhile."""
 
 
 Gaps = set[str]
 """Names of the nodes whose objects a listing lacks."""
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """What a target is asked for before the next page needs it."""
+
+    after: str
+    count: int
+    asked_at: float
+    page: asyncio.Future[Page | None]
+    """None: it failed, and is to be asked again."""
 
 
 @dataclass(slots=True)
@@ -43,10 +60,9 @@ class _Leftover:
     token: str
     feeds: list[Feed]
     expires_at: float
-
-    @property
-    def size(self) -> int:
-        return sum(feed.pending for feed in self.feeds)
+    ahead: dict[str, _Ahead]
+    size: int = 0
+    """Entries held, while it is kept."""
 
 
 class Lister:
@@ -56,6 +72,8 @@ class Lister:
         self._node = node
         self._targets = targets
         self._kept: OrderedDict[str, _Leftover] = OrderedDict()
+        self._held = 0
+        self._asked_ahead = 0
 
     async def page(self, bucket: Bucket, message: LsoMsg, gaps: Gaps | None = None) -> Page:
         """The page that `message` asks for. Raise `BadRequest`, or why a target did not answer: a page is complete,
@@ -97,10 +115,14 @@ class Lister:
     async def _read(self, bucket: Bucket, request: LsoMsg, gaps: Gaps | None) -> tuple[list[Entry], bool]:
         targets = [self._targets.require(request.target)] if request.target else self._all(gaps)
         scope = self._scope(bucket, request, targets)
-        feeds = self._resume(request, scope) or [Feed(target.id, request.after) for target in targets]
-        entries = await self._fill(bucket, request, feeds, gaps)
+        kept = self._resume(request, scope)
+        feeds = kept.feeds if kept else [Feed(target.id, request.after) for target in targets]
+        ahead = kept.ahead if kept else {}
+        entries = await self._fill(bucket, request, feeds, gaps, ahead)
         if not gaps and request.uuid and len(entries) >= request.pagesize:
-            self._keep(request.uuid, _Leftover(scope, entries[-1].n, feeds, self._now + self._idle_s))
+            if kept and gaps is None:
+                self._ask_ahead(bucket, request, feeds, ahead)
+            self._keep(request.uuid, _Leftover(scope, entries[-1].n, feeds, self._now + self._idle_s, ahead))
         return entries, any(feed.pending or not feed.is_complete for feed in feeds)
 
     async def _read_moving(self, bucket: Bucket, request: LsoMsg, gaps: Gaps | None) -> tuple[list[Entry], bool]:
@@ -131,22 +153,44 @@ class Lister:
             found += merge.take([feed], request.pagesize)
         return [entry for entry in found if not end or entry.n <= end]
 
-    async def _fill(self, bucket: Bucket, request: LsoMsg, feeds: list[Feed], gaps: Gaps | None = None) -> list[Entry]:
+    async def _fill(
+        self,
+        bucket: Bucket,
+        request: LsoMsg,
+        feeds: list[Feed],
+        gaps: Gaps | None = None,
+        ahead: dict[str, _Ahead] | None = None,
+    ) -> list[Entry]:
         entries: list[Entry] = []
         while (missing := request.pagesize - len(entries)) > 0:
             if dry := [feed for feed in feeds if feed.is_dry]:
                 count = max(merge.share(missing, len(feeds)), min(request.pagesize, REFILL_MIN))
-                await self._refill(bucket, request, dry, count, gaps)
+                await self._refill(bucket, request, dry, count, gaps, ahead or {})
             taken = merge.take(feeds, missing)
             if not taken and not any(feed.is_dry for feed in feeds):
                 break
             entries += [entry for entry in taken if not entry.is_dir] if request.has(Flag.NO_DIRS) else taken
         return entries
 
-    async def _refill(self, bucket: Bucket, request: LsoMsg, dry: list[Feed], count: int, gaps: Gaps | None) -> None:
-        outcomes = await asyncio.gather(
-            *(self._ask(bucket, request, feed, count) for feed in dry), return_exceptions=True
-        )
+    async def _refill(
+        self,
+        bucket: Bucket,
+        request: LsoMsg,
+        dry: list[Feed],
+        count: int,
+        gaps: Gaps | None,
+        ahead: dict[str, _Ahead],
+    ) -> None:
+        async def one(feed: Feed) -> None:
+            asked = ahead.pop(feed.target_id, None)
+            if asked and asked.after == feed.after and asked.asked_at + AHEAD_S_MAX > self._now:
+                page = await asyncio.shield(asked.page)
+                if page is not None:
+                    feed.refill(page.Entries or [], page.ContinuationToken)
+                    return
+            await self._ask(bucket, request, feed, count)
+
+        outcomes = await asyncio.gather(*map(one, dry), return_exceptions=True)
         for feed, outcome in zip(dry, outcomes, strict=True):
             if gaps is not None and isinstance(outcome, NotReady | Unreachable):
                 gaps.add(self._targets.require(feed.target_id).name)
@@ -154,9 +198,34 @@ class Lister:
             elif isinstance(outcome, BaseException):
                 raise outcome
 
+    def _ask_ahead(self, bucket: Bucket, request: LsoMsg, feeds: list[Feed], ahead: dict[str, _Ahead]) -> None:
+        """Have targets look for what the next pages will need, while the client reads this one."""
+        count = max(merge.share(request.pagesize, len(feeds)), AHEAD_MIN)
+        for feed in feeds:
+            if not feed.is_complete and feed.target_id not in ahead and feed.pending < request.pagesize:
+                page = asyncio.get_running_loop().create_future()
+                ahead[feed.target_id] = asked = _Ahead(feed.after, count, self._now, page)
+                self._asked_ahead += 1
+                self._node.tasks.spawn(
+                    f"list ahead {self._asked_ahead}", partial(self._find_ahead, bucket, request, feed.target_id, asked)
+                )
+
+    async def _find_ahead(self, bucket: Bucket, request: LsoMsg, target_id: str, asked: _Ahead) -> None:
+        found: Page | None = None
+        try:
+            found = await self._page_of(bucket, request, target_id, asked.after, asked.count)
+        except AisError:
+            return
+        finally:
+            asked.page.set_result(found)
+
     async def _ask(self, bucket: Bucket, request: LsoMsg, feed: Feed, count: int) -> None:
-        target = self._targets.require(feed.target_id)
-        part = msgspec.structs.replace(request, start_after="", continuation_token=feed.after, pagesize=count)
+        page = await self._page_of(bucket, request, feed.target_id, feed.after, count)
+        feed.refill(page.Entries or [], page.ContinuationToken)
+
+    async def _page_of(self, bucket: Bucket, request: LsoMsg, target_id: str, after: str, count: int) -> Page:
+        target = self._targets.require(target_id)
+        part = msgspec.structs.replace(request, start_after="", continuation_token=after, pagesize=count)
         answer = await self._targets.ask(
             target,
             "GET",
@@ -166,10 +235,9 @@ class Lister:
             timeout_s=float(self._node.config.cluster.client.list_timeout),
         )
         page = listing.decode_page(answer.body)
-        entries = page.Entries or []
-        if page.ContinuationToken and not entries:
+        if page.ContinuationToken and not page.Entries:
             raise IntegrityError(f"{target.name} says that more names follow but sent none")
-        feed.refill(entries, page.ContinuationToken)
+        return page
 
     def _scope(self, bucket: Bucket, request: LsoMsg, targets: list[Snode]) -> tuple[object, ...]:
         """Leftovers serve a request only when all of this is unchanged."""
@@ -185,21 +253,32 @@ class Lister:
     def _idle_s(self) -> float:
         return float(self._node.config.cluster.lso.idle_time)
 
-    def _resume(self, request: LsoMsg, scope: tuple[object, ...]) -> list[Feed] | None:
+    def _resume(self, request: LsoMsg, scope: tuple[object, ...]) -> _Leftover | None:
         kept = self._kept.pop(request.uuid, None)
-        if kept is None or kept.scope != scope or kept.token != request.after or kept.expires_at < self._now:
+        if kept is None:
             return None
-        return kept.feeds
+        self._held -= kept.size
+        if kept.scope != scope or kept.token != request.after or kept.expires_at < self._now:
+            return None
+        return kept
 
     def _keep(self, uuid: str, leftover: _Leftover) -> None:
         """Remember; forget what expired and, beyond the limits, what was used longest ago."""
+        leftover.size = sum(feed.pending for feed in leftover.feeds) + sum(one.count for one in leftover.ahead.values())
+        self._forget(uuid)
         self._kept[uuid] = leftover
-        now, total = self._now, sum(kept.size for kept in self._kept.values())
-        for other, kept in list(self._kept.items()):
-            if kept.expires_at >= now and total <= LEFTOVERS_MAX and len(self._kept) <= LISTINGS_MAX:
+        self._held += leftover.size
+        now = self._now
+        while self._kept:
+            oldest = next(iter(self._kept))
+            is_late = self._kept[oldest].expires_at < now
+            if not is_late and self._held <= LEFTOVERS_MAX and len(self._kept) <= LISTINGS_MAX:
                 break
-            total -= kept.size
-            del self._kept[other]
+            self._forget(oldest)
+
+    def _forget(self, uuid: str) -> None:
+        if kept := self._kept.pop(uuid, None):
+            self._held -= kept.size
 
 
 def _leave_one_latest(versions: list[Entry], after: str) -> None:

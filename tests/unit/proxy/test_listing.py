@@ -4,9 +4,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+from harness.target import until
+
 from ais.api import listing
 from ais.api.listing import Page
 from ais.base.errors import DiskFailure
+from ais.proxy import listing as proxy_listing
 
 Run = Callable[[Any], Any]
 NAMES = sorted(f"dir{index % 7}/obj-{index:05d}" for index in range(5000))
@@ -154,5 +158,53 @@ def test_many_listings_at_once_keep_their_own_places(serve: Any, run: Run) -> No
             listings = (pages([cluster.primary], {"pagesize": 400 + 37 * index}) for index in range(20))
             for found in await asyncio.gather(*listings):
                 assert names_of(found) == NAMES
+
+    run(scenario())
+
+
+def test_targets_are_asked_ahead_of_who_goes_on(serve: Any, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its second page a client's next ones are there already; whoever reads one page causes no more work."""
+    monkeypatch.setattr(proxy_listing, "AHEAD_S_MAX", 3600.0)
+
+    async def scenario() -> None:
+        async with serve(targets=1) as cluster:
+            await cluster.create("b")
+            cluster.spread("b", NAMES)
+            [target] = cluster.targets
+            first = await page(cluster.primary, {"pagesize": 500})
+            assert target.role.fetched == 500
+            request = {"pagesize": 500, "uuid": first.UUID, "continuation_token": first.ContinuationToken}
+            found = [first, await page(cluster.primary, request)]
+            await until(lambda: target.role.fetched == len(NAMES))
+            target.role.failure = DiskFailure("mountpath /mp1 is broken")
+            while token := found[-1].ContinuationToken:
+                found.append(await page(cluster.primary, request | {"continuation_token": token}))
+            assert names_of(found) == NAMES
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+def test_what_was_asked_ahead_in_vain_is_asked_again(
+    serve: Any, run: Run, monkeypatch: pytest.MonkeyPatch, is_late: bool
+) -> None:
+    """The client comes late, or the target failed then and does not now: the pages are the same."""
+    if is_late:
+        monkeypatch.setattr(proxy_listing, "AHEAD_S_MAX", -1.0)
+
+    async def scenario() -> None:
+        async with serve(targets=2) as cluster:
+            await cluster.create("b")
+            cluster.spread("b", NAMES)
+            role = cluster.targets[1].role
+            read = role.page
+
+            def page_or_failure(bucket: str, message: Any) -> Page:
+                if message.pagesize == proxy_listing.AHEAD_MIN and not is_late:
+                    raise DiskFailure("mountpath /mp1 is broken")
+                return read(bucket, message)
+
+            role.page = page_or_failure
+            assert names_of(await pages([cluster.primary], {"pagesize": 700})) == NAMES
 
     run(scenario())
