@@ -1,6 +1,7 @@
 """Going through the mountpaths of a target, and the pace at which that happens."""
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from ais.fs.volume import Volume
 from ais.xact import joggers as joggers_module
 from ais.xact import pace
 from ais.xact.joggers import Batch, Joggers
-from ais.xact.pace import Pace, decide, p99
+from ais.xact.pace import Judge, Pace, p99
 from ais.xact.xaction import Xaction
 
 BCK = Bck("b")
@@ -173,16 +174,29 @@ def test_a_round_that_lost_track_of_what_moved_begins_again(
 
 
 def test_steps_rest_longer_while_clients_wait_and_less_when_they_do_not() -> None:
-    """The p99 with and without the steps decides; rest has an upper bound and returns to none."""
-    rest = 0.0
+    """How late the loop is with and without the steps decides; rest has an upper bound and returns to none."""
+    rest, judge, idle_s = 0.0, Judge(), [0.002] * 200
     for _ in range(100):
-        before, rest = rest, decide(rest, busy_p99_s=0.02, idle_p99_s=0.002)
+        before, rest = rest, judge.decide(rest, [0.001] * 78 + [0.02] * 2, idle_s)
         assert rest > before or rest == pace.REST_MAX
     assert rest == pace.REST_MAX
     for _ in range(100):
-        rest = decide(rest, busy_p99_s=0.003, idle_p99_s=0.002)
+        rest = judge.decide(rest, [0.003] * 80, idle_s)
     assert rest == 0.0
     assert p99(deque(range(1, 201))) == 199
+
+
+def test_steps_do_not_rest_for_what_is_rare_without_them_too() -> None:
+    """One wake-up in four hundred is ten times as late as others, whatever the steps do: they go on as fast."""
+    rng, judge, rests, idle_s = random.Random(1), Judge(), [0.0], deque[float](maxlen=400)
+
+    def lateness_s() -> float:
+        return rng.expovariate(1000) + 0.02 * (rng.random() < 0.0025)
+
+    for _ in range(2000):
+        idle_s.extend(lateness_s() for _ in range(4))
+        rests.append(judge.decide(rests[-1], [lateness_s() for _ in range(80)], idle_s))
+    assert sum(1 / (1 + rest) for rest in rests) / len(rests) > 0.9
 
 
 def test_without_clients_nothing_rests() -> None:
