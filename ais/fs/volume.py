@@ -515,14 +515,16 @@ class Volume:
         fresh = (bck for bck, bid in expected.items() if known is None or known.get(bck) != bid)
         return [bck for bck in fresh if self.create_bucket(bck, expected[bck])]
 
-    def require_whole(self, bck: Bck, key: int | None = None) -> None:
+    def require_whole(self, bck: Bck, key: int | None = None, *, is_owner: bool = True) -> None:
         """Raise `NotReady` unless a name (its digest is `key`) that was not found in a bucket is not there.
 
-        Without `key`: unless all names of the bucket on this target could be found.
+        Without `key`: unless all names of the bucket on this target could be found. `is_owner` False: the name is
+        another target's, and whether it is here is asked.
         """
         view, bid = self.view, self._bids.get(bck)
         if key is not None:
-            self.vouch(key)
+            if is_owner:
+                self.vouch(key)
             view.require_shown(key)
         elif view.hidden:
             raise NotReady(f"mountpath {view.hidden[0][1]} is disabled: enable it, or detach it to give it up")

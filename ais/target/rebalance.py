@@ -146,7 +146,8 @@ class Rebalance:
             if discard is not None:
                 return (given or Given(0, 0))._replace(is_discarded=True)
         if given is None:
-            await asyncio.to_thread(self._volume.require_whole, view.bck)
+            key = digest(view.uname + name)
+            await asyncio.to_thread(self._volume.require_whole, view.bck, key, is_owner=False)
         return given
 
     async def _discarded(self, view: BucketView, name: str, version_id: str | None) -> bool:
@@ -176,7 +177,9 @@ class Rebalance:
         return True
 
     async def _pass(self, xaction: Xaction, failures: int) -> bool:
-        """Give away all that one round finds; return whether there was anything. Raise `Busy` when some stayed."""
+        """Give away all that one round finds; return whether there was anything. Raise `Busy` when some stayed,
+        `NotReady` when not all could be looked at.
+        """
         before, stayed = xaction.objects_sent, _Stayed()
         await self._through.all_finished()
 
@@ -186,12 +189,24 @@ class Rebalance:
                 if view is not None and not self._is_ours(view, name):
                     await self._give(xaction, view, name, stayed)
 
-        for content, bcks in self._contents():
-            await self._joggers.run(xaction, bcks, visit, content=content)
+        try:
+            for content, bcks in self._contents():
+                await self._joggers.run(xaction, bcks, visit, content=content)
+            await asyncio.to_thread(self._require_all)
+        except NotReady as error:
+            self._failures = (xaction.uuid, failures + 1, str(error))
+            raise
         if stayed:
             self._failures = (xaction.uuid, failures + 1, str(stayed))
             raise Busy(str(stayed))
         return xaction.objects_sent > before
+
+    def _require_all(self) -> None:
+        """Raise `NotReady` while a mountpath is not in use that may hold what belongs to others by now: without it they
+        would say that it does not exist.
+        """
+        for view in self._front.views:
+            self._volume.require_whole(view.bck)
 
     async def _part(self, xaction: Xaction, failures: int) -> None:
         """A target that owns no names any more keeps nothing for them either. Raise `Busy` when something stayed."""

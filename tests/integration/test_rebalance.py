@@ -11,6 +11,8 @@ from harness.meanwhile import Meanwhile
 from harness.nodes import eventually
 from harness.wire import Answer, Api, message
 
+from ais.meta.placement import Candidates
+from ais.meta.smap import digest
 from ais.testing import Cluster
 
 FAST = {"keepalivetracker.proxy.interval": "500ms", "keepalivetracker.target.interval": "500ms"}
@@ -123,10 +125,10 @@ class Load(Meanwhile):
         )
 
 
-def filled(cluster: Cluster, bucket: str) -> Api:
+def filled(cluster: Cluster, bucket: str, names: list[str] = NAMES) -> Api:
     api = Api(cluster.endpoint)
     assert api.create(bucket).status == 200
-    for name in NAMES:
+    for name in names:
         assert api.put(bucket, name, name.encode()).status == 200
     return api
 
@@ -205,3 +207,41 @@ def test_what_was_given_up_does_not_come_back() -> None:
         eventually(lambda: not node.alive, within_s=SOON_S)
         assert "was taken out of this cluster" in node.log_tail()
         assert all(api.get("g", name).status == 404 for name in gone)
+
+
+def test_what_lies_on_a_disabled_mountpath_is_waited_for() -> None:
+    """A target joins while another one has a mountpath out of use, with objects: nobody says that these do not exist,
+    the others are served, and the rebalance ends when the mountpath is back."""
+    with Cluster(proxies=1, targets=2, mountpaths=2, config_overrides=FAST) as cluster:
+        names = NAMES[:150]
+        api, node = filled(cluster, "hidden", names), cluster.targets[0]
+
+        def change(method: str, action: str) -> None:
+            headers, body = {"Ais-Node-Id": node.id}, message(action, value=str(node.mountpaths[1]))
+            path = "/v1/reverse/daemon/mountpaths"
+            answer = api.call(method, path, {"dntres": "true"}, body=body, headers=headers)
+            assert answer.status == 200, answer.error
+
+        def hidden() -> set[str]:
+            root = node.mountpaths[1] / "@ais" / "hidden" / "%ob"
+            return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+        away = hidden()
+        assert 5 < len(away) < len(names)
+        change("POST", "disable-mp")
+        with another_target(cluster) as (plan, extra):
+            eventually(lambda: len(objects_on(plan)) > 10, within_s=SOON_S)
+            ids = [extra, *(one.id for one in cluster.targets)]
+            owners = Candidates([digest(one) for one in ids])
+            now_extras = [name for name in away if ids[owners.best(digest(f"ais/@#/hidden/{name}"))] == extra]
+            statuses = {name: eventually_get(api, "hidden", name).status for name in set(names) - away}
+            assert set(statuses.values()) == {200}
+            assert api.get("hidden", now_extras[0]).status == 503
+            assert moving(api)
+            change("POST", "enable-mp")
+            settled(api)
+            for name in names:
+                answer = eventually_get(api, "hidden", name)
+                assert (answer.status, answer.body) == (200, name.encode())
+            held = {str(path).partition("%ob/")[2] for path in objects_on(plan)}
+            assert not hidden() & held
