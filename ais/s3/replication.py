@@ -29,6 +29,7 @@ SENDER = "@"
 """First character of the names by which journals know destinations."""
 RULES_MAX = 1000
 PRIORITY_MAX = 2**31 - 1
+PARTS_MAX = 10_000
 _LOCAL = re.compile(r"arn:aws:s3:::([^/:]{1,255})")
 _ELSEWHERE = re.compile(r"arn:ais:s3::([a-z0-9-]{1,32}):([^/:]{1,255})")
 _VERSION_ID = re.compile(r"[0-9a-f]{32}")
@@ -256,7 +257,7 @@ class Replica(msgspec.Struct, frozen=True, array_like=True):
             found = _decoder.decode(base64.b64decode(text, validate=True))
         except (binascii.Error, ValueError, msgspec.MsgspecError):
             raise S3Error("InvalidArgument", f"{HEADER} does not describe a version") from None
-        if not _VERSION_ID.fullmatch(found.version_id) or found.revision < 0 or found.size < 0 or found.mtime_ns < 0:
+        if not found.is_sound or found.mtime_ns > now_ns + _FUTURE_NS:
             raise S3Error("InvalidArgument", f"{HEADER} does not describe a version")
         if any(name in _NOT_SENT for name in found.facts):
             raise S3Error("InvalidArgument", f"{HEADER} says what only the cluster of a version can say")
@@ -265,6 +266,19 @@ class Replica(msgspec.Struct, frozen=True, array_like=True):
                 "RequestTimeTooSkewed", "A version is of a time to come: set the clocks of both clusters right"
             )
         return found
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether a version can be like that."""
+        texts = (self.version, *self.custom, *self.custom.values(), *self.facts, *self.facts.values())
+        counts = [count for count, _ in self.runs]
+        has_parts = 0 < sum(counts) <= PARTS_MAX and min(counts) > 0 and all(size >= 0 for _, size in self.runs)
+        return (
+            _VERSION_ID.fullmatch(self.version_id) is not None
+            and min(self.revision, self.size, self.mtime_ns) >= 0
+            and all(text.isprintable() for text in texts)
+            and (not self.runs or (has_parts and sum(count * size for count, size in self.runs) == self.size))
+        )
 
     def over(self, kept: Facts) -> Facts:
         """The facts of a replica that is there, with what the source says now; how it is stored stays."""

@@ -39,13 +39,13 @@ def test_a_thousand_objects() -> None:
             socket = cluster.proxies[0].plan.socket
             assert probe.call("POST", f"{cluster.endpoint}/v1/auth/keys", None, body, socket)[0] == 200
             s3, there = client_of(Access(cluster.endpoint, "any", "anysecret")), client_of(key)
-            make_versioned(s3, "from")
-            make_versioned(there, "to")
-            replicate(s3, "from", rule(elsewhere("to")))
+            make_versioned(s3, "source")
+            make_versioned(there, "there")
+            replicate(s3, "source", rule(elsewhere("there")))
             keys = [f"k{number}" for number in range(COUNT)]
-            work = threading.Thread(target=change, args=(s3, "from", keys))
+            work = threading.Thread(target=change, args=(s3, "source", keys))
             work.start()
-            eventually(lambda: versions(there, "to"), within_s=WITHIN_S)
+            eventually(lambda: versions(there, "there"), within_s=WITHIN_S)
             [gateway] = backup.proxies
             backup.kill(gateway)
             down_since_s = time.monotonic()
@@ -64,16 +64,16 @@ def test_a_thousand_objects() -> None:
             backup.restart(backup.targets[0])
             backup.restart(gateway)
             backup.wait_ready()
-            wanted = versions(s3, "from")
-            took_s = eventually(lambda: versions(there, "to") == wanted, within_s=WITHIN_S, every_s=1)
-            tags = tags_of_all(s3, "from")
-            eventually(lambda: tags_of_all(there, "to") == tags, within_s=WITHIN_S, every_s=1)
+            wanted = versions(s3, "source")
+            took_s = eventually(lambda: versions(there, "there") == wanted, within_s=WITHIN_S, every_s=1)
+            tags = tags_of_all(s3, "source")
+            eventually(lambda: tags_of_all(there, "there") == tags, within_s=WITHIN_S, every_s=1)
             stay = [node for node in cluster.targets if node.alive]
             eventually(lambda: sum(waiting(node.url) for node in stay) == 0, within_s=WITHIN_S, every_s=1)
             for name, found in wanted.items():
                 for version_id, etag, _ in found:
                     if etag:
-                        told = s3.head_object(Bucket="from", Key=name, VersionId=version_id)
+                        told = s3.head_object(Bucket="source", Key=name, VersionId=version_id)
                         assert told["ReplicationStatus"] == "COMPLETED", (name, version_id)
             count = sum(len(found) for found in wanted.values())
             print(f"{count} versions of {COUNT} keys, there {took_s:.0f} s after the other cluster was back")

@@ -1,5 +1,7 @@
 """Replication of buckets: the same versions under the same IDs in another bucket or cluster, whatever stops."""
 
+import hashlib
+import json
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -22,10 +24,14 @@ from harness.replicating import (
     waiting,
 )
 from harness.s3access import Access, boto, new_access, remove_bucket
+from harness.s3raw import Request, call, code, send
+from harness.versioning import given_id
 from harness.wire import Api, fresh_name
 
 from ais.api import codec
 from ais.playground import probe
+from ais.s3 import replication
+from ais.s3.replication import Replica
 from ais.testing import Cluster
 
 WITHIN_S = 100.0
@@ -33,12 +39,13 @@ WITHIN_S = 100.0
 
 
 class Place(NamedTuple):
-    """A cluster, another one that asks for signatures, and clients of both."""
+    """A cluster, another one that asks for signatures, clients of both, and the key of it that the first one has."""
 
     cluster: Cluster
     backup: Cluster
     s3: Any
     there: Any
+    carrier: Access
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +60,7 @@ def place() -> Iterator[Place]:
             code, said = probe.call("POST", f"{cluster.endpoint}/v1/auth/keys", None, body, socket)
             assert code == 200, said
             s3 = boto(Access(cluster.endpoint, "any", "anysecret"), read_timeout=120)
-            yield Place(cluster, backup, s3, boto(key, read_timeout=120))
+            yield Place(cluster, backup, s3, boto(key, read_timeout=120), key)
 
 
 @pytest.fixture
@@ -302,6 +309,82 @@ def test_object_lock(place: Place) -> None:
     remove_bucket(s3, target)
 
 
+def test_who_may_bring_a_replica(place: Place, far: tuple[str, str]) -> None:
+    """Only who has the rights, into a bucket that keeps versions, what can be; and nothing that ends a retention."""
+    _, target = far
+    owner, other = place.carrier, new_access(place.backup, "mallory")
+    there, path, query = place.there, f"/{target}/k", "ais-replica="
+
+    def brought(version_id: str, size: int = 1, **more: str) -> dict[str, str]:
+        facts = {"etag": hashlib.md5(b"x").hexdigest(), **more}
+        return {replication.HEADER: Replica(version_id, 2, 1, size, facts=facts).header()}
+
+    version = given_id(1 << 60)
+    for method in ("PUT", "POST", "DELETE"):
+        assert code(call(other, method, path, query, headers=brought(version))) == "AccessDenied"
+        assert code(send(owner, Request(method, path, query, brought(version)))) == "AccessDenied"
+    allow = {
+        "Effect": "Allow", "Principal": {"AWS": "mallory"}, "Resource": f"arn:aws:s3:::{target}/*",
+        "Action": ["s3:ReplicateObject"],
+    }  # fmt: skip
+    there.put_bucket_policy(Bucket=target, Policy=json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
+    assert call(other, "PUT", path, query, headers=brought(version), body=b"x").status == 200
+    assert code(call(other, "DELETE", path, query, headers=brought(given_id(1 << 61)))) == "AccessDenied"
+    assert [one for one, *_ in versions(there, target)["k"]] == [version]
+    for headers, expected in (
+        ({}, "InvalidArgument"),
+        ({replication.HEADER: "nonsense"}, "InvalidArgument"),
+        (brought("0" * 32), "RequestTimeTooSkewed"),
+        (brought("g" * 32), "InvalidArgument"),
+        (brought(given_id(7), size=2), "BadDigest"),
+        (brought(given_id(7), sealed="key"), "InvalidArgument"),
+        (brought(given_id(7), **{"content-type": "a/b\r\nX: y"}), "InvalidArgument"),
+        ({replication.HEADER: Replica(given_id(7), 1, 1, 1, runs=((10**12, 1),)).header()}, "InvalidArgument"),
+        (brought(given_id(7), **{"lock-mode": "COMPLIANCE", "lock-until": "9999999999"}), "InvalidRequest"),
+    ):
+        assert code(call(owner, "PUT", path, query, headers=headers, body=b"x")) == expected
+    assert code(call(owner, "POST", path, query, headers=brought(given_id(8)))) == "NoSuchVersion"
+    own = there.put_object(Bucket=target, Key="k", Body=b"x")["VersionId"]
+    assert code(call(owner, "POST", path, query, headers=brought(own))) == "InvalidRequest"
+    plain = fresh_name("plain")
+    there.create_bucket(Bucket=plain)
+    assert code(call(owner, "PUT", f"/{plain}/k", query, headers=brought(version), body=b"x")) == "InvalidBucketState"
+    there.delete_bucket(Bucket=plain)
+
+
+def test_a_replica_ends_no_retention(place: Place) -> None:
+    """Metadata of a version that is held here does not shorten that, whoever sends it."""
+    there, held = place.there, fresh_name("held")
+    there.create_bucket(Bucket=held, ObjectLockEnabledForBucket=True)
+    until = time.time() + 86_400
+    version, md5 = given_id(1 << 60), hashlib.md5(b"x").hexdigest()
+
+    def bring(method: str, revision: int, **facts: str) -> None:
+        header = Replica(version, revision, 1, 1, facts={"etag": md5, **facts}).header()
+        answer = call(
+            place.carrier,
+            method,
+            f"/{held}/k",
+            "ais-replica=",
+            headers={replication.HEADER: header},
+            body=b"x" * (method == "PUT"),
+        )
+        assert answer.status == 200
+
+    bring("PUT", 1, **{"lock-mode": "COMPLIANCE", "lock-until": str(int(until))})
+    before, later = there.get_object_retention(Bucket=held, Key="k")["Retention"], "9999999999"
+    for revision, method in enumerate(("POST", "PUT"), 1):
+        bring(method, 10 * revision)
+        bring(method, 10 * revision + 1, **{"lock-mode": "COMPLIANCE", "lock-until": "1"})
+        bring(method, 10 * revision + 2, **{"lock-mode": "GOVERNANCE", "lock-until": later})
+        assert there.get_object_retention(Bucket=held, Key="k")["Retention"] == before
+    bring("POST", 100, **{"lock-mode": "COMPLIANCE", "lock-until": later})
+    extended = there.get_object_retention(Bucket=held, Key="k")["Retention"]
+    assert extended["RetainUntilDate"] > before["RetainUntilDate"]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        there.delete_object(Bucket=held, Key="k", VersionId=version)
+
+
 def test_what_is_refused(place: Place, pair: tuple[str, str]) -> None:
     """A configuration that cannot be done is refused with what to do, and the one there was stays."""
     s3, (source, target) = place.s3, pair
@@ -311,7 +394,7 @@ def test_what_is_refused(place: Place, pair: tuple[str, str]) -> None:
     replicate(s3, source, good)
     no_time = {"ReplicationTime": {"Status": "Enabled", "Time": {"Minutes": 15}}, "Metrics": {"Status": "Enabled"}}
     tags = {"Filter": {"Tag": {"Key": "a", "Value": "b"}}}
-    for wrong, code in (
+    for wrong, why in (
         (rule(local(plain)), "InvalidRequest.*versioning"),
         (rule(local("absent-bucket")), "InvalidRequest.*must exist"),
         (rule(local(source)), "InvalidRequest.*same"),
@@ -325,7 +408,7 @@ def test_what_is_refused(place: Place, pair: tuple[str, str]) -> None:
         ({key: value for key, value in good.items() if key != "Priority"}, "InvalidRequest.*Priority"),
         ({key: value for key, value in good.items() if key != "DeleteMarkerReplication"}, "InvalidRequest.*Delete"),
     ):
-        with pytest.raises(ClientError, match=code):
+        with pytest.raises(ClientError, match=why):
             replicate(s3, source, wrong)
     with pytest.raises(ClientError, match=r"InvalidRequest.*priority"):
         replicate(s3, source, good, {**good, "ID": "other"})

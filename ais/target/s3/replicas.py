@@ -18,7 +18,7 @@ from ais.core.store import Store
 from ais.core.workfile import WriteRules
 from ais.fs.volume import Volume
 from ais.net.http import Reply, Upload
-from ais.s3 import lock
+from ais.s3 import lock, new_object
 from ais.s3.errors import S3Error
 from ais.s3.facts import Facts
 from ais.s3.payload import Content, Payload
@@ -32,9 +32,6 @@ from ais.target.s3.ask import S3Ask
 from ais.target.s3.receiving import ObjectBody, Receipt, stored_answer
 from ais.target.s3.sealed import ObjectWriter, SealedParts, writer_for
 from ais.target.uploads import in_pool, upload
-
-RUNS_SUM_MAX = 10_000
-"""Parts of one object."""
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True):
@@ -70,8 +67,6 @@ class ReplicaObjects:
         """A version with its content."""
         replica = _read(ask)
         sizes = [size for count, size in replica.runs for _ in range(count)]
-        if len(sizes) > RUNS_SUM_MAX or (sizes and sum(sizes) != replica.size):
-            raise S3Error("InvalidArgument", f"{HEADER} describes parts that are not the version's")
         payload = Payload(ask.request, ask.caller)
         key, sealed = ask.seal()
         rules = msgspec.structs.replace(ask.view.rules_for(replica.checksum_kind), event=_rules(ask).event)
@@ -163,9 +158,14 @@ class ReplicaBody(ObjectBody):
 
 
 def change(store: Store, ask: S3Ask, replica: Replica) -> ObjectMeta:
-    """Give a replica the metadata its source has, unless it has later ones. Blocks. Raise `VersionNotFound`."""
+    """Give a replica the metadata its source has, unless it has later ones. Blocks.
+
+    Raise `VersionNotFound`, `S3Error` InvalidRequest when the version did not come from another bucket.
+    """
 
     def changed(meta: ObjectMeta) -> ObjectMeta:
+        if not replicas.is_replica(meta.facts):
+            raise S3Error("InvalidRequest", "The version is this bucket's own, and no replica")
         if replicas.revision(meta.facts) >= replica.revision:
             return meta
         kept = _with_longer_retention(meta.facts, replica.over(meta.facts), ask.gate.sure_s)
@@ -196,10 +196,21 @@ def _read(ask: S3Ask) -> Replica:
     is_held = holds.MODE in kept or holds.UNTIL in kept or holds.LEGAL_HOLD in kept
     if is_held and lock.DOCUMENT not in ask.bucket.s3.documents:
         raise S3Error("InvalidRequest", "Bucket is missing Object Lock Configuration")
-    is_sound = (holds.MODE in kept) == (holds.UNTIL in kept) and kept.get(holds.UNTIL, "0").isdigit()
+    until = kept.get(holds.UNTIL, "0")
+    is_sound = (holds.MODE in kept) == (holds.UNTIL in kept) and until.isascii() and until.isdigit() and len(until) < 12
     if not is_sound or kept.get(holds.MODE, holds.GOVERNANCE) not in holds.MODES:
         raise S3Error("InvalidArgument", f"{HEADER} describes a retention that cannot be")
-    return replica
+    return msgspec.structs.replace(replica, facts=_with_list(ask, kept))
+
+
+def _with_list(ask: S3Ask, kept: Facts) -> Facts:
+    """The facts with the owner and the list that objects of this bucket may have."""
+    if not ask.bucket.uses_acls:
+        return {name: value for name, value in kept.items() if name not in (new_object.OWNER, new_object.ACL)}
+    blocks = (ask.bucket.s3.public_access_block or {}).get("BlockPublicAcls")
+    if blocks and new_object.acl_of(kept, ask.bucket).is_public:
+        return {name: value for name, value in kept.items() if name != new_object.ACL}
+    return kept
 
 
 def _rules(ask: S3Ask) -> WriteRules:
