@@ -4,6 +4,8 @@ A replica keeps the ID of its version, which says where among the versions of it
 or twice, ends in the same state. Its revision says which of two states of its metadata is the later one.
 """
 
+import contextlib
+
 import msgspec
 from aiohttp import web
 
@@ -115,8 +117,6 @@ class ReplicaObjects:
         if view.props.bid != outcome.bid:
             raise BucketNotFound(outcome.bck.cname())
         await self._moves.settle(view, outcome.key)
-        if view.is_coded:
-            await self._protected.ensure(view, outcome.key, outcome.version_id)
 
         def ended(meta: ObjectMeta) -> ObjectMeta:
             kept = replicas.ended(meta.facts, outcome.destination, outcome.revision, is_there=outcome.is_there)
@@ -125,10 +125,14 @@ class ReplicaObjects:
         def step() -> None:
             self._store.update(view.bck, outcome.key, ended, outcome.version_id, fsync=view.rules.fsync)
 
+        pool = self._volume.place(view.uname + outcome.key).pool
         try:
-            await in_pool(self._volume.place(view.uname + outcome.key).pool, step)
+            await in_pool(pool, step)
         except NotFound:
-            return
+            with contextlib.suppress(NotFound):
+                if view.is_coded:  # it may be lost, and have slices
+                    await self._protected.ensure(view, outcome.key, outcome.version_id)
+                    await in_pool(pool, step)
 
 
 class ReplicaBody(ObjectBody):
