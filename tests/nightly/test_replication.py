@@ -58,7 +58,7 @@ def test_a_thousand_objects() -> None:
             leaves = cluster.targets[1]
             left = message("decommission-node", value={"sid": leaves.id, "rm_user_data": True})
             assert Api(cluster.endpoint).call("PUT", "/v1/cluster", body=left).status == 200
-            cluster.wait_ended(leaves)
+            eventually(lambda: not leaves.alive, within_s=WITHIN_S, every_s=1)
             time.sleep(max(0.0, DOWN_S - (time.monotonic() - down_since_s)))
             backup.kill(backup.targets[0])
             backup.restart(backup.targets[0])
