@@ -6,9 +6,20 @@ import time
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
 from harness.nodes import eventually
-from harness.replicating import change, elsewhere, make_versioned, replicate, rule, tags_of_all, versions, waiting
+from harness.replicating import (
+    change,
+    elsewhere,
+    local,
+    make_versioned,
+    replicate,
+    rule,
+    tags_of_all,
+    versions,
+    waiting,
+)
 from harness.s3access import REGION, Access, new_access
 from harness.wire import Api, message
 
@@ -77,3 +88,32 @@ def test_a_thousand_objects() -> None:
                         assert told["ReplicationStatus"] == "COMPLETED", (name, version_id)
             count = sum(len(found) for found in wanted.values())
             print(f"{count} versions of {COUNT} keys, there {took_s:.0f} s after the other cluster was back")
+
+
+@pytest.mark.parametrize(
+    "props",
+    [
+        {"mirror": {"enabled": True, "copies": 2}},
+        {"ec": {"enabled": True, "data_slices": 1, "parity_slices": 1, "objsize_limit": 1024}},
+    ],
+    ids=["mirrored", "erasure-coded"],
+)
+def test_protected_buckets(props: dict[str, object]) -> None:
+    """Source and destination keep what they promise about every version, on whichever disk its copies lie."""
+    with Cluster(1, 3, 2) as cluster:
+        s3, api = client_of(Access(cluster.endpoint, "any", "anysecret")), Api(cluster.endpoint)
+        for name in ("source", "there"):
+            make_versioned(s3, name)
+            assert api.act("PATCH", f"/v1/buckets/{name}", "set-bprops", value=props).status == 200
+        replicate(s3, "source", rule(local("there")))
+        change(s3, "source", [f"k{number}" for number in range(20)])
+        s3.put_object(Bucket="source", Key="large", Body=b"x" * 300_000)
+        eventually(lambda: versions(s3, "there") == versions(s3, "source"), within_s=WITHIN_S)
+        eventually(lambda: tags_of_all(s3, "there") == tags_of_all(s3, "source"), within_s=WITHIN_S)
+        eventually(lambda: sum(waiting(node.url) for node in cluster.targets) == 0, within_s=WITHIN_S)
+        assert s3.get_object(Bucket="there", Key="large")["Body"].read() == b"x" * 300_000
+
+        def is_kept() -> bool:
+            return bool(api.call("GET", "/v1/cluster?what=protection").json()["state"] == "ok")
+
+        eventually(is_kept, within_s=WITHIN_S, every_s=1)
