@@ -44,7 +44,7 @@ class Ack(enum.StrEnum):
             raise BadRequest(f'invalid acknowledgement "{text:.40}": expected one of {", ".join(cls)}') from None
 
 
-def check(level: Ack, *, is_mirrored: bool, is_coded: bool, cname: str) -> None:
+def check(level: Ack, *, is_mirrored: bool, is_coded: bool, keeps_versions: bool, cname: str) -> None:
     """Raise `BadRequest` when a bucket cannot give a level."""
     if not level.is_all:
         return
@@ -54,3 +54,7 @@ def check(level: Ack, *, is_mirrored: bool, is_coded: bool, cname: str) -> None:
         )
     if is_mirrored and is_coded:
         raise BadRequest(f'"{level}" is for {cname} mirrored or erasure-coded, not for both at the same time')
+    if is_coded and keeps_versions:
+        raise BadRequest(
+            f'"{level}" is not for {cname}, erasure-coded and with versions: their slices follow soon after'
+        )

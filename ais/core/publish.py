@@ -464,7 +464,7 @@ class Publisher:
         if condition is not None and (stored := self.stored_meta(staged.spot)) is not None:
             condition(stored)  # refused now, it costs no slices
         try:
-            plan = self.slicing.plan(staged)
+            plan = self.slicing.plan(staged) if keeping is Keeping.NONE else None  # a version is kept as a whole
             if plan is not None:
                 with self.turns.of(bck, name):
                     return self._publish_sliced(staged, condition, plan)

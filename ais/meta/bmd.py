@@ -270,7 +270,13 @@ def _check(old: Bprops, new: Bprops, targets_count: int, force: bool) -> None:
         raise BadRequest("mirror.enabled and chunks.objsize_limit exclude each other: set one of them")
     if new.of_protection.ack:
         level = Ack.parse(new.of_protection.ack)
-        ack.check(level, is_mirrored=new.mirror.enabled, is_coded=new.ec.enabled, cname="the bucket")
+        ack.check(
+            level,
+            is_mirrored=new.mirror.enabled,
+            is_coded=new.ec.enabled,
+            keeps_versions=bool(new.of_s3.versioning),
+            cname="the bucket",
+        )
     alone = new.of_protection.slices_only
     _check_ec(old.ec, new.ec, targets_count, force, is_alone=alone)
     if alone and not new.ec.enabled:

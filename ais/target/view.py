@@ -145,7 +145,13 @@ class BucketView:
         level = Ack.parse(text)
         if only_metadata and level.is_all and self.is_coded:
             raise BadRequest(f'"{level}" is for content: slices follow changes of metadata soon after')
-        ack.check(level, is_mirrored=self.is_mirrored, is_coded=self.props.ec.enabled, cname=self.bck.cname())
+        ack.check(
+            level,
+            is_mirrored=self.is_mirrored,
+            is_coded=self.props.ec.enabled,
+            keeps_versions=bool(self.props.of_s3.versioning),
+            cname=self.bck.cname(),
+        )
         view = copy.copy(self)
         view.ack = text
         view.rules = msgspec.structs.replace(self.rules, fsync=level.is_synced, all_copies=level.is_all)

@@ -92,9 +92,16 @@ class Settings:
                     " delete that first.",
                 )
 
-        if call.bucket.bucket.props.of_protection.slices_only:
+        props = call.bucket.bucket.props
+        if props.of_protection.slices_only:
             raise S3Error(
                 "InvalidBucketState", "Buckets that keep slices alone (protection.slices_only) keep no versions."
+            )
+        if props.ec.enabled and props.ack.is_all:
+            raise S3Error(
+                "InvalidBucketState",
+                f"Erasure-coded buckets that answer when all slices are stored (protection.ack={props.ack}) keep no"
+                " versions.",
             )
         return await self._set(call, 200, check, versioning=status)
 

@@ -5,14 +5,17 @@ import os
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from harness.coded import BCK, EC, LARGE, Group, run
 from harness.target import LiveTarget, until
 
+from ais.api.ack import HEADER
 from ais.api.protection import State
 from ais.api.xact import SCRUB, ArgsMsg
+from ais.base.errors import BadRequest
 from ais.base.ids import new_id
-from ais.meta.bmd import apply_props
+from ais.meta.bmd import Protection, apply_props
 from ais.s3.documents import KeyToDelete
 
 NAME = "dir/o"
@@ -342,5 +345,31 @@ def test_what_is_lost_for_good_does_not_refuse_what_comes(tmp_path: Path) -> Non
         assert (await owner.s3("PUT", f"b/{NAME}", data=b"above")).status == 200
         assert (await owner.s3("GET", f"b/{NAME}")).body == b"above"
         await group.settled()
+
+    run(tmp_path, 4, scenario)
+
+
+def test_versions_and_all_slices_at_once_exclude_each_other(tmp_path: Path) -> None:
+    """Who asks for both is refused; a bucket that has promised both keeps its versions."""
+
+    async def scenario(group: Group) -> None:
+        ids = await begin(group)
+        owner, large = group.owner(NAME), LARGE[:700_000]
+        for name, answer in (
+            ("s3", await owner.s3("PUT", f"b/{NAME}", data=io.BytesIO(large), headers={HEADER: "all"})),
+            ("native", await owner.ask("PUT", NAME, data=io.BytesIO(large), headers={HEADER: "all-synced"})),
+        ):
+            assert answer.status == 400, name
+        bmd = owner.node.bmd
+        props = bmd.require(BCK).props
+        with pytest.raises(BadRequest, match="versions"):
+            apply_props(props, {"protection": {"ack": "all"}}, len(group.targets))
+        props = msgspec.structs.replace(props, protection=Protection(ack="all"))
+        await group.take(bmd.with_props(BCK, props))
+        ids.append((await owner.s3("PUT", f"b/{NAME}", data=io.BytesIO(large))).headers["x-amz-version-id"])
+        await group.settled()
+        assert (await owner.s3("GET", f"b/{NAME}?versionId={ids[-2]}")).body == b"latest"
+        assert (await owner.s3("GET", f"b/{NAME}?versionId={ids[-1]}")).body == large
+        assert (await owner.s3("GET", f"b/{NAME}?versionId={ids[2]}")).body == LARGE
 
     run(tmp_path, 4, scenario)
