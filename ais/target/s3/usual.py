@@ -111,6 +111,7 @@ class Usual:
             or not ask.view.is_plain
             or ask.view.remote is not None
             or self._gate.has_domain
+            or bucket is not self._gate.buckets.get(bucket.name)  # it was changed meanwhile
             or bucket.bucket.props.access != access.ALL
             or bucket.rights.statements
             or bucket.uses_acls

@@ -251,3 +251,20 @@ def test_a_signature_ends(serve: Any, run: Scenario, kind: str) -> None:
                     assert (await live.call("GET", url, headers=headers)).status == status
 
     run(scenario())
+
+
+@pytest.mark.parametrize("more", ["response-content-type=a/b", "versionId=" + "0" * 32])
+def test_nothing_hides_behind_a_signature_that_nobody_compares(serve: Any, run: Scenario, more: str) -> None:
+    """While nobody has to sign, what is added to a presigned URL that is known is done, not taken for its digits."""
+
+    async def scenario() -> None:
+        async with closed(serve) as (live, client, _):
+            live.node.config = dataclasses.replace(live.node.config, transient={})
+            url = client.presigned("GET", "/b/o")
+            for _ in range(3):
+                assert (await live.call("GET", URL(url, encoded=True))).body == b"before"
+            answer = await live.call("GET", URL(f"{url}&{more}", encoded=True))
+            told = (answer.status, answer.headers.get("Content-Type"))
+            assert told == ((200, "a/b") if "type" in more else (404, "application/xml"))
+
+    run(scenario())
