@@ -34,7 +34,7 @@ from ais.core.meta import ObjectMeta
 from ais.core.slicing import NoSlicing, Plan, Prepared, Slicing, Turns, key_of
 from ais.core.spots import Spot, SpotTable, newest_file, read_meta
 from ais.core.version_copies import VersionCopies
-from ais.core.versions import DELETED, NULL, Version, Versions
+from ais.core.versions import DELETED, NULL, Version, Versions, kept_spot
 from ais.core.workfile import Keeping, Staged
 from ais.env import Env
 from ais.fs import layout, names
@@ -570,9 +570,9 @@ class Publisher:
             for aside in asides.values():
                 workfile.discard(disk, aside)
 
-    def _place_copies(self, staged: Staged, decided: ObjectMeta, asides: dict[Mountpath, str]) -> None:
+    def _place_copies(self, staged: Staged, decided: ObjectMeta, asides: dict[Mountpath, str], spot: Spot) -> None:
         """Put copies in the place of older ones, before the object itself gets its name; all or none."""
-        disk, spot = self._disk, staged.spot
+        disk = self._disk
         self.copies.drop(spot)
         found = disk.fstat(staged.fd)
         try:
@@ -627,6 +627,8 @@ class Publisher:
         if rules.fsync:
             disk.fsync(staged.fd)
         if succession is not None and succession.is_below:
+            if staged.bck in volume.mirrored:
+                self._place_copies(staged, decided, asides or {}, kept_spot(spot, decided.version_id))
             self._versions.take(spot, staged.path, decided, is_head=False, fsync=rules.fsync)
             self.shelved(staged.bck, staged.name, decided.version_id)
             return decided
@@ -635,7 +637,7 @@ class Publisher:
         if staged.bck in volume.mirrored:
             if succession is not None:
                 self.version_copies.follow(spot, succession)
-            self._place_copies(staged, decided, asides or {})
+            self._place_copies(staged, decided, asides or {}, spot)
         tree.install(disk, staged.path, spot.root, spot.path, fsync=rules.fsync)
         if volume.view.is_unsettled:
             self._remove_older(spot, fsync=rules.fsync)

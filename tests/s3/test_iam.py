@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from harness import issuer as issuers
 from harness.issuer import Issuer
 from harness.nodes import eventually
+from harness.replicating import local, replicate, rule
 from harness.s3access import REGION, Access, boto, new_access, remove_bucket
 from harness.wire import fresh_name, message
 
@@ -458,3 +459,22 @@ def set_issuers(cluster: Cluster, urls: list[str]) -> None:
     body = message("set-config", value=value)
     gateway = cluster.proxies[0].plan.socket
     assert probe.call("PUT", f"{cluster.endpoint}/v1/cluster", None, body, gateway)[0] == 200
+
+
+def test_who_configures_replication_may_bring_replicas(account: Account) -> None:
+    """A user who may configure a bucket has nothing written as its owner where they may not write themselves."""
+    there, s3 = fresh_name("there"), account.s3
+    s3.create_bucket(Bucket=there)
+    for name in (account.bucket, there):
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    here = [f"arn:aws:s3:::{account.bucket}", f"arn:aws:s3:::{account.bucket}/*"]
+    amy = boto(user(account, "amy", allow("s3:*", here)))
+    put = partial(replicate, amy, account.bucket, rule(local(there)))
+    actions = [f"s3:Replicate{name}" for name in ("Object", "Tags", "Delete")]
+    for granted, expected in (([], "AccessDenied"), (actions[:2], "AccessDenied"), (actions, "ok")):
+        more = [allow(granted, f"arn:aws:s3:::{there}/*")] if granted else []
+        policy = document(allow("s3:*", here), *more)
+        account.iam.put_user_policy(UserName="amy", PolicyName="own", PolicyDocument=policy)
+        assert outcome(put) == expected
+    amy.delete_bucket_replication(Bucket=account.bucket)
+    remove_bucket(s3, there)

@@ -302,6 +302,10 @@ def test_object_lock(place: Place) -> None:
 
     eventually(lambda: held(target) == held(source), within_s=WITHIN_S)
     assert held(target)[2] == "ON"
+    s3.put_object_legal_hold(Bucket=source, Key="k", LegalHold={"Status": "OFF"})
+    s3.put_object_tagging(Bucket=source, Key="k", Tagging={"TagSet": [{"Key": "of", "Value": "later"}]})
+    eventually(lambda: s3.get_object_tagging(Bucket=target, Key="k")["TagSet"], within_s=WITHIN_S)
+    assert held(target) == [*held(source)[:2], "ON"]
     for name in (source, target):
         s3.put_object_legal_hold(Bucket=name, Key="k", LegalHold={"Status": "OFF"})
         s3.delete_object(Bucket=name, Key="k", VersionId=version, BypassGovernanceRetention=True)

@@ -11,7 +11,7 @@ from ais.node.s3 import Gate
 from ais.proxy.s3.call import Call
 from ais.s3 import lock, replication
 from ais.s3.errors import S3Error, decode
-from ais.s3.replication import Destination
+from ais.s3.replication import Destination, Rule
 
 TRY_S = 10.0
 """For another cluster to answer."""
@@ -33,12 +33,15 @@ class ReplicationChecks:
             raise S3Error(
                 "NotImplemented", "Objects of this bucket are at a backend: configure their replication there"
             )
-        is_locked = lock.DOCUMENT in bucket.s3.documents
-        for destination in dict.fromkeys(rule.destination for rule in replication.rules_of(text)):
+        is_locked, rules = lock.DOCUMENT in bucket.s3.documents, replication.rules_of(text)
+        for destination in dict.fromkeys(rule.destination for rule in rules):
             if destination.cluster:
                 await self._check_elsewhere(destination, is_locked=is_locked)
             else:
                 self._check_here(call, destination, is_locked=is_locked)
+        for rule in rules:
+            if not rule.destination.cluster:
+                self._require_rights(call, rule)
 
     def _check_here(self, call: Call, destination: Destination, *, is_locked: bool) -> None:
         if destination.bucket == call.bucket.name:
@@ -50,6 +53,16 @@ class ReplicationChecks:
             raise S3Error("InvalidRequest", "Destination bucket must have versioning enabled.")
         if is_locked and lock.DOCUMENT not in there.s3.documents:
             raise _without_lock()
+
+    def _require_rights(self, call: Call, rule: Rule) -> None:
+        """Raise `S3Error` AccessDenied when who configures a bucket is not its owner, as whom replicas are brought, and
+        may not bring them there.
+        """
+        caller, there = call.caller, self._gate.buckets.require(rule.destination.bucket)
+        if caller.principal is None and call.bucket.rights.is_owned_by(caller):
+            return
+        for action in ("s3:ReplicateObject", "s3:ReplicateTags", *(["s3:ReplicateDelete"] * rule.takes_markers)):
+            self._gate.require(call.request, caller, there, action, f"{rule.prefix}*")
 
     async def _check_elsewhere(self, destination: Destination, *, is_locked: bool) -> None:
         versioning = await self._read(destination, "versioning")

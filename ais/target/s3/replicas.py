@@ -172,15 +172,17 @@ def change(store: Store, ask: S3Ask, replica: Replica) -> ObjectMeta:
             raise S3Error("InvalidRequest", "The version is this bucket's own, and no replica")
         if replicas.revision(meta.facts) >= replica.revision:
             return meta
-        kept = _with_longer_retention(meta.facts, replica.over(meta.facts), ask.gate.sure_s)
+        kept = _held(meta.facts, replica.over(meta.facts), ask.gate.sure_s)
         return msgspec.structs.replace(meta, facts=kept, custom=replica.custom)
 
     rules = _rules(ask)
     return store.update(ask.view.bck, ask.key, changed, replica.version_id, fsync=rules.fsync, event=rules.event)
 
 
-def _with_longer_retention(present: Facts, wanted: Facts, sure_s: float) -> Facts:
-    """A retention that has not ended is only extended: who may change it here must do so here."""
+def _held(present: Facts, wanted: Facts, sure_s: float) -> Facts:
+    """A retention that has not ended is only extended, and a hold stays: who may change them here must do so here."""
+    if present.get(holds.LEGAL_HOLD) == holds.ON:
+        wanted = {**wanted, holds.LEGAL_HOLD: holds.ON}
     if not holds.is_retained(present, sure_s):
         return wanted
     is_longer = int(wanted.get(holds.UNTIL, "0")) >= int(present[holds.UNTIL])

@@ -1,5 +1,6 @@
 """Copies of kept versions and delete markers: either disk alone has all of them, and none comes back."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +8,23 @@ from typing import Any
 
 import pytest
 from harness.failing import HastyDisk
-from harness.versioning import CALLS_MAX, CHANGES, SETUPS, act, begin, clear, expected, is_possible, state, stop_at
+from harness.versioning import (
+    CALLS_MAX,
+    CHANGES,
+    SETUPS,
+    act,
+    begin,
+    clear,
+    expected,
+    given_id,
+    is_possible,
+    state,
+    stop_at,
+)
 
 from ais.base.errors import VersionNotFound
 from ais.core.store import Store
+from ais.core.workfile import Keeping, WriteRules
 from ais.env import Env
 from ais.fs.volume import Mirroring
 from ais.mirror.mirror import Mirror
@@ -145,3 +159,17 @@ def test_a_mountpath_that_comes_back_brings_no_removed_version(mirrored: Any) ->
     assert before == {"a": [(False, "3"), (False, "0")]}
     mirrored.volume.attach(owner)
     assert state(mirrored) == before
+
+
+@pytest.mark.parametrize("age", [1, 3])
+def test_a_version_from_elsewhere_has_its_copies_before_it_is_acknowledged(mirrored: Any, age: int) -> None:
+    """Wherever it belongs among the versions, when its bucket promises so."""
+    rules = WriteRules(keeping=Keeping.ENABLED, fsync=True, all_copies=True)
+    mirrored.put("a", b"2", rules, version_id=given_id(2))
+    mirrored.put("a", b"other", rules, version_id=given_id(age))
+    wipe(mirrored, "%ob", "%ve")
+    opened = mirrored.store.open(mirrored.bck, "a", given_id(age))
+    assert os.read(opened.fd, 100) == b"other"
+    os.close(opened.fd)
+    bring(mirrored)
+    assert state(mirrored) == {"a": [(False, "other"), (False, "2")][:: 1 if age > 2 else -1]}
