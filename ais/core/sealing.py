@@ -16,6 +16,7 @@ import itertools
 import os
 import secrets
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ SEGMENT_BYTES = 64 << 10
 TAG_BYTES = 16
 _HEADER = struct.Struct(">4sIQ16s")
 _MAGIC = b"AIS\x01"
+_SEALED_BYTES = SEGMENT_BYTES + TAG_BYTES
 _READ_SEGMENTS = 16
 
 
@@ -81,27 +83,44 @@ class Sealer:
         self._segment = 0
         self._is_begun = False
 
-    def seal(self, data: bytes | memoryview) -> bytes:
+    def seal(self, data: bytes | memoryview) -> memoryview:
         """What to write for the next bytes. Keeps the last segment back: it is sealed as such."""
-        self._pending += data
-        out = [self._begin()]
-        while len(self._pending) > SEGMENT_BYTES:
-            out.append(self._next(SEGMENT_BYTES, is_last=False))
-        return b"".join(out)
+        count = max(0, len(self._pending) + len(data) - 1) // SEGMENT_BYTES
+        out, at = self._begin(count * _SEALED_BYTES)
+        rest = memoryview(data)
+        if count and self._pending:
+            lacking = SEGMENT_BYTES - len(self._pending)
+            self._pending += rest[:lacking]
+            rest = rest[lacking:]
+            at = self._next(self._pending, out, at, is_last=False)
+            self._pending = bytearray()
+        while at < len(out):
+            at = self._next(rest[:SEGMENT_BYTES], out, at, is_last=False)
+            rest = rest[SEGMENT_BYTES:]
+        self._pending += rest
+        return memoryview(out)
 
-    def finish(self) -> bytes:
+    def finish(self) -> memoryview:
         """The end of the stream."""
-        return self._begin() + self._next(len(self._pending), is_last=True)
+        out, at = self._begin(len(self._pending) + TAG_BYTES)
+        self._next(self._pending, out, at, is_last=True)
+        return memoryview(out)
 
-    def _begin(self) -> bytes:
+    def _begin(self, size: int) -> tuple[bytearray, int]:
+        """Room for so many bytes, and where they go: the first time behind the header."""
         begun, self._is_begun = self._is_begun, True
-        return b"" if begun else self._header
+        if begun:
+            return bytearray(size), 0
+        out = bytearray(_HEADER.size + size)
+        out[: _HEADER.size] = self._header
+        return out, _HEADER.size
 
-    def _next(self, size: int, *, is_last: bool) -> bytes:
-        sealed = self._cipher.encrypt(_nonce(self._segment, is_last), bytes(self._pending[:size]), self._header)
-        del self._pending[:size]
+    def _next(self, data: bytearray | memoryview, out: bytearray, at: int, *, is_last: bool) -> int:
+        end = at + len(data) + TAG_BYTES
+        with memoryview(out) as view:
+            self._cipher.encrypt_into(_nonce(self._segment, is_last), data, self._header, view[at:end])
         self._segment += 1
-        return sealed
+        return end
 
 
 class Stream(NamedTuple):
@@ -126,10 +145,20 @@ class Piece(NamedTuple):
 
 
 def streams(meta: ObjectMeta, fd: int) -> list[Stream]:
-    """The streams of an object's file. Raise `CorruptMetadata`."""
+    """The streams of an object's file. It may block; raises `CorruptMetadata`."""
+    found = known_streams(meta)
+    return found if found is not None else _streams(meta, list(_walk(fd, meta.size)))
+
+
+def known_streams(meta: ObjectMeta) -> list[Stream] | None:
+    """The same if the metadata says so; None: the file has to be read. Raise `CorruptMetadata`."""
     sizes = meta.part_sizes
-    if not sizes:
-        sizes = [meta.size] if content_size(meta.size) == size_of(meta) else list(_walk(fd, meta.size))
+    if not sizes and content_size(meta.size) != size_of(meta):
+        return None
+    return _streams(meta, sizes or [meta.size])
+
+
+def _streams(meta: ObjectMeta, sizes: list[int]) -> list[Stream]:
     offsets = itertools.accumulate(sizes[:-1], initial=0)
     found: list[Stream] = []
     content = 0
@@ -155,9 +184,22 @@ def _walk(fd: int, file_size: int) -> Iterator[int]:
         offset += size
 
 
-def _part(header: bytes) -> int:
-    if len(header) != _HEADER.size:
+def _read(fd: int, into: memoryview, offset: int, flags: int) -> int:
+    """Fill `into`, as far as the file goes. Raise `BlockingIOError` when the flags say not to wait for the disk."""
+    count = os.preadv(fd, [into], offset, flags)
+    if flags & os.RWF_NOWAIT and count < len(into):
+        raise BlockingIOError
+    return count
+
+
+def _header_at(fd: int, offset: int, flags: int) -> bytes:
+    header = bytearray(_HEADER.size)
+    if _read(fd, memoryview(header), offset, flags) != _HEADER.size:
         raise CorruptMetadata("a sealed object breaks off")
+    return bytes(header)
+
+
+def _part(header: bytes) -> int:
     return int(_HEADER.unpack(header)[1])
 
 
@@ -175,31 +217,44 @@ def plan(found: list[Stream], start: int, length: int) -> Iterator[Piece]:
             low = stop
 
 
-def reader(fd: int, key: bytes) -> Callable[[Piece], bytes]:
-    """What reads and opens pieces of an object. It blocks; raises `CorruptMetadata` for what is not as sealed."""
+class _Room(threading.local):
+    """Where a thread reads what it opens: fresh memory costs as much as reading."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(_READ_SEGMENTS * _SEALED_BYTES))
+
+
+_room = _Room()
+
+
+def reader(fd: int, key: bytes, flags: int = 0) -> Callable[[Piece], memoryview]:
+    """What reads and opens pieces of an object. It blocks; raises `CorruptMetadata` for what is not as sealed.
+
+    `flags` as of `os.preadv`; with `RWF_NOWAIT` it raises an `OSError` for what is not in the page cache.
+    """
     known: dict[int, tuple[bytes, AESGCM]] = {}
 
-    def read(piece: Piece) -> bytes:
+    def read(piece: Piece) -> memoryview:
         stream = piece.stream
         if stream.offset not in known:
-            header = os.pread(fd, _HEADER.size, stream.offset)
-            if stream.before >= 0 and _part(header) <= _part(os.pread(fd, _HEADER.size, stream.before)):
+            header = _header_at(fd, stream.offset, flags)
+            if stream.before >= 0 and _part(header) <= _part(_header_at(fd, stream.before, flags)):
                 raise CorruptMetadata("the parts of a sealed object are not in order")
             known[stream.offset] = (header, _cipher(key, header))
         header, cipher = known[stream.offset]
-        offset = stream.offset + _HEADER.size + piece.first * (SEGMENT_BYTES + TAG_BYTES)
-        wanted = min(piece.segments * (SEGMENT_BYTES + TAG_BYTES), stream.offset + stream.size - offset)
-        data = memoryview(os.pread(fd, wanted, offset))
+        offset = stream.offset + _HEADER.size + piece.first * _SEALED_BYTES
+        wanted = min(piece.segments * _SEALED_BYTES, stream.offset + stream.size - offset)
+        data = _room.view[:wanted]
+        data = data[: _read(fd, data, offset, flags)]
         last = max(1, -(-stream.content_size // SEGMENT_BYTES)) - 1
-        out = []
+        out = memoryview(bytearray(max(0, len(data) - piece.segments * TAG_BYTES)))
         for index in range(piece.segments):
-            at = index * (SEGMENT_BYTES + TAG_BYTES)
-            segment = piece.first + index
+            at, to, segment = index * _SEALED_BYTES, index * SEGMENT_BYTES, piece.first + index
             try:
-                nonce = _nonce(segment, segment == last)
-                out.append(cipher.decrypt(nonce, data[at : at + SEGMENT_BYTES + TAG_BYTES], header))
+                nonce, sealed = _nonce(segment, segment == last), data[at : at + _SEALED_BYTES]
+                cipher.decrypt_into(nonce, sealed, header, out[to : to + len(sealed) - TAG_BYTES])
             except (InvalidTag, ValueError):
                 raise CorruptMetadata("a sealed object is not as it was written, or this is not its key") from None
-        return b"".join(out)[piece.skip : piece.skip + piece.take]
+        return out[piece.skip : piece.skip + piece.take]
 
     return read

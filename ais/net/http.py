@@ -316,7 +316,9 @@ class StreamReply:
 
     __slots__ = ("chunks", "headers", "length", "status")
 
-    def __init__(self, status: int, headers: bytes, chunks: AsyncIterator[bytes], length: int | None = None) -> None:
+    def __init__(
+        self, status: int, headers: bytes, chunks: AsyncIterator[bytes | memoryview], length: int | None = None
+    ) -> None:
         self.status = status
         self.headers = headers
         self.chunks = chunks

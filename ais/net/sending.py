@@ -228,7 +228,7 @@ async def stream_chunks(wire: Wire, reply: StreamReply, *, is_chunked: bool) -> 
                 continue
             if left is not None and (left := left - len(chunk)) < 0:
                 raise ValueError("stream is longer than announced")
-            wire.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if is_chunked else chunk)
+            wire.write(b"".join((b"%x\r\n" % len(chunk), chunk, b"\r\n")) if is_chunked else chunk)
             budget -= len(chunk)
             if wire.is_write_paused:
                 await wire.drained()

@@ -201,17 +201,19 @@ class Copies:
 class Hashing(Protocol):
     """What sees the copied bytes pass."""
 
-    def update(self, data: bytes, /) -> object: ...
+    def update(self, data: bytes | memoryview, /) -> object: ...
 
 
 class Writing(Protocol):
     """Where copied bytes go."""
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes | memoryview) -> None: ...
 
 
-async def _pump(chunks: AsyncIterator[bytes], pool: Executor, writer: Writing, hashers: Sequence[Hashing]) -> None:
-    def take(chunk: bytes) -> None:
+async def _pump(
+    chunks: AsyncIterator[bytes | memoryview], pool: Executor, writer: Writing, hashers: Sequence[Hashing]
+) -> None:
+    def take(chunk: bytes | memoryview) -> None:
         for hasher in hashers:
             hasher.update(chunk)
         writer.write(chunk)

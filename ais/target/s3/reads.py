@@ -18,7 +18,7 @@ from ais.target.protected import REREAD_MAX, Protected
 from ais.target.ranges import content_range, parse_byte_range
 from ais.target.s3.ask import S3Ask, current_of, etag_of
 from ais.target.s3.peers import VERIFY, meta_line
-from ais.target.s3.sealed import Served
+from ais.target.s3.sealed import Served, at_once
 from ais.target.s3.usual import Annotation, Usual
 from ais.target.s3.verified import Verified
 from ais.target.uploads import in_pool
@@ -142,6 +142,9 @@ class Reads:
         self._stats.inc(metrics.GET_N)
         self._stats.inc(metrics.GET_SIZE, length)
         if key is not None:
+            if (content := at_once(opened, key, start, length)) is not None:
+                os.close(opened.fd)
+                return Reply(status, block, content)
             return StreamReply(status, block, Served(opened, key, start, length), length)
         self._usual.remember(ask, opened)
         return FileReply(status, block, opened.fd, start, length, opened.mountpath.pool)

@@ -40,7 +40,7 @@ class Source(NamedTuple):
     meta: ObjectMeta
     mtime_ns: int
     length: int
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncIterator[bytes | memoryview]
 
 
 class Sources:
