@@ -7,7 +7,7 @@ signature itself. So each request is authenticated once, by the node that execut
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -16,14 +16,14 @@ from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.auth.keyservice import KeyService, LocalKeys
 from ais.auth.nodes import Nonces, Seen
-from ais.base.errors import AccessDenied, BadRequest, NotReady, Unauthenticated
+from ais.base.errors import AccessDenied, AisError, BadRequest, NotReady, Unauthenticated
 from ais.config.limits import Limits
 from ais.config.node import NodeConfig
 from ais.config.sections import AuthVault
 from ais.iam import answers as iam_answers
 from ais.meta.bmd import BMD, Bprops
 from ais.meta.placement import Placement
-from ais.meta.smap import Snode
+from ais.meta.smap import Smap, Snode
 from ais.net.http import Forward, Peer, Reply, Request, header_lines
 from ais.node import clients
 from ais.node.browsers import Browsers
@@ -44,6 +44,11 @@ from ais.s3.via import Via
 
 _VIA = via.HEADER.lower()
 BYPASS_GOVERNANCE = "s3:BypassGovernanceRetention"
+LINE_AGE_S_MAX = 10
+"""How long reads of one target and address are passed on with the same note, a sixth of what it is good for."""
+NOTES_MAX = 8192
+K = TypeVar("K")
+V = TypeVar("V")
 _READS = ("GET", "HEAD")
 _CHANGES = ("PUT", "POST", "DELETE")
 _MAKES_OBJECTS = frozenset((Op.PUT_OBJECT, Op.COPY_OBJECT, Op.CREATE_MULTIPART_UPLOAD))
@@ -69,6 +74,15 @@ class Coded(Protocol):
     def props(self) -> Bprops: ...
 
 
+class _Line(NamedTuple):
+    """A header line by which reads are passed on, and what it was made with."""
+
+    line: bytes
+    key: bytes
+    smap: Smap
+    made_s: float
+
+
 class Gate:
     """One per node."""
 
@@ -84,6 +98,8 @@ class Gate:
         self._config: NodeConfig | None = None
         self._is_plain = False
         self._signers = Signers()
+        self._lines: dict[tuple[str, str, str, str, str, int], _Line] = {}
+        self._notes_read: dict[tuple[str, str, str], tuple[tuple[bytes, ...], Via]] = {}
         self.notes: Seen = Nonces(lambda: self.now_s)
         """Changes that other nodes passed on."""
 
@@ -203,6 +219,27 @@ class Gate:
         return request, note
 
     def _read_note(self, request: Request) -> Via | None:
+        text = request.headers.get(_VIA)
+        if text is None:
+            return None
+        if request.method not in _READS:
+            return self._read_new_note(request)
+        asked = (text, request.method, request.target)
+        if (known := self._notes_read.get(asked)) is not None and self._is_good(*known):
+            return known[1]
+        note = self._read_new_note(request)
+        if note is not None and note.user is None:
+            _keep(self._notes_read, asked, (self._host.wire_keys(note.by), note))
+        return note
+
+    def _is_good(self, keys: tuple[bytes, ...], note: Via) -> bool:
+        """Whether a note that was good under these keys still is."""
+        try:
+            return abs(self.now_s - note.time_s) <= via.WINDOW_S and self._host.wire_keys(note.by) == keys
+        except AisError:
+            return False
+
+    def _read_new_note(self, request: Request) -> Via | None:
         note = via.read(request, self._host.wire_keys, self._host.snode.id, self.now_s)
         is_vouched_for = note is not None and note.user is not None
         if note is not None and is_vouched_for and self._host.snode.is_proxy and not self.clients.is_gateway(note.by):
@@ -415,12 +452,26 @@ class Gate:
 
     def _pass_on(self, http: Request, node: Snode, bid: int, before: Via | None) -> Forward:
         if before is None:
+            if http.method in _READS:
+                return Forward(node.data.url, self._line_of_read(http, node, int(bid)))
             note = Via(http.remote, http.scheme, bid=int(bid))
         elif before.hops < via.HOPS_MAX:
             note = msgspec.structs.replace(before, bid=before.bid or int(bid), hops=before.hops + 1)
         else:
             raise NotReady(f"{self._host.snode.name} is not the node for this request: try again in a moment")
         return Forward(node.data.url, header_lines(self._signed(note, node, http.method, http.target)))
+
+    def _line_of_read(self, http: Request, node: Snode, bid: int) -> bytes:
+        """The note on a read, which is the same for some seconds: the port it came from says nothing to anybody."""
+        host, smap, now_s = http.remote.rpartition(":")[0], self._host.smap, self.now_s
+        asked = (http.method, http.target, host, http.scheme, node.id, bid)
+        key, known = self._host.wire_key(node.id), self._lines.get(asked)
+        if known is not None and known.smap is smap and known.key == key and 0 <= now_s - known.made_s < LINE_AGE_S_MAX:
+            return known.line
+        note = Via(f"{host}:0", http.scheme, bid=bid)
+        line = header_lines(self._signed(note, node, http.method, http.target))
+        _keep(self._lines, asked, _Line(line, key, smap, now_s))
+        return line
 
     def vouch(self, request: S3Request, caller: Identity, node: Snode, method: str, target: str) -> tuple[str, str]:
         """Header of a request of our own by which `node` takes it for one of the caller's."""
@@ -492,6 +543,12 @@ class Gate:
             with contextlib.suppress(BadRequest):
                 reply.headers += header_lines(*self._cross_origin(request, self.address(request)[0]))
         return reply
+
+
+def _keep(known: dict[K, V], key: K, value: V) -> None:
+    if len(known) >= NOTES_MAX:
+        known.clear()
+    known[key] = value
 
 
 def _expect_payer(request: S3Request, caller: Identity) -> None:

@@ -178,7 +178,7 @@ class Proxy:
             return self._s3.forward(request) if self._gate.is_s3(request) else None
         if request.headers.is_browser:
             self._gate.check_page(request)
-        if not self._gate.is_never_native(request):
+        if request.path.startswith(PREFIXES) and not self._gate.is_never_native(request):
             claims = self._admitted(request) if self._clients.must_prove else None
             reply = self._redirector.answer(request)
             if claims is not None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from ais.api import access
+from ais.base.errors import AisError
 from ais.base.seen import Seen
 from ais.core.spots import Spot
 from ais.core.store import OpenObject, Store
@@ -23,6 +24,7 @@ from ais.s3 import via
 from ais.s3.buckets import S3Bucket
 from ais.s3.identity import Identity
 from ais.s3.sigv4 import SKEW_S_MAX, Signature
+from ais.s3.via import WINDOW_S
 from ais.stats import names as metrics
 from ais.target.front import Front
 from ais.target.host import Host
@@ -88,8 +90,7 @@ class Usual:
         caller = self._caller(request)
         if caller is None or not (caller.trusted or _is_owner(caller, entry.bucket)):
             return None
-        is_passed_on = _VIA in headers
-        if is_passed_on and not self._is_for_here(request, entry.bucket):
+        if _VIA in headers and not self._is_for_here(request, entry.bucket):
             return None
         if _MODE in headers:
             if (headers.get(_MODE) or "").upper() != "ENABLED":
@@ -98,8 +99,7 @@ class Usual:
         content, now_ns = self._contents.get(key), self._now_ns()
         if content is not None and content.is_true(now_ns):
             self._count(len(content.data))
-            repeat = None if is_passed_on else self._repeat
-            return Reply(200, self._gate.new_stamp() + content.headers, content.data, repeat=repeat)
+            return Reply(200, self._gate.new_stamp() + content.headers, content.data, repeat=self._repeat)
         return self._from_file(key, entry, now_ns, has_checksum=_MODE in headers)
 
     def remember(self, ask: S3Ask, opened: OpenObject) -> None:
@@ -202,6 +202,15 @@ class Usual:
             good_s = SKEW_S_MAX if signature.expires_s is None else signature.expires_s
             begin_ns = int((signature.time_s - SKEW_S_MAX) * 1e9)
             end_ns = int((signature.time_s + good_s) * 1e9)
+        if _VIA in request.headers:
+            try:
+                note = self._gate.note_of(request)
+            except AisError:
+                note = None
+            if note is None:
+                return None
+            begin_ns = max(begin_ns, (note.time_s - WINDOW_S) * 10**9)
+            end_ns = min(end_ns, (note.time_s + WINDOW_S) * 10**9)
         key = request.path + (_WITH_CHECKSUM if _MODE in request.headers else "")
         return partial(self._answer_again, self._basis, key, begin_ns, end_ns)
 

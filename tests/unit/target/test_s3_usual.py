@@ -23,6 +23,8 @@ from ais.auth import keys, signing
 from ais.auth.keys import AccessKey, AccessKeys, KeyRing
 from ais.core.spots import RACY_NS
 from ais.env.clock import SystemClock
+from ais.s3 import via
+from ais.s3.via import Via
 
 Scenario = Callable[[Any], Any]
 OWNER, OTHER = "owner", "other"
@@ -230,6 +232,28 @@ def test_a_signature_is_good_for_its_request_alone(serve: Any, run: Scenario, ki
             else:
                 method = "PUT"
             assert (await live.call(method, URL(url, encoded=True), headers=headers)).status == 403
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_note_is_good_for_its_request_and_its_time(serve: Any, run: Scenario, kind: str) -> None:
+    """What a node passed on is answered again in the same words for a minute, and with its note on no other target."""
+
+    async def scenario() -> None:
+        async with closed(serve) as (live, client, _):
+            url, headers = client.presigned("GET", "/b/o"), {}
+            if kind == "signed":
+                url, headers = f"{live.url}/b/o", client.signed("GET", "/b/o")
+            said = Via("127.0.0.1:0", "http", time_s=int(live_now_s(live)), to=live.node.snode.id, by="gate")
+            note = via.header(said, CLUSTER_SECRET, "GET", url.removeprefix(live.url))
+            headers = {**headers, via.HEADER: note}
+            for ahead_s, status in ((0, 200), (30, 200), (0, 200), (70, 403), (-70, 403), (0, 200)):
+                live.node.env.clock.ahead_ns = ahead_s * 10**9
+                for _ in range(3):
+                    assert (await live.call("GET", URL(url, encoded=True), headers=headers)).status == status
+            other = URL(client.presigned("GET", "/b/p"), encoded=True)
+            assert (await live.call("GET", other, headers={via.HEADER: note})).status == 403
 
     run(scenario())
 
