@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple, Protocol
 
+from ais.net.http import Headers
 from ais.s3.errors import S3Error
 
 
@@ -29,7 +30,11 @@ class Conditions(NamedTuple):
     @property
     def any(self) -> bool:
         """Whether anything is demanded at all."""
-        return self != Conditions()
+        return self is not _NONE and self != _NONE
+
+
+_NONE = Conditions()
+_NAMES = frozenset(("if-match", "if-none-match", "if-modified-since", "if-unmodified-since"))
 
 
 class Lookup(Protocol):
@@ -46,6 +51,11 @@ def read(headers: Lookup, prefix: str = "") -> Conditions:
         _seconds(headers.get(f"{prefix}if-modified-since")),
         _seconds(headers.get(f"{prefix}if-unmodified-since")),
     )
+
+
+def of_request(headers: Headers) -> Conditions:
+    """Those of the headers of a request."""
+    return read(headers) if headers.has_any(_NAMES) else _NONE
 
 
 def read_copy(headers: Lookup) -> Conditions:

@@ -91,6 +91,8 @@ def default_of(document: str) -> Wanted | None:
 
 def of_headers(request: S3Request, bucket_default: Wanted | None) -> Wanted | None:
     """How a request wants its object encrypted, else as the bucket does; None: not at all. Raise `S3Error`."""
+    if not any(name.startswith(_PREFIX) for name in request.headers):
+        return bucket_default
     customer = customer_key(request)
     algorithm = request.get(_PREFIX)
     key_id, context = request.get(f"{_PREFIX}-aws-kms-key-id"), request.get(f"{_PREFIX}-context")

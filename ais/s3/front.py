@@ -91,16 +91,13 @@ def _is_signed(request: Request) -> bool:
 def parse(request: Request, domain: str = "", request_id: str = "", note: Via | None = None) -> S3Request:
     """Read the head. Raise `S3Error`, `BadRequest` for bytes that are not UTF-8."""
     bucket, key = address(request, domain)
-    if len(key.encode()) > KEY_BYTES_MAX:
+    if len(key) > KEY_BYTES_MAX // 4 and len(key.encode()) > KEY_BYTES_MAX:
         raise S3Error("KeyTooLongError", Size=str(len(key.encode())), MaxSizeAllowed=str(KEY_BYTES_MAX))
     if "\0" in key:
         raise S3Error("InvalidURI", "A key cannot contain a NUL character")
-    headers: dict[str, list[str]] = {}
-    for name, value in request.headers.items():
-        headers.setdefault(name, []).append(value)
-    repeated = next((name for name, values in headers.items() if len(values) > 1 and _is_single(name)), None)
-    if repeated is not None:  # they are joined for the signature, and one of them would be used
-        raise S3Error("InvalidRequest", f"The header {repeated} must be sent once, in one line")
+    headers = {name: [value] for name, value in request.headers.items()}
+    if not request.headers.is_single:
+        _join_repeated(request, headers)
     params = request.params
     for name, value in params.items():  # a signed URL carries headers that its user does not send
         lower = name.lower()
@@ -113,6 +110,14 @@ def parse(request: Request, domain: str = "", request_id: str = "", note: Via | 
         versions.check(params["versionId"])
     virtual = bool(domain) and is_virtual(request, domain)
     return S3Request(op, bucket, key, params, headers, request, request_id, note, virtual)
+
+
+def _join_repeated(request: Request, headers: dict[str, list[str]]) -> None:
+    """All values of each header. Raise `S3Error` for two where one would be used: they are joined for the signature."""
+    for name in headers:
+        headers[name] = request.headers.get_all(name)
+        if len(headers[name]) > 1 and _is_single(name):
+            raise S3Error("InvalidRequest", f"The header {name} must be sent once, in one line")
 
 
 def _is_single(name: str) -> bool:

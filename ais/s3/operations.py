@@ -278,8 +278,9 @@ class Parsed(NamedTuple):
 def classify(method: str, bucket: str, key: str, params: Mapping[str, str], headers: Mapping[str, object]) -> Parsed:
     """The operation of a request. Raise `S3Error` NotImplemented, MethodNotAllowed or InvalidArgument."""
     op = _operation(method, bucket, key, params, headers)
-    sub_resources = _OBJECT if key else _BUCKET if bucket else {}
-    _refuse_unknown(params, _PARAMETERS.get(op.value, frozenset()) | sub_resources.keys(), op.value)
+    if params:
+        sub_resources = _OBJECT if key else _BUCKET if bucket else {}
+        _refuse_unknown(params, _PARAMETERS.get(op.value, frozenset()) | sub_resources.keys(), op.value)
     return Parsed(op, bucket, key)
 
 

@@ -57,7 +57,7 @@ class Reads:
         parts_max = results.count(ask.request.header("x-amz-max-parts"), "x-amz-max-parts")
         after = results.marker(ask.request.header("x-amz-part-number-marker"), "x-amz-part-number-marker")
         opened = self._store.head(ask.view.bck, ask.key, ask.version_id)
-        conditions.check_read(conditions.read(ask.request.http.headers), current_of(opened))
+        conditions.check_read(conditions.of_request(ask.request.http.headers), current_of(opened))
         meta = opened.meta
         if sealing.is_sealed(meta) or encryption.brings_key(ask.request):
             ask.data_key(meta.facts)
@@ -119,7 +119,7 @@ class Reads:
     def _answer(self, ask: S3Ask, opened: OpenObject, overrides: dict[str, str]) -> AnyReply:
         meta, request, size = opened.meta, ask.request, sealing.size_of(opened.meta)
         key = ask.data_key(meta.facts) if sealing.is_sealed(meta) or encryption.brings_key(request) else None
-        wanted = conditions.read(request.http.headers)
+        wanted = conditions.of_request(request.http.headers)
         if wanted.any:
             conditions.check_read(wanted, current_of(opened))
         span = _span(ask, opened)

@@ -118,7 +118,7 @@ class RemoteObjects:
 
 def _check(ask: S3Ask, found: RemoteObject) -> None:
     current = Current(found.etag, found.modified_s, found.size)
-    conditions.check_read(conditions.read(ask.request.http.headers), current)
+    conditions.check_read(conditions.of_request(ask.request.http.headers), current)
 
 
 def _lines(ask: S3Ask, found: RemoteObject) -> bytes:
