@@ -13,7 +13,9 @@ _HEADER = HEADER.lower()
 
 
 def pass_on(request: Request, url: str) -> Forward:
-    """Have the sibling at `url` answer; it must know of a client that closes, which may send no body (`leftover`)."""
+    """Have the sibling at `url` answer what came; it must know of a client that closes, which may send no body
+    (`leftover`)."""
+    request.as_sent()
     closes = "" if request.keep_alive else "Connection: close\r\n"
     known = " known" if request.is_known else ""
     return Forward(url, f"{HEADER}: {request.scheme} {request.remote}{known}\r\n{closes}".encode())
