@@ -20,9 +20,11 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import statistics
 import sys
 import tempfile
+import urllib.request
 import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -150,6 +152,13 @@ class Bench:
         assert status == 200, answer
         return answer
 
+    def fill(self, size: int) -> None:
+        """Put every object that is read."""
+        self._call("PUT", "/v1/cluster/set-config?auth.enabled=false", None)
+        for line in self._lines(PATHS[0], "PUT", size, self._target.url):
+            request = urllib.request.Request(self._target.url + line, os.urandom(size), method="PUT")
+            urllib.request.urlopen(request).read()
+
     def run(self, path: str, method: str, size: int, seconds: int) -> Sample:
         """Let wrk send requests of one path for a while."""
         url = (self._proxy if "gateway" in path else self._target).url
@@ -201,7 +210,7 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory(dir=arguments.dir, prefix=".bench-") as scratch, Bench(Path(scratch)) as bench:
         for size in map(int, arguments.sizes.split(",")):
-            bench.run(PATHS[0], "PUT", size, 1)
+            bench.fill(size)
             for method in arguments.methods.split(","):
                 samples: dict[str, list[Sample]] = {path: [] for path in paths}
                 for _ in range(arguments.rounds):
