@@ -93,7 +93,7 @@ CASES = {
 
 async def measure(hub: Hub, requests: list[list[bytes]]) -> float:
     """Microseconds of CPU for each request, one connection, a turn of the loop after every 16th."""
-    connection = Connection(hub)
+    connection = Connection(hub, Upstreams(hub, None))
     connection.connection_made(Transport())
     began = time.process_time()
     for number, pieces in enumerate(requests):
@@ -116,7 +116,6 @@ async def main() -> None:
         loop = asyncio.get_running_loop()
         memory = Memory(1 << 30, 1.0)
         hub = Hub(route(file.fileno()), lambda *_: Reply(500), Limits(), Network.PUBLIC, loop, pool, memory, no_retry)
-        hub.upstreams = Upstreams(hub, None)
         for name, requests in CASES.items():
             print(f"{name:36} {min([await measure(hub, requests) for _ in range(RUNS)]):8.2f}")
 

@@ -30,7 +30,7 @@ from s3 import Signer
 from ais.auth import keys
 from ais.auth.keys import AccessKeys, KeyRing
 from ais.net.connection import Connection
-from ais.net.hub import Hub
+from ais.net.server import HttpServer
 from ais.s3 import via
 from ais.s3.via import Via
 
@@ -95,9 +95,9 @@ def requests(node: SmallNode, signer: Signer, kind: str, method: str) -> Iterato
             yield make(node, method, path, tuple(lines), body)
 
 
-async def measure(hub: Hub, made: list[bytes]) -> float:
+async def measure(server: HttpServer, made: list[bytes]) -> float:
     """Microseconds of CPU for each request, one connection, a turn of the loop after every 16th."""
-    connection, transport = Connection(hub), Transport()
+    connection, transport = Connection(*await server._started()), Transport()
     connection.connection_made(transport)
     began = time.process_time()
     for number, piece in enumerate(made):
@@ -124,7 +124,6 @@ async def main() -> None:
             node = live.node
             key, secret = keys.new_key("u", CLUSTER_SECRET, 1, admin=True)
             node.keyring = KeyRing(AccessKeys().with_key(key), (CLUSTER_SECRET,))
-            hub = await live.server._started_hub()
             signer = Signer(key.id, secret)
             open_config = node.config
             closed_config = dataclasses.replace(open_config, transient={"auth.enabled": "true"})
@@ -141,10 +140,10 @@ async def main() -> None:
                     if arguments.profile and case == cases[-1] and run == RUNS - 1:
                         profile = cProfile.Profile()
                         profile.enable()
-                        await measure(hub, made)
+                        await measure(live.server, made)
                         profile.disable()
                         pstats.Stats(profile).sort_stats("tottime").print_stats(45)
-                    took = await measure(hub, made)
+                    took = await measure(live.server, made)
                     best[case] = min(best.get(case, took), took)
                     await asyncio.sleep(0.03)  # files this young are not remembered
             for case in cases:
