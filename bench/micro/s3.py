@@ -1,8 +1,9 @@
 """What an S3 request costs at the owner beside a native one: microseconds of CPU, files but no sockets.
 
-usage: python bench/micro/s3.py [--profile CASE]
+usage: python bench/micro/s3.py [--profile METHOD,KIND]
 
-The kinds of requests are those of `bench/macro/s3.py`, and `relayed`: signed ones as a gateway sends them on.
+Files lie in the working directory, which must not be tmpfs. The kinds of requests are those of `bench/macro/s3.py`,
+and `relayed`: signed ones as a gateway sends them on.
 """
 
 import argparse
