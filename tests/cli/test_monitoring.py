@@ -61,8 +61,7 @@ def test_replication(ais: Any, cluster: Cluster) -> None:
         found = json.loads(CliRunner().invoke(cli, ["show", "replication", "--json"]).stdout)
         return next(one for one in found["destinations"] if one["destination"] == local(target))
 
-    eventually(lambda: "Versioning must be 'Enabled'" in row()["why"], within_s=100)
-    assert row()["waiting"] == 1
+    eventually(lambda: "Versioning must be 'Enabled'" in row()["why"] and row()["waiting"] == 1, within_s=100)
     assert local(target) in ais("show", "replication", code=1).stdout
     s3.put_bucket_versioning(Bucket=target, VersioningConfiguration=on)
     eventually(lambda: (row()["waiting"], row()["why"]) == (0, ""), within_s=100)

@@ -1,11 +1,12 @@
 """Two buckets of which one is replicated to the other: how they are made, changed and compared."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import requests
+from botocore.exceptions import ClientError
 
 
 def local(bucket: str) -> str:
@@ -51,6 +52,14 @@ def versions(s3: Any, bucket: str) -> dict[str, list[tuple[str, str, str]]]:
         for one in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
             found.setdefault(one["Key"], []).append((one["VersionId"], one.get("ETag", ""), str(one["IsLatest"])))
     return {key: sorted(of) for key, of in found.items()}
+
+
+def is_so(claim: Callable[[], object]) -> bool:
+    """Whether a claim holds; a node that came back a moment ago may refuse to say."""
+    try:
+        return bool(claim())
+    except ClientError:
+        return False
 
 
 def told(s3: Any, bucket: str, key: str, version_id: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from harness.nodes import eventually
 from harness.replicating import (
     change,
     elsewhere,
+    is_so,
     local,
     make_versioned,
     replicate,
@@ -87,7 +88,7 @@ def far(place: Place) -> Iterator[tuple[str, str]]:
 
 def arrives(s3: Any, source: str, there: Any, target: str) -> None:
     """Wait until both buckets have the same versions."""
-    eventually(lambda: versions(there, target) == versions(s3, source), within_s=WITHIN_S)
+    eventually(lambda: is_so(lambda: versions(there, target) == versions(s3, source)), within_s=WITHIN_S)
 
 
 def test_versions_and_markers_in_the_same_cluster(place: Place, pair: tuple[str, str]) -> None:
@@ -152,8 +153,8 @@ def test_to_another_cluster_that_is_away(place: Place, far: tuple[str, str]) -> 
         place.cluster.kill(victim)
         place.cluster.restart(victim)
         place.cluster.wait_ready()
-        late = place.s3.put_object(Bucket=source, Key="late", Body=b"late")["VersionId"]
-        assert status(place.s3, source, "late", VersionId=late) == "PENDING"
+        eventually(lambda: is_so(lambda: place.s3.put_object(Bucket=source, Key="late", Body=b"1")), within_s=WITHIN_S)
+        eventually(lambda: is_so(lambda: status(place.s3, source, "late") == "PENDING"), within_s=WITHIN_S)
     finally:
         place.backup.restart(gateway)
         place.backup.wait_ready()
