@@ -166,20 +166,17 @@ class Request:
         self.is_known = False
         """What a node takes once was taken: it was found to be new, here or by the process that passed it on."""
 
-    def leave_out(self, start: int, end: int) -> None:
-        """Ask for the same without a part of the query, given by its place in the target."""
-        self._sent = sent = self.target
-        self._become(f"{sent[:start]}{sent[end:]}")
-
-    def as_sent(self) -> None:
-        """Ask for what came, if something was left out since."""
-        if hasattr(self, "_sent"):
-            self._become(self._sent)
-
-    def _become(self, target: str) -> None:
+    def requery(self, target: str) -> None:
+        """Ask for something of the same path."""
+        self._sent = self.target
         self.target = target
         self.query = target[len(self.path) + 1 :]
         self._params = None
+
+    def as_sent(self) -> None:
+        """Ask for what came, if it was changed by `requery` since."""
+        if hasattr(self, "_sent"):
+            self.requery(self._sent)
 
     @property
     def keep_alive(self) -> bool:

@@ -18,6 +18,7 @@ from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.auth import issuers, marks, tokens
 from ais.auth.keys import KeyRing
+from ais.auth.marks import Reader
 from ais.auth.tokens import LEEWAY_S, BadToken, Claims, Method
 from ais.base.errors import AccessDenied, BadRequest, Unauthenticated
 from ais.base.units import format_duration
@@ -31,8 +32,6 @@ from ais.node.oidc import Issuers
 from ais.node.signed import Signed
 
 TOKENS_MAX = 4096
-_MARK_NS_MAX = (marks.LIFE_S + marks.STEP_S + 60) * 1_000_000_000
-"""With a minute for clocks that differ."""
 _BEARER = "Bearer "
 Asked = tuple[str | None, str, str, str]
 """What is permitted alike: `Authorization`, method, path up to the object's name, query."""
@@ -74,6 +73,10 @@ class Host(Protocol):
     @property
     def cluster_secrets(self) -> tuple[bytes, ...]: ...
 
+    @property
+    def known_keys(self) -> object:
+        """Another one when `wire_keys` gives others."""
+
     def wire_key(self, node_id: str) -> bytes:
         """What this node signs with for another. Raise `NotReady`, or `AccessDenied` for one of another cluster."""
 
@@ -91,6 +94,9 @@ class Clients:
         """Who was found to be permitted what, while the tokens are taken for what they were."""
         self._basis: tuple[object, object, int] = (None, None, 0)
         self._now_ns = host.env.clock.now_ns
+        self._marks = Reader(host.snode.id, host.wire_keys)
+        self._marks_by: object = None
+        """The keys that it knows."""
 
     @property
     def must_prove(self) -> bool:
@@ -195,21 +201,17 @@ class Clients:
 
     def take_mark(self, request: Request) -> bool:
         """Whether a gateway admitted the request: then its mark is taken off, and the rest of the URL is as signed."""
-        found = marks.find(request.target)
-        if found is None:
-            return False
-        start, end, gateway_id = found
+        host = self._host
+        if self._marks_by is not host.known_keys:
+            self._marks, self._marks_by = Reader(host.snode.id, host.wire_keys), host.known_keys
         try:
-            keys = self._host.wire_keys(gateway_id)
-        except AccessDenied:
+            target = self._marks.read(request.method, request.target, self._now_ns())
+        except AccessDenied:  # of who is no gateway of the cluster
             return False
-        now_ns, own_id = self._now_ns(), self._host.snode.id
-        for key in keys:
-            until_s = marks.good_until(key, own_id, request.method, request.target, end)
-            if until_s and 0 < until_s * _NS - now_ns <= _MARK_NS_MAX:
-                request.leave_out(start, end)
-                return True
-        return False
+        if target is None:
+            return False
+        request.requery(target)
+        return True
 
     def bind(self, reply: object, claims: Claims) -> None:
         """Have a reply repeated only while the token is good."""

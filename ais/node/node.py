@@ -100,7 +100,8 @@ class Node:
         """How tokens were signed before `auth.signature` was changed; known to processes that ran at that time."""
         self.certificates: CertificateWatch | None = None
         """The TLS certificate of this process; None without TLS. Whoever makes the node sets it."""
-        self._wire_keys: dict[str, tuple[bytes, ...]] = {}
+        self.known_keys: dict[str, tuple[bytes, ...]] = {}
+        """`wire_keys` found so far; another dictionary after each change of what they depend on."""
         self.on_config: list[Callable[[NodeConfig], None]] = []
         """Called after changes; must not block or raise."""
         self.offload = offload
@@ -177,7 +178,7 @@ class Node:
 
     def wire_keys(self, node_id: str) -> tuple[bytes, ...]:
         """All that the other one may sign with while keys are replaced; `wire_key` first. Raise as that does."""
-        keys = self._wire_keys.get(node_id)
+        keys = self.known_keys.get(node_id)
         if keys is None:
             node = self.smap.get(node_id)
             if node is None:
@@ -188,7 +189,7 @@ class Node:
                 keys = self.cluster_secrets[-1:]
             if not keys:
                 raise NotReady("this node has not received the cluster's secret yet: try again in a moment")
-            self._wire_keys[node_id] = keys
+            self.known_keys[node_id] = keys
         return keys
 
     @property
@@ -356,7 +357,7 @@ class Node:
 
     def show_keys(self, own: PairKeys) -> None:
         """Name these keys as this node's own."""
-        self._wire_keys = {}
+        self.known_keys = {}
         self.snode = self.core.me = msgspec.structs.replace(self.snode, pub_keys=own.publics)
 
     async def reset_cluster_config(self) -> ClusterConfig:
@@ -483,7 +484,7 @@ class Node:
 
     def _on_metadata(self, old: Metadata, new: Metadata) -> None:
         if new.smap is not old.smap or new.secret is not old.secret:
-            self._wire_keys = {}
+            self.known_keys = {}
         if new.smap is not old.smap:
             self.placement = Placement(new.smap)
             self.role.follow_map(new.smap)

@@ -96,7 +96,7 @@ class Gate:
         self._keys: tuple[tuple[tuple[bytes, ...], AuthVault], KeyService] | None = None
         self._principals = Principals(host.keyring.iam, host.keyring.admins)
         self._config: NodeConfig | None = None
-        self._is_plain = False
+        self._needs_proof: bool | None = None
         self._signers = Signers()
         self._lines: dict[tuple[str, str, str, str, str, int], _Line] = {}
         self._notes_read: dict[tuple[str, str, str], tuple[tuple[bytes, ...], Via]] = {}
@@ -152,13 +152,13 @@ class Gate:
         """Unix seconds that have come by other clocks too: what a retention ends by."""
         return self._host.sure_ns / 1e9
 
-    def is_plain(self, request: Request) -> bool:
-        """Whether the path alone says what a request is, and everybody may send it: neither a node nor a browser does,
-        no `Host` is a bucket's, and clients need no token."""
+    def needs_proof(self, request: Request) -> bool | None:
+        """Whether its client has to prove that it may; None unless the path alone says what a request is: neither a
+        node nor a browser sends it, and no `Host` is a bucket's."""
         config = self._host.config
         if config is not self._config:
-            self._config, self._is_plain = config, not (self.domain or self.clients.must_prove)
-        return self._is_plain and request.headers.is_direct
+            self._config, self._needs_proof = config, None if self.domain else config.cluster.auth.is_closed
+        return self._needs_proof if request.headers.is_direct else None
 
     def is_never_native(self, request: Request) -> bool:
         """Whether a request is S3's whatever its path says: a node passed it on as such, or its `Host` is a bucket's.
@@ -166,7 +166,7 @@ class Gate:
         Ask this before anything else on every node: both roles must take a request for the same thing.
         """
         domain = self._host.config.cluster.net.s3_domain
-        return _VIA in request.headers or (bool(domain) and front.is_virtual(request, domain))
+        return self.is_passed_on(request) or (bool(domain) and front.is_virtual(request, domain))
 
     def is_s3(self, request: Request) -> bool:
         """Whether a request is S3's."""

@@ -171,39 +171,53 @@ class Proxy:
 
     def pass_to_owner(self, request: Request) -> Reply | Forward | None:
         """Redirect a native request on an object, forward an S3 one; None for any other. Raise as `route`."""
-        if self._gate.is_plain(request):
+        gate = self._gate
+        needs_proof = gate.needs_proof(request)
+        if needs_proof is False:
             reply = self._redirector.answer(request)
-            if reply is not None:
-                return reply
-            return self._s3.forward(request) if self._gate.is_s3(request) else None
+        elif needs_proof:
+            reply = self._answer_client(request)
+        else:
+            reply = self._answer_unusual(request)
+        if reply is not None:
+            return reply
+        return self._s3.forward(request) if gate.is_s3(request) else None
+
+    def _answer_unusual(self, request: Request) -> Reply | None:
+        """The redirect of what a browser or a node sends, or of whatever comes where a `Host` may be a bucket's."""
         if request.headers.is_browser:
             self._gate.check_page(request)
-        if request.path.startswith(PREFIXES) and not self._gate.is_never_native(request):
-            claims = self._admitted(request) if self._clients.must_prove else None
-            reply = self._redirector.answer(request)
-            if claims is not None:
-                self._clients.bind(reply, claims)
-            if reply is not None:
-                return reply
-        return self._s3.forward(request) if self._gate.is_s3(request) else None
+        if self._gate.is_never_native(request):
+            return None
+        return self._answer_client(request) if self._clients.must_prove else self._redirector.answer(request)
+
+    def _answer_client(self, request: Request) -> Reply | None:
+        """The redirect of who has to prove that they may; None for what is no native request on an object."""
+        if not request.path.startswith(PREFIXES):
+            return None
+        claims = self._admitted(request)
+        reply = self._redirector.answer(request)
+        if claims is not None:
+            self._clients.bind(reply, claims)
+        return reply
 
     def _admitted(self, request: Request) -> Claims | None:
-        """Who sends a native request on an object, if they may; None for any other. Raise as `ais.node.clients`."""
-        clients, authorization = self._clients, request.headers.get("authorization")
-        if not request.path.startswith(PREFIXES) or clients.is_node(request):
-            return None
-        if Network.LOCAL in request.networks:
-            return None
-        # A signature is good for one request; a token permits the same for all objects of a bucket.
-        is_alike = request.path.startswith(OBJECTS) and not signed.is_signed(authorization)
-        end = request.path.find("/", len(OBJECTS)) if is_alike else -1
-        asked = (authorization, request.method, request.path[:end], request.query) if end > 0 else None
+        """Who sends a native request on an object, if they may; None for a node, or whoever is on this machine.
+
+        Raise as `ais.node.clients`.
+        """
+        clients, path, authorization = self._clients, request.path, request.headers.get("authorization")
+        # A token permits the same for all objects of a bucket.
+        end = path.find("/", len(OBJECTS)) if path.startswith(OBJECTS) else -1
+        asked = (authorization, request.method, path[:end], request.query) if end > 0 else None
         if asked is not None and (known := clients.admitted(asked)) is not None:
             return known
+        if clients.is_node(request) or Network.LOCAL in request.networks:
+            return None
         claims = clients.of_request(request)
         for needed, bck in self._redirector.asked(request) or ():
             clients.require(claims, needed, bck)
-        if asked is not None:
+        if asked is not None and not signed.is_signed(authorization):  # which is good for this request alone
             clients.admit(asked, claims)
         return claims
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from ais.api import access, query
 from ais.api.access import Access
 from ais.api.bucket import Bck, missing
@@ -116,9 +118,9 @@ class Redirector:
         if self._neighbours is not None and request.remote in self._neighbours:
             net = way.owner.data if method in ("GET", "PUT") else way.owner.control
         is_repeatable = method == "GET" and way.guard is None and self._neighbours is None
-        location = self._mark(way.owner.id, method, way.location)
-        line = f"Location: {net.url}{location}&utm={self._now_ns()}\r\n"
-        return Reply(status, line.encode(), repeat=self._repeat if is_repeatable else None)
+        line = f"Location: {net.url}{self._mark(way.owner.id, method, way.location)}&utm=".encode()
+        repeat = partial(self._repeat, way, line) if is_repeatable else None
+        return Reply(status, b"%b%d\r\n" % (line, self._now_ns()), repeat=repeat)
 
     def asked(self, request: Request) -> "list[tuple[Access, Bck]] | None":
         """What an object request asks for, on which buckets; None for any other. Raise as `answer`."""
@@ -132,15 +134,12 @@ class Redirector:
             return [(Access.GET, bck), (Access.PUT, Bck.parse_uname(destination)[0])]
         return [(access_of(request.method, appends=query.APPEND_TYPE in params), bck)]
 
-    def _repeater(self, request: Request) -> Again | None:
+    def _repeater(self, way: "_Way", line: bytes, _request: Request) -> Again:
         """Gives the same answer to a GET while what the cluster agreed on and the configuration are the same."""
-        way = self._way(request)
-        if way is None:
-            return None
         view = self._view
         if view.config.cluster.auth.is_closed:
-            return partial(self._again_marked, view.state.current, view.config, _Marked(self._mark, way))
-        line = f"Location: {way.owner.public.url}{way.location}&utm=".encode()
+            marked = _Marked(self._mark, way, line, self._now_ns() + _MARK_REUSED_NS)
+            return partial(self._again_marked, view.state.current, view.config, marked)
         return partial(self._answer_again, view.state.current, view.config, line)
 
     def _again_marked(self, agreed: object, config: NodeConfig, marked: "_Marked") -> tuple[int, bytes, bytes] | None:
@@ -262,7 +261,7 @@ class _Road(NamedTuple):
     """Objects have slices: they can be read while their owner is away."""
 
 
-class _Way(NamedTuple):
+class _Way(msgspec.Struct, frozen=True, gc=False):
     """Where one request goes."""
 
     owner: Snode
@@ -276,9 +275,9 @@ class _Marked:
 
     __slots__ = ("_line", "_mark", "_stale_ns", "_way")
 
-    def __init__(self, mark: Mark, way: _Way) -> None:
+    def __init__(self, mark: Mark, way: _Way, line: bytes, stale_ns: int) -> None:
         self._mark, self._way = mark, way
-        self._line, self._stale_ns = b"", 0
+        self._line, self._stale_ns = line, stale_ns
 
     def line(self, now_ns: int) -> bytes:
         """`Location: ...&utm=`."""

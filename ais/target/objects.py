@@ -8,7 +8,7 @@ from ais.api.bucket import Bck
 from ais.base.errors import AccessDenied, AisError
 from ais.net.http import AnyReply, Network, Request
 from ais.node import signed
-from ais.node.clients import Clients, access_of
+from ais.node.clients import access_of
 from ais.node.s3 import Gate
 from ais.stats.tracker import Tracker
 from ais.target import address
@@ -38,12 +38,11 @@ class Objects:
         gate: Gate,
         s3: S3Front,
         slices: Slices,
-        clients: Clients,
     ) -> None:
         self._slices = slices
         self._stats = stats
         self._gate = gate
-        self._clients = clients
+        self._clients = gate.clients
         self._s3 = s3
         self._recent = recent
         self._handlers: dict[str, Handler] = {
@@ -52,6 +51,12 @@ class Objects:
             "PUT": writes.put,
             "DELETE": writes.delete,
         }
+
+    def is_admitted(self, request: Request) -> bool:
+        """Whether the path alone says what a request is, and everybody may send it, or a gateway has admitted it: then
+        its mark is taken off."""
+        needs_proof = self._gate.needs_proof(request)
+        return needs_proof is False or (needs_proof is True and self._clients.take_mark(request))
 
     def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         """Answer, or None for what belongs to the aiohttp application. Raise `AisError`."""

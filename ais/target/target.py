@@ -45,7 +45,6 @@ from ais.meta.smap import Smap
 from ais.mirror.jobs import MirrorJobs
 from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Network, Reply, Request, header_lines
-from ais.node.clients import Clients
 from ais.node.s3 import Gate
 from ais.node.trust import OPEN, Trust
 from ais.scrub.coded import Coded
@@ -284,14 +283,14 @@ class Target:
         self._downloads = Downloads(parts)
         self._promotions = Promotions(parts)
         endpoint = Slices(self._front, slices, self._ec)
-        self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3, endpoint, Clients(host))
+        self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3, endpoint)
         self.plain = Plain(self._front, gate, self._objects)
 
     def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         """The data path. While this target starts, names are its own already: what fails for that waits, and is tried
         again when it knows the buckets, the other nodes and their secret. What a gateway passed on is taken once only
         (`Ais-S3-Via`), so S3 waits first."""
-        if self._is_serving and MARK not in request.query and self._gate.is_plain(request):
+        if self._is_serving and MARK not in request.query and self._objects.is_admitted(request):
             return self._objects.native(request)
         return self._route_unusual(request)
 

@@ -158,14 +158,16 @@ def signatures(token: str) -> None:
     """What each costs alone."""
     key, now_ns = b"k" * 32, time.time_ns()
     location = "/v1/objects/b/name?provider=ais&pid=p1"
-    sent = marks.sign(key, "t1", "GET", location, now_ns) + f"&utm={now_ns}"
-    end = sent.rindex("&")
+    mark, reader = (
+        f"{marks.sign(key, 't1', 'PUT', location, now_ns)}&utm={now_ns}",
+        marks.Reader("t1", lambda _: (key,)),
+    )
     note = Via("127.0.0.1:1", "http", time_s=now_ns // 10**9, to="t1", by="p1", nonce=b"n" * 12, map=7)
     proof = Proof.make("p1", now_ns / 1e9, b"x" * 100)
     tag = proof.sign(key, "PUT", "/v1/metasync")
     for name, work in {
         "mark of a redirect": lambda: marks.sign(key, "t1", "GET", location, now_ns),
-        "mark read": lambda: marks.good_until(key, "t1", "GET", sent, end),
+        "mark read": lambda: reader.read("PUT", mark, now_ns),
         "token (HS256)": lambda: tokens.decode(token, KEY, ("HS256",)),
         "note of a relay": lambda: via.header(note, key, "GET", "/s3/b/name"),
         "node signs": lambda: Proof.make("p1", now_ns / 1e9, b"x" * 100).sign(key, "PUT", "/v1/metasync"),

@@ -54,6 +54,7 @@ class SmallNode:
     keyring: KeyRing = field(default_factory=lambda: KeyRing(AccessKeys(), (CLUSTER_SECRET,)))
     cluster_secret: bytes = CLUSTER_SECRET
     former: None = None
+    known_keys: None = None
 
     @property
     def issuers(self) -> Issuers:

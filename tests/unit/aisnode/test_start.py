@@ -255,7 +255,7 @@ def test_an_object_that_cannot_be_told_of_is_asked_for_again(is_in_time: bool) -
             raise ObjectNotFound("o")
 
         is_late = one.path == "/late"
-        one.leave_out(len(one.path), len(one.target))
+        one.requery(one.path)
         if is_late:
             return late()
         raise ObjectNotFound("o")
