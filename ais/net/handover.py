@@ -10,6 +10,8 @@ A handler whose client goes away is cancelled.
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
+from io import BytesIO
 from typing import Any
 
 from aiohttp import HttpVersion10, web
@@ -20,6 +22,19 @@ from ais.net.serving import Serving
 _OURS = HOP_BY_HOP | {"content-length", "expect"}
 NEVER_S = 30 * 24 * 3600.0
 """aiohttp's own timeout between requests is not used: the connection has its own."""
+
+
+class _Request(web.Request):
+    """Collects a body so that no step copies all of it: for 64 MiB that is 50 ms, in which nobody else is served."""
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        if self._read_bytes is None:
+            body = BytesIO()
+            while chunk := await self.content.readany():
+                body.write(chunk)
+            self._read_bytes = body.getvalue()
+        return self._read_bytes
 
 
 async def serve_application(app: web.Application, head_bytes_max: int) -> web.AppRunner:
@@ -40,6 +55,7 @@ async def serve_application(app: web.Application, head_bytes_max: int) -> web.Ap
     await runner.setup()
     server = runner.server
     assert server is not None
+    server.request_factory = partial(app._make_request, _cls=_Request)
     handle = server.request_handler
 
     async def handle_and_tell(request: web.BaseRequest) -> web.StreamResponse:
