@@ -17,6 +17,7 @@ PART = "/v1/ml/moss-part"
 COLOCATION = "coloc"
 """Query parameter, and key of the body."""
 ENTRIES_MAX = 1_000_000
+BUCKETS_MAX = 10_000
 TO_THE_END = -1
 BUCKETS = "bcks"
 """Query parameter of a redirect, ours: `digest_of` the buckets that the client may read."""
@@ -77,6 +78,21 @@ class BatchMsg(msgspec.Struct, frozen=True):
             names.check_object_name(entry.name)
             _check_range(entry)
         return found
+
+
+def buckets_of(entries: Iterable[Entry], default: Bck | None) -> tuple[list[Bck], frozenset[Bck]]:
+    """The bucket of each entry, and which ones those are. Raise `BadRequest`: see `Entry.bck`; for too many."""
+    known: dict[tuple[str, str], Bck] = {}
+    found: list[Bck] = []
+    for entry in entries:
+        said = entry.bucket, entry.provider
+        bck = known.get(said)
+        if bck is None:
+            if len(known) >= BUCKETS_MAX:
+                raise BadRequest(f"get-batch: objects of more than {BUCKETS_MAX} buckets")
+            bck = known[said] = entry.bck(default)
+        found.append(bck)
+    return found, frozenset(known.values())
 
 
 def digest_of(bcks: Iterable[Bck]) -> str:

@@ -3,8 +3,13 @@
 What is long is one list, of names usually. It is cut where one of its elements seems to end; a piece that is no list of
 whole elements is found out by the decoder, and then the text is decoded at once. So what comes out is what the decoder
 makes of the whole: texts that are lists, one after the other with commas between them, are one list.
+
+What was decoded is given back in pieces as well (`Freeing`).
 """
 
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,8 +24,55 @@ _ENDS = (b'","', b'", "', b"},{", b"}, {")
 """How elements end and the next ones begin."""
 _MARK = "\N{OBJECT REPLACEMENT CHARACTER} the list"
 _ENCODED_TOGETHER = 10_000
+FREED_TOGETHER = 5000
+_LOOK_S = 0.05
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
+
+
+class Freeing:
+    """Empties lists piece by piece: to free a million objects is one step of Python, in which no other thread runs.
+
+    Lists are kept until nobody else has them: then those that were made of them, with the same elements, are gone too.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: list[list[Any]] = []
+        self.thread: threading.Thread | None = None
+        """There is one while there are lists."""
+
+    def keep(self, elements: list[Any]) -> None:
+        """Empty this list when the caller, and everybody after him, has forgotten it."""
+        with self._lock:
+            self._kept.append(elements)
+            if self.thread is None:
+                self.thread = threading.Thread(target=self._run, name="freeing", daemon=True)
+                self.thread.start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(_LOOK_S)
+            with self._lock:
+                forgotten = self._forgotten()
+                if not (forgotten or self._kept):
+                    self.thread = None
+                    return
+            for elements in forgotten:
+                while elements:
+                    del elements[-FREED_TOGETHER:]
+
+    def _forgotten(self) -> list[list[Any]]:
+        kept, self._kept = self._kept, []
+        found: list[list[Any]] = []
+        while kept:
+            elements = kept.pop()
+            is_forgotten = sys.getrefcount(elements) <= 2  # `elements` and the argument
+            (found if is_forgotten else self._kept).append(elements)
+        return found
+
+
+freeing = Freeing()
 
 
 def decode(body: bytes) -> Any:
@@ -64,6 +116,7 @@ def _taken_apart(body: bytes, elements: "msgspec.json.Decoder[Any]") -> tuple[An
     if found is None:
         raise _Whole
     found.clear()
+    freeing.keep(found)
     for piece in _pieces(body, start + 1, end, separator):
         found += elements.decode(b"[%b]" % piece)
     return around, found

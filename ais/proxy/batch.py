@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from ais.api import access, batch, query
 from ais.api.access import Access
-from ais.api.batch import BatchMsg, Entry
+from ais.api.batch import BatchMsg
 from ais.api.bucket import Bck
 from ais.base.errors import BadRequest
 from ais.base.ids import new_id
@@ -39,12 +39,8 @@ class Batches:
         message = await decoded(await request.read(), BatchMsg.parse)
         formats.by_mime(message.mime)
         default = Bck.parse(name, params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, "")) if name else None
-
-        def buckets(entries: Sequence[Entry]) -> list[Bck]:
-            return [entry.bck(default) for entry in entries]
-
-        bcks = await aside(len(message.entries), buckets, message.entries)
-        distinct = frozenset(bcks)
+        look = partial(batch.buckets_of, default=default)
+        bcks, distinct = await aside(len(message.entries), look, message.entries)
         for bck in distinct:
             bucket = require_bucket(self._node.bmd, bck)
             access.require(bucket.props.access, Access.GET, bck.cname())

@@ -10,7 +10,7 @@ from aiohttp import web
 from ais.api import access, actions, batch, query
 from ais.api.access import Access
 from ais.api.access_keys import KEYS
-from ais.api.batch import BatchMsg
+from ais.api.batch import BatchMsg, buckets_of
 from ais.api.bucket import Bck
 from ais.api.download import DOWNLOAD
 from ais.api.messages import ActMsg
@@ -147,7 +147,7 @@ async def _batch(request: web.Request) -> list[tuple[Access, Bck | None]]:
     default = Bck.parse(name, params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, "")) if name else None
 
     def buckets(body: bytes) -> frozenset[Bck]:
-        return frozenset(entry.bck(default) for entry in BatchMsg.parse(body).entries)
+        return buckets_of(BatchMsg.parse(body).entries, default)[1]
 
     return [(Access.GET, bck) for bck in await decoded(await request.read(), buckets)]
 

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from contextlib import aclosing, closing
+from functools import partial
 
 from aiohttp import web
 
@@ -14,7 +15,7 @@ from ais.base.errors import AccessDenied
 from ais.core.store import Store
 from ais.net.client import PeerClient
 from ais.net.http import Network
-from ais.node.long import decoded
+from ais.node.long import aside, decoded
 from ais.shard import formats
 from ais.target.batch import frames
 from ais.target.batch.answer import Answer
@@ -58,7 +59,7 @@ class Batches:
         """All entries as one archive, alone or behind a part with metadata."""
         message = await decoded(await request.read(), BatchMsg.parse)
         kind = formats.by_mime(message.mime)
-        answer = Answer(self._host, self._peers, self._reader(), message, self._buckets(request, message))
+        answer = Answer(self._host, self._peers, self._reader(), message, await self._buckets(request, message))
         needs_outline = not (message.is_streaming and message.continue_on_error)
         outline = await answer.outline() if needs_outline else None
         if message.is_streaming:
@@ -106,13 +107,13 @@ class Batches:
     def _asks(self, request: web.Request) -> bool:
         return self._host.config.cluster.auth.is_closed and headers.CALLER_ID not in request.headers
 
-    def _buckets(self, request: web.Request, message: BatchMsg) -> list[Bck]:
+    async def _buckets(self, request: web.Request, message: BatchMsg) -> list[Bck]:
         """The bucket of each entry. Raise `BadRequest`, `BucketNotFound`, `AccessDenied`."""
         name = request.match_info.get("bucket", "")
         params = request.query
         default = Bck.parse(name, params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, "")) if name else None
-        bcks = [entry.bck(default) for entry in message.entries]
-        distinct = frozenset(bcks)
+        look = partial(batch.buckets_of, default=default)
+        bcks, distinct = await aside(len(message.entries), look, message.entries)
         if self._asks(request) and params.getall(batch.BUCKETS, []) != [batch.digest_of(distinct)]:
             raise AccessDenied("the gateway has permitted other buckets than those that the batch names")
         for bck in distinct:

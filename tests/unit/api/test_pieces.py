@@ -1,11 +1,13 @@
 """Long JSON in pieces is what it is at once, whatever stands in it, and also when it cannot be cut."""
 
 import json
+import weakref
 from typing import Any
 from unittest.mock import patch
 
 import msgspec
 import pytest
+from harness.nodes import eventually
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,3 +79,22 @@ def test_a_long_list_is_encoded_as_at_once(count: int) -> None:
     task = GroupTask("u", "delete-listrange", Bck("b"), names=names, template='"names":[]', prepend="[")
     assert task.to_json() == codec.to_json(task)
     assert codec.from_json(task.to_json(), GroupTask).names == names
+
+
+class Thing:
+    """Something that can be asked whether it is still there."""
+
+
+def test_a_list_is_emptied_when_everybody_has_forgotten_it() -> None:
+    """And not before; then the thread that does it ends, until there is another one."""
+    for _ in range(2):
+        freeing = pieces.Freeing()
+        held, forgotten = ([Thing() for _ in range(2 * pieces.FREED_TOGETHER + 1)] for _ in range(2))
+        ends = [weakref.ref(forgotten[at]) for at in (0, -1)]
+        freeing.keep(held)
+        freeing.keep(forgotten)
+        del forgotten
+        eventually(lambda ends=ends: all(one() is None for one in ends), within_s=60)
+        assert len(held) == 2 * pieces.FREED_TOGETHER + 1
+        del held
+        eventually(lambda freeing=freeing: freeing.thread is None, within_s=60)
