@@ -15,6 +15,8 @@ from ais.env.network import Answer
 from ais.net.sending import read_cached, read_fully
 
 CONNECTIONS_PER_PEER_MAX = 64
+SIGNED_ASIDE_BYTES = 1 << 20
+"""A body of so many bytes is hashed beside the event loop."""
 CONNECT_TIMEOUT_S = 5.0
 KEEPALIVE_S = 60.0
 """Shorter than servers keep idle connections, so that a call seldom meets one that is being closed."""
@@ -114,7 +116,7 @@ class PeerClient:
         """
         with _translated(url, timeout_s):
             async with asyncio.timeout(timeout_s):
-                context = self._request(method, url, query, headers, body)
+                context = await self._request(method, url, query, headers, body)
                 response = await context.__aenter__()
         try:
             yield Incoming(response.status, _flatten(response), _chunks_of(response, url, timeout_s))
@@ -142,14 +144,14 @@ class PeerClient:
                 is_last = method != "GET"
                 while True:
                     try:
-                        async with self._request(method, url, query, headers, body) as response:
+                        async with await self._request(method, url, query, headers, body) as response:
                             return Answer(response.status, _flatten(response), await response.read())
                     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                         if is_last:
                             raise
                         is_last = True
 
-    def _request(
+    async def _request(
         self,
         method: str,
         url: str,
@@ -160,7 +162,9 @@ class PeerClient:
         separator = "&" if "?" in url else "?"
         target = f"{url}{separator}{urlencode(query)}" if query else url
         if self._sign is not None:
-            signed = self._sign(method, target, body if isinstance(body, bytes) else None)
+            is_long = isinstance(body, bytes) and len(body) >= SIGNED_ASIDE_BYTES
+            what = method, target, body if isinstance(body, bytes) else None
+            signed = await asyncio.to_thread(self._sign, *what) if is_long else self._sign(*what)
             headers = {**(headers or {}), **signed}
         return self._session().request(
             method,
