@@ -1,10 +1,12 @@
 """A closed cluster whose clients need tokens, its secrets that are replaced, and clients that must not notice."""
 
 import json
+import shutil
 import ssl
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import jwt
 
@@ -61,6 +63,13 @@ def one_key_each(cluster: Cluster, files: TLS | None = None) -> dict[str, list[s
     return found
 
 
+def _copied(files: TLS) -> TLS:
+    """What a client shows: the nodes' own certificate does not fit its key for a moment while both are replaced."""
+    directory = Path(files.certificate).parent / "client"
+    directory.mkdir(exist_ok=True)
+    return TLS(*(shutil.copy(one, directory) for one in (files.certificate, files.key, files.ca)))
+
+
 class Load:
     """Writes and reads by redirect and by S3 through every gateway; what failed is in `failures`."""
 
@@ -68,7 +77,8 @@ class Load:
         self._urls, self._tls = [proxy.url for proxy in cluster.proxies], probe.tls_context(files)
         body = json.dumps({"user": "ann", "admin": True}).encode()
         key = ask(cluster.endpoint, "POST", "/v1/auth/keys", body, self._tls).json()
-        self._s3 = [Access(url, key["id"], key["secret"], own=files) for url in self._urls]
+        own = None if files is None else _copied(files)
+        self._s3 = [Access(url, key["id"], key["secret"], own=own) for url in self._urls]
         self.failures: list[str] = []
         self.count = 0
         self._ended = threading.Event()
