@@ -11,6 +11,7 @@ Small directories are read in the time that following them would take; those wit
 
 import errno
 import itertools
+import math
 import os
 import threading
 from bisect import bisect_left
@@ -30,6 +31,10 @@ DIRECTORY_BYTES_MIN = 64 << 10
 _BATCH = 100_000
 """Entries whose names are in memory at the same time while a directory is read."""
 _UNKEPT_MAX = 1024
+_REST_USES = 256
+"""What had to go for want of room is read, not kept, for so many uses of any order: else those that are used in turn
+would push each other out, and each window of names would cost the reading of a whole directory.
+"""
 _LOCKS = 64
 _CANNOT_FOLLOW = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM, errno.ENOSYS, errno.ENOENT, errno.ENOTDIR)
 """Too many are followed, nobody can be, or the directory is gone."""
@@ -180,7 +185,9 @@ class Orders:
         self._guard = threading.Lock()
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
         self._kept: OrderedDict[str, _Order] = OrderedDict()
-        self._unkept: OrderedDict[str, _Identity] = OrderedDict()
+        self._unkept: OrderedDict[str, tuple[_Identity, float]] = OrderedDict()
+        """Directories that are read, and for how many uses that is so."""
+        self._uses = 0
 
     def window(self, path: str, floor: str | None, after: str, wanted: str, count: int) -> Window | None:
         """The next keys of a directory that are greater than `floor` (None: all) and begin with `wanted`, before them
@@ -193,6 +200,7 @@ class Orders:
         if found.st_size < self._directory_bytes_min:
             return None
         identity = found.st_dev, found.st_ino
+        self._uses += 1
         with self._locks[hash(path) % _LOCKS]:
             order = self._current(path, identity) or self._make(path, identity)
             if order is None:
@@ -217,7 +225,8 @@ class Orders:
 
     def _make(self, path: str, identity: _Identity) -> _Order | None:
         with self._guard:
-            if self._unkept.get(path) == identity:
+            unkept, until = self._unkept.get(path, (None, 0))
+            if unkept == identity and self._uses <= until:
                 return None
         try:
             order = _Order(self._disk, path)
@@ -225,17 +234,17 @@ class Orders:
                 return order
             order.close()  # it changes faster than it can be read
         except _NotKept:
-            self._remember_unkept(path, identity)
+            with self._guard:
+                self._remember_unkept(path, identity, math.inf)
         except OSError as error:
             if error.errno not in _CANNOT_FOLLOW:
                 raise
         return None
 
-    def _remember_unkept(self, path: str, identity: _Identity) -> None:
-        with self._guard:
-            self._unkept[path] = identity
-            while len(self._unkept) > _UNKEPT_MAX:
-                self._unkept.popitem(last=False)
+    def _remember_unkept(self, path: str, identity: _Identity, until: float) -> None:
+        self._unkept[path] = identity, until
+        while len(self._unkept) > _UNKEPT_MAX:
+            self._unkept.popitem(last=False)
 
     def _keep(self, path: str, order: _Order) -> None:
         """As the one used last; forget what was not used for longest, beyond the limits."""
@@ -243,6 +252,7 @@ class Orders:
             self._kept[path] = order
             held_bytes = sum(one.size_bytes for one in self._kept.values())
             while held_bytes > BYTES_MAX or len(self._kept) > ORDERS_MAX:
-                _, oldest = self._kept.popitem(last=False)
+                gone, oldest = self._kept.popitem(last=False)
                 held_bytes -= oldest.size_bytes
                 oldest.close()
+                self._remember_unkept(gone, oldest.identity, self._uses + _REST_USES)

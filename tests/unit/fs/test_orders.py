@@ -205,3 +205,22 @@ def test_only_so_many_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(os.listdir("/proc/self/fd")) == open_before + 3
     made.close()
     assert len(os.listdir("/proc/self/fd")) == open_before
+
+
+def test_directories_used_in_turn_do_not_push_each_other_out(
+    kept: tuple[Orders, Counting, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is room for two of four: those are kept, of the others no order is made for each window of names."""
+    monkeypatch.setattr(orders, "ORDERS_MAX", 2)
+    made, disk, path = kept
+    (path / "a").touch()
+    paths = [str(path), *(str(shutil.copytree(path, path.parent / name)) for name in ("e", "f", "g"))]
+    for _ in range(20):
+        answers = [made.window(one, None, "", "", 9) for one in paths]
+    assert answers.count((["a"], "a", False)) == 2
+    assert answers.count(None) == 2
+    assert disk.reads == 4
+    monkeypatch.setattr(orders, "_REST_USES", 0)
+    for _ in range(256):
+        made.window(paths[answers.index((["a"], "a", False))], None, "", "", 9)
+    assert made.window(paths[answers.index(None)], None, "", "", 9) == (["a"], "a", False)
