@@ -476,8 +476,14 @@ class Target:
         self._front.views = self._views
 
     async def apply_bmd(self, old: BMD, new: BMD) -> None:
-        """Serve the buckets of `new`, with a directory for each; what was removed is gone for clients on return."""
+        """Serve the buckets of `new`, with a directory for each; what was removed is gone for clients on return.
+
+        One may have been removed and made again since: what works on it would go on with objects it was not meant for.
+        """
         known = {bucket.bck: bucket.bid for bucket in old}
+        for bck, bid in known.items():
+            if (now := new.get(bck)) is None or now.bid != bid:
+                self.registry.abort_of(bck, f"bucket {bck.cname()} was removed")
         await asyncio.to_thread(
             self._volume.reconcile_buckets, {bucket.bck: bucket.bid for bucket in new}, known if old.version else None
         )
@@ -490,7 +496,6 @@ class Target:
         self._take(new)
         removed = [bucket.bck for bucket in old if new.get(bucket.bck) is None]
         for bck in removed:
-            self.registry.abort_of(bck, f"bucket {bck.cname()} was removed")
             await asyncio.to_thread(self._volume.trash_bucket, bck)
         self._clean()
 

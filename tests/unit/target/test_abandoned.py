@@ -16,6 +16,8 @@ from harness.target import BCK, LiveTarget, until
 from ais.api import codec, headers
 from ais.api.archive import ARCHIVE, ArchiveMsg, ArchiveTask
 from ais.api.bucket import Bck
+from ais.api.codec import U64
+from ais.meta.bmd import inherited_props
 
 Scenario = Callable[[Any], Any]
 PIECE = os.urandom(900_000)
@@ -108,5 +110,26 @@ def test_a_client_that_leaves_while_an_object_is_put_together_harms_no_put(serve
                 await until(lambda: disk.is_still_its_file is not None)
 
             await _put_while(live, disk, "plain", is_over)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("is_made_again", [False, True])
+def test_a_job_does_not_outlive_its_bucket(serve: Any, run: Scenario, is_made_again: bool) -> None:
+    """Also when a target that was away hears at once that the bucket is another one of the same name."""
+
+    async def scenario() -> None:
+        async with serve(1) as [live]:
+            await live.create()
+            job = live.target.registry.start("evict-listrange", "jobJOB001", lambda _: asyncio.Event().wait(), bck=BCK)
+            bmd = live.node.bmd.without_bucket(BCK)
+            if is_made_again:
+                props = inherited_props(BCK, live.node.config.cluster, U64((1 << 63) + 99), 1)
+                bmd = bmd.with_bucket(BCK, props)
+            await live.take(live.node.bmd.with_props(BCK, live.node.bmd.require(BCK).props))
+            assert not job.is_aborted
+            await live.take(bmd)
+            await until(lambda: not job.is_running)
+            assert job.is_aborted
 
     run(scenario())
