@@ -31,8 +31,8 @@ MAPS_MAX = 10
 """How often a page is read anew because targets came or went meanwhile."""
 REFILL_MIN = 1000
 """Entries asked for when one target ran dry shortly before the end of a page."""
-AHEAD_MIN = 4000
-"""Entries asked for ahead of who goes through a whole listing."""
+AHEAD_MIN, AHEAD_PAGES_MAX = 4000, 8
+"""Entries asked for ahead of who goes through a whole listing; no more than so many of its pages."""
 AHEAD_S_MAX = 2.0
 """What was asked for longer ago is asked for anew: a client that comes later expects what was written meanwhile."""
 
@@ -200,7 +200,7 @@ class Lister:
 
     def _ask_ahead(self, bucket: Bucket, request: LsoMsg, feeds: list[Feed], ahead: dict[str, _Ahead]) -> None:
         """Have targets look for what the next pages will need, while the client reads this one."""
-        count = max(merge.share(request.pagesize, len(feeds)), AHEAD_MIN)
+        count = max(merge.share(request.pagesize, len(feeds)), min(AHEAD_MIN, AHEAD_PAGES_MAX * request.pagesize))
         for feed in feeds:
             if not feed.is_complete and feed.target_id not in ahead and feed.pending < request.pagesize:
                 page = asyncio.get_running_loop().create_future()
@@ -240,10 +240,13 @@ class Lister:
         return page
 
     def _scope(self, bucket: Bucket, request: LsoMsg, targets: list[Snode]) -> tuple[object, ...]:
-        """Leftovers serve a request only when all of this is unchanged."""
+        """Leftovers serve a request only when all of this is unchanged.
+
+        The map is among it: what was moved since may have gone from a target that was not asked yet to one that was.
+        """
         ids = frozenset(target.id for target in targets)
         kind = request.kind, request.props, request.flags, request.time_format
-        return bucket.bck, bucket.bid, request.prefix, request.delimiter, kind, ids
+        return bucket.bck, bucket.bid, request.prefix, request.delimiter, kind, ids, self._node.smap.version
 
     @property
     def _now(self) -> float:

@@ -208,3 +208,48 @@ def test_what_was_asked_ahead_in_vain_is_asked_again(
             assert names_of(await pages([cluster.primary], {"pagesize": 700})) == NAMES
 
     run(scenario())
+
+
+def test_what_moved_between_two_pages_is_listed(serve: Any, run: Run) -> None:
+    """One target has told what it has up to there, the other has not been asked yet: a rebalance that begins and ends
+    meanwhile brings a name from this one to that one, and what was kept for the next page does not know it.
+    """
+
+    async def scenario() -> None:
+        async with serve(targets=2) as cluster:
+            await cluster.create("b")
+            one, other = cluster.targets
+            one.role.names["b"] = ["a", "c", "x", "y"]
+            other.role.names["b"] = ["b", "d", "e", "f", "g", "h", "i", "m"]
+            first = await page(cluster.primary, {"pagesize": 4})
+            one.role.names["b"].append("m")
+            other.role.names["b"].remove("m")
+            await cluster.primary.node.changes.change_smap(lambda smap: smap.changed())
+            names, token = names_of([first]), first.ContinuationToken
+            while token:
+                found = await page(cluster.primary, {"pagesize": 4, "uuid": first.UUID, "continuation_token": token})
+                names, token = names + names_of([found]), found.ContinuationToken
+            assert names == [*"abcdefghimxy"]
+
+    run(scenario())
+
+
+def test_small_pages_are_not_read_far_ahead(serve: Any, run: Run) -> None:
+    """A client that takes a few names at a time, with time between, sees what was written meanwhile."""
+
+    async def scenario() -> None:
+        async with serve(targets=1) as cluster:
+            await cluster.create("b")
+            cluster.spread("b", NAMES)
+            await run_pages(cluster, 3)
+            [target] = cluster.targets
+            await until(lambda: target.role.pages >= 3)
+            assert target.role.fetched < 100
+
+    async def run_pages(cluster: Any, count: int) -> None:
+        uuid = token = ""
+        for _ in range(count):
+            found = await page(cluster.primary, {"pagesize": 5, "uuid": uuid, "continuation_token": token})
+            uuid, token = found.UUID, found.ContinuationToken
+
+    run(scenario())
