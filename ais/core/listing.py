@@ -136,19 +136,24 @@ class Cursor:
         after: str,
         shown: Callable[[str], str],
         is_used: Callable[[str], bool],
+        again: Callable[[str], list[Walk]] | None = None,
     ) -> None:
         """`shown`: what a name is listed as, its common prefix for one; empty: not at all. `is_used`: whether names
-        begin with that, now. Raise `OSError`.
+        begin with that, now. `again`: walks, from a name on, through where names go that leave what was walked through.
+        Raise `OSError`.
         """
         self._moved, self.view = volume.moved.count, volume.view  # before anything is read
         self.last = after
         self._volume, self._bucket, self._shown, self._is_used = volume, layout.bucket_path("", bck), shown, is_used
+        self._again = again
         self._late: list[tuple[str, bool]] = []
-        """What went to a mountpath that was read before it came there, in order; with whether it is a directory."""
+        """What went to where was read before it came there, in order; with whether it is a directory."""
         self._is_complete = True
         self.used_at = 0.0
         self._walks = begin(self.view)
         self._heads = [head for head in map(_Head, self._walks) if head.load()]
+        if not self._heads:
+            self._look_again([])
 
     @property
     def names_held(self) -> int:
@@ -168,6 +173,8 @@ class Cursor:
     def take(self, count: int) -> list[Block]:
         """The next `count` names, fewer at the end."""
         blocks, moved = self._take(count), self._volume.moved
+        if blocks:
+            self._look_again(blocks)
         if self._late or moved.count != self._moved:
             blocks = self._with_late(blocks, count)
         if blocks:
@@ -179,6 +186,23 @@ class Cursor:
         if names:
             self._late = sorted([*self._late, *((name, is_prefix) for name in names)])
             self.last = last
+
+    def _look_again(self, blocks: list[Block]) -> None:
+        """Learn what went, while these were read, to where we had looked before: up to the last of them, or to the end
+        when nothing is left to read.
+        """
+        if self._again is None:
+            return
+        known = {name for block in blocks for name in block.names}.union(name for name, _ in self._late)
+        end = blocks[-1].names[-1] if self._heads else None
+        found: set[tuple[str, bool]] = set()
+        for walk in self._again(self.last):
+            for run, is_prefix in walk.runs():
+                found.update((name, is_prefix) for name in run if name not in known and (end is None or name <= end))
+                if end is not None and run[-1] > end:
+                    break
+        if found:
+            self._late = sorted(found.union(self._late))
 
     def _with_late(self, blocks: list[Block], count: int) -> list[Block]:
         """With what was moved behind our back, one name to a block."""
@@ -252,9 +276,14 @@ class Cursor:
 class Cursors:
     """The cursors of all listings of one volume. Any thread may call."""
 
-    def __init__(self, volume: Volume, env: Env, limits: ListLimits, contents: tuple[str, ...]) -> None:
-        """`contents`: the directories of a bucket whose names are listed."""
+    def __init__(
+        self, volume: Volume, env: Env, limits: ListLimits, contents: tuple[str, ...], again: tuple[str, ...] = ()
+    ) -> None:
+        """`contents`: the directories of a bucket whose names are listed. `again`: those of them that names may go to
+        from others meanwhile, which are looked at once more after each step.
+        """
         self._volume = volume
+        self._again = again
         self._disk = env.disk
         self._clock = env.clock
         self._limits = limits
@@ -290,7 +319,13 @@ class Cursors:
     def _begin(self, bck: Bck, prefix: str, after: str, delimiter: str) -> Cursor:
         self._volume.require_whole(bck)
 
-        def walks(view: View, prefix: str = prefix, after: str = after, delimiter: str = delimiter) -> list[Walk]:
+        def walks(
+            view: View,
+            prefix: str = prefix,
+            after: str = after,
+            delimiter: str = delimiter,
+            contents: tuple[str, ...] = self._contents_of(bck),
+        ) -> list[Walk]:
             return [
                 Walk(
                     self._disk,
@@ -302,7 +337,7 @@ class Cursors:
                     window_max=self._limits.window_max,
                     orders=self._volume.orders,
                 )
-                for content in self._contents_of(bck)
+                for content in contents
                 for order, mountpath in enumerate(view.available)
             ]
 
@@ -312,7 +347,10 @@ class Cursors:
         def is_used(begun: str) -> bool:
             return any(True for walk in walks(self._volume.view, begun, "", "") for _ in walk)
 
-        return Cursor(self._volume, bck, walks, after, shown, is_used)
+        def again(after: str) -> list[Walk]:
+            return walks(self._volume.view, after=after, contents=self._again)
+
+        return Cursor(self._volume, bck, walks, after, shown, is_used, again if self._again else None)
 
     def _contents_of(self, bck: Bck) -> tuple[str, ...]:
         """Where names of a bucket are: of a mirrored one also copies, whose object may be lost and not restored yet."""

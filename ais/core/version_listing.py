@@ -60,8 +60,8 @@ class VersionLister:
         self._disk = env.disk
         self._versions = Versions(volume, env)
         # A name may move from one to the other while they are read: whichever way, one of three looks meets it.
-        contents = (layout.VERSIONS, layout.OBJECTS, layout.VERSIONS)
-        self._cursors = Cursors(volume, env, limits or ListLimits(), contents)
+        contents, again = (layout.VERSIONS, layout.OBJECTS), (layout.VERSIONS,)
+        self._cursors = Cursors(volume, env, limits or ListLimits(), contents, again)
 
     def page(
         self,

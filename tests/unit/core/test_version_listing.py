@@ -121,3 +121,28 @@ def test_a_name_that_moves_while_it_is_listed_is_listed(make_bench: Callable[...
 
     lister = VersionLister(bench.volume, dataclasses.replace(bench.env, disk=Meddling(after, change)))
     assert "o" in {entry.name for entry in lister.page(bench.bck).entries}
+
+
+def test_what_is_deleted_while_it_is_its_turn_soon_keeps_its_versions_in_the_listing(
+    make_bench: Callable[..., Any],
+) -> None:
+    """Where kept versions lie was looked at before the marker came; the directory of the object is read only then."""
+    bench = make_bench(2)
+    names = [f"dir{number}/o" for number in range(8)]
+    for name in names:
+        bench.put(name, rules=KEEPING)
+    lister = VersionLister(bench.volume, bench.env, limits=ListLimits(window_max=2))
+    found: list[tuple[str, bool]] = []
+    has_more, limit = True, 1
+    while has_more:
+        after = (found[-1][0], "~") if found else ("", "")
+        page = lister.page(bench.bck, "", after, limit, session="s")
+        found += [(entry.name, entry.is_marker) for entry in page.entries]
+        if len(found) == 1:
+            for name in names[2:]:
+                bench.store.delete(bench.bck, name, None, KEEPING)
+            limit = 100
+        has_more = page.has_more
+    assert found == [
+        (name, is_marker) for name in names for is_marker in ((False,) if name in names[:2] else (True, False))
+    ]
