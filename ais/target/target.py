@@ -320,6 +320,7 @@ class Target:
 
     async def _route_now(self, request: Request, otherwise: str) -> AnyReply:
         """After a wait, when the application cannot be asked any more. Raise `NotReady` with what this target is."""
+        request.as_sent()
         reply = self._objects.route(request)
         if reply is None:
             raise NotReady(f"{self._host.snode.name} {otherwise}: try again in a moment")

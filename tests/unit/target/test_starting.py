@@ -1,12 +1,15 @@
 """A target that takes requests before it knows its buckets: they wait, and are carried out as they were sent."""
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import Callable
 from typing import Any
 
 from harness.http import until
-from harness.target import BCK, MARKS, LiveTarget
+from harness.target import BCK, CLUSTER_SECRET, MARKS, LiveTarget
+
+from ais.auth import marks
 
 Scenario = Callable[[Any], Any]
 
@@ -42,5 +45,30 @@ def test_bodies_that_came_with_their_heads_are_stored_as_they_were_sent(serve: A
             assert answers == [b"HTTP/1.1 200 OK\r\n"] * len(sent)
             for name, content in contents.items():
                 assert (await live.ask("GET", name)).body == content, name
+
+    run(scenario())
+
+
+def test_who_was_admitted_by_a_gateway_waits_as_others_do(serve: Any, run: Scenario) -> None:
+    """Where clients need a token, the mark of the redirect is good for the second attempt too."""
+
+    async def scenario() -> None:
+        async with serve(is_starting=True) as [live]:
+            await live.create()
+            node = live.node
+            node.config = dataclasses.replace(node.config, transient={"auth.enabled": "true"})
+            answers = []
+            for method, head in (("PUT", "Content-Length: 3\r\n\r\nnew"), ("GET", "\r\n")):
+                location = f"/v1/objects/{BCK.name}/o?provider=ais&pid={MARKS['pid']}"
+                url = marks.sign(CLUSTER_SECRET, node.snode.id, method, location, node.env.clock.now_ns())
+                request = f"{method} {url}&utm={MARKS['utm']} HTTP/1.1\r\nHost: t\r\n{head}"
+                reader, writer = await _send(live, request.encode())
+                if method == "PUT":
+                    await until(lambda: live.server.connection_count >= 1)
+                    await asyncio.sleep(0.1)
+                    live.target.serve()
+                answers.append(await reader.readline())
+                writer.close()
+            assert answers == [b"HTTP/1.1 200 OK\r\n"] * 2
 
     run(scenario())
