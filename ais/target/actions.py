@@ -178,6 +178,7 @@ class Actions:
 
     async def _move(self, ask: Ask, uname: str) -> web.Response:
         bck, name = Bck.parse_uname(uname)
+        await self._protected.repair(ask.view, ask.name)
         try:
             await self._moves.move(ask.view, ask.name, self._front.views.require(bck), name, only_if_absent=True)
         except NotFound:

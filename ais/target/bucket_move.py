@@ -3,6 +3,9 @@
 The primary has created the destination and marked the source, so no client uses the source any more; an object is moved
 at once when a client asks for it in the destination. The job walks until a walk finds nothing: an upload that began
 before the rename may still have ended in the source. It may be started again at any time and goes on with what is left.
+
+Objects that copies or slices can repair are repaired first: both go with the old bucket. Of an erasure-coded one each
+target also goes through its slices, and asks the owners of their names to move them: a lost object has nothing else.
 """
 
 import asyncio
@@ -16,9 +19,12 @@ from ais.api.xact import MOVE_BUCKET, ArgsMsg
 from ais.base.errors import AisError, BadRequest, Busy, CorruptMetadata, ObjectNotFound
 from ais.core.listing import Detail, Entry, Lister
 from ais.env.clock import Clock
+from ais.fs import layout
 from ais.target.front import Front
 from ais.target.moves import Moves
+from ais.target.protected import Protected
 from ais.target.view import BucketView
+from ais.xact.joggers import Batch, Joggers
 from ais.xact.pace import Pace
 from ais.xact.registry import Registry, Xaction
 
@@ -30,12 +36,22 @@ class BucketMove:
     """Starts the job."""
 
     def __init__(
-        self, registry: Registry, front: Front, lister: Lister, moves: Moves, clock: Clock, pace: Pace
+        self,
+        registry: Registry,
+        front: Front,
+        lister: Lister,
+        moves: Moves,
+        protected: Protected,
+        joggers: Joggers,
+        clock: Clock,
+        pace: Pace,
     ) -> None:
         self._registry = registry
         self._front = front
         self._lister = lister
         self._moves = moves
+        self._protected = protected
+        self._joggers = joggers
         self._clock = clock
         self._pace = pace
         self._log = structlog.get_logger()
@@ -53,6 +69,8 @@ class BucketMove:
             with self._pace.used():
                 while await self._pass(xaction, source, destination):
                     pass
+                if source.is_coded:
+                    await self._have_lost_moved(xaction, source, destination)
 
         return self._registry.start(MOVE_BUCKET, args.id, work, bck=bck, bck_to=bck_to)
 
@@ -67,6 +85,27 @@ class BucketMove:
         if failures:
             raise Busy(f"{failures} objects of {source.bck.cname()} could not be moved to {destination.bck.cname()}")
         return xaction.objects > moved_before
+
+    async def _have_lost_moved(self, xaction: Xaction, source: BucketView, destination: BucketView) -> None:
+        """Raise `Busy` when the owner of something did not move it."""
+        failures = 0
+
+        async def visit(batch: Batch) -> None:
+            nonlocal failures
+            for name in batch.names:
+                try:
+                    await self._moves.have_moved(source.bck, name, destination)
+                except AisError as error:
+                    failures += 1
+                    xaction.ctlmsg = f"{name}: {error}"
+
+        await self._joggers.run(
+            xaction, [source.bck], visit, content=layout.SLICES, is_counted=False, follows_moves=False
+        )
+        if failures:
+            raise Busy(
+                f"{failures} objects of {source.bck.cname()} were not restored by their owners ({xaction.ctlmsg})"
+            )
 
     async def _move_all(
         self, xaction: Xaction, names: Iterator[str], source: BucketView, destination: BucketView
@@ -85,6 +124,7 @@ class BucketMove:
 
     async def _move_one(self, xaction: Xaction, name: str, source: BucketView, destination: BucketView) -> bool:
         try:
+            await self._protected.repair(source, name)
             moved = await self._moves.move(source, name, destination, name, only_if_absent=True)
         except ObjectNotFound:
             return True

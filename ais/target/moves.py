@@ -210,9 +210,13 @@ class Moves:
             if self._host.smap is smap:
                 break
         if view.source != view.bck:
-            owner = self._host.placement.owner(view.source.uname + name)
-            await self._ask(owner, view.source, name, ActMsg(actions.MOVE_BUCKET, view.uname + name))
+            await self.have_moved(view.source, name, view)
         return is_discarded
+
+    async def have_moved(self, source: Bck, name: str, destination: BucketView) -> None:
+        """Have the owner of a name, maybe this target, bring what it has of it to another bucket. Raise as it does."""
+        owner = self._host.placement.owner(source.uname + name)
+        await self._ask(owner, source, name, ActMsg(actions.MOVE_BUCKET, destination.uname + name))
 
     async def _fetch(self, view: BucketView, name: str, discard: str | None) -> bool:
         """Get a name from all who owned it before; whether something was discarded. `NotReady` when nobody can tell."""

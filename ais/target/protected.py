@@ -10,7 +10,16 @@ import os
 from collections.abc import AsyncIterator
 
 from ais.api.bucket import Bck
-from ais.base.errors import AisError, Busy, ContentDamaged, CorruptMetadata, NotReady, ObjectNotFound, VersionNotFound
+from ais.base.errors import (
+    AisError,
+    Busy,
+    ContentDamaged,
+    CorruptMetadata,
+    Lost,
+    NotReady,
+    ObjectNotFound,
+    VersionNotFound,
+)
 from ais.core.meta import ObjectMeta
 from ais.core.slicing import key_of
 from ais.core.store import OpenObject, Store
@@ -131,6 +140,11 @@ class Protected:
         """Before new content is made of an object: repair it if it is lost or damaged. Raise as `open`."""
         if view.is_protected:
             os.close((await self.open(view, name, streams=True)).fd)
+
+    async def repair(self, view: BucketView, name: str) -> None:
+        """As `heal`, but nothing is raised for what is beyond repair: whoever moves it finds that out."""
+        with contextlib.suppress(ObjectNotFound, CorruptMetadata, ContentDamaged, Lost):
+            await self.heal(view, name)
 
     async def _find(self, view: BucketView, name: str, version_id: str | None) -> OpenObject:
         try:

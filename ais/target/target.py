@@ -202,7 +202,9 @@ class Target:
         self._pages = Pages(
             host, self._front, store, lister, versions, summaries, self._mirror.mirror, opening, shard_summaries
         )
-        bucket_move = BucketMove(self.registry, self._front, lister, moves, host.env.clock, pace)
+        bucket_move = BucketMove(
+            self.registry, self._front, lister, moves, protected, self.joggers, host.env.clock, pace
+        )
         recent = Recent(host, self._front, store)
         self._s3 = S3Front(
             host, gate, self._front, self._maps, volume, store, moves, peers, verified, protected, remote
