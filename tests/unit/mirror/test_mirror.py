@@ -13,8 +13,9 @@ from harness.target import LiveTarget, serving, until
 
 from ais.api import actions, codec
 from ais.api.bucket import Bck
-from ais.api.xact import MAKE_COPIES, PUT_COPIES
+from ais.api.xact import MAKE_COPIES, PUT_COPIES, ArgsMsg
 from ais.base.errors import BadRequest
+from ais.meta import rename
 from ais.meta.bmd import apply_props
 from ais.mirror import jobs
 
@@ -254,4 +255,28 @@ def test_a_target_that_only_hears_of_other_copies_makes_them(
         watching.cancel()
 
     (tmp_path / "third").mkdir()
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_what_a_copy_can_repair_gets_the_new_name(tmp_path: Path, is_lost: bool) -> None:
+    """A bucket is renamed when the file of an object is gone or damaged: it is repaired, for its copy goes with the old
+    bucket."""
+
+    async def scenario(target: LiveTarget) -> None:
+        await target.create(BCK, MIRRORED)
+        await target.ask("PUT", "a", data=b"content")
+        await copied(target)
+        (own,) = files(target, "a", "%ob")
+        os.unlink(own) if is_lost else Path(own).write_bytes(b"dontent")
+        await target.begin_rename(BCK, Bck("other"), frozenset([target.node.snode.id]))
+        args = ArgsMsg(id="renRENren1", kind="move-bck", bck=BCK, bck_to=Bck("other").uname)
+        job = target.target._jobs.start(args)
+        await job.wait()
+        assert job.error == ""
+        (move,) = rename.pending(target.node.bmd)
+        await target.take(rename.finish(target.node.bmd, move))
+        answer = await target.ask("GET", "a", bucket="other")
+        assert (answer.status, answer.body) == (200, b"content")
+
     run(tmp_path, scenario)
