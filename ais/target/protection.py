@@ -73,9 +73,11 @@ class Protection:
 
     @property
     def is_repairing(self) -> bool:
-        """Whether mountpaths have changed and not all is in its place, or copied again."""
+        """Whether mountpaths, or what buckets promise, have changed, and not all is in its place, or copied again."""
         running = (one.kind for one in self._registry.select(only_running=True))
-        return self._volume.view.is_unsettled or any(kind in _REPAIRS for kind in running)
+        if self._volume.view.is_unsettled or any(kind in _REPAIRS for kind in running):
+            return True
+        return any(map(self._is_behind, {*self._volume.mirrored, *self._volume.coded}))
 
     async def answer(self) -> TargetProtection:
         """Everything that is known."""

@@ -18,6 +18,7 @@ from ais.base.errors import BadRequest
 from ais.meta import rename
 from ais.meta.bmd import apply_props
 from ais.mirror import jobs
+from ais.target.target import RESILVERING
 
 BCK = Bck("b")
 MIRRORED = {"mirror": {"enabled": True, "copies": 2}}
@@ -246,6 +247,7 @@ def test_a_target_that_only_hears_of_other_copies_makes_them(
         await until(lambda: not any(Path(one.path, jobs.MARK).exists() for one in target.volume.available))
         await change(target, after)
         assert mirror.is_behind(BCK)
+        assert target.target.state_flags() & RESILVERING
         assert all(Path(one.path, jobs.MARK).exists() for one in target.volume.available)
         monkeypatch.setattr(jobs, "WATCH_S", 0.01)
         watching = asyncio.create_task(mirror.watch())
