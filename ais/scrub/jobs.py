@@ -137,6 +137,8 @@ class ScrubJobs:
         await asyncio.to_thread(self._forget)
         self._tell(xaction, progress)
         _require_well(progress.done)
+        for bck in left:  # what a mountpath that is not in use may have is in no count
+            await asyncio.to_thread(self._store.volume.require_whole, bck)
 
     async def _all(self, xaction: Xaction, progress: Progress, stepped: Callable[[], None]) -> None:
         while progress.index < len(progress.buckets):

@@ -89,6 +89,20 @@ async def protection(target: LiveTarget) -> BucketProtection:
     return (await target.target._scrub.protection.answer()).buckets[0]
 
 
+def test_a_scrub_does_not_end_well_while_a_mountpath_is_disabled(tmp_path: Path) -> None:
+    """Its objects are in no count: what was found is stated, and the job says why that is not all."""
+
+    async def scenario(target: LiveTarget) -> None:
+        await create((target,), {})
+        target.volume.disable(target.volume.available[1].path)
+        xaction, tally = await scrub(target, "scrubJOB1")
+        assert 0 < tally.objects < len(BODIES)
+        assert "is disabled" in xaction.error
+        assert (await protection(target)).state is State.SHORT
+
+    run(tmp_path, scenario)
+
+
 def test_either_copy_of_each_object_is_damaged_or_deleted(tmp_path: Path) -> None:
     """A scrub finds and heals all, keeps the damaged files, and a second one has nothing to do and sees the same."""
 
