@@ -546,6 +546,14 @@ class Volume:
             if self._bids.get(bck) == bid:  # else it was destroyed meanwhile
                 raise
 
+    def require_walked(self, mountpath: Mountpath, bck: Bck) -> None:
+        """Raise `NotReady` unless who went through a bucket on a mountpath has met all it has.
+
+        Not of one that is being detached: what is on its disk no more, as on a failed one, is given up.
+        """
+        if self._state(mountpath.path) not in (State.DETACHING, State.DETACHED, None):
+            self.require_on(mountpath, bck)
+
     def empty_trash(self) -> None:
         """Delete what was trashed. Blocks as long as that takes."""
         for mountpath in self.view.available:

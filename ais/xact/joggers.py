@@ -201,7 +201,7 @@ class Joggers:
                 started_s = now_s()
                 batch = await loop.run_in_executor(mountpath.pool, _take, names, step)
                 if not batch:
-                    await loop.run_in_executor(mountpath.pool, self._volume.require_on, mountpath, bck)
+                    await loop.run_in_executor(mountpath.pool, self._volume.require_walked, mountpath, bck)
                     break
                 await visit(Batch(mountpath, bck, batch, is_again))
                 xaction.visit(len(batch))

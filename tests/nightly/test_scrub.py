@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from harness.laying import lay
 from harness.meanwhile import Meanwhile
 from harness.nodes import eventually
 from harness.wire import Api
@@ -48,7 +49,11 @@ class Sample(NamedTuple):
     """How long it will take, as the command line tells it."""
 
 
-def fill(endpoint: str, count: int = OBJECTS) -> None:
+def name_of(number: int) -> str:
+    return f"d{number % 100}/o{number}"
+
+
+def fill(endpoint: str, count: int) -> None:
     """Put so many objects."""
 
     async def put_all() -> None:
@@ -57,7 +62,7 @@ def fill(endpoint: str, count: int = OBJECTS) -> None:
 
             async def work() -> None:
                 for number in numbers:
-                    await client.objects.put(Bck("b"), f"d{number % 100}/o{number}", BytesBody(BODY))
+                    await client.objects.put(Bck("b"), name_of(number), BytesBody(BODY))
 
             await asyncio.gather(*(work() for _ in range(32)))
 
@@ -77,7 +82,7 @@ class Readers(Meanwhile):
         connection = http.client.HTTPConnection(self._url.hostname or "", self._url.port, timeout=60)
         while not self.ended.is_set():
             number = (number * 7919 + 104729) % OBJECTS
-            connection.request("GET", f"/s3/b/d{number % 100}/o{number}")
+            connection.request("GET", f"/s3/b/{name_of(number)}")
             answer = connection.getresponse()
             body = answer.read()
             self.count += 1
@@ -114,9 +119,11 @@ def test_nothing_says_healthy_before_all_is_there_again(tmp_path: Path) -> None:
     """Asked every second: protection, state flags, metrics and the job; and the time left is right within 30 %."""
     with Cluster(proxies=1, targets=1, mountpaths=3) as cluster:
         api, node = Api(cluster.endpoint), cluster.targets[0]
-        mirrored = {"mirror": {"enabled": True, "copies": 2}}
-        assert api.create("b", mirrored).status == 200
-        fill(cluster.endpoint)
+        assert api.create("b").status == 200
+        fill(cluster.endpoint, 1)
+        lay([node], "b", (name_of(number) for number in range(1, OBJECTS)), like=name_of(0))
+        change = {"action": "set-bprops", "value": {"mirror": {"enabled": True, "copies": 2}}}
+        assert api.call("PATCH", "/v1/buckets/b", body=json.dumps(change).encode()).status == 200
         eventually(lambda: look(api, node.id, 0)[1:3] == ("ok", HEALTHY), within_s=REPAIR_S_MAX)
         assert files(list(node.mountpaths)) == 2 * OBJECTS
         victim, spare = node.mountpaths[1], tmp_path / "spare"
@@ -174,7 +181,7 @@ def test_a_scrub_heals_either_copy_of_each_of_a_thousand_objects() -> None:
             else:
                 victim.unlink()
         for number in range(0, count, 7):
-            assert api.get("b", f"d{number % 100}/o{number}").body == BODY
+            assert api.get("b", name_of(number)).body == BODY
         body = json.dumps({"action": "start", "value": {"kind": "scrub"}}).encode()
         uuid = api.call("PUT", "/v1/cluster", body=body).body.decode()
         query = json.dumps({"id": uuid}).encode()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,3 +234,24 @@ async def _versions(target: LiveTarget) -> list[tuple[str, str, bool]]:
     lister = VersionLister(target.volume, target.node.env)
     page = await asyncio.to_thread(lister.page, BCK, "", ("", ""), 1000, session="")
     return [(entry.name, entry.version_id, entry.is_latest) for entry in page.entries]
+
+
+def test_a_wiped_mountpath_can_be_detached(tmp_path: Path) -> None:
+    """All that a failed disk had is gone, directories too: it leaves, and everything has its copies on the others."""
+
+    async def scenario(target: LiveTarget) -> None:
+        target.volume.attach(str(tmp_path / "third"))
+        await settled(target)
+        await target.create(BCK, {"mirror": {"enabled": True, "copies": 2}})
+        for name in NAMES:
+            assert (await target.ask("PUT", name, data=name.encode())).status == 200
+        await settled(target)
+        victim = target.volume.available[1]
+        shutil.rmtree(f"{victim.path}/@ais")
+        target.volume.drain(victim.path, State.DETACHED)
+        await settled(target)
+        assert victim not in target.volume.available
+        assert await get_all(target) == {name: name.encode() for name in NAMES}
+
+    (tmp_path / "third").mkdir()
+    run(tmp_path, scenario)
