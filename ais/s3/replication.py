@@ -30,8 +30,9 @@ SENDER = "@"
 RULES_MAX = 1000
 PRIORITY_MAX = 2**31 - 1
 PARTS_MAX = 10_000
-_LOCAL = re.compile(r"arn:aws:s3:::([^/:]{1,255})")
-_ELSEWHERE = re.compile(r"arn:ais:s3::([a-z0-9-]{1,32}):([^/:]{1,255})")
+_LOCAL = re.compile(r"arn:aws:s3:::([A-Za-z0-9._-]{1,255})")
+_ELSEWHERE = re.compile(r"arn:ais:s3::([a-z0-9-]{1,32}):([A-Za-z0-9._-]{1,255})")
+"""Names as they are put into URLs: nothing in them ends the path."""
 _VERSION_ID = re.compile(r"[0-9a-f]{32}")
 _FUTURE_NS = 24 * 3600 * 10**9
 """By how much the clock of a source may be ahead."""
