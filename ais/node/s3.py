@@ -47,6 +47,8 @@ BYPASS_GOVERNANCE = "s3:BypassGovernanceRetention"
 LINE_AGE_S_MAX = 10
 """How long reads of one target and address are passed on with the same note, a sixth of what it is good for."""
 NOTES_MAX = 8192
+NOTED_LEN_MAX = 2048
+"""Of a request target whose note is kept: anybody may send longer ones, and all would be in memory."""
 K = TypeVar("K")
 V = TypeVar("V")
 _READS = ("GET", "HEAD")
@@ -228,7 +230,7 @@ class Gate:
         if (known := self._notes_read.get(asked)) is not None and self._is_good(*known):
             return known[1]
         note = self._read_new_note(request)
-        if note is not None and note.user is None:
+        if note is not None and note.user is None and len(request.target) <= NOTED_LEN_MAX:
             _keep(self._notes_read, asked, (self._host.wire_keys(note.by), note))
         return note
 
@@ -470,7 +472,8 @@ class Gate:
             return known.line
         note = Via(f"{host}:0", http.scheme, bid=bid)
         line = header_lines(self._signed(note, node, http.method, http.target))
-        _keep(self._lines, asked, _Line(line, key, smap, now_s))
+        if len(http.target) <= NOTED_LEN_MAX:
+            _keep(self._lines, asked, _Line(line, key, smap, now_s))
         return line
 
     def vouch(self, request: S3Request, caller: Identity, node: Snode, method: str, target: str) -> tuple[str, str]:

@@ -24,6 +24,8 @@ from ais.s3.sigv4 import ALGORITHM, SKEW_S_MAX, Signature, Signed
 
 WAYS_MAX = 4096
 """Presigned URLs have one for each second in which some were made."""
+WAY_BYTES_MAX = 4096
+"""Of the header lines and the query of a request from which one is learned."""
 _DATE, _PAYLOAD, _TOKEN = "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"
 _IN_HEADER, _IN_QUERY = "Signature=", "&X-Amz-Signature="
 _PRESIGNED = frozenset(
@@ -131,6 +133,8 @@ class Signers:
         if not isinstance(signature, Signature) or not headers.is_single or _TOKEN in headers or found.token:
             return
         if keys is not self._keys or required is not self._is_required:
+            return
+        if len(headers.block) + len(http.query) > WAY_BYTES_MAX:
             return
         begin = _begin_of(headers, http.query, signature)
         if begin is None or (signature.expires_s is not None and request.params.keys() != _PRESIGNED):

@@ -292,3 +292,25 @@ def test_nothing_hides_behind_a_signature_that_nobody_compares(serve: Any, run: 
             assert told == ((200, "a/b") if "type" in more else (404, "application/xml"))
 
     run(scenario())
+
+
+def test_what_is_long_is_answered_and_not_kept(serve: Any, run: Scenario) -> None:
+    """Whoever sends requests of many KiB, each another one, has none of them stay in memory."""
+
+    async def scenario() -> None:
+        async with closed(serve) as (live, client, _):
+            gate = live.target._gate
+            for path, is_kept in (("/b/o", True), (f"/b/o?x-a={'b' * 10_000}", False)):
+                gate._notes_read.clear()
+                gate._signers._ways.clear()
+                url = client.presigned("GET", path)
+                said = Via("127.0.0.1:0", "http", time_s=int(live_now_s(live)), to=live.node.snode.id, by="gate")
+                note = via.header(said, CLUSTER_SECRET, "GET", url.removeprefix(live.url))
+                answer = await live.call("GET", URL(url, encoded=True), headers={via.HEADER: note})
+                assert (answer.status, answer.body) == (200, b"before")
+                assert bool(gate._notes_read) == is_kept
+                headers = client.signed("GET", path) | {"User-Agent": "a" * (1 if is_kept else 10_000)}
+                assert (await live.call("GET", URL(live.url + path, encoded=True), headers=headers)).status == 200
+                assert bool(gate._signers._ways) == is_kept
+
+    run(scenario())
