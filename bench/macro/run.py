@@ -22,7 +22,7 @@ from servers import Ais, Nginx
 
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = (4 * KIB, 64 * KIB, MIB, 64 * MIB)
-NAMES = {4 * KIB: 500, 64 * KIB: 500, MIB: 32, 64 * MIB: 4}
+NAMES = {4 * KIB: 500, 16 * KIB: 500, 64 * KIB: 500, 256 * KIB: 100, MIB: 32, 64 * MIB: 4}
 FRESH_BYTES_MAX = 4 * KIB
 """PUTs up to this size each make a new object; larger ones would not fit into memory and overwrite."""
 WARM_UP_S = 1.0
