@@ -9,7 +9,8 @@ import enum
 import threading
 from bisect import bisect_right
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import repeat
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -87,6 +88,10 @@ class Block(NamedTuple):
     def order_of(self, name: str) -> int:
         """Which walk found a name."""
         return self.orders if isinstance(self.orders, int) else self.orders[name]
+
+    def all_orders(self) -> Iterable[int]:
+        """Which walk found each of the names."""
+        return repeat(self.orders) if isinstance(self.orders, int) else map(self.orders.__getitem__, self.names)
 
     def only(self, name: str) -> "Block":
         """One of its names alone."""
@@ -450,7 +455,8 @@ class Lister:
                 if block.is_prefix:
                     entries += [Entry(name, True) for name in block.names]
                 elif is_plain:
-                    entries += [Entry(name, False, False, available[block.order_of(name)]) for name in block.names]
+                    found = zip(block.names, block.all_orders(), strict=False)
+                    entries += [Entry(name, False, False, available[order]) for name, order in found]
                 else:
                     entries += self._details(view, bck, block, detail)
         return entries
@@ -467,17 +473,17 @@ class Lister:
         roots = [f"{layout.bucket_path(mountpath.path, bck)}/{layout.OBJECTS}/" for mountpath in available]
         lstat, read = self._disk.lstat, self._disk.attribute_reader(metadata.XATTR)
         needs_meta = detail is Detail.META or bck in self._volume.coded
-        for name in block.names:
-            order = block.order_of(name)
+        repeated = block.repeated
+        for name, relative, order in zip(block.names, names.to_paths(block.names), block.all_orders(), strict=False):
             mountpath = available[order]
-            path, meta = roots[order] + names.to_path(name), None
+            path, meta = roots[order] + relative, None
             try:
                 found = lstat(path)
             except (FileNotFoundError, NotADirectoryError):
                 continue
             if needs_meta and (value := read(path)) is not None:
                 meta = metadata.decoded(value)
-            if name in block.repeated or not tree.is_file(found) or (needs_meta and meta is None):
+            if (repeated and name in repeated) or not tree.is_file(found) or (needs_meta and meta is None):
                 yield from self._looked_for(view, bck, block.only(name), detail)
                 continue
             is_misplaced = not is_single and mountpath is not view.owner(digest(prefix + name))

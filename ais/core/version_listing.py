@@ -123,12 +123,11 @@ class VersionLister:
         buckets = [layout.bucket_path(mountpath.path, bck) for mountpath in available]
         lstat, access, read = self._disk.lstat, self._disk.access, self._disk.attribute_reader(metadata.XATTR)
         found: list[tuple[str, int, str, os.stat_result, ObjectMeta]] = []
-        for name in block.names:
-            order = block.order_of(name)
+        paths = names.to_paths(block.names)
+        for name, relative, order in zip(block.names, paths, block.all_orders(), strict=False):
             mountpath = available[order]
             if not is_single and mountpath is not view.owner(digest(prefix + name)):
                 continue
-            relative = names.to_path(name)
             path = f"{buckets[order]}/{layout.OBJECTS}/{relative}"
             try:
                 file = lstat(path)

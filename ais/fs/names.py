@@ -36,6 +36,15 @@ def to_path(name: str) -> str:
     return "/".join(map(encode_component, name.split("/")))
 
 
+def to_paths(names: list[str]) -> list[str]:
+    """The paths of many, which are looked at together: most are their own."""
+    text = f"/{'/'.join(names)}/"
+    is_plain = "%" not in text and "//" not in text and "/." not in text
+    if is_plain and max(map(len, names), default=0) <= _PLAIN_CHARS_MAX:
+        return names
+    return [to_path(name) for name in names]
+
+
 def directory_path(prefix: str) -> str:
     """The relative path of the directory that holds the names which begin with `prefix`, which ends with `/`."""
     return to_path(prefix[:-1]) if len(prefix) > 1 else "%"

@@ -8,7 +8,8 @@ anything more can be taken. Everything here is pure; `ais.proxy.listing` does th
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from itertools import islice
+from operator import attrgetter, eq
 
 from ais.api.listing import Entry
 
@@ -67,6 +68,9 @@ def _advance(feeds: Iterable[Feed], last: str) -> None:
 def _unique(candidates: list[Entry]) -> list[Entry]:
     """Sorted by name; of equal names the one with the best status (0 = where it belongs) stays."""
     candidates.sort(key=_name)  # sorted runs one after the other: nearly a plain merge
+    names = list(map(_name, candidates))
+    if not any(map(eq, names, islice(names, 1, None))):
+        return candidates
     unique: list[Entry] = []
     for entry in candidates:
         if unique and unique[-1].n == entry.n:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from ais.core.walk import Walk
 from ais.env.disk import Disk
 from ais.fs import names
 from ais.fs.moved import KEPT_MAX
+from ais.fs.orders import Orders
 
 _COMPONENT = st.sampled_from(
     ["", "a", "b", "a-", "a.", "%", ".", "é", "\U0001f600", "x" * 250, "x" * 240, "x" * 240 + "!"]
@@ -310,3 +312,47 @@ def test_a_listing_begins_again_when_it_lost_track(make_bench: Callable[..., Any
     bench.volume.attach(str(more))
     assert not cursor.is_sure
     assert len(Lister(bench.volume, bench.env).page(bench.bck).entries) == 20
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_NAMES, _NAMES, st.data())
+def test_pages_from_kept_orders_are_the_sorted_names(
+    make_bench: Callable[..., Any], objects: set[str], others: set[str], data: Any
+) -> None:
+    """Names on three mountpaths, some on two, others at the next listing; every prefix, delimiter, start and size of
+    pages, paused or not: exactly what a sorted set has.
+    """
+    bench = make_bench(3)
+    for mountpath in bench.volume.available:
+        shutil.rmtree(f"{mountpath.path}/@ais/b/%ob")
+        os.mkdir(f"{mountpath.path}/@ais/b/%ob")
+    bench.volume.orders = Orders(bench.disk, directory_bytes_min=0)
+    roots = [Path(f"{mountpath.path}/@ais/b/%ob") for mountpath in bench.volume.available]
+    lister = Lister(bench.volume, bench.env)
+    some = st.sampled_from(sorted(objects | others) or ["a"])
+    prefix = data.draw(
+        st.just("") | some.map(lambda name: name[:2]) | some.map(lambda name: name[: name.rfind("/") + 1])
+    )
+    after = data.draw(st.just("") | some | some.map(lambda name: name[:3]))
+    delimiter = data.draw(st.sampled_from(["", "/", "a", "-"]))
+    here = {name: data.draw(st.sets(st.integers(0, 2), min_size=1, max_size=2)) for name in objects | others}
+    there: set[str] = set()
+    for wanted in (objects, others, objects | others):
+        for at, root in enumerate(roots):
+            mine = {name for name in wanted if at in here[name]}
+            if there:
+                shutil.rmtree(root)
+                root.mkdir()
+            place(root, mine)
+        there = wanted
+        shown = [one for one in rolled_up(wanted, prefix, delimiter or "\0", after) if one > after]
+        found: list[str] = []
+        session, limit, has_more = data.draw(st.sampled_from(["", "s"])), data.draw(st.integers(1, 9)), True
+        while has_more:
+            page = lister.page(
+                bench.bck, prefix, found[-1] if found else after, limit, delimiter=delimiter, session=session
+            )
+            found += [entry.name for entry in page.entries]
+            has_more = page.has_more
+        assert found == shown
+    bench.volume.orders.close()

@@ -72,3 +72,9 @@ def test_foreign_paths_are_refused(path: str) -> None:
     """A file we did not name is no object."""
     with pytest.raises(ValueError, match="not the path of an object"):
         names.from_path(path)
+
+
+@given(st.lists(NAMES, max_size=4))
+def test_many_paths_are_those_of_each(some: list[str]) -> None:
+    """Whatever is among them."""
+    assert names.to_paths(some) == [names.to_path(name) for name in some]
