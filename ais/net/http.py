@@ -168,7 +168,8 @@ class Request:
 
     def requery(self, target: str) -> None:
         """Ask for something of the same path."""
-        self._sent = self.target
+        if not hasattr(self, "_sent"):
+            self._sent = self.target
         self.target = target
         self.query = target[len(self.path) + 1 :]
         self._params = None

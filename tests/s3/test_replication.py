@@ -233,6 +233,24 @@ def test_no_loop(place: Place, far: tuple[str, str]) -> None:
         remove_bucket(place.there, third)
 
 
+def test_a_marker_comes_to_the_bucket_of_the_account_alone(place: Place, far: tuple[str, str]) -> None:
+    """As versions do, where the rule says whose the bucket must be."""
+    s3, (source, target) = place.s3, far
+    arn = elsewhere(target)
+    replicate(s3, source, rule(arn, Destination={"Bucket": arn, "Account": "111122223333"}))
+    s3.delete_object(Bucket=source, Key="gone")
+    api = Api(place.cluster.endpoint)
+
+    def is_refused() -> bool:
+        found = api.call("GET", "/v1/cluster?what=replication").json()["destinations"]
+        return any(one["destination"] == arn and one["why"] for one in found)
+
+    eventually(is_refused, within_s=WITHIN_S)
+    assert versions(place.there, target) == {}
+    replicate(s3, source, rule(arn))
+    arrives(s3, source, place.there, target)
+
+
 def test_native_copies_are_no_replicas(place: Place, pair: tuple[str, str]) -> None:
     """Objects that a job copies to another bucket have no status, whichever target made them."""
     s3, (source, target) = place.s3, pair

@@ -185,13 +185,19 @@ class Replicating:
         found = replication.matching(bucket.replication, key, meta.facts).get(self.destination.name)
         return found or next(rule for rule in bucket.replication if rule.destination == self.destination)
 
+    def _rule_of_marker(self, bucket: S3Bucket, key: str) -> Rule:
+        """The same for a delete marker, which has no tags."""
+        own = [rule for rule in bucket.replication if rule.destination == self.destination]
+        return next((rule for rule in own if rule.wants(key, {})), own[0])
+
     async def _send_marker(self, bucket: S3Bucket, entry: Entry) -> None:
         async with self._open(bucket, entry, "HEAD") as answer:
             is_there = answer.status == 405
             if not is_there and answer.status not in (404, 410):
                 await _raise(answer)
         if is_there:
-            lines = {replication.HEADER.lower(): Replica(entry.version_id, 0, entry.time_ns).header()}
+            rule = self._rule_of_marker(bucket, entry.key)
+            lines = _addressed(rule, Replica(entry.version_id, 0, entry.time_ns))
             _require_done(await self._ask(bucket, entry, "DELETE", lines), entry.version_id)
 
     async def _send_version(self, bucket: S3Bucket, entry: Entry, *, gives_up: bool) -> None:
@@ -310,15 +316,19 @@ def _lines(rule: Rule, source: _Source) -> dict[str, str]:
     """The header lines that bring a version, by lower-case names."""
     meta = source.meta
     runs = run_lengths(sealing.part_sizes(meta)) if meta.runs else ()
-    found = {replication.HEADER.lower(): Replica.of(meta, source.mtime_ns, runs, rule).header()}
-    if rule.account:
-        found["x-amz-expected-bucket-owner"] = rule.account
+    found = _addressed(rule, Replica.of(meta, source.mtime_ns, runs, rule))
     kind = meta.facts.get(encryption.ALGORITHM)
     if kind is not None:
         found["x-amz-server-side-encryption"] = kind
     if kind == encryption.KMS and rule.kms_key:
         found["x-amz-server-side-encryption-aws-kms-key-id"] = rule.kms_key
     return found
+
+
+def _addressed(rule: Rule, replica: Replica) -> dict[str, str]:
+    """What is brought, and who must own the bucket that it comes to."""
+    found = {replication.HEADER.lower(): replica.header()}
+    return {**found, "x-amz-expected-bucket-owner": rule.account} if rule.account else found
 
 
 def _require_done(answer: Answer, version_id: str) -> None:

@@ -20,6 +20,17 @@ def parse(head: bytes) -> Request:
     return HeadParser().parse(head, PEER)
 
 
+def test_what_was_asked_for_is_what_came_however_often_it_is_asked() -> None:
+    """A query that was changed, twice even, is given back as sent, as often as somebody needs it."""
+    one = parse(b"GET /o?a=1&sig=x HTTP/1.1\r\nHost: h")
+    for query in ("a=1", ""):
+        one.requery(f"/o?{query}")
+        assert (one.query, one.params) == (query, {"a": "1"} if query else {})
+    for _ in range(2):
+        one.as_sent()
+        assert (one.target, one.query) == ("/o?a=1&sig=x", "a=1&sig=x")
+
+
 def test_usual_request() -> None:
     """Method, path, query, headers and facts of an ordinary request."""
     one = parse(b"PUT /v1/objects/b/o%20x?a=1&b=%2F HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\nX-Y:  spaced\t")
