@@ -79,7 +79,9 @@ class Archiving:
 
     def _views(self, task: ArchiveTask) -> tuple[BucketView, BucketView]:
         views = self.parts.front.views
-        return views.require(task.source), views.require(task.to)
+        to = views.require(task.to)
+        to.require_unsealed()
+        return views.require(task.source), to
 
     async def _keep(self, task: ArchiveTask) -> None:
         await self.parts.registry.keep(task.uuid, KIND, codec.to_json(task))

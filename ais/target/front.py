@@ -21,6 +21,7 @@ _TIME_DIGITS_MAX = 19
 _HEADS_MAX = 256
 _CALLER = headers.CALLER_ID.lower()
 ACK_HEADER = ack.HEADER.lower()
+_ADDS = Access.PUT | Access.APPEND
 WRITES = Access.PUT | Access.APPEND | Access.MOVE_OBJECT | Access.UPDATE_OBJECT | Access.DELETE_OBJECT
 _INTERNAL = Network.CONTROL | Network.DATA
 
@@ -106,6 +107,8 @@ class Front:
         if not is_from_peer:  # S3 has names that clients of the native API cannot ask for
             address.check_name(name, is_probe=is_probe)
         view.require(operation)
+        if operation & _ADDS and not is_from_peer:
+            view.require_unsealed()
         if view.is_renamed and not is_from_peer:
             raise BucketNotFound(bck.cname())
         if not is_from_peer and (view.is_moving or (view.is_weighted and not address.is_redirected(params))):

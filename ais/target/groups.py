@@ -47,7 +47,10 @@ class Groups:
 
     def _views(self, task: GroupTask) -> tuple[BucketView, BucketView | None]:
         views = self._parts.front.views
-        return views.require(task.bck), views.require(task.to) if task.to is not None and not task.dry_run else None
+        to = views.require(task.to) if task.to is not None and not task.dry_run else None
+        if to is not None:
+            to.require_unsealed()
+        return views.require(task.bck), to
 
 
 def _task_of(body: bytes) -> GroupTask:

@@ -10,13 +10,14 @@ from ais.api.access import Access
 from ais.api.ack import Ack
 from ais.api.bucket import AIS, Bck
 from ais.backend.interface import Place
-from ais.base.errors import BadRequest, BucketNotFound, Busy, NotReady
+from ais.base.errors import BadRequest, BucketNotFound, Busy, NotReady, NotYetImplemented
 from ais.core.announcing import Event
 from ais.core.workfile import Keeping, WriteRules
 from ais.ec.slice import Coding, Scheme
 from ais.fs.volume import Mirroring
 from ais.meta import rename
 from ais.meta.bmd import BMD, Bprops, Bucket
+from ais.s3 import encryption
 
 _URLS_MAX = 4096
 _WRITES = Access.PUT | Access.APPEND | Access.MOVE_OBJECT | Access.UPDATE_OBJECT
@@ -74,6 +75,7 @@ class BucketView:
         "props",
         "remote",
         "rules",
+        "seals",
         "source",
         "stays_fresh",
         "takes_puts",
@@ -115,6 +117,8 @@ class BucketView:
         tells = "Event>" in documents.get("notification", "") or "Enabled<" in documents.get("replication", "")
         if self.remote is None and tells:
             self.rules = msgspec.structs.replace(self.rules, event=Event())
+        self.seals = encryption.default_of(documents.get(encryption.DOCUMENT, "")) is not None
+        """What is written without another wish is encrypted, which S3 alone does."""
         self.is_protected = self.is_mirrored or self.is_coded
         versioning = props.versioning
         self.stays_fresh = self.remote is not None and (versioning.validate_warm_get or versioning.synchronize)
@@ -131,6 +135,7 @@ class BucketView:
             and self.remote is None
             and not self.is_renamed
             and not self.is_closing
+            and not self.seals
             and bool(self.allowed & Access.PUT)
         )
 
@@ -174,6 +179,14 @@ class BucketView:
             raise Busy(f'bucket "{self.bck.cname()}" is being deleted')
         if not self.allowed & operation:
             access.require(self.props.access, operation, self.bck.cname())
+
+    def require_unsealed(self) -> None:
+        """Raise `NotYetImplemented` where content must be encrypted: what is written natively would not be."""
+        if self.seals:
+            raise NotYetImplemented(
+                f'bucket "{self.bck.cname()}" encrypts what is written (its default encryption over S3),'
+                " which the native API does not: write over S3, or take the default away (DeleteBucketEncryption)"
+            )
 
     @property
     def silent_rules(self) -> WriteRules:

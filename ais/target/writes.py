@@ -249,6 +249,7 @@ class Writes:
         address.check_name(name)
         destination = self._front.views.require(bck)
         destination.require(Access.PUT)
+        destination.require_unsealed()
         if (bck, name) == (ask.view.bck, ask.name):
             raise BadRequest(f"cannot copy object {ask.cname} onto itself")
         await self._moves.settle(ask.view, ask.name)
