@@ -36,13 +36,11 @@ class ObjectWriter(Protocol):
     def abort(self) -> None: ...
 
 
-class SealedWriter:
-    """A `Writer` for content that is sealed with a data key. `size`: of the content, None when it is not known yet."""
+class _Sealing:
+    """A `Writer` that writes with another one; what is written is for subclasses to seal."""
 
-    def __init__(self, writer: Writer, key: bytes, size: int | None) -> None:
+    def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._sealer = Sealer(key, size=size)
-        self._is_finished = False
 
     @property
     def mountpath(self) -> Mountpath:
@@ -52,6 +50,23 @@ class SealedWriter:
     def describe(self, facts: dict[str, str]) -> None:
         """See `Writer`."""
         self._writer.describe(facts)
+
+    def commit(self, condition: Condition | None = None, wait: bool = True) -> ObjectMeta:
+        """Make the object, as `Writer.commit`."""
+        return self._writer.commit(condition, wait)
+
+    def abort(self) -> None:
+        """Remove the work file."""
+        self._writer.abort()
+
+
+class SealedWriter(_Sealing):
+    """For content that is sealed with a data key. `size`: of the content, None when it is not known yet."""
+
+    def __init__(self, writer: Writer, key: bytes, size: int | None) -> None:
+        super().__init__(writer)
+        self._sealer = Sealer(key, size=size)
+        self._is_finished = False
 
     def write(self, data: Buffer) -> None:
         """Seal and write the next bytes."""
@@ -62,31 +77,18 @@ class SealedWriter:
         if not self._is_finished:
             self._writer.write(self._sealer.finish())
             self._is_finished = True
-        return self._writer.commit(condition, wait)
-
-    def abort(self) -> None:
-        """Remove the work file."""
-        self._writer.abort()
+        return super().commit(condition, wait)
 
 
-class SealedParts:
+class SealedParts(_Sealing):
     """The same for content that was uploaded in parts of these sizes: each is a stream of its own."""
 
     def __init__(self, writer: Writer, key: bytes, sizes: Sequence[int]) -> None:
-        self._writer = writer
+        super().__init__(writer)
         self._key = key
         self._sizes = sizes
         self._part, self._left = 0, 0
         self._sealer: Sealer | None = None
-
-    @property
-    def mountpath(self) -> Mountpath:
-        """Where the bytes go."""
-        return self._writer.mountpath
-
-    def describe(self, facts: dict[str, str]) -> None:
-        """See `Writer`."""
-        self._writer.describe(facts)
 
     def write(self, data: Buffer) -> None:
         """Seal and write the next bytes. Raise `BadRequest` when there are more than the parts have."""
@@ -101,14 +103,6 @@ class SealedParts:
             if not self._left:
                 self._writer.write(self._sealer.finish())
                 self._sealer = None
-
-    def commit(self, condition: Condition | None = None, wait: bool = True) -> ObjectMeta:
-        """Make the object, as `Writer.commit`."""
-        return self._writer.commit(condition, wait)
-
-    def abort(self) -> None:
-        """Remove the work file."""
-        self._writer.abort()
 
     def _begin(self) -> None:
         if self._part >= len(self._sizes):
