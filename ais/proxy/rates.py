@@ -5,6 +5,7 @@ gateway after a rest. Gateways share the rate equally, workers share what their 
 themselves and go straight to targets are not counted.
 """
 
+import math
 from collections.abc import Callable
 
 from ais.api.bucket import Bck
@@ -37,7 +38,7 @@ class Rates:
         gateways = sum(1 for proxy in self._smap().pmap.values() if not proxy.flags & UNAVAILABLE)
         step_s = float(limit.interval) * max(gateways, 1) * self._sharers / tokens
         now_s, key = self._now_s(), (bucket.bck, verb)
-        turn_s = max(self._next_s.get(key, 0.0), now_s - limit.burst_size // self._sharers * step_s)
+        turn_s = max(self._next_s.get(key, -math.inf), now_s - limit.burst_size // self._sharers * step_s)
         if turn_s > now_s:
             raise RateLimited(
                 f"too many requests: {bucket.bck.cname()} takes {tokens} {verb} per {limit.interval}: try again in"

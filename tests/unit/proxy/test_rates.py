@@ -45,6 +45,13 @@ def served(rates: Rates, clock: Clock, asked: Bucket, verb: str, seconds: int) -
     return count
 
 
+def test_a_machine_that_has_just_started() -> None:
+    """Its clock, which counts from then on, may be younger than the rest that a burst needs."""
+    clock, hourly = Clock(), bucket(interval=Duration(3600), max_tokens=1, burst_size=2)
+    rates = Rates(lambda: gateways(2), clock)
+    assert served(rates, clock, hourly, "GET", 1) == 3
+
+
 @pytest.mark.parametrize(
     ("count", "sharers", "frontend", "verb", "expected"),
     [
