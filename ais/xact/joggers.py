@@ -86,14 +86,14 @@ class Joggers:
         The first exception of `visit` ends it all. Raise that, `DiskFailure`, or `NotReady` when a mountpath with a
         bucket is not there (it would seem to be empty).
         """
-        contents = (content,) if is_counted else ()
+        one, contents = Round(content, visit, step), (content,) if is_counted else ()
         with self._pace.used():
             async with self.counting(xaction, bcks, contents, prefix=prefix, after=after):
                 is_again = False
                 while True:
                     late = _Late(self._volume, bcks if follows_moves and content in _MOVING else (), prefix)
                     began = xaction.visited
-                    await self._walk_all(xaction, bcks, visit, prefix, content, step, after, late, is_again)
+                    await self._walk_all(xaction, bcks, one, prefix, after, late, is_again)
                     if not late.has_lost:
                         return
                     xaction.repeated += xaction.visited - began
@@ -103,10 +103,8 @@ class Joggers:
         self,
         xaction: Xaction,
         bcks: Sequence[Bck],
-        visit: Visit,
+        one: Round,
         prefix: str,
-        content: str,
-        step: int,
         after: Mapping[str, str],
         late: "_Late",
         is_again: bool,
@@ -115,12 +113,10 @@ class Joggers:
         xaction.joggers = len(mountpaths)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._visit_late(late, visit, content, step, is_over))
+                group.create_task(self._visit_late(late, one, is_over))
                 async with asyncio.TaskGroup() as readers:
                     for mountpath in mountpaths:
-                        readers.create_task(
-                            self._jog(xaction, mountpath, bcks, visit, prefix, content, step, after, is_again)
-                        )
+                        readers.create_task(self._jog(xaction, mountpath, bcks, one, prefix, after, is_again))
                 is_over.set()
         except BaseExceptionGroup as failures:
             raise _first(failures) from None
@@ -187,38 +183,36 @@ class Joggers:
         xaction: Xaction,
         mountpath: Mountpath,
         bcks: Sequence[Bck],
-        visit: Visit,
+        one: Round,
         prefix: str,
-        content: str,
-        step: int,
         after: Mapping[str, str],
         is_again: bool,
     ) -> None:
         loop, now_s = asyncio.get_running_loop(), self._env.clock.monotonic
         for bck in bcks:
-            names = self.walk(mountpath, bck, prefix, content, after.get(mountpath.path, ""))
+            names = self.walk(mountpath, bck, prefix, one.content, after.get(mountpath.path, ""))
             while True:
                 started_s = now_s()
-                batch = await loop.run_in_executor(mountpath.pool, _take, names, step)
+                batch = await loop.run_in_executor(mountpath.pool, _take, names, one.step)
                 if not batch:
                     await loop.run_in_executor(mountpath.pool, self._volume.require_walked, mountpath, bck)
                     break
-                await visit(Batch(mountpath, bck, batch, is_again))
+                await one.visit(Batch(mountpath, bck, batch, is_again))
                 xaction.visit(len(batch))
                 await self._pace.rest(now_s() - started_s)
 
-    async def _visit_late(self, late: "_Late", visit: Visit, content: str, step: int, is_over: asyncio.Event) -> None:
+    async def _visit_late(self, late: "_Late", one: Round, is_over: asyncio.Event) -> None:
         """Until the mountpaths were read: what moves after that was met where it was."""
         now_s = self._env.clock.monotonic
         while True:
             is_last = is_over.is_set()
             late.look()
-            while batches := late.take(step):
+            while batches := late.take(one.step):
                 for batch in batches:
                     started_s = now_s()
                     loop, pool = asyncio.get_running_loop(), batch.mountpath.pool
-                    if names := await loop.run_in_executor(pool, self._present, batch, content):
-                        await visit(batch._replace(names=names))
+                    if names := await loop.run_in_executor(pool, self._present, batch, one.content):
+                        await one.visit(batch._replace(names=names))
                     await self._pace.rest(now_s() - started_s)
                 late.look()
             if is_last:
