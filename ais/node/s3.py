@@ -214,13 +214,14 @@ class Gate:
 
     def received(self, request: Request) -> tuple[Request, Via | None]:
         """A request as its client sent it, and what another node said that passed it on. Raise `S3Error`."""
-        note = self._read_note(request)
+        note = self.note_of(request)
         if note is not None:
             peer = Peer(note.remote, request.networks, note.scheme)
             request = Request(request.method, request.target, request.headers, peer, request.is_http10)
         return request, note
 
-    def _read_note(self, request: Request) -> Via | None:
+    def note_of(self, request: Request) -> Via | None:
+        """What another node said that passed a request on; None when a client sent it. Raise `S3Error`."""
         text = request.headers.get(_VIA)
         if text is None:
             return None
@@ -261,10 +262,6 @@ class Gate:
     def new_stamp(self) -> bytes:
         """The header lines of an answer to a request that needs no name before."""
         return answers.stamp(self._ids.new())
-
-    def note_of(self, request: Request) -> Via | None:
-        """What another node said that passed a read on; None when a client sent it. Raise `S3Error`."""
-        return self._read_note(request)
 
     @property
     def has_domain(self) -> bool:
@@ -450,7 +447,7 @@ class Gate:
 
     def pass_on(self, http: Request, node: Snode, bid: int) -> Forward:
         """The same for a request that nobody has looked at, about the bucket with this ID (0: not known here)."""
-        return self._pass_on(http, node, bid, self._read_note(http) if _VIA in http.headers else None)
+        return self._pass_on(http, node, bid, self.note_of(http) if _VIA in http.headers else None)
 
     def _pass_on(self, http: Request, node: Snode, bid: int, before: Via | None) -> Forward:
         if before is None:
