@@ -136,7 +136,7 @@ def resolve(configured: Mapping[str, str], copies: dict[str, VolumeRecord | None
                 f"mountpath {path} has lost its volume metadata: is its disk mounted? If the disk is gone for good, "
                 f"take the path out of the configuration and start again"
             )
-        known = known.with_member(path, Member(State.DISABLED, known.mountpaths[path].label))
+        known = known.with_member(path, Member(State.DISABLED, known.mountpaths[path].label, known.generation))
     for path, label in configured.items():
         if path not in known.mountpaths:
             known = known.with_member(path, Member(label=label))

@@ -750,7 +750,7 @@ def _without_unwritable(disk: Disk, found: VolumeRecord) -> VolumeRecord:
                 " (`ais storage mountpath enable`)"
             )
             _log.error("mountpath disabled", reason=problem)
-            found = found.with_member(path, Member(State.DISABLED, found.mountpaths[path].label))
+            found = found.with_member(path, Member(State.DISABLED, found.mountpaths[path].label, found.generation))
     if problem and not found.paths(State.AVAILABLE):
         raise DiskFailure(f"no mountpath is left to start with: {problem}")
     return found

@@ -328,17 +328,18 @@ def test_a_disk_that_fails_is_named(open_volume: Open) -> None:
         open_volume("mp1", disk=Broken())
 
 
+class ReadOnly(Disk):
+    broken: tuple[str, ...] = ("mp1",)
+
+    def open(self, path: str, flags: int, mode: int = 0o777) -> int:  # type: ignore[override]
+        if flags & os.O_RDWR and any(f"/{one}/" in path for one in self.broken):
+            raise OSError(30, "Read-only file system", path)
+        return os.open(path, flags, mode)
+
+
 def test_a_mountpath_that_cannot_be_written_is_left_out_at_start(open_volume: Open, tmp_path: Path) -> None:
     """The target starts with the others and says what to do; with none left it says so. Names on it are not gone."""
     open_volume("mp1", "mp2").create_bucket(BCK, 1)
-
-    class ReadOnly(Disk):
-        broken = ("mp1",)
-
-        def open(self, path: str, flags: int, mode: int = 0o777) -> int:  # type: ignore[override]
-            if flags & os.O_RDWR and any(f"/{one}/" in path for one in self.broken):
-                raise OSError(30, "Read-only file system", path)
-            return os.open(path, flags, mode)
 
     volume = open_volume("mp1", "mp2", disk=ReadOnly())
     assert ([one.path for one in volume.available], volume.disabled) == ([f"{tmp_path}/mp2"], (f"{tmp_path}/mp1",))
@@ -374,3 +375,30 @@ def test_an_empty_disk_may_take_the_place_of_one_that_was_detached(open_volume: 
     assert volume.attach(str(tmp_path / "mp3"))
     assert names(volume) == ["mp1", "mp3"]
     volume.require_on(volume.available[1], BCK)
+
+
+@pytest.mark.parametrize("how", ["read-only", "not mounted"])
+def test_a_mountpath_that_is_left_out_at_start_loses_only_what_was_removed_since(
+    open_volume: Open, tmp_path: Path, how: str
+) -> None:
+    """What was deleted before, while another one was out of use, and then written again, is there when it returns."""
+    volume = open_volume("mp1", "mp2", "mp3")
+    volume.create_bucket(BCK, 1)
+    volume.disable(str(tmp_path / "mp3"))
+    volume.note_removed(BCK, "again")
+    again, gone = (tmp_path / "mp1" / "@ais" / "b" / "%ob" / name for name in ("again", "gone"))
+    again.touch()
+    gone.touch()
+    volume.close()
+    broken = ReadOnly()
+    if how == "not mounted":
+        broken.broken = ()
+        (tmp_path / "mp1").rename(tmp_path / "away")
+    volume = open_volume("mp2", disk=broken)
+    assert volume.disabled == (f"{tmp_path}/mp1", f"{tmp_path}/mp3")
+    volume.note_removed(BCK, "gone")
+    broken.broken = ()
+    if how == "not mounted":
+        (tmp_path / "away").rename(tmp_path / "mp1")
+    volume.enable(str(tmp_path / "mp1"))
+    assert (again.exists(), gone.exists()) == (True, False)
