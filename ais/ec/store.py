@@ -7,13 +7,14 @@ requests of peers run: the mountpaths' pools may be waiting for peers themselves
 """
 
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import msgspec
 
 from ais.api.bucket import Bck
-from ais.base.errors import BadRequest, CorruptMetadata
+from ais.base.errors import BadRequest, CorruptMetadata, NotReady
 from ais.core import tree, workfile
 from ais.core.spots import Spot
 from ais.core.store import Store
@@ -108,7 +109,7 @@ class SliceStore:
             found = self._head(bck, name, layout.SLICES)
             if found is not None and found.stamp > stamp:
                 return
-            self._remove(spot, layout.SLICES)
+            self._remove(bck, spot, layout.SLICES)
         if tombstone is not None:
             writer = self.create(bck, name)
             writer.write(memoryview(tombstone.encode()))
@@ -120,7 +121,7 @@ class SliceStore:
         path, fd = self._store.create_work(bck, spot)
         try:
             workfile.write_all(self._disk, fd, tombstone.encode())
-            self._install(spot, path, layout.SLICES)
+            self._install(bck, spot, path, layout.SLICES)
         finally:
             self.discard(path, fd)
 
@@ -135,7 +136,7 @@ class SliceStore:
             if aside is None or aside.written != written:
                 return False
             if counting is not None and counting.stamp > aside.stamp:
-                self._remove(spot, layout.SLICES_ASIDE)
+                self._remove(bck, spot, layout.SLICES_ASIDE)
                 return True
             for mountpath in (spot.mountpath, *self._store.volume.available):
                 root, path = _place(spot, mountpath, layout.SLICES_ASIDE)
@@ -143,7 +144,7 @@ class SliceStore:
                 if found is not None:
                     if mountpath is not spot.mountpath:
                         return False  # resilvering sends it on, or it is made again
-                    self._install(spot, found[0], layout.SLICES, fsync=is_synced)
+                    self._install(bck, spot, found[0], layout.SLICES, fsync=is_synced)
                     tree.prune(self._disk, root, found[0])
                     return True
             return False
@@ -157,7 +158,7 @@ class SliceStore:
         with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
             aside = self._head(bck, name, layout.SLICES_ASIDE)
             if aside is not None and aside.written == written:
-                self._remove(spot, layout.SLICES_ASIDE)
+                self._remove(bck, spot, layout.SLICES_ASIDE)
 
     def describe(self, bck: Bck, name: str, header: Slice) -> bool:
         """Give the slice of the same content another header: the object has other metadata now. False: it is gone."""
@@ -193,7 +194,7 @@ class SliceStore:
         except CorruptMetadata:
             spot = self._store.spot(bck, name)
             with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
-                self._remove(spot, layout.SLICES)
+                self._remove(bck, spot, layout.SLICES)
             return False
 
     def install(self, bck: Bck, spot: Spot, path: str, fd: int, *, is_aside: bool, is_synced: bool) -> bool:
@@ -210,10 +211,12 @@ class SliceStore:
                 self._disk.fsync(fd)
 
             def step() -> bool:
+                if spot.mountpath not in self._store.volume.view.placed:
+                    raise NotReady(f"mountpath {spot.mountpath.path} is out of use since a moment ago: try again")
                 found = self._head(bck, name, content)
                 if found is not None and found.stamp > header.stamp and not is_aside:
                     return False
-                self._install(spot, path, content, fsync=is_synced)
+                self._install(bck, spot, path, content, fsync=is_synced)
                 return True
 
             return self._store.under_lock(bck, spot, step, restore_lost=False)
@@ -256,7 +259,8 @@ class SliceStore:
         self._disk.close(opened.fd)
         return opened.header
 
-    def _install(self, spot: Spot, path: str, content: str, *, fsync: bool = False) -> None:
+    def _install(self, bck: Bck, spot: Spot, path: str, content: str, *, fsync: bool = False) -> None:
+        """Make a file the only slice there is of an object, on the mountpath that owns its name."""
         root, target = _place(spot, spot.mountpath, content)
         bucket = os.path.dirname(spot.root)
         if self._is_missing(bucket):
@@ -264,10 +268,22 @@ class SliceStore:
         if os.path.dirname(root) != bucket:
             layout.make_directory(self._disk, os.path.dirname(root))
         layout.make_directory(self._disk, root)
+        self._note_removed(bck, spot, content)
         tree.install(self._disk, path, root, target, fsync=fsync)
+        self._remove_from(spot, content, (one for one in self._store.volume.available if one is not spot.mountpath))
 
-    def _remove(self, spot: Spot, content: str) -> None:
-        for mountpath in self._store.volume.available:
+    def _remove(self, bck: Bck, spot: Spot, content: str) -> None:
+        self._note_removed(bck, spot, content)
+        self._remove_from(spot, content, self._store.volume.available)
+
+    def _note_removed(self, bck: Bck, spot: Spot, content: str) -> None:
+        """A mountpath that is out of use must not bring it back. What is aside counts with others alone."""
+        if content == layout.SLICES:
+            path = _place(spot, spot.mountpath, content)[1]
+            self._store.volume.note_removed(bck, path[len(os.path.dirname(spot.root)) + 1 :])
+
+    def _remove_from(self, spot: Spot, content: str, mountpaths: Iterable[Mountpath]) -> None:
+        for mountpath in mountpaths:
             root, path = _place(spot, mountpath, content)
             tree.remove(self._disk, root, path)
 

@@ -1,11 +1,11 @@
 """What was removed or replaced while a mountpath was out of use, so that it does not bring it back.
 
 Each mountpath in use has the file `.ais.removed`: a line for each such object, with the generation of the volume's
-record, the bucket and the path below `%ob`, or of a version that was removed for good its place, `%ve/...`, on the
-shelf. When a mountpath comes back, what was removed since it went is unlinked on it before it is used; a version that
-is to be kept, and lies nowhere else, is put on the shelf before. One that was removed for good may still be the latest
-there, so that is looked at too: its attribute has its ID as it is. The files go when all known mountpaths are in use
-and everything is in its place.
+record, the bucket and the path below `%ob`; of a version that was removed for good its place on the shelf, `%ve/...`;
+of a slice of another target's object `%ec/...`. When a mountpath comes back, what was removed since it went is unlinked
+on it before it is used; a version that is to be kept, and lies nowhere else, is put on the shelf before. One that was
+removed for good may still be the latest there, so that is looked at too: its attribute has its ID as it is. The files
+go when all known mountpaths are in use and everything is in its place.
 """
 
 import contextlib
@@ -60,6 +60,8 @@ def apply(disk: Disk, mountpaths: Sequence[str], returning: str, since: int, kee
             bucket, path = layout.bucket_path(returning, bck), unquote(path)
             if path.startswith(f"{layout.VERSIONS}/"):
                 _unlink_version(disk, bucket, path)
+            elif path.startswith(f"{layout.SLICES}/"):
+                _unlink(disk, f"{bucket}/{path}")
             else:
                 keep(disk, mountpaths, returning, bck, path)
                 _unlink(disk, f"{bucket}/{layout.OBJECTS}/{path}")
