@@ -14,7 +14,7 @@ from ais.api import headers
 from ais.api.errors import encode_error, status_of
 from ais.base.errors import AisError, BadRequest, NoContact, NotReady, Overloaded, RangeNotSatisfiable
 from ais.net import passing
-from ais.net.http import QUERY_PARAMS_MAX, Reply, Request, header_lines
+from ais.net.http import QUERY_PARAMS_MAX, Reply, Request, header_lines, parse_query
 
 RETRY_AFTER_S = 1
 """What a client is told that met a limit of the node."""
@@ -38,6 +38,12 @@ _log = structlog.get_logger()
 def as_it_is(error: BaseException) -> BaseException:
     """The error itself."""
     return error
+
+
+def params_of(request: web.Request) -> dict[str, str]:
+    """Decoded query parameters, of equal ones the last: gate and handlers must read the same. Raise `BadRequest`."""
+    query_string = request.raw_path.partition("?")[2]
+    return parse_query(query_string) if query_string else {}
 
 
 async def at_once() -> None:

@@ -12,13 +12,14 @@ from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.auth.tokens import Claims
 from ais.base.errors import AccessDenied, Unauthenticated
+from ais.net.app import params_of
 from ais.net.http import Network
 from ais.node import author, signed
 from ais.node.clients import Clients
 
 Needs = Callable[[web.Request], Awaitable[list[tuple[Access, Bck | None]]]]
 """What a request needs: permissions on buckets, or (None) on the cluster. Nothing: everybody may, without a token."""
-_FOR_ADMINS = ("log", "bmd")
+_FOR_ADMINS = ("log", "bmd", "quarantine")
 """What a node tells with secrets of clients in it: names of objects, policies."""
 OF_TARGETS = Access.SHOW_CLUSTER | Access.LIST_OBJECTS
 """What targets ask for of what is there for clients: a stolen one's key makes nobody an administrator."""
@@ -37,7 +38,7 @@ async def admin(_request: web.Request) -> list[tuple[Access, Bck | None]]:
 
 async def show_cluster(request: web.Request) -> list[tuple[Access, Bck | None]]:
     """To look at the cluster."""
-    is_secret = request.query.get(query.WHAT) in _FOR_ADMINS
+    is_secret = params_of(request).get(query.WHAT) in _FOR_ADMINS
     return [(Access.ADMIN if is_secret else Access.SHOW_CLUSTER, None)]
 
 

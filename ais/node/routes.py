@@ -7,6 +7,7 @@ from aiohttp import web
 
 from ais.base.errors import AccessDenied
 from ais.env.network import Answer
+from ais.net.app import params_of
 from ais.net.http import Network
 from ais.node import service
 from ais.node.clients import Clients
@@ -52,7 +53,7 @@ def _needs_of(method: str, path: str) -> Needs:
 
 def _shell(node: Node) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(request: web.Request) -> web.Response:
-        outcome = await service.dispatch(node, request.method, request.path, dict(request.query), await request.read())
+        outcome = await service.dispatch(node, request.method, request.path, params_of(request), await request.read())
         return _response(request, outcome)
 
     return answer

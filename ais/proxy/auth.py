@@ -11,9 +11,10 @@ from ais.api.access_keys import KEYS, CreatedKey, KeyInfo, KeyState, NewKey
 from ais.api.codec import U64
 from ais.auth.keys import AccessKey, import_key, new_key
 from ais.base.errors import BadRequest
+from ais.net.app import params_of
 from ais.node.node import Node
 from ais.proxy.relay import Relay
-from ais.proxy.requests import json_reply, params_of, route
+from ais.proxy.requests import json_reply, route
 
 _ONE_KEY = KEYS + "/{id}"
 

@@ -14,10 +14,11 @@ from ais.api.bucket import Bck
 from ais.base.errors import BadRequest
 from ais.base.ids import new_id
 from ais.meta.smap import Snode
+from ais.net.app import params_of
 from ais.node.long import aside, decoded
 from ais.node.node import Node
 from ais.proxy.redirect import Mark, require_bucket
-from ais.proxy.requests import params_of, route
+from ais.proxy.requests import route
 from ais.shard import formats
 
 _COLOCATIONS = ("", "0", "1", "2")

@@ -22,6 +22,7 @@ from ais.config.cluster import ClusterConfig
 from ais.env.network import Answer
 from ais.meta.bmd import BMD
 from ais.meta.smap import Snode
+from ais.net.app import params_of
 from ais.node import service
 from ais.node.admin import OF_CLUSTER
 from ais.node.farewell import Farewell
@@ -36,7 +37,7 @@ from ais.proxy.rebalance import Rebalancer
 from ais.proxy.redirect import require_bucket
 from ais.proxy.relay import Relay
 from ais.proxy.remote import RemoteBuckets
-from ais.proxy.requests import json_bytes_reply, json_reply, json_text_reply, params_of, route, text_reply
+from ais.proxy.requests import json_bytes_reply, json_reply, json_text_reply, route, text_reply
 from ais.proxy.targets import Targets, require_all
 from ais.s3 import lock
 

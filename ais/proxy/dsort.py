@@ -18,13 +18,14 @@ from ais.base.errors import AisError, BadRequest, Busy, NotFound, XactionNotFoun
 from ais.base.ids import is_valid_uuid, new_id
 from ais.base.units import parse_bool
 from ais.dsort import spec
+from ais.net.app import params_of
 from ais.node.long import decoded
 from ais.node.node import Node
 from ais.proxy.changes import BucketChanges
 from ais.proxy.jobs import Jobs
 from ais.proxy.redirect import require_bucket, require_own
 from ais.proxy.relay import Relay
-from ais.proxy.requests import json_text_reply, params_of, route, text_reply
+from ais.proxy.requests import json_text_reply, route, text_reply
 from ais.proxy.targets import Targets, found
 from ais.shard import match
 

@@ -8,10 +8,11 @@ from aiohttp import web
 from ais.api import query
 from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
+from ais.net.app import params_of
 from ais.net.http import decode_component
 from ais.proxy.buckets import Buckets
 from ais.proxy.redirect import EASY_URLS
-from ais.proxy.requests import json_reply, params_of, route
+from ais.proxy.requests import json_reply, route
 
 
 class EasyUrls:

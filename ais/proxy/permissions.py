@@ -15,13 +15,14 @@ from ais.api.bucket import Bck
 from ais.api.download import DOWNLOAD
 from ais.api.messages import ActMsg
 from ais.base.units import parse_bool
+from ais.net.app import params_of
 from ais.net.http import Network, decode_component
 from ais.node.clients import Clients
 from ais.node.guard import Guard, Needs, admin, anybody, show_cluster
 from ais.node.long import decoded
 from ais.proxy import downloads, promote
 from ais.proxy.redirect import EASY_URLS
-from ais.proxy.requests import BUCKETS, BucketAddress, params_of
+from ais.proxy.requests import BUCKETS, BucketAddress
 
 _OF_CLUSTER = {
     actions.CREATE_BUCKET: Access.CREATE_BUCKET,

@@ -57,12 +57,6 @@ def route(verb: str, path: str, handler: Handler) -> web.RouteDef:
     return web.get(path, handler, allow_head=False) if verb == "GET" else web.route(verb, path, handler)
 
 
-def params_of(request: web.Request) -> dict[str, str]:
-    """Decoded query parameters. Raise `BadRequest`."""
-    query_string = request.raw_path.partition("?")[2]
-    return parse_query(query_string) if query_string else {}
-
-
 def json_reply(request: web.Request, value: object, status: int = 200) -> web.Response:
     """`value` as JSON; indented for browsers."""
     return json_bytes_reply(request, codec.to_json(value), status)

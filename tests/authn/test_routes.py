@@ -164,6 +164,26 @@ def test_the_exact_right(case: Case, table: routers.Table) -> None:
     assert not wrong, "\n".join(map(str, wrong))
 
 
+def test_secrets_of_clients(case: Case) -> None:
+    """Names of objects and policies are for administrators, however often a question says what it asks."""
+    shows = token(clusters=[{"id": case.uuid, "perm": str(int(Access.SHOW_CLUSTER))}])
+    (_, (url, *_), (gateway, *_)), *_ = case.listeners[PROXY]
+    for path, secret in (
+        ("/v1/cluster", "bmd"),
+        ("/v1/cluster", "quarantine"),
+        ("/v1/daemon", "bmd"),
+        ("/v1/daemon", "log"),
+    ):
+        for asked in (secret, f"smap&what={secret}", f"{secret}&what=smap", f"smap&wh%61t={secret}"):
+            target = f"{path}?what={asked}"
+            is_secret = not asked.endswith("=smap")
+            assert (target, ask(url, "GET", target, shows).status) == (target, 403 if is_secret else 200)
+            reverse = f"/v1/reverse{target[3:]}".replace("cluster", "daemon")
+            if path == "/v1/daemon":
+                answer = ask(url, "GET", reverse, shows, **{"Ais-Node-Id": gateway})
+                assert (reverse, answer.status) == (reverse, 403 if is_secret else 200)
+
+
 def test_notes(case: Case, table: routers.Table) -> None:
     """What a gateway says of an S3 request it passes on is taken at that node, for that line, within a minute, a change
     once; a target vouches for nobody to gateways, which would pass it on: all that is 403, the right one is not."""
