@@ -218,12 +218,18 @@ class Clients:
         if type(reply) is Reply and reply.repeat is not None:
             reply.repeat = partial(self._repeat, reply.repeat, claims)
 
-    def _repeat(self, inner: Callable[[Request], Again | None], claims: Claims, request: Request) -> Again | None:
-        again, end_ns = inner(request), (claims.exp + LEEWAY_S) * _NS
-        return None if again is None else partial(self._again, again, end_ns, self._host.keyring)
+    def _bound(self, again: Again, claims: Claims) -> Again:
+        """What gives an answer again, only while the token is good."""
+        host = self._host
+        return partial(self._again, again, (claims.exp + LEEWAY_S) * _NS, host.keyring, host.issuers.version)
 
-    def _again(self, again: Again, end_ns: int, keyring: object) -> tuple[int, bytes, bytes] | None:
-        if self._host.keyring is not keyring or end_ns < self._now_ns():
+    def _repeat(self, inner: Callable[[Request], Again | None], claims: Claims, request: Request) -> Again | None:
+        again = inner(request)
+        return None if again is None else self._bound(again, claims)
+
+    def _again(self, again: Again, end_ns: int, keyring: object, version: int) -> tuple[int, bytes, bytes] | None:
+        host = self._host
+        if host.keyring is not keyring or host.issuers.version != version or end_ns < self._now_ns():
             return None
         return again()
 

@@ -1,5 +1,7 @@
 """A cluster that takes the tokens of an OpenID Connect issuer: a real one over HTTP, whose keys change."""
 
+import contextlib
+import http.client
 from collections.abc import Iterator
 
 import jwt
@@ -93,6 +95,38 @@ def test_its_keys_change(cluster: Cluster, issuer: Issuer) -> None:
     issuer.add_key("third")
     settles(cluster, issuer.token("third", aud="ais", admin=True), 200)
     settles(cluster, old, 401)
+
+
+def test_what_is_read_again_ends_with_its_key(cluster: Cluster, issuer: Issuer) -> None:
+    """Of a token whose key was withdrawn nothing is answered any more, also where the same bytes were a moment ago."""
+    issuer.add_key("passing")
+    old = issuer.token("passing", aud="ais", admin=True)
+    settles(cluster, old, 200)
+    assert ask(cluster, old, "POST", "/v1/buckets/k", message("create-bck")).status == 200
+    location = ask(cluster, old, "PUT", "/v1/objects/k/o?provider=ais").header("Location") or ""
+    assert (
+        request(location.partition("/v1/")[0], "PUT", f"/v1/{location.partition('/v1/')[2]}", body=b"x").status == 200
+    )
+    with contextlib.closing(http.client.HTTPConnection(cluster.targets[0].url.partition("//")[2])) as line:
+
+        def read(token: str, *, is_native: bool) -> int:
+            path, name = (
+                ("/v1/objects/k/o?provider=ais", "Authorization") if is_native else ("/s3/k/o", "X-Amz-Security-Token")
+            )
+            line.request("GET", path, headers={name: f"Bearer {token}" if is_native else token})
+            answer = line.getresponse()
+            answer.read()
+            return answer.status
+
+        for is_native in (True, False):
+            eventually(lambda is_native=is_native: read(old, is_native=is_native) == 200, within_s=60)
+            assert {read(old, is_native=is_native) for _ in range(5)} == {200}
+        issuer.remove_key("passing")
+        issuer.add_key("coming")
+        new = issuer.token("coming", aud="ais", admin=True)
+        eventually(lambda: read(new, is_native=True) == 200, within_s=60)
+        for is_native in (True, False):
+            assert 200 not in {read(old, is_native=is_native) for _ in range(3)}
 
 
 def test_an_issuer_that_does_not_answer_well(cluster: Cluster, issuer: Issuer) -> None:
