@@ -244,6 +244,10 @@ class KeyRing:
         self._sessions[token] = found
         return found
 
+    def opened(self, token: str) -> Session | None:
+        """What `session` said of a token that is good as long as this ring is, but for its own end."""
+        return self._sessions.get(token)
+
     def _is_alive(self, session: Session) -> bool:
         if session.role:
             role = self.iam.roles.get(f"{session.account}/{session.role}")

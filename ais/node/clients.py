@@ -146,6 +146,12 @@ class Clients:
             raise Unauthenticated(f"invalid token from {where}: {error}") from None
         return claims
 
+    def known(self, token: str) -> Claims | None:
+        """Who a token belongs to that was verified before, while it is good; None: see `of_token`."""
+        self._forget_if_changed()
+        claims = self._known.get(token)
+        return claims if claims is not None and not self._is_over(claims) else None
+
     def _forget_if_changed(self) -> None:
         host, (config, keyring, version) = self._host, self._basis
         if host.config is not config or host.keyring is not keyring or host.issuers.version != version:
@@ -218,14 +224,14 @@ class Clients:
         if type(reply) is Reply and reply.repeat is not None:
             reply.repeat = partial(self._repeat, reply.repeat, claims)
 
-    def _bound(self, again: Again, claims: Claims) -> Again:
+    def bound(self, again: Again, claims: Claims) -> Again:
         """What gives an answer again, only while the token is good."""
         host = self._host
         return partial(self._again, again, (claims.exp + LEEWAY_S) * _NS, host.keyring, host.issuers.version)
 
     def _repeat(self, inner: Callable[[Request], Again | None], claims: Claims, request: Request) -> Again | None:
         again = inner(request)
-        return None if again is None else self._bound(again, claims)
+        return None if again is None else self.bound(again, claims)
 
     def _again(self, again: Again, end_ns: int, keyring: object, version: int) -> tuple[int, bytes, bytes] | None:
         host = self._host

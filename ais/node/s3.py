@@ -16,6 +16,7 @@ from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.auth.keyservice import KeyService, LocalKeys
 from ais.auth.nodes import Nonces, Seen
+from ais.auth.tokens import Claims
 from ais.base.errors import AccessDenied, AisError, BadRequest, NotReady, Unauthenticated
 from ais.config.limits import Limits
 from ais.config.node import NodeConfig
@@ -39,7 +40,7 @@ from ais.s3.identity import Identity
 from ais.s3.operations import Op
 from ais.s3.policy import Verdict
 from ais.s3.principals import Principals
-from ais.s3.signers import Signers
+from ais.s3.signers import SECURITY, Signers
 from ais.s3.via import Via
 
 _VIA = via.HEADER.lower()
@@ -100,6 +101,8 @@ class Gate:
         self._config: NodeConfig | None = None
         self._needs_proof: bool | None = None
         self._signers = Signers()
+        self._bearers = Signers()
+        """What is signed beside a token, which nobody compares."""
         self._lines: dict[tuple[str, str, str, str, str, int], _Line] = {}
         self._notes_read: dict[tuple[str, str, str], tuple[tuple[bytes, ...], Via]] = {}
         self.notes: Seen = Nonces(lambda: self.now_s)
@@ -284,6 +287,22 @@ class Gate:
         """Who signed a request, found out the short way; None: `identify` finds out, and says what is wrong."""
         return self._signers.recognize(http, self._host.keyring, required=self._is_closed, now_s=self.now_s)
 
+    def bearer(self, http: Request, bucket: S3Bucket) -> Claims | None:
+        """Who may read the bucket's objects by a token of AuthN, found out the short way; None: see `identify`.
+
+        What is signed besides has been read too.
+        """
+        token = http.headers.get(SECURITY)
+        if not token or not self.clients.must_prove or identity.is_session_token(token):
+            return None
+        claims = self.clients.known(token)
+        if claims is None or not claims.permits(Access.GET, self._host.smap.uuid, bucket.bucket.bck):
+            return None
+        return claims if "authorization" not in http.headers or self._signed_beside(http) is not None else None
+
+    def _signed_beside(self, http: Request) -> Identity | None:
+        return self._bearers.recognize(http, self._host.keyring, required=False, now_s=self.now_s)
+
     @property
     def is_closed(self) -> bool:
         """Whether who sends requests must be known."""
@@ -329,7 +348,10 @@ class Gate:
             raise S3Error("InvalidToken", str(error)) from None
         except AccessDenied as error:
             raise S3Error("AccessDenied", str(error)) from None
-        found = self._authenticate(request, required=False)
+        found = self._signed_beside(request.http)
+        if found is None:
+            found = self._authenticate(request, required=False)
+            self._bearers.learn(request, found, self._host.keyring, required=False)
         caller = self.principals.caller_of_root(claims.sub)
         return found._replace(user=claims.sub, caller=caller, is_bearer=True)
 
@@ -572,4 +594,4 @@ def _expect_access(bucket: S3Bucket, needed: Access) -> None:
 
 
 def _token_of(request: S3Request) -> str:
-    return request.header("x-amz-security-token") or request.params.get("X-Amz-Security-Token", "")
+    return request.header(SECURITY) or request.params.get("X-Amz-Security-Token", "")

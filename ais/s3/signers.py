@@ -2,8 +2,9 @@
 
 A client signs all its requests with one key, over headers of the same names, and only time, path and values differ.
 What `ais.s3.identity` finds out about the first is kept as a `_Way`, by the part of the signature that comes before its
-digits and the names of all headers sent. For a request of a known way only the digits are computed anew, and compared.
-All that is unusual about one makes it `identity`'s again, which also says what is wrong. Nothing is kept of a request.
+digits and the names of all headers sent. For a request of a known way only the digits are computed anew, and compared;
+of a session, that it is the same one and has not ended. All that is unusual about one makes it `identity`'s again,
+which also says what is wrong. Nothing is kept of a request.
 """
 
 import functools
@@ -13,6 +14,7 @@ import re
 from typing import NamedTuple
 
 from ais.auth.keys import KeyRing
+from ais.auth.sessions import Session
 from ais.auth.signing import canonical_query, signing_key
 from ais.net.http import Headers, Request
 from ais.s3 import sigv4
@@ -26,11 +28,14 @@ WAYS_MAX = 4096
 """Presigned URLs have one for each second in which some were made."""
 WAY_BYTES_MAX = 4096
 """Of the header lines and the query of a request from which one is learned."""
-_DATE, _PAYLOAD, _TOKEN = "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"
+SECURITY = "x-amz-security-token"
+"""The header with the token of a session, or one of AuthN."""
+_DATE, _PAYLOAD = "x-amz-date", "x-amz-content-sha256"
 _IN_HEADER, _IN_QUERY = "Signature=", "&X-Amz-Signature="
 _PRESIGNED = frozenset(
     f"X-Amz-{name}" for name in ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature")
 )
+_SECURITY_PARAM = "X-Amz-Security-Token"
 _PAYLOADS = frozenset((sigv4.UNSIGNED, STREAMING_UNSIGNED))
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _STAMP = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
@@ -52,6 +57,9 @@ class _Way(NamedTuple):
     """Canonical, of presigned ones."""
     joined: str
     """The names of the signed headers, as they are signed."""
+    session: Session | None
+    token: str
+    """Of the session; empty without one."""
 
 
 class Signers:
@@ -111,6 +119,9 @@ class Signers:
         )
         if not required:  # nothing may hide behind the digits
             return Identity(signature.access_key, found, None, True) if _SHA256.fullmatch(given) else None
+        session, token = way.session, way.token
+        if session is not None and (session.expires <= now_s or (expires_s is None and headers.get(SECURITY) != token)):
+            return None
         age_s = now_s - time_s
         if age_s < -SKEW_S_MAX or age_s > (SKEW_S_MAX if expires_s is None else expires_s):
             return None
@@ -124,27 +135,28 @@ class Signers:
         if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace")):
             return None
         signed = Signed(way.key, scope, stamp, given) if payload in STREAMING_SIGNED else None
-        return Identity(way.user, found, signed, False, way.principal, way.caller, None, "", way.is_admin)
+        return Identity(way.user, found, signed, False, way.principal, way.caller, session, token, way.is_admin)
 
     def learn(self, request: S3Request, found: Identity, keys: KeyRing, *, required: bool) -> None:
         """Remember how a request was signed that `identity.authenticate` let pass."""
         http, signature = request.http, found.signature
         headers = http.headers
-        if not isinstance(signature, Signature) or not headers.is_single or _TOKEN in headers or found.token:
+        if not isinstance(signature, Signature) or not headers.is_single:
             return
         if keys is not self._keys or required is not self._is_required:
             return
         if len(headers.block) + len(http.query) > WAY_BYTES_MAX:
             return
         begin = _begin_of(headers, http.query, signature)
-        if begin is None or (signature.expires_s is not None and request.params.keys() != _PRESIGNED):
+        is_presigned = signature.expires_s is not None
+        if begin is None or (is_presigned and request.params.keys() - {_SECURITY_PARAM} != _PRESIGNED):
             return
         key = b""
         if required:
-            credential = keys.lookup(signature.access_key)
-            if credential is None:
+            secret = _secret_of(found, keys)
+            if secret is None or not _stands_in_place(request, found.token, is_presigned=is_presigned):
                 return
-            key = signing_key(credential.secret, signature.date, signature.region, signature.service)
+            key = signing_key(secret, signature.date, signature.region, signature.service)
         if len(self._ways) >= WAYS_MAX:
             self._ways.clear()
         self._ways[begin, headers.names] = _Way(
@@ -154,9 +166,28 @@ class Signers:
             found.principal,
             found.caller,
             found.is_admin,
-            "" if signature.expires_s is None else canonical_query(begin),
+            canonical_query(begin) if is_presigned else "",
             ";".join(signature.signed_headers),
+            found.session,
+            found.token,
         )
+
+
+def _secret_of(found: Identity, keys: KeyRing) -> str | None:
+    """What a request was signed with; None where it may be good for a moment only."""
+    assert found.signature is not None
+    if found.session is None:
+        credential = keys.lookup(found.signature.access_key)
+        return credential.secret if credential is not None else None
+    return found.session.secret if keys.opened(found.token) is found.session else None
+
+
+def _stands_in_place(request: S3Request, token: str, *, is_presigned: bool) -> bool:
+    """Whether the token of a session, or none, stands where the signature does, and nothing like it elsewhere."""
+    headers = request.http.headers
+    if is_presigned:
+        return SECURITY not in headers and request.params.get(_SECURITY_PARAM, "") == token
+    return headers.get(SECURITY) == (token or None)
 
 
 def _begin_of(headers: Headers, query: str, signature: Signature) -> str | None:

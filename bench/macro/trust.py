@@ -6,8 +6,9 @@ One client on one connection to each node. CPU time of gateway and target is com
 is busy only the first means anything. Rounds with and without alternate; figures are medians of ten rounds, ratios
 those of pairs. `again`: the same few names, as in a second epoch over a small set; `once`: each name for the first
 time since the gateway knew its token; `direct`: with the token at the target; `relayed`: over S3 through the gateway,
-with the token as session token; the gateway's note for the target is signed in either case. Then what is done once
-for each request, in microseconds: the mark of a redirect, a token, the note and signature of nodes.
+with the token as session token; the gateway's note for the target is signed in either case; `session`: signed with the
+key and token of a session of STS, beside signed with an access key. Then what is done once for each request, in
+microseconds: the mark of a redirect, a token, the note and signature of nodes.
 """
 
 import argparse
@@ -21,9 +22,10 @@ from collections.abc import Callable, Iterable
 from statistics import median
 from typing import NamedTuple
 
+import boto3
 import jwt
 
-from ais.auth import marks, tokens
+from ais.auth import marks, signing, tokens
 from ais.auth.nodes import Proof
 from ais.s3 import via
 from ais.s3.via import Via
@@ -87,6 +89,30 @@ def measure(cluster: Cluster, ask: Callable[[str], None], names: Iterable[str]) 
     return Cost((after[0] - before[0]) / count, (after[1] - before[1]) / count, count / took_s)
 
 
+class Signer:
+    """Reads objects over S3 through the gateway, signed by an access key; `token`: of the session that it is of."""
+
+    def __init__(self, cluster: Cluster, key_id: str, secret: str, token: str = "") -> None:
+        self._line, self._key_id, self._secret = Line(cluster.proxies[0].url), key_id, secret
+        self._more = {"x-amz-security-token": token} if token else {}
+
+    def read(self, name: str) -> None:
+        """Each signed anew."""
+        target = f"/s3/b/{name}"
+        lines = self._more | signing.lines_of(
+            "GET",
+            "127.0.0.1",
+            target,
+            None,
+            key_id=self._key_id,
+            secret=self._secret,
+            now_s=time.time(),
+            more=self._more,
+        )
+        status, _ = self._line.ask("GET", target, "".join(f"{name}: {value}\r\n" for name, value in lines.items()))
+        assert status == 200, status
+
+
 class Client:
     """Reads objects in each of the ways; `token` empty: without one."""
 
@@ -140,6 +166,10 @@ def main() -> None:
             ):
                 measure(cluster, ask, names[:500])
                 found.setdefault(kind, {}).setdefault(label, []).append(measure(cluster, ask, names))
+        signers = begin_session(cluster, token)
+        for label in ("off", "on") * ROUNDS:
+            measure(cluster, signers[label].read, again[:500])
+            found.setdefault("session", {}).setdefault(label, []).append(measure(cluster, signers[label].read, again))
     for kind, costs in found.items():
         off, on = (Cost(*map(median, zip(*costs[label], strict=True))) for label in ("off", "on"))
         by_cpu, by_rate = (
@@ -177,12 +207,28 @@ def signatures(token: str) -> None:
         sys.stdout.write(f"{name:20} {best * 1e6:6.1f} us\n")
 
 
-def act(cluster: Cluster, method: str, path: str, message: object, line: str = "") -> None:
-    """An administrator's request."""
+def begin_session(cluster: Cluster, token: str) -> dict[str, Signer]:
+    """Who signs with an administrator's key, and with a session that it began."""
+    line = f"Authorization: Bearer {token}\r\n"
+    made = json.loads(act(cluster, "POST", "/v1/auth/keys", {"user": "bench", "admin": True}, line))
+    given = {"aws_access_key_id": made["id"], "aws_secret_access_key": made["secret"]}
+    sts = boto3.client("sts", endpoint_url=cluster.endpoint, region_name="us-east-1", **given)
+    held = sts.get_session_token()["Credentials"]
+    return {
+        "off": Signer(cluster, made["id"], made["secret"]),
+        "on": Signer(cluster, held["AccessKeyId"], held["SecretAccessKey"], held["SessionToken"]),
+    }
+
+
+def act(cluster: Cluster, method: str, path: str, message: object, line: str = "") -> bytes:
+    """An administrator's request; what was answered."""
     name, _, value = line.strip().partition(": ")
     headers = {name: value} if name else {}
     body = json.dumps(message).encode()
-    urllib.request.urlopen(urllib.request.Request(cluster.endpoint + path, body, headers, method=method)).close()
+    with urllib.request.urlopen(
+        urllib.request.Request(cluster.endpoint + path, body, headers, method=method)
+    ) as answer:
+        return answer.read()
 
 
 if __name__ == "__main__":

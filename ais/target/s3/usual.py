@@ -1,10 +1,10 @@
 """GETs over S3 of objects that were read before: the shortest way from a signed request to bytes.
 
 What `S3Front` and `Store` found out for a path is used again while buckets, configuration, access keys, cluster map and
-mountpaths are the same and the file is the one that was read. Only what nothing but the owner of a bucket can ask is
-answered here, whole objects in plain buckets without policies or lists: who that is, is found out each time
-(`Gate.recognize`). Small objects that are read often are kept as well, as `ais.target.recent` keeps them. Whatever is
-unusual or has changed is left to `Reads`, which also answers errors.
+mountpaths are the same and the file is the one that was read. Only what the owner of a bucket asks is answered here, or
+whom a token of AuthN permits it, whole objects in plain buckets without policies or lists: who that is, is found out
+each time (`Gate.recognize`, `Gate.bearer`). Small objects that are read often are kept as well, as `ais.target.recent`
+keeps them. Whatever is unusual or has changed is left to `Reads`, which also answers errors.
 """
 
 import os
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from ais.api import access
+from ais.auth.tokens import Claims
 from ais.base.errors import AisError
 from ais.base.seen import Seen
 from ais.core.spots import Spot
@@ -23,6 +24,7 @@ from ais.node.s3 import Gate
 from ais.s3 import via
 from ais.s3.buckets import S3Bucket
 from ais.s3.identity import Identity
+from ais.s3.signers import SECURITY
 from ais.s3.sigv4 import SKEW_S_MAX, Signature
 from ais.s3.via import WINDOW_S
 from ais.stats import names as metrics
@@ -36,7 +38,7 @@ _VIA = via.HEADER.lower()
 _MODE = "x-amz-checksum-mode"
 _HARMLESS = frozenset(
     (
-        *("host", "user-agent", "accept", "accept-encoding", "connection", "authorization", "x-amz-date"),
+        *("host", "user-agent", "accept", "accept-encoding", "connection", "authorization", "x-amz-date", SECURITY),
         *("x-amz-content-sha256", "x-amz-user-agent", "amz-sdk-invocation-id", "amz-sdk-request", _MODE, _VIA),
     )
 )
@@ -87,9 +89,10 @@ class Usual:
         headers = request.headers
         if not _HARMLESS.issuperset(headers.names):
             return None
-        caller = self._caller(request)
-        if caller is None or not (caller.trusted or _is_owner(caller, entry.bucket)):
-            return None
+        if self._claims(request, entry.bucket) is None:
+            caller = self._caller(request)
+            if caller is None or not (caller.trusted or _is_owner(caller, entry.bucket)):
+                return None
         if _VIA in headers and not self._is_for_here(request, entry.bucket):
             return None
         if _MODE in headers:
@@ -153,6 +156,12 @@ class Usual:
         is_presigned = isinstance(signature, Signature) and signature.expires_s is not None
         return caller if is_presigned or request.query in _QUERIES else None
 
+    def _claims(self, request: Request, bucket: S3Bucket) -> Claims | None:
+        """Who may read by a token of AuthN; None: nobody, or the query asks for more than an object."""
+        if SECURITY not in request.headers or request.query not in _QUERIES:
+            return None
+        return self._gate.bearer(request, bucket)
+
     def _is_for_here(self, request: Request, bucket: S3Bucket) -> bool:
         """Whether the node that passed a request on knows no more than this one. Raise `S3Error`."""
         note = self._gate.note_of(request)
@@ -191,17 +200,23 @@ class Usual:
         counters[metrics.GET_SIZE] += size_bytes
 
     def _repeater(self, request: Request) -> Again | None:
-        """Gives the object from memory while it and all else is the same, and the signature is good."""
-        caller = self._caller(request)
-        if caller is None or not self._is_as_before():
+        """Gives the object from memory while it and all else is the same, and the signature, session, token is good."""
+        entry = self._entries.get(request.path)
+        if entry is None or not self._is_as_before():
             return None
         begin_ns, end_ns = 0, 1 << 63
+        claims = self._claims(request, entry.bucket)
+        caller = self._caller(request) if claims is None else Identity(trusted=True)
+        if caller is None:
+            return None
         if not caller.trusted:
             signature = caller.signature
             assert isinstance(signature, Signature)
             good_s = SKEW_S_MAX if signature.expires_s is None else signature.expires_s
             begin_ns = int((signature.time_s - SKEW_S_MAX) * 1e9)
             end_ns = int((signature.time_s + good_s) * 1e9)
+            if caller.session is not None:
+                end_ns = min(end_ns, caller.session.expires * 10**9 - 1)
         if _VIA in request.headers:
             try:
                 note = self._gate.note_of(request)
@@ -212,7 +227,8 @@ class Usual:
             begin_ns = max(begin_ns, (note.time_s - WINDOW_S) * 10**9)
             end_ns = min(end_ns, (note.time_s + WINDOW_S) * 10**9)
         key = request.path + (_WITH_CHECKSUM if _MODE in request.headers else "")
-        return partial(self._answer_again, self._basis, key, begin_ns, end_ns)
+        again = partial(self._answer_again, self._basis, key, begin_ns, end_ns)
+        return again if claims is None else self._gate.clients.bound(again, claims)
 
     def _again(
         self, basis: tuple[object, ...], key: str, begin_ns: int, end_ns: int
