@@ -126,6 +126,8 @@ class Publisher:
         """
         try:
             rules = staged.rules
+            if condition is None and (published := self._publish_plain(staged, wait)) is not None:
+                return published
             if staged.spot.view is not self._volume.view:
                 self._follow_placement(staged, wait)
             commit = self._publish_coded if staged.bck in self._volume.coded else self._publish_whole
@@ -140,6 +142,46 @@ class Publisher:
         if rules.indexes_shards:
             self._tell_of_shard(staged)
         return published
+
+    def _publish_plain(self, staged: Staged, wait: bool) -> ObjectMeta | None:
+        """Commit where the file needs nothing but its name; None: nothing has happened, and there may be more to do.
+
+        What is decided here, and asked under the lock, is what `_publish_locked` decides and asks. Raise as that does.
+        """
+        rules, volume, spot, bck = staged.rules, self._volume, staged.spot, staged.bck
+        view, mountpath = volume.view, spot.mountpath
+        if (
+            rules.keeping is not Keeping.NONE
+            or rules.event is not None
+            or rules.fsync
+            or rules.indexes_shards
+            or spot.view is not view
+            or view.is_unsettled
+            or mountpath.loss is not None
+            or not mountpath.is_ordered
+            or staged.times_ns is not None
+            or staged.before_rename is not None
+        ):
+            return None
+        disk, stripes, key, stored = self._disk, mountpath.stripes, spot.key, None
+        stripes.acquire(key, wait)
+        try:
+            if bck in volume.mirrored or bck in volume.coded:
+                return None
+            volume.require_place(bck, key, mountpath, staged.epoch, is_moved=staged.is_moved)
+            if (rules.versioning or staged.is_claimed or staged.custom is None) and disk.access(spot.path, os.F_OK):
+                stored = read_meta(disk, spot.path)
+            decided = decide(staged, stored, view.generation, self._now_ns())
+            disk.setxattr(staged.fd, metadata.XATTR, metadata.encode(decided))
+            try:
+                disk.rename(staged.path, spot.path)
+            except OSError:  # most likely a directory is missing, or in the way
+                return None
+            if volume.view.is_unsettled:
+                self._remove_older(spot, fsync=False)
+            return decided
+        finally:
+            stripes.release(key)
 
     def _tell_of_shard(self, staged: Staged) -> None:
         if may_have(staged.name):
@@ -376,7 +418,7 @@ class Publisher:
 
         Raise `BucketNotFound`, `NotReady` when its disk is what is not there, `OutOfSpace`, `DiskFailure`.
         """
-        path = f"{spot.work}/{name or self.new_work_name()}"
+        path = f"{spot.work}/{name or f'{self._tag}.{next(self._serial):x}'}"
         try:
             return path, workfile.create(self._disk, path, bck)
         except BucketNotFound:

@@ -190,24 +190,26 @@ class Store:
         Raise `StripeBusy` when the object's lock is taken, `MountpathStalled` when writing would take long, and as
         `writer` and `Writer.commit`; nothing is left then.
         """
-        spot, size = self._spots.find(bck, name), len(content)
+        spot, size, disk = self._spots.find(bck, name), len(content), self._disk
         mountpath = spot.mountpath
-        started_s = mountpath.begin_write()
+        started_s = mountpath.begin_write(size, self.volume.limits.out_of_space_pct)
         digest = checksum.compute(rules.checksum_kind, content)
-        path, fd = self._create(bck, spot, size)
+        path, fd = self._publisher.create_work(bck, spot)
         staged = Staged(bck, name, rules, spot, path, fd, {}, size=size, checksum=digest)
         try:
-            workfile.write_all(self._disk, fd, content)
+            written = disk.write(fd, content)
+            if written < size:
+                workfile.write_all(disk, fd, content[written:])
             mountpath.wrote(started_s)
             return self._publisher.publish(staged, None, False)
         except OSError as error:
-            workfile.discard(self._disk, path)
+            workfile.discard(disk, path)
             raise translate(error, path) from error
         except BaseException:
-            workfile.discard(self._disk, path)
+            workfile.discard(disk, path)
             raise
         finally:
-            self._disk.close(fd)
+            disk.close(fd)
 
     def rewrite(self, bck: Bck, name: str, rules: WriteRules) -> None:
         """Store an object again in the form that its bucket asks for now; nothing happens if it is changed meanwhile.

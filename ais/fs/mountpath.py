@@ -160,11 +160,18 @@ class Mountpath:
         """Whether a write made its caller wait in the last second: the disk is behind, so write in `pool` only."""
         return self.now_s() < self._stalled_until_s
 
-    def begin_write(self) -> float:
-        """For a write outside `pool`: when it began, for `wrote`. Raise `MountpathStalled` while `is_stalled`."""
+    def begin_write(self, size_bytes: int, used_pct_max: float) -> float:
+        """For a write outside `pool`: when it began, for `wrote`. Raise `MountpathStalled` while `is_stalled`, and as
+        `check_room`."""
         started_s = self.now_s()
         if started_s < self._stalled_until_s:
             raise MountpathStalled
+        if (
+            started_s - self._capacity_at > _CAPACITY_AGE_S_MAX
+            or self._used_pct >= used_pct_max
+            or size_bytes > self._capacity.avail_bytes
+        ):
+            self.check_room(size_bytes, used_pct_max)
         return started_s
 
     def wrote(self, started_s: float) -> None:

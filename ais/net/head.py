@@ -52,12 +52,15 @@ class HeadParser:
         headers = self._memo.get(block)
         if headers is None:
             headers = self._parse_and_keep(block)
-        usual = _check_line(line)
-        if usual is None:
+        try:
+            method, _, target = line.decode("ascii").partition(" ")
+        except UnicodeDecodeError:
+            return self._parse_unusual(head, peer)
+        if method not in METHODS or target[:1] != "/" or " " in target or "#" in target or not target.isprintable():
             return self._parse_unusual(head, peer)
         if not headers.has_host:
             raise BadRequest("HTTP/1.1 request without a Host header")
-        return Request(*usual, headers, peer)
+        return Request(method, target, headers, peer)
 
     def _parse_unusual(self, head: bytes, peer: Peer) -> Request:
         """The same without short cuts, for heads that are lawful but rare, or not lawful."""
@@ -77,17 +80,6 @@ class HeadParser:
                 self._memo.popitem(last=False)
             self._memo[block] = headers
         return headers
-
-
-def _check_line(line: bytes) -> tuple[str, str] | None:
-    """Method and target of a usual request line; None if it needs a closer look."""
-    try:
-        method, _, target = line.decode("ascii").partition(" ")
-    except UnicodeDecodeError:
-        return None
-    if method not in METHODS or target[:1] != "/" or " " in target or "#" in target or not target.isprintable():
-        return None
-    return method, target
 
 
 def _split_line(line: bytes) -> tuple[str, str, str]:

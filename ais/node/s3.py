@@ -160,10 +160,22 @@ class Gate:
     def needs_proof(self, request: Request) -> bool | None:
         """Whether its client has to prove that it may; None unless the path alone says what a request is: neither a
         node nor a browser sends it, and no `Host` is a bucket's."""
-        config = self._host.config
-        if config is not self._config:
-            self._config, self._needs_proof = config, None if self.domain else config.cluster.auth.is_closed
+        if self._host.config is not self._config:
+            self._follow_config()
         return self._needs_proof if request.headers.is_direct else None
+
+    def is_admitted(self, request: Request) -> bool:
+        """Whether its path alone says what a request is, and everybody may send it, or a gateway has admitted it: then
+        its mark is taken off."""
+        if self._host.config is not self._config:
+            self._follow_config()
+        if self._needs_proof is None or not request.headers.is_direct:
+            return False
+        return not self._needs_proof or self.clients.take_mark(request)
+
+    def _follow_config(self) -> None:
+        self._config = config = self._host.config
+        self._needs_proof = None if self.domain else config.cluster.auth.is_closed
 
     def is_never_native(self, request: Request) -> bool:
         """Whether a request is S3's whatever its path says: a node passed it on as such, or its `Host` is a bucket's.

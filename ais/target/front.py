@@ -74,7 +74,7 @@ class Front:
         if bucket_query is None:
             bucket_query, sent_ns = self._read_marks(query_string, head)
         else:
-            sent_ns = _time_ns(time)
+            sent_ns = int(time) if time.isdigit() and len(time) <= _TIME_DIGITS_MAX else 0
         end = path.find("/", _START)
         view = self.views.by_url.get((path[_START:end], bucket_query))
         if view is None or end < 0 or "%" in path or not (sent_ns or bucket_query == query_string):

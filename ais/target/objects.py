@@ -52,12 +52,6 @@ class Objects:
             "DELETE": writes.delete,
         }
 
-    def is_admitted(self, request: Request) -> bool:
-        """Whether the path alone says what a request is, and everybody may send it, or a gateway has admitted it: then
-        its mark is taken off."""
-        needs_proof = self._gate.needs_proof(request)
-        return needs_proof is False or (needs_proof is True and self._clients.take_mark(request))
-
     def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         """Answer, or None for what belongs to the aiohttp application. Raise `AisError`."""
         if request.headers.is_browser:

@@ -61,7 +61,7 @@ class Plain:
     def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         """Answer a request that is admitted. Raise `AisError`: then nothing has happened, and nothing was counted."""
         objects = self._objects
-        return objects.native(request) if objects.is_admitted(request) else objects.route(request)
+        return objects.native(request) if self._gate.is_admitted(request) else objects.route(request)
 
     def _view_of(self, request: Request) -> BucketView | None:
         params = request.params

@@ -292,7 +292,7 @@ class Target:
         """The data path. While this target starts, names are its own already: what fails for that waits, and is tried
         again when it knows the buckets, the other nodes and their secret. What a gateway passed on is taken once only
         (`Ais-S3-Via`), so S3 waits first."""
-        if self._is_serving and MARK not in request.query and self._objects.is_admitted(request):
+        if self._is_serving and MARK not in request.query and self._gate.is_admitted(request):
             return self._objects.native(request)
         return self._route_unusual(request)
 

@@ -77,6 +77,35 @@ def test_a_name_may_be_a_directory_too(bench: Any, names: tuple[str, ...]) -> No
     assert bench.leftovers() == []
 
 
+@pytest.mark.parametrize("rules", [WriteRules(), WriteRules(versioning=False), WriteRules(checksum_kind="none")])
+def test_what_needs_only_a_name_is_as_what_is_asked_a_condition(bench: Any, rules: WriteRules) -> None:
+    """Writes without a condition take a shorter way (`Publisher._publish_plain`), to the same metadata and files."""
+    claimed = ("xxhash2", checksum.compute("xxhash2", b"same"))
+    writes: list[tuple[str, bytes, dict[str, Any]]] = [
+        ("a", b"1", {}),
+        ("a", b"same", {"custom": {"k": "v"}}),
+        ("a", b"same", {"custom": {"k": "v"}, "claimed": claimed}),
+        ("a/b", b"below a file", {}),
+        ("d/e/f", b"in new directories", {"facts": {"etag": "x"}}),
+        ("d/e", b"over a directory", {"version": "7"}),
+        ("d/e", b"again", {}),
+        ("d/e/f", b"at a time", {"times_ns": (1, 2)}),
+    ]
+    found: list[list[ObjectMeta]] = []
+    for prefix, condition in (("short/", None), ("long/", lambda _: None)):
+        made = []
+        for name, content, options in writes:
+            writer = bench.store.writer(bench.bck, prefix + name, rules, **options)
+            writer.write(content)
+            made.append(bench.plain(writer.commit(condition)))
+            assert bench.get(prefix + name) == content
+        found.append(made)
+    assert found[0] == found[1]
+    tops = [next(bench.root.glob(f"mp0/@ais/*/%ob/{prefix}")) for prefix in ("short", "long")]
+    short, long = (sorted(str(path.relative_to(top)) for path in top.rglob("*")) for top in tops)
+    assert short == long
+
+
 @pytest.mark.parametrize("missing", ["a", "d", "d/x", "a/b", "f/g", "f/g/h"])
 def test_a_missing_object_is_not_found(bench: Any, missing: str) -> None:
     """Also where a directory or a file of another object is."""
