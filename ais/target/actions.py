@@ -30,6 +30,7 @@ from ais.target.multipart import Multipart
 from ais.target.protected import Protected
 from ais.target.rebalance import Rebalance
 from ais.target.remote.through import OF_BACKEND, Through
+from ais.target.sending_on import SendingOn
 from ais.target.uploads import in_pool
 from ais.target.writes import Writes
 
@@ -59,8 +60,10 @@ class Actions:
         multipart: Multipart,
         rebalance: Rebalance,
         through: Through,
+        sending_on: SendingOn,
     ) -> None:
         self._through = through
+        self._sending_on = sending_on
         self._host = host
         self._front = front
         self._volume = volume
@@ -81,6 +84,8 @@ class Actions:
                 try:
                     return await handler(request, networks)
                 except AisError as error:
+                    if (found := self._sending_on.redirect(_head_of(request, networks), error)) is not None:
+                        return web.Response(status=found[0], headers={"Location": found[1]})
                     count_error(self._host.stats, request.method, error)
                     raise
 

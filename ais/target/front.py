@@ -7,6 +7,7 @@ from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.base.errors import AccessDenied, BadRequest, BucketNotFound, NotReady
 from ais.meta.bmd import BMD
+from ais.meta.smap import Snode
 from ais.net.http import Headers, Network, Request
 from ais.target import address
 from ais.target.address import PREFIX
@@ -49,9 +50,14 @@ class Ask(NamedTuple):
 class Misplaced(NotReady):
     """Another target owns the object now; the client finds it at `url`."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        super().__init__(f"the object belongs to the target at {url} now: try again")
+    def __init__(self, owner: Snode) -> None:
+        self.owner = owner
+        super().__init__(f"the object belongs to the target at {self.url} now: try again")
+
+    @property
+    def url(self) -> str:
+        """Of the owner."""
+        return self.owner.public.url
 
 
 class Front:
@@ -111,11 +117,13 @@ class Front:
             view.require_unsealed()
         if view.is_renamed and not is_from_peer:
             raise BucketNotFound(bck.cname())
-        if not is_from_peer and (view.is_moving or (view.is_weighted and not address.is_redirected(params))):
+        # Who has no map yet by which it owns a name would put a version where the others are not.
+        asks_owner = view.is_moving or (view.keeps_versions and bool(operation & WRITES))
+        if not is_from_peer and (asks_owner or (view.is_weighted and not address.is_redirected(params))):
             is_coded = view.is_coded and not view.is_moving and not operation & WRITES
             owner = self._host.placement.reader(view.uname + name, is_coded=is_coded)
             if owner.id != self._host.snode.id:
-                raise Misplaced(owner.public.url)
+                raise Misplaced(owner)
         self._remember(request, view)
         if operation & WRITES:
             asked = request.headers.get(ACK_HEADER)

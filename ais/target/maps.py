@@ -48,9 +48,10 @@ class Maps:
 
 
 def mark_of(query_string: str) -> int:
-    """The version in a redirect's mark, which comes last; 0 when there is none."""
-    text = query_string.rpartition(f"{MARK}=")[2]
-    return int(text) if text != query_string and text.isascii() and text.isdigit() and len(text) < 20 else 0
+    """The version in a redirect's mark, the last one there is; 0 when there is none."""
+    _, found, rest = query_string.rpartition(f"{MARK}=")
+    text = rest.partition("&")[0]
+    return int(text) if found and text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
 def marked(target: str, version: int) -> str:

@@ -21,7 +21,6 @@ from ais.base.locks import NamedLocks
 from ais.core import holds, replicas
 from ais.core.departure import Departures, OpenVersion
 from ais.core.store import OpenObject, Store
-from ais.core.workfile import Keeping
 from ais.ec.restore import Restorer
 from ais.fs.volume import Volume
 from ais.meta.placement import why_away
@@ -84,6 +83,7 @@ class Moves:
         """
         owner = self._owner(destination, new_name)
         if owner.id == self._host.snode.id and destination.remote is None:
+            await self.settle(destination, new_name)
             pool = self._volume.place(destination.uname + new_name).pool
             await in_pool(
                 pool, lambda: self._store.copy(source.bck, name, destination.bck, new_name, destination.rules, of_copy)
@@ -120,7 +120,7 @@ class Moves:
                 await self.before_give(view.bck, name)
             if owner.id == self._host.snode.id:
                 raise NotReady(f"{self._host.snode.name} is the owner of {view.bck.cname(name)} as far as it knows")
-            if view.rules.keeping is Keeping.NONE:
+            if not view.keeps_versions:
                 return Given((await self._move(view, name, view, name, only_if_absent=True)).size_bytes, 1)
             for _ in range(ATTEMPTS_MAX):
                 given = await self._give_versions(view, name, owner)
@@ -159,6 +159,8 @@ class Moves:
     ) -> Moved:
         owner = self._owner(destination, new_name)
         if owner.id == self._host.snode.id:
+            if not only_if_absent:
+                await self.settle(destination, new_name)
             return await self._move_here(source, name, destination, new_name, only_if_absent)
         self._store.check_free(source.bck, name)
         opened = self._store.open(source.bck, name, sealed=True)
@@ -188,18 +190,21 @@ class Moves:
             await in_pool(pool, let_go)
         return Moved(meta.size, is_remote=True)
 
+    def may_be_elsewhere(self, view: BucketView) -> bool:
+        """Whether objects may not be here yet; by the map of now, also when the view was looked up before it came."""
+        return view.source is not None or bool(self._host.smap.moving)
+
     async def settle(self, view: BucketView, name: str, *, discard: str | None = None) -> bool:
-        """Before an object is used whose bucket is getting another one's objects: fetch it, if it is still there.
+        """Before an object is used, or replaced, that may be elsewhere still: fetch it, with all its versions.
 
         When this returns no target that owned the name before has anything of it, by the map of that moment. What is
         damaged there stays there and raises, but with `discard` (the ID of a version, or empty for the object of a
         bucket that keeps none) that is removed, for a client who deletes it; return whether there was such a thing.
         """
         is_discarded = False
-        if view.source is None:
+        if not self.may_be_elsewhere(view):
             return False
-        while view.is_moving:
-            smap = self._host.smap
+        while (smap := self._host.smap).moving:
             try:
                 is_discarded |= await self._fetch(view, name, discard)
             except Unreachable:
@@ -209,9 +214,17 @@ class Moves:
                 continue
             if self._host.smap is smap:
                 break
-        if view.source != view.bck:
+        if view.source is not None and view.source != view.bck:
             await self.have_moved(view.source, name, view)
         return is_discarded
+
+    async def until_owned(self, view: BucketView, name: str) -> None:
+        """Wait for the map by which this target owns a name: who sends it has that already. Raise `NotReady`."""
+        host = self._host
+        if self._owner(view, name).id != host.snode.id:
+            await self._maps.until(host.smap.version + 1)
+        if self._owner(view, name).id != host.snode.id:
+            raise NotReady(f"{view.bck.cname(name)} is not {host.snode.name}'s by the cluster map it has: try again")
 
     async def have_moved(self, source: Bck, name: str, destination: BucketView) -> None:
         """Have the owner of a name, maybe this target, bring what it has of it to another bucket. Raise as it does."""

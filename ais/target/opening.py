@@ -48,7 +48,7 @@ class Opening:
         try:
             return await self._open(view, name, verify, streams)
         except ObjectNotFound:
-            if view.source is None:
+            if not self._moves.may_be_elsewhere(view):
                 raise
         await self._moves.settle(view, name)
         return await self._open(view, name, verify, streams)

@@ -24,7 +24,6 @@ from ais.base.errors import (
     VersionNotFound,
 )
 from ais.core.store import Store
-from ais.core.workfile import Keeping
 from ais.fs import layout
 from ais.fs.volume import Volume
 from ais.meta.smap import digest
@@ -151,8 +150,7 @@ class Rebalance:
         return given
 
     async def _discarded(self, view: BucketView, name: str, version_id: str | None) -> bool:
-        keeps_versions = view.rules.keeping is not Keeping.NONE
-        if version_id is None or keeps_versions != bool(version_id):
+        if version_id is None or view.keeps_versions != bool(version_id):
             return False
 
         def discard() -> None:
@@ -222,7 +220,7 @@ class Rebalance:
         """The trees in which names may be that are not ours any more."""
         views = list(self._front.views)
         yield layout.OBJECTS, [view.bck for view in views]
-        if kept := [view.bck for view in views if view.rules.keeping is not Keeping.NONE]:
+        if kept := [view.bck for view in views if view.keeps_versions]:
             yield layout.VERSIONS, kept
         if mirrored := [view.bck for view in views if view.is_mirrored]:
             yield layout.COPIES, mirrored

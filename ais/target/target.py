@@ -52,7 +52,6 @@ from ais.space.eviction import Eviction
 from ais.space.resilver import Resilver
 from ais.stats import names as metrics
 from ais.target.actions import Actions
-from ais.target.address import PREFIX
 from ais.target.archiving import Archiving
 from ais.target.batch.routes import Batches
 from ais.target.blobs import Blobs
@@ -67,7 +66,7 @@ from ais.target.groups import Groups
 from ais.target.host import Host
 from ais.target.index_queue import IndexQueue
 from ais.target.jobs import Jobs, Starter
-from ais.target.maps import MARK, Maps, mark_of, marked
+from ais.target.maps import MARK, Maps, mark_of
 from ais.target.mountpaths import MountpathAdmin
 from ais.target.moves import Moves
 from ais.target.multipart import Multipart
@@ -88,6 +87,7 @@ from ais.target.s3.lifecycle import Lifecycle
 from ais.target.s3.rewrapping import Rewrapping
 from ais.target.s3.verified import Verified
 from ais.target.scrub import ScrubService
+from ais.target.sending_on import SendingOn
 from ais.target.shard_index import ShardIndexes
 from ais.target.shard_summaries import ShardSummaries
 from ais.target.shards import Shards
@@ -192,8 +192,19 @@ class Target:
             self._events.hand_on,
             remote.through,
         )
+        self._sending_on = SendingOn(host, gate.clients)
         self._actions = Actions(
-            host, self._front, volume, store, moves, protected, writes, multipart, rebalance, remote.through
+            host,
+            self._front,
+            volume,
+            store,
+            moves,
+            protected,
+            writes,
+            multipart,
+            rebalance,
+            remote.through,
+            self._sending_on,
         )
         summaries = Summaries(self.registry, self._front, volume, lister, remote)
         versions = VersionLister(volume, host.env)
@@ -453,14 +464,9 @@ class Target:
             self._front.views = self._views
 
     def error_reply(self, request: Request, error: BaseException) -> Reply | None:
-        """The redirect to the owner of an object; S3's answer to what is S3's; None for everything else.
-
-        Only by a later map than the redirect that led here: a client is not sent back and forth.
-        """
-        version = self._maps.version
-        if isinstance(error, Misplaced) and request.path.startswith(PREFIX) and version > mark_of(request.query):
-            status = 301 if request.method == "GET" else 307
-            return Reply(status, header_lines(("Location", error.url + marked(request.target, version))))
+        """The redirect to the owner of an object; S3's answer to what is S3's; None for everything else."""
+        if (found := self._sending_on.redirect(request, error)) is not None:
+            return Reply(found[0], header_lines(("Location", found[1])))
         return self._s3.error_reply(request, error)
 
     async def has_objects(self) -> bool:
@@ -574,7 +580,7 @@ class Target:
         host.require_settled()
         owner = host.placement.owner_at(key)
         if owner.id != host.snode.id:
-            raise Misplaced(owner.public.url)
+            raise Misplaced(owner)
 
     def status(self) -> dict[str, Any]:
         """Capacity of the mountpaths."""

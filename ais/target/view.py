@@ -71,6 +71,7 @@ class BucketView:
         "is_renamed",
         "is_rereadable",
         "is_weighted",
+        "keeps_versions",
         "needs_care",
         "props",
         "remote",
@@ -105,6 +106,7 @@ class BucketView:
             keeping=Keeping(props.of_s3.versioning),
             indexes_shards=props.indexes_shards,
         )
+        self.keeps_versions = self.rules.keeping is not Keeping.NONE
         self.verifies = props.checksum.validate_warm_get
         self.hashes_ranges = props.checksum.enable_read_range
         self.is_renamed = bool(props.renamed)
@@ -136,6 +138,7 @@ class BucketView:
             and not self.is_renamed
             and not self.is_closing
             and not self.seals
+            and not self.keeps_versions
             and bool(self.allowed & Access.PUT)
         )
 

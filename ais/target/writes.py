@@ -12,7 +12,6 @@ from ais.core.appender import Appender
 from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
 from ais.core.store import Store
-from ais.core.workfile import Keeping
 from ais.core.writer import Writer
 from ais.fs.locks import StripeBusy
 from ais.fs.mountpath import MountpathStalled
@@ -155,7 +154,7 @@ class Writes:
         if is_append or ask.params.get(query.ARCHPATH):
             return self._extend_settled(ask) if ask.view.needs_care else self._extend(ask)
         if ask.is_from_peer:
-            return self._receive(ask, started_s)
+            return self._receive_transfer(ask, started_s)
         if ask.view.source is not None:
             return self._put_after_move(ask, started_s)
         return self._put(ask, started_s)
@@ -190,14 +189,27 @@ class Writes:
             return Upload(sink, is_inline=False)
         return self._upload(ask.view, writer, size, started_s)
 
-    def _receive(self, ask: Ask, started_s: float) -> AnyReply | Awaitable[AnyReply]:
+    def _receive_transfer(self, ask: Ask, started_s: float) -> AnyReply | Awaitable[AnyReply]:
         """An object that a peer copies or moves here."""
         transfer = Transfer.parse(ask.headers.get(TRANSFER.lower()) or "")
+        is_given = transfer.only_if_absent or bool(transfer.part)
+        if (ask.view.source is not None or ask.view.keeps_versions) and not is_given:
+            return self._receive_after_move(ask, transfer, started_s)
+        return self._receive(ask, transfer, started_s)
+
+    async def _receive_after_move(self, ask: Ask, transfer: Transfer, started_s: float) -> AnyReply:
+        """What takes the place of another object: of that, older versions stay."""
+        if ask.view.keeps_versions:
+            await self._moves.until_owned(ask.view, ask.name)
+        await self._moves.settle(ask.view, ask.name)
+        reply = self._receive(ask, transfer, started_s)
+        return await reply if isinstance(reply, Awaitable) else reply
+
+    def _receive(self, ask: Ask, transfer: Transfer, started_s: float) -> AnyReply | Awaitable[AnyReply]:
         if ask.view.remote is not None and transfer.is_copy:
             return self._receive_through(ask, transfer.meta, started_s)
         meta = transfer.meta
-        keeps_versions = ask.view.rules.keeping is not Keeping.NONE
-        part = transfer.part or (LATEST if transfer.only_if_absent and keeps_versions else "")
+        part = transfer.part or (LATEST if transfer.only_if_absent and ask.view.keeps_versions else "")
         if part:
             rules, times_ns, is_head = ask.view.rules, transfer.times_ns or (0, 0), part == LATEST
             arrival = self._store.arrival(ask.view.bck, ask.name, rules, meta, times_ns, is_head=is_head)

@@ -60,6 +60,7 @@ class Making:
         host, name = self._run.parts.host, placed.shard
         if host.placement.owner(view.uname + name).id != host.snode.id:
             raise Busy("targets came or went meanwhile: start again")
+        await self._run.parts.moves.settle(view, name)
         kind = formats.require(name, "")
         store = self._run.parts.store
         writer = await self._run.thread(lambda: store.writer(view.bck, name, view.rules), Writer.abort)

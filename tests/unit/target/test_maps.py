@@ -15,12 +15,15 @@ from ais.target.maps import mark_of, marked
 
 @pytest.mark.parametrize("target", ["/v1/objects/b/o", "/v1/objects/b/o?provider=ais&pid=x&utm=1"])
 def test_a_mark_is_read_where_it_is_put_and_replaces_an_earlier_one(target: str) -> None:
-    """The version of the map is the last parameter, once; what is no version says nothing."""
+    """The version of the map is the last such parameter; what is no version says nothing."""
     once = marked(target, 7)
     assert once.startswith(target)
     assert mark_of(once.partition("?")[2]) == 7
     assert marked(once, 8) == marked(target, 8)
-    assert [mark_of(text) for text in ("", "vpams=", "vpams=x", "vpams=-1", "vpams=٣", "a=7", "vpams=7&a=1")] == [0] * 7
+    assert [mark_of(text) for text in ("", "vpams=", "vpams=x", "vpams=-1", "vpams=٣", "a=7", "vpams=7&vpams=")] == [
+        0
+    ] * 7
+    assert mark_of("vpams=6&vpams=7&a=1") == 7
 
 
 def _change(one: LiveTarget, smap: Smap) -> None:
