@@ -1,6 +1,8 @@
 """Nodes that end with this process, forked from one that has imported the program already.
 
 To start Python and import a node costs more than all the rest of its start; five nodes of a test's cluster pay it once.
+What Python is told by variables when it starts (`PYTHONPATH`) is the same for all forks of one such process: there is
+another one for each such environment in which nodes were started.
 """
 
 import array
@@ -20,10 +22,10 @@ from ais.base.errors import NotReady
 
 _COMMAND_BYTES_MAX = 4096
 _AT_START = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "OPENSSL_", "SSL_", "LC_", "LANG", "TZ")
-"""Variables that a process reads when it starts: with others, or with a search path, it has to be started."""
+"""Variables that a process reads when it starts: with others it has to be started."""
 
 _lock = threading.Lock()
-_server: "_Server | None" = None
+_servers: dict[tuple[tuple[str, str], ...], "_Server"] = {}
 
 
 class Child:
@@ -62,26 +64,20 @@ class Child:
         self._report.close()
 
 
-def can(environ: Mapping[str, str]) -> bool:
-    """Whether a node with this environment may be forked: it is like that of this process when it forked the first."""
-    at_start = _at_start(environ)
-    return "PYTHONPATH" not in at_start and (_server is None or not _server.is_mine or _server.at_start == at_start)
-
-
 def start(arguments: list[str], output: io.BufferedWriter, environ: Mapping[str, str]) -> Child:
     """Start a node with these arguments of `aisnode`. Raise `NotReady` when that is not possible."""
-    global _server
+    at_start = tuple(sorted((name, text) for name, text in environ.items() if name.startswith(_AT_START)))
     with _lock:
-        if _server is None or not _server.is_mine:
-            _server = _Server(environ)
-        return _server.fork(arguments, output, environ)
+        server = _servers.get(at_start)
+        if server is None or not server.is_mine:
+            server = _servers[at_start] = _Server(environ)
+        return server.fork(arguments, output, environ)
 
 
 class _Server:
     """The process that forks."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self.at_start = _at_start(environ)
         self._owner = os.getpid()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, "-m", "ais_node.forkserver", str(theirs.fileno()), " " * _COMMAND_BYTES_MAX]
@@ -115,7 +111,3 @@ class _Server:
         if not told:
             raise NotReady("the process that forks nodes has ended: see its output")
         return child
-
-
-def _at_start(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: text for name, text in environ.items() if name.startswith(_AT_START)}

@@ -59,12 +59,12 @@ def spawn(node: NodePlan, *, with_parent: bool) -> Started:
     environ = environment.without_node_variables()
     process: Started
     with node.output_file.open("ab") as output:
-        if with_parent and forked.can(environ):
+        if with_parent:
             process = forked.start(arguments, output, environ)
         else:
             process = subprocess.Popen(
                 [sys.executable, "-m", "ais_node.main", *arguments],
-                stdin=subprocess.PIPE if with_parent else subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env=environ,

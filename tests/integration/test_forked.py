@@ -68,24 +68,30 @@ def test_a_started_node_is_found_at_once(cluster: Cluster) -> None:
 
 
 def test_the_environment_is_that_of_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fork has the variables of now; where Python itself must be told one (`PYTHONPATH`), a node is no fork."""
+    """A fork has the variables of now. Where Python itself must be told one (`PYTHONPATH`), it is one of a process that
+    was told the same."""
     playground = Playground(tmp_path / "here", with_parent=True)
-    playground.create(Plan(1, 1, 1, free_ports(2)))
-    forked, started = playground.nodes
+    playground.create(Plan(1, 3, 1, free_ports(4)))
+    told = (("the-first", None), ("the-second", tmp_path), ("the-third", tmp_path), ("the-fourth", None))
+    parents = []
     try:
-        monkeypatch.setenv("MY_POD", "the-first")
-        playground.start(only=[forked.name])
-        monkeypatch.setenv("MY_POD", "the-second")
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        playground.start(only=[started.name])
+        for node, (pod, path) in zip(playground.nodes, told, strict=True):
+            with monkeypatch.context() as patch:
+                patch.setenv("MY_POD", pod)
+                if path is not None:
+                    patch.setenv("PYTHONPATH", str(path))
+                playground.start(only=[node.name])
         playground.wait_ready()
-        for node, pod, is_fork in ((forked, "the-first", True), (started, "the-second", False)):
+        for node, (pod, path) in zip(playground.nodes, told, strict=True):
             parent = psutil.Process(int(node.pid_file.read_text())).parent()
             assert parent is not None
-            assert ("ais_node.forkserver" in parent.cmdline()) == is_fork
+            assert "ais_node.forkserver" in parent.cmdline()
+            assert parent.environ().get("PYTHONPATH") == (str(path) if path else os.environ.get("PYTHONPATH"))
             assert Api(node.url).call("GET", "/v1/daemon?what=node_status").json()["k8s_pod_name"] == pod
+            parents.append(parent.pid)
     finally:
         playground.stop()
+    assert parents[0] == parents[3] != parents[1] == parents[2]
 
 
 @pytest.mark.parametrize("how", [SIGKILL, SIGTERM])

@@ -1,7 +1,8 @@
 """Loaded by every node of a cluster under faults (this folder is on its PYTHONPATH): what the harness does inside it.
 
 `harness.json` beside the node's local configuration says where to listen instead of the advertised control port, which
-the relay has. `HARNESS_PLANT` names a bug to put in (`plants`). Nothing here is part of the product.
+the relay has. `HARNESS_PLANT` names a bug to put in (`plants`). In the process that forks nodes both wait for the fork.
+Nothing here is part of the product.
 """
 
 import json
@@ -10,11 +11,8 @@ import sys
 from pathlib import Path
 
 
-def _settings() -> dict:
-    if "--local-config" not in sys.orig_argv:
-        return {}
-    local = Path(sys.orig_argv[sys.orig_argv.index("--local-config") + 1])
-    path = local.with_name("harness.json")
+def _settings(words: list[str]) -> dict:
+    path = Path(words[words.index("--local-config") + 1]).with_name("harness.json")
     return json.loads(path.read_text()) if path.exists() else {}
 
 
@@ -30,14 +28,30 @@ def _listen_behind_relays(ports: dict[str, int]) -> None:
     HttpServer.start = started
 
 
-def _inject() -> None:
-    if ports := _settings().get("listen"):
+def _inject(words: list[str]) -> None:
+    if "--local-config" not in words:
+        return
+    if ports := _settings(words).get("listen"):
         _listen_behind_relays(ports)
-    plant = os.environ.get("HARNESS_PLANT")
-    if plant and "--local-config" in sys.orig_argv:
+    if plant := os.environ.get("HARNESS_PLANT"):
         import plants
 
         plants.put_in(plant)
 
 
-_inject()
+def _inject_into_forks() -> None:
+    from ais_node import main as program
+
+    run = program.main
+
+    def main(argv: list[str] | None = None) -> int:
+        _inject(sys.argv)
+        return run(argv)
+
+    program.main = main
+
+
+if "ais_node.forkserver" in sys.orig_argv:
+    _inject_into_forks()
+else:
+    _inject(sys.orig_argv)
