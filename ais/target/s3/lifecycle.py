@@ -96,15 +96,17 @@ class Lifecycle:
         rules = view.rules
         if rules.event is not None:
             rules = msgspec.structs.replace(rules, event=Event(EXPIRATION))
+        condition = unchanged(entry.meta, view.bck.cname(entry.name)) if entry.meta is not None else None
         if entry.is_latest and not entry.is_marker:
-            condition = unchanged(entry.meta, view.bck.cname(entry.name)) if entry.meta is not None else None
 
             def step() -> None:
                 self._store.delete(view.bck, entry.name, condition, rules)
         else:
 
             def step() -> None:
-                self._store.delete_version(view.bck, entry.name, entry.version_id, fsync=rules.fsync, event=rules.event)
+                self._store.delete_version(
+                    view.bck, entry.name, entry.version_id, condition, fsync=rules.fsync, event=rules.event
+                )
 
         if await self._done(view, entry.name, step):
             xaction.objects += 1

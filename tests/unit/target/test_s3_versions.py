@@ -1,5 +1,6 @@
 """S3 versioning and lifecycle rules on a real target over HTTP."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -166,6 +167,36 @@ def test_noncurrent_versions_and_lone_markers_expire(serve: Any, run: Scenario) 
             assert (await live.s3("GET", f"b/lone?versionId={lone}")).status == 404
             assert (await live.s3("GET", "b/o")).body == b"3"
             assert not [path for path in live.files() if "%ve" in path]
+
+    run(scenario())
+
+
+def test_what_takes_the_place_of_a_version_that_is_due_stays(serve: Any, run: Scenario) -> None:
+    """A null version was due when it was looked at; one that a client has put there since is acknowledged."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.s3("PUT", "b/o", data=b"due")
+            await _set(live, versioning="Enabled")
+            await live.s3("PUT", "b/o", data=b"kept")
+            _age(live, 10)
+            action = "NoncurrentVersionExpiration"
+            rule = f"<{action}><NoncurrentDays>5</NoncurrentDays></{action}>"
+            await _set(live, versioning="Suspended", lifecycle=_rules(rule))
+            loop, lister = asyncio.get_running_loop(), live.target._lifecycle._lister
+            page, answers = lister.page, []
+
+            def page_and_put(*args: Any, **kwargs: Any) -> Any:
+                found = page(*args, **kwargs)
+                put = asyncio.run_coroutine_threadsafe(live.s3("PUT", "b/o", data=b"new"), loop)
+                answers.append(put.result().status)
+                return found
+
+            lister.page = page_and_put
+            assert await _run(live) == 0
+            assert answers == [200]
+            assert (await live.s3("GET", "b/o")).body == b"new"
 
     run(scenario())
 
