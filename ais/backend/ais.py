@@ -18,6 +18,7 @@ from ais.api.codec import U64
 from ais.api.errors import RemoteError
 from ais.api.listing import Flag, LsoMsg
 from ais.backend.clusters import DEFUNCT, RemoteCluster
+from ais.backend.detached import detach
 from ais.backend.interface import CHUNK_BYTES, CONTENT_HEADERS, Download, Place, RemoteObject, RemotePage, Upload
 from ais.base.errors import (
     AccessDenied,
@@ -128,7 +129,11 @@ class RemoteAis:
         try:
             total = _TOTAL.fullmatch(reader.content_range)
             size = int(total[1]) if total else reader.attributes.size
-            yield Download(_described(name, reader.attributes, size), _chunks(reader, place.bck, name))
+            yield Download(
+                _described(name, reader.attributes, size),
+                _chunks(reader, place.bck, name),
+                lambda: detach(reader.response, place.bck.cname(name), READ_TIMEOUT_S),
+            )
         finally:
             with _translated(place.bck, name):
                 await reading.__aexit__(None, None, None)
@@ -209,6 +214,7 @@ def _described(name: str, found: ObjectAttributes, size: int) -> RemoteObject:
         modified_s,
         {key: value for key, value in found.custom.items() if key in CONTENT_HEADERS},
         {key: value for key, value in found.custom.items() if key.startswith(_USER)},
+        (found.checksum_kind, found.checksum) if found.checksum_kind in checksum.KINDS else (checksum.NONE, ""),
     )
 
 

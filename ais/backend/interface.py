@@ -6,7 +6,7 @@ it no answer, an answer that breaks off, or content that is not what the backend
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -14,7 +14,9 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from ais.api import checksum
 from ais.api.bucket import Bck
+from ais.backend.detached import Detached
 from ais.config.sections import BackendRate, Extra
 
 CHUNK_BYTES = 1 << 20
@@ -55,6 +57,8 @@ class RemoteObject(msgspec.Struct, frozen=True, omit_defaults=True):
     """Content headers by lower-case name (`CONTENT_HEADERS`)."""
     user: dict[str, str] = {}
     """Metadata of its owner, by full header name (`x-amz-meta-*`)."""
+    claim: tuple[str, str] = (checksum.NONE, "")
+    """Kind and value of a checksum of ours that its backend vouches for."""
 
     @property
     def is_folder(self) -> bool:
@@ -113,11 +117,13 @@ class RemotePage(msgspec.Struct, frozen=True):
 
 
 class Download(NamedTuple):
-    """An object, or a range of it, that is being read."""
+    """An object, or a range of it, that is being read, in one of two ways."""
 
     found: RemoteObject
     chunks: AsyncIterator[bytes]
-    """Ends behind the last byte, and raises when that does not come."""
+    """Ends behind the last byte, and raises when that does not come, or all of it is not what the backend says."""
+    detach: Callable[[], Detached | None] = lambda: None
+    """Instead of `chunks`, for large ones: None when these have to be used. Who reads compares `found.claim`."""
 
 
 class Upload(Protocol):

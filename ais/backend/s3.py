@@ -18,6 +18,7 @@ import aiohttp
 
 from ais.api.blob import PARTS_MAX
 from ais.api.bucket import Bck
+from ais.backend.detached import Detached, detach
 from ais.backend.interface import CHUNK_BYTES, Download, Place, RemoteObject, RemotePage, Upload
 from ais.base.errors import (
     AccessDenied,
@@ -44,7 +45,7 @@ CONNECTIONS_MAX = 64
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 30
 ATTEMPTS_MAX = 3
 """Of a request whose answer has not begun, with a growing pause: connections that fail, 429, 5xx."""
-_USER = "x-amz-meta-"
+_USER, _CHECKSUM = "x-amz-meta-", "x-amz-checksum-"
 _OVERLOADED = frozenset(
     {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "429", "503"}
 )
@@ -128,7 +129,11 @@ class S3:
         with _translated(place.bck, name):
             answer = await client.get_object(Bucket=place.bck.name, Key=name, **span)
         try:
-            yield Download(_described(name, answer), _chunks(answer["Body"], place.bck, name, answer["ContentLength"]))
+            yield Download(
+                _described(name, answer),
+                _chunks(answer["Body"], place.bck, name, answer["ContentLength"]),
+                lambda: _detach(answer, place.bck.cname(name)),
+            )
         finally:
             answer["Body"].close()
 
@@ -244,6 +249,14 @@ async def _chunks(body: Any, bck: Bck, name: str, length: int) -> AsyncIterator[
             yield chunk
     if got != length:
         raise Unreachable(f"{bck.cname(name)} broke off at its backend: {got} of {length} bytes")
+
+
+def _detach(answer: dict[str, Any], cname: str) -> Detached | None:
+    """Of answers with a checksum the library compares that while it reads them; those of parts it does not know."""
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    if any(name.startswith(_CHECKSUM) and "-" not in value for name, value in headers.items()):
+        return None
+    return detach(answer["Body"].raw_stream, cname, READ_TIMEOUT_S)
 
 
 async def _sealed(body: bytes) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import aiohttp
 
 from ais.api.bucket import Bck
+from ais.backend.detached import detach
 from ais.backend.interface import CONTENT_HEADERS, Download, Place, RemoteObject, RemotePage, Upload
 from ais.base.errors import (
     AccessDenied,
@@ -79,7 +80,12 @@ class Web:
                 skip = offset if response.status == 200 else 0
                 _check_span(response, offset, count, place.bck.cname(name))
             chunks = _chunks(response, skip, count, place.bck.cname(name))
-            yield Download(_described(name, response, size), chunks)
+            is_exact = response.content_length == count
+            yield Download(
+                _described(name, response, size),
+                chunks,
+                lambda: detach(response, place.bck.cname(name), READ_TIMEOUT_S) if is_exact else None,
+            )
 
     async def put(self, place: Place, name: str, content: Upload, user: dict[str, str]) -> RemoteObject:
         """Raise `Unsupported`."""

@@ -64,15 +64,15 @@ class Reader:
         self.is_whole = response.status == 200
         self.length = response.content_length
         self.content_range = response.headers.get("Content-Range", "")
-        self._response = response
+        self.response = response
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The content in pieces of at most 256 KiB. Raise `Unreachable` when the connection breaks."""
         try:
-            async for piece in self._response.content.iter_chunked(CHUNK_BYTES):
+            async for piece in self.response.content.iter_chunked(CHUNK_BYTES):
                 yield piece
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unreachable(f"lost the connection while reading {self._response.url.path}: {error}") from error
+            raise Unreachable(f"lost the connection while reading {self.response.url.path}: {error}") from error
 
     async def copy_to(self, sink: Sink, *, context: str, verify: bool = True, on_bytes: OnBytes = ignore_bytes) -> int:
         """Write the content to `sink` and give its length.

@@ -9,7 +9,7 @@ import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from http import HTTPStatus
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import unquote, unquote_plus
 
 from ais.api import headers
@@ -305,8 +305,18 @@ class FileReply:
         self.unsent_head: bytes | None = None
 
 
+class FileSpan(NamedTuple):
+    """Bytes of an open file as a piece of a stream; it stays open until the next piece is asked for."""
+
+    fd: int
+    offset: int
+    length: int
+    pool: Executor
+    """As of `FileReply`."""
+
+
 class StreamReply:
-    """A body made while it is sent. Without a `length` it goes out in chunked encoding.
+    """A body made while it is sent. Without a `length` it goes out in chunked encoding, and has no spans of files.
 
     The server closes `chunks` (when it has `aclose`) also when the client goes away. An error raised by it, or a number
     of bytes other than `length`, breaks the connection: the head has gone out already.
@@ -315,7 +325,11 @@ class StreamReply:
     __slots__ = ("chunks", "headers", "length", "status")
 
     def __init__(
-        self, status: int, headers: bytes, chunks: AsyncIterator[bytes | memoryview], length: int | None = None
+        self,
+        status: int,
+        headers: bytes,
+        chunks: AsyncIterator[bytes | memoryview] | AsyncIterator[FileSpan],
+        length: int | None = None,
     ) -> None:
         self.status = status
         self.headers = headers

@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import Callable
 
-from ais.net.http import FileReply, StreamReply
+from ais.net.http import FileReply, FileSpan, StreamReply
 from ais.net.hub import Hub
 from ais.net.wire import Wire
 
@@ -224,6 +224,10 @@ async def stream_chunks(wire: Wire, reply: StreamReply, *, is_chunked: bool) -> 
     left, budget = reply.length, wire.hub.limits.turn_bytes
     try:
         async for chunk in reply.chunks:
+            if isinstance(chunk, FileSpan):
+                left = (left or 0) - chunk.length
+                await _send_span(wire, chunk)
+                continue
             if not chunk:
                 continue
             if left is not None and (left := left - len(chunk)) < 0:
@@ -243,3 +247,14 @@ async def stream_chunks(wire: Wire, reply: StreamReply, *, is_chunked: bool) -> 
         close = getattr(reply.chunks, "aclose", None)
         if close is not None:
             await close()
+
+
+async def _send_span(wire: Wire, span: FileSpan) -> None:
+    sent = asyncio.get_running_loop().create_future()
+    reply = FileReply(200, b"", os.dup(span.fd), span.offset, span.length, span.pool)
+    sender = FileSender(wire, b"", reply, lambda: sent.set_result(None))
+    try:
+        sender.turn()
+        await sent
+    finally:
+        sender.close()

@@ -1,8 +1,8 @@
-"""A server between the cluster and moto: it counts what is asked for, and breaks answers as networks and clouds do."""
+"""A server between the cluster and its backend: it counts requests, and breaks answers as networks and clouds do."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -10,9 +10,11 @@ from aiohttp import web
 
 from harness.answering import answering
 
-CUT, OVERLOADED, SHORT, OTHER = "cut", "overloaded", "short", "other content"
-FAULTS = (CUT, OVERLOADED, SHORT, OTHER)
-"""What may happen to GETs."""
+CUT, SLOW, OVERLOADED, LESS, OTHER = "cut", "slow", "overloaded", "less", "other content"
+BREAKS = (CUT, SLOW, OVERLOADED)
+"""What may happen to GETs: it breaks off, it stalls until the fault ends, it is refused."""
+FAULTS = (*BREAKS, LESS, OTHER)
+"""Or all of it comes: one byte less than there is, as its head says, or other bytes."""
 LOST, REFUSED, HELD = "lost", "refused", "held"
 """What may happen to PUTs: it is done and the answer does not come, or it is not done, or not before the fault ends."""
 _HOP = ("connection", "transfer-encoding", "content-length", "date", "server")
@@ -21,7 +23,10 @@ _HOP = ("connection", "transfer-encoding", "content-length", "date", "server")
 class Gate:
     """`fault` is what happens to every GET or PUT of an object."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, is_read: "Callable[[web.BaseRequest], bool] | None" = None) -> None:
+        """`is_read`: what is a GET of an object; the gate follows redirects. None: as with S3."""
+        self._follows = is_read is not None
+        self._is_read = is_read or _is_s3_read
         self.url = ""
         self.fault = ""
         self.reads: Counter[str] = Counter()
@@ -34,7 +39,7 @@ class Gate:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.requests += 1
-        is_read = request.method == "GET" and request.path.count("/") > 1 and not request.query_string
+        is_read = request.method == "GET" and self._is_read(request)
         if is_read:
             key = request.path.split("/", 2)[2]
             self.reads[f"{key} {request.headers.get('Range', '')}".strip()] += 1
@@ -51,7 +56,7 @@ class Gate:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in ("host", "expect")}
         url = f"{self._origin}{request.raw_path}"
         async with self._http.request(
-            request.method, url, headers=headers, data=await request.read(), allow_redirects=False
+            request.method, url, headers=headers, data=await request.read(), allow_redirects=self._follows
         ) as answer:
             body = await answer.read()
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP}
@@ -60,23 +65,29 @@ class Gate:
             if self.fault == LOST and request.method == "PUT":
                 assert request.transport is not None
                 request.transport.abort()
-            if fault == SHORT:
+            if fault == LESS:
                 body = body[:-1]
             if fault == OTHER:
                 body = bytes(255 - byte for byte in body)
-            if fault != CUT:
+            if fault not in (CUT, SLOW):
                 return web.Response(status=answer.status, body=body, headers=kept)
         response = web.StreamResponse(status=200, headers={**kept, "Content-Length": str(len(body))})
         await response.prepare(request)
         await response.write(body[: len(body) // 2])
+        while fault == SLOW and self.fault == SLOW:  # noqa: ASYNC110 - the test sets a string
+            await asyncio.sleep(0.01)
         assert request.transport is not None
         request.transport.abort()
         return response
 
 
+def _is_s3_read(request: web.BaseRequest) -> bool:
+    return request.path.count("/") > 1 and not request.query_string
+
+
 @asynccontextmanager
-async def gate_before(origin: str) -> AsyncIterator[Gate]:
+async def gate_before(origin: str, is_read: Callable[[web.BaseRequest], bool] | None = None) -> AsyncIterator[Gate]:
     """The server while it runs."""
-    gate = Gate(origin)
+    gate = Gate(origin, is_read)
     async with aiohttp.ClientSession(auto_decompress=False) as gate._http, answering(gate._handle) as gate.url:
         yield gate

@@ -2,8 +2,8 @@
 
 Theory of operation. A `Fetch` is filled by a task that streams the backend's answer into a work file and publishes that
 like any PUT. Whoever asks for the object meanwhile joins it: small ones wait for its end, large ones follow as it
-comes, from memory or, far behind, from the work file. It goes on when they go away. Nothing is published unless all
-of it came.
+comes, out of the work file. It goes on when they go away. Nothing is published unless all of it came, and nobody has
+all of it before it was compared with what the backend says of it.
 
 A change of the object (`changing`) and a fetch must not meet: what the fetch read may be outdated. One that overlaps
 with a change serves those who joined it, as reads that began before the change, and keeps nothing.
@@ -21,14 +21,15 @@ from typing import Any
 from ais.api import checksum
 from ais.backend.interface import Place, RemoteObject
 from ais.backend.providers import Backends
-from ais.base.errors import AisError, AlreadyExists, Busy, NotReady, ObjectNotFound, Unreachable
+from ais.base.errors import AisError, AlreadyExists, Busy, ChecksumMismatch, NotReady, ObjectNotFound, Unreachable
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
+from ais.core.writer import Writer
 from ais.stats import names as metrics
 from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.remote.fetch import Fetch
-from ais.target.remote.filling import Filling
+from ais.target.remote.filling import fill
 from ais.target.transfer import absent
 from ais.target.uploads import in_pool_to_end
 from ais.target.view import BucketView
@@ -165,13 +166,15 @@ class Cold:
                 raise AlreadyExists(f"{view.bck.cname(name)} was changed while it was fetched")
             condition(stored)
 
-        async with self._backends.of(place).get(place, name) as (found, chunks):
+        async with self._backends.of(place).get(place, name) as download:
+            found = download.found
             has_checksum = view.rules.checksum_kind != checksum.NONE
             writer = self._store.writer(
                 view.bck,
                 name,
                 view.rules,
                 custom=found.custom(place.bck.provider),
+                claimed=found.claim,
                 facts=found.facts(has_checksum=has_checksum),
                 size_hint=found.size,
                 version=found.version,
@@ -179,13 +182,17 @@ class Cold:
             pool = writer.mountpath.pool
             validates = view.props.checksum.validate_cold_get
             md5 = hashlib.md5(usedforsecurity=False) if validates and found.md5 else None
-            filling = Filling(fetch, writer, md5)
+
+            def take(piece: memoryview) -> None:
+                if md5 is not None:
+                    md5.update(piece)
+                writer.write(piece)
+
             try:
                 fetch.begin(found, self._host.env.disk.open(writer.path, os.O_RDONLY | os.O_CLOEXEC), pool)
-                await filling.run(chunks)
-                if md5 is not None:
-                    _compare(md5, found, view.bck.cname(name))
-                    filling.release()
+                await fill(download, found.size, pool, take, fetch.wrote)
+                _compare(writer, md5, found, view.bck.cname(name))
+                fetch.release()
                 self._front.admit(view)
                 await in_pool_to_end(pool, lambda: writer.commit(check))
             finally:
@@ -193,9 +200,15 @@ class Cold:
         return found.size
 
 
-def _compare(md5: Any, found: RemoteObject, cname: str) -> None:
+def _compare(writer: Writer, md5: Any, found: RemoteObject, cname: str) -> None:
     """Raise `Unreachable` when the content is not what the backend says."""
-    if md5.hexdigest() != found.md5:
+    if writer.size != found.size:
+        raise Unreachable(f"{cname} came with {writer.size} of {found.size} bytes: try again")
+    try:
+        writer.verify()
+    except ChecksumMismatch as error:
+        raise Unreachable(f"{cname} came with another checksum than its backend says: {error}: try again") from None
+    if md5 is not None and md5.hexdigest() != found.md5:
         raise Unreachable(
             f"{cname} came with another MD5 than its backend says (checksum.validate_cold_get): try again"
         )

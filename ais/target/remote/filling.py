@@ -1,74 +1,81 @@
-"""Filling a work file while its content comes: what has come is written as the rest comes, and not in turns with it."""
+"""Writing what a backend gives while the rest of it comes, and not in turns with it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Callable
+from concurrent.futures import Executor
 from functools import partial
-from typing import Any
 
+from ais.backend.detached import Take
+from ais.backend.interface import Download
 from ais.base.waiting import to_its_end
-from ais.core.writer import Writer
-from ais.target.remote.fetch import Fetch
 
+DETACH_BYTES_MIN = 8 << 20
+"""Of less the connection is worth more than the copies."""
 AHEAD_BYTES_MAX = 2 << 20
 """What may have come and not be written yet."""
 
+Took = Callable[[int], None]
 
-class Filling:
-    """Of one fetch, once. `md5`: of the content, updated on the way: then the last piece waits for `release`."""
 
-    def __init__(self, fetch: Fetch, writer: Writer, md5: Any) -> None:
-        self._fetch = fetch
-        self._writer = writer
-        self._md5 = md5
-        self._held = b""
+async def fill(download: Download, size: int, pool: Executor, take: Take, took: Took) -> None:
+    """Give all of a download, `size` bytes, to `take` in `pool`, in order; `took` is told how many after each step.
+
+    Raise what reading and `take` raise; nobody uses `take` any more then.
+    """
+    detached = download.detach() if size >= DETACH_BYTES_MIN else None
+    if detached is not None:
+        await detached.run(pool, take, took)
+        return
+    filling = _Filling(pool, take, took)
+    try:
+        async for chunk in download.chunks:
+            await filling.add(chunk)
+        await filling.end()
+    finally:
+        await filling.settle()
+
+
+class _Filling:
+    """Of chunks: what has come is one step, the next begins when it is over."""
+
+    def __init__(self, pool: Executor, take: Take, took: Took) -> None:
+        self._pool = pool
+        self._take = take
+        self._took = took
         self._batch: list[bytes] = []
         self._ahead = 0
         self._job: asyncio.Future[int] | None = None
 
-    async def run(self, chunks: AsyncIterator[bytes]) -> None:
-        """Write all of it. Raise what reading and writing raise; nobody uses the writer any more then."""
-        try:
-            async for chunk in chunks:
-                self._batch.append(chunk)
-                self._ahead += len(chunk)
-                self._offer(chunk)
-                if self._job is None or self._job.done() or self._ahead >= AHEAD_BYTES_MAX:
-                    await self._write()
-            await self._write()
-            await self._written()
-        finally:
-            if self._job is not None:  # what it raises comes second
-                await to_its_end(asyncio.wait((self._job,)))
+    async def add(self, chunk: bytes) -> None:
+        self._batch.append(chunk)
+        self._ahead += len(chunk)
+        if self._job is None or self._job.done() or self._ahead >= AHEAD_BYTES_MAX:
+            await self._begin()
 
-    def release(self) -> None:
-        """Let everybody have the last piece, too."""
-        self._fetch.offer(self._held)
-
-    def _offer(self, chunk: bytes) -> None:
-        if self._md5 is None:
-            self._fetch.offer(chunk)
-        else:
-            self._fetch.offer(self._held)
-            self._held = chunk
-
-    async def _write(self) -> None:
-        """Begin to write what has come, when what came before is written."""
+    async def end(self) -> None:
+        await self._begin()
         await self._written()
-        step = partial(_write, self._writer, self._md5, self._batch)
+
+    async def settle(self) -> None:
+        """Wait for the step that runs; what it raises comes second."""
+        if self._job is not None:
+            await to_its_end(asyncio.wait((self._job,)))
+
+    async def _begin(self) -> None:
+        await self._written()
+        step = partial(_give, self._take, self._batch)
         self._batch = []
-        self._job = asyncio.wrap_future(self._writer.mountpath.pool.submit(step))
+        self._job = asyncio.wrap_future(self._pool.submit(step))
 
     async def _written(self) -> None:
         if self._job is not None:
             count = await to_its_end(self._job)
             self._job = None
             self._ahead -= count
-            self._fetch.wrote(count)
+            self._took(count)
 
 
-def _write(writer: Writer, md5: Any, chunks: list[bytes]) -> int:
+def _give(take: Take, chunks: list[bytes]) -> int:
     for chunk in chunks:
-        if md5 is not None:
-            md5.update(chunk)
-        writer.write(chunk)
+        take(memoryview(chunk))
     return sum(map(len, chunks))

@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
-from functools import partial
 
 from ais.api import checksum
 from ais.api.blob import Parts
@@ -21,6 +20,7 @@ from ais.env.clock import Clock
 from ais.fs.volume import Volume
 from ais.target.front import Front
 from ais.target.remote.cold import Cold
+from ais.target.remote.filling import fill
 from ais.target.transfer import absent
 from ais.target.uploads import in_pool_to_end
 from ais.target.view import BucketView
@@ -144,20 +144,20 @@ class Parallel:
         length: int,
     ) -> None:
         pool, uploads, got = self._pool(view, found.name), self._store.uploads, 0
+
+        def count(size: int) -> None:
+            nonlocal got
+            got += size
+
         is_whole = length == found.size
-        async with backend.get(place, found.name, 0 if is_whole else start, None if is_whole else length) as (
-            now,
-            chunks,
-        ):
-            if not now.is_same_as(found):
+        async with backend.get(place, found.name, 0 if is_whole else start, None if is_whole else length) as download:
+            if not download.found.is_same_as(found):
                 raise Busy(f"{place.bck.cname(found.name)} was changed while it was fetched: try again")
             writer = await in_pool_to_end(
                 pool, lambda: uploads.part_writer(upload, number, length), lambda made: made.abort()
             )
             try:
-                async for chunk in chunks:
-                    await in_pool_to_end(pool, partial(writer.write, chunk))
-                    got += len(chunk)
+                await fill(download, length, pool, writer.write, count)
                 if got != length:
                     raise Unreachable(f"{place.bck.cname(found.name)}: part {number} has {got} of {length} bytes")
                 await in_pool_to_end(pool, lambda: writer.commit({}))

@@ -30,8 +30,8 @@ class ColdRanges:
 
 
 async def _read(backend: Backend, place: Place, found: RemoteObject, start: int, length: int) -> AsyncIterator[bytes]:
-    async with backend.get(place, found.name, start, length) as (now, chunks):
-        if not now.is_same_as(found):
+    async with backend.get(place, found.name, start, length) as download:
+        if not download.found.is_same_as(found):
             raise Busy(f"{place.bck.cname(found.name)} was changed while it was read: try again")
-        async for chunk in chunks:
+        async for chunk in download.chunks:
             yield chunk

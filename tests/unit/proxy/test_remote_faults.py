@@ -5,7 +5,6 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-import aiohttp
 import pytest
 from harness import gate as faults
 from harness.gate import gate_before
@@ -14,43 +13,12 @@ from harness.remote import Remote
 from ais.backend import pacing, s3
 
 Run = Callable[[Any], Any]
-LARGE = bytes(range(251)) * 10_000
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between attempts are the library's."""
     monkeypatch.setattr(s3, "ATTEMPTS_MAX", 1)
-
-
-def test_reads(remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever happens to a cold GET, small or large, nothing of it stays; what is here is read meanwhile."""
-
-    async def scenario() -> None:
-        async with gate_before(aws) as gate:
-            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
-            async with remote() as bucket:
-                await bucket.put("large", LARGE)
-                assert await bucket.get("d/o3") == b"content 3"
-                checked = {"checksum": {"validate_cold_get": True}}
-                assert (await bucket.act("PATCH", "set-bprops", checked)).status == 200
-                for fault in faults.FAULTS:
-                    gate.fault = fault
-                    status, body, _ = await bucket.ask("GET", "d/o0")
-                    assert status == (503 if fault == faults.OVERLOADED else 502), (fault, body)
-                    assert bucket.name.encode() in body, body
-                    try:
-                        status, body, _ = await bucket.ask("GET", "large")
-                        assert status in (502, 503), (fault, status)
-                    except aiohttp.ClientError:
-                        pass
-                    assert await bucket.get("d/o3") == b"content 3"
-                    assert await bucket.cached() == ["d/o3"], fault
-                gate.fault = ""
-                assert await bucket.get("d/o0") == b"content 0"
-                assert await bucket.get("large") == LARGE
-
-    run(scenario())
 
 
 @pytest.mark.parametrize("fault", [faults.LOST, faults.REFUSED])
