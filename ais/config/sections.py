@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ais.base.units import Duration, Size
+from ais.config import receivers
 from ais.config.setting import Section, setting
 
 _RECEIVER = re.compile(r"[a-z0-9-]{1,32}")
@@ -597,8 +598,9 @@ class Net(Section, frozen=True):
     s3_events: Annotated[
         tuple[str, ...],
         setting(
-            "Receivers of bucket notifications, `NAME=URL` each (a webhook); buckets name one as"
-            " `arn:ais:sqs::NAME:webhook`."
+            "Receivers of bucket notifications, `NAME=URL` each: `http(s)://` (a webhook), `nats://`, `kafka://`,"
+            " `amqp://` ([s3.md](s3.md)); buckets name one as `arn:ais:sqs::NAME:KIND`, KIND being `webhook`, `nats`,"
+            " `kafka`, `amqp`."
         ),
     ] = ()
 
@@ -623,10 +625,12 @@ class Net(Section, frozen=True):
     def check(self) -> None:
         for one in self.s3_events:
             name, _, url = one.partition("=")
-            if not _RECEIVER.fullmatch(name) or not url.startswith(("http://", "https://")) or not url.isprintable():
-                raise ValueError(
-                    f's3_events="{one}": write NAME=http://host/path, the name in small letters, digits, "-"'
-                )
+            if not _RECEIVER.fullmatch(name):
+                raise ValueError(f's3_events="{name}=...": write NAME=URL, the name in small letters, digits, "-"')
+            try:
+                receivers.parse(url)
+            except ValueError as error:
+                raise ValueError(f'the URL of "{name}" in s3_events: {error}') from None
         if len(self.event_receivers) != len(self.s3_events):
             raise ValueError("s3_events names a receiver twice")
         for one in self.s3_replicas:

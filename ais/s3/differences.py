@@ -29,7 +29,8 @@ DIFFERENCES: Mapping[Op, str] = {
     Op.PUT_BUCKET_POLICY: "conditions, operators and variables that are not evaluated are refused when they are set",
     Op.GET_PUBLIC_ACCESS_BLOCK: "a new bucket has none",
     Op.PUT_BUCKET_ENCRYPTION: "a bucket without it does not encrypt; `aws:kms:dsse` is refused",
-    Op.PUT_BUCKET_NOTIFICATION: "receivers are webhooks of `net.s3_events`, each is tried; refused at a backend",
+    Op.PUT_BUCKET_NOTIFICATION: "receivers (webhook, NATS, Kafka, AMQP) are those of `net.s3_events`,"
+    " each is tried; refused at a backend",
     **dict.fromkeys((Op.GET_BUCKET_METADATA, Op.GET_BUCKET_METADATA_TABLE), "there is none, and none can be made"),
     Op.PUT_BUCKET_REPLICATION: "destinations are buckets of this cluster, or of one that `net.s3_replicas` names; the"
     " role means nothing; existing objects, replication time and changes of replicas are refused",

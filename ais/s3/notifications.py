@@ -1,7 +1,8 @@
 """Notifications: which events of a bucket go to which receivers, and the message that says so. Pure.
 
 Source: Amazon S3 user guide, "Event message structure" and "Supported event types". A receiver has an ARN,
-`arn:ais:sqs::<name>:webhook`, and its URL stands in the configuration of the cluster (`net.s3_events`).
+`arn:ais:sqs::<name>:<kind>`, and its URL, which says the kind, stands in the configuration of the cluster
+(`net.s3_events`).
 """
 
 import re
@@ -13,6 +14,7 @@ from xml.etree.ElementTree import Element
 
 from defusedxml.ElementTree import fromstring
 
+from ais.config import receivers
 from ais.s3 import xml
 from ais.s3.errors import S3Error
 
@@ -25,16 +27,17 @@ EVENTS = (
 )
 """What happens here. Amazon has others: a configuration with one of them is refused."""
 _GROUPS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*")
-_ARN = re.compile(r"arn:ais:s[qn]s::([a-z0-9-]{1,32}):webhook")
+_ARN = re.compile(rf"arn:ais:s[qn]s::([a-z0-9-]{{1,32}}):({'|'.join(receivers.KINDS)})")
 _KINDS = {"TopicConfiguration": "Topic", "QueueConfiguration": "Queue", "CloudFunctionConfiguration": "CloudFunction"}
 EXPIRATION = "LifecycleExpiration"
 
 
 class Rule(NamedTuple):
-    """One configuration of a bucket."""
+    """One configuration of a bucket. `kind`: of the receiver, as its ARN has it."""
 
     id: str
     receiver: str
+    kind: str
     events: tuple[str, ...]
     prefix: str
     suffix: str
@@ -61,8 +64,8 @@ def _rules(root: Element) -> Iterable[Rule]:
         match = _ARN.fullmatch(one.findtext(kind, ""))
         parts = {rule.findtext("Name", "").lower(): rule.findtext("Value", "") for rule in one.iter("FilterRule")}
         events = tuple(event.text or "" for event in one.findall("Event"))
-        receiver = match[1] if match else ""
-        yield Rule(one.findtext("Id", ""), receiver, events, parts.get("prefix", ""), parts.get("suffix", ""))
+        receiver, of_kind = match.groups() if match else ("", "")
+        yield Rule(one.findtext("Id", ""), receiver, of_kind, events, parts.get("prefix", ""), parts.get("suffix", ""))
 
 
 def check(root: Element) -> None:
@@ -75,7 +78,7 @@ def check(root: Element) -> None:
     rules = list(_rules(root))
     for number, rule in enumerate(rules):
         if not rule.receiver:
-            raise invalid_destination("it is no ARN of a receiver, arn:ais:sqs::NAME:webhook")
+            raise invalid_destination(f"it is no ARN of a receiver, arn:ais:sqs::NAME:{'|'.join(receivers.KINDS)}")
         if not rule.events:
             raise S3Error("MalformedXML", "A configuration names at least one Event")
         for event in rule.events:
@@ -91,9 +94,12 @@ def check(root: Element) -> None:
 
 def receivers_of(document: str, known: Mapping[str, str]) -> dict[str, str]:
     """The receivers of a document with their URLs. Raise `S3Error` InvalidArgument for one the cluster lacks."""
-    wanted = {rule.receiver for rule in rules_of(document)}
-    for name in wanted - known.keys():
-        raise invalid_destination(f'the cluster has no receiver "{name}": see net.s3_events')
+    wanted = {rule.receiver: rule.kind for rule in rules_of(document)}
+    for name, kind in wanted.items():
+        if name not in known:
+            raise invalid_destination(f'the cluster has no receiver "{name}": see net.s3_events')
+        if kind != (right := receivers.kind_of(known[name])):
+            raise invalid_destination(f'the receiver "{name}" is another one: arn:ais:sqs::{name}:{right}')
     return {name: known[name] for name in wanted}
 
 

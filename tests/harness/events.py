@@ -6,7 +6,7 @@ from typing import Any
 
 import requests
 
-from harness.receiver import Receiver
+from harness.receiver import Taken
 
 ARN = "arn:ais:sqs::hook:webhook"
 EVENTS = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
@@ -14,7 +14,7 @@ WANTED = ["ObjectCreated:Put", "ObjectCreated:Put", "ObjectRemoved:Delete", "Obj
 
 
 def configure(s3: Any, bucket: str, **more: Any) -> None:
-    """Have a bucket tell the receiver `hook`."""
+    """Have a bucket tell the receiver `hook`, or the one of another `QueueArn`."""
     rule = {"Id": "all", "QueueArn": ARN, "Events": EVENTS, **more}
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [rule]})
 
@@ -32,7 +32,7 @@ def change(s3: Any, bucket: str, keys: Iterable[str], threads: int = 4) -> None:
         list(pool.map(work, keys))
 
 
-def is_told(hook: Receiver, bucket: str, keys: Iterable[str]) -> bool:
+def is_told(hook: Taken, bucket: str, keys: Iterable[str]) -> bool:
     """Whether all four events of all keys came, with what a client repeated that got no answer.
 
     Raise `AssertionError` when those of a key came in another order.

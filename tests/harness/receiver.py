@@ -9,13 +9,13 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 
-class Receiver(ThreadingHTTPServer):
-    """Keeps the records that came, in their order, and test events apart. `refuses`: it answers 503."""
+class Taken:
+    """What came: records in their order, and test events apart. `refuses`: nothing is taken."""
 
-    daemon_threads = True
+    kind = "webhook"
+    url: str
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
         self.records: list[dict[str, Any]] = []
         self.tests: list[dict[str, str]] = []
         self.refuses = False
@@ -23,8 +23,22 @@ class Receiver(ThreadingHTTPServer):
         self.lock = threading.Lock()
 
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/hook"
+    def arn(self) -> str:
+        """Of the receiver that the cluster calls `hook`."""
+        return f"arn:ais:sqs::hook:{self.kind}"
+
+    def take(self, body: bytes) -> bool:
+        """Keep a message, unless this one refuses."""
+        message = json.loads(body)
+        with self.lock:
+            if self.refuses:
+                self.refused += 1
+                return False
+            if "Records" in message:
+                self.records += message["Records"]
+            else:
+                self.tests.append(message)
+            return True
 
     def events(self, bucket: str) -> list[tuple[str, str, str]]:
         """Event, key and sequencer of each record of a bucket."""
@@ -37,6 +51,17 @@ class Receiver(ThreadingHTTPServer):
         ]
 
 
+class Receiver(ThreadingHTTPServer, Taken):
+    """One of HTTP: it answers 503 when it refuses."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        Taken.__init__(self)
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}/hook"
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Receiver
@@ -45,15 +70,8 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_POST(self) -> None:
-        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with self.server.lock:
-            if self.server.refuses:
-                self.server.refused += 1
-            elif "Records" in message:
-                self.server.records += message["Records"]
-            else:
-                self.server.tests.append(message)
-        self.send_response(503 if self.server.refuses else 200)
+        is_taken = self.server.take(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200 if is_taken else 503)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

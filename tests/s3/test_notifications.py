@@ -1,11 +1,15 @@
-"""Notifications: what happens in a bucket reaches a real receiver at least once and in order, whatever stops."""
+"""Notifications: what happens in a bucket reaches real receivers at least once and in order, whatever stops."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import requests
 from botocore.exceptions import ClientError
+from harness.brokers import BROKERS
+from harness.brokers.server import Server
 from harness.events import ARN, change, configure, is_told
 from harness.nodes import eventually
 from harness.receiver import Receiver, receiver
@@ -19,20 +23,29 @@ WITHIN_S = 120.0
 
 
 class Place(NamedTuple):
-    """A cluster with a receiver, and a client of it."""
+    """A cluster with receivers, brokers by their kind and name, and a client of it."""
 
     cluster: Cluster
     hook: Receiver
+    brokers: dict[str, Server]
     s3: Any
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    """One gateway and two targets."""
-    with receiver() as hook:
-        settings = {"net.s3_events": f"hook={hook.url}"}
-        with Cluster(proxies=1, targets=2, mountpaths=2, config_overrides=settings) as cluster:
-            yield Place(cluster, hook, boto(Access(cluster.endpoint, "any", "anysecret"), read_timeout=120))
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One gateway and two targets; brokers want a password that stands in a file."""
+    password: Path = tmp_path_factory.mktemp("events") / "password"
+    password.write_text("guest\n")
+    with ExitStack() as stack:
+        hook = stack.enter_context(receiver())
+        brokers = {kind: stack.enter_context(of(user="guest", password="guest")) for kind, of in BROKERS.items()}
+        urls = {"hook": hook.url}
+        for kind, broker in brokers.items():
+            mark = "&" if "?" in broker.url else "?"
+            urls[kind] = broker.url.replace("://", "://guest@") + f"{mark}password_file={password}"
+        settings = {"net.s3_events": ",".join(f"{name}={url}" for name, url in urls.items())}
+        cluster = stack.enter_context(Cluster(proxies=1, targets=2, mountpaths=2, config_overrides=settings))
+        yield Place(cluster, hook, brokers, boto(Access(cluster.endpoint, "any", "anysecret"), read_timeout=120))
 
 
 @pytest.fixture
@@ -105,6 +118,7 @@ def test_filters_and_refusals(place: Place, bucket: str) -> None:
     wrong: list[dict[str, Any]] = [
         {"QueueArn": "arn:ais:sqs::nobody:webhook"},
         {"QueueArn": "arn:aws:sqs:us-east-1:1:q"},
+        {"QueueArn": "arn:ais:sqs::hook:nats"},
         {"Events": ["s3:ObjectRestore:Post"]},
         {"Filter": {"Key": {"FilterRules": [{"Name": "middle", "Value": "x"}]}}},
     ]
@@ -155,3 +169,22 @@ def test_a_receiver_that_is_down_and_a_target_that_is_killed(place: Place, bucke
     place.cluster.restart(victim)
     place.cluster.wait_ready()
     eventually(lambda: is_told(place.hook, bucket, keys), within_s=WITHIN_S)
+
+
+@pytest.mark.parametrize("kind", BROKERS)
+def test_brokers(place: Place, kind: str) -> None:
+    """Each is tried when a bucket names it, and told everything, while it is away later, in the order of each key."""
+    broker, name, keys = place.brokers[kind], fresh_name("events"), ["a b/ü+", "k1", "k2", "k3"]
+    place.s3.create_bucket(Bucket=name)
+    broker.refuses = True
+    with pytest.raises(ClientError, match=f'the receiver "{kind}" did not take the test event'):
+        configure(place.s3, name, QueueArn=f"arn:ais:sqs::{kind}:{kind}")
+    broker.refuses = False
+    configure(place.s3, name, QueueArn=f"arn:ais:sqs::{kind}:{kind}")
+    assert [test["Event"] for test in broker.tests if test["Bucket"] == name] == ["s3:TestEvent"]
+    change(place.s3, name, keys[:2])
+    broker.stop()
+    change(place.s3, name, keys[2:])
+    broker.start()
+    eventually(lambda: is_told(broker, name, keys), within_s=WITHIN_S)
+    remove_bucket(place.s3, name)

@@ -8,8 +8,9 @@ from ais.config.limits import Limits
 from ais.meta.bmd import BMD
 from ais.net.http import Reply
 from ais.node.node import Node
+from ais.node.receivers.receiver import Message, NotTaken
+from ais.node.receivers.receivers import Receivers
 from ais.node.s3 import Gate
-from ais.node.webhooks import Webhooks
 from ais.proxy.s3.call import Call, Operation, document_size, require_same
 from ais.proxy.s3.replication import ReplicationChecks, require_versioning
 from ais.s3 import answers, configurations, notifications, replication, xml
@@ -88,12 +89,20 @@ class Configurations:
         if call.request.header("x-amz-skip-destination-validation").lower() == "true":
             return
         message = notifications.test_message(call.bucket.name, call.request.id, self._node.env.clock.now_ns())
-        body = codec.to_json(message)
-        webhooks = Webhooks(TRY_S)
+        test = Message(call.bucket.name, codec.to_json(message))
+        receivers = Receivers(TRY_S)
+
+        async def ask(url: str) -> str:
+            try:
+                await receivers.of(url).send([test])
+            except NotTaken as error:
+                return str(error)
+            return ""
+
         try:
-            refusals = await asyncio.gather(*(webhooks.post(url, body) for url in found.values()))
+            refusals = await asyncio.gather(*(ask(url) for url in found.values()))
         finally:
-            await webhooks.close()
+            await receivers.close()
         for name, why in zip(found, refusals, strict=True):
             if why:
                 raise notifications.invalid_destination(f'the receiver "{name}" did not take the test event: {why}')

@@ -11,7 +11,7 @@ from ais.api.bucket import Bck
 from ais.base.errors import AisError
 from ais.core.store import Store
 from ais.env.clock import Clock
-from ais.node.webhooks import Webhooks
+from ais.node.receivers.receiver import Message, NotTaken, Receiver
 from ais.s3 import notifications
 from ais.s3.documents import DEFAULT_REGION
 from ais.s3.notifications import Happened
@@ -19,7 +19,7 @@ from ais.target.events.journal import Entry, Journal, Noted
 from ais.target.host import Host
 
 BATCH_MAX = 100
-"""Records of one message."""
+"""Events that are read, and sent, at once."""
 IDLE_S = 0.2
 WAIT_S, WAIT_S_MAX = 0.5, 30.0
 """Between attempts, twice as long each time."""
@@ -91,41 +91,50 @@ class Sender:
 
 
 class Told:
-    """A receiver of notifications: messages by POST."""
+    """A receiver of notifications."""
 
-    def __init__(self, host: Host, store: Store, receiver: str, url: str, webhooks: Webhooks) -> None:
+    def __init__(self, host: Host, store: Store, name: str, receiver: Receiver) -> None:
         self._host = host
         self._store = store
+        self._name = name
         self._receiver = receiver
-        self._url = url
-        self._webhooks = webhooks
         self._log = structlog.get_logger()
 
     async def deliver(self, found: Sequence[Noted]) -> None:
         """See `Delivery`."""
-        if records := await asyncio.to_thread(self._records, found):
-            await self._send(codec.to_json({"Records": records}))
+        if messages := await asyncio.to_thread(self._messages, found):
+            await self._send(messages)
 
-    async def _send(self, body: bytes) -> None:
+    async def _send(self, messages: Sequence[Message]) -> None:
         wait_s = WAIT_S
-        while why := await self._webhooks.post(self._url, body):
-            if wait_s == WAIT_S:
-                self._log.warning("a receiver of events does not take them", receiver=self._receiver, error=why)
+        while True:
+            try:
+                await self._receiver.send(messages)
+                break
+            except NotTaken as error:
+                if wait_s == WAIT_S:
+                    self._log.warning("a receiver of events does not take them", receiver=self._name, error=str(error))
             await self._host.env.clock.sleep(wait_s)
             wait_s = min(2 * wait_s, WAIT_S_MAX)
         if wait_s != WAIT_S:
-            self._log.info("a receiver of events takes them again", receiver=self._receiver)
+            self._log.info("a receiver of events takes them again", receiver=self._name)
 
-    def _records(self, found: Sequence[Noted]) -> list[object]:
-        """What of these happened."""
-        return [notifications.record(self._happened(one.entry)) for one in found if not is_unmade(self._store, one)]
+    def _messages(self, found: Sequence[Noted]) -> list[Message]:
+        """What of these happened. Blocks."""
+        entries = [one.entry for one in found if not is_unmade(self._store, one)]
+        size = self._receiver.records_max
+        return [self._message(entries[start : start + size]) for start in range(0, len(entries), size)]
+
+    def _message(self, entries: Sequence[Entry]) -> Message:
+        records = [notifications.record(self._happened(entry)) for entry in entries]
+        return Message(f"{entries[0].bucket}/{entries[0].key}", codec.to_json({"Records": records}))
 
     def _happened(self, entry: Entry) -> Happened:
         bucket = self._host.bmd.get(Bck(entry.bucket))
         of_s3 = bucket.props.of_s3 if bucket is not None else None
         return Happened(
             entry.event,
-            entry.receivers[self._receiver],
+            entry.receivers[self._name],
             entry.bucket,
             of_s3.owner if of_s3 is not None else "",
             (of_s3.region if of_s3 is not None else "") or DEFAULT_REGION,

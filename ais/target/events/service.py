@@ -20,8 +20,8 @@ from ais.core.store import Store
 from ais.core.versions import NULL
 from ais.fs.volume import Volume
 from ais.net.client import PeerClient
+from ais.node.receivers.receivers import Receivers
 from ais.node.s3 import Gate
-from ais.node.webhooks import Webhooks
 from ais.s3 import facts, notifications, replication
 from ais.s3.buckets import S3Bucket
 from ais.target.events.handing import Handing
@@ -70,7 +70,7 @@ class EventService:
         self._handed_on: set[str] = set()
         """Mountpaths whose events are just given to others: nobody sends them meanwhile."""
         self._senders: dict[tuple[str, str], Sender] = {}
-        self._webhooks = Webhooks()
+        self._told = Receivers()
         self._following = asyncio.Lock()
         self._looks_without = 0
         self._log = structlog.get_logger()
@@ -201,7 +201,7 @@ class EventService:
     async def stop(self) -> None:
         """End all senders."""
         await self._follow(set(), {})
-        await self._webhooks.close()
+        await self._told.close()
         for journal in self._journals.all():
             journal.close()
         if waiting := {name: count for name, count in self.waiting().items() if count}:
@@ -252,6 +252,7 @@ class EventService:
             for name in receivers
         }
         await self._follow(wanted, receivers)
+        await self._told.keep(self._host.config.cluster.net.event_receivers.values())
 
     async def _follow(self, wanted: set[tuple[str, str]], receivers: Mapping[str, str]) -> None:
         for place, sender in list(self._senders.items()):
@@ -267,7 +268,7 @@ class EventService:
     def _delivery(self, name: str, address: str) -> Delivery:
         if (destination := self._replicas.destinations.get(name)) is not None:
             return self._replicas.delivery(destination)
-        return Told(self._host, self._store, name, address, self._webhooks)
+        return Told(self._host, self._store, name, self._told.of(address))
 
     async def _behind(self, request: web.Request) -> web.Response:
         waiting, behind, whys = self.replicas_waiting(), self.replicas_behind(), dict[str, str]()
