@@ -75,7 +75,7 @@ confined: install ## who has one bucket, and who has none, try every way to anot
 rotation: install ## all secrets replaced under load, with and without workers (ROTATION_ROUNDS=5)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_rotation.py
 
-events: install ## 10,000 events of buckets: receiver down for a minute, nodes killed and decommissioned (EVENTS=, EVENTS_DOWN_S=)
+events: install ## 10,000 events of buckets to each kind of receiver: down for a minute, nodes killed and decommissioned (EVENTS=, EVENTS_DOWN_S=)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_events.py
 
 replicas: install ## 1,000 objects replicated: the other cluster down for a minute, targets killed and decommissioned (REPLICAS=, REPLICAS_DOWN_S=)

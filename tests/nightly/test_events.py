@@ -1,4 +1,4 @@
-"""Ten thousand events: a receiver that is down for a minute, a target killed and one decommissioned meanwhile."""
+"""Ten thousand events to each kind of receiver, down for a minute; a target killed and one decommissioned meanwhile."""
 
 import os
 import threading
@@ -6,10 +6,11 @@ import time
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
+from harness.brokers import KINDS, receiver_of
 from harness.events import change, configure, is_told, waiting
 from harness.nodes import eventually
-from harness.receiver import receiver
 from harness.s3access import REGION
 from harness.wire import Api, message, request
 
@@ -27,13 +28,14 @@ def client_of(cluster: Cluster) -> Any:
     )  # fmt: skip
 
 
-def test_ten_thousand_events() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_ten_thousand_events(kind: str) -> None:
     """Each acknowledged change arrives at least once, and those of a key in their order."""
-    with receiver() as hook, Cluster(1, 3, 2, config_overrides={"net.s3_events": f"hook={hook.url}"}) as cluster:
+    with receiver_of(kind) as hook, Cluster(1, 3, 2, config_overrides={"net.s3_events": f"hook={hook.url}"}) as cluster:
         s3 = client_of(cluster)
         keys = [f"k{number}" for number in range(COUNT // 4)]
         s3.create_bucket(Bucket="many")
-        configure(s3, "many")
+        configure(s3, "many", QueueArn=hook.arn)
         hook.refuses = True
         down_since_s = time.monotonic()
         work = threading.Thread(target=change, args=(s3, "many", keys))
@@ -52,15 +54,16 @@ def test_ten_thousand_events() -> None:
         hook.refuses = False
         took_s = eventually(lambda: is_told(hook, "many", keys), within_s=1800, every_s=1)
         came = len(hook.events("many"))
-        print(f"{COUNT} events, {came} records, sent {took_s:.0f} s after the receiver was back")
+        print(f"{kind}: {COUNT} events, {came} records, sent {took_s:.0f} s after the receiver was back")
 
 
-def test_a_mountpath_and_a_target_that_leave_while_events_wait() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mountpath_and_a_target_that_leave_while_events_wait(kind: str) -> None:
     """Detached and decommissioned with all data removed: the last target sends what they had kept, in order."""
-    with receiver() as hook, Cluster(1, 2, 2, config_overrides={"net.s3_events": f"hook={hook.url}"}) as cluster:
+    with receiver_of(kind) as hook, Cluster(1, 2, 2, config_overrides={"net.s3_events": f"hook={hook.url}"}) as cluster:
         s3, api, keys = client_of(cluster), Api(cluster.endpoint), list("abcdefghijkl")
         s3.create_bucket(Bucket="leaving")
-        configure(s3, "leaving")
+        configure(s3, "leaving", QueueArn=hook.arn)
         hook.refuses = True
         change(s3, "leaving", keys)
         stays, leaves = cluster.targets
