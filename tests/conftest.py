@@ -12,7 +12,7 @@ from harness.wire import Api, fresh_name
 if TYPE_CHECKING:
     from ais.testing import Cluster
 
-pytest_plugins = ["ais.testing", "harness.moto"]
+pytest_plugins = ["ais.testing", "harness.clouds", "harness.moto"]
 
 NIGHTLY = Path(__file__).parent / "nightly"
 

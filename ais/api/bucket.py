@@ -9,7 +9,7 @@ AIS = "ais"
 PROVIDERS = ("ais", "aws", "azure", "gcp", "oci")
 HT = "ht"
 """Web servers; AIStore 5 has no such provider any more."""
-BACKENDS = ("aws", HT)
+BACKENDS = ("aws", "gcp", "azure", HT)
 """Providers whose buckets we serve, once the configuration names them."""
 _SCHEMES = {"ais": "ais", "aws": "s3", "azure": "az", "gcp": "gs", "oci": "oc", HT: HT}
 _ALIASES = {

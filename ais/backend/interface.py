@@ -6,7 +6,7 @@ it no answer, an answer that breaks off, or content that is not what the backend
 """
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -22,7 +22,7 @@ from ais.config.sections import BackendRate, Extra
 CHUNK_BYTES = 1 << 20
 """What is read of a body at a time."""
 _MD5 = re.compile(r"[0-9a-f]{32}")
-SOURCE, ETAG, VERSION, MD5, LAST_MODIFIED = "source", "ETag", "version", "md5", "LastModified"
+SOURCE, ETAG, VERSION, MD5, CRC32C, LAST_MODIFIED = "source", "ETag", "version", "md5", "crc32c", "LastModified"
 """Keys of AIStore's custom metadata, which says what the object is at its backend."""
 CONTENT_HEADERS = (
     "cache-control",
@@ -33,6 +33,9 @@ CONTENT_HEADERS = (
     "expires",
 )
 """What an owner says of the content, beside metadata of his own."""
+USER = "x-amz-meta-"
+"""In front of the names that an owner gave to metadata of his own."""
+_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 
 
 class Place(NamedTuple):
@@ -51,7 +54,7 @@ class RemoteObject(msgspec.Struct, frozen=True, omit_defaults=True):
     etag: str = ""
     """Without quotes."""
     version: str = ""
-    """ID of the version, where the bucket keeps versions."""
+    """ID of the version, where the bucket keeps versions; the tag, where objects have one and no ID."""
     modified_s: float = 0.0
     content: dict[str, str] = {}
     """Content headers by lower-case name (`CONTENT_HEADERS`)."""
@@ -59,6 +62,10 @@ class RemoteObject(msgspec.Struct, frozen=True, omit_defaults=True):
     """Metadata of its owner, by full header name (`x-amz-meta-*`)."""
     claim: tuple[str, str] = (checksum.NONE, "")
     """Kind and value of a checksum of ours that its backend vouches for."""
+    told_md5: str = ""
+    """Of the content, in hexadecimal digits, where the backend says it apart from the tag."""
+    crc32c: str = ""
+    """Of the content, in base64."""
 
     @property
     def is_folder(self) -> bool:
@@ -73,18 +80,20 @@ class RemoteObject(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def md5(self) -> str:
-        """Of the content, when the tag looks like one; with keys of a key service it is none."""
-        return self.etag if _MD5.fullmatch(self.etag) else ""
+        """Of the content: what was told, or the tag when it looks like one; with keys of a key service it is none."""
+        return self.told_md5 or (self.etag if _MD5.fullmatch(self.etag) else "")
 
     def custom(self, provider: str) -> dict[str, str]:
         """As custom metadata, with AIStore's keys."""
         found = {SOURCE: provider}
         if self.etag:
             found[ETAG] = self.etag
-        if self.version:
+        if self.version and self.version != self.etag:
             found[VERSION] = self.version
         if self.md5:
             found[MD5] = self.md5
+        if self.crc32c:
+            found[CRC32C] = self.crc32c
         if self.modified_s:
             found[LAST_MODIFIED] = datetime.fromtimestamp(self.modified_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return found | self.user
@@ -101,6 +110,15 @@ class RemoteObject(msgspec.Struct, frozen=True, omit_defaults=True):
     def http_date(self) -> str:
         """Of its last change."""
         return formatdate(self.modified_s, usegmt=True)
+
+
+def by_owner(found: Mapping[str, str]) -> dict[str, str]:
+    """Metadata that is not kept as headers (`RemoteObject.user`); without what no header can carry."""
+    return {
+        USER + key.lower(): value
+        for key, value in found.items()
+        if _NAME.fullmatch(key.lower()) and value.isprintable()
+    }
 
 
 class RemotePage(msgspec.Struct, frozen=True):

@@ -6,6 +6,10 @@ from typing import Any
 from ais.api.bucket import AIS, Bck
 from ais.backend import clusters
 from ais.backend.ais import RemoteAis
+from ais.backend.azure import PROVIDER as AZURE
+from ais.backend.azure import Azure
+from ais.backend.gcs import GCS
+from ais.backend.gcs import PROVIDER as GCP
 from ais.backend.guarded import Guarded
 from ais.backend.interface import Backend, Place
 from ais.backend.s3 import PROVIDER as AWS
@@ -16,7 +20,8 @@ from ais.base.errors import MissingBackend
 from ais.env import Env
 from ais.net.egress import Egress
 
-CLOUDS = (AWS,)
+_CLOUDS: dict[str, Callable[[], Backend]] = {AWS: S3, GCP: GCS, AZURE: Azure}
+CLOUDS = tuple(_CLOUDS)
 _PROVIDERS = (*CLOUDS, HT)
 DISABLED = "disabled"
 """Key in a provider's part of the configuration: its buckets are refused, and what is said of it is kept."""
@@ -62,7 +67,7 @@ class Backends:
         require(self._configured(), bck)
         if bck.provider == AIS:
             return self._cluster(bck.namespace.uuid)
-        return self._one((bck.provider,), S3 if bck.provider == AWS else lambda: Web(self._make_egress))
+        return self._one((bck.provider,), _CLOUDS.get(bck.provider) or (lambda: Web(self._make_egress)))
 
     def cluster(self, alias: str) -> RemoteAis:
         """An attached cluster. Raise `NotFound`."""

@@ -14,10 +14,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
 
-import aiohttp
-
 from ais.api.blob import PARTS_MAX
 from ais.api.bucket import Bck
+from ais.backend import failures
 from ais.backend.detached import Detached, detach
 from ais.backend.interface import CHUNK_BYTES, Download, Place, RemoteObject, RemotePage, Upload
 from ais.base.errors import (
@@ -26,7 +25,6 @@ from ais.base.errors import (
     BadRequest,
     NotReady,
     ObjectNotFound,
-    RangeNotSatisfiable,
     RemoteBucketNotFound,
     Unreachable,
 )
@@ -329,24 +327,16 @@ def _meaning(error: BaseException, bck: Bck | None, name: str) -> AisError:
         return AccessDenied(f"{what}: {error}; give the targets credentials of S3 (docs/backends.md)")
     if type(error).__name__ == "ParamValidationError":
         return BadRequest(f"{what}: {error}")
-    if isinstance(error, TimeoutError | asyncio.TimeoutError):
-        return Unreachable(f"{what}: its backend did not answer in time")
-    if isinstance(error, aiohttp.ClientError):
-        return Unreachable(f"{what}: the connection to its backend broke: {error}")
-    return Unreachable(f"{what}: {type(error).__name__}: {error}")
+    return failures.of_connection(error, what)
 
 
 def _refusal(answer: dict[str, Any], bck: Bck | None, name: str, what: str) -> AisError:
     code, status = answer["Error"].get("Code", ""), answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     text = f"aws-error[{code}: {answer['Error'].get('Message', '')}] ({what})"
-    if bck is not None and (code == "NoSuchBucket" or (status == 404 and not name)):
+    if bck is not None and code == "NoSuchBucket":
         return RemoteBucketNotFound(bck.provider, bck.cname())
-    if bck is not None and status == 404 and code != "NoSuchUpload":
-        return ObjectNotFound(bck.cname(name))
-    if status == 416:
-        return RangeNotSatisfiable("", 0)
-    if status in (401, 403):
-        return AccessDenied(text)
-    if code in _OVERLOADED or status in (429, 503):
+    if code in _OVERLOADED:
         return NotReady(f"{text}: try again later")
-    return Unreachable(text)
+    if code == "NoSuchUpload":
+        return Unreachable(text)
+    return failures.of_status(status, text, bck, name)

@@ -5,6 +5,7 @@ when they are created. What a node needs to know about itself only is in `ais.co
 """
 
 import contextlib
+import os
 import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -170,7 +171,13 @@ class ExtraAWS(Section, frozen=True):
 class ExtraGCP(Section, frozen=True):
     """Google Cloud Storage behind a bucket."""
 
-    application_creds: Annotated[str, setting("Path of the credentials file.", pending=True)] = ""
+    application_creds: Annotated[str, setting("Path of a credentials file on the targets.")] = ""
+
+    def check_asked(self) -> None:
+        """See `Section`."""
+        path = self.application_creds
+        if path and (not os.path.isabs(path) or os.path.normpath(path) != path):
+            raise ValueError(f'application_creds "{path}" is not an absolute path without ".", ".." and "//"')
 
 
 class ExtraOCI(Section, frozen=True):

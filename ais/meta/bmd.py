@@ -259,11 +259,15 @@ def _check(old: Bprops, new: Bprops, targets_count: int, force: bool) -> None:
     if new.features & ~BUCKET_FEATURES:
         raise BadRequest(f"features {new.features & ~BUCKET_FEATURES:#x} are for the whole cluster, not for a bucket")
     _check_backend(new)
-    if new.rate_limit.frontend != old.rate_limit.frontend:
-        try:
-            new.rate_limit.frontend.check_asked()
-        except ValueError as error:
-            raise BadRequest(f"invalid rate_limit.frontend: {error}") from None
+    for name, was, asked in (
+        ("rate_limit.frontend", old.rate_limit.frontend, new.rate_limit.frontend),
+        ("extra.gcp", old.extra.gcp, new.extra.gcp),
+    ):
+        if asked != was:
+            try:
+                asked.check_asked()
+            except ValueError as error:
+                raise BadRequest(f"invalid {name}: {error}") from None
     if new.mirror.enabled and new.mirror.copies < 2:
         raise BadRequest(f"mirror.copies={new.mirror.copies} is invalid: a mirrored bucket has at least 2")
     if new.mirror.enabled and new.chunks.objsize_limit:

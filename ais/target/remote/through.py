@@ -20,6 +20,7 @@ from ais.api import checksum
 from ais.api.bucket import AIS
 from ais.backend.interface import (
     CONTENT_HEADERS,
+    CRC32C,
     ETAG,
     LAST_MODIFIED,
     MD5,
@@ -48,7 +49,7 @@ from ais.target.view import BucketView
 
 Check = Callable[[RemoteObject | None], None]
 """Asked with what the backend has before it is replaced or deleted; may raise to refuse."""
-OF_BACKEND = frozenset({SOURCE, ETAG, VERSION, MD5, LAST_MODIFIED})
+OF_BACKEND = frozenset({SOURCE, ETAG, VERSION, MD5, CRC32C, LAST_MODIFIED})
 """Keys of custom metadata that say which object at a backend one is."""
 
 

@@ -100,7 +100,7 @@ def test_bad_properties(patch: Any, message: str) -> None:
 def test_what_we_cannot_keep_we_do_not_promise() -> None:
     """Remote backends are refused until they exist."""
     with pytest.raises(NotYetImplemented):
-        apply_props(Bprops(), {"backend_bck": {"name": "b", "provider": "gcp"}}, 3)
+        apply_props(Bprops(), {"backend_bck": {"name": "b", "provider": "oci"}}, 3)
 
 
 ALONE = {"ec": {"enabled": True, "data_slices": 2, "parity_slices": 1}, "protection": {"slices_only": True}}

@@ -1,0 +1,36 @@
+"""What a cloud answered, or did not answer, as errors of ours, which name the bucket or object."""
+
+import aiohttp
+
+from ais.api.bucket import Bck
+from ais.base.errors import (
+    AccessDenied,
+    AisError,
+    NotReady,
+    ObjectNotFound,
+    RangeNotSatisfiable,
+    RemoteBucketNotFound,
+    Unreachable,
+)
+
+
+def of_status(status: int, text: str, bck: Bck | None, name: str) -> AisError:
+    """An answer with this HTTP status to a request on an object, or without `name` on a bucket."""
+    if status == 404 and bck is not None:
+        return ObjectNotFound(bck.cname(name)) if name else RemoteBucketNotFound(bck.provider, bck.cname())
+    if status == 416:
+        return RangeNotSatisfiable("", 0)
+    if status in (401, 403):
+        return AccessDenied(text)
+    if status in (429, 503):
+        return NotReady(f"{text}: try again later")
+    return Unreachable(text)
+
+
+def of_connection(error: BaseException, what: str) -> AisError:
+    """No answer, or one that broke off."""
+    if isinstance(error, TimeoutError):
+        return Unreachable(f"{what}: its backend did not answer in time")
+    if isinstance(error, aiohttp.ClientError):
+        return Unreachable(f"{what}: the connection to its backend broke: {error}")
+    return Unreachable(f"{what}: {type(error).__name__}: {error}")

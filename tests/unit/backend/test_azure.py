@@ -1,0 +1,190 @@
+"""The backend of Azure against Azurite, and against servers that fail as clouds do."""
+
+import asyncio
+import hashlib
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from aiohttp import web
+from harness.answering import answering
+from harness.backends import Content, conform, read
+from harness.clouds import ACCOUNT, KEY
+
+from ais.api.bucket import Bck
+from ais.backend import azure as module
+from ais.backend.azure import Azure
+from ais.backend.interface import Place
+from ais.base.errors import AccessDenied, AisError, BadRequest, MissingBackend, NotReady, Unreachable
+
+MISSING = Place(Bck("missing-bucket", "azure"))
+BODY = b"0123456789" * 100
+
+
+@asynccontextmanager
+async def container(name: str) -> AsyncIterator[tuple[Azure, Place]]:
+    """One at Azurite, and a backend that sees it."""
+    backend = Azure()
+    try:
+        await (await backend._opened()).create_container(name)
+        yield backend, Place(Bck(name, "azure"))
+    finally:
+        await backend.close()
+
+
+@pytest.mark.usefixtures("azurite")
+def test_it_conforms() -> None:
+    """All that a backend must do, Azurite confirms; parts of an upload arrive in order."""
+
+    async def scenario() -> None:
+        async with container("conforms") as (backend, place):
+            await conform(backend, place, MISSING, large=bytes(range(256)) * 70_000)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("azurite")
+def test_what_azure_says_of_an_object_is_kept() -> None:
+    """The tag, which is the version too, and the MD5; metadata by names that Azure takes, or refused."""
+
+    async def scenario() -> None:
+        async with container("says") as (backend, place):
+            said = {"x-amz-meta-s3cmd-attrs": "v", "x-amz-meta-a_b": "w"}
+            put = await backend.put(place, "o", Content(BODY), said)
+            found = await backend.head(place, "o")
+            assert found.version == found.etag == put.etag
+            assert found.custom("azure") == {
+                "source": "azure",
+                "ETag": put.etag,
+                "md5": hashlib.md5(BODY).hexdigest(),
+                "LastModified": put.custom("azure")["LastModified"],
+                **said,
+            }
+            blob = (await backend._opened()).get_blob_client("says", "o")
+            assert (await blob.get_blob_properties()).metadata == {"s3cmd_attrs": "v", "a__b": "w"}
+            for name, key, text in (
+                ("o", "expires", "Expires"),
+                ("o", "x-amz-meta-1.2", "letters"),
+                ("a\\b", "x-amz-meta-k", "backslash"),
+            ):
+                with pytest.raises(BadRequest, match=text):
+                    await backend.put(place, name, Content(b""), {key: "v"})
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("azurite")
+def test_a_listing_goes_on_where_it_was_whoever_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Azure's markers are of one listing: another target, which has none, finds the place by the name."""
+    monkeypatch.setattr(module, "PAGE_MAX", 4)
+
+    async def scenario() -> None:
+        async with container("lists") as (backend, place):
+            names = [f"n{number:02}" for number in range(11)]
+            for name in names:
+                await backend.put(place, name, Content(b""), {})
+            found, after, more = [], "", True
+            while more:
+                page = await backend.page(place, "n", after, 3)
+                found += [one.name for one in page.objects]
+                after, more = page.last, page.has_more
+                if len(found) != 6:
+                    backend._marks.clear()
+            assert found == names
+
+    asyncio.run(scenario())
+
+
+def test_credentials_are_those_of_azures_programs(azurite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection string, an account's key or a signature; a wrong one is refused, none says what is missing."""
+    from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
+
+    async def sees() -> bool:
+        backend = Azure()
+        try:
+            return Bck("seen", "azure") in await backend.buckets()
+        finally:
+            await backend.close()
+
+    async def scenario() -> None:
+        async with container("seen"):
+            pass
+        assert await sees()
+        monkeypatch.setenv("AZURE_STORAGE_KEY", KEY[:10] + "A" + KEY[11:])
+        with pytest.raises(AccessDenied) as failure:
+            await sees()
+        assert KEY[20:30] not in str(failure.value)
+        monkeypatch.delenv("AZURE_STORAGE_KEY")
+        signature = generate_account_sas(
+            ACCOUNT,
+            KEY,
+            ResourceTypes(service=True),
+            AccountSasPermissions(list=True),
+            datetime.now(UTC) + timedelta(hours=1),
+        )
+        monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", signature)
+        assert await sees()
+        monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "rubbish")
+        with pytest.raises(AccessDenied, match="AZURE_STORAGE_CONNECTION_STRING"):
+            await sees()
+        monkeypatch.setenv(
+            "AZURE_STORAGE_CONNECTION_STRING", f"AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={azurite}"
+        )
+        assert await sees()
+        for name in ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT"):
+            monkeypatch.delenv(name)
+        with pytest.raises(AccessDenied, match="AZURE_STORAGE_ACCOUNT"):
+            await sees()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "text"),
+    [
+        (503, NotReady, "try again"),
+        (403, AccessDenied, "az://b/o"),
+        (500, Unreachable, "az://b/o"),
+        (0, Unreachable, "az://b/o"),
+    ],
+    ids=["overloaded", "denied", "broken", "cut"],
+)
+def test_a_backend_that_fails_is_a_clear_error(
+    status: int, kind: type[AisError], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a server does instead of sending the object: an error that names the object, never fewer bytes."""
+    monkeypatch.setattr(module, "ATTEMPTS_MAX", 1)
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if status:
+            return web.Response(status=status)
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    async def scenario() -> None:
+        async with answering(answer) as url:
+            monkeypatch.setenv(
+                "AZURE_STORAGE_CONNECTION_STRING", f"AccountName=a;AccountKey={KEY};BlobEndpoint={url}/a"
+            )
+            backend = Azure()
+            try:
+                with pytest.raises(kind, match=text):
+                    await read(backend, Place(Bck("b", "azure")), "o")
+            finally:
+                await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an extra of the package."""
+    monkeypatch.setitem(sys.modules, "azure.storage.blob.aio", None)
+
+    async def scenario() -> None:
+        with pytest.raises(MissingBackend, match=r"pip install 'ais\[azure\]'"):
+            await Azure().head(MISSING, "o")
+
+    asyncio.run(scenario())
