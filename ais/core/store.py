@@ -184,7 +184,9 @@ class Store:
         opened.fd = -1
         return opened
 
-    def put(self, bck: Bck, name: str, rules: WriteRules, content: Buffer) -> ObjectMeta:
+    def put(
+        self, bck: Bck, name: str, rules: WriteRules, content: Buffer, facts: dict[str, str] | None = None
+    ) -> ObjectMeta:
         """Store a small object in one go; return its metadata. The same as to write and to commit with a `writer`.
 
         Raise `StripeBusy` when the object's lock is taken, `MountpathStalled` when writing would take long, and as
@@ -195,7 +197,7 @@ class Store:
         started_s = mountpath.begin_write(size, self.volume.limits.out_of_space_pct)
         digest = checksum.compute(rules.checksum_kind, content)
         path, fd = self._publisher.create_work(bck, spot)
-        staged = Staged(bck, name, rules, spot, path, fd, {}, size=size, checksum=digest)
+        staged = Staged(bck, name, rules, spot, path, fd, {}, size=size, checksum=digest, facts=facts or {})
         try:
             written = disk.write(fd, content)
             if written < size:

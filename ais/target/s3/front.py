@@ -39,6 +39,7 @@ from ais.target.s3.replicas import ReplicaObjects
 from ais.target.s3.sources import Sources
 from ais.target.s3.tags import Tags
 from ais.target.s3.usual import Usual
+from ais.target.s3.usual_puts import UsualPuts
 from ais.target.s3.verified import Verified
 from ais.target.view import BucketView
 
@@ -101,9 +102,10 @@ class S3Front:
         self._protected = protected
         self.deletes = Deletes(store, volume, stats, remote.through)
         self._usual = Usual(host, gate, front, maps, store)
+        self._usual_puts = UsualPuts(host, gate, front, maps, store)
         reads, puts, tags = (
             Reads(store, stats, verified, protected, self._usual),
-            Puts(front, store, stats, remote.through),
+            Puts(front, store, stats, remote.through, self._usual_puts),
             Tags(store, volume),
         )
         locks = Locks(store, volume)
@@ -142,6 +144,8 @@ class S3Front:
         """Answer an S3 request. Raise `AisError`."""
         if request.method == "GET" and (found := self._usual.get(request)) is not None:
             return found
+        if request.method == "PUT" and (stored := self._usual_puts.put(request)) is not None:
+            return stored
         if request.method == "OPTIONS":
             return self._gate.preflight(request)
         if self._gate.is_query(request):

@@ -11,16 +11,15 @@ from ais.target.remote.through import Through, ThroughSink
 from ais.target.s3.ask import S3Ask
 from ais.target.s3.receiving import ObjectBody, Receipt, ThroughBody, asked_condition, asked_of_backend, stored_answer
 from ais.target.s3.sealed import writer_for
+from ais.target.s3.usual_puts import BODY_BYTES_MAX, UsualPuts
 from ais.target.uploads import upload
-
-INLINE_BYTES_MAX = 64 << 10
-"""Larger bodies are hashed and written in the mountpath's pool: MD5 alone takes 80 us for so much."""
 
 
 class Puts:
     """Takes whole objects."""
 
-    def __init__(self, front: Front, store: Store, stats: Tracker, through: Through) -> None:
+    def __init__(self, front: Front, store: Store, stats: Tracker, through: Through, usual: UsualPuts) -> None:
+        self._usual = usual
         self._through = through
         self._front = front
         self._store = store
@@ -39,13 +38,14 @@ class Puts:
             body, check = ThroughBody(payload, writer, given), asked_of_backend(ask)
             sink = ThroughSink(receipt, ask.view, ask.key, body, 0.0, self._through, lambda: custom | given, check)
             return Upload(sink)
+        self._usual.remember(ask)
         return upload(
             receipt,
             ask.view,
             ObjectBody(payload, writer_for(writer, key, payload.exact_length), given | sealed),
             0.0,
             size=payload.length,
-            inline_bytes_max=INLINE_BYTES_MAX,
+            inline_bytes_max=BODY_BYTES_MAX,
             condition=condition,
         )
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from ais.api import access
 from ais.auth.tokens import Claims
 from ais.base.errors import AisError
 from ais.base.seen import Seen
@@ -21,7 +20,6 @@ from ais.core.spots import Spot
 from ais.core.store import OpenObject, Store
 from ais.net.http import Again, FileReply, Reply, Request
 from ais.node.s3 import Gate
-from ais.s3 import via
 from ais.s3.buckets import S3Bucket
 from ais.s3.identity import Identity
 from ais.s3.signers import SECURITY
@@ -33,15 +31,10 @@ from ais.target.host import Host
 from ais.target.maps import Maps
 from ais.target.recent import CONTENT_BYTES_MAX, ENTRIES_MAX, SEEN_MAX, Content, Contents, read_now
 from ais.target.s3.ask import S3Ask
+from ais.target.s3.basis import HARMLESS, VIA, Basis, may
 
-_VIA = via.HEADER.lower()
 _MODE = "x-amz-checksum-mode"
-_HARMLESS = frozenset(
-    (
-        *("host", "user-agent", "accept", "accept-encoding", "connection", "authorization", "x-amz-date", SECURITY),
-        *("x-amz-content-sha256", "x-amz-user-agent", "amz-sdk-invocation-id", "amz-sdk-request", _MODE, _VIA),
-    )
-)
+_HARMLESS = HARMLESS | {_MODE}
 """What may be sent with a GET and asks for nothing but the object, or for its checksum."""
 _QUERIES = ("", "x-id=GetObject")
 _WITH_CHECKSUM = "\n"
@@ -66,14 +59,11 @@ class Usual:
     """Where the objects of recent GETs are, at most 32768, and up to 32 MiB of small ones that are read often."""
 
     def __init__(self, host: Host, gate: Gate, front: Front, maps: Maps, store: Store) -> None:
-        self._host = host
         self._gate = gate
-        self._front = front
-        self._maps = maps
         self._store = store
         self._counters = host.stats.values
         self._now_ns = host.env.clock.now_ns
-        self._basis = self._present()
+        self._basis = Basis(host, gate, front, maps)
         self._entries: dict[str, _Entry] = {}
         self._kept = Contents()
         self._contents = self._kept.by_key
@@ -84,16 +74,16 @@ class Usual:
         """The answer to the usual GET of an unchanged object; None for every other request. Raise `S3Error`."""
         key = request.path
         entry = self._entries.get(key)
-        if entry is None or not self._is_as_before():
+        if entry is None or not self._basis.is_now():
             return None
         headers = request.headers
         if not _HARMLESS.issuperset(headers.names):
             return None
         if self._claims(request, entry.bucket) is None:
-            caller = self._caller(request)
-            if caller is None or not (caller.trusted or _is_owner(caller, entry.bucket)):
+            caller = self._basis.caller(request, _QUERIES)
+            if caller is None or not may(caller, entry.bucket):
                 return None
-        if _VIA in headers and not self._is_for_here(request, entry.bucket):
+        if not self._basis.is_for_here(request, entry.bucket):
             return None
         if _MODE in headers:
             if (headers.get(_MODE) or "").upper() != "ENABLED":
@@ -108,69 +98,22 @@ class Usual:
     def remember(self, ask: S3Ask, opened: OpenObject) -> None:
         """A GET was answered from there."""
         bucket, http = ask.bucket, ask.request.http
-        if (
-            opened.known is None
-            or ask.version_id is not None
-            or not ask.view.is_plain
-            or ask.view.remote is not None
-            or self._gate.has_domain
-            or bucket is not self._gate.buckets.get(bucket.name)  # it was changed meanwhile
-            or bucket.bucket.props.access != access.ALL
-            or bucket.rights.statements
-            or bucket.uses_acls
-            or bucket.requester_pays
-        ):
+        if opened.known is None or ask.version_id is not None or not self._basis.is_simple(bucket, ask.view):
             return
-        if len(self._entries) >= ENTRIES_MAX or not self._is_as_before():
+        if len(self._entries) >= ENTRIES_MAX or not self._basis.is_now():
             self._forget()
         self._entries[http.path] = _Entry(opened.spot, bucket)
-
-    def _present(self) -> tuple[object, ...]:
-        host = self._host
-        return (self._front.views, host.bmd, host.config, host.keyring, host.smap)
-
-    def _is_as_before(self) -> bool:
-        """Whether nothing that an answer depends on has changed, besides the object."""
-        views, bmd, config, keyring, smap = self._basis
-        host = self._host
-        return (
-            views is self._front.views
-            and smap is host.smap
-            and bmd is host.bmd
-            and config is host.config
-            and keyring is host.keyring
-        )
 
     def _forget(self) -> None:
         self._entries.clear()
         self._kept.clear()
-        self._basis = self._present()
-
-    def _caller(self, request: Request) -> Identity | None:
-        """Who asks; None when that is not known at once, or when the query asks for more than an object."""
-        caller = self._gate.recognize(request)
-        if caller is None:
-            is_open = not self._gate.is_closed and "authorization" not in request.headers
-            return Identity(trusted=True) if is_open and request.query in _QUERIES else None
-        signature = caller.signature
-        is_presigned = isinstance(signature, Signature) and signature.expires_s is not None
-        return caller if is_presigned or request.query in _QUERIES else None
+        self._basis.renew()
 
     def _claims(self, request: Request, bucket: S3Bucket) -> Claims | None:
         """Who may read by a token of AuthN; None: nobody, or the query asks for more than an object."""
         if SECURITY not in request.headers or request.query not in _QUERIES:
             return None
         return self._gate.bearer(request, bucket)
-
-    def _is_for_here(self, request: Request, bucket: S3Bucket) -> bool:
-        """Whether the node that passed a request on knows no more than this one. Raise `S3Error`."""
-        note = self._gate.note_of(request)
-        return (
-            note is not None
-            and note.user is None
-            and note.map <= self._maps.version
-            and note.bid in (0, bucket.bucket.bid)
-        )
 
     def _from_file(self, key: str, entry: _Entry, now_ns: int, *, has_checksum: bool) -> Reply | FileReply | None:
         spot = entry.spot
@@ -202,11 +145,11 @@ class Usual:
     def _repeater(self, request: Request) -> Again | None:
         """Gives the object from memory while it and all else is the same, and the signature, session, token is good."""
         entry = self._entries.get(request.path)
-        if entry is None or not self._is_as_before():
+        if entry is None or not self._basis.is_now():
             return None
         begin_ns, end_ns = 0, 1 << 63
         claims = self._claims(request, entry.bucket)
-        caller = self._caller(request) if claims is None else Identity(trusted=True)
+        caller = self._basis.caller(request, _QUERIES) if claims is None else Identity(trusted=True)
         if caller is None:
             return None
         if not caller.trusted:
@@ -217,7 +160,7 @@ class Usual:
             end_ns = int((signature.time_s + good_s) * 1e9)
             if caller.session is not None:
                 end_ns = min(end_ns, caller.session.expires * 10**9 - 1)
-        if _VIA in request.headers:
+        if VIA in request.headers:
             try:
                 note = self._gate.note_of(request)
             except AisError:
@@ -227,7 +170,7 @@ class Usual:
             begin_ns = max(begin_ns, (note.time_s - WINDOW_S) * 10**9)
             end_ns = min(end_ns, (note.time_s + WINDOW_S) * 10**9)
         key = request.path + (_WITH_CHECKSUM if _MODE in request.headers else "")
-        again = partial(self._answer_again, self._basis, key, begin_ns, end_ns)
+        again = partial(self._answer_again, self._basis.now, key, begin_ns, end_ns)
         return again if claims is None else self._gate.clients.bound(again, claims)
 
     def _again(
@@ -236,16 +179,11 @@ class Usual:
         content, now_ns = self._contents.get(key), self._now_ns()
         if (
             content is None
-            or basis is not self._basis
+            or basis is not self._basis.now
             or not begin_ns <= now_ns <= end_ns
-            or not self._is_as_before()
+            or not self._basis.is_now()
             or not content.is_true(now_ns)
         ):
             return None
         self._count(len(content.data))
         return 200, self._gate.new_stamp() + content.framed, content.data
-
-
-def _is_owner(caller: Identity, bucket: S3Bucket) -> bool:
-    """Whether a bucket without policies and lists is the caller's, whose own policies say nothing."""
-    return caller.principal is None and bucket.rights.is_owned_by(caller)
