@@ -140,14 +140,14 @@ class Azure:
         """See `Backend`. Azure compares what comes with its MD5."""
         said = _given(place.bck, name, user)
         blob = await self._blob(place, name)
-        digest = b""
+        md5 = hashlib.md5(usedforsecurity=False)
         with _translated(place.bck, name):
             if content.size <= WHOLE_BYTES_MAX:
                 body = await content.read(0, content.size)
-                digest = await _md5(body)
-                answer = await blob.upload_blob(body, overwrite=True, **said, **_sealed(digest))
+                sealed = await _sealed(body, md5)
+                answer = await blob.upload_blob(body, overwrite=True, **said, **sealed)
             else:
-                answer = await _put_in_parts(blob, content, said)
+                answer = await _put_in_parts(blob, content, said, md5)
         return RemoteObject(
             name,
             content.size,
@@ -156,7 +156,7 @@ class Azure:
             answer["last_modified"].timestamp(),
             {key: user[key] for key in _SETTINGS if key in user},
             {key: value for key, value in user.items() if key.startswith(USER)},
-            told_md5=digest.hex(),
+            told_md5=md5.hexdigest(),
         )
 
     async def delete(self, place: Place, name: str) -> None:
@@ -247,34 +247,41 @@ async def _chunks(reader: Any, bck: Bck, name: str) -> AsyncIterator[bytes]:
         await asyncio.gather(coming, return_exceptions=True)
 
 
-async def _put_in_parts(blob: Client, content: Upload, said: dict[str, Any]) -> dict[str, Any]:
+async def _put_in_parts(blob: Client, content: Upload, said: dict[str, Any], md5: Any) -> dict[str, Any]:
     """Blocks are of no blob until all of them are; those of an upload that failed go after a week."""
     part_bytes = max(PART_BYTES, -(-content.size // PARTS_MAX))
     numbers = iter(range(-(-content.size // part_bytes)))
-    ids = [base64.b64encode(b"%08d" % number).decode() for number in range(-(-content.size // part_bytes))]
+    ids: list[str] = []
+    in_order = asyncio.Lock()
 
     async def send() -> None:
-        for number in numbers:
-            offset = number * part_bytes
-            body = await content.read(offset, min(part_bytes, content.size - offset))
-            sealed = _sealed(await _md5(body))
+        while True:
+            async with in_order:
+                if (number := next(numbers, None)) is None:
+                    return
+                offset = number * part_bytes
+                body = await content.read(offset, min(part_bytes, content.size - offset))
+                sealed = await _sealed(body, md5)
+                ids.append(base64.b64encode(b"%08d" % number).decode())
             await blob.stage_block(ids[number], io.BytesIO(body), length=len(body), **sealed)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(PARTS_AT_ONCE):
             group.create_task(send())
     block = importlib.import_module("azure.storage.blob").BlobBlock
+    said["content_settings"].content_md5 = bytearray(md5.digest())
     answer: dict[str, Any] = await blob.commit_block_list([block(one) for one in ids], **said)
     return answer
 
 
-async def _md5(body: bytes) -> bytes:
-    md5 = partial(hashlib.md5, body, usedforsecurity=False)
-    return (await asyncio.to_thread(md5) if len(body) > MD5_BYTES_MAX else md5()).digest()
+async def _sealed(body: bytes, whole: Any) -> dict[str, Any]:
+    """The MD5 of a body, which the server compares with what came; that of all bodies goes on."""
 
+    def update() -> bytes:
+        whole.update(body)
+        return hashlib.md5(body, usedforsecurity=False).digest()
 
-def _sealed(digest: bytes) -> dict[str, Any]:
-    """The MD5 of a body, which the server compares with what came."""
+    digest = await asyncio.to_thread(update) if len(body) > MD5_BYTES_MAX else update()
     return {"headers": {"Content-MD5": base64.b64encode(digest).decode()}}
 
 

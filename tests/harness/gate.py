@@ -56,7 +56,7 @@ class Gate:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in ("host", "expect")}
         url = f"{self._origin}{request.raw_path}"
         async with self._http.request(
-            request.method, url, headers=headers, data=await request.read(), allow_redirects=self._follows
+            request.method, url, headers=headers, data=await request.read() or None, allow_redirects=self._follows
         ) as answer:
             body = await answer.read()
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP}

@@ -12,25 +12,33 @@ import pytest
 from aiohttp import web
 from harness import gate as faults
 from harness.answering import answering
+from harness.backends import Content
+from harness.clouds import ACCOUNT, make_gcs_bucket
 from harness.gate import Gate, gate_before
 from harness.remote import CALM, Remote
 
-from ais.backend import ais, pacing, s3
+from ais.api.bucket import Bck
+from ais.backend import ais, azure, gcs, pacing, s3
 from ais.backend import web as web_backend
+from ais.backend.azure import Azure
+from ais.backend.gcs import GCS
+from ais.backend.interface import Backend, Place
 
 Run = Callable[[Any], Any]
 CONTENT = {"here": b"it was read before", "small": b"content", "following": bytes(range(251)) * 9_000}
 CONTENT["detached"] = CONTENT["following"] * 4
 """Fetched as a whole; sent while it comes; and read without the library between."""
+READ = ("small", "following", "detached")
 TIMEOUT_S = 0.5
 AT = "?provider=ais&namespace=%40rem%23"
 
 
 @asynccontextmanager
 async def _aws(
-    serve: Any, aws: str, remote: Any, monkeypatch: pytest.MonkeyPatch
+    serve: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Remote, Gate]]:
-    async with gate_before(aws) as gate:
+    remote = request.getfixturevalue("remote")
+    async with gate_before(request.getfixturevalue("aws")) as gate:
         monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
         async with remote() as bucket:
             for name, body in CONTENT.items():
@@ -82,35 +90,88 @@ async def _ht(serve: Any, *_: Any) -> AsyncIterator[tuple[Remote, Gate]]:
         yield bucket, gate
 
 
+@asynccontextmanager
+async def _cloud(
+    backend: Backend, serve: Any, gate: Gate, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> AsyncIterator[tuple[Remote, Gate]]:
+    """A bucket with the content, behind a gate that the variable names."""
+    provider = "gcp" if isinstance(backend, GCS) else "azure"
+    try:
+        for name, body in CONTENT.items():
+            await backend.put(Place(Bck("faults", provider)), name, Content(body), {})
+    finally:
+        await backend.close()
+    monkeypatch.setenv(variable, gate.url)
+    async with (
+        serve(targets=1, storage=True, backend={provider: {}}, **CALM) as cluster,
+        aiohttp.ClientSession() as http,
+    ):
+        bucket = Remote(cluster, "faults", None, http)
+        bucket.query = f"?provider={provider}"
+        checked = {"checksum": {"validate_cold_get": True}}
+        assert (await bucket.ask("GET", "here"))[0] == 200
+        assert (await bucket.act("PATCH", "set-bprops", checked)).status == 200
+        yield bucket, gate
+
+
+@asynccontextmanager
+async def _gcp(
+    serve: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Remote, Gate]]:
+    url = request.getfixturevalue("gcs")
+    await asyncio.to_thread(make_gcs_bucket, url, "faults")
+    async with (
+        gate_before(url, lambda asked: asked.query.get("alt") == "media") as gate,
+        _cloud(GCS(), serve, gate, monkeypatch, "STORAGE_EMULATOR_HOST") as found,
+    ):
+        yield found
+
+
+@asynccontextmanager
+async def _azure(
+    serve: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Remote, Gate]]:
+    url = request.getfixturevalue("azurite")
+    backend = Azure()
+    await (await backend._opened()).create_container("faults")
+    async with gate_before(url.removesuffix(f"/{ACCOUNT}"), lambda asked: not asked.query_string) as gate:
+        monkeypatch.setattr(gate, "url", f"{gate.url}/{ACCOUNT}")
+        async with _cloud(backend, serve, gate, monkeypatch, "AIS_AZURE_URL") as found:
+            yield found
+
+
 @pytest.mark.parametrize(
-    ("mounted", "expected"),
+    ("mounted", "expected", "names"),
     [
-        pytest.param(_aws, faults.FAULTS, id="aws"),
-        pytest.param(_ais, faults.FAULTS, id="ais"),
-        pytest.param(_ht, faults.BREAKS, id="ht"),  # nobody but the answer says what a file has
+        pytest.param(_gcp, faults.FAULTS, READ, id="gcp"),
+        pytest.param(_azure, faults.FAULTS, ("following",), id="azure"),  # its library waits a second between attempts
+        pytest.param(_aws, faults.FAULTS, READ, id="aws"),
+        pytest.param(_ais, faults.FAULTS, READ, id="ais"),
+        pytest.param(_ht, faults.BREAKS, READ, id="ht"),  # nobody but the answer says what a file has
     ],
 )
 def test_cold_gets(
     serve: Any,
     run: Run,
-    aws: str,
-    remote: Any,
+    request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
     mounted: Any,
     expected: tuple[str, ...],
+    names: tuple[str, ...],
 ) -> None:
     """See above."""
     monkeypatch.setattr(pacing, "FAILURES_MAX", 1000)
-    monkeypatch.setattr(s3, "ATTEMPTS_MAX", 1)
     monkeypatch.setattr(ais, "RETRIES", 0)
-    for module in (s3, ais, web_backend):
+    for module in (s3, gcs, azure):
+        monkeypatch.setattr(module, "ATTEMPTS_MAX", 1)
+    for module in (s3, gcs, azure, ais, web_backend):
         monkeypatch.setattr(module, "READ_TIMEOUT_S", TIMEOUT_S)
 
     async def scenario() -> None:
-        async with mounted(serve, aws, remote, monkeypatch) as (bucket, gate):
+        async with mounted(serve, request, monkeypatch) as (bucket, gate):
             assert await bucket.get("here") == CONTENT["here"]
             for fault in expected:
-                for name in ("small", "following", "detached"):
+                for name in names:
                     gate.fault = fault
                     await _fails(bucket, name, fault)
                     assert await bucket.get("here") == CONTENT["here"]
