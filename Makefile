@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE # without bytecode every process compiles what it imports: most of the start of a node
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop clean test lint unit fuzz power-loss faults membership model clients denial confined rotation events replicas datasets memory remote lock-attack nightly scrub bench cost docs
+.PHONY: help install run stop clean test lint suite unit fuzz power-loss faults membership model clients denial confined rotation events replicas datasets memory remote lock-attack nightly scrub bench cost docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,8 +44,11 @@ lint: install ## format check, lint, layers, types
 unit: install ## the fast tests only
 	$(BIN)/pytest -q tests/unit
 
-test: lint ## everything CI runs: lint, layers, types, all tests
-	$(BIN)/pytest -q --numprocesses 4 --dist loadfile --no-loadscope-reorder tests
+test: install ## everything CI runs: lint, layers, types, all tests
+	$(MAKE) --jobs 2 lint suite
+
+suite: install
+	$(BIN)/pytest -q --numprocesses 5 --dist loadfile --no-loadscope-reorder tests
 
 fuzz: install ## ten minutes of hostile input against a live cluster (FUZZ_SECONDS=...)
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} $(BIN)/pytest -q -s --timeout 0 tests/fuzz

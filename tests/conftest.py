@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["ais.testing", "harness.clouds", "harness.moto"]
 
 NIGHTLY = Path(__file__).parent / "nightly"
+UNIT = Path(__file__).parent / "unit"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -22,6 +23,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if collection_path == NIGHTLY and not any("nightly" in argument for argument in config.invocation_params.args):
         return True
     return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In several processes, files of tests that compute take turns with files of those that wait for nodes."""
+    if not hasattr(config, "workerinput"):
+        return
+    turns: dict[bool, dict[Path, int]] = {True: {}, False: {}}
+    for item in items:
+        files = turns[UNIT in item.path.parents]
+        files.setdefault(item.path, len(files))
+    items.sort(key=lambda item: turns[UNIT in item.path.parents][item.path])
 
 
 @pytest.fixture(scope="session")
