@@ -100,7 +100,11 @@ class Parted:
     def __enter__(self) -> "Parted":
         self._thread.start()
         self._stage = Stage(self._directory, Shape(proxies=2, targets=1, mountpaths=1), settings=BRISK)
-        self._do(self._stage.open())
+        try:
+            self._do(self._stage.open())
+        except BaseException:
+            self.__exit__()  # or the thread keeps pytest from its end
+            raise
         smap = Api(self._stage.proxies[0]).smap()
         self.primary = smap["proxy_si"]["public_net"]["direct_url"]
         [self.gateway] = [url for url in self._stage.proxies if url != self.primary]
