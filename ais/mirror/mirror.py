@@ -16,6 +16,7 @@ from ais.core import meta as metadata
 from ais.core import tree, workfile
 from ais.core.copies import CopyFile
 from ais.core.meta import ObjectMeta
+from ais.core.relocate import Relocator
 from ais.core.spots import Spot
 from ais.core.store import Store
 from ais.core.versions import kept_spot
@@ -66,6 +67,7 @@ class Mirror:
         self._store = store
         self._disk = env.disk
         self._copies = store.copies
+        self._relocator = Relocator(store, env)
 
     def bring(self, bck: Bck, name: str, *, verify: bool = False) -> Outcome:
         """Do what the bucket's policy asks for one object and its versions. `verify`: read all and compare checksums.
@@ -73,6 +75,9 @@ class Mirror:
         Without it, a file counts as good when its metadata is readable, its size right and its stamp the object's.
         Raise `DiskFailure`, `OutOfSpace`, `BucketNotFound`.
         """
+        if self._store.volume.view.is_unsettled:  # what lies in its place may be older than what lies elsewhere
+            with contextlib.suppress(CorruptMetadata):
+                self._relocator.bring(bck, name)
         spot = self._store.spot(bck, name)
         outcome = self._bring(bck, spot, verify)
         with disk_failures(spot.path):

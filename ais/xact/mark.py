@@ -6,7 +6,7 @@ import os
 from ais.base.errors import DiskFailure, NotReady
 from ais.env.disk import Disk
 from ais.fs.layout import fsync_directory
-from ais.fs.volume import Volume
+from ais.fs.volume import View, Volume
 
 
 class Mark:
@@ -16,7 +16,8 @@ class Mark:
         self._volume = volume
         self._disk = disk
         self._name = name
-        self._is_set = False
+        self._set_in: View | None = None
+        """Among which mountpaths it was set: that with the file may have gone since."""
 
     def was_left(self) -> bool:
         """Whether it lies on any mountpath: the last run left something undone."""
@@ -28,13 +29,14 @@ class Mark:
 
     def set(self) -> None:
         """Something is left from now on. Costs a system call the first time only."""
-        if self._is_set:
+        view = self._volume.view
+        if self._set_in is view:
             return
-        for mountpath in self._volume.available:
+        for mountpath in view.available:
             with contextlib.suppress(OSError, NotReady), mountpath.entered() as root:
                 path = f"{root}/{self._name}"
                 self._disk.close(self._disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
-                self._is_set = True
+                self._set_in = view
                 return
 
     def set_durably(self) -> None:
@@ -53,7 +55,7 @@ class Mark:
 
     def clear(self) -> None:
         """Nothing is left."""
-        self._is_set = False
+        self._set_in = None
         for mountpath in self._volume.available:
             with contextlib.suppress(OSError):
                 self._disk.unlink(f"{mountpath.path}/{self._name}")

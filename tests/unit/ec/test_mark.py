@@ -11,6 +11,7 @@ from harness.target import until
 from ais.ec import jobs as jobs_of_ec
 from ais.ec.jobs import MARK
 from ais.env.disk import Disk
+from ais.xact.mark import Mark
 
 
 @pytest.mark.parametrize("patch", [EC, {"mirror": {"enabled": True, "copies": 2}}])
@@ -38,6 +39,26 @@ def test_a_mark_is_there_before_an_object_is(tmp_path: Path, patch: dict[str, An
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Disk, "rename", rename)
         run(tmp_path, 4, scenario)
+
+
+def test_a_mark_does_not_go_with_a_mountpath(tmp_path: Path) -> None:
+    """Set while work waits; when the mountpath with the file is taken out of use, another one gets it."""
+
+    async def scenario(group: Group) -> None:
+        volume = group.targets[0].volume
+        mark = Mark(volume, Disk(), ".ais.some")
+        mark.set()
+        assert mark.was_left()
+        first = volume.available[0].path
+        await asyncio.to_thread(volume.disable, first)
+        mark.set()
+        assert mark.was_left()
+        await asyncio.to_thread(volume.enable, first)
+        mark.set()
+        mark.clear()
+        assert not mark.was_left()
+
+    run(tmp_path, 1, scenario)
 
 
 def test_a_pass_that_is_stopped_leaves_its_bucket_to_be_gone_through(

@@ -282,3 +282,26 @@ def test_what_a_copy_can_repair_gets_the_new_name(tmp_path: Path, is_lost: bool)
         assert (answer.status, answer.body) == (200, b"content")
 
     run(tmp_path, scenario)
+
+
+def test_copies_are_made_of_the_newest_file(tmp_path: Path) -> None:
+    """A mountpath returns with an object that was overwritten meanwhile: before that is in its place, nothing is made
+    of the older one."""
+
+    async def scenario(target: LiveTarget) -> None:
+        (tmp_path / "third").mkdir()
+        await asyncio.to_thread(target.volume.attach, str(tmp_path / "third"))
+        await until(lambda: not target.volume.view.is_unsettled)
+        await target.create(BCK, MIRRORED)
+        assert (await target.ask("PUT", "o", data=b"old")).status == 200
+        await copied(target)
+        home = target.volume.place(BCK.uname + "o").path
+        await asyncio.to_thread(target.volume.disable, home)
+        assert (await target.ask("PUT", "o", data=b"new")).status == 200
+        await copied(target)
+        await asyncio.to_thread(target.volume.enable, home)
+        await asyncio.to_thread(target.target._mirror.mirror.bring, BCK, "o")
+        found = [Path(path).read_bytes() for path in (*files(target, "o", "%ob"), *files(target, "o", "%cp"))]
+        assert found == [b"new"] * 2
+
+    run(tmp_path, scenario)
