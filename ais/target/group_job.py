@@ -36,6 +36,7 @@ _STEP = 1000
 """Names of a list or template looked at in one go."""
 _ONLY_HERE = (groups.EVICT, groups.INDEX, groups.RECHUNK)
 _BACKEND = ""
+_MISSED = "targets came or went meanwhile, objects were missed: wait for the rebalance, start again"
 
 Act = Callable[[str], Awaitable[None]]
 
@@ -105,27 +106,34 @@ class GroupJob:
 
     def _mine(self, view: BucketView, names: Iterable[str]) -> Iterator[str]:
         """Those this target owns, by the map of now: found one after the other, as they are worked on."""
-        owner, own_id = self._parts.host.placement.owner, self._parts.host.snode.id
-        return (name for name in names if owner(view.uname + name).id == own_id)
+        return (name for name in names if self._is_mine(view, name))
+
+    def _is_mine(self, view: BucketView, name: str) -> bool:
+        return self._parts.host.placement.owner(view.uname + name).id == self._parts.host.snode.id
 
     async def _each_named(self, names: Iterable[str], count: int, act: Act, *, is_named: bool = False) -> None:
         """Act on those of so many names that are ours."""
-        place, xaction = self._place, self._xaction
+        place, xaction, before = self._place, self._xaction, self._owners()
         found = iter(names)
         await asyncio.to_thread(next, islice(found, place.at.count, place.at.count), None)
         xaction.total, xaction.visited = count, place.at.count
         while step := list(islice(found, _STEP)):
-            await self._each(self._mine(self._source, step), act, is_named=is_named)
+            await self._each(self._source, step, act, is_named=is_named)
             place.at.count += len(step)
             xaction.visit(len(step))
             await place.mark()
+        if self._owners() != before:  # who owns a name now may have passed it when it was another target's
+            raise Busy(_MISSED)
+
+    def _owners(self) -> plan.Owners:
+        return plan.owners(self._parts.host.smap)
 
     async def _each_on_disk(self, view: BucketView, prefix: str, act: Act) -> None:
         place = self._place
-        owners, after = plan.owners(self._parts.host.smap), dict(place.at.after)
+        owners, after = self._owners(), dict(place.at.after)
 
         async def visit(batch: Batch) -> None:
-            await self._each(self._mine(view, filter(self._is_wanted, batch.names)), act)
+            await self._each(view, filter(self._is_wanted, batch.names), act)
             if not batch.is_late:
                 place.at.after[batch.mountpath.path] = batch.names[-1]
             await place.mark()
@@ -133,28 +141,34 @@ class GroupJob:
         await asyncio.to_thread(self._parts.volume.require_whole, view.bck)
         await self._parts.joggers.run(self._xaction, [view.bck], visit, prefix=prefix, after=after)
         await asyncio.to_thread(self._parts.volume.require_whole, view.bck)
-        if (smap := self._parts.host.smap).moving or plan.owners(smap) != owners:
-            raise Busy("targets came or went meanwhile, objects were missed: wait for the rebalance, start again")
+        if self._parts.host.smap.moving or self._owners() != owners:
+            raise Busy(_MISSED)
 
     async def _each_remote(self, view: BucketView, prefix: str, act: Act) -> None:
         """The same by the names that a backend has. Each target asks for all, and acts on its own."""
         after = self._place.at.after
         async for found in self._parts.remote.objects(view, prefix, after.get(_BACKEND, "")):
             names = [one.name for one in found]
-            await self._each(self._mine(view, filter(self._is_wanted, names)), act)
+            await self._each(view, filter(self._is_wanted, names), act)
             after[_BACKEND] = max(names, default="")
             await self._place.mark()
 
     def _is_wanted(self, name: str) -> bool:
         return not self._task.not_recursive or "/" not in name[len(self._task.template) :]
 
-    async def _each(self, names: Iterator[str], act: Act, *, is_named: bool = False) -> None:
-        """Act on each with several workers."""
+    async def _each(self, view: BucketView, names: Iterable[str], act: Act, *, is_named: bool = False) -> None:
+        """Act on each that is ours with several workers."""
+        mine = self._mine(view, names)
+
+        async def act_on(name: str) -> None:
+            if not self._is_mine(view, name):  # since it was found, or tried in vain
+                raise Busy(_MISSED)
+            await act(name)
 
         async def worker() -> None:
-            for name in names:
+            for name in mine:
                 try:
-                    await self._patience.wait_for(partial(act, name))
+                    await self._patience.wait_for(partial(act_on, name))
                 except ObjectNotFound as error:
                     if is_named:
                         self._place.fail(error)

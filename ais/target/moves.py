@@ -204,9 +204,16 @@ class Moves:
         is_discarded = False
         if not self.may_be_elsewhere(view):
             return False
+        is_ours = self._owner(view, name).id == self._host.snode.id
         while (smap := self._host.smap).moving:
             try:
                 is_discarded |= await self._fetch(view, name, discard)
+            except NotReady:
+                if self._host.smap is smap:
+                    raise
+                if is_ours and (owner := self._owner(view, name)).id != self._host.snode.id:
+                    raise Misplaced(owner) from None
+                continue
             except Unreachable:
                 await self._maps.until(smap.version + 1)  # a target that has nothing more ends when others may know
                 if self._host.smap is smap:
@@ -247,14 +254,14 @@ class Moves:
         return is_discarded
 
     async def _ask_until_it_knows(self, target: Snode, bck: Bck, name: str, message: ActMsg) -> bool:
-        """Have a target give a name; it may learn of the new map some moments after us."""
-        clock = self._host.env.clock
+        """Have a target give a name; it may learn of the new map some moments after us, or we of its own."""
+        clock, smap = self._host.env.clock, self._host.smap
         deadline_s = clock.monotonic() + MAP_LAG_S_MAX
         while True:
             try:
                 return await self._ask(target, bck, name, message) == DISCARDED
             except (NotReady, AccessDenied) as error:  # by an older map we are nobody's node, or it owns the name
-                if clock.monotonic() > deadline_s:
+                if clock.monotonic() > deadline_s or self._host.smap is not smap:
                     raise NotReady(str(error)) from None
             await clock.sleep(MAP_LAG_PAUSE_S)
 

@@ -12,12 +12,14 @@ import pytest
 from harness.target import BCK, CLUSTER_SECRET, MARKS, Answer, LiveTarget, serving, until
 from yarl import URL
 
-from ais.api import codec
+from ais.api import codec, groups
+from ais.api.groups import GroupTask
 from ais.api.xact import ArgsMsg
 from ais.auth import marks
 from ais.core.version_listing import VersionLister
 from ais.meta.smap import Flag, Smap
 from ais.reb import plan
+from ais.target.moves import MAP_LAG_S_MAX
 
 Step = Callable[[list[LiveTarget], str, str], Awaitable[int]]
 
@@ -190,5 +192,64 @@ def test_who_is_sent_on_was_admitted(tmp_path: Path, method: str, is_closed: boo
             answer, way = await redirected(old, method, url_at(old, method), data=body.get(method))
             assert (answer.status, len(way)) == (200, 1), answer.message
             assert method != "GET" or answer.body == b"old"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_job_on_a_list_says_what_it_may_have_missed(tmp_path: Path, is_told: bool) -> None:
+    """Names get other owners while it runs: those that had passed them then do not come back to them."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            old, new = targets
+            for one in targets:
+                await one.create(BCK)
+            follow(targets, new)
+            names = [f"o{number}" for number in range(40)]
+            for name in names:
+                assert (await old.ask("PUT", name, data=b"content")).status == 200
+            task = GroupTask("groupJOB1", groups.DELETE, BCK, names=names)
+            store, loop, delete = old.target._store, asyncio.get_running_loop(), old.target._store.delete
+
+            async def tell() -> None:
+                follow(targets)
+
+            def delete_and_tell(*args: Any, **kwargs: Any) -> Any:
+                if is_told:
+                    store.delete = delete  # type: ignore[method-assign]
+                    asyncio.run_coroutine_threadsafe(tell(), loop).result()
+                return delete(*args, **kwargs)
+
+            store.delete = delete_and_tell  # type: ignore[method-assign]
+            for one in (new, old):
+                body, lines = task.to_json(), {"Ais-Caller-Id": new.node.snode.id}
+                assert (await one.call("PUT", f"{one.url}{groups.GROUPS}", data=body, headers=lines)).status == 200
+                job = one.target.registry.get(task.uuid)
+                await job.wait()
+            left = [name for name in names if (await owner_of(targets, name).ask("HEAD", name)).status == 200]
+            assert (bool(left), "start again" in job.snap().err) == (is_told, is_told), job.snap().err
+
+    asyncio.run(scenario())
+
+
+def test_who_waits_for_an_earlier_owner_hears_of_the_next_map(tmp_path: Path) -> None:
+    """A name goes back while its owner asks for it: the client is sent to who has it, and does not wait in vain."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            old, new = targets
+            for one in targets:
+                await one.create(BCK)
+            name = next(name for name in map(str, range(40)) if owner_of(targets, name) is new)
+            follow(targets, new)
+            assert (await old.ask("PUT", name, data=b"content")).status == 200
+            follow(targets, late=(old,))
+            asking = asyncio.create_task(new.ask("GET", name))
+            await asyncio.sleep(0.2)  # by its map the other one owns the name
+            assert not asking.done()
+            follow(targets, new)
+            answer = await asyncio.wait_for(asking, MAP_LAG_S_MAX / 2)
+            assert (answer.status, answer.headers["Location"].startswith(old.url)) == (301, True)
 
     asyncio.run(scenario())
