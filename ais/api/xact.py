@@ -28,6 +28,7 @@ LRU = "lru"
 LOAD_METADATA = "load-lom-cache"
 SCRUB = "scrub"
 REWRAP = "rewrap-keys"
+REPLICATE = "replicate-existing"
 
 NO_REPAIR, METADATA_ONLY, DRY_RUN, WITH_QUARANTINE = 1 << 16, 1 << 17, 1 << 18, 1 << 19
 """Bits of `ArgsMsg.flags` that are ours: a scrub that only looks, at metadata only; a cleanup that only counts, or
@@ -73,8 +74,9 @@ DISPLAY_NAME = {
     LIFECYCLE: "lifecycle",
     SCRUB: "scrub",
     REWRAP: "rewrap-keys",
+    REPLICATE: "replicate-existing",
 }
-"""Every kind AIStore has and three of ours, with the name the CLI shows; clients may send either."""
+"""Every kind AIStore has and four of ours, with the name the CLI shows; clients may send either."""
 
 TRACKED = frozenset(DISPLAY_NAME) - {
     "election",

@@ -5,7 +5,7 @@ completed, `F` failed. The revision counts the changes of the version that are r
 of its metadata. A replica has `<revision> REPLICA`, the revision of the source that it has.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 FACT = "replication"
 PENDING, COMPLETED, FAILED, REPLICA = "PENDING", "COMPLETED", "FAILED", "REPLICA"
@@ -36,12 +36,17 @@ def status(facts: Facts) -> str:
     if is_replica(facts):
         return REPLICA
     found = set(_states(facts).values())
-    return FAILED if _REFUSED in found else PENDING if _BEGUN in found else COMPLETED
+    return FAILED if _REFUSED in found else PENDING if _BEGUN in found else COMPLETED if found else ""
 
 
 def waiting(facts: Facts) -> list[str]:
     """The destinations that lack it."""
     return [name for name, state in _states(facts).items() if state == _BEGUN]
+
+
+def completed(facts: Facts) -> list[str]:
+    """The destinations that have it."""
+    return [name for name, state in _states(facts).items() if state == _DONE]
 
 
 def begun(facts: Facts, destinations: Iterable[str], *, can_be: bool = True) -> dict[str, str]:
@@ -53,6 +58,15 @@ def begun(facts: Facts, destinations: Iterable[str], *, can_be: bool = True) -> 
     states = _states(facts) | dict.fromkeys(destinations, state)
     text = " ".join(f"{name}={state}" for name, state in states.items())
     return {**facts, FACT: f"{revision(facts) + 1} {text}"} if states else dict(facts)
+
+
+def forgotten(facts: Facts, known: Collection[str]) -> dict[str, str]:
+    """The facts without the destinations that lack it and are none any more; `known`: those that are."""
+    states = {name: state for name, state in _states(facts).items() if name in known or state == _DONE}
+    if is_replica(facts) or len(states) == len(_states(facts)):
+        return dict(facts)
+    text = " ".join(f"{name}={state}" for name, state in states.items())
+    return {**facts, FACT: f"{revision(facts)} {text}".rstrip()}  # which counts on: somebody may have what it counted
 
 
 def ended(facts: Facts, destination: str, of_revision: int, *, is_there: bool) -> dict[str, str]:

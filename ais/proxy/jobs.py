@@ -31,6 +31,7 @@ STARTABLE = frozenset(
         xact.LIFECYCLE,
         xact.SCRUB,
         xact.REWRAP,
+        xact.REPLICATE,
     )
 )
 """Kinds that clients may start as such; the others begin with a request of their own."""

@@ -33,7 +33,8 @@ DIFFERENCES: Mapping[Op, str] = {
     " each is tried; refused at a backend",
     **dict.fromkeys((Op.GET_BUCKET_METADATA, Op.GET_BUCKET_METADATA_TABLE), "there is none, and none can be made"),
     Op.PUT_BUCKET_REPLICATION: "destinations are buckets of this cluster, or of one that `net.s3_replicas` names; the"
-    " role means nothing; existing objects, replication time and changes of replicas are refused",
+    " role means nothing; `ExistingObjectReplication` (a job: `ais start replicate-existing`), replication time and"
+    " changes of replicas are refused",
     Op.PUT_BUCKET_VERSIONING: "no MFA delete; a bucket that keeps versions cannot be renamed natively",
     Op.PUT_OBJECT_LOCK: "such a bucket cannot be destroyed natively, nor the cluster be removed with its data",
     Op.PUT_OBJECT_RETENTION: _DELETE,

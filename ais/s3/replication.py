@@ -9,7 +9,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
@@ -151,7 +151,8 @@ def _check_rule(rule: Element) -> None:
     if xml.text(rule, "Destination/StorageClass", "") not in ("", facts.STORAGE_CLASS):
         raise S3Error("InvalidStorageClass", "Replicas have the storage class STANDARD: leave StorageClass away")
     refused = {
-        "ExistingObjectReplication/Status": "only what changes from now on is replicated: copy what is there before",
+        "ExistingObjectReplication/Status": "a rule is about what changes from now on, and the job ais start"
+        " replicate-existing about what is there",
         "SourceSelectionCriteria/ReplicaModifications/Status": "changes of replicas are not brought back",
         "Destination/ReplicationTime/Status": "no time is promised: leave ReplicationTime away",
     }
@@ -209,9 +210,35 @@ def for_markers(rules: Sequence[Rule], key: str) -> dict[str, str]:
 
 def marked(rules: Sequence[Rule], key: str, meta: ObjectMeta) -> ObjectMeta:
     """The metadata of a version that is about to be stored, with where it is to get."""
-    wanted = matching(rules, key, meta.facts) if meta.version_id else {}
-    can_be = meta.facts.get(encryption.ALGORITHM) != encryption.CUSTOMER
-    return msgspec.structs.replace(meta, facts=replicas.begun(meta.facts, wanted, can_be=can_be)) if wanted else meta
+    return _begun(meta, matching(rules, key, meta.facts)) if meta.version_id else meta
+
+
+def marked_again(rules: Sequence[Rule], key: str, meta: ObjectMeta) -> ObjectMeta:
+    """The metadata of a version that is there, with where it is to get and has not: the same when that is nowhere.
+
+    What waited for destinations that no rule names any more waits no longer.
+    """
+    if not meta.version_id or replicas.is_replica(meta.facts):
+        return meta
+    there = replicas.completed(meta.facts)
+    lacking = [name for name in matching(rules, key, meta.facts) if name not in there]
+    kept = replicas.forgotten(meta.facts, {rule.destination.name for rule in rules})
+    if kept != meta.facts:
+        meta = msgspec.structs.replace(meta, facts=kept)
+    if not _can_be(meta) and replicas.status(kept) == replicas.FAILED:
+        return meta
+    return _begun(meta, lacking)
+
+
+def _begun(meta: ObjectMeta, wanted: Collection[str]) -> ObjectMeta:
+    if not wanted:
+        return meta
+    return msgspec.structs.replace(meta, facts=replicas.begun(meta.facts, wanted, can_be=_can_be(meta)))
+
+
+def _can_be(meta: ObjectMeta) -> bool:
+    """Whether somebody but its client can read a version."""
+    return meta.facts.get(encryption.ALGORITHM) != encryption.CUSTOMER
 
 
 def lines(kept: Facts) -> Iterable[tuple[str, str]]:

@@ -18,6 +18,7 @@ from ais.api.xact import (
     MAKE_COPIES,
     MOVE_BUCKET,
     REBALANCE,
+    REPLICATE,
     RESILVER,
     REWRAP,
     SCRUB,
@@ -58,6 +59,7 @@ from ais.target.blobs import Blobs
 from ais.target.bucket_move import BucketMove
 from ais.target.download.routes import Downloads
 from ais.target.dsort.routes import Sorts
+from ais.target.events.existing import Existing
 from ais.target.events.replicating import Replicas
 from ais.target.events.service import EventService
 from ais.target.evicting import Evicting
@@ -82,6 +84,7 @@ from ais.target.rebalance import Rebalance
 from ais.target.recent import Recent
 from ais.target.remote.remote import Remote
 from ais.target.s3.control import Control
+from ais.target.s3.every_version import EveryVersion
 from ais.target.s3.front import S3Front
 from ais.target.s3.lifecycle import Lifecycle
 from ais.target.s3.rewrapping import Rewrapping
@@ -244,10 +247,12 @@ class Target:
             evicting.buckets,
             evicting.evict,
         )
+        every_version = EveryVersion(host, self.joggers, self._front, store, pace)
         starters: dict[str, Starter] = {
             MOVE_BUCKET: bucket_move.start,
             LIFECYCLE: self._lifecycle.start,
-            REWRAP: Rewrapping(host, self.registry, self.joggers, gate, self._front, store, pace).start,
+            REWRAP: Rewrapping(host, self.registry, gate, store, every_version).start,
+            REPLICATE: Existing(host, self.registry, gate, store, every_version, self._events).start,
             MAKE_COPIES: self._make_copies,
             EC_ENCODE: self._ec_encode,
             REBALANCE: rebalance.start,

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import os
 import secrets
 import subprocess
@@ -13,9 +12,8 @@ from typing import Any, ClassVar, Protocol
 from boto3.s3.transfer import TransferConfig
 
 from ais.testing import Cluster
-from harness.nodes import eventually
+from harness.jobs import run_job
 from harness.s3access import REGION, Access, boto, tool
-from harness.wire import Api, message
 
 PART = 5 << 20
 KEY = secrets.token_hex(16)
@@ -201,16 +199,4 @@ def spellings(key: bytes) -> set[bytes]:
 
 def rewrap(cluster: Cluster, *buckets: str) -> int:
     """Wrap the data keys of these buckets again (all of the cluster without any); how many were."""
-    api = Api(cluster.endpoint)
-    value = {"kind": "rewrap-keys", "buckets": [{"name": one} for one in buckets]}
-    started = api.call("PUT", "/v1/cluster", body=message("start", value=value))
-    assert started.status == 200, started
-
-    def snaps() -> list[dict[str, Any]]:
-        asked = json.dumps({"id": started.body.decode()}).encode()
-        found = api.call("GET", "/v1/cluster?what=qryxstats", body=asked).json()
-        return [snap for of_node in found.values() for snap in of_node]
-
-    eventually(lambda: all(not snap["end-time"].startswith("0001") for snap in snaps()), within_s=300)
-    assert not any(snap["err"] for snap in snaps()), cluster.logs()
-    return sum(int(snap["stats"]["loc-objs"]) for snap in snaps())
+    return run_job(cluster, "rewrap-keys", *buckets)

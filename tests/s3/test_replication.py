@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import requests
 from botocore.exceptions import ClientError
+from harness.jobs import run_job
 from harness.nodes import eventually
 from harness.replicating import (
     change,
@@ -167,6 +169,60 @@ def test_to_another_cluster_that_is_away(place: Place, far: tuple[str, str]) -> 
                     lambda key=key, one=version_id: status(place.s3, source, key, VersionId=one) == "COMPLETED",
                     within_s=WITHIN_S,
                 )
+
+
+def test_what_is_there_before_its_rule(place: Place, far: tuple[str, str]) -> None:
+    """Versions, tags and markers get there by a job, which passes over what is there and what came from elsewhere."""
+    s3, (source, target) = place.s3, far
+    keys = [f"k{number}" for number in range(8)]
+    change(s3, source, keys)
+    with pytest.raises(AssertionError, match="is not replicated"):
+        run_job(place.cluster, "replicate-existing", source)
+    replicate(s3, source, rule(elsewhere(target), Filter={"Prefix": "k"}))
+    s3.put_object(Bucket=source, Key="other", Body=b"1")
+    first = {key: of for key, of in versions(s3, source).items() if key != "other"}
+    of_markers = sum(not etag for of in first.values() for _, etag, _ in of)
+    count = sum(len(of) for of in first.values())
+    assert run_job(place.cluster, "replicate-existing", source) == count
+    eventually(lambda: is_so(lambda: versions(place.there, target) == first), within_s=WITHIN_S)
+    tags = {of: found for of, found in tags_of_all(s3, source).items() if of[0] != "other"}
+    eventually(lambda: tags_of_all(place.there, target) == tags, within_s=WITHIN_S)
+    for key, of in first.items():
+        for version_id, etag, _ in of:
+            if etag:
+                eventually(
+                    lambda key=key, one=version_id: status(s3, source, key, VersionId=one) == "COMPLETED",
+                    within_s=WITHIN_S,
+                )
+    assert run_job(place.cluster, "replicate-existing") == of_markers  # nothing says of these whether they are there
+    assert not status(s3, source, "other")
+
+
+def test_what_waits_for_a_journal_that_is_lost(place: Place, far: tuple[str, str]) -> None:
+    """A version that nobody would have brought any more is there after the job."""
+    s3, (source, target) = place.s3, far
+    replicate(s3, source, rule(elsewhere(target)))
+    keys = [f"k{number}" for number in range(6)]
+    [gateway] = place.backup.proxies
+    place.backup.kill(gateway)
+    try:
+        for key in keys:
+            s3.put_object(Bucket=source, Key=key, Body=key.encode())
+        for node in place.cluster.targets:
+            place.cluster.kill(node)
+            for mountpath in node.mountpaths:
+                shutil.rmtree(mountpath / ".ais.events", ignore_errors=True)
+            place.cluster.restart(node)
+        place.cluster.wait_ready()
+    finally:
+        place.backup.restart(gateway)
+        place.backup.wait_ready()
+    eventually(lambda: is_so(lambda: status(s3, source, keys[0]) == "PENDING"), within_s=WITHIN_S)
+    assert not versions(place.there, target)
+    assert run_job(place.cluster, "replicate-existing", source) == len(keys)
+    arrives(s3, source, place.there, target)
+    for key in keys:
+        eventually(lambda key=key: status(s3, source, key) == "COMPLETED", within_s=WITHIN_S)
 
 
 def test_filters_priorities_and_several_destinations(place: Place, pair: tuple[str, str]) -> None:

@@ -37,6 +37,7 @@ async def connect(address: Address, timeout_s: float) -> Connection:
         client_id="ais",
         acks="all",
         request_timeout_ms=int(timeout_s * 800),  # what it gives up is said, and nothing of it is left
+        retry_backoff_ms=500,
         security_protocol=("SASL_" if address.user else "") + ("PLAINTEXT" if context is None else "SSL"),
         ssl_context=context,
         sasl_mechanism=address.option("sasl") or SASL[0],

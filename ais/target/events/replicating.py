@@ -237,7 +237,7 @@ class Replicating:
 
     def _failed(self, entry: Entry, why: str) -> None:
         self._log.error(
-            "a version was not replicated: change its tags to have it tried again",
+            "a version was not replicated: ais start replicate-existing tries again",
             destination=self.destination.arn, bucket=entry.bucket, key=entry.key, version=entry.version_id, error=why,
         )  # fmt: skip
 

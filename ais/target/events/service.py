@@ -111,6 +111,35 @@ class EventService:
         receivers |= self._wanting_replicas(bucket, change)
         if not receivers:
             return None
+        return self._keep(mountpath, bucket, change, name, receivers, fsync)
+
+    def marked(self, bck: Bck, name: str, event: Event, meta: ObjectMeta, *, is_update: bool = False) -> ObjectMeta:
+        """See `Announcer`."""
+        if event.is_replica or (is_update and replicas.is_replica(meta.facts)):
+            return meta
+        if not is_update and replicas.FACT in meta.facts:
+            meta = msgspec.structs.replace(meta, facts=replicas.without(meta.facts))
+        bucket = self._gate.buckets.get(bck.name)
+        if bucket is None or bucket.bck != bck or not bucket.replication:
+            return meta
+        return replication.marked(bucket.replication, name, meta)
+
+    def note_again(self, change: Change, *, fsync: bool) -> bool:
+        """Keep a change that was made long ago, for the destinations of replicas that lack it; whether some do. Blocks.
+
+        Raise `OSError`, `OutOfSpace`.
+        """
+        bucket = self._gate.buckets.get(change.bck.name)
+        if bucket is None or bucket.bck != change.bck or not (receivers := self._wanting_replicas(bucket, change)):
+            return False
+        name = notifications.name_of("", is_removal=change.is_removal, makes_marker=change.is_removal)
+        mountpath = self._volume.place(change.bck.uname + change.name).path
+        self._keep(mountpath, bucket, change, name, receivers, fsync).settle()
+        return True
+
+    def _keep(
+        self, mountpath: str, bucket: S3Bucket, change: Change, name: str, receivers: dict[str, str], fsync: bool
+    ) -> Noting:
         meta, now_ns = change.meta, self._host.env.clock.now_ns()
         etag = facts.etag_of(meta.facts, meta.checksum_kind, meta.checksum, now_ns, meta.size) if meta else ""
         entry = Entry(
@@ -136,17 +165,6 @@ class EventService:
             journal = self._journals.of(mountpath)
             with contextlib.suppress(Ended):
                 return Noting(journal, journal.note(entry, fsync=fsync))
-
-    def marked(self, bck: Bck, name: str, event: Event, meta: ObjectMeta, *, is_update: bool = False) -> ObjectMeta:
-        """See `Announcer`."""
-        if event.is_replica or (is_update and replicas.is_replica(meta.facts)):
-            return meta
-        if not is_update and replicas.FACT in meta.facts:
-            meta = msgspec.structs.replace(meta, facts=replicas.without(meta.facts))
-        bucket = self._gate.buckets.get(bck.name)
-        if bucket is None or bucket.bck != bck or not bucket.replication:
-            return meta
-        return replication.marked(bucket.replication, name, meta)
 
     @staticmethod
     def _wanting_replicas(bucket: S3Bucket, change: Change) -> dict[str, str]:

@@ -9,97 +9,47 @@ is under the newest version already is passed over, so whoever starts it again g
 import asyncio
 
 import msgspec
-import structlog
 
-from ais.api.bucket import AIS, Bck
+from ais.api.bucket import AIS
 from ais.api.xact import REWRAP, ArgsMsg
-from ais.base.errors import AisError, CorruptMetadata, NotFound, NotReady
+from ais.base.errors import CorruptMetadata, NotReady
 from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.store import Store
-from ais.core.version_listing import VersionEntry, VersionLister
-from ais.fs import layout
+from ais.core.version_listing import VersionEntry
 from ais.node.s3 import Gate
 from ais.node.vault import KeyPending
 from ais.s3 import encryption
-from ais.target.front import Front
 from ais.target.host import Host
+from ais.target.s3.every_version import EveryVersion, chosen
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
-from ais.xact.joggers import Joggers
-from ais.xact.pace import Pace
 from ais.xact.registry import Registry, Xaction
 from ais.xact.xaction import NO_BUCKET
 
-_PAGE = 1000
 _KEYS_MAX = 10
 
 
 class Rewrapping:
     """Starts the job."""
 
-    def __init__(
-        self, host: Host, registry: Registry, joggers: Joggers, gate: Gate, front: Front, store: Store, pace: Pace
-    ) -> None:
-        self._clock = host.env.clock
+    def __init__(self, host: Host, registry: Registry, gate: Gate, store: Store, versions: EveryVersion) -> None:
         self._host = host
         self._registry = registry
         self._gate = gate
-        self._front = front
-        self._joggers = joggers
         self._store = store
-        self._pace = pace
-        self._lister = VersionLister(store.volume, host.env)
-        self._log = structlog.get_logger()
+        self._versions = versions
 
     def start(self, args: ArgsMsg) -> Xaction:
         """Go through the buckets named, or through all of this cluster."""
         named = args.all_buckets
-        bcks = [one.bck for one in self._host.bmd if one.bck.provider == AIS and (not named or one.bck in named)]
+        bcks = chosen((one.bck for one in self._host.bmd if one.bck.provider == AIS), named)
 
         async def work(xaction: Xaction) -> None:
             self._gate.keys.renew()
-            targets = self._host.smap
-            failed, counted = 0, (layout.OBJECTS, layout.VERSIONS)
-            async with self._joggers.counting(xaction, bcks, counted):
-                for bck in bcks:
-                    failed += await self._bucket(xaction, bck)
-            if failed:
-                raise NotReady(
-                    f"the data keys of {failed} objects could not be wrapped again: the log of this target says which"
-                    " and why; start the job again"
-                )
-            if targets.moving or self._host.smap.version != targets.version:
-                raise NotReady("targets came or went meanwhile, and objects moved: start the job again")
-            if targets.away:
-                names = ", ".join(sorted(target.name for target in targets.away.values()))
-                raise NotReady(f"{names} away: what is there still needs older keys; start the job again with them")
+            await self._versions.run(xaction, bcks, self._rewrap)
 
         return self._registry.start(REWRAP, args.id, work, bck=named[0] if len(named) == 1 else NO_BUCKET)
-
-    async def _bucket(self, xaction: Xaction, bck: Bck) -> int:
-        """How many failed."""
-        failed, after, has_more = 0, ("", ""), True
-        while has_more and (view := self._front.views.get(bck)) is not None:
-            started_s = self._clock.monotonic()
-            page = await asyncio.to_thread(self._lister.page, bck, "", after, _PAGE, session=xaction.uuid)
-            has_more = page.has_more
-            for entry in page.entries:
-                after = (entry.name, entry.order)
-                xaction.visited += 1
-                try:
-                    wrapped = await self._rewrap(view, entry)
-                    xaction.objects += wrapped
-                except NotFound:
-                    continue  # removed meanwhile
-                except AisError as error:
-                    failed += 1
-                    self._log.error(
-                        "a data key could not be wrapped again",
-                        object=bck.cname(entry.name), version=entry.version_id, error=str(error),
-                    )  # fmt: skip
-            await self._pace.rest(self._clock.monotonic() - started_s)
-        return failed
 
     async def _rewrap(self, view: BucketView, entry: VersionEntry) -> bool:
         """Whether this version has got a new wrapping. Raise `AisError`."""

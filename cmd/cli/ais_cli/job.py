@@ -39,6 +39,7 @@ from ais_cli.params import (
 from ais_cli.rechunk import rechunk
 from ais_cli.remote import prefetch
 from ais_cli.repeat import refreshing
+from ais_cli.replication import replicate_existing
 from ais_cli.rotation import rewrap_keys
 from ais_cli.text import Column
 from ais_cli.waiting import progress_of, wait_and_report
@@ -226,7 +227,16 @@ def start() -> None:
 
 start.add_command(download)
 start.add_command(dsort)
-for _command in (prefetch, blob_download, rechunk, start_lru, cleanup, rewrap_keys, warm_up_metadata):
+for _command in (
+    prefetch,
+    blob_download,
+    rechunk,
+    start_lru,
+    cleanup,
+    rewrap_keys,
+    replicate_existing,
+    warm_up_metadata,
+):
     start.add_command(_command)
 
 

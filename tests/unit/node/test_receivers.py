@@ -180,7 +180,7 @@ def test_what_nobody_takes(kind: str, before: str, after: str, why: str) -> None
             with pytest.raises(NotTaken, match=why):
                 await receiver.send([_message("k", 0)])
 
-        use(url, send, timeout_s=1.0)
+        use(url, send, timeout_s=3.0)
         assert not broker.records
 
 
