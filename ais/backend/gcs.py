@@ -118,7 +118,7 @@ class GCS:
         """See `Backend`."""
         start = after
         if delimiter and after.endswith(delimiter):
-            start = after + "\U0010ffff"  # else the common prefix comes again
+            start = after[:-1] + chr(ord(after[-1]) + 1)  # else the common prefix comes again
         params = {"fields": _LISTED, "maxResults": str(min(limit + bool(after), PAGE_MAX))}  # `after` itself comes, too
         params |= {"prefix": prefix, "startOffset": start, "delimiter": delimiter}
         objects: list[RemoteObject] = []
@@ -294,7 +294,7 @@ async def _open_whole(
 async def _open_span(
     client: Client, stack: AsyncExitStack, bck: Bck, name: str, span: str
 ) -> tuple[RemoteObject, int, aiohttp.StreamReader]:
-    """A range has no checksum of its own."""
+    """The version tells which object it is: whether the tag of such an answer is the object's own is not documented."""
     response = await _send_for(client, stack, bck, name, {"Range": span})
     headers = response.headers
     sent = _SPAN.fullmatch(headers.get("Content-Range", ""))
@@ -304,10 +304,9 @@ async def _open_span(
     found = RemoteObject(
         name,
         int(sent[3]),
-        headers.get("ETag", "").strip('"'),
-        headers.get("X-Goog-Generation", ""),
-        parsedate_to_datetime(changed).timestamp() if changed else 0.0,
-        {key: headers[key] for key in CONTENT_HEADERS if key in headers},
+        version=headers.get("X-Goog-Generation", ""),
+        modified_s=parsedate_to_datetime(changed).timestamp() if changed else 0.0,
+        content={key: headers[key] for key in CONTENT_HEADERS if key in headers},
     )
     return found, int(sent[2]) - int(sent[1]) + 1, response.content
 

@@ -73,10 +73,12 @@ class RemoteObject(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.name.endswith("/")
 
     def is_same_as(self, other: "RemoteObject") -> bool:
-        """Whether both are the same object, as far as its backend tells: without tags by their time."""
-        if (self.size, self.etag, self.version) != (other.size, other.etag, other.version):
+        """Whether both are the same object, as far as its backend tells: without versions and tags by their time."""
+        if (self.size, self.version) != (other.size, other.version):
             return False
-        return bool(self.etag or self.version) or self.modified_s == other.modified_s
+        if self.etag and other.etag:
+            return self.etag == other.etag
+        return bool(self.version) or self.modified_s == other.modified_s
 
     @property
     def md5(self) -> str:

@@ -11,7 +11,7 @@ import msgspec
 
 from ais.api import access, ack, codec
 from ais.api.ack import Ack
-from ais.api.bucket import AIS, BACKENDS, Bck, Namespace, missing
+from ais.api.bucket import AIS, BACKENDS, HT, Bck, Namespace, missing
 from ais.api.codec import U64
 from ais.base.errors import BadRequest, BucketExists, NotEnoughTargets, NotYetImplemented
 from ais.config import features as flags
@@ -179,6 +179,8 @@ class Bprops(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, s3=msgspec.UNSET if changed == NO_S3 else changed)
 
 
+_EXTRA = {"aws": "aws", "gcp": "gcp", "oci": "oci", HT: "http"}
+"""Whose parts of `extra` are whose."""
 _NOT_SETTABLE = ("provider", "Renamed", "bid", "created", "s3")
 
 
@@ -259,6 +261,7 @@ def _check(old: Bprops, new: Bprops, targets_count: int, force: bool) -> None:
     if new.features & ~BUCKET_FEATURES:
         raise BadRequest(f"features {new.features & ~BUCKET_FEATURES:#x} are for the whole cluster, not for a bucket")
     _check_backend(new)
+    _check_extra(old, new)
     for name, was, asked in (
         ("rate_limit.frontend", old.rate_limit.frontend, new.rate_limit.frontend),
         ("extra.gcp", old.extra.gcp, new.extra.gcp),
@@ -304,6 +307,13 @@ def _check_backend(props: Bprops) -> None:
         raise BadRequest("backend_bck is not for buckets that keep versions or have lifecycle rules of their own")
     if backend.provider not in (AIS, *BACKENDS):
         raise NotYetImplemented(f'cannot connect backend bucket "{backend.cname()}" - not implemented yet')
+
+
+def _check_extra(old: Bprops, new: Bprops) -> None:
+    """A bucket of ours may be linked to one of any provider, any other is at its own."""
+    for provider, name in _EXTRA.items():
+        if new.provider not in (AIS, provider) and getattr(new.extra, name) != getattr(old.extra, name):
+            raise BadRequest(f'extra.{name} is for buckets of provider "{provider}", this one has "{new.provider}"')
 
 
 def _check_ec(old: sections.EC, new: sections.EC, targets_count: int, force: bool, *, is_alone: bool) -> None:

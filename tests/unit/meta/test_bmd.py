@@ -97,6 +97,18 @@ def test_bad_properties(patch: Any, message: str) -> None:
         apply_props(Bprops(), patch, 3)
 
 
+def test_a_bucket_at_a_backend_takes_the_settings_of_that_one_only() -> None:
+    """What would have no effect is refused; one of ours may be linked to any later."""
+    creds = {"extra": {"gcp": {"application_creds": "/etc/key.json"}}}
+    for provider in ("gcp", "ais"):
+        assert apply_props(Bprops(provider=provider), creds, 3).extra.gcp.application_creds == "/etc/key.json"
+    with pytest.raises(BadRequest, match=r'extra\.gcp is for buckets of provider "gcp", this one has "azure"'):
+        apply_props(Bprops(provider="azure"), creds, 3)
+    for path in ("key.json", "/etc/../key.json", "/etc//key.json"):
+        with pytest.raises(BadRequest, match="absolute path"):
+            apply_props(Bprops(provider="gcp"), {"extra": {"gcp": {"application_creds": path}}}, 3)
+
+
 def test_what_we_cannot_keep_we_do_not_promise() -> None:
     """Remote backends are refused until they exist."""
     with pytest.raises(NotYetImplemented):
