@@ -299,8 +299,8 @@ class Gate:
         """Who signed a request, found out the short way; None: `identify` finds out, and says what is wrong."""
         return self._signers.recognize(http, self._host.keyring, required=self._is_closed, now_s=self.now_s)
 
-    def bearer(self, http: Request, bucket: S3Bucket) -> Claims | None:
-        """Who may read the bucket's objects by a token of AuthN, found out the short way; None: see `identify`.
+    def bearer(self, http: Request, bucket: S3Bucket, needed: Access) -> Claims | None:
+        """Who may do this with the bucket's objects by a token of AuthN, found out the short way; None: see `identify`.
 
         What is signed besides has been read too.
         """
@@ -308,7 +308,7 @@ class Gate:
         if not token or not self.clients.must_prove or identity.is_session_token(token):
             return None
         claims = self.clients.known(token)
-        if claims is None or not claims.permits(Access.GET, self._host.smap.uuid, bucket.bucket.bck):
+        if claims is None or not claims.permits(needed, self._host.smap.uuid, bucket.bucket.bck):
             return None
         return claims if "authorization" not in http.headers or self._signed_beside(http) is not None else None
 

@@ -24,6 +24,7 @@ OWNER, OTHER = "owner", "other"
 KINDS = ["signed", "presigned"]
 HOLDS = ["key", "session"]
 TOKEN = "x-amz-security-token"
+AUTHN_KEY = "a secret of more than thirty-two bytes"
 
 
 class Ahead(SystemClock):

@@ -1,6 +1,8 @@
 """What the short ways over S3 have in common: what they rely on besides an object, and who asks."""
 
 from ais.api import access
+from ais.api.access import Access
+from ais.auth.tokens import Claims
 from ais.net.http import Request
 from ais.node.s3 import Gate
 from ais.s3 import via
@@ -62,6 +64,12 @@ class Basis:
         signature = caller.signature
         is_presigned = isinstance(signature, Signature) and signature.expires_s is not None
         return caller if is_presigned or request.query in queries else None
+
+    def bearer(self, request: Request, bucket: S3Bucket, needed: Access, queries: tuple[str, ...]) -> Claims | None:
+        """Whom a token of AuthN permits this on a simple bucket; None: nobody, or the query is none of those."""
+        if SECURITY not in request.headers or request.query not in queries:
+            return None
+        return self._gate.bearer(request, bucket, needed)
 
     def is_for_here(self, request: Request, bucket: S3Bucket) -> bool:
         """Whether the node that passed a request on, if one did, knows no more than this one. Raise `S3Error`."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ais.auth.tokens import Claims
+from ais.api.access import Access
 from ais.base.errors import AisError
 from ais.base.seen import Seen
 from ais.core.spots import Spot
@@ -22,7 +22,6 @@ from ais.net.http import Again, FileReply, Reply, Request
 from ais.node.s3 import Gate
 from ais.s3.buckets import S3Bucket
 from ais.s3.identity import Identity
-from ais.s3.signers import SECURITY
 from ais.s3.sigv4 import SKEW_S_MAX, Signature
 from ais.s3.via import WINDOW_S
 from ais.stats import names as metrics
@@ -79,7 +78,7 @@ class Usual:
         headers = request.headers
         if not _HARMLESS.issuperset(headers.names):
             return None
-        if self._claims(request, entry.bucket) is None:
+        if self._basis.bearer(request, entry.bucket, Access.GET, _QUERIES) is None:
             caller = self._basis.caller(request, _QUERIES)
             if caller is None or not may(caller, entry.bucket):
                 return None
@@ -108,12 +107,6 @@ class Usual:
         self._entries.clear()
         self._kept.clear()
         self._basis.renew()
-
-    def _claims(self, request: Request, bucket: S3Bucket) -> Claims | None:
-        """Who may read by a token of AuthN; None: nobody, or the query asks for more than an object."""
-        if SECURITY not in request.headers or request.query not in _QUERIES:
-            return None
-        return self._gate.bearer(request, bucket)
 
     def _from_file(self, key: str, entry: _Entry, now_ns: int, *, has_checksum: bool) -> Reply | FileReply | None:
         spot = entry.spot
@@ -148,7 +141,7 @@ class Usual:
         if entry is None or not self._basis.is_now():
             return None
         begin_ns, end_ns = 0, 1 << 63
-        claims = self._claims(request, entry.bucket)
+        claims = self._basis.bearer(request, entry.bucket, Access.GET, _QUERIES)
         caller = self._basis.caller(request, _QUERIES) if claims is None else Identity(trusted=True)
         if caller is None:
             return None

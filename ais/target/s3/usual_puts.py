@@ -1,16 +1,17 @@
 """PUTs over S3 of small objects into buckets that were written before: the shortest way from a signed request to disk.
 
 What `S3Front` and `Puts` found out for a bucket is used again while buckets, configuration, access keys and cluster map
-are the same: only what the owner of a plain bucket without policies and lists asks, of a body that came with its head,
-and of headers that want nothing besides a content type and a checksum. Who that is, is found out each time
-(`Gate.recognize`). Whatever is unusual, has changed or is wrong is left to `Puts` before anything has happened, which
-also answers errors.
+are the same: only what the owner of a plain bucket without policies and lists asks, or whom a token of AuthN permits
+it, of a body that came with its head, and of headers that want nothing besides a content type and a checksum. Who that
+is, is found out each time (`Gate.recognize`, `Gate.bearer`). Whatever is unusual, has changed or is wrong is left to
+`Puts` before anything has happened, which also answers errors.
 """
 
 import hashlib
 import re
 from typing import NamedTuple
 
+from ais.api.access import Access
 from ais.base.errors import AisError
 from ais.core.store import Store
 from ais.core.workfile import Keeping
@@ -74,8 +75,11 @@ class UsualPuts:
             return None
         if not _HARMLESS.issuperset(headers.names) or not headers.is_single:
             return None
-        caller = self._basis.caller(request, _QUERIES)
-        if caller is None or not may(caller, entry.bucket) or not self._is_as_signed(headers.get(_PAYLOAD), body):
+        if self._basis.bearer(request, entry.bucket, Access.PUT, _QUERIES) is None:
+            caller = self._basis.caller(request, _QUERIES)
+            if caller is None or not may(caller, entry.bucket):
+                return None
+        if not self._is_as_signed(headers.get(_PAYLOAD), body):
             return None
         if not self._basis.is_for_here(request, entry.bucket):
             return None

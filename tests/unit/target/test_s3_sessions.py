@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 import pytest
 from harness.target import BCK, CLUSTER_SECRET
-from harness.usual import KINDS, OWNER, TOKEN, Client, closed, live_now_s
+from harness.usual import AUTHN_KEY, KINDS, OWNER, TOKEN, Client, closed, live_now_s
 from yarl import URL
 
 from ais.api.access import Access
@@ -21,7 +21,6 @@ from ais.auth.tokens import LEEWAY_S
 from ais.node.clients import token_name
 
 Scenario = Callable[[Any], Any]
-AUTHN_KEY = "a secret of more than thirty-two bytes"
 
 
 def policy(effect: str, action: str, resource: str, **more: str) -> str:

@@ -10,19 +10,22 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+import jwt
 import msgspec
 import pytest
 from harness.http import Answer
 from harness.http import Client as Wire
 from harness.target import ALL_NETWORKS, BCK, CLUSTER_SECRET
-from harness.usual import OTHER, Client, closed, live_now_s, ring
+from harness.usual import AUTHN_KEY, OTHER, TOKEN, Client, closed, live_now_s, ring
 
 from ais.api.access import Access
 from ais.api.codec import U64
 from ais.auth import signing
+from ais.auth.keys import AccessKeys, KeyRing
 from ais.core.meta import ObjectMeta
 from ais.net.head import HeadParser
 from ais.net.http import Peer
+from ais.node.clients import token_name
 from ais.s3 import via
 from ais.s3.via import Via
 
@@ -299,5 +302,53 @@ def test_a_note_is_good_for_one_put(serve: Any, run: Scenario) -> None:
                 assert (await send(live, head, CONTENT)).status == 200
                 assert (await send(live, head, CONTENT)).status == 403
             assert (await send(live, noted("/b/p", "/b/o", 9), CONTENT)).status == 403
+
+    run(scenario())
+
+
+def test_sessions_take_it_until_they_end(serve: Any, run: Scenario) -> None:
+    """As the key that began it; from the second on in which it ends, and with another token, nothing is stored."""
+
+    async def scenario() -> None:
+        async with closed(serve) as (live, client, _):
+            session, other = client.in_session(lasts_s=300), client.in_session()
+            for one in (session, other):
+                await known(one, "signed payload", {TOKEN: one.token})
+            assert is_usual(session, "signed payload", "/b/short", more={TOKEN: session.token})
+            assert (await put(session, "signed payload", "/b/o2", more={TOKEN: session.token})).status == 200
+            assert (await put(session, "signed payload", "/b/no", more={TOKEN: other.token})).status == 400
+            live.node.env.clock.ahead_ns = 301 * 10**9
+            assert (await put(session, "signed payload", "/b/no", more={TOKEN: session.token})).status == 400
+            assert (await put(other, "signed payload", "/b/o3", more={TOKEN: other.token})).status == 200
+            assert {path.rpartition("/")[2] for path in live.files() if "%ob" in path} >= {"short", "o2", "o3"}
+            assert not [path for path in live.files() if path.endswith("/no")]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["open", "unsigned payload"])
+def test_tokens_of_authn_take_it_while_they_permit_it(serve: Any, run: Scenario, kind: str) -> None:
+    """Not signed, or signed besides by nobody. One that may only read, and one taken back, stores nothing."""
+
+    async def scenario() -> None:
+        async with closed(serve) as (live, _, _):
+            settings = {"auth.enabled": "true", "auth.signature.key": AUTHN_KEY}
+            live.node.config = dataclasses.replace(live.node.config, transient=settings)
+            end, nobody = int(live_now_s(live)) + 300, Client(live, "nobody", "whatever it is")
+            reads, writes = (
+                jwt.encode(
+                    {"sub": "ann", "exp": end, "clusters": [{"id": "", "perm": str(int(may))}]}, AUTHN_KEY, "HS256"
+                )
+                for may in (Access.GET, Access.PUT)
+            )
+            for _ in range(3):
+                assert (await put(nobody, kind, "/b/o2", more={TOKEN: writes})).status == 200
+                assert (await put(nobody, kind, "/b/no", more={TOKEN: reads})).status == 403
+            assert is_usual(nobody, kind, "/b/short", more={TOKEN: writes})
+            assert not is_usual(nobody, kind, "/b/no", more={TOKEN: reads})
+            revoked = AccessKeys().with_revoked({token_name(writes): end}, 0)
+            live.node.keyring = KeyRing(revoked, (CLUSTER_SECRET,))
+            assert (await put(nobody, kind, "/b/no", more={TOKEN: writes})).status == 400
+            assert not [path for path in live.files() if path.endswith("/no")]
 
     run(scenario())
