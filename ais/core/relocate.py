@@ -80,7 +80,8 @@ class Relocator:
                 finally:
                     self._disk.close(fd)
                 try:
-                    if tree.find(self._disk, own + spot.path[len(spot.root) :]) is None:
+                    there = tree.find(self._disk, own + spot.path[len(spot.root) :])
+                    if there is None or there[1].st_mtime_ns < found[1].st_mtime_ns:
                         for made in sorted({f"{os.path.dirname(spot.work)}/{layout.SLICES}", own}):
                             layout.make_directory(self._disk, made)
                         tree.install(self._disk, aside, own, own + spot.path[len(spot.root) :])

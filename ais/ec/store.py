@@ -121,7 +121,7 @@ class SliceStore:
         path, fd = self._store.create_work(bck, spot)
         try:
             workfile.write_all(self._disk, fd, tombstone.encode())
-            self._install(bck, spot, path, layout.SLICES)
+            self._install(spot, path, layout.SLICES)
         finally:
             self.discard(path, fd)
 
@@ -144,7 +144,7 @@ class SliceStore:
                 if found is not None:
                     if mountpath is not spot.mountpath:
                         return False  # resilvering sends it on, or it is made again
-                    self._install(bck, spot, found[0], layout.SLICES, fsync=is_synced)
+                    self._install(spot, found[0], layout.SLICES, fsync=is_synced)
                     tree.prune(self._disk, root, found[0])
                     return True
             return False
@@ -216,7 +216,7 @@ class SliceStore:
                 found = self._head(bck, name, content)
                 if found is not None and found.stamp > header.stamp and not is_aside:
                     return False
-                self._install(bck, spot, path, content, fsync=is_synced)
+                self._install(spot, path, content, fsync=is_synced)
                 return True
 
             return self._store.under_lock(bck, spot, step, restore_lost=False)
@@ -231,23 +231,42 @@ class SliceStore:
         workfile.write_all(self._disk, fd, data)
 
     def _open(self, bck: Bck, name: str, content: str) -> OpenSlice | None:
+        """Open the newest slice there is: a mountpath that was out of use may have brought an older one back."""
         spot = self._store.spot(bck, name)
-        for mountpath in (spot.mountpath, *self._store.volume.available):
+        paths = []
+        for mountpath in (spot.mountpath, *(one for one in self._store.volume.available if one is not spot.mountpath)):
             _, path = _place(spot, mountpath, content)
             with disk_failures(path):
                 found = tree.find(self._disk, path)
-                if found is None:
-                    continue
-                try:
-                    fd = self._disk.open(found[0], _READ)
-                except FileNotFoundError:
-                    continue
-                try:
-                    return OpenSlice(fd, *self._read_header(fd), mountpath)
-                except BaseException:
-                    self._disk.close(fd)
+            if found is not None:
+                paths.append((found[0], mountpath))
+        newest: OpenSlice | None = None
+        for path, mountpath in paths:
+            try:
+                opened = self._open_at(path, mountpath)
+            except CorruptMetadata:
+                if len(paths) == 1:
                     raise
-        return None
+                continue
+            if opened is None:
+                continue
+            if newest is None or opened.header.stamp > newest.header.stamp:
+                newest, opened = opened, newest
+            if opened is not None:
+                self._disk.close(opened.fd)
+        return newest
+
+    def _open_at(self, path: str, mountpath: Mountpath) -> OpenSlice | None:
+        with disk_failures(path):
+            try:
+                fd = self._disk.open(path, _READ)
+            except FileNotFoundError:
+                return None
+            try:
+                return OpenSlice(fd, *self._read_header(fd), mountpath)
+            except BaseException:
+                self._disk.close(fd)
+                raise
 
     def _head(self, bck: Bck, name: str, content: str) -> Slice | None:
         try:
@@ -259,7 +278,7 @@ class SliceStore:
         self._disk.close(opened.fd)
         return opened.header
 
-    def _install(self, bck: Bck, spot: Spot, path: str, content: str, *, fsync: bool = False) -> None:
+    def _install(self, spot: Spot, path: str, content: str, *, fsync: bool = False) -> None:
         """Make a file the only slice there is of an object, on the mountpath that owns its name."""
         root, target = _place(spot, spot.mountpath, content)
         bucket = os.path.dirname(spot.root)
@@ -268,19 +287,16 @@ class SliceStore:
         if os.path.dirname(root) != bucket:
             layout.make_directory(self._disk, os.path.dirname(root))
         layout.make_directory(self._disk, root)
-        self._note_removed(bck, spot, content)
         tree.install(self._disk, path, root, target, fsync=fsync)
         self._remove_from(spot, content, (one for one in self._store.volume.available if one is not spot.mountpath))
 
     def _remove(self, bck: Bck, spot: Spot, content: str) -> None:
-        self._note_removed(bck, spot, content)
-        self._remove_from(spot, content, self._store.volume.available)
-
-    def _note_removed(self, bck: Bck, spot: Spot, content: str) -> None:
-        """A mountpath that is out of use must not bring it back. What is aside counts with others alone."""
-        if content == layout.SLICES:
+        if (
+            content == layout.SLICES
+        ):  # a mountpath that is out of use must not bring it back; aside it counts for nothing
             path = _place(spot, spot.mountpath, content)[1]
             self._store.volume.note_removed(bck, path[len(os.path.dirname(spot.root)) + 1 :])
+        self._remove_from(spot, content, self._store.volume.available)
 
     def _remove_from(self, spot: Spot, content: str, mountpaths: Iterable[Mountpath]) -> None:
         for mountpath in mountpaths:
