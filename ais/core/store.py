@@ -604,7 +604,7 @@ class Store:
         """
         if (bck, name) == (to_bck, to_name):
             raise BadRequest(f"{bck.cname(name)}: the new name is the old one")
-        source, target = self._spots.find(bck, name), self._spots.find(to_bck, to_name)
+        source, target, epoch = self._spots.find(bck, name), self._spots.find(to_bck, to_name), self.volume.epoch
         self.check_free(bck, name)
         is_here = source.mountpath is target.mountpath and not self.volume.view.is_unsettled
         can_rename = rules.keeping is Keeping.NONE and not rules.all_copies and bck not in self.volume.coded
@@ -615,7 +615,7 @@ class Store:
                 self._changing(bck, name, source, is_delete=True),
                 self._changing(to_bck, to_name, target),
             ):
-                meta = self._rename_on_mountpath(bck, name, source, to_bck, target, rules, condition)
+                meta = self._rename_on_mountpath(bck, name, source, to_bck, target, rules, condition, epoch)
                 self._tell_mirrored(to_bck, to_name)
             return meta
         for _ in range(_RENAME_ATTEMPTS_MAX):
@@ -834,6 +834,7 @@ class Store:
         target: Spot,
         rules: WriteRules,
         condition: Condition | None,
+        epoch: int,
     ) -> ObjectMeta | None:
         stripes = source.mountpath.stripes
         keys = sorted({stripe_of(key): key for key in (source.key, target.key)}.values(), key=stripe_of)
@@ -849,7 +850,7 @@ class Store:
                         if found is None:
                             self.volume.require_whole(bck, source.key)
                             raise ObjectNotFound(bck.cname(name))
-                        self.volume.require_open(to_bck)
+                        self.volume.require_place(to_bck, target.key, target.mountpath, epoch)
                         meta = self._publisher.stored_meta(source)
                         if condition is not None:
                             self._publisher.ask(condition, to_bck, target, self._publisher.stored_meta(target))

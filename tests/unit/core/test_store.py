@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,21 @@ def test_rename_moves_the_object(make_bench: Callable[..., Any], mountpaths: int
     with pytest.raises(ObjectNotFound):
         bench.store.rename(bench.bck, source, target, bench.rules)
     assert bench.leftovers() == []
+
+
+def test_a_rename_that_waited_gives_no_name_that_is_another_targets_by_then(bench: Any) -> None:
+    """Names get other owners while it waits for the object's lock: what walks to the owners may have passed already."""
+    bench.put("a", b"content")
+    stripes, key = bench.volume.available[0].stripes, digest(bench.bck.uname + "a")
+    with ThreadPoolExecutor(1) as pool:
+        with stripes.held(key):
+            renaming = pool.submit(bench.store.rename, bench.bck, "a", "b", bench.rules)
+            assert not wait([renaming], timeout=0.2).done
+            bench.volume.follow_owners(lambda _key: False)
+        with pytest.raises(NotReady):
+            renaming.result()
+    bench.volume.follow_owners(None)
+    assert bench.get("a") == b"content"
 
 
 def test_copy_verifies_what_it_reads(bench: Any) -> None:
