@@ -69,10 +69,12 @@ def parse(url: str) -> Address:
     """Take a URL apart. Raise `ValueError` that says what to write."""
     scheme = url.partition("://")[0]
     kind, is_tls, port = _SCHEMES.get(scheme, _NONE)
-    if not kind or not url.isprintable() or " " in url:
+    if not kind or not url.isprintable():
         raise ValueError(f"write {_EXAMPLES}")
     if kind == WEBHOOK:
         return Address(kind, url, is_tls)
+    if " " in url:
+        raise ValueError("a URL has no spaces: write %20")
     parts = urlsplit(url)
     user, _, servers = parts.netloc.rpartition("@")
     if ":" in user:

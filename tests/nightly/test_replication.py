@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from harness.jobs import run_job
 from harness.nodes import eventually
 from harness.replicating import (
     change,
@@ -105,8 +106,10 @@ def test_protected_buckets(props: dict[str, object]) -> None:
         for name in ("source", "there"):
             make_versioned(s3, name)
             assert api.act("PATCH", f"/v1/buckets/{name}", "set-bprops", value=props).status == 200
+        change(s3, "source", [f"k{number}" for number in range(10)])
         replicate(s3, "source", rule(local("there")))
-        change(s3, "source", [f"k{number}" for number in range(20)])
+        change(s3, "source", [f"k{number}" for number in range(5, 20)])
+        run_job(cluster, "replicate-existing", "source")
         s3.put_object(Bucket="source", Key="large", Body=b"x" * 300_000)
         eventually(lambda: versions(s3, "there") == versions(s3, "source"), within_s=WITHIN_S)
         eventually(lambda: tags_of_all(s3, "there") == tags_of_all(s3, "source"), within_s=WITHIN_S)
@@ -117,3 +120,29 @@ def test_protected_buckets(props: dict[str, object]) -> None:
             return bool(api.call("GET", "/v1/cluster?what=protection").json()["state"] == "ok")
 
         eventually(is_kept, within_s=WITHIN_S, every_s=1)
+
+
+def test_what_is_there_while_targets_are_killed() -> None:
+    """A job that was cut short and started again brings all that was there before the rule, beside what changes."""
+    with Cluster(1, 2, 2) as cluster:
+        s3, api = client_of(Access(cluster.endpoint, "any", "anysecret")), Api(cluster.endpoint)
+        for name in ("source", "there"):
+            make_versioned(s3, name)
+        change(s3, "source", [f"k{number}" for number in range(COUNT)])
+        replicate(s3, "source", rule(local("there")))
+        work = threading.Thread(target=change, args=(s3, "source", [f"n{number}" for number in range(COUNT // 4)]))
+        work.start()
+        body = message("start", value={"kind": "replicate-existing", "buckets": [{"name": "source"}]})
+        assert api.call("PUT", "/v1/cluster", body=body).status == 200
+        for victim in cluster.targets:
+            eventually(lambda: len(versions(s3, "there")) > COUNT // 20, within_s=WITHIN_S)
+            cluster.kill(victim)
+            cluster.restart(victim)
+            cluster.wait_ready()
+        work.join()
+        noted = run_job(cluster, "replicate-existing", "source")
+        wanted = versions(s3, "source")
+        took_s = eventually(lambda: versions(s3, "there") == wanted, within_s=WITHIN_S, every_s=1)
+        eventually(lambda: sum(waiting(node.url) for node in cluster.targets) == 0, within_s=WITHIN_S, every_s=1)
+        assert tags_of_all(s3, "there") == tags_of_all(s3, "source")
+        print(f"{sum(map(len, wanted.values()))} versions, {noted} noted by the second job, there after {took_s:.0f} s")

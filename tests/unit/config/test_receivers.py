@@ -11,7 +11,7 @@ from ais.config.sections import Net
 @pytest.mark.parametrize(
     ("url", "kind", "is_tls", "hosts", "path"),
     [
-        ("http://h/x?a=b", "webhook", False, "", ""),
+        ("http://h/x?a=b c", "webhook", False, "", ""),
         ("nats://h/s3.events", "nats", False, "h:4222", "s3.events"),
         ("nats+tls://u@h:1/s?password_file=/p", "nats", True, "h:1", "s"),
         ("kafka://a;b:2;[::1]:3;[fe80::1]/t", "kafka", False, "a:9092 b:2 [::1]:3 [fe80::1]:9092", "t"),
@@ -44,7 +44,7 @@ def test_urls(url: str, kind: str, is_tls: bool, hosts: str, path: str) -> None:
         ("nats+tls://h/s?ca_file=x", "absolute path"),
         ("kafka://h/t?acks=0", "no option of kafka://: there are password_file, sasl"),
         ("kafka://u@h/t?password_file=/p&sasl=GSSAPI", "sasl is one of PLAIN"),
-        ("kafka://h/a b", "write http://host/path"),
+        ("kafka://h/a b", "write %20"),
         ("amqp://h/", "routing_key=QUEUE"),
         ("amqp://h/?routing_key=q#x", "nothing but options"),
     ],
