@@ -6,11 +6,12 @@ VENV ?= .venv
 PORT ?= 8080
 DIR ?= .playground
 BIN := $(VENV)/bin
+AZURITE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ais-tests/azurite@3.35.0
 
 unexport PYTHONDONTWRITEBYTECODE # without bytecode every process compiles what it imports: most of the start of a node
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop clean test lint suite unit fuzz power-loss faults membership model clients denial confined rotation events replicas datasets memory remote lock-attack nightly scrub bench cost docs
+.PHONY: help install run stop clean test lint azurite suite unit fuzz power-loss faults membership model clients denial confined rotation events replicas datasets memory remote lock-attack nightly scrub bench cost docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,8 +45,14 @@ lint: install ## format check, lint, layers, types
 unit: install ## the fast tests only
 	$(BIN)/pytest -q tests/unit
 
-test: install ## everything CI runs: lint, layers, types, all tests
+test: ## everything CI runs: lint, layers, types, all tests
+	@$(MAKE) --jobs 2 install azurite
 	$(MAKE) --jobs 2 lint suite
+
+azurite: ## install a server that speaks as Azure, for tests, into ~/.cache/ais-tests (npm; without it they are skipped)
+	@[ -d "$(AZURITE)" ] || ! command -v npm >/dev/null || { rm -rf "$(AZURITE).new" && mkdir -p "$(AZURITE).new" && \
+	  npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$(AZURITE).new" "$(notdir $(AZURITE))" && \
+	  mv "$(AZURITE).new" "$(AZURITE)"; }
 
 suite: install
 	$(BIN)/pytest -q --numprocesses 5 --dist loadfile --no-loadscope-reorder tests

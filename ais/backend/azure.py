@@ -64,6 +64,7 @@ _SETTINGS = {
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _TOTAL = re.compile(r"bytes [0-9]+-[0-9]+/([0-9]+)")
 _NO_BUCKET = frozenset({"ContainerNotFound", "ContainerBeingDeleted", "InvalidResourceName", "OutOfRangeInput"})
+_NO_CREDENTIALS = frozenset({"CredentialUnavailableError", "ClientAuthenticationError", "AzureSigningError"})
 _ADVICE = f"give the targets {CONNECTION}, or {ACCOUNT} and {KEY} (docs/backends.md)"
 Client = Any
 Mark = tuple[Bck, str, str, str]
@@ -346,7 +347,7 @@ def _meaning(error: BaseException, bck: Bck | None, name: str) -> AisError:
         return error
     status, code = getattr(error, "status_code", None), getattr(error, "error_code", None) or ""
     said = str(error).partition("\n")[0][:200]
-    if type(error).__name__ in ("CredentialUnavailableError", "ClientAuthenticationError") and not status:
+    if type(error).__name__ in _NO_CREDENTIALS and not status:
         return AccessDenied(f"{what}: {said}: {_ADVICE}")
     if type(error).__name__ in ("ServiceRequestTimeoutError", "ServiceResponseTimeoutError"):
         return failures.of_connection(TimeoutError(), what)

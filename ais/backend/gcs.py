@@ -253,8 +253,9 @@ def _make(path: str, session: aiohttp.ClientSession) -> Client:
     try:
         root, is_emulated = _emulator() or _ROOT, bool(_emulator())
         client = storage.Storage(session=session, service_file=path or None, api_root=root, api_is_dev=is_emulated)
-    except (OSError, ValueError) as error:
-        raise AccessDenied(f"gs://: the credentials of the targets cannot be read: {error}") from None
+    except Exception as error:  # noqa: BLE001 - whatever a file makes the library raise; its text may quote the file
+        why = error.strerror if isinstance(error, OSError) else type(error).__name__
+        raise AccessDenied(f"gs://: these credentials cannot be read ({why}): {_ADVICE}") from None
     # the library tries five times, for up to half a minute, when nobody waits any more
     client.token.acquire_access_token = partial(type(client.token).acquire_access_token.__wrapped__, client.token)
     return client

@@ -116,6 +116,9 @@ def test_credentials_are_those_of_azures_programs(azurite: str, monkeypatch: pyt
         with pytest.raises(AccessDenied) as failure:
             await sees()
         assert KEY[20:30] not in str(failure.value)
+        monkeypatch.setenv("AZURE_STORAGE_KEY", "rubbish")
+        with pytest.raises(AccessDenied, match="AZURE_STORAGE_KEY"):
+            await sees()
         monkeypatch.delenv("AZURE_STORAGE_KEY")
         signature = generate_account_sas(
             ACCOUNT,

@@ -212,10 +212,17 @@ def test_credentials_are_a_file_that_may_be_replaced(tmp_path: Path, monkeypatch
                 write(tmp_path / "env", url, "bad")
                 with pytest.raises(AccessDenied, match=r"no token \(400\).*GOOGLE_APPLICATION_CREDENTIALS"):
                     await backend.head(PLACE, "o")
-                (tmp_path / "env").write_text(pem)
-                with pytest.raises(AccessDenied) as failure:
+                for text in (
+                    json.dumps({"key": pem}),
+                    json.dumps({"type": "service_account", "private_key": pem[:40]}),
+                ):
+                    (tmp_path / "env").write_text(text)
+                    with pytest.raises(AccessDenied, match="GOOGLE_APPLICATION_CREDENTIALS") as failure:
+                        await backend.head(PLACE, "o")
+                    assert "PRIVATE" not in str(failure.value)
+                (tmp_path / "env").unlink()
+                with pytest.raises(AccessDenied, match="No such file"):
                     await backend.head(PLACE, "o")
-                assert "PRIVATE" not in str(failure.value)
             finally:
                 await backend.close()
 
