@@ -9,6 +9,8 @@ encrypted with AES-256-GCM and followed by its tag, so that a range is read and 
 The key of a stream is BLAKE2b of its header under the object's data key, the nonce the number of the segment (u64),
 three zero bytes and whether it is the last one; the header is authenticated with each. So segments cannot be changed,
 moved, left out or cut off, and no two streams share a key even when a part is sent twice. Pure but for reading.
+
+Who has data keys is a `Keyring`: the store asks it whatever is written natively into a bucket that encrypts, and read.
 """
 
 import hashlib
@@ -17,17 +19,23 @@ import os
 import secrets
 import struct
 import threading
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, Protocol
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ais.base.errors import CorruptMetadata
-from ais.core.meta import ObjectMeta
+from ais.api import checksum
+from ais.base.errors import CorruptMetadata, Unsupported
+from ais.core.meta import ObjectMeta, run_lengths
 
-KEY, SIZE = "sealed", "sealed-size"
-"""Facts of a sealed object: its data key, encrypted, and its size in bytes as clients see it."""
+KEY, SIZE, CHECKSUM = "sealed", "sealed-size", "sealed-checksum"
+"""Facts of a sealed object: its data key, encrypted, its size in bytes as clients see it, and `kind:value` of the
+checksum of its content when it was written natively."""
+ALGORITHM, KEY_ID, CONTEXT, BUCKET_KEY = "sse", "sse-key", "sse-context", "sse-bucket-key"
+"""Facts: `AES256`, `aws:kms` or `customer`; ID of the key, or MD5 of the customer's; context of the key service;
+whether a bucket key was asked for: answers say so, and the key service is asked once in minutes in any case."""
 KEY_BYTES = 32
 SEGMENT_BYTES = 64 << 10
 TAG_BYTES = 16
@@ -35,6 +43,47 @@ _HEADER = struct.Struct(">4sIQ16s")
 _MAGIC = b"AIS\x01"
 _SEALED_BYTES = SEGMENT_BYTES + TAG_BYTES
 _READ_SEGMENTS = 16
+
+
+class Wanted(NamedTuple):
+    """How a new object is to be encrypted. `customer_key` is set for SSE-C, `key_id` its MD5 then."""
+
+    algorithm: str
+    key_id: str = ""
+    context: str = ""
+    customer_key: bytes = b""
+    has_bucket_key: bool = False
+
+
+class Seal(NamedTuple):
+    """The data key of a new object, and the facts by which it is found again."""
+
+    key: bytes
+    facts: dict[str, str]
+
+
+class Keyring(Protocol):
+    """Makes and opens data keys. Any thread may call; outside of the event loop's it may wait."""
+
+    def seal(self, wanted: Wanted) -> Seal:
+        """A new one. Raise `NotReady`."""
+        ...
+
+    def open(self, facts: Mapping[str, str]) -> bytes:
+        """That of a sealed object. Raise `NotReady`, `CorruptMetadata`, `Unsupported` when the client has the key."""
+        ...
+
+
+class NoKeyring:
+    """Of a store that nobody has given a keyring."""
+
+    def seal(self, wanted: Wanted) -> Seal:
+        """See `Keyring`."""
+        raise Unsupported(f"nothing can be encrypted here ({wanted.algorithm})")
+
+    def open(self, facts: Mapping[str, str]) -> bytes:
+        """See `Keyring`."""
+        raise Unsupported(f"nothing can be decrypted here ({facts[ALGORITHM]})")
 
 
 def is_sealed(meta: ObjectMeta) -> bool:
@@ -50,6 +99,33 @@ def size_of(meta: ObjectMeta) -> int:
 def part_sizes(meta: ObjectMeta) -> list[int]:
     """Sizes of the parts of the content in order; empty when it was not uploaded in parts."""
     return [content_size(size) for size in meta.part_sizes] if is_sealed(meta) else meta.part_sizes
+
+
+def plain(meta: ObjectMeta) -> ObjectMeta:
+    """As clients see an object: size, checksum and parts of its content. The checksum may be unknown."""
+    if not is_sealed(meta):
+        return meta
+    kind, _, value = meta.facts.get(CHECKSUM, "").partition(":")
+    if not kind:
+        value = meta.facts.get("etag", "")
+        kind = "md5" if value and "-" not in value else checksum.NONE
+    return msgspec.structs.replace(
+        meta,
+        size=size_of(meta),
+        checksum_kind=kind,
+        checksum=value if kind != checksum.NONE else "",
+        runs=run_lengths(part_sizes(meta)),
+    )
+
+
+def facts_of(details: Mapping[str, str]) -> dict[str, str]:
+    """Of what is known of an upload, what its encrypted object has to know."""
+    return {name: details[name] for name in (KEY, ALGORITHM, KEY_ID, CONTEXT, BUCKET_KEY) if name in details}
+
+
+def wanted_of(facts: Mapping[str, str]) -> Wanted:
+    """How an object with these facts is encrypted, for what takes its place."""
+    return Wanted(facts[ALGORITHM], facts.get(KEY_ID, ""), facts.get(CONTEXT, ""), has_bucket_key=BUCKET_KEY in facts)
 
 
 def sealed_size(size: int) -> int:
@@ -215,6 +291,19 @@ def plan(found: list[Stream], start: int, length: int) -> Iterator[Piece]:
             count = -(-stop // SEGMENT_BYTES) - first
             yield Piece(stream, first, count, low - first * SEGMENT_BYTES, stop - low)
             low = stop
+
+
+def opener(meta: ObjectMeta, fd: int, key: bytes) -> Callable[[int, int], bytes]:
+    """What reads a range of the content, (size, offset), as `os.pread` does of a file. Blocks; raises as `reader`."""
+    read, found = reader(fd, key), known_streams(meta)
+
+    def pread(size: int, offset: int) -> bytes:
+        nonlocal found
+        if found is None:
+            found = streams(meta, fd)
+        return b"".join(map(read, plan(found, offset, min(size, max(0, size_of(meta) - offset)))))
+
+    return pread
 
 
 class _Room(threading.local):

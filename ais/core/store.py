@@ -35,12 +35,13 @@ from ais.core.index_files import IndexFiles, may_have
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Uploads
 from ais.core.publish import Announcement, Around, Condition, Publisher
+from ais.core.sealing import Keyring, NoKeyring, Seal
 from ais.core.slicing import Slicing, Turns, split_key
 from ais.core.spots import RACY_NS, Known, Spot, SpotTable, is_torn, newest_file, rank, read_meta, resized
 from ais.core.version_copies import copied_head
 from ais.core.versions import DELETED, NULL, Succession, Version, Versions, is_version_id, kept_spot
 from ais.core.workfile import Buffer, Digests, Keeping, Staged, WriteRules
-from ais.core.writer import Arrival, Writer
+from ais.core.writer import Arrival, SealedWriter, Writer
 from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures, translate
@@ -78,9 +79,10 @@ class OpenObject:
     """An object as it was when it was opened; later writes do not change what `fd` reads. The caller closes `fd`.
 
     `known.annotation` is the caller's to keep what it derives from `meta` and `stat`; None when nothing is remembered.
+    `key` opens encrypted content (`ais.core.content`): `stat` has the size of the content then, `meta` is of the file.
     """
 
-    __slots__ = ("fd", "known", "meta", "mountpath", "spot", "stat")
+    __slots__ = ("fd", "key", "known", "meta", "mountpath", "spot", "stat")
 
     def __init__(
         self, fd: int, found: os.stat_result, meta: ObjectMeta, spot: Spot, mountpath: Mountpath, known: Known | None
@@ -91,6 +93,7 @@ class OpenObject:
         self.spot = spot
         self.mountpath = mountpath
         self.known = known
+        self.key: bytes | None = None
 
 
 class Store:
@@ -111,18 +114,34 @@ class Store:
         self.versions = self._versions
         self.uploads = Uploads(volume, env, self._spots, self._publisher)
         self.indexes = IndexFiles(env.disk, self._publisher.create_work)
+        self.keyring: Keyring = NoKeyring()
+        """Who has the keys of encrypted objects."""
 
     def open(self, bck: Bck, name: str, version_id: str | None = None, *, sealed: bool = False) -> OpenObject:
         """Open an object for reading: its latest version, or the one with this ID (`null`: the null version).
 
-        `sealed`: the caller knows what to do with encrypted content; to others it is `Unsupported`. Raise
-        `ObjectNotFound`, `DeleteMarker` when that version is one, `VersionNotFound`, `CorruptMetadata`, `DiskFailure`.
+        `sealed`: encrypted content as it lies there; else with what opens it (`unseal`). Raise `ObjectNotFound`,
+        `DeleteMarker` when that version is one, `VersionNotFound`, `CorruptMetadata`, `DiskFailure`, and as `unseal`.
         """
         opened = self._open(bck, name, version_id)
-        if sealed or not sealing.is_sealed(opened.meta):
+        return opened if sealed or not sealing.is_sealed(opened.meta) else self.unseal(bck, name, opened)
+
+    def unseal(self, bck: Bck, name: str, opened: OpenObject) -> OpenObject:
+        """An open object with the key of its content if it is encrypted; closed when there is no such key here.
+
+        Raise `Unsupported` when its client has the key, `NotReady`, `CorruptMetadata`.
+        """
+        if not sealing.is_sealed(opened.meta):
             return opened
-        self._disk.close(opened.fd)
-        raise Unsupported(f"{bck.cname(name)} is encrypted: read it over S3")
+        try:
+            opened.key = self.keyring.open(opened.meta.facts)
+        except BaseException as error:
+            self._disk.close(opened.fd)
+            if isinstance(error, Unsupported):
+                raise Unsupported(f"{bck.cname(name)}: {error}") from None
+            raise
+        opened.stat = resized(opened.stat, sealing.size_of(opened.meta))
+        return opened
 
     def _open(self, bck: Bck, name: str, version_id: str | None) -> OpenObject:
         spot = self._spots.find(bck, name, is_read=True)
@@ -143,10 +162,10 @@ class Store:
     def reopen(self, spot: Spot) -> tuple[int, os.stat_result, Known] | None:
         """Open the object at a spot where it was found before: descriptor (the caller's), stat, what is known of it.
 
-        None when anything has changed since: `open` it then. Raises nothing.
+        None when anything has changed since, or it is encrypted: `open` it then. Raises nothing.
         """
         known, view = spot.known, self.volume.view
-        if known is None or spot.view is not view or view.is_unsettled:
+        if known is None or spot.view is not view or view.is_unsettled or sealing.is_sealed(known.meta):
             return None
         disk = self._disk
         try:
@@ -247,8 +266,13 @@ class Store:
         after: tuple[int, int] = (0, 0),
         runs: tuple[tuple[int, int], ...] = (),
         version_id: str = "",
+        seal: Seal | None = None,
+        is_as_stored: bool = False,
     ) -> Writer:
         """Begin to write an object. `size_hint`: announced size; `version`, `times_ns` (atime, mtime): exactly these.
+
+        What is written is encrypted with `seal`, else as the rules say, but for what is so already (its `facts` have a
+        key) or `is_as_stored`: it was in this bucket before as it is.
 
         `runs`: parts of which it was made. `version_id`: as of `Staged`, in a bucket that keeps versions; when it has
         that one already, committing raises `AlreadyExists`. `is_stored`: the content is read from a disk, and `claimed`
@@ -257,9 +281,12 @@ class Store:
         """
         if custom:
             metadata.check_custom(custom)
-        digests = Digests(rules.checksum_kind, claimed, is_stored=is_stored)
+        own_kind = rules.checksum_kind if seal is None else checksum.NONE  # who brings a seal has sums of the content
+        if seal is None and rules.sealing is not None and not is_as_stored and sealing.KEY not in (facts or ()):
+            seal = self.keyring.seal(rules.sealing)
+        digests = Digests(own_kind, claimed, is_stored=is_stored)
         spot = self._spots.find(bck, name)
-        path, fd = self._create(bck, spot, size_hint)
+        path, fd = self._create(bck, spot, size_hint if seal is None else sealing.sealed_size(size_hint))
         staged = Staged(
             bck,
             name,
@@ -271,14 +298,30 @@ class Store:
             version,
             is_moved=is_moved,
             times_ns=times_ns,
-            is_claimed=digests.is_claimed,
+            is_claimed=digests.is_claimed and seal is None,
             facts=facts or {},
             after=after,
-            runs=runs,
+            runs=runs if seal is None else (),
             version_id=version_id,
             epoch=self.volume.epoch,
         )
+        if seal is not None:
+            return SealedWriter(self._publisher, self._disk, staged, digests, own_kind, seal)
         return Writer(self._publisher, self._disk, staged, digests)
+
+    def successor(self, bck: Bck, name: str, rules: WriteRules, opened: OpenObject, *, size_hint: int) -> Writer:
+        """Begin to write what is made of an object and takes its place: encrypted if it was, with its custom metadata.
+
+        Raise as `writer`.
+        """
+        rules = self._as_encrypted(rules, opened)
+        return self.writer(bck, name, rules, custom=opened.meta.custom, size_hint=size_hint)
+
+    def _as_encrypted(self, rules: WriteRules, opened: OpenObject | None) -> WriteRules:
+        """Rules for what goes on with an object: it stays encrypted, also where what is new is not."""
+        if opened is None or opened.key is None or rules.sealing is not None:
+            return rules
+        return msgspec.structs.replace(rules, sealing=sealing.wanted_of(opened.meta.facts))
 
     def arrival(
         self, bck: Bck, name: str, rules: WriteRules, meta: ObjectMeta, times_ns: tuple[int, int], *, is_head: bool
@@ -810,7 +853,8 @@ class Store:
             times_ns=(opened.stat.st_atime_ns, opened.stat.st_mtime_ns) if is_move else None,
             is_stored=True,
             is_moved=(from_bck, from_name) == (bck, name),
-            runs=meta.runs if is_move else (),
+            runs=meta.runs if is_move or sealing.is_sealed(meta) else (),
+            is_as_stored=is_move,
         )
         try:
             fd = self.contents(from_bck, from_name, opened)
@@ -1071,34 +1115,46 @@ class Store:
                 self._disk.close(fd)
 
     def _new_appender(self, bck: Bck, name: str, spot: Spot, rules: WriteRules, target_id: str) -> Appender:
-        work_id = Handle.new_work_id(spot.key, self._publisher.new_work_name())
-        staged = Staged(bck, name, rules, spot, *self._publisher.create_work(bck, spot, work_id))
-        appender = Appender(self._publisher, self._disk, staged, target_id)
         try:
-            opened = self.open(bck, name, sealed=True)
+            opened = self.open(bck, name)
         except ObjectNotFound:
-            return appender
-        except BaseException:
-            appender.abort()
-            raise
-        meta = opened.meta
-        digests = Digests(checksum.NONE, meta.promised, is_stored=True)
+            opened = None
         try:
-            fd = self.contents(bck, name, opened)
+            rules = self._as_encrypted(rules, opened)
+            seal = self.keyring.seal(rules.sealing) if rules.sealing is not None else None
+            work_id = Handle.new_work_id(spot.key, self._publisher.new_work_name())
+            staged = Staged(bck, name, rules, spot, *self._publisher.create_work(bck, spot, work_id))
+            appender = Appender(self._publisher, self._disk, staged, target_id, seal=seal)
             try:
-                with disk_failures(opened.mountpath.path):
-                    for chunk in workfile.read_content(self._disk, fd, meta.size):
-                        digests.update(chunk)
-                        appender.write(chunk)
-                digests.verify(bck, name)
-            finally:
-                self._disk.close(fd)
-        except BaseException:
-            appender.abort()
-            raise
+                if opened is not None:
+                    self._repeat(bck, name, opened, appender)
+            except BaseException:
+                appender.abort()
+                raise
         finally:
-            self._disk.close(opened.fd)
+            if opened is not None:
+                self._disk.close(opened.fd)
         return appender
+
+    def _repeat(self, bck: Bck, name: str, opened: OpenObject, appender: Appender) -> None:
+        """Write the content there is. Raise `ContentDamaged`, `CorruptMetadata`, `DiskFailure`."""
+        meta, size = opened.meta, opened.stat.st_size
+        appender.expect(size)
+        digests = Digests(checksum.NONE, meta.promised if opened.key is None else None, is_stored=True)
+        fd = self.contents(bck, name, opened)
+        try:
+            with disk_failures(opened.mountpath.path):
+                if opened.key is None:
+                    chunks = workfile.read_content(self._disk, fd, size)
+                else:
+                    pread = sealing.opener(meta, fd, opened.key)
+                    chunks = (pread(workfile.COPY_BYTES, at) for at in range(0, size, workfile.COPY_BYTES))
+                for chunk in chunks:
+                    digests.update(chunk)
+                    appender.write(chunk)
+            digests.verify(bck, name)
+        finally:
+            self._disk.close(fd)
 
     def _old_appender(self, bck: Bck, name: str, spot: Spot, rules: WriteRules, handle: Handle) -> Appender:
         """Continue with the work file on whatever mountpath it was begun."""
@@ -1108,6 +1164,11 @@ class Store:
             if kept is not None:
                 home = Spot.at(None, mountpath, bck, spot.key, name)
                 staged = Staged(bck, name, rules, home, path, kept.fd, size=handle.size)
-                return Appender(self._publisher, self._disk, staged, handle.target_id, kept.sums)
+                try:
+                    seal = Seal(self.keyring.open(kept.seal), kept.seal) if kept.seal else None
+                except BaseException:
+                    self._disk.close(kept.fd)
+                    raise
+                return Appender(self._publisher, self._disk, staged, handle.target_id, kept.sums, seal)
         self.volume.require_whole(bck, spot.key)
         raise HandleNotFound(f'append handle "{handle}" is unknown: it was flushed or dropped, begin again')

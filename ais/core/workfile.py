@@ -13,6 +13,7 @@ from ais.api.bucket import Bck
 from ais.base.errors import BucketNotFound, ChecksumMismatch, ContentDamaged
 from ais.core.announcing import Event
 from ais.core.meta import ObjectMeta
+from ais.core.sealing import Wanted
 from ais.core.spots import Spot
 from ais.env.disk import Disk
 from ais.fs.failures import translate
@@ -36,7 +37,7 @@ class WriteRules(msgspec.Struct, frozen=True):
     `fsync`: content, metadata and directory entries are durable before the write is acknowledged. `all_copies`: so are
     stored all copies or slices that the bucket promises. `keeping`: what becomes of the version that is replaced or
     deleted (`ais.core.versions`). `indexes_shards`: of shards whoever
-    makes indexes is told. `event`: somebody may want to know (`ais.core.announcing`).
+    makes indexes is told. `event`: somebody may want to know (`ais.core.announcing`). `sealing`: content is encrypted.
     """
 
     checksum_kind: str = checksum.DEFAULT
@@ -46,6 +47,7 @@ class WriteRules(msgspec.Struct, frozen=True):
     keeping: Keeping = Keeping.NONE
     indexes_shards: bool = False
     event: Event | None = None
+    sealing: Wanted | None = None
 
 
 class Staged(msgspec.Struct):

@@ -1,8 +1,9 @@
 """Receiving one object: bytes go to a work file and through the hashers, then `commit` makes the object."""
 
-from ais.core import workfile
+from ais.core import sealing, workfile
 from ais.core.meta import ObjectMeta, check_custom
 from ais.core.publish import Condition, Publisher
+from ais.core.sealing import Seal, Sealer
 from ais.core.workfile import Buffer, Digests, Staged
 from ais.env.disk import Disk
 from ais.fs.failures import translate
@@ -113,6 +114,47 @@ class Writer:
         self._is_open = False
         fd, self._staged.fd = self._staged.fd, -1  # its number may be another file's from now on
         self._disk.close(fd)
+
+
+class SealedWriter(Writer):
+    """The same for content that is encrypted: sizes, claims and the checksum that clients see are those of the content.
+
+    The object's own checksum is that of its file.
+    """
+
+    __slots__ = ("_content", "_content_bytes", "_kind", "_seal", "_sealer")
+
+    def __init__(
+        self, publisher: Publisher, disk: Disk, staged: Staged, content: Digests, kind: str, seal: Seal
+    ) -> None:
+        """`content`: of what is written here, a checksum of this `kind`."""
+        super().__init__(publisher, disk, staged, Digests(staged.rules.checksum_kind, None))
+        self._content = content
+        self._kind = kind
+        self._seal = seal
+        self._sealer = Sealer(seal.key, size=None)
+        self._content_bytes = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of content written so far."""
+        return self._content_bytes
+
+    def write(self, data: Buffer) -> None:
+        """Take the next bytes of the content, as `Writer.write`."""
+        self._content.update(data)
+        self._content_bytes += len(data)
+        super().write(self._sealer.seal(data))
+
+    def _settle(self) -> None:
+        if not self._is_verified:
+            staged = self._staged
+            value = self._content.verify(staged.bck, staged.name)
+            super().write(self._sealer.finish())
+            said = {sealing.CHECKSUM: f"{self._kind}:{value}"} if value else {}
+            size = {sealing.SIZE: str(self._content_bytes)}
+            staged.facts = {**staged.facts, **self._seal.facts, **size, **said}
+        super()._settle()
 
 
 class Arrival(Writer):

@@ -3,10 +3,10 @@
 from functools import cached_property
 
 from ais.api.bucket import AIS, Bck
+from ais.core.sealing import Wanted
 from ais.meta.bmd import BMD, Bucket, S3Props
 from ais.s3 import acl, cors, encryption, lifecycle, notifications, policy, replication
 from ais.s3.cors import CorsRule
-from ais.s3.encryption import Wanted
 from ais.s3.errors import S3Error
 from ais.s3.identity import Rights
 from ais.s3.lifecycle import LifecycleRule

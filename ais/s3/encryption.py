@@ -11,7 +11,6 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -19,16 +18,13 @@ from ais.auth import keyservice
 from ais.auth.keyservice import KeyService
 from ais.base.errors import CorruptMetadata
 from ais.core import sealing
+from ais.core.sealing import ALGORITHM, BUCKET_KEY, CONTEXT, KEY_ID, Seal, Wanted
 from ais.s3 import schema, xml
 from ais.s3.errors import S3Error
-from ais.s3.facts import Facts
 from ais.s3.front import S3Request
 
 DOCUMENT = "encryption"
 """Name among the documents of a bucket."""
-ALGORITHM, KEY_ID, CONTEXT, BUCKET_KEY = "sse", "sse-key", "sse-context", "sse-bucket-key"
-"""Facts: `AES256`, `aws:kms` or `customer`; ID of the key, or MD5 of the customer's; context of the key service;
-whether a bucket key was asked for: answers say so, and the key service is asked once in minutes in any case."""
 S3, KMS, CUSTOMER = "AES256", "aws:kms", "customer"
 _PREFIX = "x-amz-server-side-encryption"
 _BUCKET_KEY = f"{_PREFIX}-bucket-key-enabled"
@@ -45,16 +41,6 @@ _SCHEMA = schema.group(
         BlockedEncryptionTypes=schema.group(EncryptionType=schema.one_of("NONE", "SSE-C").many()),
     ).needed()
 )
-
-
-class Wanted(NamedTuple):
-    """How a new object is to be encrypted. `customer_key` is set for SSE-C, `key_id` its MD5 then."""
-
-    algorithm: str
-    key_id: str = ""
-    context: str = ""
-    customer_key: bytes = b""
-    has_bucket_key: bool = False
 
 
 def parse_configuration(body: bytes) -> str:
@@ -174,7 +160,7 @@ def _md5(key: bytes) -> str:
     return base64.b64encode(hashlib.md5(key, usedforsecurity=False).digest()).decode()
 
 
-def seal(wanted: Wanted, keys: KeyService) -> tuple[bytes, Facts]:
+def seal(wanted: Wanted, keys: KeyService) -> Seal:
     """A new data key, and the facts by which it is found again."""
     data_key = secrets.token_bytes(sealing.KEY_BYTES)
     kept = {ALGORITHM: wanted.algorithm}
@@ -185,8 +171,8 @@ def seal(wanted: Wanted, keys: KeyService) -> tuple[bytes, Facts]:
     if wanted.has_bucket_key:
         kept[BUCKET_KEY] = "true"
     if wanted.customer_key:
-        return data_key, {**kept, sealing.KEY: keyservice.seal(AESGCM(wanted.customer_key), data_key)}
-    return data_key, {**kept, sealing.KEY: keys.wrap(data_key, wanted.key_id or _S3_KEY, wanted.context)}
+        return Seal(data_key, {**kept, sealing.KEY: keyservice.seal(AESGCM(wanted.customer_key), data_key)})
+    return Seal(data_key, {**kept, sealing.KEY: keys.wrap(data_key, wanted.key_id or _S3_KEY, wanted.context)})
 
 
 def open_key(kept: Mapping[str, str], customer: bytes | None, keys: KeyService) -> bytes | None:

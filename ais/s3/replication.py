@@ -38,8 +38,8 @@ _FUTURE_NS = 24 * 3600 * 10**9
 """By how much the clock of a source may be ahead."""
 _NOT_SENT = frozenset(
     (
-        *(sealing.KEY, sealing.SIZE, encryption.ALGORITHM, encryption.KEY_ID, encryption.CONTEXT),
-        *(encryption.BUCKET_KEY, replicas.FACT, "upload-id"),
+        *(sealing.KEY, sealing.SIZE, sealing.CHECKSUM, sealing.ALGORITHM, sealing.KEY_ID, sealing.CONTEXT),
+        *(sealing.BUCKET_KEY, replicas.FACT, "upload-id"),
     )
 )
 
@@ -195,7 +195,7 @@ def matching(rules: Sequence[Rule], key: str, kept: Facts) -> dict[str, Rule]:
     for rule in rules:
         if rule.wants(key, tags):
             found.setdefault(rule.destination.name, rule)
-    is_kms = kept.get(encryption.ALGORITHM) == encryption.KMS
+    is_kms = kept.get(sealing.ALGORITHM) == encryption.KMS
     return {name: rule for name, rule in found.items() if not is_kms or rule.kms_key is not None}
 
 
@@ -238,7 +238,7 @@ def _begun(meta: ObjectMeta, wanted: Collection[str]) -> ObjectMeta:
 
 def _can_be(meta: ObjectMeta) -> bool:
     """Whether somebody but its client can read a version."""
-    return meta.facts.get(encryption.ALGORITHM) != encryption.CUSTOMER
+    return meta.facts.get(sealing.ALGORITHM) != encryption.CUSTOMER
 
 
 def lines(kept: Facts) -> Iterable[tuple[str, str]]:
@@ -269,7 +269,8 @@ class Replica(msgspec.Struct, frozen=True, array_like=True):
         kept = {name: value for name, value in meta.facts.items() if name not in _NOT_SENT}
         if rule.gives_away:
             kept = {name: value for name, value in kept.items() if name not in ("owner", "acl")}
-        kept["etag"] = facts.etag_of(meta.facts, meta.checksum_kind, meta.checksum, mtime_ns, meta.size)
+        seen = sealing.plain(meta)
+        kept["etag"] = facts.etag_of(meta.facts, seen.checksum_kind, seen.checksum, mtime_ns, seen.size)
         revision = replicas.revision(meta.facts)
         size = sealing.size_of(meta)
         return cls(meta.version_id, revision, mtime_ns, size, meta.version, meta.custom, kept, meta.checksum_kind, runs)

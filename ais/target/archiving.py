@@ -24,6 +24,8 @@ from ais.api.listing import Flag
 from ais.base import templates
 from ais.base.errors import Busy, CorruptMetadata, NotReady, ObjectNotFound
 from ais.base.waiting import to_its_end
+from ais.core import sealing
+from ais.core.content import file_of
 from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
 from ais.core.store import OpenObject
@@ -37,7 +39,7 @@ from ais.target.batch.reading import LocalReader
 from ais.target.host import require_node
 from ais.target.parts import Parts
 from ais.target.patience import Patience
-from ais.target.shard_files import detect, file_of
+from ais.target.shard_files import detect
 from ais.target.transfer import unchanged
 from ais.target.uploads import in_pool_to_end
 from ais.target.view import BucketView
@@ -80,7 +82,7 @@ class Archiving:
     def _views(self, task: ArchiveTask) -> tuple[BucketView, BucketView]:
         views = self.parts.front.views
         to = views.require(task.to)
-        to.require_unsealed()
+        to.require_sealable()
         return views.require(task.source), to
 
     async def _keep(self, task: ArchiveTask) -> None:
@@ -96,7 +98,9 @@ class Archiving:
         if task.size < 0:
             return None
         found = await asyncio.to_thread(self._stored, task)
-        return found if found is not None and found.stamp != task.before and found.size == task.size else None
+        if found is None or found.stamp == task.before:
+            return None
+        return found if sealing.size_of(found) == task.size else None
 
     def _stored(self, task: ArchiveTask) -> ObjectMeta | None:
         try:
@@ -125,8 +129,8 @@ class Archiving:
         if opened is None:
             return self.parts.store.writer(destination.bck, message.archive, destination.rules)
         self.parts.store.verify(destination.bck, message.archive, opened)
-        return self.parts.store.writer(
-            destination.bck, message.archive, destination.rules, custom=opened.meta.custom, size_hint=opened.meta.size
+        return self.parts.store.successor(
+            destination.bck, message.archive, destination.rules, opened, size_hint=opened.stat.st_size
         )
 
     async def names(self, source: BucketView, message: ArchiveMsg) -> AsyncGenerator[list[str], None]:

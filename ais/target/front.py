@@ -114,7 +114,7 @@ class Front:
             address.check_name(name, is_probe=is_probe)
         view.require(operation)
         if operation & _ADDS and not is_from_peer:
-            view.require_unsealed()
+            view.require_sealable()
         if view.is_renamed and not is_from_peer:
             raise BucketNotFound(bck.cname())
         # Who has no map yet by which it owns a name would put a version where the others are not.

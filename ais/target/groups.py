@@ -49,7 +49,7 @@ class Groups:
         views = self._parts.front.views
         to = views.require(task.to) if task.to is not None and not task.dry_run else None
         if to is not None:
-            to.require_unsealed()
+            to.require_sealable()
         return views.require(task.bck), to
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from functools import partial
 
 from ais.api.groups import GroupTask
+from ais.base.errors import Unsupported
 from ais.core.store import OpenObject
 from ais.shard.index import TooManyMembers
 from ais.shard.reading import BadShard
@@ -36,6 +37,8 @@ class Indexing:
         opened = await self._opening.open(self._view, name)
         try:
             what = await in_pool_to_end(opened.mountpath.pool, partial(self._index_opened, name, opened))
+        except Unsupported:
+            what = "skip-encrypted"
         except BadShard:
             what = "skip-damaged"
         except TooManyMembers:

@@ -7,9 +7,11 @@ import msgspec
 
 from ais.api import query
 from ais.api.messages import ActMsg
-from ais.base.errors import BadRequest
+from ais.base.errors import BadRequest, NotYetImplemented
+from ais.core import sealing
 from ais.core.multipart import Part, Upload
 from ais.core.part_writer import PartWriter
+from ais.core.sealing import Sealer
 from ais.core.store import Store
 from ais.core.workfile import Buffer, Digests
 from ais.fs.volume import Volume
@@ -21,6 +23,7 @@ from ais.target.host import Host
 from ais.target.moves import Moves
 from ais.target.remote import parts as remote_parts
 from ais.target.remote.through import Through
+from ais.target.sealed import SealedPart, part_etag
 from ais.target.uploads import Owner, PooledSink, in_pool
 
 PART_NUMBER_MAX = 9999
@@ -48,10 +51,13 @@ class Multipart:
     async def start(self, ask: Ask) -> str:
         """Begin an upload; return its ID."""
         custom = props.custom_of(ask.headers) or {}
-        fsync = ask.view.rules.fsync
-        return await in_pool(
-            self._pool(ask), lambda: self._uploads.create(ask.view.bck, ask.name, custom, {}, fsync=fsync)
-        )
+        rules, store = ask.view.rules, self._store
+
+        def create() -> str:
+            details = store.keyring.seal(rules.sealing).facts if rules.sealing is not None else {}
+            return self._uploads.create(ask.view.bck, ask.name, custom, details, fsync=rules.fsync)
+
+        return await in_pool(self._pool(ask), create)
 
     def put(self, ask: Ask, owner: Owner) -> http.Upload:
         """Take the body as one part, or with `append_type=append` as more of it. Raise `BadRequest`.
@@ -65,10 +71,18 @@ class Multipart:
 
         def open_part() -> _Receiving:
             upload = self._uploads.find(ask.view.bck, ask.name, upload_id)
-            fsync = ask.view.rules.fsync
+            fsync, is_sealed = ask.view.rules.fsync, sealing.KEY in upload.info.details
+            if is_append and is_sealed:
+                raise NotYetImplemented(f"{ask.cname} is encrypted: parts of its upload are written as a whole")
             if is_append:
                 return _Receiving(upload, self._uploads.part_appender(upload, number, fsync=fsync), claimed)
-            return _Receiving(upload, self._uploads.part_writer(upload, number, size, fsync=fsync), claimed)
+            if not is_sealed:
+                return _Receiving(upload, self._uploads.part_writer(upload, number, size, fsync=fsync), claimed)
+            if size is None:
+                raise BadRequest(f"{ask.cname} is encrypted: a part of its upload needs Content-Length")
+            sealer = Sealer(self._store.keyring.open(upload.info.details), size=size, part=number)
+            stored = self._uploads.part_writer(upload, number, sealing.sealed_size(size), fsync=fsync)
+            return _Receiving(upload, SealedPart(stored, sealer), claimed)
 
         return http.Upload(PooledSink(owner, ask.view, pool, started_s, open_part, _Receiving.finish))
 
@@ -84,7 +98,7 @@ class Multipart:
 
         def complete() -> None:
             upload, parts = self._listed(ask, upload_id, listed)
-            self._uploads.complete(upload, parts, view.rules, upload.info.custom)
+            self._uploads.complete(upload, parts, view.rules, upload.info.custom, facts=_facts(upload, parts))
 
         await in_pool(self._pool(ask), complete)
 
@@ -113,7 +127,7 @@ class _Complete(msgspec.Struct, frozen=True):
 class _Receiving:
     """A part on its way to the disk, compared with the checksum the client claims."""
 
-    def __init__(self, upload: Upload, writer: PartWriter, claimed: tuple[str, str] | None) -> None:
+    def __init__(self, upload: Upload, writer: PartWriter | SealedPart, claimed: tuple[str, str] | None) -> None:
         self._upload = upload
         self._writer = writer
         self._digests = Digests("none", claimed)
@@ -127,11 +141,17 @@ class _Receiving:
         """Verify and keep the part."""
         self._digests.verify(self._upload.bck, self._upload.info.name)
         part = self._writer.commit({})
-        return Reply(200, f'ETag: "{part.md5.hex()}"\r\n'.encode())
+        return Reply(200, f'ETag: "{part_etag(part)}"\r\n'.encode())
 
     def abort(self) -> None:
         """Forget the part."""
         self._writer.abort()
+
+
+def _facts(upload: Upload, parts: Sequence[Part]) -> dict[str, str]:
+    """By which the content of an encrypted object is found again."""
+    found = sealing.facts_of(upload.info.details)
+    return found | {sealing.SIZE: str(sum(sealing.content_size(part.size) for part in parts))} if found else {}
 
 
 def _all_parts(listed: Sequence[PartToComplete], stored: dict[int, Part], cname: str) -> list[Part]:
@@ -144,7 +164,7 @@ def _all_parts(listed: Sequence[PartToComplete], stored: dict[int, Part], cname:
     if numbers != list(stored):
         raise BadRequest(f"completing {cname}: {len(numbers)} parts are listed, {len(stored)} were uploaded")
     for part in listed:
-        if part.etag.strip('"') not in ("", stored[part.number].md5.hex()):
+        if part.etag.strip('"') not in ("", part_etag(stored[part.number])):
             raise BadRequest(f"completing {cname}: part {part.number} has another ETag")
     return list(stored.values())
 

@@ -10,10 +10,12 @@ from ais.net.http import AnyReply, Network, Request
 from ais.node import signed
 from ais.node.clients import access_of
 from ais.node.s3 import Gate
+from ais.node.vault import KeyPending
 from ais.stats.tracker import Tracker
 from ais.target import address
 from ais.target.address import PREFIX
 from ais.target.counts import count_error
+from ais.target.keyring import with_keys
 from ais.target.reads import Reads
 from ais.target.recent import Recent
 from ais.target.s3.front import S3Front
@@ -94,14 +96,24 @@ class Objects:
             return None
         try:
             reply = handler(request)
+        except KeyPending:
+            return self._counted(handler, request, self._answer(handler, request))
         except AisError as error:
             count_error(self._stats, request.method, error)
             raise
-        return self._counted(request.method, reply) if type(reply) is CoroutineType else reply
+        return self._counted(handler, request, reply) if type(reply) is CoroutineType else reply
 
-    async def _counted(self, method: str, reply: Awaitable[AnyReply]) -> AnyReply:
+    async def _counted(self, handler: Handler, request: Request, reply: Awaitable[AnyReply]) -> AnyReply:
         try:
             return await reply
+        except KeyPending:
+            return await self._answer(handler, request)
         except AisError as error:
-            count_error(self._stats, method, error)
+            count_error(self._stats, request.method, error)
             raise
+
+    async def _answer(self, handler: Handler, request: Request) -> AnyReply:
+        """With the keys that it needs, which have to be fetched."""
+        reply = await with_keys(lambda: handler(request))
+        assert reply is not None
+        return reply

@@ -1,14 +1,16 @@
 """Opening an object for whoever reads it over the native API: every such read goes through here.
 
 What a rename or a rebalance has not brought here yet is fetched, also from a backend, what is lost or damaged is
-repaired, and what only S3 can open is refused.
+repaired, encrypted content comes with its key, and what only its client can open is refused.
 """
 
 import os
+from contextlib import suppress
 
 from ais.base.errors import ObjectNotFound, Unsupported
 from ais.core import sealing
 from ais.core.store import OpenObject, Store
+from ais.target.keyring import with_keys
 from ais.target.moves import Moves
 from ais.target.protected import Protected
 from ais.target.remote.cold import Cold
@@ -34,7 +36,7 @@ class Opening:
         """Open an object; the caller closes it. Without `verify`, its metadata counts and not its content.
 
         `streams`: as of `Protected.open`. Without `fetches`, what only its backend has is not found. Raise as
-        `Protected.open`, and `Unsupported` for the content of an encrypted object.
+        `Protected.open` and `Store.unseal`.
         """
         try:
             return await self._open_here(view, name, verify, streams)
@@ -55,9 +57,23 @@ class Opening:
 
     async def _open(self, view: BucketView, name: str, verify: bool, streams: bool) -> OpenObject:
         if not view.is_protected:
-            return self._store.open(view.bck, name, sealed=not verify)
+            opened = self._store.open(view.bck, name, sealed=True)
+            return await self._unsealed(view, name, opened) if verify else opened
         opened = await self._protected.open(view, name, verify=verify, streams=streams)
-        if verify and sealing.is_sealed(opened.meta):
+        if not verify:
+            return opened
+        if opened.meta.cut is not None and sealing.is_sealed(opened.meta):  # it is put together first
+            opened = await self._protected.whole(view, name, opened)
+        return await self._unsealed(view, name, opened)
+
+    async def _unsealed(self, view: BucketView, name: str, opened: OpenObject) -> OpenObject:
+        if not sealing.is_sealed(opened.meta):
+            return opened
+        keyring = self._store.keyring
+        try:
+            with suppress(Unsupported):  # `unseal` says of what
+                await with_keys(lambda: keyring.open(opened.meta.facts))
+        except BaseException:
             os.close(opened.fd)
-            raise Unsupported(f"{view.bck.cname(name)} is encrypted: read it over S3")
-        return opened
+            raise
+        return self._store.unseal(view.bck, name, opened)

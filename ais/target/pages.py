@@ -14,6 +14,7 @@ from ais.api.listing import Entry, EntryFlag, EntryStatus, Flag, Kind, LsoMsg, P
 from ais.api.messages import ActMsg
 from ais.base.errors import AisError, InvalidAction
 from ais.core import listing as core
+from ais.core import sealing
 from ais.core.listing import Detail, Lister
 from ais.core.store import Store
 from ais.core.version_listing import VersionLister
@@ -123,19 +124,20 @@ class Pages:
         return _Describer(message, self._host.snode.name, copies_of)
 
     def _find(self, view: BucketView, message: LsoMsg) -> tuple[list[core.Entry], bool]:
-        found, more = self._walk(view.bck, message)
+        found, more = self._walk(view.bck, message, seals=view.seals)
         if view.source not in (None, view.bck):
-            found, more = _merge(found, more, *self._walk(view.source, message), limit=message.pagesize)
+            of_source = self._walk(view.source, message, seals=view.seals)
+            found, more = _merge(found, more, *of_source, limit=message.pagesize)
         return found, more
 
-    def _walk(self, bck: Bck, message: LsoMsg) -> tuple[list[core.Entry], bool]:
+    def _walk(self, bck: Bck, message: LsoMsg, *, seals: bool) -> tuple[list[core.Entry], bool]:
         page = self._lister.page(
             bck,
             message.prefix,
             message.after,
             message.pagesize,
             delimiter=message.delimiter,
-            detail=_detail(message, bck in self._store.volume.mirrored),
+            detail=_detail(message, bck in self._store.volume.mirrored, seals=seals),
             session=message.uuid,
         )
         return page.entries, page.has_more
@@ -158,15 +160,16 @@ class _Describer:
         if found.is_misplaced:
             entry.f |= EntryStatus.MISPLACED_MOUNTPATH
         wants = self._wants
+        meta = sealing.plain(found.meta) if found.meta is not None else None
         if "size" in wants:
-            entry.s = found.size
+            entry.s = meta.size if meta is not None else found.size
         if "atime" in wants:
             entry.a = self._atime(found.atime_ns)
         if "copies" in wants:
             entry.c = 1 + (self._copies_of(found) if self._copies_of is not None and found.meta is not None else 0)
         if "location" in wants:
             entry.t = f"{self._node_name}:{found.mountpath}"
-        if (meta := found.meta) is not None:
+        if meta is not None:
             if "checksum" in wants:
                 entry.cs = meta.checksum
             if "version" in wants:
@@ -178,8 +181,10 @@ class _Describer:
         return entry
 
 
-def _detail(message: LsoMsg, is_mirrored: bool) -> Detail:
-    """How much of each object must be read."""
+def _detail(message: LsoMsg, is_mirrored: bool, *, seals: bool) -> Detail:
+    """How much of each object must be read: sizes of encrypted content are not those of files."""
+    if seals and message.wants("size"):
+        return Detail.META
     if is_mirrored and message.wants("copies"):
         return Detail.META
     if message.kind or any(message.wants(prop) for prop in _META_PROPS):

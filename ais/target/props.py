@@ -12,6 +12,7 @@ from ais.api import checksum, headers
 from ais.api.bucket import Bck
 from ais.backend.interface import RemoteObject
 from ais.base.errors import BadRequest
+from ais.core import sealing
 from ais.core.meta import ObjectMeta, check_custom
 from ais.core.spots import Known
 from ais.ec.slice import Coding
@@ -49,7 +50,12 @@ class ObjectFacts(NamedTuple):
 
 def get_headers(meta: ObjectMeta, atime_ns: int) -> bytes:
     """The headers of a GET besides the length."""
-    return (_content_type(meta) + _attributes(meta, atime_ns)).encode()
+    return headers_of(sealing.plain(meta), atime_ns)
+
+
+def headers_of(seen: ObjectMeta, atime_ns: int) -> bytes:
+    """The same of what clients see of an object."""
+    return (_content_type(seen) + _attributes(seen, atime_ns)).encode()
 
 
 def remembered_headers(known: Known, atime_ns: int) -> bytes:
@@ -62,7 +68,7 @@ def remembered_headers(known: Known, atime_ns: int) -> bytes:
 
 def put_headers(meta: ObjectMeta, atime_ns: int) -> bytes:
     """The headers of a successful PUT: what the object is now."""
-    return _attributes(meta, atime_ns).encode()
+    return _attributes(sealing.plain(meta), atime_ns).encode()
 
 
 def head_headers_all(facts: ObjectFacts) -> bytes:

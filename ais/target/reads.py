@@ -1,7 +1,7 @@
 """GET and HEAD of objects (wire contract §10.1, §10.5)."""
 
 import os
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -12,11 +12,13 @@ from ais.api.blob import Parts
 from ais.backend.interface import RemoteObject
 from ais.base.errors import BadRequest, Busy, ObjectNotFound
 from ais.base.units import Size, parse_bool
+from ais.core import sealing
+from ais.core.content import pread_of
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.net.http import AnyReply, FileReply, Reply, Request, StreamReply
 from ais.stats import names as metrics
-from ais.target import address, props
+from ais.target import address, contents, props
 from ais.target.blobs import Blobs
 from ais.target.counts import count_redirect
 from ais.target.front import Ask, Front
@@ -88,6 +90,9 @@ class Reads:
         size = opened.stat.st_size
         self._count_get(size, started_s)
         block = _head_of(opened)
+        if opened.key is not None:
+            with _closing_on_error(opened):
+                return contents.reply(opened, 200, block, 0, size)
         if opened.known is not None:
             self._recent.remember(request, opened.spot)
         return FileReply(200, block, opened.fd, 0, size, opened.mountpath.pool)
@@ -183,9 +188,9 @@ class Reads:
         """
         whole = ask.view.verifies or (bool(spec) and ask.view.hashes_ranges)
         opened = await self._opening.open(ask.view, ask.name, streams=not whole)
-        if opened.meta.cut is not None and not whole:
+        if opened.meta.cut is not None and opened.key is None and not whole:
             return await self._stream(ask, opened, spec, started_s, again)
-        if request is not None and opened.known is not None:
+        if request is not None and opened.known is not None and opened.key is None:
             self._recent.remember(request, opened.spot)
         with _closing_on_error(opened):
             pool = opened.mountpath.pool
@@ -195,19 +200,19 @@ class Reads:
                 return self._reply(opened, spec, started_s)
             start, length = parse_range(spec, opened.stat.st_size)
             kind = ask.view.rules.checksum_kind
-            digest = await in_pool(pool, lambda: _hash_range(opened.fd, kind, start, length))
+            digest = await in_pool(pool, lambda: _hash_range(pread_of(opened), kind, start, length))
             return self._reply(opened, spec, started_s, range_checksum=(kind, digest))
 
     async def _stream(self, ask: Ask, opened: OpenObject, spec: str | None, started_s: float, again: int) -> AnyReply:
         """An object that is kept as slices alone, or a range of it, straight from the targets that have them."""
         with _closing_on_error(opened):
-            described = self._reply(opened, spec, started_s)
-        chunks = await self._protected.started(ask.view, ask.name, opened, described.offset, described.length)
+            status, block, start, length = self._described(opened, spec, started_s)
+        chunks = await self._protected.started(ask.view, ask.name, opened, start, length)
         if chunks is None:
             if again >= REREAD_MAX:
                 raise Busy(f"{ask.cname} keeps being overwritten")
             return await self._get_slowly(ask, spec, started_s, None, again + 1)
-        return StreamReply(described.status, described.headers, chunks, described.length)
+        return StreamReply(status, block, chunks, length)
 
     async def _get_from_shard(self, ask: Ask, started_s: float) -> AnyReply:
         opened = await self._opening.open(ask.view, ask.name)
@@ -220,7 +225,13 @@ class Reads:
 
     def _reply(
         self, opened: OpenObject, spec: str | None, started_s: float, range_checksum: tuple[str, str] | None = None
-    ) -> FileReply:
+    ) -> AnyReply:
+        return contents.reply(opened, *self._described(opened, spec, started_s, range_checksum))
+
+    def _described(
+        self, opened: OpenObject, spec: str | None, started_s: float, range_checksum: tuple[str, str] | None = None
+    ) -> tuple[int, bytes, int, int]:
+        """Status, header lines, first byte and length of an answer."""
         size = opened.stat.st_size
         status, block, start, length = 200, _head_of(opened), 0, size
         if spec:
@@ -228,11 +239,11 @@ class Reads:
             status = 206
             if range_checksum:
                 kind, digest = range_checksum
-                meta = msgspec.structs.replace(opened.meta, checksum_kind=kind, checksum=digest)
-                block = props.get_headers(meta, opened.stat.st_atime_ns)
+                meta = msgspec.structs.replace(sealing.plain(opened.meta), checksum_kind=kind, checksum=digest)
+                block = props.headers_of(meta, opened.stat.st_atime_ns)
             block += f"Accept-Ranges: bytes\r\nContent-Range: {content_range(start, length, size)}\r\n".encode()
         self._count_get(length, started_s)
-        return FileReply(status, block, opened.fd, start, length, opened.mountpath.pool)
+        return status, block, start, length
 
     async def _head_remote(self, ask: Ask, wanted: frozenset[str], started_s: float, presence: str) -> AnyReply:
         """Of what is not here, what its backend says, if `presence` allows to ask."""
@@ -276,7 +287,7 @@ class Reads:
         facts = ObjectFacts(
             ask.view.bck,
             ask.name,
-            found.meta,
+            sealing.plain(found.meta),
             stat.st_atime_ns,
             stat.st_mtime_ns,
             f"{self._host.snode.name}:{mountpath}",
@@ -284,7 +295,7 @@ class Reads:
             ask.view.coding(found.meta.size),
         )
         block = props.head_headers(facts, wanted) if wanted else props.head_headers_all(facts)
-        return Reply(200, block, length=stat.st_size)
+        return Reply(200, block, length=sealing.size_of(found.meta))
 
     def _copies_of(self, ask: Ask, meta: ObjectMeta) -> list[str]:
         return self._protected.copies(ask.view.bck, ask.name, meta) if ask.view.is_mirrored else []
@@ -337,12 +348,12 @@ def _closing_on_error(opened: OpenObject) -> Iterator[None]:
         raise
 
 
-def _hash_range(fd: int, kind: str, start: int, length: int) -> str:
+def _hash_range(pread: Callable[[int, int], bytes], kind: str, start: int, length: int) -> str:
     hasher = checksum.new_hasher(kind)
     if hasher is None:
         return ""
     while length:
-        data = os.pread(fd, min(length, _READ_BYTES), start)
+        data = pread(min(length, _READ_BYTES), start)
         if not data:
             break
         hasher.update(data)

@@ -11,15 +11,16 @@ from enum import Enum
 from typing import NamedTuple
 
 from ais.api.bucket import Bck
-from ais.base.errors import AisError, DiskFailure
+from ais.base.errors import AisError, DiskFailure, Unsupported
 from ais.core import index_files
+from ais.core.content import file_of
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.env.disk import Disk
 from ais.shard import formats, index, reading
 from ais.shard.formats import Format
 from ais.shard.index import Damaged, Header, Place
-from ais.target.shard_files import detect, file_of
+from ais.target.shard_files import detect
 
 INDEXED = (Format.TAR, Format.ZIP)
 
@@ -81,8 +82,11 @@ class ShardIndexes:
     def build(self, bck: Bck, name: str, opened: OpenObject) -> int:
         """Make the index of an open shard, which stays open; its members.
 
-        Raise `BadShard`, `TooManyMembers`, `DiskFailure`.
+        Raise `BadShard`, `TooManyMembers`, `DiskFailure`, and `Unsupported` for an encrypted one, of which names would
+        be readable.
         """
+        if opened.key is not None:
+            raise Unsupported(f"{bck.cname(name)} is encrypted: it is read without an index")
         try:
             kind = detect(opened, name, "")
             with file_of(opened) as file:

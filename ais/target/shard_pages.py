@@ -12,10 +12,11 @@ import msgspec
 from ais.api.listing import Entry, EntryFlag, LsoMsg, Page
 from ais.base.errors import AisError, Busy, NotReady
 from ais.core import listing as core
+from ais.core.content import file_of
 from ais.core.store import OpenObject
 from ais.shard import formats, reading
 from ais.target.front import Misplaced
-from ais.target.shard_files import detect, file_of
+from ais.target.shard_files import detect
 
 MEMBERS_MAX = 1_000_000
 """Of one shard, in a listing: names and sizes of all are held while a page passes over it."""

@@ -12,19 +12,21 @@ from concurrent.futures import Executor
 from ais.api import headers, query
 from ais.base.errors import BadRequest, MemberNotFound, NoMemberRange, ObjectNotFound
 from ais.base.locks import NamedLocks
+from ais.core.content import file_of
 from ais.core.publish import Condition
 from ais.core.store import OpenObject, Store
 from ais.core.writer import Writer
 from ais.fs.volume import Volume
-from ais.net.http import AnyReply, FileReply, Reply, StreamReply, Upload, header_lines
+from ais.net.http import AnyReply, Reply, StreamReply, Upload, header_lines
 from ais.shard import formats, match, reading
 from ais.shard.appending import copy_members
 from ais.shard.formats import Format
 from ais.shard.reading import Content, Member
 from ais.shard.writing import Buffer, ShardWriter, shard_writer
+from ais.target import contents
 from ais.target.front import Ask
 from ais.target.host import Host
-from ais.target.shard_files import detect, file_of
+from ais.target.shard_files import detect
 from ais.target.shard_index import ShardIndexes
 from ais.target.transfer import unchanged
 from ais.target.uploads import Owner, PooledSink, in_pool
@@ -115,8 +117,8 @@ class Shards:
             kind = detect(opened, ask.name, mime)
             self._store.verify(ask.view.bck, ask.name, opened)
             meta = opened.meta
-            writer = self._store.writer(
-                ask.view.bck, ask.name, ask.view.rules, custom=meta.custom, size_hint=meta.size + size
+            writer = self._store.successor(
+                ask.view.bck, ask.name, ask.view.rules, opened, size_hint=opened.stat.st_size + size
             )
             try:
                 with file_of(opened) as file:
@@ -136,7 +138,7 @@ class Shards:
         offset, size, content = await in_pool(pool, lambda: self._find(ask, opened, wanted))
         if content is not None:
             return StreamReply(200, _OCTETS, _Streamed(content, opened, pool), size), size
-        return FileReply(200, _OCTETS, opened.fd, offset, size, pool), size
+        return contents.reply(opened, 200, _OCTETS, offset, size), size
 
     def _find(self, ask: Ask, opened: OpenObject, wanted: str) -> tuple[int, int, Iterator[bytes] | None]:
         """Where a member lies and its size in bytes; its content when that must be unpacked. Blocks."""

@@ -68,6 +68,7 @@ from ais.target.groups import Groups
 from ais.target.host import Host
 from ais.target.index_queue import IndexQueue
 from ais.target.jobs import Jobs, Starter
+from ais.target.keyring import Keyring
 from ais.target.maps import MARK, Maps, mark_of
 from ais.target.mountpaths import MountpathAdmin
 from ais.target.moves import Moves
@@ -178,6 +179,7 @@ class Target:
         )
         self.mountpaths = MountpathAdmin(host, volume)
         gate = self._gate = Gate(host)
+        self._keyring = store.keyring = Keyring(gate)
         self._replicas = Replicas(host, gate, peers)
         self.announcer = self._events = EventService(host, gate, volume, store, peers, self._replicas)
         store.announce_to(self._events)
@@ -392,6 +394,7 @@ class Target:
 
     def start(self) -> None:
         """Begin background work."""
+        self._keyring.start()
         self._clean()
         self._mirror.start()
         self._ec.start()

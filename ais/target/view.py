@@ -119,8 +119,11 @@ class BucketView:
         tells = "Event>" in documents.get("notification", "") or "Enabled<" in documents.get("replication", "")
         if self.remote is None and tells:
             self.rules = msgspec.structs.replace(self.rules, event=Event())
-        self.seals = encryption.default_of(documents.get(encryption.DOCUMENT, "")) is not None
-        """What is written without another wish is encrypted, which S3 alone does."""
+        wanted = encryption.default_of(documents.get(encryption.DOCUMENT, ""))
+        self.seals = wanted is not None
+        """What is written without another wish is encrypted."""
+        if self.remote is None and wanted is not None:
+            self.rules = msgspec.structs.replace(self.rules, sealing=wanted)
         self.is_protected = self.is_mirrored or self.is_coded
         versioning = props.versioning
         self.stays_fresh = self.remote is not None and (versioning.validate_warm_get or versioning.synchronize)
@@ -183,13 +186,18 @@ class BucketView:
         if not self.allowed & operation:
             access.require(self.props.access, operation, self.bck.cname())
 
-    def require_unsealed(self) -> None:
-        """Raise `NotYetImplemented` where content must be encrypted: what is written natively would not be."""
-        if self.seals:
+    def require_sealable(self) -> None:
+        """Raise `NotYetImplemented` where content must be encrypted and cannot be, because a backend has it."""
+        if self.seals and self.remote is not None:
             raise NotYetImplemented(
-                f'bucket "{self.bck.cname()}" encrypts what is written (its default encryption over S3),'
-                " which the native API does not: write over S3, or take the default away (DeleteBucketEncryption)"
+                f'bucket "{self.bck.cname()}" is to encrypt what is written, which is its backend\'s to do:'
+                " take the default away (DeleteBucketEncryption)"
             )
+
+    def require_plain(self, who: str) -> None:
+        """Raise `NotYetImplemented` where content must be encrypted: `who` keeps some of it in files of its own."""
+        if self.seals:
+            raise NotYetImplemented(f'bucket "{self.bck.cname()}" encrypts what is written, which {who} does not')
 
     @property
     def silent_rules(self) -> WriteRules:

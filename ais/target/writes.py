@@ -227,6 +227,7 @@ class Writes:
             is_moved=transfer.version is not None and transfer.only_if_absent,
             times_ns=transfer.times_ns,
             after=meta.stamp if transfer.version is not None else (0, 0),
+            is_as_stored=transfer.version is not None,
         )
         condition = absent(ask.cname) if transfer.only_if_absent else None
         return self._upload(ask.view, writer, ask.headers.content_length, started_s, condition)
@@ -261,7 +262,7 @@ class Writes:
         address.check_name(name)
         destination = self._front.views.require(bck)
         destination.require(Access.PUT)
-        destination.require_unsealed()
+        destination.require_sealable()
         if (bck, name) == (ask.view.bck, ask.name):
             raise BadRequest(f"cannot copy object {ask.cname} onto itself")
         await self._moves.settle(ask.view, ask.name)
@@ -282,7 +283,13 @@ class Writes:
         node_id, started_s = self._host.snode.id, self._now()
 
         def open_appender() -> Appender:
-            return self._store.appender(view.bck, ask.name, view.rules, node_id, handle)
+            appender = self._store.appender(view.bck, ask.name, view.rules, node_id, handle)
+            try:
+                appender.expect(ask.headers.content_length if ask.has_body else 0)
+            except BaseException:
+                appender.abort()
+                raise
+            return appender
 
         def keep(appender: Appender) -> Reply:
             return Reply(200, f"{headers.APPEND_HANDLE}: {appender.keep()}\r\n".encode())

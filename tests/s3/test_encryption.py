@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, HTTPClientError
 from harness.s3access import Access, boto
-from harness.wire import Api, fresh_name, message
 
 from ais.testing import Cluster
 
@@ -253,40 +252,3 @@ def test_refused(s3: Access, s3_bucket: str, more: dict[str, Any], expected: str
     client = boto(s3)
     assert refusal(client.put_object, Bucket=s3_bucket, Key="k", Body=b"x", **more)[0] == expected
     assert "Contents" not in client.list_objects_v2(Bucket=s3_bucket)
-
-
-def test_the_native_api_does_not_serve_what_it_cannot_open(s3: Access, s3_bucket: str, native_api: Api) -> None:
-    """An encrypted object is refused natively, with the reason, and never given out as it lies on the disk."""
-    boto(s3).put_object(Bucket=s3_bucket, Key="k", Body=b"x" * 100, ServerSideEncryption="AES256")
-    answer = native_api.call("GET", f"/v1/objects/{s3_bucket}/k")
-    assert answer.status >= 400
-    assert b"encrypted" in answer.body
-
-
-def test_nothing_is_written_natively_where_content_must_be_encrypted(
-    s3: Access, s3_bucket: str, native_api: Api
-) -> None:
-    """What would lie in a bucket with default encryption as it is gets refused, with the reason; over S3 it is not."""
-    client = boto(s3)
-    client.put_object(Bucket=s3_bucket, Key="before", Body=MARK)
-    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-    client.put_bucket_encryption(Bucket=s3_bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
-    plain = fresh_name("plain")
-    assert native_api.create(plain).status == 200
-    assert native_api.put(plain, "k", MARK).status == 200
-    path, to = f"/v1/objects/{s3_bucket}/new", f"ais/@#/{s3_bucket}/new"
-    copying = message("copy-bck", value={})
-    refused = [
-        native_api.call("PUT", path, body=MARK),
-        native_api.call("PUT", path, {"append_type": "append"}, body=MARK),
-        native_api.call("POST", path, body=message("mpt-upload")),
-        native_api.call("PUT", f"/v1/objects/{plain}/k", {"object_to": to}),
-        native_api.call("POST", f"/v1/buckets/{plain}", {"bck_to": f"ais/@#/{s3_bucket}/"}, body=copying),
-    ]
-    for answer in refused:
-        assert answer.status == 501, answer
-        assert b"encrypts what is written" in answer.body
-    assert [one["Key"] for one in client.list_objects_v2(Bucket=s3_bucket)["Contents"]] == ["before"]
-    client.put_object(Bucket=s3_bucket, Key="after", Body=MARK)
-    assert client.head_object(Bucket=s3_bucket, Key="after")["ServerSideEncryption"] == "AES256"
-    assert native_api.destroy(plain).status == 200

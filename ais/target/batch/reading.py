@@ -7,18 +7,19 @@ fetched or repaired before (`ais.target.opening`) are opened on the event loop, 
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from typing import IO, NamedTuple
 
 from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.base.errors import AisError, BadRequest, DiskFailure, MemberNotFound
+from ais.core.content import file_of, pread_of
 from ais.core.store import OpenObject, Store
 from ais.shard import reading
 from ais.shard.formats import Format
 from ais.shard.reading import Content, Member
 from ais.target.opening import Opening
-from ais.target.shard_files import detect, file_of
+from ais.target.shard_files import detect
 from ais.target.shard_index import ShardIndexes
 from ais.target.view import BucketView, Views
 
@@ -177,9 +178,9 @@ class LocalReader:
             pieces = _slice(content(), start, size)
             return Read(size, b"".join(pieces)) if size <= STEP_BYTES else Read(size, None, pieces)
         if size <= STEP_BYTES:
-            return Read(size, _read_range(opened.fd, offset + start, size))
-        fd, opened.fd = opened.fd, -1
-        return Read(size, None, _pieces(fd, offset + start, size))
+            return Read(size, _read_range(pread_of(opened), offset + start, size))
+        pread, fd, opened.fd = pread_of(opened), opened.fd, -1
+        return Read(size, None, _pieces(pread, fd, offset + start, size))
 
 
 def close(one: Read) -> None:
@@ -236,8 +237,7 @@ class _Shards:
                 break
 
     def _find_packed(self, wanted: Wanted, opened: OpenObject, kind: Format) -> tuple[Member, Content]:
-        fd, opened.fd = os.dup(opened.fd), opened.fd
-        file = os.fdopen(fd, "rb")
+        file = file_of(opened, os.dup(opened.fd))
         try:
             found = reading.find(file, kind, wanted.archpath)
         except BaseException:
@@ -278,20 +278,20 @@ def _clip(wanted: Wanted, size: int) -> tuple[int, int]:
     return wanted.start, length
 
 
-def _read_range(fd: int, offset: int, size: int) -> bytes:
-    data = os.pread(fd, size, offset) if size else b""
+def _read_range(pread: Callable[[int, int], bytes], offset: int, size: int) -> bytes:
+    data = pread(size, offset) if size else b""
     while len(data) < size:
-        more = os.pread(fd, size - len(data), offset + len(data))
+        more = pread(size - len(data), offset + len(data))
         if not more:
             raise DiskFailure("a file became shorter while it was read")
         data += more
     return data
 
 
-def _pieces(fd: int, offset: int, size: int) -> Generator[bytes, None, None]:
+def _pieces(pread: Callable[[int, int], bytes], fd: int, offset: int, size: int) -> Generator[bytes, None, None]:
     try:
         while size:
-            data = _read_range(fd, offset, min(size, STEP_BYTES))
+            data = _read_range(pread, offset, min(size, STEP_BYTES))
             offset, size = offset + len(data), size - len(data)
             yield data
     finally:

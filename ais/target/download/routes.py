@@ -38,7 +38,7 @@ class Downloads:
         require_node(self._parts.host, request, DOWNLOADS)
         body = await request.read()
         task = await decoded(body, partial(codec.from_msgpack, kind=DownloadTask))
-        self._parts.front.views.require(task.bck).require_unsealed()
+        self._parts.front.views.require(task.bck).require_sealable()
         known = self._parts.registry.get(task.uuid)
         if known is not None and known.is_aborted:
             return web.Response()

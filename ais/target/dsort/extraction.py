@@ -11,7 +11,8 @@ import msgspec
 
 from ais.api.dsort import Record
 from ais.base import templates
-from ais.base.errors import ObjectNotFound
+from ais.base.errors import NotYetImplemented, ObjectNotFound
+from ais.core.content import file_of
 from ais.core.store import OpenObject
 from ais.dsort import sorting
 from ais.dsort.sorting import Sorter
@@ -19,7 +20,7 @@ from ais.shard import formats
 from ais.target.dsort.content import Identity
 from ais.target.dsort.extract import Found, Stopped, extract, order, weight
 from ais.target.dsort.run import Run, gather
-from ais.target.shard_files import detect, file_of
+from ais.target.shard_files import detect
 from ais.target.view import BucketView
 
 EXTRACT_DEFAULT, EXTRACT_MAX = 4, 16
@@ -118,6 +119,8 @@ class Extraction:
             self._run.react("missing_shards", str(error))
             return None
         try:
+            if opened.key is not None:
+                raise NotYetImplemented(f"{view.bck.cname(name)} is encrypted: a sort would write some of it in plain")
             found = await self._run.thread(lambda: self._read_one(view, name, opened))
         finally:
             os.close(opened.fd)

@@ -58,7 +58,7 @@ class SortJob:
     async def _work(self) -> None:
         run, parts, task = self._run, self._run.parts, self._run.task
         source, to = parts.front.views.require(task.source), parts.front.views.require(task.to)
-        to.require_unsealed()
+        to.require_plain("a sort")
         await run.thread(run.files.make)
         run.metrics.begin("local_extraction")
         contents = Contents(source, parts.volume, parts.store, parts.opening, run.files, task.uuid)

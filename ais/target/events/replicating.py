@@ -317,7 +317,7 @@ def _lines(rule: Rule, source: _Source) -> dict[str, str]:
     meta = source.meta
     runs = run_lengths(sealing.part_sizes(meta)) if meta.runs else ()
     found = _addressed(rule, Replica.of(meta, source.mtime_ns, runs, rule))
-    kind = meta.facts.get(encryption.ALGORITHM)
+    kind = meta.facts.get(sealing.ALGORITHM)
     if kind is not None:
         found["x-amz-server-side-encryption"] = kind
     if kind == encryption.KMS and rule.kms_key:

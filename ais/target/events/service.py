@@ -141,6 +141,7 @@ class EventService:
         self, mountpath: str, bucket: S3Bucket, change: Change, name: str, receivers: dict[str, str], fsync: bool
     ) -> Noting:
         meta, now_ns = change.meta, self._host.env.clock.now_ns()
+        meta = sealing.plain(meta) if meta is not None else None
         etag = facts.etag_of(meta.facts, meta.checksum_kind, meta.checksum, now_ns, meta.size) if meta else ""
         entry = Entry(
             bucket.name,
@@ -148,7 +149,7 @@ class EventService:
             change.name,
             name,
             receivers,
-            sealing.size_of(meta) if meta is not None else 0,
+            meta.size if meta is not None else 0,
             etag,
             change.marker_id or (meta.version_id if meta is not None else ""),
             change.stamp,

@@ -36,7 +36,7 @@ class Promotions:
     async def start(self, request: web.Request) -> web.Response:
         """Begin a job that a proxy has checked; wait for its end if that is asked for. Raise what it failed with."""
         task = await self._task(request)
-        self._parts.front.views.require(task.bck).require_unsealed()
+        self._parts.front.views.require(task.bck).require_sealable()
         await asyncio.to_thread(self._check, task.source)
         await self._parts.registry.keep(task.uuid, KIND, await request.read())
         xaction = self._start(task)

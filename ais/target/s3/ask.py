@@ -9,6 +9,7 @@ import msgspec
 from ais.core import sealing
 from ais.core.announcing import Event
 from ais.core.meta import ObjectMeta
+from ais.core.sealing import Seal
 from ais.core.store import OpenObject
 from ais.core.versions import NULL
 from ais.core.workfile import WriteRules
@@ -61,10 +62,10 @@ class S3Ask(NamedTuple):
         """What the request says about the object it makes. Raise `S3Error`."""
         return new_object.facts_of(self.request, self.caller, self.bucket, self.gate.is_user, self.gate.now_s)
 
-    def seal(self) -> tuple[bytes | None, Facts]:
-        """The data key of the object that the request makes, None: it is not encrypted; and facts. Raise `S3Error`."""
+    def seal(self) -> Seal | None:
+        """The data key of the object that the request makes; None: it is not encrypted. Raise `S3Error`."""
         wanted = encryption.of_headers(self.request, self.bucket.encryption)
-        return (None, {}) if wanted is None else encryption.seal(wanted, self.gate.keys)
+        return None if wanted is None else encryption.seal(wanted, self.gate.keys)
 
     def data_key(self, kept: Facts) -> bytes | None:
         """The data key of an object there is; None when it is not encrypted. Raise `S3Error`."""
@@ -103,7 +104,8 @@ class S3Ask(NamedTuple):
 
 def etag_of(meta: ObjectMeta, mtime_ns: int) -> str:
     """The entity tag, unquoted."""
-    return facts.etag_of(meta.facts, meta.checksum_kind, meta.checksum, mtime_ns, meta.size)
+    seen = sealing.plain(meta)
+    return facts.etag_of(meta.facts, seen.checksum_kind, seen.checksum, mtime_ns, seen.size)
 
 
 def current_of(opened: OpenObject) -> Current:

@@ -32,9 +32,9 @@ from ais.target.remote.through import Through, content_of, of_copy, of_owner
 from ais.target.s3.ask import S3Ask, etag_of
 from ais.target.s3.kept import require_kept
 from ais.target.s3.multipart import Multipart, part_algorithm
-from ais.target.s3.receiving import asked_condition, asked_of_backend, part_etag, with_size
-from ais.target.s3.sealed import SealedPart, writer_for
+from ais.target.s3.receiving import asked_condition, asked_of_backend
 from ais.target.s3.sources import Source, Sources
+from ais.target.sealed import SealedPart, part_etag
 from ais.target.uploads import in_pool, in_pool_to_end
 
 _CHANGES = (
@@ -144,37 +144,34 @@ class Copies:
     async def _store_copy(
         self, ask: S3Ask, opened: Source, custom: dict[str, str], kept: Facts, algorithm: Algorithm
     ) -> ObjectMeta:
-        key, sealed = ask.seal()
+        seal = ask.seal()
         if ask.view.remote is not None:
-            require_kept(kept, is_sealed=key is not None)
+            require_kept(kept, is_sealed=seal is not None)
             custom = of_owner(custom)
         else:
             custom = of_copy(custom)
-        promised = Digests(checksum.NONE, _promised(opened), is_stored=True)
-        stored = self._store.writer(
+        writer = self._store.writer(
             ask.view.bck,
             ask.key,
             ask.rules("Copy"),
             custom=custom,
-            claimed=_promised(opened) if key is None else None,
-            size_hint=opened.length if key is None else sealing.sealed_size(opened.length),
-            is_stored=key is None,
+            claimed=_promised(opened),
+            size_hint=opened.length,
+            is_stored=True,
+            seal=seal,
         )
-        writer = writer_for(stored, key, opened.length)
         pool, md5, hasher = writer.mountpath.pool, hashlib.md5(usedforsecurity=False), algorithm.new()
         try:
             condition = asked_condition(ask, self._store)
-            await _pump(opened.chunks, pool, writer, [md5, hasher] if key is None else [md5, hasher, promised])
-            if key is not None:
-                promised.verify(ask.view.bck, ask.key)
+            await _pump(opened.chunks, pool, writer, [md5, hasher])
             self._front.admit(ask.view)
-            kept = facts.of_content(kept | sealed, md5.digest(), algorithm, hasher.digest())
-            writer.describe(with_size(kept, opened.length))
+            kept = facts.of_content(kept, md5.digest(), algorithm, hasher.digest())
+            writer.describe(kept)
             if ask.view.remote is None:
                 meta = await in_pool_to_end(pool, lambda: writer.commit(condition))
             else:
                 said = {**custom, **content_of(kept)}
-                meta = await self._through.store(ask.view, ask.key, stored, lambda: said, asked_of_backend(ask))
+                meta = await self._through.store(ask.view, ask.key, writer, lambda: said, asked_of_backend(ask))
         except BaseException:
             writer.abort()
             raise

@@ -1,6 +1,5 @@
 """The entrance of S3 requests on a target: object operations it owns are executed, everything else is sent on."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
 
@@ -12,7 +11,6 @@ from ais.meta.smap import Snode
 from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Reply, Request, header_lines
 from ais.node.s3 import Gate
-from ais.node.vault import KeyPending
 from ais.s3 import answers, conditions
 from ais.s3.conditions import http_date
 from ais.s3.errors import S3Error
@@ -23,6 +21,7 @@ from ais.s3.operations import Op
 from ais.target.counts import count_error
 from ais.target.front import ACK_HEADER, Front
 from ais.target.host import Host
+from ais.target.keyring import with_keys
 from ais.target.maps import Maps
 from ais.target.moves import Moves
 from ais.target.protected import Protected
@@ -195,13 +194,7 @@ class S3Front:
 
     async def _with_keys(self, handler: Handler, ask: S3Ask) -> AnyReply:
         """Where keys of objects are fetched: begin again with one that was. Nothing was read or done before."""
-        for _ in range(_KEYS_MAX):
-            try:
-                reply = handler(ask)
-                return await reply if isinstance(reply, Awaitable) else reply
-            except KeyPending as pending:
-                await asyncio.shield(pending.fetched)
-        raise NotReady("keys of the key service end before they are used: try again")
+        return await with_keys(lambda: handler(ask))
 
     async def _settled(self, handler: Handler, ask: S3Ask) -> AnyReply:
         """In a bucket that is getting the objects of another, or has lost one: first the one that is asked for."""

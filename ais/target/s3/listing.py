@@ -56,7 +56,7 @@ def _described(name: str, size: int, mtime_ns: int, flags: int, version_id: str,
     """With entity tag and checksum; a damaged object has an entity tag that no client knows."""
     if meta is None:
         return Entry(name, s=size, i=mtime_ns, f=flags, v=version_id, e=etag_of({}, "", "", mtime_ns, size))
-    fact = meta.facts.get
+    fact, seen = meta.facts.get, sealing.plain(meta)
     return Entry(
         name,
         "",
@@ -64,10 +64,10 @@ def _described(name: str, size: int, mtime_ns: int, flags: int, version_id: str,
         version_id,
         "",
         "",
-        sealing.size_of(meta),
+        seen.size,
         0,
         flags,
-        fact("etag") or etag_of(meta.facts, meta.checksum_kind, meta.checksum, mtime_ns, size),
+        fact("etag") or etag_of(meta.facts, seen.checksum_kind, seen.checksum, mtime_ns, seen.size),
         mtime_ns,
         fact("checksum-algorithm", ""),
         fact("checksum-type", ""),

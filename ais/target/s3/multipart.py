@@ -25,7 +25,8 @@ from ais.target.front import Front
 from ais.target.remote import parts as remote_parts
 from ais.target.remote.through import Through
 from ais.target.s3.ask import S3Ask, etag_of
-from ais.target.s3.receiving import PartBody, Receipt, asked_condition, asked_of_backend, part_etag, with_size
+from ais.target.s3.receiving import PartBody, Receipt, asked_condition, asked_of_backend
+from ais.target.sealed import part_etag
 from ais.target.uploads import PooledSink, in_pool
 
 PART_BYTES_MIN = 5 << 20
@@ -59,9 +60,9 @@ class Multipart:
         elif request.header("x-amz-checksum-type"):
             raise S3Error("InvalidRequest", "x-amz-checksum-type needs x-amz-checksum-algorithm beside it")
         custom = facts.user_metadata(request)
-        _, sealed = ask.seal()
-        details |= sealed
-        pairs += encryption.lines(sealed)
+        if (seal := ask.seal()) is not None:
+            details |= seal.facts
+            pairs += encryption.lines(seal.facts)
         view = ask.view
 
         def create() -> str:
@@ -299,7 +300,8 @@ def _object_facts(ask: S3Ask, upload: Upload, parts: Sequence[Part]) -> Facts:
     algorithm, checksum_type = _common_algorithm(upload, parts), details.get("checksum-type", FULL_OBJECT)
     sizes = [content_size(part, details) for part in parts]
     size = sum(sizes)
-    given = with_size(given, size)
+    if sealing.KEY in given:
+        given = {**given, sealing.SIZE: str(size)}
     asked = ask.request.header("x-amz-mp-object-size")
     if asked and asked != str(size):
         raise S3Error("InvalidRequest", f"x-amz-mp-object-size is {asked[:20]}, the parts have {size} bytes")

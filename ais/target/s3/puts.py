@@ -1,6 +1,5 @@
 """PutObject."""
 
-from ais.core.sealing import sealed_size
 from ais.core.store import Store
 from ais.net.http import Upload
 from ais.s3 import facts
@@ -10,7 +9,6 @@ from ais.target.front import Front
 from ais.target.remote.through import Through, ThroughSink
 from ais.target.s3.ask import S3Ask
 from ais.target.s3.receiving import ObjectBody, Receipt, ThroughBody, asked_condition, asked_of_backend, stored_answer
-from ais.target.s3.sealed import writer_for
 from ais.target.s3.usual_puts import BODY_BYTES_MAX, UsualPuts
 from ais.target.uploads import upload
 
@@ -30,9 +28,8 @@ class Puts:
         given, custom = ask.facts(), facts.user_metadata(ask.request)
         condition = asked_condition(ask, self._store)
         payload = Payload(ask.request, ask.caller, algorithm=DEFAULT)
-        key, sealed = ask.seal()
-        hint = payload.length if key is None else sealed_size(payload.length)
-        writer = self._store.writer(ask.view.bck, ask.key, ask.rules(_event_of(ask)), custom=custom, size_hint=hint)
+        rules, hint = ask.rules(_event_of(ask)), payload.length
+        writer = self._store.writer(ask.view.bck, ask.key, rules, custom=custom, size_hint=hint, seal=ask.seal())
         receipt = Receipt(ask, self._front, self._stats, lambda meta: stored_answer(ask, meta))
         if ask.view.remote is not None:
             body, check = ThroughBody(payload, writer, given), asked_of_backend(ask)
@@ -42,7 +39,7 @@ class Puts:
         return upload(
             receipt,
             ask.view,
-            ObjectBody(payload, writer_for(writer, key, payload.exact_length), given | sealed),
+            ObjectBody(payload, writer, given),
             0.0,
             size=payload.length,
             inline_bytes_max=BODY_BYTES_MAX,

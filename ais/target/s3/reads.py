@@ -14,11 +14,11 @@ from ais.s3.errors import S3Error
 from ais.s3.operations import Op
 from ais.stats import names as metrics
 from ais.stats.tracker import Tracker
+from ais.target import contents
 from ais.target.protected import REREAD_MAX, Protected
 from ais.target.ranges import content_range, parse_byte_range
 from ais.target.s3.ask import S3Ask, current_of, etag_of
 from ais.target.s3.peers import VERIFY, meta_line
-from ais.target.s3.sealed import Served, at_once
 from ais.target.s3.usual import Annotation, Usual
 from ais.target.s3.verified import Verified
 from ais.target.uploads import in_pool
@@ -141,13 +141,10 @@ class Reads:
             return Reply(status, block, length=length)
         self._stats.inc(metrics.GET_N)
         self._stats.inc(metrics.GET_SIZE, length)
-        if key is not None:
-            if (content := at_once(opened, key, start, length)) is not None:
-                os.close(opened.fd)
-                return Reply(status, block, content)
-            return StreamReply(status, block, Served(opened, key, start, length), length)
-        self._usual.remember(ask, opened)
-        return FileReply(status, block, opened.fd, start, length, opened.mountpath.pool)
+        opened.key = key
+        if key is None:
+            self._usual.remember(ask, opened)
+        return contents.reply(opened, status, block, start, length)
 
 
 def _object_block(ask: S3Ask, opened: OpenObject, overrides: dict[str, str]) -> bytes:

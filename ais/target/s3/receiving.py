@@ -5,7 +5,6 @@ from collections.abc import Callable
 from ais.api.bucket import Bck
 from ais.backend.interface import RemoteObject
 from ais.base.errors import AisError
-from ais.core import sealing
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Part
 from ais.core.part_writer import PartWriter
@@ -27,13 +26,8 @@ from ais.target.counts import count_error
 from ais.target.front import Front
 from ais.target.remote.through import Check
 from ais.target.s3.ask import S3Ask, current_of, etag_of
-from ais.target.s3.sealed import CONTENT_MD5, ObjectWriter
+from ais.target.sealed import CONTENT_MD5, ObjectWriter
 from ais.target.view import BucketView
-
-
-def part_etag(part: Part) -> str:
-    """The entity tag of a part, unquoted."""
-    return part.digests.get(CONTENT_MD5) or part.md5.hex()
 
 
 class ObjectBody:
@@ -63,7 +57,7 @@ class ObjectBody:
     def _end(self) -> None:
         if self._content is None:
             self._content = content = self._payload.finish()
-            self._writer.describe(with_size(self._described(content), content.size))
+            self._writer.describe(self._described(content))
 
     def _described(self, content: Content) -> Facts:
         return facts.of_content(self._given, content.md5, content.algorithm, content.checksum)
@@ -98,11 +92,6 @@ class ThroughBody(ObjectBody):
     def rewrite(self, custom: dict[str, str], kept: Facts, version: str) -> None:
         """See `Writer`."""
         self._work.rewrite(custom, kept, version)
-
-
-def with_size(kept: Facts, size: int) -> Facts:
-    """Facts of content of so many bytes: its file does not tell when it is encrypted."""
-    return {**kept, sealing.SIZE: str(size)} if sealing.KEY in kept else kept
 
 
 class PartBody:

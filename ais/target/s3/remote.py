@@ -57,7 +57,7 @@ class RemoteObjects:
         if op not in _SERVED:
             raise S3Error("NotImplemented", f"Remote buckets do not support this over S3: {op.name}")
         if op in _MAKES:
-            require_kept(ask.facts(), is_sealed=ask.seal()[0] is not None)
+            require_kept(ask.facts(), is_sealed=ask.seal() is not None)
         await self._moves.settle(ask.view, ask.key)
         if ask.view.stays_fresh and (op in _READS or op is Op.HEAD_OBJECT):
             await self._through.refresh(ask.view, ask.key)

@@ -32,7 +32,7 @@ from ais.target.moves import Moves
 from ais.target.protected import Protected
 from ais.target.s3.ask import S3Ask
 from ais.target.s3.receiving import ObjectBody, Receipt, stored_answer
-from ais.target.s3.sealed import ObjectWriter, SealedParts, writer_for
+from ais.target.sealed import ObjectWriter, SealedParts
 from ais.target.uploads import in_pool, upload
 
 
@@ -70,23 +70,26 @@ class ReplicaObjects:
         replica = _read(ask)
         sizes = [size for count, size in replica.runs for _ in range(count)]
         payload = Payload(ask.request, ask.caller)
-        key, sealed = ask.seal()
+        seal = ask.seal()
+        in_parts = seal if sizes else None
         rules = msgspec.structs.replace(ask.view.rules_for(replica.checksum_kind), event=_rules(ask).event)
-        hint = replica.size if key is None else sealing.sealed_size(replica.size)
-        runs = replica.runs if key is None else run_lengths([sealing.sealed_size(size) for size in sizes])
+        runs = replica.runs if in_parts is None else run_lengths([sealing.sealed_size(size) for size in sizes])
         writer = self._store.writer(
             ask.view.bck,
             ask.key,
             rules,
             custom=replica.custom,
-            size_hint=hint,
+            size_hint=replica.size,
             version=replica.version,
             times_ns=(replica.mtime_ns, replica.mtime_ns),
             runs=runs,
             version_id=replica.version_id,
+            facts=in_parts.facts if in_parts is not None else None,
+            seal=seal if in_parts is None else None,
         )
-        given = replicas.arrived({**_default_lock(ask), **replica.facts, **sealed}, replica.revision)
-        into = writer_for(writer, key, replica.size) if key is None or not sizes else SealedParts(writer, key, sizes)
+        of_parts = {} if in_parts is None else {**in_parts.facts, sealing.SIZE: str(replica.size)}
+        given = replicas.arrived({**_default_lock(ask), **replica.facts, **of_parts}, replica.revision)
+        into = writer if in_parts is None else SealedParts(writer, in_parts.key, sizes)
         receipt = Receipt(ask, self._front, self._stats, lambda meta: stored_answer(ask, meta))
         body = ReplicaBody(payload, into, given, replica, ask, self._store)
         return upload(receipt, ask.view, body, 0.0, size=payload.length, inline_bytes_max=-1)

@@ -19,12 +19,12 @@ from ais.node.s3 import Gate
 from ais.s3 import copy_source, encryption
 from ais.s3.copy_source import CopySource
 from ais.s3.errors import S3Error, decode
+from ais.target import contents
 from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.moves import Moves
 from ais.target.protected import Protected
 from ais.target.remote.remote import Remote
-from ais.target.s3 import sealed
 from ais.target.s3.ask import S3Ask
 from ais.target.s3.peers import VERIFY, read_meta
 from ais.target.s3.verified import Verified
@@ -94,12 +94,11 @@ class Sources:
         try:
             self._gate.require(ask.request, ask.caller, bucket, action, source.key, opened.meta.facts)
             size = sealing.size_of(opened.meta)
-            key = encryption.open_key(opened.meta.facts, encryption.source_key(ask.request), self._gate.keys)
+            opened.key = encryption.open_key(opened.meta.facts, encryption.source_key(ask.request), self._gate.keys)
             start, length = copy_source.span(span, size)
-            if length != size and key is None:
+            if length != size and opened.key is None:
                 await self._verified.require(view.bck, source.key, opened)
-            chunks = _read(opened, start, length) if key is None else sealed.chunks(opened, key, start, length)
-            yield Source(opened.meta, opened.stat.st_mtime_ns, length, chunks)
+            yield Source(opened.meta, opened.stat.st_mtime_ns, length, _read(opened, start, length))
         finally:
             os.close(opened.fd)
 
@@ -142,8 +141,12 @@ def _marked(source: CopySource) -> S3Error:
     )
 
 
-async def _read(opened: OpenObject, start: int, length: int) -> AsyncIterator[bytes]:
+async def _read(opened: OpenObject, start: int, length: int) -> AsyncIterator[bytes | memoryview]:
     end = start + length
+    if opened.key is not None:
+        async for chunk in contents.chunks(opened, opened.key, start, length):
+            yield chunk
+        return
     while start < end:
         count = min(COPY_BYTES, end - start)
         yield await in_pool(opened.mountpath.pool, partial(read_fully, opened.fd, start, count))

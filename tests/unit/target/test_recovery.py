@@ -1,5 +1,7 @@
 """Whatever reads an object, what is lost or damaged of it is made good first: from copies, or from slices."""
 
+import base64
+import hashlib
 import io
 import json
 import os
@@ -174,13 +176,18 @@ def test_a_batch_reads_what_a_target_that_is_away_owns(serve: Any, run: Any) -> 
 
 @pytest.mark.parametrize("patch", [{}, MIRRORED], ids=["plain", "mirrored"])
 def test_no_other_api_gives_out_encrypted_bytes(serve: Any, run: Any, patch: dict[str, Any]) -> None:
-    """What S3 encrypted is refused by a native GET, a batch and a member's read, with the reason; HEAD describes it."""
+    """What is encrypted with its client's key is refused by a native GET, a batch and a member's read; HEAD works."""
 
     async def scenario() -> None:
         async with serve(1) as targets:
             (target,) = targets
             await _fill(targets, patch)
-            sealed = {"x-amz-server-side-encryption": "AES256"}
+            key, own = os.urandom(32), "x-amz-server-side-encryption-customer"
+            sealed = {
+                f"{own}-algorithm": "AES256",
+                f"{own}-key": base64.b64encode(key).decode(),
+                f"{own}-key-md5": base64.b64encode(hashlib.md5(key).digest()).decode(),
+            }
             assert (await target.s3("PUT", "b/e.tar", data=_shard("a"), headers=sealed)).status == 200
             for query in ({}, {"archpath": "a"}):
                 answer = await target.ask("GET", "e.tar", query=query)
