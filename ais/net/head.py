@@ -32,6 +32,7 @@ _FIRST_LINE_BYTES = 32
 """Within these it is decided whether the beginning is that of a request."""
 _ABSOLUTE = re.compile(r"https?://[^/?#]+(?=[/?]|$)", re.IGNORECASE)
 _OF_FRAMING = frozenset(("connection", "content-length", "expect", "transfer-encoding"))
+_LENGTH = frozenset(("content-length",))
 _Line = tuple[str, str]
 
 
@@ -169,9 +170,13 @@ def _parse_line(line: str, known: dict[str, _Line]) -> _Line:
 
 def _frame(items: tuple[_Line, ...], block: bytes) -> Headers:
     """Check the headers that say where the message ends and who it is for."""
-    names = [item[0] for item in items]
-    if _OF_FRAMING.isdisjoint(names) and names.count("host") < 2:
-        return Headers(items, block=block)
+    sent = dict(items)
+    if len(sent) == len(items):  # nothing twice, and most have no more of these than a length
+        framing = _OF_FRAMING.intersection(sent)
+        if not framing:
+            return Headers(items, block=block)
+        if framing == _LENGTH and _DIGITS.fullmatch(sent["content-length"]):
+            return Headers(items, content_length=int(sent["content-length"]), block=block)
     singles: dict[str, str] = {}
     connection: set[str] = set()
     for name, value in items:

@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import struct
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -66,7 +67,7 @@ class Algorithm(NamedTuple):
 ALGORITHMS = {
     one.name: one
     for one in (
-        Algorithm("CRC32", 4, lambda: _Crc(crt.crc32, ">I"), crt.combine_crc32),
+        Algorithm("CRC32", 4, lambda: _Crc(zlib.crc32, ">I"), crt.combine_crc32),
         Algorithm("CRC32C", 4, lambda: _Crc(crt.crc32c, ">I"), crt.combine_crc32c),
         Algorithm("CRC64NVME", 8, lambda: _Crc(crt.crc64nvme, ">Q"), crt.combine_crc64nvme),
         Algorithm("SHA1", 20, lambda: hashlib.sha1(usedforsecurity=False), None),

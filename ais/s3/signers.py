@@ -125,7 +125,7 @@ class Signers:
         age_s = now_s - time_s
         if age_s < -SKEW_S_MAX or age_s > (SKEW_S_MAX if expires_s is None else expires_s):
             return None
-        lines = "".join([f"{name}:{headers.get(name)}\n" for name in signature.signed_headers])
+        lines = headers.lines_of(signature.signed_headers)
         if "  " in lines or "\t" in lines:
             return None
         scope = found.scope

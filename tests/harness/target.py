@@ -55,6 +55,7 @@ class SmallNode:
     cluster_secret: bytes = CLUSTER_SECRET
     former: None = None
     known_keys: None = None
+    _placed: tuple[Smap, Placement] | None = None
 
     @property
     def issuers(self) -> Issuers:
@@ -88,7 +89,9 @@ class SmallNode:
     @property
     def placement(self) -> Placement:
         """Owners by the present cluster map."""
-        return Placement(self.smap)
+        if self._placed is None or self._placed[0] is not self.smap:
+            self._placed = self.smap, Placement(self.smap)
+        return self._placed[1]
 
 
 class LiveTarget:

@@ -17,7 +17,7 @@ from ais.core.store import Store
 from ais.core.workfile import Keeping
 from ais.fs.locks import StripeBusy
 from ais.fs.mountpath import MountpathStalled
-from ais.net.http import Reply, Request, header_lines
+from ais.net.http import Reply, Request
 from ais.node.s3 import Gate
 from ais.s3 import checksums, facts, lock, sigv4
 from ais.s3.buckets import S3Bucket
@@ -98,8 +98,8 @@ class UsualPuts:
             raise
         self._counters[metrics.PUT_N] += 1
         self._counters[metrics.PUT_SIZE] += meta.size
-        lines = f'ETag: "{kept["etag"]}"\r\n'.encode() + header_lines(*facts.checksum_lines(kept))
-        return Reply(200, self._gate.new_stamp() + lines)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in facts.checksum_lines(kept)])
+        return Reply(200, self._gate.new_stamp() + f'ETag: "{kept["etag"]}"\r\n{lines}'.encode())
 
     def remember(self, ask: S3Ask) -> None:
         """A PUT of a whole object is about to be stored."""
@@ -135,7 +135,7 @@ class UsualPuts:
         md5, algorithm = hashlib.md5(body, usedforsecurity=False).digest(), DEFAULT
         claimed: str | None = None
         if headers.has_any(_CLAIMS):
-            sent = {name: headers.get_all(name) for name in _CLAIMS.intersection(headers.names)}
+            sent = {name: (headers.get(name) or "",) for name in _CLAIMS.intersection(headers.names)}
             try:
                 wanted_md5, claim = checksums.read_content_md5(sent), checksums.read_claim(sent)
             except S3Error:
