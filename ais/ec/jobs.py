@@ -11,7 +11,7 @@ import contextlib
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import structlog
 
@@ -88,6 +88,9 @@ class EcJobs:
         self._sending: dict[tuple[Bck, str], set[asyncio.Future[None]]] = {}
         self._deleting: set[tuple[Bck, str]] = set()
         """What has lost its slices and is about to go: until that is told, nobody gives it slices."""
+        self.arrived: Callable[[Bck, str], Awaitable[bool]] = _nobody_else_has_it
+        """Whether an object, or a version by its key, that is not here has come from who owned its name before: he may
+        have a newer one than its slices, and its older versions. Raise `AisError`."""
         store.on_coded(self.before_change, self._changed, self._following.changing)
         store.slice_with(slicer)
         restorer.on_damage = self._on_damage
@@ -408,6 +411,8 @@ class EcJobs:
         return await asyncio.shield(task)
 
     async def _restore(self, bck: Bck, name: str) -> bool:
+        if await self.arrived(bck, name):
+            return True
         xaction, active = self._restore_job(bck)
         is_restored = await self._restorer.restore(bck, name)
         if is_restored:
@@ -441,3 +446,8 @@ class EcJobs:
         """Some work has ended: if nothing is left, the next start need not look."""
         if not any(one is not ended for one in self._registry.select(kind=EC_ENCODE, only_running=True)):
             self._following.clear_mark(self._store.volume.coded)
+
+
+async def _nobody_else_has_it(_bck: Bck, _key: str) -> bool:
+    """Names stay where they are."""
+    return False

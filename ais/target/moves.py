@@ -43,6 +43,10 @@ DISCARDED = b"discarded"
 """Answer of a target that was asked for a name and deleted what is damaged of it."""
 
 
+class EarlierAway(NotReady):
+    """A target that owned the name before is away, and may have the object."""
+
+
 class Given(NamedTuple):
     """What was sent of a name. `is_discarded`: what was damaged and to be deleted was."""
 
@@ -248,7 +252,7 @@ class Moves:
             if target is None or target_id == host.snode.id:
                 continue  # given up by an administrator, or ourselves
             if target.is_away:
-                raise NotReady(why_away(target))
+                raise EarlierAway(why_away(target))
             message = ActMsg(actions.GIVE_OBJECT, "", discard)
             is_discarded |= await self._ask_until_it_knows(target, view.bck, name, message)
         return is_discarded

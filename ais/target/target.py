@@ -29,6 +29,7 @@ from ais.base.errors import AisError, BadRequest, DiskFailure, NotReady
 from ais.base.ids import new_id
 from ais.core import recovery
 from ais.core.listing import Lister
+from ais.core.slicing import split_key
 from ais.core.store import Store
 from ais.core.version_listing import VersionLister
 from ais.core.workfile import WriteRules
@@ -71,7 +72,7 @@ from ais.target.jobs import Jobs, Starter
 from ais.target.keyring import Keyring
 from ais.target.maps import MARK, Maps, mark_of
 from ais.target.mountpaths import MountpathAdmin
-from ais.target.moves import Moves
+from ais.target.moves import EarlierAway, Moves
 from ais.target.multipart import Multipart
 from ais.target.objects import Objects
 from ais.target.opening import Opening
@@ -170,7 +171,7 @@ class Target:
             host.env,
             self._ec_burst,
         )
-        moves.before_give = self._ec.until_sent
+        moves.before_give, self._ec.arrived = self._ec.until_sent, self._arrived
         verified = Verified(store)
         protected = Protected(volume, store, self._mirror.mirror, self._ec, restorer, slice_peers, verified)
         opening = Opening(store, moves, protected, remote.cold)
@@ -533,6 +534,19 @@ class Target:
         """See `Resilver`. Raise `DiskFailure` when nothing of the object is good."""
         if self._mirror.mirror.bring(bck, name).is_lost:
             raise DiskFailure(f"{bck.cname(name)} is damaged and no copy of it is good")
+
+    async def _arrived(self, bck: Bck, key: str) -> bool:
+        """See `EcJobs.arrived`. While who owned the name before is away, its slices stand for what he has."""
+        view = self._front.views.get(bck)
+        if (
+            view is None
+            or not self._moves.may_be_elsewhere(view)
+            or not await asyncio.to_thread(self._ec.lacks, bck, key)
+        ):
+            return False
+        with contextlib.suppress(EarlierAway):
+            await self._moves.settle(view, split_key(key)[0])
+        return not await asyncio.to_thread(self._ec.lacks, bck, key)
 
     async def _after_resilver(self) -> None:
         """Everything is in its place, with copies: return when coded objects have their slices.

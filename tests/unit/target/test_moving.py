@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from harness.coded import Group
 from harness.target import BCK, CLUSTER_SECRET, MARKS, Answer, LiveTarget, serving, until
 from yarl import URL
 
@@ -251,5 +252,32 @@ def test_who_waits_for_an_earlier_owner_hears_of_the_next_map(tmp_path: Path) ->
             follow(targets, new)
             answer = await asyncio.wait_for(asking, MAP_LAG_S_MAX / 2)
             assert (answer.status, answer.headers["Location"].startswith(old.url)) == (301, True)
+
+    asyncio.run(scenario())
+
+
+def test_slices_stand_for_nothing_that_an_earlier_owner_has(tmp_path: Path) -> None:
+    """A copy of an older write is left on a target that was away; the newer one, which has none yet, is on its way."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 3) as targets:
+            group = Group(targets)
+            await group.create({"ec": {"enabled": True, "data_slices": 1, "parity_slices": 1}})
+            new = targets[0]
+            name = next(name for name in map(str, range(40)) if owner_of(targets, name) is new)
+            follow(targets, new)
+            old = owner_of(targets, name)
+            assert (await old.ask("PUT", name, data=b"older")).status == 200
+            await group.settled()
+            (path,) = group.slices(name)
+            stale = Path(path).read_bytes()
+            assert (await old.ask("PUT", name, data=b"newer")).status == 200
+            await group.settled()
+            Path(path).write_bytes(stale)
+            follow(targets)
+            assert owner_of(targets, name) is new
+            assert (await new.ask("GET", name)).body == b"newer"
+            await rebalanced(targets)
+            assert (await new.ask("GET", name)).body == b"newer"
 
     asyncio.run(scenario())
