@@ -23,6 +23,7 @@ from ais.base.errors import (
     CorruptMetadata,
     DeleteMarker,
     HandleNotFound,
+    NotReady,
     ObjectNotFound,
     Unsupported,
     VersionNotFound,
@@ -402,6 +403,18 @@ class Store:
                 holds.check(stored, self._now_s)
 
         def step() -> Removed:
+            view = self.volume.view
+            try:
+                removed = remove()
+            except ObjectNotFound:
+                if self.volume.view is not view:
+                    raise NotReady("the set of mountpaths changed meanwhile: try again") from None
+                raise
+            if self.volume.view is not view:  # a mountpath that went meanwhile must not bring it back either
+                self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :])
+            return removed
+
+        def remove() -> Removed:
             if not is_moved:
                 self.volume.require_owned(spot.key)
             stored = self._publisher.stored_meta(spot)
@@ -491,6 +504,7 @@ class Store:
                 self.version_copies.drop(spot, version)
 
         def step() -> ObjectMeta | None:
+            view = self.volume.view
             if is_ours:
                 self.volume.require_owned(spot.key)
             if is_mirrored:
@@ -499,6 +513,8 @@ class Store:
             if removed is None:
                 self.volume.require_whole(bck, spot.key)
                 raise VersionNotFound(bck.cname(name), version_id)
+            if self.volume.view is not view:
+                self._note_removed(bck, spot, removed)
             if removed.entry in ("", DELETED):
                 heir = self._versions.head(spot)
                 touched.update((DELETED, heir.id) if heir is not None and heir.id else (DELETED,))

@@ -1,5 +1,6 @@
 """A mountpath that was out of use comes back: what was put on top of its versions meanwhile destroys none of them."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from harness.failing import FailingDisk, HastyDisk
 from harness.versioning import CHANGES, SETUPS, act, begin, expected, state
 
+from ais.base.errors import NotReady
 from ais.core import returning
 from ais.core.store import Store
 from ais.core.versions import NULL
@@ -92,3 +94,36 @@ def test_a_version_is_kept_or_not_yet_whenever_it_is_killed(bench: Any) -> None:
         if is_complete:
             return
     pytest.fail("more system calls than the test tries")
+
+
+@pytest.mark.parametrize("keeping", ["N", "E"])
+def test_a_mountpath_that_goes_in_the_middle_of_a_removal_does_not_bring_it_back(bench: Any, keeping: str) -> None:
+    """What is removed lies on it, not where it has its place by now, and was not noted before it went."""
+    begin(bench, f"put {keeping} a")
+    away = home(bench)
+    others = [one.path for one in bench.volume.available if one.path != away]
+    bench.volume.detach(others[0])
+    bench.volume.attach(others[0])  # unsettled: it is looked for everywhere
+    moved = Path(f"{away}/@ais/b/%ob/a")
+    elsewhere = next(path for path in others)
+    version_id = bench.store.head(bench.bck, "a").meta.version_id or NULL
+    Path(f"{elsewhere}/@ais/b/%ob").mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "-a", "--preserve=all", str(moved), f"{elsewhere}/@ais/b/%ob/a"], check=True)
+    moved.unlink()
+    note, volume = bench.volume.note_removed, bench.volume
+
+    def note_and_go(*args: Any) -> None:
+        note(*args)
+        volume.note_removed = note
+        volume.disable(elsewhere)
+
+    volume.note_removed = note_and_go
+    if keeping == "N":
+        with pytest.raises(NotReady):  # what was found went with its mountpath
+            bench.store.delete(bench.bck, "a")
+        volume.enable(elsewhere)
+        bench.store.delete(bench.bck, "a")
+    else:
+        bench.store.delete_version(bench.bck, "a", version_id)
+        volume.enable(elsewhere)
+    assert state(bench) == {}
