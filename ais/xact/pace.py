@@ -1,10 +1,12 @@
 """How fast xactions go on one target: as fast as they can while no client asks for anything, else as clients allow.
 
 What a client waits for here is the event loop. While xactions run, a probe measures how late the loop wakes it up;
-every few seconds all steps are held for a moment, which tells how late it is without them. Hardly any wake-up may be
-later than twice the p99 without steps: when more are, the steps rest longer (a multiple of the time each took), else
-less. A period has some eighty wake-ups, so its own p99 would be its latest one: what is rare without any step too would
-count as their doing, and slowed jobs to a third in simulations. So late ones are counted over several periods.
+every few seconds all steps are held for a moment, which tells how late it is without them. Clients' p99 may be three
+times what it is without steps: when more wake-ups are later than two and a half times the p99 without, besides those
+that are so without any step too, the steps rest longer (a multiple of the time each took), else less. A period has some
+eighty wake-ups, too few for a p99 of its own: late ones are counted over several. Rest changes slowly and is bounded,
+so that jobs are even and people can be told how long they take: noise of other programs took them from full speed to a
+twentieth and back.
 """
 
 import asyncio
@@ -20,15 +22,18 @@ PERIOD_S = 0.5
 HOLD_S = 0.15
 HOLD_EVERY = 8
 """Periods between two moments without any step."""
-REST_MAX = 20.0
-_FIRST_REST = 0.25
-_RATIO_MAX = 2.0
-LATE_SHARE = 0.005
-SAVED_MAX = 2.0
+REST_MAX = 5.0
+_LONGER, _FIRST_REST = 1.25, 0.1
+_SHORTER, _LAST_REST = 0.9, 0.02
+_RATIO_MAX = 2.5
+LATE_SHARE = 0.0075
+SAVED_MAX = 4.0
 """Late wake-ups that earlier periods may have left over."""
 _IDLE_S_MIN = 0.0005
 """A lateness below is not distinguished: timers have a resolution of a millisecond."""
-_SAMPLES_MAX = 400
+_BUSY_MAX = 400
+_IDLE_MAX = 1600
+"""Of some minutes."""
 
 
 class Judge:
@@ -43,11 +48,12 @@ class Judge:
         """
         limit_s = _RATIO_MAX * max(p99(idle_s), _IDLE_S_MIN)
         late = sum(one > limit_s for one in busy_s)
-        allowed = self._saved + LATE_SHARE * len(busy_s)
+        share = LATE_SHARE + (sum(one > limit_s for one in idle_s) / len(idle_s) if idle_s else 0.0)
+        allowed = self._saved + share * len(busy_s)
         self._saved = min(max(allowed - late, 0.0), SAVED_MAX)
         if late > allowed:
-            return min(rest * 1.5 + _FIRST_REST, REST_MAX)
-        return max(rest * 0.8 - 0.02, 0.0)
+            return min(rest * _LONGER + _FIRST_REST, REST_MAX)
+        return max(rest * _SHORTER - _LAST_REST, 0.0)
 
 
 def p99(samples: Sequence[float]) -> float:
@@ -66,8 +72,8 @@ class Pace:
         self._control: asyncio.Task[None] | None = None
         self._open = asyncio.Event()
         self._open.set()
-        self._busy: deque[float] = deque(maxlen=_SAMPLES_MAX)
-        self._idle: deque[float] = deque(maxlen=_SAMPLES_MAX)
+        self._busy: deque[float] = deque(maxlen=_BUSY_MAX)
+        self._idle: deque[float] = deque(maxlen=_IDLE_MAX)
 
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:
