@@ -183,9 +183,12 @@ class Rebalance:
 
         async def visit(batch: Batch) -> None:
             view = self._front.views.get(batch.bck)
-            for name in batch.names if view is not None else ():
-                if view is not None and not self._is_ours(view, name):
-                    await self._give(xaction, view, name, stayed)
+            if view is None:
+                return
+            async with asyncio.TaskGroup() as group:  # each waits for its owner's answer, and for the disk there
+                for name in batch.names:
+                    if not self._is_ours(view, name):
+                        group.create_task(self._give(xaction, view, name, stayed))
 
         try:
             for content, bcks in self._contents():
