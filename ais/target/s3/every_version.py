@@ -61,7 +61,8 @@ class EveryVersion:
                 after = (entry.name, entry.order)
                 xaction.visited += 1
                 try:
-                    xaction.objects += await visit(view, entry)
+                    count = await visit(view, entry)
+                    xaction.objects += count
                 except NotFound:
                     continue  # removed meanwhile
                 except AisError as error:
