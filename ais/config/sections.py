@@ -705,6 +705,7 @@ class StatsD(Section, frozen=True):
 BackendProviders = Annotated[
     dict[str, Any],
     setting(
-        'Remote backends by provider: `{"aws": {}}` serves buckets of S3, `{"aws": {"disabled": true}}` refuses them.'
+        'Remote backends by provider (`aws`, `gcp`, `azure`, `ht`): `{"aws": {}}` serves buckets of S3,'
+        ' `{"aws": {"disabled": true}}` refuses them.'
     ),
 ]
