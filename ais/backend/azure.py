@@ -42,8 +42,9 @@ WHOLE_BYTES_MAX = 1 << 20
 PART_BYTES = 16 << 20
 """Of a block. `PARTS_AT_ONCE` of them are under way: that much memory an upload takes."""
 PARTS_AT_ONCE, PARTS_MAX = 2, 50_000
-READ_BYTES = 4 << 20
-"""The library reads a range of this size as a whole; the next one comes while the last is passed on."""
+FIRST_BYTES, READ_BYTES = 4 << 20, 8 << 20
+"""The library reads ranges of these sizes as a whole; the next one comes while the last is passed on. So an
+object that is read takes up to three of the larger."""
 MD5_BYTES_MAX = 256 << 10
 """Hashing more than that stops the event loop for too long."""
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 30
@@ -205,7 +206,7 @@ def _connector() -> Callable[[], Client]:
         "retry_policy": patience,
         "connection_timeout": CONNECT_TIMEOUT_S,
         "read_timeout": READ_TIMEOUT_S,
-        "max_single_get_size": READ_BYTES,
+        "max_single_get_size": FIRST_BYTES,
         "max_chunk_get_size": READ_BYTES,
     }
     if told := os.environ.get(CONNECTION):
@@ -235,7 +236,7 @@ def _imported(name: str) -> Any:
 
 
 async def _chunks(reader: Any, bck: Bck, name: str) -> AsyncIterator[bytes]:
-    """Pieces of `READ_BYTES`, all of one version of the object: the library sees to that."""
+    """Ranges, all of one version of the object: the library sees to that."""
     pieces = reader.chunks()
     coming: asyncio.Task[bytes | None] = asyncio.ensure_future(anext(pieces, None))
     try:
