@@ -1,5 +1,7 @@
 """A topic of Kafka: the partition of a message is that of its key."""
 
+import asyncio
+
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
@@ -8,6 +10,7 @@ from ais.node.receivers.broker import Connection, secret, tls_context
 from ais.node.receivers.receiver import Message, NotTaken
 
 ERRORS = (KafkaError, OSError)
+_stopping: set["asyncio.Task[None]"] = set()
 
 
 class Kafka:
@@ -24,8 +27,11 @@ class Kafka:
         await self._producer.send_and_wait(self._topic, message.body, key=message.key.encode())
 
     async def close(self) -> None:
-        """See `Connection`."""
-        await self._producer.stop()
+        """See `Connection`. Cut short, it comes to its end by itself, when what is on its way has failed."""
+        stopping = asyncio.create_task(self._producer.stop(), name="goodbye to Kafka")
+        _stopping.add(stopping)
+        stopping.add_done_callback(_stopping.discard)
+        await asyncio.shield(stopping)
 
 
 async def connect(address: Address, timeout_s: float) -> Connection:

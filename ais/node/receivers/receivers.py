@@ -1,5 +1,6 @@
 """The receivers of a node, by their URLs."""
 
+import asyncio
 from collections.abc import Collection
 
 from ais.config import receivers
@@ -26,8 +27,7 @@ class Receivers:
 
     async def keep(self, urls: Collection[str]) -> None:
         """Close those with other URLs, whom nobody tells any more."""
-        for url in self._by_url.keys() - set(urls):
-            await self._by_url.pop(url).close()
+        await asyncio.gather(*(self._by_url.pop(url).close() for url in self._by_url.keys() - set(urls)))
 
     async def close(self) -> None:
         """Close all."""

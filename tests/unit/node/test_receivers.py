@@ -107,6 +107,26 @@ def test_a_broker_that_refuses_loses_and_goes(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", BROKERS)
+def test_nothing_goes_on_behind_one_that_is_taken_away(kind: str) -> None:
+    """Whoever stops to tell a broker that is away leaves no task that would try for ever."""
+    with BROKERS[kind]() as broker:
+
+        async def send(receiver: Receiver) -> None:
+            await receiver.send([_message("k", 1)])
+            broker.stop()
+            sending = asyncio.create_task(receiver.send([_message("k", 2)]))
+            await asyncio.sleep(0.1)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            await receiver.close()
+            if others := asyncio.all_tasks() - {asyncio.current_task()}:
+                await asyncio.wait_for(asyncio.wait(others), 60)
+            broker.start()
+
+        use(broker.url, send, timeout_s=1.0)
+
+
+@pytest.mark.parametrize("kind", BROKERS)
 def test_an_acknowledgement_that_is_lost(kind: str) -> None:
     """The message is sent again, by the client or by whoever sends."""
     with BROKERS[kind]() as broker:
