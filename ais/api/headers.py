@@ -36,6 +36,7 @@ NODE_UPTIME = "Ais-Node-Uptime"
 CLUSTER_UPTIME = "Ais-Cluster-Uptime"
 NODE_FLAGS = "Ais-Node-Flags"
 
+INVENTORY, INVENTORY_NAME = "Ais-Bucket-Inventory", "Ais-Inv-Name"
 LIST_PARTIAL = "Ais-List-Partial"
 """Ours, of a listing over either API: `true` asks for what is there while nodes are away; otherwise that is 503."""
 LIST_MISSING = "Ais-List-Missing"

@@ -107,6 +107,10 @@ _FLAGS_SERVED = (
     | Flag.DIFF
     | Flag.NO_DIRS
     | Flag.IS_S3
+    | Flag.INVENTORY
+)
+_NOT_OF_INVENTORY = (
+    Flag.NOT_CACHED | Flag.MISSING | Flag.DELETED | Flag.ARCHIVE_DIRS | Flag.ONLY_REMOTE_PROPS | Flag.DIFF
 )
 
 
@@ -275,6 +279,10 @@ def _check_flags(message: LsoMsg, flags: Flag, *, is_ais: bool) -> None:
         raise BadRequest(f"invalid list-objects flags {int(message.flags)}: bits above 15 have no meaning")
     if unserved := flags & ~_FLAGS_SERVED:
         raise Unsupported(f"cannot list objects with flag {unserved.name} - operation not supported")
+    if flags & Flag.INVENTORY and (unserved := flags & _NOT_OF_INVENTORY):
+        raise BadRequest(f"invalid list via native bucket inventory: flags:{unserved.name}")
+    if flags & Flag.INVENTORY and is_ais:
+        raise BadRequest("buckets without a backend have no inventory: list them as they are")
     if is_ais and flags & Flag.NOT_CACHED:
         raise BadRequest("cannot list not-cached objects of an ais:// bucket: all its objects are in the cluster")
     if message.start_after and not is_ais:

@@ -6,10 +6,11 @@ Reading is served by any proxy. Changes are the primary's: another proxy passes 
 import msgspec
 from aiohttp import web
 
-from ais.api import access, actions, codec, groups, headers, listing, query, xact
+from ais.api import access, actions, codec, groups, headers, inventory, listing, query, xact
 from ais.api.access import Access
 from ais.api.archive import ArchiveMsg
 from ais.api.bucket import AIS, Bck, Namespace, parse_provider
+from ais.api.codec import U64
 from ais.api.groups import CopyMsg, DeleteMsg, IndexMsg, PrefetchMsg, RechunkMsg
 from ais.api.listing import Flag
 from ais.api.messages import ActMsg
@@ -34,6 +35,7 @@ from ais.node.node import Node
 from ais.proxy.archive import Archiver
 from ais.proxy.changes import BucketChanges
 from ais.proxy.groups import Groups
+from ais.proxy.inventories import Inventories, asked
 from ais.proxy.jobs import Jobs
 from ais.proxy.listing import Gaps, Lister, bucket_query
 from ais.proxy.redirect import require_bucket, require_own
@@ -48,17 +50,7 @@ from ais.stats import names as metrics
 MSGPACK = "application/msgpack"
 PRESENCE_MAX = 5
 COPIES_MAX = 32
-LATER = {
-    "GET": ("show-inventory",),
-    "POST": (
-        "etl-bck",
-        "etl-listrange",
-        "create-inventory",
-    ),
-    "PUT": (),
-    "DELETE": ("destroy-inventory",),
-    "PATCH": (),
-}
+LATER = {"GET": (), "POST": ("etl-bck", "etl-listrange"), "PUT": (), "DELETE": (), "PATCH": ()}
 """Actions of AIStore that we do not serve yet, by verb."""
 _ANY_NAMESPACE = "@"
 """Namespace that means: buckets of every namespace."""
@@ -84,9 +76,11 @@ class Buckets:
         jobs: Jobs,
         group_jobs: Groups,
         remote: RemoteBuckets,
+        inventories: Inventories,
     ) -> None:
         self._remote = remote
-        self._remote_lister = RemoteLister(node, lister, remote)
+        self._inventories = inventories
+        self._remote_lister = RemoteLister(node, lister, remote, inventories)
         self._node = node
         self._lister = lister
         self._summaries = summaries
@@ -129,7 +123,10 @@ class Buckets:
             return await self._summarize(request, address, message.value_as(SummaryMsg))
         if message.action == actions.SUMMARY_SHARD:
             return await self._summarize_shards(address, message.value_as(ShardSummaryMsg))
-        raise _unserved("GET", message, address, (actions.LIST, actions.SUMMARY_BUCKET, actions.SUMMARY_SHARD))
+        if message.action == inventory.SHOW:
+            return await self._show_inventories(request, address, message.name)
+        served = (actions.LIST, actions.SUMMARY_BUCKET, actions.SUMMARY_SHARD, inventory.SHOW)
+        raise _unserved("GET", message, address, served)
 
     async def list_buckets(self, params: dict[str, str], name: str = "") -> list[Bck]:
         """Buckets that match the query, sorted, also those that only backends know unless `presence` says otherwise.
@@ -186,11 +183,13 @@ class Buckets:
         started_ns = clock.now_ns()
         gaps: Gaps | None = set() if parse_bool(request.headers.get(headers.LIST_PARTIAL, "")) else None
         try:
-            asked = listing.parse(message.value)
-            if bucket.has_backend and not asked.has(Flag.CACHED):
-                page = await self._remote_lister.page(bucket, asked)
+            wanted = listing.parse(message.value)
+            if (inventory_name := asked(request.headers, wanted)) is not None:
+                wanted = msgspec.structs.replace(wanted, flags=U64(wanted.flags | Flag.INVENTORY))
+            if bucket.has_backend and (inventory_name is not None or not wanted.has(Flag.CACHED)):
+                page = await self._remote_lister.page(bucket, wanted, inventory_name)
             else:
-                page = await self._lister.page(bucket, asked, gaps)
+                page = await self._lister.page(bucket, wanted, gaps)
         except AisError:
             stats.inc(metrics.ERR_LST_N)
             raise
@@ -202,6 +201,21 @@ class Buckets:
         if gaps:
             answer.headers[headers.LIST_MISSING] = ",".join(sorted(gaps))
         return answer
+
+    async def _show_inventories(self, request: web.Request, address: BucketAddress, name: str) -> web.Response:
+        """Of one bucket, or of all that the query names, by the names of their objects."""
+        if name:
+            inventory.check_name(name)
+        if address.bucket:
+            bck = address.only_bucket()
+            await self._remote.ensure(bck)
+            buckets = [self.require(bck).bck]
+            shown = await self._inventories.show(inventory.object_name(bck, ""), name)
+        else:
+            buckets = await self.list_buckets(address.params | {query.PRESENCE: _ONLY_HERE[0]})
+            shown = await self._inventories.show("", name)
+        prefixes = tuple(inventory.object_name(bck, "") for bck in buckets)
+        return json_reply(request, {one.obj_name: one.shown() for one in shown if one.obj_name.startswith(prefixes)})
 
     async def _summarize(self, request: web.Request, address: BucketAddress, message: SummaryMsg) -> web.Response:
         path = BUCKETS
@@ -289,6 +303,7 @@ class Buckets:
             *_COPIES,
             groups.INDEX,
             groups.RECHUNK,
+            inventory.CREATE,
             *(() if self._is_own(bck) else (groups.PREFETCH,)),
         )
         if message.action not in served:
@@ -303,6 +318,8 @@ class Buckets:
         if message.action == actions.CREATE_BUCKET:
             await self._create(bck, message.value, address.params, author.of(request))
             return web.Response()
+        if message.action == inventory.CREATE:
+            return text_reply(await self._inventories.create(self.require(bck), message.value))
         if message.action == groups.PREFETCH:
             return text_reply(await self._groups.prefetch(self.require(bck), message.value_as(PrefetchMsg)))
         if message.action == groups.RECHUNK:
@@ -353,21 +370,28 @@ class Buckets:
             await self._remote.ensure(bck)
         if message.action == groups.EVICT and not self._is_own(bck):
             return text_reply(await self._groups.evict(self.require(bck), message.value_as(DeleteMsg)))
+        if message.action == inventory.DESTROY:
+            await self._inventories.destroy(self.require(bck).bck, message.name)
+            return web.Response()
         if message.action == groups.DELETE:
             return text_reply(await self._groups.delete(self.require(bck), message.value_as(DeleteMsg)))
         is_evict = message.action == actions.EVICT_REMOTE_BUCKET and not self._is_own(bck)
         if is_evict and _is_local(bck):  # linked: what is nowhere else stays
             return text_reply(await self._groups.evict(self.require(bck), DeleteMsg()))
         if message.action != actions.DESTROY_BUCKET and not is_evict:
-            served = (actions.DESTROY_BUCKET, groups.DELETE, actions.EVICT_REMOTE_BUCKET)
+            served = (actions.DESTROY_BUCKET, groups.DELETE, actions.EVICT_REMOTE_BUCKET, inventory.DESTROY)
             raise _unserved("DELETE", message, address, served)
         bid = self._id_of(bck, request)
         if (answer := await self._relay.to_primary(request, bid)) is not None:
             return answer
         if is_evict:
-            await self._changes.evict(bck, bid, keep=parse_bool(address.params.get(query.KEEP_BUCKET, "")))
+            keep = parse_bool(address.params.get(query.KEEP_BUCKET, ""))
+            await self._changes.evict(bck, bid, keep=keep)
+            if not keep:
+                await self._inventories.destroy(bck)
         elif bck.namespace.uuid:
             await self._changes.evict(bck, bid, keep=False)
+            await self._inventories.destroy(bck)
             await self._remote.destroy(bck)
         else:
             await self._changes.destroy(bck, bid)

@@ -7,7 +7,7 @@ before they are redirected (`ais.proxy.proxy`).
 import msgspec
 from aiohttp import web
 
-from ais.api import access, actions, batch, query
+from ais.api import access, actions, batch, inventory, query
 from ais.api.access import Access
 from ais.api.access_keys import KEYS
 from ais.api.batch import BatchMsg, buckets_of
@@ -83,6 +83,8 @@ async def _bucket(request: web.Request) -> list[tuple[Access, Bck | None]]:
         is_acl = message.action == actions.RESET_BUCKET_PROPS or "access" in map(str.lower, changes)
         needed = Access.PATCH | (Access.SET_BUCKET_ACL if is_acl else Access(0))
         return [(needed, bck), *_elsewhere(message)]
+    if message.action in (inventory.CREATE, inventory.DESTROY):
+        return [(Access.ADMIN, None)]
     if message.action in _OF_CLUSTER:
         return [(_OF_CLUSTER[message.action], None), *_elsewhere(message)]
     if method == "DELETE":

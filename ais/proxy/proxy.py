@@ -33,6 +33,7 @@ from ais.proxy.dsort import Sorts
 from ais.proxy.easy import EasyUrls
 from ais.proxy.groups import Groups
 from ais.proxy.iam import QueryApi
+from ais.proxy.inventories import Inventories
 from ais.proxy.jobs import Jobs
 from ais.proxy.listing import Lister
 from ais.proxy.permissions import Permissions
@@ -97,8 +98,19 @@ class Proxy:
         self._promoter = Promoter(node, targets, jobs, BlobStarter(node, targets, self._remote))
         summaries = Summaries(node, targets, BUCKETS)
         shard_summaries = Summaries(node, targets, SHARDS)
+        self._inventories = Inventories(node, targets, jobs, BucketChanges(node))
         self._buckets = Buckets(
-            node, self.lister, summaries, shard_summaries, self._renamer, relay, archiver, jobs, groups, self._remote
+            node,
+            self.lister,
+            summaries,
+            shard_summaries,
+            self._renamer,
+            relay,
+            archiver,
+            jobs,
+            groups,
+            self._remote,
+            self._inventories,
         )
         self._protection = Protection(node, targets)
         self._cluster = Cluster(node, targets, jobs, relay, self._rebalancer, self._protection, self._remote, groups)
@@ -121,7 +133,7 @@ class Proxy:
             Op.GET_OBJECTS: BatchesOfS3(self._node, self._gate, peers).operation,
             **Settings(self._node, self._gate).operations(),
             **Configurations(self._node, self._gate).operations(),
-            **Listing(self._node, self.lister, self._remote).operations(),
+            **Listing(self._node, self.lister, self._remote, self._inventories).operations(),
         }
         forms, queries = Forms(self._node, self._gate, peers), QueryApi(self._node, self._gate)
         return Front(self._node, self._gate, operations, service, forms, queries, self._rates)

@@ -1,17 +1,19 @@
 """Listing a bucket that has a backend: names as the backend has them, with what the cluster has of each (§11).
 
-A page is one of the backend's. Its token is the last name, as everywhere, so that any proxy can go on.
+A page is one of the backend's, or of an inventory. Its token is the last name, as everywhere, so that any proxy can go
+on.
 """
 
 import msgspec
 
 from ais.api import listing
 from ais.api.listing import Entry, EntryFlag, Flag, LsoMsg, Page
-from ais.backend.interface import ETAG, LAST_MODIFIED, RemoteObject
+from ais.backend.interface import ETAG, LAST_MODIFIED, RemoteObject, RemotePage
 from ais.base.errors import BadRequest, Unsupported
 from ais.base.ids import new_id
 from ais.meta.bmd import Bucket
 from ais.node.node import Node
+from ais.proxy.inventories import Inventories
 from ais.proxy.listing import Lister
 from ais.proxy.remote import RemoteBuckets
 
@@ -21,22 +23,24 @@ PAGE_MAX = 1000
 class RemoteLister:
     """Makes pages. One per proxy."""
 
-    def __init__(self, node: Node, lister: Lister, remote: RemoteBuckets) -> None:
+    def __init__(self, node: Node, lister: Lister, remote: RemoteBuckets, inventories: Inventories) -> None:
         self._node = node
         self._lister = lister
         self._remote = remote
+        self._inventories = inventories
 
-    async def page(self, bucket: Bucket, message: LsoMsg) -> Page:
-        """The page that `message` asks for. Raise `BadRequest`, and why the backend or a target gives none."""
+    async def page(self, bucket: Bucket, message: LsoMsg, inventory: str | None = None) -> Page:
+        """The page that `message` asks for, of the bucket or of an inventory of it (empty: the one there is).
+
+        Raise `BadRequest`, and why the backend or a target gives none.
+        """
         request = listing.normalise(message, is_ais=False)
         if request.has(Flag.ARCHIVE_DIRS):
             raise Unsupported("the inside of shards is listed of what is in the cluster: add the flag cached")
         if request.target:
             raise BadRequest("a target lists what it has of a remote bucket: add the flag cached")
-        extra = bucket.props.extra.aws.max_pagesize or PAGE_MAX
-        limit = min(request.pagesize, extra, PAGE_MAX)
-        found = await self._remote.page(bucket, request.prefix, request.after, limit, request.delimiter)
-        needs_local = not request.flags & (Flag.NAME_ONLY | Flag.NAME_SIZE)
+        found = await self._found(bucket, request, inventory)
+        needs_local = request.has(Flag.CACHED) or not request.flags & (Flag.NAME_ONLY | Flag.NAME_SIZE)
         local = await self._local(bucket, request, found.last if found.has_more else "") if needs_local else {}
         describe = _Describer(request)
         entries = {one.name: describe(one, local.get(one.name)) for one in found.objects if not one.is_folder}
@@ -48,8 +52,17 @@ class RemoteLister:
         kept = [entries[name] for name in sorted(entries)]
         if request.has(Flag.NOT_CACHED):
             kept = [entry for entry in kept if not entry.f & EntryFlag.PRESENT]
+        if request.has(Flag.CACHED):
+            kept = [entry for entry in kept if entry.is_dir or entry.f & EntryFlag.PRESENT]
         uuid = request.uuid or new_id(self._node.env.rng)
         return Page(uuid, found.last if found.has_more else "", kept)
+
+    async def _found(self, bucket: Bucket, request: LsoMsg, inventory: str | None) -> RemotePage:
+        where = request.prefix, request.after
+        if inventory is not None:
+            return await self._inventories.page(bucket, inventory, *where, request.pagesize, request.delimiter)
+        limit = min(request.pagesize, bucket.props.extra.aws.max_pagesize or PAGE_MAX, PAGE_MAX)
+        return await self._remote.page(bucket, *where, limit, request.delimiter)
 
     async def _local(self, bucket: Bucket, request: LsoMsg, end: str) -> dict[str, Entry]:
         """What the cluster has behind the token, up to and with `end` (empty: to the end)."""

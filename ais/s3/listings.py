@@ -38,12 +38,16 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 
 
 class Query(NamedTuple):
-    """What all listings take. `encoding` is `encoding-type` as sent, empty when keys are to be written as they are."""
+    """What all listings take. `encoding` is `encoding-type` as sent, empty when keys are to be written as they are.
+
+    `inventory`: of a bucket at a backend, the name of the one to list by, empty for the one there is; None: none.
+    """
 
     prefix: str
     delimiter: str
     limit: int
     encoding: str = ""
+    inventory: str | None = None
 
     def encode(self, text: str) -> str:
         """How keys and what is compared with keys are written."""

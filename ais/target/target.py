@@ -68,6 +68,7 @@ from ais.target.front import Front, Misplaced
 from ais.target.groups import Groups
 from ais.target.host import Host
 from ais.target.index_queue import IndexQueue
+from ais.target.inventories import Inventories
 from ais.target.jobs import Jobs, Starter
 from ais.target.keyring import Keyring
 from ais.target.maps import MARK, Maps, mark_of
@@ -299,6 +300,7 @@ class Target:
         reads = Reads(host, self._front, store, opening, recent, shards, protected, remote, self._blobs)
         self._batches = Batches(host, self._front, store, opening, peers, indexes)
         self._groups = Groups(parts, self._blobs)
+        self._inventories = Inventories(parts)
         self._archiving = Archiving(parts)
         self._sorts = Sorts(parts)
         self._downloads = Downloads(parts)
@@ -379,6 +381,7 @@ class Target:
                 *self._scrub.routes(),
                 *self._remote.routes(),
                 *self._blobs.routes(),
+                *self._inventories.routes(),
                 *self._events.routes(),
                 *self._s3.replicas.routes(),
             ]

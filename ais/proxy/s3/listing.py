@@ -7,12 +7,15 @@ page is complete or an error. A continuation token is all that the next page nee
 from ais.api import headers
 from ais.api.listing import Entry, EntryFlag, Kind, LsoMsg
 from ais.backend.interface import RemotePage
+from ais.base.errors import NotRemoteBucket
 from ais.base.ids import new_id
 from ais.base.names import OBJECT_NAME_BYTES_MAX
 from ais.core.versions import is_version_id
 from ais.core.walk import common_prefix
 from ais.net.http import Reply
 from ais.node.node import Node
+from ais.proxy import inventories
+from ais.proxy.inventories import Inventories
 from ais.proxy.listing import Gaps, Lister
 from ais.proxy.remote import RemoteBuckets
 from ais.proxy.s3.call import Call, Operation
@@ -28,8 +31,9 @@ _LAST_CHAR = "\U0010ffff"
 class Listing:
     """One per proxy. Requests are authorized, buckets exist. Every method raises `S3Error`, or why a target failed."""
 
-    def __init__(self, node: Node, lister: Lister, remote: RemoteBuckets) -> None:
+    def __init__(self, node: Node, lister: Lister, remote: RemoteBuckets, inventories: Inventories) -> None:
         self._remote = remote
+        self._inventories = inventories
         self._node = node
         self._lister = lister
 
@@ -46,7 +50,7 @@ class Listing:
         """ListObjects. The marker says where to go on and nothing else: each page reads the disks anew."""
         bucket, params = call.bucket, call.request.params
         listings.refuse(params, listings.NOT_IN_V1)
-        query, marker, gaps = listings.read_query(params), params.get("marker", ""), _gaps_of(call)
+        query, marker, gaps = _query_of(call), params.get("marker", ""), _gaps_of(call)
         page = await self._page(bucket, Kind.OBJECTS, query, marker, gaps=gaps)
         return _reply(call, listings.objects(bucket.name, bucket.s3.owner, query, marker, page), gaps)
 
@@ -56,7 +60,7 @@ class Listing:
         if params["list-type"] != "2":
             return await self._objects(call)
         listings.refuse(params, listings.NOT_IN_V2)
-        query, gaps = listings.read_query(params), _gaps_of(call)
+        query, gaps = _query_of(call), _gaps_of(call)
         if (fetch := params.get("fetch-owner", "false").lower()) not in ("true", "false"):
             raise S3Error("InvalidArgument", "fetch-owner is true or false", ArgumentName="fetch-owner")
         token, start_after = params.get("continuation-token"), params.get("start-after")
@@ -141,7 +145,12 @@ class Listing:
         if not query.limit or "\0" in prefix or len(prefix.encode()) > OBJECT_NAME_BYTES_MAX:
             return Page([], is_truncated=False)
         if bucket.bucket.has_backend:
-            return _of_backend(await self._remote.page(bucket.bucket, prefix, after, query.limit, query.delimiter))
+            where = prefix, after, query.limit, query.delimiter
+            if query.inventory is not None:
+                return _of_backend(await self._inventories.page(bucket.bucket, query.inventory, *where))
+            return _of_backend(await self._remote.page(bucket.bucket, *where))
+        if query.inventory is not None:
+            raise NotRemoteBucket("list by inventory", bucket.bucket.bck.cname())
         message = LsoMsg(
             uuid=listing_id,
             prefix=prefix,
@@ -157,6 +166,12 @@ def _of_backend(found: RemotePage) -> Page:
     objects = [Entry(one.name, s=one.size, e=one.etag, i=int(one.modified_s * 1e9)) for one in found.objects]
     prefixes = [Entry(name, f=int(EntryFlag.IS_DIR)) for name in found.prefixes]
     return Page(sorted(objects + prefixes, key=lambda entry: entry.n), found.has_more)
+
+
+def _query_of(call: Call) -> Query:
+    """Of objects: maybe those of an inventory, as AIStore's headers ask for it."""
+    sent = {name: call.request.header(name.lower()) for name in (headers.INVENTORY, headers.INVENTORY_NAME)}
+    return listings.read_query(call.request.params)._replace(inventory=inventories.asked(sent))
 
 
 def _gaps_of(call: Call) -> Gaps | None:

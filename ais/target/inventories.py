@@ -1,0 +1,148 @@
+"""Inventories at a target: it makes those whose object it owns, shows what it has, and reads pages out of them.
+
+One target lists for the whole cluster. What it makes is an object like any other: it moves when owners change, it is
+copied or coded as its bucket says, and it is compared with its checksum.
+"""
+
+import os
+from concurrent.futures import Executor
+from functools import partial
+
+import msgspec
+from aiohttp import web
+
+from ais.api import codec, inventory
+from ais.api.inventory import Ask, Info, InventoryTask, Made
+from ais.backend.interface import RemoteObject, RemotePage
+from ais.backend.inventory import Packer, page
+from ais.base.errors import Busy, NotRemoteBucket
+from ais.core.listing import Detail
+from ais.core.writer import Writer
+from ais.target.host import require_node
+from ais.target.parts import Parts
+from ais.target.uploads import in_pool, in_pool_to_end
+from ais.target.view import BucketView
+from ais.xact.registry import Xaction
+
+_MADE = "inventory"
+"""Custom metadata of the object: a `Made` in JSON."""
+_SHOWN_MAX = 100_000
+
+
+class Inventories:
+    """One per target."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        parts.tasks.of([inventory.CREATE], lambda one: self._begin(codec.from_json(one.body, InventoryTask)))
+
+    def routes(self) -> list[web.RouteDef]:
+        """Of the control network."""
+        path = inventory.INVENTORIES
+        return [
+            web.put(path, self._start),
+            web.get(path, self._show, allow_head=False),
+            web.post(path, self._page),
+            web.delete(path, self._remove),
+        ]
+
+    async def _start(self, request: web.Request) -> web.Response:
+        require_node(self._parts.host, request, inventory.INVENTORIES)
+        body = await request.read()
+        task = codec.from_json(body, InventoryTask)
+        if self._parts.front.views.require(task.bck).remote is None:
+            raise NotRemoteBucket(inventory.CREATE, task.bck.cname())
+        self._parts.front.views.require(inventory.BUCKET)
+        await self._parts.registry.keep(task.uuid, inventory.CREATE, body)
+        self._begin(task)
+        return web.Response()
+
+    def _begin(self, task: InventoryTask) -> None:
+        async def work(xaction: Xaction) -> None:
+            await self._make(xaction, task)
+
+        self._parts.tasks.begin(inventory.CREATE, task.uuid, work, bck=task.bck, ctlmsg=task.described)
+
+    async def _make(self, xaction: Xaction, task: InventoryTask) -> None:
+        """List the bucket. Raise why the backend does not list it, `Busy` when the object has another owner by now."""
+        views, host = self._parts.front.views, self._parts.host
+        bucket, into = views.require(task.bck), views.require(inventory.BUCKET)
+        writer = self._parts.store.writer(into.bck, task.object_name, into.rules)
+        pool, packer, started_ns = writer.mountpath.pool, Packer(task.names_per_chunk), host.env.clock.now_ns()
+        try:
+            async for objects in self._parts.remote.objects(bucket, task.prefix):
+                await in_pool_to_end(pool, partial(_write, writer, packer, objects))
+                xaction.objects = xaction.visited = packer.count
+            made = Made(
+                task.prefix,
+                started_ns,
+                host.env.clock.now_ns(),
+                packer.count,
+                host.smap.version,
+                0,
+                len(host.smap.tmap),
+            )
+            if host.placement.owner(into.uname + task.object_name).id != host.snode.id:
+                raise Busy("targets came or went while the inventory was made: create it again")
+            await in_pool_to_end(pool, partial(_finish, writer, packer, made))
+        finally:
+            await in_pool_to_end(pool, writer.abort)
+
+    async def _show(self, request: web.Request) -> web.Response:
+        require_node(self._parts.host, request, inventory.INVENTORIES)
+        ask = codec.from_json(await request.read(), Ask)
+        view = self._parts.front.views.require(inventory.BUCKET)
+        found = await in_pool(
+            self._pool(view, ask.prefix),
+            lambda: self._parts.lister.page(view.bck, ask.prefix, limit=_SHOWN_MAX, detail=Detail.META),
+        )
+        shown = []
+        for one in found.entries:
+            uname, _, name = one.name.rpartition("/")
+            if one.meta is not None and _MADE in one.meta.custom and ask.name in ("", name):
+                made = codec.from_json(one.meta.custom[_MADE].encode(), Made)
+                shown.append(Info(uname + "/", name, one.name, one.size, made))
+        return web.Response(body=codec.to_json(shown))
+
+    async def _page(self, request: web.Request) -> web.Response:
+        require_node(self._parts.host, request, inventory.INVENTORIES)
+        ask = codec.from_json(await request.read(), Ask)
+        view = self._parts.front.views.require(inventory.BUCKET)
+        opened = await self._parts.opening.open(view, ask.name)
+
+        def read() -> RemotePage:
+            def pread(size: int, offset: int) -> bytes:
+                return os.pread(opened.fd, size, offset)
+
+            return page(pread, opened.meta.size, ask.names_prefix, ask.after, ask.limit, ask.delimiter)
+
+        try:
+            found = await in_pool_to_end(opened.mountpath.pool, read)
+        finally:
+            os.close(opened.fd)
+        return web.Response(body=codec.to_msgpack(found), content_type="application/msgpack")
+
+    async def _remove(self, request: web.Request) -> web.Response:
+        require_node(self._parts.host, request, inventory.INVENTORIES)
+        ask, parts = codec.from_json(await request.read(), Ask), self._parts
+        view = parts.front.views.require(inventory.BUCKET)
+        await parts.moves.settle(view, ask.name)
+        if view.is_coded:
+            await parts.protected.ensure(view, ask.name)
+        await in_pool(self._pool(view, ask.name), lambda: parts.store.delete(view.bck, ask.name, rules=view.rules))
+        return web.Response()
+
+    def _pool(self, view: BucketView, name: str) -> Executor:
+        return self._parts.volume.place(view.uname + name).pool
+
+
+def _write(writer: Writer, packer: Packer, objects: list[RemoteObject]) -> None:
+    if data := packer.add(objects):
+        writer.write(data)
+
+
+def _finish(writer: Writer, packer: Packer, made: Made) -> None:
+    writer.write(packer.finish())
+    made = msgspec.structs.replace(made, chunks=packer.chunks)
+    writer.rewrite({_MADE: codec.to_json(made).decode()}, {}, "1")
+    writer.commit()
