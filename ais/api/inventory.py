@@ -74,19 +74,29 @@ class Made(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Info(msgspec.Struct, frozen=True):
-    """An inventory as clients see it; the fields of `Made` are left out when they are zero."""
+    """An inventory as targets tell of it."""
+
+    obj_name: str
+    name: str
+    size: int
+    made: Made
+
+
+class Shown(Made, frozen=True, kw_only=True, omit_defaults=True):
+    """An inventory as clients see it."""
 
     bucket: str
     name: str
     obj_name: str
     size: int
-    made: Made
 
-    def shown(self) -> dict[str, Any]:
-        """Its JSON."""
-        found: dict[str, Any] = codec.to_builtins(self)
-        made: dict[str, Any] = found.pop("made")
-        return found | made
+    @classmethod
+    def of(cls, info: Info) -> "Shown":
+        """With the name of its bucket."""
+        bucket = Bck.parse_uname(info.obj_name)[0].cname()
+        return cls(
+            bucket=bucket, name=info.name, obj_name=info.obj_name, size=info.size, **msgspec.structs.asdict(info.made)
+        )
 
 
 class Ask(msgspec.Struct, frozen=True):

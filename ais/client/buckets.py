@@ -7,11 +7,12 @@ from urllib.parse import quote
 
 import msgspec
 
-from ais.api import actions, blob, codec, groups, listing, query, xact
+from ais.api import actions, blob, codec, groups, inventory, listing, query, xact
 from ais.api import headers as header
 from ais.api.blob import BlobMsg
 from ais.api.bucket import Bck
 from ais.api.groups import CopyBucketMsg, CopyMsg, IndexMsg, PrefetchMsg, RechunkMsg
+from ais.api.inventory import CreateMsg, Shown
 from ais.api.listing import Entry, LsoMsg, Page
 from ais.api.shard_summary import ShardSummary, ShardSummaryMsg
 from ais.api.summary import BsummResult, SummaryMsg
@@ -152,6 +153,24 @@ class Buckets:
         _, answer = await self._transport.call("POST", path, paths.query_of(bck), json=body)
         return answer.decode()
 
+    async def create_inventory(self, bck: Bck, message: CreateMsg) -> str:
+        """Start to make an inventory of a remote bucket; the job's ID, and its name unless it was given one."""
+        body = paths.action(inventory.CREATE, value=message)
+        _, answer = await self._transport.call("POST", paths.of_bucket(bck), paths.query_of(bck), json=body)
+        return answer.decode()
+
+    async def inventories(self, bck: Bck | None = None, name: str = "", provider: str = "") -> list[Shown]:
+        """The inventories of a bucket, or of all."""
+        path = paths.of_bucket(bck) if bck is not None else paths.BUCKETS
+        wanted = paths.query_of(bck) if bck is not None else {query.PROVIDER: provider} if provider else {}
+        _, body = await self._transport.call("GET", path, wanted, json=paths.action(inventory.SHOW, name))
+        return list(answers.decode(body, dict[str, Shown]).values())
+
+    async def destroy_inventory(self, bck: Bck, name: str = "") -> None:
+        """Remove the inventory of that name, or all of a bucket. That there is none is no error."""
+        body = paths.action(inventory.DESTROY, name)
+        await self._transport.call("DELETE", paths.of_bucket(bck), paths.query_of(bck), json=body)
+
     async def evict(self, bck: Bck, *, keep: bool) -> None:
         """Remove what is here of a remote bucket; `keep` it and its properties in the metadata."""
         wanted = paths.query_of(bck) | {query.KEEP_BUCKET: str(keep).lower()}
@@ -178,15 +197,17 @@ class Buckets:
             for entry in page.Entries or ():
                 yield entry
 
-    async def pages(self, bck: Bck, message: LsoMsg | None = None, gaps: set[str] | None = None) -> AsyncIterator[Page]:
+    async def pages(
+        self, bck: Bck, message: LsoMsg | None = None, gaps: set[str] | None = None, inventory: str = ""
+    ) -> AsyncIterator[Page]:
         """The pages of a listing; `message` says what to list and what entries carry, by default names and sizes.
 
         With `gaps` they hold what is there, and the names of nodes that cannot be asked are added to it; without, that
-        is an error.
+        is an error. `inventory`: the name of the one to list by.
         """
         message = message or LsoMsg()
         while True:
-            page = await self._page(bck, message, gaps)
+            page = await self._page(bck, message, gaps, inventory)
             yield page
             token = page.ContinuationToken
             if not token:
@@ -195,12 +216,14 @@ class Buckets:
                 raise Unreachable(f"the listing of {bck.cname()} does not advance: it repeats a page")
             message = msgspec.structs.replace(message, uuid=page.UUID, continuation_token=token, start_after="")
 
-    async def _page(self, bck: Bck, message: LsoMsg, gaps: set[str] | None) -> Page:
+    async def _page(self, bck: Bck, message: LsoMsg, gaps: set[str] | None, inventory_name: str) -> Page:
+        headers = {"Accept": MSGPACK} | ({header.LIST_PARTIAL: "true"} if gaps is not None else {})
+        headers |= {header.INVENTORY_NAME: inventory_name} if inventory_name else {}
         response, body = await self._transport.call(
             "GET",
             paths.of_bucket(bck),
             paths.query_of(bck),
-            headers={"Accept": MSGPACK} | ({header.LIST_PARTIAL: "true"} if gaps is not None else {}),
+            headers=headers,
             json=paths.action(actions.LIST, value=message),
         )
         if gaps is not None:

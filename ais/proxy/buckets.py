@@ -215,7 +215,7 @@ class Buckets:
             buckets = await self.list_buckets(address.params | {query.PRESENCE: _ONLY_HERE[0]})
             shown = await self._inventories.show("", name)
         prefixes = tuple(inventory.object_name(bck, "") for bck in buckets)
-        return json_reply(request, {one.obj_name: one.shown() for one in shown if one.obj_name.startswith(prefixes)})
+        return json_reply(request, {one.obj_name: one for one in shown if one.obj_name.startswith(prefixes)})
 
     async def _summarize(self, request: web.Request, address: BucketAddress, message: SummaryMsg) -> web.Response:
         path = BUCKETS

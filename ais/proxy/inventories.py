@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-import msgspec
-
 from ais.api import codec, headers, inventory
 from ais.api.bucket import Bck
-from ais.api.inventory import Ask, Info
+from ais.api.inventory import Ask, Info, Shown
 from ais.api.listing import Flag, LsoMsg
 from ais.api.xact import QueryMsg
 from ais.backend.interface import RemotePage
@@ -58,17 +56,14 @@ class Inventories:
         await self._targets.ask(self._owner(task.object_name), "PUT", inventory.INVENTORIES, body=codec.to_json(task))
         return uuid
 
-    async def show(self, prefix: str, name: str = "") -> list[Info]:
+    async def show(self, prefix: str, name: str = "") -> list[Shown]:
         """Those whose objects have a prefix, sorted, all or those of one name."""
         if self._node.bmd.get(inventory.BUCKET) is None:
             return []
         body = codec.to_json(Ask(prefix, name))
         answers = await self._targets.ask_all("GET", inventory.INVENTORIES, body=body)
         found = {one.obj_name: one for answer in answers.values() for one in codec.from_json(answer.body, list[Info])}
-        return [
-            msgspec.structs.replace(found[key], bucket=Bck.parse_uname(found[key].bucket)[0].cname())
-            for key in sorted(found)
-        ]
+        return [Shown.of(found[key]) for key in sorted(found)]
 
     async def destroy(self, bck: Bck, name: str = "") -> None:
         """Remove all of a bucket, or the one of that name; that there is none is no error."""

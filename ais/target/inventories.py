@@ -98,10 +98,10 @@ class Inventories:
         )
         shown = []
         for one in found.entries:
-            uname, _, name = one.name.rpartition("/")
+            name = one.name.rpartition("/")[2]
             if one.meta is not None and _MADE in one.meta.custom and ask.name in ("", name):
                 made = codec.from_json(one.meta.custom[_MADE].encode(), Made)
-                shown.append(Info(uname + "/", name, one.name, one.size, made))
+                shown.append(Info(one.name, name, one.size, made))
         return web.Response(body=codec.to_json(shown))
 
     async def _page(self, request: web.Request) -> web.Response:

@@ -22,7 +22,6 @@ WITH_THEIR_FEATURE = {
     "ETL": (
         "etl", "bucket etl", "object etl", "job start etl", "show etl",
     ),
-    "inventories": ("nbi", "show nbi"),
     "audio cuts": ("ml lhotse-get-batch",),
     "metadata cache": ("cluster drop-lcache",),
     "membership": (

@@ -29,6 +29,7 @@ from aistore.sdk.errors import (
     JobInfoNotFound,
 )
 from aistore.sdk.etl.etl_config import ETLConfig
+from aistore.sdk.list_object_flag import ListObjectFlag
 from aistore.sdk.multiobj import ObjectRange
 from aistore.sdk.xact_const import XACT_KIND_STORE_CLEANUP
 from harness.published import content_of, done, filled
@@ -106,11 +107,29 @@ def test_remote_buckets(remote: tuple[Client, Bucket]) -> None:
     assert _cached(bucket) == [NAMES[3], NAMES[29]]
     found = bucket.info(flt_presence=FLTPresence.FLT_PRESENT, bsumm_remote=True)[1]["ObjCount"]
     assert found == {"obj_count_present": "2", "obj_count_remote": str(len(NAMES))}
+    _inventory(client, bucket)
     bucket.evict(keep_md=True)
     assert _cached(bucket) == []
     bucket.evict()
     with pytest.raises(AISError):
         client.bucket("nowhere", "aws").head()
+
+
+def _inventory(client: Client, bucket: Bucket) -> None:
+    """Made, shown, listed by, with and without its name, and destroyed."""
+    uuid = bucket.create_inventory(name="mine", prefix="d/", names_per_chunk=4)
+    assert client.job(uuid, "create-inventory").wait(timeout=60, verbose=False).success
+    (key, found), *others = bucket.show_inventory().items()
+    assert (key, found.name, found.ntotal, others) == (f"aws/@#/{REMOTE}/mine", "mine", len(NAMES), [])
+    assert bucket.show_inventory("another") == {}
+    for given in ({"inventory_name": "mine"}, {"flags": [ListObjectFlag.NBI]}):
+        assert [entry.name for entry in bucket.list_all_objects(props="name,size", **given)] == NAMES
+    pages = [entry.name for entry in bucket.list_objects_iter(inventory_name="mine", page_size=7)]
+    assert pages == NAMES
+    with pytest.raises(AISError):
+        bucket.create_inventory()
+    bucket.destroy_inventory("mine")
+    assert bucket.show_inventory() == {}
 
 
 def test_buckets(client: Client, full: Bucket, to: Bucket, tmp_path: Path) -> None:

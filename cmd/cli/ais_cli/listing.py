@@ -71,6 +71,8 @@ class _Wanted:
     refresh_s: float | None = None
     gaps: set[str] | None = None
     """Given: list what is there, and note here who is missing."""
+    inventory: str = ""
+    """Name of the one to list by."""
 
     def matches(self, entry: Entry) -> bool:
         """Whether to show an entry."""
@@ -107,6 +109,8 @@ class _Wanted:
 @click.option("--archive", is_flag=True, help="Also what is inside of archives: .tar, .tgz, .zip, .tar.lz4.")
 @click.option("--cached", is_flag=True, help="Only what is in the cluster.")
 @click.option("--check-cached", is_flag=True, help="Tell of each object whether it is in the cluster.")
+@click.option("--inventory", is_flag=True, help="By the inventory of a remote bucket ('ais nbi').")
+@click.option("--inv-name", default="", help="By the inventory of this name.")
 @click.option("--partial", is_flag=True, help="List what is there while nodes are away; says so, with exit code 1.")
 @click.option("--refresh", type=DURATION, help="Tell on stderr how far the listing is, each time after so long.")
 @already_so("--paged", "--no-footers", "-F", "--silent", "--skip-lookup", "--encode-objname")
@@ -197,6 +201,8 @@ def _wanted(
     archive: bool,
     cached: bool,
     check_cached: bool,
+    inventory: bool,
+    inv_name: str,
     partial: bool,
     refresh: float | None,
 ) -> _Wanted:
@@ -213,6 +219,7 @@ def _wanted(
         (everything, Flag.MISSING),
         (archive, Flag.ARCHIVE_DIRS),
         (cached, Flag.CACHED),
+        (inventory or bool(inv_name), Flag.INVENTORY),
         (columns == ("name",), Flag.NAME_ONLY),
     ):
         flags |= flag if is_set else Flag(0)
@@ -225,7 +232,7 @@ def _wanted(
         time_format="2006-01-02 15:04:05 MST",
     )
     chosen = None if parsed is None or parsed.is_prefix else parsed
-    return _Wanted(message, columns, limit, regex, chosen, max_pages, refresh, set() if partial else None)
+    return _Wanted(message, columns, limit, regex, chosen, max_pages, refresh, set() if partial else None, inv_name)
 
 
 def _page_size(page_size: int, limit: int, *, is_filtered: bool) -> int:
@@ -283,7 +290,7 @@ async def _batches(client: "Client", bck: Bck, wanted: _Wanted) -> AsyncIterator
     left = wanted.limit
     pages = shown = 0
     told_s = time.monotonic()
-    async for page in client.buckets.pages(bck, wanted.message, wanted.gaps):
+    async for page in client.buckets.pages(bck, wanted.message, wanted.gaps, wanted.inventory):
         entries = [entry for entry in page.Entries or () if wanted.matches(entry)]
         if wanted.limit:
             entries = entries[:left]

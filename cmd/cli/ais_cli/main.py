@@ -11,6 +11,8 @@ from ais_cli.advanced import advanced
 from ais_cli.app import App
 from ais_cli.archive import archive, archive_bucket
 from ais_cli.completion import AisBashComplete, completion
+from ais_cli.inventory import nbi
+from ais_cli.inventory import show as show_inventories
 from ais_cli.ml import ml
 from ais_cli.params import examples
 from ais_cli.performance import performance
@@ -108,6 +110,8 @@ job.start.add_command(membership.start_rebalance)
 advanced.add_command(membership.remove_from_smap)
 advanced.add_command(blob.enable)
 advanced.add_command(blob.disable)
+cli.add_command(nbi)
+show.add_command(show_inventories, "nbi")
 cli.add_command(scrub)
 cli.add_command(playground)
 cli.add_command(completion)
