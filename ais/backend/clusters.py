@@ -39,6 +39,12 @@ def attached(configured: Mapping[str, Any]) -> dict[str, list[str]]:
     return {alias: list(urls) for alias, urls in said.items()} if isinstance(said, Mapping) else {}
 
 
+def with_attached(configured: Mapping[str, Any], known: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The section with these clusters attached."""
+    kept = {provider: said for provider, said in configured.items() if provider != AIS}
+    return kept | ({AIS: dict(known)} if known else {})
+
+
 def url_of(configured: Mapping[str, Any], alias: str) -> str:
     """A gateway of an attached cluster. Raise `NotFound`."""
     if not (urls := attached(configured).get(alias)):

@@ -16,6 +16,7 @@ from ais.api.errors import status_of
 from ais.api.messages import ActMsg
 from ais.auth.keys import AccessKeys, KeyRing
 from ais.auth.pairs import PairKeys
+from ais.backend import clusters
 from ais.base.errors import AccessDenied, AisError, BadRequest, NoContact, NotReady
 from ais.base.ids import new_id
 from ais.config import change as config_change
@@ -361,8 +362,14 @@ class Node:
         self.snode = self.core.me = msgspec.structs.replace(self.snode, pub_keys=own.publics)
 
     async def reset_cluster_config(self) -> ClusterConfig:
-        """Back to the configuration the primary was started with."""
-        return await self.change_config(lambda old: config_change.reset(old, self._initial))
+        """Back to the configuration the primary was started with; clusters stay attached."""
+
+        def reset(old: ClusterConfig) -> ClusterConfig:
+            new = config_change.reset(old, self._initial)
+            backend = clusters.with_attached(new.backend, clusters.attached(old.backend))
+            return msgspec.structs.replace(new, backend=backend)
+
+        return await self.change_config(reset)
 
     async def remove_nodes(self, node_ids: frozenset[str]) -> None:
         """Take nodes off the cluster map. Raise `NodeNotFound`, or `BadRequest` for ourselves."""

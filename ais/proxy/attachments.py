@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import msgspec
 
 from ais.api import headers
-from ais.api.bucket import AIS
 from ais.backend import clusters
 from ais.base.errors import BadRequest, Conflict, NotFound
 from ais.config.cluster import ClusterConfig
@@ -82,5 +81,4 @@ class Attachments:
 
 
 def _with(config: ClusterConfig, known: Mapping[str, list[str]]) -> ClusterConfig:
-    kept = {provider: said for provider, said in config.backend.items() if provider != AIS}
-    return msgspec.structs.replace(config, backend=kept | ({AIS: dict(known)} if known else {}))
+    return msgspec.structs.replace(config, backend=clusters.with_attached(config.backend, known))

@@ -15,7 +15,7 @@ from ais.api.messages import ActMsg
 from ais.api.replication import REPLICAS, Behind, ClusterReplication, together
 from ais.api.xact import ArgsMsg, QueryMsg
 from ais.backend import clusters, providers
-from ais.base.errors import AisError, BadRequest, InvalidAction, NotYetImplemented, Unsupported
+from ais.base.errors import AisError, BadRequest, Conflict, InvalidAction, NotYetImplemented, Unsupported
 from ais.base.units import parse_bool
 from ais.config import change
 from ais.config.cluster import ClusterConfig
@@ -321,8 +321,15 @@ class Cluster:
 
 
 def _checked(old: ClusterConfig, new: ClusterConfig) -> ClusterConfig:
-    """The new configuration. Raise `NotYetImplemented` for a backend that we do not have."""
+    """The new configuration; clusters stay attached. Raise `NotYetImplemented` for a backend that we do not have,
+    `Conflict` for one that lets go of a cluster: what is cached of that would stay.
+    """
     clusters.check(new.backend.get(AIS, {}))
+    attached, named = clusters.attached(old.backend), clusters.attached(new.backend)
+    if attached and AIS not in new.backend:
+        new = msgspec.structs.replace(new, backend=clusters.with_attached(new.backend, attached))
+    elif lost := [alias for alias, urls in attached.items() if not set(urls) & set(named.get(alias, ()))]:
+        raise Conflict(f'"{lost[0]}" is attached: detach it first (ais cluster remote-detach {lost[0]})')
     for provider in new.backend.keys() - old.backend.keys() - {AIS}:
         if provider not in BACKENDS:
             raise NotYetImplemented(f'backend "{provider}" is not there yet: expected one of {list(BACKENDS)}')

@@ -41,6 +41,12 @@ def _wait(url: str, process: "subprocess.Popen[bytes]") -> None:
 def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Its URL, in the environment with credentials: what a node's own environment would say."""
     importlib.import_module("aiobotocore.session")  # before nodes run in this process, whose loop it would hold up
+    set_environment(monkeypatch, moto_url)
+    return moto_url
+
+
+def set_environment(patch: pytest.MonkeyPatch, moto_url: str) -> None:
+    """Where nodes find it, and with which credentials."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "secret",
@@ -49,5 +55,4 @@ def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
         "AWS_CONFIG_FILE": "/nonexistent",
         "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
     }.items():
-        monkeypatch.setenv(name, value)
-    return moto_url
+        patch.setenv(name, value)

@@ -21,7 +21,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"(?<=[\[\s])[0-9a-f]{16}(?=[\]\s])", "CHECKSUM"),
     (r"(?<=[a-z-]\[)(?!MOUNTPATH|CHECKSUM)(?:[a-z]+-)?[\w-]{8,14}(?=\])", "JOB"),
     (r"(?<=show job )(?:[a-z]+-)?[\w-]{8,14}", "JOB"),
-    (r"\b(?:dnl|srt)-\w+\b", "JOB"),
+    (r"\b(?:dnl|srt|inv)-[\w-]+\b", "JOB"),
     (r"(?<=Upload ID: )\S+", "UPLOAD"),
     (r"\b5\.0\.\w+", "VERSION"),
     (r"\bg\d+\b", "gN"),

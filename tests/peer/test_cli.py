@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 import pytest
 from _pytest.mark import ParameterSet
-from harness.wire import Api
+from harness.moto import set_environment
+from harness.nodes import eventually
+from harness.wire import Api, message
 
 from ais.testing import Cluster
 from peer import captured, expected
@@ -80,8 +83,27 @@ def _make_more_files(directory: Path) -> None:
         (directory / "d" / f"o{number}").write_bytes(os.urandom(20_000))
 
 
+def _running(cluster: Cluster) -> list[str]:
+    """The jobs that run."""
+    found: list[str] = Api(cluster.endpoint).call("GET", "/v1/cluster?what=running_all", body=b"{}").json()
+    return found
+
+
 @pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+def cloud(moto_url: str) -> Iterator[None]:
+    """A bucket at moto with what the recorded one had; nodes that start meanwhile find it."""
+    with pytest.MonkeyPatch.context() as patch:
+        set_environment(patch, moto_url)
+        origin = boto3.client("s3", endpoint_url=moto_url)
+        origin.create_bucket(Bucket="cloud")
+        for number in range(1, 6):
+            origin.put_object(Bucket="cloud", Key=f"obj-{number}", Body=b"cloud object %d\n" % number)
+        origin.put_object(Bucket="cloud", Key="big", Body=bytes(6_000_000))
+        yield
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory, cloud: None) -> Iterator[Session]:
     """Run everything once."""
     directory = tmp_path_factory.mktemp("peer")
     _make_files(directory)
@@ -91,6 +113,8 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     ):
         attached = {"Ais-Remote-Ais-Alias": "rem", "Ais-Remote-Ais-Url": far.endpoint}
         assert Api(cluster.endpoint).call("PUT", "/v1/cluster/attach?what=remote", headers=attached).status == 200
+        served = message("set-config", value={"backend": {"aws": {}}})
+        assert Api(cluster.endpoint).call("PUT", "/v1/cluster", body=served).status == 200
         shell = _Shell(cluster, directory)
         here = dict(zip(("t1raaaaa", "t2rbbbbb", "t3rccccc"), sorted(one.id for one in cluster.targets), strict=True))
         here["p1raaaaa"] = cluster.proxies[0].id
@@ -98,6 +122,8 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         for capture in ALL:
             if capture.number == expected.MORE_FILES:
                 _make_more_files(directory)
+            if capture.number in expected.AFTER_JOBS:
+                eventually(lambda: not _running(cluster), within_s=60)
             command = capture.command
             for recorded, ours in here.items():
                 command = command.replace(recorded, ours)

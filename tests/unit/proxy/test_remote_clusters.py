@@ -64,6 +64,12 @@ def test_attach_use_detach(serve: Any, run: Run) -> None:
             found = (await primary.ask("GET", "/v1/cluster?what=remote")).json["a"]
             uuid = far.primary.node.smap.uuid
             assert {one["alias"]: one["uuid"] for one in found} == {"bad": "defunct", "rem": uuid}
+            for patch, status in (({"ht": {}}, 200), ({"ais": {}}, 409), ({"ais": {"rem": [_url(near)]}}, 409)):
+                changed = await primary.act("PUT", "/v1/cluster", "set-config", {"backend": patch})
+                assert changed.status == status, changed.body
+            assert sorted(primary.node.config.cluster.backend) == ["ais", "ht"]
+            assert (await primary.act("PUT", "/v1/cluster", "reset-config")).status == 200
+            assert sorted(primary.node.config.cluster.backend) == ["ais"]
 
             assert (await primary.act("POST", f"/v1/buckets/rb{AT}", "create-bck")).status == 200
             assert (await primary.act("POST", f"/v1/buckets/rb{AT}", "create-bck")).status == 409
