@@ -107,8 +107,9 @@ def test_a_broker_that_refuses_loses_and_goes(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", BROKERS)
-def test_nothing_goes_on_behind_one_that_is_taken_away(kind: str) -> None:
+def test_nothing_goes_on_behind_one_that_is_taken_away(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever stops to tell a broker that is away leaves no task that would try for ever."""
+    monkeypatch.setattr("ais.node.receivers.broker.CLOSE_S", 0.05)
     with BROKERS[kind]() as broker:
 
         async def send(receiver: Receiver) -> None:
@@ -120,7 +121,7 @@ def test_nothing_goes_on_behind_one_that_is_taken_away(kind: str) -> None:
             await asyncio.gather(sending, return_exceptions=True)
             await receiver.close()
             if others := asyncio.all_tasks() - {asyncio.current_task()}:
-                await asyncio.wait_for(asyncio.wait(others), 60)
+                await asyncio.wait_for(asyncio.wait(others), 30)
             broker.start()
 
         use(broker.url, send, timeout_s=1.0)
