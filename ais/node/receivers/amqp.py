@@ -2,10 +2,12 @@
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.connection import Connection, make_url
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 
 from ais.config.receivers import Address
-from ais.node.receivers.broker import Connection, secret, tls_context
+from ais.node.receivers import broker
+from ais.node.receivers.broker import secret, tls_context
 from ais.node.receivers.receiver import Message, NotTaken
 
 ERRORS = CONNECTION_EXCEPTIONS
@@ -47,32 +49,30 @@ class Amqp:
         await self._connection.close()
 
 
-async def connect(address: Address, timeout_s: float) -> Connection:
+async def connect(address: Address, timeout_s: float) -> broker.Connection:
     """See `Transport`."""
     context = await tls_context(address)
     password = await secret(address, "password_file")
     failure: Exception = OSError("no host is named")
     for host in address.hosts:
+        url = make_url(
+            host=host.name,
+            port=host.port,
+            login=address.user or _GUEST,
+            password=password or _GUEST,
+            virtualhost=address.path or "/",
+            ssl=address.is_tls,
+        )
         try:
-            connection = await aio_pika.connect(
-                host=host.name,
-                port=host.port,
-                login=address.user or _GUEST,
-                password=password or _GUEST,
-                virtualhost=address.path or "/",
-                ssl=address.is_tls,
-                ssl_context=context,
-                timeout=timeout_s / 2,
-            )
+            return await _open(Connection(url, ssl_context=context), address, timeout_s / 2)
         except ERRORS as error:
             failure = error
-        else:
-            return await _on_channel(connection, address)
     raise failure
 
 
-async def _on_channel(connection: AbstractConnection, address: Address) -> Connection:
+async def _open(connection: Connection, address: Address, timeout_s: float) -> Amqp:
     try:
+        await connection.connect(timeout_s)
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         name = address.option("exchange")
         exchange = await channel.get_exchange(name) if name else channel.default_exchange
