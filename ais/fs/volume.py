@@ -50,6 +50,9 @@ _log = structlog.get_logger()
 EPOCHS_MAX = 64
 """Changes of owners remembered; a write that takes longer than so many begins again."""
 
+NOTED_MAX = 20_000
+"""Names remembered that are noted as removed."""
+
 
 @dataclass(frozen=True, slots=True)
 class VolumeLimits:
@@ -151,6 +154,8 @@ class Volume:
         self._is_owner: Callable[[int], bool] | None = None
         self.aside: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
         """Entered around each change of the set of mountpaths: other processes that use them stand aside meanwhile."""
+        self._noted: set[tuple[int, Bck, str]] = set()
+        """What was noted as removed, and in which generation: the same name again needs no other line."""
         self.moved = MovedNames()
         self.orders = Orders(env.disk)
         self.view = self._build_view()
@@ -457,8 +462,15 @@ class Volume:
 
         Raise `OSError`, or `NotReady` when one that is in use is not there to remember it.
         """
-        if self._is_partial:
-            removed.note(self._disk, self.view.available, self._record.generation, bck, path)
+        if not self._is_partial:
+            return
+        generation = self._record.generation
+        if (generation, bck, path) in self._noted:
+            return
+        removed.note(self._disk, self.view.available, generation, bck, path)
+        if len(self._noted) >= NOTED_MAX:
+            self._noted.clear()
+        self._noted.add((generation, bck, path))
 
     def note_removed_version(self, bck: Bck, path: str, version_id: str) -> None:
         """As `note_removed`, of one version of an object (`null`: the null version) that is removed for good."""

@@ -402,3 +402,15 @@ def test_a_mountpath_that_is_left_out_at_start_loses_only_what_was_removed_since
         (tmp_path / "away").rename(tmp_path / "mp1")
     volume.enable(str(tmp_path / "mp1"))
     assert (again.exists(), gone.exists()) == (True, False)
+
+
+def test_what_is_removed_again_and_again_is_noted_once(open_volume: Open, tmp_path: Path) -> None:
+    """For as long as a mountpath is out of use; when another one goes, anew."""
+    volume = open_volume("mp1", "mp2", "mp3")
+    volume.create_bucket(BCK, 1)
+    for gone in ("mp3", "mp2"):
+        volume.disable(str(tmp_path / gone))
+        for _ in range(3):
+            volume.note_removed(BCK, "o")
+            volume.note_removed(BCK, "other")
+    assert len((tmp_path / "mp1" / ".ais.removed").read_text().splitlines()) == 4
