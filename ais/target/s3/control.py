@@ -48,8 +48,14 @@ class Control:
         for key in message.keys:
             is_conditional = key.etag or key.modified is not None or key.size is not None
             try:
+                if view.keeps_versions:
+                    await self._moves.until_owned(view, key.key)
                 await self._moves.settle(view, key.key, discard=None if is_conditional else key.version_id or "")
-            except (CorruptMetadata, ChecksumMismatch) as error:  # it stays where it lies, the others are deleted
+            except (
+                CorruptMetadata,
+                ChecksumMismatch,
+                NotReady,
+            ) as error:  # it stays where it lies, the others are deleted
                 known = as_s3(error)
                 outcomes.append(Deleted(key.key, key.version_id or "", code=known.code, message=str(known)))
                 continue

@@ -20,6 +20,8 @@ from ais.auth import marks
 from ais.core.version_listing import VersionLister
 from ais.meta.smap import Flag, Smap
 from ais.reb import plan
+from ais.s3 import peers
+from ais.s3.documents import KeyToDelete
 from ais.target.moves import MAP_LAG_S_MAX
 
 Step = Callable[[list[LiveTarget], str, str], Awaitable[int]]
@@ -130,6 +132,32 @@ def test_versions_stay(tmp_path: Path, step: Step, to_itself: bool) -> None:
             assert await step(targets, source, name) == 200
             await rebalanced(targets)
             assert await contents(new, name) == [b"another", b"second", b"first"]
+
+    asyncio.run(scenario())
+
+
+def test_a_list_of_keys_is_deleted_where_their_versions_are(tmp_path: Path) -> None:
+    """A gateway asks the owner by a map that it has not yet: the delete marker comes on top of the versions."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            old, new = targets
+            _, (name, *_) = await versioned(targets)
+            follow(targets, new)
+            for content in (b"first", b"second"):
+                assert (await old.ask("PUT", name, data=io.BytesIO(content))).status == 200
+            for one in targets:
+                take(one, msgspec.structs.replace(one.node.smap, moving=msgspec.UNSET))
+            smap = follow(targets, late=(new,))
+            bucket = new.node.bmd.require(BCK)
+            body = codec.to_msgpack(peers.DeleteKeys(BCK, int(bucket.bid), [KeyToDelete(name)], False))
+            lines = {"Ais-Caller-Id": old.node.snode.id}
+            asking = asyncio.create_task(new.call("POST", f"{new.url}{peers.DELETE}", data=body, headers=lines))
+            await asyncio.sleep(0.2)
+            take(new, smap)
+            assert (await asking).status == 200
+            await rebalanced(targets)
+            assert await contents(new, name) == [b"", b"second", b"first"]
 
     asyncio.run(scenario())
 
