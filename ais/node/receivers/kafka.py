@@ -42,7 +42,7 @@ async def connect(address: Address, timeout_s: float) -> Connection:
         bootstrap_servers=[f"{host.name}:{host.port}" for host in address.hosts],
         client_id="ais",
         acks="all",
-        request_timeout_ms=int(timeout_s * 800),  # what it gives up is said, and nothing of it is left
+        request_timeout_ms=int(timeout_s * 500),  # what it gives up is said, and nothing of it is left
         retry_backoff_ms=500,
         security_protocol=("SASL_" if address.user else "") + ("PLAINTEXT" if context is None else "SSL"),
         ssl_context=context,

@@ -103,7 +103,7 @@ def test_a_broker_that_refuses_loses_and_goes(kind: str) -> None:
             await receiver.send([_message("k", 3)])
             assert _numbers(broker.events("b"), "k") == [f"{number:09}" for number in (1, 2, 3)]
 
-        use(broker.url, send, timeout_s=2.0)
+        use(broker.url, send, timeout_s=5.0)
 
 
 @pytest.mark.parametrize("kind", BROKERS)
@@ -124,7 +124,7 @@ def test_nothing_goes_on_behind_one_that_is_taken_away(kind: str, monkeypatch: p
                 await asyncio.wait_for(asyncio.wait(others), 30)
             broker.start()
 
-        use(broker.url, send, timeout_s=1.0)
+        use(broker.url, send, timeout_s=4.0)
 
 
 @pytest.mark.parametrize("kind", BROKERS)
@@ -201,7 +201,7 @@ def test_what_nobody_takes(kind: str, before: str, after: str, why: str) -> None
             with pytest.raises(NotTaken, match=why):
                 await receiver.send([_message("k", 0)])
 
-        use(url, send, timeout_s=3.0)
+        use(url, send, timeout_s=4.0)
         assert not broker.records
 
 
