@@ -103,7 +103,10 @@ def _settle(ready: "asyncio.Future[None]") -> None:
 
 
 def detach(response: aiohttp.ClientResponse, cname: str, timeout_s: float) -> Detached | None:
-    """The body of an answer of which nothing was read; None, with nothing changed, when it has to be read as usual."""
+    """The body of an answer of which nothing was read; None, with nothing changed, when it has to be read as usual.
+
+    Raise `Unreachable` when it has broken off already.
+    """
     transport = response.connection.transport if response.connection is not None else None
     is_plain = transport is not None and transport.get_extra_info("sslcontext") is None
     has_length = response.content_length is not None and "Transfer-Encoding" not in response.headers
@@ -111,8 +114,11 @@ def detach(response: aiohttp.ClientResponse, cname: str, timeout_s: float) -> De
         return None
     assert response.content_length is not None
     first = bytearray()
-    while piece := response.content.read_nowait():  # nothing else runs until the connection is given up
-        first += piece
+    try:
+        while piece := response.content.read_nowait():  # nothing else runs until the connection is given up
+            first += piece
+    except (aiohttp.ClientError, OSError) as error:
+        raise Unreachable(f"{cname} broke off at its backend: {error}") from None
     left = response.content_length - len(first)
     sock = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
     sock.setblocking(False)
