@@ -14,6 +14,7 @@ from harness.target import BCK, CLUSTER_SECRET, MARKS, Answer, LiveTarget, servi
 from yarl import URL
 
 from ais.api import codec, groups
+from ais.api.archive import ArchiveMsg
 from ais.api.groups import GroupTask
 from ais.api.xact import ArgsMsg
 from ais.auth import marks
@@ -158,6 +159,29 @@ def test_a_list_of_keys_is_deleted_where_their_versions_are(tmp_path: Path) -> N
             assert (await asking).status == 200
             await rebalanced(targets)
             assert await contents(new, name) == [b"", b"second", b"first"]
+
+    asyncio.run(scenario())
+
+
+def test_a_shard_is_begun_where_the_versions_of_its_name_are(tmp_path: Path) -> None:
+    """A gateway asks the owner by a map that it has not yet: it waits for the map, and fetches what there is."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            old, new = targets
+            _, (name, *_) = await versioned(targets)
+            follow(targets, new)
+            assert (await old.ask("PUT", name, data=b"before")).status == 200
+            for one in targets:
+                take(one, msgspec.structs.replace(one.node.smap, moving=msgspec.UNSET))
+            smap = follow(targets, late=(new,))
+            view = new.target._front.views.require(BCK)
+            beginning = asyncio.create_task(new.target._archiving.open_shard(view, ArchiveMsg(archive=name)))
+            await asyncio.sleep(0.2)
+            take(new, smap)
+            writer, _ = await beginning
+            writer.abort()
+            assert await contents(new, name) == [b"before"]
 
     asyncio.run(scenario())
 
