@@ -6,12 +6,13 @@ from typing import Any
 
 from ais.api import codec, headers, inventory
 from ais.api.bucket import Bck
-from ais.api.inventory import Ask, Info, Shown
+from ais.api.inventory import Ask, Info, InventoryTask, Shown
 from ais.api.listing import Flag, LsoMsg
 from ais.api.xact import QueryMsg
 from ais.backend.interface import RemotePage
 from ais.base.errors import BadRequest, BucketExists, Busy, Conflict, NotFound, NotRemoteBucket
 from ais.base.ids import new_id
+from ais.base.locks import NamedLocks
 from ais.base.units import parse_bool
 from ais.meta.bmd import Bucket
 from ais.node.node import Node
@@ -28,6 +29,7 @@ class Inventories:
         self._targets = targets
         self._jobs = jobs
         self._changes = changes
+        self._creating = NamedLocks()
 
     async def create(self, bucket: Bucket, value: Any) -> str:
         """Begin one; the job's ID. At the primary. Raise `BadRequest`, `Conflict` when there is one, `Busy`.
@@ -39,6 +41,14 @@ class Inventories:
             raise NotRemoteBucket(inventory.CREATE, bck.cname())
         uuid = inventory.ID_PREFIX + new_id(self._node.env.rng)
         task = inventory.task_of(uuid, bck, value)
+        held = await self._creating.acquire(bck.uname)
+        try:
+            await self._create(bck, task, is_forced=codec.convert(value or {}, inventory.CreateMsg).force)
+        finally:
+            held.release()
+        return uuid
+
+    async def _create(self, bck: Bck, task: InventoryTask, *, is_forced: bool) -> None:
         running = await self._jobs.running(QueryMsg(kind=inventory.CREATE, bck=bck, show_active=True))
         if running:
             raise Busy(f"an inventory of {bck.cname()} is being made ({', '.join(running)}): wait for it, or stop it")
@@ -46,7 +56,7 @@ class Inventories:
             with suppress(BucketExists):
                 await self._changes.create(inventory.BUCKET, None)
         if there := await self.show(inventory.object_name(bck, "")):
-            if not codec.convert(value or {}, inventory.CreateMsg).force:
+            if not is_forced:
                 names = ", ".join(one.name for one in there)
                 raise Conflict(
                     f"inventory for bucket {bck.cname()} already exists: {names} (only one inventory per bucket is "
@@ -54,7 +64,6 @@ class Inventories:
                 )
             await self.destroy(bck)
         await self._targets.ask(self._owner(task.object_name), "PUT", inventory.INVENTORIES, body=codec.to_json(task))
-        return uuid
 
     async def show(self, prefix: str, name: str = "") -> list[Shown]:
         """Those whose objects have a prefix, sorted, all or those of one name."""
@@ -77,24 +86,37 @@ class Inventories:
     async def page(
         self, bucket: Bucket, name: str, prefix: str, after: str, limit: int, delimiter: str = ""
     ) -> RemotePage:
-        """A page of the inventory of a bucket; without a name there must be just one. Raise `BadRequest`."""
+        """A page of the inventory of a bucket; without a name of the one there is. Raise `BadRequest`."""
         bck = bucket.bck
-        there = await self.show(inventory.object_name(bck, ""), name)
-        if len(there) != 1:
-            which = f'named "{name}"' if name else "" if not there else f"of {len(there)}: say which"
-            raise BadRequest(f"bucket {bck.cname()} has no inventory {which}".rstrip() + f": {inventory.CREATE} first")
-        ask = Ask("", there[0].obj_name, prefix, after, limit, delimiter)
-        answer = await self._targets.ask(
-            self._owner(ask.name),
-            "POST",
-            inventory.INVENTORIES,
-            body=codec.to_json(ask),
-            timeout_s=float(self._node.config.cluster.client.list_timeout),
-        )
+        name = name or await self._only(bck)
+        ask = Ask("", inventory.object_name(bck, name), prefix, after, limit, delimiter)
+        if self._node.bmd.get(inventory.BUCKET) is None:
+            raise _no_inventory(bck, name)
+        try:
+            answer = await self._targets.ask(
+                self._owner(ask.name),
+                "POST",
+                inventory.INVENTORIES,
+                body=codec.to_json(ask),
+                timeout_s=float(self._node.config.cluster.client.list_timeout),
+            )
+        except NotFound:
+            raise _no_inventory(bck, name) from None
         return codec.from_msgpack(answer.body, RemotePage)
+
+    async def _only(self, bck: Bck) -> str:
+        there = await self.show(inventory.object_name(bck, ""))
+        if not there:
+            raise _no_inventory(bck)
+        return there[0].name
 
     def _owner(self, name: str) -> Any:
         return self._node.placement.owner(inventory.BUCKET.uname + name)
+
+
+def _no_inventory(bck: Bck, name: str = "") -> BadRequest:
+    which = f'inventory "{name}"' if name else "inventory"
+    return BadRequest(f"bucket {bck.cname()} has no {which}: make one with {inventory.CREATE}")
 
 
 def asked(sent: Mapping[str, str], message: LsoMsg | None = None) -> str | None:

@@ -16,7 +16,10 @@ async def _made(bucket: Remote, **value: Any) -> str:
     """An inventory, its job at its end."""
     started = await bucket.act("POST", "create-inventory", value)
     assert started.status == 200, started.body
-    uuid: str = started.body.decode()
+    return await _ended(bucket, started.body.decode())
+
+
+async def _ended(bucket: Remote, uuid: str) -> str:
     async with asyncio.timeout(60):
         while True:
             answer = await bucket.cluster.primary.ask("GET", "/v1/cluster?what=status", {"id": uuid})
@@ -50,7 +53,10 @@ def test_an_inventory(remote: Any, run: Run, aws: str, monkeypatch: Any) -> None
                     await bucket.put(name, name.encode())
                 listing = {"props": "name,size", "flags": str(NBI)}
                 assert (await bucket.act("GET", "list", listing)).status == 400
-                uuid = await _made(bucket, names_per_chunk=3)
+                many = [bucket.act("POST", "create-inventory", {"names_per_chunk": 3}) for _ in range(3)]
+                outcomes = await asyncio.gather(*many)
+                assert sorted(one.status for one in outcomes)[0] == 200 < sorted(one.status for one in outcomes)[1]
+                uuid = await _ended(bucket, next(one.body.decode() for one in outcomes if one.status == 200))
                 assert uuid.startswith("inv-")
                 key = f"aws/@#/{bucket.name}/{uuid}"
                 info = (await _shown(bucket))[key]
