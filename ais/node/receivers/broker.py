@@ -55,12 +55,14 @@ class Broker:
     def __init__(self, address: Address, timeout_s: float) -> None:
         self._address = address
         self._timeout_s = timeout_s
+        self._transport: Transport | None = None
         self._connecting = asyncio.Lock()
         self._connection: Connection | None = None
 
     async def send(self, messages: Sequence[Message]) -> None:
         """See `Receiver`."""
-        transport = self._transport()
+        if (transport := self._transport) is None:
+            transport = self._transport = await asyncio.to_thread(_load, self._address.kind)
         connection: Connection | None = None
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -68,41 +70,43 @@ class Broker:
                 for wave in _waves(messages):
                     await _publish(connection, wave)
         except TimeoutError:
-            await self._drop(connection)
+            await self._drop(transport, connection)
             raise NotTaken(f"it did not answer within {self._timeout_s:.0f} s") from None
         except transport.ERRORS as error:
-            await self._drop(connection)
+            await self._drop(transport, connection)
             raise NotTaken(str(error) or type(error).__name__) from None
 
     async def close(self) -> None:
         """See `Receiver`."""
-        await self._drop(self._connection)
+        if self._transport is not None:
+            await self._drop(self._transport, self._connection)
 
-    async def _drop(self, connection: Connection | None) -> None:
+    async def _drop(self, transport: Transport, connection: Connection | None) -> None:
         if connection is None:
             return
         if self._connection is connection:
             self._connection = None
-        with contextlib.suppress(TimeoutError, *self._transport().ERRORS):  # it is of no use any more
+        with contextlib.suppress(TimeoutError, *transport.ERRORS):  # it is of no use any more
             async with asyncio.timeout(CLOSE_S):
                 await connection.close()
 
     async def _connected(self, transport: Transport) -> Connection:
         async with self._connecting:
             if self._connection is not None and self._connection.is_closed:
-                await self._drop(self._connection)
+                await self._drop(transport, self._connection)
             if self._connection is None:
                 self._connection = await transport.connect(self._address, self._timeout_s)
             return self._connection
 
-    def _transport(self) -> Transport:
-        kind = self._address.kind
-        try:
-            return cast(Transport, importlib.import_module(f"ais.node.receivers.{kind}"))
-        except ImportError as error:
-            raise NotTaken(
-                f"this node has no client for {kind} ({error}): on every node, pip install '{PACKAGES[kind]}'"
-            ) from None
+
+def _load(kind: str) -> Transport:
+    """The module of a kind; it needs a package that may not be there. Blocks. Raise `NotTaken`."""
+    try:
+        return cast(Transport, importlib.import_module(f"ais.node.receivers.{kind}"))
+    except ImportError as error:
+        raise NotTaken(
+            f"this node has no client for {kind} ({error}): on every node, pip install '{PACKAGES[kind]}'"
+        ) from None
 
 
 async def _publish(connection: Connection, messages: Iterable[Message]) -> None:
