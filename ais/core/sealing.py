@@ -42,7 +42,8 @@ TAG_BYTES = 16
 _HEADER = struct.Struct(">4sIQ16s")
 _MAGIC = b"AIS\x01"
 _SEALED_BYTES = SEGMENT_BYTES + TAG_BYTES
-_READ_SEGMENTS = 16
+READ_SEGMENTS = 16
+"""What is read at once at most."""
 
 
 class Wanted(NamedTuple):
@@ -279,15 +280,15 @@ def _part(header: bytes) -> int:
     return int(_HEADER.unpack(header)[1])
 
 
-def plan(found: list[Stream], start: int, length: int) -> Iterator[Piece]:
-    """What to read for a range of the content."""
+def plan(found: list[Stream], start: int, length: int, segments: int = READ_SEGMENTS) -> Iterator[Piece]:
+    """What to read for a range of the content, so many segments at once."""
     end = start + length
     for stream in found:
         low = max(start, stream.content_offset) - stream.content_offset
         high = min(end, stream.content_offset + stream.content_size) - stream.content_offset
         while low < high:
             first = low // SEGMENT_BYTES
-            stop = min(high, (first + _READ_SEGMENTS) * SEGMENT_BYTES)
+            stop = min(high, (first + segments) * SEGMENT_BYTES)
             count = -(-stop // SEGMENT_BYTES) - first
             yield Piece(stream, first, count, low - first * SEGMENT_BYTES, stop - low)
             low = stop
@@ -310,7 +311,7 @@ class _Room(threading.local):
     """Where a thread reads what it opens: fresh memory costs as much as reading."""
 
     def __init__(self) -> None:
-        self.view = memoryview(bytearray(_READ_SEGMENTS * _SEALED_BYTES))
+        self.view = memoryview(bytearray(READ_SEGMENTS * _SEALED_BYTES))
 
 
 _room = _Room()

@@ -1,16 +1,21 @@
 """Content of an object as an answer, for both APIs: sent from its file by the kernel, or decrypted on the way."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from functools import partial
 
+from ais.base.waiting import to_its_end
 from ais.core import sealing
 from ais.core.store import OpenObject
 from ais.net.http import FileReply, Reply, StreamReply
-from ais.target.uploads import in_pool
+from ais.target.uploads import in_pool_to_end
 
 AT_ONCE_BYTES_MAX = 64 << 10
 """Some 20 us to decrypt."""
+SHORT_BYTES_MAX = 1 << 20
+"""Some 0.4 ms: what hashing and writing a body of that size takes in place, too."""
+_SHORT_SEGMENTS = 4
 
 
 def reply(opened: OpenObject, status: int, block: bytes, start: int, length: int) -> Reply | FileReply | StreamReply:
@@ -43,18 +48,34 @@ def _at_once(opened: OpenObject, key: bytes, start: int, length: int) -> bytes |
         return None
 
 
-async def chunks(opened: OpenObject, key: bytes, start: int, length: int) -> AsyncIterator[memoryview]:
-    """A range of the content, read and opened in the mountpath's pool.
+async def chunks(opened: OpenObject, key: bytes, start: int, length: int) -> AsyncGenerator[memoryview, None]:
+    """A range of the content: a short one in small pieces on the spot, so that the first is on its way while the next
+    is decrypted; else read and decrypted in the mountpath's pool, a piece ahead of whoever takes them.
 
     Raise `CorruptMetadata` for what is not as it was sealed.
     """
-    fd, pool = opened.fd, opened.mountpath.pool
-    found = sealing.known_streams(opened.meta)
+    fd, pool, found = opened.fd, opened.mountpath.pool, sealing.known_streams(opened.meta)
     if found is None:
-        found = await in_pool(pool, lambda: sealing.streams(opened.meta, fd))
-    read = sealing.reader(fd, key)
-    for piece in sealing.plan(found, start, length):
-        yield await in_pool(pool, partial(read, piece))
+        found = await in_pool_to_end(pool, lambda: sealing.streams(opened.meta, fd))
+    if length <= SHORT_BYTES_MAX:
+        now = sealing.reader(fd, key, os.RWF_NOWAIT)
+        for piece in sealing.plan(found, start, length, _SHORT_SEGMENTS):
+            try:
+                yield now(piece)
+            except OSError:
+                yield await in_pool_to_end(pool, partial(sealing.reader(fd, key), piece))
+        return
+    read, ahead = sealing.reader(fd, key), None
+    try:
+        for piece in sealing.plan(found, start, length):
+            ready, ahead = ahead, pool.submit(read, piece)
+            if ready is not None:
+                yield await to_its_end(asyncio.wrap_future(ready))
+        if ahead is not None:
+            yield await to_its_end(asyncio.wrap_future(ahead))
+    finally:
+        if ahead is not None and not ahead.cancel():
+            await asyncio.gather(asyncio.wrap_future(ahead), return_exceptions=True)
 
 
 class _Served:
@@ -72,6 +93,7 @@ class _Served:
 
     async def aclose(self) -> None:
         """Close the descriptor."""
+        await self._chunks.aclose()
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
