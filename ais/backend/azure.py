@@ -135,7 +135,7 @@ class Azure:
         blob = await self._blob(place, name)
         span = {} if not offset and length is None else {"offset": offset, "length": length}
         with _translated(place.bck, name):
-            reader = await blob.download_blob(**span)
+            reader = await blob.download_blob(decompress=False, **span)
         yield Download(_described(name, reader.properties), _chunks(reader, place.bck, name))
 
     async def put(self, place: Place, name: str, content: Upload, user: dict[str, str]) -> RemoteObject:

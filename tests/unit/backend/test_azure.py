@@ -1,7 +1,9 @@
 """The backend of Azure against Azurite, and against servers that fail as clouds do."""
 
 import asyncio
+import gzip
 import hashlib
+import random
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -71,6 +73,22 @@ def test_what_azure_says_of_an_object_is_kept() -> None:
             ):
                 with pytest.raises(BadRequest, match=text):
                     await backend.put(place, name, Content(b""), {key: "v"})
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("azurite")
+def test_what_is_packed_comes_as_it_is_stored() -> None:
+    """The library would unpack what says `Content-Encoding: gzip`, whole, from a range, or if it is none."""
+    packed = gzip.compress(bytes(random.Random(7).randbytes(5 << 20)))
+
+    async def scenario() -> None:
+        async with container("packed") as (backend, place):
+            for body in (gzip.compress(BODY), packed, BODY):
+                await backend.put(place, "o", Content(body), {"content-encoding": "gzip"})
+                assert await read(backend, place, "o") == body
+                assert await read(backend, place, "o", 7, 20) == body[7:27]
+                assert (await backend.head(place, "o")).content["content-encoding"] == "gzip"
 
     asyncio.run(scenario())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import hashlib
 import json
 import sys
@@ -68,6 +69,23 @@ def test_what_google_says_of_an_object_is_kept(gcs: str) -> None:
             assert found.version.isdigit()
             with pytest.raises(BadRequest, match="Expires"):
                 await backend.put(place, "o", Content(BODY), {"expires": "0"})
+        finally:
+            await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_packed_comes_as_it_is_stored(gcs: str) -> None:
+    """Whole and from a range, also when it is not packed as it says."""
+
+    async def scenario() -> None:
+        backend, place = GCS(), Place(Bck("packed", "gcp"))
+        make_gcs_bucket(gcs, "packed")
+        try:
+            for body in (gzip.compress(BODY), BODY):
+                await backend.put(place, "o", Content(body), {"content-encoding": "gzip"})
+                assert await read(backend, place, "o") == body
+                assert await read(backend, place, "o", 7, 20) == body[7:27]
         finally:
             await backend.close()
 
