@@ -4,6 +4,8 @@ Each node has a key of Vault's making for each key ID, for minutes, and wraps th
 data key stands that key as Vault encrypted it. So Vault is asked once in minutes, not for each object, and what it
 rotates or takes away counts within these minutes. Nothing is asked while the event loop waits: whoever needs a key that
 is not here gets `KeyPending`, and comes again when it was fetched.
+
+It is asked in threads of its own, each with a loop: all of the node's may be waiting for a key.
 """
 
 import asyncio
@@ -11,6 +13,7 @@ import base64
 import binascii
 import re
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +32,7 @@ from ais.s3.errors import S3Error
 LIFE_S = 300.0
 KEYS_MAX = 4096
 TIMEOUT_S = 10.0
+AT_ONCE_MAX = 4
 ANSWER_BYTES_MAX = 64 << 10
 _FORMAT = "vault1"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -62,6 +66,7 @@ class VaultKeys:
         self._current: dict[str, _Known] = {}
         self._opened: OrderedDict[tuple[str, str], _Known] = OrderedDict()
         self._fetching: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._threads = ThreadPoolExecutor(AT_ONCE_MAX, "key service")
 
     def wrap(self, data_key: bytes, key_id: str, context: str = "") -> str:
         """See `KeyService`. Raise `KeyPending`, `S3Error` KMS.NotFoundException."""
@@ -117,10 +122,11 @@ class VaultKeys:
             task.exception()  # those who wait raise it; there may be none any more
 
     async def _get(self, name: str, sealed: str) -> None:
+        path, body = f"datakey/plaintext/{name}", dict[str, Any](bits=256)
         if sealed:
-            found = await self._ask(f"decrypt/{name}", {"ciphertext": sealed})
-        else:
-            found = await self._ask(f"datakey/plaintext/{name}", {"bits": 256})
+            path, body = f"decrypt/{name}", {"ciphertext": sealed}
+        asking = asyncio.get_running_loop().run_in_executor(self._threads, lambda: asyncio.run(self._ask(path, body)))
+        found = await asking
         try:
             cipher = AESGCM(base64.b64decode(found["plaintext"], validate=True))
             given = sealed or str(found["ciphertext"])
@@ -138,7 +144,7 @@ class VaultKeys:
         settings = self._settings
         url = f"{settings.url.rstrip('/')}/v1/{settings.mount}/{path}"
         try:
-            token = (await asyncio.to_thread(Path(settings.token_file).read_text)).strip()
+            token = Path(settings.token_file).read_text().strip()
             lines = {"X-Vault-Token": token, "X-Vault-Request": "true"}
             if settings.namespace:
                 lines["X-Vault-Namespace"] = settings.namespace
