@@ -179,10 +179,11 @@ class Crowd(Meanwhile):
             answer = await self._ask("GET", f"{_s3(name)}?versionId={version_id}")
             self._expect(f"GET {name} {version_id}", answer.status, 404)
         else:
-            data = random.randbytes(3000)
-            answer = await self._ask("PUT", _s3(name), data)
+            data, is_native = random.randbytes(3000), choice > 0.8
+            answer = await self._ask("PUT", _native(name, VERSIONED) if is_native else _s3(name), data)
             self._expect(f"PUT {name}", answer.status, 200)
-            known[answer.headers["x-amz-version-id"]] = data
+            stored = await self._ask("HEAD", _s3(name)) if is_native else answer
+            known[stored.headers["x-amz-version-id"]] = data
         if answer.tries > 1:
             self.unsure.add(name)
         if known:
@@ -277,8 +278,8 @@ class Crowd(Meanwhile):
                         self._expect(f"GET {name} {version_id}", (answer.status, answer.body), (200, data))
 
 
-def _native(name: str) -> str:
-    return f"/v1/objects/{PLAIN}/{quote(name)}?provider=ais"
+def _native(name: str, bucket: str = PLAIN) -> str:
+    return f"/v1/objects/{bucket}/{quote(name)}?provider=ais"
 
 
 def _s3(name: str) -> str:
