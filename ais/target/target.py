@@ -389,6 +389,7 @@ class Target:
 
     async def prepare_disk(self) -> None:
         """Remove what a crash left unfinished. Nothing may be served yet. Raise `DiskFailure`."""
+        self._keyring.start()
         await asyncio.to_thread(self._volume.sweep_workfiles)
         await asyncio.to_thread(self._events.load)
         tasks = await self.registry.recall()
@@ -398,7 +399,6 @@ class Target:
 
     def start(self) -> None:
         """Begin background work."""
-        self._keyring.start()
         self._clean()
         self._mirror.start()
         self._ec.start()

@@ -79,7 +79,7 @@ class Bench:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     outside = tmp_path_factory.mktemp("outside")
     local = {"promote_roots": [str(outside)], "egress_networks": ["127.0.0.1/32"]}
-    with Cluster(proxies=1, targets=2, mountpaths=2, local=local) as running:
+    with Cluster(proxies=1, targets=3, mountpaths=2, local=local) as running:
         yield Bench(running, outside)
 
 
@@ -313,6 +313,36 @@ def test_shards_are_read(bench: Bench) -> None:
     body = json.dumps({"in": [{"objname": "s.tar", "archpath": "m3"}]}).encode()
     answer = bench.api.call("GET", f"/v1/ml/moss/{bench.bucket}", {"provider": "ais"}, body=body)
     assert members["m3"] in answer.body
+
+
+@pytest.mark.parametrize(
+    "props",
+    [
+        {"mirror": {"enabled": True, "copies": 2}},
+        {"checksum": {"validate_warm_get": True, "enable_read_range": True}},
+        {"ec": {"enabled": True, "data_slices": 1, "parity_slices": 1, "objsize_limit": 0}},
+    ],
+    ids=["mirrored", "verified", "coded"],
+)
+def test_buckets_that_take_care(bench: Bench, props: dict[str, Any]) -> None:
+    """Copies, slices, verified reads and hashed ranges are of the same content; nothing is readable."""
+    bucket = fresh_name("careful")
+    if (made := bench.api.create(bucket, props)).status != 200:
+        pytest.skip(str(made.body))
+    bench.encrypt(bucket)
+    for size in (70, 300_000):
+        data, name = content(size), f"k{size}"
+        assert bench.api.put(bucket, name, data).status == 200
+        assert bench.api.get(bucket, name).body == data
+        answer = bench.api.get(bucket, name, {"Range": "bytes=10-59"})
+        assert (answer.status, answer.body) == (206, data[10:60])
+        if "checksum" in props:
+            assert answer.header("Ais-Checksum-Value") == xxhash.xxh64_hexdigest(data[10:60])
+        head = bench.api.head(bucket, name, **{"validate-checksum": "true"})
+        assert (head.status, head.header("Content-Length")) == (200, str(size))
+        assert bench.s3.get_object(Bucket=bucket, Key=name)["Body"].read() == data
+    assert not [one for one in leaks(bench.cluster, {MARK}) if f"/{bucket}/" in one]
+    assert bench.api.destroy(bucket).status == 200
 
 
 def test_keys_of_clients_have_no_native_form(bench: Bench) -> None:

@@ -10,6 +10,7 @@ from harness import transit
 from harness.encrypting import rewrap
 from harness.s3access import Access, boto
 from harness.transit import Transit
+from harness.wire import Api, object_path
 
 from ais.testing import Cluster
 
@@ -81,6 +82,28 @@ def test_content_is_vaults_to_open(place: Place) -> None:
     for node in place.cluster.targets:
         for path in node.mountpaths:
             assert not [one for one in path.rglob("*") if one.is_file() and SECRET in one.read_bytes()]
+
+
+def test_natively(place: Place) -> None:
+    """What is written and read natively waits for the key that has to be fetched, on the event loop and in threads."""
+    bucket, api = "natively", Api(place.cluster.endpoint)
+    place.s3.create_bucket(Bucket=bucket)
+    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "first"}
+    rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": default}]}
+    place.s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=rules)
+    place.restart()
+    assert api.put(bucket, "put", BODY).status == 200
+    place.restart()
+    path = object_path(bucket, "put")
+    appended = api.call("PUT", path, {"append_type": "append"}, body=BODY)
+    assert appended.status == 200, appended.body
+    handle = appended.header("Ais-Append-Handle")
+    assert api.call("PUT", path, {"append_type": "flush", "append_handle": str(handle)}).status == 200
+    place.restart()
+    assert api.get(bucket, "put").body == BODY * 2
+    place.restart()
+    assert api.get(bucket, "put", {"Range": "bytes=180000-180009"}).body == BODY[:10]
+    assert place.s3.get_object(Bucket=bucket, Key="put")["SSEKMSKeyId"] == "first"
 
 
 def test_rotation_rewrites_nothing(place: Place) -> None:
