@@ -14,6 +14,7 @@ import importlib
 import io
 import os
 import re
+import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -250,7 +251,11 @@ async def _chunks(reader: Any, bck: Bck, name: str) -> AsyncIterator[bytes]:
 
 
 async def _put_in_parts(blob: Client, content: Upload, said: dict[str, Any], md5: Any) -> dict[str, Any]:
-    """Blocks are of no blob until all of them are; those of an upload that failed go after a week."""
+    """Blocks are of no blob until all of them are; those of an upload that failed go after a week.
+
+    Their IDs are this upload's alone: of equal ones Azure takes what came last, whoever sent it.
+    """
+    own = secrets.token_bytes(6)
     part_bytes = max(PART_BYTES, -(-content.size // PARTS_MAX))
     numbers = iter(range(-(-content.size // part_bytes)))
     ids: list[str] = []
@@ -264,7 +269,7 @@ async def _put_in_parts(blob: Client, content: Upload, said: dict[str, Any], md5
                 offset = number * part_bytes
                 body = await content.read(offset, min(part_bytes, content.size - offset))
                 sealed = await _sealed(body, md5)
-                ids.append(base64.b64encode(b"%08d" % number).decode())
+                ids.append(base64.b64encode(own + number.to_bytes(2, "big")).decode())
             await blob.stage_block(ids[number], io.BytesIO(body), length=len(body), **sealed)
 
     async with asyncio.TaskGroup() as group:
@@ -359,7 +364,7 @@ def _meaning(error: BaseException, bck: Bck | None, name: str) -> AisError:
         return RemoteBucketNotFound(bck.provider, bck.cname())
     if code in ("ServerBusy", "OperationTimedOut"):
         return NotReady(f"{text}: try again later")
-    if status in (409, 412):
+    if status in (409, 412) or code == "InvalidBlockList":  # somebody else wrote it meanwhile
         return Conflict(text)
     if status == 400:
         return BadRequest(text)

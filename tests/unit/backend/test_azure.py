@@ -5,7 +5,7 @@ import gzip
 import hashlib
 import random
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ from ais.api.bucket import Bck
 from ais.backend import azure as module
 from ais.backend.azure import Azure
 from ais.backend.interface import Place
-from ais.base.errors import AccessDenied, AisError, BadRequest, MissingBackend, NotReady, Unreachable
+from ais.base.errors import AccessDenied, AisError, BadRequest, Conflict, MissingBackend, NotReady, Unreachable
 
 MISSING = Place(Bck("missing-bucket", "azure"))
 BODY = b"0123456789" * 100
@@ -89,6 +89,36 @@ def test_what_is_packed_comes_as_it_is_stored() -> None:
                 assert await read(backend, place, "o") == body
                 assert await read(backend, place, "o", 7, 20) == body[7:27]
                 assert (await backend.head(place, "o")).content["content-encoding"] == "gzip"
+
+    asyncio.run(scenario())
+
+
+class Slow(Content):
+    """Whose last part is not read before something has happened."""
+
+    def __init__(self, body: bytes, before_last: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(body)
+        self._before_last = before_last
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """See `Content`."""
+        if offset + length == self.size:
+            await self._before_last()
+        return await super().read(offset, length)
+
+
+@pytest.mark.usefixtures("azurite")
+def test_uploads_of_one_name_are_not_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two at the same time, from two clusters say, the object is one, and the other is told."""
+    monkeypatch.setattr(module, "PART_BYTES", 1 << 20)
+
+    async def scenario() -> None:
+        async with container("mixed") as (backend, place):
+            one, other = (char * (3 << 20) for char in (b"1", b"2"))
+            slow = Slow(one, lambda: backend.put(place, "o", Content(other), {}))
+            with pytest.raises(Conflict):
+                await backend.put(place, "o", slow, {})
+            assert await read(backend, place, "o") == other
 
     asyncio.run(scenario())
 
