@@ -16,6 +16,8 @@ from ais.api.inventory import Ask, Info, InventoryTask, Made
 from ais.backend.interface import RemoteObject, RemotePage
 from ais.backend.inventory import Packer, page
 from ais.base.errors import Busy, NotRemoteBucket
+from ais.core import sealing
+from ais.core.content import pread_of
 from ais.core.listing import Detail
 from ais.core.writer import Writer
 from ais.target.host import require_node
@@ -101,7 +103,7 @@ class Inventories:
             name = one.name.rpartition("/")[2]
             if one.meta is not None and _MADE in one.meta.custom and ask.name in ("", name):
                 made = codec.from_json(one.meta.custom[_MADE].encode(), Made)
-                shown.append(Info(one.name, name, one.size, made))
+                shown.append(Info(one.name, name, sealing.size_of(one.meta), made))
         return web.Response(body=codec.to_json(shown))
 
     async def _page(self, request: web.Request) -> web.Response:
@@ -111,10 +113,7 @@ class Inventories:
         opened = await self._parts.opening.open(view, ask.name)
 
         def read() -> RemotePage:
-            def pread(size: int, offset: int) -> bytes:
-                return os.pread(opened.fd, size, offset)
-
-            return page(pread, opened.meta.size, ask.names_prefix, ask.after, ask.limit, ask.delimiter)
+            return page(pread_of(opened), opened.stat.st_size, ask.names_prefix, ask.after, ask.limit, ask.delimiter)
 
         try:
             found = await in_pool_to_end(opened.mountpath.pool, read)

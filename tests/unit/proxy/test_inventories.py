@@ -9,6 +9,10 @@ from harness.remote import Remote
 
 Run = Callable[[Any], Any]
 NBI = 1 << 15
+ENCRYPTED = (
+    "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm>"
+    "</ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>"
+)
 NAMES = [f"d/o{number}" for number in range(4)] + [f"e{number}" for number in range(6)]
 
 
@@ -95,6 +99,25 @@ def test_an_inventory(remote: Any, run: Run, aws: str, monkeypatch: Any) -> None
                 assert (await bucket.cluster.primary.act("POST", "/v1/buckets/own", "create-bck")).status == 200
                 asked = await bucket.cluster.primary.act("POST", "/v1/buckets/own", "create-inventory")
                 assert asked.status == 400
+
+    run(scenario())
+
+
+def test_an_inventory_in_a_bucket_that_encrypts(remote: Any, run: Run, aws: str) -> None:
+    """They are objects of a bucket, which may have a default as any other."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            await bucket.put("a", b"a")
+            await _made(bucket)
+            url = f"{bucket.cluster.primary.url}/s3/.sys-inventory?encryption"
+            async with bucket.http.put(url, data=ENCRYPTED) as answer:
+                assert answer.status == 200, await answer.text()
+            (before,) = (await _shown(bucket)).values()
+            await _made(bucket, force=True)
+            (info,) = (await _shown(bucket)).values()
+            assert info["size"] == before["size"]
+            assert sorted(await bucket.listed("name", flags=NBI)) == ["a", *NAMES[:4]]
 
     run(scenario())
 
