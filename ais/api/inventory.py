@@ -80,6 +80,8 @@ class Info(msgspec.Struct, frozen=True):
     name: str
     size: int
     made: Made
+    is_current: bool = True
+    """Else it is of a bucket that had the name before, or was linked to something else."""
 
 
 class Shown(Made, frozen=True, kw_only=True, omit_defaults=True):

@@ -55,28 +55,31 @@ class Inventories:
         if self._node.bmd.get(inventory.BUCKET) is None:
             with suppress(BucketExists):
                 await self._changes.create(inventory.BUCKET, None)
-        if there := await self.show(inventory.object_name(bck, "")):
-            if not is_forced:
-                names = ", ".join(one.name for one in there)
-                raise Conflict(
-                    f"inventory for bucket {bck.cname()} already exists: {names} (only one inventory per bucket is "
-                    "supported, use force to replace it)"
-                )
-            await self.destroy(bck)
+        if (there := await self.show(inventory.object_name(bck, ""))) and not is_forced:
+            names = ", ".join(one.name for one in there)
+            raise Conflict(
+                f"inventory for bucket {bck.cname()} already exists: {names} (only one inventory per bucket is "
+                "supported, use force to replace it)"
+            )
+        await self.destroy(bck)
         await self._targets.ask(self._owner(task.object_name), "PUT", inventory.INVENTORIES, body=codec.to_json(task))
 
     async def show(self, prefix: str, name: str = "") -> list[Shown]:
         """Those whose objects have a prefix, sorted, all or those of one name."""
+        return [Shown.of(one) for one in await self._find(prefix, name) if one.is_current]
+
+    async def _find(self, prefix: str, name: str) -> list[Info]:
+        """The same with those that are not of their bucket any more."""
         if self._node.bmd.get(inventory.BUCKET) is None:
             return []
         body = codec.to_json(Ask(prefix, name))
         answers = await self._targets.ask_all("GET", inventory.INVENTORIES, body=body)
         found = {one.obj_name: one for answer in answers.values() for one in codec.from_json(answer.body, list[Info])}
-        return [Shown.of(found[key]) for key in sorted(found)]
+        return [found[key] for key in sorted(found)]
 
     async def destroy(self, bck: Bck, name: str = "") -> None:
         """Remove all of a bucket, or the one of that name; that there is none is no error."""
-        for one in await self.show(inventory.object_name(bck, ""), name):
+        for one in await self._find(inventory.object_name(bck, ""), name):
             body = codec.to_json(Ask(name=one.obj_name))
             try:
                 await self._targets.ask(self._owner(one.obj_name), "DELETE", inventory.INVENTORIES, body=body)

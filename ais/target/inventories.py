@@ -12,10 +12,11 @@ import msgspec
 from aiohttp import web
 
 from ais.api import codec, inventory
+from ais.api.bucket import Bck
 from ais.api.inventory import Ask, Info, InventoryTask, Made
 from ais.backend.interface import RemoteObject, RemotePage
 from ais.backend.inventory import Packer, page
-from ais.base.errors import Busy, NotRemoteBucket
+from ais.base.errors import Busy, NotRemoteBucket, ObjectNotFound
 from ais.core import sealing
 from ais.core.content import pread_of
 from ais.core.listing import Detail
@@ -28,6 +29,8 @@ from ais.xact.registry import Xaction
 
 _MADE = "inventory"
 """Custom metadata of the object: a `Made` in JSON."""
+_OF = "inventory-of"
+"""The same: what tells the bucket from others of its name. Of another one, an inventory is not shown."""
 _SHOWN_MAX = 100_000
 
 
@@ -69,7 +72,11 @@ class Inventories:
         """List the bucket. Raise why the backend does not list it, `Busy` when the object has another owner by now."""
         views, host = self._parts.front.views, self._parts.host
         bucket, into = views.require(task.bck), views.require(inventory.BUCKET)
-        writer = self._parts.store.writer(into.bck, task.object_name, into.rules)
+        writer = await in_pool_to_end(
+            self._pool(into, task.object_name),
+            lambda: self._parts.store.writer(into.bck, task.object_name, into.rules),
+            Writer.abort,
+        )
         pool, packer, started_ns = writer.mountpath.pool, Packer(task.names_per_chunk), host.env.clock.now_ns()
         try:
             async for objects in self._parts.remote.objects(bucket, task.prefix):
@@ -86,7 +93,7 @@ class Inventories:
             )
             if host.placement.owner(into.uname + task.object_name).id != host.snode.id:
                 raise Busy("targets came or went while the inventory was made: create it again")
-            await in_pool_to_end(pool, partial(_finish, writer, packer, made))
+            await in_pool_to_end(pool, partial(_finish, writer, packer, made, _identity(bucket)))
         finally:
             await in_pool_to_end(pool, writer.abort)
 
@@ -103,7 +110,8 @@ class Inventories:
             name = one.name.rpartition("/")[2]
             if one.meta is not None and _MADE in one.meta.custom and ask.name in ("", name):
                 made = codec.from_json(one.meta.custom[_MADE].encode(), Made)
-                shown.append(Info(one.name, name, sealing.size_of(one.meta), made))
+                is_current = self._is_current(one.name, one.meta.custom)
+                shown.append(Info(one.name, name, sealing.size_of(one.meta), made, is_current))
         return web.Response(body=codec.to_json(shown))
 
     async def _page(self, request: web.Request) -> web.Response:
@@ -116,6 +124,8 @@ class Inventories:
             return page(pread_of(opened), opened.stat.st_size, ask.names_prefix, ask.after, ask.limit, ask.delimiter)
 
         try:
+            if not self._is_current(ask.name, opened.meta.custom):
+                raise ObjectNotFound(view.bck.cname(ask.name))
             found = await in_pool_to_end(opened.mountpath.pool, read)
         finally:
             os.close(opened.fd)
@@ -131,6 +141,11 @@ class Inventories:
         await in_pool(self._pool(view, ask.name), lambda: parts.store.delete(view.bck, ask.name, rules=view.rules))
         return web.Response()
 
+    def _is_current(self, object_name: str, custom: dict[str, str]) -> bool:
+        """Whether an inventory is of the bucket that has the name now."""
+        view = self._parts.front.views.get(Bck.parse_uname(object_name)[0])
+        return view is not None and custom.get(_OF) == _identity(view)
+
     def _pool(self, view: BucketView, name: str) -> Executor:
         return self._parts.volume.place(view.uname + name).pool
 
@@ -140,8 +155,13 @@ def _write(writer: Writer, packer: Packer, objects: list[RemoteObject]) -> None:
         writer.write(data)
 
 
-def _finish(writer: Writer, packer: Packer, made: Made) -> None:
+def _identity(view: BucketView) -> str:
+    """When the bucket was created, and what it stands for."""
+    return f"{view.props.created} {view.remote.bck.cname() if view.remote is not None else ''}"
+
+
+def _finish(writer: Writer, packer: Packer, made: Made, of: str) -> None:
     writer.write(packer.finish())
     made = msgspec.structs.replace(made, chunks=packer.chunks)
-    writer.rewrite({_MADE: codec.to_json(made).decode()}, {}, "1")
+    writer.rewrite({_MADE: codec.to_json(made).decode(), _OF: of}, {}, "1")
     writer.commit()

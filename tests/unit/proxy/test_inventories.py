@@ -122,6 +122,33 @@ def test_an_inventory_in_a_bucket_that_encrypts(remote: Any, run: Run, aws: str)
     run(scenario())
 
 
+def test_an_inventory_is_of_one_bucket(remote: Any, run: Run, aws: str) -> None:
+    """One that had the name before, or what a bucket was linked to before: nobody sees names of that."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            linked = Remote(bucket.cluster, "linked", bucket.origin, bucket.http)
+            linked.query = ""
+            link = {"backend_bck": {"name": bucket.name, "provider": "aws"}}
+            assert (await linked.act("POST", "create-bck", link)).status == 200
+            await _made(linked)
+            assert sorted(await linked.listed("name", flags=NBI)) == NAMES[:4]
+            assert (await linked.act("DELETE", "destroy-bck")).status == 200
+            assert (await linked.act("POST", "create-bck", link)).status == 200
+            assert await _shown(linked) == {}
+            listing = {"props": "name", "flags": str(NBI)}
+            assert (await linked.act("GET", "list", listing)).status == 400
+            await _made(linked, name="mine")
+            assert list(await _shown(linked)) == ["ais/@#/linked/mine"]
+            await asyncio.to_thread(bucket.origin.create_bucket, Bucket="another")
+            link["backend_bck"]["name"] = "another"
+            assert (await linked.act("PATCH", "set-bprops", link)).status == 200
+            assert await _shown(linked) == {}
+            assert (await linked.act("GET", "list", listing)).status == 400
+
+    run(scenario())
+
+
 async def _paged(bucket: Remote, prefix: str, size: int) -> list[list[str]]:
     pages, token = [], ""
     while True:
