@@ -17,6 +17,7 @@ from ais.core.content import file_of
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.env.disk import Disk
+from ais.fs.failures import disk_failures
 from ais.shard import formats, index, reading
 from ais.shard.formats import Format
 from ais.shard.index import Damaged, Header, Place
@@ -83,9 +84,11 @@ class ShardIndexes:
         """Make the index of an open shard, which stays open; its members.
 
         Raise `BadShard`, `TooManyMembers`, `DiskFailure`, and `Unsupported` for an encrypted one, of which names would
-        be readable.
+        be readable: also in the index of what it replaced, or was appended to.
         """
         if opened.key is not None:
+            with disk_failures(opened.mountpath.path):
+                self._store.indexes.remove(self._store.spot(bck, name), name)
             raise Unsupported(f"{bck.cname(name)} is encrypted: it is read without an index")
         try:
             kind = detect(opened, name, "")

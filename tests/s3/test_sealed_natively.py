@@ -315,6 +315,25 @@ def test_shards_are_read(bench: Bench) -> None:
     assert members["m3"] in answer.body
 
 
+def test_no_index_says_what_is_in_an_encrypted_shard(bench: Bench) -> None:
+    """Also not that of the shard as it was before, when its bucket did not encrypt."""
+    bucket = fresh_name("index")
+    assert bench.api.create(bucket).status == 200
+
+    def append(member: str) -> None:
+        path, pine = object_path(bucket, "shard.tar"), {"Ais-Pine": "2"}
+        assert bench.api.call("PUT", path, {"archpath": member}, body=MARK, headers=pine).status == 200
+
+    def indexes() -> list[Path]:
+        return [one for one in bench.cluster.directory.rglob("*") if f"/{bucket}/%ix/" in str(one)]
+
+    append("one")
+    assert len(indexes()) == 1
+    bench.encrypt(bucket)
+    append("two")
+    assert not indexes()
+
+
 @pytest.mark.parametrize(
     "props",
     [
