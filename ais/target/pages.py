@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import msgspec
@@ -29,6 +30,8 @@ from ais.target.shard_summaries import ShardSummaries
 from ais.target.summaries import Summaries
 from ais.target.view import BucketView
 
+SHARDS_AT_ONCE = 4
+"""Pages with what is in shards that are read at the same time."""
 _STAT_PROPS = ("size", "atime")
 _META_PROPS = ("version", "checksum", "custom", "chunked")
 
@@ -48,6 +51,8 @@ class Pages:
         opening: Opening,
         shard_summaries: ShardSummaries,
     ) -> None:
+        self._threads = ThreadPoolExecutor(SHARDS_AT_ONCE, "listing of shards")
+        """They wait for the event loop, which may need those of its default executor for what it does then."""
         self._shard_summaries = shard_summaries
         self._opening = opening
         self._mirror = mirror
@@ -83,7 +88,9 @@ class Pages:
         started_s = self._host.env.clock.monotonic()
         view.require(Access.LIST_OBJECTS)
         try:
-            page = await asyncio.to_thread(self._read, view, message, self._opener(view))
+            read = partial(self._read, view, message, self._opener(view))
+            threads = self._threads if message.has(Flag.ARCHIVE_DIRS) else None
+            page = await asyncio.get_running_loop().run_in_executor(threads, read)
         except AisError:
             self._host.stats.inc(metrics.ERR_LST_N)
             raise

@@ -5,6 +5,8 @@ import contextlib
 import io
 import itertools
 import os
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ import pytest
 from harness.coded import BCK, BODIES, EC, LARGE, Group, check_deleted, delete_when_sent, fill, run
 from harness.target import LiveTarget
 
+from ais.api import listing
 from ais.api.bucket import Bck
+from ais.api.listing import LsoMsg
 from ais.api.xact import EC_ENCODE
 from ais.base.errors import AisError, NotReady, Unreachable
 from ais.base.ids import new_id
@@ -340,6 +344,27 @@ def test_a_restore_ends_when_the_name_is_another_targets(tmp_path: Path) -> None
         with pytest.raises(NotReady, match="another target"):
             await owner.target._ec.restore(BCK, "large")
         assert group.files("large") == []
+
+    run(tmp_path, 4, scenario)
+
+
+def test_a_listing_of_shards_needs_no_thread_but_its_own(tmp_path: Path) -> None:
+    """It waits for the loop to repair a shard, which is done in a thread: not behind those that wait for it."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            tar.addfile(tarfile.TarInfo("member"))
+        owner = group.owner("s.tar")
+        assert (await owner.ask("PUT", "s.tar", data=io.BytesIO(out.getvalue()))).status == 200
+        await group.settled()
+        Path(group.files("s.tar")[0]).write_bytes(bytes(len(out.getvalue())))
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        message = listing.normalise(LsoMsg(props="name", flags=listing.Flag.ARCHIVE_DIRS), is_ais=True)
+        async with asyncio.timeout(20):
+            page = await owner.target._pages.page(owner.target._front.views.require(BCK), message)
+        assert [one.n for one in page.Entries or ()] == ["s.tar", "s.tar/member"]
 
     run(tmp_path, 4, scenario)
 
