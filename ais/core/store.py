@@ -711,11 +711,16 @@ class Store:
             self._disk.close(opened.fd)
 
     def verify(self, bck: Bck, name: str, opened: OpenObject) -> None:
-        """Read the whole content and compare. Blocks. Raise `ContentDamaged` or `DiskFailure`."""
+        """Read the whole content and compare. Blocks. Raise `ContentDamaged`, and as `contents`."""
         meta = opened.meta
         digests = Digests(checksum.NONE, meta.promised, is_stored=True)
-        with disk_failures(opened.mountpath.path):
-            workfile.hash_content(self._disk, opened.fd, meta.size, digests)
+        # of our own: whoever opened it may close it before we are done
+        fd = os.dup(opened.fd) if self._is_complete(opened) else self.contents(bck, name, opened)
+        try:
+            with disk_failures(opened.mountpath.path):
+                workfile.hash_content(self._disk, fd, meta.size, digests)
+        finally:
+            self._disk.close(fd)
         digests.verify(bck, name)
 
     def drop_idle(self, idle_s: float) -> None:
@@ -843,6 +848,19 @@ class Store:
         if opened.meta.cut is None:
             return os.dup(opened.fd)
         return self._publisher.slicing.read(bck, name, opened.meta)
+
+    def complete(self, bck: Bck, name: str, opened: OpenObject) -> None:
+        """Let `fd` of an opened object have its content if it is kept as slices alone and was not put together yet.
+
+        Raise as `contents`.
+        """
+        if not self._is_complete(opened):
+            fd = self.contents(bck, name, opened)
+            self._disk.close(opened.fd)
+            opened.fd = fd
+
+    def _is_complete(self, opened: OpenObject) -> bool:
+        return opened.meta.cut is None or self._disk.fstat(opened.fd).st_size == opened.meta.size
 
     def _copy(
         self,

@@ -114,6 +114,7 @@ class Shards:
             writer = self._store.writer(ask.view.bck, ask.name, ask.view.rules, size_hint=size)
             return writer, shard_writer(kind, writer.write), None
         try:
+            self._store.complete(ask.view.bck, ask.name, opened)
             kind = detect(opened, ask.name, mime)
             self._store.verify(ask.view.bck, ask.name, opened)
             meta = opened.meta

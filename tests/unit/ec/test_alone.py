@@ -11,7 +11,7 @@ import pytest
 from harness.coded import BCK, BODIES, EC, LARGE, Group, check_deleted, delete_when_sent, fill, run
 from harness.target import LiveTarget, until
 
-from ais.api import query
+from ais.api import headers, query
 from ais.ec import slice as slices
 from ais.ec.encode import plan_repair
 
@@ -69,6 +69,27 @@ def test_content_is_kept_once_and_read_from_slices(tmp_path: Path) -> None:
         assert (aside(group), work_files(group)) == ([], [])
 
     run(tmp_path, 3, scenario)
+
+
+def test_what_reads_all_of_an_object_puts_it_together(tmp_path: Path) -> None:
+    """A file goes into a shard that is kept as slices, and HEAD compares content with its checksum."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(ALONE)
+        owner, members = group.owner("s.tar"), {"one": LARGE[:5000], "two": LARGE[:7000]}
+        for member, body in members.items():
+            asked = {"query": {query.ARCHPATH: member}, "headers": {headers.ARCHIVE_APPEND: "2"}}
+            answer = await owner.ask("PUT", "s.tar", data=io.BytesIO(body), **asked)
+            assert answer.status == 200, answer.message
+            await group.settled()
+            (path,) = group.files("s.tar")
+            assert os.path.getsize(path) == 0
+        for member, body in members.items():
+            assert (await owner.ask("GET", "s.tar", query={query.ARCHPATH: member})).body == body
+        assert (await owner.ask("HEAD", "s.tar", query={"validate-checksum": "true"})).status == 200
+        assert work_files(group) == []
+
+    run(tmp_path, 4, scenario)
 
 
 def test_up_to_p_targets_may_be_away(tmp_path: Path) -> None:
