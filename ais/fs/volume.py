@@ -437,8 +437,7 @@ class Volume:
         """Raise `BucketNotFound`, `Busy` or `NotReady` when a file must not become the object there: of a name with
         that digest, which was this target's `since` that epoch if one is given. Asked under the object's lock.
         """
-        if bck in self._shut:
-            self.require_open(bck, is_moved=is_moved)
+        self.require_open(bck, is_moved=is_moved)
         if self._is_owner is not None or since not in (None, self.epoch):
             self.require_owned(key, since)
         if self.view.leaving:
