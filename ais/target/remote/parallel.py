@@ -4,18 +4,21 @@ Parts that are here stay over a restart; all of them belong to the same object a
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
+
+from awscrt import checksums as crt
 
 from ais.api import checksum
 from ais.api.blob import Parts
 from ais.backend.interface import Backend, Place, RemoteObject
 from ais.backend.providers import Backends
-from ais.base.errors import AlreadyExists, Busy, HandleNotFound, NotReady, Unreachable
+from ais.base.errors import AlreadyExists, Busy, ChecksumMismatch, HandleNotFound, NotReady, Unreachable
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Part, Upload
 from ais.core.store import Store
+from ais.core.workfile import Digests
 from ais.env.clock import Clock
 from ais.fs.volume import Volume
 from ais.target.front import Front
@@ -177,13 +180,34 @@ class Parallel:
         stored = await self._stored(view, upload)
         if sum(part.size for part in stored.values()) != found.size:
             raise Busy(f"{place.bck.cname(found.name)}: parts are missing: try again")
-        uploads = self._store.uploads
-        await in_pool_to_end(
-            self._pool(view, found.name),
-            lambda: uploads.complete(
-                upload, list(stored.values()), view.rules, custom, check, facts, version=found.version
-            ),
-        )
+        uploads, parts = self._store.uploads, list(stored.values())
+
+        def complete() -> None:
+            self._compare(view, found, upload, parts)
+            uploads.complete(upload, parts, view.rules, custom, check, facts, version=found.version)
+
+        await in_pool_to_end(self._pool(view, found.name), complete)
+
+    def _compare(self, view: BucketView, found: RemoteObject, upload: Upload, parts: list[Part]) -> None:
+        """Raise `Unreachable` when the content is not what the backend says of all of it. Blocks."""
+        cname, claims = view.bck.cname(found.name), [found.claim]
+        if found.claim[0] == checksum.CRC32C:  # needs no content
+            claims = []
+            if _crc32c_of(parts) != found.claim[1]:
+                raise Unreachable(f"{cname} came with another checksum than its backend says: try again")
+        if view.props.checksum.validate_cold_get and found.md5:
+            claims.append(("md5", found.md5))
+        digests = [Digests(checksum.NONE, claim) for claim in claims if claim[0] != checksum.NONE]
+        if not digests:
+            return
+        for piece in self._store.uploads.read_parts(upload, parts):
+            for one in digests:
+                one.update(piece)
+        try:
+            for one in digests:
+                one.verify(view.bck, found.name)
+        except ChecksumMismatch as error:
+            raise Unreachable(f"{cname} came with another checksum than its backend says: {error}: try again") from None
 
     async def _find(self, view: BucketView, name: str, upload_id: str) -> Upload:
         return await in_pool_to_end(self._pool(view, name), lambda: self._store.uploads.find(view.bck, name, upload_id))
@@ -198,6 +222,14 @@ class Parallel:
 def _tag(found: RemoteObject) -> str:
     """What tells the object from others of its size; without a tag its time."""
     return found.etag or f"{found.modified_s:.0f}"
+
+
+def _crc32c_of(parts: Iterable[Part]) -> str:
+    """Of all of them together."""
+    value = 0
+    for part in parts:
+        value = crt.combine_crc32c(value, part.crc32c, part.size)
+    return f"{value:08x}"
 
 
 def _numbers(found: RemoteObject, parts: Parts) -> Iterator[int]:

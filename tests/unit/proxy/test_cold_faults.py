@@ -183,6 +183,24 @@ def test_cold_gets(
     run(scenario())
 
 
+@pytest.mark.parametrize("mounted", [pytest.param(_gcp, id="gcp"), pytest.param(_aws, id="aws")])
+def test_what_comes_in_parts(
+    serve: Any, run: Run, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, mounted: Any
+) -> None:
+    """Several ranges at a time are compared with what the backend says of the whole, too."""
+    in_parts = {"Ais-Blob-Download": "true", "Ais-Blob-Chunk": "1MiB"}
+
+    async def scenario() -> None:
+        async with mounted(serve, request, monkeypatch) as (bucket, gate):
+            gate.fault = faults.OTHER
+            status, body, _ = await bucket.ask("GET", "following", headers=in_parts)
+            assert (status, "following" in await bucket.cached()) == (502, False), body[:200]
+            gate.fault = ""
+            assert await bucket.get("following", **in_parts) == CONTENT["following"]
+
+    run(scenario())
+
+
 async def _fails(bucket: Remote, name: str, fault: str) -> None:
     """Once the answer has begun, nothing but a broken connection can tell."""
     try:
