@@ -58,6 +58,7 @@ class UsualPuts:
     def __init__(self, host: Host, gate: Gate, front: Front, maps: Maps, store: Store) -> None:
         self._host = host
         self._gate = gate
+        self._front = front
         self._store = store
         self._counters = host.stats.values
         self._basis = Basis(host, gate, front, maps)
@@ -106,6 +107,7 @@ class UsualPuts:
         bucket, view, name = ask.bucket, ask.view, ask.bucket.name
         if (
             not self._basis.is_simple(bucket, view)
+            or view is not self._front.views.get(view.bck)  # its objects began to move while this one waited
             or not view.takes_puts
             or view.rules.keeping is not Keeping.NONE
             or view.rules.event is not None
