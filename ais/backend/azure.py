@@ -16,8 +16,8 @@ import os
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -334,17 +334,9 @@ def _described(name: str, found: Any) -> RemoteObject:
     )
 
 
-@contextmanager
-def _translated(bck: Bck | None, name: str = "") -> Iterator[None]:
+def _translated(bck: Bck | None, name: str = "") -> AbstractContextManager[None]:
     """What the library raises as errors of ours, which name the bucket or object."""
-    try:
-        yield
-    except (AisError, asyncio.CancelledError, GeneratorExit):
-        raise
-    except BaseExceptionGroup as group:
-        raise _meaning(group.exceptions[0], bck, name) from None
-    except Exception as error:  # noqa: BLE001 - whatever a server can make a library raise
-        raise _meaning(error, bck, name) from None
+    return failures.translated(lambda error: _meaning(error, bck, name))
 
 
 def _meaning(error: BaseException, bck: Bck | None, name: str) -> AisError:

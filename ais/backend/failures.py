@@ -1,5 +1,9 @@
 """What a cloud answered, or did not answer, as errors of ours, which name the bucket or object."""
 
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import aiohttp
 
 from ais.api.bucket import Bck
@@ -12,6 +16,19 @@ from ais.base.errors import (
     RemoteBucketNotFound,
     Unreachable,
 )
+
+
+@contextmanager
+def translated(meaning: Callable[[BaseException], AisError]) -> Iterator[None]:
+    """What a library raises in a block as what it means; of several the first."""
+    try:
+        yield
+    except (AisError, asyncio.CancelledError, GeneratorExit):
+        raise
+    except BaseExceptionGroup as group:
+        raise meaning(group.exceptions[0]) from None
+    except Exception as error:  # noqa: BLE001 - whatever a server can make a library raise
+        raise meaning(error) from None
 
 
 def of_status(status: int, text: str, bck: Bck | None, name: str) -> AisError:

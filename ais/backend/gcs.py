@@ -15,8 +15,8 @@ import json
 import os
 import random
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -469,17 +469,9 @@ def _cut(objects: list[RemoteObject], prefixes: list[str], limit: int, *, has_mo
     return RemotePage([one for one in objects if one.name <= last], [one for one in prefixes if one <= last], True)
 
 
-@contextmanager
-def _translated(bck: Bck | None, name: str = "") -> Iterator[None]:
+def _translated(bck: Bck | None, name: str = "") -> AbstractContextManager[None]:
     """What the library raises as errors of ours, which name the bucket or object."""
-    try:
-        yield
-    except (AisError, asyncio.CancelledError, GeneratorExit):
-        raise
-    except BaseExceptionGroup as group:
-        raise _meaning(group.exceptions[0], bck, name) from None
-    except Exception as error:  # noqa: BLE001 - whatever a server can make a library raise
-        raise _meaning(error, bck, name) from None
+    return failures.translated(lambda error: _meaning(error, bck, name))
 
 
 def _meaning(error: BaseException, bck: Bck | None, name: str) -> AisError:

@@ -9,8 +9,8 @@ import asyncio
 import base64
 import hashlib
 import importlib
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -303,17 +303,9 @@ def _given(user: dict[str, str]) -> dict[str, Any]:
     return found | {name: user[key] for key, name in _CONTENT.items() if key in user}
 
 
-@contextmanager
-def _translated(bck: Bck | None, name: str = "") -> Iterator[None]:
+def _translated(bck: Bck | None, name: str = "") -> AbstractContextManager[None]:
     """What the library raises as errors of ours, which name the bucket or object."""
-    try:
-        yield
-    except (AisError, asyncio.CancelledError, GeneratorExit):
-        raise
-    except BaseExceptionGroup as group:
-        raise _meaning(group.exceptions[0], bck, name) from None
-    except Exception as error:  # noqa: BLE001 - the library has a hundred
-        raise _meaning(error, bck, name) from None
+    return failures.translated(lambda error: _meaning(error, bck, name))
 
 
 def _meaning(error: BaseException, bck: Bck | None, name: str) -> AisError:
