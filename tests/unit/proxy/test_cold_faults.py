@@ -92,13 +92,13 @@ async def _ht(serve: Any, *_: Any) -> AsyncIterator[tuple[Remote, Gate]]:
 
 @asynccontextmanager
 async def _cloud(
-    backend: Backend, serve: Any, gate: Gate, monkeypatch: pytest.MonkeyPatch, variable: str
+    backend: Backend, bucket_name: str, serve: Any, gate: Gate, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> AsyncIterator[tuple[Remote, Gate]]:
     """A bucket with the content, behind a gate that the variable names."""
     provider = "gcp" if isinstance(backend, GCS) else "azure"
     try:
         for name, body in CONTENT.items():
-            await backend.put(Place(Bck("faults", provider)), name, Content(body), {})
+            await backend.put(Place(Bck(bucket_name, provider)), name, Content(body), {})
     finally:
         await backend.close()
     monkeypatch.setenv(variable, gate.url)
@@ -106,7 +106,7 @@ async def _cloud(
         serve(targets=1, storage=True, backend={provider: {}}, **CALM) as cluster,
         aiohttp.ClientSession() as http,
     ):
-        bucket = Remote(cluster, "faults", None, http)
+        bucket = Remote(cluster, bucket_name, None, http)
         bucket.query = f"?provider={provider}"
         checked = {"checksum": {"validate_cold_get": True}}
         assert (await bucket.ask("GET", "here"))[0] == 200
@@ -119,10 +119,11 @@ async def _gcp(
     serve: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Remote, Gate]]:
     url = request.getfixturevalue("gcs")
-    await asyncio.to_thread(make_gcs_bucket, url, "faults")
+    name = f"faults-{request.node.originalname.replace('_', '-')}"  # the server is that of all tests
+    await asyncio.to_thread(make_gcs_bucket, url, name)
     async with (
         gate_before(url, lambda asked: asked.query.get("alt") == "media") as gate,
-        _cloud(GCS(), serve, gate, monkeypatch, "STORAGE_EMULATOR_HOST") as found,
+        _cloud(GCS(), name, serve, gate, monkeypatch, "STORAGE_EMULATOR_HOST") as found,
     ):
         yield found
 
@@ -136,7 +137,7 @@ async def _azure(
     await (await backend._opened()).create_container("faults")
     async with gate_before(url.removesuffix(f"/{ACCOUNT}"), lambda asked: not asked.query_string) as gate:
         monkeypatch.setattr(gate, "url", f"{gate.url}/{ACCOUNT}")
-        async with _cloud(backend, serve, gate, monkeypatch, "AIS_AZURE_URL") as found:
+        async with _cloud(backend, "faults", serve, gate, monkeypatch, "AIS_AZURE_URL") as found:
             yield found
 
 
