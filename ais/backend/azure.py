@@ -341,8 +341,6 @@ def _translated(bck: Bck | None, name: str = "") -> AbstractContextManager[None]
 
 def _meaning(error: BaseException, bck: Bck | None, name: str) -> AisError:
     what = "az://" if bck is None else bck.cname(name)
-    if isinstance(error, AisError):
-        return error
     status, code = getattr(error, "status_code", None), getattr(error, "error_code", None) or ""
     said = str(error).partition("\n")[0][:200]
     if type(error).__name__ in _NO_CREDENTIALS and not status:

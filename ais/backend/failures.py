@@ -26,7 +26,8 @@ def translated(meaning: Callable[[BaseException], AisError]) -> Iterator[None]:
     except (AisError, asyncio.CancelledError, GeneratorExit):
         raise
     except BaseExceptionGroup as group:
-        raise meaning(group.exceptions[0]) from None
+        first = group.exceptions[0]
+        raise (first if isinstance(first, AisError) else meaning(first)) from None
     except Exception as error:  # noqa: BLE001 - whatever a server can make a library raise
         raise meaning(error) from None
 

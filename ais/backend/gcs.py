@@ -476,8 +476,6 @@ def _translated(bck: Bck | None, name: str = "") -> AbstractContextManager[None]
 
 def _meaning(error: BaseException, bck: Bck | None, name: str) -> AisError:
     what = "gs://" if bck is None else bck.cname(name)
-    if isinstance(error, AisError):
-        return error
     if not isinstance(error, aiohttp.ClientResponseError):
         return failures.of_connection(error, what)
     said = _said(error.message)

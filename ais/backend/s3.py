@@ -309,8 +309,6 @@ def _translated(bck: Bck | None, name: str = "") -> AbstractContextManager[None]
 
 
 def _meaning(error: BaseException, bck: Bck | None, name: str) -> AisError:
-    if isinstance(error, AisError):
-        return error
     what = "s3://" if bck is None else bck.cname(name)
     answer = getattr(error, "response", None)
     if isinstance(answer, dict) and "Error" in answer:
