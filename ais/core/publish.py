@@ -418,7 +418,7 @@ class Publisher:
 
         Raise `BucketNotFound`, `NotReady` when its disk is what is not there, `OutOfSpace`, `DiskFailure`.
         """
-        path = f"{spot.work}/{name or f'{self._tag}.{next(self._serial):x}'}"
+        path = f"{spot.work}/{name or self.new_work_name()}"
         try:
             return path, workfile.create(self._disk, path, bck)
         except BucketNotFound:
