@@ -5,7 +5,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from aio_pika.connection import Connection, make_url
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 
-from ais.config.receivers import Address
+from ais.config.receivers import Address, Host
 from ais.node.receivers import broker
 from ais.node.receivers.broker import secret, tls_context
 from ais.node.receivers.receiver import Message, NotTaken
@@ -53,8 +53,8 @@ async def connect(address: Address, timeout_s: float) -> broker.Connection:
     """See `Transport`."""
     context = await tls_context(address)
     password = await secret(address, "password_file")
-    failure: Exception = OSError("no host is named")
-    for host in address.hosts:
+
+    async def to(host: Host) -> Amqp:
         url = make_url(
             host=host.name,
             port=host.port,
@@ -63,11 +63,9 @@ async def connect(address: Address, timeout_s: float) -> broker.Connection:
             virtualhost=address.path or "/",
             ssl=address.is_tls,
         )
-        try:
-            return await _open(Connection(url, ssl_context=context), address, timeout_s / 2)
-        except ERRORS as error:
-            failure = error
-    raise failure
+        return await _open(Connection(url, ssl_context=context), address, timeout_s / 2)
+
+    return await broker.first_of(address.hosts, to, ERRORS)
 
 
 async def _open(connection: Connection, address: Address, timeout_s: float) -> Amqp:

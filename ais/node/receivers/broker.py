@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import importlib
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
 from ais.base.errors import BadRequest
 from ais.config import receivers
-from ais.config.receivers import Address
+from ais.config.receivers import Address, Host
 from ais.net.tls import client_context
 from ais.node.receivers.receiver import Message, NotTaken
 
@@ -129,6 +129,19 @@ def _waves(messages: Sequence[Message]) -> Iterator[list[Message]]:
         wave[message.key] = message
     if wave:
         yield list(wave.values())
+
+
+async def first_of(
+    hosts: Iterable[Host], to: Callable[[Host], Awaitable[Connection]], errors: tuple[type[Exception], ...]
+) -> Connection:
+    """A connection to the first host that gives one. Raise what the last one raised."""
+    failure: Exception = OSError("no host is named")
+    for host in hosts:
+        try:
+            return await to(host)
+        except errors as error:
+            failure = error
+    raise failure
 
 
 async def secret(address: Address, option: str) -> str:

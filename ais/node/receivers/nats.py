@@ -10,7 +10,7 @@ from nats.errors import Error, NoServersError
 from nats.js.errors import NoStreamResponseError
 
 from ais.config.receivers import Address, Host
-from ais.node.receivers.broker import Connection, secret, tls_context
+from ais.node.receivers.broker import Connection, first_of, secret, tls_context
 from ais.node.receivers.receiver import Message, NotTaken
 
 ERRORS = (Error, OSError, ValueError)
@@ -58,13 +58,7 @@ class Nats:
 
 async def connect(address: Address, timeout_s: float) -> Connection:
     """See `Transport`."""
-    failure: Exception = OSError("no host is named")
-    for host in address.hosts:
-        try:
-            return await _open(host, address, timeout_s)
-        except ERRORS as error:
-            failure = error
-    raise failure
+    return await first_of(address.hosts, lambda host: _open(host, address, timeout_s), ERRORS)
 
 
 async def _open(host: Host, address: Address, timeout_s: float) -> Connection:
