@@ -56,9 +56,9 @@ def follow(targets: list[LiveTarget], *away: LiveTarget, late: tuple[LiveTarget,
     """
     before = targets[0].node.smap
     snodes = {one.node.snode.id: one.node.snode for one in targets}
+    gone = {one.node.snode.id for one in away}
     tmap = {
         node_id: msgspec.structs.replace(snode, flags=int(Flag.MAINTENANCE) if node_id in gone else 0)
-        for gone in ({one.node.snode.id for one in away},)
         for node_id, snode in snodes.items()
     }
     before = msgspec.structs.replace(before, moving=msgspec.UNSET)
@@ -67,6 +67,13 @@ def follow(targets: list[LiveTarget], *away: LiveTarget, late: tuple[LiveTarget,
         if one not in late:
             take(one, after)
     return after
+
+
+def settled_and_followed(targets: list[LiveTarget], late: LiveTarget) -> Smap:
+    """The next map, after all knew that nothing moves any more; one target has yet to `take` it."""
+    for one in targets:
+        take(one, msgspec.structs.replace(one.node.smap, moving=msgspec.UNSET))
+    return follow(targets, late=(late,))
 
 
 def take(target: LiveTarget, smap: Smap) -> None:
@@ -147,9 +154,7 @@ def test_a_list_of_keys_is_deleted_where_their_versions_are(tmp_path: Path) -> N
             follow(targets, new)
             for content in (b"first", b"second"):
                 assert (await old.ask("PUT", name, data=io.BytesIO(content))).status == 200
-            for one in targets:
-                take(one, msgspec.structs.replace(one.node.smap, moving=msgspec.UNSET))
-            smap = follow(targets, late=(new,))
+            smap = settled_and_followed(targets, late=new)
             bucket = new.node.bmd.require(BCK)
             body = codec.to_msgpack(peers.DeleteKeys(BCK, int(bucket.bid), [KeyToDelete(name)], False))
             lines = {"Ais-Caller-Id": old.node.snode.id}
@@ -172,9 +177,7 @@ def test_a_shard_is_begun_where_the_versions_of_its_name_are(tmp_path: Path) -> 
             _, (name, *_) = await versioned(targets)
             follow(targets, new)
             assert (await old.ask("PUT", name, data=b"before")).status == 200
-            for one in targets:
-                take(one, msgspec.structs.replace(one.node.smap, moving=msgspec.UNSET))
-            smap = follow(targets, late=(new,))
+            smap = settled_and_followed(targets, late=new)
             view = new.target._front.views.require(BCK)
             beginning = asyncio.create_task(new.target._archiving.open_shard(view, ArchiveMsg(archive=name)))
             await asyncio.sleep(0.2)
@@ -197,9 +200,7 @@ def test_a_target_that_lags_behind_puts_no_version_where_the_others_are_not(tmp_
             follow(targets, new)
             for content in (b"first", b"second"):
                 assert (await old.ask("PUT", name, data=io.BytesIO(content))).status == 200
-            for one in targets:
-                take(one, msgspec.structs.replace(one.node.smap, moving=msgspec.UNSET))
-            smap = follow(targets, late=(new,))
+            smap = settled_and_followed(targets, late=new)
             url = f"{new.url}/v1/objects/{BCK.name}/{name}?provider=ais&pid={MARKS['pid']}&utm={MARKS['utm']}"
             body = {"data": b"third"} if method == "PUT" else {}
             asking = asyncio.create_task(redirected(new, method, url, **body))
