@@ -1,5 +1,6 @@
 """kill -9 of the owner amid 200 running S3 uploads: what was acknowledged is whole, the rest is whole or absent."""
 
+import contextlib
 import http.client
 import itertools
 import random
@@ -206,14 +207,25 @@ def check_uploads(client: Any, load: Load) -> dict[str, str]:
 
 
 def finish(client: Any, load: Load, pending: dict[str, str]) -> None:
-    """Complete the pending uploads that have all parts, and abort every other one that is listed."""
-    for key, upload in pending.items():
+    """Complete the uploads that have all parts, and abort every other one that is listed.
+
+    One whose object was made, but whose answer was lost, is kept for a day so that it can be completed again.
+    """
+    for key in load.completing - load.completed - pending.keys():
+        with contextlib.suppress(client.exceptions.NoSuchUpload):
+            complete(client, load, key)
+    for key in pending:
         if len(load.parts[key]) == 2:
-            parts = [{"PartNumber": number, "ETag": etag} for number, etag in load.parts[key].items()]
-            where = {"Bucket": BUCKET, "Key": key, "UploadId": upload}
-            client.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
-            assert read(client, key) == b"".join(parts_of(key))
+            complete(client, load, key)
     for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=BUCKET):
         for one in page.get("Uploads", ()):
             assert one["Key"] not in load.completed
             client.abort_multipart_upload(Bucket=BUCKET, Key=one["Key"], UploadId=one["UploadId"])
+
+
+def complete(client: Any, load: Load, key: str) -> None:
+    """Complete the upload of a key of the parts that were acknowledged."""
+    parts = [{"PartNumber": number, "ETag": etag} for number, etag in load.parts[key].items()]
+    where = {"Bucket": BUCKET, "Key": key, "UploadId": load.uploads[key]}
+    client.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
+    assert read(client, key) == b"".join(parts_of(key))
