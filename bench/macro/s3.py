@@ -28,7 +28,7 @@ import urllib.request
 import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -130,9 +130,9 @@ class Signer:
 class Bench:
     """The cluster, and the requests of each path."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, cluster: Any = None) -> None:
         self._scratch = scratch
-        self.cluster = Cluster(1, 1, 1, dir=scratch / "ais", config_overrides={"auth.enabled": "true"})
+        self.cluster = cluster or Cluster(1, 1, 1, dir=scratch / "ais", config_overrides={"auth.enabled": "true"})
 
     def __enter__(self) -> "Bench":
         self.cluster.__enter__()
