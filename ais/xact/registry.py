@@ -111,7 +111,7 @@ class Registry:
         self._known.pop(uuid, None)
         self._known[uuid] = xaction
         self._forget_old()
-        task = asyncio.create_task(work(xaction), name=f"{kind}[{uuid}]")
+        task = asyncio.create_task(self._work(work, xaction), name=f"{kind}[{uuid}]")
         self._tasks[uuid] = task
         task.add_done_callback(functools.partial(self._end, xaction, ended))
         self._note(xaction)
@@ -158,6 +158,21 @@ class Registry:
         if self._history is not None:
             await asyncio.to_thread(self._history.close)
 
+    async def _work(self, work: Work, xaction: Xaction) -> None:
+        """Do it; a kept one is forgotten before anybody sees that it is over: it must not begin again after that."""
+        try:
+            await work(xaction)
+        finally:
+            if (dropping := self._dropping(xaction)) is not None:
+                await asyncio.shield(dropping)
+
+    def _dropping(self, xaction: Xaction) -> "asyncio.Future[None] | None":
+        """Forget what a job was told that has come to its end, if it was kept."""
+        if xaction.uuid not in self._kept or self._is_closed or self._unfinished is None:
+            return None
+        self._kept.discard(xaction.uuid)
+        return asyncio.get_running_loop().run_in_executor(None, self._unfinished.drop, xaction.uuid)
+
     def _end(self, xaction: Xaction, ended: Callable[[Xaction], None], task: asyncio.Task[None]) -> None:
         """The task is over, however: also when it was cancelled before its first step."""
         log = self._log.bind(xaction=xaction.uuid, kind=xaction.kind)
@@ -172,9 +187,7 @@ class Registry:
         self._ended[xaction.kind, xaction.bck] += 1
         xaction.end(self._clock.now_ns(), _describe(failure))
         self._note(xaction)
-        if xaction.uuid in self._kept and not self._is_closed and self._unfinished is not None:
-            self._kept.discard(xaction.uuid)
-            asyncio.get_running_loop().run_in_executor(None, self._unfinished.drop, xaction.uuid)
+        self._dropping(xaction)  # one that was aborted before its first step
         ended(xaction)
         log.info("xaction ended", objects=xaction.objects, aborted=xaction.is_aborted)
 

@@ -13,6 +13,7 @@ import msgspec
 
 from ais.base.errors import DiskFailure
 from ais.env.disk import Disk
+from ais.fs import layout
 from ais.fs.failures import disk_failures
 from ais.fs.mountpath import Mountpath
 
@@ -65,11 +66,14 @@ class Unfinished:
             self._disk.rename(path + _NEW, path)
 
     def drop(self, uuid: str) -> None:
-        """The job has ended."""
+        """The job has ended; on return that is on the disk."""
         for mountpath in self._mountpaths():
+            directory = f"{mountpath.path}/{DIRECTORY}"
             for name in (uuid, uuid + _PLACE):
                 with contextlib.suppress(OSError):
-                    self._disk.unlink(f"{mountpath.path}/{DIRECTORY}/{name}")
+                    self._disk.unlink(f"{directory}/{name}")
+            with contextlib.suppress(OSError):
+                layout.fsync_directory(self._disk, directory)
 
     def load(self) -> list[Task]:
         """All that did not end."""
