@@ -67,9 +67,12 @@ class Locks:
             return msgspec.structs.replace(meta, facts=change(meta.facts))
 
         async def update() -> Reply:
-            pool, event = self._volume.place(ask.uname).pool, ask.rules("").event
-            bck, version_id = ask.view.bck, ask.version_id
-            await in_pool(pool, lambda: self._store.update(bck, ask.key, changed, version_id, event=event))
+            pool, rules, bck = self._volume.place(ask.uname).pool, ask.rules(""), ask.view.bck
+
+            def step() -> ObjectMeta:
+                return self._store.update(bck, ask.key, changed, ask.version_id, fsync=rules.fsync, event=rules.event)
+
+            await in_pool(pool, step)
             return ask.reply(200)
 
         return update()
