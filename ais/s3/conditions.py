@@ -69,8 +69,7 @@ def read_copy(headers: Lookup) -> Conditions:
 
 def read_delete(headers: Lookup) -> Conditions:
     """Those of a delete, which may also demand a size and a time. Raise `S3Error` InvalidArgument."""
-    wanted = read(headers)
-    check_write_headers(wanted)
+    wanted = of_write(headers)
     return with_facts(wanted, headers.get("x-amz-if-match-last-modified-time"), headers.get("x-amz-if-match-size"))
 
 
@@ -134,12 +133,14 @@ def check_write(conditions: Conditions, current: Current | None) -> None:
             raise S3Error("PreconditionFailed", Condition="x-amz-if-match-last-modified-time")
 
 
-def check_write_headers(conditions: Conditions) -> None:
-    """Raise `S3Error` for a condition that S3 does not define on writes."""
-    if conditions.none_match is not None and conditions.none_match.strip() != "*":
-        raise S3Error("NotImplemented", "If-None-Match on a write takes only *")
-    if conditions.modified_since_s is not None or conditions.unmodified_since_s is not None:
+def of_write(headers: Lookup) -> Conditions:
+    """Those of a write. Raise `S3Error` for one that S3 does not define there, readable or not."""
+    if any(headers.get(name) is not None for name in ("if-modified-since", "if-unmodified-since")):
         raise S3Error("NotImplemented", "If-Modified-Since and If-Unmodified-Since are not supported on writes")
+    wanted = read(headers)
+    if wanted.none_match is not None and wanted.none_match.strip() != "*":
+        raise S3Error("NotImplemented", "If-None-Match on a write takes only *")
+    return wanted
 
 
 def _check_match(conditions: Conditions, current: Current) -> None:

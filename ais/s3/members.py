@@ -85,6 +85,7 @@ _VALUES: Mapping[str, tuple[str, ...]] = {
 """What these may say, in any case. No object is ever being restored; no policy keeps the owner from changing it."""
 
 _WITH_CHECKSUM = frozenset((Op.PUT_OBJECT, Op.PUT_REPLICA, Op.UPLOAD_PART, Op.COMPLETE_MULTIPART_UPLOAD))
+_TAKES_CONTENT = frozenset((Op.PUT_OBJECT, Op.PUT_REPLICA, Op.UPLOAD_PART))
 _ELSEWHERE = frozenset().union(*HONOURED.values())
 """Honoured by one operation or another: beside a request that has no use for it, it asks for nothing."""
 
@@ -106,6 +107,8 @@ _ASKS_TO_ENCRYPT = "x-amz-server-side-encryption"
 
 def check(op: Op, headers: Mapping[str, Sequence[str]]) -> None:
     """Raise `S3Error` for a header (lower-case) that asks for what is not done. Nothing was read or done before."""
+    if op in _TAKES_CONTENT and "content-range" in headers:
+        raise S3Error("NotImplemented", "The header content-range is of a part of an object: objects are written whole")
     for name, values in headers.items():
         if not name.startswith("x-amz-") or name.startswith(USER_METADATA):
             continue

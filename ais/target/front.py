@@ -5,7 +5,7 @@ from typing import NamedTuple
 from ais.api import ack, headers, query
 from ais.api.access import Access
 from ais.api.bucket import Bck
-from ais.base.errors import AccessDenied, BadRequest, BucketNotFound, NotReady
+from ais.base.errors import AccessDenied, BadRequest, BucketNotFound, NotReady, NotYetImplemented
 from ais.meta.bmd import BMD
 from ais.meta.smap import Snode
 from ais.net.http import Headers, Network, Request
@@ -24,6 +24,14 @@ _CALLER = headers.CALLER_ID.lower()
 ACK_HEADER = ack.HEADER.lower()
 _ADDS = Access.PUT | Access.APPEND
 WRITES = Access.PUT | Access.APPEND | Access.MOVE_OBJECT | Access.UPDATE_OBJECT | Access.DELETE_OBJECT
+LIMITS = {
+    "content-range": "a PUT has all of an object: send all of it, or append to it (append_type)",
+    **dict.fromkeys(
+        ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since"),
+        "the native API has no conditions: leave it out, or write over S3",
+    ),
+}
+"""Headers by which a change shall not be made whatever is there, or not to all of it; and why they are refused."""
 _INTERNAL = Network.CONTROL | Network.DATA
 
 
@@ -113,6 +121,8 @@ class Front:
         if not is_from_peer:  # S3 has names that clients of the native API cannot ask for
             address.check_name(name, is_probe=is_probe)
         view.require(operation)
+        if operation & WRITES and (limit := next((one for one in LIMITS if one in request.headers), "")):
+            raise NotYetImplemented(f"{bck.cname(name)}: the header {limit} cannot be honoured: {LIMITS[limit]}")
         if operation & _ADDS and not is_from_peer:
             view.require_sealable()
         if view.is_renamed and not is_from_peer:

@@ -20,7 +20,7 @@ from ais.net.http import AnyReply, Reply, Request, Upload
 from ais.stats import names as metrics
 from ais.target import address, props
 from ais.target.counts import count_error, count_redirect
-from ais.target.front import Ask, Front
+from ais.target.front import LIMITS, Ask, Front
 from ais.target.host import Host
 from ais.target.moves import Moves
 from ais.target.multipart import Multipart
@@ -37,8 +37,8 @@ INLINE_BYTES_MAX = 1 << 20
 _SPECIAL = frozenset(
     name.lower()
     for name in (headers.CHECKSUM_TYPE, headers.CHECKSUM_VALUE, headers.CUSTOM_MD, headers.CALLER_ID, ack.HEADER)
-)
-"""Headers of a PUT that asks for more than storing the body."""
+) | frozenset(LIMITS)
+"""Headers of a PUT that asks for more, or less, than storing the body."""
 
 
 class Writes:

@@ -159,16 +159,12 @@ def stored_answer(ask: S3Ask, meta: ObjectMeta) -> Reply:
 
 def asked_condition(ask: S3Ask, store: Store) -> Condition | None:
     """What the request demands of the object it replaces. Raise `S3Error` for what S3 does not define on writes."""
-    wanted = conditions.of_request(ask.request.http.headers)
-    conditions.check_write_headers(wanted)
-    return condition_of(wanted, store, ask.view.bck, ask.key)
+    return condition_of(conditions.of_write(ask.request.http.headers), store, ask.view.bck, ask.key)
 
 
 def asked_of_backend(ask: S3Ask) -> Check | None:
     """The same, to be asked with what a backend has."""
-    wanted = conditions.of_request(ask.request.http.headers)
-    conditions.check_write_headers(wanted)
-    return check_of(wanted)
+    return check_of(conditions.of_write(ask.request.http.headers))
 
 
 def check_of(wanted: Conditions) -> Check | None:

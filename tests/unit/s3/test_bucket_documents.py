@@ -162,7 +162,10 @@ def test_writes() -> None:
     conditions.check_write(swap, NOW)
     assert _code(conditions.check_write, swap, None) == "NoSuchKey"
     assert _code(conditions.check_write, swap, NOW._replace(etag="x")) == "PreconditionFailed"
-    assert _code(conditions.check_write_headers, conditions.read({"if-none-match": '"x"'})) == "NotImplemented"
+    never = {"if-none-match": '"x"', "if-modified-since": "no date", "if-unmodified-since": conditions.http_date(0)}
+    for name, value in never.items():
+        assert _code(conditions.of_write, {name: value}) == "NotImplemented"
+        assert _code(conditions.read_delete, {name: value}) == "NotImplemented"
 
 
 def test_copy_sources() -> None:

@@ -229,6 +229,43 @@ def test_what_we_do_not_serve_never_touches_the_object(
     run(scenario())
 
 
+LIMITS = {
+    "Content-Range": "bytes 3-5/6",
+    "If-Match": '"other"',
+    "If-None-Match": "*",
+    "If-Modified-Since": "no date",
+    "If-Unmodified-Since": "Thu, 01 Jan 1970 00:00:00 GMT",
+}
+
+
+@pytest.mark.parametrize("header", LIMITS)
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "S3 PUT", "S3 DELETE"])
+def test_a_limit_to_a_change_is_kept_or_refused(serve: Any, run: Scenario, method: str, header: str) -> None:
+    """Nothing is replaced by the rest of a content, nor whatever it is by who says what it must be."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.s3("PUT", "b/o", data=b"old")
+            before = (await live.ask("HEAD", "o")).headers
+            lines, body = {header: LIMITS[header]}, {"data": b"new"} if "PUT" in method else {}
+            if method.startswith("S3"):
+                answer = await live.s3(method.removeprefix("S3 "), "b/o", headers=lines, **body)
+            elif method == "PATCH":
+                answer = await live.act(method, "o", "", value={"key": "text"}, headers=lines)
+            else:
+                answer = await live.ask(method, "o", headers=lines, **body)
+            if (method, header) == ("S3 DELETE", "Content-Range"):
+                assert answer.status == 204  # it says nothing of a request without content
+                return
+            assert answer.status == (412 if method.startswith("S3") and header.endswith("-Match") else 501)
+            after = (await live.ask("HEAD", "o")).headers
+            names = ("Ais-Version", "Ais-Custom-Md", "Ais-Checksum-Value")
+            assert [after.get(name) for name in names] == [before.get(name) for name in names]
+
+    run(scenario())
+
+
 def test_actions_that_objects_of_a_bucket_do_not_have(serve: Any, run: Scenario) -> None:
     """An unknown one, and one for buckets with a backend: 400."""
 
