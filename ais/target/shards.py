@@ -9,12 +9,13 @@ import os
 from collections.abc import Awaitable, Iterator
 from concurrent.futures import Executor
 
-from ais.api import headers, query
+from ais.api import checksum, headers, query
 from ais.base.errors import BadRequest, MemberNotFound, NoMemberRange, ObjectNotFound
 from ais.base.locks import NamedLocks
 from ais.core.content import file_of
 from ais.core.publish import Condition
 from ais.core.store import OpenObject, Store
+from ais.core.workfile import Digests
 from ais.core.writer import Writer
 from ais.fs.volume import Volume
 from ais.net.http import AnyReply, Reply, StreamReply, Upload, header_lines
@@ -23,7 +24,7 @@ from ais.shard.appending import copy_members
 from ais.shard.formats import Format
 from ais.shard.reading import Content, Member
 from ais.shard.writing import Buffer, ShardWriter, shard_writer
-from ais.target import contents
+from ais.target import contents, props
 from ais.target.front import Ask
 from ais.target.host import Host
 from ais.target.shard_files import detect
@@ -87,10 +88,11 @@ class Shards:
     async def _put(self, ask: Ask, owner: Owner, mode: str, member: str, size: int) -> AnyReply:
         pool = self._volume.place(ask.view.uname + ask.name).pool
         started_s = self._now()
+        digests = Digests(checksum.NONE, props.claim_of(ask.headers))
         held = await self._appends.acquire(ask.view.uname + ask.name)
 
         def open_receiving() -> _Receiving:
-            return _Receiving(self, ask, mode, member, size)
+            return _Receiving(self, ask, mode, member, size, digests)
 
         def finish(receiving: _Receiving) -> Reply:
             receiving.finish()
@@ -179,9 +181,10 @@ class Shards:
 
 
 class _Receiving:
-    """A member on its way into a shard."""
+    """A member on its way into a shard, compared with the checksum that the client claims."""
 
-    def __init__(self, shards: Shards, ask: Ask, mode: str, member: str, size: int) -> None:
+    def __init__(self, shards: Shards, ask: Ask, mode: str, member: str, size: int, digests: Digests) -> None:
+        self._ask, self._digests = ask, digests
         self._writer, self._shard, self._condition = shards.begin(ask, mode, size)
         try:
             self._shard.begin(member, size, shards.now_s())
@@ -190,11 +193,13 @@ class _Receiving:
             raise
 
     def write(self, data: Buffer) -> None:
-        """Pack the next bytes."""
+        """Hash and pack the next bytes."""
+        self._digests.update(data)
         self._shard.write(data)
 
     def finish(self) -> None:
-        """Make the shard visible."""
+        """Verify the member and make the shard visible."""
+        self._digests.verify(self._ask.view.bck, self._ask.name)
         self._shard.end()
         self._shard.close()
         self._writer.commit(self._condition)

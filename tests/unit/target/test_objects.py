@@ -158,6 +158,26 @@ def test_a_wrong_checksum_stores_nothing(serve: Any, run: Scenario) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("mode", ["0", "1", "2"])
+def test_a_wrong_checksum_of_a_member_leaves_its_shard(serve: Any, run: Scenario, mode: str) -> None:
+    """What is written into a shard is compared with what its client claims, too."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            member = {"query": {"archpath": "m"}, "data": b"member"}
+            assert (await live.ask("PUT", "o.tar", headers={"Ais-Pine": "2"}, **member)).status == 200
+            before = (await live.ask("GET", "o.tar")).body
+            right = hashlib.md5(b"member", usedforsecurity=False).hexdigest()
+            for claimed, status in (("0" * 32, 500), (right, 200)):
+                lines = {"Ais-Pine": mode, "Ais-Checksum-Type": "md5", "Ais-Checksum-Value": claimed}
+                assert (await live.ask("PUT", "o.tar", headers=lines, **member)).status == status
+                if status != 200:
+                    assert (await live.ask("GET", "o.tar")).body == before
+
+    run(scenario())
+
+
 def test_custom_metadata_in_both_directions(serve: Any, run: Scenario) -> None:
     """Repeated headers on PUT, repeated headers on GET, merged or replaced by PATCH."""
 
