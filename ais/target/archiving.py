@@ -74,7 +74,7 @@ class Archiving:
         async def work(xaction: Xaction) -> None:
             patience = Patience(self.parts.host.env.clock)
             with self.parts.pace.used():
-                await patience.wait_for(_Job(self, xaction, *self._views(task), task).run)
+                await patience.wait_for(lambda: _Job(self, xaction, *self._views(task), task).run())
 
         description = f"{task.source.cname()}=>{task.to.cname()}"
         self.parts.tasks.begin(KIND, task.uuid, work, bck=task.source, bck_to=task.to, ctlmsg=description)

@@ -155,6 +155,13 @@ class Front:
         if current is None or current.is_renamed or current.props.bid != view.props.bid:
             raise BucketNotFound(view.bck.cname())
 
+    def current(self, view: BucketView) -> BucketView:
+        """The bucket as it is now, for who goes on with it for long. Raise `BucketNotFound` when it was removed."""
+        current = self.views.get(view.bck)
+        if current is None or current.props.bid != view.props.bid:
+            raise BucketNotFound(view.bck.cname())
+        return current
+
     def is_from_peer(self, request: Request) -> bool:
         """Whether a node of the cluster sends it. Raise `AccessDenied` when it only says so."""
         caller = request.headers.get(_CALLER)

@@ -9,6 +9,7 @@ wait for it.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
@@ -18,7 +19,8 @@ from ais.api import groups, headers, query
 from ais.api.errors import decode_error
 from ais.api.groups import GroupTask
 from ais.base import templates
-from ais.base.errors import AisError, Busy, ObjectNotFound
+from ais.base.errors import AisError, AlreadyExists, BucketNotFound, Busy, ObjectNotFound
+from ais.core.publish import Condition
 from ais.reb import plan
 from ais.target.blobs import Blobs
 from ais.target.indexing import Indexing
@@ -27,6 +29,7 @@ from ais.target.patience import Patience
 from ais.target.place import Place
 from ais.target.rechunking import Rechunking
 from ais.target.remote.through import OnlyHere
+from ais.target.transfer import unchanged
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
 from ais.xact.joggers import Batch
@@ -60,10 +63,21 @@ class GroupJob:
         self._parts, self._blobs = parts, blobs
         self._xaction = xaction
         self._task = task
-        self._source = source
-        self._destination = destination
+        self._from, self._to = source, destination
         self._stayed = 0
         xaction.workers = task.workers_count
+
+    @property
+    def _source(self) -> BucketView:
+        return self._parts.front.current(self._from)
+
+    @property
+    def _destination(self) -> BucketView | None:
+        if self._to is None:
+            return None
+        now = self._parts.front.current(self._to)
+        now.require_sealable()
+        return now
 
     async def run(self) -> None:
         """Do it all. Raise what failed first."""
@@ -207,7 +221,12 @@ class GroupJob:
             head = await in_pool(pool, lambda: parts.store.head(source.bck, name))
             if head.stat.st_mtime_ns > self._task.started_ns:
                 return
-        await self._remove(self._source, name)
+            if head.stat.st_ctime_ns > self._task.started_ns:  # renamed, with its time
+                raise Busy(f"{source.bck.cname(name)} was changed since the job began: look whether it is to go")
+            with suppress(AlreadyExists):  # written since we looked
+                await self._remove(source, name, unchanged(head.meta, source.bck.cname(name)))
+            return
+        await self._remove(source, name)
 
     async def _evict(self, name: str) -> None:
         parts = self._parts
@@ -235,7 +254,7 @@ class GroupJob:
         if fetched is not None:
             self._count(fetched)
 
-    async def _remove(self, view: BucketView, name: str) -> None:
+    async def _remove(self, view: BucketView, name: str, condition: Condition | None = None) -> None:
         parts = self._parts
         await parts.moves.settle(view, name)
         if view.remote is not None:
@@ -245,7 +264,7 @@ class GroupJob:
         if view.is_coded:
             await parts.protected.ensure(view, name)
         pool = parts.volume.place(view.uname + name).pool
-        removed = await in_pool(pool, lambda: parts.store.delete(view.bck, name, rules=view.rules))
+        removed = await in_pool(pool, lambda: parts.store.delete(view.bck, name, condition, view.rules))
         self._count(removed.meta.size if removed.meta else 0)
 
     async def _copy(self, name: str) -> None:
@@ -254,13 +273,13 @@ class GroupJob:
         if task.latest and source.remote is not None:
             await parts.remote.through.refresh(source, name)
         await parts.remote.cold.ensure(source, name)
-        await (parts.protected.heal if self._destination is not None else parts.protected.ensure)(source, name)
+        await (parts.protected.heal if self._to is not None else parts.protected.ensure)(source, name)
         pool = parts.volume.place(source.uname + name).pool
         size = (await in_pool(pool, lambda: parts.store.head(source.bck, name))).meta.size
         new_name = task.new_name(name)
-        if self._destination is not None and not self._is_refresh:
-            await parts.moves.copy(source, name, self._destination, new_name)
-            if parts.host.placement.owner(self._destination.uname + new_name).id != parts.host.snode.id:
+        if (destination := self._destination) is not None and not self._is_refresh:
+            await parts.moves.copy(source, name, destination, new_name)
+            if parts.host.placement.owner(destination.uname + new_name).id != parts.host.snode.id:
                 self._xaction.objects_sent += 1
                 self._xaction.bytes_sent += size
         self._count(size)
@@ -270,7 +289,10 @@ class GroupJob:
         self._xaction.bytes += size_bytes
 
     async def _delete_unless_in_source(self, name: str) -> None:
-        """Of a synchronized copy: what the source does not have goes."""
+        """Of a synchronized copy: what the source does not have goes.
+
+        Where the source itself is gone, or its objects are moved to its new name, that says nothing of them.
+        """
         assert self._destination is not None
         parts, bck = self._parts, self._source.bck
         owner = parts.host.placement.owner(self._source.uname + name)
@@ -282,10 +304,14 @@ class GroupJob:
             headers={headers.CALLER_ID: parts.host.snode.id},
             timeout_s=float(parts.host.config.cluster.client.client_timeout),
         )
-        if answer.status == HTTPStatus.NOT_FOUND:
-            await self._remove(self._destination, name)
-        elif answer.status != HTTPStatus.OK:
-            raise decode_error(answer.status, answer.body, url)
+        if answer.status == HTTPStatus.OK:
+            return
+        error = decode_error(answer.status, answer.headers.get(headers.ERROR.lower(), "").encode(), url)
+        if not isinstance(error, ObjectNotFound):
+            raise error
+        if self._source.is_renamed:
+            raise BucketNotFound(bck.cname())
+        await self._remove(self._destination, name)
 
 
 def describe(task: GroupTask) -> str:

@@ -101,6 +101,7 @@ class Transfer:
         return {"If-Modified-Since": custom[MODIFIED]} if MODIFIED in custom else {}
 
     async def _attempt(self, view: BucketView, egress: Egress) -> bool:
+        view = self._parts.front.current(view)
         await self._parts.moves.settle(view, self.wanted.name)
         await self._parts.protected.ensure(view, self.wanted.name)
         asked, known = dict(self._task.headers), await self._known(view)

@@ -57,7 +57,7 @@ class Making:
             raise
 
     async def _begin(self, view: BucketView, placed: Placed) -> Output:
-        host, name = self._run.parts.host, placed.shard
+        host, name, view = self._run.parts.host, placed.shard, self._run.parts.front.current(view)
         if host.placement.owner(view.uname + name).id != host.snode.id:
             raise Busy("targets came or went meanwhile: start again")
         await self._run.parts.moves.settle(view, name)

@@ -57,11 +57,9 @@ class Lifecycle:
 
         async def work(xaction: Xaction) -> None:
             with self._pace.used():
-                for bucket in self._buckets(only):
-                    view = self._front.views.get(bucket.bck)
-                    if view is not None:
-                        await self._expire(xaction, bucket.lifecycle, view)
-                        await self._abort_uploads(xaction, bucket.lifecycle, view)
+                for bucket in list(self._buckets(only)):
+                    await self._expire(xaction, bucket)
+                    await self._abort_uploads(xaction, bucket)
 
         return self._registry.start(LIFECYCLE, args.id, work)
 
@@ -77,22 +75,32 @@ class Lifecycle:
             if bucket.props.of_s3.lifecycle and only in ("", bucket.bck.name):
                 yield S3Bucket(bucket)
 
-    async def _expire(self, xaction: Xaction, rules: Sequence[LifecycleRule], view: BucketView) -> None:
-        judge = Judge(rules, self._clock.now_ns() / 1e9)
+    def _view(self, bucket: S3Bucket) -> BucketView | None:
+        """The bucket as it is now; None when it is gone, or has other rules: whoever takes one away wants it to end."""
+        view = self._front.views.get(bucket.bck)
+        if view is None or view.props.bid != bucket.bucket.bid:
+            return None
+        return view if view.props.of_s3.lifecycle == bucket.s3.lifecycle else None
+
+    async def _expire(self, xaction: Xaction, bucket: S3Bucket) -> None:
+        judge = Judge(bucket.lifecycle, self._clock.now_ns() / 1e9)
         after, has_more = ("", ""), True
-        while has_more:
+        while has_more and self._view(bucket) is not None:
             started_s = self._clock.monotonic()
-            page = await asyncio.to_thread(self._lister.page, view.bck, "", after, _PAGE, session=xaction.uuid)
+            page = await asyncio.to_thread(self._lister.page, bucket.bck, "", after, _PAGE, session=xaction.uuid)
             has_more = page.has_more
             for entry in page.entries:
                 after = (entry.name, entry.order)
                 for due in judge.look(entry):
-                    await self._remove(xaction, view, due)
+                    await self._remove(xaction, bucket, due)
             await self._pace.rest(self._clock.monotonic() - started_s)
         for due in judge.end():
-            await self._remove(xaction, view, due)
+            await self._remove(xaction, bucket, due)
 
-    async def _remove(self, xaction: Xaction, view: BucketView, entry: VersionEntry) -> None:
+    async def _remove(self, xaction: Xaction, bucket: S3Bucket, entry: VersionEntry) -> None:
+        view = self._view(bucket)
+        if view is None:
+            return
         rules = view.rules
         if rules.event is not None:
             rules = msgspec.structs.replace(rules, event=Event(EXPIRATION))
@@ -112,13 +120,14 @@ class Lifecycle:
             xaction.objects += 1
             xaction.bytes += entry.size
 
-    async def _abort_uploads(self, xaction: Xaction, rules: Sequence[LifecycleRule], view: BucketView) -> None:
-        now_s = self._clock.now_ns() / 1e9
-        if not any(rule.abort_days for rule in rules):
+    async def _abort_uploads(self, xaction: Xaction, bucket: S3Bucket) -> None:
+        now_s, rules, view = self._clock.now_ns() / 1e9, bucket.lifecycle, self._view(bucket)
+        if view is None or not any(rule.abort_days for rule in rules):
             return
         uploads = await asyncio.to_thread(lambda: list(self._store.uploads.list(view.bck)))
         for upload_id, info in uploads:
-            if lifecycle.is_upload_expired(rules, info.name, info.created_ns / 1e9, now_s):
+            is_due = lifecycle.is_upload_expired(rules, info.name, info.created_ns / 1e9, now_s)
+            if is_due and self._view(bucket) is not None:
 
                 def step(name: str = info.name, upload_id: str = upload_id) -> None:
                     self._store.uploads.abort(self._store.uploads.find(view.bck, name, upload_id))

@@ -225,3 +225,90 @@ def test_forgotten_uploads_are_aborted(serve: Any, run: Scenario) -> None:
             assert not [path for path in live.files() if "%mp/" in path]
 
     run(scenario())
+
+
+@pytest.mark.parametrize("is_native", [False, True])
+def test_a_put_that_began_before_versions_were_kept_replaces_none(serve: Any, run: Scenario, is_native: bool) -> None:
+    """It ends after a version was acknowledged, which is there by its ID; the PUT itself is a version on top of it."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            goes_on = asyncio.Event()
+
+            async def body() -> Any:
+                yield b"begun before"
+                await goes_on.wait()
+                yield b", ended after"
+
+            put = live.ask if is_native else (lambda method, name, **sent: live.s3(method, f"b/{name}", **sent))
+            size = {"Content-Length": str(len(b"begun before, ended after"))}
+            late = asyncio.create_task(put("PUT", "o", data=body(), headers=size))
+            await until(live.work_files)
+            await _set(live, versioning="Enabled")
+            kept = await live.s3("PUT", "b/o", data=b"acknowledged")
+            goes_on.set()
+            assert (await late).status == 200
+            found = await live.s3("GET", f"b/o?versionId={kept.headers['x-amz-version-id']}")
+            assert (found.status, found.body) == (200, b"acknowledged")
+            assert (await live.s3("GET", "b/o")).body == b"begun before, ended after"
+
+    run(scenario())
+
+
+def test_rules_that_were_taken_away_delete_no_more(serve: Any, run: Scenario) -> None:
+    """While the job is at it: what was not removed before the answer stays; so for rules that became others."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            for name in ("o1", "o2", "o3"):
+                await live.s3("PUT", f"b/{name}", data=b"content")
+            _age(live, 10)
+            await _set(live, lifecycle=_rules("<Filter/><Expiration><Days>1</Days></Expiration>"))
+            loop, store = asyncio.get_running_loop(), live.target._store
+            delete = store.delete
+
+            def delete_and_change(*args: Any, **kwargs: Any) -> Any:
+                done = delete(*args, **kwargs)
+                asyncio.run_coroutine_threadsafe(_set(live, lifecycle=""), loop).result()
+                return done
+
+            store.delete = delete_and_change  # type: ignore[method-assign]
+            assert await _run(live) == 1
+            assert await live.names(BCK) == ["o2", "o3"]
+
+    run(scenario())
+
+
+def test_the_default_retention_of_a_bucket_is_of_every_version(serve: Any, run: Scenario) -> None:
+    """Also of what is written natively, by whatever way: it cannot be removed before its time."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await live.ask("PUT", "before", data=b"content")
+            default = "<Rule><DefaultRetention><Mode>COMPLIANCE</Mode><Days>9</Days></DefaultRetention></Rule>"
+            enabled = f"<ObjectLockEnabled>Enabled</ObjectLockEnabled>{default}"
+            configuration = f"<ObjectLockConfiguration>{enabled}</ObjectLockConfiguration>"
+            await _set(live, versioning="Enabled", documents={lock.DOCUMENT: configuration})
+            made = [
+                ("put", await live.ask("PUT", "put", data=b"content")),
+                ("copy", await live.ask("PUT", "before", query={"object_to": "ais/@#/b/copy"})),
+                ("shard.tar", await live.ask("PUT", "shard.tar", query={"archpath": "member"}, data=b"content")),
+                ("flushed", await live.ask("PUT", "flushed", query={"append_type": "flush"}, data=b"content")),
+            ]
+            begun = await live.act("POST", "parts", "mpt-upload")
+            upload = {"uploadId": begun.body.decode()}
+            await live.ask("PUT", "parts", query={**upload, "partNumber": "1"}, data=b"content")
+            listed = [{"part-number": 1}]
+            made.append(("parts", await live.act("POST", "parts", "mpt-complete", value=listed, query=upload)))
+            for name, answer in made:
+                assert answer.status == 200, (name, answer.message)
+                kept = await live.s3("GET", f"b/{name}?retention")
+                assert b"<Mode>COMPLIANCE</Mode>" in kept.body, (name, kept.body)
+                version_id = (await live.s3("HEAD", f"b/{name}")).headers["x-amz-version-id"]
+                assert (await live.s3("DELETE", f"b/{name}?versionId={version_id}")).status == 403
+            assert (await live.s3("DELETE", "b/before?versionId=null")).status == 204
+
+    run(scenario())
