@@ -12,7 +12,7 @@ from ais.api import actions, groups, query
 from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
-from ais.base.errors import AisError, BadRequest, InvalidAction, NotFound, Unsupported
+from ais.base.errors import AisError, BadRequest, InvalidAction, NotFound, NotReady, Unsupported
 from ais.base.units import parse_bool
 from ais.core.store import Store
 from ais.fs.locks import StripeBusy
@@ -183,9 +183,11 @@ class Actions:
 
     async def _move(self, ask: Ask, uname: str) -> web.Response:
         bck, name = Bck.parse_uname(uname)
+        if (destination := self._front.views.get(bck)) is None:  # who asks would take "not found" for an answer
+            raise NotReady(f'{self._host.snode.name} does not know the bucket "{bck.cname()}" yet: try again')
         await self._protected.repair(ask.view, ask.name)
         try:
-            await self._moves.move(ask.view, ask.name, self._front.views.require(bck), name, only_if_absent=True)
+            await self._moves.move(ask.view, ask.name, destination, name, only_if_absent=True)
         except NotFound:
             return web.Response(status=404)
         return web.Response()

@@ -229,6 +229,28 @@ def test_a_bucket_is_renamed_object_by_object(serve: Any, run: Scenario) -> None
     run(scenario())
 
 
+def test_what_a_target_that_lags_behind_has_is_not_said_to_be_nowhere(serve: Any, run: Scenario) -> None:
+    """It has an object of the old name and does not know the new one yet: a deletion there has to wait for it."""
+
+    async def scenario() -> None:
+        async with serve(2) as targets:
+            await create_everywhere(targets, Bck("b"))
+            await fill(targets, Bck("b"))
+            quick, late = targets
+            ids = frozenset(live.node.snode.id for live in targets)
+            await quick.begin_rename(Bck("b"), OTHER, ids)
+            of_quick = (name for name in NAMES if owner(targets, OTHER, name) is quick)
+            name = next(name for name in of_quick if owner(targets, Bck("b"), name) is late)
+            assert (await quick.s3("DELETE", f"other/{name}")).status == 503
+            assert (await quick.s3("GET", f"other/{name}")).status == 503
+            await late.begin_rename(Bck("b"), OTHER, ids)
+            assert (await quick.s3("GET", f"other/{name}")).body == name.encode()
+            assert (await quick.s3("DELETE", f"other/{name}")).status == 204
+            assert (await quick.s3("GET", f"other/{name}")).status == 404
+
+    run(scenario())
+
+
 class SlowFsync(Disk):
     """A disk that takes until `release` to make a large file durable."""
 
