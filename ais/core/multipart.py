@@ -49,7 +49,7 @@ from ais.core.upload_records import (
 )
 from ais.core.workfile import Buffer, Staged, WriteRules
 from ais.env import Env
-from ais.fs import layout
+from ais.fs import layout, trash
 from ais.fs.failures import disk_failures
 from ais.fs.locks import WHOLE_FILE, StripeBusy
 from ais.fs.reading import names_in
@@ -96,10 +96,15 @@ class Uploads:
                 self._volume.require_whole(bck, spot.key)
                 raise BucketNotFound(bck.cname()) from None
             info = UploadInfo(name, created_ns, custom, details)
-            upload_records.write(self._disk, directory, INFO, info, self._publisher.new_work_name(), fsync=fsync)
-            if fsync:
-                layout.fsync_directory(self._disk, root)
-                layout.fsync_directory(self._disk, os.path.dirname(root))
+            try:
+                upload_records.write(self._disk, directory, INFO, info, self._publisher.new_work_name(), fsync=fsync)
+                if fsync:
+                    layout.fsync_directory(self._disk, root)
+                    layout.fsync_directory(self._disk, os.path.dirname(root))
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    trash.remove_tree(self._disk, directory)
+                raise
         return upload_id
 
     def find(self, bck: Bck, name: str, upload_id: str) -> Upload:

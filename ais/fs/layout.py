@@ -155,12 +155,14 @@ def work_directories(disk: Disk, root: str) -> Iterator[str]:
 
 
 def dead_uploads(disk: Disk, root: str) -> Iterator[str]:
-    """Directories of uploads that were completed or aborted when the process was killed."""
+    """Directories of uploads that were begun, completed or aborted when the process was killed or the power went."""
     for path in (f"{path}/{UPLOADS}" for _, path in scan_buckets(disk, root)):
         for upload_id in subdirectories(disk, path):
             try:
-                disk.lstat(f"{path}/{upload_id}/{UPLOAD_INFO}")
+                is_there = disk.lstat(f"{path}/{upload_id}/{UPLOAD_INFO}").st_size > 0
             except FileNotFoundError:
+                is_there = False
+            if not is_there:
                 yield f"{path}/{upload_id}"
 
 

@@ -1,5 +1,6 @@
 """Jobs that fetch one large object in parts, and everybody else who wants it so: a GET, a prefetch."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from ais.target.host import require_node
 from ais.target.parts import Parts
 from ais.target.view import BucketView
 from ais.xact.registry import Xaction
+from ais.xact.unfinished import Task
 
 
 class Blobs:
@@ -27,6 +29,14 @@ class Blobs:
     def routes(self) -> list[web.RouteDef]:
         """Of the control network."""
         return [web.put(blob.BLOBS, self._start)]
+
+    def sweep(self, tasks: Iterable[Task]) -> None:
+        """Remove what this target had fetched when it was killed, but for what jobs go on with. Blocks."""
+        kept = set[str]()
+        for one in (one for one in tasks if one.kind == blob.KIND):
+            with suppress(AisError):
+                kept.add(codec.from_json(one.body, BlobTask).upload_id)
+        self._parallel.sweep(kept)
 
     async def ensure(self, view: BucketView, name: str, parts: blob.Parts, threshold: int = 0) -> int | None:
         """Have an object here, in parts when it has at least `threshold` bytes; how many were fetched.

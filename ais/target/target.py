@@ -395,6 +395,7 @@ class Target:
         tasks = await self.registry.recall()
         await asyncio.to_thread(self._sorts.sweep, tasks)
         await asyncio.to_thread(self._downloads.sweep)
+        await asyncio.to_thread(self._blobs.sweep, tasks)
         self._tasks.resume(tasks)
 
     def start(self) -> None:

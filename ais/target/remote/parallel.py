@@ -4,7 +4,7 @@ Parts that are here stay over a restart; all of them belong to the same object a
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
 
@@ -14,7 +14,7 @@ from ais.api import checksum
 from ais.api.blob import Parts
 from ais.backend.interface import Backend, Place, RemoteObject
 from ais.backend.providers import Backends
-from ais.base.errors import AlreadyExists, Busy, ChecksumMismatch, HandleNotFound, NotReady, Unreachable
+from ais.base.errors import AisError, AlreadyExists, Busy, ChecksumMismatch, HandleNotFound, NotReady, Unreachable
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Part, Upload
 from ais.core.store import Store
@@ -57,6 +57,15 @@ class Parallel:
         return await in_pool_to_end(
             self._pool(view, found.name), lambda: uploads.create(view.bck, found.name, {}, details)
         )
+
+    def sweep(self, kept: Collection[str]) -> None:
+        """Let go of what was fetched so when this target was killed, but for uploads that somebody knows of. Blocks."""
+        uploads = self._store.uploads
+        for bck in self._volume.buckets():
+            with suppress(AisError):  # what is damaged there is in nobody's way
+                for upload_id, info in list(uploads.list(bck)):
+                    if _ETAG in info.details and upload_id not in kept:
+                        uploads.abort(uploads.find(bck, info.name, upload_id))
 
     async def is_of(self, view: BucketView, found: RemoteObject, upload_id: str) -> bool:
         """Whether an upload is there and was begun for what the backend has now."""

@@ -1,5 +1,6 @@
 """Uploads in parts: whatever the order, sizes and interruptions, the object is what was sent, or nothing."""
 
+import errno
 import hashlib
 import os
 import threading
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ais.api.bucket import Bck
-from ais.base.errors import BadRequest, BucketNotFound, Busy, HandleNotFound, NotReady
+from ais.base.errors import BadRequest, BucketNotFound, Busy, HandleNotFound, NotReady, OutOfSpace
 from ais.core.meta import ObjectMeta, run_lengths
 from ais.core.multipart import Part
 from ais.core.workfile import WriteRules
@@ -206,6 +207,25 @@ def test_uploads_survive_a_restart_and_ended_ones_are_swept(bench: Any) -> None:
     assert len(_directories(bench)) == 1
     assert bench.store.uploads.parts(upload) == {1: part}
     _complete(bench, upload, [part])
+
+
+@pytest.mark.parametrize("call", ["write", "rename"])
+def test_what_could_not_be_begun_leaves_nothing(bench: Any, call: str) -> None:
+    """Its client has no ID, so nobody could end it."""
+    bench.disk.faults[call] = errno.ENOSPC
+    with pytest.raises(OutOfSpace):
+        _start(bench)
+    bench.disk.faults.clear()
+    assert _directories(bench) == []
+
+
+def test_what_a_power_loss_left_of_a_beginning_is_swept(bench: Any) -> None:
+    """A record without content is none: the upload cannot be found, nor ended."""
+    upload, kept = _start(bench, "torn"), _start(bench, "kept")
+    os.truncate(f"{upload.directory}/upload", 0)
+    bench.volume.sweep_workfiles()
+    assert _directories(bench) == [kept.directory]
+    bench.store.uploads.abort(kept)
 
 
 @pytest.mark.parametrize("kind", ["none", "md5", "sha256"])
