@@ -339,7 +339,7 @@ class Uploads:
         if ending is None:
             return None
         if not ending.path.startswith(f"{directory}/"):  # a work file, which a restart has swept
-            return ending if self._publisher.stored_meta(spot) == ending.meta else None
+            return ending if self._publisher.was_made(spot, ending.meta) else None
         try:
             return ending if self._disk.lstat(ending.path).st_ino != ending.ino else None
         except FileNotFoundError:

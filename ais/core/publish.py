@@ -439,6 +439,13 @@ class Publisher:
         found = newest_file(self._disk, self._volume.view, spot)
         return read_meta(self._disk, found[0]) if found else None
 
+    def was_made(self, spot: Spot, meta: ObjectMeta) -> bool:
+        """Whether an object with this metadata is there, or what may have replaced it. Raise `OSError`."""
+        if meta.version_id:
+            return self._versions.find(spot, meta.version_id) is not None
+        stored = self.stored_meta(spot)
+        return stored is not None and stored.stamp >= meta.stamp
+
     def ask(self, condition: Condition | None, bck: Bck, spot: Spot, stored: ObjectMeta | None) -> None:
         """Ask a condition about what is stored.
 

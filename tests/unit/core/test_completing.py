@@ -10,6 +10,7 @@ import pytest
 from ais.base.errors import AisError, BadRequest, HandleNotFound, PartDamaged
 from ais.core.meta import ObjectMeta
 from ais.core.store import Store
+from ais.core.workfile import Keeping, WriteRules
 from ais.env import Env
 from ais.env.disk import Disk
 from ais.fs.volume import Volume
@@ -107,6 +108,30 @@ def test_a_completed_upload_whose_record_stayed_takes_nothing_more(bench: Any) -
     ):
         with pytest.raises(HandleNotFound):
             step()
+    assert bench.get("o") == b"newer"
+    assert not os.path.exists(upload.directory)
+
+
+@pytest.mark.parametrize("rules", [WriteRules(), WriteRules(keeping=Keeping.ENABLED)], ids=["plain", "versions"])
+def test_so_does_one_on_a_mountpath_that_does_not_own_the_name_any_more(
+    make_bench: Callable[..., Any], rules: WriteRules
+) -> None:
+    """The object was made of a work file, and replaced since: it does not come back on top of what replaced it."""
+    bench = make_bench(1)
+    bench.rules = rules
+    upload = start(bench)
+    for number in CONTENTS:
+        send(bench, upload, number)
+    for number in range(1, 40):
+        if not upload.directory.startswith(bench.volume.place(f"{bench.bck.uname}o").path + "/"):
+            break
+        path = bench.root / f"another{number}"
+        path.mkdir()
+        bench.volume.attach(str(path))
+    assert not complete_and_die(bench, upload.id, (1, 2, 3), doomed="/upload")
+    assert bench.get("o") == WHOLE
+    bench.put("o", b"newer")
+    complete(bench.store, bench, upload.id, (1, 2, 3))
     assert bench.get("o") == b"newer"
     assert not os.path.exists(upload.directory)
 
