@@ -649,9 +649,11 @@ class Publisher:
         if (volume.mirrored or volume.coded) and (
             (staged.bck in volume.mirrored) > promised[0] or (staged.bck in volume.coded) > promised[1]
         ):
-            raise _PromisesMore
+            raise PromisesMore
+        self.require_current(staged.bck, rules)
         volume.require_place(staged.bck, spot.key, spot.mountpath, staged.epoch, is_moved=staged.is_moved)
-        if rules.versioning or staged.is_claimed or staged.custom is None or condition is not None or view.is_unsettled:
+        is_asked = rules.versioning or staged.is_claimed or staged.custom is None or condition is not None
+        if is_asked or promised[1] or view.is_unsettled:  # a slice that cannot be told must be outdated by the stamp
             stored = self.stored_meta(spot)
         if condition is not None:
             self.ask(condition, staged.bck, spot, stored)

@@ -27,6 +27,8 @@ from ais.core import meta as metadata
 from ais.core.meta import ObjectMeta
 from ais.core.store import Removed, Store, StoreLimits
 from ais.core.workfile import WriteRules
+from ais.env import Env
+from ais.env.clock import SystemClock
 from ais.fs.locks import StripeBusy
 from ais.meta.smap import digest
 
@@ -418,3 +420,31 @@ def unmounted(root: Path) -> Iterator[None]:
     finally:
         root.rmdir()
         root.with_suffix(".away").rename(root)
+
+
+class SetClock(SystemClock):
+    """Says what it is told to."""
+
+    time_ns = 10**18
+
+    def now_ns(self) -> int:  # type: ignore[override]
+        return self.time_ns
+
+
+@pytest.mark.parametrize("is_coded", [False, True])
+@pytest.mark.parametrize("versioning", [False, True])
+def test_what_replaces_an_object_is_newer_whatever_the_clock_says(bench: Any, versioning: bool, is_coded: bool) -> None:
+    """Where slices of the one before may be on a target that is away, its stamp alone outdates them."""
+    if is_coded:
+        bench.volume.code_buckets(frozenset({bench.bck}), ())
+    elif not versioning:
+        pytest.skip("nothing of the object before can be left")
+    clock = SetClock()
+    store = Store(bench.volume, Env(disk=bench.disk, clock=clock))
+    stamps = []
+    for _ in range(2):
+        writer = store.writer(bench.bck, "o", WriteRules(versioning=versioning))
+        writer.write(b"content")
+        stamps.append(writer.commit().stamp)
+        clock.time_ns -= 10**9
+    assert stamps[0] < stamps[1]
