@@ -4,7 +4,7 @@ A copy is the file `%cp/<path>` on a mountpath, with the bytes, metadata and tim
 something on a shelf (`ais.core.versions.kept_spot`). All changes are made under the object's lock and in this order, so
 that killed anywhere in between no copy outlives its object:
 
-    an object is replaced or removed      its copies are removed before
+    an object is replaced or removed      its copies are removed before (durably, where its removal is)
     its metadata is changed in place      in the copies first
     a copy is made                        aside, then renamed, while the object is still the one that was copied
 
@@ -73,12 +73,12 @@ class Copies:
         whole = [copy for copy in self.find(spot) if copy.is_whole]
         return max(whole, key=lambda copy: copy.meta.stamp if copy.meta else (), default=None)
 
-    def drop(self, spot: Spot, keep: frozenset[str] = frozenset()) -> None:
-        """Remove the copies, but not those on the mountpaths whose paths are in `keep`."""
+    def drop(self, spot: Spot, keep: frozenset[str] = frozenset(), *, fsync: bool = False) -> None:
+        """Remove the copies, durably when `fsync`, but not those on the mountpaths whose paths are in `keep`."""
         for mountpath in self._volume.view.available:
             if mountpath.path not in keep:
                 root, path = _place(spot, mountpath)
-                tree.remove(self._disk, root, path)
+                tree.remove(self._disk, root, path, fsync=fsync)
 
     def promote(self, spot: Spot) -> bool:
         """If the object is missing but a copy is there, make it the object again; return whether that was so.
@@ -103,12 +103,17 @@ class Copies:
             raise
         return True
 
-    def rename(self, spot: Spot, other: Spot) -> None:
-        """Make the copies of one file those of another one, on the same mountpaths. Raise `tree.FileInTheWay`."""
-        self.drop(other)
+    def rename(self, spot: Spot, other: Spot, *, fsync: bool = False) -> None:
+        """Make the copies of one file those of another one, on the same mountpaths, durably when `fsync`.
+
+        Raise `tree.FileInTheWay`.
+        """
+        self.drop(other, fsync=fsync)
         for copy in self.find(spot):
-            tree.install(self._disk, copy.path, copy.root, _place(other, copy.mountpath)[1])
+            tree.install(self._disk, copy.path, copy.root, _place(other, copy.mountpath)[1], fsync=fsync)
             tree.prune(self._disk, copy.root, copy.path)
+            if fsync:
+                tree.fsync_removal(self._disk, copy.root, copy.path)
 
     def make_root(self, spot: Spot) -> None:
         """Make the tree that a file is in: that of the shelves is made on demand."""

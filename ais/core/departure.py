@@ -93,10 +93,10 @@ class Departures:
             if any(version.meta is None or known.get(version.id) != version.meta for version in found):
                 return False
             path = spot.path[len(spot.root) + 1 :]
-            self._store.volume.note_removed(bck, path)
+            self._store.volume.note_removed(bck, path, fsync=fsync)
             for version in found:
-                self._store.volume.note_removed_version(bck, path, version.id or NULL)
-            self._store.version_copies.drop_all(spot)
+                self._store.volume.note_removed_version(bck, path, version.id or NULL, fsync=fsync)
+            self._store.version_copies.drop_all(spot, fsync=fsync)
             self._versions.remove_all(spot, head)
             if fsync:
                 self._versions.fsync(spot)

@@ -3,6 +3,8 @@
 Both are facts of a version (`ObjectMeta.facts`), set over S3. Pure.
 """
 
+from typing import NamedTuple
+
 from ais.base.errors import AccessDenied
 from ais.core.meta import ObjectMeta
 
@@ -11,6 +13,17 @@ MODE, UNTIL, LEGAL_HOLD = "lock-mode", "lock-until", "legal-hold"
 GOVERNANCE, COMPLIANCE = "GOVERNANCE", "COMPLIANCE"
 MODES = (GOVERNANCE, COMPLIANCE)
 ON, OFF = "ON", "OFF"
+
+
+class Retention(NamedTuple):
+    """What a bucket asks for its new versions: a mode, and how many seconds."""
+
+    mode: str
+    seconds: int
+
+    def facts(self, now_s: float) -> dict[str, str]:
+        """Of a version that is made now."""
+        return {MODE: self.mode, UNTIL: str(int(now_s) + self.seconds)}
 
 
 def is_retained(facts: dict[str, str], now_s: float) -> bool:

@@ -25,8 +25,8 @@ from ais.base.errors import (
     NotFound,
     NotReady,
 )
+from ais.core import holds, tree, workfile
 from ais.core import meta as metadata
-from ais.core import tree, workfile
 from ais.core.announcing import Announcer, Change, Event, Note, Unannounced
 from ais.core.copies import Copies
 from ais.core.index_files import may_have
@@ -35,7 +35,7 @@ from ais.core.slicing import NoSlicing, Plan, Prepared, Slicing, Turns, key_of
 from ais.core.spots import Spot, SpotTable, newest_file, read_meta
 from ais.core.version_copies import VersionCopies
 from ais.core.versions import DELETED, NULL, Version, Versions, kept_spot
-from ais.core.workfile import Keeping, Staged
+from ais.core.workfile import Keeping, Staged, WriteRules
 from ais.env import Env
 from ais.fs import layout, names
 from ais.fs.failures import translate
@@ -101,9 +101,10 @@ class Publisher:
         self.version_copies = VersionCopies(self.copies, versions)
         self.on_mirrored: Callable[[Bck, str], None] = _ignore
         """Told, in any thread, of each object of a mirrored bucket that has too few copies now."""
-        self.before_coded: Callable[[Bck, str, tuple[int, int], bool], None] = _ignore_change
+        self.before_coded: Callable[[Bck, str, tuple[int, int], bool, bool], None] = _ignore_change
         """Removes the slices of what has that stamp before an object of an erasure-coded bucket is replaced or deleted
-        (True). Called without a lock, in any thread but the event loop's; may wait for other targets."""
+        (True), durably (True) or not. Called without a lock, in any thread but the event loop's; may wait for other
+        targets."""
         self.on_coded: Callable[[Bck, str], None] = _ignore
         """Told, in any thread, of each object of an erasure-coded bucket that was changed."""
         self.on_shard: Callable[[Bck, str], None] = _ignore
@@ -125,7 +126,9 @@ class Publisher:
         `StripeBusy` when the lock is taken and `wait` is false: nothing happened, publish again.
         """
         try:
-            rules = staged.rules
+            rules = self._follow_keeping(staged)
+            if rules.retention is not None and staged.is_new and holds.MODE not in staged.facts:
+                staged.facts = {**staged.facts, **rules.retention.facts(self._now_ns() / 1e9)}
             if condition is None and (published := self._publish_plain(staged, wait)) is not None:
                 return published
             if staged.spot.view is not self._volume.view:
@@ -135,13 +138,34 @@ class Publisher:
                 published = self._publish_announced(commit, staged, rules.event, condition, wait)
             else:
                 published = commit(staged, condition, wait)
-        except _PromisesMore:
+        except PromisesMore:
             return self.publish(staged, condition, wait)
         except OSError as error:
             raise translate(error, staged.path) from error
         if rules.indexes_shards:
             self._tell_of_shard(staged)
         return published
+
+    def current(self, bck: Bck, rules: WriteRules) -> WriteRules:
+        """The same rules with what becomes of replaced versions now, which may be another since they were made."""
+        kept = self._volume.keeping.get(bck)
+        if kept is None or kept == rules.keeping.value:
+            return rules
+        return msgspec.structs.replace(rules, keeping=Keeping(kept))
+
+    def require_current(self, bck: Bck, rules: WriteRules) -> None:
+        """Raise `PromisesMore` unless these are the rules of now. Asked under the object's lock."""
+        if self._volume.keeping and self.current(bck, rules) is not rules:
+            raise PromisesMore
+
+    def _follow_keeping(self, staged: Staged) -> WriteRules:
+        """The rules of now for a write that may have begun by others."""
+        if self._volume.keeping:
+            rules = self.current(staged.bck, staged.rules)
+            if rules is not staged.rules and staged.is_moved:
+                raise NotReady(f'bucket "{staged.bck.cname()}" keeps versions since a moment ago: try again')
+            staged.rules = rules
+        return staged.rules
 
     def _publish_plain(self, staged: Staged, wait: bool) -> ObjectMeta | None:
         """Commit where the file needs nothing but its name; None: nothing has happened, and there may be more to do.
@@ -166,7 +190,7 @@ class Publisher:
         disk, stripes, key, stored = self._disk, mountpath.stripes, spot.key, None
         stripes.acquire(key, wait)
         try:
-            if bck in volume.mirrored or bck in volume.coded:
+            if bck in volume.mirrored or bck in volume.coded or bck in volume.keeping:
                 return None
             volume.require_place(bck, key, mountpath, staged.epoch, is_moved=staged.is_moved)
             if (rules.versioning or staged.is_claimed or staged.custom is None) and disk.access(spot.path, os.F_OK):
@@ -300,8 +324,11 @@ class Publisher:
                 held.enter_context(self.around_coded())
             yield
 
-    def changing(self, bck: Bck, name: str, spot: Spot, *, is_delete: bool = False) -> ObjectMeta | None:
+    def changing(
+        self, bck: Bck, name: str, spot: Spot, *, is_delete: bool = False, fsync: bool = False
+    ) -> ObjectMeta | None:
         """Before an object is replaced or deleted, and before its lock is taken: its slices must not outlive it.
+        `fsync`: nor come back when a target loses power.
 
         Return what is kept as slices alone: without them it could not be read, so they go when it has gone
         (`changed`).
@@ -311,17 +338,18 @@ class Publisher:
         stored = self.stored_meta(spot)
         if stored is not None and stored.cut is not None:
             return stored
-        self.before_coded(bck, name, stored.stamp if stored is not None else self.next_stamp(None), is_delete)
+        stamp = stored.stamp if stored is not None else self.next_stamp(None)
+        self.before_coded(bck, name, stamp, is_delete, fsync)
         return None
 
-    def changed(self, bck: Bck, name: str, spot: Spot, cut: ObjectMeta | None = None) -> None:
+    def changed(self, bck: Bck, name: str, spot: Spot, cut: ObjectMeta | None = None, *, fsync: bool = False) -> None:
         """After an object was changed, or removed, or was to be. `cut`: what `changing` returned."""
         if bck not in self._volume.coded:
             return
         if cut is not None:
             now = self.stored_meta(spot)
             if now is None or now.stamp > cut.stamp:
-                self.slicing.drop_older(bck, name, cut.stamp, is_delete=now is None)
+                self.slicing.drop_older(bck, name, cut.stamp, is_delete=now is None, is_synced=fsync)
         self.on_coded(bck, name)
 
     def shelved(self, bck: Bck, name: str, *entries: str) -> None:
@@ -330,7 +358,7 @@ class Publisher:
             for entry in entries:
                 self.on_coded(bck, key_of(name, entry))
 
-    def unshelving(self, bck: Bck, name: str, spot: Spot, version_id: str) -> None:
+    def unshelving(self, bck: Bck, name: str, spot: Spot, version_id: str, *, fsync: bool = False) -> None:
         """Before a version is removed or replaced, and before its lock is taken: its slices go first.
 
         By its own stamp: if it stays after all, it gets slices again.
@@ -338,7 +366,7 @@ class Publisher:
         version = self._versions.find(spot, version_id) if bck in self._volume.coded else None
         if version is not None:
             stamp = version.meta.stamp if version.meta is not None else self.next_stamp(None)
-            self.before_coded(bck, key_of(name, version_id), stamp, True)
+            self.before_coded(bck, key_of(name, version_id), stamp, True, fsync)
 
     def restore_lost(self, bck: Bck, name: str, spot: Spot, version_id: str = "", *, keeps_versions: bool) -> None:
         """Before a change that keeps what is there, or asks whether it may go: restore it from slices if it is lost.
@@ -522,7 +550,7 @@ class Publisher:
                 self.unshelving(bck, name, staged.spot, NULL)
             decided = self._publish_whole(staged, condition, wait=True, is_coded=True)
             if cut is not None:
-                self.slicing.drop_older(bck, name, cut.stamp, is_delete=False)
+                self.slicing.drop_older(bck, name, cut.stamp, is_delete=False, is_synced=False)
             return decided
         finally:  # also when it was refused: its slices may be gone
             self.on_coded(bck, name)
@@ -554,6 +582,7 @@ class Publisher:
     def _publish_prepared(self, staged: Staged, stored: ObjectMeta | None, prepared: Prepared) -> bool:
         """Give the object its name, under its lock; False when it was changed since `stored`."""
         disk, spot, rules, meta = self._disk, staged.spot, staged.rules, prepared.meta
+        self.require_current(staged.bck, rules)
         self._volume.require_place(staged.bck, spot.key, spot.mountpath, staged.epoch, is_moved=staged.is_moved)
         if self.stored_meta(spot) != stored:
             return False
@@ -643,7 +672,7 @@ class Publisher:
         wait: bool,
         asides: dict[Mountpath, str] | None = None,
     ) -> ObjectMeta:
-        """`promised`: whether the bucket is known as mirrored, as erasure-coded. Raise `_PromisesMore`."""
+        """`promised`: whether the bucket is known as mirrored, as erasure-coded. Raise `PromisesMore`."""
         disk, volume, spot, rules = self._disk, self._volume, staged.spot, staged.rules
         view, stored = volume.view, None
         if (volume.mirrored or volume.coded) and (
@@ -707,8 +736,17 @@ class Publisher:
         """After the object got its name: remove what unsettled mountpaths may have of it."""
         with contextlib.suppress(OSError):  # an older copy that stays is not served: the newest one wins
             if self._has_strays(spot):
+                if not fsync:
+                    self._make_durable(spot)
                 self._volume.moved.note(spot.bucket, spot.name)
                 self.remove_strays(spot, fsync=fsync)
+
+    def _make_durable(self, spot: Spot) -> None:
+        """Before files on other disks go: what stands for them is on its own."""
+        placed = tree.find(self._disk, spot.path)
+        if placed is not None:
+            workfile.fsync_path(self._disk, placed[0])
+            tree.fsync_parents(self._disk, spot.root, placed[0])
 
     def _has_strays(self, spot: Spot) -> bool:
         others = (one for one in self._volume.view.available if one is not spot.mountpath)
@@ -737,11 +775,12 @@ class Publisher:
         staged.spot, staged.path, staged.fd = spot, path, fd
 
 
-class _PromisesMore(Exception):
-    """The bucket became mirrored or erasure-coded while a write waited: nothing happened, begin again.
+class PromisesMore(Exception):
+    """The bucket became mirrored or erasure-coded, or keeps versions, since a change began: nothing happened, begin
+    again.
 
-    Who makes copies or slices of what is there begins when nobody is under a lock that took it before
-    (`Volume.mirror_buckets`, `code_buckets`), so nothing is missed by both.
+    Who relies on that begins when nobody is under a lock that took it before (`Volume.mirror_buckets`, `code_buckets`,
+    `keep_versions`), so nothing is missed by both.
     """
 
 
@@ -773,5 +812,5 @@ def _ignore(_bck: Bck, _name: str) -> None:
     """Nobody makes copies here."""
 
 
-def _ignore_change(_bck: Bck, _name: str, _stamp: tuple[int, int], _is_delete: bool) -> None:
+def _ignore_change(_bck: Bck, _name: str, _stamp: tuple[int, int], _is_delete: bool, _is_synced: bool) -> None:
     """There are no slices."""

@@ -1,26 +1,29 @@
 """Bringing one object to the mountpath that owns its name, after the set of mountpaths has changed.
 
 The newest file on any mountpath is the object (`ais.core.spots.rank`). It is copied aside without a lock; under the
-lock, if it is still the newest, it gets its place, and whatever older lies elsewhere goes. Kept versions follow.
+lock, if it is still the newest, it gets its place, and once that is durable, whatever older lies elsewhere goes. Kept
+versions follow.
 """
 
 import contextlib
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ais.api.bucket import Bck
-from ais.base.errors import CorruptMetadata
+from ais.base.errors import AisError, Busy, CorruptMetadata
 from ais.core import tree, workfile
 from ais.core.copies import Copies
 from ais.core.spots import Spot, newest_file, rank, read_meta
 from ais.core.store import Store
 from ais.core.versions import Place, Versions, sliced_keys
 from ais.env import Env
+from ais.env.disk import Disk
 from ais.fs import layout
 from ais.fs.failures import disk_failures
 from ais.fs.mountpath import Mountpath
 
-ATTEMPTS_MAX = 5
+ATTEMPTS_MAX = 10
 
 
 class Relocated(NamedTuple):
@@ -42,16 +45,48 @@ class Relocator:
 
     def bring(self, bck: Bck, name: str) -> Relocated:
         """Bring an object and its versions to their mountpath. Raise `DiskFailure`, `OutOfSpace`, `CorruptMetadata`."""
+        (outcome,) = self.bring_all(bck, (name,))
+        if isinstance(outcome, AisError):
+            raise outcome
+        return outcome
+
+    def bring_all(self, bck: Bck, some: Sequence[str]) -> list[Relocated | AisError]:
+        """The same with some names, and what it raised for one.
+
+        What is copied is on its disk before anything is removed from another one: the power may go in between. The
+        names of some are synced together.
+        """
+        outcomes: dict[str, Relocated | AisError] = {}
+        left = dict.fromkeys(some, Relocated())
+        for _ in range(ATTEMPTS_MAX):
+            places = _Places()
+            for name, before in left.items():
+                try:
+                    found = self._step(bck, name, places)
+                except AisError as error:
+                    outcomes[name] = error
+                    places.names.discard(name)
+                else:
+                    left[name] = outcomes[name] = before if before.was_moved else found
+            with disk_failures("what was copied to another mountpath"):
+                places.sync(self._disk)
+            left = {name: done for name, done in left.items() if name in places.names}
+        for name in left:
+            outcomes[name] = Busy(f"{bck.cname(name)} keeps being overwritten")
+        return [outcomes[name] for name in some]
+
+    def _step(self, bck: Bck, name: str, places: "_Places") -> Relocated:
+        """Copy what is to be copied of a name, of which `places` is told; else remove what is elsewhere."""
         spot = self._store.spot(bck, name)
         with disk_failures(spot.path):
-            for _ in range(ATTEMPTS_MAX):
-                found = newest_file(self._disk, self._store.volume.view, spot)
-                if found is None or found[2] is spot.mountpath:
-                    self._store.under_lock(bck, spot, lambda: self._tidy(spot))
-                    return Relocated(found[1].st_size, changed_ns=found[1].st_ctime_ns) if found else Relocated()
-                if self._take(bck, spot, found[0], found[1]):
-                    return Relocated(found[1].st_size, was_moved=True)
-        return Relocated()  # it keeps being overwritten: each write puts it into its place
+            found = newest_file(self._disk, self._store.volume.view, spot)
+            if found is not None and found[2] is not spot.mountpath:
+                places.names.add(name)
+                is_taken = self._take(bck, spot, found[0], found[1], places)
+                return Relocated(found[1].st_size, was_moved=True) if is_taken else Relocated()
+            if self._store.under_lock(bck, spot, lambda: self._tidy(spot, places)):
+                places.names.add(name)
+            return Relocated(found[1].st_size, changed_ns=found[1].st_ctime_ns) if found else Relocated()
 
     def bring_slices_of_versions(self, bck: Bck, name: str, mountpath: Mountpath) -> Relocated:
         """The same with what is kept of the versions of a name. Raise as `bring`."""
@@ -95,7 +130,7 @@ class Relocator:
             except FileNotFoundError:
                 return Relocated()
 
-    def _take(self, bck: Bck, spot: Spot, path: str, stat: os.stat_result) -> bool:
+    def _take(self, bck: Bck, spot: Spot, path: str, stat: os.stat_result, places: "_Places") -> bool:
         if read_meta(self._disk, path) is None:
             again = self._stat(path)
             if again is None or (again.st_ino, again.st_ctime_ns) != (stat.st_ino, stat.st_ctime_ns):
@@ -103,7 +138,7 @@ class Relocator:
             raise CorruptMetadata(f"{path} is damaged and stays where it is: overwrite or delete the object")
         spot.mountpath.check_room(stat.st_size, self._store.volume.limits.out_of_space_pct)
         try:
-            aside = self._copies.clone(path, stat, spot, spot.mountpath)
+            aside = self._clone(path, stat, spot, spot.mountpath)
         except FileNotFoundError:
             return False
 
@@ -117,8 +152,7 @@ class Relocator:
                 return False
             if self._has_versions(spot):
                 self._versions.put_strays_aside(spot, self._versions.head(spot))
-            tree.install(self._disk, aside, spot.root, spot.path)
-            self._tidy(spot)
+            places.add(spot.root, tree.install(self._disk, aside, spot.root, spot.path))
             return True
 
         try:
@@ -126,16 +160,30 @@ class Relocator:
         finally:
             workfile.discard(self._disk, aside)
 
-    def _tidy(self, spot: Spot) -> None:
-        """Everything of the object to its mountpath; what is older than the file there goes. Under the lock."""
+    def _clone(self, path: str, stat: os.stat_result, spot: Spot, mountpath: Mountpath) -> str:
+        """A work file with all that a file has, its content on the disk."""
+        aside = self._copies.clone(path, stat, spot, mountpath)
+        fd = self._disk.open(aside, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._disk.write_out(fd)
+        finally:
+            self._disk.close(fd)
+        return aside
+
+    def _tidy(self, spot: Spot, places: "_Places") -> bool:
+        """Copy what is kept of the versions elsewhere to the object's mountpath. When there was nothing to copy, all of
+        that goes, and what is older than the file there; return whether there was. Under the lock.
+        """
         if self._has_versions(spot):
             self._versions.put_strays_aside(spot, self._versions.head(spot))
             owner, *others = self._versions.places(spot)
+            if sum(self._copy_shelf(spot, place, owner, places) for place in others):
+                return True
             for place in others:
-                self._move_shelf(spot, place, owner)
+                self._remove_shelf(spot, place)
         own = tree.find(self._disk, spot.path)
         if own is None:
-            return
+            return False
         own_rank = rank(read_meta(self._disk, own[0]), own[1])
         for mountpath in self._store.volume.view.available:
             if mountpath is spot.mountpath:
@@ -145,31 +193,62 @@ class Relocator:
             if stray is not None and rank(read_meta(self._disk, stray[0]), stray[1]) <= own_rank:
                 self._store.volume.moved.note(spot.bucket, spot.name)
                 tree.remove(self._disk, root, path)
+        return False
 
     def _has_versions(self, spot: Spot) -> bool:
         return any(self._disk.access(place.shelf, os.F_OK) for place in self._versions.places(spot))
 
-    def _move_shelf(self, spot: Spot, place: Place, owner: Place) -> None:
-        try:
-            entries = self._disk.listdir(place.shelf)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        layout.make_directory(self._disk, owner.shelves)
-        for entry in entries:
+    def _copy_shelf(self, spot: Spot, place: Place, owner: Place, places: "_Places") -> int:
+        """Have what a mountpath has on the shelf of a name at its owner, too; how much of it was missing there."""
+        count = 0
+        for entry in self._shelved(place):
             source, target = f"{place.shelf}/{entry}", f"{owner.shelf}/{entry}"
-            found = self._disk.lstat(source)
-            there = self._stat(target)
+            found, there = self._disk.lstat(source), self._stat(target)
             if there is None or rank(read_meta(self._disk, target), there) < rank(read_meta(self._disk, source), found):
-                aside = self._copies.clone(source, found, spot, owner.mountpath)
+                layout.make_directory(self._disk, owner.shelves)
+                aside = self._clone(source, found, spot, owner.mountpath)
                 try:
                     tree.install(self._disk, aside, owner.shelves, target)
                 finally:
                     workfile.discard(self._disk, aside)
+                places.add(os.path.dirname(owner.shelves), target)
+                count += 1
+        return count
+
+    def _remove_shelf(self, spot: Spot, place: Place) -> None:
+        for entry in self._shelved(place):
             self._store.volume.moved.note(spot.bucket, spot.name)
-            self._disk.unlink(source)
+            self._disk.unlink(f"{place.shelf}/{entry}")
         tree.prune(self._disk, place.shelves, f"{place.shelf}/x")
+
+    def _shelved(self, place: Place) -> list[str]:
+        try:
+            return self._disk.listdir(place.shelf)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def _stat(self, path: str) -> os.stat_result | None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return self._disk.lstat(path)
         return None
+
+
+class _Places:
+    """Where something was copied to, in directories that are synced together; `names`: of objects that are not done."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self._directories: set[str] = set()
+
+    def add(self, root: str, path: str) -> None:
+        """A file got this path below a directory that is there for long."""
+        parent = os.path.dirname(path)
+        while len(parent) >= len(root) and parent not in self._directories:
+            self._directories.add(parent)
+            parent = os.path.dirname(parent)
+
+    def sync(self, disk: Disk) -> None:
+        """Make their entries durable. Raise `OSError`."""
+        for directory in sorted(self._directories, key=len, reverse=True):
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile, with what was in it
+                layout.fsync_directory(disk, directory)

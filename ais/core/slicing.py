@@ -73,11 +73,15 @@ class Slicing(Protocol):
         Raise `NotReady` when there are too few targets, what a target answered, `DiskFailure`.
         """
 
-    def bury(self, bck: Bck, name: str, meta: ObjectMeta) -> None:
-        """Note here that an object is gone: the moment of its deletion. Under its lock. Raise `OSError`."""
+    def bury(self, bck: Bck, name: str, meta: ObjectMeta, *, is_synced: bool) -> None:
+        """Note here that an object is gone, durably when `is_synced`: the moment of its deletion. Under its lock.
 
-    def drop_older(self, bck: Bck, name: str, stamp: tuple[int, int], *, is_delete: bool) -> None:
-        """Remove the slices of what had this stamp, or an older one, wherever they are. Raises nothing.
+        Raise `OSError`.
+        """
+
+    def drop_older(self, bck: Bck, name: str, stamp: tuple[int, int], *, is_delete: bool, is_synced: bool) -> None:
+        """Remove the slices of what had this stamp, or an older one, wherever they are, durably when `is_synced`.
+        Raises nothing.
 
         `is_delete`: and of everything that was buried, so that they do not come back with a target that is away.
         """
@@ -106,10 +110,10 @@ class NoSlicing:
         """As `Slicing`."""
         raise NotImplementedError
 
-    def bury(self, bck: Bck, name: str, meta: ObjectMeta) -> None:
+    def bury(self, bck: Bck, name: str, meta: ObjectMeta, *, is_synced: bool) -> None:
         """As `Slicing`."""
 
-    def drop_older(self, bck: Bck, name: str, stamp: tuple[int, int], *, is_delete: bool) -> None:
+    def drop_older(self, bck: Bck, name: str, stamp: tuple[int, int], *, is_delete: bool, is_synced: bool) -> None:
         """As `Slicing`."""
 
     def read(self, bck: Bck, name: str, meta: ObjectMeta) -> int:

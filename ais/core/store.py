@@ -35,7 +35,7 @@ from ais.core.appender import Appender, Handle, drop_idle, reopen
 from ais.core.index_files import IndexFiles, may_have
 from ais.core.meta import ObjectMeta
 from ais.core.multipart import Uploads
-from ais.core.publish import Announcement, Around, Condition, Publisher
+from ais.core.publish import Announcement, Around, Condition, PromisesMore, Publisher
 from ais.core.sealing import Keyring, NoKeyring, Seal
 from ais.core.slicing import Slicing, Turns, split_key
 from ais.core.spots import RACY_NS, Known, Spot, SpotTable, is_torn, newest_file, rank, read_meta, resized
@@ -365,6 +365,7 @@ class Store:
         elsewhere, as of `Versions.delete`. Raise
         `ObjectNotFound` when nothing was there and no marker was made, what `condition` raises, `DiskFailure`.
         """
+        rules = self._publisher.current(bck, rules or WriteRules())
         delete = partial(
             self._delete,
             bck,
@@ -375,31 +376,35 @@ class Store:
             keeps_slices=keeps_slices,
             version_id=version_id,
         )
-        if rules is None or rules.event is None:
-            return delete(None)
-        with self._publisher.announcing(self._spots.find(bck, name), fsync=rules.fsync) as announcement:
-            return delete(announcement)
+        try:
+            if rules.event is None:
+                return delete(None)
+            with self._publisher.announcing(self._spots.find(bck, name), fsync=rules.fsync) as announcement:
+                return delete(announcement)
+        except PromisesMore:
+            return self.delete(
+                bck, name, condition, rules, is_moved=is_moved, keeps_slices=keeps_slices, version_id=version_id
+            )
 
     def _delete(
         self,
         bck: Bck,
         name: str,
         condition: Condition | None,
-        rules: WriteRules | None,
+        rules: WriteRules,
         announcement: Announcement | None,
         *,
         is_moved: bool,
         keeps_slices: bool,
         version_id: str,
     ) -> Removed:
-        spot, fsync = self._spots.find(bck, name), rules is not None and rules.fsync
-        event = rules.event if rules is not None else None
-        keeps_versions = rules is not None and rules.keeping is not Keeping.NONE
-        is_suspended = rules is not None and rules.keeping is Keeping.SUSPENDED and not is_moved
+        spot, fsync, event = self._spots.find(bck, name), rules.fsync, rules.event
+        keeps_versions = rules.keeping is not Keeping.NONE
+        is_suspended = rules.keeping is Keeping.SUSPENDED and not is_moved
 
         def check(stored: ObjectMeta | None) -> None:
             self._publisher.ask(condition, bck, spot, stored)
-            if is_moved or rules is None or rules.keeping is not Keeping.ENABLED:
+            if is_moved or rules.keeping is not Keeping.ENABLED:
                 holds.check(stored, self._now_s)
 
         def step() -> Removed:
@@ -411,10 +416,11 @@ class Store:
                     raise NotReady("the set of mountpaths changed meanwhile: try again") from None
                 raise
             if self.volume.view is not view:  # a mountpath that went meanwhile must not bring it back either
-                self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :])
+                self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :], fsync=fsync)
             return removed
 
         def remove() -> Removed:
+            self._publisher.require_current(bck, rules)
             if not is_moved:
                 self.volume.require_owned(spot.key)
             stored = self._publisher.stored_meta(spot)
@@ -425,7 +431,7 @@ class Store:
                     stamp = self._publisher.next_stamp(stored)
                     announcement.note(Change(bck, name, event, True, stored, stamp, marker_id=marker_id))
 
-            if rules is not None and rules.keeping is not Keeping.NONE:
+            if keeps_versions:
                 if is_moved and newest_file(self._disk, self.volume.view, spot) is None:
                     self.volume.require_whole(bck, spot.key)
                     raise ObjectNotFound(bck.cname(name))
@@ -436,9 +442,9 @@ class Store:
                 return Removed(stored, marker.version_id if marker else None)
             note("")
             if stored is not None and stored.cut is not None and not keeps_slices:
-                self._publisher.slicing.bury(bck, name, stored)
+                self._publisher.slicing.bury(bck, name, stored, is_synced=fsync)
             # strays and copies first: a crash in between must not bring an older copy back
-            self._drop_copies(bck, spot)
+            self._drop_copies(bck, spot, fsync=fsync)
             removed = self._publisher.remove_strays(spot, fsync=fsync) if self.volume.view.is_unsettled else False
             if not tree.remove(self._disk, spot.root, spot.path, fsync=fsync) and not removed:
                 self.volume.require_whole(bck, spot.key)
@@ -452,10 +458,10 @@ class Store:
                 self._publisher.restore_lost(bck, name, spot, keeps_versions=keeps_versions)
                 if (found := self._publisher.stored_meta(spot)) is not None:
                     check(found)  # refused now, it costs no slices
-        changing = contextlib.nullcontext() if keeps_slices else self._changing(bck, name, spot, is_delete=True)
-        with disk_failures(spot.path), changing:
+        changing = self._changing(bck, name, spot, is_delete=True, fsync=fsync)
+        with disk_failures(spot.path), contextlib.nullcontext() if keeps_slices else changing:
             if is_suspended:
-                self._publisher.unshelving(bck, name, spot, NULL)
+                self._publisher.unshelving(bck, name, spot, NULL, fsync=fsync)
             try:
                 removed = self._publisher.locked(bck, spot, step)
             finally:
@@ -499,9 +505,9 @@ class Store:
             if event is not None:
                 stamp = self._publisher.next_stamp(version.meta)
                 announcement.note(Change(bck, name, event, True, version.meta, stamp, is_certain=True))
-            self._note_removed(bck, spot, version)
+            self._note_removed(bck, spot, version, fsync=fsync)
             if is_mirrored:
-                self.version_copies.drop(spot, version)
+                self.version_copies.drop(spot, version, fsync=fsync)
 
         def step() -> ObjectMeta | None:
             view = self.volume.view
@@ -514,7 +520,7 @@ class Store:
                 self.volume.require_whole(bck, spot.key)
                 raise VersionNotFound(bck.cname(name), version_id)
             if self.volume.view is not view:
-                self._note_removed(bck, spot, removed)
+                self._note_removed(bck, spot, removed, fsync=fsync)
             if removed.entry in ("", DELETED):
                 heir = self._versions.head(spot)
                 touched.update((DELETED, heir.id) if heir is not None and heir.id else (DELETED,))
@@ -530,9 +536,10 @@ class Store:
                 if (found := self._versions.find(spot, version_id)) is not None:
                     check(found)  # refused now, it costs no slices
         announcing = self._publisher.announcing(spot, fsync=fsync)
-        with disk_failures(spot.path), announcing as announcement, self._changing(bck, name, spot, is_delete=True):
+        changing = self._changing(bck, name, spot, is_delete=True, fsync=fsync)
+        with disk_failures(spot.path), announcing as announcement, changing:
             if is_version_id(version_id):
-                self._publisher.unshelving(bck, name, spot, version_id)
+                self._publisher.unshelving(bck, name, spot, version_id, fsync=fsync)
             try:
                 removed = self._publisher.locked(bck, spot, step)
             finally:
@@ -606,11 +613,9 @@ class Store:
                 self._publisher.changed(bck, name, spot)
                 self._publisher.shelved(bck, name, *((version_id,) if version_id else ()))
 
-    def check_free(self, bck: Bck, name: str) -> None:
+    def check_free(self, meta: ObjectMeta | None) -> None:
         """Raise `AccessDenied` when the object must stay where it is (`ais.core.holds`)."""
-        spot = self._spots.find(bck, name)
-        with disk_failures(spot.path):
-            holds.check(self._publisher.stored_meta(spot), self._now_s)
+        holds.check(meta, self._now_s)
 
     def trust(self, sure_ns: Callable[[], int]) -> None:
         """By which clock (Unix nanoseconds) retentions end; this machine's own, if nobody says."""
@@ -664,24 +669,30 @@ class Store:
         if (bck, name) == (to_bck, to_name):
             raise BadRequest(f"{bck.cname(name)}: the new name is the old one")
         source, target, epoch = self._spots.find(bck, name), self._spots.find(to_bck, to_name), self.volume.epoch
-        self.check_free(bck, name)
+        rules = self._publisher.current(to_bck, rules)
         is_here = source.mountpath is target.mountpath and not self.volume.view.is_unsettled
-        can_rename = rules.keeping is Keeping.NONE and not rules.all_copies and bck not in self.volume.coded
+        can_rename = not (rules.all_copies or bck in self.volume.coded or self._keeps_versions(bck, rules))
         can_rename = can_rename and rules.event is None
         if is_here and can_rename:
-            with (
-                disk_failures(source.path),
-                self._changing(bck, name, source, is_delete=True),
-                self._changing(to_bck, to_name, target),
-            ):
-                meta = self._rename_on_mountpath(bck, name, source, to_bck, target, rules, condition, epoch)
-                self._tell_mirrored(to_bck, to_name)
-            return meta
+            try:
+                with (
+                    disk_failures(source.path),
+                    self._changing(bck, name, source, is_delete=True, fsync=rules.fsync),
+                    self._changing(to_bck, to_name, target),
+                ):
+                    meta = self._rename_on_mountpath(bck, name, source, to_bck, target, rules, condition, epoch)
+                    self._tell_mirrored(to_bck, to_name)
+                return meta
+            except PromisesMore:
+                return self.move(bck, name, to_bck, to_name, rules, condition)
+        rules = msgspec.structs.replace(rules, fsync=True)  # of two files, one must have survived whatever goes
         for _ in range(_RENAME_ATTEMPTS_MAX):
             opened = self.open(bck, name, sealed=True)
             try:
+                self.check_free(opened.meta)
                 self._copy(bck, name, opened, to_bck, to_name, rules, is_move=True, condition=condition)
-                with disk_failures(source.path), self._changing(bck, name, source, is_delete=True):
+                changing = self._changing(bck, name, source, is_delete=True, fsync=rules.fsync)
+                with disk_failures(source.path), changing:
                     is_gone = self._delete_unchanged(bck, name, source, opened, rules)
                 if is_gone:
                     return opened.meta
@@ -929,11 +940,15 @@ class Store:
                             self.volume.require_whole(bck, source.key)
                             raise ObjectNotFound(bck.cname(name))
                         self.volume.require_place(to_bck, target.key, target.mountpath, epoch)
+                        self._publisher.require_current(to_bck, rules)
+                        if self._keeps_versions(bck, rules):
+                            raise PromisesMore
                         meta = self._publisher.stored_meta(source)
+                        self.check_free(meta)
                         if condition is not None:
                             self._publisher.ask(condition, to_bck, target, self._publisher.stored_meta(target))
-                        self._drop_copies(bck, source)
-                        self._drop_copies(to_bck, target)
+                        self._drop_copies(bck, source, fsync=rules.fsync)
+                        self._drop_copies(to_bck, target, fsync=rules.fsync)
                         self._settle_content(found[0], target, rules)
                         tree.install(self._disk, found[0], target.root, target.path, fsync=rules.fsync)
                         if rules.fsync:
@@ -946,10 +961,15 @@ class Store:
                     raise self._publisher.bucket_gone(to_bck, target) from None
                 self._publisher.clear_way(to_bck, blocking)
 
+    def _keeps_versions(self, bck: Bck, rules: WriteRules) -> bool:
+        """Whether there may be versions below an object, or below what it replaces by these rules."""
+        return rules.keeping is not Keeping.NONE or bck in self.volume.keeping
+
     def _delete_unchanged(self, bck: Bck, name: str, spot: Spot, opened: OpenObject, rules: WriteRules) -> bool:
         """Remove an object unless it was overwritten since `opened`; return whether it is gone."""
         announcing = self._publisher.announcing(spot, fsync=rules.fsync)
         with disk_failures(spot.path), announcing as announcement, spot.mountpath.stripes.held(spot.key):
+            rules = self._publisher.current(bck, rules)
             newest = newest_file(self._disk, self.volume.view, spot)
             if newest is not None:
                 found = newest[1]
@@ -965,25 +985,27 @@ class Store:
                         self._versions.fsync(spot)
                     return True
             if opened.meta.cut is not None:
-                self._publisher.slicing.bury(bck, name, opened.meta)
-            self._drop_copies(bck, spot)
+                self._publisher.slicing.bury(bck, name, opened.meta, is_synced=rules.fsync)
+            self._drop_copies(bck, spot, fsync=rules.fsync)
             self._publisher.remove_strays(spot, fsync=rules.fsync)
             tree.remove(self._disk, spot.root, spot.path, fsync=rules.fsync)
         return True
 
     @contextlib.contextmanager
-    def _changing(self, bck: Bck, name: str, spot: Spot, *, is_delete: bool = False) -> Iterator[None]:
+    def _changing(
+        self, bck: Bck, name: str, spot: Spot, *, is_delete: bool = False, fsync: bool = False
+    ) -> Iterator[None]:
         """Around the replacement or removal of an object, which needs no lock yet: what becomes of its slices."""
         with self._publisher.followed(bck):
-            cut = self._publisher.changing(bck, name, spot, is_delete=is_delete)
+            cut = self._publisher.changing(bck, name, spot, is_delete=is_delete, fsync=fsync)
             try:
                 yield
             finally:
-                self._publisher.changed(bck, name, spot, cut)
+                self._publisher.changed(bck, name, spot, cut, fsync=fsync)
 
     def on_coded(
         self,
-        before: Callable[[Bck, str, tuple[int, int], bool], None],
+        before: Callable[[Bck, str, tuple[int, int], bool, bool], None],
         told: Callable[[Bck, str], None],
         around: Around,
     ) -> None:
@@ -1022,9 +1044,9 @@ class Store:
         def replacing(succession: Succession) -> None:
             note(succession.order if succession.is_enabled else NULL)
             if not succession.is_below:
-                self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :])
+                self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :], fsync=rules.fsync)
                 if bck in self.volume.mirrored:
-                    self.version_copies.follow(spot, succession)
+                    self.version_copies.follow(spot, succession, fsync=rules.fsync)
             touched.update(succession.touched)
 
         touched = {DELETED}
@@ -1034,19 +1056,19 @@ class Store:
         finally:
             self._publisher.shelved(bck, name, *touched)
 
-    def _note_removed(self, bck: Bck, spot: Spot, version: Version) -> None:
+    def _note_removed(self, bck: Bck, spot: Spot, version: Version, *, fsync: bool) -> None:
         """Before a version is removed for good: a mountpath that is out of use must not bring it back."""
         path = spot.path[len(spot.root) + 1 :]
         if version.is_current and version.id in ("", NULL):
-            self.volume.note_removed(bck, path)
+            self.volume.note_removed(bck, path, fsync=fsync)
         if version.id:
-            self.volume.note_removed_version(bck, path, version.id)
+            self.volume.note_removed_version(bck, path, version.id, fsync=fsync)
 
-    def _drop_copies(self, bck: Bck, spot: Spot) -> None:
+    def _drop_copies(self, bck: Bck, spot: Spot, *, fsync: bool) -> None:
         """Before an object is removed or replaced; under its lock. Raise `OSError`."""
-        self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :])
+        self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :], fsync=fsync)
         if bck in self.volume.mirrored:
-            self.copies.drop(spot)
+            self.copies.drop(spot, fsync=fsync)
 
     def _tell_mirrored(self, bck: Bck, name: str) -> None:
         """After an object of a bucket came in place of another one whose copies were dropped."""

@@ -158,7 +158,7 @@ def fsync_removal(disk: Disk, root: str, path: str) -> None:
     while len(parent) >= len(root):
         try:
             fsync_directory(disk, parent)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             parent = os.path.dirname(parent)
             continue
         return

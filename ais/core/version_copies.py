@@ -50,22 +50,22 @@ class VersionCopies:
             return head is None or not head.is_current
         return head is None or entry != (head.id or NULL)
 
-    def follow(self, spot: Spot, succession: Succession) -> None:
+    def follow(self, spot: Spot, succession: Succession, *, fsync: bool = False) -> None:
         """Before a name gets another latest version: the copies of the present one become those of a kept version."""
         head = succession.head
         if head is not None:
             copied = _spot_of(spot, head)
             version_id = head.id if succession.keeps_head else self._id_of_damaged(spot, succession)
             if version_id:
-                self._copies.rename(copied, kept_spot(spot, version_id))
+                self._copies.rename(copied, kept_spot(spot, version_id), fsync=fsync)
             else:
-                self._copies.drop(copied)
+                self._copies.drop(copied, fsync=fsync)
         if not succession.is_enabled:
-            self._copies.drop(kept_spot(spot, NULL))
+            self._copies.drop(kept_spot(spot, NULL), fsync=fsync)
 
-    def drop(self, spot: Spot, version: Version) -> None:
+    def drop(self, spot: Spot, version: Version, *, fsync: bool = False) -> None:
         """Before a version is removed."""
-        self._copies.drop(_spot_of(spot, version))
+        self._copies.drop(_spot_of(spot, version), fsync=fsync)
 
     def promote(self, spot: Spot) -> None:
         """After the latest version was removed: the copies of the next one are where those of the latest belong."""
@@ -76,11 +76,11 @@ class VersionCopies:
                 self._copies.rename(kept, _spot_of(spot, head))
             self._copies.drop(kept)
 
-    def drop_all(self, spot: Spot) -> None:
+    def drop_all(self, spot: Spot, *, fsync: bool = False) -> None:
         """Before a name is removed with all its versions."""
-        self._copies.drop(spot)
+        self._copies.drop(spot, fsync=fsync)
         for entry in self.entries(spot):
-            self._copies.drop(kept_spot(spot, entry))
+            self._copies.drop(kept_spot(spot, entry), fsync=fsync)
 
     def restore_marker(self, spot: Spot) -> None:
         """If the latest version is a delete marker that was lost, make it of a copy."""

@@ -319,7 +319,7 @@ class Versions:
     def fsync(self, spot: Spot) -> None:
         """Make durable what was removed and renamed of an object's versions."""
         for place in self.places(spot):
-            tree.fsync_removal(self._disk, place.root, place.path)
+            tree.fsync_removal(self._disk, place.root, f"{place.path}/{SELF}")
             tree.fsync_removal(self._disk, place.shelves, f"{place.shelf}/{NULL}")
 
     def put_strays_aside(self, spot: Spot, head: Version | None) -> None:

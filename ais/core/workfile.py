@@ -12,6 +12,7 @@ from ais.api import checksum
 from ais.api.bucket import Bck
 from ais.base.errors import BucketNotFound, ChecksumMismatch, ContentDamaged
 from ais.core.announcing import Event
+from ais.core.holds import Retention
 from ais.core.meta import ObjectMeta
 from ais.core.sealing import Wanted
 from ais.core.spots import Spot
@@ -38,6 +39,7 @@ class WriteRules(msgspec.Struct, frozen=True):
     stored all copies or slices that the bucket promises. `keeping`: what becomes of the version that is replaced or
     deleted (`ais.core.versions`). `indexes_shards`: of shards whoever
     makes indexes is told. `event`: somebody may want to know (`ais.core.announcing`). `sealing`: content is encrypted.
+    `retention`: of new versions that bring none.
     """
 
     checksum_kind: str = checksum.DEFAULT
@@ -48,6 +50,7 @@ class WriteRules(msgspec.Struct, frozen=True):
     indexes_shards: bool = False
     event: Event | None = None
     sealing: Wanted | None = None
+    retention: Retention | None = None
 
 
 class Staged(msgspec.Struct):
@@ -84,6 +87,11 @@ class Staged(msgspec.Struct):
     before_rename: Callable[[ObjectMeta], None] | None = None
     """Called under the object's lock when nothing can refuse it any more, with what it will be. Such a file is kept
     when it is refused, and whoever staged it takes it to another mountpath when the object has moved (`StripeBusy`)."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the version comes into being here, and is not one that was elsewhere."""
+        return self.version is None and not self.version_id and not self.is_moved
 
 
 class Digests:

@@ -135,25 +135,28 @@ class EcJobs:
         """
         await self._following.must_go_through(bcks)
 
-    def before_change(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool) -> None:
-        """Remove the slices of what is about to change. What cannot be told now is outdated by what comes."""
+    def before_change(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool, is_synced: bool) -> None:
+        """Remove the slices of what is about to change, durably when `is_synced`.
+
+        What cannot be told now is outdated by what comes.
+        """
         loop = self._loop
         if loop is None:
             return
         if is_delete:
             self._deleting.add((bck, name))
-        coroutine = self._drop(bck, name, stamp, is_delete)
+        coroutine = self._drop(bck, name, stamp, is_delete, is_synced)
         if threading.get_ident() == self._loop_thread:
             loop.create_task(coroutine)
             return
         with contextlib.suppress(TimeoutError, RuntimeError):
             asyncio.run_coroutine_threadsafe(coroutine, loop).result(DROP_TIMEOUT_S)
 
-    async def _drop(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool) -> None:
+    async def _drop(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool, is_synced: bool) -> None:
         """Remove slices; before a deletion also those that are on their way. No others follow (`_deleting`)."""
         if is_delete and (sending := self._sending.get((bck, name))):
             await asyncio.wait(set(sending))  # when that is too long for the deletion, this follows it
-        await self._slicer.drop(bck, name, stamp, is_delete=is_delete)
+        await self._slicer.drop(bck, name, stamp, is_delete=is_delete, is_synced=is_synced)
 
     async def until_sent(self, bck: Bck, name: str) -> None:
         """Wait for slices of an object and its versions that are on their way, for some seconds.

@@ -166,9 +166,18 @@ class SlicePeers:
                 raise ObjectNotFound(f"{bck.cname(name)}: {node.name} has no such slice ({answer.status})")
             yield int(answer.headers.get(INDEX.lower(), "-1")), answer.chunks
 
-    async def drop(self, node: Snode, bck: Bck, name: str, stamp: tuple[int, int], tombstone: bytes = b"") -> None:
+    async def drop(
+        self,
+        node: Snode,
+        bck: Bck,
+        name: str,
+        stamp: tuple[int, int],
+        tombstone: bytes = b"",
+        *,
+        is_synced: bool = False,
+    ) -> None:
         """Have a target remove its slice unless it is newer than `stamp`."""
-        wanted = {STAMP: stamp_text(stamp)}
+        wanted = {STAMP: stamp_text(stamp), **({SYNC: YES} if is_synced else {})}
         await self._call("DELETE", node, bck, name, wanted, body=tombstone, timeout_s=DROP_TIMEOUT_S)
 
     async def send(

@@ -86,18 +86,20 @@ class Slicer:
         self.run(self._store_aside(staged, prepared, list(zip(headers, nodes, strict=False)), needed, is_synced))
         return prepared
 
-    def bury(self, bck: Bck, name: str, meta: ObjectMeta) -> None:
+    def bury(self, bck: Bck, name: str, meta: ObjectMeta, *, is_synced: bool) -> None:
         """See `Slicing`."""
-        self._own.bury(bck, name, tombstone(bck, name, meta.stamp))
+        self._own.bury(bck, name, tombstone(bck, name, meta.stamp), is_synced=is_synced)
 
-    def drop_older(self, bck: Bck, name: str, stamp: tuple[int, int], *, is_delete: bool) -> None:
+    def drop_older(self, bck: Bck, name: str, stamp: tuple[int, int], *, is_delete: bool, is_synced: bool) -> None:
         """See `Slicing`."""
-        self.run(self._drop_when_sent(bck, name, stamp, is_delete))
+        self.run(self._drop_when_sent(bck, name, stamp, is_delete, is_synced))
 
-    async def _drop_when_sent(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool) -> None:
+    async def _drop_when_sent(
+        self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool, is_synced: bool
+    ) -> None:
         if is_delete:
             await self.until_sent(bck, name)
-        await self.drop(bck, name, stamp, is_delete=is_delete)
+        await self.drop(bck, name, stamp, is_delete=is_delete, is_synced=is_synced)
 
     def read(self, bck: Bck, name: str, meta: ObjectMeta) -> int:
         """See `Slicing`."""
@@ -110,7 +112,9 @@ class Slicer:
         except (Lost, CorruptMetadata, ContentDamaged):
             return False
 
-    async def drop(self, bck: Bck, name: str, stamp: tuple[int, int], *, is_delete: bool) -> None:
+    async def drop(
+        self, bck: Bck, name: str, stamp: tuple[int, int], *, is_delete: bool, is_synced: bool = False
+    ) -> None:
         """See `drop_older`."""
         kept = await self._in_pool(lambda: self._own.head(bck, name))
         buried = kept if is_delete and kept is not None and kept.is_tombstone else None
@@ -120,14 +124,16 @@ class Slicer:
         nodes = self._peers.present_for(bck.uname + name, has_owner=True)
         others = [node for node in nodes if not self._peers.is_self(node)]
         outcomes = await asyncio.gather(
-            *(self._peers.drop(node, bck, name, stamp, left) for node in others), return_exceptions=True
+            *(self._peers.drop(node, bck, name, stamp, left, is_synced=is_synced) for node in others),
+            return_exceptions=True,
         )
         is_told = not any(isinstance(one, BaseException) for one in outcomes)
         if not is_delete or (is_told and not left):
-            await self._in_pool(lambda: self._own.drop(bck, name, stamp))
+            await self._in_pool(lambda: self._own.drop(bck, name, stamp, is_synced=is_synced))
         elif not is_told and buried is None:  # whoever did not answer may bring its slice back
+            buried = tombstone(bck, name, stamp)
             with contextlib.suppress(AisError):  # no room: what was deleted is deleted all the same
-                await self._in_pool(lambda: self._own.drop(bck, name, stamp, tombstone(bck, name, stamp)))
+                await self._in_pool(lambda: self._own.drop(bck, name, stamp, buried, is_synced=is_synced))
 
     async def settle(
         self, node: Snode, bck: Bck, name: str, written: tuple[int, int], *, keeps: bool, is_synced: bool

@@ -102,26 +102,36 @@ class SliceStore:
         finally:
             self._disk.close(opened[0])
 
-    def drop(self, bck: Bck, name: str, stamp: tuple[int, int], tombstone: Slice | None = None) -> None:
+    def drop(
+        self,
+        bck: Bck,
+        name: str,
+        stamp: tuple[int, int],
+        tombstone: Slice | None = None,
+        *,
+        is_synced: bool = False,
+    ) -> None:
         """Remove the slice unless it is newer than `stamp`; leave a tombstone in its place if one is given."""
         spot = self._store.spot(bck, name)
         with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
             found = self._head(bck, name, layout.SLICES)
             if found is not None and found.stamp > stamp:
                 return
-            self._remove(bck, spot, layout.SLICES)
+            self._remove(bck, spot, layout.SLICES, fsync=is_synced)
         if tombstone is not None:
-            writer = self.create(bck, name)
+            writer = self.create(bck, name, is_synced=is_synced)
             writer.write(memoryview(tombstone.encode()))
             writer.commit()
 
-    def bury(self, bck: Bck, name: str, tombstone: Slice) -> None:
+    def bury(self, bck: Bck, name: str, tombstone: Slice, *, is_synced: bool = False) -> None:
         """Put a tombstone in the place of the slice, while the object's lock is held. Raise `OSError`."""
         spot = self._store.spot(bck, name)
         path, fd = self._store.create_work(bck, spot)
         try:
             workfile.write_all(self._disk, fd, tombstone.encode())
-            self._install(spot, path, layout.SLICES)
+            if is_synced:
+                self._disk.fsync(fd)
+            self._install(spot, path, layout.SLICES, fsync=is_synced)
         finally:
             self.discard(path, fd)
 
@@ -288,20 +298,21 @@ class SliceStore:
             layout.make_directory(self._disk, os.path.dirname(root))
         layout.make_directory(self._disk, root)
         tree.install(self._disk, path, root, target, fsync=fsync)
-        self._remove_from(spot, content, (one for one in self._store.volume.available if one is not spot.mountpath))
+        others = (one for one in self._store.volume.available if one is not spot.mountpath)
+        self._remove_from(spot, content, others, fsync=fsync)
 
-    def _remove(self, bck: Bck, spot: Spot, content: str) -> None:
+    def _remove(self, bck: Bck, spot: Spot, content: str, *, fsync: bool = False) -> None:
         if (
             content == layout.SLICES
         ):  # a mountpath that is out of use must not bring it back; aside it counts for nothing
             path = _place(spot, spot.mountpath, content)[1]
-            self._store.volume.note_removed(bck, path[len(os.path.dirname(spot.root)) + 1 :])
-        self._remove_from(spot, content, self._store.volume.available)
+            self._store.volume.note_removed(bck, path[len(os.path.dirname(spot.root)) + 1 :], fsync=fsync)
+        self._remove_from(spot, content, self._store.volume.available, fsync=fsync)
 
-    def _remove_from(self, spot: Spot, content: str, mountpaths: Iterable[Mountpath]) -> None:
+    def _remove_from(self, spot: Spot, content: str, mountpaths: Iterable[Mountpath], *, fsync: bool = False) -> None:
         for mountpath in mountpaths:
             root, path = _place(spot, mountpath, content)
-            tree.remove(self._disk, root, path)
+            tree.remove(self._disk, root, path, fsync=fsync)
 
     def _is_missing(self, path: str) -> bool:
         try:

@@ -29,16 +29,22 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _DELETED = "deleted"
 
 
-def note(disk: Disk, mountpaths: Iterable[Mountpath], generation: int, bck: Bck, path: str) -> None:
-    """Add a line on each mountpath. Raise `OSError`, or `NotReady` when one is not there."""
+def note(
+    disk: Disk, mountpaths: Iterable[Mountpath], generation: int, bck: Bck, path: str, *, fsync: bool = False
+) -> None:
+    """Add a line on each mountpath, durable when `fsync`. Raise `OSError`, or `NotReady` when one is not there."""
     line = f"{generation} {quote(bck.uname)} {quote(path)}\n".encode()
     for mountpath in mountpaths:
         with mountpath.entered() as root:
             fd = disk.open(f"{root}/{FILE_NAME}", _APPEND, 0o644)
             try:
                 disk.write(fd, line)
+                if fsync:
+                    disk.fsync(fd)
             finally:
                 disk.close(fd)
+            if fsync:
+                layout.fsync_directory(disk, root)
 
 
 Keep = Callable[[Disk, Sequence[str], str, Bck, str], None]

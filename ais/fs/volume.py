@@ -139,6 +139,9 @@ class Volume:
         self.mirrored: Mapping[Bck, Mirroring] = {}
         """The buckets whose objects have copies. Whoever changes an object asks this under its lock."""
         self._knows_mirrored = False
+        self.keeping: Mapping[Bck, str] = {}
+        """How the buckets that keep versions do so (`ais.core.workfile.Keeping`). Whoever changes an object asks this
+        under its lock: what a request was told when it began may be older."""
         self._bids: dict[Bck, int] = {}
         """The buckets that have directories here, or must have."""
         self.vouch: Callable[[int], None] = _vouch_for_all
@@ -154,8 +157,8 @@ class Volume:
         self._is_owner: Callable[[int], bool] | None = None
         self.aside: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
         """Entered around each change of the set of mountpaths: other processes that use them stand aside meanwhile."""
-        self._noted: set[tuple[int, Bck, str]] = set()
-        """What was noted as removed, and in which generation: the same name again needs no other line."""
+        self._noted: dict[tuple[int, Bck, str], bool] = {}
+        """What was noted as removed, in which generation, and whether durably: that needs no other line."""
         self.moved = MovedNames()
         self.orders = Orders(env.disk)
         self.view = self._build_view()
@@ -406,6 +409,14 @@ class Volume:
                 mountpath.stripes.wait_for_all()
         self._in_each(end)
 
+    def keep_versions(self, keeping: Mapping[Bck, str]) -> None:
+        """From now on these buckets keep versions so, all others none; blocks for what is under way."""
+        is_change = keeping != self.keeping
+        self.keeping = dict(keeping)
+        if is_change:
+            for mountpath in self.view.available:
+                mountpath.stripes.wait_for_all()
+
     def code_buckets(self, coded: frozenset[Bck], known: Iterable[Bck]) -> None:
         """From now on objects of these buckets have slices elsewhere; slices of the other known ones are dropped.
 
@@ -456,24 +467,24 @@ class Volume:
         if len(later) < self.epoch - since or not all(owns(key) for _, owns in later):
             raise NotReady("the object belonged to another target while it was sent: try again")
 
-    def note_removed(self, bck: Bck, path: str) -> None:
+    def note_removed(self, bck: Bck, path: str, *, fsync: bool = False) -> None:
         """An object is about to be removed or replaced: a mountpath that is out of use must not bring it back.
 
-        Raise `OSError`, or `NotReady` when one that is in use is not there to remember it.
+        Durably when `fsync`. Raise `OSError`, or `NotReady` when one that is in use is not there to remember it.
         """
         if not self._is_partial:
             return
-        generation = self._record.generation
-        if (generation, bck, path) in self._noted:
+        noted = (self._record.generation, bck, path)
+        if self._noted.get(noted) in (fsync, True):
             return
-        removed.note(self._disk, self.view.available, generation, bck, path)
+        removed.note(self._disk, self.view.available, *noted, fsync=fsync)
         if len(self._noted) >= NOTED_MAX:
             self._noted.clear()
-        self._noted.add((generation, bck, path))
+        self._noted[noted] = fsync
 
-    def note_removed_version(self, bck: Bck, path: str, version_id: str) -> None:
+    def note_removed_version(self, bck: Bck, path: str, version_id: str, *, fsync: bool = False) -> None:
         """As `note_removed`, of one version of an object (`null`: the null version) that is removed for good."""
-        self.note_removed(bck, f"{layout.VERSIONS}/{path}/{SELF}/{version_id}")
+        self.note_removed(bck, f"{layout.VERSIONS}/{path}/{SELF}/{version_id}", fsync=fsync)
 
     def settle(self, generation: int) -> bool:
         """Everything is where placement says, as of a view with that generation; False when the set changed since.

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 
 from ais.base.errors import AccessDenied
 from ais.core import holds
-from ais.core.holds import GOVERNANCE, LEGAL_HOLD, MODE, MODES, OFF, ON, UNTIL
+from ais.core.holds import GOVERNANCE, LEGAL_HOLD, MODE, MODES, OFF, ON, UNTIL, Retention
 from ais.s3 import schema, xml
 from ais.s3.errors import S3Error
 from ais.s3.facts import Facts
@@ -58,11 +58,17 @@ def _default_s(root: Element) -> int:
     return count * _DAY_S
 
 
-def default_of(document: str, now_s: float) -> Facts:
-    """The retention of a new version in a bucket with this configuration, when nothing else was asked for."""
+def retention_of(document: str) -> Retention | None:
+    """How new versions are retained in a bucket with this configuration, when nothing else was asked for."""
     root = xml.parse(document.encode(), "ObjectLockConfiguration")
     seconds = _default_s(root)
-    return {MODE: root.findtext("Rule/DefaultRetention/Mode", ""), UNTIL: str(int(now_s) + seconds)} if seconds else {}
+    return Retention(root.findtext("Rule/DefaultRetention/Mode", ""), seconds) if seconds else None
+
+
+def default_of(document: str, now_s: float) -> Facts:
+    """The same as facts of a version that is made now."""
+    default = retention_of(document)
+    return default.facts(now_s) if default is not None else {}
 
 
 def of_headers(request: S3Request, document: str, now_s: float) -> Facts:

@@ -130,10 +130,13 @@ class Resilver:
             raise DiskFailure(f"{len(self._incomplete)} objects do not have their copies, such as {', '.join(names)}")
 
     def _bring_all(self, batch: Batch, content: str, began_ns: int) -> list[Relocated | AisError]:
+        if content in (layout.SLICES, layout.KEPT_SLICES):
+            return [self._bring_slice(batch, name, content) for name in batch.names]
+        is_copy = content in _COPIES
+        names = [one for one in batch.names if not (is_copy and self._is_younger(batch, one, content, began_ns))]
+        found = dict(zip(names, self._relocator.bring_all(batch.bck, names), strict=True))
         return [
-            _MADE_SINCE
-            if content in _COPIES and self._is_younger(batch, name, content, began_ns)
-            else self._bring(batch, name, content, began_ns)
+            self._follow(batch, name, content, began_ns, found[name]) if name in found else _MADE_SINCE
             for name in batch.names
         ]
 
@@ -159,22 +162,29 @@ class Resilver:
             if len(self._incomplete) < INCOMPLETE_MAX:
                 self._incomplete.add(bck.cname(name))
 
-    def _bring(self, batch: Batch, name: str, content: str, began_ns: int) -> Relocated | AisError:
-        """Bring a name to its place, with its copies; `_MADE_SINCE`: it is met again there, or was written since."""
+    def _follow(
+        self, batch: Batch, name: str, content: str, began_ns: int, found: Relocated | AisError
+    ) -> Relocated | AisError:
+        """A name is in its place: its copies, too. `_MADE_SINCE`: it is met again there, or was written since."""
+        if isinstance(found, AisError):
+            return self._failed(batch, name, found)
+        if batch.bck in self._store.volume.mirrored:
+            self._complete_one(batch.bck, name)
+        if content in _COPIES:
+            return Relocated()
+        is_own = self._store.volume.place(batch.bck.uname + name) is batch.mountpath
+        return _MADE_SINCE if is_own and found.changed_ns > began_ns else found
+
+    def _bring_slice(self, batch: Batch, name: str, content: str) -> Relocated | AisError:
         try:
             if content == layout.SLICES:
                 return self._relocator.bring_slice(batch.bck, name, batch.mountpath)
-            if content == layout.KEPT_SLICES:
-                return self._relocator.bring_slices_of_versions(batch.bck, name, batch.mountpath)
-            found = self._relocator.bring(batch.bck, name)
-            if batch.bck in self._store.volume.mirrored:
-                self._complete_one(batch.bck, name)
-            if content in _COPIES:
-                return Relocated()
-            is_own = self._store.volume.place(batch.bck.uname + name) is batch.mountpath
-            return _MADE_SINCE if is_own and found.changed_ns > began_ns else found
-        except BucketNotFound:
-            return Relocated()
+            return self._relocator.bring_slices_of_versions(batch.bck, name, batch.mountpath)
         except AisError as error:
-            self._log.warning("object is not in its place", object=batch.bck.cname(name), error=str(error))
-            return error
+            return self._failed(batch, name, error)
+
+    def _failed(self, batch: Batch, name: str, error: AisError) -> Relocated | AisError:
+        if isinstance(error, BucketNotFound):
+            return Relocated()
+        self._log.warning("object is not in its place", object=batch.bck.cname(name), error=str(error))
+        return error

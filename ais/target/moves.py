@@ -124,7 +124,7 @@ class Moves:
                 await self.before_give(view.bck, name)
             if owner.id == self._host.snode.id:
                 raise NotReady(f"{self._host.snode.name} is the owner of {view.bck.cname(name)} as far as it knows")
-            if not view.keeps_versions:
+            if not (view.keeps_versions or view.bck in self._volume.keeping):
                 return Given((await self._move(view, name, view, name, only_if_absent=True)).size_bytes, 1)
             for _ in range(ATTEMPTS_MAX):
                 given = await self._give_versions(view, name, owner)
@@ -166,7 +166,8 @@ class Moves:
             if not only_if_absent:
                 await self.settle(destination, new_name)
             return await self._move_here(source, name, destination, new_name, only_if_absent)
-        self._store.check_free(source.bck, name)
+        if not only_if_absent:  # it is to survive whatever goes: here it is removed
+            destination = destination.with_ack("all-synced" if destination.rules.all_copies else "synced")
         opened = self._store.open(source.bck, name, sealed=True)
         meta, stat = opened.meta, opened.stat
         transfer = Transfer(
@@ -175,6 +176,11 @@ class Moves:
             times_ns=(stat.st_atime_ns, stat.st_mtime_ns),
             only_if_absent=only_if_absent,
         )
+        try:
+            self._store.check_free(meta)
+        except BaseException:
+            os.close(opened.fd)
+            raise
         try:
             opened = await self._restorer.whole(source.bck, name, opened)
             await self._send(opened, owner, destination, new_name, transfer)

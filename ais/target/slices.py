@@ -61,8 +61,7 @@ class Slices:
             case "POST":
                 return Upload(_Body(TOMBSTONE_BYTES_MAX, lambda body: self._change(bck, name, params, body)))
             case "DELETE":
-                stamp = parse_stamp(params.get(STAMP, ""))
-                return Upload(_Body(TOMBSTONE_BYTES_MAX, lambda body: self._drop(bck, name, stamp, body)))
+                return Upload(_Body(TOMBSTONE_BYTES_MAX, lambda body: self._drop(bck, name, params, body)))
         raise InvalidAction(request.method, ("GET", "PUT", "POST", "DELETE"))
 
     async def _get(self, bck: Bck, name: str, params: dict[str, str]) -> AnyReply:
@@ -101,9 +100,10 @@ class Slices:
                 raise InvalidAction(what or "", (peers.KEEP, peers.FORGET, peers.DESCRIBE, peers.CHECK))
         return Reply(200)
 
-    async def _drop(self, bck: Bck, name: str, stamp: tuple[int, int], body: bytes) -> Reply:
+    async def _drop(self, bck: Bck, name: str, params: dict[str, str], body: bytes) -> Reply:
+        stamp, is_synced = parse_stamp(params.get(STAMP, "")), params.get(SYNC) == YES
         tombstone = _header(body) if body else None
-        await in_pool(self._store.pool, lambda: self._store.drop(bck, name, stamp, tombstone))
+        await in_pool(self._store.pool, lambda: self._store.drop(bck, name, stamp, tombstone, is_synced=is_synced))
         return Reply(200)
 
     async def _ask(self, bck: Bck, what: str, body: bytes) -> Reply:

@@ -590,7 +590,9 @@ class Target:
         return view.props.mirror.burst_buffer if view is not None else 1
 
     async def _follow_props(self, bmd: BMD) -> None:
-        """Tell the volume which buckets are being deleted or renamed, and which have copies or slices."""
+        """Tell the volume which buckets are being deleted or renamed, and which have versions, copies or slices."""
+        keeping = {bucket.bck: state for bucket in bmd if (state := bucket.props.of_s3.versioning)}
+        await asyncio.to_thread(self._volume.keep_versions, keeping)
         closed = frozenset(bucket.bck for bucket in bmd if bucket.props.of_s3.deleting)
         renamed = frozenset(bucket.bck for bucket in bmd if bucket.props.renamed)
         await asyncio.to_thread(self._volume.close_buckets, closed, renamed)

@@ -17,7 +17,7 @@ from ais.ec.slice import Coding, Scheme
 from ais.fs.volume import Mirroring
 from ais.meta import rename
 from ais.meta.bmd import BMD, Bprops, Bucket
-from ais.s3 import encryption
+from ais.s3 import encryption, lock
 
 _URLS_MAX = 4096
 _WRITES = Access.PUT | Access.APPEND | Access.MOVE_OBJECT | Access.UPDATE_OBJECT
@@ -124,6 +124,8 @@ class BucketView:
         """What is written without another wish is encrypted."""
         if self.remote is None and wanted is not None:
             self.rules = msgspec.structs.replace(self.rules, sealing=wanted)
+        if lock.DOCUMENT in documents:
+            self.rules = msgspec.structs.replace(self.rules, retention=lock.retention_of(documents[lock.DOCUMENT]))
         self.is_protected = self.is_mirrored or self.is_coded
         versioning = props.versioning
         self.stays_fresh = self.remote is not None and (versioning.validate_warm_get or versioning.synchronize)

@@ -9,15 +9,17 @@ import msgspec
 import pytest
 
 from ais.base.errors import CorruptMetadata, ObjectNotFound
+from ais.core.departure import Departures
 from ais.core.listing import Lister
 from ais.core.meta import ObjectMeta
 from ais.core.recovery import remove_torn
+from ais.core.relocate import Relocator
 from ais.core.store import Store
 from ais.core.workfile import Keeping, WriteRules
 from ais.env import Env
 from ais.env.disk import Disk
 from ais.fs.locks import StripeBusy
-from ais.fs.volume import Volume
+from ais.fs.volume import Mirroring, Volume
 
 RULES = WriteRules(fsync=True)
 KEPT = WriteRules(fsync=True, keeping=Keeping.ENABLED)
@@ -121,8 +123,18 @@ class Recorded:
         upload = self.begin(name)
         self.store.uploads.complete(upload, [self.send(upload), self.send(upload, 2, None)], RULES, {})
 
+    def put_and_remove(self, name: str) -> None:
+        self.remove_version(self.put(name, KEPT).version_id)
+
+    def mark_and_remove(self, name: str) -> None:
+        self.remove_version(self.store.delete(self.bck, name, rules=KEPT).marker_id or "")
+
     def remove_version(self, version_id: str) -> None:
         self.store.delete_version(self.bck, "o", version_id, fsync=True)
+
+    def give(self, name: str) -> None:
+        departures = Departures(self.store, Env(disk=self.disk))
+        assert departures.let_go(self.bck, name, departures.look(self.bck, name), fsync=True)
 
     def tag(self, name: str) -> None:
         def change(meta: ObjectMeta) -> ObjectMeta:
@@ -151,6 +163,9 @@ CHANGES: dict[str, Callable[[Recorded], object]] = {
     "delete marker": lambda one: one.store.delete(one.bck, "o", rules=KEPT),
     "delete the latest version": lambda one: one.remove_version(one.put("o", KEPT).version_id),
     "delete an older version": lambda one: (one.put("o", KEPT), one.remove_version("null")),
+    "delete marker above others": lambda one: (one.put("o/below"), one.store.delete(one.bck, "o", rules=KEPT)),
+    "delete the latest above others": lambda one: (one.put("o/below"), one.put_and_remove("o")),
+    "delete the marker above others": lambda one: (one.put("o/below"), one.mark_and_remove("o")),
 }  # fmt: skip
 
 
@@ -170,6 +185,104 @@ def test_every_acknowledged_change_is_synced(bench: Any, what: str) -> None:
         # bytes nobody looks at: claims of slots, and what is gone with the upload
         assert not [path for path in one.disk.unsynced() if path.startswith(f"{uploads}/{upload_id}")], info
     assert [path for path in one.disk.unsynced() if not path.startswith(uploads)] == []
+
+
+REMOVALS: dict[str, Callable[[Recorded], object]] = {
+    "delete": lambda one: one.store.delete(one.bck, "o", rules=RULES),
+    "rename": lambda one: one.store.rename(one.bck, "o", "p", RULES),
+    "delete marker": lambda one: one.store.delete(one.bck, "o", rules=KEPT),
+    "delete a version": lambda one: one.remove_version("null"),
+    "give away": lambda one: one.give("o"),
+}
+
+
+@pytest.mark.parametrize("is_partial", [False, True], ids=["all in use", "one out of use"])
+@pytest.mark.parametrize("what", REMOVALS)
+def test_what_could_bring_back_what_was_removed_is_gone_durably(make_bench: Any, what: str, is_partial: bool) -> None:
+    """A copy without its object stands for one that was lost, and a mountpath that returns may bring one back: with
+    `Fsync-PUT` copies are gone, and the removal is noted, before it is acknowledged.
+    """
+    bench = make_bench(3)
+    bench.volume.mirror_buckets({bench.bck: Mirroring(2)}, ())
+    one = Recorded(bench)
+    one.put("o", WriteRules(fsync=True, all_copies=True))
+    (copied,) = bench.root.glob("mp*/@ais/b/%cp/o")
+    used = {one.store.spot(bench.bck, "o").mountpath.path, str(copied.parents[3])}
+    if is_partial:
+        bench.volume.disable(next(path.path for path in bench.volume.available if path.path not in used))
+    bench.volume._disk = one.disk
+    one.disk.dirty.clear()
+    REMOVALS[what](one)
+    assert [path for path in one.disk.dirty if "/%cp" in path or path.endswith(".ais.removed")] == []
+    assert not copied.exists()
+    assert all(Path(path, ".ais.removed").exists() == is_partial for path in used)
+
+
+class Careful(Recorder):
+    """Knows what of other mountpaths was not on the disk when an object's file was removed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at_risk: list[str] = []
+
+    def write_out(self, fd: int) -> None:  # type: ignore[override]
+        super().write_out(fd)
+        self.dirty.discard(os.readlink(f"/proc/self/fd/{fd}"))  # its name cannot become durable before it
+
+    def unlink(self, path: str) -> None:  # type: ignore[override]
+        mountpath, _, inside = path.partition("/@ais/b/")
+        if inside.startswith(("%ob", "%ve")) and os.path.lexists(path):
+            self.at_risk += [one for one in self.unsynced() if not one.startswith(f"{mountpath}/")]
+        super().unlink(path)
+
+
+def away_from_home(bench: Any, name: str) -> None:
+    """Attach mountpaths until another one than the object's owns the name."""
+    home = bench.volume.place(bench.bck.uname + name)
+    for number in range(40):
+        if bench.volume.place(bench.bck.uname + name) is not home:
+            return
+        (bench.root / f"another{number}").mkdir()
+        bench.volume.attach(f"{bench.root}/another{number}")
+
+
+def relocate(one: Recorded, bench: Any, _rules: WriteRules) -> str:
+    away_from_home(bench, "o")
+    assert Relocator(one.store, Env(disk=one.disk)).bring(one.bck, "o").was_moved
+    return "o"
+
+
+def overwrite(one: Recorded, bench: Any, rules: WriteRules) -> str:
+    away_from_home(bench, "o")
+    one.put("o", rules)
+    return "o"
+
+
+def rename(one: Recorded, bench: Any, rules: WriteRules) -> str:
+    home = bench.volume.place(bench.bck.uname + "o")
+    name = next(name for name in map(str, range(99)) if bench.volume.place(bench.bck.uname + name) is not home)
+    one.store.rename(one.bck, "o", name, rules)
+    return name
+
+
+@pytest.mark.parametrize("keeping", list(Keeping))
+@pytest.mark.parametrize("move", [relocate, overwrite, rename])
+def test_what_moves_to_another_mountpath_is_there_before_it_is_gone_here(
+    make_bench: Any, move: Callable[[Recorded, Any, WriteRules], str], keeping: Keeping
+) -> None:
+    """Also where nothing is synced: of both disks each keeps what it wants when the power goes."""
+    bench = make_bench(2 if move is rename else 1)
+    one, rules = Recorded(bench), WriteRules(keeping=keeping)
+    one.disk = Careful()
+    one.store = Store(bench.volume, Env(disk=one.disk))
+    for content in (b"first", b"second"):
+        one.put("o", rules, content)
+    one.disk.dirty.clear()
+    name = move(one, bench, rules)
+    assert one.disk.at_risk == []
+    places = list(bench.root.glob(f"*/@ais/b/%ob/{name}"))
+    assert [str(path.parents[3]) for path in places] == [bench.volume.place(bench.bck.uname + name).path]
+    assert bench.get(name) == (b"content" if move is overwrite else b"second")
 
 
 @pytest.mark.parametrize("rename", [False, True], ids=["overwrite", "rename over"])

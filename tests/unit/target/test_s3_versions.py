@@ -9,9 +9,10 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
-from harness.target import BCK, LiveTarget
+from harness.target import BCK, LiveTarget, until
 
 from ais.api.xact import LIFECYCLE
+from ais.s3 import lock
 
 Scenario = Callable[[Any], Any]
 DAY_NS = 86_400 * 10**9
