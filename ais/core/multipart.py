@@ -341,10 +341,13 @@ class Uploads:
         if not ending.path.startswith(f"{directory}/"):  # a work file, which a restart has swept
             return ending if self._publisher.was_made(spot, ending.meta) else None
         try:
-            return ending if self._disk.lstat(ending.path).st_ino != ending.ino else None
+            is_made = self._disk.lstat(ending.path).st_ino != ending.ino
         except FileNotFoundError:
             require_disk()
             return ending
+        if ending.meta.cut is not None:  # the object is another file, an empty one, and this one goes after it
+            is_made = is_made or self._publisher.was_made(spot, ending.meta)
+        return ending if is_made else None
 
     def _completed_before(self, upload: Upload, parts: Sequence[Part], rules: WriteRules) -> ObjectMeta:
         ending = upload.ending

@@ -2,15 +2,18 @@
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ais.base.errors import AisError, BadRequest, HandleNotFound, PartDamaged
-from ais.core.meta import ObjectMeta
+from ais.core.meta import Cut, ObjectMeta
+from ais.core.slicing import NoSlicing, Plan, Prepared
 from ais.core.store import Store
-from ais.core.workfile import Keeping, WriteRules
+from ais.core.workfile import Keeping, Staged, WriteRules
 from ais.env import Env
 from ais.env.disk import Disk
 from ais.fs.volume import Volume
@@ -63,6 +66,15 @@ class DyingDisk(Disk):
             os._exit(9)
         self.left -= 1
         os.unlink(path)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def die(_disk: Disk, path: str) -> None:
+    if path.endswith("/data"):
+        raise Killed
 
 
 def complete_and_die(bench: Any, upload_id: str, numbers: tuple[int, ...], *, left: int = -1, doomed: str = "") -> bool:
@@ -133,6 +145,48 @@ def test_so_does_one_on_a_mountpath_that_does_not_own_the_name_any_more(
     bench.put("o", b"newer")
     complete(bench.store, bench, upload.id, (1, 2, 3))
     assert bench.get("o") == b"newer"
+    assert not os.path.exists(upload.directory)
+
+
+class SlicesAlone(NoSlicing):
+    """Every object is kept as slices alone, which this test does not look for."""
+
+    def plan(self, _staged: Staged) -> Plan | None:
+        return Plan(2, 1, is_alone=True, needs_all=False)
+
+    def prepare(self, staged: Staged, meta: ObjectMeta, plan: Plan, *, is_replacing: bool) -> Prepared:
+        return SlicesAside(msgspec.structs.replace(meta, cut=Cut(2, 1, 4096, meta.stamp)))
+
+
+class SlicesAside:
+    def __init__(self, meta: ObjectMeta) -> None:
+        self.meta = meta
+
+    def keep(self) -> None:
+        """There are none."""
+
+    def drop(self) -> None:
+        """There are none."""
+
+
+def test_killed_before_its_file_goes_an_object_of_slices_is_not_made_again(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The object has its name, what its slices were cut of is still there; it was replaced since."""
+    bench.volume.coded = frozenset((bench.bck,))
+    bench.store.slice_with(SlicesAlone())
+    bench.store.on_coded(lambda *_: None, lambda *_: None, lambda *_: nullcontext())
+    upload = start(bench)
+    for number in CONTENTS:
+        send(bench, upload, number)
+    with monkeypatch.context() as patched:
+        patched.setattr("ais.core.publish.workfile.discard", die)
+        with pytest.raises(Killed):
+            complete(bench.store, bench, upload.id, (1, 2, 3))
+    assert bench.store.head(bench.bck, "o").meta.size == len(WHOLE)
+    newer = bench.put("o", b"newer")
+    complete(bench.store, bench, upload.id, (1, 2, 3))
+    assert bench.store.head(bench.bck, "o").meta.stamp == newer.stamp
     assert not os.path.exists(upload.directory)
 
 
