@@ -112,8 +112,8 @@ def test_a_mountpath_that_goes_in_the_middle_of_a_removal_does_not_bring_it_back
     moved.unlink()
     note, volume = bench.volume.note_removed, bench.volume
 
-    def note_and_go(*args: Any) -> None:
-        note(*args)
+    def note_and_go(*args: Any, **options: Any) -> None:
+        note(*args, **options)
         volume.note_removed = note
         volume.disable(elsewhere)
 
