@@ -148,10 +148,10 @@ def test_a_deletion_reaches_who_did_not_answer(tmp_path: Path, monkeypatch: pyte
         peers = owner.target._ec._peers
         real = peers.drop
 
-        async def drop(node: Any, *rest: Any) -> None:
+        async def drop(node: Any, *rest: Any, **options: Any) -> None:
             if node.id == holder.node.snode.id:
                 raise Unreachable("it does not answer")
-            await real(node, *rest)
+            await real(node, *rest, **options)
 
         with monkeypatch.context() as patch:
             patch.setattr(peers, "drop", drop)
