@@ -168,7 +168,7 @@ class RemoteAis:
 
     async def _opened(self) -> Client:
         if self._client is None:
-            client = self._client = Client(
+            client = Client(
                 self._url,
                 timeout_s=READ_TIMEOUT_S,
                 connect_timeout_s=CONNECT_TIMEOUT_S,
@@ -176,6 +176,7 @@ class RemoteAis:
                 connections=CONNECTIONS_MAX,
             )
             await client.__aenter__()
+            self._client = client
         return self._client
 
     def _here(self, bck: Bck) -> Bck:

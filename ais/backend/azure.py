@@ -9,6 +9,7 @@ The libraries are imported when they are first needed, in a thread.
 
 import asyncio
 import base64
+import configparser
 import hashlib
 import importlib
 import io
@@ -34,6 +35,7 @@ from ais.base.errors import (
     ObjectNotFound,
     RemoteBucketNotFound,
 )
+from ais.base.files import Stamp, stamp
 from ais.config.sections import Extra
 
 PROVIDER = "azure"
@@ -48,12 +50,17 @@ FIRST_BYTES, READ_BYTES = 4 << 20, 8 << 20
 object that is read takes up to three of the larger."""
 MD5_BYTES_MAX = 256 << 10
 """Hashing more than that stops the event loop for too long."""
+BLOCK_BYTES = 256 << 10
+"""What is read of a body at a time."""
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 30
 ATTEMPTS_MAX = 3
 MARKS_MAX = 1024
 """Places in listings that are remembered."""
 CONNECTION, ACCOUNT = "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT"
 KEY, SAS, URL = "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "AIS_AZURE_URL"
+_PREFIX, _SECTION = "AZURE_STORAGE_", "storage"
+"""Variables, and where the file of Azure's command line has the same under their names without this."""
+CERTIFICATE = "AZURE_CLIENT_CERTIFICATE_PATH"
 _SUFFIX = ".blob.core.windows.net"
 _SETTINGS = {
     "cache-control": "cache_control",
@@ -79,6 +86,9 @@ class Azure:
 
     def __init__(self) -> None:
         self._service: Client = None
+        self._transport: Any = None
+        """Of all services, those with the credentials before too."""
+        self._stamps: list[Stamp] = []
         self._making = asyncio.Lock()
         self._marks: OrderedDict[Mark, str | None] = OrderedDict()
 
@@ -173,6 +183,7 @@ class Azure:
         service, self._service = self._service, None
         if service is not None:
             await service.close()
+        self._transport = None
 
     def _remember(self, place: Mark, marker: str | None) -> None:
         self._marks[place] = marker
@@ -189,18 +200,49 @@ class Azure:
         return (await self._opened()).get_blob_client(place.bck.name, name)
 
     async def _opened(self) -> Client:
+        """With credentials as they are in files now."""
         async with self._making:
-            if self._service is None:
+            stamps = [stamp(path) for path in (_config_path(), os.environ.get(CERTIFICATE, ""))]
+            if self._service is None or stamps != self._stamps:
                 connect = await asyncio.to_thread(_connector)
+                if self._transport is None:
+                    self._transport = _new_transport()
                 try:
-                    self._service = connect()
+                    self._service = connect(transport=self._transport)
                 except ValueError as error:
                     raise AccessDenied(f"az://: {error}: {_ADVICE}") from None
+                self._stamps = stamps
         return self._service
 
 
-def _connector() -> Callable[[], Client]:
-    """What makes a client of the account that the environment names. In a thread: imports."""
+def _new_transport() -> Any:
+    return _imported("azure.core.pipeline.transport").AioHttpTransport(
+        connection_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S, connection_data_block_size=BLOCK_BYTES
+    )
+
+
+def _config_path() -> str:
+    """Of the file that `az config set storage.account=...` writes."""
+    return os.path.join(os.environ.get("AZURE_CONFIG_DIR") or os.path.expanduser("~/.azure"), "config")
+
+
+def _told() -> dict[str, str]:
+    """What the environment says of the account, by variable; what that file says when it names none."""
+    names = (CONNECTION, ACCOUNT, KEY, SAS)
+    found = {name: said for name in names if (said := os.environ.get(name))}
+    if CONNECTION in found or ACCOUNT in found:
+        return found
+    file = configparser.ConfigParser(interpolation=None)
+    try:
+        file.read(_config_path())
+    except (configparser.Error, UnicodeDecodeError):  # their texts quote it
+        raise AccessDenied(f"az://: {_config_path()} cannot be read: {_ADVICE}") from None
+    kept = {name: file.get(_SECTION, name.removeprefix(_PREFIX).lower(), fallback="") for name in names}
+    return {name: said for name, said in kept.items() if said} | found
+
+
+def _connector() -> Callable[..., Client]:
+    """What makes a client of the account that the environment or a file names. In a thread: imports."""
     blob = _imported("azure.storage.blob.aio")
     patience = blob.ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=ATTEMPTS_MAX - 1)
     options = {
@@ -210,17 +252,18 @@ def _connector() -> Callable[[], Client]:
         "max_single_get_size": FIRST_BYTES,
         "max_chunk_get_size": READ_BYTES,
     }
-    if told := os.environ.get(CONNECTION):
-        return partial(blob.BlobServiceClient.from_connection_string, told, **options)
-    account, url = os.environ.get(ACCOUNT, ""), os.environ.get(URL, "")
+    told = _told()
+    if connection := told.get(CONNECTION):
+        return partial(blob.BlobServiceClient.from_connection_string, connection, **options)
+    account, url = told.get(ACCOUNT, ""), os.environ.get(URL, "")
     if not account:
         raise AccessDenied(f"az://: the targets have no credentials of Azure: {_ADVICE}")
     if "://" not in url:
         url = f"https://{account}.{(url or _SUFFIX).removeprefix('.')}"
     credential: Any = None
-    if key := os.environ.get(KEY):
+    if key := told.get(KEY):
         credential = {"account_name": account, "account_key": key}
-    elif sas := os.environ.get(SAS):
+    elif sas := told.get(SAS):
         credential = sas.removeprefix("?")
     else:
         credential = _imported("azure.identity.aio").DefaultAzureCredential()

@@ -51,6 +51,7 @@ from ais.base.errors import (
     RemoteBucketNotFound,
     Unreachable,
 )
+from ais.base.files import Stamp, stamp
 from ais.config.sections import Extra, ExtraGCP
 
 PROVIDER = "gcp"
@@ -81,7 +82,7 @@ T = TypeVar("T")
 
 
 class _Known(NamedTuple):
-    stamp: tuple[int, ...]
+    stamp: Stamp
     """Of the credentials file: another one is another file."""
     client: Client
 
@@ -201,14 +202,14 @@ class GCS:
     async def _client(self, extra: ExtraGCP) -> Client:
         """The client for a bucket with these properties, with a token that is valid. Raise `AisError`."""
         path = extra.application_creds or os.environ.get(CREDENTIALS, "")
-        stamp = _stamp(path)
+        found = stamp(path or _default_path())
         async with self._making:
             known = self._known.get(path)
-            if known is None or known.stamp != stamp:
+            if known is None or known.stamp != found:
                 if self._session is None:
                     self._session = _new_session()
                 client = await asyncio.to_thread(_make, path, self._session)
-                known = self._known[path] = _Known(stamp, client)
+                known = self._known[path] = _Known(found, client)
         if not _emulator():
             await _authorise(known.client.token)
         return known.client
@@ -234,12 +235,10 @@ def _emulator() -> str:
     return host if not host or "://" in host else f"http://{host}"
 
 
-def _stamp(path: str) -> tuple[int, ...]:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return ()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+def _default_path() -> str:
+    """What `gcloud auth application-default login` writes."""
+    directory = os.environ.get("CLOUDSDK_CONFIG") or os.path.expanduser("~/.config/gcloud")
+    return os.path.join(directory, "application_default_credentials.json")
 
 
 def _make(path: str, session: aiohttp.ClientSession) -> Client:

@@ -1,8 +1,9 @@
 """Amazon S3 and everything that speaks it, through aiobotocore.
 
-Credentials, regions and endpoints are found as in every AWS program: environment, profile, files, instance role. A
-bucket's `extra.aws` goes before them. One client per endpoint, region and profile, made when it is first needed; the
-library is imported then, too, in a thread: it takes half a second.
+Credentials, regions and endpoints are found as in every AWS program: environment, profile, files, instance role;
+credentials in files that were changed are read again (`ais.backend.rotating`). A bucket's `extra.aws` goes before them.
+One client per endpoint, region and profile, made when it is first needed; the library is imported then, too, in a
+thread: it takes half a second.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from ais.api.bucket import Bck
 from ais.backend import failures
 from ais.backend.detached import Detached, detach
 from ais.backend.interface import CHUNK_BYTES, Download, Place, RemoteObject, RemotePage, Upload
+from ais.backend.rotating import Rotating, new_session
 from ais.base.errors import (
     AccessDenied,
     AisError,
@@ -58,6 +60,7 @@ _CONTENT = {
 """Content headers, and what the library calls them."""
 _READ_AS = {"Expires": "ExpiresString"}
 """As sent, whether it is a date or not."""
+_NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "ConfigParseError"})
 _AMAZON = ".amazonaws.com"
 Client = Any
 """aiobotocore makes its classes at run time."""
@@ -215,11 +218,10 @@ class S3:
 
 def _session(profile: str) -> Any:
     """In a thread: reads some MB of definitions and the user's files."""
-    session = importlib.import_module("aiobotocore.session").get_session()
+    session = new_session(profile)
+    session.register_component("credential_provider", Rotating(profile))
     # "Expect: 100-continue" is waited for without end when a server does not know it
     session.unregister("before-call.s3", importlib.import_module("botocore.handlers").add_expect_header)
-    if profile:
-        session.set_config_variable("profile", profile)
     loader = session.get_component("data_loader")
     for kind in ("service-2", "endpoint-rule-set-1"):
         loader.load_service_model("s3", kind)
@@ -313,7 +315,7 @@ def _meaning(error: BaseException, bck: Bck | None, name: str) -> AisError:
     answer = getattr(error, "response", None)
     if isinstance(answer, dict) and "Error" in answer:
         return _refusal(answer, bck, name, what)
-    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"):
+    if type(error).__name__ in _NO_CREDENTIALS:
         return AccessDenied(f"{what}: {error}; give the targets credentials of S3 (docs/backends.md)")
     if type(error).__name__ == "ParamValidationError":
         return BadRequest(f"{what}: {error}")

@@ -23,6 +23,7 @@ from ais.api import headers as header
 from ais.api.errors import decode_error
 from ais.auth import signing
 from ais.base.errors import AisError, BadRequest, Unreachable
+from ais.base.files import Stamp, stamp
 from ais.client.body import Body, Meter, OnBytes, ignore_bytes
 from ais.client.failures import NoConnection
 from ais.config.environment import ClientEnvironment
@@ -69,6 +70,7 @@ class Transport:
         self._local: aiohttp.ClientSession | None = None
         """To the Unix socket, where that is the endpoint; redirects lead elsewhere."""
         self._token = ""
+        self._token_stamp: Stamp = ()
 
     async def __aenter__(self) -> Self:
         self._token = self._read_token()
@@ -80,11 +82,10 @@ class Transport:
         return self
 
     def _session_by(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-        token = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         return aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s, sock_read=self._timeout_s),
-            headers={"Accept-Encoding": "identity", "User-Agent": "ais/python-native"} | token,
+            headers={"Accept-Encoding": "identity", "User-Agent": "ais/python-native"},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             read_bufsize=_READ_BUFFER_BYTES,
@@ -205,6 +206,9 @@ class Transport:
                 data = body.open(meter)
                 if body.size is not None:
                     sent["Content-Length"] = str(body.size)
+        self._renew_token()
+        if self._token:
+            sent["Authorization"] = f"Bearer {self._token}"
         is_ours = url.startswith(self._base + "/")
         if is_ours and self._environment.key_id and not self._token and not self._socket:
             signed = (json or b"") if data is json else None
@@ -220,9 +224,17 @@ class Transport:
         host, _, target = url.partition("://")[2].partition("/")
         return signing.lines_of(method, host, f"/{target}", json, key_id=key, secret=secret, now_s=time.time())
 
+    def _renew_token(self) -> None:
+        """Take what the token's file has now; while that cannot be read the token before is used."""
+        path = self._environment.token_file
+        if path and not self._environment.token and stamp(path) != self._token_stamp:
+            with contextlib.suppress(BadRequest):
+                self._token = self._read_token() or self._token
+
     def _read_token(self) -> str:
         token, path = self._environment.token, self._environment.token_file
         if not token and path:
+            self._token_stamp = stamp(path)
             try:
                 token = Path(path).read_text("utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:

@@ -80,6 +80,7 @@ def azurite(azurite_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     importlib.import_module("azure.storage.blob.aio")  # as above
     for name in _OF_AZURE:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AZURE_CONFIG_DIR", "/nonexistent")
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", ACCOUNT)
     monkeypatch.setenv("AZURE_STORAGE_KEY", KEY)
     monkeypatch.setenv("AIS_AZURE_URL", azurite_url)

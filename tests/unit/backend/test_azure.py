@@ -8,6 +8,8 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -190,6 +192,52 @@ def test_credentials_are_those_of_azures_programs(azurite: str, monkeypatch: pyt
             await sees()
 
     asyncio.run(scenario())
+
+
+def test_settings_in_a_file_may_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of Azure's command line, where the environment names no account: each request is signed with what it has
+    then, while one is read. Errors do not show what is in it."""
+    for name in ("CONNECTION_STRING", "ACCOUNT", "KEY", "SAS_TOKEN"):
+        monkeypatch.delenv(f"AZURE_STORAGE_{name}", raising=False)
+    monkeypatch.setenv("AZURE_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setattr(module, "FIRST_BYTES", 4)
+    monkeypatch.setattr(module, "READ_BYTES", 4)
+    signed: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        signed.append(request.headers.get("Authorization", "").partition(":")[0] or request.query.get("sig", ""))
+        headers = {"Last-Modified": "Sat, 28 Nov 2026 11:13:30 GMT", "ETag": '"e"', "x-ms-blob-type": "BlockBlob"}
+        if request.method == "HEAD":
+            return web.Response(headers=headers, body=BODY[:8])
+        first, _, last = request.headers.get("x-ms-range", "bytes=0-7").removeprefix("bytes=").partition("-")
+        headers["Content-Range"] = f"bytes {first}-{last}/8"
+        return web.Response(status=206, headers=headers, body=BODY[int(first) : int(last) + 1])
+
+    async def scenario() -> None:
+        async with answering(answer) as url:
+            monkeypatch.setenv("AIS_AZURE_URL", url)
+            backend, place = Azure(), Place(Bck("b", "azure"))
+
+            async def told(text: str) -> None:
+                (tmp_path / "config").write_text(text)
+                await asyncio.gather(*(backend.head(place, "o") for _ in range(2)))
+
+            try:
+                for text in ("", "[core]\noutput = json\n", "[storage]\nkey = {KEY}\n", "rubbish secret"):
+                    with pytest.raises(AccessDenied, match="AZURE_STORAGE_ACCOUNT") as failure:
+                        await told(text)
+                    assert "secret" not in str(failure.value)
+                await told(f"[storage]\naccount = first\nkey = {KEY}\n")
+                await told(f"[storage]\naccount = second\nkey = {KEY}\n")
+                async with backend.get(place, "o") as download:
+                    await told("[storage]\naccount = second\nsas_token = sv=2026&sig=third\n")
+                    assert b"".join([chunk async for chunk in download.chunks]) == BODY[:8]
+            finally:
+                await backend.close()
+
+    asyncio.run(scenario())
+    one, other = "SharedKey first", "SharedKey second"
+    assert [key for key, _ in groupby(signed)] == [one, other, "third", other]  # the library may try again
 
 
 @pytest.mark.parametrize(

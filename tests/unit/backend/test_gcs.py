@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import google_crc32c
 import pytest
@@ -245,6 +246,38 @@ def test_credentials_are_a_file_that_may_be_replaced(tmp_path: Path, monkeypatch
                 await backend.close()
 
     asyncio.run(scenario())
+
+
+def test_what_gcloud_left_may_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials of a user, in the file that is found without being named: another login is another token."""
+    seen: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/token":
+            asked = parse_qs(await request.text())
+            return web.json_response({"access_token": asked["refresh_token"][0], "expires_in": 3600})
+        seen.append(request.headers["Authorization"])
+        return web.json_response(ABOUT)
+
+    async def scenario() -> None:
+        async with answering(answer) as url:
+            monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+            monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+            monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+            monkeypatch.setattr(module, "_ROOT", url)
+            backend = GCS()
+            try:
+                for login in ("first", "second"):
+                    user = {"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": login}
+                    user["token_uri"] = f"{url}/token"
+                    (tmp_path / "application_default_credentials.json").write_text(json.dumps(user))
+                    await backend.head(PLACE, "o")
+                    await backend.head(PLACE, "o")
+            finally:
+                await backend.close()
+
+    asyncio.run(scenario())
+    assert seen == ["Bearer first"] * 2 + ["Bearer second"] * 2
 
 
 def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from harness.answering import answering
 from harness.backends import Content, conform, read
 
 from ais.api.bucket import Bck
@@ -46,7 +49,7 @@ def test_it_conforms(aws: str) -> None:
 
 
 @asynccontextmanager
-async def answering(answer: bytes, *, stalls: bool = False) -> AsyncIterator[tuple[S3, Place]]:
+async def saying(answer: bytes, *, stalls: bool = False) -> AsyncIterator[tuple[S3, Place]]:
     """A server that gives every request these bytes and closes, or sends no more; and a backend that uses it."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -100,7 +103,7 @@ def test_a_backend_that_fails_is_a_clear_error(
         monkeypatch.setattr(s3, "READ_TIMEOUT_S", 1)
 
     async def scenario() -> None:
-        async with answering(answer, stalls=stalls) as (backend, place):
+        async with saying(answer, stalls=stalls) as (backend, place):
             with pytest.raises(kind) as failure:
                 await read(backend, place, "o")
             assert text in str(failure.value)
@@ -138,6 +141,66 @@ def test_without_credentials_the_error_says_what_to_do(aws: str, monkeypatch: py
             await backend.close()
 
     asyncio.run(scenario())
+
+
+def test_credentials_in_files_may_be_replaced(aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request is signed with those that the file has then: from none on, of a profile too, while one is read.
+
+    And for the region that the profile has, or the bucket.
+    """
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    (tmp_path / "config").write_text("[profile own]\nregion = eu-north-1\n")
+    signed: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        key, _, region, *_ = request.headers["Authorization"].partition("Credential=")[2].split("/")
+        signed.append(f"{key} {region}")
+        headers = {"Last-Modified": "Sat, 28 Nov 2026 11:13:30 GMT", "ETag": '"e"'}
+        return web.Response(headers=headers, body=b"content")
+
+    def write(key: str) -> None:
+        sections = {"default": key, "own": f"{key}-own"}
+        lines = (f"[{one}]\naws_access_key_id = {id_}\naws_secret_access_key = s\n" for one, id_ in sections.items())
+        (tmp_path / "credentials").write_text("".join(lines))
+
+    async def scenario() -> None:
+        async with answering(answer) as url:
+            plain, own = (Place(Bck("b", "aws"), Extra(aws=ExtraAWS(endpoint=url, profile=one))) for one in ("", "own"))
+            elsewhere = Place(Bck("b", "aws"), Extra(aws=ExtraAWS(cloud_region="ap-south-1", endpoint=url)))
+            backend = S3()
+            try:
+                for text in (None, "[default]\naws_access_key_id = half\n", "rubbish"):
+                    if text is not None:
+                        (tmp_path / "credentials").write_text(text)
+                    with pytest.raises(AccessDenied):
+                        await backend.head(plain, "o")
+                for key in ("first", "second"):
+                    write(key)
+                    await asyncio.gather(*(backend.head(plain, "o") for _ in range(3)))
+                    await backend.head(own, "o")
+                    await backend.head(elsewhere, "o")
+                async with backend.get(plain, "o") as download:
+                    write("third")
+                    await backend.head(plain, "o")
+                    assert [chunk async for chunk in download.chunks] == [b"content"]
+            finally:
+                await backend.close()
+
+    asyncio.run(scenario())
+    assert signed == [
+        *(f"{key} us-east-1" for key in ("first", "first", "first")),
+        "first-own eu-north-1",
+        "first ap-south-1",
+        *(f"{key} us-east-1" for key in ("second", "second", "second")),
+        "second-own eu-north-1",
+        "second ap-south-1",
+        "second us-east-1",
+        "third us-east-1",
+    ]
 
 
 @pytest.mark.parametrize(
