@@ -154,9 +154,9 @@ class RemoteBucketNotFound(BucketNotFound):
 class ObjectNotFound(NotFound):
     """No such object in an existing bucket."""
 
-    def __init__(self, cname: str) -> None:
+    def __init__(self, cname: str, why: str = "") -> None:
         self.cname = cname
-        super().__init__(f"{cname} does not exist")
+        super().__init__(f"{cname} does not exist{why}")
 
 
 class DeleteMarker(ObjectNotFound):

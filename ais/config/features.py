@@ -39,6 +39,7 @@ ALL = (1 << len(NAMES)) - 1
 
 FSYNC_PUT = BIT["Fsync-PUT"]
 PRIVATE_EGRESS = BIT["Dload-Allow-Private-Egress"]
+DISABLE_COLD_GET, STREAMING_COLD_GET = BIT["Disable-Cold-GET"], BIT["Streaming-Cold-GET"]
 
 BUCKET = frozenset(
     {
@@ -55,7 +56,7 @@ BUCKET = frozenset(
 )
 """Flags that a bucket may have for itself."""
 
-ACTED_ON = frozenset({"Fsync-PUT", "Dload-Allow-Private-Egress"})
+ACTED_ON = frozenset({"Fsync-PUT", "Disable-Cold-GET", "Streaming-Cold-GET", "Dload-Allow-Private-Egress"})
 """Flags that change what we do; the others are kept for clients."""
 
 _EXCLUSIVE = (("Disable-Cold-GET", "Streaming-Cold-GET"), ("S3-Reverse-Proxy", "S3-Redirect-Rebuild"))

@@ -46,6 +46,15 @@ class Opening:
         await self._cold.ensure(view, name)
         return await self._open(view, name, verify, streams)
 
+    async def read(self, view: BucketView, name: str, *, streams: bool = False) -> OpenObject:
+        """The same for a client, who gets nothing from a backend where the bucket has Disable-Cold-GET."""
+        try:
+            return await self.open(view, name, streams=streams, fetches=view.fetches)
+        except ObjectNotFound:
+            if view.remote is not None:
+                view.require_fetched(name)
+            raise
+
     async def _open_here(self, view: BucketView, name: str, verify: bool, streams: bool) -> OpenObject:
         try:
             return await self._open(view, name, verify, streams)

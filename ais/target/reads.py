@@ -28,7 +28,6 @@ from ais.target.props import ObjectFacts
 from ais.target.protected import REREAD_MAX, Protected
 from ais.target.ranges import content_range, parse_range
 from ais.target.recent import Recent
-from ais.target.remote.cold import FOLLOW_BYTES_MIN
 from ais.target.remote.remote import Remote
 from ais.target.remote.through import is_same
 from ais.target.shards import Shards, is_shard_request
@@ -142,15 +141,17 @@ class Reads:
         parts, threshold = _parts_of(ask)
         if ask.view.stays_fresh or _is_latest(ask):
             await self._refresh(ask)
-        await self._blobs.ensure(ask.view, ask.name, parts, threshold)
+        if ask.view.fetches:
+            await self._blobs.ensure(ask.view, ask.name, parts, threshold)
         reply = self._get_unusual(request, started_s, is_usual=False, again=True)
         return await reply if isinstance(reply, Awaitable) else reply
 
     async def _get_cold(self, ask: Ask, started_s: float) -> AnyReply:
         """What is not here, from its backend: a large object while it comes."""
+        ask.view.require_fetched(ask.name)
         fetch = self._cold.join(ask.view, ask.name)
         found = await fetch.begun()
-        if found.size < FOLLOW_BYTES_MIN or fetch.is_over:
+        if found.size < ask.view.follows_from or fetch.is_over:
             return self._reply(await self._opening.open(ask.view, ask.name), None, started_s)
         self._count_get(found.size, started_s)
         block = props.get_headers(_meta_of(found, ask.view.provider), self._now_ns())
@@ -158,6 +159,7 @@ class Reads:
 
     async def _get_cold_range(self, ask: Ask, spec: str, started_s: float) -> AnyReply:
         """A range of what is not here, from its backend; a small object is fetched as a whole."""
+        ask.view.require_fetched(ask.name)
         found = await self._ranges.look(ask.view, ask.name)
         if found is None:
             return await self._get_slowly(ask, spec, started_s, None)
@@ -187,7 +189,7 @@ class Reads:
         `request` is given when the next one like it may be answered at once.
         """
         whole = ask.view.verifies or (bool(spec) and ask.view.hashes_ranges)
-        opened = await self._opening.open(ask.view, ask.name, streams=not whole)
+        opened = await self._opening.read(ask.view, ask.name, streams=not whole)
         if opened.meta.cut is not None and opened.key is None and not whole:
             return await self._stream(ask, opened, spec, started_s, again)
         if request is not None and opened.known is not None and opened.key is None:
@@ -215,7 +217,7 @@ class Reads:
         return StreamReply(status, block, chunks, length)
 
     async def _get_from_shard(self, ask: Ask, started_s: float) -> AnyReply:
-        opened = await self._opening.open(ask.view, ask.name)
+        opened = await self._opening.read(ask.view, ask.name)
         if ask.view.verifies:
             with _closing_on_error(opened):
                 await in_pool(opened.mountpath.pool, lambda: self._store.verify(ask.view.bck, ask.name, opened))

@@ -10,7 +10,8 @@ from ais.api.access import Access
 from ais.api.ack import Ack
 from ais.api.bucket import AIS, Bck
 from ais.backend.interface import Place
-from ais.base.errors import BadRequest, BucketNotFound, Busy, NotReady, NotYetImplemented
+from ais.base.errors import BadRequest, BucketNotFound, Busy, NotReady, NotYetImplemented, ObjectNotFound
+from ais.config import features
 from ais.core.announcing import Event
 from ais.core.workfile import Keeping, WriteRules
 from ais.ec.slice import Coding, Scheme
@@ -19,6 +20,7 @@ from ais.meta import rename
 from ais.meta.bmd import BMD, Bprops, Bucket
 from ais.s3 import encryption, lock
 
+FOLLOW_BYTES_MIN = 1 << 20
 _URLS_MAX = 4096
 _WRITES = Access.PUT | Access.APPEND | Access.MOVE_OBJECT | Access.UPDATE_OBJECT
 
@@ -61,6 +63,8 @@ class BucketView:
         "ack",
         "allowed",
         "bck",
+        "fetches",
+        "follows_from",
         "hashes_ranges",
         "is_closing",
         "is_coded",
@@ -115,6 +119,10 @@ class BucketView:
         self.is_coded = props.is_coded
         self.remote = place_of(bucket)
         """Where objects are that are not here, and changes go first; None: nowhere."""
+        self.fetches = self.remote is not None and not props.features & features.DISABLE_COLD_GET
+        """What is not here is fetched for who reads it."""
+        self.follows_from = 1 if props.features & features.STREAMING_COLD_GET else FOLLOW_BYTES_MIN
+        """Objects of so many bytes are sent while they come; of smaller ones the whole is known before the first."""
         documents = props.of_s3.documents
         tells = "Event>" in documents.get("notification", "") or "Enabled<" in documents.get("replication", "")
         if self.remote is None and tells:
@@ -187,6 +195,13 @@ class BucketView:
             raise Busy(f'bucket "{self.bck.cname()}" is being deleted')
         if not self.allowed & operation:
             access.require(self.props.access, operation, self.bck.cname())
+
+    def require_fetched(self, name: str) -> None:
+        """Raise `ObjectNotFound` for an object that is not here and is not to be fetched."""
+        if not self.fetches:
+            raise ObjectNotFound(
+                self.bck.cname(name), ": it is not in the cluster, and with Disable-Cold-GET only prefetching brings it"
+            )
 
     def require_sealable(self) -> None:
         """Raise `NotYetImplemented` where content must be encrypted and cannot be, because a backend has it."""

@@ -123,7 +123,7 @@ class LocalReader:
             if view is None or size >= STEP_BYTES:
                 break
             try:
-                found = await self._opening.open(view, one.name)
+                found = await self._opening.read(view, one.name)
             except AisError as error:
                 opened.append(error)
                 continue

@@ -36,8 +36,6 @@ from ais.target.view import BucketView
 
 AT_ONCE_MAX = 64
 """Fetches of a target; more wait for their turn."""
-FOLLOW_BYTES_MIN = 1 << 20
-"""Larger objects are sent while they come; of smaller ones the whole is known, checksum too, before the first byte."""
 _ATTEMPTS_MAX = 8
 
 

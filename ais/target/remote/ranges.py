@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 from ais.backend.interface import Backend, Place, RemoteObject
 from ais.backend.providers import Backends
 from ais.base.errors import Busy
-from ais.target.remote.cold import FOLLOW_BYTES_MIN
 from ais.target.remote.through import Through
-from ais.target.view import BucketView
+from ais.target.view import FOLLOW_BYTES_MIN, BucketView
 
 
 class ColdRanges:

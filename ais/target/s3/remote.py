@@ -15,7 +15,6 @@ from ais.stats import names as metrics
 from ais.stats.tracker import Tracker
 from ais.target.moves import Moves
 from ais.target.ranges import content_range, parse_byte_range
-from ais.target.remote.cold import FOLLOW_BYTES_MIN
 from ais.target.remote.remote import Remote
 from ais.target.s3.ask import S3Ask
 from ais.target.s3.kept import require_kept
@@ -61,9 +60,10 @@ class RemoteObjects:
         await self._moves.settle(ask.view, ask.key)
         if ask.view.stays_fresh and (op in _READS or op is Op.HEAD_OBJECT):
             await self._through.refresh(ask.view, ask.key)
-        if op is Op.GET_OBJECT and (streamed := await self._stream(ask)) is not None:
-            return streamed
-        if op in _READS:
+        if op in _READS and not self._is_here(ask):
+            ask.view.require_fetched(ask.key)
+            if op is Op.GET_OBJECT and (streamed := await self._stream(ask)) is not None:
+                return streamed
             await self._cold.ensure(ask.view, ask.key)
         try:
             reply = handler(ask)
@@ -81,13 +81,13 @@ class RemoteObjects:
 
     async def _stream(self, ask: S3Ask) -> StreamReply | None:
         """A large object that is not here while it comes, or the range of it; None for all others."""
-        if self._is_here(ask) or ask.request.params.keys() - {"versionId"}:
+        if ask.request.params.keys() - {"versionId"}:
             return None
         if spec := ask.request.http.headers.get("range"):
             return await self._stream_range(ask, spec)
         fetch = self._cold.join(ask.view, ask.key)
         found = await fetch.begun()
-        if found.size < FOLLOW_BYTES_MIN or fetch.is_over:
+        if found.size < ask.view.follows_from or fetch.is_over:
             return None
         _check(ask, found)
         self._count_get(found.size)
