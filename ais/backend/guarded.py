@@ -6,7 +6,7 @@ the libraries below did that. A bucket that cannot be reached costs those who as
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 from typing import TypeVar
 
@@ -78,7 +78,7 @@ class Guarded:
         for attempt in range(rate.configured.num_retries + 1 if rate is not None else 1):
             await self._turn(place, verb, rate)
             try:
-                answer = await self._counted(place, call)
+                answer = await self._counted(place, verb, call)
             except NotReady:
                 if rate is None or attempt == rate.configured.num_retries:
                     raise
@@ -91,27 +91,31 @@ class Guarded:
             return answer
         raise AssertionError("the last attempt returns or raises")
 
-    async def _counted(self, place: Place | None, call: Callable[[], Awaitable[T]]) -> T:
+    def require_answers(self, place: Place) -> None:
+        """Raise `Unreachable` while the backend lets others wait and answers none."""
+        if (left_s := self._breaker(place).silence_s(self._clock.monotonic())) > 0:
+            raise _left_alone(place, left_s)
+
+    async def _counted(self, place: Place | None, verb: str, call: Callable[[], Awaitable[T]]) -> T:
         breaker = self._breaker(place)
+        is_long = verb == "put"  # the answer comes when all of it was sent
         try:
-            answer = await call()
+            with nullcontext() if is_long else breaker.waiting(self._clock.monotonic()):
+                answer = await call()
         except Unreachable:
             breaker.failed(self._clock.monotonic())
             raise
         except AisError:
-            breaker.succeeded()
+            breaker.succeeded(self._clock.monotonic())
             raise
-        breaker.succeeded()
+        breaker.succeeded(self._clock.monotonic())
         return answer
 
     async def _turn(self, place: Place | None, verb: str, rate: Rate | None) -> None:
         """Wait for it. Raise `Unreachable` while the backend is left alone."""
         now_s = self._clock.monotonic()
         if (left_s := self._breaker(place).wait_s(now_s)) > 0:
-            what = "the backend" if place is None else f"the backend of {place.bck.cname()}"
-            raise Unreachable(
-                f"{what} did not answer {FAILURES_MAX} times in a row: it is asked again in {left_s:.1f}s"
-            )
+            raise _left_alone(place, left_s)
         if rate is not None and (wait_s := rate.wait_s(now_s, verb, self._share())) > 0:
             await self._clock.sleep(wait_s)
 
@@ -127,3 +131,8 @@ class Guarded:
         if found is None or found.configured != place.rate:
             found = self._rates[place.bck] = Rate(place.rate)
         return found
+
+
+def _left_alone(place: Place | None, left_s: float) -> Unreachable:
+    what = "the backend" if place is None else f"the backend of {place.bck.cname()}"
+    return Unreachable(f"{what} did not answer {FAILURES_MAX} times in a row: it is asked again in {left_s:.1f}s")

@@ -61,7 +61,7 @@ class Backends:
         self._make_egress = make_egress
         self._made: dict[tuple[str, ...], Guarded] = {}
 
-    def of(self, place: Place) -> Backend:
+    def of(self, place: Place) -> Guarded:
         """The backend of a bucket. Raise as `require`."""
         bck = place.bck
         require(self._configured(), bck)

@@ -36,11 +36,7 @@ class BlobStarter:
         parts = Parts.of(asked.chunk_size, asked.workers)
         task = BlobTask(new_id(self._node.env.rng), bck, message.name, parts, asked.latest)
         owner = self._node.placement.owner(bucket.uname + message.name)
-        answer = await self._targets.ask(
-            owner,
-            "PUT",
-            blob.BLOBS,
-            body=codec.to_json(task),
-            timeout_s=float(self._node.config.cluster.client.list_timeout),
-        )
+        timeout_s = float(self._node.config.cluster.client.list_timeout)
+        async with self._remote.turn(bck):
+            answer = await self._targets.ask(owner, "PUT", blob.BLOBS, body=codec.to_json(task), timeout_s=timeout_s)
         return answer.body.decode()

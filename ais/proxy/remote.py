@@ -4,6 +4,7 @@ Only targets talk to backends (`ais.target.remote`): they have the credentials. 
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from ais.backend.interface import RemotePage
 from ais.backend.messages import BucketsAnswer, RemoteMsg
 from ais.base.errors import AisError, BucketExists, NotReady, RemoteBucketNotFound
 from ais.base.locks import NamedLocks
+from ais.base.turns import Turns
 from ais.config.sections import Extra
 from ais.meta.bmd import BMD, Bucket, apply_props, inherited_props, new_bid
 from ais.node.node import Node
@@ -25,6 +27,10 @@ from ais.proxy.targets import Targets
 
 T = TypeVar("T")
 _CREATE_FAILED = 501
+ASKED_AT_ONCE_MAX = 8
+"""Questions of this proxy about one bucket, which targets pass on to its backend: a backend that does not answer must
+not take all connections to a target, which the cluster needs for itself."""
+TURN_S_MAX = 20.0
 
 
 class RemoteBuckets:
@@ -35,6 +41,7 @@ class RemoteBuckets:
         self._targets = targets
         self._peers = Peers(node.peers, node.snode)
         self._adding = NamedLocks()
+        self._turns = Turns(ASKED_AT_ONCE_MAX)
 
     @property
     def providers(self) -> list[str]:
@@ -148,12 +155,21 @@ class RemoteBuckets:
         except AisError as error:
             raise RemoteBucketNotFound(bck.provider, bck.cname()) if _is_missing(error) else error from None
 
+    def turn(self, bck: Bck) -> AbstractAsyncContextManager[None]:
+        """Around a question that a target passes on to the backend of a bucket. Raise `NotReady`."""
+
+        def refuse() -> None:
+            raise NotReady(f"{ASKED_AT_ONCE_MAX} others wait for the backend of {bck.cname()}: try again later")
+
+        return self._turns.of(bck.uname, TURN_S_MAX, refuse)
+
     async def _ask(self, message: RemoteMsg, kind: type[T]) -> T:
         self._node.require_settled()
         target = self._node.placement.owner(message.bck.uname)
-        answer = await self._targets.ask(
-            target, "POST", messages.PATH, body=codec.to_msgpack(message), timeout_s=self._timeout_s
-        )
+        async with self.turn(message.bck):
+            answer = await self._targets.ask(
+                target, "POST", messages.PATH, body=codec.to_msgpack(message), timeout_s=self._timeout_s
+            )
         return codec.from_msgpack(answer.body, kind)
 
     @property

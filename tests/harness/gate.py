@@ -11,8 +11,10 @@ from aiohttp import web
 from harness.answering import answering
 
 CUT, SLOW, OVERLOADED, LESS, OTHER = "cut", "slow", "overloaded", "less", "other content"
-BREAKS = (CUT, SLOW, OVERLOADED)
-"""What may happen to GETs: it breaks off, it stalls until the fault ends, it is refused."""
+HUNG = "hung"
+"""There is no answer before the fault ends."""
+BREAKS = (CUT, SLOW, OVERLOADED, HUNG)
+"""What may happen to GETs: it breaks off, it stalls until the fault ends, it is refused, or not answered before."""
 FAULTS = (*BREAKS, LESS, OTHER)
 """Or all of it comes: one byte less than there is, as its head says, or other bytes."""
 LOST, REFUSED, HELD = "lost", "refused", "held"
@@ -41,11 +43,13 @@ class Gate:
         self.requests += 1
         is_read = request.method == "GET" and self._is_read(request)
         if is_read:
-            key = request.path.split("/", 2)[2]
+            key = request.path[1:].partition("/")[2]
             self.reads[f"{key} {request.headers.get('Range', '')}".strip()] += 1
         fault = self.fault if is_read else ""
         if fault == OVERLOADED:
             return web.Response(status=503, text="<Error><Code>SlowDown</Code><Message>slow</Message></Error>")
+        while fault == HUNG and self.fault == HUNG:  # noqa: ASYNC110 - the test sets a string
+            await asyncio.sleep(0.01)
         if self.fault == REFUSED and request.method == "PUT":
             return web.Response(status=500, text="<Error><Code>InternalError</Code></Error>")
         if self.fault == HELD and request.method == "PUT":

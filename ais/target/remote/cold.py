@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ais.api import checksum
-from ais.backend.interface import Place, RemoteObject
+from ais.backend.interface import Backend, Place, RemoteObject
 from ais.backend.providers import Backends
 from ais.base.errors import AisError, AlreadyExists, Busy, ChecksumMismatch, NotReady, ObjectNotFound, Unreachable
+from ais.base.turns import Turns
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.core.writer import Writer
@@ -35,7 +36,8 @@ from ais.target.uploads import in_pool_to_end
 from ais.target.view import BucketView
 
 AT_ONCE_MAX = 64
-"""Fetches of a target; more wait for their turn."""
+"""Fetches of a target from one bucket; more wait for their turn, and hear every `TURN_STEP_S` if it does not answer."""
+TURN_STEP_S = 2.0
 _ATTEMPTS_MAX = 8
 
 
@@ -58,7 +60,7 @@ class Cold:
         self._changing: Counter[str] = Counter()
         self._watched: dict[str, list[Watched]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turns = asyncio.Semaphore(AT_ONCE_MAX)
+        self._turns = Turns(AT_ONCE_MAX)
         self.is_passive = False
         """In a process beside the one that knows of all changes: what is not here is that one's."""
 
@@ -139,8 +141,9 @@ class Cold:
         error: AisError | None = NotReady(f"{self._host.snode.name} is stopping")
         started_s = self._host.env.clock.monotonic()
         try:
-            async with self._turns:
-                size = await self._fill(fetch, view, name, place)
+            backend = self._backends.of(place)
+            async with self._turns.of(place.bck.uname, TURN_STEP_S, lambda: backend.require_answers(place)):
+                size = await self._fill(fetch, view, name, place, backend)
             error = None
             counters = self._host.stats.values
             counters[metrics.GET_COLD_N] += 1
@@ -155,7 +158,7 @@ class Cold:
                 del self._fetches[view.uname + name]
             fetch.end(error)
 
-    async def _fill(self, fetch: Fetch, view: BucketView, name: str, place: Place) -> int:
+    async def _fill(self, fetch: Fetch, view: BucketView, name: str, place: Place, backend: Backend) -> int:
         """Read and publish; the size. Raise `AlreadyExists` when it is not to be kept."""
         condition = absent(view.bck.cname(name))
 
@@ -164,7 +167,7 @@ class Cold:
                 raise AlreadyExists(f"{view.bck.cname(name)} was changed while it was fetched")
             condition(stored)
 
-        async with self._backends.of(place).get(place, name) as download:
+        async with backend.get(place, name) as download:
             found = download.found
             has_checksum = view.rules.checksum_kind != checksum.NONE
             writer = self._store.writer(

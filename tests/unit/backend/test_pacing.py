@@ -1,5 +1,7 @@
 """When a backend may be asked: a rate, slower while it is overloaded, and a pause after failures."""
 
+from contextlib import ExitStack
+
 import pytest
 
 from ais.backend import pacing
@@ -52,8 +54,25 @@ def test_a_backend_that_fails_is_left_alone() -> None:
     assert breaker.wait_s(pacing.PAUSE_S) > 0.0  # all others do not
     breaker.failed(pacing.PAUSE_S)
     assert breaker.wait_s(pacing.PAUSE_S) == 2 * pacing.PAUSE_S
-    breaker.succeeded()
+    breaker.succeeded(pacing.PAUSE_S)
     assert breaker.wait_s(pacing.PAUSE_S) == 0.0
+
+
+def test_a_backend_that_does_not_answer_is_left_alone() -> None:
+    """While many wait and none is answered, for long; not for a slow one that answers others, nor when they ended."""
+    breaker = Breaker()
+    with ExitStack() as stack:
+        for number in range(pacing.FAILURES_MAX - 1):
+            stack.enter_context(breaker.waiting(float(number)))
+        assert breaker.wait_s(1000.0) == 0.0
+        with breaker.waiting(10.0):
+            late_s = 10.0 + pacing.SILENCE_S
+            assert breaker.wait_s(late_s - 0.1) == 0.0
+            assert breaker.wait_s(late_s) == pacing.PAUSE_S
+            breaker.succeeded(late_s)
+            assert breaker.wait_s(late_s) == 0.0
+            assert breaker.wait_s(late_s + pacing.SILENCE_S) > 0.0
+        assert breaker.wait_s(late_s + pacing.SILENCE_S) == 0.0
 
 
 def test_limits_of_verbs_are_checked() -> None:

@@ -11,6 +11,8 @@ from harness.gate import gate_before
 from harness.remote import Remote
 
 from ais.backend import pacing, s3
+from ais.proxy import remote as remote_buckets
+from ais.target.remote import cold
 
 Run = Callable[[Any], Any]
 
@@ -64,6 +66,84 @@ def test_a_backend_that_is_down_is_left_alone(remote: Any, run: Run, aws: str, m
                 assert await bucket.get("d/o3") == b"content 3"
 
     run(scenario())
+
+
+def test_who_is_not_answered_keeps_nobody_else_waiting(
+    remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backend that takes requests and answers none: those behind them hear of it soon, another bucket is fetched
+    from, what is here is read over both APIs, and who was first is answered in the end."""
+    monkeypatch.setattr(cold, "AT_ONCE_MAX", 2)
+    monkeypatch.setattr(cold, "TURN_STEP_S", 0.05)
+    monkeypatch.setattr(pacing, "FAILURES_MAX", 2)
+    monkeypatch.setattr(pacing, "SILENCE_S", 0.5)
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                await bucket.get("d/o3")
+                names = [name for name in (f"n{number}" for number in range(400)) if _is_first(bucket, name)][:8]
+                for name in names:
+                    await bucket.put(name, name.encode())
+                other = await _at(bucket, f"{bucket.name}-other", aws, names)
+                gate.fault = faults.HUNG
+                reads = [asyncio.create_task(bucket.ask("GET", name)) for name in names]
+                await _until(lambda: sum(one.done() for one in reads) == len(names) - 2)
+                for one in reads:
+                    if one.done():
+                        status, body, _ = one.result()
+                        assert (status, b"asked again in" in body) == (502, True), body
+                await _until(lambda: sum(gate.reads[name] for name in names) == 2)
+                for name in names:
+                    assert await other.get(name) == b"other"
+                assert await bucket.get("d/o3") == b"content 3"
+                async with bucket.http.get(f"{bucket.cluster.primary.url}/s3/{bucket.name}/d/o3") as answer:
+                    assert await answer.read() == b"content 3"
+                gate.fault = ""
+                assert sorted(status for status, *_ in await asyncio.gather(*reads)) == [200] * 2 + [502] * 6
+                for name in names:
+                    assert await bucket.get(name) == name.encode()
+
+    run(scenario())
+
+
+def test_lists_that_are_not_answered_leave_room_for_others(
+    remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway passes on so many questions about a bucket; one more is refused after a while, and about another bucket
+    is not."""
+    monkeypatch.setattr(remote_buckets, "ASKED_AT_ONCE_MAX", 1)
+    monkeypatch.setattr(remote_buckets, "TURN_S_MAX", 0.2)
+
+    async def scenario() -> None:
+        async with gate_before(aws, lambda request: "list-type" in request.query) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                other = await _at(bucket, f"{bucket.name}-other", aws, ["n0"])
+                gate.fault = faults.HUNG
+                asked = asyncio.create_task(bucket.listed())
+                await _until(lambda: bool(gate.reads))
+                refused = await bucket.act("GET", "list", {"props": "name", "flags": "0"})
+                assert (refused.status, b"others wait for the backend" in refused.body) == (503, True), refused.body
+                assert list(await other.listed()) == ["n0"]
+                gate.fault = ""
+                assert len(await asked) == 4
+                assert len(await bucket.listed()) == 4
+
+    run(scenario())
+
+
+async def _at(bucket: Remote, name: str, url: str, keys: list[str]) -> Remote:
+    """Another bucket, at a server that works, with these objects."""
+    await asyncio.to_thread(bucket.origin.create_bucket, Bucket=name)
+    for key in keys:
+        await asyncio.to_thread(bucket.origin.put_object, Bucket=name, Key=key, Body=b"other")
+    other = Remote(bucket.cluster, name, bucket.origin, bucket.http)
+    other.query = bucket.query
+    created = await other.act("POST", "create-bck", {"extra": {"aws": {"endpoint": url}}})
+    assert created.status == 200, created.body
+    return other
 
 
 def _is_first(bucket: Any, name: str) -> bool:
