@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -67,14 +68,16 @@ class _Refused(OSError):
 
 
 class _Resolver(AbstractResolver):
+    """A name is looked up by one at a time: the system has few threads for that, which all hosts share."""
+
     def __init__(self, is_allowed: Callable[[str], bool]) -> None:
         self._is_allowed = is_allowed
+        self._looking: dict[tuple[str, int, int], asyncio.Task[Sequence[Any]]] = {}
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        loop = asyncio.get_running_loop()
-        infos = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        infos = await asyncio.shield(self._looked_up(host, port, family))
         found = []
         for kind, _, proto, _, address in infos:
             if not self._is_allowed(str(address[0])):
@@ -93,6 +96,22 @@ class _Resolver(AbstractResolver):
 
     async def close(self) -> None:
         pass
+
+    def _looked_up(self, host: str, port: int, family: int) -> "asyncio.Task[Sequence[Any]]":
+        key = (host, port, family)
+        looking = self._looking.get(key)
+        if looking is None:
+            loop = asyncio.get_running_loop()
+
+            async def look() -> Sequence[Any]:
+                try:
+                    return await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+                finally:
+                    del self._looking[key]
+
+            looking = self._looking[key] = loop.create_task(look())
+            looking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return looking
 
 
 class Egress:

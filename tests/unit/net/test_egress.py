@@ -1,10 +1,12 @@
 """Which addresses a client can make a node ask."""
 
 import asyncio
+from typing import Any
 
 import pytest
+from harness.http import until
 
-from ais.base.errors import AccessDenied, BadRequest
+from ais.base.errors import AccessDenied, BadRequest, Unreachable
 from ais.net.egress import Egress, is_allowed
 
 
@@ -50,6 +52,41 @@ def test_a_name_that_resolves_to_a_forbidden_address():
 
     with pytest.raises(AccessDenied, match="egress blocked"):
         asyncio.run(ask())
+
+
+def test_a_name_is_looked_up_once_for_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes long to be looked up keeps one thread, not one for each who asks; who leaves stops nobody."""
+    looked: list[str] = []
+
+    async def ask(egress: Egress) -> None:
+        async with egress.get("http://files.example:1/x", {}, 5):
+            raise AssertionError("it was asked")
+
+    async def scenario() -> None:
+        answer = asyncio.Event()
+
+        async def look(host: str, *_: object, **__: object) -> list[Any]:
+            looked.append(host)
+            await answer.wait()
+            raise OSError("no such name")
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look)
+        egress = Egress(allow_private=False)
+        try:
+            for _ in range(2):
+                left, *asked = [asyncio.create_task(ask(egress)) for _ in range(4)]
+                await until(lambda: looked)
+                left.cancel()
+                await asyncio.wait([left])
+                answer.set()
+                assert [type(one) for one in await asyncio.gather(*asked, return_exceptions=True)] == [Unreachable] * 3
+                assert looked == ["files.example"]
+                looked.clear()
+                answer.clear()
+        finally:
+            await egress.close()
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("url", ["", "x", "ftp://a/b", "http://", "http://[::1/x", "http://a:99999/"])
