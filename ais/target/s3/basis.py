@@ -84,10 +84,9 @@ class Basis:
         )
 
     def is_simple(self, bucket: S3Bucket, view: BucketView) -> bool:
-        """Whether its owner may do everything with a bucket, and nobody else anything, that is here and plain."""
+        """Whether its owner may do everything with a bucket, and nobody else anything, and what is here is plain."""
         return (
             view.is_plain
-            and view.remote is None
             and not self._gate.has_domain
             and bucket is self._gate.buckets.get(bucket.name)  # it was not changed meanwhile
             and bucket.bucket.props.access == access.ALL

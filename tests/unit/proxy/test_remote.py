@@ -299,6 +299,42 @@ def test_another_cluster_of_ours_is_a_backend(serve: Any, run: Run, aws: str, mo
     run(scenario())
 
 
+def test_cached_objects_are_read_the_short_way_over_s3(remote: Any, run: Run) -> None:
+    """As those of our own buckets; never when they were replaced, evicted, or are to be compared."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            url = f"{bucket.cluster.primary.url}/s3/{bucket.name}/d/o0"
+            await bucket.get("d/o1")
+            remembered = [target.node.role._s3._usual._entries for target in bucket.cluster.targets]
+
+            async def read() -> bytes:
+                async with bucket.http.get(url) as answer:
+                    assert answer.status == 200
+                    return await answer.read()
+
+            async def read_until_remembered(content: bytes) -> None:
+                async with asyncio.timeout(20):
+                    while not any(f"/s3/{bucket.name}/d/o0" in entries for entries in remembered):
+                        assert await read() == content
+                        await asyncio.sleep(0.02)
+                for _ in range(4):
+                    assert await read() == content
+
+            await read_until_remembered(b"content 0")
+            assert (await bucket.ask("PUT", "d/o0", data=b"written"))[0] == 200
+            await read_until_remembered(b"written")
+            await bucket.put("d/o0", b"changed")
+            assert await read() == b"written"
+            assert (await bucket.ask("DELETE", "d/o0", "evict-listrange"))[0] == 200
+            await read_until_remembered(b"changed")
+            assert (await bucket.act("PATCH", "set-bprops", {"versioning": {"synchronize": True}})).status == 200
+            await bucket.put("d/o0", b"newest")
+            assert await read() == b"newest"
+
+    run(scenario())
+
+
 def test_lru_evicts_what_is_here(remote: Any, run: Run) -> None:
     """Above the watermarks, what was not used lately and its backend has; asked for again it is fetched again. A bucket
     without a backend is refused, one with `lru.enabled` off is left alone."""
