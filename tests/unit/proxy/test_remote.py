@@ -161,6 +161,24 @@ def test_prefetch_evict_and_listing_agree(remote: Any, run: Run) -> None:
     run(scenario())
 
 
+def test_sizes_of_pages_and_parts(remote: Any, run: Run) -> None:
+    """Those that the bucket says are what its backend is asked for."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            sizes = {"extra": {"aws": {"max_pagesize": 3, "multipart_size": "5MiB"}}}
+            assert (await bucket.act("PATCH", "set-bprops", sizes)).status == 200
+            page = (await bucket.act("GET", "list", {"props": "name", "flags": "0"})).json
+            assert ([one["name"] for one in page["entries"]], page["continuation_token"]) == (
+                ["d/o0", "d/o1", "d/o2"],
+                "d/o2",
+            )
+            assert (await bucket.ask("PUT", "large", data=io.BytesIO(bytes(11 << 20))))[0] == 200
+            assert (await bucket.at_origin("head_object", Key="large"))["ETag"].strip('"').endswith("-3")
+
+    run(scenario())
+
+
 def test_what_changed_at_the_backend_is_seen_when_asked_for(remote: Any, run: Run) -> None:
     """`latest-ver` and `validate_warm_get` give what the backend has now; without them what is here is served."""
 
@@ -281,24 +299,6 @@ def test_s3_clients_see_it_by_name(remote: Any, run: Run) -> None:
     run(scenario())
 
 
-def test_another_cluster_of_ours_is_a_backend(serve: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our own S3 passes what every backend has to do."""
-
-    async def scenario() -> None:
-        async with serve(targets=2, storage=True, **CALM) as cluster:
-            await cluster.create("mine")
-            monkeypatch.setenv("AWS_ENDPOINT_URL", f"{cluster.primary.url}/s3")
-            backend = S3()
-            try:
-                place, missing = Place(Bck("mine", "aws")), Place(Bck("none", "aws"))
-                await conform(backend, place, missing, large=bytes(range(256)) * 70_000)
-            finally:
-                await backend.close()
-
-    assert aws
-    run(scenario())
-
-
 def test_cached_objects_are_read_the_short_way_over_s3(remote: Any, run: Run) -> None:
     """As those of our own buckets; never when they were replaced, evicted, or are to be compared."""
 
@@ -332,6 +332,24 @@ def test_cached_objects_are_read_the_short_way_over_s3(remote: Any, run: Run) ->
             await bucket.put("d/o0", b"newest")
             assert await read() == b"newest"
 
+    run(scenario())
+
+
+def test_another_cluster_of_ours_is_a_backend(serve: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own S3 passes what every backend has to do."""
+
+    async def scenario() -> None:
+        async with serve(targets=2, storage=True, **CALM) as cluster:
+            await cluster.create("mine")
+            monkeypatch.setenv("AWS_ENDPOINT_URL", f"{cluster.primary.url}/s3")
+            backend = S3()
+            try:
+                place, missing = Place(Bck("mine", "aws")), Place(Bck("none", "aws"))
+                await conform(backend, place, missing, large=bytes(range(256)) * 70_000)
+            finally:
+                await backend.close()
+
+    assert aws
     run(scenario())
 
 
