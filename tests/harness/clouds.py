@@ -37,7 +37,7 @@ def gcs_url() -> Iterator[str]:
     program = next((Path(found.origin).parent / "vendor").rglob("fake-gcs-server-*"))
     url = f"http://127.0.0.1:{(port := free_ports(1))}"
     command = [str(program), "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port)]
-    with _running([*command, "-external-url", url], f"{url}/storage/v1/b"):
+    with running([*command, "-external-url", url], f"{url}/storage/v1/b"):
         yield url
 
 
@@ -70,7 +70,7 @@ def azurite_url() -> Iterator[str]:
         pytest.skip("Azurite, which tests of Azure need, is not there: 'make azurite' installs it where npm is")
     url = f"http://127.0.0.1:{(port := free_ports(1))}"
     command = ["node", str(program), "--blobPort", str(port), "--inMemoryPersistence", "--silent"]
-    with _running([*command, "--skipApiVersionCheck", "--disableTelemetry"], url):
+    with running([*command, "--skipApiVersionCheck", "--disableTelemetry"], url):
         yield f"{url}/{ACCOUNT}"
 
 
@@ -88,7 +88,7 @@ def azurite(azurite_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @contextmanager
-def _running(command: list[str], url: str) -> Iterator[None]:
+def running(command: list[str], url: str) -> Iterator[None]:
     """Until it answers, whatever it says, and to the end of the test."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:

@@ -1,7 +1,9 @@
-"""The backend for web servers: two real ones, of which one knows no ranges; and where nobody may go."""
+"""The backend for web servers: three real ones, of which one knows no ranges; and where nobody may go."""
 
 import asyncio
 import ipaddress
+import os
+import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from harness.backends import NAMES, Content, conform_reads
+from harness.clouds import running
 
 from ais.api.bucket import Bck
 from ais.backend.interface import Place
@@ -18,6 +21,7 @@ from ais.backend.web import Web
 from ais.base.errors import AccessDenied, BadRequest, Unsupported
 from ais.config.sections import Extra, ExtraHTTP
 from ais.net.egress import Egress
+from ais.testing import free_ports
 
 LARGE = bytes(range(256)) * 9000
 HERE = [ipaddress.ip_network("127.0.0.0/8")]
@@ -50,6 +54,23 @@ def without_ranges(directory: Path) -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def nginx(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of nginx, where it is installed."""
+    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        pytest.skip("nginx is not there: apt-get install nginx-light")
+    own, url = tmp_path_factory.mktemp("nginx"), f"http://127.0.0.1:{(port := free_ports(1))}"
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    (own / "nginx.conf").write_text(
+        f"daemon off; master_process off; pid {own}/pid; error_log {own}/error.log; events {{}}\n"
+        f"http {{ access_log off; {' '.join(f'{kind}_temp_path {own}/{kind};' for kind in kinds)}\n"
+        f"server {{ listen 127.0.0.1:{port}; root {directory}; }} }}\n"
+    )
+    with running([program, "-p", str(own), "-e", str(own / "early.log"), "-c", str(own / "nginx.conf")], url):
+        yield url
 
 
 def _place(url: str) -> Place:
@@ -96,6 +117,19 @@ def test_a_server_with_ranges(directory: Path) -> None:
         finally:
             await backend.close()
             await runner.cleanup()
+
+    asyncio.run(scenario())
+
+
+def test_nginx(nginx: str) -> None:
+    """The same over the server that most have."""
+
+    async def scenario() -> None:
+        backend = Web(lambda: Egress(allow_private=False, networks=HERE))
+        try:
+            await conform_reads(backend, _place(nginx), LARGE)
+        finally:
+            await backend.close()
 
     asyncio.run(scenario())
 
