@@ -31,9 +31,11 @@ import aiohttp
 from ais.testing import Cluster, free_ports
 
 IDLE, HEALTHY, SLOW, DOWN, HANGING, OVERLOADED, CUT = "idle", "healthy", "slow", "down", "hanging", "503", "cut"
-STATES = (IDLE, HEALTHY, SLOW, DOWN, HANGING, OVERLOADED, CUT)
-NAMES = dict(zip(STATES, ("healthy", "healthy", "slow", "down", "hanging", "overloaded", "cut"), strict=True))
-"""Of their buckets."""
+WAITING = "hanging, new"
+"""The same before it is left alone: with a new bucket for each turn."""
+STATES = (IDLE, HEALTHY, SLOW, DOWN, WAITING, HANGING, OVERLOADED, CUT)
+NAMES = {IDLE: "healthy", OVERLOADED: "overloaded", WAITING: "hanging-"}
+"""Of buckets, where they are others than the states'."""
 SLOW_S = 2.0
 WARM_OBJECTS, BODY = 300, bytes(range(256)) * 128
 PAUSE_S = 0.01
@@ -185,26 +187,35 @@ def call(url: str, method: str, path: str, action: str, value: object) -> None:
         answer.read()
 
 
-def mounted(endpoint: str, ports: dict[str, int]) -> None:
+def bucket_of(state: str, turn: int) -> str:
+    """What is read, and asked for what it does not have."""
+    return f"{NAMES[state]}{turn}" if state == WAITING else NAMES.get(state, state)
+
+
+def mounted(endpoint: str, ports: dict[str, int], turns: int) -> None:
     """A bucket for each state, with its cached objects; then the backend that is to be down goes."""
     call(endpoint, "PUT", "/v1/cluster", "set-config", {"backend": {"aws": {}}})
-    for state, port in ports.items():
+    buckets = {bucket_of(state, 0): port for state, port in ports.items()}
+    buckets |= {bucket_of(WAITING, number): ports[HANGING] for number in range(turns)}
+    for bucket, port in buckets.items():
         extra = {"extra": {"aws": {"endpoint": f"http://127.0.0.1:{port}"}}}
-        call(endpoint, "POST", f"/v1/buckets/{NAMES[state]}?provider=aws", "create-bck", extra)
+        call(endpoint, "POST", f"/v1/buckets/{bucket}?provider=aws", "create-bck", extra)
         for number in range(WARM_OBJECTS):
-            url = f"{endpoint}/v1/objects/{NAMES[state]}/warm/{number}?provider=aws"
+            url = f"{endpoint}/v1/objects/{bucket}/warm/{number}?provider=aws"
             with urllib.request.urlopen(url) as answer:
                 assert answer.read() == BODY
     with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{ports[DOWN]}/close"):
         pass
 
 
-def turn(endpoint: str, state: str, seconds: float, cold: Connection) -> tuple[dict[str, list[float]], Counter[int]]:
+def turn(
+    endpoint: str, bucket: str, seconds: float, cold: Connection, *, is_idle: bool
+) -> tuple[dict[str, list[float]], Counter[int]]:
     """Reads of one state for a while, and the answers of those who asked for what was not cached."""
-    cold.send("" if state == IDLE else NAMES[state])
+    cold.send("" if is_idle else bucket)
     cold.recv()
     ended = threading.Event()
-    readers = [Reader(endpoint, KINDS[seed % 2], NAMES[state], seed, ended) for seed in range(4)]
+    readers = [Reader(endpoint, KINDS[seed % 2], bucket, seed, ended) for seed in range(4)]
     for one in readers:
         one.start()
     time.sleep(seconds)
@@ -252,21 +263,24 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20.0, help="requests a second for what is not cached")
     given = parser.parse_args()
     os.environ |= {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_CONFIG_FILE": "/nonexistent"}
-    states = [state for state in STATES if state != IDLE]
+    states = [state for state in STATES if state not in (IDLE, WAITING)]
     first = free_ports(len(states))
     ports = {state: first + number for number, state in enumerate(states)}
     context = multiprocessing.get_context("spawn")
     backend = context.Process(target=serve, args=(ports,), daemon=True)
     backend.start()
     with Cluster(1, 1, 1) as cluster:
-        mounted(cluster.endpoint, ports)
+        mounted(cluster.endpoint, ports, given.rounds + 1)
         cold, told = context.Pipe()
         asking = context.Process(target=ask_for_cold, args=(cluster.endpoint, given.rate, told), daemon=True)
         asking.start()
         rounds, answers = [], {state: Counter[int]() for state in STATES}
         for number in range(given.rounds + 1):  # the first warms up
             order = STATES[number % len(STATES) :] + STATES[: number % len(STATES)]
-            found = {state: turn(cluster.endpoint, state, given.seconds, cold) for state in order}
+            found = {}
+            for state in order:
+                bucket = bucket_of(state, number)
+                found[state] = turn(cluster.endpoint, bucket, given.seconds, cold, is_idle=state == IDLE)
             if number:
                 rounds.append({state: took_s for state, (took_s, _) in found.items()})
                 for state, (_, statuses) in found.items():
