@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from ais.api import codec
 from ais.api.codec import U64
 
 NOBODY = "ais"
@@ -111,6 +112,11 @@ class Iam(msgspec.Struct, frozen=True):
     def of_account(self, kind: type[E], account: str) -> list[E]:
         """All of a kind that an account has, by name."""
         return sorted((one for one in self.table(kind).values() if one.account == account), key=lambda one: one.name)
+
+    def size_of(self, account: str) -> int:
+        """Bytes of all that an account has."""
+        tables: tuple[Mapping[str, Entity], ...] = (self.users, self.groups, self.roles, self.policies)
+        return sum(len(codec.to_json(one)) for table in tables for one in table.values() if one.account == account)
 
     def with_entity(self, entity: Entity) -> "Iam":
         """With one added or replaced."""

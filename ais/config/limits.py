@@ -86,6 +86,15 @@ class Limits(Section, frozen=True):
         Size,
         setting("DeleteObjects and CompleteMultipartUpload: 1000 keys of 1 KiB, escaped.", ge=MIB, le=64 * MIB),
     ] = Size(4 * MIB)
+    account_metadata: Annotated[
+        Size,
+        setting(
+            "Of one account: buckets with their documents, 1.5 KiB each without; and as much of users, groups, roles,"
+            " policies. Every node has all in memory; all accounts together get 75% of `list_size`, and no more.",
+            ge=64 * KIB,
+            le=GIB,
+        ),
+    ] = Size(16 * MIB)
     json_depth: Annotated[int, setting("Levels of JSON: four times what any message has.", ge=16, le=512)] = 64
     json_values: Annotated[
         int,

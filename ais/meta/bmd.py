@@ -13,7 +13,7 @@ from ais.api import access, ack, codec
 from ais.api.ack import Ack
 from ais.api.bucket import AIS, BACKENDS, HT, Bck, Namespace, missing
 from ais.api.codec import U64
-from ais.base.errors import BadRequest, BucketExists, NotEnoughTargets, NotYetImplemented
+from ais.base.errors import BadRequest, BucketExists, NotEnoughTargets, NotYetImplemented, TooLarge
 from ais.config import features as flags
 from ais.config import sections, wire
 
@@ -221,7 +221,7 @@ def apply_props(props: Bprops, patch: Any, targets_count: int) -> Bprops:
     force = any(key.lower() == "force" and value is True for key, value in patch.items())
     codec.check_strictly({key: value for key, value in patch.items() if key.lower() != "force"}, Bprops)
     kept = {name.lower() for name in _NOT_SETTABLE}
-    allowed = {key: value for key, value in patch.items() if key.lower() not in kept}
+    allowed = {key: _whole(key, value) for key, value in patch.items() if key.lower() not in kept}
     base = codec.to_builtins(props)
     base["protection"] = {"sync_copies": False, "slices_only": False, "ack": ""} | base.get("protection", {})
     base["shard_index"] = {"on_write": False} | base.get("shard_index", {})
@@ -235,6 +235,15 @@ def apply_props(props: Bprops, patch: Any, targets_count: int) -> Bprops:
         changed = msgspec.structs.replace(changed, protection=msgspec.UNSET)
     _check(props, changed, targets_count, force)
     return changed
+
+
+def _whole(key: str, value: Any) -> Any:
+    """A value as it replaces the one before: of a bucket to link to nothing stays, whoever reads the patch alone knows
+    which it is."""
+    if key.lower() != "backend_bck" or not isinstance(value, dict):
+        return value
+    linked = codec.convert(value, Bck)
+    return codec.to_builtins(linked if linked.name else Bck("", ""))
 
 
 def _overlay(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
@@ -398,6 +407,18 @@ class BMD:
         if (bucket := self._buckets.get(bck)) is None:
             raise missing(bck)
         return bucket
+
+    def size_of(self, owner: str) -> int:
+        """Bytes of all buckets that a user owns."""
+        return sum(len(bucket.raw) for bucket in self._buckets.values() if bucket.props.of_s3.owner == owner)
+
+    def check_size_of(self, owner: str, before: "BMD", most: int) -> None:
+        """Raise `TooLarge` when a user's buckets have become more than they may be. Nobody's may be any."""
+        if owner and (size := self.size_of(owner)) > most and size > before.size_of(owner):
+            raise TooLarge(
+                f"with this the buckets of {owner}, and their documents, would take {size} bytes of metadata, and"
+                f" limits.account_metadata permits {most}: remove some first"
+            )
 
     def with_bucket(self, bck: Bck, props: Bprops) -> "BMD":
         """The next version with a new bucket. Raise `BucketExists`."""

@@ -4,6 +4,9 @@ A bucket change first asks every target to prepare; one refusal and nothing has 
 cluster map and the configuration, the primary applies and persists the new version itself and brings all nodes up to
 date. When a change returns, every node of the cluster map that is not away has it. Nodes that did not take it are away
 or out of the map, and take everything before they are back.
+
+A node that comes anew takes all parts in one message. So a change that makes them too long for it is refused: no node
+would take it, and the primary be alone.
 """
 
 import asyncio
@@ -13,8 +16,9 @@ from typing import Any, TypeVar
 
 from ais.api import codec
 from ais.auth.keys import AccessKeys
-from ais.base.errors import AisError, NotReady, Unreachable
+from ais.base.errors import AisError, NotReady, TooLarge, Unreachable
 from ais.config.cluster import ClusterConfig
+from ais.config.limits import Limits
 from ais.meta import rename
 from ais.meta.bmd import BMD
 from ais.meta.smap import Smap, Snode
@@ -29,6 +33,9 @@ from ais.reb import plan
 T = TypeVar("T")
 
 TXN = "/v1/txn"
+ROOM_PCT = 75
+"""Of the longest message that a node takes, for all metadata together: the map grows when nodes join, and a message
+says more than what it carries."""
 
 
 class Changes:
@@ -88,6 +95,7 @@ class Changes:
         if new is old:
             return old
         sealed = seal_bmd(reign.term, new)
+        self._require_room(sealed)
         targets = [target for target in self._core.smap.tmap.values() if not target.is_away]
         try:
             await self._prepare(reign, targets, old, new, sealed)
@@ -103,7 +111,9 @@ class Changes:
         reign = self._core.require_authority()
         new = change(self._core.meta.config)
         if new is not self._core.meta.config:
-            await self._core.state.adopt([seal_config(reign.term, new)])
+            sealed = seal_config(reign.term, new)
+            self._require_room(sealed, new.limits)
+            await self._core.state.adopt([sealed])
             await self._publish(reign, Part.CONFIG)
             self._core.log.info("configuration changed", config=int(new.config_version))
         return new
@@ -112,10 +122,29 @@ class Changes:
         reign = self._core.require_authority()
         new = change(self._core.meta.keys)
         if new is not self._core.meta.keys:
-            await self._core.state.adopt([seal_keys(reign.term, new)])
+            sealed = seal_keys(reign.term, new)
+            self._require_room(sealed)
+            await self._core.state.adopt([sealed])
             await self._publish(reign, Part.KEYS)
             self._core.log.info("access keys changed", version=int(new.version), keys=len(new.keys))
         return new
+
+    def _require_room(self, sealed: Sealed, limits: Limits | None = None) -> None:
+        """Raise `TooLarge` for what no node could take. What makes a part shorter is always welcome.
+
+        `limits`: those afterwards, if it changes them.
+        """
+        before = {part: len(self._core.state.sealed(part).body) for part in Part}
+        after = before | {sealed.part: len(sealed.body)}
+        now = self._core.config.cluster.limits
+        most = int(min(now.list_size, (limits or now).list_size)) * ROOM_PCT // 100
+        is_worse = sum(after.values()) > sum(before.values()) or (limits or now).list_size < now.list_size
+        if sum(after.values()) > most and is_worse:
+            raise TooLarge(
+                f"with this the cluster's metadata would have {sum(after.values())} bytes (buckets {after[Part.BMD]},"
+                f" accounts and access keys {after[Part.KEYS]}), and its nodes take {most}: remove what is not needed,"
+                f" or raise limits.list_size, of which it may fill {ROOM_PCT}%"
+            )
 
     async def _rotate_secret(self) -> None:
         reign, meta = self._core.require_authority(), self._core.meta

@@ -40,7 +40,9 @@ class BucketChanges:
             bid = new_bid(bck.provider, self._node.term, bmd.version + 1)
             props = inherited_props(bck, self._node.config.cluster, bid, self._node.env.clock.now_ns())
             props = apply_props(props, props_patch, self.targets_count)
-            return bmd.with_bucket(bck, props.with_s3(owner=owner) if owner else props)
+            new = bmd.with_bucket(bck, props.with_s3(owner=owner) if owner else props)
+            new.check_size_of(owner, bmd, int(self._node.config.cluster.limits.account_metadata))
+            return new
 
         await self._node.change_bmd(change)
 
@@ -84,7 +86,11 @@ class BucketChanges:
         def change(bmd: BMD) -> BMD:
             old = require_same(bmd, bck, bid).props
             new = apply_props(old, props_patch, self.targets_count)
-            return bmd if new == old else bmd.with_props(bck, new)
+            if new == old:
+                return bmd
+            changed = bmd.with_props(bck, new)
+            changed.check_size_of(old.of_s3.owner, bmd, int(self._node.config.cluster.limits.account_metadata))
+            return changed
 
         await self._node.change_bmd(change)
 

@@ -3,9 +3,11 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from ais.base.errors import TooLarge
 from ais.config.limits import Limits
 from ais.meta.bmd import BMD, Bucket
 from ais.net.http import Reply, StreamReply
+from ais.node.node import Node
 from ais.s3.buckets import S3Bucket
 from ais.s3.errors import S3Error
 from ais.s3.front import S3Request
@@ -50,3 +52,18 @@ def require_same(bmd: BMD, bucket: S3Bucket) -> Bucket:
     if found is None or found.bid != bucket.bucket.bid or found.props.renamed:
         raise S3Error("NoSuchBucket", BucketName=bucket.name)
     return found
+
+
+async def change_of(node: Node, owner: str, change: Callable[[BMD], BMD]) -> None:
+    """Change what an account has. Raise `S3Error` when it then has too much, and what `Node.change_bmd` raises."""
+
+    def checked(bmd: BMD) -> BMD:
+        new = change(bmd)
+        if new is not bmd:
+            new.check_size_of(owner, bmd, int(node.config.cluster.limits.account_metadata))
+        return new
+
+    try:
+        await node.change_bmd(checked)
+    except TooLarge as error:
+        raise S3Error("TooManyBuckets", str(error)) from None

@@ -11,7 +11,7 @@ from ais.node.node import Node
 from ais.node.receivers.receiver import Message, NotTaken
 from ais.node.receivers.receivers import Receivers
 from ais.node.s3 import Gate
-from ais.proxy.s3.call import Call, Operation, document_size, require_same
+from ais.proxy.s3.call import Call, Operation, change_of, document_size, require_same
 from ais.proxy.s3.replication import ReplicationChecks, require_versioning
 from ais.s3 import answers, configurations, notifications, replication, xml
 from ais.s3.buckets import S3Bucket
@@ -123,7 +123,7 @@ class Configurations:
             changed = props.with_s3(documents=documents)
             return bmd if changed == props else bmd.with_props(call.bucket.bck, changed)
 
-        await self._node.change_bmd(change)
+        await change_of(self._node, call.bucket.s3.owner, change)
 
 
 async def _no_metadata(call: Call) -> Reply:

@@ -9,7 +9,7 @@ from ais.meta.bmd import BMD, Bucket, inherited_props, new_bid
 from ais.net.http import Reply
 from ais.node.node import Node
 from ais.node.s3 import Gate
-from ais.proxy.s3.call import Call
+from ais.proxy.s3.call import Call, change_of
 from ais.s3 import acl, answers, bucket_names, documents, identity, listings, lock
 from ais.s3.acl import Acl, Asked
 from ais.s3.documents import DEFAULT_REGION, ListedBucket
@@ -81,7 +81,7 @@ class Service:
             props = inherited_props(bck, self._node.config.cluster, bid, self._node.env.clock.now_ns())
             return bmd.with_bucket(bck, props.with_s3(**made))
 
-        await self._node.change_bmd(change)
+        await change_of(self._node, made["owner"], change)
         return answers.reply(request.id, 200, ("Location", f"/{request.bucket}"))
 
     async def head(self, call: Call) -> Reply:

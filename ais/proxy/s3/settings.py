@@ -11,7 +11,7 @@ from ais.meta.bmd import BMD, S3Props
 from ais.net.http import Reply, header_lines
 from ais.node.node import Node
 from ais.node.s3 import Gate
-from ais.proxy.s3.call import Call, Handler, Operation, document_size, require_same
+from ais.proxy.s3.call import Call, Handler, Operation, change_of, document_size, require_same
 from ais.s3 import (
     acl,
     answers,
@@ -219,7 +219,7 @@ class Settings:
             changed = props.with_s3(documents=documents)
             return bmd if changed == props else bmd.with_props(call.bucket.bck, changed)
 
-        await self._node.change_bmd(change)
+        await change_of(self._node, call.bucket.s3.owner, change)
         return answers.reply(call.request.id, status)
 
     async def get_object_lock(self, call: Call) -> Reply:
@@ -238,7 +238,7 @@ class Settings:
             changed = props.with_s3(documents=props.of_s3.documents | {lock.DOCUMENT: wanted})
             return bmd if changed == props else bmd.with_props(call.bucket.bck, changed)
 
-        await self._node.change_bmd(change)
+        await change_of(self._node, call.bucket.s3.owner, change)
         return answers.reply(call.request.id)
 
     async def get_acl(self, call: Call) -> Reply:
@@ -275,7 +275,7 @@ class Settings:
             changed = props.with_s3(**changes)
             return bmd if changed == props else bmd.with_props(call.bucket.bck, changed)
 
-        await self._node.change_bmd(change)
+        await change_of(self._node, call.bucket.s3.owner, change)
         return answers.reply(call.request.id, status)
 
     def _unset(self, **changes: Any) -> Operation:

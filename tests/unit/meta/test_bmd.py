@@ -109,6 +109,16 @@ def test_a_bucket_at_a_backend_takes_the_settings_of_that_one_only() -> None:
             apply_props(Bprops(provider="gcp"), {"extra": {"gcp": {"application_creds": path}}}, 3)
 
 
+def test_a_link_is_what_its_patch_says() -> None:
+    """The gate asks for the right to the bucket that the patch names: nothing of the link before stays."""
+    linked = Bprops(backend_bck=Bck("mine", "aws"))
+    with pytest.raises(BadRequest, match='backend bucket "ais://other" must be remote'):
+        apply_props(linked, {"Backend_Bck": {"NAME": "other"}}, 3)
+    assert apply_props(linked, {"backend_bck": {"name": "other", "provider": "gs"}}, 3).backend_bck.name == "other"
+    assert apply_props(linked, {"backend_bck": {"name": "", "provider": ""}}, 3).backend_bck == Bprops().backend_bck
+    assert apply_props(linked, {"backend_bck": None}, 3) == linked
+
+
 def test_what_we_cannot_keep_we_do_not_promise() -> None:
     """Remote backends are refused until they exist."""
     with pytest.raises(NotYetImplemented):

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ais.api.bucket import Bck
-from ais.base.errors import BucketExists, DiskFailure, NotReady, OutOfSpace
+from ais.auth.iam import Iam, User
+from ais.base.errors import BucketExists, DiskFailure, NotReady, OutOfSpace, TooLarge
 from ais.config import change
 from ais.meta.bmd import BMD, Bprops
 
@@ -48,6 +49,43 @@ def test_one_veto_and_nothing_changes_anywhere(simulate: Simulate) -> None:
             assert node.alive.state.current.stamps == before
         world["t2"].role.veto = None
         await world.primary().change_bmd(adding("b"))
+        assert world.converged()
+
+    simulate(scenario)
+
+
+def test_what_no_node_could_take_is_refused(simulate: Simulate) -> None:
+    """All metadata fits into one message, whatever clients ask for; what has become long may always become shorter."""
+    text = "x" * 1_000_000
+
+    def limited(size: str) -> Callable[[Any], Any]:
+        return lambda old: change.set_values(old, {"limits.list_size": size})
+
+    def adding_long(name: str) -> Callable[[BMD], BMD]:
+        return lambda bmd: bmd.with_bucket(Bck(name), Bprops().with_s3(lifecycle=text))
+
+    async def scenario(world: Any) -> None:
+        world.cluster(1, 2)
+        await world.settled()
+        primary = world.primary()
+        await primary.change_config(limited("2MiB"))
+        await primary.change_bmd(adding_long("a"))
+        before, asked = primary.state.current.stamps, [list(node.role.prepared) for node in world.nodes.values()]
+        iam = Iam().with_entity(User(name="amy", account="ann", id="AIDA", inline={"p": text}))
+        for refused in (
+            primary.change_bmd(adding_long("b")),
+            primary.change_keys(lambda keys: keys.with_iam(iam)),
+            primary.change_config(limited("1MiB")),
+        ):
+            with pytest.raises(TooLarge, match=r"buckets [12]00\d{4}.*raise limits\.list_size"):
+                await refused
+        assert [list(node.role.prepared) for node in world.nodes.values()] == asked
+        for node in world.nodes.values():
+            assert node.role.buckets == {"a"}
+            assert node.alive.state.current.stamps == before
+        await primary.change_bmd(adding("b"))
+        await primary.change_bmd(lambda bmd: bmd.without_bucket(Bck("a")))
+        await primary.change_config(limited("1MiB"))
         assert world.converged()
 
     simulate(scenario)

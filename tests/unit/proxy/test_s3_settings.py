@@ -5,8 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from ais.api import codec
+from ais.base.units import Size
+from ais.config.limits import Limits
 from ais.config.sections import Auth
 
 Run = Callable[[Any], Any]
@@ -157,6 +160,42 @@ def test_wrong_documents_change_nothing(serve: Any, run: Run, sub_resource: str,
             assert after.raw == before.raw
 
     run(scenario())
+
+
+def test_an_account_has_its_share(serve: Any, run: Run) -> None:
+    """What is too much for every node's memory is refused, of whatever kind; others have their own."""
+    rules = [{"ID": f"{n:0>250}", "Status": "Enabled", "Prefix": "", "Expiration": {"Days": 1}} for n in range(150)]
+    lifecycle = {"LifecycleConfiguration": {"Rules": rules}}
+    website = {"WebsiteConfiguration": {"IndexDocument": {"Suffix": "x" * 900}}}
+    too_many = (400, "TooManyBuckets")
+
+    async def scenario() -> None:
+        async with serve(targets=1, auth=AUTH, limits=Limits(account_metadata=Size(64 << 10))) as cluster:
+            ann, bob = await cluster.user("ann"), await cluster.user("bob")
+            for user, bucket in ((ann, "abc"), (ann, "def"), (bob, "ghi")):
+                await user("create_bucket", Bucket=bucket)
+            await ann("put_bucket_lifecycle_configuration", Bucket="abc", **lifecycle)
+            assert await ann.refused("put_bucket_lifecycle_configuration", Bucket="def", **lifecycle) == too_many
+            for n in range(100):
+                if (refused := await _refused(ann, n)) is not None:
+                    break
+            assert refused == too_many
+            tagging = {"Tagging": {"TagSet": [{"Key": f"{n}", "Value": "x" * 200} for n in range(40)]}}
+            assert await ann.refused("put_bucket_tagging", Bucket="def", **tagging) == too_many
+            await bob("put_bucket_lifecycle_configuration", Bucket="ghi", **lifecycle)
+            await ann("delete_bucket_lifecycle", Bucket="abc")
+            await ann("put_bucket_website", Bucket="def", **website)
+
+    run(scenario())
+
+
+async def _refused(user: Any, n: int) -> tuple[int, str] | None:
+    """Why the n-th bucket is not made; None: it is."""
+    try:
+        await user("create_bucket", Bucket=f"more-{n}")
+    except ClientError as error:
+        return error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]
+    return None
 
 
 def test_a_public_policy_can_be_blocked(serve: Any, run: Run) -> None:
