@@ -9,8 +9,8 @@ from aiohttp import web
 from ais.api import codec
 from ais.api.access_keys import KEYS, CreatedKey, KeyInfo, KeyState, NewKey
 from ais.api.codec import U64
-from ais.auth.keys import AccessKey, import_key, new_key
-from ais.base.errors import BadRequest
+from ais.auth.keys import AccessKey, AccessKeys, import_key, new_key
+from ais.base.errors import BadRequest, Conflict
 from ais.net.app import params_of
 from ais.node.node import Node
 from ais.proxy.relay import Relay
@@ -43,7 +43,7 @@ class Auth:
         if (answer := await self._relay.to_primary(request)) is not None:
             return answer
         key, secret = self._make(wanted)
-        await self._node.change_keys(lambda keys: keys.with_key(key))
+        await self._node.change_keys(lambda keys: _with_key(keys, key))
         return json_reply(request, CreatedKey(key.id, secret, key.user, key.created))
 
     def _make(self, wanted: NewKey) -> tuple[AccessKey, str]:
@@ -78,3 +78,13 @@ class Auth:
         key_id = request.match_info["id"]
         await self._node.change_keys(lambda keys: keys.without_key(key_id))
         return web.Response()
+
+
+def _with_key(keys: AccessKeys, key: AccessKey) -> AccessKeys:
+    """Raise `Conflict` for a user that an account made: who has a key of its acts for that account, with its rights."""
+    if (taken := keys.iam.users.get(key.user)) is not None:
+        raise Conflict(
+            f'"{key.user}" is a user of the account "{taken.account}", made over IAM: that account makes its keys'
+            " (iam create-access-key); choose another name for an account of its own"
+        )
+    return keys.with_key(key)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ais.auth import keys
+from ais.auth.iam import Iam, User
 from ais.base.errors import CorruptMetadata
 
 Run = Callable[[Any], Any]
@@ -39,6 +40,23 @@ def test_life_of_a_key(serve: Any, run: Run) -> None:
             assert (await second.ask("DELETE", path)).status == 200
             assert found(made["id"]) == {None}
             assert (await second.ask("GET", KEYS)).json == []
+
+    run(scenario())
+
+
+def test_a_name_that_an_account_has_taken(serve: Any, run: Run) -> None:
+    """Who got a key of that name would act for the account that made the user, with its rights."""
+
+    async def scenario() -> None:
+        async with serve(targets=0) as cluster:
+            proxy = cluster.primary
+            iam = Iam().with_entity(User(name="bob", account="ann", id="AIDA"))
+            await proxy.node.change_keys(lambda keys: keys.with_iam(iam))
+            for more in ({}, {"admin": True}, PAIR):
+                refused = await proxy.ask("POST", KEYS, {"user": "bob"} | more)
+                assert refused.status == 409
+                assert 'a user of the account "ann"' in refused.error["message"]
+            assert (await proxy.ask("POST", KEYS, {"user": "ann"})).status == 200
 
     run(scenario())
 
