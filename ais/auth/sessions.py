@@ -28,7 +28,7 @@ class Session(msgspec.Struct, frozen=True):
     """Who holds a token. Times: Unix seconds.
 
     Of a role: `role` is its name, `name` that of the session; `policy` and `policies` (ARNs) are what it was narrowed
-    to. Of a user: `user`, and `parent`, the ID of the access key that asked for it.
+    to. `user`: who asked for it, `parent`: the ID of the access key; empty where a token of an issuer did.
     """
 
     key: str

@@ -1,5 +1,6 @@
 """Access keys of users; the root of an account manages its own in the same way."""
 
+from ais.auth import keys as access_keys
 from ais.auth.iam import User
 from ais.auth.keys import AccessKey, AccessKeys, new_key
 from ais.base.errors import Conflict
@@ -9,6 +10,8 @@ from ais.iam.params import USER
 
 KEYS_MAX = 2
 """Of one user, as at Amazon. Keys that the administrator gives out natively are not limited so."""
+ACCOUNT_KEYS_MAX = access_keys.KEYS_MAX // 5
+"""Of an account and its users, of all that the cluster can have: none keeps the others from theirs."""
 
 
 def create(ask: Ask, keys: AccessKeys) -> Answer:
@@ -16,6 +19,8 @@ def create(ask: Ask, keys: AccessKeys) -> Answer:
     user = _user(ask, keys)
     if len(keys.of_user(user)) >= KEYS_MAX:
         raise IamError("LimitExceeded", f"Cannot exceed quota for AccessKeysPerUser: {KEYS_MAX}")
+    if not ask.caller.trusted and _count(ask, keys) >= ACCOUNT_KEYS_MAX:
+        raise IamError("LimitExceeded", f"Cannot exceed quota for access keys per account: {ACCOUNT_KEYS_MAX}")
     made, secret = new_key(user, ask.secret, ask.now_ns)
     try:
         changed = keys.with_key(made)
@@ -42,8 +47,14 @@ def delete(ask: Ask, keys: AccessKeys) -> Answer:
     return keys.without_key(_key(ask, keys).id), []
 
 
+def _count(ask: Ask, keys: AccessKeys) -> int:
+    """How many the account has, with those of its users."""
+    users = {ask.account} | {name for name, user in keys.iam.users.items() if user.account == ask.account}
+    return sum(key.user in users for key in keys.keys.values())
+
+
 def _user(ask: Ask, keys: AccessKeys) -> str:
-    """Whose keys: the named user's of the account, or the caller's. Raise `IamError`."""
+    """Whose keys: the named user's of the account, or the caller's; the root's are its own. Raise `IamError`."""
     principal = ask.caller.principal
     own = principal.user if principal is not None else ask.account
     if ask.params.get("UserName") is None:
@@ -52,6 +63,8 @@ def _user(ask: Ask, keys: AccessKeys) -> str:
         return own
     name = ask.params.named("UserName", USER)
     if name == ask.account and name not in keys.iam.users:
+        if principal is not None:  # no policy binds the root: who had a key of its could do everything
+            raise IamError("AccessDenied", f"Access keys of the root, {name}, are for the root of the account alone")
         return name
     return require(keys.iam, User, ask.account, name).name
 

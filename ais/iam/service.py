@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from ais.auth.iam import NOBODY, Policy, account_id
+from ais.auth.iam import NOBODY, Iam, Policy, account_id
 from ais.auth.keys import AccessKeys
 from ais.auth.tokens import Claims
 from ais.iam.actions import ACTIONS, IAM, STS, VERSIONS, Action
@@ -25,9 +25,22 @@ class Request(NamedTuple):
     action: Action
     ask: Ask
 
-    def run(self, keys: AccessKeys) -> tuple[AccessKeys, Nodes]:
-        """The keys afterwards, the same ones when nothing changed, and the answer. Raise `IamError`."""
-        return self.action.handler(self.ask, keys)
+    def run(self, keys: AccessKeys, size_max: int = 0) -> tuple[AccessKeys, Nodes]:
+        """The keys afterwards, the same ones when nothing changed, and the answer. Raise `IamError`.
+
+        `size_max`: what the account's users, groups, roles and policies may take, in bytes; 0: any.
+        """
+        changed, nodes = self.action.handler(self.ask, keys)
+        account = self.ask.account
+        if size_max and changed.iam is not keys.iam and not self.ask.caller.trusted:
+            size = changed.iam.size_of(account)
+            if size > size_max and size > keys.iam.size_of(account):
+                raise IamError(
+                    "LimitExceeded",
+                    f"With this the users, groups, roles and policies of the account would take {size} bytes, and"
+                    f" limits.account_metadata permits {size_max}: delete some first",
+                )
+        return changed, nodes
 
     def document(self, nodes: Nodes, request_id: str) -> bytes:
         """The answer."""
@@ -64,8 +77,12 @@ def admit(
     now_ns: int,
     secret: bytes,
     verify: Callable[[str], Claims],
+    iam: Iam,
 ) -> Request:
-    """The request, if the caller may. `context`: what is known besides who asks. Raise `IamError`."""
+    """The request, if the caller may. `context`: what is known besides who asks; `iam`: what there is.
+
+    Raise `IamError`.
+    """
     name, action = action_of(given)
     params = Params(given, action.parameters, action.refused)
     if caller.user is None and not caller.trusted and not action.is_open:
@@ -73,24 +90,25 @@ def admit(
     account = NOBODY if caller.trusted or caller.user is None else caller.user
     ask = Ask(account, caller, params, now_ns, secret, context, verify)
     if action.service == IAM and not caller.trusted:
-        _authorize(ask, name, action)
+        _authorize(ask, name, action, iam)
     return Request(name, action, ask)
 
 
-def _authorize(ask: Ask, name: str, action: Action) -> None:
+def _authorize(ask: Ask, name: str, action: Action, iam: Iam) -> None:
     caller = ask.caller
     if caller.session is not None and not caller.session.role:
         raise IamError("AccessDenied", "Sessions of GetSessionToken cannot call IAM: sign with the access key itself")
     if caller.principal is None:
         return
-    resource = _resource(ask, action)
+    resource = _resource(ask, action, iam)
     context = {**identity.caller_context(caller), **ask.context}
     if caller.principal.verdict(f"iam:{name}", resource, context) is not Verdict.ALLOW:
         who = caller.described
         raise IamError("AccessDenied", f"User: {who} is not authorized to perform: iam:{name} on resource: {resource}")
 
 
-def _resource(ask: Ask, action: Action) -> str:
+def _resource(ask: Ask, action: Action, iam: Iam) -> str:
+    """What an action is about, by its full name: only what there is says under which path it is."""
     if action.about is None:
         return "*"
     if action.about is Policy and (arn := ask.params.get("PolicyArn")) is not None:
@@ -98,5 +116,7 @@ def _resource(ask: Ask, action: Action) -> str:
     principal = ask.caller.principal
     own = principal.user if principal is not None else ""
     name = ask.params.get(parameter_of(action.about)) or own
+    if (found := iam.get(action.about, ask.account, name)) is not None:
+        return found.arn
     path = ask.params.get("Path") or "/"
     return f"arn:aws:iam::{account_id(ask.account)}:{action.about.__name__.lower()}{path}{name}"

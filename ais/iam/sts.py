@@ -36,14 +36,10 @@ def get_session_token(ask: Ask, keys: AccessKeys) -> Answer:
     if ask.caller.session is not None:
         raise IamError("AccessDenied", "Cannot call GetSessionToken with session credentials")
     seconds = ask.params.number("DurationSeconds", 900, 129_600, 43_200)
-    principal, signature = ask.caller.principal, ask.caller.signature
+    user, parent = _asker(ask)
     key, secret = sessions.new_credentials()
     now_s = ask.now_ns // 1_000_000_000
-    session = Session(
-        key, secret, ask.account, now_s, now_s + seconds,
-        user=principal.user if principal is not None else ask.account,
-        parent=signature.access_key if signature is not None else "",
-    )  # fmt: skip
+    session = Session(key, secret, ask.account, now_s, now_s + seconds, user=user, parent=parent)
     return keys, [_credentials(session, ask.secret)]
 
 
@@ -60,7 +56,7 @@ def assume_role(ask: Ask, keys: AccessKeys) -> Answer:
         raise IamError("AccessDenied", f"User: {who} is not authorized to perform: sts:AssumeRole on resource: {arn}")
     is_chained = ask.caller.session is not None and bool(ask.caller.session.role)
     longest = min(role.max_session_s, _CHAINED_S_MAX) if is_chained else role.max_session_s
-    return keys, _begun(ask, keys, role, name, longest)
+    return keys, _begun(ask, keys, role, name, longest, _asker(ask))
 
 
 def assume_role_with_web_identity(ask: Ask, keys: AccessKeys) -> Answer:
@@ -79,7 +75,7 @@ def assume_role_with_web_identity(ask: Ask, keys: AccessKeys) -> Answer:
         raise IamError("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
     who: Nodes = [("SubjectFromWebIdentityToken", claims.sub), ("Provider", claims.iss)]
     who += [("Audience", claims.aud[0])] if claims.aud else []
-    return keys, [*_begun(ask, keys, role, name, role.max_session_s), *who]
+    return keys, [*_begun(ask, keys, role, name, role.max_session_s, ("", "")), *who]
 
 
 def _trusts(ask: Ask, role: Role, name: str, claims: Claims) -> bool:
@@ -92,8 +88,17 @@ def _trusts(ask: Ask, role: Role, name: str, claims: Claims) -> bool:
     return policy.judge(trust, caller, "sts:AssumeRoleWithWebIdentity", role.arn, context) is Verdict.ALLOW
 
 
-def _begun(ask: Ask, keys: AccessKeys, role: Role, name: str, longest: int) -> Nodes:
-    """A session in a role, as long and narrow as the request says."""
+def _asker(ask: Ask) -> tuple[str, str]:
+    """Who asks, and the ID of their access key: what it was used for ends with it, at whatever remove."""
+    if (session := ask.caller.session) is not None:
+        return session.user, session.parent
+    principal, signature = ask.caller.principal, ask.caller.signature
+    user = principal.user if principal is not None else ask.account
+    return user, signature.access_key if signature is not None else ""
+
+
+def _begun(ask: Ask, keys: AccessKeys, role: Role, name: str, longest: int, asker: tuple[str, str]) -> Nodes:
+    """A session in a role, as long and narrow as the request says. `asker`: the user, and the key it ends with."""
     seconds = ask.params.number("DurationSeconds", 900, longest, min(3600, longest))
     narrowed = ask.params.get("Policy") or ""
     if narrowed:
@@ -103,8 +108,8 @@ def _begun(ask: Ask, keys: AccessKeys, role: Role, name: str, longest: int) -> N
     key, secret = sessions.new_credentials()
     now_s = ask.now_ns // 1_000_000_000
     session = Session(
-        key, secret, role.account, now_s, now_s + seconds, role=role.name, role_id=role.id, name=name,
-        policy=narrowed, policies=policies,
+        key, secret, role.account, now_s, now_s + seconds, user=asker[0], parent=asker[1],
+        role=role.name, role_id=role.id, name=name, policy=narrowed, policies=policies,
     )  # fmt: skip
     held = f"arn:aws:sts::{account_id(role.account)}:assumed-role/{role.name}/{name}"
     nodes: Nodes = [_credentials(session, ask.secret)]

@@ -40,7 +40,8 @@ class QueryApi:
             context = identity.request_context(request, self._gate.now_s)
             caller = self._identify(request, body, given)
             now_ns, secret = self._node.env.clock.now_ns(), self._node.cluster_secret
-            asked = service.admit(given, caller, context, now_ns, secret, self._gate.clients.of_issuer)
+            verify, iam = self._gate.clients.of_issuer, self._node.keys.iam
+            asked = service.admit(given, caller, context, now_ns, secret, verify, iam)
             nodes = await self._run(asked)
         except AisError as error:
             self._node.refusals.note(error, request.method, request.path, request.remote)
@@ -57,9 +58,10 @@ class QueryApi:
         if not asked.action.is_change:
             return asked.run(self._node.keys)[1]
         answer: list[Nodes] = []
+        most = int(self._gate.limits.account_metadata)
 
         def change(keys: AccessKeys) -> AccessKeys:
-            changed, nodes = asked.run(keys)
+            changed, nodes = asked.run(keys, most)
             answer[:] = [nodes]
             return changed
 
