@@ -19,12 +19,23 @@ from ais.base.errors import BadRequest
 from ais.s3 import actions, policy_variables
 from ais.s3.errors import S3Error
 from ais.s3.globs import like
-from ais.s3.policy_conditions import NEGATED, OPERATORS, Context, holds, is_condition_key, problem
+from ais.s3.policy_conditions import (
+    NEGATED,
+    OPERATORS,
+    Context,
+    holds,
+    is_condition_key,
+    narrows,
+    problem,
+    takes_patterns,
+)
 
 VERSIONS = ("2012-10-17", "2008-10-17")
 POLICY_BYTES_MAX = 20 << 10
 STARS_MAX = 64
 """In one pattern."""
+ODD_PATTERNS_MAX = 32
+"""Patterns with a `?` in one policy: each is made a regular expression, of which so many are kept (`globs`)."""
 
 
 class Verdict(Enum):
@@ -98,6 +109,8 @@ def check_new(statements: Sequence[Statement]) -> None:
         if statement.has_variables:
             for text in _texts(statement):
                 policy_variables.check(text)
+    if len({text for one in statements for text in _texts(one, only_patterns=True) if "?" in text}) > ODD_PATTERNS_MAX:
+        raise S3Error("MalformedPolicy", f"A policy has at most {ODD_PATTERNS_MAX} patterns with ?: write * in others")
 
 
 def _undecided(statement: Statement) -> str:
@@ -216,12 +229,13 @@ def _parse_statement(
     )
 
 
-def _texts(statement: Statement) -> Iterator[str]:
-    """Everything in a statement that may hold wildcards."""
+def _texts(statement: Statement, *, only_patterns: bool = False) -> Iterator[str]:
+    """Everything in a statement that may hold variables, or (`only_patterns`) wildcards."""
     yield from (*statement.actions, *statement.not_actions, *statement.resources, *statement.not_resources)
-    for tests in statement.conditions.values():
-        for wanted in tests.values():
-            yield from wanted
+    for operator, tests in statement.conditions.items():
+        if not only_patterns or takes_patterns(operator):
+            for wanted in tests.values():
+                yield from wanted
 
 
 def _strings(raw: Any, name: str) -> tuple[str, ...]:
@@ -356,10 +370,28 @@ def _is_principal(caller: Caller, principals: Sequence[str]) -> bool:
 
 def is_public(statements: Sequence[Statement]) -> bool:
     """Whether the policy allows something to everybody without narrowing it to fixed callers."""
-    narrowing = {"aws:sourceip", "aws:username", "aws:userid", "aws:principalarn", "aws:principalaccount"}
     return any(
         statement.effect == "Allow"
         and ("*" in statement.principals or bool(statement.not_principals))
-        and not any(name.lower() in narrowing for tests in statement.conditions.values() for name in tests)
+        and not any(
+            narrows(operator, key, wanted)
+            for operator, tests in statement.conditions.items()
+            for key, wanted in tests.items()
+        )
         for statement in statements
     )
+
+
+def below(statements: Sequence[Statement], bucket: str, prefix: str) -> Iterator[str]:
+    """Keys with a prefix, one for each pattern of a Deny that matches some: who may do a thing with these, and with the
+    prefix and a star, may with all of them.
+    """
+    begin = f"{bucket}/{prefix}"
+    for resource in (one for statement in statements if statement.effect == "Deny" for one in statement.resources):
+        head, star, rest = resource.removeprefix("arn:aws:s3:::").partition("*")
+        shown = "".join(there if odd == "?" else odd for odd, there in zip(head, begin, strict=False))
+        head = shown + head[len(begin) :]
+        if head.startswith(begin):
+            yield f"{head}{star}{rest}".removeprefix(f"{bucket}/")
+        elif star and begin.startswith(head):
+            yield f"{prefix}*{rest}"

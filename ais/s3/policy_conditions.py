@@ -100,6 +100,12 @@ _NEVER_SAID = frozenset(
 QUANTIFIERS = ("", "ForAllValues", "ForAnyValue")
 
 
+def takes_patterns(operator: str) -> bool:
+    """Whether an operator's values may have wildcards."""
+    base = operator.removesuffix("IfExists").rpartition(":")[2]
+    return OPERATORS.get(NEGATED.get(base, base)) is like
+
+
 def is_condition_key(name: str) -> bool:
     """Whether a key is evaluated."""
     return name.lower() in CONDITION_KEYS or name.lower().startswith(_CONDITION_KEY_PREFIXES)
@@ -133,6 +139,33 @@ def _is_value(kind: str, text: str) -> bool:
     except (ValueError, OverflowError, OSError):
         return False
     return True
+
+
+_OF_CALLERS = frozenset(("aws:sourceip", "aws:username", "aws:userid", "aws:principalarn", "aws:principalaccount"))
+_NARROWING = ("StringEquals", "StringEqualsIgnoreCase", "StringLike", "ArnEquals", "ArnLike", "IpAddress")
+_PREFIX_LEN_MIN = {4: 8, 6: 32}
+"""Wider networks are the internet, by IP version, as at Amazon."""
+
+
+def narrows(operator: str, key: str, wanted: Sequence[str]) -> bool:
+    """Whether a condition holds for fixed callers only: one that says who it is not, or that may be left open, does
+    not, nor does one for a wildcard or a network of half the world."""
+    quantifier, _, base = operator.rpartition(":")
+    if key.lower() not in _OF_CALLERS or quantifier == "ForAllValues" or base not in _NARROWING:
+        return False
+    return all(_is_fixed(key.lower(), base, one) for one in wanted)
+
+
+def _is_fixed(key: str, operator: str, text: str) -> bool:
+    if operator == "IpAddress":
+        try:
+            network = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            return False
+        return network.is_private or network.prefixlen >= _PREFIX_LEN_MIN[network.version]
+    if key == "aws:userid":
+        text = text.removesuffix(":*")  # any session of one role
+    return not any(mark in text for mark in ("*", "?", "${"))
 
 
 def holds(

@@ -6,6 +6,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ais.s3 import actions, globs, policy
 from ais.s3.errors import S3Error
@@ -198,6 +200,32 @@ def test_public() -> None:
 
 
 @pytest.mark.parametrize(
+    ("condition", "public"),
+    [
+        ({"IpAddress": {"aws:SourceIp": ["8.8.8.0/24", "2001:db8::/32"]}}, False),
+        ({"IpAddress": {"aws:SourceIp": ["8.8.8.0/24", "0.0.0.0/0"]}}, True),
+        ({"IpAddress": {"aws:SourceIp": "128.0.0.0/1"}}, True),
+        ({"IpAddress": {"aws:SourceIp": "::/0"}}, True),
+        ({"IpAddressIfExists": {"aws:SourceIp": "8.8.8.8"}}, True),
+        ({"NotIpAddress": {"aws:SourceIp": "8.8.8.8"}}, True),
+        ({"Null": {"aws:username": "false"}}, True),
+        ({"StringEquals": {"aws:username": "ann"}}, False),
+        ({"StringNotEquals": {"aws:username": "ann"}}, True),
+        ({"StringEqualsIfExists": {"aws:username": "ann"}}, True),
+        ({"StringLike": {"aws:username": "*"}}, True),
+        ({"StringLike": {"aws:userid": "AROA1:*"}}, False),
+        ({"ForAllValues:StringEquals": {"aws:PrincipalAccount": "123456789012"}}, True),
+        ({"StringEquals": {"aws:PrincipalAccount": "123456789012"}}, False),
+        ({"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:user/ann"}}, True),
+        ({"StringEquals": {"s3:prefix": "ann"}}, True),
+    ],
+)
+def test_what_narrows_a_public_policy(condition: dict[str, Any], public: bool) -> None:
+    """Only who is named: to leave some out, or the question open, or to name half the internet keeps it public."""
+    assert policy.is_public(_parse(_statement(Condition=condition))) is public
+
+
+@pytest.mark.parametrize(
     ("value", "pattern", "matches"),
     [
         ("abc", "abc", True),
@@ -216,6 +244,50 @@ def test_public() -> None:
 def test_wildcards(value: str, pattern: str, matches: bool) -> None:
     """`*` and `?` as in AWS; 64 stars are tried once each, where a naive expression would take years."""
     assert globs.like(value, pattern) is matches
+
+
+@given(st.text("ab*\ue000?", max_size=8), st.text("ab*?", max_size=8))
+def test_wildcards_by_their_meaning(pattern: str, value: str) -> None:
+    """Every pattern is what it says, sign by sign."""
+
+    def meant(pattern: str, value: str) -> bool:
+        if not pattern:
+            return not value
+        first, rest = pattern[0], pattern[1:]
+        if first == "*":
+            return any(meant(rest, value[at:]) for at in range(len(value) + 1))
+        return (
+            bool(value) and (first == "?" or {"\ue000": "*"}.get(first, first) == value[0]) and meant(rest, value[1:])
+        )
+
+    assert globs.like(value, pattern) is meant(pattern, value)
+
+
+def test_a_policy_of_thousands_of_patterns() -> None:
+    """No request has expressions made of what a user wrote into a policy; of those with `?` there are some only."""
+    agents = [f"*{number:x}*" for number in range(2000)]
+    statement = _statement(Effect="Deny", Condition={"StringLike": {"aws:UserAgent": agents}})
+    before = globs._glob.cache_info().misses
+    assert _verdict(statement, context={"aws:useragent": "z"}) is Verdict.SILENT
+    assert _verdict(statement, context={"aws:useragent": "z1f"}) is Verdict.DENY
+    assert globs._glob.cache_info().misses == before
+    odd = [f"?{number:x}" for number in range(policy.ODD_PATTERNS_MAX + 1)]
+    policy.check_new(_parse(_statement(Condition={"StringEquals": {"aws:Referer": odd}})))
+    policy.check_new(_parse(_statement(Condition={"StringLike": {"aws:Referer": odd[1:]}})))
+    with pytest.raises(S3Error, match=r"at most 32 patterns with \?: write \* in others"):
+        policy.check_new(_parse(_statement(Condition={"StringLike": {"aws:Referer": odd}})))
+
+
+@given(st.text(alphabet="q/ab*?", max_size=8), st.text(alphabet="ab/", max_size=3), st.text(alphabet="ab/", max_size=3))
+def test_what_is_denied_below_a_prefix(pattern: str, prefix: str, rest: str) -> None:
+    """If a Deny is about any key with a prefix, it is about one of those that are looked at; all have the prefix."""
+    resource = f"arn:aws:s3:::{pattern}"
+    statement = {"Effect": "Deny", "Action": "s3:GetObject", "Resource": resource}
+    statements = policy.parse_identity(json.dumps({"Version": "2012-10-17", "Statement": statement}))
+    found = list(policy.below(statements, "q", prefix))
+    assert all(key.startswith(prefix) for key in found)
+    if globs.like(f"arn:aws:s3:::q/{prefix}{rest}", resource):
+        assert any(globs.like(f"arn:aws:s3:::q/{key}", resource) for key in (f"{prefix}*", *found))
 
 
 def test_too_many_wildcards() -> None:
