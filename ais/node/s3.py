@@ -6,7 +6,7 @@ signature itself. So each request is authenticated once, by the node that execut
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -54,6 +54,10 @@ K = TypeVar("K")
 V = TypeVar("V")
 _READS = ("GET", "HEAD")
 _CHANGES = ("PUT", "POST", "DELETE")
+Said = Mapping[str, str | None]
+NOTHING: Said = {}
+NO_LISTING: Said = dict.fromkeys(("s3:prefix", "s3:delimiter", "s3:max-keys", "s3:versionid"))
+"""Of what is not what the request names: its parameters say nothing of that."""
 _MAKES_OBJECTS = frozenset((Op.PUT_OBJECT, Op.COPY_OBJECT, Op.CREATE_MULTIPART_UPLOAD))
 
 
@@ -354,8 +358,7 @@ class Gate:
                 self.clients.require(claims, needed)
             else:
                 for wanted, name in permissions.of_buckets(request):
-                    bucket = self.buckets.get(name)
-                    self.clients.require(claims, wanted, bucket.bck if bucket else Bck(name))
+                    self._require_on_bucket(claims, name, wanted)
         except Unauthenticated as error:
             raise S3Error("InvalidToken", str(error)) from None
         except AccessDenied as error:
@@ -366,6 +369,18 @@ class Gate:
             self._bearers.learn(request, found, self._host.keyring, required=False)
         caller = self.principals.caller_of_root(claims.sub)
         return found._replace(user=claims.sub, caller=caller, is_bearer=True)
+
+    def require_by_token(self, request: S3Request, bucket: str, needed: Access) -> None:
+        """Raise `S3Error` unless the token of a bearer permits this on a bucket that only the body names."""
+        try:
+            claims = self.clients.of_token(_token_of(request), 'header "X-Amz-Security-Token"')
+            self._require_on_bucket(claims, bucket, needed)
+        except (AccessDenied, Unauthenticated) as error:
+            raise S3Error("AccessDenied", str(error)) from None
+
+    def _require_on_bucket(self, claims: Claims, name: str, needed: Access) -> None:
+        bucket = self.buckets.get(name)
+        self.clients.require(claims, needed, bucket.bck if bucket else Bck(name))
 
     def is_user(self, name: str) -> bool:
         """Whether there is an account of that name; while nobody has to authenticate, any name is one."""
@@ -383,12 +398,28 @@ class Gate:
             return bucket
         action = actions.action_of(request.op, versioned="versionId" in request.params)
         is_judged = self.asks_for_tags(caller, bucket) or (bucket.uses_acls and acl.is_about_object(action))
-        self.require(request, caller, bucket, action, request.key, found() if found and is_judged else None)
+        there = found() if found and is_judged else None
+        first, *others = lock.SAYS.get(request.op, ({},))
+        try:
+            self.require(request, caller, bucket, action, request.key, there, first)
+        except S3Error:
+            if not any(self._may(request, caller, bucket, action, there, said) for said in others):
+                raise
         if lock.BYPASS in request.headers and request.key and lock.asks_to_bypass(request):
             self.require(request, caller, bucket, BYPASS_GOVERNANCE, request.key)
         if request.op in _MAKES_OBJECTS:
             self._admit_extras(request, caller, bucket)
         return bucket
+
+    def _may(
+        self, request: S3Request, caller: Identity, bucket: S3Bucket, action: str, found: Facts | None, said: Said
+    ) -> bool:
+        """Whether the caller may do it, if the document says this: what it does say is looked at when it is here."""
+        try:
+            self.require(request, caller, bucket, action, request.key, found, said)
+        except S3Error:
+            return False
+        return True
 
     @staticmethod
     def asks_for_tags(caller: Identity, bucket: S3Bucket) -> bool:
@@ -432,10 +463,12 @@ class Gate:
         action: str,
         key: str,
         found: Facts | None = None,
+        said: Said = NOTHING,
     ) -> None:
         """Raise `S3Error` AccessDenied unless the caller may do `action` (`s3:GetObject`) with the bucket or key.
 
-        `found`: facts of the object there is, None when there is none.
+        `found`: facts of the object there is, None when there is none. `said`: condition keys that have other values
+        than the head of the request gives, None: they have none.
         """
         if caller.trusted:
             return
@@ -445,6 +478,11 @@ class Gate:
         tags = facts.tags_of(found) if found else {}
         has_policies = bool(rights.statements) or caller.principal is not None
         asked = identity.condition_context(request, caller, tags, self.now_s) if has_policies else {}
+        for name, value in said.items():
+            if value is not None:
+                asked[name] = value
+            else:
+                asked.pop(name, None)
         existing = new_object.acl_of(found, bucket) if found is not None and bucket.uses_acls else None
         identity.authorize(caller, rights, action, bucket.name, key, asked, existing)
 

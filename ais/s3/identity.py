@@ -9,7 +9,7 @@ from ais.auth import iam, sessions
 from ais.auth.keys import KeyRing
 from ais.auth.sessions import Session
 from ais.net.http import Request
-from ais.s3 import acl, operations, policy, sigv2, sigv4
+from ais.s3 import acl, actions, copy_source, members, operations, policy, sigv2, sigv4
 from ais.s3.acl import Acl
 from ais.s3.errors import S3Error
 from ais.s3.front import S3Request
@@ -23,6 +23,16 @@ _OF_THE_OWNER = ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPol
 _HEX = frozenset("0123456789abcdef")
 _FORM_OF_LISTS = "list-type"
 """What it names lists the same bucket."""
+_WRITES = frozenset(op for op in operations.Op if actions.action_of(op) == "s3:PutObject")
+"""A policy that asks for a header of new objects asks for it beside their parts too, which heed none."""
+_HEADER_KEYS = {
+    "x-amz-object-lock-mode": "s3:object-lock-mode",
+    "x-amz-object-lock-legal-hold": "s3:object-lock-legal-hold",
+    "user-agent": "aws:useragent",
+    "referer": "aws:referer",
+    "if-match": "s3:if-match",
+    "if-none-match": "s3:if-none-match",
+}
 
 
 class Identity(NamedTuple):
@@ -239,7 +249,9 @@ def _is_direct(identity: Identity, rights: Rights, action: str, bucket: str, key
 def condition_context(
     request: S3Request, identity: Identity, existing_tags: Mapping[str, str], now_s: float
 ) -> dict[str, str | Sequence[str]]:
-    """The condition keys of `ais.s3.policy` that this request gives values for."""
+    """The condition keys of `ais.s3.policy` that this request gives values for: what it says and does not heed, it does
+    not say, or any client would say what its rights ask for.
+    """
     context: dict[str, str | Sequence[str]] = request_context(request.http, now_s) | {
         "s3:authtype": "REST-QUERY-STRING" if identity.signature and identity.signature.expires_s else "REST-HEADER",
         "s3:signatureversion": identity.signature.version if identity.signature else sigv4.ALGORITHM,
@@ -247,19 +259,13 @@ def condition_context(
     context |= caller_context(identity)
     if identity.signature and identity.signature.time_s:
         context["s3:signatureage"] = str(int((now_s - identity.signature.time_s) * 1000))
-    named = {
-        "user-agent": "aws:useragent",
-        "referer": "aws:referer",
-        "if-match": "s3:if-match",
-        "if-none-match": "s3:if-none-match",
-    }
     for name, values in request.headers.items():
-        if name.startswith("x-amz-object-lock-"):
-            context[f"s3:{name.removeprefix('x-amz-')}"] = values[0]
+        if name.startswith("x-amz-") and request.op not in _WRITES and not members.is_heeded(request.op, name):
+            continue
+        if (key := _HEADER_KEYS.get(name)) is not None:
+            context[key] = values[0]
         if name.startswith("x-amz-"):
-            context[f"s3:{name}"] = values[0]
-        elif name in named:
-            context[named[name]] = values[0]
+            context[f"s3:{name}"] = copy_source.spelt(values[0]) if name == "x-amz-copy-source" else values[0]
     params = {
         "prefix": "s3:prefix",
         "delimiter": "s3:delimiter",

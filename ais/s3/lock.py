@@ -4,7 +4,7 @@ Source: Amazon S3 user guide, "Locking objects with Object Lock", and the API re
 in `ais.core.holds`: it binds whoever removes a version, over any API.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from xml.etree.ElementTree import Element
 
@@ -15,11 +15,17 @@ from ais.s3 import schema, xml
 from ais.s3.errors import S3Error
 from ais.s3.facts import Facts
 from ais.s3.front import S3Request
+from ais.s3.operations import Op
 
 DOCUMENT = "object-lock"
 """Name among the documents of a bucket; a bucket that has it has object lock."""
 HEADERS = ("x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date", "x-amz-object-lock-legal-hold")
 BYPASS = "x-amz-bypass-governance-retention"
+SAYS: Mapping[Op, Sequence[Mapping[str, str]]] = {
+    Op.PUT_OBJECT_RETENTION: ({}, *({"s3:object-lock-mode": mode} for mode in MODES)),
+    Op.PUT_OBJECT_LEGAL_HOLD: tuple({"s3:object-lock-legal-hold": status} for status in (ON, OFF)),
+}
+"""What a document may say that conditions of policies ask for."""
 DAYS_MAX = 36_500
 _DAY_S = 86_400
 _SCHEMA = schema.group(

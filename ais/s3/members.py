@@ -114,8 +114,13 @@ def check(op: Op, headers: Mapping[str, Sequence[str]]) -> None:
             continue
         if name in _VALUES and values[0].lower() not in _VALUES[name]:
             raise S3Error("InvalidArgument", f"{name} is {' or '.join(_VALUES[name])}", ArgumentName=name)
-        if name not in EVERYWHERE and name not in HONOURED.get(op, ()):
+        if not is_heeded(op, name):
             _check_other(op, name)
+
+
+def is_heeded(op: Op, name: str) -> bool:
+    """Whether a header says something to an operation."""
+    return name in EVERYWHERE or name in HONOURED.get(op, ())
 
 
 def is_refused(op: Op, name: str) -> bool:

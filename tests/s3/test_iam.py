@@ -239,6 +239,58 @@ def test_variables_and_conditions(account: Account) -> None:
     assert outcome(partial(put_policy, PolicyDocument=wrong)) == "MalformedPolicyDocument"
 
 
+def test_conditions_on_what_documents_say(account: Account) -> None:
+    """Modes of retention, holds, versions to delete or to copy are those of the request, whatever headers claim."""
+    locked, s3 = fresh_name("iam"), account.s3
+    s3.create_bucket(Bucket=locked, ObjectLockEnabledForBucket=True)
+    place = {"Bucket": locked, "Key": "k"}
+    version = {**place, "VersionId": s3.put_object(**place, Body=b"x")["VersionId"]}
+    everything = [f"arn:aws:s3:::{locked}", f"arn:aws:s3:::{locked}/*"]
+    equals = {"Condition": {"StringEquals": {"s3:object-lock-mode": "GOVERNANCE"}}}
+    off = {"Condition": {"StringEquals": {"s3:object-lock-legal-hold": "OFF"}}}
+    of_version = {"Condition": {"StringEquals": {"s3:VersionId": version["VersionId"]}}}
+    of_source = {"Condition": {"StringLike": {"s3:x-amz-copy-source": f"{locked}/secret/*"}}}
+    amy = boto(
+        user(
+            account, "amy",
+            allow("s3:PutObjectRetention", everything, **equals),
+            allow(["s3:PutObjectLegalHold", "s3:*Object", "s3:*Version", "s3:ListBucket"], everything),
+            allow("s3:PutObjectLegalHold", everything, "Deny", **off),
+            allow(["s3:DeleteObjectVersion", "s3:GetObjectVersion"], everything, "Deny", **of_version),
+            allow("s3:PutObject", everything, "Deny", **of_source),
+        )
+    )  # fmt: skip
+
+    def claim(request: Any, **_: Any) -> None:
+        request.headers["x-amz-object-lock-mode"] = "GOVERNANCE"
+        request.headers["x-amz-object-lock-legal-hold"] = "ON"
+
+    for operation in ("PutObjectRetention", "PutObjectLegalHold"):
+        amy.meta.events.register(f"before-sign.s3.{operation}", claim)
+    until = "2099-01-01T00:00:00Z"
+    for mode, expected in (("COMPLIANCE", "AccessDenied"), ("GOVERNANCE", "ok")):
+        retention = {"Mode": mode, "RetainUntilDate": until}
+        assert outcome(partial(amy.put_object_retention, **place, Retention=retention)) == expected
+    for status, expected in (("ON", "ok"), ("OFF", "AccessDenied")):
+        assert outcome(partial(amy.put_object_legal_hold, **place, LegalHold={"Status": status})) == expected
+    held = {name: version[name] for name in ("Key", "VersionId")}
+    answer = amy.delete_objects(Bucket=locked, Delete={"Objects": [held]})
+    assert "denied by a policy of" in answer["Errors"][0]["Message"]
+    for key in ("a", "b", "c", "d"):  # some are on the source's target, some on another
+        copy = partial(amy.copy_object, Bucket=locked, Key=key)
+        assert outcome(partial(copy, CopySource=version)) == "AccessDenied"
+        assert outcome(partial(copy, CopySource=place)) == "ok"
+    s3.put_object(Bucket=locked, Key="secret/k", Body=b"x")
+    for source in ("secret/k", "%73ecret/k", "secret%2Fk"):
+
+        def name(request: Any, *, source: str = source, **_: Any) -> None:
+            del request.headers["x-amz-copy-source"]
+            request.headers["x-amz-copy-source"] = f"{locked}/{source}"
+
+        amy.meta.events.register("before-sign.s3.CopyObject", name)
+        assert outcome(partial(amy.copy_object, Bucket=locked, Key="e", CopySource=place)) == "AccessDenied", source
+
+
 def test_roles(account: Account) -> None:
     """A role is assumed by whom it trusts, does what its policies say, and less when the session is narrowed."""
     amy = user(account, "amy")
@@ -477,4 +529,19 @@ def test_who_configures_replication_may_bring_replicas(account: Account) -> None
         account.iam.put_user_policy(UserName="amy", PolicyName="own", PolicyDocument=policy)
         assert outcome(put) == expected
     amy.delete_bucket_replication(Bucket=account.bucket)
+    blind = allow(["s3:PutReplicationConfiguration"], here[0])
+    account.iam.put_user_policy(
+        UserName="amy", PolicyName="own", PolicyDocument=document(blind, allow(actions, f"arn:aws:s3:::{there}/*"))
+    )
+    assert outcome(put) == "AccessDenied"  # what she may not read would lie where she may
+    secret = f"arn:aws:s3:::{account.bucket}/secret/*"
+    readable = allow(["s3:PutReplicationConfiguration", "s3:GetObjectVersionForReplication"], here)
+    written = allow(actions, f"arn:aws:s3:::{there}/*")
+    denied = allow("s3:GetObject*", secret, "Deny")
+    for narrowed, expected in (((), "ok"), ((denied,), "AccessDenied")):
+        policy = document(readable, written, *narrowed)
+        account.iam.put_user_policy(UserName="amy", PolicyName="own", PolicyDocument=policy)
+        assert outcome(put) == expected
+    only = partial(replicate, amy, account.bucket, rule(local(there), Filter={"Prefix": "open/"}))
+    assert outcome(only) == "ok"
     remove_bucket(s3, there)

@@ -20,7 +20,7 @@ from ais.net.client import PeerClient
 from ais.net.http import StreamReply, header_lines
 from ais.node.long import aside, check_count, decoded
 from ais.node.node import Node
-from ais.node.s3 import Gate
+from ais.node.s3 import NO_LISTING, Gate
 from ais.proxy.batch import choose
 from ais.proxy.s3.call import Call, Operation
 from ais.s3 import answers
@@ -81,18 +81,18 @@ class Batches:
         if not call.caller.trusted and (bucket.uses_acls or self._gate.asks_for_tags(call.caller, bucket)):
             raise S3Error("AccessDenied", "Where lists or tags of objects decide, they can be read one by one only")
         if message.continue_on_error:
-            self._gate.require(call.request, call.caller, bucket, _LIST, "")
+            self._gate.require(call.request, call.caller, bucket, _LIST, "", said=NO_LISTING)
         for entry in message.entries:
             if entry.bucket and entry.bck(None) != bucket.bucket.bck:
                 raise S3Error("InvalidArgument", f"All objects are of the bucket that is asked: {entry.bucket[:100]}")
-            self._gate.require(call.request, call.caller, bucket, _GET, entry.name)
+            self._gate.require(call.request, call.caller, bucket, _GET, entry.name, said=NO_LISTING)
 
     def _refusal(self, call: Call, error: Exception) -> Exception:
         """An error, without what says to who may not list that a key is missing."""
         if not isinstance(error, NotFound):
             return error
         try:
-            self._gate.require(call.request, call.caller, call.bucket, _LIST, "")
+            self._gate.require(call.request, call.caller, call.bucket, _LIST, "", said=NO_LISTING)
         except S3Error as refusal:
             return refusal
         return S3Error("NoSuchKey", str(error))

@@ -43,7 +43,7 @@ class Deletes:
         """Delete the keys that the caller may delete. Raise `S3Error` MalformedXML."""
         lock.asks_to_bypass(call.request)
         keys, quiet = await asyncio.to_thread(documents.parse_delete, call.body)
-        outcomes: list[Deleted | None] = [self._refusal(call, key) for key in keys]
+        outcomes = await asyncio.to_thread(self._refusals, call, keys)
         by_owner: dict[str, tuple[Snode, list[int]]] = {}
         for index, key in enumerate(keys):
             if outcomes[index] is None:
@@ -59,6 +59,10 @@ class Deletes:
         body = documents.delete_result([one for one in outcomes if one is not None], quiet)
         return answers.xml_reply(call.request.id, body)
 
+    def _refusals(self, call: Call, keys: Sequence[KeyToDelete]) -> list[Deleted | None]:
+        """Why keys are not to be deleted at all. For each the whole policy is looked at."""
+        return [self._refusal(call, key) for key in keys]
+
     def _refusal(self, call: Call, key: KeyToDelete) -> Deleted | None:
         """Why a key is not to be deleted at all."""
         try:
@@ -69,7 +73,8 @@ class Deletes:
             action = actions.action_of(call.request.op, versioned=key.version_id is not None)
             if not call.caller.trusted and self._gate.asks_for_tags(call.caller, call.bucket):
                 return None  # its owner decides
-            self._gate.require(call.request, call.caller, call.bucket, action, key.key)
+            said = {"s3:versionid": key.version_id, "s3:if-match": key.etag}
+            self._gate.require(call.request, call.caller, call.bucket, action, key.key, said=said)
             if lock.asks_to_bypass(call.request):
                 self._gate.require(call.request, call.caller, call.bucket, BYPASS_GOVERNANCE, key.key)
         except S3Error as error:

@@ -1,20 +1,27 @@
 """Whether what a bucket shall be replicated to can take it: asked before the configuration is kept."""
 
+from collections.abc import Sequence
+from itertools import islice
+
 from defusedxml.ElementTree import fromstring
 
+from ais.api.access import Access
 from ais.api.bucket import AIS
 from ais.base.errors import AisError
 from ais.net.client import PeerClient
 from ais.node.node import Node
 from ais.node.replica_clusters import ReplicaClusters
-from ais.node.s3 import Gate
+from ais.node.s3 import NO_LISTING, Gate
 from ais.proxy.s3.call import Call
-from ais.s3 import lock, replication
+from ais.s3 import lock, policy, replication
+from ais.s3.buckets import S3Bucket
 from ais.s3.errors import S3Error, decode
 from ais.s3.replication import Destination, Rule
 
 TRY_S = 10.0
 """For another cluster to answer."""
+DENIED_MAX = 30
+"""Patterns of keys whose Deny is looked at, each by all that policies say."""
 _OURS = "ais"
 """What clusters of this kind say in `x-amz-id-2`."""
 
@@ -40,8 +47,7 @@ class ReplicationChecks:
             else:
                 self._check_here(call, destination, is_locked=is_locked)
         for rule in rules:
-            if not rule.destination.cluster:
-                self._require_rights(call, rule)
+            self._require_rights(call, rule)
 
     def _check_here(self, call: Call, destination: Destination, *, is_locked: bool) -> None:
         if destination.bucket == call.bucket.name:
@@ -55,14 +61,34 @@ class ReplicationChecks:
             raise _without_lock()
 
     def _require_rights(self, call: Call, rule: Rule) -> None:
-        """Raise `S3Error` AccessDenied when who configures a bucket is not its owner, as whom replicas are brought, and
-        may not bring them there.
+        """Raise `S3Error` AccessDenied when who configures a bucket is not its owner, as whom versions are read and
+        brought, and may not read them here, or not bring them there.
         """
-        caller, there = call.caller, self._gate.buckets.require(rule.destination.bucket)
+        caller = call.caller
+        there = None if rule.destination.cluster else self._gate.buckets.require(rule.destination.bucket)
+        if caller.is_bearer:
+            if there is not None:
+                needed = Access.PUT | (Access.DELETE_OBJECT if rule.takes_markers else Access(0))
+                self._gate.require_by_token(call.request, there.name, needed)
+            return
         if caller.principal is None and call.bucket.rights.is_owned_by(caller):
             return
-        for action in ("s3:ReplicateObject", "s3:ReplicateTags", *(["s3:ReplicateDelete"] * rule.takes_markers)):
-            self._gate.require(call.request, caller, there, action, f"{rule.prefix}*")
+        self._require_on_all(call, call.bucket, rule.prefix, ["s3:GetObjectVersionForReplication"])
+        if there is not None:
+            brought = ["s3:ReplicateObject", "s3:ReplicateTags", *(["s3:ReplicateDelete"] * rule.takes_markers)]
+            self._require_on_all(call, there, rule.prefix, brought)
+
+    def _require_on_all(self, call: Call, bucket: S3Bucket, prefix: str, wanted: Sequence[str]) -> None:
+        """Raise `S3Error` AccessDenied unless the caller may do something with all keys that begin so."""
+        principal, statements = call.caller.principal, [*bucket.rights.statements]
+        if principal is not None:
+            statements += [*principal.statements, *(principal.limits or ())]
+        keys = {f"{prefix}*", *islice(policy.below(statements, bucket.name, prefix), DENIED_MAX)}
+        if len(keys) > DENIED_MAX:
+            raise S3Error("AccessDenied", f"Policies deny more than {DENIED_MAX} patterns of keys below this prefix")
+        for action in wanted:
+            for key in keys:
+                self._gate.require(call.request, call.caller, bucket, action, key, said=NO_LISTING)
 
     async def _check_elsewhere(self, destination: Destination, *, is_locked: bool) -> None:
         versioning = await self._read(destination, "versioning")

@@ -10,7 +10,7 @@ from ais.fs.volume import Volume
 from ais.meta.smap import Snode
 from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Reply, Request, header_lines
-from ais.node.s3 import Gate
+from ais.node.s3 import NO_LISTING, Gate
 from ais.s3 import answers, conditions
 from ais.s3.conditions import http_date
 from ais.s3.errors import S3Error
@@ -215,7 +215,7 @@ class S3Front:
         count_error(self._host.stats, ask.request.http.method, error)
         if isinstance(error, ObjectNotFound | VersionNotFound | DeleteMarker):
             try:
-                self._gate.require(ask.request, ask.caller, ask.bucket, "s3:ListBucket", "")
+                self._gate.require(ask.request, ask.caller, ask.bucket, "s3:ListBucket", "", said=NO_LISTING)
             except S3Error:
                 return S3Error("AccessDenied")
         if not isinstance(error, DeleteMarker):

@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from ais.core.holds import LEGAL_HOLD
+from ais.core.holds import LEGAL_HOLD, MODE
 from ais.core.meta import ObjectMeta
 from ais.core.store import Store
 from ais.fs.volume import Volume
 from ais.net.http import Reply, Upload
-from ais.s3 import document_body, lock
+from ais.node.s3 import Said
+from ais.s3 import actions, document_body, lock
 from ais.s3.errors import S3Error
 from ais.s3.facts import Facts
 from ais.s3.payload import Payload
@@ -38,6 +39,7 @@ class Locks:
 
         def change(body: bytes) -> Callable[[Facts], Facts]:
             wanted = lock.parse_retention(body, ask.gate.now_s)
+            self._require(ask, {"s3:object-lock-mode": wanted.get(MODE)})
             return lambda kept: lock.with_retention(kept, wanted, ask.gate.sure_s, bypass=bypass)
 
         return self._taking(ask, change)
@@ -47,6 +49,7 @@ class Locks:
 
         def change(body: bytes) -> Callable[[Facts], Facts]:
             status = lock.parse_legal_hold(body)
+            self._require(ask, {"s3:object-lock-legal-hold": status})
             return lambda kept: {**kept, LEGAL_HOLD: status}
 
         return self._taking(ask, change)
@@ -55,6 +58,12 @@ class Locks:
         if lock.DOCUMENT not in ask.bucket.s3.documents:
             raise S3Error("InvalidRequest", "Bucket is missing Object Lock Configuration")
         return self._store.head(ask.view.bck, ask.key, ask.version_id).meta.facts
+
+    def _require(self, ask: S3Ask, said: Said) -> None:
+        """Raise `S3Error` AccessDenied unless the caller may do what the document says, which the gate did not know."""
+        if not ask.caller.trusted:
+            action = actions.action_of(ask.request.op)
+            ask.gate.require(ask.request, ask.caller, ask.bucket, action, ask.key, self._facts(ask), said)
 
     def _taking(self, ask: S3Ask, change: Callable[[bytes], Callable[[Facts], Facts]]) -> Upload:
         self._facts(ask)

@@ -15,7 +15,7 @@ from ais.core.workfile import COPY_BYTES
 from ais.meta.smap import Snode
 from ais.net.client import PeerClient
 from ais.net.sending import read_fully
-from ais.node.s3 import Gate
+from ais.node.s3 import NO_LISTING, Gate
 from ais.s3 import copy_source, encryption
 from ais.s3.copy_source import CopySource
 from ais.s3.errors import S3Error, decode
@@ -83,16 +83,17 @@ class Sources:
                 yield fetched
             return
         action = "s3:GetObjectVersion" if source.version_id else "s3:GetObject"
+        said = {**NO_LISTING, "s3:versionid": source.version_id}
         await self._moves.settle(view, source.key)
         try:
             opened = await self._open(view, source)
         except NotFound as error:
-            self._gate.require(ask.request, ask.caller, bucket, action, source.key)
+            self._gate.require(ask.request, ask.caller, bucket, action, source.key, said=said)
             if isinstance(error, DeleteMarker):
                 raise _marked(source) from None
             raise
         try:
-            self._gate.require(ask.request, ask.caller, bucket, action, source.key, opened.meta.facts)
+            self._gate.require(ask.request, ask.caller, bucket, action, source.key, opened.meta.facts, said)
             size = sealing.size_of(opened.meta)
             opened.key = encryption.open_key(opened.meta.facts, encryption.source_key(ask.request), self._gate.keys)
             start, length = copy_source.span(span, size)

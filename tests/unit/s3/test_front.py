@@ -139,7 +139,7 @@ def test_authorization() -> None:
 def test_condition_context() -> None:
     """Source address, transport, query and headers reach the policy."""
     request = front.parse(
-        _request("GET", "/b?list-type=2&prefix=a/&max-keys=3", x_amz_acl="private", user_agent="curl")
+        _request("GET", "/b?list-type=2&prefix=a/&max-keys=3", x_amz_request_payer="requester", user_agent="curl")
     )
     context = identity.condition_context(request, identity.Identity("ann"), {"Team": "x"}, 0)
     assert request.op is Op.LIST_OBJECTS_V2
@@ -150,9 +150,35 @@ def test_condition_context() -> None:
         ("aws:useragent", "curl"),
         ("s3:prefix", "a/"),
         ("s3:max-keys", "3"),
-        ("s3:x-amz-acl", "private"),
+        ("s3:x-amz-request-payer", "requester"),
         ("s3:existingobjecttag/team", "x"),
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "header", "key", "expected"),
+    [
+        ("PUT", "/b/k", ("x_amz_acl", "private"), "s3:x-amz-acl", "private"),
+        ("PUT", "/b/k?partNumber=1&uploadId=u", ("x_amz_acl", "private"), "s3:x-amz-acl", "private"),
+        ("PUT", "/b/k?acl", ("x_amz_acl", "private"), "s3:x-amz-acl", "private"),
+        ("PUT", "/b?acl", ("x_amz_grant_read", "id=x"), "s3:x-amz-grant-read", "id=x"),
+        ("GET", "/b/k", ("x_amz_acl", "private"), "s3:x-amz-acl", None),
+        ("DELETE", "/b/k", ("x_amz_storage_class", "STANDARD"), "s3:x-amz-storage-class", None),
+        ("PUT", "/b/k", ("x_amz_object_lock_mode", "GOVERNANCE"), "s3:object-lock-mode", "GOVERNANCE"),
+        ("PUT", "/b/k?retention", ("x_amz_object_lock_mode", "GOVERNANCE"), "s3:object-lock-mode", None),
+        ("PUT", "/b/k?legal-hold", ("x_amz_object_lock_legal_hold", "ON"), "s3:object-lock-legal-hold", None),
+        *(
+            ("PUT", "/b/k", ("x_amz_copy_source", source), "s3:x-amz-copy-source", ["src/a b", "/src/a b"])
+            for source in ("src/a%20b", "/src/a b", "%73rc%2F%61%20b", "src/a b?versionId=null")
+        ),
+    ],
+)
+def test_only_what_is_heeded_is_said(
+    method: str, target: str, header: tuple[str, str], key: str, expected: str | list[str] | None
+) -> None:
+    """Policies do not ask for a header that an operation has no use for; a source is the same however it is written."""
+    request = front.parse(_request(method, target, **dict([header])))
+    assert identity.condition_context(request, identity.Identity("ann"), {}, 0).get(key) == expected
 
 
 @pytest.mark.parametrize("name", ["x-amz-copy-source", "x-amz-acl", "range", "content-md5"])
