@@ -71,10 +71,10 @@ class Claims(msgspec.Struct, frozen=True):
         return granted.get(cluster_id, granted.get("", 0))
 
     def on_bucket(self, cluster_id: str, bck: Bck) -> int:
-        """The bits granted on a bucket: its own, or else the cluster's."""
+        """The bits granted on a bucket: its own, or else the cluster's. A token names none of an attached cluster."""
         for acl in self.buckets or ():
             namespace = acl.bck.namespace
-            if (namespace.uuid, namespace.name) == (cluster_id, bck.namespace.name) and (
+            if (namespace.uuid, "", namespace.name) == (cluster_id, bck.namespace.uuid, bck.namespace.name) and (
                 acl.bck.name,
                 acl.bck.provider,
             ) == (bck.name, bck.provider):

@@ -149,8 +149,9 @@ class Groups:
         access.require(source.props.access, Access.GET, source.bck.cname())
         if self._node.bmd.get(to) is None and not message.dry_run and to.provider == AIS and not to.namespace.uuid:
             await self._changes.create(to, codec.to_builtins(source.props))
-        if (destination := self._node.bmd.get(to)) is not None:
-            access.require(require_bucket(self._node.bmd, to).props.access, Access.PUT, destination.bck.cname())
+        if self._node.bmd.get(to) is not None:
+            written = Access.PUT | (Access.DELETE_OBJECT if message.synchronize else Access(0))
+            access.require(require_bucket(self._node.bmd, to).props.access, written, to.cname())
         extensions = {old.lstrip("."): new.lstrip(".") for old, new in (message.extensions or {}).items()}
         return await self._start(
             GroupTask(

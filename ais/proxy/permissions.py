@@ -4,14 +4,17 @@ The table names every route; a route without an entry does not start. Objects ar
 before they are redirected (`ais.proxy.proxy`).
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import msgspec
 from aiohttp import web
 
-from ais.api import access, actions, batch, inventory, query
+from ais.api import access, actions, batch, groups, inventory, query, xact
 from ais.api.access import Access
 from ais.api.access_keys import KEYS
 from ais.api.batch import BatchMsg, buckets_of
-from ais.api.bucket import Bck
+from ais.api.bucket import AIS, Bck
 from ais.api.download import DOWNLOAD
 from ais.api.messages import ActMsg
 from ais.base.units import parse_bool
@@ -36,12 +39,16 @@ _SHOWN = ("/v1/cluster", "/v1/reverse/", "/v1/download", "/v1/etl", "/v1/sort", 
 _ADMINS = (*_SHOWN, KEYS, "/v1/tokens")
 
 
-def needs_of(method: str, path: str) -> Needs | None:
+Knows = Callable[[Bck], bool]
+"""Whether there is such a bucket."""
+
+
+def needs_of(method: str, path: str, knows: Knows = lambda _bck: True) -> Needs | None:
     """What a route (as it is declared) needs; None: nobody said."""
     if path in _OPEN:
         return anybody
     if path == BUCKETS or path.startswith(BUCKETS + "/"):
-        return _bucket
+        return partial(_bucket, knows)
     if path.startswith(batch.PATH):
         return _batch
     if path.startswith(tuple(prefix.rstrip("/") for prefix in EASY_URLS)):
@@ -60,11 +67,11 @@ def needs_of(method: str, path: str) -> Needs | None:
 class Permissions(Guard):
     """Guards the routes of a gateway."""
 
-    def __init__(self, clients: Clients, networks: Network) -> None:
-        super().__init__(clients, networks, needs_of)
+    def __init__(self, clients: Clients, networks: Network, knows: Knows) -> None:
+        super().__init__(clients, networks, partial(needs_of, knows=knows))
 
 
-async def _bucket(request: web.Request) -> list[tuple[Access, Bck | None]]:
+async def _bucket(knows: Knows, request: web.Request) -> list[tuple[Access, Bck | None]]:
     address, method = BucketAddress.of(request), request.method
     body = await request.read()
     nothing = ActMsg(actions.LIST if method == "GET" else "", value={})
@@ -75,7 +82,8 @@ async def _bucket(request: web.Request) -> list[tuple[Access, Bck | None]]:
     if bck is None:
         return [(Access.ADMIN, None)]
     if method == "HEAD":
-        return [(Access.HEAD_BUCKET, bck)]
+        counts = query.BSUMM_REMOTE in address.params
+        return [(Access.HEAD_BUCKET | (Access.LIST_OBJECTS if counts else Access(0)), bck)]
     if method == "PATCH" and message.action == actions.GIVE_BUCKET:
         return [(Access.ADMIN, None)]
     if method == "PATCH":
@@ -89,20 +97,21 @@ async def _bucket(request: web.Request) -> list[tuple[Access, Bck | None]]:
         return [(_OF_CLUSTER[message.action], None), *_elsewhere(message)]
     if method == "DELETE":
         return [(Access.DELETE_OBJECT, bck)]
-    return _job(message, bck, address.params)
+    return _job(message, bck, address.params, knows)
 
 
 class _Linked(msgspec.Struct):
-    """What properties name besides the bucket itself."""
+    """What properties name besides the bucket itself; null says nothing, as where they are set."""
 
-    backend_bck: Bck | None = None
+    backend_bck: Bck = Bck("")
 
 
 class _To(msgspec.Struct):
-    """Other buckets that jobs name."""
+    """Other buckets that jobs name, and whether what the first has not goes from them."""
 
     to: Bck | None = msgspec.field(name="tobck", default=None)
     bck: Bck | None = None
+    synchronize: bool = False
 
 
 def _elsewhere(message: ActMsg) -> list[tuple[Access, Bck | None]]:
@@ -134,14 +143,19 @@ def _reading(message: ActMsg, bck: Bck | None, params: dict[str, str]) -> list[t
     return [(Access.LIST_BUCKETS | (Access.ADMIN if is_system else Access(0)), None)]
 
 
-def _job(message: ActMsg, bck: Bck, params: dict[str, str]) -> list[tuple[Access, Bck | None]]:
-    """Jobs on a bucket read and write it; where they write to another one, that one too."""
-    found: list[tuple[Access, Bck | None]] = [(_RW, bck)]
+def _job(message: ActMsg, bck: Bck, params: dict[str, str], knows: Knows) -> list[tuple[Access, Bck | None]]:
+    """Jobs on a bucket read and write it; where they write to another one, that one too, or make it."""
+    sets = message.action == xact.MAKE_COPIES or (message.action == xact.EC_ENCODE and bool(message.value))
+    found: list[tuple[Access, Bck | None]] = [(_RW | (Access.PATCH if sets else Access(0)), bck)]
+    value = message.value_as(_To) if isinstance(message.value, dict) else _To()
     if destination := params.get(query.BUCKET_TO):
-        found += [(Access.PUT, Bck.parse_uname(destination)[0]), (Access.CREATE_BUCKET, None)]
-    if isinstance(message.value, dict):
-        value = message.value_as(_To)
-        found += [(Access.PUT, other) for one in (value.to, value.bck) if (other := _named(one)) is not None]
+        written = Access.PUT | (Access.DELETE_OBJECT if value.synchronize else Access(0))
+        found += [(written, Bck.parse_uname(destination)[0]), (Access.CREATE_BUCKET, None)]
+    others = [other for one in (value.to, value.bck) if (other := _named(one)) is not None]
+    found += [(Access.PUT, other) for other in others]
+    if message.action == groups.COPY:
+        is_new = any(one.provider == AIS and not one.namespace.uuid and not knows(one) for one in others)
+        found += [(Access.CREATE_BUCKET, None)] if is_new else []
     return found
 
 

@@ -256,7 +256,7 @@ class Proxy:
         ]
         if Network.PUBLIC in networks:
             found += [*self._easy.routes(), *self._batches.routes(), *later.routes(), web.get("/favicon.ico", _nothing)]
-        return Permissions(self._clients, networks).guard(found)
+        return Permissions(self._clients, networks, lambda bck: self._node.bmd.get(bck) is not None).guard(found)
 
     # -- the role
 

@@ -12,11 +12,14 @@ _OF_CLUSTER = {
 _ACLS = ("BucketPolicy", "BucketAcl", "PublicAccessBlock", "OwnershipControls")
 _BEGINNINGS = (
     (("GetObject", "ListMultipartUploadParts"), Access.GET),
-    (("PutObject", "AbortMultipartUpload", "RestoreObject"), Access.PUT),
-    (("DeleteObject",), Access.DELETE_OBJECT),
+    (("DeleteObject", "ReplicateDelete"), Access.DELETE_OBJECT),
+    (("PutObject", "AbortMultipartUpload", "RestoreObject", "Replicate"), Access.PUT),
     (("ListBucket",), Access.LIST_OBJECTS),
     (("Get", "List"), Access.HEAD_BUCKET),
+    (("PutLifecycleConfiguration",), Access.PATCH | Access.DELETE_OBJECT),
+    (("PutReplicationConfiguration",), Access.PATCH | Access.GET),
 )
+"""What rules have done later is done by the cluster: who sets them must be permitted it."""
 
 
 def of_cluster(request: S3Request) -> Access | None:

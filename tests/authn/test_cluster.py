@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from harness.authn import PASSWORD, SECRET
 from harness.nodes import eventually
+from harness.replicating import local, make_versioned, replicate, rule
 from harness.wire import request
 
 from ais.api import batch
@@ -201,11 +202,50 @@ def test_what_is_checked_is_what_is_done(closed: Closed) -> None:
         ("PUT", "archive", {**names, "archname": "a.tar", "ToBck": to}),
         ("PATCH", "set-bprops", {"backend_bck": {"name": "secret", "provider": "aws"}}),
         ("PATCH", "set-bprops", {"Backend_Bck": {"Name": "secret", "Provider": "aws"}}),
+        ("PATCH", "set-bprops", {"backend_bck": {"name": "secret", "provider": "aws"}, "BACKEND_BCK": None}),
     ):
         answer = call(closed.url, method, "/v1/buckets/data", mal, {"action": action, "value": value})
         assert (answer[0], "mal` has insufficient permissions" in message(answer)) == (403, True), (value, answer)
     answer = call(closed.url, "PATCH", "/v1/buckets/data", mal, {"action": "set-bprops", "value": {}})
     assert answer[0] == 200, answer
+
+
+@pytest.mark.parametrize(
+    ("lacking", "method", "path", "body"),
+    [
+        (Access.PATCH, "POST", "/v1/buckets/data", {"action": "make-n-copies", "value": 1}),
+        (Access.PATCH, "POST", "/v1/buckets/data", {"action": "ec-encode", "value": '{"parity_slices": 2}'}),
+        (
+            Access.CREATE_BUCKET,
+            "POST",
+            "/v1/buckets/data",
+            {"action": "copy-listrange", "value": {"objnames": ["o"], "tobck": {"name": "made", "provider": "ais"}}},
+        ),
+        (
+            Access.DELETE_OBJECT,
+            "POST",
+            "/v1/buckets/data?bck_to=ais/@%23/other/",
+            {"action": "copy-bck", "value": {"synchronize": True, "dry_run": True}},
+        ),
+        (Access.LIST_OBJECTS, "HEAD", "/v1/buckets/data?bsumm_remote=true", None),
+        (Access.LIST_OBJECTS, "HEAD", "/v1/buckets/data?bsumm_remote=false", None),
+    ],
+)
+def test_what_jobs_do_on_the_side(closed: Closed, lacking: Access, method: str, path: str, body: object) -> None:
+    """Properties that a job sets first, the bucket that it makes, what it deletes and counts: each needs its right."""
+    every = Access((1 << 32) - 1) & ~Access.ADMIN
+
+    def holder(granted: Access) -> str:
+        """The bucket that is written lacks it; where there is none, or just one, the cluster does."""
+        grants = [{"id": closed.uuid, "perm": str(int(granted))}]
+        bck = {"name": "data", "provider": "ais", "namespace": {"uuid": closed.uuid, "name": ""}}
+        own = [{"bck": bck, "perm": str(int(every))}] if lacking is Access.DELETE_OBJECT else []
+        return jwt.encode({"sub": "mal", "exp": 1 << 40, "clusters": grants, "buckets": own}, SECRET, algorithm="HS256")
+
+    assert call(closed.url, method, path, holder(every & ~lacking), body)[0] == 403
+    assert call(closed.url, "HEAD", "/v1/buckets/made", closed.admin)[0] == 404
+    assert call(closed.url, method, path, holder(every), body)[0] not in (401, 403)
+    call(closed.url, "DELETE", "/v1/buckets/made", closed.admin, {"action": "destroy-bck"})
 
 
 def test_what_is_asked_for_under_another_name(closed: Closed) -> None:
@@ -313,6 +353,37 @@ def test_s3(closed: Closed) -> None:
     for number in range(8):  # to both targets
         root.copy_object(Bucket="other", Key=f"copy{number}", CopySource="data/o")
         assert root.get_object(Bucket="other", Key=f"copy{number}")["Body"].read() == b"content"
+
+
+def test_replication_by_token(closed: Closed) -> None:
+    """Whoever has versions of a bucket brought to another one must be permitted to read here and to write there."""
+    root, names = s3(closed.url, closed.admin), ("from-here", "to-there")
+    for name in names:
+        make_versioned(root, name)
+    every = Access((1 << 32) - 1) & ~Access.ADMIN
+
+    def holder(here: Access, there: Access):
+        grants = [
+            {
+                "bck": {"name": name, "provider": "ais", "namespace": {"uuid": closed.uuid, "name": ""}},
+                "perm": str(int(one)),
+            }
+            for name, one in zip(names, (here, there), strict=True)
+        ]
+        return s3(closed.url, jwt.encode({"sub": "mal", "exp": 1 << 40, "buckets": grants}, SECRET, algorithm="HS256"))
+
+    for here, there in (
+        (every & ~Access.GET, every),
+        (every, every & ~Access.PUT),
+        (every, every & ~Access.DELETE_OBJECT),
+        (every, Access(0)),
+    ):
+        with pytest.raises(ClientError) as caught:
+            replicate(holder(here, there), names[0], rule(local(names[1])))
+        assert caught.value.response["Error"]["Code"] == "AccessDenied", (here, there)
+    replicate(holder(every, Access.PUT | Access.DELETE_OBJECT), names[0], rule(local(names[1])))
+    for name in names:
+        root.delete_bucket(Bucket=name)
 
 
 def test_refusals_are_logged(closed: Closed) -> None:
