@@ -12,6 +12,7 @@ from urllib.parse import quote
 import aiohttp
 
 from ais.api.bucket import Bck
+from ais.api.download import shown
 from ais.backend.detached import detach
 from ais.backend.interface import CONTENT_HEADERS, Download, Place, RemoteObject, RemotePage, Upload
 from ais.base.errors import (
@@ -149,7 +150,7 @@ def _size(response: aiohttp.ClientResponse) -> int:
     length = response.headers.get("Content-Length", "")
     if response.status == 200 and length.isdigit():
         return int(length)
-    raise Unreachable(f"{response.url} does not say how large it is: only such files can be objects")
+    raise Unreachable(f"{shown(str(response.url))} does not say how large it is: only such files can be objects")
 
 
 def _check_span(response: aiohttp.ClientResponse, offset: int, count: int, cname: str) -> None:

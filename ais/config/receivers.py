@@ -1,6 +1,7 @@
 """Where receivers of bucket notifications are: the URLs of `net.s3_events`.
 
-Passwords, tokens and keys stand in files that a URL names, never in the URL. Several hosts are parted by `;`.
+Passwords, tokens and keys of brokers stand in files that a URL names, never in the URL. What is secret in that of a
+webhook is not shown. Several hosts are parted by `;`.
 """
 
 import re
@@ -34,6 +35,8 @@ _PATHS = {
 }
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 SASL = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+CENSORED = "**********"
+"""In the place of what is secret where settings are shown."""
 _EXAMPLES = "http://host/path, nats://host/subject, kafka://host/topic or amqp://host/vhost?routing_key=queue"
 
 
@@ -60,6 +63,19 @@ class Address(NamedTuple):
         return self.options.get(name, "")
 
 
+def shown(url: str) -> str:
+    """A URL as it may be seen: of a webhook without password and query."""
+    scheme, mark, rest = url.partition("://")
+    if not mark or _SCHEMES.get(scheme, _NONE)[0] != WEBHOOK:
+        return url
+    path, query, _ = rest.partition("?")
+    authority, slash, path = path.partition("/")
+    user, at, host = authority.rpartition("@")
+    user, colon, _ = user.partition(":")
+    hidden = CENSORED if colon else ""
+    return f"{scheme}://{user}{colon}{hidden}{at}{host}{slash}{path}{query}{CENSORED if query else ''}"
+
+
 def kind_of(url: str) -> str:
     """`webhook`, `nats`, `kafka`, `amqp`; empty: none of them."""
     return _SCHEMES.get(url.partition("://")[0], _NONE)[0]
@@ -71,6 +87,8 @@ def parse(url: str) -> Address:
     kind, is_tls, port = _SCHEMES.get(scheme, _NONE)
     if not kind or not url.isprintable():
         raise ValueError(f"write {_EXAMPLES}")
+    if kind == WEBHOOK and CENSORED in url:
+        raise ValueError(f"{CENSORED} stands for what is not shown: write the URL as it was")
     if kind == WEBHOOK:
         return Address(kind, url, is_tls)
     if " " in url:

@@ -3,14 +3,16 @@
 Its clients print every key they find. Persisted configuration has all keys; this is only for showing.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from ais.api import codec
-from ais.config import sections
+from ais.config import receivers, sections
 from ais.config.cluster import ClusterConfig
 from ais.config.local import LocalConfig
+from ais.config.receivers import CENSORED
 from ais.config.setting import Section
 
 _ALL = frozenset({"*"})
@@ -28,20 +30,28 @@ OMITTED: dict[type[msgspec.Struct], frozenset[str]] = {
     sections.ExtraOCI: _ALL,
 }
 """Fields that are left out while they have their default, by section."""
-CENSORED = "**********"
-_SECRETS: dict[type[msgspec.Struct], frozenset[str]] = {sections.AuthSignature: frozenset({"key"})}
-"""Fields that are shown as `CENSORED` when they are set."""
+_SECRETS: dict[tuple[type[msgspec.Struct], str], Callable[[Any], Any]] = {
+    (sections.AuthSignature, "key"): lambda key: CENSORED if key else key,
+    (sections.Net, "s3_events"): lambda found: [_receiver(one) for one in found],
+}
+"""How fields are shown in which something is secret."""
 
 
 def shown(section: msgspec.Struct) -> dict[str, Any]:
     """A section (or any struct of sections) as its JSON reads, secrets replaced."""
-    secret, omitted = _SECRETS.get(type(section), frozenset()), OMITTED.get(type(section), frozenset())
+    omitted = OMITTED.get(type(section), frozenset())
     tree: dict[str, Any] = {}
     for field in msgspec.structs.fields(section):
         value = getattr(section, field.name)
         if value is msgspec.UNSET or ((omitted is _ALL or field.name in omitted) and value == field.default):
             continue
-        if field.name in secret and value:
-            value = CENSORED
+        if (hide := _SECRETS.get((type(section), field.name))) is not None:
+            value = hide(value)
         tree[field.encode_name] = shown(value) if isinstance(value, Section) else codec.to_builtins(value)
     return tree
+
+
+def _receiver(setting: str) -> str:
+    """`NAME=URL`."""
+    name, mark, url = setting.partition("=")
+    return f"{name}{mark}{receivers.shown(url)}"

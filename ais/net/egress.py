@@ -18,6 +18,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from ais.api.download import shown
 from ais.base.errors import AccessDenied, BadRequest, Unreachable
 
 AnyNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -57,9 +58,9 @@ def check_link(url: str) -> str:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise BadRequest(f'invalid link "{url[:200]}": {error}') from None
+        raise BadRequest(f'invalid link "{_named(url)}": {error}') from None
     if parts.scheme not in ("http", "https") or not host or port == 0:
-        raise BadRequest(f'invalid link "{url[:200]}": expected http:// or https://')
+        raise BadRequest(f'invalid link "{_named(url)}": expected http:// or https://')
     return host
 
 
@@ -158,11 +159,11 @@ class Egress:
                     ),
                 )
             except (aiohttp.ClientError, OSError, ValueError) as error:
-                raise _named(url, error) from None
+                raise _translated(url, error) from None
             try:
                 location = response.headers.get("Location", "")
                 if response.status in _REDIRECTS and location:
-                    before, url = urlsplit(url), urljoin(url, location)
+                    before, url = urlsplit(url), _joined(url, location)
                     after = urlsplit(url)
                     if (before.scheme, before.netloc) != (after.scheme, after.netloc):  # what was for one server only
                         headers = {name: value for name, value in headers.items() if name.lower() in _FOR_ANY_SERVER}
@@ -170,11 +171,11 @@ class Egress:
                 try:
                     yield response
                 except (aiohttp.ClientError, OSError) as error:
-                    raise _named(url, error) from None
+                    raise _translated(url, error) from None
                 return
             finally:
                 response.close()
-        raise BadRequest(f"{url[:200]}: more than {REDIRECTS_MAX} redirects")
+        raise BadRequest(f"{_named(url)}: more than {REDIRECTS_MAX} redirects")
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -193,12 +194,33 @@ class Egress:
         return self._session
 
 
-def _named(url: str, error: Exception) -> AccessDenied | Unreachable | BadRequest:
+def _joined(url: str, location: str) -> str:
+    """Where a server sends us on. Raise `BadRequest`."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise BadRequest(f"{_named(url)}: its server sends us on to what is no link") from None
+
+
+def _named(url: str) -> str:
+    """A link as messages have it, which others read than who gave it: nothing of it may be secret."""
+    try:
+        return shown(url)[:200]
+    except ValueError:
+        return url.partition("?")[0].rpartition("@")[2][:200]
+
+
+def _translated(url: str, error: Exception) -> AccessDenied | Unreachable | BadRequest:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, _Refused):
             return AccessDenied(str(cause))
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientError | OSError):
-        return BadRequest(f'invalid link "{url[:200]}": {error}')
-    return Unreachable(f"{url[:200]} cannot be reached: {str(error) or type(error).__name__}")
+        return BadRequest(f'invalid link "{_named(url)}": {type(error).__name__}')
+    return Unreachable(f"{_named(url)} cannot be reached: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    """Why; errors about a URL say all of it."""
+    return type(error).__name__ if isinstance(error, aiohttp.InvalidURL) else str(error) or type(error).__name__

@@ -6,6 +6,8 @@ import aiohttp
 
 from ais.node.receivers.receiver import Message, NotTaken
 
+_ANSWER_BYTES_MAX = 64 << 10
+
 
 class Webhook:
     """See `Receiver`."""
@@ -34,10 +36,18 @@ class Webhook:
             async with self._session.post(
                 self._url, data=body, headers={"Content-Type": "application/json"}, allow_redirects=False
             ) as response:
-                await response.read()
+                await _pass_over(response.content)
                 if not 200 <= response.status < 300:
                     raise NotTaken(f"it answered {response.status}")
         except TimeoutError:
             raise NotTaken(f"it did not answer within {self._timeout_s:.0f} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise NotTaken(str(error) or type(error).__name__) from None
+            is_about_url = isinstance(error, aiohttp.InvalidURL)  # all of it, and it may hold a password
+            raise NotTaken(type(error).__name__ if is_about_url else str(error) or type(error).__name__) from None
+
+
+async def _pass_over(answer: aiohttp.StreamReader) -> None:
+    """Read a short answer to its end, so that the connection can be used again; what is longer closes it."""
+    left = _ANSWER_BYTES_MAX
+    while left > 0 and (chunk := await answer.readany()):
+        left -= len(chunk)

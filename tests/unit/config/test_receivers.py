@@ -3,7 +3,7 @@
 import pytest
 
 from ais.base.errors import BadRequest
-from ais.config import change, receivers
+from ais.config import change, receivers, wire
 from ais.config.cluster import ClusterConfig
 from ais.config.sections import Net
 
@@ -54,6 +54,27 @@ def test_refusals(url: str, advice: str) -> None:
     with pytest.raises(BadRequest, match=advice) as refused:
         change.set_values(ClusterConfig(), {"net.s3_events": f"x={url}"})
     assert ":secret@" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://u:hidden@h:1/x?token=hidden", "https://u:**********@h:1/x?**********"),
+        ("http://h?hidden", "http://h?**********"),
+        ("http://:hidden@h/p@q", "http://:**********@h/p@q"),
+        ("http://u@h/x", "http://u@h/x"),
+        ("http://h:1/x", "http://h:1/x"),
+        ("nats://u@h/s?password_file=/p", "nats://u@h/s?password_file=/p"),
+    ],
+)
+def test_what_is_secret_is_not_shown(url: str, shown: str) -> None:
+    """Whoever may look at the cluster sees which receivers there are; what was hidden so is not taken for a URL."""
+    config = change.set_values(ClusterConfig(), {"net.s3_events": f"x={url}"})
+    assert wire.shown(config)["net"]["s3_events"] == [f"x={shown}"]
+    assert config.net.event_receivers == {"x": url}
+    if shown != url:
+        with pytest.raises(BadRequest, match="write the URL as it was"):
+            change.set_values(config, {"net.s3_events": f"x={shown}"})
 
 
 def test_receivers_by_name() -> None:

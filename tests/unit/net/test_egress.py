@@ -1,9 +1,12 @@
 """Which addresses a client can make a node ask."""
 
 import asyncio
+import ipaddress
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from harness.http import until
 
 from ais.base.errors import AccessDenied, BadRequest, Unreachable
@@ -87,6 +90,66 @@ def test_a_name_is_looked_up_once_for_all_who_wait(monkeypatch: pytest.MonkeyPat
             await egress.close()
 
     asyncio.run(scenario())
+
+
+SECRET = "hidden"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://ann:{SECRET}@localhost:1/x?sig={SECRET}",
+        f"http://ann:{SECRET}@8.8.8.8:0/x?sig={SECRET}",
+        f"ftp://ann:{SECRET}@host/x?sig={SECRET}",
+        f"http://ann:{SECRET}@[::1/x?sig={SECRET}",
+        f"http://ann:{SECRET}@127.0.0.1/x?sig={SECRET}",
+    ],
+)
+def test_what_is_secret_in_a_link_is_not_told(url: str):
+    """Others read why a download failed than who gave the link."""
+
+    async def ask() -> None:
+        egress = Egress(allow_private=False)
+        try:
+            async with egress.get(url, {}, 5):
+                raise AssertionError("it was asked")
+        finally:
+            await egress.close()
+
+    with pytest.raises((AccessDenied, BadRequest)) as caught:
+        asyncio.run(ask())
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("location", "why"), [("http://[::1", "is no link"), ("/x?sig=hidden", "more than 5 redirects"), ("", "/x")]
+)
+def test_a_server_that_misleads(location: str, why: str):
+    """One that sends us on to what is no link, or for ever, or goes away: told without what links hide."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if not location:
+            assert request.transport is not None
+            request.transport.close()
+        return web.Response(status=302, headers={"Location": location})
+
+    async def ask() -> None:
+        app = web.Application()
+        app.router.add_get("/x", answer)
+        server = TestServer(app)
+        await server.start_server()
+        egress = Egress(allow_private=False, networks=[ipaddress.ip_network("127.0.0.0/8")])
+        try:
+            url = f"http://ann:{SECRET}@127.0.0.1:{server.port}/x?sig={SECRET}"
+            async with egress.get(url, {}, 5):
+                raise AssertionError("it was answered")
+        finally:
+            await egress.close()
+            await server.close()
+
+    with pytest.raises((BadRequest, Unreachable), match=why) as caught:
+        asyncio.run(ask())
+    assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["", "x", "ftp://a/b", "http://", "http://[::1/x", "http://a:99999/"])
