@@ -37,7 +37,16 @@ class Range:
     def __iter__(self) -> Iterator[str]:
         return (f"{number:0{self.width}d}{self.gap}" for number in range(self.start, self.end + 1, self.step))
 
-    def matches(self, digits: str) -> bool:
+    def ends(self, name: str, start: int) -> Iterator[int]:
+        """Where it may end, with its gap, in a name in which it begins at `start`."""
+        for stop in range(start + 1, min(start + _DIGITS_MAX, len(name)) + 1):
+            digits = name[start:stop]
+            if not (digits.isascii() and digits.isdigit()):
+                return
+            if self._has(digits) and name.startswith(self.gap, stop):
+                yield stop + len(self.gap)
+
+    def _has(self, digits: str) -> bool:
         """Whether `digits` is one of the numbers as this range writes them."""
         number = int(digits)
         is_ours = self.start <= number <= self.end and (number - self.start) % self.step == 0
@@ -47,13 +56,11 @@ class Range:
 class Template:
     """A parsed template. Iterating generates the names one by one; `len` tells how many without generating them."""
 
-    __slots__ = ("_pattern", "prefix", "ranges")
+    __slots__ = ("prefix", "ranges")
 
     def __init__(self, prefix: str, ranges: tuple[Range, ...]) -> None:
         self.prefix = prefix
         self.ranges = ranges
-        body = "".join(f"([0-9]{{1,{_DIGITS_MAX}}}){re.escape(one.gap)}" for one in ranges)
-        self._pattern = re.compile(re.escape(prefix) + body)
 
     @property
     def is_prefix(self) -> bool:
@@ -68,10 +75,12 @@ class Template:
 
     def matches(self, name: str) -> bool:
         """Whether `name` is one of the names (of a prefix: begins with it)."""
-        if self.is_prefix:
+        if self.is_prefix or not name.startswith(self.prefix):
             return name.startswith(self.prefix)
-        found = self._pattern.fullmatch(name)
-        return found is not None and all(map(Range.matches, self.ranges, found.groups()))
+        ends = {len(self.prefix)}
+        for one in self.ranges:  # each place is looked at once, however many ways lead there
+            ends = {end for start in ends for end in one.ends(name, start)}
+        return len(name) in ends
 
 
 def parse(text: str) -> Template:

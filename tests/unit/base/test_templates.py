@@ -64,6 +64,25 @@ def test_matching_agrees_with_naming(start: int, count: int, step: int, width: i
         assert template.matches(candidate) == (candidate in names)
 
 
+@pytest.mark.parametrize(
+    "text", ["{0..1}{10..11}", "{8..11}{0..9}1", "a{1..12}{00..02}{1..2}", "@3@11", "{1..2}1{1..11}"]
+)
+def test_matching_where_ranges_meet(text: str) -> None:
+    """However many ways there are to part the digits of a name, it matches when one of them is right."""
+    template = templates.parse(text)
+    names = set(template)
+    assert all(template.matches(name) for name in names)
+    others = {name[:at] + digit + name[at:] for name in names for at in range(len(name) + 1) for digit in "01"}
+    assert [name for name in others if template.matches(name) != (name in names)] == []
+
+
+def test_matching_looks_at_each_place_once() -> None:
+    """A name of many digits can be parted among ranges in more ways than can be tried."""
+    template = templates.parse("{0..9}" * 7)
+    assert not template.matches("1" * 120 + "x")
+    assert template.matches("1" * 7)
+
+
 def test_star_at_the_end() -> None:
     """A prefix may be written with a star, as AIStore's command line sends it; a range may not."""
     assert templates.parse("a*").prefix == "a"
