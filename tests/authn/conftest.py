@@ -44,7 +44,7 @@ class _Recorder(http.server.BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.calls.append((self.command, self.path, self.headers["Authorization"], body))
-        self.send_response(200)
+        self.send_response(503 if self.server.refuses else 200)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -54,9 +54,12 @@ class _Recorder(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def tokens_endpoint() -> Iterator[http.server.ThreadingHTTPServer]:
-    """What AuthN sees of a cluster: `/v1/tokens`. `calls`: what it was told; `status`: its answer to POST."""
+    """What AuthN sees of a cluster: `/v1/tokens`. `calls`: what it was told; `status`: its answer to POST.
+
+    `refuses`: it takes back no token.
+    """
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Recorder)
-    server.calls, server.status = [], 200
+    server.calls, server.status, server.refuses = [], 200, False
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()

@@ -1,14 +1,22 @@
 """AuthN by AIStore's SDK and by hand: users, roles, clusters, tokens; who may do what; what survives a restart."""
 
+import asyncio
 import json
 import os
 import stat
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import jwt
 import pytest
+from ais_authn import service as service_module
+from ais_authn.model import ADMIN_ROLE, Login, Role, User
+from ais_authn.service import Service
+from ais_authn.settings import Settings
+from ais_authn.signing import Signer
+from ais_authn.store import Store
 from aistore.sdk.authn import AuthNClient
 from aistore.sdk.authn.access_attr import AccessAttr
 from aistore.sdk.authn.errors import (
@@ -23,6 +31,9 @@ from aistore.sdk.authn.errors import (
 )
 from harness.authn import PASSWORD, SECRET
 from harness.wire import fresh_name
+
+from ais.api.errors import RemoteError
+from ais.base.errors import Overloaded, Unauthenticated
 
 
 def call(url: str, method: str, path: str, token: str = "", body: object = None) -> tuple[int, bytes, dict[str, str]]:
@@ -135,8 +146,96 @@ def test_revoked_tokens_are_pushed(admin: AuthNClient, authn_url: str, registere
         body["tokens"] for method, path, _, body in tokens_endpoint.calls if (method, path) == ("DELETE", "/v1/tokens")
     ]
     assert token in told[-1]
+    again = login(authn_url)
+    admin.token_manager().revoke(again)
+    newest = tokens_endpoint.calls[-1][3]["tokens"]
+    assert newest == [again]  # it knows of the others: whoever takes back many does not make each dearer
     bearer = tokens_endpoint.calls[-1][2].removeprefix("Bearer ")
     assert jwt.decode(bearer, SECRET, ["HS256"], audience=registered[0])["admin"] is True
+
+
+def test_a_cluster_that_was_not_told(authn_url: str, admin: AuthNClient, registered, tokens_endpoint):
+    """One that could not be told of a token is told of all with the next."""
+
+    def take_back() -> tuple[str, list[str]]:
+        token = login(authn_url)
+        admin.token_manager().revoke(token)
+        return token, tokens_endpoint.calls[-1][3]["tokens"]
+
+    take_back()
+    tokens_endpoint.refuses = True
+    missed, _ = take_back()
+    tokens_endpoint.refuses = False
+    newest, told = take_back()
+    assert {missed, newest} <= set(told)
+    newest, told = take_back()
+    assert told == [newest]
+
+
+def test_many_who_log_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond so many that wait they are told to come again: anybody may send passwords, and each takes memory."""
+    monkeypatch.setattr(service_module, "_WAITING_MAX", 3)
+
+    async def scenario() -> None:
+        store = Store(str(tmp_path))
+        service = Service(Settings(str(tmp_path), su_password="of the root"), store, Signer(SECRET))
+        await service.found()
+        asked = (service.login("admin", Login("wrong")) for _ in range(5))
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(one) for one in found] == [RemoteError] * 3 + [Overloaded] * 2
+        assert await service.login("admin", Login("of the root"))
+        store.close()
+
+    asyncio.run(scenario())
+
+
+def test_who_was_an_administrator(tmp_path: Path) -> None:
+    """The token of a user who was removed, or lost the role, administers nothing: it could make another of itself."""
+
+    async def scenario() -> None:
+        store = Store(str(tmp_path))
+        service = Service(Settings(str(tmp_path), su_password="of the root"), store, Signer(SECRET))
+        await service.found()
+        await service.add_user(User("ann", "x", (Role(ADMIN_ROLE),)))
+        service.add_role(Role("Guest"))
+        bearer = f"Bearer {await service.login('ann', Login('x'))}"
+        assert service.require_admin(bearer).sub == "ann"
+        await service.update_user("ann", User("ann", roles=(Role("Guest"),)))
+        with pytest.raises(Unauthenticated, match="requires admin"):
+            service.require_admin(bearer)
+        assert service.caller(bearer).sub == "ann"
+        service.remove_user("ann")
+        with pytest.raises(Unauthenticated, match="no user ann"):
+            service.caller(bearer)
+        store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_user_who_revokes_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What clusters keep of revoked tokens is for all users: of one so many, beyond that administrators say."""
+    monkeypatch.setattr(service_module, "REVOKED_OF_USER_MAX", 2)
+
+    async def scenario() -> None:
+        store, now = Store(str(tmp_path)), [time.time()]
+        service = Service(Settings(str(tmp_path), su_password="of the root"), store, Signer(SECRET), lambda: now[0])
+        await service.found()
+        await service.add_user(User("ann", "x"))
+        admin = f"Bearer {await service.login('admin', Login('of the root'))}"
+        tokens = [await service.login("ann", Login("x")) for _ in range(4)]
+        for token in (*tokens[:2], tokens[0]):
+            service.revoke(token, None)
+        for bearer in (None, f"Bearer {tokens[2]}"):
+            with pytest.raises(RemoteError, match="too many of this user's tokens") as caught:
+                service.revoke(tokens[2], bearer)
+            assert caught.value.status == 429
+        service.revoke(tokens[2], admin)
+        service.revoke(await service.login("admin", Login("of the root")), None)
+        now[0] += 30 * 86400
+        service.revoke(tokens[3], None)  # those before have expired
+        store.close()
+
+    asyncio.run(scenario())
 
 
 def test_no_two_tokens_are_the_same(authn_url: str, admin_token: str):

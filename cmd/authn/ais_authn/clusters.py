@@ -1,7 +1,9 @@
 """What AuthN tells the clusters that are registered with it: whether they take its tokens, and which are taken back."""
 
+import asyncio
 import ssl
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 import aiohttp
 
@@ -19,6 +21,9 @@ class ClusterClient:
     def __init__(self, *, skip_verify: bool = False) -> None:
         self._ssl: ssl.SSLContext | bool = not skip_verify
         self._opened: aiohttp.ClientSession | None = None
+        self._up_to_date: set[str] = set()
+        """IDs of clusters that were told all there was to tell."""
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def introduce(self, cluster: ClusterAcl, token: str, revoked: Sequence[str]) -> None:
         """Ask a cluster whether it takes our tokens, and tell it which are revoked. Raise `RemoteError` 400."""
@@ -27,10 +32,22 @@ class ClusterClient:
         refusals = [await self._call("POST", url, token, b"") for url in cluster.urls]
         if all(refusals):
             raise failed("add", f"cluster {cluster.id}", f"it does not take our tokens: {refusals[0]}", 400)
-        await self.push(cluster, token, revoked)
+        await self._push(cluster, token, revoked)
 
-    async def push(self, cluster: ClusterAcl, token: str, revoked: Sequence[str]) -> str:
-        """Tell a cluster which tokens are revoked; return why that failed at all of its URLs, or nothing."""
+    async def push(self, cluster: ClusterAcl, token: str, newest: str, revoked: Callable[[], Sequence[str]]) -> str:
+        """Tell a cluster that a token is revoked; return why that failed at all of its URLs, or nothing.
+
+        One that may not know of those before is told of all of them: it verifies each that it is told of.
+        """
+        async with self._turns[cluster.id]:
+            is_up_to_date = cluster.id in self._up_to_date
+            self._up_to_date.discard(cluster.id)
+            fault = await self._push(cluster, token, [newest] if is_up_to_date else revoked())
+            if not fault:
+                self._up_to_date.add(cluster.id)
+            return fault
+
+    async def _push(self, cluster: ClusterAcl, token: str, revoked: Sequence[str]) -> str:
         if not revoked:
             return ""
         body = codec.to_json({"tokens": list(revoked)})

@@ -111,8 +111,8 @@ class Routes:
 
     async def _revoke(self, request: web.Request) -> web.Response:
         message = model.parse(await request.read(), TokenMsg, request.path)
-        self._service.revoke(message.token)
-        await self._push_revoked()
+        self._service.revoke(message.token, request.headers.get(hdrs.AUTHORIZATION))
+        await self._push_revoked(message.token)
         return web.Response()
 
     # -- roles
@@ -157,10 +157,10 @@ class Routes:
         self._service.remove_cluster(request.match_info["id"])
         return web.Response()
 
-    async def _push_revoked(self) -> None:
+    async def _push_revoked(self, newest: str) -> None:
         for cluster in self._service.clusters().clusters.values():
             token = self._service.cluster_token(cluster.id)
-            if fault := await self._clusters.push(cluster, token, self._service.revoked()):
+            if fault := await self._clusters.push(cluster, token, newest, self._service.revoked):
                 _log.warning("cluster does not know of revoked tokens yet", cluster=cluster.id, reason=fault)
 
     # -- the server itself

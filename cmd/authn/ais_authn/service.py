@@ -3,13 +3,15 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import argon2
+import msgspec
 
 from ais.api.errors import RemoteError
 from ais.auth.tokens import BadToken, Claims, ClusterAcl
-from ais.base.errors import Unauthenticated
+from ais.base.errors import Overloaded, Unauthenticated
 from ais_authn import model
 from ais_authn.model import ADMIN_ROLE, BUILT_IN, Clusters, Role, User, failed, not_found
 from ais_authn.settings import TOKEN_LIFE_S_MAX, TOKEN_LIFE_S_MIN, Settings
@@ -19,6 +21,10 @@ from ais_authn.store import Store, StoredUser
 _INVALID = "invalid credentials"
 _HASHES_AT_ONCE = 2
 """A hash takes 64 MiB and some 50 ms: more at once would only use more memory."""
+_WAITING_MAX = 100
+"""Passwords that wait to be hashed, some seconds; each keeps its request in memory."""
+REVOKED_OF_USER_MAX = 1000
+"""Tokens of one user, of the 100,000 that a cluster keeps in all."""
 _JTI_BYTES = 12
 
 
@@ -32,6 +38,9 @@ class Service:
         self._now = now
         self._hasher = argon2.PasswordHasher()
         self._hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
+        self._waiting = 0
+        self._revoked: dict[str, list[int]] = {}
+        """When those of each user expire that were taken back since the start."""
         self._nobody = self._hasher.hash("of nobody")
 
     async def found(self) -> None:
@@ -46,14 +55,22 @@ class Service:
     # -- who asks
 
     def caller(self, authorization: str | None) -> Claims:
-        """Who bears the token of an `Authorization` header. Raise `Unauthenticated`."""
+        """Who bears the token of an `Authorization` header, as of now: a token says what a user was when it was made.
+
+        Raise `Unauthenticated`.
+        """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("token required")
         try:
-            return self.verify(token.strip())
+            claims = self.verify(token.strip())
         except BadToken as error:
             raise Unauthenticated(f"not authorized ({error})") from None
+        user = self.store.user(claims.sub)
+        if user is None:
+            raise Unauthenticated(f"not authorized: there is no user {claims.sub} any more")
+        is_admin = any(role.admin for role in self._roles_of(user))
+        return msgspec.structs.replace(claims, admin=claims.admin and is_admin)
 
     def require_admin(self, authorization: str | None) -> Claims:
         """The same, for administrators only."""
@@ -89,13 +106,29 @@ class Service:
             raise failed("generate", what, "invalid requested expiry date: must be at most 2160h", 400)
         return self._token(user, life_s)
 
-    def revoke(self, token: str) -> None:
-        """Take a token back. Raise `RemoteError` 400, `BadToken`."""
+    def revoke(self, token: str, authorization: str | None) -> None:
+        """Take a token back. Raise `RemoteError` 400, 429, `BadToken`.
+
+        A user may have many taken back, since clusters keep them until they expire, and only so many: who logs in again
+        and again would use up what all can have. Administrators may take back any.
+        """
         if not token:
             raise RemoteError("empty token", 400)
-        if not self.store.is_revoked(token):
-            claims = self.signer.verify(token)
-            self.store.revoke(token, claims.exp, int(self._now()))
+        if self.store.is_revoked(token):
+            return
+        claims, now = self.signer.verify(token), int(self._now())
+        ends = [end for end in self._revoked.get(claims.sub, ()) if end >= now]
+        if len(ends) >= REVOKED_OF_USER_MAX and not self._is_admin(authorization):
+            why = "too many of this user's tokens are revoked: only an administrator may revoke more"
+            raise failed("revoke", f"token of {claims.sub}", why, 429)
+        self.store.revoke(token, claims.exp, now)
+        self._revoked[claims.sub] = [*ends, claims.exp]
+
+    def _is_admin(self, authorization: str | None) -> bool:
+        try:
+            return self.require_admin(authorization).admin
+        except Unauthenticated:
+            return False
 
     def revoked(self) -> list[str]:
         """All tokens that were taken back and have not expired."""
@@ -288,12 +321,24 @@ class Service:
         return Role(role.name, role.desc, acls or None, role.buckets, role.admin)
 
     async def _hash(self, password: str) -> str:
-        async with self._hashing:
+        async with self._turn():
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def _check(self, hashed: str, password: str) -> bool:
-        async with self._hashing:
+        async with self._turn():
             try:
                 return await asyncio.to_thread(self._hasher.verify, hashed, password)
             except argon2.exceptions.VerificationError:
                 return False
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """To hash a password. Raise `Overloaded` when too many wait for theirs."""
+        if self._waiting >= _WAITING_MAX:
+            raise Overloaded("too many log in at the same time: try again in a moment")
+        self._waiting += 1
+        try:
+            async with self._hashing:
+                yield
+        finally:
+            self._waiting -= 1
