@@ -540,6 +540,8 @@ class Publisher:
             self.restore_lost(bck, name, staged.spot, keeps_versions=True)
         if condition is not None and (stored := self.stored_meta(staged.spot)) is not None:
             condition(stored)  # refused now, it costs no slices
+        keys = (name, key_of(name, staged.version_id)) if staged.version_id else (name,)
+        staged.after = max(staged.after, *(self.slicing.last_stamp(bck, key) for key in keys))
         try:
             plan = self.slicing.plan(staged) if keeping is Keeping.NONE else None  # a version is kept as a whole
             if plan is not None:

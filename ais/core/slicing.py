@@ -86,6 +86,12 @@ class Slicing(Protocol):
         `is_delete`: and of everything that was buried, so that they do not come back with a target that is away.
         """
 
+    def last_stamp(self, bck: Bck, name: str) -> tuple[int, int]:
+        """The stamp of what is kept here of an object, or of its deletion; zeros: nothing is.
+
+        What is written has a later one, or it would count as deleted. Raise `DiskFailure`.
+        """
+
     def read(self, bck: Bck, name: str, meta: ObjectMeta) -> int:
         """A descriptor, the caller's, of a file without a name that has the whole content.
 
@@ -115,6 +121,10 @@ class NoSlicing:
 
     def drop_older(self, bck: Bck, name: str, stamp: tuple[int, int], *, is_delete: bool, is_synced: bool) -> None:
         """As `Slicing`."""
+
+    def last_stamp(self, bck: Bck, name: str) -> tuple[int, int]:
+        """As `Slicing`."""
+        return 0, 0
 
     def read(self, bck: Bck, name: str, meta: ObjectMeta) -> int:
         """As `Slicing`."""

@@ -90,14 +90,23 @@ class Encoder:
         return self._store.open_kept(bck, name, entry) if entry else self._store.open(bck, name, sealed=True)
 
     async def sweep(self, bck: Bck, name: str) -> None:
-        """Of an object that is not there: end its deletion, if there was one, and remove what waits aside."""
+        """Of an object that is not there: end its deletion, if there was one, and remove what waits aside.
+
+        Tombstones go last, when every target was told: one that has an older slice would bring the object back.
+        """
         if self._store.turns.is_taken(bck, name):
             return
-        for node in self._peers.present_for(bck.uname + name, has_owner=True):
+        counting = []
+        for node in self._peers.sources_for(bck.uname + name):
             kept = await self._restorer.kept(node, bck, name)
             await self._forget_aside(node, bck, name, kept)
-            if self._peers.is_self(node) and kept.counting is not None and kept.counting.is_tombstone:
-                await self._slicer.drop(bck, name, kept.counting.stamp, is_delete=True)
+            counting.append(kept.counting)
+        newest = max(filter(None, counting), key=lambda one: (one.stamp, one.is_tombstone), default=None)
+        if newest is None or not newest.is_tombstone:
+            return
+        is_everywhere = all(one is not None and one.is_tombstone for one in counting)
+        if not (self._peers.has_unheard and is_everywhere):  # else it has to wait
+            await self._slicer.drop(bck, name, newest.stamp, is_delete=True)
 
     async def _forget_aside(self, node: Snode, bck: Bck, name: str, kept: Kept) -> None:
         """Remove what a write left aside that did not come to its end."""
@@ -193,15 +202,15 @@ class Encoder:
     async def _drop_surplus(self, bck: Bck, name: str, nodes: Sequence[Snode], stamp: tuple[int, int]) -> None:
         """Slices of this object, or older ones, on targets that are not among its holders (any more).
 
-        Not while a target is away: with it the holders are others.
+        While a target is away only notes of its deletion, which did not come about: with that target the holders are
+        others.
         """
-        if self._peers.has_absent:
-            return
+        keeps_slices = self._peers.has_absent
 
         async def one(node: Snode) -> None:
             kept = await self._restorer.kept(node, bck, name)
             await self._forget_aside(node, bck, name, kept)
-            if kept.counting is None:
+            if kept.counting is None or (keeps_slices and not kept.counting.is_tombstone):
                 return
             if self._peers.is_self(node):
                 await asyncio.to_thread(self._own.drop, bck, name, stamp)

@@ -107,14 +107,16 @@ class EcJobs:
             self.look_again()
 
     async def watch(self) -> None:
-        """Go through the buckets whenever something was left undone, or targets are others than before."""
-        known, placement, tried_s = self._peers.present(), self._peers.placement, -RETRY_S
+        """Go through the buckets whenever something was left undone, or targets are others than before, or the last one
+        that could not be told of deletions can be, or has left.
+        """
+        known, placement, tried_s = self._state(), self._peers.placement, -RETRY_S
         while True:
             await self._clock.sleep(WATCH_S)
             if self._peers.placement is not placement:  # also when all that moved is in its place
                 placement, tried_s = self._peers.placement, -RETRY_S
-            if (present := self._peers.present()) != known:
-                known = present
+            if (state := self._state()) != known:
+                known = state
                 self.look_again()
             if not self._following.behind or self._clock.monotonic() - tried_s < RETRY_S:
                 continue
@@ -124,6 +126,9 @@ class EcJobs:
                     with contextlib.suppress(AisError):
                         self.encode_bucket(bck, new_id(self._rng))
             self._following.behind &= self._store.volume.coded
+
+    def _state(self) -> tuple[frozenset[tuple[str, int]], bool]:
+        return self._peers.present(), self._peers.has_unheard
 
     def look_again(self) -> None:
         """Objects or slices of this target may be lost: go through all buckets soon."""

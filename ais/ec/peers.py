@@ -35,7 +35,7 @@ from ais.ec.slice import Slice
 from ais.ec.store import Kept
 from ais.env.network import Answer
 from ais.meta.placement import Placement
-from ais.meta.smap import Snode, digest
+from ais.meta.smap import UNAVAILABLE, Flag, Smap, Snode, digest
 from ais.net.client import PeerClient
 
 T = TypeVar("T")
@@ -95,6 +95,8 @@ class Cluster(Protocol):
     @property
     def snode(self) -> Snode: ...
     @property
+    def smap(self) -> Smap: ...
+    @property
     def placement(self) -> Placement: ...
     @property
     def config(self) -> NodeConfig: ...
@@ -123,6 +125,12 @@ class SlicePeers:
         """The targets that are there, in the order of a name; its owner among them or not."""
         return [node for node in self._ranked(uname)[0 if has_owner else 1 :] if not node.is_away]
 
+    def sources_for(self, uname: str) -> list[Snode]:
+        """Who may have slices of a name that can be read: all that are there, and those that leave and still give."""
+        return self.present_for(uname, has_owner=True) + [
+            one for one in self._cluster.smap.tmap.values() if _is_giving(one)
+        ]
+
     def is_self(self, node: Snode) -> bool:
         """Whether that is this target."""
         return node.id == self._cluster.snode.id
@@ -140,6 +148,11 @@ class SlicePeers:
     def has_absent(self) -> bool:
         """Whether a target is away."""
         return any(node.is_away for node in self._cluster.placement.targets)
+
+    @property
+    def has_unheard(self) -> bool:
+        """Whether a target may come back with slices of what is deleted now: one that is away, or out of service."""
+        return any(node.is_away or node.flags & UNAVAILABLE for node in self._cluster.smap.tmap.values())
 
     async def kept(self, node: Snode, bck: Bck, name: str) -> Kept:
         """The headers of the slices that a target keeps; what cannot be read is not there."""
@@ -288,6 +301,12 @@ class SlicePeers:
         if not (found := self._cluster.placement.order(split_key(uname)[0])):
             raise Unreachable("the cluster has no targets")
         return found
+
+
+def _is_giving(node: Snode) -> bool:
+    """Whether a target leaves, and what it has may not be elsewhere yet."""
+    is_drained = node.flags & Flag.MAINTENANCE_POST_REBALANCE
+    return bool(node.flags & UNAVAILABLE) and not is_drained and not node.is_away
 
 
 def _decoded(answer: Answer | None, kind: type[list[T]], count: int, node: Snode) -> list[T]:

@@ -63,7 +63,7 @@ class Restorer:
 
         Raise `NotReady` when there are too few to restore it.
         """
-        nodes = self._peers.present_for(bck.uname + name, has_owner=True)
+        nodes = self._peers.sources_for(bck.uname + name)
         answers = await asyncio.gather(*(self.kept(node, bck, name) for node in nodes), return_exceptions=True)
         kept = [(one, node) for one, node in zip(answers, nodes, strict=True) if isinstance(one, Kept)]
         counting = [one.counting for one, _ in kept if one.counting is not None]
@@ -83,7 +83,7 @@ class Restorer:
                 f"{bck.cname(shown(name))} is lost here, and of the {newest.data} slices it can be restored from "
                 f"{available} are there"
             )
-            if not self._peers.has_absent and len(kept) == len(nodes):
+            if not self._peers.has_unheard and len(kept) == len(nodes):
                 raise Lost(f"{what}, and no target is away: write it again, or delete it")
             raise NotReady(f"{what}: start the targets that are away")
         return found
@@ -183,7 +183,7 @@ class Restorer:
         """Read what is kept as slices alone."""
         assert meta.cut is not None
         header = Slice(bck.uname + name, meta, (0, 0), meta.cut.data, meta.cut.parity, 0, meta.cut.block)
-        return self._reader(bck, name, header, self._peers.present_for(bck.uname + name, has_owner=True))
+        return self._reader(bck, name, header, self._peers.sources_for(bck.uname + name))
 
     async def kept(self, node: Snode, bck: Bck, name: str) -> Kept:
         """What a target has of an object, this one too. Raise what it answers."""

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import functools
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -115,25 +115,40 @@ class Slicer:
     async def drop(
         self, bck: Bck, name: str, stamp: tuple[int, int], *, is_delete: bool, is_synced: bool = False
     ) -> None:
-        """See `drop_older`."""
+        """See `drop_older`. Who cannot be told may bring its slice back: until it was (`Encoder.sweep`), all others
+        keep a tombstone, this target too.
+        """
         kept = await self._in_pool(lambda: self._own.head(bck, name))
         buried = kept if is_delete and kept is not None and kept.is_tombstone else None
         if buried is not None:
             stamp = max(stamp, buried.stamp)
-        left = tombstone(bck, name, stamp).encode() if is_delete and self._peers.has_absent else b""
-        nodes = self._peers.present_for(bck.uname + name, has_owner=True)
+        left = tombstone(bck, name, stamp).encode() if is_delete and self._peers.has_unheard else b""
+        nodes = self._peers.sources_for(bck.uname + name)
         others = [node for node in nodes if not self._peers.is_self(node)]
         outcomes = await asyncio.gather(
             *(self._peers.drop(node, bck, name, stamp, left, is_synced=is_synced) for node in others),
             return_exceptions=True,
         )
         is_told = not any(isinstance(one, BaseException) for one in outcomes)
-        if not is_delete or (is_told and not left):
+        if not is_delete:
+            with contextlib.suppress(NotReady):  # what comes in its place is newer
+                await self._in_pool(lambda: self._own.drop(bck, name, stamp, is_synced=is_synced))
+        elif is_told and not left:
             await self._in_pool(lambda: self._own.drop(bck, name, stamp, is_synced=is_synced))
-        elif not is_told and buried is None:  # whoever did not answer may bring its slice back
+        elif buried is None:
             buried = tombstone(bck, name, stamp)
             with contextlib.suppress(AisError):  # no room: what was deleted is deleted all the same
                 await self._in_pool(lambda: self._own.drop(bck, name, stamp, buried, is_synced=is_synced))
+
+    def in_service(self, nodes: Sequence[Snode]) -> bool:
+        """Whether these targets are, by the present map; they may be away."""
+        ids = {node.id for node in self._peers.placement.targets}
+        return all(node.id in ids for node in nodes)
+
+    def last_stamp(self, bck: Bck, name: str) -> tuple[int, int]:
+        """See `Slicing`."""
+        kept = self._own.head(bck, name)
+        return kept.stamp if kept is not None else (0, 0)
 
     async def settle(
         self, node: Snode, bck: Bck, name: str, written: tuple[int, int], *, keeps: bool, is_synced: bool

@@ -5,6 +5,7 @@ first slice of it that is still there, because nobody else knows.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -116,7 +117,8 @@ class Coded:
     async def drop_superseded(self, bck: Bck, names: list[str], before_ns: int, *, dry: bool) -> list[tuple[str, int]]:
         """Remove the slices kept here of which the owner has a newer object, and notes of deletions that all know of.
 
-        What was removed (or would be), with its size. What cannot be told now stays.
+        What was removed (or would be), with its size. What cannot be told now stays; where a deletion is not known to
+        all, the owner is to see to that.
         """
         dropped: list[tuple[str, int]] = []
         for owner, some in self._by_owner(bck, names):
@@ -132,17 +134,37 @@ class Coded:
             except AisError as error:
                 self._log.info("owner of slices cannot be asked", peer=owner.id, reason=str(error))
                 continue
+            unknown = []
             for name, stamp in zip(some, stamps, strict=True):
                 found = await asyncio.to_thread(self._own.file, bck, name)
                 if found is None or found[1].st_ctime_ns >= before_ns:
                     continue
                 header, stat = found
-                is_known = header.is_tombstone and not self._peers.has_absent
-                if is_known or (stamp is not None and stamp > header.written):
+                is_over = header.is_tombstone and await self._is_known_to_all(bck, name, header.stamp)
+                if is_over or (stamp is not None and stamp > header.written):
                     if not dry:
                         await asyncio.to_thread(self._own.drop, bck, name, header.stamp)
                     dropped.append(("tombstones" if header.is_tombstone else "slices", stat.st_size))
+                elif header.is_tombstone:
+                    unknown.append(name)
+            if unknown and not dry:
+                with contextlib.suppress(AisError):
+                    await self._have_restored(owner, bck, unknown)
         return dropped
+
+    async def _is_known_to_all(self, bck: Bck, name: str, deleted: tuple[int, int]) -> bool:
+        """Whether no target has, or may come back with, a slice of what was deleted with that stamp."""
+        if self._peers.has_unheard:
+            return False
+        try:
+            for node in self._peers.present_for(bck.uname + name, has_owner=True):
+                if not self._peers.is_self(node):
+                    (brief,) = await self._peers.heads(node, bck, [name])
+                    if brief is not None and not brief.is_tombstone and brief.stamp <= deleted:
+                        return False
+        except AisError:
+            return False
+        return True
 
     async def _have_restored(self, owner: Snode, bck: Bck, names: list[str]) -> None:
         if self._peers.is_self(owner):

@@ -1,0 +1,198 @@
+"""What is deleted stays so, whoever was away meanwhile and whoever goes next; what is written again counts."""
+
+import asyncio
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from harness.coded import BCK, EC, LARGE, Group, fill, run
+from harness.target import LiveTarget
+
+from ais.api.xact import CLEANUP, ArgsMsg
+from ais.base.ids import new_id
+from ais.base.units import Duration
+from ais.meta.smap import Flag
+
+REPLICA = {"ec": {"enabled": True, "data_slices": 1, "parity_slices": 1}}
+ALONE = {**EC, "protection": {"slices_only": True}}
+
+
+def holder_of(group: Group, name: str) -> LiveTarget:
+    """The first target with a slice of an object."""
+    path = group.slices(name)[0]
+    return next(one for one in group.targets if any(path.startswith(f"{mp.path}/") for mp in one.volume.available))
+
+
+def out_of_service(group: Group, *gone: LiveTarget) -> None:
+    """These targets are in maintenance, the others in service."""
+    smap = group.targets[0].node.smap
+    tmap = {
+        one.node.snode.id: msgspec.structs.replace(
+            one.node.snode,
+            flags=int(Flag.MAINTENANCE | Flag.MAINTENANCE_POST_REBALANCE) if one in gone else 0,
+        )
+        for one in group.targets
+    }
+    for one in group.targets:
+        one.node.smap = msgspec.structs.replace(smap, tmap=tmap)
+
+
+async def encoded(group: Group, *only: LiveTarget) -> None:
+    """Everybody, or some, have gone through the bucket."""
+    for one in only or group.targets:
+        await one.target._ec.encode_bucket(BCK, new_id(one.node.env.rng)).wait()
+        await group.settled()
+
+
+async def cleaned(group: Group) -> None:
+    """Everybody has removed what is of no use, however young."""
+    for one in group.targets:
+        service = one.target._scrub
+        space = msgspec.structs.replace(one.node.config.cluster.space, dont_cleanup_time=Duration(0))
+        service.cleanup._settings = lambda space=space: space
+        uuid = new_id(one.node.env.rng)
+        await service.start_cleanup(ArgsMsg(id=uuid, kind=CLEANUP, bck=BCK)).wait()
+        await group.settled()
+
+
+async def check_gone(group: Group, name: str) -> None:
+    """Nobody has anything of it, after all have looked at what they have and forgotten what is of no use."""
+    await encoded(group)
+    await cleaned(group)
+    await encoded(group)
+    assert (await group.owner(name).ask("GET", name)).status == 404
+    assert group.files(name) == group.slices(name) == []
+
+
+@pytest.mark.parametrize("patch", [EC, REPLICA, ALONE])
+@pytest.mark.parametrize("name", ["small", "large"])
+def test_a_target_that_was_away_brings_nothing_back(tmp_path: Path, patch: dict[str, Any], name: str) -> None:
+    """Cleanup runs as soon as it is back, before anybody has looked at what it has."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(patch)
+        await fill(group)
+        owner, away = group.owner(name), holder_of(group, name)
+        if away is owner:
+            away = next(one for one in group.targets if one is not owner)
+        group.away(away)
+        assert (await owner.ask("DELETE", name)).status == 200
+        await group.settled()
+        group.away()
+        await cleaned(group)
+        await check_gone(group, name)
+
+    run(tmp_path, 4, scenario)
+
+
+def test_a_rolling_restart_brings_nothing_back(tmp_path: Path) -> None:
+    """The next target goes before what the first one missed was told to it: the owner knows by itself."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(REPLICA)
+        await fill(group)
+        owner, first = group.owner("small"), holder_of(group, "small")
+        others = [one for one in group.targets if one not in (owner, first)]
+        group.away(first)
+        assert (await owner.ask("DELETE", "small")).status == 200
+        group.away(*others)
+        assert (await owner.ask("GET", "small")).status == 404
+        await encoded(group, first, owner)
+        assert (await owner.ask("GET", "small")).status == 404
+        group.away()
+        await check_gone(group, "small")
+
+    run(tmp_path, 4, scenario)
+
+
+@pytest.mark.parametrize("name", ["small", "large"])
+def test_a_target_that_was_in_maintenance_brings_nothing_back(tmp_path: Path, name: str) -> None:
+    """Its disks have the slices of before; what was deleted meanwhile is neither there nor lost."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        await fill(group)
+        owner, gone = group.owner(name), holder_of(group, name)
+        out_of_service(group, gone)
+        await encoded(group, *(one for one in group.targets if one is not gone))
+        assert (await owner.ask("DELETE", name)).status == 200
+        await group.settled()
+        out_of_service(group)
+        await encoded(group, gone)
+        await check_gone(group, name)
+
+    run(tmp_path, 5, scenario)
+
+
+def test_a_deletion_that_did_not_come_about_leaves_no_note(tmp_path: Path) -> None:
+    """A target is away, slices are gone already, and the object stays: it can be restored, also while it is away."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(EC)
+        await fill(group)
+        owner, away = group.owner("large"), next(one for one in group.targets if one is not group.owner("large"))
+        group.away(away)
+        stamp = owner.target._store.head(BCK, "large").meta.stamp
+        await asyncio.to_thread(owner.target._ec.before_change, BCK, "large", stamp, True)
+        owner.target._ec._changed(BCK, "large")
+        await group.settled()
+        (path,) = group.files("large")
+        os.unlink(path)
+        assert (await owner.ask("GET", "large")).body == LARGE
+
+    run(tmp_path, 5, scenario)
+
+
+@pytest.mark.parametrize("patch", [EC, ALONE])
+def test_what_is_written_again_is_later_than_its_deletion(tmp_path: Path, patch: dict[str, Any]) -> None:
+    """The deleted object had come from a target whose mountpaths had changed more often, so its stamp was ahead."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(patch)
+        owner = group.owner("large")
+        writer = owner.target._store.writer(BCK, "large", owner.target._rules(BCK), after=(99, 1))
+        writer.write(b"x" * 5000)
+        await asyncio.to_thread(writer.commit)
+        await group.settled()
+        away = next(one for one in group.targets if one is not owner)
+        group.away(away)
+        assert (await owner.ask("DELETE", "large")).status == 200
+        await group.settled()
+        assert (await owner.ask("PUT", "large", data=io.BytesIO(LARGE))).status == 200
+        await group.settled()
+        assert (await owner.ask("GET", "large")).body == LARGE
+        group.away()
+        await encoded(group)
+        assert len(group.slices("large")) == 3
+        for path in group.files("large"):
+            os.unlink(path)
+        assert (await owner.ask("GET", "large")).body == LARGE
+
+    run(tmp_path, 5, scenario)
+
+
+def test_a_disk_that_was_not_mounted_brings_nothing_back(tmp_path: Path) -> None:
+    """A target is there, and the disk with its copy is not; or that of the owner, who deletes nothing then."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(REPLICA)
+        await fill(group)
+        owner, holder = group.owner("small"), holder_of(group, "small")
+        (path,) = group.slices("small")
+        disk = next(Path(one.path) for one in holder.volume.available if path.startswith(f"{one.path}/"))
+        own = Path(owner.volume.available[0].path)
+        for one, status in ((own, 503), (disk, 200)):
+            one.rename(f"{one}.unplugged")
+            one.mkdir()
+            assert (await owner.ask("DELETE", "small")).status == status
+            await group.settled()
+            one.rmdir()
+            Path(f"{one}.unplugged").rename(one)
+            assert (await owner.ask("GET", "small")).status == (404 if status == 200 else 200)
+            await group.settled()
+        await check_gone(group, "small")
+
+    run(tmp_path, 4, scenario)
