@@ -582,11 +582,11 @@ class Publisher:
         raise Busy(f"{bck.cname(staged.name)} keeps being changed")
 
     def _publish_prepared(self, staged: Staged, stored: ObjectMeta | None, prepared: Prepared) -> bool:
-        """Give the object its name, under its lock; False when it was changed since `stored`."""
+        """Give the object its name, under its lock; False: it was changed since `stored`, or slices are elsewhere."""
         disk, spot, rules, meta = self._disk, staged.spot, staged.rules, prepared.meta
         self.require_current(staged.bck, rules)
         self._volume.require_place(staged.bck, spot.key, spot.mountpath, staged.epoch, is_moved=staged.is_moved)
-        if self.stored_meta(spot) != stored:
+        if self.stored_meta(spot) != stored or not prepared.is_current():
             return False
         if staged.before_rename is not None:
             staged.before_rename(meta)

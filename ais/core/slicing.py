@@ -54,6 +54,9 @@ class Prepared(Protocol):
     @property
     def meta(self) -> ObjectMeta: ...
 
+    def is_current(self) -> bool:
+        """Whether everybody who has some stays in service: who leaves may have looked through what he has already."""
+
     def keep(self) -> None:
         """The object has its name: they take the place of older ones. Raise `Unreachable` when too few say so."""
 

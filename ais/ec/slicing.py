@@ -92,7 +92,8 @@ class Slicer:
 
     def drop_older(self, bck: Bck, name: str, stamp: tuple[int, int], *, is_delete: bool, is_synced: bool) -> None:
         """See `Slicing`."""
-        self.run(self._drop_when_sent(bck, name, stamp, is_delete, is_synced))
+        with contextlib.suppress(NotReady):  # what was buried stays so until everybody was told
+            self.run(self._drop_when_sent(bck, name, stamp, is_delete, is_synced))
 
     async def _drop_when_sent(
         self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool, is_synced: bool
@@ -261,6 +262,10 @@ class PreparedSlices:
         self._slicer = slicer
         self._bck, self._name = bck, name
         self._is_synced = is_synced
+
+    def is_current(self) -> bool:
+        """See `Prepared`."""
+        return self._slicer.in_service(self.nodes)
 
     def keep(self) -> None:
         """See `Prepared`."""

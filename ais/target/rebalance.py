@@ -24,6 +24,7 @@ from ais.base.errors import (
     VersionNotFound,
 )
 from ais.core.store import Store
+from ais.ec.parting import Parting
 from ais.fs import layout
 from ais.fs.volume import Volume
 from ais.meta.smap import digest
@@ -40,6 +41,7 @@ from ais.xact.registry import Registry, Xaction
 
 RETRY_S_MIN, RETRY_S_MAX = 0.5, 10.0
 """Rests before the next round while something stays."""
+SLICES_STEP = 256
 NAMES_MAX = 100_000
 """Of what stays, remembered so as not to count them twice."""
 
@@ -89,8 +91,10 @@ class Rebalance:
         registry: Registry,
         hand_on: Callable[[], Awaitable[object]],
         through: Through,
+        parting: Parting,
     ) -> None:
         """`hand_on` gives what else a target keeps for its objects to others. Raise `AisError`."""
+        self._parting = parting
         self._host = host
         self._front = front
         self._volume = volume
@@ -214,10 +218,26 @@ class Rebalance:
         if self._host.snode.id in owners(self._host.smap).ids:
             return
         try:
+            await self._require_slices_elsewhere(xaction)
             await self._hand_on()
         except AisError as error:
             self._failures = (xaction.uuid, failures + 1, str(error))
             raise Busy(str(error)) from error
+
+    async def _require_slices_elsewhere(self, xaction: Xaction) -> None:
+        """Raise `Busy` while objects of others need slices that are here."""
+        short = 0
+
+        async def visit(batch: Batch) -> None:
+            nonlocal short
+            short += len(await self._parting.needed(batch.bck, batch.names))
+
+        coded = [view.bck for view in self._front.views if view.is_coded]
+        await self._joggers.run(
+            xaction, coded, visit, content=layout.SLICES, step=SLICES_STEP, is_counted=False, follows_moves=False
+        )
+        if short:
+            raise Busy(f"{short} objects do not have all their slices on targets that stay yet")
 
     def _contents(self) -> Iterator[tuple[str, list[Bck]]]:
         """The trees in which names may be that are not ours any more."""

@@ -35,6 +35,7 @@ from ais.core.version_listing import VersionLister
 from ais.core.workfile import WriteRules
 from ais.ec.encode import Encoder
 from ais.ec.jobs import EcJobs
+from ais.ec.parting import Parting
 from ais.ec.peers import SlicePeers
 from ais.ec.restore import Restorer
 from ais.ec.slice import Scheme
@@ -198,6 +199,7 @@ class Target:
             self.registry,
             self._events.hand_on,
             remote.through,
+            Parting(slices, slice_peers),
         )
         self._sending_on = SendingOn(host, gate.clients)
         self._actions = Actions(

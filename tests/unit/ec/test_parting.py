@@ -1,0 +1,137 @@
+"""Targets leave that have slices of objects which are kept as slices alone: not before these have them elsewhere."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from harness.coded import Group, run
+from harness.target import LiveTarget
+
+from ais.api.xact import ArgsMsg
+from ais.meta.smap import Flag
+from ais.reb import plan
+
+ALONE = {
+    "ec": {"enabled": True, "data_slices": 2, "parity_slices": 1, "objsize_limit": 0},
+    "protection": {"slices_only": True},
+}
+BODY = os.urandom(300_000)
+
+
+def leave(group: Group, *leaving: LiveTarget) -> str:
+    """The next map, in which these targets give what they have; the ID of the rebalance."""
+    before = group.targets[0].node.smap
+    gone = {one.node.snode.id for one in leaving}
+    tmap = {
+        node_id: msgspec.structs.replace(snode, flags=int(Flag.DECOMMISSION) if node_id in gone else 0)
+        for node_id, snode in before.tmap.items()
+    }
+    after = msgspec.structs.replace(before, tmap=tmap, version=before.version + 1)
+    after = plan.follow(before, after, has_data=True)
+    for one in group.targets:
+        one.node.smap = after
+        one.target.follow_map(after)
+    assert after.moving
+    return after.moving.id
+
+
+def end(group: Group, *gone: LiveTarget) -> None:
+    """The rebalance is over: these targets are not in the map any more."""
+    smap = group.targets[0].node.smap
+    ids = {one.node.snode.id for one in gone}
+    tmap = {node_id: snode for node_id, snode in smap.tmap.items() if node_id not in ids}
+    smap = msgspec.structs.replace(smap, tmap=tmap, moving=msgspec.UNSET, version=smap.version + 1)
+    for one in group.targets:
+        one.node.smap = smap
+        one.target.follow_map(smap)
+
+
+async def given_by(target: LiveTarget, moving_id: str) -> None:
+    """Ask as the primary does, until a round of the job found nothing that has to stay."""
+    async with asyncio.timeout(60):
+        while True:
+            job = target.target._scrub._rebalance.start(ArgsMsg(id=moving_id))
+            await job.wait()
+            if not job.error:
+                return
+
+
+def test_targets_leave_when_their_slices_are_elsewhere(tmp_path: Path) -> None:
+    """More than P at once: every object is read all the time, and when they are gone."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(ALONE)
+        names = [f"o{number}" for number in range(12)]
+        for name in names:
+            assert (await group.owner(name).ask("PUT", name, data=BODY)).status == 200
+        await group.settled()
+        leaving = group.targets[:2]
+        moving_id = leave(group, *leaving)
+        for name in names:
+            assert (await group.owner(name).ask("GET", name)).body == BODY
+        for one in (*group.targets[2:], *leaving):
+            await given_by(one, moving_id)
+        end(group, *leaving)
+        for name in names:
+            assert (await group.owner(name).ask("GET", name)).body == BODY
+        await group.settled()
+        staying = [f"{mountpath.path}/" for one in group.targets[2:] for mountpath in one.volume.available]
+        for name in names:
+            assert len([path for path in group.slices(name) if path.startswith(tuple(staying))]) == 3
+
+    run(tmp_path, 5, scenario)
+
+
+def test_what_was_replaced_or_deleted_keeps_nobody(tmp_path: Path) -> None:
+    """A target was told nothing of it, and leaves at once."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(ALONE)
+        for name in ("deleted", "replaced"):
+            assert (await group.owner(name).ask("PUT", name, data=BODY)).status == 200
+        await group.settled()
+        leaving = next(one for one in group.targets if one not in (group.owner("deleted"), group.owner("replaced")))
+        group.away(leaving)
+        assert (await group.owner("deleted").ask("DELETE", "deleted")).status == 200
+        assert (await group.owner("replaced").ask("PUT", "replaced", data=b"other" * 1000)).status == 200
+        await group.settled()
+        group.away()
+        await given_by(leaving, leave(group, leaving))
+
+    run(tmp_path, 5, scenario)
+
+
+def test_what_is_being_written_while_targets_leave_has_its_slices_elsewhere(tmp_path: Path) -> None:
+    """They were stored on those that leave, which have looked through all they have before the object is there."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(ALONE)
+        owner = group.targets[0]
+        name = next(name for name in map(str, range(99)) if group.owner(name) is owner)
+        slicer, moving = owner.target._ec._slicer, []
+        prepare = slicer.prepare
+
+        def prepare_and_leave(*args: Any, **kwargs: Any) -> Any:
+            prepared = prepare(*args, **kwargs)
+            if not moving:
+                gone = [one for one in group.targets if one is not owner and one.node.snode in prepared.nodes]
+
+                async def let_leave() -> None:
+                    moving.append(leave(group, *gone))
+                    for one in gone:
+                        await given_by(one, moving[0])
+
+                asyncio.run_coroutine_threadsafe(let_leave(), loop).result()
+                leaving.extend(gone)
+            return prepared
+
+        loop, leaving = asyncio.get_running_loop(), list[LiveTarget]()
+        slicer.prepare = prepare_and_leave  # type: ignore[method-assign]
+        assert (await owner.ask("PUT", name, data=BODY)).status == 200
+        assert len(leaving) == 2
+        end(group, *leaving)
+        assert (await owner.ask("GET", name)).body == BODY
+
+    run(tmp_path, 5, scenario)
