@@ -257,7 +257,8 @@ class Publisher:
     def arrive(self, staged: Staged, meta: ObjectMeta, *, is_head: bool, wait: bool = True) -> ObjectMeta:
         """Take a version that another target gives: as the latest of its name, or as one below that is still to come.
 
-        Raise `AlreadyExists` when the name is here: whoever sends it has what was given before. Else as `publish`.
+        Where the name has a latest version already, which came before or from slices, it takes its place among the
+        versions by its age. Raise `AlreadyExists` when it is here. Else as `publish`.
         """
         try:
             if staged.spot.view is not self._volume.view:
@@ -270,8 +271,9 @@ class Publisher:
             raise translate(error, staged.path) from error
 
     def _arrive(self, staged: Staged, meta: ObjectMeta, is_head: bool, wait: bool) -> ObjectMeta:
-        taken = self.locked(staged.bck, staged.spot, lambda: self._arrive_locked(staged, meta, is_head), wait)
-        if is_head and staged.bck in self._volume.mirrored:
+        step = partial(self._arrive_locked, staged, meta, is_head)
+        taken, is_head, is_complete = self.locked(staged.bck, staged.spot, step, wait)
+        if is_complete and staged.bck in self._volume.mirrored:
             self.on_mirrored(staged.bck, staged.name)
         if is_head and not meta.is_marker:
             self.changed(staged.bck, staged.name, staged.spot)
@@ -281,7 +283,8 @@ class Publisher:
             self.shelved(staged.bck, staged.name, DELETED if is_head else meta.version_id or NULL)
         return taken
 
-    def _arrive_locked(self, staged: Staged, meta: ObjectMeta, is_head: bool) -> ObjectMeta:
+    def _arrive_locked(self, staged: Staged, meta: ObjectMeta, is_head: bool) -> tuple[ObjectMeta, bool, bool]:
+        """The metadata, whether it is the latest version now, and whether there is one."""
         disk, spot, fsync = self._disk, staged.spot, staged.rules.fsync
         self._volume.require_place(staged.bck, spot.key, spot.mountpath, staged.epoch, is_moved=staged.is_moved)
         cname = staged.bck.cname(staged.name)
@@ -290,21 +293,32 @@ class Publisher:
         head = self._versions.head(spot)
         if head is not None and head.meta is None:
             raise CorruptMetadata(f"{cname} is damaged here: overwrite or delete it")
+        succession = None
         if head is not None:
-            raise AlreadyExists(f"{cname} is here already")
+            succession = self._versions.arriving(spot, staged.rules, head, meta, staged.times_ns)
+            if succession.is_there:
+                raise AlreadyExists(f"{cname} is here already")
+            is_head = not succession.is_below
         if is_head:
-            stamp = max((self._volume.view.generation, self._now_ns()), (meta.stamp[0], meta.stamp[1] + 1))
-            meta = msgspec.structs.replace(meta, stamp=stamp)
+            stored = head.meta if head is not None else None
+            meta = msgspec.structs.replace(meta, stamp=max(self.next_stamp(meta), self.next_stamp(stored)))
         disk.setxattr(staged.fd, metadata.XATTR, metadata.encode(meta))
         if staged.times_ns is not None:
             disk.utime(staged.fd, ns=staged.times_ns)
         if fsync:
             disk.fsync(staged.fd)
+        if is_head and succession is not None:
+            succession.keep()
+            if staged.bck in self._volume.mirrored:
+                self.version_copies.follow(spot, succession)
         if is_head and not meta.is_marker:
             tree.install(disk, staged.path, spot.root, spot.path, fsync=fsync)
         else:
             self._versions.take(spot, staged.path, meta, is_head=is_head, fsync=fsync)
-        return meta
+        if is_head and succession is not None:
+            self._versions.succeed(spot, succession, is_marker=meta.is_marker)
+            self.shelved(staged.bck, staged.name, *succession.touched)
+        return meta, is_head, is_head or head is not None
 
     def followed(self, bck: Bck) -> contextlib.AbstractContextManager[None]:
         """To be held around a change after which copies or slices are to be made, until that was told.

@@ -226,6 +226,29 @@ class Versions:
             now_ns = max(now_ns, _time_of(newest.order) + 1)
         return Succession(self, spot, rules, head, _order_at(now_ns, self._rng.getrandbits(64)))
 
+    def arriving(
+        self, spot: Spot, rules: WriteRules, head: Version, meta: ObjectMeta, times_ns: tuple[int, int] | None
+    ) -> "Succession":
+        """Begin to take a version with this metadata, which another target had, where there is a latest one already.
+
+        It is there when it, or a null version that replaced it, is there whole.
+        """
+        entry, order = meta.version_id or NULL, order_of(meta, times_ns[1] if times_ns else 0)
+        known = self.find(spot, entry)
+        is_there = known is not None and known.is_whole and known.order <= order
+        keeping = Keeping.ENABLED if meta.version_id else Keeping.SUSPENDED
+        rules = msgspec.structs.replace(rules, keeping=keeping)
+        succession = Succession(self, spot, rules, head, order, is_given=True, is_there=is_there)
+        succession.is_moved = head.id == entry  # it is damaged, or a null version: not kept below itself
+        return succession
+
+    def succeed(self, spot: Spot, succession: "Succession", *, is_marker: bool) -> None:
+        """A version that arrived is in the place of a latest one, which was kept."""
+        head = succession.head
+        if is_marker and head is not None and head.is_current:
+            self._remove_current(spot, head)
+        succession.settle(is_marker=is_marker)
+
     def delete(
         self,
         spot: Spot,

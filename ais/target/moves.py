@@ -144,17 +144,15 @@ class Moves:
             return None
         size = 0
         head = found.versions[0] if found.has_head else None
-        try:
-            for version in reversed(found.versions):
-                opened = self._departures.open(version)
-                if opened is None:
-                    return Given(0, 0)
-                part = LATEST if version is head else BELOW
-                times_ns = (opened.stat.st_atime_ns, opened.stat.st_mtime_ns)
+        for version in reversed(found.versions):
+            opened = self._departures.open(version)
+            if opened is None:
+                return Given(0, 0)
+            part = LATEST if version is head else BELOW
+            times_ns = (opened.stat.st_atime_ns, opened.stat.st_mtime_ns)
+            size += opened.stat.st_size
+            with contextlib.suppress(AlreadyExists):  # it was sent before; others may not have been
                 await self._send(opened, owner, view, name, Transfer(opened.meta, times_ns=times_ns, part=part))
-                size += opened.stat.st_size
-        except AlreadyExists:  # it has all of it: what is here was sent before
-            pass
         is_gone = await in_pool(pool, lambda: self._departures.let_go(view.bck, name, found, fsync=view.rules.fsync))
         return Given(size, len(found.versions)) if is_gone else Given(0, 0)
 
@@ -170,11 +168,13 @@ class Moves:
             destination = destination.with_ack("all-synced" if destination.rules.all_copies else "synced")
         opened = self._store.open(source.bck, name, sealed=True)
         meta, stat = opened.meta, opened.stat
+        keeps_name = (source.bck, name) == (destination.bck, new_name)
         transfer = Transfer(
             meta,
             version=meta.version,
             times_ns=(stat.st_atime_ns, stat.st_mtime_ns),
             only_if_absent=only_if_absent,
+            keeps_name=keeps_name,
         )
         try:
             self._store.check_free(meta)
@@ -189,12 +189,11 @@ class Moves:
                 raise
         pool = self._volume.place(source.uname + name).pool
         cname = source.bck.cname(name)
-        keeps_slices = (source.bck, name) == (destination.bck, new_name)
         rules = source.silent_rules if only_if_absent else source.rules
 
         def let_go() -> None:
             condition = unchanged(meta, cname)
-            self._store.delete(source.bck, name, condition, rules, is_moved=True, keeps_slices=keeps_slices)
+            self._store.delete(source.bck, name, condition, rules, is_moved=True, keeps_slices=keeps_name)
 
         with contextlib.suppress(ObjectNotFound):  # it was deleted meanwhile, after it got its new name
             await in_pool(pool, let_go)

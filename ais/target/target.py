@@ -230,7 +230,7 @@ class Target:
             host, gate, self._front, self._maps, volume, store, moves, peers, verified, protected, remote
         )
         self._control = Control(self._front, VersionLister(volume, host.env), moves, self._s3.deletes)
-        self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store, pace)
+        self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store, moves, pace)
         self._resilver = Resilver(
             self.registry,
             self.joggers,

@@ -19,7 +19,8 @@ class Transfer(msgspec.Struct, frozen=True, array_like=True):
     """The object's metadata and times (access, modification). `version` None: the destination counts its own.
 
     `only_if_absent`: keep what the destination has already, and say so with `AlreadyExists`. `part`: of a name that
-    gets another owner (`ais.core.departure`), this version.
+    gets another owner (`ais.core.departure`), this version. `keeps_name`: the object only gets another owner; what that
+    has already may be an older write of it, from slices.
     """
 
     meta: ObjectMeta
@@ -27,6 +28,7 @@ class Transfer(msgspec.Struct, frozen=True, array_like=True):
     times_ns: tuple[int, int] | None = None
     only_if_absent: bool = False
     part: str = ""
+    keeps_name: bool = False
 
     @property
     def is_copy(self) -> bool:
@@ -54,6 +56,16 @@ def absent(cname: str) -> Condition:
 
     def check(stored: ObjectMeta | None) -> None:
         if stored is not None:
+            raise AlreadyExists(f"{cname} exists already")
+
+    return check
+
+
+def not_older(cname: str, meta: ObjectMeta) -> Condition:
+    """The condition of a commit that must only replace an older write of the same object; in doubt none."""
+
+    def check(stored: ObjectMeta | None) -> None:
+        if stored is not None and (stored.stamp >= meta.stamp or stored.stamp[1] >= meta.stamp[1]):
             raise AlreadyExists(f"{cname} exists already")
 
     return check

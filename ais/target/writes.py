@@ -28,7 +28,7 @@ from ais.target.protected import Protected
 from ais.target.remote.cold import Cold
 from ais.target.remote.through import Through, ThroughSink, content_of, of_owner
 from ais.target.shards import Shards
-from ais.target.transfer import LATEST, TRANSFER, Transfer, absent
+from ais.target.transfer import LATEST, TRANSFER, Transfer, absent, not_older
 from ais.target.uploads import PooledSink, in_pool, upload
 from ais.target.view import BucketView
 
@@ -229,7 +229,9 @@ class Writes:
             after=meta.stamp if transfer.version is not None else (0, 0),
             is_as_stored=transfer.version is not None,
         )
-        condition = absent(ask.cname) if transfer.only_if_absent else None
+        condition = None
+        if transfer.only_if_absent:
+            condition = not_older(ask.cname, meta) if transfer.keeps_name else absent(ask.cname)
         return self._upload(ask.view, writer, ask.headers.content_length, started_s, condition)
 
     async def _receive_through(self, ask: Ask, meta: ObjectMeta, started_s: float) -> AnyReply:

@@ -23,7 +23,7 @@ from ais.target.front import ACK_HEADER, Front
 from ais.target.host import Host
 from ais.target.keyring import with_keys
 from ais.target.maps import Maps
-from ais.target.moves import Moves
+from ais.target.moves import EarlierAway, Moves
 from ais.target.protected import Protected
 from ais.target.remote.remote import Remote
 from ais.target.s3.ask import S3Ask
@@ -64,6 +64,7 @@ _ON_WHAT_IS_THERE = frozenset(
 _KEYS_MAX = 4
 """Of one request: its own, and those of what it copies."""
 _ONLY_METADATA = _ON_WHAT_IS_THERE - {Op.DELETE_OBJECT}
+_READS = frozenset({Op.GET_OBJECT, Op.HEAD_OBJECT})
 
 
 def _discarded_by(ask: S3Ask) -> str | None:
@@ -179,7 +180,7 @@ class S3Front:
             if view.remote is not None:
                 return self._watched(ask, self._remote.serve(handler, ask))
             if self._gate.waits_for_keys:
-                return self._watched(ask, self._with_keys(handler if is_usual else self._settled_by(handler), ask))
+                return self._watched(ask, self._with_keys(self._settled_by(handler), ask))
             reply = handler(ask) if is_usual else self._settled(handler, ask)
         except AisError as error:
             raise self._failed(ask, error) from None
@@ -197,8 +198,20 @@ class S3Front:
         return await with_keys(lambda: handler(ask))
 
     async def _settled(self, handler: Handler, ask: S3Ask) -> AnyReply:
-        """In a bucket that is getting the objects of another, or has lost one: first the one that is asked for."""
-        await self._moves.settle(ask.view, ask.key, discard=_discarded_by(ask))
+        """In a bucket that is getting the objects of another, or has lost one: first the one that is asked for.
+
+        While who owned it before is away, its slices stand for what he has; that it is not there they cannot say.
+        """
+        try:
+            await self._moves.settle(ask.view, ask.key, discard=_discarded_by(ask))
+        except EarlierAway as away:
+            if not ask.view.is_coded or ask.request.op not in _READS:
+                raise
+            try:
+                reply = handler(ask)
+                return await reply if isinstance(reply, Awaitable) else reply
+            except NotFound:
+                raise away from None
         if ask.request.op in _ON_WHAT_IS_THERE:
             await self._protected.ensure(ask.view, ask.key, ask.version_id)
         reply = handler(ask)

@@ -24,6 +24,7 @@ from ais.s3.lifecycle import LifecycleRule, Subject
 from ais.s3.notifications import EXPIRATION
 from ais.target.front import Front
 from ais.target.host import Host
+from ais.target.moves import Moves
 from ais.target.transfer import unchanged
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
@@ -39,7 +40,15 @@ class Lifecycle:
     """Starts the job, on demand and every hour."""
 
     def __init__(
-        self, host: Host, registry: Registry, gate: Gate, front: Front, volume: Volume, store: Store, pace: Pace
+        self,
+        host: Host,
+        registry: Registry,
+        gate: Gate,
+        front: Front,
+        volume: Volume,
+        store: Store,
+        moves: Moves,
+        pace: Pace,
     ) -> None:
         self._host = host
         self._clock = host.env.clock
@@ -49,6 +58,7 @@ class Lifecycle:
         self._front = front
         self._volume = volume
         self._store = store
+        self._moves = moves
         self._lister = VersionLister(volume, host.env)
 
     def start(self, args: ArgsMsg) -> Xaction:
@@ -101,6 +111,7 @@ class Lifecycle:
         view = self._view(bucket)
         if view is None:
             return
+        await self._moves.settle(view, entry.name)  # who has it still would bring it back
         rules = view.rules
         if rules.event is not None:
             rules = msgspec.structs.replace(rules, event=Event(EXPIRATION))
