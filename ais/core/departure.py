@@ -13,6 +13,7 @@ from ais.api.bucket import Bck
 from ais.base.errors import CorruptMetadata
 from ais.core import meta as metadata
 from ais.core.meta import ObjectMeta
+from ais.core.spots import Spot
 from ais.core.store import Store
 from ais.core.versions import NULL, Version
 from ais.env import Env
@@ -92,15 +93,23 @@ class Departures:
             found = [*([head] if head is not None else []), *self._versions.kept(spot, head)]
             if any(version.meta is None or known.get(version.id) != version.meta for version in found):
                 return False
-            path = spot.path[len(spot.root) + 1 :]
-            self._store.volume.note_removed(bck, path, fsync=fsync)
-            for version in found:
-                self._store.volume.note_removed_version(bck, path, version.id or NULL, fsync=fsync)
+            self._store.require_all(bck)
+            view = self._store.volume.view
+            self._note(bck, spot, found, fsync=fsync)
             self._store.version_copies.drop_all(spot, fsync=fsync)
             self._versions.remove_all(spot, head)
+            if self._store.volume.view is not view:  # a mountpath that went meanwhile must not bring it back either
+                self._note(bck, spot, found, fsync=fsync)
             if fsync:
                 self._versions.fsync(spot)
             return True
 
         with disk_failures(spot.path):
             return self._store.under_lock(bck, spot, step)
+
+    def _note(self, bck: Bck, spot: Spot, found: list[Version], *, fsync: bool) -> None:
+        """A mountpath that is out of use must not bring back what is removed."""
+        path = spot.path[len(spot.root) + 1 :]
+        self._store.volume.note_removed(bck, path, fsync=fsync)
+        for version in found:
+            self._store.volume.note_removed_version(bck, path, version.id or NULL, fsync=fsync)

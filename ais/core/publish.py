@@ -504,6 +504,14 @@ class Publisher:
             self._volume.require_whole(bck, spot.key)
         condition(stored)
 
+    def require_all(self, bck: Bck) -> None:
+        """Before an object is removed: raise `NotReady` when a mountpath that may have another file of it, an older one
+        or a copy, is not there. Its disk would bring the object back.
+        """
+        if self._volume.view.is_unsettled or bck in self._volume.mirrored:
+            for mountpath in self._volume.view.available:
+                mountpath.require_own()
+
     def remove_strays(self, spot: Spot, *, fsync: bool = False) -> bool:
         """Remove the object's files from mountpaths other than its owner; return whether there were any."""
         removed = False

@@ -423,6 +423,7 @@ class Store:
             self._publisher.require_current(bck, rules)
             if not is_moved:
                 self.volume.require_owned(spot.key)
+            self._publisher.require_all(bck)
             stored = self._publisher.stored_meta(spot)
             check(stored)
 
@@ -502,6 +503,7 @@ class Store:
 
         def begin(version: Version) -> None:
             check(version)
+            self._publisher.require_all(bck)
             if event is not None:
                 stamp = self._publisher.next_stamp(version.meta)
                 announcement.note(Change(bck, name, event, True, version.meta, stamp, is_certain=True))
@@ -840,6 +842,12 @@ class Store:
                 if older is opened:
                     continue
             newest = opened
+        if newest is not None:
+            try:
+                self.volume.view.require_newest(newest.mountpath, newest.meta.stamp, spot.key)
+            except NotReady:
+                self._disk.close(newest.fd)
+                raise
         return newest
 
     def _read_meta(self, fd: int, path: str) -> ObjectMeta:
@@ -934,6 +942,7 @@ class Store:
                         for key in keys:
                             held.enter_context(stripes.held(key))
                         if bck in self.volume.mirrored:
+                            self._publisher.require_all(bck)
                             self.copies.promote(source)
                         found = tree.find(self._disk, source.path)
                         if found is None:
@@ -970,6 +979,7 @@ class Store:
         announcing = self._publisher.announcing(spot, fsync=rules.fsync)
         with disk_failures(spot.path), announcing as announcement, spot.mountpath.stripes.held(spot.key):
             rules = self._publisher.current(bck, rules)
+            self._publisher.require_all(bck)
             newest = newest_file(self._disk, self.volume.view, spot)
             if newest is not None:
                 found = newest[1]
@@ -1123,6 +1133,10 @@ class Store:
         `restore_lost`: make a lost object of a mirrored bucket from its copy before. Raise `BucketNotFound`, `OSError`.
         """
         return self._publisher.locked(bck, spot, step, restore_lost=restore_lost)
+
+    def require_all(self, bck: Bck) -> None:
+        """Before names are removed here: raise `NotReady` when a disk that is not there may have them too."""
+        self._publisher.require_all(bck)
 
     def announce_to(self, announcer: Announcer) -> None:
         """Whom changes are told to before they are made, in buckets whose rules say so."""

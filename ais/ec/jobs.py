@@ -143,7 +143,8 @@ class EcJobs:
     def before_change(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool, is_synced: bool) -> None:
         """Remove the slices of what is about to change, durably when `is_synced`.
 
-        What cannot be told now is outdated by what comes.
+        What cannot be told now is outdated by what comes. Raise `NotReady` when a disk of this target is not there that
+        may have a slice of what is deleted.
         """
         loop = self._loop
         if loop is None:
@@ -154,8 +155,12 @@ class EcJobs:
         if threading.get_ident() == self._loop_thread:
             loop.create_task(coroutine)
             return
-        with contextlib.suppress(TimeoutError, RuntimeError):
-            asyncio.run_coroutine_threadsafe(coroutine, loop).result(DROP_TIMEOUT_S)
+        try:
+            with contextlib.suppress(TimeoutError, RuntimeError):
+                asyncio.run_coroutine_threadsafe(coroutine, loop).result(DROP_TIMEOUT_S)
+        except AisError:  # it is not deleted, and needs its slices again
+            self._changed(bck, name)
+            raise
 
     async def _drop(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool, is_synced: bool) -> None:
         """Remove slices; before a deletion also those that are on their way. No others follow (`_deleting`)."""

@@ -61,13 +61,19 @@ class Restorer:
     async def find(self, bck: Bck, name: str) -> Found | None:
         """The slices there are; None when there are none, or the object was deleted.
 
-        Raise `NotReady` when there are too few to restore it.
+        Raise `NotReady` when there are too few to restore it, or it may have been lost here and not all can be asked.
         """
         nodes = self._peers.sources_for(bck.uname + name)
         answers = await asyncio.gather(*(self.kept(node, bck, name) for node in nodes), return_exceptions=True)
         kept = [(one, node) for one, node in zip(answers, nodes, strict=True) if isinstance(one, Kept)]
         counting = [one.counting for one, _ in kept if one.counting is not None]
         if not counting:
+            is_sure = len(kept) == len(nodes) and not self._peers.has_absent
+            if not is_sure and self._store.volume.may_have_lost:
+                raise NotReady(
+                    f"{bck.cname(shown(name))} is not here, where a mountpath was given up, and not all targets answer "
+                    "that may have slices of it: start those that are away"
+                )
             return None
         newest = max(counting, key=lambda one: (one.stamp, one.is_tombstone))
         if newest.is_tombstone:

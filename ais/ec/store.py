@@ -111,8 +111,13 @@ class SliceStore:
         *,
         is_synced: bool = False,
     ) -> None:
-        """Remove the slice unless it is newer than `stamp`; leave a tombstone in its place if one is given."""
+        """Remove the slice unless it is newer than `stamp`; leave a tombstone in its place if one is given.
+
+        Raise `NotReady` when the disk of a mountpath is not there: it may have one.
+        """
         spot = self._store.spot(bck, name)
+        for mountpath in self._store.volume.available:
+            mountpath.require_own()
         with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
             found = self._head(bck, name, layout.SLICES)
             if found is not None and found.stamp > stamp:

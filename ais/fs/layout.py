@@ -175,6 +175,21 @@ def subdirectories(disk: Disk, path: str, prefixes: tuple[str, ...] = ("",)) -> 
         return []
 
 
+def has_file(disk: Disk, path: str) -> bool:
+    """Whether there is a file anywhere below a directory, which may be missing."""
+    waiting = [path]
+    while waiting:
+        try:
+            with disk.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if not entry.is_dir(follow_symlinks=False):
+                        return True
+                    waiting.append(entry.path)
+        except FileNotFoundError:
+            continue
+    return False
+
+
 def fsync_directory(disk: Disk, path: str) -> None:
     """Make the entries of a directory durable."""
     fd = disk.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

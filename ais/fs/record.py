@@ -37,7 +37,7 @@ class Member(msgspec.Struct, frozen=True):
     state: State = State.AVAILABLE
     label: str = ""
     since: int = 0
-    """Generation of the record in which it went out of use."""
+    """Generation of the record in which it went out of use; of one that has returned, until all is in its place."""
     is_drained: bool = False
     """Everything had left it by then."""
 

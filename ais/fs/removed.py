@@ -4,8 +4,9 @@ Each mountpath in use has the file `.ais.removed`: a line for each such object, 
 record, the bucket and the path below `%ob`; of a version that was removed for good its place on the shelf, `%ve/...`;
 of a slice of another target's object `%ec/...`. When a mountpath comes back, what was removed since it went is unlinked
 on it before it is used; a version that is to be kept, and lies nowhere else, is put on the shelf before. One that was
-removed for good may still be the latest there, so that is looked at too: its attribute has its ID as it is. The files
-go when all known mountpaths are in use and everything is in its place.
+removed for good may still be the latest there, so that is looked at too: its attribute has its ID as it is. One that
+comes into use gets the lines of the others: any of them may go before the next one returns. The files go when all known
+mountpaths are in use and everything is in its place.
 """
 
 import contextlib
@@ -71,6 +72,26 @@ def apply(disk: Disk, mountpaths: Sequence[str], returning: str, since: int, kee
             else:
                 keep(disk, mountpaths, returning, bck, path)
                 _unlink(disk, f"{bucket}/{layout.OBJECTS}/{path}")
+
+
+def carry(disk: Disk, mountpaths: Iterable[str], to: str) -> None:
+    """Add to the file of one mountpath what others have noted, durably. Raise `OSError`."""
+    path = f"{to}/{FILE_NAME}"
+    known = set(_lines(disk, path))
+    missing = dict.fromkeys(
+        line for one in mountpaths for line in _lines(disk, f"{one}/{FILE_NAME}") if line not in known
+    )
+    if not missing:
+        return
+    fd = disk.open(path, _APPEND, 0o644)
+    try:
+        left = memoryview("".join(f"{line}\n" for line in missing).encode())
+        while left:
+            left = left[disk.write(fd, left) :]
+        disk.fsync(fd)
+    finally:
+        disk.close(fd)
+    layout.fsync_directory(disk, to)
 
 
 def clear(disk: Disk, mountpath: str) -> None:

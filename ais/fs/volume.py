@@ -72,10 +72,11 @@ class View:
     """The mountpaths in use at one time; immutable. A new one replaces it when the set changes.
 
     While it is unsettled, names may still be on the mountpaths `hidden`, which are known but not in use. Those that are
-    `leaving` are read, and nothing new is `placed` on them.
+    `leaving` are read, and nothing new is `placed` on them. `went`: in which generation they went out of use, those
+    that are `hidden` and those that have returned since.
     """
 
-    __slots__ = ("_candidates", "available", "generation", "hidden", "is_unsettled", "leaving", "placed")
+    __slots__ = ("_candidates", "available", "generation", "hidden", "is_unsettled", "leaving", "placed", "went")
 
     def __init__(
         self,
@@ -84,8 +85,10 @@ class View:
         generation: int,
         hidden: Iterable[str] = (),
         leaving: Iterable[str] = (),
+        went: Mapping[str, int] | None = None,
     ) -> None:
         self.available = available
+        self.went = went or {}
         self.leaving = frozenset(leaving)
         self.placed = tuple(mountpath for mountpath in available if mountpath.path not in self.leaving)
         self.is_unsettled = is_unsettled
@@ -100,6 +103,21 @@ class View:
         _, path = max((mix(candidate ^ key), path) for candidate, path in self.hidden)
         if all(mix(one.digest ^ key) < mix(digest(path) ^ key) for one in self.available):
             raise NotReady(f"mountpath {path} is disabled and may hold that: enable it, or detach it to give it up")
+
+    def require_newest(self, mountpath: Mountpath, stamp: tuple[int, int], key: int) -> None:
+        """Raise `NotReady` when what was found on a mountpath may have been replaced while that was out of use, on one
+        that is out of use now.
+        """
+        left = self.went.get(mountpath.path)
+        if not self.hidden or left is None or stamp[0] > left:
+            return
+        ranks = [(mix(candidate ^ key), path) for candidate, path in self.hidden if self.went[path] > left]
+        stayed = [mix(one.digest ^ key) for one in self.available if one.path not in self.went]
+        rank, path = max(ranks, default=(0, ""))
+        if path and rank > max(stayed, default=0):
+            raise NotReady(
+                f"mountpath {path} is disabled and may hold a newer one: enable it, or detach it to give it up"
+            )
 
     def require_staying(self, mountpath: Mountpath) -> None:
         """Raise `NotReady` when a mountpath that something would be placed on began to leave meanwhile."""
@@ -157,6 +175,8 @@ class Volume:
         self._is_owner: Callable[[int], bool] | None = None
         self.aside: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
         """Entered around each change of the set of mountpaths: other processes that use them stand aside meanwhile."""
+        self._given_up: set[str] = set()
+        """Paths of mountpaths that were not there, or without their buckets, when they were to be emptied."""
         self._noted: dict[tuple[int, Bck, str], bool] = {}
         """What was noted as removed, in which generation, and whether durably: that needs no other line."""
         self.moved = MovedNames()
@@ -198,7 +218,11 @@ class Volume:
                 out_of_use = [path for path in found.paths(State.DISABLED) if is_marked(env.disk, path)]
                 record.save(env.disk, found, [*found.paths(*IN_USE), *out_of_use])
         volume = cls(env, found, limits or VolumeLimits(), stripes)
-        volume._complete_buckets({path for path, copy in copies.items() if copy is None})
+        new = {path for path, copy in copies.items() if copy is None}
+        volume._complete_buckets(new)
+        for path in new.intersection(found.paths(*IN_USE)):
+            with disk_failures(path):
+                removed.carry(env.disk, [one.path for one in volume.available if one.path not in new], path)
         return volume
 
     @property
@@ -236,6 +260,12 @@ class Volume:
     def disabled(self) -> tuple[str, ...]:
         """Paths known but not in use."""
         return tuple(self._record.paths(State.DISABLED))
+
+    @property
+    def may_have_lost(self) -> bool:
+        """Whether what is not here may have been on a mountpath that was given up, or is not in its place."""
+        members = self._record.mountpaths.values()
+        return self.view.is_unsettled or any(one.state is State.DETACHED and not one.is_drained for one in members)
 
     def place(self, uname: str) -> Mountpath:
         """The mountpath for `<provider>/@uuid#ns/<bucket>/<object>`. Raise `OutOfSpace` when there is none."""
@@ -276,7 +306,7 @@ class Volume:
             record.check_directory(clean)
             record.check_disjoint(clean, set(self._record.paths(*KNOWN)) - {clean})
             record.check_owner(clean, record.load_copy(self._disk, clean), self.node_id, self.cluster_uuid)
-            self._admit(clean, Member(label=label))
+            self._admit(clean, label)
             return True
 
     def enable(self, path: str) -> bool:
@@ -292,7 +322,7 @@ class Volume:
                 raise MountpathNotFound(path)
             record.check_directory(clean)
             record.check_owner(clean, record.load_copy(self._disk, clean), self.node_id, self.cluster_uuid)
-            self._admit(clean, Member(label=self._record.mountpaths[clean].label))
+            self._admit(clean, self._record.mountpaths[clean].label)
             return True
 
     def disable(self, path: str) -> bool:
@@ -332,7 +362,9 @@ class Volume:
                 self._forget(clean)
                 return True
             self._require_others(clean)
-            self._change(self._record.with_member(clean, Member(leaving, self._record.mountpaths[clean].label)))
+            self._given_up.discard(clean)
+            member = self._record.mountpaths[clean]
+            self._change(self._record.with_member(clean, msgspec.structs.replace(member, state=leaving)))
         self._mountpaths[clean].stripes.wait_for_all()
         return True
 
@@ -347,13 +379,17 @@ class Volume:
         return found
 
     def has_objects(self) -> bool:
-        """Whether there is an object in any bucket on an available mountpath."""
+        """Whether there is an object in any bucket on an available mountpath, a kept version, a delete marker or a
+        slice: what brings back something that was deleted. So may a mountpath that is out of use.
+        """
+        if self.view.hidden:
+            return True
         for mountpath in self.view.available:
             with disk_failures(mountpath.path):
                 for _, path in layout.scan_buckets(self._disk, mountpath.path):
-                    with contextlib.suppress(FileNotFoundError):
-                        if self._disk.listdir(f"{path}/{layout.OBJECTS}"):
-                            return True
+                    contents = (f"{path}/{one}" for one in (layout.OBJECTS, layout.VERSIONS, layout.SLICES))
+                    if any(layout.has_file(self._disk, one) for one in contents):
+                        return True
         return False
 
     def create_bucket(self, bck: Bck, bid: int) -> bool:
@@ -497,8 +533,12 @@ class Volume:
             left = self._record.paths(*LEAVING)
             members = dict(self._record.mountpaths)
             for path in left:
-                members[path] = Member(LEAVING[members[path].state], members[path].label, generation, is_drained=True)
+                is_drained = path not in self._given_up
+                members[path] = Member(LEAVING[members[path].state], members[path].label, generation, is_drained)
             is_complete = all(one.state is not State.DISABLED or one.is_drained for one in members.values())
+            if is_complete:
+                for path in self._record.paths(State.AVAILABLE):
+                    members[path] = Member(label=members[path].label)
             if left or is_complete:
                 changed = msgspec.structs.replace(self._record, mountpaths=members, is_unsettled=not is_complete)
                 self._change(changed)
@@ -572,10 +612,18 @@ class Volume:
     def require_walked(self, mountpath: Mountpath, bck: Bck) -> None:
         """Raise `NotReady` unless who went through a bucket on a mountpath has met all it has.
 
-        Not of one that is being detached: what is on its disk no more, as on a failed one, is given up.
+        Not of one that is being detached: what is on its disk no more, as on a failed one, is given up. Should it come
+        back, it was not emptied.
         """
-        if self._state(mountpath.path) not in (State.DETACHING, State.DETACHED, None):
+        state = self._state(mountpath.path)
+        if state in (State.DETACHED, None):
+            return
+        try:
             self.require_on(mountpath, bck)
+        except NotReady:
+            if state is not State.DETACHING:
+                raise
+            self._given_up.add(mountpath.path)
 
     def empty_trash(self) -> None:
         """Delete what was trashed. Blocks as long as that takes."""
@@ -627,7 +675,7 @@ class Volume:
         member = self._record.mountpaths.get(path)
         return member.state if member else None
 
-    def _admit(self, path: str, member: Member) -> None:
+    def _admit(self, path: str, label: str) -> None:
         buckets = {**self.buckets(), **self._bids}
         with disk_failures(path):
             if self._state(path) is State.DISABLED and path in self._mountpaths:
@@ -644,10 +692,12 @@ class Volume:
                 layout.create_bucket(self._disk, path, bck, bid)
             for bck, _ in list(layout.scan_buckets(self._disk, path)):
                 layout.drop_copies(self._disk, path, bck)
-            before = self._record.mountpaths.get(path)
+            before, others = self._record.mountpaths.get(path), [one.path for one in self.view.available]
             if before is not None:
-                removed.apply(self._disk, [one.path for one in self.view.available], path, before.since, self.keep)
-        self._change(self._record.with_member(path, member))
+                removed.apply(self._disk, others, path, before.since, self.keep)
+            removed.carry(self._disk, others, path)
+        since = before.since if before is not None and not before.is_drained else 0
+        self._change(self._record.with_member(path, Member(label=label, since=since)))
 
     def _retire(self, path: str, state: State) -> None:
         """Take a mountpath out of use at once, with what it has."""
@@ -667,7 +717,8 @@ class Volume:
 
     def _stay(self, path: str) -> bool:
         """Go on using a mountpath that was to leave."""
-        self._change(self._record.with_member(path, Member(label=self._record.mountpaths[path].label)))
+        member = self._record.mountpaths[path]
+        self._change(self._record.with_member(path, msgspec.structs.replace(member, state=State.AVAILABLE)))
         return True
 
     def _forget(self, path: str) -> None:
@@ -705,7 +756,8 @@ class Volume:
         members = self._record.mountpaths.items()
         hidden = [path for path, one in members if one.state is State.DISABLED and not one.is_drained]
         leaving = self._record.paths(*LEAVING)
-        return View(tuple(available), self._record.is_unsettled, self._record.generation, hidden, leaving)
+        went = {path: one.since for path, one in members if one.since or path in hidden}
+        return View(tuple(available), self._record.is_unsettled, self._record.generation, hidden, leaving, went)
 
     def _complete_buckets(self, new: set[str]) -> None:
         """Make the bucket directories on new mountpaths; where IDs differ only the cluster knows who is right."""

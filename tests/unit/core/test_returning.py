@@ -1,5 +1,6 @@
 """A mountpath that was out of use comes back: what was put on top of its versions meanwhile destroys none of them."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,16 @@ import pytest
 from harness.failing import FailingDisk, HastyDisk
 from harness.versioning import CHANGES, SETUPS, act, begin, expected, state
 
-from ais.base.errors import NotReady
+from ais.base.errors import NotReady, ObjectNotFound
 from ais.core import returning
+from ais.core.departure import Departures
 from ais.core.store import Store
 from ais.core.versions import NULL
+from ais.core.workfile import Keeping, WriteRules
 from ais.env import Env
 from ais.fs import layout
+from ais.fs.volume import Mirroring
+from ais.mirror.mirror import Mirror
 
 _ON_TOP = [change for change in CHANGES if not change.startswith("rm")]
 
@@ -127,3 +132,64 @@ def test_a_mountpath_that_goes_in_the_middle_of_a_removal_does_not_bring_it_back
         bench.store.delete_version(bench.bck, "a", version_id)
         volume.enable(elsewhere)
     assert state(bench) == {}
+
+
+@pytest.mark.parametrize("other", ["an older file", "a copy"])
+@pytest.mark.parametrize("change", ["delete", "mark", "delete version", "move", "let go"])
+def test_nothing_is_removed_while_a_disk_may_have_it_too(bench: Any, change: str, other: str) -> None:
+    """The disk of a mountpath in use is not mounted now: it may have another file of the object."""
+    rules = WriteRules(keeping=Keeping.ENABLED) if change in ("mark", "delete version", "let go") else WriteRules()
+    if other == "a copy":
+        bench.volume.mirror_buckets({bench.bck: Mirroring(2)}, [])
+    bench.put("a", b"content", rules)
+    own, *others = sorted((one.path for one in bench.volume.available), key=lambda path: path != home(bench))
+    if other == "a copy":
+        Mirror(bench.store, bench.env).bring(bench.bck, "a")
+        disk = next(Path(one) for one in others if os.path.exists(f"{one}/@ais/b/%cp/a"))
+    else:
+        bench.volume.detach(others[0])
+        bench.volume.attach(others[0])
+        disk = Path(others[1])
+        subprocess.run(["cp", "-a", f"{own}/@ais/b/%ob/a", f"{disk}/@ais/b/%ob/a"], check=True)
+    version_id = bench.store.head(bench.bck, "a").meta.version_id or NULL
+    disk.rename(f"{disk}.unplugged")
+    disk.mkdir()
+
+    def step() -> None:
+        if change == "delete version":
+            bench.store.delete_version(bench.bck, "a", version_id)
+        elif change == "move":
+            bench.store.rename(bench.bck, "a", "other", WriteRules())
+        elif change == "let go":
+            departures = Departures(bench.store, bench.env)
+            assert departures.let_go(bench.bck, "a", departures.look(bench.bck, "a"))
+        else:
+            bench.store.delete(bench.bck, "a", rules=rules)
+
+    with pytest.raises(NotReady):
+        step()
+    disk.rmdir()
+    Path(f"{disk}.unplugged").rename(disk)
+    step()
+    with pytest.raises(ObjectNotFound):
+        bench.store.open(bench.bck, "a")
+    if change != "mark":
+        assert "a" not in state(bench)
+
+
+def test_what_came_back_is_not_taken_for_what_replaced_it(bench: Any) -> None:
+    """Overwritten while its disk was away; that returns, and the disk with the newer content goes before it moved."""
+    bench.put("a", b"older")
+    first = home(bench)
+    bench.volume.disable(first)
+    bench.put("a", b"newer")
+    second = home(bench)
+    bench.volume.enable(first)
+    assert bench.get("a") == b"newer"
+    bench.volume.disable(second)
+    with pytest.raises(NotReady, match="may hold a newer one"):
+        bench.get("a")
+    bench.put("a", b"newest")
+    assert bench.get("a") == b"newest"
+    bench.volume.enable(second)
+    assert bench.get("a") == b"newest"

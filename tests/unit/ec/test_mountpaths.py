@@ -102,3 +102,22 @@ def test_the_newer_slice_stays_when_its_mountpath_leaves(tmp_path: Path) -> None
             assert (name, answer.status, answer.body == LARGE[::-1]) == (name, 200, True)
 
     run(tmp_path, 4, scenario)
+
+
+def test_what_was_on_a_lost_disk_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    """Who has the only other copy is away, or does not answer: nobody knows, until he is back."""
+
+    async def scenario(group: Group) -> None:
+        await group.create({"ec": {"enabled": True, "data_slices": 1, "parity_slices": 1}})
+        await fill(group)
+        owner, (other, _) = group.owner("small"), holder(group, "small")
+        (path,) = group.files("small")
+        lost = next(one for one in owner.volume.available if path.startswith(f"{one.path}/"))
+        group.away(other)
+        await asyncio.to_thread(owner.volume.detach, lost.path)
+        await until(lambda: not owner.volume.view.is_unsettled)
+        assert (await owner.ask("GET", "small")).status == 503
+        group.away()
+        assert (await owner.ask("GET", "small")).body == b"a small object"
+
+    run(tmp_path, 4, scenario)

@@ -414,3 +414,40 @@ def test_what_is_removed_again_and_again_is_noted_once(open_volume: Open, tmp_pa
             volume.note_removed(BCK, "o")
             volume.note_removed(BCK, "other")
     assert len((tmp_path / "mp1" / ".ais.removed").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize("how", ["attached", "configured"])
+def test_whoever_is_left_knows_what_was_removed(open_volume: Open, tmp_path: Path, how: str) -> None:
+    """A mountpath comes while another one is out of use, and is the only one that is left when that returns."""
+    volume = open_volume("mp1", "mp2")
+    volume.create_bucket(BCK, 1)
+    gone, later = (tmp_path / "mp1" / "@ais" / "b" / "%ob" / name for name in ("gone", "later"))
+    gone.touch()
+    later.touch()
+    volume.disable(str(tmp_path / "mp1"))
+    volume.note_removed(BCK, "gone")
+    if how == "attached":
+        volume.attach(str(tmp_path / "mp3"))
+    else:
+        volume.close()
+        volume = open_volume("mp2", "mp3")
+    volume.disable(str(tmp_path / "mp2"))
+    volume.note_removed(BCK, "later")
+    volume.enable(str(tmp_path / "mp1"))
+    assert not gone.exists()
+    assert not later.exists()
+    volume.enable(str(tmp_path / "mp2"))
+    assert volume.settle(volume.view.generation)
+    assert not [one for one in volume.available if Path(one.path, ".ais.removed").exists()]
+
+
+@pytest.mark.parametrize("content", ["%ob/dir/o", "%ve/o/%=/null", "%ec/o", "%ec/%ve/o/%=/deleted"])
+def test_whatever_may_come_back_makes_a_volume_no_empty_one(open_volume: Open, tmp_path: Path, content: str) -> None:
+    """Objects, what is kept of them, and slices of those of others; directories alone do not."""
+    volume = open_volume("mp1", "mp2")
+    volume.create_bucket(BCK, 1)
+    path = tmp_path / "mp2" / "@ais" / "b" / content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert not volume.has_objects()
+    path.touch()
+    assert volume.has_objects()

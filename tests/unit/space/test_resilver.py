@@ -255,3 +255,34 @@ def test_a_wiped_mountpath_can_be_detached(tmp_path: Path) -> None:
 
     (tmp_path / "third").mkdir()
     run(tmp_path, scenario)
+
+
+def test_a_disk_that_was_not_there_to_be_emptied_brings_nothing_back(tmp_path: Path) -> None:
+    """It is not mounted while it is detached, and comes back with all it had: what was deleted meanwhile stays so."""
+
+    async def scenario(target: LiveTarget) -> None:
+        target.volume.attach(str(tmp_path / "third"))
+        await settled(target)
+        await target.create(BCK)
+        for name in NAMES:
+            assert (await target.ask("PUT", name, data=b"old")).status == 200
+        victim = target.volume.available[1]
+        had = [name for name in NAMES if target.volume.place(BCK.uname + name) is victim]
+        os.rename(victim.path, tmp_path / "unplugged")
+        os.mkdir(victim.path)
+        target.volume.drain(victim.path, State.DETACHED)
+        await settled(target)
+        assert victim not in target.volume.available
+        for name in had[1:]:
+            assert (await target.ask("PUT", name, data=b"new")).status == 200
+        for name in had[2:]:
+            assert (await target.ask("DELETE", name)).status == 200
+        os.rmdir(victim.path)
+        os.rename(tmp_path / "unplugged", victim.path)
+        await asyncio.to_thread(target.volume.attach, victim.path)
+        await settled(target)
+        assert [(await get_all(target))[name] for name in had] == [b"old", b"new", *[404] * len(had[2:])]
+        assert len(had) > 3
+
+    (tmp_path / "third").mkdir()
+    run(tmp_path, scenario)
