@@ -112,6 +112,10 @@ class GroupTask(msgspec.Struct, frozen=True):
     blob_threshold: int = 0
     """Objects of at least so many bytes are fetched in `parts`; 0: none."""
     parts: Parts = Parts()
+    map_version: int = 0
+    """Of the cluster map by which it was planned; 0: it is not known."""
+    owners: tuple[tuple[str, ...], tuple[int, ...]] = ((), ())
+    """The targets among which names are divided by that map, and their weights (`ais.reb.plan.Owners`)."""
 
     def to_json(self) -> bytes:
         """The body of the message; long lists in pieces."""

@@ -24,6 +24,7 @@ from ais.proxy.changes import BucketChanges
 from ais.proxy.jobs import Jobs
 from ais.proxy.redirect import require_bucket
 from ais.proxy.targets import Targets
+from ais.reb import plan
 
 
 class Groups:
@@ -203,6 +204,8 @@ class Groups:
         """Start it on every target. Raise `Busy` when objects move: those on their way would be missed."""
         if self._node.smap.moving and task.names is None and templates.parse(task.template).is_prefix:
             raise Busy(f"cannot {task.kind} while objects move to other targets: wait for the rebalance to end")
+        smap = self._node.smap
+        task = msgspec.structs.replace(task, map_version=int(smap.version), owners=plan.owners(smap))
         body = await aside(len(task.names or ()), GroupTask.to_json, task)
         try:
             await self._targets.ask_all("PUT", groups.GROUPS, body=body)

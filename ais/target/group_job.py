@@ -21,12 +21,12 @@ from ais.api.groups import GroupTask
 from ais.base import templates
 from ais.base.errors import AisError, AlreadyExists, BucketNotFound, Busy, ObjectNotFound
 from ais.core.publish import Condition
-from ais.reb import plan
 from ais.target.blobs import Blobs
 from ais.target.indexing import Indexing
 from ais.target.parts import Parts
 from ais.target.patience import Patience
 from ais.target.place import Place
+from ais.target.planned import MISSED, Planned
 from ais.target.rechunking import Rechunking
 from ais.target.remote.through import OnlyHere
 from ais.target.transfer import unchanged
@@ -39,7 +39,6 @@ _STEP = 1000
 """Names of a list or template looked at in one go."""
 _ONLY_HERE = (groups.EVICT, groups.INDEX, groups.RECHUNK)
 _BACKEND = ""
-_MISSED = "targets came or went meanwhile, objects were missed: wait for the rebalance, start again"
 
 Act = Callable[[str], Awaitable[None]]
 
@@ -65,6 +64,7 @@ class GroupJob:
         self._task = task
         self._from, self._to = source, destination
         self._stayed = 0
+        self._planned = Planned(parts.host, parts.moves, task.map_version, task.owners)
         xaction.workers = task.workers_count
 
     @property
@@ -81,6 +81,7 @@ class GroupJob:
 
     async def run(self) -> None:
         """Do it all. Raise what failed first."""
+        await self._planned.begin()
         for number, work in enumerate(self._rounds()):
             if self._place.enter(number):
                 await work()
@@ -123,11 +124,12 @@ class GroupJob:
         return (name for name in names if self._is_mine(view, name))
 
     def _is_mine(self, view: BucketView, name: str) -> bool:
+        self._planned.look()
         return self._parts.host.placement.owner(view.uname + name).id == self._parts.host.snode.id
 
     async def _each_named(self, names: Iterable[str], count: int, act: Act, *, is_named: bool = False) -> None:
         """Act on those of so many names that are ours."""
-        place, xaction, before = self._place, self._xaction, self._owners()
+        place, xaction = self._place, self._xaction
         found = iter(names)
         await asyncio.to_thread(next, islice(found, place.at.count, place.at.count), None)
         xaction.total, xaction.visited = count, place.at.count
@@ -136,15 +138,11 @@ class GroupJob:
             place.at.count += len(step)
             xaction.visit(len(step))
             await place.mark()
-        if self._owners() != before:  # who owns a name now may have passed it when it was another target's
-            raise Busy(_MISSED)
-
-    def _owners(self) -> plan.Owners:
-        return plan.owners(self._parts.host.smap)
+        self._planned.require_all_met()
 
     async def _each_on_disk(self, view: BucketView, prefix: str, act: Act) -> None:
         place = self._place
-        owners, after = self._owners(), dict(place.at.after)
+        after = dict(place.at.after)
 
         async def visit(batch: Batch) -> None:
             await self._each(view, filter(self._is_wanted, batch.names), act)
@@ -155,8 +153,9 @@ class GroupJob:
         await asyncio.to_thread(self._parts.volume.require_whole, view.bck)
         await self._parts.joggers.run(self._xaction, [view.bck], visit, prefix=prefix, after=after)
         await asyncio.to_thread(self._parts.volume.require_whole, view.bck)
-        if self._parts.host.smap.moving or self._owners() != owners:
-            raise Busy(_MISSED)
+        self._planned.require_all_met()
+        if self._parts.host.smap.moving:
+            raise Busy(MISSED)
 
     async def _each_remote(self, view: BucketView, prefix: str, act: Act) -> None:
         """The same by the names that a backend has. Each target asks for all, and acts on its own."""
@@ -166,6 +165,7 @@ class GroupJob:
             await self._each(view, filter(self._is_wanted, names), act)
             after[_BACKEND] = max(names, default="")
             await self._place.mark()
+        self._planned.require_all_met()
 
     def _is_wanted(self, name: str) -> bool:
         return not self._task.not_recursive or "/" not in name[len(self._task.template) :]
@@ -176,7 +176,7 @@ class GroupJob:
 
         async def act_on(name: str) -> None:
             if not self._is_mine(view, name):  # since it was found, or tried in vain
-                raise Busy(_MISSED)
+                raise Busy(MISSED)
             await act(name)
 
         async def worker() -> None:

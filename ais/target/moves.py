@@ -242,6 +242,10 @@ class Moves:
         if self._owner(view, name).id != host.snode.id:
             raise NotReady(f"{view.bck.cname(name)} is not {host.snode.name}'s by the cluster map it has: try again")
 
+    async def until_map(self, version: int) -> None:
+        """Wait until this target has the cluster map of that version, for some seconds."""
+        await self._maps.until(version)
+
     async def have_moved(self, source: Bck, name: str, destination: BucketView) -> None:
         """Have the owner of a name, maybe this target, bring what it has of it to another bucket. Raise as it does."""
         owner = self._host.placement.owner(source.uname + name)
