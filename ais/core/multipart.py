@@ -52,6 +52,7 @@ from ais.env import Env
 from ais.fs import layout, trash
 from ais.fs.failures import disk_failures
 from ais.fs.locks import WHOLE_FILE, StripeBusy
+from ais.fs.mountpath import Mountpath
 from ais.fs.reading import names_in
 from ais.fs.volume import Volume
 
@@ -82,6 +83,7 @@ class Uploads:
         IDs begin with the time, so that the uploads of one object sort by their start.
         """
         spot = self._spots.find(bck, name)
+        self._volume.require_owned(spot.key)
         spot.mountpath.check_room(0, self._volume.limits.out_of_space_pct)
         created_ns = self._clock.now_ns()
         upload_id = f"{created_ns:016x}{new_id(self._rng)}{new_id(self._rng)}"
@@ -181,7 +183,7 @@ class Uploads:
         """
         if upload.ending is not None:
             return self._completed_before(upload, parts, rules)
-        with disk_failures(upload.directory), self._exclusive(upload):
+        with disk_failures(upload.directory), self.exclusive(upload):
             stored = self.parts(upload)
             for part in parts:
                 if stored.get(part.number) != part:
@@ -194,7 +196,7 @@ class Uploads:
                     break
                 except StripeBusy:  # the object has another mountpath now
                     continue
-            self._remove(upload, fsync=rules.fsync)
+            self.remove(upload, fsync=rules.fsync)
         return meta
 
     def read_parts(self, upload: Upload, parts: Sequence[Part]) -> Iterator[bytes]:
@@ -208,8 +210,8 @@ class Uploads:
 
     def abort(self, upload: Upload, *, fsync: bool = False) -> None:
         """Forget an upload and its parts. Raise `HandleNotFound` when it is over already."""
-        with disk_failures(upload.directory), self._exclusive(upload):
-            self._remove(upload, fsync=fsync)
+        with disk_failures(upload.directory), self.exclusive(upload):
+            self.remove(upload, fsync=fsync)
         _require_unfinished(upload)
 
     def list(self, bck: Bck) -> Iterator[tuple[str, UploadInfo]]:
@@ -217,6 +219,35 @@ class Uploads:
         for upload in self._all(bck):
             if upload.ending is None:
                 yield upload.id, upload.info
+
+    def departing(self, bck: Bck, name: str, upload_id: str) -> Upload | None:
+        """An unfinished upload that is here, whoever owns its name; None when there is none. Raise `DiskFailure`."""
+        if not (upload_id.isascii() and upload_id.isalnum()):
+            return None
+        found = (upload for one in self._volume.view.available for upload in self.on(bck, one, upload_id))
+        return next((one for one in found if one.info.name == name), None)
+
+    def on(self, bck: Bck, mountpath: Mountpath, upload_id: str = "") -> Iterator[Upload]:
+        """The unfinished uploads of a bucket on a mountpath; with an ID, that one."""
+        root = f"{layout.bucket_path(mountpath.path, bck)}/{layout.UPLOADS}"
+        with disk_failures(root):
+            for one in (upload_id,) if upload_id else layout.subdirectories(self._disk, root):
+                info = upload_records.read(self._disk, f"{root}/{one}", INFO, UploadInfo)
+                if info is not None:
+                    upload = self._upload(one, bck, info, f"{root}/{one}", self._spots.find(bck, info.name))
+                    if upload.ending is None:
+                        yield upload
+
+    def home(self, bck: Bck, name: str, upload_id: str, size: int) -> str:
+        """The directory that an upload has on the mountpath that owns its name. Raise `OutOfSpace`, `NotReady`."""
+        spot = self._spots.find(bck, name)
+        self._volume.require_owned(spot.key)
+        spot.mountpath.check_room(size, self._volume.limits.out_of_space_pct)
+        return f"{_uploads_path(spot)}/{upload_id}"
+
+    def new_work_name(self) -> str:
+        """A name no other file has."""
+        return self._publisher.new_work_name()
 
     def drop_ended(self, bck: Bck) -> None:
         """Remove what is left of uploads that were completed when the process was killed, a day after they began."""
@@ -243,7 +274,7 @@ class Uploads:
 
     def _record_after(self, before: Part | None, upload: Upload, part: Part, *, fsync: bool) -> None:
         """The same for a part that goes on where `before` ended. Raise also `Busy` when it was written meanwhile."""
-        with disk_failures(upload.directory), self._exclusive(upload):
+        with disk_failures(upload.directory), self.exclusive(upload):
             if upload_records.read(self._disk, upload.directory, f"{part.number}{PART}", Part) != before:
                 raise _changed(upload, part.number)
             self._replace_record(upload, part, fsync=fsync)
@@ -330,8 +361,16 @@ class Uploads:
         self._disk.unlink(path)
 
     def _upload(self, upload_id: str, bck: Bck, info: UploadInfo, directory: str, spot: Spot) -> Upload:
-        require_disk = partial(self._volume.require_whole, bck, spot.key)
+        require_disk = partial(self._require_gone, bck, upload_id, directory, spot)
         return Upload(upload_id, bck, info, directory, spot, require_disk, self._ended(directory, spot, require_disk))
+
+    def _require_gone(self, bck: Bck, upload_id: str, directory: str, spot: Spot) -> None:
+        """What is missing in an upload's directory went with it. Raise `NotReady` when it is elsewhere, or its disk."""
+        self._volume.require_whole(bck, spot.key)
+        for mountpath in self._volume.view.available:
+            other = f"{spot.on(mountpath, _uploads_path(spot))}/{upload_id}"
+            if other != directory and self._disk.access(f"{other}/{INFO}", os.F_OK):
+                raise NotReady(f'upload "{upload_id}" got another mountpath meanwhile: try again')
 
     def _ended(self, directory: str, spot: Spot, require_disk: Callable[[], None]) -> Ending | None:
         """How an upload ended whose object was made; None while it was not."""
@@ -353,8 +392,8 @@ class Uploads:
         ending = upload.ending
         if ending is None or ending.parts != tuple(parts):
             raise gone(upload)
-        with contextlib.suppress(HandleNotFound), disk_failures(upload.directory), self._exclusive(upload):
-            self._remove(upload, fsync=rules.fsync)
+        with contextlib.suppress(HandleNotFound), disk_failures(upload.directory), self.exclusive(upload):
+            self.remove(upload, fsync=rules.fsync)
         return ending.meta
 
     def _all(self, bck: Bck) -> Iterator[Upload]:
@@ -412,7 +451,7 @@ class Uploads:
                 self._disk.close(fd)
 
     @contextlib.contextmanager
-    def _exclusive(self, upload: Upload) -> Iterator[None]:
+    def exclusive(self, upload: Upload) -> Iterator[None]:
         """Nobody else completes, aborts or adds a part meanwhile. Raise `HandleNotFound` when it ended before."""
         with ending_upload(upload):
             fd = self._disk.open(f"{upload.directory}/{INFO}", os.O_RDWR | os.O_CLOEXEC)
@@ -424,7 +463,8 @@ class Uploads:
         finally:
             self._disk.close(fd)
 
-    def _remove(self, upload: Upload, *, fsync: bool) -> None:
+    def remove(self, upload: Upload, *, fsync: bool) -> None:
+        """Remove an upload that somebody holds (`exclusive`) with all it has. Raise `OSError`."""
         workfile.discard(self._disk, f"{upload.directory}/{INFO}")  # from here on it does not exist
         if fsync:
             layout.fsync_directory(self._disk, upload.directory)

@@ -39,6 +39,7 @@ from ais.core.publish import Announcement, Around, Condition, PromisesMore, Publ
 from ais.core.sealing import Keyring, NoKeyring, Seal
 from ais.core.slicing import Slicing, Turns, split_key
 from ais.core.spots import RACY_NS, Known, Spot, SpotTable, is_torn, newest_file, rank, read_meta, resized
+from ais.core.upload_moves import UploadMoves
 from ais.core.version_copies import copied_head
 from ais.core.versions import DELETED, NULL, Succession, Version, Versions, is_version_id, kept_spot
 from ais.core.workfile import Buffer, Digests, Keeping, Staged, WriteRules
@@ -114,6 +115,7 @@ class Store:
         self.version_copies = self._publisher.version_copies
         self.versions = self._versions
         self.uploads = Uploads(volume, env, self._spots, self._publisher)
+        self.upload_moves = UploadMoves(self.uploads, env.disk)
         self.indexes = IndexFiles(env.disk, self._publisher.create_work)
         self.keyring: Keyring = NoKeyring()
         """Who has the keys of encrypted objects."""

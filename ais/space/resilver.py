@@ -120,6 +120,7 @@ class Resilver:
         if failures:
             raise DiskFailure(f"{failures} objects are not in their place, the first is {first}")
         if view.leaving:
+            await self._bring_uploads(buckets)
             await self._before()
         if await asyncio.to_thread(volume.settle, view.generation):
             self._settled = volume.view.generation
@@ -128,6 +129,14 @@ class Resilver:
         if self._incomplete:
             names = list(itertools.islice(self._incomplete, 3))
             raise DiskFailure(f"{len(self._incomplete)} objects do not have their copies, such as {', '.join(names)}")
+
+    async def _bring_uploads(self, buckets: list[Bck]) -> None:
+        """Unfinished uploads go from mountpaths that leave to the others. Raise `AisError`."""
+        view, moves, loop = self._store.volume.view, self._store.upload_moves, asyncio.get_running_loop()
+        for mountpath in (one for one in view.available if one.path in view.leaving):
+            for bck in buckets:
+                with contextlib.suppress(BucketNotFound):
+                    await loop.run_in_executor(mountpath.pool, moves.bring_from, bck, mountpath)
 
     def _bring_all(self, batch: Batch, content: str, began_ns: int) -> list[Relocated | AisError]:
         if content in (layout.SLICES, layout.KEPT_SLICES):

@@ -26,6 +26,7 @@ from ais.target.counts import count_error
 from ais.target.front import Ask, Front
 from ais.target.host import Host
 from ais.target.moves import DISCARDED, Moves
+from ais.target.moving_uploads import MovingUploads
 from ais.target.multipart import Multipart
 from ais.target.protected import Protected
 from ais.target.rebalance import Rebalance
@@ -61,7 +62,9 @@ class Actions:
         rebalance: Rebalance,
         through: Through,
         sending_on: SendingOn,
+        moving_uploads: MovingUploads,
     ) -> None:
+        self._moving_uploads = moving_uploads
         self._through = through
         self._sending_on = sending_on
         self._host = host
@@ -124,6 +127,9 @@ class Actions:
             if given is None:
                 return web.Response(status=404)
             return web.Response(body=DISCARDED if given.is_discarded else b"")
+        if message.action == actions.GIVE_UPLOAD and ask.is_from_peer:
+            is_given = await self._moving_uploads.give(ask.view, ask.name, message.name)
+            return web.Response(status=200 if is_given else 404)
         if not message.action:
             raise BadRequest(f"the request body must name an action, one of {list(_SERVED)}")
         raise InvalidAction(message.action, _SERVED)

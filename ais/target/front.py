@@ -171,6 +171,13 @@ class Front:
             raise AccessDenied(f"{headers.CALLER_ID} is for nodes of the cluster on its internal networks")
         return True
 
+    def require_peer(self, caller: str | None) -> None:
+        """Raise `AccessDenied` when a node that sends something is not of the cluster any more: it stood still, and was
+        given up meanwhile.
+        """
+        if caller is None or caller not in self._host.smap:
+            raise AccessDenied(f"{caller} was taken out of the cluster while it was sending")
+
     def _remember(self, request: Request, view: BucketView) -> None:
         bucket_query = self.bucket_query(request)
         marks = (query.PROXY_ID, query.REDIRECT_TIME)

@@ -210,13 +210,22 @@ class Moves:
         damaged there stays there and raises, but with `discard` (the ID of a version, or empty for the object of a
         bucket that keeps none) that is removed, for a client who deletes it; return whether there was such a thing.
         """
-        is_discarded = False
         if not self.may_be_elsewhere(view):
             return False
+        is_discarded = await self.have_given(view, name, ActMsg(actions.GIVE_OBJECT, "", discard))
+        if view.source is not None and view.source != view.bck:
+            await self.have_moved(view.source, name, view)
+        return is_discarded
+
+    async def have_given(self, view: BucketView, name: str, message: ActMsg) -> bool:
+        """Have all who owned a name before, by the map of the end, do what a message says; return whether any of them
+        has discarded something. Raise `NotReady`, `Unreachable`, and what one answers.
+        """
+        is_discarded = False
         is_ours = self._owner(view, name).id == self._host.snode.id
         while (smap := self._host.smap).moving:
             try:
-                is_discarded |= await self._fetch(view, name, discard)
+                is_discarded |= await self._tell_earlier(view, name, message)
             except NotReady:
                 if self._host.smap is smap:
                     raise
@@ -230,8 +239,6 @@ class Moves:
                 continue
             if self._host.smap is smap:
                 break
-        if view.source is not None and view.source != view.bck:
-            await self.have_moved(view.source, name, view)
         return is_discarded
 
     async def until_owned(self, view: BucketView, name: str) -> None:
@@ -251,8 +258,8 @@ class Moves:
         owner = self._host.placement.owner(source.uname + name)
         await self._ask(owner, source, name, ActMsg(actions.MOVE_BUCKET, destination.uname + name))
 
-    async def _fetch(self, view: BucketView, name: str, discard: str | None) -> bool:
-        """Get a name from all who owned it before; whether something was discarded. `NotReady` when nobody can tell."""
+    async def _tell_earlier(self, view: BucketView, name: str, message: ActMsg) -> bool:
+        """Tell all who owned a name before; whether something was discarded. `NotReady` when nobody can tell."""
         host, is_discarded = self._host, False
         if self._earlier[0] is not host.smap:
             self._earlier = (host.smap, Earlier(host.smap))
@@ -262,7 +269,6 @@ class Moves:
                 continue  # given up by an administrator, or ourselves
             if target.is_away:
                 raise EarlierAway(why_away(target))
-            message = ActMsg(actions.GIVE_OBJECT, "", discard)
             is_discarded |= await self._ask_until_it_knows(target, view.bck, name, message)
         return is_discarded
 
@@ -321,6 +327,23 @@ class Moves:
     async def deliver(self, fd: int, size: int, destination: BucketView, name: str, transfer: Transfer) -> None:
         """Send an open file to the target that owns the name. Raise what it answers."""
         await self._send_file(fd, size, self._owner(destination, name), destination, name, transfer)
+
+    async def deliver_part(
+        self, fd: int, offset: int, length: int, view: BucketView, name: str, lines: dict[str, str]
+    ) -> None:
+        """Send some of an open file, or nothing of it, to the target that owns the name. Raise what it answers."""
+        owner = self._owner(view, name)
+        answer = await self._peers.send_file(
+            owner.data.url + _url_path(view.bck, name),
+            query=_bucket_query(view.bck),
+            headers={headers.CALLER_ID: self._host.snode.id, **lines},
+            fd=fd,
+            offset=offset,
+            length=length,
+            timeout_s=self._host.config.cluster.client.client_long_timeout,
+        )
+        if answer.status != 200:
+            raise errors.decode_error(answer.status, answer.body, owner.data.url)
 
     async def is_at_owner(self, view: BucketView, name: str) -> bool:
         """Whether another target, which owns the name, has such an object."""

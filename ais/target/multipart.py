@@ -21,6 +21,7 @@ from ais.target import props
 from ais.target.front import Ask
 from ais.target.host import Host
 from ais.target.moves import Moves
+from ais.target.moving_uploads import MovingUploads
 from ais.target.remote import parts as remote_parts
 from ais.target.remote.through import Through
 from ais.target.sealed import SealedPart, part_etag
@@ -39,7 +40,16 @@ class PartToComplete(msgspec.Struct, frozen=True):
 class Multipart:
     """Uploads in parts. Control messages come through `ais.target.actions`, parts through `ais.target.writes`."""
 
-    def __init__(self, host: Host, volume: Volume, store: Store, moves: Moves, through: Through) -> None:
+    def __init__(
+        self,
+        host: Host,
+        volume: Volume,
+        store: Store,
+        moves: Moves,
+        through: Through,
+        moving_uploads: MovingUploads,
+    ) -> None:
+        self._moving_uploads = moving_uploads
         self._store = store
         self._through = through
         self._host = host
@@ -86,11 +96,17 @@ class Multipart:
 
         return http.Upload(PooledSink(owner, ask.view, pool, started_s, open_part, _Receiving.finish))
 
+    async def put_settled(self, ask: Ask, owner: Owner) -> http.Upload:
+        """The same while the upload may be elsewhere."""
+        await self._moving_uploads.settle(ask.view, ask.name, _upload_id(ask))
+        return self.put(ask, owner)
+
     async def complete(self, ask: Ask, message: ActMsg) -> None:
         """Make the object of the listed parts, which must be all of them. Raise `BadRequest`, `HandleNotFound`."""
         listed = ActMsg(value={"parts": message.value}).value_as(_Complete).parts
         upload_id, view = _upload_id(ask), ask.view
         await self._moves.settle(view, ask.name)
+        await self._moving_uploads.settle(view, ask.name, upload_id)
         if view.remote is not None:
             upload, parts = await in_pool(self._pool(ask), lambda: self._listed(ask, upload_id, listed))
             await remote_parts.complete(self._store, self._through, view, upload, parts, {})
@@ -105,6 +121,7 @@ class Multipart:
     async def abort(self, ask: Ask) -> None:
         """Forget an upload. Raise `HandleNotFound`."""
         upload_id = _upload_id(ask)
+        await self._moving_uploads.settle(ask.view, ask.name, upload_id)
 
         def abort() -> None:
             upload = self._uploads.find(ask.view.bck, ask.name, upload_id)

@@ -32,6 +32,7 @@ from ais.reb.plan import owners
 from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.moves import Given, Moves
+from ais.target.moving_uploads import MovingUploads
 from ais.target.protected import Protected
 from ais.target.remote.through import Through
 from ais.target.uploads import in_pool
@@ -92,9 +93,11 @@ class Rebalance:
         hand_on: Callable[[], Awaitable[object]],
         through: Through,
         parting: Parting,
+        moving_uploads: MovingUploads,
     ) -> None:
         """`hand_on` gives what else a target keeps for its objects to others. Raise `AisError`."""
         self._parting = parting
+        self._moving_uploads = moving_uploads
         self._host = host
         self._front = front
         self._volume = volume
@@ -197,6 +200,8 @@ class Rebalance:
         try:
             for content, bcks in self._contents():
                 await self._joggers.run(xaction, bcks, visit, content=content)
+            for view in self._front.views:
+                xaction.objects_sent += await self._moving_uploads.give_all(view, stayed.add)
             await asyncio.to_thread(self._require_all)
         except NotReady as error:
             self._failures = (xaction.uuid, failures + 1, str(error))

@@ -3,10 +3,11 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 
-from ais.api import query
+from ais.api import headers, query
 from ais.api.bucket import Bck
 from ais.base.errors import AccessDenied, BadRequest, CorruptMetadata, InvalidAction, ObjectNotFound
 from ais.base.units import is_whole
@@ -57,7 +58,8 @@ class Slices:
                 return self._get(bck, name, params)
             case "PUT":
                 is_aside, is_synced = params.get(peers.ASIDE) == YES, params.get(SYNC) == YES
-                return Upload(_SliceSink(self._store, view, name, is_aside=is_aside, is_synced=is_synced))
+                admit = partial(self._front.require_peer, request.headers.get(headers.CALLER_ID.lower()))
+                return Upload(_SliceSink(self._store, view, name, admit, is_aside=is_aside, is_synced=is_synced))
             case "POST":
                 return Upload(_Body(TOMBSTONE_BYTES_MAX, lambda body: self._change(bck, name, params, body)))
             case "DELETE":
@@ -161,7 +163,18 @@ class _Body:
 class _SliceSink:
     """A slice that is coming in."""
 
-    def __init__(self, store: SliceStore, view: BucketView, name: str, *, is_aside: bool, is_synced: bool) -> None:
+    def __init__(
+        self,
+        store: SliceStore,
+        view: BucketView,
+        name: str,
+        admit: Callable[[], None],
+        *,
+        is_aside: bool,
+        is_synced: bool,
+    ) -> None:
+        """`admit` raises when who sends it must not (any more)."""
+        self._admit = admit
         self._store = store
         self._view = view
         self._name = name
@@ -177,6 +190,11 @@ class _SliceSink:
         """Make it count."""
         if self._writer is None:
             raise BadRequest("a slice has a header")
+        try:
+            self._admit()
+        except AccessDenied:
+            self._writer.abort()
+            raise
         await in_pool(self._store.pool, self._writer.commit, self._writer.abort)
         return Reply(200)
 

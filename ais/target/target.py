@@ -75,6 +75,7 @@ from ais.target.keyring import Keyring
 from ais.target.maps import MARK, Maps, mark_of
 from ais.target.mountpaths import MountpathAdmin
 from ais.target.moves import EarlierAway, Moves
+from ais.target.moving_uploads import MovingUploads
 from ais.target.multipart import Multipart
 from ais.target.objects import Objects
 from ais.target.opening import Opening
@@ -152,7 +153,8 @@ class Target:
         self._slices = slices
         moves = self._moves = Moves(host, self._maps, volume, store, restorer, peers)
         remote = self._remote = Remote(host, self._front, volume, store)
-        multipart = Multipart(host, volume, store, moves, remote.through)
+        moving_uploads = MovingUploads(host, volume, store, moves)
+        multipart = Multipart(host, volume, store, moves, remote.through, moving_uploads)
         indexes = ShardIndexes(store, host.env.disk)
         shards = Shards(host, volume, store, indexes)
         history = History(host.env.disk, lambda: volume.available)
@@ -178,7 +180,17 @@ class Target:
         protected = Protected(volume, store, self._mirror.mirror, self._ec, restorer, slice_peers, verified)
         opening = Opening(store, moves, protected, remote.cold)
         writes = Writes(
-            host, self._front, volume, store, moves, multipart, shards, protected, remote.cold, remote.through
+            host,
+            self._front,
+            volume,
+            store,
+            moves,
+            multipart,
+            shards,
+            protected,
+            remote.cold,
+            remote.through,
+            moving_uploads,
         )
         self.mountpaths = MountpathAdmin(host, volume)
         gate = self._gate = Gate(host)
@@ -200,6 +212,7 @@ class Target:
             self._events.hand_on,
             remote.through,
             Parting(slices, slice_peers),
+            moving_uploads,
         )
         self._sending_on = SendingOn(host, gate.clients)
         self._actions = Actions(
@@ -214,6 +227,7 @@ class Target:
             rebalance,
             remote.through,
             self._sending_on,
+            moving_uploads,
         )
         summaries = Summaries(self.registry, self._front, volume, lister, remote)
         versions = VersionLister(volume, host.env)
@@ -227,7 +241,18 @@ class Target:
         )
         recent = Recent(host, self._front, store)
         self._s3 = S3Front(
-            host, gate, self._front, self._maps, volume, store, moves, peers, verified, protected, remote
+            host,
+            gate,
+            self._front,
+            self._maps,
+            volume,
+            store,
+            moves,
+            moving_uploads,
+            peers,
+            verified,
+            protected,
+            remote,
         )
         self._control = Control(self._front, VersionLister(volume, host.env), moves, self._s3.deletes)
         self._lifecycle = Lifecycle(host, self.registry, gate, self._front, volume, store, moves, pace)

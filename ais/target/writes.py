@@ -23,6 +23,8 @@ from ais.target.counts import count_error, count_redirect
 from ais.target.front import LIMITS, Ask, Front
 from ais.target.host import Host
 from ais.target.moves import Moves
+from ais.target.moving_uploads import TRANSFER as UPLOAD_TRANSFER
+from ais.target.moving_uploads import MovingUploads
 from ais.target.multipart import Multipart
 from ais.target.protected import Protected
 from ais.target.remote.cold import Cold
@@ -56,7 +58,9 @@ class Writes:
         protected: Protected,
         cold: Cold,
         through: Through,
+        moving_uploads: MovingUploads,
     ) -> None:
+        self._moving_uploads = moving_uploads
         self._cold = cold
         self._through = through
         self._host = host
@@ -150,7 +154,7 @@ class Writes:
         if ask.view.remote is not None and not ask.is_from_peer:
             _check_whole(ask)
         if query.UPLOAD_ID in ask.params or query.PART_NUMBER in ask.params:
-            return self._multipart.put(ask, self)
+            return self._multipart.put_settled(ask, self) if ask.view.is_moving else self._multipart.put(ask, self)
         if is_append or ask.params.get(query.ARCHPATH):
             return self._extend_settled(ask) if ask.view.needs_care else self._extend(ask)
         if ask.is_from_peer:
@@ -190,7 +194,9 @@ class Writes:
         return self._upload(ask.view, writer, size, started_s)
 
     def _receive_transfer(self, ask: Ask, started_s: float) -> AnyReply | Awaitable[AnyReply]:
-        """An object that a peer copies or moves here."""
+        """An object, or a part of an upload, that a peer copies or moves here."""
+        if UPLOAD_TRANSFER.lower() in ask.headers:
+            return self._moving_uploads.receive(ask, self._of_peer(ask))
         transfer = Transfer.parse(ask.headers.get(TRANSFER.lower()) or "")
         is_given = transfer.only_if_absent or bool(transfer.part)
         if (ask.view.source is not None or ask.view.keeps_versions) and not is_given:
@@ -213,7 +219,7 @@ class Writes:
         if part:
             rules, times_ns, is_head = ask.view.rules, transfer.times_ns or (0, 0), part == LATEST
             arrival = self._store.arrival(ask.view.bck, ask.name, rules, meta, times_ns, is_head=is_head)
-            return self._upload(ask.view, arrival, ask.headers.content_length, started_s)
+            return self._upload(ask.view, arrival, ask.headers.content_length, started_s, owner=self._of_peer(ask))
         writer = self._store.writer(
             ask.view.bck,
             ask.name,
@@ -232,7 +238,10 @@ class Writes:
         condition = None
         if transfer.only_if_absent:
             condition = not_older(ask.cname, meta) if transfer.keeps_name else absent(ask.cname)
-        return self._upload(ask.view, writer, ask.headers.content_length, started_s, condition)
+        return self._upload(ask.view, writer, ask.headers.content_length, started_s, condition, self._of_peer(ask))
+
+    def _of_peer(self, ask: Ask) -> "_PeerUploads":
+        return _PeerUploads(self, self._front, ask.headers.get(headers.CALLER_ID.lower()))
 
     async def _receive_through(self, ask: Ask, meta: ObjectMeta, started_s: float) -> AnyReply:
         """A copy into a bucket that has a backend."""
@@ -253,9 +262,23 @@ class Writes:
         )
 
     def _upload(
-        self, view: BucketView, writer: Writer, size: int | None, started_s: float, condition: Condition | None = None
+        self,
+        view: BucketView,
+        writer: Writer,
+        size: int | None,
+        started_s: float,
+        condition: Condition | None = None,
+        owner: "_PeerUploads | None" = None,
     ) -> Upload:
-        return upload(self, view, writer, started_s, size=size, inline_bytes_max=INLINE_BYTES_MAX, condition=condition)
+        return upload(
+            owner or self,
+            view,
+            writer,
+            started_s,
+            size=size,
+            inline_bytes_max=INLINE_BYTES_MAX,
+            condition=condition,
+        )
 
     async def _copy(self, ask: Ask) -> AnyReply:
         if ask.has_body:
@@ -313,3 +336,19 @@ def _check_whole(ask: Ask) -> None:
     ):
         if name in ask.params:
             raise NotYetImplemented(f"cannot {what} of remote bucket {ask.view.bck.cname()} - not implemented yet")
+
+
+class _PeerUploads:
+    """Whom what another target sends reports to: nothing comes of it when that was given up meanwhile."""
+
+    def __init__(self, writes: Writes, front: Front, caller: str | None) -> None:
+        self._front = front
+        self._caller = caller
+        self.stored = writes.stored
+        self.received = writes.received
+        self.failed = writes.failed
+
+    def admit(self, view: BucketView) -> None:
+        """See `ais.target.uploads.Owner`. Raise also `AccessDenied`."""
+        self._front.require_peer(self._caller)
+        self._front.admit(view)

@@ -21,7 +21,7 @@ class FailingDisk(HastyDisk):
         self.is_once = is_once
 
     def __getattribute__(self, call: str) -> Any:
-        if call not in ("left", "is_once", "close", "__dict__", "__class__"):
+        if call not in ("left", "is_once", "close") and not call.startswith("_"):
             self.left -= 1
             if self.left == -1 or (self.left < 0 and not self.is_once):
 

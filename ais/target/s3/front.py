@@ -24,6 +24,7 @@ from ais.target.host import Host
 from ais.target.keyring import with_keys
 from ais.target.maps import Maps
 from ais.target.moves import EarlierAway, Moves
+from ais.target.moving_uploads import MovingUploads
 from ais.target.protected import Protected
 from ais.target.remote.remote import Remote
 from ais.target.s3.ask import S3Ask
@@ -86,11 +87,13 @@ class S3Front:
         volume: Volume,
         store: Store,
         moves: Moves,
+        moving_uploads: MovingUploads,
         peers: PeerClient,
         verified: Verified,
         protected: Protected,
         remote: Remote,
     ) -> None:
+        self._moving_uploads = moving_uploads
         stats = host.stats
         self._remote = RemoteObjects(moves, store, remote, stats)
         self._host = host
@@ -212,6 +215,8 @@ class S3Front:
                 return await reply if isinstance(reply, Awaitable) else reply
             except NotFound:
                 raise away from None
+        if (upload_id := ask.request.params.get("uploadId")) is not None:
+            await self._moving_uploads.settle(ask.view, ask.key, upload_id)
         if ask.request.op in _ON_WHAT_IS_THERE:
             await self._protected.ensure(ask.view, ask.key, ask.version_id)
         reply = handler(ask)

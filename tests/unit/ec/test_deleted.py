@@ -136,7 +136,7 @@ def test_a_deletion_that_did_not_come_about_leaves_no_note(tmp_path: Path) -> No
         owner, away = group.owner("large"), next(one for one in group.targets if one is not group.owner("large"))
         group.away(away)
         stamp = owner.target._store.head(BCK, "large").meta.stamp
-        await asyncio.to_thread(owner.target._ec.before_change, BCK, "large", stamp, True)
+        await asyncio.to_thread(owner.target._ec.before_change, BCK, "large", stamp, True, False)
         owner.target._ec._changed(BCK, "large")
         await group.settled()
         (path,) = group.files("large")

@@ -3,7 +3,8 @@
 import asyncio
 import dataclasses
 import io
-from collections.abc import Awaitable, Callable
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ais.core.version_listing import VersionLister
 from ais.meta.smap import Flag, Smap
 from ais.reb import plan
 from ais.s3 import peers
+from ais.s3.buckets import S3Bucket
 from ais.s3.documents import KeyToDelete
 from ais.target.moves import MAP_LAG_S_MAX
 
@@ -332,5 +334,242 @@ def test_slices_stand_for_nothing_that_an_earlier_owner_has(tmp_path: Path) -> N
             assert (await new.ask("GET", name)).body == b"newer"
             await rebalanced(targets)
             assert (await new.ask("GET", name)).body == b"newer"
+
+    asyncio.run(scenario())
+
+
+def away(targets: list[LiveTarget], *gone: LiveTarget) -> None:
+    """These targets do not answer; what moves goes on moving."""
+    smap = targets[0].node.smap
+    ids = {one.node.snode.id for one in gone}
+    tmap = {
+        node_id: msgspec.structs.replace(snode, flags=snode.flags & ~Flag.AWAY | (Flag.AWAY if node_id in ids else 0))
+        for node_id, snode in smap.tmap.items()
+    }
+    for one in targets:
+        take(one, msgspec.structs.replace(smap, tmap=tmap, version=smap.version + 1))
+
+
+async def coded_elsewhere(targets: list[LiveTarget], name: str, patch: dict[str, Any]) -> tuple[LiveTarget, Group]:
+    """An erasure-coded bucket, and who owns a name of the first target while that owns nothing."""
+    group = Group(targets)
+    await group.create(patch)
+    follow(targets, targets[0])
+    return owner_of(targets, name), group
+
+
+@pytest.mark.parametrize("api", ["native", "s3"])
+def test_what_slices_brought_is_no_reason_to_drop_older_versions(tmp_path: Path, api: str) -> None:
+    """The latest version is read from slices while its earlier owner is away, who alone has the one below it."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 4) as targets:
+            new = targets[0]
+            name = next(name for name in map(str, range(40)) if owner_of(targets, name) is new)
+            patch = {"ec": {"enabled": True, "data_slices": 1, "parity_slices": 2}}
+            old, group = await coded_elsewhere(targets, name, patch)
+            props = new.node.bmd.require(BCK).props.with_s3(versioning="Enabled")
+            await group.take(new.node.bmd.with_props(BCK, props))
+            for body in (b"one", b"two"):
+                assert (await old.s3("PUT", f"b/{name}", data=body)).status == 200
+            await group.settled()
+            for one in targets:
+                for mountpath in one.volume.available:
+                    shutil.rmtree(f"{mountpath.path}/@ais/b/%ec/%ve", ignore_errors=True)
+            follow(targets)
+            assert owner_of(targets, name) is new
+            away(targets, old)
+            answer = await (new.s3("GET", f"b/{name}") if api == "s3" else new.ask("GET", name))
+            assert (answer.status, answer.body) == (200, b"two")
+            away(targets)
+            await rebalanced(targets)
+            assert await contents(new, name) == [b"two", b"one"]
+            assert await contents(old, name) == []
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("versioning", ["", "Enabled"])
+def test_an_older_write_from_slices_gives_way_to_a_newer_one(tmp_path: Path, versioning: str) -> None:
+    """A target that was away has a copy of it, and the newer write has none yet: its owner comes back with it."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 3) as targets:
+            new = targets[0]
+            name = next(name for name in map(str, range(40)) if owner_of(targets, name) is new)
+            patch = {"ec": {"enabled": True, "data_slices": 1, "parity_slices": 1}}
+            old, group = await coded_elsewhere(targets, name, patch)
+            if versioning:
+                props = new.node.bmd.require(BCK).props.with_s3(versioning=versioning)
+                await group.take(new.node.bmd.with_props(BCK, props))
+            assert (await old.ask("PUT", name, data=b"older")).status == 200
+            await group.settled()
+            (path,) = group.slices(name)
+            stale = Path(path).read_bytes()
+            assert (await old.ask("PUT", name, data=b"newer")).status == 200
+            await group.settled()
+            for one in targets:
+                for mountpath in one.volume.available:
+                    shutil.rmtree(f"{mountpath.path}/@ais/b/%ec/%ve", ignore_errors=True)
+            Path(path).write_bytes(stale)
+            follow(targets)
+            away(targets, old)
+            assert (await new.ask("GET", name)).body == b"older"
+            away(targets)
+            await rebalanced(targets)
+            assert (await new.ask("GET", name)).body == b"newer"
+            if versioning:
+                assert await contents(new, name) == [b"newer", b"older"]
+
+    asyncio.run(scenario())
+
+
+def test_s3_reads_from_slices_while_an_earlier_owner_is_away(tmp_path: Path) -> None:
+    """As natively; that something is not there slices cannot say, and what changes it has to wait."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 5) as targets:
+            new = targets[0]
+            coded, *names = [name for name in map(str, range(99)) if owner_of(targets, name) is new]
+            patch = {"ec": {"enabled": True, "data_slices": 2, "parity_slices": 1, "objsize_limit": 0}}
+            old, group = await coded_elsewhere(targets, coded, patch)
+            bare = next(name for name in names if owner_of(targets, name) is old)
+            for name in (coded, bare):
+                assert (await owner_of(targets, name).ask("PUT", name, data=b"content")).status == 200
+            await group.settled()
+            for path in group.slices(bare):
+                Path(path).unlink()
+            follow(targets)
+            away(targets, old)
+            for method in ("GET", "HEAD"):
+                answer = await new.s3(method, f"b/{coded}")
+                assert (answer.status, answer.headers["Content-Length"]) == (200, "7"), method
+                assert (await new.s3(method, f"b/{bare}")).status == 503
+            assert (await new.s3("PUT", f"b/{bare}", data=b"other")).status == 503
+            assert (await new.s3("DELETE", f"b/{bare}")).status == 503
+            away(targets)
+            assert (await new.s3("GET", f"b/{bare}")).body == b"content"
+
+    asyncio.run(scenario())
+
+
+def test_a_job_on_a_list_that_begins_by_a_later_map_says_so(tmp_path: Path) -> None:
+    """One target has done its part by the map before, in which it did not own what it owns now; nobody did that."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            old, new = targets
+            for one in targets:
+                await one.create(BCK)
+            names = [f"o{number}" for number in range(40)]
+            for name in names:
+                assert (await owner_of(targets, name).ask("PUT", name, data=b"content")).status == 200
+            smap = old.node.smap
+            version, owners = int(smap.version), plan.owners(smap)
+            task = GroupTask("groupJOB1", groups.DELETE, BCK, names=names, map_version=version, owners=owners)
+
+            async def start(one: LiveTarget) -> str:
+                body, lines = task.to_json(), {"Ais-Caller-Id": new.node.snode.id}
+                assert (await one.call("PUT", f"{one.url}{groups.GROUPS}", data=body, headers=lines)).status == 200
+                job = one.target.registry.get(task.uuid)
+                await job.wait()
+                return str(job.snap().err)
+
+            assert await start(old) == ""
+            follow(targets, new)
+            assert "start again" in await start(new)
+
+    asyncio.run(scenario())
+
+
+def test_what_a_rule_removes_is_not_brought_back(tmp_path: Path) -> None:
+    """It had been sent, and who owned it before was killed before he let go of it."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            old, new = targets
+            for one in targets:
+                await one.create(BCK)
+            name = next(name for name in map(str, range(40)) if owner_of(targets, name) is new)
+            follow(targets, new)
+            assert (await old.ask("PUT", name, data=b"content")).status == 200
+            follow(targets)
+            store, delete = old.target._store, old.target._store.delete
+            store.delete = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+            view = old.target._front.views.require(BCK)
+            await old.target._moves.give(view, name)
+            store.delete = delete  # type: ignore[method-assign]
+            page = await asyncio.to_thread(VersionLister(new.volume, new.node.env).page, BCK)
+            job = new.target._lifecycle.start(ArgsMsg(id="lifecycle1"))
+            (entry,) = page.entries
+            await new.target._lifecycle._remove(job, S3Bucket(new.node.bmd.require(BCK)), entry)
+            await rebalanced(targets)
+            assert (await new.ask("GET", name)).status == 404
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["object", "version", "slice"])
+def test_a_target_that_was_given_up_while_it_was_sending_brings_nothing(tmp_path: Path, kind: str) -> None:
+    """It stood still in the middle of a body: what it sends then may be deleted since."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 3) as targets:
+            old, new, _ = targets
+            group, placement = Group(targets), old.node.placement
+            await group.create(
+                {"ec": {"enabled": True, "data_slices": 1, "parity_slices": 1}} if kind == "slice" else {}
+            )
+            if kind == "version":
+                props = new.node.bmd.require(BCK).props.with_s3(versioning="Enabled")
+                await group.take(new.node.bmd.with_props(BCK, props))
+            ranks = [old.node.snode, new.node.snode]
+            name = next(one for one in map(str, range(99)) if placement.order(BCK.uname + one)[:2] == ranks)
+            assert (await old.ask("PUT", name, data=b"content")).status == 200
+            await group.settled()
+            for path in group.slices(name):
+                Path(path).unlink()
+            if kind != "slice":
+                follow(targets, old)
+            peers, sent, is_over = old.target._moves._peers, asyncio.Event(), asyncio.Event()
+
+            async def stall(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+                whole = b"".join([chunk async for chunk in body])
+                yield whole[:3]
+                sent.set()
+                await is_over.wait()
+                yield whole[3:]
+
+            exchange = peers._exchange
+
+            async def exchange_slowly(method: str, url: Any, asked: Any, lines: Any, body: Any, timeout_s: Any) -> Any:
+                if method == "PUT" and kind != "slice":
+                    body = stall(body)
+                return await exchange(method, url, asked, lines, body, timeout_s)
+
+            peers._exchange = exchange_slowly  # type: ignore[method-assign]
+            view = old.target._front.views.require(BCK)
+            if kind == "slice":
+                slicer = old.target._ec._slicer
+
+                async def send_slowly(node: Any, bck: Any, key: str, chunks: Any, size: int, **options: Any) -> None:
+                    url = slicer._peers._url(node, bck, key, {})
+                    lines = slicer._peers._headers()
+                    answer = await peers.send_stream(url, headers=lines, chunks=stall(chunks), timeout_s=20)
+                    assert answer.status == 403
+
+                slicer._peers.send = send_slowly  # type: ignore[method-assign]
+                giving = asyncio.create_task(old.target._ec._encoder.bring(BCK, name))
+            else:
+                giving = asyncio.create_task(old.target._moves.give(view, name))
+            await sent.wait()
+            smap = new.node.smap
+            tmap = {node_id: one for node_id, one in smap.tmap.items() if node_id != old.node.snode.id}
+            take(new, msgspec.structs.replace(smap, tmap=tmap, version=smap.version + 1))
+            is_over.set()
+            await asyncio.wait([giving])
+            assert group.slices(name) == []
+            assert not [path for path in group.files(name) if path.startswith(str(tmp_path / "t1"))]
+            assert new.work_files() == []
 
     asyncio.run(scenario())
