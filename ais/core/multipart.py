@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from ais.api.bucket import Bck
-from ais.base.errors import BucketNotFound, Busy, HandleNotFound, NotReady
+from ais.base.errors import AisError, BucketNotFound, Busy, HandleNotFound, NotReady
 from ais.base.ids import new_id
 from ais.core import assembly, upload_records, workfile
 from ais.core.meta import ObjectMeta, run_lengths
@@ -161,6 +161,23 @@ class Uploads:
             names = [entry for entry in names_in(self._disk, upload.directory) if entry.endswith(PART)]
             found = [upload_records.read(self._disk, upload.directory, name, Part) for name in names]
         return {part.number: part for part in sorted(filter(None, found), key=lambda part: part.number)}
+
+    def choose(
+        self, bck: Bck, name: str, upload_id: str, choose: Callable[[Upload, dict[int, Part]], list[Part]]
+    ) -> tuple[Upload, list[Part]]:
+        """An upload, and the parts `choose` takes of it; raise what that does.
+
+        `HandleNotFound` instead when parts are wrong because the upload is over: others were taken, or are gone.
+        """
+        upload = self.find(bck, name, upload_id)
+        stored = self.parts(upload)
+        now = self.find(bck, name, upload_id)
+        try:
+            return upload, choose(upload, stored)
+        except AisError:
+            if now.ending is not None:
+                raise gone(now) from None
+            raise
 
     def complete(
         self,

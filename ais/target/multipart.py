@@ -130,8 +130,9 @@ class Multipart:
         await in_pool(self._pool(ask), abort)
 
     def _listed(self, ask: Ask, upload_id: str, listed: Sequence[PartToComplete]) -> tuple[Upload, list[Part]]:
-        upload = self._uploads.find(ask.view.bck, ask.name, upload_id)
-        return upload, _all_parts(listed, self._uploads.parts(upload), ask.cname)
+        return self._uploads.choose(
+            ask.view.bck, ask.name, upload_id, lambda _, stored: _all_parts(listed, stored, ask.cname)
+        )
 
     def _pool(self, ask: Ask) -> Executor:
         return self._volume.place(ask.view.uname + ask.name).pool

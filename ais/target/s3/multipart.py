@@ -183,11 +183,13 @@ class Multipart:
 
     def _listed(self, ask: S3Ask, listed: Sequence[PartToComplete]) -> tuple[Upload, list[Part], Facts]:
         """The upload, its parts as listed, and what the object will be known by."""
-        upload = self.find(ask)
-        check_customer_key(ask, upload)
-        stored = self._uploads.parts(upload)
-        self.find(ask)  # ended meanwhile, it would lack parts
-        parts = _listed_parts(listed, stored, upload.info.details)
+
+        def choose(upload: Upload, stored: Mapping[int, Part]) -> list[Part]:
+            check_customer_key(ask, upload)
+            return _listed_parts(listed, stored, upload.info.details)
+
+        upload_id = ask.request.params.get("uploadId", "")
+        upload, parts = self._uploads.choose(ask.view.bck, ask.key, upload_id, choose)
         return upload, parts, _object_facts(ask, upload, parts)
 
     def _completed(self, ask: S3Ask, meta: ObjectMeta) -> Reply:

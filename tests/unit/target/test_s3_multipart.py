@@ -13,6 +13,8 @@ import pytest
 from awscrt import checksums as crt
 from harness.target import LiveTarget
 
+from ais.env.disk import Disk
+
 Scenario = Callable[[Any], Any]
 MIB = 1 << 20
 NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
@@ -178,6 +180,33 @@ def test_of_racing_completes_one_content_wins(serve: Any, run: Scenario) -> None
             won = [b"one" if index % 2 == 0 else b"two" for index, one in enumerate(answers) if one.status == 200]
             assert set(won) == {got}
             assert {_code(one) for one in answers if one.status != 200} == {"NoSuchUpload"}
+
+    run(scenario())
+
+
+def test_what_lists_other_parts_than_the_object_was_made_of_is_told_that_the_upload_is_over(
+    serve: Any, run: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the object's rename and the removal of what the upload leaves, over S3 and natively."""
+    unlink = Disk.unlink
+    monkeypatch.setattr(Disk, "unlink", staticmethod(lambda path: "/%mp/" in path or unlink(path)))
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            upload_id = await _begin(live)
+            for number, content in ((1, b"one"), (2, b"two")):
+                await _part(live, upload_id, number, content)
+            first, other = _complete([(1, _tag(b"one"))]), _complete([(2, _tag(b"two"))])
+            assert (await live.s3("POST", f"b/o?uploadId={upload_id}", data=first)).status == 200
+            late = await live.s3("POST", f"b/o?uploadId={upload_id}", data=other)
+            assert (late.status, _code(late)) == (404, "NoSuchUpload")
+            again = await live.s3("POST", f"b/o?uploadId={upload_id}", data=first)
+            assert again.status == 200
+            native = [{"part-number": number, "etag": ""} for number in (1, 2)]
+            query = {"uploadId": upload_id}
+            assert (await live.act("POST", "o", "mpt-complete", value=native, query=query)).status == 404
+            assert (await live.s3("GET", "b/o")).body == b"one"
 
     run(scenario())
 
