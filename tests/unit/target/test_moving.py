@@ -191,6 +191,44 @@ def test_a_shard_is_begun_where_the_versions_of_its_name_are(tmp_path: Path) -> 
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("change", ["delete", "patch", "rename"])
+def test_a_change_does_not_miss_what_is_elsewhere_by_a_map_that_comes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """A proxy has the map already, the target takes it after it found that nothing moves: it is not "not found"."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            old, new = targets
+            for one in targets:
+                await one.create(BCK)
+            name = next(name for name in map(str, range(40)) if owner_of(targets, name) is new)
+            follow(targets, new)
+            assert (await old.ask("PUT", name, data=b"content")).status == 200
+            after = settled_and_followed(targets, new)
+            settle = new.target._moves.settle
+
+            async def settle_before(*args: Any, **options: Any) -> bool:
+                found = await settle(*args, **options)
+                if new.node.smap is not after:
+                    take(new, after)
+                return found
+
+            monkeypatch.setattr(new.target._moves, "settle", settle_before)
+            if change == "delete":
+                answer = await new.ask("DELETE", name)
+            elif change == "patch":
+                answer = await new.act("PATCH", name, "", value={"k": "v"})
+            else:
+                answer = await new.act("POST", name, "rename-obj", "renamed")
+            assert answer.status in (200, 307, 503), (answer.status, answer.body)
+            take(new, after)
+            if answer.status != 200:
+                assert (await new.ask("GET", name)).body == b"content"
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_a_target_that_lags_behind_puts_no_version_where_the_others_are_not(tmp_path: Path, method: str) -> None:
     """Redirected by a map that it has not: it sends the client on, and takes the request when it has the map."""
