@@ -201,7 +201,8 @@ class Rebalance:
             for content, bcks in self._contents():
                 await self._joggers.run(xaction, bcks, visit, content=content)
             for view in self._front.views:
-                xaction.objects_sent += await self._moving_uploads.give_all(view, stayed.add)
+                given = await self._moving_uploads.give_all(view, stayed.add)
+                xaction.objects_sent += given
             await asyncio.to_thread(self._require_all)
         except NotReady as error:
             self._failures = (xaction.uuid, failures + 1, str(error))
