@@ -43,6 +43,7 @@ class PeerClient:
         """For connections from now on."""
         self._sign = sign
         self._opened: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     async def call(
         self,
@@ -124,7 +125,8 @@ class PeerClient:
             response.close()
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; whoever still asks finds every peer unreachable."""
+        self._is_closed = True
         session, self._opened = self._opened, None
         if session is not None:
             await session.close()
@@ -176,6 +178,8 @@ class PeerClient:
         )
 
     def _session(self) -> aiohttp.ClientSession:
+        if self._is_closed:
+            raise Unreachable("this node is stopping: it asks nobody any more")
         if self._opened is None:
             self._opened = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(

@@ -44,6 +44,9 @@ def test_call() -> None:
             assert (answer.status, bytes(sinks[0].content)) == (200, b"message")
             assert served.server.connection_count == 1
             await client.close()
+            with pytest.raises(Unreachable, match="stopping"):  # a connection made now nobody would close
+                await client.call("GET", url, timeout_s=10)
+            assert len(seen) == 2
 
     run(scenario())
 
