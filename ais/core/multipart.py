@@ -233,8 +233,8 @@ class Uploads:
 
     def list(self, bck: Bck) -> Iterator[tuple[str, UploadInfo]]:
         """(ID, info) of every unfinished upload of a bucket, in no order."""
-        for upload in self._all(bck):
-            if upload.ending is None:
+        for mountpath in self._volume.view.available:
+            for upload in self.on(bck, mountpath):
                 yield upload.id, upload.info
 
     def departing(self, bck: Bck, name: str, upload_id: str) -> Upload | None:
@@ -246,14 +246,7 @@ class Uploads:
 
     def on(self, bck: Bck, mountpath: Mountpath, upload_id: str = "") -> Iterator[Upload]:
         """The unfinished uploads of a bucket on a mountpath; with an ID, that one."""
-        root = f"{layout.bucket_path(mountpath.path, bck)}/{layout.UPLOADS}"
-        with disk_failures(root):
-            for one in (upload_id,) if upload_id else layout.subdirectories(self._disk, root):
-                info = upload_records.read(self._disk, f"{root}/{one}", INFO, UploadInfo)
-                if info is not None:
-                    upload = self._upload(one, bck, info, f"{root}/{one}", self._spots.find(bck, info.name))
-                    if upload.ending is None:
-                        yield upload
+        return (upload for upload in self._found(bck, mountpath, upload_id) if upload.ending is None)
 
     def home(self, bck: Bck, name: str, upload_id: str, size: int) -> str:
         """The directory that an upload has on the mountpath that owns its name. Raise `OutOfSpace`, `NotReady`."""
@@ -268,10 +261,11 @@ class Uploads:
 
     def drop_ended(self, bck: Bck) -> None:
         """Remove what is left of uploads that were completed when the process was killed, a day after they began."""
-        for upload in self._all(bck):
-            if upload.ending is not None and self._clock.now_ns() - upload.info.created_ns > _ENDED_NS_MAX:
-                with contextlib.suppress(HandleNotFound):
-                    self.abort(upload)
+        for mountpath in self._volume.view.available:
+            for upload in self._found(bck, mountpath):
+                if upload.ending is not None and self._clock.now_ns() - upload.info.created_ns > _ENDED_NS_MAX:
+                    with contextlib.suppress(HandleNotFound):
+                        self.abort(upload)
 
     def record(self, upload: Upload, part: Part, *, fsync: bool) -> None:
         """Make a part count, in place of an earlier one of its number.
@@ -413,16 +407,14 @@ class Uploads:
             self.remove(upload, fsync=rules.fsync)
         return ending.meta
 
-    def _all(self, bck: Bck) -> Iterator[Upload]:
-        for mountpath in self._volume.view.available:
-            root = f"{layout.bucket_path(mountpath.path, bck)}/{layout.UPLOADS}"
-            with disk_failures(root):
-                for upload_id in layout.subdirectories(self._disk, root):
-                    directory = f"{root}/{upload_id}"
-                    info = upload_records.read(self._disk, directory, INFO, UploadInfo)
-                    if info is not None:
-                        spot = self._spots.find(bck, info.name)
-                        yield self._upload(upload_id, bck, info, directory, spot)
+    def _found(self, bck: Bck, mountpath: Mountpath, upload_id: str = "") -> Iterator[Upload]:
+        """As `on`, also those that are over but for what they leave."""
+        root = f"{layout.bucket_path(mountpath.path, bck)}/{layout.UPLOADS}"
+        with disk_failures(root):
+            for one in (upload_id,) if upload_id else layout.subdirectories(self._disk, root):
+                info = upload_records.read(self._disk, f"{root}/{one}", INFO, UploadInfo)
+                if info is not None:
+                    yield self._upload(one, bck, info, f"{root}/{one}", self._spots.find(bck, info.name))
 
     def _claim_slot(self, upload: Upload, number: int, size: int) -> tuple[str, int, int] | None:
         """(file, offset, descriptor) of the part's slot in `data`; None when it does not fit or is taken."""
