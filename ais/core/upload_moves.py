@@ -41,17 +41,22 @@ class Leaving:
             return self._disk.open(f"{self.upload.directory}/{part.file}", os.O_RDONLY | os.O_CLOEXEC)
 
     def is_intact(self, part: Part) -> bool:
-        """Whether the bytes of a part are those that were acknowledged. Raise `DiskFailure`, `HandleNotFound`."""
+        """Whether the bytes of a part are those that were acknowledged; told if not. Raise `DiskFailure`,
+        `HandleNotFound`.
+        """
         found, fd = 0, self.open(part)
         try:
             with disk_failures(self.upload.directory):
-                if self._disk.fstat(fd).st_size < part.offset + part.size:
-                    return False
-                for chunk in workfile.read_content(self._disk, fd, part.size, part.offset):
-                    found = crt.crc32c(chunk, found)
+                is_long_enough = self._disk.fstat(fd).st_size >= part.offset + part.size
+                if is_long_enough:
+                    for chunk in workfile.read_content(self._disk, fd, part.size, part.offset):
+                        found = crt.crc32c(chunk, found)
         finally:
             self._disk.close(fd)
-        return found == part.crc32c
+        if is_long_enough and found == part.crc32c:
+            return True
+        _log.error("damaged part is left behind", upload=self.upload.id, part=part.number)
+        return False
 
     def let_go(self, *, fsync: bool) -> None:
         """It is elsewhere, whole."""
@@ -148,8 +153,6 @@ class UploadMoves:
                         if leaving.is_intact(part):
                             self._copy(leaving, part)
                             numbers.append(part.number)
-                        else:
-                            _log.error("damaged part is left behind", upload=upload.id, part=part.number)
                     self.arrive(bck, upload.id, upload.info, numbers, fsync=True)
                 leaving.let_go(fsync=True)
                 moved += 1

@@ -320,30 +320,21 @@ class Moves:
         self, opened: OpenObject | OpenVersion, owner: Snode, destination: BucketView, name: str, transfer: Transfer
     ) -> None:
         try:
-            await self._send_file(opened.fd, opened.stat.st_size, owner, destination, name, transfer)
+            lines = _lines(destination, transfer)
+            await self._send_file(opened.fd, 0, opened.stat.st_size, owner, destination, name, lines)
         finally:
             os.close(opened.fd)
 
     async def deliver(self, fd: int, size: int, destination: BucketView, name: str, transfer: Transfer) -> None:
         """Send an open file to the target that owns the name. Raise what it answers."""
-        await self._send_file(fd, size, self._owner(destination, name), destination, name, transfer)
+        lines = _lines(destination, transfer)
+        await self._send_file(fd, 0, size, self._owner(destination, name), destination, name, lines)
 
     async def deliver_part(
         self, fd: int, offset: int, length: int, view: BucketView, name: str, lines: dict[str, str]
     ) -> None:
         """Send some of an open file, or nothing of it, to the target that owns the name. Raise what it answers."""
-        owner = self._owner(view, name)
-        answer = await self._peers.send_file(
-            owner.data.url + _url_path(view.bck, name),
-            query=_bucket_query(view.bck),
-            headers={headers.CALLER_ID: self._host.snode.id, **lines},
-            fd=fd,
-            offset=offset,
-            length=length,
-            timeout_s=self._host.config.cluster.client.client_long_timeout,
-        )
-        if answer.status != 200:
-            raise errors.decode_error(answer.status, answer.body, owner.data.url)
+        await self._send_file(fd, offset, length, self._owner(view, name), view, name, lines)
 
     async def is_at_owner(self, view: BucketView, name: str) -> bool:
         """Whether another target, which owns the name, has such an object."""
@@ -360,19 +351,15 @@ class Moves:
         return answer.status == 200
 
     async def _send_file(
-        self, fd: int, size: int, owner: Snode, destination: BucketView, name: str, transfer: Transfer
+        self, fd: int, offset: int, length: int, owner: Snode, view: BucketView, name: str, lines: dict[str, str]
     ) -> None:
         answer = await self._peers.send_file(
-            owner.data.url + _url_path(destination.bck, name),
-            query=_bucket_query(destination.bck),
-            headers={
-                headers.CALLER_ID: self._host.snode.id,
-                TRANSFER: transfer.header(),
-                **({ack.HEADER: destination.ack} if destination.ack else {}),
-            },
+            owner.data.url + _url_path(view.bck, name),
+            query=_bucket_query(view.bck),
+            headers={headers.CALLER_ID: self._host.snode.id, **lines},
             fd=fd,
-            offset=0,
-            length=size,
+            offset=offset,
+            length=length,
             timeout_s=self._host.config.cluster.client.client_long_timeout,
         )
         if answer.status != 200:
@@ -384,6 +371,10 @@ class Moves:
 
 async def _at_once(_bck: Bck, _name: str) -> None:
     """Nothing is done."""
+
+
+def _lines(destination: BucketView, transfer: Transfer) -> dict[str, str]:
+    return {TRANSFER: transfer.header(), **({ack.HEADER: destination.ack} if destination.ack else {})}
 
 
 def _url_path(bck: Bck, name: str) -> str:

@@ -14,7 +14,6 @@ from concurrent.futures import Executor
 from functools import partial
 
 import msgspec
-import structlog
 
 from ais.api import actions
 from ais.api.messages import ActMsg
@@ -70,7 +69,6 @@ class MovingUploads:
         self._arriving = store.upload_moves
         self._moves = moves
         self._locks = NamedLocks()
-        self._log = structlog.get_logger()
         self._now = host.env.clock.monotonic
 
     async def settle(self, view: BucketView, name: str, upload_id: str) -> None:
@@ -143,8 +141,6 @@ class MovingUploads:
                     if await in_pool(pool, partial(leaving.is_intact, part)):
                         await self._send(view, leaving, part)
                         numbers.append(part.number)
-                    else:
-                        self._log.error("damaged part is left behind", upload=upload.id, part=part.number)
                 await self._moves.deliver_part(-1, 0, 0, view, name, _lines(upload, None, numbers))
             await in_pool(pool, lambda: leaving.let_go(fsync=view.rules.fsync))
 
