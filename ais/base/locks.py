@@ -2,6 +2,8 @@
 
 import asyncio
 
+from ais.base.wanted import Wanted
+
 
 class Held:
     """A lock that was acquired; `release` may be called more than once."""
@@ -21,35 +23,25 @@ class NamedLocks:
     """One holder per name at a time; the others wait in their order."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._locks = Wanted(asyncio.Lock)
 
     async def acquire(self, name: str) -> Held:
         """Wait for the lock."""
-        lock, wanted = self._known.get(name) or (asyncio.Lock(), 0)
-        self._known[name] = lock, wanted + 1
         try:
-            await lock.acquire()
+            await self._locks.take(name).acquire()
         except BaseException:
-            self._forget(name)
+            self._locks.forget(name)
             raise
         return Held(self, name)
 
     def __contains__(self, name: str) -> bool:
         """Whether somebody holds or wants it."""
-        return name in self._known
+        return name in self._locks
 
     def names(self) -> list[str]:
         """All that somebody holds or wants."""
-        return list(self._known)
+        return self._locks.names()
 
     def give_back(self, name: str) -> None:
         """What `Held.release` does."""
-        self._known[name][0].release()
-        self._forget(name)
-
-    def _forget(self, name: str) -> None:
-        lock, wanted = self._known[name]
-        if wanted == 1:
-            del self._known[name]
-        else:
-            self._known[name] = lock, wanted - 1
+        self._locks.forget(name).release()

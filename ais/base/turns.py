@@ -4,19 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
+from ais.base.wanted import Wanted
+
 
 class Turns:
     """Who waits does so in the order of coming, and now and then looks whether that makes sense."""
 
     def __init__(self, at_once: int) -> None:
-        self._at_once = at_once
-        self._known: dict[str, tuple[asyncio.Semaphore, int]] = {}
+        self._turns = Wanted(lambda: asyncio.Semaphore(at_once))
 
     @asynccontextmanager
     async def of(self, name: str, every_s: float, check: Callable[[], None]) -> AsyncIterator[None]:
         """Have a turn in the block. `check` is asked while it does not come, every so often, and may raise."""
-        turns, wanted = self._known.get(name) or (asyncio.Semaphore(self._at_once), 0)
-        self._known[name] = turns, wanted + 1
+        turns = self._turns.take(name)
         try:
             while not await _is_acquired(turns, every_s):
                 check()
@@ -25,14 +25,7 @@ class Turns:
             finally:
                 turns.release()
         finally:
-            self._forget(name)
-
-    def _forget(self, name: str) -> None:
-        turns, wanted = self._known[name]
-        if wanted == 1:
-            del self._known[name]
-        else:
-            self._known[name] = turns, wanted - 1
+            self._turns.forget(name)
 
 
 async def _is_acquired(turns: asyncio.Semaphore, within_s: float) -> bool:

@@ -38,6 +38,6 @@ def test_so_many_of_each_name_at_a_time() -> None:
         free.set()
         await asyncio.gather(*tasks)
         assert done == ["b", "a", "a", "a"]
-        assert turns._known == {}
+        assert turns._turns.names() == []
 
     asyncio.run(scenario())
