@@ -509,8 +509,7 @@ class Publisher:
         or a copy, is not there. Its disk would bring the object back.
         """
         if self._volume.view.is_unsettled or bck in self._volume.mirrored:
-            for mountpath in self._volume.view.available:
-                mountpath.require_own()
+            self._volume.require_mounted()
 
     def remove_strays(self, spot: Spot, *, fsync: bool = False) -> bool:
         """Remove the object's files from mountpaths other than its owner; return whether there were any."""

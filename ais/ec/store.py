@@ -116,8 +116,7 @@ class SliceStore:
         Raise `NotReady` when the disk of a mountpath is not there: it may have one.
         """
         spot = self._store.spot(bck, name)
-        for mountpath in self._store.volume.available:
-            mountpath.require_own()
+        self._store.volume.require_mounted()
         with disk_failures(spot.path), spot.mountpath.stripes.held(spot.key):
             found = self._head(bck, name, layout.SLICES)
             if found is not None and found.stamp > stamp:

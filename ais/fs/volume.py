@@ -598,6 +598,11 @@ class Volume:
             mountpath.require_own()
             whole.require_bucket(self._disk, mountpath.path, bck, bid)
 
+    def require_mounted(self) -> None:
+        """Raise `NotReady` when the disk of a mountpath in use is not there. Blocks."""
+        for mountpath in self.view.available:
+            mountpath.require_own()
+
     def require_on(self, mountpath: Mountpath, bck: Bck) -> None:
         """Raise `NotReady` unless a mountpath is there and has the directory of the bucket, if that exists. Blocks."""
         bid = self._bids.get(bck)

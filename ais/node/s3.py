@@ -61,6 +61,11 @@ NO_LISTING: Said = dict.fromkeys(("s3:prefix", "s3:delimiter", "s3:max-keys", "s
 _MAKES_OBJECTS = frozenset((Op.PUT_OBJECT, Op.COPY_OBJECT, Op.CREATE_MULTIPART_UPLOAD))
 
 
+def of_version(version_id: str | None) -> Said:
+    """Of a version that is not what the request names."""
+    return {**NO_LISTING, "s3:versionid": version_id}
+
+
 class Host(clients.Host, Protocol):
     """What the gate needs of the node. The values are replaced, never changed."""
 

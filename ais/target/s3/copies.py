@@ -17,7 +17,7 @@ from ais.core.sealing import Sealer
 from ais.core.store import Store
 from ais.core.workfile import Digests
 from ais.net.http import Reply
-from ais.node.s3 import NO_LISTING
+from ais.node.s3 import of_version
 from ais.s3 import actions, checksums, conditions, copy_source, encryption, facts, new_object, results, xml
 from ais.s3.checksums import ALGORITHMS, Algorithm
 from ais.s3.conditions import Current
@@ -93,7 +93,7 @@ class Copies:
                 if not replaces_tags and inherited.get("tagging"):
                     origin = ask.gate.require_source(ask.request, source.bucket)
                     action = actions.action_of(Op.GET_OBJECT_TAGGING, versioned=source.version_id is not None)
-                    said = {**NO_LISTING, "s3:versionid": source.version_id}
+                    said = of_version(source.version_id)
                     ask.gate.require(ask.request, ask.caller, origin, action, source.key, inherited, said)
                     ask.gate.require(ask.request, ask.caller, ask.bucket, "s3:PutObjectTagging", ask.key)
                 access = {key: given[key] for key in new_object.NOT_COPIED if key in given}

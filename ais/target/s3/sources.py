@@ -15,7 +15,7 @@ from ais.core.workfile import COPY_BYTES
 from ais.meta.smap import Snode
 from ais.net.client import PeerClient
 from ais.net.sending import read_fully
-from ais.node.s3 import NO_LISTING, Gate
+from ais.node.s3 import Gate, of_version
 from ais.s3 import copy_source, encryption
 from ais.s3.copy_source import CopySource
 from ais.s3.errors import S3Error, decode
@@ -83,7 +83,7 @@ class Sources:
                 yield fetched
             return
         action = "s3:GetObjectVersion" if source.version_id else "s3:GetObject"
-        said = {**NO_LISTING, "s3:versionid": source.version_id}
+        said = of_version(source.version_id)
         await self._moves.settle(view, source.key)
         try:
             opened = await self._open(view, source)
