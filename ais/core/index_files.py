@@ -13,7 +13,7 @@ from ais.api.bucket import Bck
 from ais.core import workfile
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot
-from ais.env.disk import Disk
+from ais.env.disk import Disk, write_all
 from ais.fs import layout
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -55,7 +55,7 @@ class IndexFiles:
         work, fd = self._create_work(bck, spot)
         path = self.path(spot, name)
         try:
-            workfile.write_all(self._disk, fd, content)
+            write_all(self._disk, fd, content)
             with contextlib.suppress(FileExistsError):
                 self._disk.mkdir(os.path.dirname(path))
             self._disk.rename(work, path)

@@ -45,6 +45,7 @@ from ais.core.versions import DELETED, NULL, Succession, Version, Versions, is_v
 from ais.core.workfile import Buffer, Digests, Keeping, Staged, WriteRules
 from ais.core.writer import Arrival, SealedWriter, Writer
 from ais.env import Env
+from ais.env.disk import write_all
 from ais.fs import layout
 from ais.fs.failures import disk_failures, translate
 from ais.fs.locks import stripe_of
@@ -223,7 +224,7 @@ class Store:
         try:
             written = disk.write(fd, content)
             if written < size:
-                workfile.write_all(disk, fd, content[written:])
+                write_all(disk, fd, content[written:])
             mountpath.wrote(started_s)
             return self._publisher.publish(staged, None, False)
         except OSError as error:

@@ -18,7 +18,7 @@ from ais.core import upload_records, workfile
 from ais.core.multipart import Uploads
 from ais.core.upload_records import INFO, PART, Part, Upload, UploadInfo
 from ais.core.workfile import Buffer
-from ais.env.disk import Disk
+from ais.env.disk import Disk, write_all
 from ais.fs import layout
 from ais.fs.failures import disk_failures, translate
 from ais.fs.mountpath import Mountpath
@@ -160,7 +160,7 @@ class UploadMoves:
 
     def append(self, fd: int, data: Buffer) -> None:
         """Write to the file of a part. Raise `OSError`."""
-        workfile.write_all(self._disk, fd, data)
+        write_all(self._disk, fd, data)
 
     def record(self, directory: str, part: Part, file: str, fd: int, *, fsync: bool) -> None:
         """Make a part count that has come."""

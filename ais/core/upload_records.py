@@ -16,7 +16,7 @@ from ais.base.errors import CorruptMetadata, HandleNotFound
 from ais.core import workfile
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot
-from ais.env.disk import Disk
+from ais.env.disk import Disk, write_all
 from ais.fs import layout
 from ais.fs.failures import disk_failures
 
@@ -81,7 +81,7 @@ def write(disk: Disk, directory: str, name: str, value: msgspec.Struct, aside: s
     """Write a record under the unused name `aside` and rename it; durable when `fsync`. Raise `OSError`."""
     fd = disk.open(f"{directory}/{aside}", _CREATE, 0o644)
     try:
-        workfile.write_all(disk, fd, _HEADER + msgspec.msgpack.encode(value))
+        write_all(disk, fd, _HEADER + msgspec.msgpack.encode(value))
         if fsync:
             disk.fsync(fd)
     finally:

@@ -16,7 +16,7 @@ from ais.core.holds import Retention
 from ais.core.meta import ObjectMeta
 from ais.core.sealing import Wanted
 from ais.core.spots import Spot
-from ais.env.disk import Disk
+from ais.env.disk import Disk, write_all
 from ais.fs.failures import translate
 
 Buffer = bytes | memoryview
@@ -152,15 +152,6 @@ def fsync_path(disk: Disk, path: str) -> None:
         disk.fsync(fd)
     finally:
         disk.close(fd)
-
-
-def write_all(disk: Disk, fd: int, data: Buffer) -> None:
-    """Write all bytes at the descriptor's position. Raise `OSError`."""
-    written = disk.write(fd, data)
-    if written < len(data):
-        rest = memoryview(data)[written:]
-        while rest:
-            rest = rest[disk.write(fd, rest) :]
 
 
 def write_at(disk: Disk, fd: int, data: Buffer, offset: int) -> None:

@@ -5,7 +5,7 @@ from ais.core.meta import ObjectMeta, check_custom
 from ais.core.publish import Condition, Publisher
 from ais.core.sealing import Seal, Sealer
 from ais.core.workfile import Buffer, Digests, Staged
-from ais.env.disk import Disk
+from ais.env.disk import Disk, write_all
 from ais.fs.failures import translate
 from ais.fs.locks import StripeBusy
 from ais.fs.mountpath import Mountpath
@@ -71,7 +71,7 @@ class Writer:
         """
         self._digests.update(data)
         try:
-            workfile.write_all(self._disk, self._staged.fd, data)
+            write_all(self._disk, self._staged.fd, data)
         except OSError as error:
             self.abort()
             raise translate(error, self._staged.path) from error

@@ -26,6 +26,7 @@ from ais.ec.reading import Damaged, SliceReader
 from ais.ec.slice import Slice
 from ais.ec.store import Kept, SliceStore
 from ais.env import Env
+from ais.env.disk import write_all
 from ais.fs import layout
 from ais.fs.failures import disk_failures
 from ais.meta.smap import Snode
@@ -239,7 +240,7 @@ class Restorer:
                 piece = memoryview(part)[:rest]
                 digests.update(piece)
                 with disk_failures(path):
-                    workfile.write_all(self._disk, fd, piece)
+                    write_all(self._disk, fd, piece)
                 rest -= len(piece)
 
     def _look(self, spot: Spot) -> "_Seen":

@@ -21,6 +21,7 @@ from ais.core.store import Store
 from ais.ec import slice as slices
 from ais.ec.slice import Slice
 from ais.env import Env
+from ais.env.disk import write_all
 from ais.fs import layout
 from ais.fs.failures import disk_failures
 from ais.fs.mountpath import Mountpath
@@ -132,7 +133,7 @@ class SliceStore:
         spot = self._store.spot(bck, name)
         path, fd = self._store.create_work(bck, spot)
         try:
-            workfile.write_all(self._disk, fd, tombstone.encode())
+            write_all(self._disk, fd, tombstone.encode())
             if is_synced:
                 self._disk.fsync(fd)
             self._install(spot, path, layout.SLICES, fsync=is_synced)
@@ -242,7 +243,7 @@ class SliceStore:
 
     def append(self, fd: int, data: memoryview) -> None:
         """Write to a work file."""
-        workfile.write_all(self._disk, fd, data)
+        write_all(self._disk, fd, data)
 
     def _open(self, bck: Bck, name: str, content: str) -> OpenSlice | None:
         """Open the newest slice there is: a mountpath that was out of use may have brought an older one back."""

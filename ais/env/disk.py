@@ -183,3 +183,12 @@ class Disk:
     def scandir(path: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         """`os.scandir` of a path given as text."""
         return os.scandir(path)
+
+
+def write_all(disk: Disk, fd: int, data: bytes | bytearray | memoryview) -> None:
+    """Write all bytes at the descriptor's position. Raise `OSError`."""
+    written = disk.write(fd, data)
+    if written < len(data):
+        rest = memoryview(data)[written:]
+        while rest:
+            rest = rest[disk.write(fd, rest) :]

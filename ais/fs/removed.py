@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 
 from ais.api.bucket import Bck
 from ais.base.errors import AisError
-from ais.env.disk import Disk
+from ais.env.disk import Disk, write_all
 from ais.fs import layout
 from ais.fs.mountpath import Mountpath
 from ais.fs.names import SELF
@@ -85,9 +85,7 @@ def carry(disk: Disk, mountpaths: Iterable[str], to: str) -> None:
         return
     fd = disk.open(path, _APPEND, 0o644)
     try:
-        left = memoryview("".join(f"{line}\n" for line in missing).encode())
-        while left:
-            left = left[disk.write(fd, left) :]
+        write_all(disk, fd, "".join(f"{line}\n" for line in missing).encode())
         disk.fsync(fd)
     finally:
         disk.close(fd)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import xxhash
 
 from ais.base.errors import CorruptMetadata, DiskFailure
-from ais.env.disk import Disk
+from ais.env.disk import Disk, write_all
 
 _HEADER = struct.Struct(">8sHQI")
 _CHECKSUM = struct.Struct(">Q")
@@ -140,9 +140,7 @@ def _replace(disk: Disk, directory: str, file_name: str, content: bytes) -> None
     temporary = path + ".tmp"
     fd = disk.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODES.get(file_name, 0o644))
     try:
-        view = memoryview(content)
-        while view:
-            view = view[disk.write(fd, view) :]
+        write_all(disk, fd, content)
         disk.fsync(fd)
     finally:
         disk.close(fd)

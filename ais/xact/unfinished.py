@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from ais.base.errors import DiskFailure
-from ais.env.disk import Disk
+from ais.env.disk import Disk, write_all
 from ais.fs import layout
 from ais.fs.failures import disk_failures
 from ais.fs.mountpath import Mountpath
@@ -57,9 +57,7 @@ class Unfinished:
                 self._disk.mkdir(directory)
             fd = self._disk.open(path + _NEW, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             try:
-                left = memoryview(content)
-                while left:
-                    left = left[self._disk.write(fd, left) :]
+                write_all(self._disk, fd, content)
                 self._disk.fsync(fd)
             finally:
                 self._disk.close(fd)
