@@ -9,28 +9,16 @@ the one that was started later is some 5 % slower at small PUTs.
 """
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import run
-from servers import Ais, pin
-
-SERVE = """
-import json, sys
-from ais.testing import Cluster
-with Cluster(proxies=1, targets=1, mountpaths=1, dir=sys.argv[1]) as cluster:
-    [proxy], [target] = cluster.proxies, cluster.targets
-    print(json.dumps({"urls": [proxy.url, target.url], "pids": [proxy.pid, target.pid]}), flush=True)
-    sys.stdin.read()
-"""
+from servers import Ais, Served, pin
 
 
 class State(Ais):
@@ -38,20 +26,15 @@ class State(Ais):
 
     def __init__(self, name: str, python: str, directory: Path) -> None:
         self.name = name
-        command = [python, "-c", SERVE, str(directory)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
-        assert self._process.stdout
-        told = json.loads(self._process.stdout.readline())
-        self._proxy, self._target = (SimpleNamespace(url=url) for url in told["urls"])
-        self._pids = told["pids"]
+        self._served = Served(python, directory).__enter__()
+        [self._proxy], [self._target] = self._served.proxies, self._served.targets
+        self._pids = [self._proxy.pid, self._target.pid]
         pin(self._pids, run.SERVER_CORE)
         self._call("POST", f"/v1/buckets/{self.bucket}", b'{"action":"create-bck"}')
 
     def close(self) -> None:
         """Stop it."""
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait()
+        self._served.__exit__()
 
 
 def compare(python: str, scenario: str, size_bytes: int, directory: Path, rounds: int, seconds: int) -> str:

@@ -8,52 +8,16 @@ two clusters run of each state, in the order before, now, now, before. The paths
 """
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import s3
-
-SERVE = """
-import json, sys
-from ais.testing import Cluster
-with Cluster(proxies=1, targets=1, mountpaths=1, dir=sys.argv[1], config_overrides={"auth.enabled": "true"}) as cluster:
-    nodes = [*cluster.proxies, *cluster.targets]
-    print(json.dumps([[node.url, node.pid, str(node.plan.socket)] for node in nodes]), flush=True)
-    sys.stdin.read()
-"""
-
-
-class Served:
-    """A cluster of whatever code an interpreter has, in place of `ais.testing.Cluster`."""
-
-    def __init__(self, python: str, directory: Path) -> None:
-        self._command = [python, "-c", SERVE, str(directory)]
-
-    def __enter__(self) -> "Served":
-        self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/"
-        )
-        assert self._process.stdout
-        nodes = [
-            SimpleNamespace(url=url, pid=pid, plan=SimpleNamespace(socket=Path(socket)))
-            for url, pid, socket in json.loads(self._process.stdout.readline())
-        ]
-        self.proxies, self.targets = nodes[:1], nodes[1:]
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait()
+from servers import Served
 
 
 def compare(states: list[s3.Bench], path: str, method: str, size: int, rounds: int, seconds: int) -> str:
@@ -91,7 +55,9 @@ def main() -> None:
         for index, python in enumerate([*codes, *reversed(codes)]):
             directory = Path(scratch) / str(index)
             directory.mkdir()
-            states.append(stack.enter_context(s3.Bench(directory, Served(python, directory / "ais"))))
+            states.append(
+                stack.enter_context(s3.Bench(directory, Served(python, directory / "ais", {"auth.enabled": "true"})))
+            )
         for size in map(int, arguments.sizes.split(",")):
             for state in states:
                 state.fill(size)

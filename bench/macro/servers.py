@@ -1,5 +1,6 @@
 """The two servers compared, each pinned to one core: nginx as Debian ships it, and an ais cluster of one target."""
 
+import json
 import os
 import shutil
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import time
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Protocol
 
 import psutil
@@ -34,6 +36,17 @@ http {{
         location /put/ {{ dav_methods PUT; create_full_put_path on; }}
     }}
 }}
+"""
+
+
+SERVE = """
+import json, sys
+from ais.testing import Cluster
+settings = json.loads(sys.argv[2])
+with Cluster(proxies=1, targets=1, mountpaths=1, dir=sys.argv[1], config_overrides=settings) as cluster:
+    nodes = [*cluster.proxies, *cluster.targets]
+    print(json.dumps([[node.url, node.pid, str(node.plan.socket)] for node in nodes]), flush=True)
+    sys.stdin.read()
 """
 
 
@@ -65,6 +78,30 @@ def cpu_of(pids: list[int]) -> float:
     """User and system seconds of processes."""
     times = [psutil.Process(pid).cpu_times() for pid in pids]
     return sum(one.user + one.system for one in times)
+
+
+class Served:
+    """A cluster of whatever code an interpreter has, in place of `ais.testing.Cluster`."""
+
+    def __init__(self, python: str, directory: Path, settings: dict[str, str] | None = None) -> None:
+        self._command = [python, "-c", SERVE, str(directory), json.dumps(settings or {})]
+
+    def __enter__(self) -> "Served":
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/"
+        )
+        assert self._process.stdout
+        nodes = [
+            SimpleNamespace(url=url, pid=pid, plan=SimpleNamespace(socket=Path(path)))
+            for url, pid, path in json.loads(self._process.stdout.readline())
+        ]
+        self.proxies, self.targets = nodes[:1], nodes[1:]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
 
 
 class Nginx:
