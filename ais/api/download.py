@@ -89,6 +89,10 @@ class DownloadTask(msgspec.Struct, frozen=True):
     files: list[tuple[str, str]] | None = None
     template: str = ""
     subdir: str = ""
+    map_version: int = 0
+    """Of the cluster map by which it was planned; 0: it is not known."""
+    owners: tuple[tuple[str, ...], tuple[int, ...]] = ((), ())
+    """The targets among which names are divided by that map, and their weights (`ais.reb.plan.Owners`)."""
 
     def __iter__(self) -> Iterator[Wanted]:
         """Its files, in an order that is the same each time."""

@@ -100,6 +100,10 @@ class SortTask(msgspec.Struct, frozen=True):
     ekm_malformed_line: str
     ekm_missing_key: str
     timeout_s: float
+    map_version: int = 0
+    """Of the cluster map by which it was planned; 0: it is not known."""
+    owners: tuple[tuple[str, ...], tuple[int, ...]] = ((), ())
+    """The targets among which names are divided by that map, and their weights (`ais.reb.plan.Owners`)."""
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):

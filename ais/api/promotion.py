@@ -36,6 +36,10 @@ class PromoteTask(msgspec.Struct, frozen=True):
     delete: bool = False
     is_shared: bool = False
     waits: bool = False
+    map_version: int = 0
+    """Of the cluster map by which it was planned; 0: it is not known."""
+    owners: tuple[tuple[str, ...], tuple[int, ...]] = ((), ())
+    """The targets among which names are divided by that map, and their weights (`ais.reb.plan.Owners`)."""
 
     @property
     def description(self) -> str:

@@ -20,7 +20,6 @@ from ais.shard.formats import Format
 ALGORITHMS = ("", "alphanumeric", "md5", "shuffle", "content", "none")
 CONTENT_KEY_TYPES = ("int", "float", "string")
 _REACTIONS = ("ignore", "warn", "abort")
-_REACTS = ("duplicated_records", "missing_shards", "ekm_malformed_line", "ekm_missing_key")
 _SORTERS = ("", "dsort_general", "dsort_mem")
 """AIStore has two; here both names mean the one there is."""
 _UNUSED = ("compression", "bundle_multiplier", "burst_buffer", "dsorter_mem_threshold")
@@ -48,7 +47,6 @@ def check(value: Any, uuid: str, targets: Sequence[str], config: DistributedSort
     elif ShardNames(spec.output_format).count is None and not size:
         raise BadRequest(_NO_SIZE)
     output_extension = _extension("output", spec.output_extension or spec.extension, spec.output_format)
-    reacts = {name: _reaction(name, spec, config) for name in _REACTS}
     _check_rest(spec)
     return SortTask(
         uuid=uuid,
@@ -72,7 +70,10 @@ def check(value: Any, uuid: str, targets: Sequence[str], config: DistributedSort
         create_limit=spec.create_limit,
         dry_run=spec.dry_run,
         timeout_s=float(Duration.parse(spec.config.call_timeout or 0) or config.call_timeout),
-        **reacts,
+        duplicated_records=_reaction("duplicated_records", spec, config),
+        missing_shards=_reaction("missing_shards", spec, config),
+        ekm_malformed_line=_reaction("ekm_malformed_line", spec, config),
+        ekm_missing_key=_reaction("ekm_missing_key", spec, config),
     )
 
 

@@ -6,6 +6,7 @@ No proxy keeps anything about a job: each answer is put together from the target
 import contextlib
 from collections.abc import Iterable
 
+import msgspec
 from aiohttp import web
 
 from ais.api import access, codec
@@ -39,6 +40,7 @@ from ais.proxy.redirect import require_bucket, require_own
 from ais.proxy.relay import Relay
 from ais.proxy.requests import json_text_reply, route
 from ais.proxy.targets import Targets, found
+from ais.reb import plan
 from ais.shard import match
 
 
@@ -64,10 +66,11 @@ class Downloads:
     async def start(self, request: web.Request) -> web.Response:
         """Begin; answer with the ID. A bucket that is not there is made. Raise `BadRequest`, `AccessDenied`, `Busy`."""
         message = await decoded(await request.read(), download_request.read)
-        targets = self._targets.all
+        targets, smap = self._targets.all, self._node.smap
         timeout_s = float(self._node.config.cluster.downloader.timeout)
         task = download_request.check(message, ID_PREFIX + new_id(self._node.env.rng), timeout_s, len(targets))
-        if self._node.smap.moving:
+        task = msgspec.structs.replace(task, map_version=int(smap.version), owners=plan.owners(smap))
+        if smap.moving:
             raise Busy("cannot download while objects move to other targets: wait for the rebalance to end")
         if self._node.bmd.get(task.bck) is None:
             if (answer := await self._relay.to_primary(request)) is not None:

@@ -6,6 +6,7 @@ No proxy keeps anything about a sort: each answer is put together from the targe
 import contextlib
 from collections.abc import Callable
 
+import msgspec
 import psutil
 from aiohttp import web
 
@@ -27,6 +28,7 @@ from ais.proxy.redirect import require_bucket, require_own
 from ais.proxy.relay import Relay
 from ais.proxy.requests import json_text_reply, route, text_reply
 from ais.proxy.targets import Targets, found
+from ais.reb import plan
 from ais.shard import match
 
 _PHASES = ("local_extraction", "meta_sorting", "shard_creation")
@@ -57,13 +59,14 @@ class Sorts:
         Raise `BadRequest`, `BucketNotFound`, `AccessDenied`, `Busy`.
         """
         value = await decoded(await request.read(), codec.parse_json)
-        targets = sorted(one.id for one in self._targets.all)
+        targets, smap = sorted(one.id for one in self._targets.all), self._node.smap
         uuid = ID_PREFIX + new_id(self._node.env.rng)
         config = self._node.config.cluster.distributed_sort
         task = spec.check(value, uuid, _first(targets, uuid), config, psutil.virtual_memory().total)
+        task = msgspec.structs.replace(task, map_version=int(smap.version), owners=plan.owners(smap))
         source = require_own(require_bucket(self._node.bmd, task.source), "sort shards of")
         access.require(source.props.access, Access.GET, source.bck.cname())
-        if self._node.smap.moving:
+        if smap.moving:
             raise Busy("cannot sort while objects move to other targets: wait for the rebalance to end")
         if self._node.bmd.get(task.to) is None and not task.dry_run:
             if (answer := await self._relay.to_primary(request)) is not None:

@@ -24,6 +24,7 @@ from ais.proxy.jobs import Jobs
 from ais.proxy.redirect import OBJECTS, require_bucket, require_own
 from ais.proxy.requests import BucketAddress, text_reply
 from ais.proxy.targets import Targets
+from ais.reb import plan
 
 PATH = OBJECTS + "{bucket}"
 
@@ -55,7 +56,8 @@ class Promoter:
         if not path.startswith("/"):
             raise InvalidSource(path, "must be an absolute path")
         names.check_object_prefix(asked.name)
-        if self._node.smap.moving:
+        smap = self._node.smap
+        if smap.moving:
             raise Busy("cannot promote while objects move to other targets: wait for the rebalance to end")
         task = PromoteTask(
             new_id(self._node.env.rng),
@@ -65,6 +67,8 @@ class Promoter:
             asked.recursive,
             asked.overwrite,
             asked.delete,
+            map_version=int(smap.version),
+            owners=plan.owners(smap),
         )
         return text_reply(await self._promote(task, asked))
 

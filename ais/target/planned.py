@@ -28,6 +28,12 @@ class Planned:
         """Wait for the map, for some seconds."""
         await self._moves.until_map(self._version)
 
+    @property
+    def is_met(self) -> bool:
+        """Whether it was that map all the time."""
+        self.look()
+        return not self._has_missed
+
     def look(self) -> None:
         """Note whether the map is still as the job was planned by."""
         if (smap := self._host.smap) is not self._smap:
@@ -36,6 +42,5 @@ class Planned:
 
     def require_all_met(self) -> None:
         """Raise `Busy` when it was another one at any time."""
-        self.look()
-        if self._has_missed:
+        if not self.is_met:
             raise Busy(MISSED)

@@ -21,12 +21,14 @@ from ais.base import names
 from ais.base.errors import AisError, BucketNotFound, OutOfSpace
 from ais.meta.smap import digest
 from ais.net.egress import Egress
+from ais.reb import plan
 from ais.target.download.fetch import Transfer
 from ais.target.download.journal import Journal, Line
 from ais.target.download.throttle import Throttle
 from ais.target.front import Misplaced
 from ais.target.going_out import egress_of
 from ais.target.parts import Parts
+from ais.target.planned import Planned
 from ais.xact.registry import Xaction
 
 CONNECTIONS = 4
@@ -55,16 +57,17 @@ class DownloadJob:
         self._first_error = ""
         self._taking = asyncio.Lock()
         self._ready: deque[Wanted] = deque()
-        self._is_told = False
+        self._planned = self._plan()
         self._show(self._counts)
 
     def current(self) -> list[File]:
         """The files that are on their way."""
         return [_current(one) for one in self._current.values()]
 
-    def look_again(self) -> None:
-        """Names may have got another owner: look at all once more before the end."""
-        self._is_told = True
+    def look_again(self, task: DownloadTask) -> None:
+        """Names have got other owners by the map that this task names: look at all once more before the end."""
+        if task.map_version > self._task.map_version:
+            self._task = task
 
     async def run(self) -> None:
         """Do it all. Raise when files could not be downloaded, naming the first."""
@@ -82,18 +85,20 @@ class DownloadJob:
             raise AisError(f"{parts.host.snode.name}: {self._first_error}{more}")
 
     async def _walk_until_settled(self, egress: Egress) -> None:
-        owners = self._owners
-        await self._walk(egress)
-        while self._is_told or self._owners != owners:
-            if self._owners != owners:
-                owners = self._owners
-                await self._tell()
-            self._is_told = False
+        """Walk until all was looked at by one map, which all others have looked by, or were told of."""
+        while True:
+            task, self._planned = self._task, self._plan()
+            await self._planned.begin()
             await self._walk(egress)
+            is_met, smap = self._planned.is_met, self._parts.host.smap
+            if is_met and self._task is task:
+                return
+            if not is_met and int(smap.version) > self._task.map_version:
+                self._task = replace(task, map_version=int(smap.version), owners=plan.owners(smap))
+                await self._tell()
 
-    @property
-    def _owners(self) -> list[str]:
-        return [one.id for one in self._parts.host.placement.targets]
+    def _plan(self) -> Planned:
+        return Planned(self._parts.host, self._parts.moves, self._task.map_version, self._task.owners)
 
     async def _walk(self, egress: Egress) -> None:
         """Download all that this target owns now and has not ended yet."""
@@ -122,6 +127,7 @@ class DownloadJob:
             step = list(islice(found, _STEP))
             if not step:
                 return False
+            self._planned.look()
             is_owner, own_id = host.placement.is_owner, host.snode.id
             self._ready.extend(
                 one for one in step if not self._ended[one.number] and is_owner(own_id, digest(uname + one.name))

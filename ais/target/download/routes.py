@@ -43,7 +43,7 @@ class Downloads:
         if known is not None and known.is_aborted:
             return web.Response()
         if (job := self._running.get(task.uuid)) is not None:
-            job.look_again()
+            job.look_again(task)
             return web.Response()
         if known is not None:
             self._parts.registry.forget(task.uuid)

@@ -20,6 +20,7 @@ from ais.shard import formats
 from ais.target.dsort.content import Identity
 from ais.target.dsort.extract import Found, Stopped, extract, order, weight
 from ais.target.dsort.run import Run, gather
+from ais.target.planned import Planned
 from ais.target.shard_files import detect
 from ais.target.view import BucketView
 
@@ -44,13 +45,18 @@ class Extraction:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._total = 0
+        self._planned = Planned(run.parts.host, run.parts.moves, run.task.map_version, run.task.owners)
 
     async def read(self, view: BucketView) -> list[Source]:
-        """What the shards hold: read now, or before this target was restarted."""
+        """What the shards hold: read now, or before this target was restarted.
+
+        Raise `Busy` when shards got other owners meanwhile: both may have passed them.
+        """
         if await asyncio.to_thread(self._run.files.exists, self._run.files.records):
             found = list(await asyncio.to_thread(lambda: list(sorting.read(self._run.files.shards, Source))))
             self._run.metrics.add(_EXTRACTION, total_count=len(found), extracted_count=len(found))
             return found
+        await self._planned.begin()
         names = await self._run.thread(lambda: list(self._names(view)))
         self._run.metrics.set(_EXTRACTION, "total_count", self._total or len(names))
         sorter = Sorter(
@@ -74,6 +80,7 @@ class Extraction:
         workers = min(self._run.task.extract_limit or EXTRACT_DEFAULT, EXTRACT_MAX)
         try:
             await gather(worker() for _ in range(workers))
+            self._planned.require_all_met()
             await self._run.thread(lambda: sorting.write(self._run.files.shards, sources))
             await self._run.thread(lambda: sorting.write(self._run.files.records, sorter.sorted()))
         finally:
@@ -82,7 +89,7 @@ class Extraction:
 
     def _names(self, view: BucketView) -> Iterator[str]:
         """The shards that this target owns. Blocks."""
-        task, owner, own_id = self._run.task, self._run.parts.host.placement.owner, self._run.parts.host.snode.id
+        task, host = self._run.task, self._run.parts.host
         found: Iterable[str]
         template = templates.parse(task.template)
         if task.names is not None:
@@ -96,7 +103,8 @@ class Extraction:
         for name in found:
             if self._run.stopped.is_set():
                 raise Stopped("the sort was stopped")
-            if owner(view.uname + name).id == own_id:
+            self._planned.look()
+            if host.placement.owner(view.uname + name).id == host.snode.id:
                 yield name
 
     def _with_extension(self, name: str) -> str:

@@ -19,6 +19,7 @@ from ais.core.writer import Writer
 from ais.meta.smap import digest
 from ais.target.parts import Parts
 from ais.target.patience import Patience
+from ais.target.planned import Planned
 from ais.target.promotion import source
 from ais.target.promotion.source import Entry
 from ais.target.transfer import Transfer, absent
@@ -43,9 +44,14 @@ class PromoteJob:
         self._taking = asyncio.Lock()
         self._ready: list[Entry] = []
         self._patience = Patience(parts.host.env.clock)
+        self._planned = Planned(parts.host, parts.moves, task.map_version, task.owners)
 
     async def run(self) -> None:
-        """Promote everything that is this target's to do. Raise when something was not, naming the first."""
+        """Promote everything that is this target's to do. Raise when something was not, naming the first.
+
+        Raise `Busy` when others may have passed what became theirs meanwhile.
+        """
+        await self._planned.begin()
         found = self._entries()
         self._xaction.workers = WORKERS
         try:
@@ -58,6 +64,8 @@ class PromoteJob:
         if self._failures:
             more = f" (and {self._failures - 1} more)" if self._failures > 1 else ""
             raise AisError(f"{self._parts.host.snode.name}: {self._first}{more}")
+        if self._task.is_shared:
+            self._planned.require_all_met()
 
     def _entries(self) -> Iterator[Entry]:
         task = self._task
@@ -89,8 +97,10 @@ class PromoteJob:
         parts, task = self._parts, self._task
         view = parts.front.views.require(task.bck)
         name = self._name_of(entry)
-        if task.is_shared and not parts.host.placement.is_owner(parts.host.snode.id, digest(view.uname + name)):
-            return
+        if task.is_shared:
+            self._planned.look()
+            if not parts.host.placement.is_owner(parts.host.snode.id, digest(view.uname + name)):
+                return
         if entry.problem:
             raise DiskFailure(entry.problem)
         names.check_object_name(name)
