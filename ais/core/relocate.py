@@ -7,7 +7,7 @@ versions follow.
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ais.api.bucket import Bck
@@ -88,47 +88,88 @@ class Relocator:
                 places.names.add(name)
             return Relocated(found[1].st_size, changed_ns=found[1].st_ctime_ns) if found else Relocated()
 
-    def bring_slices_of_versions(self, bck: Bck, name: str, mountpath: Mountpath) -> Relocated:
-        """The same with what is kept of the versions of a name. Raise as `bring`."""
-        done = [self.bring_slice(bck, key, mountpath) for key in sliced_keys(self._disk, mountpath, bck, (name,))]
-        return Relocated(sum(one.size_bytes for one in done), was_moved=any(one.was_moved for one in done))
+    def bring_slices_of_versions(
+        self, bck: Bck, some: Sequence[str], mountpath: Mountpath
+    ) -> list[Relocated | AisError]:
+        """The same with what is kept of the versions of some names."""
+        outcomes: list[Relocated | AisError] = []
+        for name in some:
+            done = self.bring_slices(bck, list(sliced_keys(self._disk, mountpath, bck, (name,))), mountpath)
+            errors = [one for one in done if isinstance(one, AisError)]
+            moved = [one for one in done if isinstance(one, Relocated) and one.was_moved]
+            total = Relocated(sum(one.size_bytes for one in moved), was_moved=bool(moved))
+            outcomes.append(errors[0] if errors else total)
+        return outcomes
 
-    def bring_slice(self, bck: Bck, key: str, mountpath: Mountpath) -> Relocated:
-        """Bring what is kept here of another target's object, or of a version by its key, from a mountpath that is to
-        leave. Raise as `bring`.
+    def bring_slices(self, bck: Bck, keys: Sequence[str], mountpath: Mountpath) -> list[Relocated | AisError]:
+        """Bring what is kept here of other targets' objects, or of versions by their keys, from a mountpath that is to
+        leave; what it raised for one. Durable as with `bring_all`.
         """
-        spot = self._store.spot(bck, key)
         if mountpath.path not in self._store.volume.view.leaving:
+            return [Relocated() for _ in keys]
+        places = _Places()
+        outcomes = [self._slice_step(self._copy_slice, bck, key, mountpath, places) for key in keys]
+        with disk_failures("slices that were copied to another mountpath"):
+            places.sync(self._disk)
+        return [
+            self._slice_step(self._remove_slice, bck, key, mountpath, places)
+            if isinstance(outcome, Relocated) and outcome.was_moved
+            else outcome
+            for key, outcome in zip(keys, outcomes, strict=True)
+        ]
+
+    def _slice_step(
+        self,
+        step: Callable[["_SlicePlaces", "_Places"], Relocated],
+        bck: Bck,
+        key: str,
+        mountpath: Mountpath,
+        places: "_Places",
+    ) -> Relocated | AisError:
+        """Do a step under the lock of the name."""
+        spot = self._store.spot(bck, key)
+        where = _SlicePlaces(spot, mountpath)
+        try:
+            with disk_failures(where.path):
+                return self._store.under_lock(bck, spot, lambda: step(where, places), restore_lost=False)
+        except FileNotFoundError:
             return Relocated()
-        own = layout.content_root(spot.root, layout.SLICES)
-        root, path = spot.on(mountpath, own), spot.on(mountpath, own + spot.path[len(spot.root) :])
-        with disk_failures(path):
-            found = tree.find(self._disk, path)
-            if found is None:
-                return Relocated()
-            spot.mountpath.check_room(found[1].st_size, self._store.volume.limits.out_of_space_pct)
+        except AisError as error:
+            return error
 
-            def step() -> Relocated:
-                fd = self._disk.open(found[0], os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    aside = self._copies.stage(fd, found[1], spot, spot.mountpath)
-                finally:
-                    self._disk.close(fd)
-                try:
-                    there = tree.find(self._disk, own + spot.path[len(spot.root) :])
-                    if there is None or there[1].st_mtime_ns < found[1].st_mtime_ns:
-                        for made in sorted({f"{os.path.dirname(spot.work)}/{layout.SLICES}", own}):
-                            layout.make_directory(self._disk, made)
-                        tree.install(self._disk, aside, own, own + spot.path[len(spot.root) :])
-                finally:
-                    workfile.discard(self._disk, aside)
-                tree.remove(self._disk, root, path)
-                return Relocated(found[1].st_size, was_moved=True)
+    def _copy_slice(self, where: "_SlicePlaces", places: "_Places") -> Relocated:
+        found, there = tree.find(self._disk, where.path), tree.find(self._disk, where.own_path)
+        if found is None:
+            return Relocated()
+        if there is not None and there[1].st_mtime_ns >= found[1].st_mtime_ns:
+            self._write_out(there[0])
+            places.add(where.bucket, there[0])
+            return Relocated(found[1].st_size, was_moved=True)
+        spot = where.spot
+        spot.mountpath.check_room(found[1].st_size, self._store.volume.limits.out_of_space_pct)
+        fd = self._disk.open(found[0], os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            aside = self._copies.stage(fd, found[1], spot, spot.mountpath)
+        finally:
+            self._disk.close(fd)
+        try:
+            self._write_out(aside)
+            for made in sorted({f"{where.bucket}/{layout.SLICES}", where.own}):
+                layout.make_directory(self._disk, made)
+            places.add(where.bucket, tree.install(self._disk, aside, where.own, where.own_path))
+        finally:
+            workfile.discard(self._disk, aside)
+        return Relocated(found[1].st_size, was_moved=True)
 
-            try:
-                return self._store.under_lock(bck, spot, step, restore_lost=False)
-            except FileNotFoundError:
-                return Relocated()
+    def _remove_slice(self, where: "_SlicePlaces", _places: "_Places") -> Relocated:
+        """What was copied is on the disk by now."""
+        found, there = tree.find(self._disk, where.path), tree.find(self._disk, where.own_path)
+        if found is None:
+            return Relocated()
+        if there is not None and there[1].st_mtime_ns < found[1].st_mtime_ns:
+            raise Busy(f"{where.own_path} keeps being replaced")
+        tree.remove(self._disk, where.root, where.path)
+        return Relocated(found[1].st_size, was_moved=True)
 
     def _take(self, bck: Bck, spot: Spot, path: str, stat: os.stat_result, places: "_Places") -> bool:
         if read_meta(self._disk, path) is None:
@@ -163,12 +204,15 @@ class Relocator:
     def _clone(self, path: str, stat: os.stat_result, spot: Spot, mountpath: Mountpath) -> str:
         """A work file with all that a file has, its content on the disk."""
         aside = self._copies.clone(path, stat, spot, mountpath)
-        fd = self._disk.open(aside, os.O_RDONLY | os.O_CLOEXEC)
+        self._write_out(aside)
+        return aside
+
+    def _write_out(self, path: str) -> None:
+        fd = self._disk.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._disk.write_out(fd)
         finally:
             self._disk.close(fd)
-        return aside
 
     def _tidy(self, spot: Spot, places: "_Places") -> bool:
         """Copy what is kept of the versions elsewhere to the object's mountpath. When there was nothing to copy, all of
@@ -231,6 +275,17 @@ class Relocator:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return self._disk.lstat(path)
         return None
+
+
+class _SlicePlaces:
+    """Where a slice is on a mountpath that leaves, and where it belongs."""
+
+    def __init__(self, spot: Spot, mountpath: Mountpath) -> None:
+        self.spot = spot
+        self.own = layout.content_root(spot.root, layout.SLICES)
+        self.own_path = self.own + spot.path[len(spot.root) :]
+        self.bucket = os.path.dirname(spot.root)
+        self.root, self.path = spot.on(mountpath, self.own), spot.on(mountpath, self.own_path)
 
 
 class _Places:

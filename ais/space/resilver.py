@@ -140,7 +140,7 @@ class Resilver:
 
     def _bring_all(self, batch: Batch, content: str, began_ns: int) -> list[Relocated | AisError]:
         if content in (layout.SLICES, layout.KEPT_SLICES):
-            return [self._bring_slice(batch, name, content) for name in batch.names]
+            return self._bring_slices(batch, content)
         is_copy = content in _COPIES
         names = [one for one in batch.names if not (is_copy and self._is_younger(batch, one, content, began_ns))]
         found = dict(zip(names, self._relocator.bring_all(batch.bck, names), strict=True))
@@ -184,13 +184,14 @@ class Resilver:
         is_own = self._store.volume.place(batch.bck.uname + name) is batch.mountpath
         return _MADE_SINCE if is_own and found.changed_ns > began_ns else found
 
-    def _bring_slice(self, batch: Batch, name: str, content: str) -> Relocated | AisError:
-        try:
-            if content == layout.SLICES:
-                return self._relocator.bring_slice(batch.bck, name, batch.mountpath)
-            return self._relocator.bring_slices_of_versions(batch.bck, name, batch.mountpath)
-        except AisError as error:
-            return self._failed(batch, name, error)
+    def _bring_slices(self, batch: Batch, content: str) -> list[Relocated | AisError]:
+        is_latest = content == layout.SLICES
+        bring = self._relocator.bring_slices if is_latest else self._relocator.bring_slices_of_versions
+        outcomes = bring(batch.bck, batch.names, batch.mountpath)
+        return [
+            self._failed(batch, name, one) if isinstance(one, AisError) else one
+            for name, one in zip(batch.names, outcomes, strict=True)
+        ]
 
     def _failed(self, batch: Batch, name: str, error: AisError) -> Relocated | AisError:
         if isinstance(error, BucketNotFound):

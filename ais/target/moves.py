@@ -152,7 +152,8 @@ class Moves:
             times_ns = (opened.stat.st_atime_ns, opened.stat.st_mtime_ns)
             size += opened.stat.st_size
             with contextlib.suppress(AlreadyExists):  # it was sent before; others may not have been
-                await self._send(opened, owner, view, name, Transfer(opened.meta, times_ns=times_ns, part=part))
+                transfer = Transfer(opened.meta, times_ns=times_ns, part=part)
+                await self._send(opened, owner, _durable(view), name, transfer)
         is_gone = await in_pool(pool, lambda: self._departures.let_go(view.bck, name, found, fsync=view.rules.fsync))
         return Given(size, len(found.versions)) if is_gone else Given(0, 0)
 
@@ -164,8 +165,7 @@ class Moves:
             if not only_if_absent:
                 await self.settle(destination, new_name)
             return await self._move_here(source, name, destination, new_name, only_if_absent)
-        if not only_if_absent:  # it is to survive whatever goes: here it is removed
-            destination = destination.with_ack("all-synced" if destination.rules.all_copies else "synced")
+        destination = _durable(destination)
         opened = self._store.open(source.bck, name, sealed=True)
         meta, stat = opened.meta, opened.stat
         keeps_name = (source.bck, name) == (destination.bck, new_name)
@@ -333,7 +333,10 @@ class Moves:
     async def deliver_part(
         self, fd: int, offset: int, length: int, view: BucketView, name: str, lines: dict[str, str]
     ) -> None:
-        """Send some of an open file, or nothing of it, to the target that owns the name. Raise what it answers."""
+        """Send some of an open file, or nothing of it, to the target that owns the name, durably. Raise what it
+        answers.
+        """
+        lines = {**lines, ack.HEADER: ack.Ack.SYNCED}
         await self._send_file(fd, offset, length, self._owner(view, name), view, name, lines)
 
     async def is_at_owner(self, view: BucketView, name: str) -> bool:
@@ -367,6 +370,11 @@ class Moves:
 
     def _owner(self, view: BucketView, name: str) -> Snode:
         return self._host.placement.owner(view.uname + name)
+
+
+def _durable(view: BucketView) -> BucketView:
+    """As the bucket, and on the disk: what another target has got is removed here, where it may be on it for long."""
+    return view.with_ack("all-synced" if view.rules.all_copies else "synced")
 
 
 async def _at_once(_bck: Bck, _name: str) -> None:

@@ -7,90 +7,24 @@ from typing import Any
 
 import msgspec
 import pytest
+from harness.recording import Careful, Recorder
 
 from ais.base.errors import CorruptMetadata, ObjectNotFound
 from ais.core.departure import Departures
 from ais.core.listing import Lister
 from ais.core.meta import ObjectMeta
 from ais.core.recovery import remove_torn
-from ais.core.relocate import Relocator
+from ais.core.relocate import Relocated, Relocator
 from ais.core.store import Store
 from ais.core.workfile import Keeping, WriteRules
 from ais.env import Env
 from ais.env.disk import Disk
 from ais.fs.locks import StripeBusy
+from ais.fs.record import State
 from ais.fs.volume import Mirroring, Volume
 
 RULES = WriteRules(fsync=True)
 KEPT = WriteRules(fsync=True, keeping=Keeping.ENABLED)
-
-
-class Recorder(Disk):
-    """Knows which directories and files changed since they were synced."""
-
-    def __init__(self) -> None:
-        self.dirty: set[str] = set()
-        self.calls: list[str] = []
-
-    def _touch(self, call: str, *paths: str) -> None:
-        self.calls.append(call)
-        self.dirty.update(paths)
-
-    def rename(self, source: str, target: str) -> None:
-        super().rename(source, target)
-        self.dirty = {target + path[len(source) :] if path.startswith(source) else path for path in self.dirty}
-        self._touch("rename", os.path.dirname(source), os.path.dirname(target))
-
-    def exchange(self, path: str, other: str) -> None:
-        super().exchange(path, other)
-        self._touch("exchange", os.path.dirname(path), os.path.dirname(other))
-
-    def unlink(self, path: str) -> None:  # type: ignore[override]
-        os.unlink(path)
-        self.dirty.discard(path)
-        self._touch("unlink", os.path.dirname(path))
-
-    def rmdir(self, path: str) -> None:  # type: ignore[override]
-        os.rmdir(path)
-        self.dirty.discard(path)
-        self._touch("rmdir", os.path.dirname(path))
-
-    def mkdir(self, path: str, mode: int = 0o777) -> None:  # type: ignore[override]
-        os.mkdir(path, mode)
-        self._touch("mkdir", os.path.dirname(path))
-
-    def link(self, source: str, target: str, **options: Any) -> None:  # type: ignore[override]
-        os.link(source, target, **options)
-        self._touch("link", os.path.dirname(target))
-
-    def write(self, fd: int, data: Any) -> int:  # type: ignore[override]
-        self._touch("write", os.readlink(f"/proc/self/fd/{fd}"))
-        return os.write(fd, data)
-
-    def pwrite(self, fd: int, data: Any, offset: int) -> int:  # type: ignore[override]
-        self._touch("pwrite", os.readlink(f"/proc/self/fd/{fd}"))
-        return os.pwrite(fd, data, offset)
-
-    def setxattr(self, path: Any, name: str, value: bytes) -> None:  # type: ignore[override]
-        os.setxattr(path, name, value)
-        self._touch("setxattr", os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else path)
-
-    def fsync(self, fd: int) -> None:  # type: ignore[override]
-        os.fsync(fd)
-        self.calls.append("fsync")
-        self.dirty.discard(os.readlink(f"/proc/self/fd/{fd}"))
-
-    def fdatasync(self, fd: int) -> None:  # type: ignore[override]
-        os.fdatasync(fd)
-        self.calls.append("fdatasync")
-        self.dirty.discard(os.readlink(f"/proc/self/fd/{fd}"))
-
-    def write_out(self, fd: int) -> None:  # type: ignore[override]
-        self.calls.append("write_out")
-
-    def unsynced(self) -> list[str]:
-        """What a power loss could still take back, work files aside."""
-        return sorted(path for path in self.dirty if "/@ais/" in path and "/%wk" not in path)
 
 
 class Recorded:
@@ -218,24 +152,6 @@ def test_what_could_bring_back_what_was_removed_is_gone_durably(make_bench: Any,
     assert all(Path(path, ".ais.removed").exists() == is_partial for path in used)
 
 
-class Careful(Recorder):
-    """Knows what of other mountpaths was not on the disk when an object's file was removed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.at_risk: list[str] = []
-
-    def write_out(self, fd: int) -> None:  # type: ignore[override]
-        super().write_out(fd)
-        self.dirty.discard(os.readlink(f"/proc/self/fd/{fd}"))  # its name cannot become durable before it
-
-    def unlink(self, path: str) -> None:  # type: ignore[override]
-        mountpath, _, inside = path.partition("/@ais/b/")
-        if inside.startswith(("%ob", "%ve")) and os.path.lexists(path):
-            self.at_risk += [one for one in self.unsynced() if not one.startswith(f"{mountpath}/")]
-        super().unlink(path)
-
-
 def away_from_home(bench: Any, name: str) -> None:
     """Attach mountpaths until another one than the object's owns the name."""
     home = bench.volume.place(bench.bck.uname + name)
@@ -313,6 +229,25 @@ def test_what_was_not_written_in_one_go_is_on_the_disk_before_it_has_its_name(
     change(one)
     last = max(index for index, call in enumerate(one.disk.calls) if call in ("write", "pwrite"))
     assert "fdatasync" in one.disk.calls[:last] + one.disk.calls[last : one.disk.calls.index("setxattr")]
+
+
+def test_slices_are_on_the_disk_of_another_mountpath_before_they_leave_one(make_bench: Any) -> None:
+    """Those of other targets' objects may be all there is of them."""
+    bench = make_bench(3)
+    disk = Careful()
+    store = Store(bench.volume, Env(disk=disk))
+    leaving = bench.volume.place(bench.bck.uname + "a/o")
+    slice_file = Path(leaving.path, "@ais/b/%ec/a/o")
+    slice_file.parent.mkdir(parents=True)
+    slice_file.write_bytes(b"a slice")
+    bench.volume.drain(leaving.path, State.DETACHED)
+    (moved,) = Relocator(store, Env(disk=disk)).bring_slices(bench.bck, ["a/o"], leaving)
+    assert isinstance(moved, Relocated)
+    assert moved.was_moved
+    assert disk.at_risk == []
+    assert not slice_file.exists()
+    (found,) = bench.root.glob("mp*/@ais/b/%ec/a/o")
+    assert found.read_bytes() == b"a slice"
 
 
 class NextBoot(Disk):

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from harness.coded import Group
+from harness.recording import Careful
 from harness.target import BCK, CLUSTER_SECRET, MARKS, Answer, LiveTarget, serving, until
 from yarl import URL
 
@@ -609,5 +610,31 @@ def test_a_target_that_was_given_up_while_it_was_sending_brings_nothing(tmp_path
             assert group.slices(name) == []
             assert not [path for path in group.files(name) if path.startswith(str(tmp_path / "t1"))]
             assert new.work_files() == []
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("is_versioned", [False, True])
+def test_what_was_on_a_disk_is_on_the_next_one_before_it_goes(tmp_path: Path, is_versioned: bool) -> None:
+    """An object may have been written with `Ais-Ack: synced`, or be old: a move does not leave it to the page cache."""
+
+    async def scenario() -> None:
+        disk = Careful()
+        async with serving(tmp_path, 2, disk) as targets:
+            if is_versioned:
+                await versioned(targets)
+            else:
+                for one in targets:
+                    await one.create(BCK)
+            for name in (f"d{number % 2}/o{number}" for number in range(16)):
+                assert (await owner_of(targets, name).ask("PUT", name, data=name.encode())).status == 200
+            gone = await targets[0].names(BCK)
+            disk.dirty.clear()
+            follow(targets, targets[0])
+            for name in gone:
+                view = targets[0].target._front.views.require(BCK)
+                assert await targets[0].target._scrub._rebalance.give(view, name)
+            assert gone
+            assert [path for path in disk.at_risk if path.startswith(f"{tmp_path}/t1/")] == []
 
     asyncio.run(scenario())
