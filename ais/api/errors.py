@@ -13,6 +13,7 @@ STATUS_OF: dict[type[AisError], int] = {
     errors.NotFound: 404,
     errors.TooSlow: 408,
     errors.Conflict: 409,
+    errors.Gone: 410,
     errors.TooLarge: 413,
     errors.RateLimited: 429,
     errors.HeadTooLarge: 431,

@@ -19,8 +19,10 @@ AisError
 │   ├── HandleNotFound         ├── VersionNotFound
 │   ├── MemberNotFound         ├── DownloadNotFound    ├── SourceNotFound
 │   └── DeleteMarker           an `ObjectNotFound` that the bucket remembers
+├── Gone                       an object that is here, and at its backend no more
 ├── Conflict
 │   ├── BucketExists           ├── AlreadyExists
+│   ├── Outdated               an object that is not what its backend has now
 │   └── Busy                   try later: somebody else is changing the same thing
 ├── RangeNotSatisfiable        carries the object's size
 ├── Unsupported                will never work here
@@ -214,6 +216,14 @@ class HandleNotFound(NotFound):
     """An append handle or upload that is unknown, finished or was dropped by a restart."""
 
 
+class Gone(AisError):
+    """An object of a remote bucket is here, and was deleted at its backend."""
+
+    def __init__(self, cname: str) -> None:
+        self.cname = cname
+        super().__init__(f"{cname} is in the cluster, and at its backend no more")
+
+
 class Conflict(AisError):
     """The request is right but the present state forbids it."""
 
@@ -228,6 +238,14 @@ class BucketExists(Conflict):
 
 class AlreadyExists(Conflict):
     """Something other than a bucket exists already."""
+
+
+class Outdated(Conflict):
+    """An object of a remote bucket is here, and its backend has another one."""
+
+    def __init__(self, cname: str) -> None:
+        self.cname = cname
+        super().__init__(f"{cname} in the cluster is not what its backend has now: read it with latest-ver=true")
 
 
 class Busy(Conflict):

@@ -10,13 +10,14 @@ from ais.api import checksum, query
 from ais.api.access import Access
 from ais.api.blob import Parts
 from ais.backend.interface import RemoteObject
-from ais.base.errors import BadRequest, Busy, ObjectNotFound
+from ais.base.errors import BadRequest, Busy, Gone, ObjectNotFound, Outdated
 from ais.base.units import Size, parse_bool
 from ais.core import sealing
 from ais.core.content import pread_of
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.net.http import AnyReply, FileReply, Reply, Request, StreamReply
+from ais.space.eviction import is_cached
 from ais.stats import names as metrics
 from ais.target import address, contents, props
 from ais.target.blobs import Blobs
@@ -251,8 +252,8 @@ class Reads:
         """Of what is not here, what its backend says, if `presence` allows to ask."""
         try:
             opened = await self._look(ask) if _takes_time(ask) else self._store.head(ask.view.bck, ask.name)
-            if _is_latest(ask) and not is_same(opened.meta, await self._through.head(ask.view, ask.name)):
-                raise ObjectNotFound(ask.cname)
+            if _is_latest(ask):
+                await self._require_latest(ask, opened.meta)
             reply = self._head(ask, wanted, started_s, opened)
         except ObjectNotFound:
             if presence in _ONLY_HERE:
@@ -266,6 +267,17 @@ class Reads:
         if presence == _EXISTS_OUTSIDE:
             raise ObjectNotFound(ask.cname)
         return reply
+
+    async def _require_latest(self, ask: Ask, kept: ObjectMeta) -> None:
+        """Raise `Outdated` or `Gone` unless what is here is what its backend has, or nowhere else."""
+        if not is_cached(kept, ask.view.provider):
+            return
+        try:
+            found = await self._through.head(ask.view, ask.name)
+        except ObjectNotFound:
+            raise Gone(ask.cname) from None
+        if not is_same(kept, found):
+            raise Outdated(ask.cname)
 
     async def _head_slowly(self, ask: Ask, wanted: frozenset[str], started_s: float) -> AnyReply:
         return self._head(ask, wanted, started_s, await self._look(ask))

@@ -154,7 +154,7 @@ def _is_first(bucket: Any, name: str) -> bool:
 
 
 def test_what_the_backend_has_now(remote: Any, run: Run) -> None:
-    """HEAD with `latest-ver` tells the backend's object; `synchronize` and copies with `latest-ver` read it."""
+    """HEAD with `latest-ver` says whether what is here is that; `synchronize` and copies with `latest-ver` read it."""
 
     async def scenario() -> None:
         async with remote() as bucket:
@@ -162,9 +162,15 @@ def test_what_the_backend_has_now(remote: Any, run: Run) -> None:
             await bucket.get("d/o0")
             await bucket.put("d/o0", b"another content")
             bucket.query = f"{query}&latest-ver=true"
-            _, _, headers = await bucket.ask("HEAD", "d/o0")
-            assert (headers["Ais-Present"], headers["Content-Length"]) == ("false", "15")
+            status, _, headers = await bucket.ask("HEAD", "d/o0")
+            assert (status, "is not what its backend has" in headers["Hdr-Error"]) == (409, True)
+            await bucket.get("d/o2")
+            assert (await bucket.ask("HEAD", "d/o2"))[0] == 200
+            await bucket.at_origin("delete_object", Key="d/o2")
+            assert [(await bucket.ask("HEAD", name))[0] for name in ("d/o2", "d/none")] == [410, 404]
             bucket.query = query
+            assert (await bucket.ask("HEAD", "d/o2"))[0] == 200
+            await bucket.job("DELETE", "evict-listrange", {"objnames": ["d/o2"]})
             assert (await bucket.ask("HEAD", "d/o0"))[2]["Content-Length"] == "9"
             primary = bucket.cluster.primary
             assert (await primary.act("POST", "/v1/buckets/mine", "create-bck")).status == 200
@@ -192,8 +198,7 @@ async def _compared(bucket: Remote) -> None:
     await bucket.get("d/o1")
     await bucket.put("d/o1", b"another content")
     bucket.query = compared
-    _, _, headers = await bucket.ask("HEAD", "d/o1")
-    assert (headers["Ais-Present"], headers["Content-Length"]) == ("false", "15")
+    assert (await bucket.ask("HEAD", "d/o1"))[0] == 409
     bucket.query = plain
     url = f"{bucket.cluster.primary.url}/s3/{bucket.name}/d"
     async with bucket.http.get(f"{url}/o1") as answer:
