@@ -21,7 +21,8 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from awscrt import checksums as crt
 
-from ais.base.errors import BadRequest, Busy, ContentDamaged
+from ais.api import checksum
+from ais.base.errors import BadRequest, Busy, ChecksumMismatch, ContentDamaged
 from ais.base.units import is_whole
 from ais.core import sealing, workfile
 from ais.core.meta import ObjectMeta
@@ -98,6 +99,7 @@ class Appender:
         self._content_bytes, self._streams = (self._sums[-1].content, self._sums[-1].streams) if self._sums else (0, 0)
         self._is_new = sums is None
         self._is_open = True
+        self._claimed: Digests | None = None
 
     def expect(self, size: int | None) -> None:
         """Say how many bytes are written next, until `expect` is called again: encrypted content has to know.
@@ -114,11 +116,17 @@ class Appender:
             self._streams += 1
             self._sealer = Sealer(self._seal.key, size=size, part=self._streams)
 
+    def claim(self, claimed: tuple[str, str]) -> None:
+        """What `keep` compares with what this request appends."""
+        self._claimed = Digests(checksum.NONE, claimed)
+
     def write(self, data: Buffer) -> None:
         """Append the next bytes; the buffer is the caller's again on return.
 
         Raise `OutOfSpace` or `DiskFailure`, which has ended the request as `abort` would.
         """
+        if self._claimed is not None:
+            self._claimed.update(data)
         if self._seal is None:
             self._write(data)
         elif data:
@@ -141,7 +149,16 @@ class Appender:
         self._staged.size += len(data)
 
     def keep(self) -> str:
-        """End the request and keep what was appended; return the handle for the next one. Raise `DiskFailure`."""
+        """End the request and keep what was appended; return the handle for the next one.
+
+        Raise `DiskFailure`; `ChecksumMismatch` when it is not what was claimed: nothing of it stays.
+        """
+        if self._claimed is not None:
+            try:
+                self._claimed.verify(self._staged.bck, self._staged.name)
+            except ChecksumMismatch:
+                self.abort()
+                raise
         self._end_stream()
         now = Sum(self._staged.size, self._crc32c, self._content_bytes, self._streams)
         sums = [*self._sums, now][-_SUMS_MAX:]

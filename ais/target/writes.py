@@ -305,12 +305,16 @@ class Writes:
         if kind == "flush" and not handle and not ask.has_body:
             raise BadRequest(f"flushing {ask.cname} needs the handle that append returned")
         custom, claimed = props.custom_of(ask.headers), props.claim_of(ask.headers)
+        if kind == "append" and custom is not None:
+            raise BadRequest(f"custom metadata of {ask.cname} belongs to the flush, not to an append before it")
         node_id, started_s = self._host.snode.id, self._now()
 
         def open_appender() -> Appender:
             appender = self._store.appender(view.bck, ask.name, view.rules, node_id, handle)
             try:
                 appender.expect(ask.headers.content_length if ask.has_body else 0)
+                if kind == "append" and claimed is not None:
+                    appender.claim(claimed)
             except BaseException:
                 appender.abort()
                 raise

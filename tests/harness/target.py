@@ -39,6 +39,10 @@ ALL_NETWORKS = Network.PUBLIC | Network.CONTROL | Network.DATA
 MARKS = {"pid": "proxyPROXY", "utm": "1771000000000000000"}
 BCK = Bck("b")
 CLUSTER_SECRET = b"the secret that the nodes share."
+ENCRYPTION = (
+    "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm>"
+    "</ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>"
+)
 
 
 @dataclass

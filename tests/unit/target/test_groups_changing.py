@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from harness.target import BCK, LiveTarget, serving
+from harness.target import BCK, ENCRYPTION, LiveTarget, serving
 
 from ais.api import groups
 from ais.api.bucket import Bck
@@ -15,10 +15,6 @@ from ais.core import sealing
 from ais.s3 import encryption
 
 TO = Bck("to")
-ENCRYPTION = (
-    "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm>"
-    "</ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>"
-)
 NAMES = [f"o{number}" for number in range(12)]
 
 

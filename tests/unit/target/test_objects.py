@@ -12,13 +12,15 @@ from urllib.parse import quote
 
 import pytest
 import xxhash
-from harness.target import until
+from harness.target import BCK, ENCRYPTION, until
 from yarl import URL
 
+from ais.api import codec
 from ais.api.bucket import Bck
 from ais.fs.mountpath import STALL_S
 from ais.fs.volume import VolumeLimits
 from ais.meta.smap import digest
+from ais.s3 import encryption
 from ais.stats import names as metrics
 from ais.target.mountpaths import OUT_OF_SPACE
 
@@ -428,6 +430,37 @@ def test_append_and_flush(serve: Any, run: Scenario) -> None:
             await append(b"!", more, "flush")
             assert (await live.ask("GET", "o")).body == b"one,two,three!"
             assert live.work_files() == []
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("encrypts", [False, True])
+def test_what_is_claimed_of_an_append_is_compared(serve: Any, run: Scenario, encrypts: bool) -> None:
+    """A checksum is that of the body; of what has another nothing stays, and the handle before is good. Custom metadata
+    is for the flush."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            if encrypts:
+                props = live.node.bmd.require(BCK).props.with_s3(documents={encryption.DOCUMENT: ENCRYPTION})
+                await live.take(live.node.bmd.with_props(BCK, props))
+
+            async def append(data: bytes, handle: str, claimed: bytes, kind: str = "append") -> Any:
+                lines = {"Ais-Checksum-Type": "md5", "Ais-Checksum-Value": hashlib.md5(claimed).hexdigest()}
+                query = {"append_type": kind, "append_handle": handle}
+                return await live.ask("PUT", "o", query=query, data=data, headers=lines)
+
+            assert (await append(b"one,", "", b"another")).status == 500
+            assert live.work_files() == []
+            handle = (await append(b"one,", "", b"one,")).headers["Ais-Append-Handle"]
+            refused = await append(b"two,", handle, b"one,two,")
+            assert (refused.status, codec.parse_json(refused.body)["tcode"]) == (500, "ErrBadCksum")
+            handle = (await append(b"two,", handle, b"two,")).headers["Ais-Append-Handle"]
+            query = {"append_type": "append", "append_handle": handle}
+            assert (await live.ask("PUT", "o", query=query, headers={"Ais-Custom-Md": "k=v"})).status == 400
+            assert (await append(b"", handle, b"one,two,", "flush")).status == 200
+            assert (await live.ask("GET", "o")).body == b"one,two,"
 
     run(scenario())
 
