@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from ais.api.bucket import GLOBAL, Namespace
+from ais.api.bucket import GLOBAL, Bck, Namespace
 from ais.api.codec import U64
 
 LISTER = "lister"
@@ -63,6 +63,11 @@ class BsummResult(msgspec.Struct, frozen=True):
     TotalSize: _Totals = _Totals()
     used_pct: int = 0
     is_present: bool = True
+
+    @property
+    def bck(self) -> Bck:
+        """Whose it is."""
+        return Bck(self.name, self.provider, self.namespace)
 
 
 def merge(per_target: Iterable[Sequence[BsummResult]]) -> list[BsummResult]:

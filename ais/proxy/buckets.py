@@ -212,7 +212,8 @@ class Buckets:
             buckets = [self.require(bck).bck]
             shown = await self._inventories.show(inventory.object_name(bck, ""), name)
         else:
-            buckets = await self.list_buckets(address.params | {query.PRESENCE: _ONLY_HERE[0]})
+            known = await self.list_buckets(address.params | {query.PRESENCE: _ONLY_HERE[0]})
+            buckets = [bck for bck in known if self._may_look(request, bck)]
             shown = await self._inventories.show("", name)
         prefixes = tuple(inventory.object_name(bck, "") for bck in buckets)
         return json_reply(request, {one.obj_name: one for one in shown if one.obj_name.startswith(prefixes)})
@@ -229,7 +230,12 @@ class Buckets:
         progress = await self._summaries.poll(path, address.params, message)
         if progress.status == PENDING:
             return web.Response(status=PENDING)
-        return json_text_reply(progress.results, progress.status, end="\n")
+        found = [one for one in progress.results if self._may_look(request, one.bck)]
+        return json_text_reply(found, progress.status, end="\n")
+
+    def _may_look(self, request: web.Request, bck: Bck) -> bool:
+        """Whether a right to all buckets is one to this, too: a token may say less of one bucket."""
+        return author.may(request, Access.HEAD_BUCKET | Access.LIST_OBJECTS, self._node.smap.uuid, bck)
 
     async def _summarize_shards(self, address: BucketAddress, message: ShardSummaryMsg) -> web.Response:
         if not address.bucket:

@@ -267,6 +267,30 @@ def test_what_is_asked_for_under_another_name(closed: Closed) -> None:
         assert call(closed.url, "GET", "/v1/buckets/data", mal, poll)[0] == 404
 
 
+def test_a_right_to_all_buckets_is_none_to_one_that_a_token_excepts(closed: Closed) -> None:
+    """Summaries of all buckets tell nothing of it."""
+    rights = Access.HEAD_BUCKET | Access.LIST_OBJECTS
+    other = {"name": "other", "provider": "ais", "namespace": {"uuid": closed.uuid, "name": ""}}
+    claims = {
+        "sub": "mal",
+        "exp": 1 << 40,
+        "clusters": [{"id": closed.uuid, "perm": str(int(rights))}],
+        "buckets": [{"bck": other, "perm": "0"}],
+    }
+    mal = jwt.encode(claims, SECRET, algorithm="HS256")
+
+    def summarized(token: str) -> set[str]:
+        ask = {"action": "summary-bck", "value": {}}
+        ask["value"] = {"uuid": call(closed.url, "GET", "/v1/buckets", token, ask)[2].decode()}
+        eventually(lambda: call(closed.url, "GET", "/v1/buckets", token, ask)[0] == 200, within_s=60)
+        return {one["name"] for one in json.loads(call(closed.url, "GET", "/v1/buckets", token, ask)[2])}
+
+    assert {"data", "other"} <= summarized(closed.admin)
+    found = summarized(mal)
+    assert "data" in found
+    assert "other" not in found
+
+
 def test_a_batch_is_of_what_was_permitted(closed: Closed) -> None:
     """The redirect of a batch is good for the buckets that the gateway saw in its body, and for no other body."""
     own, other = ({"in": [{"objname": "o", "bucket": name, "provider": "ais"}]} for name in ("data", "other"))
