@@ -43,6 +43,7 @@ from ais.xact.registry import Registry, Xaction
 RETRY_S_MIN, RETRY_S_MAX = 0.5, 10.0
 """Rests before the next round while something stays."""
 SLICES_STEP = 256
+EXAMPLES_MAX = 3
 NAMES_MAX = 100_000
 """Of what stays, remembered so as not to count them twice."""
 
@@ -233,17 +234,22 @@ class Rebalance:
     async def _require_slices_elsewhere(self, xaction: Xaction) -> None:
         """Raise `Busy` while objects of others need slices that are here."""
         short = 0
+        examples: list[str] = []
 
         async def visit(batch: Batch) -> None:
             nonlocal short
-            short += len(await self._parting.needed(batch.bck, batch.names))
+            needed = await self._parting.needed(batch.bck, batch.names)
+            short += len(needed)
+            examples.extend(batch.bck.cname(name) for name in needed[: EXAMPLES_MAX - len(examples)])
 
         coded = [view.bck for view in self._front.views if view.is_coded]
         await self._joggers.run(
             xaction, coded, visit, content=layout.SLICES, step=SLICES_STEP, is_counted=False, follows_moves=False
         )
         if short:
-            raise Busy(f"{short} objects do not have all their slices on targets that stay yet")
+            raise Busy(
+                f"{short} objects do not have all their slices on targets that stay yet, such as {', '.join(examples)}"
+            )
 
     def _contents(self) -> Iterator[tuple[str, list[Bck]]]:
         """The trees in which names may be that are not ours any more."""

@@ -135,3 +135,20 @@ def test_what_is_being_written_while_targets_leave_has_its_slices_elsewhere(tmp_
         assert (await owner.ask("GET", name)).body == BODY
 
     run(tmp_path, 5, scenario)
+
+
+def test_who_has_to_stay_says_for_which_objects(tmp_path: Path) -> None:
+    """Where too few targets would be left for the slices of an object, a name is told, not only how many."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(ALONE)
+        assert (await group.owner("o").ask("PUT", "o", data=BODY)).status == 200
+        await group.settled()
+        leaving = [one for one in group.targets if one is not group.owner("o")]
+        moving_id = leave(group, *leaving)
+        job = leaving[0].target._scrub._rebalance.start(ArgsMsg(id=moving_id))
+        await job.wait()
+        assert job.error == "1 objects do not have all their slices on targets that stay yet, such as ais://b/o"
+        assert (await group.owner("o").ask("GET", "o")).body == BODY
+
+    run(tmp_path, 3, scenario)
