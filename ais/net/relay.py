@@ -88,6 +88,7 @@ class Relay:
             return 0
         payload, consumed = body.take(view)
         piece = view[:payload]
+        upstream.moved()
         self._send(upstream, piece if isinstance(body, FixedBody) else encode_chunk(piece, is_last=body.is_done))
         if upstream.is_write_paused:
             upstream.when_flushed(self._upstream_has_room)

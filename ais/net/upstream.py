@@ -2,6 +2,9 @@
 
 A request takes the connection that was used last, else waits in line while more are opened; whoever is first in line
 gets the next one that is free, new or used. Connections close after half the time that servers keep idle ones.
+
+Connections on which nothing moves, as while the peer asks a backend that does not answer, or a client takes nothing, do
+not keep others waiting: more are opened beside them.
 """
 
 import asyncio
@@ -17,6 +20,9 @@ from ais.net.hub import Hub
 from ais.net.wire import Wire
 
 CONNECTIONS_PER_PEER_MAX = 256
+"""Besides those on which nothing has moved for `STILL_S`."""
+STILL_S = 0.25
+ALL_PER_PEER_MAX = 2048
 WAITING_PER_PEER_MAX = 1024
 CONNECT_TIMEOUT_S = 5.0
 Dial = Callable[[str], socket.socket | None]
@@ -45,12 +51,14 @@ class Borrower(Protocol):
 class Upstream(Wire):
     """A connection to a peer. `relay` is whose answer comes on it; without one it is idle."""
 
-    __slots__ = ("_pool", "relay")
+    __slots__ = ("_pool", "moved_s", "relay")
 
     def __init__(self, hub: Hub, pool: "PeerPool") -> None:
         super().__init__(hub)
         self._pool = pool
         self.relay: Borrower | None = None
+        self.moved_s = 0.0
+        """When something of a request or its answer passed last, by the clock of the loop."""
 
     def get_buffer(self, sizehint: int) -> bytearray:
         """Where to receive: the buffer all connections share."""
@@ -61,9 +69,14 @@ class Upstream(Wire):
         if self.relay is None:
             self.discard()
             return
+        self.moved()
         self.relay.answered(self.hub.shared_view[:nbytes])
         if nbytes == len(self.hub.shared) and self.relay is not None:
             self.yield_turn()
+
+    def moved(self) -> None:
+        """Something passes."""
+        self.moved_s = self.hub.loop.time()
 
     def eof_received(self) -> bool:
         """The peer is done with this connection, and so are we."""
@@ -113,6 +126,7 @@ class PeerPool:
         "_hub",
         "_idle",
         "_is_tls",
+        "_looking",
         "_open",
         "_port",
         "_upstreams",
@@ -134,6 +148,7 @@ class PeerPool:
         """Open ones that nobody uses, the one used last at the end."""
         self._connecting: set[asyncio.Task[None]] = set()
         self._waiting: deque[Borrower] = deque()
+        self._looking: asyncio.TimerHandle | None = None
 
     def take(self, relay: Borrower) -> None:
         """Give `relay` a connection, now or later, through its `begin`, or call its `fail`.
@@ -188,6 +203,9 @@ class PeerPool:
 
     def close(self) -> None:
         """Break off everything."""
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
         for task in self._connecting:
             task.cancel()
         for upstream in tuple(self._open):
@@ -195,17 +213,33 @@ class PeerPool:
 
     def _lend(self, upstream: Upstream, relay: Borrower, *, is_used: bool) -> None:
         upstream.relay = relay
+        upstream.moved()
         relay.begin(upstream, is_used=is_used)
 
     def _connect_more(self) -> None:
-        while (
-            len(self._connecting) < len(self._waiting)
-            and len(self._open) + len(self._connecting) < CONNECTIONS_PER_PEER_MAX
-            and not self._upstreams.is_closed
-        ):
+        wanted = len(self._waiting) - len(self._connecting)
+        if wanted <= 0 or self._upstreams.is_closed:
+            return
+        room = self._room()
+        if room < wanted and self._looking is None:
+            self._looking = self._hub.loop.call_later(STILL_S, self._look_again)
+        for _ in range(min(wanted, room)):
             task = self._hub.loop.create_task(self._connect())
             self._connecting.add(task)
             task.add_done_callback(self._connected)
+
+    def _room(self) -> int:
+        """How many more connections there may be now."""
+        count = len(self._open) + len(self._connecting)
+        if count < CONNECTIONS_PER_PEER_MAX:
+            return CONNECTIONS_PER_PEER_MAX - count
+        since_s = self._hub.loop.time() - STILL_S
+        still = sum(one.relay is not None and one.moved_s <= since_s for one in self._open)
+        return max(0, min(CONNECTIONS_PER_PEER_MAX + still, ALL_PER_PEER_MAX) - count)
+
+    def _look_again(self) -> None:
+        self._looking = None
+        self._connect_more()
 
     async def _connect(self) -> None:
         loop, dialled = self._hub.loop, self._upstreams.dial(self.url)

@@ -827,6 +827,7 @@ def test_too_many_requests_wait_in_order(monkeypatch: pytest.MonkeyPatch) -> Non
     """Beyond the connections of a peer requests wait, in order; beyond that they are told to come again."""
     monkeypatch.setattr("ais.net.upstream.CONNECTIONS_PER_PEER_MAX", 2)
     monkeypatch.setattr("ais.net.upstream.WAITING_PER_PEER_MAX", 3)
+    monkeypatch.setattr("ais.net.upstream.STILL_S", 600)
     served: list[str] = []
 
     async def scenario() -> None:
@@ -854,9 +855,48 @@ def test_too_many_requests_wait_in_order(monkeypatch: pytest.MonkeyPatch) -> Non
     run(scenario())
 
 
+def test_requests_that_the_owner_thinks_about_keep_no_others_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there are connections hang, as on a backend that does not answer: others are answered beside them."""
+    monkeypatch.setattr("ais.net.upstream.CONNECTIONS_PER_PEER_MAX", 4)
+    monkeypatch.setattr("ais.net.upstream.ALL_PER_PEER_MAX", 10)
+    monkeypatch.setattr("ais.net.upstream.STILL_S", 0.01)
+    hanging: list[str] = []
+
+    async def scenario() -> None:
+        gate = asyncio.Event()
+
+        async def hang(one: Request) -> Reply:
+            if one.path.startswith("/hang"):
+                hanging.append(one.path)
+                await gate.wait()
+            return echo(one)
+
+        async with serving(hang) as owner, relaying(owner.port) as front:
+            clients = [await front.connect() for _ in range(12)]
+            for number, client in enumerate(clients[:9]):
+                client.send(request(f"GET /hang{number}"))
+            await until(lambda: len(hanging) == 9)
+            other = await front.connect()
+            assert [(await other.ask(f"GET /{number}")).body for number in range(3)] == [
+                b"GET /0",
+                b"GET /1",
+                b"GET /2",
+            ]
+            for client in clients[9:]:
+                client.send(request("GET /hang"))
+            await until(lambda: len(hanging) == 10)
+            assert owner.server.connection_count == 10
+            gate.set()
+            for client in clients:
+                assert (await client.answer()).status == 200
+
+    run(scenario())
+
+
 def test_a_client_that_leaves_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who leaves while waiting for a connection is not served, and those behind are."""
     monkeypatch.setattr("ais.net.upstream.CONNECTIONS_PER_PEER_MAX", 1)
+    monkeypatch.setattr("ais.net.upstream.STILL_S", 600)
     served: list[str] = []
 
     async def scenario() -> None:
