@@ -1,5 +1,7 @@
 """Jobs that fetch one large object in parts, and everybody else who wants it so: a GET, a prefetch."""
 
+import asyncio
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -11,6 +13,7 @@ from ais.api.blob import BlobTask
 from ais.backend.interface import RemoteObject
 from ais.base.errors import AisError, NotRemoteBucket, ObjectNotFound
 from ais.base.units import Size
+from ais.base.waiting import to_its_end
 from ais.target.host import require_node
 from ais.target.parts import Parts
 from ais.target.view import BucketView
@@ -24,19 +27,25 @@ class Blobs:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._through, self._parallel = parts.remote.through, parts.remote.parallel
+        self._kept: set[str] = set()
+        self._started_ns = parts.host.env.clock.now_ns()
         parts.tasks.of([blob.KIND], lambda one: self._begin(codec.from_json(one.body, BlobTask)))
 
     def routes(self) -> list[web.RouteDef]:
         """Of the control network."""
         return [web.put(blob.BLOBS, self._start)]
 
-    def sweep(self, tasks: Iterable[Task]) -> None:
-        """Remove what this target had fetched when it was killed, but for what jobs go on with. Blocks."""
-        kept = set[str]()
+    def recall(self, tasks: Iterable[Task]) -> None:
+        """These jobs go on."""
         for one in (one for one in tasks if one.kind == blob.KIND):
             with suppress(AisError):
-                kept.add(codec.from_json(one.body, BlobTask).upload_id)
-        self._parallel.sweep(kept)
+                self._kept.add(codec.from_json(one.body, BlobTask).upload_id)
+
+    async def sweep(self) -> None:
+        """Remove what this target had fetched when it was killed, but for what jobs go on with."""
+        stopped = threading.Event()
+        step = asyncio.to_thread(self._parallel.sweep, self._kept, self._started_ns, stopped.is_set)
+        await to_its_end(step, stop=stopped.set)
 
     async def ensure(self, view: BucketView, name: str, parts: blob.Parts, threshold: int = 0) -> int | None:
         """Have an object here, in parts when it has at least `threshold` bytes; how many were fetched.

@@ -422,7 +422,7 @@ class Target:
         tasks = await self.registry.recall()
         await asyncio.to_thread(self._sorts.sweep, tasks)
         await asyncio.to_thread(self._downloads.sweep)
-        await asyncio.to_thread(self._blobs.sweep, tasks)
+        self._blobs.recall(tasks)
         self._tasks.resume(tasks)
 
     def start(self) -> None:
@@ -443,6 +443,7 @@ class Target:
             asyncio.create_task(self._scrub.watch(), name="census and scrub"),
             asyncio.create_task(self._eviction.watch(), name="eviction"),
             asyncio.create_task(self._events.watch(), name="events"),
+            asyncio.create_task(self._blobs.sweep(), name="what was fetched in parts"),
         ]
 
     async def stop(self) -> None:

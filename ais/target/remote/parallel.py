@@ -4,6 +4,7 @@ Parts that are here stay over a restart; all of them belong to the same object a
 """
 
 import asyncio
+import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -58,14 +59,20 @@ class Parallel:
             self._pool(view, found.name), lambda: uploads.create(view.bck, found.name, {}, details)
         )
 
-    def sweep(self, kept: Collection[str]) -> None:
-        """Let go of what was fetched so when this target was killed, but for uploads that somebody knows of. Blocks."""
+    def sweep(self, kept: Collection[str], before_ns: int, is_stopped: Callable[[], bool]) -> None:
+        """Let go of what was begun to be fetched so before a time, but for uploads that somebody knows of.
+
+        Blocks for as long as it takes to read what all uploads began with.
+        """
         uploads = self._store.uploads
-        for bck in self._volume.buckets():
+        for bck, mountpath in itertools.product(self._volume.buckets(), self._volume.available):
             with suppress(AisError):  # what is damaged there is in nobody's way
-                for upload_id, info in list(uploads.list(bck)):
-                    if _ETAG in info.details and upload_id not in kept:
-                        uploads.abort(uploads.find(bck, info.name, upload_id))
+                for upload in uploads.on(bck, mountpath):
+                    if is_stopped():
+                        return
+                    is_ours = _ETAG in upload.info.details and upload.info.created_ns < before_ns
+                    if is_ours and upload.id not in kept:
+                        uploads.abort(upload)
 
     async def is_of(self, view: BucketView, found: RemoteObject, upload_id: str) -> bool:
         """Whether an upload is there and was begun for what the backend has now."""
