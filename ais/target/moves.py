@@ -5,9 +5,12 @@ keeps the metadata. A move deletes the source only after the destination has ans
 is moved by one at a time: who waited for it knows that nothing of it is on its way any more.
 """
 
+import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -16,11 +19,13 @@ import msgspec
 from ais.api import ack, actions, codec, errors, headers, query
 from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
-from ais.base.errors import AccessDenied, AlreadyExists, Busy, NotReady, ObjectNotFound, Unreachable
-from ais.base.locks import NamedLocks
+from ais.base.errors import AccessDenied, AisError, AlreadyExists, Busy, NotReady, ObjectNotFound, Unreachable
+from ais.base.locks import Held, NamedLocks
 from ais.core import holds, replicas
 from ais.core.departure import Departures, OpenVersion
+from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
+from ais.core.workfile import WriteRules
 from ais.ec.restore import Restorer
 from ais.fs.volume import Volume
 from ais.meta.placement import why_away
@@ -32,13 +37,27 @@ from ais.target.front import Misplaced
 from ais.target.host import Host
 from ais.target.maps import Maps
 from ais.target.remote.through import of_copy
-from ais.target.transfer import BELOW, LATEST, TRANSFER, Transfer, absent, unchanged
+from ais.target.transfer import (
+    BELOW,
+    LATEST,
+    SMALL,
+    SMALL_BYTES_MAX,
+    TOGETHER_BYTES_MAX,
+    TRANSFER,
+    Small,
+    Together,
+    Transfer,
+    absent,
+    unchanged,
+)
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
 
 MAP_LAG_S_MAX = 10.0
 MAP_LAG_PAUSE_S = 0.05
 ATTEMPTS_MAX = 10
+_OF_SMALL_BYTES = 2048
+"""More than a name takes in a request, with what is said of it."""
 DISCARDED = b"discarded"
 """Answer of a target that was asked for a name and deleted what is damaged of it."""
 
@@ -136,6 +155,84 @@ class Moves:
         finally:
             held.release()
 
+    async def give_together(self, view: BucketView, names: Sequence[str], pool: Executor) -> dict[str, int]:
+        """Send small objects to the targets that own them, many in one request, and let go of those that are there;
+        their sizes. What is not among them goes by itself (`give`), which says why when it stays.
+
+        `pool` reads and removes: that of the mountpath which has them.
+        """
+        if view.keeps_versions or view.is_coded or view.remote is not None or view.bck in self._volume.keeping:
+            return {}
+        held, given = list[Held](), dict[str, int]()
+        try:
+            for name in sorted(names):
+                held.append(await self._locks.acquire(view.uname + name))
+            by_owner: dict[str, list[str]] = {}
+            for name in names:
+                by_owner.setdefault(self._owner(view, name).id, []).append(name)
+            by_owner.pop(self._host.snode.id, None)
+            sent = (self._give_to(owner_id, view, part, pool) for owner_id, part in by_owner.items())
+            for sizes in await asyncio.gather(*sent):
+                given |= sizes
+        finally:
+            for one in held:
+                one.release()
+        return given
+
+    async def _give_to(self, owner_id: str, view: BucketView, names: Sequence[str], pool: Executor) -> dict[str, int]:
+        owner, given = self._host.smap.tmap.get(owner_id), dict[str, int]()
+        left = iter(names)
+        while owner is not None and (part := await in_pool(pool, lambda: self._read_small(view, left))):
+            try:
+                answer = await self._peers.call(
+                    "POST",
+                    owner.data.url + SMALL,
+                    headers={headers.CALLER_ID: self._host.snode.id},
+                    body=codec.to_msgpack(Together(view.uname, part)),
+                    timeout_s=self._host.config.cluster.client.client_long_timeout,
+                )
+            except Unreachable:
+                break
+            if answer.status != 200:
+                break
+            are_there = codec.from_msgpack(answer.body, list[bool])
+            there = [one for one, is_there in zip(part, are_there, strict=True) if is_there]
+            given |= await in_pool(pool, partial(self._let_go_of, view, there))
+        return given
+
+    def _read_small(self, view: BucketView, names: Iterator[str]) -> list[Small]:
+        """The next objects of one request; none: there are no more. What is large, gone or damaged is left out."""
+        found, size, disk = list[Small](), 0, self._host.env.disk
+        for name in names:
+            with contextlib.suppress(AisError, OSError):
+                opened = self._store.open(view.bck, name, sealed=True)
+                try:
+                    if opened.stat.st_size > SMALL_BYTES_MAX or opened.meta.cut is not None:
+                        continue
+                    self._store.check_free(opened.meta)
+                    content = disk.pread(opened.fd, opened.stat.st_size, 0)
+                finally:
+                    disk.close(opened.fd)
+                found.append(Small(name, _of_owner(opened), content))
+                size += len(content) + _OF_SMALL_BYTES
+                if size > TOGETHER_BYTES_MAX - SMALL_BYTES_MAX:
+                    break
+        return found
+
+    def _let_go_of(self, view: BucketView, there: Sequence[Small]) -> dict[str, int]:
+        given: dict[str, int] = {}
+        for one in there:
+            with contextlib.suppress(AisError):
+                self._let_go(view, one.name, one.transfer.meta, view.silent_rules, keeps_slices=True)
+                given[one.name] = len(one.content)
+        return given
+
+    def _let_go(self, view: BucketView, name: str, meta: ObjectMeta, rules: WriteRules, *, keeps_slices: bool) -> None:
+        """Remove what was sent. Raise `AlreadyExists` when it was replaced meanwhile."""
+        condition = unchanged(meta, view.bck.cname(name))
+        with contextlib.suppress(ObjectNotFound):  # it was deleted meanwhile, after its owner, or its new name, got it
+            self._store.delete(view.bck, name, condition, rules, is_moved=True, keeps_slices=keeps_slices)
+
     async def _give_versions(self, view: BucketView, name: str, owner: Snode) -> Given | None:
         """One attempt; without versions: something changed meanwhile, try again."""
         pool = self._volume.place(view.uname + name).pool
@@ -167,15 +264,8 @@ class Moves:
             return await self._move_here(source, name, destination, new_name, only_if_absent)
         destination = _durable(destination)
         opened = self._store.open(source.bck, name, sealed=True)
-        meta, stat = opened.meta, opened.stat
-        keeps_name = (source.bck, name) == (destination.bck, new_name)
-        transfer = Transfer(
-            meta,
-            version=meta.version,
-            times_ns=(stat.st_atime_ns, stat.st_mtime_ns),
-            only_if_absent=only_if_absent,
-            keeps_name=keeps_name,
-        )
+        meta, keeps_name = opened.meta, (source.bck, name) == (destination.bck, new_name)
+        transfer = _of_owner(opened, only_if_absent=only_if_absent, keeps_name=keeps_name)
         try:
             self._store.check_free(meta)
         except BaseException:
@@ -188,15 +278,8 @@ class Moves:
             if not only_if_absent:
                 raise
         pool = self._volume.place(source.uname + name).pool
-        cname = source.bck.cname(name)
         rules = source.silent_rules if only_if_absent else source.rules
-
-        def let_go() -> None:
-            condition = unchanged(meta, cname)
-            self._store.delete(source.bck, name, condition, rules, is_moved=True, keeps_slices=keeps_name)
-
-        with contextlib.suppress(ObjectNotFound):  # it was deleted meanwhile, after it got its new name
-            await in_pool(pool, let_go)
+        await in_pool(pool, lambda: self._let_go(source, name, meta, rules, keeps_slices=keeps_name))
         return Moved(meta.size, is_remote=True)
 
     def may_be_elsewhere(self, view: BucketView) -> bool:
@@ -375,6 +458,17 @@ class Moves:
 def _durable(view: BucketView) -> BucketView:
     """As the bucket, and on the disk: what another target has got is removed here, where it may be on it for long."""
     return view.with_ack("all-synced" if view.rules.all_copies else "synced")
+
+
+def _of_owner(opened: OpenObject, *, only_if_absent: bool = True, keeps_name: bool = True) -> Transfer:
+    """What is said of an object that gets another owner, or another name."""
+    return Transfer(
+        opened.meta,
+        version=opened.meta.version,
+        times_ns=(opened.stat.st_atime_ns, opened.stat.st_mtime_ns),
+        only_if_absent=only_if_absent,
+        keeps_name=keeps_name,
+    )
 
 
 async def _at_once(_bck: Bck, _name: str) -> None:

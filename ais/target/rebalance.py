@@ -42,6 +42,8 @@ from ais.xact.registry import Registry, Xaction
 
 RETRY_S_MIN, RETRY_S_MAX = 0.5, 10.0
 """Rests before the next round while something stays."""
+STEP = 64
+"""Names per visit: those that leave go together."""
 SLICES_STEP = 256
 EXAMPLES_MAX = 3
 NAMES_MAX = 100_000
@@ -193,14 +195,18 @@ class Rebalance:
             view = self._front.views.get(batch.bck)
             if view is None:
                 return
+            names = [name for name in batch.names if not self._is_ours(view, name)]
+            given = await self._moves.give_together(view, names, batch.mountpath.pool)
+            xaction.objects_sent += len(given)
+            xaction.bytes_sent += sum(given.values())
             async with asyncio.TaskGroup() as group:  # each waits for its owner's answer, and for the disk there
-                for name in batch.names:
-                    if not self._is_ours(view, name):
+                for name in names:
+                    if name not in given:
                         group.create_task(self._give(xaction, view, name, stayed))
 
         try:
             for content, bcks in self._contents():
-                await self._joggers.run(xaction, bcks, visit, content=content)
+                await self._joggers.run(xaction, bcks, visit, content=content, step=STEP)
             for view in self._front.views:
                 given = await self._moving_uploads.give_all(view, stayed.add)
                 xaction.objects_sent += given

@@ -56,6 +56,7 @@ from ais.space.resilver import Resilver
 from ais.stats import names as metrics
 from ais.target.actions import Actions
 from ais.target.archiving import Archiving
+from ais.target.arriving import Arriving
 from ais.target.batch.routes import Batches
 from ais.target.blobs import Blobs
 from ais.target.bucket_move import BucketMove
@@ -326,6 +327,7 @@ class Target:
         self._blobs = Blobs(parts)
         reads = Reads(host, self._front, store, opening, recent, shards, protected, remote, self._blobs)
         self._batches = Batches(host, self._front, store, opening, peers, indexes)
+        self._arriving = Arriving(host, self._front, volume, store)
         self._groups = Groups(parts, self._blobs)
         self._inventories = Inventories(parts)
         self._archiving = Archiving(parts)
@@ -393,7 +395,7 @@ class Target:
     def routes(self, networks: Network) -> list[web.RouteDef]:
         """What the aiohttp application of a listener serves besides the node's own routes (wire contract §23)."""
         found = [*self._actions.routes(networks), *self._batches.routes(networks)]
-        of_nodes = self._batches.data_routes() if Network.DATA in networks else []
+        of_nodes = [*self._batches.data_routes(), *self._arriving.routes()] if Network.DATA in networks else []
         if Network.CONTROL in networks:
             of_nodes += [
                 *self._jobs.routes(),

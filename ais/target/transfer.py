@@ -1,4 +1,8 @@
-"""What travels beside the bytes when a target sends an object to another one: our own protocol, one request header."""
+"""What travels beside the bytes when a target sends objects to another one: our own protocol.
+
+One object is a PUT with a header. Small ones that only get another owner go many in one request: a POST of `Small` to
+`SMALL`, which is answered by a bool for each: whether it is there now. What it is not there for, a PUT of its own says.
+"""
 
 import base64
 import binascii
@@ -10,6 +14,11 @@ from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
 
 TRANSFER = "Ais-Object-Transfer"
+SMALL = "/v1/small-objects"
+SMALL_BYTES_MAX = 64 << 10
+"""Of one object that goes with others."""
+TOGETHER_BYTES_MAX = 512 << 10
+"""Of all in one request: what a node takes as a message, by default, is twice as much."""
 LATEST, BELOW = "latest", "below"
 """Parts of a name: its latest version, which comes last and makes the name be there, and those below it."""
 _encoder = msgspec.msgpack.Encoder()
@@ -49,6 +58,21 @@ class Transfer(msgspec.Struct, frozen=True, array_like=True):
 
 
 _decoder = msgspec.msgpack.Decoder(Transfer)
+
+
+class Small(msgspec.Struct, frozen=True, array_like=True):
+    """An object of a bucket, whole."""
+
+    name: str
+    transfer: Transfer
+    content: bytes
+
+
+class Together(msgspec.Struct, frozen=True, array_like=True):
+    """What one request brings. `bucket`: its uname."""
+
+    bucket: str
+    objects: list[Small]
 
 
 def absent(cname: str) -> Condition:

@@ -19,6 +19,7 @@ from ais.fs.volume import Volume
 from ais.net.http import AnyReply, Reply, Request, Upload
 from ais.stats import names as metrics
 from ais.target import address, props
+from ais.target.arriving import begun
 from ais.target.counts import count_error, count_redirect
 from ais.target.front import LIMITS, Ask, Front
 from ais.target.host import Host
@@ -30,7 +31,7 @@ from ais.target.protected import Protected
 from ais.target.remote.cold import Cold
 from ais.target.remote.through import Through, ThroughSink, content_of, of_owner
 from ais.target.shards import Shards
-from ais.target.transfer import LATEST, TRANSFER, Transfer, absent, not_older
+from ais.target.transfer import LATEST, TRANSFER, Transfer
 from ais.target.uploads import PooledSink, in_pool, upload
 from ais.target.view import BucketView
 
@@ -220,24 +221,7 @@ class Writes:
             rules, times_ns, is_head = ask.view.rules, transfer.times_ns or (0, 0), part == LATEST
             arrival = self._store.arrival(ask.view.bck, ask.name, rules, meta, times_ns, is_head=is_head)
             return self._upload(ask.view, arrival, ask.headers.content_length, started_s, owner=self._of_peer(ask))
-        writer = self._store.writer(
-            ask.view.bck,
-            ask.name,
-            ask.view.rules_for(meta.checksum_kind),
-            custom=meta.custom,
-            facts=meta.facts,
-            claimed=meta.promised,
-            size_hint=meta.size,
-            runs=meta.runs if transfer.version is not None else (),
-            version=transfer.version,
-            is_moved=transfer.version is not None and transfer.only_if_absent,
-            times_ns=transfer.times_ns,
-            after=meta.stamp if transfer.version is not None else (0, 0),
-            is_as_stored=transfer.version is not None,
-        )
-        condition = None
-        if transfer.only_if_absent:
-            condition = not_older(ask.cname, meta) if transfer.keeps_name else absent(ask.cname)
+        writer, condition = begun(self._store, ask.view, ask.name, transfer)
         return self._upload(ask.view, writer, ask.headers.content_length, started_s, condition, self._of_peer(ask))
 
     def _of_peer(self, ask: Ask) -> "_PeerUploads":

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from harness.coded import Group
+from harness.moving import follow, owner_of, rebalanced, take
 from harness.recording import Careful
 from harness.target import BCK, CLUSTER_SECRET, MARKS, Answer, LiveTarget, serving, until
 from yarl import URL
@@ -46,43 +47,11 @@ async def renamed(targets: list[LiveTarget], source: str, name: str) -> int:
 STEPS: list[Step] = [copied, renamed]
 
 
-def owner_of(targets: list[LiveTarget], name: str) -> LiveTarget:
-    """Who owns a name by the present map."""
-    owner = targets[0].node.placement.owner(BCK.uname + name).id
-    return next(one for one in targets if one.node.snode.id == owner)
-
-
-def follow(targets: list[LiveTarget], *away: LiveTarget, late: tuple[LiveTarget, ...] = ()) -> Smap:
-    """The next map, in which these targets own nothing; those that are `late` do not hear of it yet.
-
-    Nothing is said of what moved by the map before.
-    """
-    before = targets[0].node.smap
-    snodes = {one.node.snode.id: one.node.snode for one in targets}
-    gone = {one.node.snode.id for one in away}
-    tmap = {
-        node_id: msgspec.structs.replace(snode, flags=int(Flag.MAINTENANCE) if node_id in gone else 0)
-        for node_id, snode in snodes.items()
-    }
-    before = msgspec.structs.replace(before, moving=msgspec.UNSET)
-    after = plan.follow(before, msgspec.structs.replace(before, tmap=tmap, version=before.version + 1), has_data=True)
-    for one in targets:
-        if one not in late:
-            take(one, after)
-    return after
-
-
 def settled_and_followed(targets: list[LiveTarget], late: LiveTarget) -> Smap:
     """The next map, after all knew that nothing moves any more; one target has yet to `take` it."""
     for one in targets:
         take(one, msgspec.structs.replace(one.node.smap, moving=msgspec.UNSET))
     return follow(targets, late=(late,))
-
-
-def take(target: LiveTarget, smap: Smap) -> None:
-    """What a node does with a new map."""
-    target.node.smap = smap
-    target.target.follow_map(smap)
 
 
 async def redirected(target: LiveTarget, method: str, url: str, **kwargs: Any) -> tuple[Answer, list[str]]:
@@ -93,16 +62,6 @@ async def redirected(target: LiveTarget, method: str, url: str, **kwargs: Any) -
         way.append(url)
         assert len(way) < 5
     return answer, way
-
-
-async def rebalanced(targets: list[LiveTarget]) -> None:
-    """Have every target give away what others own."""
-    moving = targets[0].node.smap.moving
-    assert moving
-    for one in targets:
-        job = one.target._scrub._rebalance.start(ArgsMsg(id=moving.id))
-        await job.wait()
-        assert not job.error, job.error
 
 
 async def versioned(targets: list[LiveTarget]) -> tuple[list[str], list[str]]:
