@@ -22,6 +22,7 @@ from ais.target.host import Host, require_node
 from ais.target.transfer import SMALL, Small, Together, Transfer, absent, not_older
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
+from ais.xact.pace import Pace
 
 
 def begun(store: Store, view: BucketView, name: str, transfer: Transfer) -> tuple[Writer, Condition | None]:
@@ -52,11 +53,13 @@ def begun(store: Store, view: BucketView, name: str, transfer: Transfer) -> tupl
 class Arriving:
     """Takes small objects whose owner this target is now (`ais.target.moves`)."""
 
-    def __init__(self, host: Host, front: Front, volume: Volume, store: Store) -> None:
+    def __init__(self, host: Host, front: Front, volume: Volume, store: Store, pace: Pace) -> None:
+        self._pace = pace
         self._host = host
         self._front = front
         self._volume = volume
         self._store = store
+        self._now_s = host.env.clock.monotonic
 
     def routes(self) -> list[web.RouteDef]:
         """Of the data network, for other targets."""
@@ -83,7 +86,9 @@ class Arriving:
             for at in places:
                 done[at] = self._is_stored(view, given.objects[at], caller)
 
+        began_s = self._now_s()
         await asyncio.gather(*(in_pool(pool, partial(store, places)) for (pool, _), places in groups.items()))
+        await self._pace.rest_between(self._now_s() - began_s)  # the sender waits for the answer, and rests too
         return _answer(done)
 
     def _is_stored(self, view: BucketView, one: Small, caller: str | None) -> bool:

@@ -161,7 +161,7 @@ class Target:
         history = History(host.env.disk, lambda: volume.available)
         unfinished = Unfinished(host.env.disk, lambda: volume.available)
         self.registry = Registry(host.env.clock, history, unfinished)
-        pace = Pace(host.env.clock, lambda: sum(host.stats.total(slot) for slot in _ASKED))
+        pace = self._pace = Pace(host.env.clock, lambda: sum(host.stats.total(slot) for slot in _ASKED))
         self.joggers = Joggers(host.env, pace, volume)
         self._mirror = MirrorJobs(self.registry, self.joggers, store, host.env, self._burst)
         encoder = Encoder(store, slices, slice_peers, restorer, self._slicer, self._scheme, self._rules)
@@ -192,6 +192,7 @@ class Target:
             remote.cold,
             remote.through,
             moving_uploads,
+            pace,
         )
         self.mountpaths = MountpathAdmin(host, volume)
         gate = self._gate = Gate(host)
@@ -327,7 +328,7 @@ class Target:
         self._blobs = Blobs(parts)
         reads = Reads(host, self._front, store, opening, recent, shards, protected, remote, self._blobs)
         self._batches = Batches(host, self._front, store, opening, peers, indexes)
-        self._arriving = Arriving(host, self._front, volume, store)
+        self._arriving = Arriving(host, self._front, volume, store, pace)
         self._groups = Groups(parts, self._blobs)
         self._inventories = Inventories(parts)
         self._archiving = Archiving(parts)
@@ -452,6 +453,7 @@ class Target:
         """Abort xactions and wait for background work."""
         self._slicer.close()
         await self.registry.close()
+        self._pace.close()
         await self._remote.close()
         for task in self._background:
             task.cancel()

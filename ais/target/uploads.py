@@ -17,6 +17,7 @@ from ais.fs.locks import StripeBusy
 from ais.fs.mountpath import Mountpath
 from ais.net.http import Reply, Upload
 from ais.target.view import BucketView
+from ais.xact.pace import Pace
 
 T = TypeVar("T")
 ASIDE_PAUSE_S = 0.01
@@ -157,6 +158,34 @@ class PutSink(_Steps):
                 writer.abort()
                 self._owner.failed(error)
                 raise
+
+
+class PacedSink(PutSink):
+    """An upload that nobody waits for: the sender rests as xactions here do."""
+
+    __slots__ = ("_now_s", "_pace")
+
+    def __init__(
+        self,
+        owner: Owner,
+        view: BucketView,
+        writer: Storing,
+        started_s: float,
+        pace: Pace,
+        condition: Condition | None = None,
+    ) -> None:
+        super().__init__(owner, view, writer, started_s, is_inline=False, condition=condition)
+        self._pace = pace
+        self._now_s = writer.mountpath.now_s
+
+    def write(self, data: memoryview) -> Awaitable[None]:
+        """Hash and write the next bytes."""
+        return self._write_and_rest(self._submit(self._writer.write, data))
+
+    async def _write_and_rest(self, written: Awaitable[None]) -> None:
+        began_s = self._now_s()
+        await written
+        await self._pace.rest_between(self._now_s() - began_s)
 
 
 def upload(

@@ -32,8 +32,9 @@ from ais.target.remote.cold import Cold
 from ais.target.remote.through import Through, ThroughSink, content_of, of_owner
 from ais.target.shards import Shards
 from ais.target.transfer import LATEST, TRANSFER, Transfer
-from ais.target.uploads import PooledSink, in_pool, upload
+from ais.target.uploads import PacedSink, PooledSink, in_pool, upload
 from ais.target.view import BucketView
+from ais.xact.pace import Pace
 
 INLINE_BYTES_MAX = 1 << 20
 """Larger bodies are hashed and written in the mountpath's pool."""
@@ -60,7 +61,9 @@ class Writes:
         cold: Cold,
         through: Through,
         moving_uploads: MovingUploads,
+        pace: Pace,
     ) -> None:
+        self._pace = pace
         self._moving_uploads = moving_uploads
         self._cold = cold
         self._through = through
@@ -215,13 +218,17 @@ class Writes:
     def _receive(self, ask: Ask, transfer: Transfer, started_s: float) -> AnyReply | Awaitable[AnyReply]:
         if ask.view.remote is not None and transfer.is_copy:
             return self._receive_through(ask, transfer.meta, started_s)
-        meta = transfer.meta
         part = transfer.part or (LATEST if transfer.only_if_absent and ask.view.keeps_versions else "")
+        writer: Writer
         if part:
             rules, times_ns, is_head = ask.view.rules, transfer.times_ns or (0, 0), part == LATEST
-            arrival = self._store.arrival(ask.view.bck, ask.name, rules, meta, times_ns, is_head=is_head)
-            return self._upload(ask.view, arrival, ask.headers.content_length, started_s, owner=self._of_peer(ask))
-        writer, condition = begun(self._store, ask.view, ask.name, transfer)
+            writer = self._store.arrival(ask.view.bck, ask.name, rules, transfer.meta, times_ns, is_head=is_head)
+            condition = None
+        else:
+            writer, condition = begun(self._store, ask.view, ask.name, transfer)
+        if part or transfer.only_if_absent:
+            sink = PacedSink(self._of_peer(ask), ask.view, writer, started_s, self._pace, condition)
+            return Upload(sink, is_inline=False)
         return self._upload(ask.view, writer, ask.headers.content_length, started_s, condition, self._of_peer(ask))
 
     def _of_peer(self, ask: Ask) -> "_PeerUploads":

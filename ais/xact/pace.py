@@ -27,6 +27,8 @@ _LONGER, _FIRST_REST = 1.25, 0.1
 _SHORTER, _LAST_REST = 0.9, 0.02
 _RATIO_MAX = 2.5
 LATE_SHARE = 0.0075
+LINGER_S = 3.0
+"""How long to measure on after a step that another node has asked for."""
 SAVED_MAX = 4.0
 """Late wake-ups that earlier periods may have left over."""
 _IDLE_S_MIN = 0.0005
@@ -69,6 +71,7 @@ class Pace:
         self._clock = clock
         self._requests = requests
         self._users = 0
+        self._lingering: asyncio.TimerHandle | None = None
         self._control: asyncio.Task[None] | None = None
         self._open = asyncio.Event()
         self._open.set()
@@ -78,17 +81,20 @@ class Pace:
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:
         """Measure while the block lasts: it holds the steps of an xaction."""
-        self._users += 1
-        if self._control is None:
-            self._control = asyncio.create_task(self._measure(), name="pace of xactions")
+        self._begin()
         try:
             yield
         finally:
-            self._users -= 1
-            if not self._users and self._control is not None:
-                self._control.cancel()
-                self._control = None
-                self._open.set()
+            self._end()
+
+    async def rest_between(self, worked_s: float) -> None:
+        """`rest` for a step of another node's xaction, which this one does not see begin and end."""
+        if self._lingering is None:
+            self._begin()
+        else:
+            self._lingering.cancel()
+        self._lingering = asyncio.get_running_loop().call_later(LINGER_S, self._linger_no_longer)
+        await self.rest(worked_s)
 
     async def rest(self, worked_s: float) -> None:
         """Call after each step, which should take some milliseconds at most, with the time it took."""
@@ -103,6 +109,28 @@ class Pace:
             time.sleep(delay_s)
         while not self._open.is_set():
             time.sleep(PROBE_S)
+
+    def close(self) -> None:
+        """Measure no longer for steps that others have asked for."""
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._linger_no_longer()
+
+    def _begin(self) -> None:
+        self._users += 1
+        if self._control is None:
+            self._control = asyncio.create_task(self._measure(), name="pace of xactions")
+
+    def _end(self) -> None:
+        self._users -= 1
+        if not self._users and self._control is not None:
+            self._control.cancel()
+            self._control = None
+            self._open.set()
+
+    def _linger_no_longer(self) -> None:
+        self._lingering = None
+        self._end()
 
     async def _measure(self) -> None:
         judge, seen, periods = Judge(), self._requests(), 0

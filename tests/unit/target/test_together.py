@@ -75,7 +75,7 @@ async def assert_given(stays: LiveTarget, leaves: LiveTarget, names: list[str]) 
 def test_small_ones_go_together_and_large_ones_alone(
     tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch, ack: str
 ) -> None:
-    """Nothing of them changes on the way, nor when they were accessed and modified."""
+    """Nothing of them changes on the way, nor when they were modified; who takes them rests as jobs do."""
 
     async def scenario() -> None:
         async with serving(tmp_path, 2) as targets:
@@ -89,10 +89,18 @@ def test_small_ones_go_together_and_large_ones_alone(
             assert (await leaves.ask("PUT", big, data=content)).status == 200
             times = {path.partition("/%ob/")[2]: os.stat(path).st_mtime_ns for path in files_of(leaves)}
             many, alone = calls_of(leaves, monkeypatch)
+            paced, rest = list[float](), stays.target._pace.rest_between
+
+            async def noted_rest(worked_s: float) -> None:
+                paced.append(worked_s)
+                await rest(worked_s)
+
+            monkeypatch.setattr(stays.target._pace, "rest_between", noted_rest)
             follow(targets, leaves)
             await rebalanced(targets)
             assert alone == [big]
             assert 0 < len(many) < len(names) / 4
+            assert len(paced) > len(many)
             assert (await stays.ask("GET", big)).body == content
             await assert_given(stays, leaves, names)
             now = {path.partition("/%ob/")[2]: os.stat(path).st_mtime_ns for path in files_of(stays)}

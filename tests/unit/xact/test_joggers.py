@@ -18,6 +18,7 @@ from ais.core.relocate import Relocator
 from ais.core.store import Store
 from ais.core.workfile import WriteRules
 from ais.env import Env
+from ais.env.clock import SystemClock
 from ais.fs import layout
 from ais.fs.moved import KEPT_MAX
 from ais.fs.volume import Volume
@@ -239,3 +240,40 @@ def test_without_clients_nothing_rests() -> None:
         ]
 
     asyncio.run(scenario())
+
+
+def test_steps_of_other_nodes_rest_too_and_are_measured_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody says when they begin and end: after the last one the probe ends by itself, or when the target stops."""
+    monkeypatch.setattr(pace, "LINGER_S", 0.02)
+
+    def probes() -> list[str]:
+        running = [one for one in asyncio.all_tasks() if not one.cancelling()]
+        return [one.get_name() for one in running if one.get_name() == "pace of xactions"]
+
+    async def scenario() -> None:
+        clock = SteppedClock()
+        shared = Pace(clock, lambda: 0)
+        shared.rest_factor = 2.0
+        await shared.rest_between(0.5)
+        assert clock.slept_s == [1.0]
+        await shared.rest_between(0.5)
+        assert probes() == ["pace of xactions"]
+        await until(lambda: not probes())
+        monkeypatch.setattr(pace, "LINGER_S", 3600)
+        await shared.rest_between(0.0)
+        shared.close()
+        assert probes() == []
+
+    asyncio.run(scenario())
+
+
+class SteppedClock(SystemClock):
+    """Sleeps for no time, and remembers for how long."""
+
+    def __init__(self) -> None:
+        self.slept_s: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the others go on."""
+        self.slept_s.append(seconds)
+        await asyncio.sleep(0)
