@@ -14,11 +14,11 @@ from ais.api.bucket import Bck
 from ais.base.errors import AisError, Busy, CorruptMetadata
 from ais.core import tree, workfile
 from ais.core.copies import Copies
+from ais.core.directories import Directories
 from ais.core.spots import Spot, newest_file, rank, read_meta
 from ais.core.store import Store
 from ais.core.versions import Place, Versions, sliced_keys
 from ais.env import Env
-from ais.env.disk import Disk
 from ais.fs import layout
 from ais.fs.failures import disk_failures
 from ais.fs.mountpath import Mountpath
@@ -288,22 +288,9 @@ class _SlicePlaces:
         self.root, self.path = spot.on(mountpath, self.own), spot.on(mountpath, self.own_path)
 
 
-class _Places:
-    """Where something was copied to, in directories that are synced together; `names`: of objects that are not done."""
+class _Places(Directories):
+    """Where something was copied to; `names`: of objects that are not done."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.names: set[str] = set()
-        self._directories: set[str] = set()
-
-    def add(self, root: str, path: str) -> None:
-        """A file got this path below a directory that is there for long."""
-        parent = os.path.dirname(path)
-        while len(parent) >= len(root) and parent not in self._directories:
-            self._directories.add(parent)
-            parent = os.path.dirname(parent)
-
-    def sync(self, disk: Disk) -> None:
-        """Make their entries durable. Raise `OSError`."""
-        for directory in sorted(self._directories, key=len, reverse=True):
-            with contextlib.suppress(FileNotFoundError):  # removed meanwhile, with what was in it
-                layout.fsync_directory(disk, directory)

@@ -77,6 +77,14 @@ class Writer:
             raise translate(error, self._staged.path) from error
         self._staged.size += len(data)
 
+    def begin_writing_out(self) -> None:
+        """Have the disk begin with what was written, and do not wait. Raise `OSError`."""
+        self._disk.start_writing(self._staged.fd, 0, self._staged.size)
+
+    def write_out(self) -> None:
+        """Have the content on the disk before it gets its name. Raise `OSError`."""
+        self._disk.write_out(self._staged.fd)
+
     def commit(self, condition: Condition | None = None, wait: bool = True) -> ObjectMeta:
         """Verify the claimed checksum and make the object; return its metadata.
 

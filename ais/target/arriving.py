@@ -1,20 +1,26 @@
 """Objects that other targets send here: how one is written, and small ones that come many in one request."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from functools import partial
 
 from aiohttp import web
 
 from ais.api import codec, headers
 from ais.api.access import Access
+from ais.api.ack import Ack
 from ais.api.bucket import Bck
 from ais.base.errors import AisError, AlreadyExists
+from ais.core import tree
+from ais.core.directories import Directories
 from ais.core.publish import Condition
 from ais.core.store import Store
+from ais.core.workfile import fsync_path
 from ais.core.writer import Writer
+from ais.fs.failures import disk_failures
 from ais.fs.locks import StripeBusy
+from ais.fs.mountpath import Mountpath
 from ais.fs.volume import Volume
 from ais.node.long import decoded
 from ais.target.front import Front
@@ -66,48 +72,61 @@ class Arriving:
         return [web.post(SMALL, self.take)]
 
     async def take(self, request: web.Request) -> web.Response:
-        """Store objects; answer which of them are here."""
+        """Store objects durably; answer which of them are here."""
         require_node(self._host, request, SMALL)
         given = await decoded(await request.read(), lambda body: codec.from_msgpack(body, Together))
         view = self._front.views.require(Bck.parse_uname(given.bucket)[0])
         view.require(Access.PUT)
-        if view.keeps_versions:  # not one file each
+        if view.keeps_versions or view.rules.all_copies:  # more than a file each
             return _answer([False] * len(given.objects))
-        caller = request.headers.get(headers.CALLER_ID)
-        groups: dict[tuple[Executor, int], list[int]] = {}
-        for at, one in enumerate(given.objects):
-            mountpath = self._volume.place(view.uname + one.name)
-            # those that wait for a flush share it when they wait at the same time, each for itself
-            group = (mountpath.sync_pool, at) if view.rules.fsync else (mountpath.pool, 0)
-            groups.setdefault(group, []).append(at)
-        done = [False] * len(given.objects)
-
-        def store(places: Sequence[int]) -> None:
-            for at in places:
-                done[at] = self._is_stored(view, given.objects[at], caller)
-
-        began_s = self._now_s()
-        await asyncio.gather(*(in_pool(pool, partial(store, places)) for (pool, _), places in groups.items()))
+        view, caller = view.with_ack(Ack.CACHED), request.headers.get(headers.CALLER_ID)  # synced together, below
+        by_mountpath: dict[Mountpath, list[Small]] = {}
+        for one in given.objects:
+            by_mountpath.setdefault(self._volume.place(view.uname + one.name), []).append(one)
+        began_s, here = self._now_s(), set[str]()
+        for names in await asyncio.gather(
+            *(
+                in_pool(mountpath.pool, partial(self._store_all, view, objects, caller))
+                for mountpath, objects in by_mountpath.items()
+            )
+        ):
+            here |= names
         await self._pace.rest_between(self._now_s() - began_s)  # the sender waits for the answer, and rests too
-        return _answer(done)
+        return _answer([one.name in here for one in given.objects])
 
-    def _is_stored(self, view: BucketView, one: Small, caller: str | None) -> bool:
-        """Store an object that another target gives; whether it is here by now."""
-        try:
-            self._front.require_peer(caller)
-            self._front.admit(view)
-            writer, condition = begun(self._store, view, one.name, one.transfer)
-        except AisError:
-            return False
-        try:
-            writer.write(one.content)
-            writer.commit(condition)
-        except AlreadyExists:
-            return True
-        except (AisError, StripeBusy):
-            writer.abort()
-            return False
-        return True
+    def _store_all(self, view: BucketView, objects: Sequence[Small], caller: str | None) -> set[str]:
+        """The names of those that are here, and on the disk, by now."""
+        disk, begun_ones, here = self._host.env.disk, list[tuple[str, Writer, Condition | None]](), set[str]()
+        directories = Directories()
+        for one in objects:
+            with contextlib.suppress(AisError, OSError):
+                writer, condition = begun(self._store, view, one.name, one.transfer)
+                writer.write(one.content)
+                begun_ones.append((one.name, writer, condition))
+                writer.begin_writing_out()
+        for name, writer, condition in begun_ones:
+            try:
+                writer.write_out()
+                self._front.require_peer(caller)
+                self._front.admit(view)
+                writer.commit(condition)
+            except AlreadyExists:
+                is_new = False
+            except (AisError, OSError, StripeBusy):
+                writer.abort()
+                continue
+            else:
+                is_new = True
+            spot = self._store.spot(view.bck, name)
+            with contextlib.suppress(OSError):
+                if (found := tree.find(disk, spot.path)) is not None:
+                    if not is_new:  # it may have come a moment ago
+                        fsync_path(disk, found[0])
+                    directories.add(spot.root, found[0])
+                    here.add(name)
+        with disk_failures(view.bck.cname()):
+            directories.sync(disk)
+        return here
 
 
 def _answer(done: list[bool]) -> web.Response:

@@ -161,7 +161,8 @@ class Moves:
 
         `pool` reads and removes: that of the mountpath which has them.
         """
-        if view.keeps_versions or view.is_coded or view.remote is not None or view.bck in self._volume.keeping:
+        is_file = not (view.keeps_versions or view.is_coded or view.rules.all_copies or view.remote is not None)
+        if not is_file or view.bck in self._volume.keeping:
             return {}
         held, given = list[Held](), dict[str, int]()
         try:

@@ -44,6 +44,8 @@ RETRY_S_MIN, RETRY_S_MAX = 0.5, 10.0
 """Rests before the next round while something stays."""
 STEP = 64
 """Names per visit: those that leave go together."""
+ALONE_AT_A_TIME = 8
+"""Of a visit; large ones would keep what clients ask for from the connections to their owners."""
 SLICES_STEP = 256
 EXAMPLES_MAX = 3
 NAMES_MAX = 100_000
@@ -199,10 +201,15 @@ class Rebalance:
             given = await self._moves.give_together(view, names, batch.mountpath.pool)
             xaction.objects_sent += len(given)
             xaction.bytes_sent += sum(given.values())
+            left = iter([name for name in names if name not in given])
+
+            async def give_alone() -> None:
+                for name in left:
+                    await self._give(xaction, view, name, stayed)
+
             async with asyncio.TaskGroup() as group:  # each waits for its owner's answer, and for the disk there
-                for name in names:
-                    if name not in given:
-                        group.create_task(self._give(xaction, view, name, stayed))
+                for _ in range(ALONE_AT_A_TIME):
+                    group.create_task(give_alone())
 
         try:
             for content, bcks in self._contents():
