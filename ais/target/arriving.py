@@ -97,7 +97,7 @@ class Arriving:
     def _store_all(self, view: BucketView, objects: Sequence[Small], caller: str | None) -> set[str]:
         """The names of those that are here, and on the disk, by now."""
         disk, begun_ones, here = self._host.env.disk, list[tuple[str, Writer, Condition | None]](), set[str]()
-        directories = Directories()
+        directories, files = Directories(), dict[str, str]()
         for one in objects:
             with contextlib.suppress(AisError, OSError):
                 writer, condition = begun(self._store, view, one.name, one.transfer)
@@ -111,19 +111,19 @@ class Arriving:
                 self._front.admit(view)
                 writer.commit(condition)
             except AlreadyExists:
-                is_new = False
+                pass  # it may have come a moment ago
             except (AisError, OSError, StripeBusy):
                 writer.abort()
                 continue
-            else:
-                is_new = True
             spot = self._store.spot(view.bck, name)
             with contextlib.suppress(OSError):
                 if (found := tree.find(disk, spot.path)) is not None:
-                    if not is_new:  # it may have come a moment ago
-                        fsync_path(disk, found[0])
+                    files[name] = found[0]
                     directories.add(spot.root, found[0])
-                    here.add(name)
+        for name, path in files.items():  # the first brings the metadata of all to the disk
+            with contextlib.suppress(OSError):
+                fsync_path(disk, path)
+                here.add(name)
         with disk_failures(view.bck.cname()):
             directories.sync(disk)
         return here

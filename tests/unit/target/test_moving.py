@@ -573,8 +573,10 @@ def test_a_target_that_was_given_up_while_it_was_sending_brings_nothing(tmp_path
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("is_versioned", [False, True])
-def test_what_was_on_a_disk_is_on_the_next_one_before_it_goes(tmp_path: Path, is_versioned: bool) -> None:
+@pytest.mark.parametrize(("is_versioned", "together"), [(False, False), (True, False), (False, True)])
+def test_what_was_on_a_disk_is_on_the_next_one_before_it_goes(
+    tmp_path: Path, is_versioned: bool, together: bool
+) -> None:
     """An object may have been written with `Ais-Ack: synced`, or be old: a move does not leave it to the page cache."""
 
     async def scenario() -> None:
@@ -590,8 +592,11 @@ def test_what_was_on_a_disk_is_on_the_next_one_before_it_goes(tmp_path: Path, is
             gone = await targets[0].names(BCK)
             disk.dirty.clear()
             follow(targets, targets[0])
-            for name in gone:
-                view = targets[0].target._front.views.require(BCK)
+            view = targets[0].target._front.views.require(BCK)
+            pool = targets[0].volume.available[0].pool
+            if together:
+                assert len(await targets[0].target._moves.give_together(view, gone, pool)) == len(gone)
+            for name in gone if not together else ():
                 assert await targets[0].target._scrub._rebalance.give(view, name)
             assert gone
             assert [path for path in disk.at_risk if path.startswith(f"{tmp_path}/t1/")] == []
