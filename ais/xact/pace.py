@@ -2,10 +2,10 @@
 
 What a client waits for here is the event loop. While xactions run, a probe measures how late the loop wakes it up;
 every few seconds all steps are held for a moment, which tells how late it is without them. Clients' p99 may be three
-times what it is without steps: when more wake-ups are later than two and a half times the p99 without, besides those
-that are so without any step too, the steps rest longer (a multiple of the time each took), else less. A period has some
-eighty wake-ups, too few for a p99 of its own: late ones are counted over several. Rest changes slowly and is bounded,
-so that jobs are even and people can be told how long they take: noise of other programs took them from full speed to a
+times what it is without steps: when more wake-ups are later than twice the p99 without, besides those that are so
+without any step too, the steps rest longer (a multiple of the time each took), else less. A period has some eighty
+wake-ups, too few for a p99 of its own: late ones are counted over several. Rest changes slowly and is bounded, so that
+jobs are even and people can be told how long they take: noise of other programs took them from full speed to a
 twentieth and back.
 """
 
@@ -25,7 +25,9 @@ HOLD_EVERY = 8
 REST_MAX = 5.0
 _LONGER, _FIRST_REST = 1.25, 0.1
 _SHORTER, _LAST_REST = 0.9, 0.02
-_RATIO_MAX = 2.5
+_RATIO_MAX = 2.0
+REST_AT_FIRST = 1.0
+"""Until more is known: what is over before that was told is felt all the same."""
 LATE_SHARE = 0.0075
 LINGER_S = 3.0
 """How long to measure on after a step that another node has asked for."""
@@ -119,6 +121,7 @@ class Pace:
     def _begin(self) -> None:
         self._users += 1
         if self._control is None:
+            self.rest_factor = max(self.rest_factor, REST_AT_FIRST)
             self._control = asyncio.create_task(self._measure(), name="pace of xactions")
 
     def _end(self) -> None:
