@@ -6,11 +6,13 @@ without one seeks by itself. A listing without a session, or a new one, always l
 """
 
 import enum
+import itertools
 import threading
 from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import repeat
+from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -23,6 +25,7 @@ from ais.core.meta import ObjectMeta
 from ais.core.spots import Rank, rank, read_meta
 from ais.core.walk import WINDOW_MAX, Walk, common_prefix
 from ais.env import Env
+from ais.env.files import FILES_MAX
 from ais.fs import layout, names
 from ais.fs.failures import disk_failures
 from ais.fs.mountpath import Mountpath
@@ -30,6 +33,7 @@ from ais.fs.volume import View, Volume
 from ais.meta.smap import digest
 
 T = TypeVar("T")
+_name = attrgetter("name")
 _ATTEMPTS_MAX = 5
 _CHANGING = "the mountpaths of {} keep changing: try again in a moment"
 _WALKED_STEP = 1000
@@ -96,6 +100,15 @@ class Block(NamedTuple):
     def only(self, name: str) -> "Block":
         """One of its names alone."""
         return self._replace(names=[name])
+
+    def by_walk(self) -> list[tuple[int, list[str]]]:
+        """What each walk found."""
+        if isinstance(self.orders, int):
+            return [(self.orders, self.names)]
+        found: dict[int, list[str]] = {}
+        for name in self.names:
+            found.setdefault(self.orders[name], []).append(name)
+        return list(found.items())
 
 
 class _Head:
@@ -461,35 +474,43 @@ class Lister:
                     entries += self._details(view, bck, block, detail)
         return entries
 
-    def _details(self, view: View, bck: Bck, block: Block, detail: Detail) -> Iterator[Entry]:
+    def _details(self, view: View, bck: Bck, block: Block, detail: Detail) -> Iterable[Entry]:
         """The entries of objects; what is gone by now is skipped."""
         if view.is_unsettled or bck in self._volume.mirrored:
             return self._looked_for(view, bck, block, detail)
         return self._where_they_are(view, bck, block, detail)
 
-    def _where_they_are(self, view: View, bck: Bck, block: Block, detail: Detail) -> Iterator[Entry]:
+    def _where_they_are(self, view: View, bck: Bck, block: Block, detail: Detail) -> list[Entry]:
         """The same of a bucket whose objects are one file each, and in their place."""
-        available, prefix, is_single = view.available, bck.uname, len(view.available) == len(view.placed) == 1
-        roots = [f"{layout.bucket_path(mountpath.path, bck)}/{layout.OBJECTS}/" for mountpath in available]
-        lstat, read = self._disk.lstat, self._disk.attribute_reader(metadata.XATTR)
-        needs_meta = detail is Detail.META or bck in self._volume.coded
-        repeated = block.repeated
-        for name, relative, order in zip(block.names, names.to_paths(block.names), block.all_orders(), strict=False):
-            mountpath = available[order]
-            path, meta = roots[order] + relative, None
-            try:
-                found = lstat(path)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            if needs_meta and (value := read(path)) is not None:
-                meta = metadata.decoded(value)
-            if (repeated and name in repeated) or not tree.is_file(found) or (needs_meta and meta is None):
-                yield from self._looked_for(view, bck, block.only(name), detail)
-                continue
-            is_misplaced = not is_single and mountpath is not view.owner(digest(prefix + name))
-            size = meta.size if meta is not None and meta.cut else found.st_size
-            meta = meta if detail is Detail.META else None
-            yield Entry(name, False, is_misplaced, mountpath, size, found.st_mtime_ns, found.st_atime_ns, meta)
+        parts = [self._of_walk(view, bck, block, order, some, detail) for order, some in block.by_walk()]
+        return parts[0] if len(parts) == 1 else sorted(itertools.chain.from_iterable(parts), key=_name)
+
+    def _of_walk(
+        self, view: View, bck: Bck, block: Block, order: int, names_found: list[str], detail: Detail
+    ) -> list[Entry]:
+        """The same of what one walk found of a block."""
+        mountpath, prefix, is_single = view.available[order], bck.uname, len(view.available) == len(view.placed) == 1
+        is_coded, shows_meta = bck in self._volume.coded, detail is Detail.META
+        needs_meta = shows_meta or is_coded
+        repeated, entries = block.repeated, list[Entry]()
+        root = f"{layout.bucket_path(mountpath.path, bck)}/{layout.OBJECTS}"
+        with self._disk.files_below(root, metadata.XATTR) as files:
+            for at in range(0, len(names_found), FILES_MAX):
+                some = names_found[at : at + FILES_MAX]
+                files.look(names.to_paths(some), with_values=needs_meta)
+                metas = metadata.all_decoded(files.values) if needs_meta else [None] * len(some)
+                times = files.modified_ns(), files.accessed_ns()
+                found = zip(some, files.modes(), files.sizes(), *times, metas, strict=True)
+                for name, mode, size_found, modified_ns, accessed_ns, meta in found:
+                    if not tree.is_regular(mode) or (meta is None and needs_meta) or (repeated and name in repeated):
+                        if mode:
+                            entries += self._looked_for(view, bck, block.only(name), detail)
+                        continue
+                    is_misplaced = not is_single and mountpath is not view.owner(digest(prefix + name))
+                    size = meta.size if is_coded and meta is not None and meta.cut else size_found
+                    meta = meta if shows_meta else None
+                    entries.append(Entry(name, False, is_misplaced, mountpath, size, modified_ns, accessed_ns, meta))
+        return entries
 
     def _looked_for(self, view: View, bck: Bck, block: Block, detail: Detail) -> Iterator[Entry]:
         """The same of any bucket."""

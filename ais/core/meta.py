@@ -8,7 +8,7 @@ readers take their default); any other change raises the version. Version 1 had 
 import functools
 import itertools
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import google_crc32c
@@ -137,6 +137,24 @@ def decoded(value: bytes) -> ObjectMeta | None:
         return decode(value)
     except CorruptMetadata:
         return None
+
+
+def all_decoded(values: Iterable[bytes | None]) -> list[ObjectMeta | None]:
+    """The same of many, which mostly are as `encode` writes them; None for None."""
+    found: list[ObjectMeta | None] = []
+    for value in values:
+        if value is None:
+            found.append(None)
+            continue
+        body = value[_HEAD_BYTES:]
+        if value[:_HEAD_BYTES] == _pack_head(_HEADER, _checksum(_SEED, body)):
+            try:
+                found.append(_decoder.decode(body))
+                continue
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                pass  # it is found out below what is wrong
+        found.append(decoded(value))
+    return found
 
 
 def check_custom(custom: dict[str, str]) -> None:

@@ -27,7 +27,7 @@ def remove_torn(store: Store, disk: Disk) -> list[str]:
                 root = f"{directory}/{layout.OBJECTS}"
                 for name, _, _ in Walk(disk, root):
                     found = tree.find(disk, f"{root}/{names.to_path(name)}")
-                    if found is None or not mountpath.may_be_torn(found[1]):
+                    if found is None or not mountpath.may_be_torn(found[1].st_ctime_ns):
                         continue
                     if store.remove_torn(bck, name, mountpath):
                         gone.append(bck.cname(name))

@@ -104,7 +104,7 @@ def part_sizes(meta: ObjectMeta) -> list[int]:
 
 def plain(meta: ObjectMeta) -> ObjectMeta:
     """As clients see an object: size, checksum and parts of its content. The checksum may be unknown."""
-    if not is_sealed(meta):
+    if KEY not in meta.facts:
         return meta
     kind, _, value = meta.facts.get(CHECKSUM, "").partition(":")
     if not kind:

@@ -116,7 +116,7 @@ def newest_file(disk: Disk, view: View, spot: Spot) -> tuple[str, os.stat_result
         file = tree.find(disk, spot.on(mountpath, spot.path))
         if file is None:
             continue
-        if mountpath.may_be_torn(file[1]):
+        if mountpath.may_be_torn(file[1].st_ctime_ns):
             meta = read_meta(disk, file[0])
             if meta is not None and is_torn(mountpath, meta, file[1]):
                 continue
@@ -128,7 +128,7 @@ def newest_file(disk: Disk, view: View, spot: Spot) -> tuple[str, os.stat_result
 
 def is_torn(mountpath: Mountpath, meta: ObjectMeta, found: os.stat_result) -> bool:
     """Whether an object's file lost its content in a power loss: then it is not damaged, it was never written."""
-    return found.st_size < meta.size and meta.cut is None and mountpath.may_be_torn(found)
+    return found.st_size < meta.size and meta.cut is None and mountpath.may_be_torn(found.st_ctime_ns)
 
 
 def resized(found: os.stat_result, size: int, times_ns: tuple[int, int] | None = None) -> os.stat_result:

@@ -561,7 +561,11 @@ class Store:
 
         def step() -> bool:
             found = tree.find(self._disk, spot.on(mountpath, spot.path))
-            meta = read_meta(self._disk, found[0]) if found is not None and mountpath.may_be_torn(found[1]) else None
+            meta = (
+                read_meta(self._disk, found[0])
+                if found is not None and mountpath.may_be_torn(found[1].st_ctime_ns)
+                else None
+            )
             if found is None or meta is None or not is_torn(mountpath, meta, found[1]):
                 return False
             self._versions.remove_torn(spot, mountpath, found[0])

@@ -187,7 +187,12 @@ def fsync_parents(disk: Disk, root: str, path: str) -> None:
 
 def is_file(found: os.stat_result) -> bool:
     """Whether a stat is of a regular file."""
-    return found.st_mode & 0o170000 == 0o100000
+    return is_regular(found.st_mode)
+
+
+def is_regular(mode: int) -> bool:
+    """The same of its mode."""
+    return mode & 0o170000 == 0o100000
 
 
 def _lstat(disk: Disk, path: str) -> os.stat_result | None:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,13 +16,13 @@ from ais.core.version_copies import copied_head
 from ais.core.versions import NULL, Version, Versions, order_of
 from ais.core.walk import common_prefix
 from ais.env import Env
+from ais.env.files import FILES_MAX
 from ais.fs import layout, names
+from ais.fs.mountpath import Mountpath
 from ais.fs.volume import View, Volume
 from ais.meta.smap import digest
 
 _LOOKS_MAX = 100
-_STEP = 256
-"""Names looked at together."""
 
 
 class VersionEntry(msgspec.Struct, frozen=True, gc=False):
@@ -43,6 +44,18 @@ class VersionEntry(msgspec.Struct, frozen=True, gc=False):
     def is_prefix(self) -> bool:
         """Whether it is a common prefix."""
         return not self.order
+
+
+class _Found(NamedTuple):
+    """What was seen of the file of an object; `path` is its own, below the bucket's objects."""
+
+    name: str
+    path: str
+    inode: int
+    changed_ns: int
+    size: int
+    modified_ns: int
+    meta: ObjectMeta
 
 
 class VersionPage(msgspec.Struct, frozen=True):
@@ -87,7 +100,7 @@ class VersionLister:
                 behind = self._order_of_null(bck, first) if order == NULL else order
                 entries += self._versions_of(bck, first, behind, limit + 1)
             while len(entries) < limit and cursor.has_more:
-                for block in cursor.take(min(limit - len(entries), _STEP)):
+                for block in cursor.take(min(limit - len(entries), FILES_MAX)):
                     self._add(entries, cursor, bck, block, limit)
             return entries
 
@@ -114,46 +127,55 @@ class VersionLister:
                 entries += self._versions_of(bck, name, "", limit + 1 - len(entries))
 
     def _only_ones(self, view: View, bck: Bck, block: Block) -> dict[str, VersionEntry]:
-        """The versions of names that have one version each and no shelf; others are left out.
+        """The versions of names that have one version each and no shelf; others are left out."""
+        prefix, is_single = bck.uname, len(view.available) == len(view.placed) == 1
+        only: dict[str, VersionEntry] = {}
+        for order, some in block.by_walk():
+            mountpath = view.available[order]
+            if not is_single:
+                some = [name for name in some if mountpath is view.owner(digest(prefix + name))]
+            for found in self._without_shelf(mountpath, bck, some):
+                size = found.meta.size if found.meta.cut else found.size
+                version_id, place = found.meta.version_id or NULL, order_of(found.meta, found.modified_ns)
+                only[found.name] = VersionEntry(
+                    found.name, place, version_id, size, found.modified_ns, True, found.meta.is_marker, found.meta
+                )
+        return only
+
+    def _without_shelf(self, mountpath: Mountpath, bck: Bck, some: list[str]) -> "list[_Found]":
+        """The objects of names that have no shelf.
 
         A version goes to the shelf or comes from there by renames. So after the file was read there must be no shelf,
         and after that the file must still be the same: then there was nothing else in between.
         """
-        available, prefix, is_single = view.available, bck.uname, len(view.available) == len(view.placed) == 1
-        buckets = [layout.bucket_path(mountpath.path, bck) for mountpath in available]
-        lstat, access, read = self._disk.lstat, self._disk.access, self._disk.attribute_reader(metadata.XATTR)
-        found: list[tuple[str, int, str, os.stat_result, ObjectMeta]] = []
-        paths = names.to_paths(block.names)
-        for name, relative, order in zip(block.names, paths, block.all_orders(), strict=False):
-            mountpath = available[order]
-            if not is_single and mountpath is not view.owner(digest(prefix + name)):
-                continue
-            path = f"{buckets[order]}/{layout.OBJECTS}/{relative}"
-            try:
-                file = lstat(path)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            if tree.is_file(file) and not mountpath.may_be_torn(file):
-                meta = metadata.decoded(read(path) or b"")
-                if meta is not None:
-                    found.append((name, order, relative, file, meta))
-        shelves = [f"{bucket}/{layout.VERSIONS}" for bucket in buckets]
-        has_shelves = [access(path, os.F_OK) for path in shelves]
-        only: dict[str, VersionEntry] = {}
-        for name, order, relative, file, meta in found:
-            if has_shelves[order]:
-                if access(f"{shelves[order]}/{relative}/{names.SELF}", os.F_OK):
-                    continue
-                try:
-                    again = lstat(f"{buckets[order]}/{layout.OBJECTS}/{relative}")
-                except (FileNotFoundError, NotADirectoryError):
-                    continue
-                if (again.st_ino, again.st_ctime_ns) != (file.st_ino, file.st_ctime_ns):
-                    continue
-            size, modified_ns = meta.size if meta.cut else file.st_size, file.st_mtime_ns
-            version_id, place = meta.version_id or NULL, order_of(meta, modified_ns)
-            only[name] = VersionEntry(name, place, version_id, size, modified_ns, True, meta.is_marker, meta)
-        return only
+        bucket = layout.bucket_path(mountpath.path, bck)
+        with self._disk.files_below(f"{bucket}/{layout.OBJECTS}", metadata.XATTR) as files:
+            paths = names.to_paths(some)
+            files.look(paths, with_values=True)
+            metas = metadata.all_decoded(files.values)
+            rows = zip(
+                some,
+                paths,
+                files.modes(),
+                files.inodes(),
+                files.changed_ns(),
+                files.sizes(),
+                files.modified_ns(),
+                metas,
+                strict=True,
+            )
+            found = [
+                _Found(name, path, inode, changed_ns, size, modified_ns, meta)
+                for name, path, mode, inode, changed_ns, size, modified_ns, meta in rows
+                if tree.is_regular(mode) and meta is not None and not mountpath.may_be_torn(changed_ns)
+            ]
+            shelves, access = f"{bucket}/{layout.VERSIONS}", self._disk.access
+            if not found or not access(shelves, os.F_OK):
+                return found
+            found = [one for one in found if not access(f"{shelves}/{one.path}/{names.SELF}", os.F_OK)]
+            files.look([one.path for one in found], with_values=False)
+            again = zip(found, files.inodes(), files.changed_ns(), strict=True)
+            return [one for one, inode, changed_ns in again if (inode, changed_ns) == (one.inode, one.changed_ns)]
 
     def _order_of_null(self, bck: Bck, name: str) -> str:
         """The order of the null version; empty, which is before all versions, when it is gone."""

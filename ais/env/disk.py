@@ -14,11 +14,12 @@ import fcntl
 import os
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Self
 
 from ais.env.changes import Changes
+from ais.env.files import files_below
 
 _rename = os.rename
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -27,11 +28,6 @@ _RENAME_EXCHANGE = 2
 _SYNC_FILE_RANGE_WRITE = 2
 _FS_IOC_FIEMAP = 0xC020660B
 _FIEMAP_FLAG_SYNC = 1
-_ATTRIBUTE_BYTES = 4096
-_NO_ATTRIBUTE = (errno.ENODATA, errno.ENOENT, errno.ENOTDIR)
-_getxattr = _LIBC.getxattr
-_getxattr.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
-_getxattr.restype = ctypes.c_ssize_t
 
 
 def exchange(path: str, other: str) -> None:
@@ -63,30 +59,6 @@ def boot_id() -> str:
 def start_writing(fd: int, offset: int, size: int) -> None:
     """Let the disk begin with dirty pages of a file; wait for nothing, promise nothing (`sync_file_range`)."""
     _LIBC.sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(size), _SYNC_FILE_RANGE_WRITE)
-
-
-def attribute_reader(attribute: str) -> Callable[[str], bytes | None]:
-    """A function that gives an attribute of the file at a path; None when there is no such file or attribute.
-
-    For one thread that reads many. `os.getxattr` asks for up to 64 KiB what is not within 128 bytes, which the kernel
-    allocates and clears each time: this takes half of that, and nothing is raised for what is not there.
-    """
-    name, buffer = attribute.encode(), bytearray(_ATTRIBUTE_BYTES)
-    address = ctypes.addressof((ctypes.c_char * _ATTRIBUTE_BYTES).from_buffer(buffer))
-    view, get, encode = memoryview(buffer), _getxattr, os.fsencode
-
-    def read(path: str) -> bytes | None:
-        size = get(encode(path), name, address, _ATTRIBUTE_BYTES)
-        if size >= 0:
-            return bytes(view[:size])
-        code = ctypes.get_errno()
-        if code in _NO_ATTRIBUTE:
-            return None
-        if code == errno.ERANGE:
-            return os.getxattr(path, attribute)
-        raise OSError(code, os.strerror(code), path)
-
-    return read
 
 
 class Disk:
@@ -132,7 +104,7 @@ class Disk:
     getxattr = staticmethod(os.getxattr)
     setxattr = staticmethod(os.setxattr)
     removexattr = staticmethod(os.removexattr)
-    attribute_reader = staticmethod(attribute_reader)
+    files_below = staticmethod(files_below)
     follow = Changes
 
     def rename(self, source: str, target: str) -> None:

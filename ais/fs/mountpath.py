@@ -180,9 +180,9 @@ class Mountpath:
         if now_s - started_s > STALL_S:
             self._stalled_until_s = now_s + STALLED_S
 
-    def may_be_torn(self, found: os.stat_result) -> bool:
-        """Whether a file changed when a power loss may have taken its content."""
-        return self.loss is not None and self.loss.covers(found.st_ctime_ns)
+    def may_be_torn(self, changed_ns: int) -> bool:
+        """Whether a file that was changed at this time (its ctime, Unix ns) may have lost content by a power loss."""
+        return self.loss is not None and self.loss.covers(changed_ns)
 
     def settle_loss(self) -> None:
         """All that was torn is gone. Raise `OSError`, or `NotReady` when the mountpath is not there."""
