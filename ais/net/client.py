@@ -1,6 +1,10 @@
-"""Calls from node to node over one aiohttp session: control messages, files, streams. Failures become `Unreachable`."""
+"""Calls from node to node: control messages, files, streams. Failures become `Unreachable`.
+
+Questions take few steps (`ais.net.asking`), all else goes over one aiohttp session.
+"""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -12,14 +16,11 @@ from yarl import URL
 
 from ais.base.errors import DiskFailure, Unreachable
 from ais.env.network import Answer
+from ais.net.asking import CONNECT_TIMEOUT_S, CONNECTIONS_PER_PEER_MAX, KEEPALIVE_S, Asking, NotPlain
 from ais.net.sending import read_cached, read_fully
 
-CONNECTIONS_PER_PEER_MAX = 64
 SIGNED_ASIDE_BYTES = 1 << 20
 """A body of so many bytes is hashed beside the event loop."""
-CONNECT_TIMEOUT_S = 5.0
-KEEPALIVE_S = 60.0
-"""Shorter than servers keep idle connections, so that a call seldom meets one that is being closed."""
 SEND_BYTES = 256 << 10
 
 
@@ -43,6 +44,7 @@ class PeerClient:
         """For connections from now on."""
         self._sign = sign
         self._opened: aiohttp.ClientSession | None = None
+        self._asking = Asking()
         self._is_closed = False
 
     async def call(
@@ -56,7 +58,23 @@ class PeerClient:
         timeout_s: float,
     ) -> Answer:
         """One request, its whole answer in memory. Raise `Unreachable` when none came within `timeout_s`."""
+        if method == "GET" and len(body) < SIGNED_ASIDE_BYTES:
+            with contextlib.suppress(NotPlain), _translated(url, timeout_s):
+                async with asyncio.timeout(timeout_s):
+                    return await self._get(_with_query(url, query), headers or {}, body)
         return await self._exchange(method, url, query, headers, body, timeout_s)
+
+    async def _get(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        """The same of a question that is asked in few steps. Raise `OSError`, `NotPlain`."""
+        for is_again in (False, True):  # an idle connection may have been closed meanwhile
+            self._require_open()
+            signed = {**headers, **self._sign("GET", url, body)} if self._sign is not None else headers
+            try:
+                return await self._asking.get(url, signed, body, self.tls, is_again=is_again)
+            except OSError:
+                if is_again:
+                    raise
+        raise AssertionError
 
     async def send_file(
         self,
@@ -127,6 +145,7 @@ class PeerClient:
     async def close(self) -> None:
         """Close all connections; whoever still asks finds every peer unreachable."""
         self._is_closed = True
+        self._asking.close()
         session, self._opened = self._opened, None
         if session is not None:
             await session.close()
@@ -161,8 +180,7 @@ class PeerClient:
         headers: dict[str, str] | None,
         body: bytes | AsyncIterator[bytes],
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        separator = "&" if "?" in url else "?"
-        target = f"{url}{separator}{urlencode(query)}" if query else url
+        target = _with_query(url, query)
         if self._sign is not None:
             is_long = isinstance(body, bytes) and len(body) >= SIGNED_ASIDE_BYTES
             what = method, target, body if isinstance(body, bytes) else None
@@ -177,9 +195,12 @@ class PeerClient:
             allow_redirects=False,
         )
 
-    def _session(self) -> aiohttp.ClientSession:
+    def _require_open(self) -> None:
         if self._is_closed:
             raise Unreachable("this node is stopping: it asks nobody any more")
+
+    def _session(self) -> aiohttp.ClientSession:
+        self._require_open()
         if self._opened is None:
             self._opened = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
@@ -210,6 +231,10 @@ def _translated(url: str, timeout_s: float) -> Iterator[None]:
         while cause is not None and not isinstance(cause, DiskFailure):
             cause = cause.__cause__
         raise cause or Unreachable(f"{url} cannot be reached: {error}") from None
+
+
+def _with_query(url: str, query: dict[str, str] | None) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}" if query else url
 
 
 def _flatten(response: aiohttp.ClientResponse) -> dict[str, str]:

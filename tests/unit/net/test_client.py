@@ -27,7 +27,7 @@ def test_call() -> None:
         seen.append(one)
         if one.method == "POST":
             sinks.append(MemorySink())
-            return Upload(sinks[0])
+            return Upload(sinks[-1])
         return Reply(301, b"Location: /x\r\nX-Two: a\r\nX-Two: b\r\n", b"moved")
 
     async def scenario() -> None:
@@ -40,13 +40,15 @@ def test_call() -> None:
             assert (answer.status, answer.body, answer.headers["x-two"]) == (301, b"moved", "a, b")
             assert (seen[0].path, seen[0].params) == ("/v1/a%20b", {"k": "v&w", "u": "@#"})
             assert seen[0].headers.get("ais-caller-id") == "p1"
-            answer = await client.call("POST", url, body=b"message", timeout_s=10)
-            assert (answer.status, bytes(sinks[0].content)) == (200, b"message")
-            assert served.server.connection_count == 1
+            for _ in range(2):
+                answer = await client.call("POST", url, body=b"message", timeout_s=10)
+                assert (answer.status, bytes(sinks.pop().content)) == (200, b"message")
+                assert (await client.call("GET", url, timeout_s=10)).body == b"moved"
+            assert served.server.connection_count == 2  # for questions, and for all else
             await client.close()
             with pytest.raises(Unreachable, match="stopping"):  # a connection made now nobody would close
                 await client.call("GET", url, timeout_s=10)
-            assert len(seen) == 2
+            assert len(seen) == 5
 
     run(scenario())
 
