@@ -6,22 +6,24 @@ without one seeks by itself. A listing without a session, or a new one, always l
 """
 
 import enum
-import itertools
 import threading
 from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import repeat
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from ais.api import listing
 from ais.api.bucket import Bck
 from ais.base.errors import NotReady
 from ais.core import meta as metadata
 from ais.core import tree
 from ais.core.meta import ObjectMeta
+from ais.core.shown import Read, Shown
 from ais.core.spots import Rank, rank, read_meta
 from ais.core.walk import WINDOW_MAX, Walk, common_prefix
 from ais.env import Env
@@ -68,6 +70,17 @@ class Page(msgspec.Struct, frozen=True):
 
     entries: list[Entry]
     has_more: bool
+
+
+class Show(NamedTuple):
+    """How objects and common prefixes are shown: what is found out about each, and what is made of that."""
+
+    detail: Detail
+    entry: Callable[[Entry], listing.Entry]
+    kind: str = ""
+    """Which function of the object's file that is; empty when it depends on more than the file. Such are kept."""
+    named: Callable[[list[str]], list[listing.Entry]] | None = None
+    """The same of objects in their place, of which only the name is shown."""
 
 
 class ListLimits(msgspec.Struct, frozen=True):
@@ -411,6 +424,7 @@ class Lister:
         self._disk = env.disk
         self._volume = volume
         self._cursors = Cursors(volume, env, limits or ListLimits(), (layout.OBJECTS,))
+        self._shown = Shown(volume.orders)
 
     def page(
         self,
@@ -439,6 +453,28 @@ class Lister:
         )
         return Page(entries, cursor.has_more)
 
+    def shown(
+        self,
+        bck: Bck,
+        prefix: str,
+        after: str,
+        limit: int,
+        show: Show,
+        *,
+        delimiter: str = "",
+        session: str = "",
+    ) -> tuple[list[listing.Entry], bool]:
+        """The same as they are shown, and whether more follow."""
+        entries, cursor = self._cursors.page(
+            lambda cursor: self._show(cursor, bck, limit, show),
+            bck,
+            prefix,
+            after,
+            delimiter=delimiter,
+            session=session,
+        )
+        return entries, cursor.has_more
+
     def walk(self, bck: Bck, prefix: str = "", detail: Detail = Detail.NAMES) -> Iterator[Entry]:
         """All objects whose names begin with `prefix`, in order, as the pages have them. Raise as `page`."""
         cursor: Cursor | None = None
@@ -460,57 +496,90 @@ class Lister:
     def _collect(self, cursor: Cursor, bck: Bck, limit: int, detail: Detail) -> list[Entry]:
         """Up to `limit` entries; what is gone by now when details are asked for is skipped."""
         entries: list[Entry] = []
-        view = cursor.view
-        available = view.available
-        is_plain = detail is Detail.NAMES and not view.is_unsettled and bck not in self._volume.mirrored
         while len(entries) < limit and cursor.has_more:
             for block in cursor.take(limit - len(entries)):
-                if block.is_prefix:
-                    entries += [Entry(name, True) for name in block.names]
-                elif is_plain:
-                    found = zip(block.names, block.all_orders(), strict=False)
-                    entries += [Entry(name, False, False, available[order]) for name, order in found]
-                else:
-                    entries += self._details(view, bck, block, detail)
+                entries += self._entries(cursor.view, bck, block, detail)
         return entries
 
-    def _details(self, view: View, bck: Bck, block: Block, detail: Detail) -> Iterable[Entry]:
-        """The entries of objects; what is gone by now is skipped."""
-        if view.is_unsettled or bck in self._volume.mirrored:
+    def _show(self, cursor: Cursor, bck: Bck, limit: int, show: Show) -> list[listing.Entry]:
+        """The same as they are shown."""
+        entries: list[listing.Entry] = []
+        while len(entries) < limit and cursor.has_more:
+            for block in cursor.take(limit - len(entries)):
+                is_plain = not (block.is_prefix or block.repeated) and self._is_plain(cursor.view, bck)
+                if is_plain and show.named is not None:
+                    entries += show.named(block.names)
+                elif is_plain and show.kind:
+                    entries += self._kept(cursor.view, bck, block, show)
+                else:
+                    entries += map(show.entry, self._entries(cursor.view, bck, block, show.detail))
+        return entries
+
+    def _is_plain(self, view: View, bck: Bck) -> bool:
+        """Whether objects of a bucket are one file each, and in their place."""
+        return not view.is_unsettled and bck not in self._volume.mirrored
+
+    def _entries(self, view: View, bck: Bck, block: Block, detail: Detail) -> Iterable[Entry]:
+        """What is found out about a block's names; what is gone by now is skipped."""
+        if block.is_prefix:
+            return [Entry(name, True) for name in block.names]
+        if not self._is_plain(view, bck):
             return self._looked_for(view, bck, block, detail)
-        return self._where_they_are(view, bck, block, detail)
+        if detail is not Detail.NAMES:
+            return self._where_they_are(view, bck, block, detail)
+        found = zip(block.names, block.all_orders(), strict=False)
+        return [Entry(name, False, False, view.available[order]) for name, order in found]
+
+    def _kept(self, view: View, bck: Bck, block: Block, show: Show) -> list[listing.Entry]:
+        """What is shown of the objects of a bucket that are one file each, and in their place."""
+
+        def read(order: int, some: list[str]) -> Read:
+            files, others = self._of_walk(view, bck, block, order, some, show.detail)
+            return Read(*({one.name: show.entry(one) for one in found} for found in (files, others)))
+
+        kind = f"{show.kind} {view.generation} {bck in self._volume.coded}"
+        found: dict[str, listing.Entry] = {}
+        for order, some in block.by_walk():
+            root = f"{layout.bucket_path(view.available[order].path, bck)}/{layout.OBJECTS}"
+            found |= self._shown.of(root, kind, some, partial(read, order))
+        return [found[name] for name in block.names if name in found]
 
     def _where_they_are(self, view: View, bck: Bck, block: Block, detail: Detail) -> list[Entry]:
         """The same of a bucket whose objects are one file each, and in their place."""
-        parts = [self._of_walk(view, bck, block, order, some, detail) for order, some in block.by_walk()]
-        return parts[0] if len(parts) == 1 else sorted(itertools.chain.from_iterable(parts), key=_name)
+        found: list[Entry] = []
+        for order, some in block.by_walk():
+            files, others = self._of_walk(view, bck, block, order, some, detail)
+            found += files + others
+        return sorted(found, key=_name)
 
     def _of_walk(
         self, view: View, bck: Bck, block: Block, order: int, names_found: list[str], detail: Detail
-    ) -> list[Entry]:
-        """The same of what one walk found of a block."""
+    ) -> tuple[list[Entry], list[Entry]]:
+        """The same of what one walk found of a block: what was found by one look at one file, and what was not."""
         mountpath, prefix, is_single = view.available[order], bck.uname, len(view.available) == len(view.placed) == 1
         is_coded, shows_meta = bck in self._volume.coded, detail is Detail.META
         needs_meta = shows_meta or is_coded
-        repeated, entries = block.repeated, list[Entry]()
+        repeated, entries, others = block.repeated, list[Entry](), list[Entry]()
         root = f"{layout.bucket_path(mountpath.path, bck)}/{layout.OBJECTS}"
         with self._disk.files_below(root, metadata.XATTR) as files:
             for at in range(0, len(names_found), FILES_MAX):
                 some = names_found[at : at + FILES_MAX]
                 files.look(names.to_paths(some), with_values=needs_meta)
                 metas = metadata.all_decoded(files.values) if needs_meta else [None] * len(some)
-                times = files.modified_ns(), files.accessed_ns()
-                found = zip(some, files.modes(), files.sizes(), *times, metas, strict=True)
-                for name, mode, size_found, modified_ns, accessed_ns, meta in found:
+                seen = files.modes(), files.links(), files.sizes(), files.modified_ns(), files.accessed_ns()
+                for name, mode, links, size_found, modified_ns, accessed_ns, meta in zip(
+                    some, *seen, metas, strict=True
+                ):
                     if not tree.is_regular(mode) or (meta is None and needs_meta) or (repeated and name in repeated):
                         if mode:
-                            entries += self._looked_for(view, bck, block.only(name), detail)
+                            others += self._looked_for(view, bck, block.only(name), detail)
                         continue
                     is_misplaced = not is_single and mountpath is not view.owner(digest(prefix + name))
                     size = meta.size if is_coded and meta is not None and meta.cut else size_found
                     meta = meta if shows_meta else None
-                    entries.append(Entry(name, False, is_misplaced, mountpath, size, modified_ns, accessed_ns, meta))
-        return entries
+                    entry = Entry(name, False, is_misplaced, mountpath, size, modified_ns, accessed_ns, meta)
+                    (entries if links == 1 else others).append(entry)
+        return entries, others
 
     def _looked_for(self, view: View, bck: Bck, block: Block, detail: Detail) -> Iterator[Entry]:
         """The same of any bucket."""

@@ -8,9 +8,11 @@ import ctypes
 import os
 import struct
 
-_CREATE, _DELETE, _MOVED_FROM, _MOVED_TO = 0x100, 0x200, 0x40, 0x80
+_MODIFY, _ATTRIBUTES, _CREATE, _DELETE, _MOVED_FROM, _MOVED_TO = 0x2, 0x4, 0x100, 0x200, 0x40, 0x80
 _DELETE_SELF, _MOVE_SELF, _UNMOUNT, _OVERFLOW, _IGNORED = 0x400, 0x800, 0x2000, 0x4000, 0x8000
-_WATCHED = _CREATE | _DELETE | _MOVED_FROM | _MOVED_TO | _DELETE_SELF | _MOVE_SELF | 0x01000000  # IN_ONLYDIR
+_NAMES = _CREATE | _DELETE | _MOVED_FROM | _MOVED_TO
+_ONLY_DIRECTORIES = 0x01000000
+_WATCHED = _MODIFY | _ATTRIBUTES | _NAMES | _DELETE_SELF | _MOVE_SELF | _ONLY_DIRECTORIES
 _LOST = _DELETE_SELF | _MOVE_SELF | _UNMOUNT | _OVERFLOW | _IGNORED
 _HEAD = struct.Struct("iIII")
 _READ_BYTES = 1 << 16
@@ -35,7 +37,9 @@ class Changes:
             raise
 
     def take(self) -> set[str] | None:
-        """Entries that came, went or were replaced since the last call; None: that is not known, now or ever again."""
+        """Entries that came, went or were replaced since the last call, or whose content or attributes were changed by
+        that name, but not by a memory map; None: that is not known, now or ever again.
+        """
         entries: set[bytes] = set()
         while True:
             try:
@@ -48,7 +52,8 @@ class Changes:
                 if mask & _LOST:
                     return None
                 at += _HEAD.size + size
-                entries.add(data[at - size : at].rstrip(b"\0"))
+                if size:  # or it is about the directory itself
+                    entries.add(data[at - size : at].rstrip(b"\0"))
 
     def close(self) -> None:
         """Once or more."""

@@ -22,12 +22,13 @@ _getxattr.restype = ctypes.c_ssize_t
 _NOFOLLOW, _BASIC_STATS = 0x100, 0x7FF
 _STAT_BYTES = 256
 """Of `struct statx`, which is the same on every machine."""
-_STAT = struct.Struct("=28xH2xQQ16xqi4x16xqi4xqi4x")
-"""What is used of it: mode, inode, size; seconds and nanoseconds of the last access, change, modification."""
+_STAT = struct.Struct("=16xI8xH2xQQ16xqi4x16xqi4xqi4x")
+"""What is used of it: number of names, mode, inode, size; of the last access, change and modification the seconds and
+nanoseconds."""
 _INODE, _SIZE, _ACCESSED, _CHANGED, _MODIFIED = 4, 5, 8, 12, 14
 """Where these are, counted in 8 bytes."""
-_MODE = 14
-"""The same, in 2 bytes."""
+_LINKS, _MODE = 4, 14
+"""The same, in 4 bytes, and in 2."""
 _VALUE_BYTES = 1024
 """Most attributes are no longer."""
 FILES_MAX = 256
@@ -80,6 +81,10 @@ class Files:
         """0 where nothing has the name: the rest says nothing then."""
         return memoryview(self._stats).cast("H")[_MODE : self._count * _STAT_BYTES // 2 : _STAT_BYTES // 2].tolist()
 
+    def links(self) -> list[int]:
+        """How many names each has."""
+        return self._column("I", _LINKS)
+
     def inodes(self) -> list[int]:
         """Numbers of inodes."""
         return self._column("Q", _INODE)
@@ -104,7 +109,7 @@ class Files:
         both = zip(self._column("q", at), self._column("i", 2 * at + 2), strict=True)
         return [seconds * 1_000_000_000 + rest for seconds, rest in both]
 
-    def _column(self, code: Literal["Q", "q", "i"], at: int) -> list[int]:
+    def _column(self, code: Literal["Q", "q", "I", "i"], at: int) -> list[int]:
         words: memoryview[int] = memoryview(self._stats).cast(code)
         return words[at : self._count * _STAT_BYTES // words.itemsize : _STAT_BYTES // words.itemsize].tolist()
 
@@ -136,7 +141,17 @@ class Files:
             return
         times = (divmod(one, 10**9) for one in (found.st_atime_ns, found.st_ctime_ns, found.st_mtime_ns))
         accessed, changed, modified = times
-        _STAT.pack_into(self._stats, place, found.st_mode, found.st_ino, found.st_size, *accessed, *changed, *modified)
+        _STAT.pack_into(
+            self._stats,
+            place,
+            found.st_nlink,
+            found.st_mode,
+            found.st_ino,
+            found.st_size,
+            *accessed,
+            *changed,
+            *modified,
+        )
 
 
 @contextmanager

@@ -6,6 +6,9 @@ disk: the kernel notes every change by any process (`ais.env.changes`), and each
 before it answers. An order is forgotten when the directory is another one by now, when more changed than the kernel
 notes, and when there is no more room. Then, and where changes cannot be followed, directories are read.
 
+What listings found out about the files in such a directory is kept beside its order, as rows that only they understand
+(`ais.fs.details`), and forgotten as soon as the kernel says that the file changed.
+
 Small directories are read in the time that following them would take; those with parts of long names are not kept.
 """
 
@@ -16,14 +19,18 @@ import os
 import threading
 from bisect import bisect_left
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ais.env.disk import Disk
+from ais.fs.details import Details, Rows
 from ais.fs.names import CHUNK_MARK, SELF, decode_component, encode_component, is_foreign
 from ais.fs.sorted_names import SortedNames, without_repeated
 
 BYTES_MAX = 64 << 20
 """Of all orders together."""
+DETAILS_BYTES_MAX = 48 << 20
+"""Of all details together."""
 ORDERS_MAX = 24
 """Each takes an instance of inotify, of which a user has 128."""
 DIRECTORY_BYTES_MIN = 64 << 10
@@ -53,6 +60,14 @@ class Window(NamedTuple):
     has_more: bool
 
 
+class Found(NamedTuple):
+    """What is known about some names of a directory, and when that was."""
+
+    rows: list[Rows]
+    order: "_Order"
+    changes: int
+
+
 class _NotKept(Exception):
     """The directory has parts of long names, or too many names."""
 
@@ -66,6 +81,10 @@ class _Order:
     def __init__(self, disk: Disk, path: str) -> None:
         """Raise `OSError`, `_NotKept`."""
         self._path, self._disk = path, disk
+        self.details: OrderedDict[str, Details] = OrderedDict()
+        """By kind, that used last at the end."""
+        self.changes = 0
+        """How many were heard of."""
         with disk.entered(path) as inside:
             found = disk.stat(inside)
             self.identity: _Identity = found.st_dev, found.st_ino
@@ -78,7 +97,7 @@ class _Order:
 
     @property
     def size_bytes(self) -> int:
-        """About what it takes."""
+        """About what it takes, without details."""
         return self._files.size_bytes + self._directories.size_bytes + self._own.size_bytes
 
     def is_current(self) -> bool:
@@ -93,6 +112,9 @@ class _Order:
                 return False
             component = _component(entry)
             if component is not None:
+                self.changes += 1
+                for one in self.details.values():
+                    one.forget(component)
                 kind = _kind(self._disk, f"{self._path}/{entry}")
                 files[component], directories[component] = kind == _FILE, kind == _DIRECTORY
         for present in (False, True):
@@ -193,13 +215,9 @@ class Orders:
         """The next keys of a directory that are greater than `floor` (None: all) and begin with `wanted`, before them
         the directory whose name begins `after`. None: its order is not kept, read it. Raise `OSError`.
         """
-        try:
-            found = self._disk.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
+        identity = self._identity(path)
+        if identity is None:
             return None
-        if found.st_size < self._directory_bytes_min:
-            return None
-        identity = found.st_dev, found.st_ino
         self._uses += 1
         with self._locks[hash(path) % _LOCKS]:
             order = self._current(path, identity) or self._make(path, identity)
@@ -209,11 +227,59 @@ class Orders:
             self._keep(path, order)
             return window
 
+    def details(self, path: str, kind: str, first: str, last: str) -> Found | None:
+        """What was kept about files of a directory, of this kind, from component `first` to `last`, and holds now.
+
+        None: nothing can be kept. Raise `OSError`.
+        """
+        identity = self._identity(path)
+        if identity is None:
+            return None
+        with self._locks[hash(path) % _LOCKS]:
+            order = self._current(path, identity)
+            if order is None:
+                return None
+            details = order.details.get(kind)
+            self._keep(path, order)
+            return Found(details.between(first, last) if details is not None else [], order, order.changes)
+
+    def keep_details(self, path: str, kind: str, known: Found, rows: Iterable[Rows]) -> None:
+        """Keep what was found out after `known` was, unless anything changed since, or there is no room."""
+        with self._locks[hash(path) % _LOCKS], self._guard:
+            order = self._kept.get(path)
+            if order is not known.order or order.changes != known.changes:
+                return
+            details = order.details.setdefault(kind, Details())
+            order.details.move_to_end(kind)
+            if details.size_bytes < DETAILS_BYTES_MAX:
+                for one in rows:
+                    details.keep(one)
+                self._forget_details(details)
+
+    def _forget_details(self, but: Details) -> None:
+        """Of those that were not used for longest, beyond the limit."""
+        every = [(order, kind, one) for order in self._kept.values() for kind, one in order.details.items()]
+        held_bytes = sum(one.size_bytes for _, _, one in every)
+        for order, kind, one in every:
+            if held_bytes <= DETAILS_BYTES_MAX:
+                break
+            if one is not but:
+                held_bytes -= one.size_bytes
+                del order.details[kind]
+
     def close(self) -> None:
         """Forget all; what is asked for afterwards is kept anew."""
         with self._guard:
             while self._kept:
                 self._kept.popitem()[1].close()
+
+    def _identity(self, path: str) -> _Identity | None:
+        """Of a directory that is large enough to be kept. Raise `OSError`."""
+        try:
+            found = self._disk.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return (found.st_dev, found.st_ino) if found.st_size >= self._directory_bytes_min else None
 
     def _current(self, path: str, identity: _Identity) -> _Order | None:
         with self._guard:

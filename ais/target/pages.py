@@ -16,7 +16,7 @@ from ais.api.messages import ActMsg
 from ais.base.errors import AisError, InvalidAction
 from ais.core import listing as core
 from ais.core import sealing
-from ais.core.listing import Detail, Lister
+from ais.core.listing import Detail, Lister, Show
 from ais.core.store import Store
 from ais.core.version_listing import VersionLister
 from ais.mirror.mirror import Mirror
@@ -34,6 +34,8 @@ SHARDS_AT_ONCE = 4
 """Pages with what is in shards that are read at the same time."""
 _STAT_PROPS = ("size", "atime")
 _META_PROPS = ("version", "checksum", "custom", "chunked")
+_NOT_OF_FILE = ("atime", "copies", "location")
+"""Properties that change, or would, without any change of the object's file."""
 
 
 class Pages:
@@ -110,44 +112,51 @@ class Pages:
             return s3.upload_page(self._store.uploads, view.bck, message)
         if message.kind is Kind.VERSIONS:
             return s3.version_page(self._versions, view.bck, message)
+        find = partial(self._find, view)
         if message.has(Flag.ARCHIVE_DIRS):
-            describe = self._describer(view, message)
-            return shard_pages.page(open_shard, message, partial(self._find, view), describe)
-        found, more = self._find(view, message)
+            return shard_pages.page(open_shard, message, find)
+        found, more = find(message)
         while message.has(Flag.NO_DIRS) and more and all(one.is_dir for one in found):
-            message = msgspec.structs.replace(message, start_after="", continuation_token=found[-1].name)
-            found, more = self._find(view, message)
-        shown = s3.object_entry if message.kind else self._describer(view, message)
-        entries = [shown(one) for one in found if not (one.is_dir and message.has(Flag.NO_DIRS))]
-        return Page(message.uuid, found[-1].name if more and found else "", entries)
+            message = msgspec.structs.replace(message, start_after="", continuation_token=found[-1].n)
+            found, more = find(message)
+        entries = [one for one in found if not one.is_dir] if message.has(Flag.NO_DIRS) else found
+        return Page(message.uuid, found[-1].n if more and found else "", entries)
 
-    def _describer(self, view: BucketView, message: LsoMsg) -> "_Describer":
+    def _show(self, view: BucketView, bck: Bck, message: LsoMsg) -> Show:
+        """How an object is shown; what a file says about itself is shown the same until the file changes."""
+        detail = _detail(message, bck in self._store.volume.mirrored, seals=view.seals)
+        if message.kind:
+            return Show(detail, s3.object_entry, message.kind)
         copies_of = None
         if view.is_mirrored and message.wants("copies"):
 
             def copies_of(found: core.Entry) -> int:
                 return len(self._mirror.paths(view.bck, found.name, found.meta)) if found.meta is not None else 0
 
-        return _Describer(message, self._host.snode.name, copies_of)
+        describer = _Describer(message, self._host.snode.name, copies_of)
+        if any(map(message.wants, _NOT_OF_FILE)):
+            return Show(detail, describer)
+        if detail is Detail.NAMES:
+            return Show(detail, describer, named=_named)
+        return Show(detail, describer, f"{detail} {message.props}")
 
-    def _find(self, view: BucketView, message: LsoMsg) -> tuple[list[core.Entry], bool]:
-        found, more = self._walk(view.bck, message, seals=view.seals)
+    def _find(self, view: BucketView, message: LsoMsg) -> tuple[list[Entry], bool]:
+        found, more = self._walk(view, view.bck, message)
         if view.source not in (None, view.bck):
-            of_source = self._walk(view.source, message, seals=view.seals)
+            of_source = self._walk(view, view.source, message)
             found, more = _merge(found, more, *of_source, limit=message.pagesize)
         return found, more
 
-    def _walk(self, bck: Bck, message: LsoMsg, *, seals: bool) -> tuple[list[core.Entry], bool]:
-        page = self._lister.page(
+    def _walk(self, view: BucketView, bck: Bck, message: LsoMsg) -> tuple[list[Entry], bool]:
+        return self._lister.shown(
             bck,
             message.prefix,
             message.after,
             message.pagesize,
+            self._show(view, bck, message),
             delimiter=message.delimiter,
-            detail=_detail(message, bck in self._store.volume.mirrored, seals=seals),
             session=message.uuid,
         )
-        return page.entries, page.has_more
 
 
 class _Describer:
@@ -188,6 +197,12 @@ class _Describer:
         return entry
 
 
+def _named(names: list[str]) -> list[Entry]:
+    """Entries of objects of which nothing but the name is shown."""
+    flags = int(EntryFlag.PRESENT)
+    return [Entry(name, f=flags) for name in names]
+
+
 def _detail(message: LsoMsg, is_mirrored: bool, *, seals: bool) -> Detail:
     """How much of each object must be read: sizes of encrypted content are not those of files."""
     if seals and message.wants("size"):
@@ -200,14 +215,14 @@ def _detail(message: LsoMsg, is_mirrored: bool, *, seals: bool) -> Detail:
 
 
 def _merge(
-    one: list[core.Entry], one_more: bool, other: list[core.Entry], other_more: bool, *, limit: int
-) -> tuple[list[core.Entry], bool]:
+    one: list[Entry], one_more: bool, other: list[Entry], other_more: bool, *, limit: int
+) -> tuple[list[Entry], bool]:
     """The first `limit` names of two sorted pages, and whether there are more; of equal names the first page's counts.
 
     A page that is not the last vouches for names up to its own last one only.
     """
-    by_name = {entry.name: entry for entry in other} | {entry.name: entry for entry in one}
-    ends = [page[-1].name for page, more in ((one, one_more), (other, other_more)) if more and page]
+    by_name = {entry.n: entry for entry in other} | {entry.n: entry for entry in one}
+    ends = [page[-1].n for page, more in ((one, one_more), (other, other_more)) if more and page]
     known = sorted(name for name in by_name if not ends or name <= min(ends))
     is_more = one_more or other_more or len(known) > limit
     return [by_name[name] for name in known[:limit]], is_more

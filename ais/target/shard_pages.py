@@ -11,7 +11,6 @@ import msgspec
 
 from ais.api.listing import Entry, EntryFlag, LsoMsg, Page
 from ais.base.errors import AisError, Busy, NotReady
-from ais.core import listing as core
 from ais.core.content import file_of
 from ais.core.store import OpenObject
 from ais.shard import formats, reading
@@ -25,12 +24,11 @@ _SHARD = int(EntryFlag.IS_ARCHIVE)
 
 Open = Callable[[str], OpenObject]
 """Opens a shard of the bucket, as any reader would, by its name; blocks."""
-Find = Callable[[LsoMsg], tuple[list[core.Entry], bool]]
-Describe = Callable[[core.Entry], Entry]
+Find = Callable[[LsoMsg], tuple[list[Entry], bool]]
 
 
-def page(open_shard: Open, message: LsoMsg, find: Find, describe: Describe) -> Page:
-    """One page with the members of shards. `find` gives objects, `describe` makes an entry of one. Blocks.
+def page(open_shard: Open, message: LsoMsg, find: Find) -> Page:
+    """One page with the members of shards. `find` gives objects. Blocks.
 
     Raise what keeps a shard from being opened now (`NotReady`, `Busy`): a listing never leaves out what may be there.
     """
@@ -41,16 +39,15 @@ def page(open_shard: Open, message: LsoMsg, find: Find, describe: Describe) -> P
     while more and len(entries) < limit:
         wanted = limit - len(entries)
         found, more = find(msgspec.structs.replace(message, start_after="", continuation_token=token, pagesize=wanted))
-        for one in found:
-            entries += pending.take(limit - len(entries), before=one.name)
+        for entry in found:
+            entries += pending.take(limit - len(entries), before=entry.n)
             if len(entries) == limit:
                 return Page(message.uuid, entries[-1].n, entries)
-            entry = describe(one)
-            if not one.is_dir and formats.by_name(one.name):
-                pending.open(one.name)
+            if not entry.is_dir and formats.by_name(entry.n):
+                pending.open(entry.n)
                 entry.f |= _SHARD
             entries.append(entry)
-            token = one.name
+            token = entry.n
     entries += pending.take(limit - len(entries)) if not more else []
     return Page(message.uuid, entries[-1].n if entries and (more or pending) else "", entries)
 

@@ -30,16 +30,16 @@ def object_entry(found: core.Entry) -> Entry:
 def version_page(lister: VersionLister, bck: Bck, message: LsoMsg) -> Page:
     """One page of versions and delete markers, by key, the newest first. Raise `DiskFailure`."""
     key, _, order = message.after.partition("\0")
-    page = lister.page(
+    entries, has_more = lister.shown(
         bck,
         message.prefix,
         (key, order),
         message.pagesize,
+        _version_entry,
         delimiter=message.delimiter,
         session=message.uuid,
     )
-    entries = [_version_entry(found) for found in page.entries]
-    return Page(message.uuid, entries[-1].n if page.has_more and entries else "", entries)
+    return Page(message.uuid, entries[-1].n if has_more and entries else "", entries)
 
 
 def _version_entry(found: VersionEntry) -> Entry:

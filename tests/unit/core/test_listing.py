@@ -1,5 +1,6 @@
 """Listing: complete, in order, bounded."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -12,15 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ais.base.errors import DiskFailure
-from ais.core import listing
-from ais.core.listing import Block, Detail, Lister, ListLimits
+from ais.base.errors import CorruptMetadata, DiskFailure, ObjectNotFound
+from ais.core import listing, shown
+from ais.core.listing import Block, Detail, Lister, ListLimits, Show
 from ais.core.relocate import Relocator
 from ais.core.walk import Walk
 from ais.env.disk import Disk
 from ais.fs import names
 from ais.fs.moved import KEPT_MAX
 from ais.fs.orders import Orders
+from ais.target.s3.listing import object_entry
 
 _COMPONENT = st.sampled_from(
     ["", "a", "b", "a-", "a.", "%", ".", "é", "\U0001f600", "x" * 250, "x" * 240, "x" * 240 + "!"]
@@ -355,4 +357,84 @@ def test_pages_from_kept_orders_are_the_sorted_names(
             found += [entry.name for entry in page.entries]
             has_more = page.has_more
         assert found == shown
+    bench.volume.orders.close()
+
+
+def shown_pages(lister: Lister, bck: Any, show: Show, limit: int) -> list[Any]:
+    """All that a listing shows, page by page."""
+    found: list[Any] = []
+    has_more = True
+    while has_more:
+        page, has_more = lister.shown(bck, "", found[-1].n if found else "", limit, show)
+        found += page
+    return found
+
+
+@pytest.mark.parametrize("mountpaths", [1, 3])
+def test_what_is_kept_of_files_is_what_they_are(
+    make_bench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, mountpaths: int
+) -> None:
+    """Objects are written, deleted, changed in place, by the store and behind its back, directories come and go: each
+    listing shows what another one that knows nothing shows; and nothing is read of what did not change.
+    """
+    monkeypatch.setattr(shown, "_GROUP_MIN", 1)
+    bench = make_bench(mountpaths)
+    bench.volume.orders = Orders(bench.disk, directory_bytes_min=0)
+    show = Show(Detail.META, object_entry, "objects")
+    lister, rng = Lister(bench.volume, bench.env), random.Random(3)
+    every = [f"{head}{number:03}" for head in ("", "d/", "d/e/") for number in range(50)]
+
+    def change() -> None:
+        name = rng.choice(every)
+        paths = [path for path in bench.root.glob(f"mp*/@ais/b/%ob/{name}") if path.is_file()]
+        kind = rng.randrange(8)
+        if kind < 2 or not paths:
+            bench.put(name, rng.randbytes(rng.randrange(9)))
+        elif kind == 2:
+            bench.store.delete(bench.bck, name)
+        elif kind == 3:
+            bench.put(f"{name}/{rng.randrange(3)}")
+        elif kind == 4:
+            with contextlib.suppress(ObjectNotFound, CorruptMetadata):
+                bench.store.set_custom(bench.bck, name, {"k": f"{rng.random()}"}, replace=False)
+        elif kind == 5:
+            os.setxattr(paths[0], "user.ais.obj", b"junk")
+        elif kind == 6:
+            os.utime(paths[0], ns=(1, rng.randrange(10**9)))
+        else:
+            paths[0].unlink()
+
+    for name in every:
+        bench.put(name, name.encode())
+    for _ in range(24):
+        for _ in range(rng.choice([0, 1, 5, 60])):
+            change()
+        found = Lister(bench.volume, bench.env).page(bench.bck, detail=Detail.META).entries
+        expected = [object_entry(one) for one in found]
+        assert shown_pages(lister, bench.bck, show, rng.choice([7, 100, 1000])) == expected
+    bench.volume.orders.close()
+
+
+def test_nothing_is_read_of_what_did_not_change(make_bench: Callable[..., Any]) -> None:
+    """A second listing needs no file; of one that has another name elsewhere, changes by that name are seen."""
+    bench = make_bench(1)
+    bench.volume.orders = Orders(bench.disk, directory_bytes_min=0)
+    lister, show = Lister(bench.volume, bench.env), Show(Detail.META, object_entry, "objects")
+    for number in range(300):
+        bench.put(f"{number:03}", b"x")
+    first = shown_pages(lister, bench.bck, show, 200)
+    bench.disk.faults["files_below"] = 5
+    with pytest.raises(DiskFailure):
+        lister.page(bench.bck, detail=Detail.META)
+    assert shown_pages(lister, bench.bck, show, 200) == first
+    bench.disk.faults.clear()
+    linked, path = bench.root / "linked", next(bench.root.glob("mp0/@ais/b/%ob/007"))
+    linked.hardlink_to(path)
+    for one in path.parent.iterdir():  # so that they are all read and kept again
+        one.touch()
+    shown_pages(lister, bench.bck, show, 200)
+    for number in range(2):
+        os.utime(linked, ns=(number, number))
+        found = shown_pages(lister, bench.bck, show, 200)
+        assert (found[7].i, len(found)) == (number, 300)
     bench.volume.orders.close()

@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
+from ais.base.errors import CorruptMetadata, ObjectNotFound
+from ais.core import shown as shown_files
 from ais.core.listing import ListLimits
 from ais.core.version_listing import VersionLister
 from ais.core.walk import common_prefix
 from ais.core.workfile import Keeping, WriteRules
 from ais.env.disk import Disk
 from ais.fs import layout
+from ais.fs.orders import Orders
+from ais.target.s3.listing import _version_entry
 
 KEEPING = WriteRules(keeping=Keeping.ENABLED)
 NAMES = ["a", "a-b/c", "a/", "a/b", "a/b/c", "b-", "dir/x", "dir/y-1", "dir/y-2", "z"]
@@ -146,3 +150,81 @@ def test_what_is_deleted_while_it_is_its_turn_soon_keeps_its_versions_in_the_lis
     assert found == [
         (name, is_marker) for name in names for is_marker in ((False,) if name in names[:2] else (True, False))
     ]
+
+
+@pytest.mark.parametrize("mountpaths", [1, 2])
+def test_what_is_kept_of_files_is_what_they_are(
+    make_bench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, mountpaths: int
+) -> None:
+    """Versions come, go to the shelf, come back from it; objects are changed in place: each listing shows what another
+    one that knows nothing shows.
+    """
+    monkeypatch.setattr(shown_files, "_GROUP_MIN", 1)
+    bench = make_bench(mountpaths)
+    bench.volume.orders = Orders(bench.disk, directory_bytes_min=0)
+    lister, rng = VersionLister(bench.volume, bench.env), random.Random(4)
+    every = [f"{head}{number:02}" for head in ("", "d/") for number in range(60)]
+
+    def change(rules: WriteRules) -> None:
+        name, kind = rng.choice(every), rng.randrange(6)
+        if kind < 2:
+            bench.put(name, rng.randbytes(rng.randrange(9)), rules=rules)
+        elif kind == 2:
+            with contextlib.suppress(ObjectNotFound):
+                bench.store.delete(bench.bck, name, None, rules)
+        elif kind == 3:
+            with contextlib.suppress(ObjectNotFound, CorruptMetadata):
+                bench.store.set_custom(bench.bck, name, {"k": f"{rng.random()}"}, replace=False)
+        elif kind == 4:
+            for path in bench.root.glob(f"mp*/@ais/b/%ob/{name}"):
+                os.utime(path, ns=(1, rng.randrange(10**9)))
+        else:
+            versions = VersionLister(bench.volume, bench.env).page(bench.bck, name).entries
+            if versions:
+                bench.store.delete_version(bench.bck, name, versions[0].version_id)
+
+    for name in every:
+        bench.put(name)
+    for step in range(24):
+        for _ in range(rng.choice([0, 1, 5, 20])):
+            change(KEEPING if step > 6 else WriteRules())
+        page = VersionLister(bench.volume, bench.env).page(bench.bck, limit=10_000)
+        expected = [_version_entry(one) for one in page.entries]
+        found: list[Any] = []
+        has_more, limit = True, rng.choice([7, 100, 1000])
+        while has_more:
+            name, _, order = found[-1].n.partition("\0") if found else ("", "", "")
+            entries, has_more = lister.shown(bench.bck, "", (name, order), limit, _version_entry)
+            found += entries
+        assert found == expected
+    bench.volume.orders.close()
+
+
+def test_a_version_that_moves_after_the_shelf_was_looked_at_is_listed(make_bench: Callable[..., Any]) -> None:
+    """Of what is kept too: when the last version is removed the one before comes back, between two looks."""
+    bench = make_bench(1)
+    bench.volume.orders = Orders(bench.disk, directory_bytes_min=0)
+    names = [f"{number:03}" for number in range(64)]
+    for name in names:
+        bench.put(name)
+    bench.put("000", rules=KEEPING)
+    latest = bench.put("001", rules=KEEPING).version_id
+    lister = VersionLister(bench.volume, bench.env)
+    list_all = lambda: lister.shown(bench.bck, "", ("", ""), 1000, _version_entry)[0]  # noqa: E731
+    bench.store.delete_version(bench.bck, "001", latest)  # its shelf may be left, it is not
+    first = list_all()
+    access, done = bench.disk.access, list[Any]()
+
+    def overwrite_first(path: str, mode: int) -> bool:
+        if path.endswith("/%ve/063/%=") and not done:
+            there = access(path, mode)
+            done.append(bench.put("063", b"new", rules=KEEPING))
+            return there
+        return access(path, mode)
+
+    bench.disk.access = overwrite_first
+    found = list_all()
+    assert done
+    assert [one.n.partition("\0")[0] for one in found].count("063") == 2
+    assert len(found) == len(first) + 1
+    bench.volume.orders.close()

@@ -13,6 +13,7 @@ import pytest
 from ais.env.changes import Changes
 from ais.env.disk import Disk
 from ais.fs import orders
+from ais.fs.details import Rows
 from ais.fs.names import SELF
 from ais.fs.orders import Orders
 
@@ -224,3 +225,107 @@ def test_directories_used_in_turn_do_not_push_each_other_out(
     for _ in range(256):
         made.window(paths[answers.index((["a"], "a", False))], None, "", "", 9)
     assert made.window(paths[answers.index(None)], None, "", "", 9) == (["a"], "a", False)
+
+
+def rows(names: list[str]) -> Rows:
+    """Rows of names."""
+    return Rows.of(names[0], names[-1], ",".join(names).encode())
+
+
+def known(made: Orders, path: Path, kind: str = "k") -> list[str]:
+    """Of which names something is kept that holds now."""
+    found = made.details(str(path), kind, "", "~")
+    assert found is not None
+    return [name for one in found.rows for name in one.unpacked().decode().split(",") if name not in one.changed]
+
+
+CHANGES = {
+    "a": "open(path, 'ab').write(b'x')",
+    "b": "os.truncate(path, 0)",
+    "c": "os.setxattr(path, 'user.x', b'1')",
+    "d": "os.utime(path)",
+    "e": "os.chmod(path, 0o600)",
+    "f": "os.unlink(path)",
+    "g": "os.rename(path, path + 'x')",
+    "h": "os.rename(path[:-1] + 'aside', path)",
+    "i": "(os.unlink(path), os.mkdir(path))",
+    "j": "(os.unlink(path), open(path, 'wb').write(b'content'))",
+    "k": "os.posix_fallocate(os.open(path, os.O_RDWR), 0, 10000)",
+    "l": "os.pwrite(os.open(path, os.O_RDWR | os.O_DSYNC), b'0', 0)",
+}
+
+
+def test_what_is_known_of_a_file_is_forgotten_when_it_changes(kept: tuple[Orders, Counting, Path]) -> None:
+    """However another process changes its content, attributes or name; of the others it stays known."""
+    made, disk, path = kept
+    names = sorted([*CHANGES, "same"])
+    for name in [*names, "aside"]:
+        (path / name).write_bytes(b"content")
+    for name, change in CHANGES.items():
+        assert all_keys(made, path, 99)
+        before = made.details(str(path), "k", "", "~")
+        assert before is not None
+        made.keep_details(str(path), "k", before, [rows(names)])
+        assert known(made, path) == names
+        script = f"import os; path = {str(path / name)!r}; {change}"
+        subprocess.run([sys.executable, "-c", script], check=True)
+        assert known(made, path) == [one for one in names if one != name]
+        assert known(made, path) == [one for one in names if one != name]
+    os.chmod(path, 0o700)  # the directory itself is none of its files
+    assert len(known(made, path)) == len(names) - 1
+    assert disk.reads == 1
+
+
+def test_what_changed_while_it_was_found_out_is_not_kept(kept: tuple[Orders, Counting, Path]) -> None:
+    """Somebody else may have heard of the change by then: nobody would hear of it again."""
+    made, _, path = kept
+    for name in ("a", "b"):
+        (path / name).touch()
+    assert all_keys(made, path, 9)
+    before = made.details(str(path), "k", "", "~")
+    assert before is not None
+    (path / "a").write_bytes(b"1")
+    assert all_keys(made, path, 9) == ["a", "b"]  # another listing
+    made.keep_details(str(path), "k", before, [rows(["a", "b"])])
+    assert known(made, path) == []
+    before = made.details(str(path), "k", "", "~")
+    assert before is not None
+    (path / "a").write_bytes(b"12")
+    made.keep_details(str(path), "k", before, [rows(["a", "b"])])
+    assert known(made, path) == ["b"]
+    path.rename(path.parent / "gone")
+    path.mkdir()
+    (path / "a").touch()
+    assert made.details(str(path), "k", "", "~") is None
+    assert all_keys(made, path, 9) == ["a"]
+    assert known(made, path) == []
+    made.keep_details(str(path), "k", before, [rows(["a", "b"])])  # of a directory that is not there any more
+    assert known(made, path) == []
+
+
+def test_details_have_a_limit(kept: tuple[Orders, Counting, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were used last are kept; what does not fit alone is not kept further."""
+    made, _, path = kept
+    other = path.parent / "other"
+    for one in (path, other):
+        one.mkdir(exist_ok=True)
+        (one / "a").touch()
+        assert all_keys(made, one, 9) == ["a"]
+    monkeypatch.setattr(orders, "DETAILS_BYTES_MAX", 2 * rows(["a"]).size_bytes)
+
+    def keep(where: Path, kind: str, *names: str) -> None:
+        before = made.details(str(where), kind, "", "~")
+        assert before is not None
+        made.keep_details(str(where), kind, before, [rows([name]) for name in names])
+
+    keep(path, "k", "a")
+    keep(path, "other", "a")
+    assert (known(made, path), known(made, path, "other")) == (["a"], ["a"])
+    keep(path, "k", "a")
+    keep(other, "k", "a")
+    assert (known(made, path), known(made, path, "other"), known(made, other)) == (["a"], [], ["a"])
+    keep(path, "k", "a", "b", "c")
+    assert (known(made, path), known(made, other)) == (["a", "b", "c"], [])
+    keep(path, "k", "d")
+    assert known(made, path) == ["a", "b", "c"]
+    assert made.details(str(path.parent / "missing"), "k", "", "~") is None
