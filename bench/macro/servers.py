@@ -164,6 +164,11 @@ class Ais:
         pin(self._pids, core)
         self._call("POST", f"/v1/buckets/{self.bucket}", b'{"action":"create-bck"}')
 
+    @property
+    def target_pid(self) -> int:
+        """The process of the target."""
+        return self._target.pid
+
     def _call(self, method: str, path: str, body: bytes) -> None:
         request = urllib.request.Request(self._proxy.url + path, body, method=method)
         urllib.request.urlopen(request).read()
