@@ -6,13 +6,20 @@ import string
 
 _ALPHANUM = string.ascii_letters + string.digits
 ID_LEN = 10
+_RANDOM_BITS = 96
+"""Of which an identifier takes 59: each is as likely as any other, but for one in a hundred thousand million."""
 _UUID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{7,30})[A-Za-z0-9]")
 _NODE_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{6,30}[A-Za-z0-9]")
 
 
 def new_id(rng: random.Random) -> str:
-    """A fresh identifier: 10 letters and digits, the first a letter."""
-    return rng.choice(string.ascii_letters) + "".join(rng.choices(_ALPHANUM, k=ID_LEN - 1))
+    """A fresh identifier: 10 letters and digits, the first a letter. Asks once: randomness may be the kernel's."""
+    rest, first = divmod(rng.getrandbits(_RANDOM_BITS), len(string.ascii_letters))
+    chars = [string.ascii_letters[first]]
+    for _ in range(ID_LEN - 1):
+        rest, at = divmod(rest, len(_ALPHANUM))
+        chars.append(_ALPHANUM[at])
+    return "".join(chars)
 
 
 def is_valid_uuid(text: str) -> bool:

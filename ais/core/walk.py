@@ -13,13 +13,15 @@ import operator
 from collections.abc import Iterator
 
 from ais.env.disk import Disk
-from ais.fs.names import CHUNK_MARK, SELF, decode_component, directory_path, encode_component, is_foreign
+from ais.fs.names import CHUNK_MARK, SELF, component_of, directory_path, encode_component
 from ais.fs.orders import Orders
 from ais.fs.reading import Entry, entries_of
 
 WINDOW_MAX = 200_000
 _KEPT_WINDOW_MIN, _KEPT_GROWTH, _KEPT_WINDOW_MAX = 64, 8, 8192
 """Of a directory whose order is kept: loading another window costs little, and who looks for one name needs no more."""
+_BATCH = 1000
+"""Entries looked at together while a directory is read."""
 _RUN_MAX = 4096
 """Names handed on at once."""
 
@@ -243,23 +245,23 @@ class Walk:
 
     def _offer(self, entries: Iterator[Entry], path: str, chunks: str, window: _Window, continued: list[str]) -> None:
         keys, keys_max = window.keys, 2 * self._window_max
-        for entry in entries:
-            component = found = entry.name
-            if found[0] == "%":
+        for first in entries:
+            batch, others = itertools.chain((first,), itertools.islice(entries, _BATCH)), list[Entry]()
+            files = [one.name for one in batch if one.is_file(follow_symlinks=False) or others.append(one)]  # type: ignore[func-returns-value]
+            text = "".join(files)
+            if "%" in text or not text.isascii():
+                files = [one for one in map(component_of, files) if one is not None]
+            keys += [chunks + one for one in files] if chunks else files
+            for entry in others:
+                found = entry.name
+                if not entry.is_dir(follow_symlinks=False):
+                    continue
                 if found.startswith(CHUNK_MARK):
                     continued.append(found)
-                decoded = decode_component(found)
-                if decoded is None:
-                    continue
-                component = decoded
-            if is_foreign(found):
-                continue
-            if entry.is_file(follow_symlinks=False):
-                keys.append(chunks + component)
-            elif entry.is_dir(follow_symlinks=False):
-                keys.append(f"{chunks}{component}/")
-                if _exists(self._disk, f"{path}/{found}/{SELF}"):
-                    keys.append(chunks + component)
+                elif (component := component_of(found)) is not None:
+                    keys.append(f"{chunks}{component}/")
+                    if _exists(self._disk, f"{path}/{found}/{SELF}"):
+                        keys.append(chunks + component)
             if len(keys) >= keys_max:
                 window.reduce()
 
@@ -294,7 +296,7 @@ def _holds_objects(disk: Disk, path: str) -> bool:
                     is_self = entry.name == SELF
                     if is_self and directory == path:
                         continue
-                    if not (is_self or entry.name.startswith(CHUNK_MARK) or _names_component(entry.name)):
+                    if not (is_self or entry.name.startswith(CHUNK_MARK) or component_of(entry.name) is not None):
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         stack.append(f"{directory}/{entry.name}")
@@ -303,7 +305,3 @@ def _holds_objects(disk: Disk, path: str) -> bool:
         except (FileNotFoundError, NotADirectoryError):
             continue
     return False
-
-
-def _names_component(entry: str) -> bool:
-    return decode_component(entry) is not None and not is_foreign(entry)

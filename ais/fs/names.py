@@ -90,6 +90,11 @@ def is_foreign(entry: str) -> bool:
     return not entry.isascii() and any("\ud800" <= char <= "\udfff" for char in entry)
 
 
+def component_of(entry: str) -> str | None:
+    """What an entry stands for, or begins to; None for what is no object's."""
+    return None if is_foreign(entry) else decode_component(entry)
+
+
 def _chunks(component: str) -> Iterator[str]:
     encoded = component.encode()
     start = 0

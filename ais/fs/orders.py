@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from ais.env.disk import Disk
 from ais.fs.details import Details, Rows
-from ais.fs.names import CHUNK_MARK, SELF, decode_component, encode_component, is_foreign
+from ais.fs.names import CHUNK_MARK, SELF, component_of, encode_component
 from ais.fs.sorted_names import SortedNames, without_repeated
 
 BYTES_MAX = 64 << 20
@@ -110,7 +110,7 @@ class _Order:
         for entry in entries:
             if entry.startswith(CHUNK_MARK):
                 return False
-            component = _component(entry)
+            component = component_of(entry)
             if component is not None:
                 self.changes += 1
                 for one in self.details.values():
@@ -185,17 +185,12 @@ def _kind(disk: Disk, path: str) -> int | None:
         return None
 
 
-def _component(entry: str) -> str | None:
-    """What an entry stands for; None for what is no object."""
-    return None if is_foreign(entry) else decode_component(entry)
-
-
 def _components(entries: list[str]) -> list[str]:
     """What entries stand for, in order, each once."""
     entries.sort()
     if bisect_left(entries, "%") == bisect_left(entries, "&") and "".join(entries).isascii():
         return without_repeated(entries)
-    return sorted({one for entry in entries if (one := _component(entry)) is not None})
+    return sorted({one for entry in entries if (one := component_of(entry)) is not None})
 
 
 class Orders:

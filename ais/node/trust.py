@@ -30,6 +30,7 @@ from ais.node.reign import METASYNC
 _CALLER = headers.CALLER_ID.lower()
 _HEADER = nodes.HEADER.lower()
 _PAIR = nodes.PAIR_HEADER.lower()
+_OTHER_BODY = "the body is not the one that was signed"
 _OF_GATEWAYS = frozenset((("PUT", METASYNC), ("POST", TXN), ("POST", VOTE), ("POST", TAKE_OVER)))
 """What a target has no business to say, whatever it signs with."""
 _DATA = ("/v1/objects/", "/v1/ec/")
@@ -150,6 +151,11 @@ class Trust:
 
         return answer
 
+    def require_body(self, request: Request, body: memoryview) -> None:
+        """Raise `AccessDenied` unless this is the body of a node's request that `guard` let pass."""
+        if self.is_closed and Proof.parse(request.headers.get(_HEADER) or "").body != nodes.digest_of(bytes(body)):
+            raise AccessDenied(_OTHER_BODY)
+
     async def _answer_later(self, request: Request, caller: str, answer: Route) -> AnyReply:
         await self._until_known(caller)
         reply = answer(request)
@@ -192,7 +198,7 @@ class Trust:
                 await self._until_known(Proof.parse(signed[0] or "").caller)
                 signer = self._verified(*signed)
             if signer.body != nodes.STREAMED and signer.body != await _digest_of(await request.read()):
-                raise AccessDenied("the body is not the one that was signed")
+                raise AccessDenied(_OTHER_BODY)
             if signer.id != request.headers.get(headers.CALLER_ID, signer.id):
                 raise AccessDenied("the request is signed by another node")
             await self._check_author(request, signer)

@@ -190,6 +190,9 @@ class Lister:
                     return
             await self._ask(bucket, request, feed, count)
 
+        if len(dry) == 1 and gaps is None:
+            await one(dry[0])
+            return
         outcomes = await asyncio.gather(*map(one, dry), return_exceptions=True)
         for feed, outcome in zip(dry, outcomes, strict=True):
             if gaps is not None and isinstance(outcome, NotReady | Unreachable):

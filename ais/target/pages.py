@@ -1,25 +1,27 @@
 """Listing on one target: a page of what is here, for the proxy that merges (wire contract §11)."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import msgspec
 from aiohttp import web
 
-from ais.api import actions, gotime, listing, query, summary
+from ais.api import actions, codec, gotime, headers, listing, query, summary
 from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.api.listing import Entry, EntryFlag, EntryStatus, Flag, Kind, LsoMsg, Page
 from ais.api.messages import ActMsg
-from ais.base.errors import AisError, InvalidAction
+from ais.base.errors import AisError, BadRequest, InvalidAction
 from ais.core import listing as core
 from ais.core import sealing
 from ais.core.listing import Detail, Lister, Show
 from ais.core.store import Store
 from ais.core.version_listing import VersionLister
 from ais.mirror.mirror import Mirror
+from ais.net.http import AnyReply, Network, Reply, Request, decode_component
+from ais.node.trust import Trust
 from ais.stats import names as metrics
 from ais.target import shard_pages
 from ais.target.front import Front
@@ -38,6 +40,18 @@ _NOT_OF_FILE = ("atime", "copies", "location")
 """Properties that change, or would, without any change of the object's file."""
 
 
+_BUCKETS = "/v1/buckets/"
+_CALLER = headers.CALLER_ID.lower()
+_MSGPACK = b"Content-Type: application/msgpack\r\n"
+
+
+class _Asked(msgspec.Struct):
+    """What proxies ask, of a bucket."""
+
+    action: str
+    value: LsoMsg
+
+
 class Pages:
     """Listing pages and summaries, asked for by proxies on the control network."""
 
@@ -45,6 +59,7 @@ class Pages:
         self,
         host: Host,
         front: Front,
+        trust: Trust,
         store: Store,
         lister: Lister,
         versions: VersionLister,
@@ -60,10 +75,38 @@ class Pages:
         self._mirror = mirror
         self._host = host
         self._front = front
+        self._trust = trust
         self._lister = lister
         self._versions = versions
         self._store = store
         self._summaries = summaries
+
+    def route(self, request: Request) -> Awaitable[AnyReply] | None:
+        """A page for a proxy that is known, whose request came in one piece; None for all else: then the application
+        answers.
+
+        Raise `AccessDenied`, `NotReady`, `BucketNotFound`.
+        """
+        body, caller = request.body, request.headers.get(_CALLER)
+        if body is None or request.method != "GET" or not request.path.startswith(_BUCKETS):
+            return None
+        if caller is None or caller not in self._host.smap or Network.CONTROL not in request.networks:
+            return None
+        self._trust.require_body(request, body)
+        try:
+            asked = codec.from_own_json(bytes(body), _Asked)
+        except BadRequest:
+            return None
+        if asked.action != actions.LIST:
+            return None
+        params, bucket = request.params, decode_component(request.path[len(_BUCKETS) :])
+        view = self._front.views.require(
+            Bck.parse(bucket, params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, ""))
+        )
+        return self._answer(view, asked.value)
+
+    async def _answer(self, view: BucketView, message: LsoMsg) -> Reply:
+        return Reply(200, _MSGPACK, listing.encode_page(await self.page(view, message)))
 
     def routes(self) -> list[web.RouteDef]:
         """Endpoints of the control network."""

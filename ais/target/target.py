@@ -236,7 +236,16 @@ class Target:
         shard_summaries = ShardSummaries(self.registry, lister, indexes)
         self._index_queue = IndexQueue(self._front, opening, indexes)
         self._pages = Pages(
-            host, self._front, store, lister, versions, summaries, self._mirror.mirror, opening, shard_summaries
+            host,
+            self._front,
+            trust,
+            store,
+            lister,
+            versions,
+            summaries,
+            self._mirror.mirror,
+            opening,
+            shard_summaries,
         )
         bucket_move = BucketMove(
             self.registry, self._front, lister, moves, protected, self.joggers, host.env.clock, pace
@@ -351,7 +360,8 @@ class Target:
         if self._is_serving:
             if MARK in request.query and (version := mark_of(request.query)) > self._maps.version:
                 return self._route_by_map(request, version)
-            return self._objects.route(request)
+            page = None if self._gate.is_never_native(request) else self._pages.route(request)
+            return self._objects.route(request) if page is None else page
         if self._gate.is_s3(request):
             return self._route_when_served(request, None)
         try:

@@ -15,7 +15,7 @@ from ais.auth.pairs import PairKeys
 from ais.base.errors import AccessDenied, NotReady
 from ais.meta.smap import NetInfo, Smap, Snode
 from ais.net.http import Headers, Network, Peer, Reply, Request
-from ais.node.trust import Trust
+from ais.node.trust import OPEN, Trust
 
 SECRET = b"a secret of some thirty-two bytes"
 
@@ -98,3 +98,27 @@ def test_a_request_is_verified_once_however_often_its_handler_is_asked() -> None
             await route.handler(copy)
 
     asyncio.run(scenario())
+
+
+def test_a_body_is_the_one_that_was_signed() -> None:
+    """Where a route reads it before the application would compare it; in an open cluster nobody signs."""
+    (one, one_keys), (other, other_keys) = node("target", "t1aaaaaa", 1001), node("proxy", "p1aaaaaa", 1002)
+    both = Smap().with_node(one).with_node(other)
+    sender, receiver = (
+        Trust(SECRET, it.id, lambda: 1000.0, keys) for it, keys in ((other, other_keys), (one, one_keys))
+    )
+    for trust in (sender, receiver):
+        trust.follow(Host(both))
+    seen: list[Request] = []
+
+    def take(request: Request) -> Reply:
+        seen.append(request)
+        return Reply(200)
+
+    lines = {headers.CALLER_ID: other.id, **sender.sign("GET", "http://127.0.0.1:1001/v1/buckets/b", b"body")}
+    named = Headers(tuple((name.lower(), value) for name, value in lines.items()), content_length=4)
+    receiver.guard(take)(Request("GET", "/v1/buckets/b", named, Peer("127.0.0.1:1", Network.CONTROL, "http")))
+    receiver.require_body(seen[0], memoryview(b"body"))
+    with pytest.raises(AccessDenied, match="not the one that was signed"):
+        receiver.require_body(seen[0], memoryview(b"Body"))
+    OPEN.require_body(seen[0], memoryview(b"Body"))

@@ -5,13 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from harness.target import until
 
 from ais.api import codec
 from ais.api.bucket import Bck
 from ais.api.codec import U64
-from ais.api.listing import EntryFlag, Flag
+from ais.api.listing import EntryFlag, Flag, decode_page
 from ais.api.summary import BsummResult
+from ais.base.errors import BucketNotFound
+from ais.net.http import Headers, Network, Peer, Request
 
 Scenario = Callable[[Any], Any]
 NAMES = ["a", "b/1", "b/2", "b/c/3", "d", "é"]
@@ -68,6 +71,45 @@ def test_entries_carry_what_was_asked(serve: Any, run: Scenario) -> None:
             ]
             flags = U64(Flag.NO_RECURSION | Flag.NO_DIRS)
             assert await live.names(Bck("b"), flags=flags, pagesize=1, start_after="a") == ["d"]
+
+    run(scenario())
+
+
+def test_a_gateway_is_answered_in_few_steps(serve: Any, run: Scenario) -> None:
+    """One that is known, on the network of nodes, whose request is a listing and came in one piece: the same page as
+    from the application, which gets all others.
+    """
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await fill(live)
+            value = {"uuid": "listLIST1", "props": "name,size", "flags": "0", "pagesize": 4, "prefix": "b/"}
+            listed = codec.to_json({"action": "list", "name": "", "value": value})
+            summed = codec.to_json({"action": "summary-bck", "name": "", "value": {}})
+
+            def ask(
+                body: bytes | None, *, caller: str = "", network: Network = Network.CONTROL, name: str = "b"
+            ) -> Any:
+                lines = (("ais-caller-id", caller or live.node.snode.id),)
+                head = Headers(lines, content_length=len(listed))
+                peer = Peer("127.0.0.1:1", network, "http")
+                request = Request("GET", f"/v1/buckets/{name}?provider=ais", head, peer)
+                request.body = None if body is None else memoryview(body)
+                return live.target.route(request)
+
+            reply = await ask(listed)
+            page = await live.page(Bck("b"), props="name,size", pagesize=4, prefix="b/")
+            assert (reply.status, decode_page(reply.body)) == (200, page)
+            for other in (
+                ask(None),
+                ask(listed, caller="t[nobody]"),
+                ask(listed, network=Network.PUBLIC),
+                ask(summed),
+                ask(b"{"),
+            ):
+                assert other is None
+            with pytest.raises(BucketNotFound):
+                ask(listed, name="none")
 
     run(scenario())
 
