@@ -19,7 +19,9 @@ from ais.fs.reading import Entry, entries_of
 
 WINDOW_MAX = 200_000
 _KEPT_WINDOW_MIN, _KEPT_GROWTH, _KEPT_WINDOW_MAX = 64, 8, 8192
-"""Of a directory whose order is kept: loading another window costs little, and who looks for one name needs no more."""
+"""Of a directory whose order is kept: loading another window costs little, and who looks for one name needs no more.
+Where so much changes that the order has to be made again for a walk, the windows after that are larger.
+"""
 _BATCH = 1000
 """Entries looked at together while a directory is read."""
 _RUN_MAX = 4096
@@ -32,11 +34,13 @@ class _Frame:
     A key is a component of an object, or one and `/` for a directory. `keys[at]` comes next.
     """
 
-    __slots__ = ("at", "directories", "has_more", "keys", "last", "path", "prefix")
+    __slots__ = ("at", "directories", "has_more", "keys", "last", "path", "prefix", "reads")
 
     def __init__(self, path: str, prefix: str) -> None:
         self.path = path
         self.prefix = prefix
+        self.reads = 0
+        """How often its order was made for this walk."""
         self.load([], "", has_more=False)
 
     def load(self, keys: list[str], last: str, *, has_more: bool) -> None:
@@ -220,9 +224,11 @@ class Walk:
         """Load the smallest keys of the directory that are greater than `floor`; None: than nothing at all."""
         wanted = self._prefix[len(frame.prefix) :]
         if self._orders is not None:
-            count = min(max(_KEPT_WINDOW_MIN, _KEPT_GROWTH * len(frame.keys)), _KEPT_WINDOW_MAX, self._window_max)
+            count_max = _KEPT_WINDOW_MAX * _KEPT_GROWTH ** max(0, frame.reads - 1)
+            count = min(max(_KEPT_WINDOW_MIN, _KEPT_GROWTH * len(frame.keys)), count_max, self._window_max)
             kept = self._orders.window(frame.path, floor, after, wanted, count)
             if kept is not None:
+                frame.reads += kept.is_new
                 frame.load(kept.keys, kept.last, has_more=kept.has_more)
                 return
         window = _Window(self._window_max, floor, after, wanted)

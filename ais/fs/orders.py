@@ -58,6 +58,8 @@ class Window(NamedTuple):
     keys: list[str]
     last: str
     has_more: bool
+    is_new: bool = False
+    """Whether the directory was read for it."""
 
 
 class Found(NamedTuple):
@@ -215,12 +217,13 @@ class Orders:
             return None
         self._uses += 1
         with self._locks[hash(path) % _LOCKS]:
-            order = self._current(path, identity) or self._make(path, identity)
+            kept = self._current(path, identity)
+            order = kept or self._make(path, identity)
             if order is None:
                 return None
             window = order.window(floor, after, wanted, count)
             self._keep(path, order)
-            return window
+            return window if kept else window._replace(is_new=True)
 
     def details(self, path: str, kind: str, first: str, last: str) -> Found | None:
         """What was kept about files of a directory, of this kind, from component `first` to `last`, and holds now.

@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ais.base.errors import CorruptMetadata, DiskFailure, ObjectNotFound
-from ais.core import listing, shown
+from ais.core import listing, shown, walk
 from ais.core.listing import Block, Detail, Lister, ListLimits, Show
 from ais.core.relocate import Relocator
 from ais.core.walk import Walk
+from ais.env.changes import Changes
 from ais.env.disk import Disk
 from ais.fs import names
 from ais.fs.moved import KEPT_MAX
@@ -438,3 +439,30 @@ def test_nothing_is_read_of_what_did_not_change(make_bench: Callable[..., Any]) 
         found = shown_pages(lister, bench.bck, show, 200)
         assert (found[7].i, len(found)) == (number, 300)
     bench.volume.orders.close()
+
+
+def test_a_directory_that_changes_all_the_time_is_not_read_for_each_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept of it is lost before each next window: these become larger, as those are of what is not kept."""
+    monkeypatch.setattr(walk, "_KEPT_WINDOW_MAX", 10)
+    reads: list[str] = []
+
+    class Busy(Disk):
+        def scandir(self, path: str) -> Any:
+            reads.append(path)
+            return os.scandir(path)
+
+        @staticmethod
+        def follow(path: str) -> Any:
+            changes = Changes(path)
+            takes = iter([changes.take()])
+            monkeypatch.setattr(changes, "take", lambda: next(takes, None))
+            return changes
+
+    every = {f"{number:04}" for number in range(2000)}
+    place(tmp_path, every)
+    orders = Orders(Busy(), directory_bytes_min=0)
+    assert [name for name, _, _ in Walk(Busy(), str(tmp_path), orders=orders)] == sorted(every)
+    assert len(reads) == 5  # of 10, 10, 80, 640 and all that is left
+    orders.close()
