@@ -67,6 +67,10 @@ METRICS = (
     Metric("get.cold.n", COUNTER, TARGET, "objects fetched from a remote backend"),
     Metric("get.cold.size", SIZE, TARGET, "bytes of objects fetched from a remote backend"),
     Metric("get.cold.ns.total", TOTAL, TARGET, "time in fetches from a remote backend, nanoseconds"),
+    Metric("stream.in.n", COUNTER, TARGET, "objects, and versions, that other targets gave to this one, their owner"),
+    Metric("stream.in.size", SIZE, TARGET, "bytes of these"),
+    Metric("stream.out.n", COUNTER, TARGET, "objects, and versions, that a rebalance gave to their owners"),
+    Metric("stream.out.size", SIZE, TARGET, "bytes of these"),
 )
 
 SLOT = {metric.name: slot for slot, metric in enumerate(METRICS)}
@@ -77,6 +81,7 @@ ERR_KALIVE_N, ERR_HTTP_WRITE_N, ERR_PUT_CKSUM_N, ERR_FSHC_N, ERR_IO_GET_N, ERR_I
 GET_NS, PUT_NS, HEAD_NS, APPEND_NS, LST_NS, KALIVE_NS, KALIVE_N, GET_SIZE, PUT_SIZE = range(21, 30)
 GET_REDIR_N, PUT_REDIR_N, GET_REDIR_NS, PUT_REDIR_NS = range(30, 34)
 GET_COLD_N, GET_COLD_SIZE, GET_COLD_NS = range(34, 37)
+STREAM_IN_N, STREAM_IN_SIZE, STREAM_OUT_N, STREAM_OUT_SIZE = range(37, 41)
 
 AVERAGES = (
     ("get.ns", GET_NS, GET_N),

@@ -23,6 +23,8 @@ from ais.fs.locks import StripeBusy
 from ais.fs.mountpath import Mountpath
 from ais.fs.volume import Volume
 from ais.node.long import decoded
+from ais.stats import names as metrics
+from ais.stats.tracker import Tracker
 from ais.target.front import Front
 from ais.target.host import Host, require_node
 from ais.target.transfer import SMALL, Small, Together, Transfer, absent, not_older
@@ -83,21 +85,22 @@ class Arriving:
         by_mountpath: dict[Mountpath, list[Small]] = {}
         for one in given.objects:
             by_mountpath.setdefault(self._volume.place(view.uname + one.name), []).append(one)
-        began_s, here = self._now_s(), set[str]()
-        for names in await asyncio.gather(
+        began_s, here = self._now_s(), dict[str, bool]()
+        for found in await asyncio.gather(
             *(
                 in_pool(mountpath.pool, partial(self._store_all, view, objects, caller))
                 for mountpath, objects in by_mountpath.items()
             )
         ):
-            here |= names
+            here |= found
+        count_arrivals(self._host.stats, [len(one.content) for one in given.objects if here.get(one.name)])
         await self._pace.rest_between(self._now_s() - began_s)  # the sender waits for the answer, and rests too
         return _answer([one.name in here for one in given.objects])
 
-    def _store_all(self, view: BucketView, objects: Sequence[Small], caller: str | None) -> set[str]:
-        """The names of those that are here, and on the disk, by now."""
-        disk, begun_ones, here = self._host.env.disk, list[tuple[str, Writer, Condition | None]](), set[str]()
-        directories, files = Directories(), dict[str, str]()
+    def _store_all(self, view: BucketView, objects: Sequence[Small], caller: str | None) -> dict[str, bool]:
+        """The names of those that are here, and on the disk, by now; whether they came with this."""
+        disk, begun_ones, here = self._host.env.disk, list[tuple[str, Writer, Condition | None]](), dict[str, bool]()
+        directories, files, are_new = Directories(), dict[str, str](), set[str]()
         for one in objects:
             with contextlib.suppress(AisError, OSError):
                 writer, condition = begun(self._store, view, one.name, one.transfer)
@@ -110,6 +113,7 @@ class Arriving:
                 self._front.require_peer(caller)
                 self._front.admit(view)
                 writer.commit(condition)
+                are_new.add(name)
             except AlreadyExists:
                 pass  # it may have come a moment ago
             except (AisError, OSError, StripeBusy):
@@ -123,10 +127,16 @@ class Arriving:
         for name, path in files.items():  # the first brings the metadata of all to the disk
             with contextlib.suppress(OSError):
                 fsync_path(disk, path)
-                here.add(name)
+                here[name] = name in are_new
         with disk_failures(view.bck.cname()):
             directories.sync(disk)
         return here
+
+
+def count_arrivals(stats: Tracker, sizes: Sequence[int]) -> None:
+    """Count objects that another target gave, by their sizes."""
+    stats.inc(metrics.STREAM_IN_N, len(sizes))
+    stats.inc(metrics.STREAM_IN_SIZE, sum(sizes))
 
 
 def _answer(done: list[bool]) -> web.Response:

@@ -29,6 +29,7 @@ from ais.fs import layout
 from ais.fs.volume import Volume
 from ais.meta.smap import digest
 from ais.reb.plan import owners
+from ais.stats import names as metrics
 from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.moves import Given, Moves
@@ -115,6 +116,9 @@ class Rebalance:
         self._through = through
         self._failures: tuple[str, int, str] = ("", 0, "")
         """Of the rebalance with this ID: rounds in a row after which something stayed, and what."""
+        self._latest: Xaction | None = None
+        self._before = (0, 0)
+        """Objects and bytes that had come from others when the latest one began."""
         self._log = structlog.get_logger()
 
     def start(self, args: ArgsMsg) -> Xaction:
@@ -136,7 +140,9 @@ class Rebalance:
                 pass
             await self._part(xaction, failures)
 
-        return self._registry.start(REBALANCE, args.id, work, ctlmsg=problem)
+        xaction = self._registry.start(REBALANCE, args.id, work, ctlmsg=problem)
+        self._note_arrivals(xaction)
+        return xaction
 
     async def give(self, view: BucketView, name: str, discard: str | None = None) -> Given | None:
         """Send a name to its owner, and let go of it; None when it is not here. Raise as `Moves.give`.
@@ -199,8 +205,7 @@ class Rebalance:
                 return
             names = [name for name in batch.names if not self._is_ours(view, name)]
             given = await self._moves.give_together(view, names, batch.mountpath.pool)
-            xaction.objects_sent += len(given)
-            xaction.bytes_sent += sum(given.values())
+            self._count(xaction, len(given), sum(given.values()))
             left = iter([name for name in names if name not in given])
 
             async def give_alone() -> None:
@@ -288,8 +293,31 @@ class Rebalance:
             xaction.ext = {"damaged": stayed.damaged, "failed": stayed.failed}
             return
         if given is not None:
-            xaction.objects_sent += given.versions
-            xaction.bytes_sent += given.size_bytes
+            self._count(xaction, given.versions, given.size_bytes)
+
+    def _count(self, xaction: Xaction, count: int, size_bytes: int) -> None:
+        xaction.objects_sent += count
+        xaction.bytes_sent += size_bytes
+        self._host.stats.inc(metrics.STREAM_OUT_N, count)
+        self._host.stats.inc(metrics.STREAM_OUT_SIZE, size_bytes)
+
+    def _arrived(self) -> tuple[int, int]:
+        stats = self._host.stats
+        return stats.total(metrics.STREAM_IN_N), stats.total(metrics.STREAM_IN_SIZE)
+
+    def _note_arrivals(self, xaction: Xaction) -> None:
+        """Have it tell what others send, until there is a later rebalance."""
+        if self._latest is not None and self._latest is not xaction:
+            self._latest.end_arrivals()
+        if self._latest is None or self._latest.uuid != xaction.uuid:
+            self._before = self._arrived()
+        self._latest, (objects, size_bytes) = xaction, self._before
+
+        def arrived() -> tuple[int, int]:
+            now = self._arrived()
+            return now[0] - objects, now[1] - size_bytes
+
+        xaction.arrived = arrived
 
     def _is_ours(self, view: BucketView, name: str) -> bool:
         host = self._host

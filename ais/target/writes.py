@@ -1,7 +1,7 @@
 """PUT, APPEND, copy and DELETE of objects (wire contract §10.2-10.4, §10.9), and what peers send here."""
 
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from ais.api import ack, headers, query
 from ais.api.access import Access
@@ -19,7 +19,7 @@ from ais.fs.volume import Volume
 from ais.net.http import AnyReply, Reply, Request, Upload
 from ais.stats import names as metrics
 from ais.target import address, props
-from ais.target.arriving import begun
+from ais.target.arriving import begun, count_arrivals
 from ais.target.counts import count_error, count_redirect
 from ais.target.front import LIMITS, Ask, Front
 from ais.target.host import Host
@@ -227,12 +227,18 @@ class Writes:
         else:
             writer, condition = begun(self._store, ask.view, ask.name, transfer)
         if part or transfer.only_if_absent:
-            sink = PacedSink(self._of_peer(ask), ask.view, writer, started_s, self._pace, condition)
+            sink = PacedSink(self._of_peer(ask, is_given=True), ask.view, writer, started_s, self._pace, condition)
             return Upload(sink, is_inline=False)
         return self._upload(ask.view, writer, ask.headers.content_length, started_s, condition, self._of_peer(ask))
 
-    def _of_peer(self, ask: Ask) -> "_PeerUploads":
-        return _PeerUploads(self, self._front, ask.headers.get(headers.CALLER_ID.lower()))
+    def arrived(self, meta: ObjectMeta, _started_s: float) -> Reply:
+        """The same as `stored` of what only got another owner."""
+        count_arrivals(self._host.stats, [meta.size])
+        return Reply(200, props.put_headers(meta, self._now_ns()))
+
+    def _of_peer(self, ask: Ask, *, is_given: bool = False) -> "_PeerUploads":
+        stored = self.arrived if is_given else self.stored
+        return _PeerUploads(self, self._front, ask.headers.get(headers.CALLER_ID.lower()), stored)
 
     async def _receive_through(self, ask: Ask, meta: ObjectMeta, started_s: float) -> AnyReply:
         """A copy into a bucket that has a backend."""
@@ -336,10 +342,12 @@ def _check_whole(ask: Ask) -> None:
 class _PeerUploads:
     """Whom what another target sends reports to: nothing comes of it when that was given up meanwhile."""
 
-    def __init__(self, writes: Writes, front: Front, caller: str | None) -> None:
+    def __init__(
+        self, writes: Writes, front: Front, caller: str | None, stored: Callable[[ObjectMeta, float], Reply]
+    ) -> None:
         self._front = front
         self._caller = caller
-        self.stored = writes.stored
+        self.stored = stored
         self.received = writes.received
         self.failed = writes.failed
 

@@ -42,6 +42,8 @@ class Xaction:
         self.objects = self.bytes = 0
         self.objects_sent = self.bytes_sent = 0
         self.objects_received = self.bytes_received = 0
+        self.arrived: Callable[[], tuple[int, int]] | None = None
+        """Objects and bytes that others have sent here since it started, also after its end; None: they are counted."""
         self.total = self.visited = self.repeated = 0
         self.joggers = self.workers = 0
         self.is_idle = False
@@ -107,6 +109,7 @@ class Xaction:
     def snap(self) -> Snap:
         """Its state as the wire shows it."""
         has_two_buckets = self.bck_to.name != ""
+        self._note_arrivals()
         return Snap(
             id=self.uuid,
             kind=self.kind,
@@ -132,6 +135,15 @@ class Xaction:
             ext=self.ext,
             progress=self._progress() if self.total and self.is_running else UNSET,
         )
+
+    def _note_arrivals(self) -> None:
+        if self.arrived is not None:
+            self.objects_received, self.bytes_received = self.arrived()
+
+    def end_arrivals(self) -> None:
+        """What others send from now on is not for this one."""
+        self._note_arrivals()
+        self.arrived = None
 
     def visit(self, count: int) -> None:
         """So many more were looked at."""

@@ -5,6 +5,7 @@ import msgspec
 from ais.api.xact import ArgsMsg
 from ais.meta.smap import Flag, Smap
 from ais.reb import plan
+from ais.xact.xaction import Xaction
 from harness.target import BCK, LiveTarget
 
 
@@ -40,11 +41,14 @@ def take(target: LiveTarget, smap: Smap) -> None:
     target.target.follow_map(smap)
 
 
-async def rebalanced(targets: list[LiveTarget]) -> None:
-    """Have every target give away what others own."""
+async def rebalanced(targets: list[LiveTarget]) -> list[Xaction]:
+    """Have every target give away what others own; the job of each."""
+    jobs = []
     moving = targets[0].node.smap.moving
     assert moving
     for one in targets:
         job = one.target._scrub._rebalance.start(ArgsMsg(id=moving.id))
         await job.wait()
         assert not job.error, job.error
+        jobs.append(job)
+    return jobs

@@ -12,6 +12,7 @@ from harness.target import BCK, LiveTarget, serving
 from ais.api.xact import ArgsMsg
 from ais.env.network import Answer
 from ais.meta.bmd import apply_props
+from ais.stats.names import STREAM_IN_N, STREAM_OUT_N
 from ais.target.transfer import SMALL, SMALL_BYTES_MAX
 
 NAMES = [f"d{number % 3}/o{number}" for number in range(90)]
@@ -97,7 +98,11 @@ def test_small_ones_go_together_and_large_ones_alone(
 
             monkeypatch.setattr(stays.target._pace, "rest_between", noted_rest)
             follow(targets, leaves)
-            await rebalanced(targets)
+            taken, given = (job.snap().stats for job in await rebalanced(targets))
+            sizes = len(content) + sum(len(content_of(name)) for name in names)
+            assert (given.out_objs, given.out_bytes) == (len(names) + 1, sizes)
+            assert (taken.in_objs, taken.in_bytes) == (len(names) + 1, sizes)
+            assert stays.node.stats.total(STREAM_IN_N) == leaves.node.stats.total(STREAM_OUT_N) == len(names) + 1
             assert alone == [big]
             assert 0 < len(many) < len(names) / 4
             assert len(paced) > len(many)
