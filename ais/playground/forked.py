@@ -6,6 +6,7 @@ another one for each such environment in which nodes were started.
 """
 
 import array
+import contextlib
 import io
 import os
 import signal
@@ -34,34 +35,34 @@ class Child:
     def __init__(self, pid: int, stdin: io.FileIO, report: socket.socket) -> None:
         self.pid, self.stdin, self._report = pid, stdin, report
         self.returncode: int | None = None
+        self._asking = threading.Lock()
 
     def __del__(self) -> None:
         self._report.close()
 
     def poll(self) -> int | None:
-        """The exit status, negative for a signal; None while it runs."""
-        if self.returncode is None:
-            try:
-                self._take(self._report.recv(4, socket.MSG_DONTWAIT))
-            except BlockingIOError:
-                return None
-        return self.returncode
+        """The exit status, negative for a signal; None while it runs. Any thread may ask."""
+        with self._asking:
+            if self.returncode is None:
+                try:
+                    told = self._report.recv(4, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    return None
+                self.returncode = struct.unpack("=i", told)[0] if told else -signal.SIGKILL  # nodes end with the server
+                self._report.close()
+            return self.returncode
 
     def wait(self) -> int:
         """Wait until it has ended; the exit status."""
-        if self.returncode is None:
-            self._take(self._report.recv(4))
-        assert self.returncode is not None
-        return self.returncode
+        while (status := self.poll()) is None:
+            with contextlib.suppress(OSError):  # somebody else was told
+                self._report.recv(4, socket.MSG_PEEK)
+        return status
 
     def kill(self) -> None:
         """`kill -9`."""
         if self.poll() is None:
             os.kill(self.pid, signal.SIGKILL)
-
-    def _take(self, told: bytes) -> None:
-        self.returncode = struct.unpack("=i", told)[0] if told else -signal.SIGKILL  # with the server, its nodes end
-        self._report.close()
 
 
 def start(arguments: list[str], output: io.BufferedWriter, environ: Mapping[str, str]) -> Child:

@@ -1,9 +1,14 @@
 """Nodes of `ais.testing.Cluster` are forked from one process; nothing else tells them from nodes that were started."""
 
+import io
 import os
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
@@ -12,6 +17,7 @@ import pytest
 from harness.nodes import eventually
 from harness.wire import Api
 
+from ais.playground.forked import Child
 from ais.playground.plan import Plan
 from ais.playground.playground import Playground
 from ais.testing import Cluster, free_ports
@@ -55,6 +61,28 @@ def test_how_they_end_is_known(cluster: Cluster) -> None:
     assert cluster.wait_ended(target) == -SIGKILL
     cluster.restart(target)
     cluster.wait_ready()
+
+
+def test_all_threads_that_ask_learn_the_same() -> None:
+    """The status is told once: whoever asks while another one is told waits for that."""
+    read, write = os.pipe()
+    for status in [3, 0] * 100:
+        ours, theirs = socket.socketpair()
+        child = Child(1, io.FileIO(os.dup(write), "wb"), ours)
+        with ThreadPoolExecutor(8) as threads:
+            asked = [threads.submit(child.wait if number % 2 else partial(_polled, child)) for number in range(8)]
+            theirs.sendall(struct.pack("=i", status))
+            theirs.close()
+            assert [one.result() for one in asked] == [status] * 8
+        child.stdin.close()
+    os.close(read)
+    os.close(write)
+
+
+def _polled(child: Child) -> int:
+    while (status := child.poll()) is None:
+        pass
+    return status
 
 
 def test_a_started_node_is_found_at_once(cluster: Cluster) -> None:
