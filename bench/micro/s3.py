@@ -1,9 +1,9 @@
 """What an S3 request costs at the owner beside a native one: microseconds of CPU, files but no sockets.
 
-usage: python bench/micro/s3.py [--profile METHOD,KIND]
+usage: python bench/micro/s3.py [--methods PUT,GET] [--profile METHOD,KIND]
 
-Files lie in the working directory, which must not be tmpfs. The kinds of requests are those of `bench/macro/s3.py`,
-and `relayed`: signed ones as a gateway sends them on.
+Files lie in the working directory (for GET not on tmpfs). The kinds of requests are those of `bench/macro/s3.py`,
+`relayed`: signed ones as a gateway sends them on, and `expecting`: signed PUTs whose body comes when it is asked for.
 """
 
 import argparse
@@ -79,32 +79,37 @@ def noted(node: SmallNode, method: str, path: str, lines: tuple[str, ...], body:
     return plain(method, path, (*lines, f"{via.HEADER}: {value}"), body)
 
 
-def requests(node: SmallNode, signer: Signer, kind: str, method: str) -> Iterator[bytes]:
-    """Without end."""
+def requests(node: SmallNode, signer: Signer, kind: str, method: str) -> Iterator[tuple[bytes, ...]]:
+    """The pieces in which each comes, without end."""
     body = BODY if method == "PUT" else b""
     for turn in itertools.count():
         name = f"o{turn % NAMES}"
         if kind == "native":
-            yield plain(method, f"/v1/objects/b/{name}?provider=ais&pid=p&utm=1", (), body)
+            yield (plain(method, f"/v1/objects/b/{name}?provider=ais&pid=p&utm=1", (), body),)
         elif kind == "open":
-            yield plain(method, f"/b/{name}", (), body)
+            yield (plain(method, f"/b/{name}", (), body),)
         elif kind == "presigned":
-            yield plain(method, signer.presigned(method, HOST, f"/b/{name}"), (), body)
+            yield (plain(method, signer.presigned(method, HOST, f"/b/{name}"), (), body),)
         else:
             path, *lines = signer.signed(method, HOST, f"/b/{name}", body, turn // NAMES % 800).split("\t")
-            make = noted if kind == "relayed" else lambda _, *given: plain(*given)
-            yield make(node, method, path, tuple(lines), body)
+            if kind == "relayed":
+                yield (noted(node, method, path, tuple(lines), body),)
+            elif kind == "expecting":
+                yield plain(method, path, (*lines, "Expect: 100-continue"), body)[: -len(body)], body
+            else:
+                yield (plain(method, path, tuple(lines), body),)
 
 
-async def measure(server: HttpServer, made: list[bytes]) -> float:
+async def measure(server: HttpServer, made: list[tuple[bytes, ...]]) -> float:
     """Microseconds of CPU for each request, one connection, a turn of the loop after every 16th."""
     connection, transport = Connection(*await server._started()), Transport()
     connection.connection_made(transport)
     began = time.process_time()
-    for number, piece in enumerate(made):
-        buffer = connection.get_buffer(-1)
-        buffer[: len(piece)] = piece
-        connection.buffer_updated(len(piece))
+    for number, pieces in enumerate(made):
+        for piece in pieces:
+            buffer = connection.get_buffer(-1)
+            buffer[: len(piece)] = piece
+            connection.buffer_updated(len(piece))
         if number % 16 == 0:
             await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -117,6 +122,7 @@ async def measure(server: HttpServer, made: list[bytes]) -> float:
 async def main() -> None:
     """Print the table: the best of several runs, the kinds interleaved."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", default="PUT,GET")
     parser.add_argument("--profile", default="", help="METHOD,KIND")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as scratch:
@@ -128,7 +134,9 @@ async def main() -> None:
             signer = Signer(key.id, secret)
             open_config = node.config
             closed_config = dataclasses.replace(open_config, transient={"auth.enabled": "true"})
-            cases = [(m, k) for m in ("PUT", "GET") for k in ("native", "open", "presigned", "signed", "relayed")]
+            kinds = ("native", "open", "presigned", "signed", "relayed", "expecting")
+            cases = [(method, kind) for method in arguments.methods.split(",") for kind in kinds]
+            cases = [(method, kind) for method, kind in cases if method == "PUT" or kind != "expecting"]
             best: dict[tuple[str, str], float] = {}
             if arguments.profile:
                 method, _, kind = arguments.profile.partition(",")

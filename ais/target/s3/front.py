@@ -105,7 +105,7 @@ class S3Front:
         self._protected = protected
         self.deletes = Deletes(store, volume, stats, remote.through)
         self._usual = Usual(host, gate, front, maps, store)
-        self._usual_puts = UsualPuts(host, gate, front, maps, store)
+        self._usual_puts = UsualPuts(host, gate, front, maps, store, self._route_unusual)
         reads, puts, tags = (
             Reads(store, stats, verified, protected, self._usual),
             Puts(front, store, stats, remote.through, self._usual_puts),
@@ -149,6 +149,9 @@ class S3Front:
             return found
         if request.method == "PUT" and (stored := self._usual_puts.put(request)) is not None:
             return stored
+        return self._route_unusual(request)
+
+    def _route_unusual(self, request: Request) -> AnyReply | Awaitable[AnyReply]:
         if request.method == "OPTIONS":
             return self._gate.preflight(request)
         if self._gate.is_query(request):

@@ -19,6 +19,7 @@ from harness.target import ALL_NETWORKS, BCK, CLUSTER_SECRET, until
 from harness.usual import AUTHN_KEY, OTHER, TOKEN, Client, closed, live_now_s, ring
 
 from ais.api.access import Access
+from ais.api.bucket import Bck
 from ais.api.codec import U64
 from ais.auth import signing
 from ais.auth.keys import AccessKeys, KeyRing
@@ -28,9 +29,11 @@ from ais.net.http import Peer
 from ais.node.clients import token_name
 from ais.s3 import via
 from ais.s3.via import Via
+from ais.target.s3.usual_puts import BODY_BYTES_MAX
 
 Scenario = Callable[[Any], Any]
 KINDS = ["open", "presigned", "unsigned payload", "signed payload"]
+APART = {"Expect": "100-continue"}
 LONG_WAY = {"Accept-Language": "en"}
 """Asks for nothing, and is not usual."""
 CONTENT = bytes(range(256)) * 16
@@ -70,6 +73,26 @@ async def send(live: Any, head: bytes, body: bytes) -> Answer:
         wire.writer.close()
 
 
+async def send_apart(live: Any, head: bytes, body: bytes, meanwhile: Any = None) -> tuple[list[int], Answer]:
+    """A request whose body comes when it is asked for: the statuses of all answers, and the last one."""
+    wire = Wire(*await asyncio.open_connection("127.0.0.1", int(live.url.rpartition(":")[2])))
+    try:
+        wire.send(head + b"\r\n\r\n")
+        answer = await wire.answer("PUT")
+        statuses = [answer.status]
+        if answer.status == 100:
+            if meanwhile is not None:
+                await meanwhile()
+            for piece in (body[:1000], body[1000:]):
+                wire.send(piece)
+                await asyncio.sleep(0.01)
+            answer = await wire.answer("PUT")
+            statuses.append(answer.status)
+        return statuses, answer
+    finally:
+        wire.writer.close()
+
+
 async def put(
     client: Client, kind: str, path: str, body: bytes = CONTENT, more: dict[str, str] | None = None
 ) -> Answer:
@@ -92,6 +115,12 @@ async def is_usual(client: Client, kind: str, path: str, body: bytes = CONTENT, 
     live, peer = client.live, Peer("127.0.0.1:1", ALL_NETWORKS, "http")
     request = HeadParser().parse(head_of(client, kind, path, body, more or {}), peer)
     request.body = memoryview(body)
+    return live.target._s3._usual_puts.put(request) is not None
+
+
+def is_granted(live: Any, head: bytes) -> bool:
+    """Whether the short way waits for the body of a request."""
+    request = HeadParser().parse(head, Peer("127.0.0.1:1", ALL_NETWORKS, "http"))
     return live.target._s3._usual_puts.put(request) is not None
 
 
@@ -144,6 +173,93 @@ def test_the_short_way_stores_and_answers_as_the_long_one(serve: Any, run: Scena
                     assert answers[0] == answers[1]
                     assert kept[0] == kept[1]
                     assert counted == [[1, len(CONTENT)]] * 2
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_body_that_is_asked_for_is_stored_as_one_that_came_with_its_head(
+    serve: Any, run: Scenario, kind: str
+) -> None:
+    """Metadata, content and answer; in pieces, and while the disk seems to be slow, too; none, and more than usual."""
+
+    async def scenario() -> None:
+        async with closed(serve) as (live, client, _):
+            await known(client, kind, APART)
+            for body in (CONTENT, b"x", bytes(65536), bytes(65537)):
+                whole = await put(client, kind, "/b/whole", body)
+                for name in ("apart", "slow"):
+                    if name == "slow":
+                        for mountpath in live.volume.available:
+                            mountpath.wrote(mountpath.now_s() - 1)
+                    head = head_of(client, kind, f"/b/{name}", body, APART)
+                    if kind != "presigned":  # one of another second is another way of signing
+                        assert is_granted(live, head) == (len(body) <= BODY_BYTES_MAX)
+                    counted = live.node.stats.counters()["put.n"]
+                    statuses, answer = await send_apart(live, head, body)
+                    assert statuses == [100, 200]
+                    assert same(answer) == same(whole)
+                    assert stored(live, name) == stored(live, "whole")
+                    assert live.node.stats.counters()["put.n"] == counted + 1
+                    assert (await client.ask("signed", f"/b/{name}")).body == body
+                await until(lambda: not any(one.is_stalled for one in live.volume.available))
+            assert live.work_files() == []
+
+    run(scenario())
+
+
+def test_a_body_that_will_be_refused_is_not_asked_for(serve: Any, run: Scenario) -> None:
+    """Another's key, a wrong signature: the answer comes before the body."""
+
+    async def scenario() -> None:
+        async with closed(serve) as (live, client, other):
+            await known(client, "signed payload", APART)
+            wrong = head_of(client, "signed payload", "/b/o2", CONTENT, APART).replace(b"Signature=", b"Signature=0", 1)
+            for head in (head_of(other, "signed payload", "/b/o2", CONTENT, APART), wrong):
+                statuses, _ = await send_apart(live, head, CONTENT)
+                assert statuses == [403]
+            assert not [path for path in live.files() if path.endswith("/o2")]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("change", ["digest", "bucket", "policy", "key", "another bucket", "gone"])
+def test_what_changes_before_the_body_comes_is_heeded(serve: Any, run: Scenario, change: str) -> None:
+    """A body that is not the one that was signed; rights, keys, the bucket taken away; something that is no matter;
+    a client that leaves."""
+    expected = {"digest": 400, "bucket": 404, "policy": 403, "key": 403, "another bucket": 200}
+
+    async def scenario() -> None:
+        async with closed(serve) as (live, client, _):
+            await known(client, "signed payload", APART)
+            head, body = head_of(client, "signed payload", "/b/o2", CONTENT, APART), CONTENT
+            assert is_granted(live, head)
+            before = live.node.stats.counters()["err.put.n"]
+
+            async def meanwhile() -> None:
+                nonlocal body
+                bmd = live.node.bmd
+                if change == "bucket":
+                    await live.take(bmd.without_bucket(BCK))
+                elif change == "policy":
+                    await live.take(bmd.with_props(BCK, bmd.require(BCK).props.with_s3(**CHANGES["policy"])))
+                elif change == "key":
+                    live.node.keyring = ring()
+                elif change == "another bucket":
+                    await live.create(Bck("c"))
+                elif change == "gone":
+                    raise ConnectionError
+
+            if change == "gone":
+                with pytest.raises(ConnectionError):
+                    await send_apart(live, head, body, meanwhile)
+                await until(lambda: live.node.stats.counters()["err.put.n"] == before + 1)
+            else:
+                body = CONTENT[::-1] if change == "digest" else CONTENT
+                statuses, answer = await send_apart(live, head, body, meanwhile)
+                assert statuses == [100, expected[change]], answer.body
+            assert len([path for path in live.files() if path.endswith("/o2")]) == (change == "another bucket")
+            assert live.work_files() == []
 
     run(scenario())
 
