@@ -5,7 +5,8 @@ colon, no folded lines, no control characters; at most one Content-Length of pla
 `Transfer-Encoding: chunked`, never both; exactly one Host in HTTP/1.1. What breaks one of them is a `BadRequest`.
 
 Clients send the same header block again and again, only the request line changes: a parsed block is kept under its
-bytes, so most requests cost one dictionary lookup. Of blocks that differ, as signed ones do, most lines are the same.
+bytes, so most requests cost one dictionary lookup. Of blocks that differ, as signed ones do, most lines are the same,
+and so are the names of all.
 """
 
 import re
@@ -13,12 +14,16 @@ from collections import OrderedDict
 from urllib.parse import quote
 
 from ais.base.errors import BadRequest, HeadTooLarge, UnsupportedExpectation
-from ais.net.http import Headers, Peer, Request
+from ais.base.seen import Seen
+from ais.net.http import Headers, Peer, Request, Shape
 
 METHODS = frozenset(("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"))
 HEADERS_MAX = 128
 MEMO_ENTRIES_MAX = 1024
 MEMO_BLOCK_BYTES_MAX = 2048
+MEMO_SEEN_MAX = 4096
+"""A block is kept when it comes again before more others: signed ones never do."""
+KNOWN_BLOCK_BYTES_MAX = 4096
 MEMO_LINES_MAX = 1024
 MEMO_LINE_LEN_MAX = 256
 CONTENT_LENGTH_DIGITS_MAX = 18
@@ -26,24 +31,44 @@ CONTENT_LENGTH_DIGITS_MAX = 18
 _CONTROLS = bytes(code for code in range(0x20) if code != 0x09) + b"\x7f"
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _METHOD = re.compile(r"[A-Z]{1,20}")
-_DIGITS = re.compile(rf"[0-9]{{1,{CONTENT_LENGTH_DIGITS_MAX}}}")
 _FIRST_LINE = re.compile(rb"(?:\r\n)?[A-Z]{1,20}(?: |\Z)")
 _FIRST_LINE_BYTES = 32
 """Within these it is decided whether the beginning is that of a request."""
 _ABSOLUTE = re.compile(r"https?://[^/?#]+(?=[/?]|$)", re.IGNORECASE)
-_OF_FRAMING = frozenset(("connection", "content-length", "expect", "transfer-encoding"))
-_LENGTH = frozenset(("content-length",))
+_WAIT = "100-continue"
 _Line = tuple[str, str]
 
 
-class HeadParser:
-    """Parses heads; remembers header blocks (1024 of up to 2 KiB) and lines (1024 of up to 256 characters)."""
+class _Known:
+    """What was parsed before, each table begun anew when it is full: lines, spellings of names, and which names came
+    together.
+    """
 
-    __slots__ = ("_lines", "_memo")
+    __slots__ = ("lines", "names", "shapes")
+
+    def __init__(self) -> None:
+        self.lines: dict[str, _Line] = {}
+        self.names: dict[str, str] = {}
+        """In lower case, by what was sent."""
+        self.shapes: dict[tuple[str, ...], Shape] = {}
+        """By the names of all lines."""
+
+    def trim(self) -> None:
+        """Make room."""
+        for table in (self.lines, self.names, self.shapes):
+            if len(table) > MEMO_LINES_MAX:
+                table.clear()
+
+
+class HeadParser:
+    """Parses heads; remembers header blocks (1024 of up to 2 KiB), lines and names (1024 of blocks of up to 4 KiB)."""
+
+    __slots__ = ("_known", "_memo", "_seen")
 
     def __init__(self) -> None:
         self._memo: OrderedDict[bytes, Headers] = OrderedDict()
-        self._lines: dict[str, _Line] = {}
+        self._seen = Seen(MEMO_SEEN_MAX)
+        self._known = _Known()
 
     def parse(self, head: bytes, peer: Peer) -> Request:
         """The request of a head given without its final empty line. Raise `BadRequest`, `HeadTooLarge`."""
@@ -73,10 +98,11 @@ class HeadParser:
         return _check(method, target, version, parse_block(block), peer)
 
     def _parse_and_keep(self, block: bytes) -> Headers:
-        if len(self._lines) > MEMO_LINES_MAX:
-            self._lines.clear()
-        headers = parse_block(block, self._lines)
-        if len(block) <= MEMO_BLOCK_BYTES_MAX:
+        if len(block) > KNOWN_BLOCK_BYTES_MAX:
+            return parse_block(block)
+        self._known.trim()
+        headers = parse_block(block, self._known)
+        if len(block) <= MEMO_BLOCK_BYTES_MAX and self._seen.again(hash(block)):
             if len(self._memo) >= MEMO_ENTRIES_MAX:
                 self._memo.popitem(last=False)
             self._memo[block] = headers
@@ -132,22 +158,27 @@ def is_hopeless(partial: bytes, checked: int = 0) -> bool:
     )
 
 
-def parse_block(block: bytes, known: dict[str, _Line] | None = None) -> Headers:
+def parse_block(block: bytes, known: _Known | None = None) -> Headers:
     """Parse header lines separated by CRLF (none after the last). Raise `BadRequest`, `HeadTooLarge`.
 
-    `known` lines are not parsed again, and others become known.
+    What is `known` is not parsed again, and the rest becomes known.
     """
     if not block:
         return Headers()
     lines = _decode(block).split("\r\n")
     if len(lines) > HEADERS_MAX:
         raise HeadTooLarge(f"more than {HEADERS_MAX} header lines")
-    joined = block.replace(b"\r\n", b"")
-    if len(joined.translate(None, _CONTROLS)) != len(joined):
+    if len(block) - len(block.translate(None, _CONTROLS)) != 2 * (len(lines) - 1):  # but those between lines
         raise BadRequest("control character in the request headers")
     if known is None:
-        known = {}
-    return _frame(tuple([known.get(line) or _parse_line(line, known) for line in lines]), block)
+        known = _Known()
+    parsed = known.lines
+    items = tuple([parsed.get(line) or _parse_line(line, known) for line in lines])
+    names = tuple([name for name, _ in items])
+    shape = known.shapes.get(names)
+    if shape is None:
+        shape = known.shapes[names] = Shape(names)
+    return _frame(items, block, shape)
 
 
 def _decode(block: bytes) -> str:
@@ -158,25 +189,30 @@ def _decode(block: bytes) -> str:
         return block.decode("iso-8859-1")
 
 
-def _parse_line(line: str, known: dict[str, _Line]) -> _Line:
-    name, colon, value = line.partition(":")
-    if not colon or not _TOKEN.fullmatch(name):
+def _parse_line(line: str, known: _Known) -> _Line:
+    sent, colon, value = line.partition(":")
+    name = known.names.get(sent)
+    if name is None:
+        if not colon or not _TOKEN.fullmatch(sent):
+            raise BadRequest("malformed header line")
+        name = known.names[sent] = sent.lower()
+    elif not colon:
         raise BadRequest("malformed header line")
-    found = name.lower(), value.strip(" \t")
+    found = name, value.strip(" \t")
     if len(line) <= MEMO_LINE_LEN_MAX:
-        known[line] = found
+        known.lines[line] = found
     return found
 
 
-def _frame(items: tuple[_Line, ...], block: bytes) -> Headers:
+def _frame(items: tuple[_Line, ...], block: bytes, shape: Shape) -> Headers:
     """Check the headers that say where the message ends and who it is for."""
-    sent = dict(items)
-    if len(sent) == len(items):  # nothing twice, and most have no more of these than a length
-        framing = _OF_FRAMING.intersection(sent)
-        if not framing:
-            return Headers(items, block=block)
-        if framing == _LENGTH and _DIGITS.fullmatch(sent["content-length"]):
-            return Headers(items, content_length=int(sent["content-length"]), block=block)
+    first = dict(items) if shape.is_single else dict(reversed(items))
+    if shape.is_single and not shape.framing:
+        return Headers(items, first, shape, block)
+    if shape.has_only_length:
+        announced, expects = first["content-length"], first.get("expect")
+        if _is_length(announced) and (expects is None or expects == _WAIT):
+            return Headers(items, first, shape, block, int(announced), expects_continue=expects is not None)
     singles: dict[str, str] = {}
     connection: set[str] = set()
     for name, value in items:
@@ -184,12 +220,12 @@ def _frame(items: tuple[_Line, ...], block: bytes) -> Headers:
             if name in singles:
                 raise BadRequest(f"repeated {name} header")
             singles[name] = value
-        elif name == "expect" and value.lower() != "100-continue":
+        elif name == "expect" and value.lower() != _WAIT:
             raise UnsupportedExpectation("only 100-continue can be expected")
         elif name == "connection":
             connection.update(token.strip(" \t") for token in value.lower().split(","))
     length, encoding = singles.get("content-length"), singles.get("transfer-encoding")
-    if length is not None and not _DIGITS.fullmatch(length):
+    if length is not None and not _is_length(length):
         raise BadRequest("malformed Content-Length")
     if encoding is not None and encoding.lower() != "chunked":
         raise BadRequest("unsupported Transfer-Encoding: only chunked is served")
@@ -197,9 +233,15 @@ def _frame(items: tuple[_Line, ...], block: bytes) -> Headers:
         raise BadRequest("both Content-Length and Transfer-Encoding")
     return Headers(
         items,
-        content_length=None if length is None else int(length),
+        first,
+        shape,
+        block,
+        None if length is None else int(length),
         is_chunked=encoding is not None,
         connection="close" if "close" in connection else "keep-alive" if "keep-alive" in connection else "",
         expects_continue=any(name == "expect" for name, _ in items),
-        block=block,
     )
+
+
+def _is_length(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= CONTENT_LENGTH_DIGITS_MAX

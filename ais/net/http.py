@@ -16,6 +16,8 @@ from ais.api import headers
 from ais.base.errors import BadRequest
 
 QUERY_PARAMS_MAX = 100
+_OF_FRAMING = frozenset(("connection", "content-length", "expect", "transfer-encoding"))
+_LENGTH_OR_WAIT = frozenset(("content-length", "expect"))
 _OF_NODES = frozenset(name.lower() for name in (headers.CALLER_ID, headers.S3_VIA))
 
 
@@ -27,6 +29,36 @@ class Network(enum.Flag):
     DATA = enum.auto()
     LOCAL = enum.auto()
     """Not one of them: the Unix socket of a node, for administrators on its machine."""
+
+
+class Shape:
+    """What the names of a header block say, whatever comes behind them: most blocks have the names of one before."""
+
+    __slots__ = (
+        "framing",
+        "has_host",
+        "has_only_length",
+        "has_range",
+        "is_internal",
+        "is_single",
+        "may_browse",
+        "names",
+    )
+
+    def __init__(self, lines: tuple[str, ...]) -> None:
+        """`lines`: the name of each line, lower-case."""
+        self.names = tuple(dict.fromkeys(lines))
+        """Each once, in an order that depends on theirs alone."""
+        self.is_single = len(self.names) == len(lines)
+        """Whether no name was sent twice."""
+        self.framing = _OF_FRAMING.intersection(lines)
+        """Those that say where the message ends and what becomes of the connection."""
+        self.has_only_length = self.is_single and "content-length" in lines and self.framing <= _LENGTH_OR_WAIT
+        """Of these nothing but a length, and that the client waits before it sends so much."""
+        self.has_host = "host" in lines
+        self.has_range = "range" in lines
+        self.may_browse = "origin" in lines or "sec-fetch-site" in lines
+        self.is_internal = not _OF_NODES.isdisjoint(lines)
 
 
 class Headers:
@@ -58,19 +90,24 @@ class Headers:
     def __init__(
         self,
         items: tuple[tuple[str, str], ...] = (),
-        *,
+        first: dict[str, str] | None = None,
+        shape: Shape | None = None,
+        block: bytes = b"",
         content_length: int | None = None,
+        *,
         is_chunked: bool = False,
         connection: str = "",
         expects_continue: bool = False,
-        block: bytes = b"",
     ) -> None:
+        """`first`: the first value of each name, and `shape` of all names, where the caller knows them already."""
+        if shape is None or first is None:
+            first, shape = dict(reversed(items)), Shape(tuple([name for name, _ in items]))
         self._items = items
-        self._first = dict(reversed(items))
-        self.names = tuple(self._first)
-        """The names sent, each once, in an order that depends on theirs alone."""
-        self.is_single = len(self.names) == len(items)
-        """Whether no name was sent twice."""
+        self._first = first
+        self.names = shape.names
+        """As of `Shape`."""
+        self.is_single = shape.is_single
+        """As of `Shape`."""
         self.content_length = content_length
         self.is_chunked = is_chunked
         self.has_body = is_chunked or bool(content_length)
@@ -79,16 +116,12 @@ class Headers:
         self.expects_continue = expects_continue
         self.block = block
         """The lines as sent, separated by CRLF."""
-        self.has_host = "host" in self._first
-        self.has_range = "range" in self._first
-        self.is_browser = (
-            "origin" in self._first
-            or "sec-fetch-site" in self._first
-            or self._first.get("user-agent", "").startswith("Mozilla/5.0")
-        )
-        self.is_foreign = self.is_browser and _is_foreign(self._first)
+        self.has_host = shape.has_host
+        self.has_range = shape.has_range
+        self.is_browser = shape.may_browse or first.get("user-agent", "").startswith("Mozilla/5.0")
+        self.is_foreign = self.is_browser and _is_foreign(first)
         """Whether a page of another site had it sent, other than by a link that somebody followed."""
-        self.is_internal = self.has_any(_OF_NODES)
+        self.is_internal = shape.is_internal
         """Whether it says that a node sent it, or passed it on."""
         self.is_direct = not (self.is_browser or self.is_internal)
         """Whether a client's own program sent it."""

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ais.base.errors import AisError, BadRequest, HeadTooLarge
-from ais.net.head import MEMO_ENTRIES_MAX, HeadParser, is_hopeless, parse_block
-from ais.net.http import Network, Peer, Request
+from ais.base.errors import AisError, BadRequest, HeadTooLarge, UnsupportedExpectation
+from ais.net.head import HEADERS_MAX, MEMO_ENTRIES_MAX, MEMO_LINES_MAX, HeadParser, is_hopeless, parse_block
+from ais.net.http import Headers, Network, Peer, Request
 
 PEER = Peer("1.2.3.4:5", Network.PUBLIC, "http")
 
@@ -144,14 +144,31 @@ def test_too_many_headers() -> None:
 
 
 def test_equal_blocks_share_their_headers() -> None:
-    """A header block is parsed once, and the memo does not grow without bound."""
+    """A header block is parsed once when it comes again and again, and the memo does not grow without bound."""
     parser = HeadParser()
-    first = parser.parse(b"GET /a HTTP/1.1\r\nHost: h\r\nX: 1", PEER)
-    assert parser.parse(b"GET /b HTTP/1.1\r\nHost: h\r\nX: 1", PEER).headers is first.headers
-    for number in range(MEMO_ENTRIES_MAX + 10):
-        parser.parse(b"GET /b HTTP/1.1\r\nHost: h\r\nX: x%d" % number, PEER)
+
+    def asked(value: int) -> Headers:
+        return parser.parse(b"GET /b HTTP/1.1\r\nHost: h\r\nX: %d" % value, PEER).headers
+
+    asked(0)
+    assert not parser._memo
+    first = asked(0)
+    assert asked(0) is first
+    for value in range(1, MEMO_ENTRIES_MAX + 10):
+        asked(value)
+        asked(value)
     assert len(parser._memo) == MEMO_ENTRIES_MAX
-    assert parser.parse(b"GET /a HTTP/1.1\r\nHost: h\r\nX: 1", PEER).headers is not first.headers
+    assert asked(0) is not first
+
+
+def test_what_is_remembered_of_blocks_that_differ_is_bounded() -> None:
+    """Lines, names, and which names come together."""
+    parser = HeadParser()
+    for number in range(3 * MEMO_LINES_MAX):
+        parser.parse(b"GET / HTTP/1.1\r\nHost: h\r\nX-%d: %d" % (number, number), PEER)
+    known = parser._known
+    for table in (known.lines, known.names, known.shapes):
+        assert len(table) <= MEMO_LINES_MAX + HEADERS_MAX
 
 
 def test_refused_blocks_are_refused_again() -> None:
@@ -160,6 +177,29 @@ def test_refused_blocks_are_refused_again() -> None:
     for _ in range(2):
         with pytest.raises(BadRequest):
             parser.parse(b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: x", PEER)
+
+
+@pytest.mark.parametrize("line", ["X-Known", "X-Known 1", "X-Known : 1", " X-Known: 1", "X-Known:\r1", "x-known\n: 1"])
+def test_names_that_are_known_excuse_nothing(line: str) -> None:
+    """A line is as wrong behind a name that was parsed before as behind any."""
+    parser = HeadParser()
+    parser.parse(b"GET / HTTP/1.1\r\nHost: h\r\nX-Known: 0", PEER)
+    with pytest.raises(BadRequest):
+        parser.parse(f"GET / HTTP/1.1\r\nHost: h\r\n{line}".encode(), PEER)
+
+
+@pytest.mark.parametrize(("value", "waits"), [("100-continue", True), ("100-Continue", True), ("200-ok", None)])
+def test_who_waits_for_being_asked(value: str, waits: bool | None) -> None:
+    """Whatever the case, with a length or in chunks; nothing else can be expected."""
+    for framing in ("Content-Length: 5", "Transfer-Encoding: chunked"):
+        head = f"PUT /o HTTP/1.1\r\nHost: h\r\nExpect: {value}\r\n{framing}".encode()
+        if waits is None:
+            with pytest.raises(UnsupportedExpectation):
+                parse(head)
+        else:
+            headers = parse(head).headers
+            assert (headers.expects_continue, headers.has_body) == (True, True)
+            assert headers.content_length == (None if headers.is_chunked else 5)
 
 
 class _Oracle:
