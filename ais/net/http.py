@@ -6,7 +6,7 @@ adds what belongs to the connection: Content-Length or chunked encoding, Date, C
 """
 
 import enum
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from http import HTTPStatus
 from typing import NamedTuple, Protocol
@@ -132,10 +132,9 @@ class Headers:
         """The first value of a header given by its lower-case name."""
         return self._first.get(name)
 
-    def lines_of(self, names: Iterable[str]) -> str:
-        """`name:value` and a line feed for each of these headers, the first of each."""
-        first = self._first
-        return "".join([f"{name}:{first.get(name)}\n" for name in names])
+    def pick(self, picker: Callable[[dict[str, str]], object]) -> object:
+        """What `picker` (an `itemgetter` of lower-case names) takes of the first values."""
+        return picker(self._first)
 
     def get_all(self, name: str) -> list[str]:
         """All values of a header, in the order sent."""

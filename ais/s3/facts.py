@@ -18,6 +18,7 @@ from ais.s3.front import S3Request
 
 Facts = dict[str, str]
 
+_CHECKSUM_TYPE = "x-amz-checksum-type"
 USER_PREFIX = "x-amz-meta-"
 USER_BYTES_MAX = 2048
 CONTENT_TYPE_DEFAULT = "binary/octet-stream"
@@ -156,4 +157,9 @@ def checksum_lines(facts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if found := checksum_of(facts):
         algorithm, value, checksum_type = found
         yield algorithm.header, value
-        yield "x-amz-checksum-type", checksum_type
+        yield _CHECKSUM_TYPE, checksum_type
+
+
+def checksum_text(header: str, value: str, checksum_type: str) -> str:
+    """The same as header lines, where it is known what the checksum is."""
+    return f"{header}: {value}\r\n{_CHECKSUM_TYPE}: {checksum_type}\r\n"

@@ -11,11 +11,13 @@ import functools
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
+from operator import itemgetter
 from typing import NamedTuple
 
 from ais.auth.keys import KeyRing
 from ais.auth.sessions import Session
-from ais.auth.signing import canonical_query, signing_key
+from ais.auth.signing import Mac, canonical_query, signing_key
 from ais.net.http import Headers, Request
 from ais.s3 import sigv4
 from ais.s3.front import S3Request
@@ -49,14 +51,19 @@ class _Way(NamedTuple):
     signature: Signature
     """Of the first one."""
     key: bytes
+    mac: Mac
+    """Under it."""
+    scope: str
     user: str | None
     principal: Principal | None
     caller: Caller
     is_admin: bool
     query: str
     """Canonical, of presigned ones."""
-    joined: str
-    """The names of the signed headers, as they are signed."""
+    names: Callable[[dict[str, str]], object]
+    """Takes the values of the signed headers."""
+    lines: str
+    """The lines that are signed of them, and their names, but for these values."""
     session: Session | None
     token: str
     """Of the session; empty without one."""
@@ -89,7 +96,7 @@ class Signers:
         if way is None or not headers.is_single:
             return None
         signature, payload = way.signature, headers.get(_PAYLOAD)
-        stamp, expires_s = signature.timestamp, signature.expires_s
+        expires_s = signature.expires_s
         if expires_s is None:
             stamp = headers.get(_DATE) or ""
             if payload is None or not stamp.startswith(signature.date):
@@ -99,7 +106,7 @@ class Signers:
                     return None
                 query = canonical_query(query)
         else:
-            query = way.query
+            stamp, query = signature.timestamp, way.query
         if payload is None:
             payload = sigv4.UNSIGNED
         elif not _SHA256.fullmatch(payload) and payload not in _PAYLOADS and payload not in STREAMING_SIGNED:
@@ -125,16 +132,15 @@ class Signers:
         age_s = now_s - time_s
         if age_s < -SKEW_S_MAX or age_s > (SKEW_S_MAX if expires_s is None else expires_s):
             return None
-        lines = headers.lines_of(signature.signed_headers)
+        lines = way.lines % headers.pick(way.names)
         if "  " in lines or "\t" in lines:
             return None
-        scope = found.scope
-        canonical = f"{http.method}\n{http.path}\n{query}\n{lines}\n{way.joined}\n{payload}"
+        canonical = f"{http.method}\n{http.path}\n{query}\n{lines}{payload}"
         digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
-        expected = hmac.digest(way.key, f"{ALGORITHM}\n{stamp}\n{scope}\n{digest}".encode(), "sha256").hex()
-        if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace")):
+        expected = way.mac.hexdigest(f"{ALGORITHM}\n{stamp}\n{way.scope}\n{digest}".encode())
+        if not given.isascii() or not hmac.compare_digest(expected, given):
             return None
-        signed = Signed(way.key, scope, stamp, given) if payload in STREAMING_SIGNED else None
+        signed = Signed(way.key, way.scope, stamp, given) if payload in STREAMING_SIGNED else None
         return Identity(way.user, found, signed, False, way.principal, way.caller, session, token, way.is_admin)
 
     def learn(self, request: S3Request, found: Identity, keys: KeyRing, *, required: bool) -> None:
@@ -159,18 +165,28 @@ class Signers:
             key = signing_key(secret, signature.date, signature.region, signature.service)
         if len(self._ways) >= WAYS_MAX:
             self._ways.clear()
+        names = signature.signed_headers
         self._ways[begin, headers.names] = _Way(
             signature,
             key,
+            Mac(key),
+            signature.scope,
             found.user,
             found.principal,
             found.caller,
             found.is_admin,
             canonical_query(begin) if is_presigned else "",
-            ";".join(signature.signed_headers),
+            itemgetter(*names),
+            _template(names),
             found.session,
             found.token,
         )
+
+
+def _template(names: tuple[str, ...]) -> str:
+    """What is signed of headers, with `%s` where each value belongs."""
+    escaped = [name.replace("%", "%%") for name in names]
+    return "".join([f"{name}:%s\n" for name in escaped]) + f"\n{';'.join(escaped)}\n"
 
 
 def _secret_of(found: Identity, keys: KeyRing) -> str | None:

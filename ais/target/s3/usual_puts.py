@@ -10,7 +10,6 @@ A body that did not come with its head (clients wait for `100 Continue`, or send
 """
 
 import hashlib
-import re
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -20,13 +19,13 @@ from ais.core.store import Store
 from ais.core.workfile import Buffer, Keeping
 from ais.fs.locks import StripeBusy
 from ais.fs.mountpath import MountpathStalled
-from ais.net.http import AnyReply, Reply, Request, StreamReply, Upload
+from ais.net.http import AnyReply, Headers, Reply, Request, StreamReply, Upload
 from ais.node.s3 import Gate
 from ais.s3 import checksums, facts, lock, sigv4
 from ais.s3.buckets import S3Bucket
 from ais.s3.checksums import Algorithm
-from ais.s3.errors import S3Error
-from ais.s3.payload import DEFAULT
+from ais.s3.claims import NAMES as CLAIMING
+from ais.s3.claims import Claims
 from ais.stats import names as metrics
 from ais.target.counts import count_error
 from ais.target.front import Front
@@ -41,11 +40,10 @@ BODY_BYTES_MAX = 64 << 10
 _BUCKETS_MAX = 1024
 _KEY_CHARS_MAX = 256
 """Of longer ones it has to be asked whether they are too long."""
-_MD5, _PAYLOAD, _TYPE, _NAMED = "content-md5", "x-amz-content-sha256", "content-type", "x-amz-sdk-checksum-algorithm"
-_CLAIMS = frozenset((_MD5, _NAMED, *(one.header for one in checksums.ALGORITHMS.values())))
-_HARMLESS = HARMLESS | _CLAIMS | {"content-length", "expect", _TYPE}
+_CLAIMS_MAX = 1024
+_PAYLOAD, _TYPE = "x-amz-content-sha256", "content-type"
+_HARMLESS = HARMLESS | CLAIMING | {"content-length", "expect", _TYPE}
 _QUERIES = ("", "x-id=PutObject")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNTOLD = frozenset(("s3",))
 """A bucket of that name is not the first element of its paths."""
 
@@ -65,6 +63,7 @@ class _Grant(NamedTuple):
     """While it is the same, the bucket is as it was."""
     entry: _Entry
     key: str
+    claims: Claims
 
 
 class UsualPuts:
@@ -82,6 +81,8 @@ class UsualPuts:
         self._basis = Basis(host, gate, front, maps)
         self._otherwise = otherwise
         self._buckets: dict[str, _Entry] = {}
+        self._claims: dict[tuple[str, ...], Claims | None] = {}
+        """By the names of all headers of a request, each sent once."""
 
     def put(self, request: Request) -> Reply | Upload | None:
         """Store the body of a usual PUT; None, with nothing done: for every other request. Raise `AisError`.
@@ -109,7 +110,8 @@ class UsualPuts:
         key = path[end + 1 :]
         if not key or "%" in path or len(key) > _KEY_CHARS_MAX:
             return None
-        if not _HARMLESS.issuperset(headers.names) or not headers.is_single:
+        claims = self._claims.get(headers.names) or self._claims_of(headers)
+        if claims is None or not headers.is_single:
             return None
         if self._basis.bearer(request, entry.bucket, Access.PUT, _QUERIES) is None:
             caller = self._basis.caller(request, _QUERIES)
@@ -119,14 +121,20 @@ class UsualPuts:
             return None
         if self._host.placement.owner(entry.view.uname + key).id != self._host.snode.id:
             return None
-        return _Grant(self._basis.now, entry, key)
+        return _Grant(self._basis.now, entry, key, claims)
 
     def _store_it(self, request: Request, grant: _Grant, body: Buffer) -> Reply | None:
-        if not self._is_as_signed(request.headers.get(_PAYLOAD), body):
+        """None: anything is not as the client claims, or it takes a while."""
+        headers, claims, view = request.headers, grant.claims, grant.entry.view
+        if not _is_as_signed(headers.get(_PAYLOAD), body):
             return None
-        kept, view = self._facts(request, body), grant.entry.view
-        if kept is None:
+        md5 = hashlib.md5(body, usedforsecurity=False).digest()
+        value = checksums.encode(_digest(claims.algorithm, body))
+        if not claims.are_true(headers, md5, value):
             return None
+        etag, content_type = md5.hex(), headers.get(_TYPE)
+        given = {"etag": etag} if content_type is None else {_TYPE: content_type, "etag": etag}
+        kept = facts.with_checksum(given, claims.algorithm, value, checksums.FULL_OBJECT)
         try:
             meta = self._store.put(view.bck, grant.key, view.rules, body, kept)
         except (StripeBusy, MountpathStalled):
@@ -136,8 +144,8 @@ class UsualPuts:
             raise
         self._counters[metrics.PUT_N] += 1
         self._counters[metrics.PUT_SIZE] += meta.size
-        lines = "".join([f"{name}: {value}\r\n" for name, value in facts.checksum_lines(kept)])
-        return Reply(200, self._gate.new_stamp() + f'ETag: "{kept["etag"]}"\r\n{lines}'.encode())
+        lines = facts.checksum_text(claims.header, value, checksums.FULL_OBJECT)
+        return Reply(200, self._gate.new_stamp() + f'ETag: "{etag}"\r\n{lines}'.encode())
 
     def finish(self, request: Request, grant: _Grant, body: Buffer) -> Reply | Awaitable[Reply | StreamReply]:
         """The body has come: store it, the short way if what was granted still is. Raise `AisError`."""
@@ -192,36 +200,15 @@ class UsualPuts:
             self._basis.renew()
         self._buckets[name] = _Entry(bucket, view)
 
-    @staticmethod
-    def _is_as_signed(payload: str | None, body: Buffer) -> bool:
-        if payload is None or payload == sigv4.UNSIGNED:
-            return True
-        return _SHA256.fullmatch(payload) is not None and hashlib.sha256(body).hexdigest() == payload
-
-    @staticmethod
-    def _facts(request: Request, body: Buffer) -> facts.Facts | None:
-        """What is kept of the content and its type; None when anything is not as the client claims, or not told yet."""
-        headers = request.headers
-        md5, algorithm = hashlib.md5(body, usedforsecurity=False).digest(), DEFAULT
-        claimed: str | None = None
-        if headers.has_any(_CLAIMS):
-            sent = {name: (headers.get(name) or "",) for name in _CLAIMS.intersection(headers.names)}
-            try:
-                wanted_md5, claim = checksums.read_content_md5(sent), checksums.read_claim(sent)
-            except S3Error:
-                return None
-            if wanted_md5 not in (None, md5):
-                return None
-            if claim is not None:
-                algorithm, claimed = claim
-                if claimed is None:
-                    return None
-        digest = _digest(algorithm, body)
-        if claimed not in (None, checksums.encode(digest)):
+    def _claims_of(self, headers: Headers) -> Claims | None:
+        """What may be claimed with such headers; None when they ask for something unusual."""
+        names = headers.names
+        if not _HARMLESS.issuperset(names):
             return None
-        content_type = headers.get(_TYPE)
-        given = {} if content_type is None else {_TYPE: content_type}
-        return facts.of_content(given, md5, algorithm, digest)
+        if len(self._claims) >= _CLAIMS_MAX:
+            self._claims.clear()
+        found = self._claims[names] = Claims.of(names)
+        return found
 
 
 class _LateBody:
@@ -246,6 +233,10 @@ class _LateBody:
     def abort(self) -> None:
         """Nothing was stored."""
         self._puts.failed(None)
+
+
+def _is_as_signed(payload: str | None, body: Buffer) -> bool:
+    return payload is None or payload == sigv4.UNSIGNED or hashlib.sha256(body).hexdigest() == payload
 
 
 def _digest(algorithm: Algorithm, body: Buffer) -> bytes:
