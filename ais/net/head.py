@@ -5,12 +5,13 @@ colon, no folded lines, no control characters; at most one Content-Length of pla
 `Transfer-Encoding: chunked`, never both; exactly one Host in HTTP/1.1. What breaks one of them is a `BadRequest`.
 
 Clients send the same header block again and again, only the request line changes: a parsed block is kept under its
-bytes, so most requests cost one dictionary lookup. Of blocks that differ, as signed ones do, most lines are the same,
-and so are the names of all.
+bytes, so most requests cost one dictionary lookup. Blocks that differ, as signed ones do, are compared with the last
+one line by line: only what differs is parsed.
 """
 
 import re
 from collections import OrderedDict
+from typing import NamedTuple
 from urllib.parse import quote
 
 from ais.base.errors import BadRequest, HeadTooLarge, UnsupportedExpectation
@@ -24,8 +25,7 @@ MEMO_BLOCK_BYTES_MAX = 2048
 MEMO_SEEN_MAX = 4096
 """A block is kept when it comes again before more others: signed ones never do."""
 KNOWN_BLOCK_BYTES_MAX = 4096
-MEMO_LINES_MAX = 1024
-MEMO_LINE_LEN_MAX = 256
+NAMES_KNOWN_MAX = 1024
 CONTENT_LENGTH_DIGITS_MAX = 18
 
 _CONTROLS = bytes(code for code in range(0x20) if code != 0x09) + b"\x7f"
@@ -39,29 +39,27 @@ _WAIT = "100-continue"
 _Line = tuple[str, str]
 
 
-class _Known:
-    """What was parsed before, each table begun anew when it is full: lines, spellings of names, and which names came
-    together.
-    """
+class _Block(NamedTuple):
+    """One that was parsed."""
 
-    __slots__ = ("lines", "names", "shapes")
+    lines: list[str]
+    items: tuple[_Line, ...]
+    shape: Shape
+
+
+class _Known:
+    """What was parsed before: the last block of each number of lines, spellings of names (begun anew at 1024)."""
+
+    __slots__ = ("blocks", "names")
 
     def __init__(self) -> None:
-        self.lines: dict[str, _Line] = {}
+        self.blocks: dict[int, _Block] = {}
         self.names: dict[str, str] = {}
         """In lower case, by what was sent."""
-        self.shapes: dict[tuple[str, ...], Shape] = {}
-        """By the names of all lines."""
-
-    def trim(self) -> None:
-        """Make room."""
-        for table in (self.lines, self.names, self.shapes):
-            if len(table) > MEMO_LINES_MAX:
-                table.clear()
 
 
 class HeadParser:
-    """Parses heads; remembers header blocks (1024 of up to 2 KiB), lines and names (1024 of blocks of up to 4 KiB)."""
+    """Parses heads; remembers header blocks (1024 of up to 2 KiB), and of those of up to 4 KiB names and the latest."""
 
     __slots__ = ("_known", "_memo", "_seen")
 
@@ -100,7 +98,8 @@ class HeadParser:
     def _parse_and_keep(self, block: bytes) -> Headers:
         if len(block) > KNOWN_BLOCK_BYTES_MAX:
             return parse_block(block)
-        self._known.trim()
+        if len(self._known.names) > NAMES_KNOWN_MAX:
+            self._known.names.clear()
         headers = parse_block(block, self._known)
         if len(block) <= MEMO_BLOCK_BYTES_MAX and self._seen.again(hash(block)):
             if len(self._memo) >= MEMO_ENTRIES_MAX:
@@ -172,12 +171,21 @@ def parse_block(block: bytes, known: _Known | None = None) -> Headers:
         raise BadRequest("control character in the request headers")
     if known is None:
         known = _Known()
-    parsed = known.lines
-    items = tuple([parsed.get(line) or _parse_line(line, known) for line in lines])
-    names = tuple([name for name, _ in items])
-    shape = known.shapes.get(names)
-    if shape is None:
-        shape = known.shapes[names] = Shape(names)
+    names, before = known.names, known.blocks.get(len(lines))
+    if before is None:
+        items = tuple([_parse_line(line, names) for line in lines])
+        shape = Shape(tuple([name for name, _ in items]))
+    else:
+        items = tuple(
+            [
+                item if line == known_line else _parse_line(line, names)
+                for line, known_line, item in zip(lines, before.lines, before.items, strict=True)
+            ]
+        )
+        shape, sent = before.shape, tuple([name for name, _ in items])
+        if sent != shape.lines:
+            shape = Shape(sent)
+    known.blocks[len(lines)] = _Block(lines, items, shape)
     return _frame(items, block, shape)
 
 
@@ -189,19 +197,16 @@ def _decode(block: bytes) -> str:
         return block.decode("iso-8859-1")
 
 
-def _parse_line(line: str, known: _Known) -> _Line:
+def _parse_line(line: str, names: dict[str, str]) -> _Line:
     sent, colon, value = line.partition(":")
-    name = known.names.get(sent)
+    name = names.get(sent)
     if name is None:
         if not colon or not _TOKEN.fullmatch(sent):
             raise BadRequest("malformed header line")
-        name = known.names[sent] = sent.lower()
+        name = names[sent] = sent.lower()
     elif not colon:
         raise BadRequest("malformed header line")
-    found = name, value.strip(" \t")
-    if len(line) <= MEMO_LINE_LEN_MAX:
-        known.lines[line] = found
-    return found
+    return name, value.strip(" \t")
 
 
 def _frame(items: tuple[_Line, ...], block: bytes, shape: Shape) -> Headers:

@@ -41,12 +41,14 @@ class Shape:
         "has_range",
         "is_internal",
         "is_single",
+        "lines",
         "may_browse",
         "names",
     )
 
     def __init__(self, lines: tuple[str, ...]) -> None:
-        """`lines`: the name of each line, lower-case."""
+        self.lines = lines
+        """The name of each line, lower-case."""
         self.names = tuple(dict.fromkeys(lines))
         """Each once, in an order that depends on theirs alone."""
         self.is_single = len(self.names) == len(lines)

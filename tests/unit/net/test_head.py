@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ais.base.errors import AisError, BadRequest, HeadTooLarge, UnsupportedExpectation
-from ais.net.head import HEADERS_MAX, MEMO_ENTRIES_MAX, MEMO_LINES_MAX, HeadParser, is_hopeless, parse_block
+from ais.net.head import (
+    HEADERS_MAX,
+    KNOWN_BLOCK_BYTES_MAX,
+    MEMO_ENTRIES_MAX,
+    NAMES_KNOWN_MAX,
+    HeadParser,
+    is_hopeless,
+    parse_block,
+)
 from ais.net.http import Headers, Network, Peer, Request
 
 PEER = Peer("1.2.3.4:5", Network.PUBLIC, "http")
@@ -162,13 +170,36 @@ def test_equal_blocks_share_their_headers() -> None:
 
 
 def test_what_is_remembered_of_blocks_that_differ_is_bounded() -> None:
-    """Lines, names, and which names come together."""
+    """Names, and one block of each number of lines; none of long ones."""
     parser = HeadParser()
-    for number in range(3 * MEMO_LINES_MAX):
+    for number in range(3 * NAMES_KNOWN_MAX):
         parser.parse(b"GET / HTTP/1.1\r\nHost: h\r\nX-%d: %d" % (number, number), PEER)
     known = parser._known
-    for table in (known.lines, known.names, known.shapes):
-        assert len(table) <= MEMO_LINES_MAX + HEADERS_MAX
+    assert len(known.names) <= NAMES_KNOWN_MAX + HEADERS_MAX
+    assert list(known.blocks) == [2]
+    parser.parse(b"GET / HTTP/1.1\r\nHost: h\r\nX: x\r\nY: " + bytes(KNOWN_BLOCK_BYTES_MAX).replace(b"\0", b"y"), PEER)
+    assert list(known.blocks) == [2]
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["Host: h", "host: i", "A: 1", "A: 2", "a: 1", "B:1", "B: 2 ", "A"]), max_size=4),
+        max_size=6,
+    )
+)
+def test_what_was_parsed_before_changes_nothing(blocks: list[list[str]]) -> None:
+    """A parser that has seen other blocks, refused ones among them, says of each what a new one does."""
+    parser = HeadParser()
+    for lines in blocks:
+        head = "\r\n".join(("GET / HTTP/1.1", *lines)).encode()
+        found = []
+        for one in (parser, HeadParser()):
+            try:
+                headers = one.parse(head, PEER).headers
+                found.append((list(headers.items()), headers.names, headers.is_single, headers.has_host))
+            except BadRequest as error:
+                found.append(error.args)
+        assert found[0] == found[1]
 
 
 def test_refused_blocks_are_refused_again() -> None:
