@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Self
 
+from ais.env.attributes import attribute_getter
 from ais.env.changes import Changes
 from ais.env.files import files_below
 
@@ -101,7 +102,7 @@ class Disk:
     listdir = staticmethod(os.listdir)
     statvfs = staticmethod(os.statvfs)
     utime = staticmethod(os.utime)
-    getxattr = staticmethod(os.getxattr)
+    getxattr = staticmethod(attribute_getter())
     setxattr = staticmethod(os.setxattr)
     removexattr = staticmethod(os.removexattr)
     files_below = staticmethod(files_below)

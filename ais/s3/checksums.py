@@ -10,6 +10,7 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import xxhash
@@ -21,15 +22,20 @@ COMPOSITE = "COMPOSITE"
 FULL_OBJECT = "FULL_OBJECT"
 
 
-class _Crc:
-    def __init__(self, function: Callable[[bytes | memoryview, int], int], layout: str) -> None:
-        self._function, self._layout, self._value = function, layout, 0
+Content = bytes | memoryview
 
-    def update(self, data: bytes | memoryview, /) -> None:
+
+class _Crc:
+    def __init__(
+        self, function: Callable[[Content, int], int], pack: Callable[[int], bytes], content: Content = b""
+    ) -> None:
+        self._function, self._pack, self._value = function, pack, function(content, 0)
+
+    def update(self, data: Content, /) -> None:
         self._value = self._function(data, self._value)
 
     def digest(self) -> bytes:
-        return struct.pack(self._layout, self._value)
+        return self._pack(self._value)
 
 
 class Hasher(Protocol):
@@ -45,7 +51,8 @@ class Algorithm(NamedTuple):
 
     name: str
     size_bytes: int
-    new: Callable[[], Hasher]
+    new: Callable[..., Hasher]
+    """Takes the beginning of the content, or nothing."""
     combine: Callable[[int, int, int], int] | None
 
     @property
@@ -64,16 +71,17 @@ class Algorithm(NamedTuple):
         return FULL_OBJECT if self.name == "CRC64NVME" else COMPOSITE
 
 
+_32, _64 = struct.Struct(">I").pack, struct.Struct(">Q").pack
 ALGORITHMS = {
     one.name: one
     for one in (
-        Algorithm("CRC32", 4, lambda: _Crc(zlib.crc32, ">I"), crt.combine_crc32),
-        Algorithm("CRC32C", 4, lambda: _Crc(crt.crc32c, ">I"), crt.combine_crc32c),
-        Algorithm("CRC64NVME", 8, lambda: _Crc(crt.crc64nvme, ">Q"), crt.combine_crc64nvme),
-        Algorithm("SHA1", 20, lambda: hashlib.sha1(usedforsecurity=False), None),
+        Algorithm("CRC32", 4, partial(_Crc, zlib.crc32, _32), crt.combine_crc32),
+        Algorithm("CRC32C", 4, partial(_Crc, crt.crc32c, _32), crt.combine_crc32c),
+        Algorithm("CRC64NVME", 8, partial(_Crc, crt.crc64nvme, _64), crt.combine_crc64nvme),
+        Algorithm("SHA1", 20, partial(hashlib.sha1, usedforsecurity=False), None),
         Algorithm("SHA256", 32, hashlib.sha256, None),
         Algorithm("SHA512", 64, hashlib.sha512, None),
-        Algorithm("MD5", 16, lambda: hashlib.md5(usedforsecurity=False), None),
+        Algorithm("MD5", 16, partial(hashlib.md5, usedforsecurity=False), None),
         Algorithm("XXHASH64", 8, xxhash.xxh64, None),
         Algorithm("XXHASH3", 8, xxhash.xxh3_64, None),
         Algorithm("XXHASH128", 16, xxhash.xxh3_128, None),
@@ -141,7 +149,7 @@ def check_value(algorithm: Algorithm, value: str) -> None:
 
 def encode(digest: bytes) -> str:
     """As it stands in a header."""
-    return base64.b64encode(digest).decode()
+    return binascii.b2a_base64(digest, newline=False).decode()
 
 
 def decode(value: str) -> bytes:

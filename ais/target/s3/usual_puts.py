@@ -23,7 +23,6 @@ from ais.net.http import AnyReply, Headers, Reply, Request, StreamReply, Upload
 from ais.node.s3 import Gate
 from ais.s3 import checksums, facts, lock, sigv4
 from ais.s3.buckets import S3Bucket
-from ais.s3.checksums import Algorithm
 from ais.s3.claims import NAMES as CLAIMING
 from ais.s3.claims import Claims
 from ais.stats import names as metrics
@@ -129,7 +128,7 @@ class UsualPuts:
         if not _is_as_signed(headers.get(_PAYLOAD), body):
             return None
         md5 = hashlib.md5(body, usedforsecurity=False).digest()
-        value = checksums.encode(_digest(claims.algorithm, body))
+        value = checksums.encode(claims.algorithm.new(body).digest())
         if not claims.are_true(headers, md5, value):
             return None
         etag, content_type = md5.hex(), headers.get(_TYPE)
@@ -237,9 +236,3 @@ class _LateBody:
 
 def _is_as_signed(payload: str | None, body: Buffer) -> bool:
     return payload is None or payload == sigv4.UNSIGNED or hashlib.sha256(body).hexdigest() == payload
-
-
-def _digest(algorithm: Algorithm, body: Buffer) -> bytes:
-    hasher = algorithm.new()
-    hasher.update(body)
-    return hasher.digest()
