@@ -42,6 +42,8 @@ REQUESTS_PER_TURN = 16
 """Pipelined requests served before the other connections have their turn."""
 UNCOPIED_BYTES_MIN = 32 << 10
 """Below it two copies take less time than the calls that save them."""
+JOINED_BYTES_MAX = 16 << 10
+"""Larger bodies are sent from where they lie: a client that is slow to take them must not cost a copy of each."""
 HELD_BYTES_MAX = 8 << 10
 """Larger answers are sent at once: they cost more than the wake-up that is saved (`Hub.hold`)."""
 
@@ -191,7 +193,10 @@ class Connection(Host):
         if self._held:
             self.release()
         # Not held: this takes less time than is saved by sending answers together.
-        self.write(b"".join((self.hub.starts[status], lines, body)))
+        if len(body) <= JOINED_BYTES_MAX:
+            self.write(b"".join((self.hub.starts[status], lines, body)))
+        else:
+            self.write_parts((self.hub.starts[status] + lines, body))
         self.tick = self.hub.tick
         return True
 
@@ -242,7 +247,11 @@ class Connection(Host):
         except Exception as error:  # noqa: BLE001 - a request ends here
             reply = hub.retry(request, error) or hub.on_error(request, error)
         if is_plain and type(reply) is Reply:
-            self._answer(encode_reply(reply, request.method, b"", hub.starts))
+            if len(reply.body) <= JOINED_BYTES_MAX or request.method == "HEAD":
+                self._answer(encode_reply(reply, request.method, b"", hub.starts))
+            else:
+                self.release()
+                self.write_parts((hub.starts[reply.status] + framed(reply.headers, len(reply.body)), reply.body))
             if not headers.has_body and not headers.expects_continue:
                 hub.consider(head + b"\r\n\r\n", request, reply)
         elif not is_plain or type(reply) is not FileReply or not self._write_small_file(request, reply):

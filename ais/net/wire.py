@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import cast
 
@@ -31,11 +31,14 @@ class Wire(asyncio.BufferedProtocol):
         "peer",
         "tick",
         "write",
+        "write_parts",
     )
 
     _transport: asyncio.Transport
     write: Callable[[bytes | bytearray | memoryview], None]
     """Queue bytes on the transport."""
+    write_parts: Callable[[Iterable[bytes]], None]
+    """The same of several, none of which is copied."""
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
@@ -56,7 +59,7 @@ class Wire(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the transport and who is at its other end."""
         self._transport = cast(asyncio.Transport, transport)
-        self.write = self._transport.write
+        self.write, self.write_parts = self._transport.write, self._transport.writelines
         scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
         self.peer = Peer(_format_address(transport.get_extra_info("peername")), self.hub.networks, scheme)
 

@@ -1,9 +1,10 @@
 """GETs of objects that were read before: the shortest way from a request to bytes.
 
 What `Front` and `Store` found out for a path is used again while buckets and mountpaths are the same and the file is
-the one that was read. Small objects that are read often are kept as well, for a minute: one that this process has not
-written since (`Store.is_untouched`) costs one `stat` a second, and asked for in the same words again, its request is
-not even parsed (`Reply.repeat`). Whatever is unusual or has changed is left to `Reads`, which also answers errors.
+the one that was read. Objects of up to 64 KiB that are read often are kept as well, for a minute: one that this process
+has not written since (`Store.is_untouched`) costs one `stat` a second, and asked for in the same words again, its
+request is not even parsed (`Reply.repeat`). Whatever is unusual or has changed is left to `Reads`, which also answers
+errors.
 """
 
 import os
@@ -26,8 +27,10 @@ from ais.target.props import remembered_headers
 from ais.target.view import Views
 
 ENTRIES_MAX = 32768
-CONTENT_BYTES_MAX = 16 << 10
-"""Larger objects are read each time: what opening them costs is small beside sending them."""
+CONTENT_BYTES_MAX = 64 << 10
+"""Larger objects are sent by the kernel: one copy from memory takes longer than two that it saves, and opening them."""
+PATIENT_BYTES_MIN = 16 << 10
+"""Larger ones wait for room: pushing each other out costs more than it saves when there are too many of them."""
 CONTENTS_BYTES_MAX = 32 << 20
 SEEN_MAX = 8192
 """Objects that are read again after more different ones would have been dropped from memory meanwhile."""
@@ -44,9 +47,9 @@ class _Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Content:
-    """A small object in memory, and the header lines that it is answered with."""
+    """An object in memory, and the header lines that it is answered with."""
 
-    __slots__ = ("_checked_ns", "_known", "_read_ns", "_spot", "_store", "_turn", "data", "framed", "headers")
+    __slots__ = ("_checked_ns", "_known", "_spot", "_store", "_turn", "data", "framed", "headers", "read_ns")
 
     def __init__(
         self, store: Store, spot: Spot, turn: int, known: Known, headers: bytes, data: bytes, read_ns: int
@@ -56,7 +59,7 @@ class Content:
         self._spot = spot
         self._turn = turn
         self._known = known
-        self._read_ns = self._checked_ns = read_ns
+        self.read_ns = self._checked_ns = read_ns
         self.headers = headers
         self.framed = framed(headers, len(data))
         self.data = data
@@ -66,7 +69,7 @@ class Content:
         if now_ns - self._checked_ns < UNCHECKED_NS_MAX and self._store.is_untouched(self._spot, self._turn):
             return True
         turn = self._store.turn(self._spot)
-        if now_ns - self._read_ns >= CONTENT_AGE_NS_MAX or self._known is not self._spot.known:
+        if now_ns - self.read_ns >= CONTENT_AGE_NS_MAX or self._known is not self._spot.known:
             return False
         if not self._store.recheck(self._spot):
             return False
@@ -75,13 +78,23 @@ class Content:
 
 
 class Contents:
-    """Small objects that were read lately, 32 MiB of them. `by_key` is for lookups."""
+    """Objects that were read lately, 32 MiB of them. `by_key` is for lookups."""
 
     __slots__ = ("_bytes", "by_key")
 
     def __init__(self) -> None:
         self.by_key: OrderedDict[str, Content] = OrderedDict()
         self._bytes = 0
+
+    def has_room(self, key: str, size_bytes: int, now_ns: int) -> bool:
+        """Whether one may be kept. A large one takes the place of what has served its time only."""
+        if size_bytes <= PATIENT_BYTES_MIN:
+            return True
+        before = self.by_key.get(key)
+        if self._bytes + size_bytes - (len(before.data) if before else 0) <= CONTENTS_BYTES_MAX:
+            return True
+        oldest = next(iter(self.by_key.values()))
+        return now_ns - oldest.read_ns >= CONTENT_AGE_NS_MAX
 
     def keep(self, key: str, content: Content) -> None:
         """Remember one; those that were remembered first make room."""
@@ -167,13 +180,16 @@ class Recent:
             return None
         fd, found, known = reopened
         headers, size = remembered_headers(known, found.st_atime_ns), found.st_size
-        data = read_now(fd, size) if size <= CONTENT_BYTES_MAX and self._seen.again(path) else None
+        data = read_now(fd, size) if self._is_worth_keeping(path, size, started_ns) else None
         self._count(size, started_ns)
         if data is None:
             return FileReply(200, headers, fd, 0, size, spot.mountpath.pool)
         os.close(fd)
         self._kept.keep(path, Content(self._store, spot, turn, known, headers, data, started_ns))
         return Reply(200, headers, data)
+
+    def _is_worth_keeping(self, path: str, size: int, now_ns: int) -> bool:
+        return size <= CONTENT_BYTES_MAX and self._seen.again(path) and self._kept.has_room(path, size, now_ns)
 
     def _count(self, size_bytes: int, started_ns: int) -> None:
         counters = self._counters

@@ -3,8 +3,8 @@
 What `S3Front` and `Store` found out for a path is used again while buckets, configuration, access keys, cluster map and
 mountpaths are the same and the file is the one that was read. Only what the owner of a bucket asks is answered here, or
 whom a token of AuthN permits it, whole objects in plain buckets without policies or lists: who that is, is found out
-each time (`Gate.recognize`, `Gate.bearer`). Small objects that are read often are kept as well, as `ais.target.recent`
-keeps them. Whatever is unusual or has changed is left to `Reads`, which also answers errors.
+each time (`Gate.recognize`, `Gate.bearer`). Objects that are read often are kept as well, as `ais.target.recent` keeps
+them. Whatever is unusual or has changed is left to `Reads`, which also answers errors.
 """
 
 import os
@@ -121,7 +121,10 @@ class Usual:
             return None
         size = found.st_size
         lines = said.lines + said.checksum if has_checksum else said.lines
-        data = read_now(fd, size) if size <= CONTENT_BYTES_MAX and self._seen.again(key) else None
+        is_worth_keeping = (
+            size <= CONTENT_BYTES_MAX and self._seen.again(key) and self._kept.has_room(key, size, now_ns)
+        )
+        data = read_now(fd, size) if is_worth_keeping else None
         self._count(size)
         stamped = self._gate.new_stamp() + lines
         if data is None:

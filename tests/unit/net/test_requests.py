@@ -9,7 +9,7 @@ from harness.http import MemorySink, echo, request, run, serving, until, uploads
 
 from ais.base.errors import BadRequest, ObjectNotFound
 from ais.net import hub
-from ais.net.connection import HELD_BYTES_MAX
+from ais.net.connection import HELD_BYTES_MAX, JOINED_BYTES_MAX
 from ais.net.encoding import framed
 from ais.net.http import Reply, Request, Upload
 from ais.net.hub import HELD_ANSWERS_MAX, REPEATED_BYTES_MAX
@@ -181,15 +181,20 @@ def test_what_is_more_than_a_plain_head_is_always_routed(head: str, body: bytes)
     run(scenario())
 
 
-def test_repeated_requests_stay_in_order_with_those_around_them() -> None:
-    """Between pipelined, slow and held answers repeated ones wait for their turn."""
+@pytest.mark.parametrize("size", [9, JOINED_BYTES_MAX + 1, 1 << 20])
+def test_repeated_requests_stay_in_order_with_those_around_them(size: int) -> None:
+    """Between pipelined, slow and held answers repeated and large ones wait for their turn; the client reads late."""
+    large = {path: path.encode().ljust(size, b".") for path in ("/same", "/large")}
 
     async def late(one: Request) -> Reply:
         return echo(one)
 
     def route(one: Request) -> Any:
         if one.path == "/same":
-            return Reply(200, b"", b"GET /same", repeat=lambda _: lambda: (200, framed(b"", 9), b"GET /same"))
+            answer = 200, framed(b"", size), large[one.path]
+            return Reply(200, b"", answer[2], repeat=lambda _: lambda: answer)
+        if one.path == "/large":
+            return Reply(200, b"", large[one.path])
         return late(one) if one.path.startswith("/late") else echo(one)
 
     async def scenario() -> None:
@@ -197,11 +202,15 @@ def test_repeated_requests_stay_in_order_with_those_around_them() -> None:
             client = await served.connect()
             for _ in range(2):
                 await client.ask("GET /same")
-            paths = ["/same", "/1", "/same", "/late2", "/same", "/same", "/3", "/same"] * 5
+            paths = ["/same", "/1", "/same", "/late2", "/same", "/large", "/same", "/3", "/large", "/same"] * 5
             for path in paths:
                 client.send(request(f"GET {path}"))
                 await asyncio.sleep(0)
-            assert [(await client.answer()).body.decode() for _ in paths] == [f"GET {path}" for path in paths]
+            await asyncio.sleep(0.05)
+            for path in paths:
+                assert (await client.answer()).body == large.get(path, f"GET {path}".encode())
+            head = await client.ask("HEAD /large")
+            assert (head.headers["content-length"], head.body) == (str(size), b"")
 
     run(scenario())
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from harness.http import until
 from harness.target import BCK
+from harness.usual import Ahead
 
 from ais.core.spots import RACY_NS
 from ais.target import recent
 
 Scenario = Callable[[Any], Any]
-SIZES = [0, 1, recent.CONTENT_BYTES_MAX, recent.CONTENT_BYTES_MAX + 1, 100_000]
+SIZES = [0, 1, 16 << 10, recent.CONTENT_BYTES_MAX, recent.CONTENT_BYTES_MAX + 1, 300_000]
 
 
 async def _settled(live: Any, name: str) -> None:
@@ -47,7 +48,7 @@ def test_repeated_reads_are_the_same(serve: Any, run: Scenario, size: int) -> No
     run(scenario())
 
 
-@pytest.mark.parametrize("size", [10, 100_000])
+@pytest.mark.parametrize("size", [10, recent.CONTENT_BYTES_MAX, 100_000])
 def test_changes_are_seen_at_once(serve: Any, run: Scenario, size: int) -> None:
     """An overwrite of equal size, new custom metadata, a delete, a bucket made anew: the next GET knows."""
 
@@ -69,26 +70,27 @@ def test_changes_are_seen_at_once(serve: Any, run: Scenario, size: int) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("count", [1, 10_000])
 @pytest.mark.parametrize("change", ["overwrite", "props", "delete", "destroy bucket", "disable mountpath"])
-def test_a_read_in_the_same_words_sees_changes_at_once(serve: Any, run: Scenario, change: str) -> None:
+def test_a_read_in_the_same_words_sees_changes_at_once(serve: Any, run: Scenario, change: str, count: int) -> None:
     """What is given from memory without a look at the request or the file ends with the answer to a change."""
 
     async def scenario() -> None:
         async with serve() as [live]:
             await live.create()
-            await live.ask("PUT", "o", data=b"before")
+            await live.ask("PUT", "o", data=b"before" * count)
             await _settled(live, "o")
 
             async def read() -> Any:
                 return await live.call("GET", f"{live.url}/v1/objects/b/o?provider=ais")
 
             for _ in range(6):
-                assert (await read()).body == b"before"
+                assert (await read()).body == b"before" * count
             assert live.server._hub.repeats
             answers = live.node.stats.counters()["get.n"]
             if change == "overwrite":
-                await live.ask("PUT", "o", data=b"after!")
-                assert (await read()).body == b"after!"
+                await live.ask("PUT", "o", data=b"after!" * count)
+                assert (await read()).body == b"after!" * count
             elif change == "props":
                 await live.act("PATCH", "o", "", value={"k": "v"})
                 assert (await read()).headers["Ais-Custom-Md"] == "k=v"
@@ -141,5 +143,42 @@ def test_what_is_kept_is_bounded(serve: Any, run: Scenario, monkeypatch: pytest.
                 for number in range(12):
                     await _settled(live, f"o{number}")
                     assert (await live.ask("GET", f"o{number}")).body == b"%02d" % number * 5
+
+    run(scenario())
+
+
+def test_large_ones_wait_for_room(serve: Any, run: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept is not pushed out by a large one before its time is over, but by a small one; all read right."""
+    monkeypatch.setattr(recent, "CONTENTS_BYTES_MAX", 3 * recent.CONTENT_BYTES_MAX)
+    clock = Ahead()
+
+    async def scenario() -> None:
+        async with serve(clock=clock) as [live]:
+            await live.create()
+            kept = live.target._objects._recent._kept.by_key
+            contents = {f"o{number}": os.urandom(recent.CONTENT_BYTES_MAX) for number in range(4)}
+
+            async def read(name: str) -> None:
+                await _settled(live, name)
+                assert (await live.ask("GET", name)).body == contents[name]
+
+            def names() -> list[str]:
+                return [path.rpartition("/")[2] for path in kept]
+
+            for name, content in contents.items():
+                await live.ask("PUT", name, data=content)
+                await read(name)
+            assert names() == ["o0", "o1", "o2"]
+            clock.ahead_ns = recent.CONTENT_AGE_NS_MAX
+            await read("o3")
+            assert names() == ["o1", "o2", "o3"]
+            await read("o1")
+            assert names() == ["o2", "o3", "o1"]
+            contents["small"] = b"small"
+            await live.ask("PUT", "small", data=contents["small"])
+            await read("small")
+            assert names() == ["o3", "o1", "small"]
+            await read("o2")
+            assert names() == ["o3", "o1", "small"]
 
     run(scenario())
