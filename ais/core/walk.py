@@ -22,6 +22,8 @@ _KEPT_WINDOW_MIN, _KEPT_GROWTH, _KEPT_WINDOW_MAX = 64, 8, 8192
 """Of a directory whose order is kept: loading another window costs little, and who looks for one name needs no more.
 Where so much changes that the order has to be made again for a walk, the windows after that are larger.
 """
+_OF_JOBS_BYTES_MIN = 4 << 20
+"""The size of a directory that has more names than a window: without its order it would be read several times."""
 _BATCH = 1000
 """Entries looked at together while a directory is read."""
 _RUN_MAX = 4096
@@ -141,8 +143,10 @@ class Walk:
         order: int = 0,
         window_max: int = WINDOW_MAX,
         orders: Orders | None = None,
+        is_job: bool = False,
     ) -> None:
-        """`orders`: those of large directories that are kept."""
+        """`orders`: those of large directories that are kept. `is_job`: nobody will go this way again soon."""
+        self._makes_from = _OF_JOBS_BYTES_MIN if is_job else 0
         self._disk = disk
         self._orders = orders
         self._prefix = prefix
@@ -226,7 +230,7 @@ class Walk:
         if self._orders is not None:
             count_max = _KEPT_WINDOW_MAX * _KEPT_GROWTH ** max(0, frame.reads - 1)
             count = min(max(_KEPT_WINDOW_MIN, _KEPT_GROWTH * len(frame.keys)), count_max, self._window_max)
-            kept = self._orders.window(frame.path, floor, after, wanted, count)
+            kept = self._orders.window(frame.path, floor, after, wanted, count, makes_from=self._makes_from)
             if kept is not None:
                 frame.reads += kept.is_new
                 frame.load(kept.keys, kept.last, has_more=kept.has_more)

@@ -208,17 +208,23 @@ class Orders:
         """Directories that are read, and for how many uses that is so."""
         self._uses = 0
 
-    def window(self, path: str, floor: str | None, after: str, wanted: str, count: int) -> Window | None:
+    def window(
+        self, path: str, floor: str | None, after: str, wanted: str, count: int, *, makes_from: int = 0
+    ) -> Window | None:
         """The next keys of a directory that are greater than `floor` (None: all) and begin with `wanted`, before them
         the directory whose name begins `after`. None: its order is not kept, read it. Raise `OSError`.
+
+        For who goes through everything once orders are made of directories from `makes_from` bytes on only: they would
+        push out those that others come back to.
         """
-        identity = self._identity(path)
-        if identity is None:
+        found = self._large(path)
+        if found is None:
             return None
+        identity = found.st_dev, found.st_ino
         self._uses += 1
         with self._locks[hash(path) % _LOCKS]:
             kept = self._current(path, identity)
-            order = kept or self._make(path, identity)
+            order = kept or (self._make(path, identity) if found.st_size >= makes_from else None)
             if order is None:
                 return None
             window = order.window(floor, after, wanted, count)
@@ -230,11 +236,11 @@ class Orders:
 
         None: nothing can be kept. Raise `OSError`.
         """
-        identity = self._identity(path)
-        if identity is None:
+        found = self._large(path)
+        if found is None:
             return None
         with self._locks[hash(path) % _LOCKS]:
-            order = self._current(path, identity)
+            order = self._current(path, (found.st_dev, found.st_ino))
             if order is None:
                 return None
             details = order.details.get(kind)
@@ -271,13 +277,13 @@ class Orders:
             while self._kept:
                 self._kept.popitem()[1].close()
 
-    def _identity(self, path: str) -> _Identity | None:
-        """Of a directory that is large enough to be kept. Raise `OSError`."""
+    def _large(self, path: str) -> os.stat_result | None:
+        """A directory that is large enough to be kept. Raise `OSError`."""
         try:
             found = self._disk.stat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return (found.st_dev, found.st_ino) if found.st_size >= self._directory_bytes_min else None
+        return found if found.st_size >= self._directory_bytes_min else None
 
     def _current(self, path: str, identity: _Identity) -> _Order | None:
         with self._guard:

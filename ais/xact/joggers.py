@@ -175,7 +175,7 @@ class Joggers:
         """The names of a bucket on one mountpath, in order. Blocks at each step. Raise `DiskFailure`."""
         root = f"{layout.bucket_path(mountpath.path, bck)}/{content}"
         with disk_failures(root):
-            for name, _, _ in Walk(self._env.disk, root, prefix, after, orders=self._volume.orders):
+            for name, _, _ in Walk(self._env.disk, root, prefix, after, orders=self._volume.orders, is_job=True):
                 yield name
 
     async def _jog(

@@ -466,3 +466,15 @@ def test_a_directory_that_changes_all_the_time_is_not_read_for_each_window(
     assert [name for name, _, _ in Walk(Busy(), str(tmp_path), orders=orders)] == sorted(every)
     assert len(reads) == 5  # of 10, 10, 80, 640 and all that is left
     orders.close()
+
+
+def test_a_job_leaves_no_order_of_what_it_reads_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that listings use would be pushed out; a directory that would be read several times is another matter."""
+    place(tmp_path, {"a", "b"})
+    orders = Orders(Disk(), directory_bytes_min=0)
+    for bytes_min, kept in ((1 << 20, 0), (1, 1)):
+        monkeypatch.setattr(walk, "_OF_JOBS_BYTES_MIN", bytes_min)
+        found = Walk(Disk(), str(tmp_path), orders=orders, is_job=True)
+        assert [name for name, _, _ in found] == ["a", "b"]
+        assert len(orders._kept) == kept
+    orders.close()

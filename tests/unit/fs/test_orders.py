@@ -192,6 +192,17 @@ def test_what_cannot_be_kept_is_left_to_be_read(
     assert made.window(str(fourth), None, "", "", 9) is None
 
 
+def test_who_goes_through_everything_makes_no_order_of_a_small_directory(kept: tuple[Orders, Counting, Path]) -> None:
+    """It is used if it is there."""
+    made, disk, path = kept
+    (path / "a").touch()
+    assert made.window(str(path), None, "", "", 9, makes_from=1 << 20) is None
+    assert disk.reads == 0
+    assert made.window(str(path), None, "", "", 9, makes_from=1) == (["a"], "a", False, True)
+    assert made.window(str(path), None, "", "", 9, makes_from=1 << 20) == (["a"], "a", False, False)
+    assert disk.reads == 1
+
+
 def test_only_so_many_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that were used last; the others give their descriptors back."""
     monkeypatch.setattr(orders, "ORDERS_MAX", 3)
