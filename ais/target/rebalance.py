@@ -193,10 +193,10 @@ class Rebalance:
         return True
 
     async def _pass(self, xaction: Xaction, failures: int) -> bool:
-        """Give away all that one round finds; return whether there was anything. Raise `Busy` when some stayed,
+        """Give away all that one round finds; return whether there may be more. Raise `Busy` when some stayed,
         `NotReady` when not all could be looked at.
         """
-        before, stayed = xaction.objects_sent, _Stayed()
+        before, stayed, mountpaths = xaction.objects_sent, _Stayed(), frozenset(self._volume.available)
         await self._through.all_finished()
 
         async def visit(batch: Batch) -> None:
@@ -229,7 +229,7 @@ class Rebalance:
         if stayed:
             self._failures = (xaction.uuid, failures + 1, str(stayed))
             raise Busy(str(stayed))
-        return xaction.objects_sent > before
+        return xaction.objects_sent > before or not mountpaths.issuperset(self._volume.available)
 
     def _require_all(self) -> None:
         """Raise `NotReady` while a mountpath is not in use that may hold what belongs to others by now: without it they

@@ -83,6 +83,7 @@ class Joggers:
         `after`: by path of a mountpath, the name behind which to begin. `is_counted`: tell how many there are; not when
         this is one of several rounds (`counting`). `follows_moves`: visit names that move meanwhile too, some of them a
         second time; when more moved than can be remembered all are visited again. Not for whoever moves them itself.
+        So are all when a mountpath comes meanwhile: what it brings may have been nowhere else.
         The first exception of `visit` ends it all. Raise that, `DiskFailure`, or `NotReady` when a mountpath with a
         bucket is not there (it would seem to be empty).
         """
@@ -92,9 +93,9 @@ class Joggers:
                 is_again = False
                 while True:
                     late = _Late(self._volume, bcks if follows_moves and content in _MOVING else (), prefix)
-                    began = xaction.visited
+                    began, mountpaths = xaction.visited, frozenset(self._volume.available)
                     await self._walk_all(xaction, bcks, one, prefix, after, late, is_again)
-                    if not late.has_lost:
+                    if not late.has_lost and mountpaths.issuperset(self._volume.available):
                         return
                     xaction.repeated += xaction.visited - began
                     after, is_again = _NOWHERE, True

@@ -79,6 +79,25 @@ def test_the_first_failure_ends_the_round_with_its_own_error(volume: Volume) -> 
     asyncio.run(scenario())
 
 
+def test_what_a_mountpath_brings_that_comes_meanwhile_is_visited(volume: Volume, tmp_path: Path) -> None:
+    """It was out of use, with what it has: a job that had begun before ends when it has seen that, too."""
+    away = volume.available[1]
+    volume.disable(away.path)
+    seen: set[str] = set()
+
+    async def visit(batch: Batch) -> None:
+        seen.update(batch.names)
+        if away.path in volume.disabled:
+            await asyncio.to_thread(volume.enable, away.path)
+
+    async def scenario() -> None:
+        joggers = Joggers(Env(), Pace(Env().clock, lambda: 0), volume)
+        await joggers.run(Xaction("lru", "firstJOB1", 1), [BCK], visit)
+
+    asyncio.run(scenario())
+    assert sorted(seen) == NAMES
+
+
 @pytest.mark.parametrize("is_whole", [True, False])
 def test_a_mountpath_that_is_not_there_is_not_taken_for_empty(volume: Volume, tmp_path: Path, is_whole: bool) -> None:
     """Its disk is unmounted, or a bucket on it is gone: whoever goes through the bucket has not seen all, and fails."""
