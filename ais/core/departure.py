@@ -110,6 +110,6 @@ class Departures:
     def _note(self, bck: Bck, spot: Spot, found: list[Version], *, fsync: bool) -> None:
         """A mountpath that is out of use must not bring back what is removed."""
         path = spot.path[len(spot.root) + 1 :]
-        self._store.volume.note_removed(bck, path, fsync=fsync)
+        self._store.volume.note_removed(bck, path, fsync=fsync, is_moved=True)
         for version in found:
-            self._store.volume.note_removed_version(bck, path, version.id or NULL, fsync=fsync)
+            self._store.volume.note_removed_version(bck, path, version.id or NULL, fsync=fsync, is_moved=True)

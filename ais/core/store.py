@@ -419,7 +419,7 @@ class Store:
                     raise NotReady("the set of mountpaths changed meanwhile: try again") from None
                 raise
             if self.volume.view is not view:  # a mountpath that went meanwhile must not bring it back either
-                self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :], fsync=fsync)
+                self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :], fsync=fsync, is_moved=is_moved)
             return removed
 
         def remove() -> Removed:
@@ -448,7 +448,7 @@ class Store:
             if stored is not None and stored.cut is not None and not keeps_slices:
                 self._publisher.slicing.bury(bck, name, stored, is_synced=fsync)
             # strays and copies first: a crash in between must not bring an older copy back
-            self._drop_copies(bck, spot, fsync=fsync)
+            self._drop_copies(bck, spot, fsync=fsync, is_moved=is_moved)
             removed = self._publisher.remove_strays(spot, fsync=fsync) if self.volume.view.is_unsettled else False
             if not tree.remove(self._disk, spot.root, spot.path, fsync=fsync) and not removed:
                 self.volume.require_whole(bck, spot.key)
@@ -1081,9 +1081,9 @@ class Store:
         if version.id:
             self.volume.note_removed_version(bck, path, version.id, fsync=fsync)
 
-    def _drop_copies(self, bck: Bck, spot: Spot, *, fsync: bool) -> None:
+    def _drop_copies(self, bck: Bck, spot: Spot, *, fsync: bool, is_moved: bool = False) -> None:
         """Before an object is removed or replaced; under its lock. Raise `OSError`."""
-        self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :], fsync=fsync)
+        self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :], fsync=fsync, is_moved=is_moved)
         if bck in self.volume.mirrored:
             self.copies.drop(spot, fsync=fsync)
 

@@ -31,6 +31,16 @@ IN_USE = (State.AVAILABLE, *LEAVING)
 KNOWN = (*IN_USE, State.DISABLED)
 
 
+class GivenUp(msgspec.Struct, frozen=True):
+    """When a mountpath went out of use with what it has, to be forgotten, in Unix time. `map_version`: of the cluster
+    map then; what targets removed by a later one must not return. `is_void`: nor anything else any more.
+    """
+
+    at_s: int
+    map_version: int
+    is_void: bool = False
+
+
 class Member(msgspec.Struct, frozen=True):
     """One mountpath in the record."""
 
@@ -40,6 +50,19 @@ class Member(msgspec.Struct, frozen=True):
     """Generation of the record in which it went out of use; of one that has returned, until all is in its place."""
     is_drained: bool = False
     """Everything had left it by then."""
+    given_up: GivenUp | msgspec.UnsetType = msgspec.UNSET
+    """It was given up with what it has; before there was this, nobody noted when."""
+
+    @property
+    def is_void(self) -> bool:
+        """Whether what it has may not return any more."""
+        return isinstance(self.given_up, GivenUp) and self.given_up.is_void
+
+    @property
+    def may_return(self) -> bool:
+        """Whether it was given up with what it has, which may come back."""
+        is_given_up = self.state is State.DETACHED or (self.state is State.DISABLED and bool(self.given_up))
+        return is_given_up and not (self.is_drained or self.is_void)
 
 
 class VolumeRecord(msgspec.Struct, frozen=True):

@@ -41,7 +41,7 @@ from ais.fs.mountpath import Capacity, Mountpath
 from ais.fs.moved import MovedNames
 from ais.fs.names import SELF
 from ais.fs.orders import Orders
-from ais.fs.record import IN_USE, KNOWN, LEAVING, Member, State, VolumeRecord
+from ais.fs.record import IN_USE, KNOWN, LEAVING, GivenUp, Member, State, VolumeRecord
 from ais.meta.placement import Candidates, mix
 from ais.meta.smap import digest
 from ais.meta.store import VMD, is_marked
@@ -177,8 +177,17 @@ class Volume:
         """Entered around each change of the set of mountpaths: other processes that use them stand aside meanwhile."""
         self._given_up: set[str] = set()
         """Paths of mountpaths that were not there, or without their buckets, when they were to be emptied."""
-        self._noted: dict[tuple[int, Bck, str], bool] = {}
-        """What was noted as removed, in which generation, and whether durably: that needs no other line."""
+        self._noted: dict[removed.Line, bool] = {}
+        """What was noted as removed, and whether durably: that needs no other line."""
+        self._compacted: dict[str, int] = {}
+        """How long the notes of a mountpath are for sure, in bytes."""
+        self.map_version = 0
+        """Of the cluster map that this target has."""
+        self.notes_for_others = False
+        """Whether other targets may get mountpaths back that they gave up: what is removed here is noted for them."""
+        self._is_partial = False
+        """Whether mountpaths of this target are known that are not in use, had something when they went, and may
+        return."""
         self.moved = MovedNames()
         self.orders = Orders(env.disk)
         self.view = self._build_view()
@@ -295,22 +304,72 @@ class Volume:
                 )
             self._change(msgspec.structs.replace(self._record, cluster_uuid=uuid))
 
+    @property
+    def may_get_back(self) -> bool:
+        """Whether mountpaths were given up with what they have, and may return."""
+        return any(one.may_return for one in self._record.mountpaths.values())
+
+    def may_return(self, path: str) -> bool:
+        """Whether a mountpath was given up with what it has, and may return."""
+        member = self._record.mountpaths.get(record.clean_path(path))
+        return member is not None and member.may_return
+
+    def given_up_at(self, path: str) -> int:
+        """The version of the cluster map when a mountpath was given up; 0: it is not known."""
+        member = self._record.mountpaths.get(record.clean_path(path))
+        return member.given_up.map_version if member and member.given_up else 0
+
+    def recall(self, path: str, label: str = "") -> None:
+        """A mountpath that was given up is to return: until it is enabled it is known that what is not found may be
+        there. Errors as `attach`.
+        """
+        clean = record.clean_path(path)
+        with self._changing:
+            member = self._record.mountpaths[clean]
+            if not member.may_return or member.state is State.DISABLED:
+                return
+            self._check_new(clean)
+            known = self._mountpaths.get(clean)
+            if known is not None and not known.is_own:  # another disk in its place
+                del self._mountpaths[clean]
+            given_up = member.given_up or GivenUp(self._now_s, 0)
+            found = msgspec.structs.replace(member, state=State.DISABLED, label=label, given_up=given_up)
+            self._change(self._record.with_member(clean, found))
+
+    def void(self, before_s: int) -> None:
+        """What was given up before that time, in Unix time, does not return any more. When that was is known from now
+        on of all that may.
+        """
+        with self._changing:
+            members = dict(self._record.mountpaths)
+            for path, one in members.items():
+                if one.may_return and one.state is State.DETACHED:
+                    given_up = one.given_up or GivenUp(self._now_s, 0)
+                    given_up = msgspec.structs.replace(given_up, is_void=given_up.at_s < before_s)
+                    members[path] = msgspec.structs.replace(one, given_up=given_up)
+            if members != self._record.mountpaths:
+                self._change(msgspec.structs.replace(self._record, mountpaths=members))
+
     def attach(self, path: str, label: str = "") -> bool:
-        """Take a new (or detached) directory into use; False when it is in use. Errors as `load_or_create`."""
+        """Take a new (or detached) directory into use; False when it is in use. Errors as `load_or_create`.
+
+        Raise `Conflict` for one with content that may not return.
+        """
         clean = record.clean_path(path)
         with self._changing:
             if self._state(clean) is State.AVAILABLE:
                 return False
             if self._state(clean) in LEAVING:
                 return self._stay(clean)
-            record.check_directory(clean)
-            record.check_disjoint(clean, set(self._record.paths(*KNOWN)) - {clean})
-            record.check_owner(clean, record.load_copy(self._disk, clean), self.node_id, self.cluster_uuid)
+            self._check_new(clean)
             self._admit(clean, label)
             return True
 
-    def enable(self, path: str) -> bool:
-        """Use a disabled mountpath again; False when it is in use. Raise `MountpathNotFound`, `IntegrityError`."""
+    def enable(self, path: str, of_others: Iterable[removed.Line] = ()) -> bool:
+        """Use a disabled mountpath again; False when it is in use. Raise `MountpathNotFound`, `IntegrityError`.
+
+        `of_others`: what other targets removed since it was given up.
+        """
         clean = record.clean_path(path)
         with self._changing:
             state = self._state(clean)
@@ -322,7 +381,7 @@ class Volume:
                 raise MountpathNotFound(path)
             record.check_directory(clean)
             record.check_owner(clean, record.load_copy(self._disk, clean), self.node_id, self.cluster_uuid)
-            self._admit(clean, self._record.mountpaths[clean].label)
+            self._admit(clean, self._record.mountpaths[clean].label, of_others)
             return True
 
     def disable(self, path: str) -> bool:
@@ -384,12 +443,14 @@ class Volume:
         """
         if self.view.hidden:
             return True
-        for mountpath in self.view.available:
-            with disk_failures(mountpath.path):
-                for _, path in layout.scan_buckets(self._disk, mountpath.path):
-                    contents = (f"{path}/{one}" for one in (layout.OBJECTS, layout.VERSIONS, layout.SLICES))
-                    if any(layout.has_file(self._disk, one) for one in contents):
-                        return True
+        return any(self._has_objects(one.path) for one in self.view.available)
+
+    def _has_objects(self, root: str) -> bool:
+        with disk_failures(root):
+            for _, path in layout.scan_buckets(self._disk, root):
+                contents = (f"{path}/{one}" for one in (layout.OBJECTS, layout.VERSIONS, layout.SLICES))
+                if any(layout.has_file(self._disk, one) for one in contents):
+                    return True
         return False
 
     def create_bucket(self, bck: Bck, bid: int) -> bool:
@@ -503,24 +564,27 @@ class Volume:
         if len(later) < self.epoch - since or not all(owns(key) for _, owns in later):
             raise NotReady("the object belonged to another target while it was sent: try again")
 
-    def note_removed(self, bck: Bck, path: str, *, fsync: bool = False) -> None:
+    def note_removed(self, bck: Bck, path: str, *, fsync: bool = False, is_moved: bool = False) -> None:
         """An object is about to be removed or replaced: a mountpath that is out of use must not bring it back.
 
-        Durably when `fsync`. Raise `OSError`, or `NotReady` when one that is in use is not there to remember it.
+        Durably when `fsync`. `is_moved`: it is another target's now, who notes for others what becomes of it. Raise
+        `OSError`, or `NotReady` when one that is in use is not there to remember it.
         """
-        if not self._is_partial:
+        if not (self._is_partial or (self.notes_for_others and not is_moved)):
             return
-        noted = (self._record.generation, bck, path)
+        noted = removed.Line(self._record.generation, bck.uname, path, 0 if is_moved else self.map_version)
         if self._noted.get(noted) in (fsync, True):
             return
-        removed.note(self._disk, self.view.available, *noted, fsync=fsync)
+        removed.note(self._disk, self.view.available, noted, fsync=fsync)
         if len(self._noted) >= NOTED_MAX:
             self._noted.clear()
         self._noted[noted] = fsync
 
-    def note_removed_version(self, bck: Bck, path: str, version_id: str, *, fsync: bool = False) -> None:
+    def note_removed_version(
+        self, bck: Bck, path: str, version_id: str, *, fsync: bool = False, is_moved: bool = False
+    ) -> None:
         """As `note_removed`, of one version of an object (`null`: the null version) that is removed for good."""
-        self.note_removed(bck, f"{layout.VERSIONS}/{path}/{SELF}/{version_id}", fsync=fsync)
+        self.note_removed(bck, f"{layout.VERSIONS}/{path}/{SELF}/{version_id}", fsync=fsync, is_moved=is_moved)
 
     def settle(self, generation: int) -> bool:
         """Everything is where placement says, as of a view with that generation; False when the set changed since.
@@ -534,7 +598,8 @@ class Volume:
             members = dict(self._record.mountpaths)
             for path in left:
                 is_drained = path not in self._given_up
-                members[path] = Member(LEAVING[members[path].state], members[path].label, generation, is_drained)
+                member = Member(LEAVING[members[path].state], members[path].label, generation, is_drained)
+                members[path] = member if is_drained else self._given_up_now(member)
             is_complete = all(one.state is not State.DISABLED or one.is_drained for one in members.values())
             if is_complete:
                 for path in self._record.paths(State.AVAILABLE):
@@ -542,20 +607,50 @@ class Volume:
             if left or is_complete:
                 changed = msgspec.structs.replace(self._record, mountpaths=members, is_unsettled=not is_complete)
                 self._change(changed)
+            self._given_up.difference_update(left)
             for path in left:
                 if members[path].state is State.DETACHED:
                     self._forget(path)
                 self._mountpaths[path].retire()
-            if not self._is_partial:
-                for mountpath in self.view.available:
-                    with disk_failures(mountpath.path):
-                        removed.clear(self._disk, mountpath.path)
-            return True
+        self.tidy_notes()
+        return True
 
     @property
-    def _is_partial(self) -> bool:
-        """Whether mountpaths are known that are not in use, and had something when they went."""
-        return any(one.state not in IN_USE and not one.is_drained for one in self._record.mountpaths.values())
+    def gives_up(self) -> bool:
+        """Whether mountpaths that leave are given up with what they have: they were not there to be emptied."""
+        return bool(self._given_up)
+
+    @property
+    def keeps_notes(self) -> bool:
+        """Whether mountpaths, of this target or others, are not in use, had something when they went, and may return:
+        what is removed is noted.
+        """
+        return self._is_partial or self.notes_for_others
+
+    def tidy_notes(self) -> None:
+        """Forget what was removed when nobody needs it any more; compact it else. Blocks. Raise `DiskFailure`."""
+        for mountpath in self.view.available:
+            with disk_failures(mountpath.path), contextlib.suppress(NotReady):
+                known = self._compacted.get(mountpath.path, 0)
+                self._compacted[mountpath.path] = removed.compact(self._disk, mountpath, known)
+        with self._changing:
+            if self.keeps_notes or self.view.is_unsettled:
+                return
+            for mountpath in self.view.available:
+                with disk_failures(mountpath.path):
+                    removed.clear(self._disk, mountpath.path)
+
+    def notes_since(self, map_version: int) -> list[removed.Line]:
+        """What was removed here by that version of the cluster map or later, for other targets. Blocks."""
+        with disk_failures("notes of what was removed"):
+            lines = removed.all_lines(self._disk, [one.path for one in self.view.available])
+            return list(removed.of_objects(lines, map_version))
+
+    def add_notes(self, lines: Sequence[removed.Line]) -> None:
+        """Keep notes of a target that leaves. Blocks. Raise `DiskFailure`, `NotReady`."""
+        for mountpath in self.view.available:
+            with disk_failures(mountpath.path):
+                removed.add(self._disk, mountpath, lines)
 
     def require_open(self, bck: Bck, *, is_moved: bool = False) -> None:
         """Raise `Busy` for a closed bucket, `BucketNotFound` for one that has another name now, unless a node moves an
@@ -680,7 +775,19 @@ class Volume:
         member = self._record.mountpaths.get(path)
         return member.state if member else None
 
-    def _admit(self, path: str, label: str) -> None:
+    def _check_new(self, path: str) -> None:
+        """Raise as `attach` unless a directory may be taken into use."""
+        record.check_directory(path)
+        record.check_disjoint(path, set(self._record.paths(*KNOWN)) - {path})
+        record.check_owner(path, record.load_copy(self._disk, path), self.node_id, self.cluster_uuid)
+        known = self._record.mountpaths.get(path)
+        if known is not None and known.is_void and self._has_objects(path):
+            raise Conflict(
+                f"{path} was detached too long ago with what it has: nobody knows any more what of that was removed"
+                " since. Empty it, then attach it"
+            )
+
+    def _admit(self, path: str, label: str, of_others: Iterable[removed.Line] = ()) -> None:
         buckets = {**self.buckets(), **self._bids}
         with disk_failures(path):
             if self._state(path) is State.DISABLED and path in self._mountpaths:
@@ -699,7 +806,8 @@ class Volume:
                 layout.drop_copies(self._disk, path, bck)
             before, others = self._record.mountpaths.get(path), [one.path for one in self.view.available]
             if before is not None:
-                removed.apply(self._disk, others, path, before.since, self.keep)
+                went = removed.Went(before.since, before.given_up.map_version if before.given_up else None)
+                removed.apply(self._disk, others, path, went, self.keep, of_others)
             removed.carry(self._disk, others, path)
         since = before.since if before is not None and not before.is_drained else 0
         self._change(self._record.with_member(path, Member(label=label, since=since)))
@@ -709,9 +817,19 @@ class Volume:
         self._require_others(path)
         before = self._record.mountpaths[path]
         since = self._record.generation if before.state in IN_USE else before.since
-        self._change(self._record.with_member(path, Member(state, before.label, since, before.is_drained)))
+        member = Member(state, before.label, since, before.is_drained, given_up=before.given_up)
+        if state is State.DETACHED and not (member.is_drained or member.given_up):
+            member = self._given_up_now(member)
+        self._change(self._record.with_member(path, member))
         if path in self._mountpaths:
             self._mountpaths[path].retire()
+
+    def _given_up_now(self, member: Member) -> Member:
+        return msgspec.structs.replace(member, given_up=GivenUp(self._now_s, self.map_version))
+
+    @property
+    def _now_s(self) -> int:
+        return self._env.clock.now_ns() // 1_000_000_000
 
     def _require_others(self, path: str) -> None:
         """Raise `MountpathNotFound`, or `Conflict` when no other one would be left."""
@@ -759,6 +877,9 @@ class Volume:
                 self._mountpaths[path] = Mountpath(path, label, self._env, threads, self.node_id, self._stripes)
             available.append(self._mountpaths[path])
         members = self._record.mountpaths.items()
+        self._is_partial = any(
+            one.may_return or (one.state is State.DISABLED and not one.is_drained) for _, one in members
+        )
         hidden = [path for path, one in members if one.state is State.DISABLED and not one.is_drained]
         leaving = self._record.paths(*LEAVING)
         went = {path: one.since for path, one in members if one.since or path in hidden}

@@ -167,6 +167,8 @@ class Smap(msgspec.Struct, frozen=True):
     moving: Moving | msgspec.UnsetType = msgspec.field(name="ext", default=msgspec.UNSET)
     given_up: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     """Targets that were decommissioned while they were away, the last ones: they do not know it themselves."""
+    lacking: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Targets that gave up mountpaths with what they have, which may return: all note what they remove."""
 
     @property
     def nodes(self) -> dict[str, Snode]:
@@ -281,8 +283,9 @@ class Smap(msgspec.Struct, frozen=True):
         pmap = _with_ic_members(pmap, chosen)
         version = U64(self.version + 1)
         given_up = tuple(one for one in self.given_up or () if add is None or one != add.id) or msgspec.UNSET
+        lacking = tuple(one for one in self.lacking or () if one in tmap) or msgspec.UNSET
         return msgspec.structs.replace(
-            self, pmap=pmap, primary=pmap.get(chosen), tmap=tmap, version=version, given_up=given_up
+            self, pmap=pmap, primary=pmap.get(chosen), tmap=tmap, version=version, given_up=given_up, lacking=lacking
         )
 
 

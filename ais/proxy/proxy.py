@@ -45,6 +45,7 @@ from ais.proxy.redirect import COUNTED, OBJECTS, PREFIXES, Redirector
 from ais.proxy.relay import Relay
 from ais.proxy.remote import RemoteBuckets
 from ais.proxy.rename import Renamer
+from ais.proxy.returns import Returns
 from ais.proxy.reverse import Reverse
 from ais.proxy.s3.batches import Batches as BatchesOfS3
 from ais.proxy.s3.call import Operation
@@ -115,6 +116,7 @@ class Proxy:
         self._protection = Protection(node, targets)
         self._cluster = Cluster(node, targets, jobs, relay, self._rebalancer, self._protection, self._remote, groups)
         self._reverse = Reverse(node, relay)
+        self._returns = Returns(node, relay)
         self._auth = Auth(node, relay)
         self._tokens = Tokens(node, self._clients, relay)
         self._batches = Batches(node, self._clients.mark)
@@ -254,6 +256,8 @@ class Proxy:
             *self._downloads.routes(),
             *self._promoter.routes(),
         ]
+        if Network.CONTROL in networks:
+            found += self._returns.routes()
         if Network.PUBLIC in networks:
             found += [*self._easy.routes(), *self._batches.routes(), *later.routes(), web.get("/favicon.ico", _nothing)]
         return Permissions(self._clients, networks, lambda bck: self._node.bmd.get(bck) is not None).guard(found)

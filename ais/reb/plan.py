@@ -60,6 +60,33 @@ def again(smap: Smap) -> Smap:
     return msgspec.structs.replace(changed, moving=_moving(changed, earlier(smap)))
 
 
+def lacking(smap: Smap, target_id: str) -> Smap:
+    """The next version, in which a target has given up a mountpath that may return."""
+    changed = smap.changed()
+    return msgspec.structs.replace(changed, lacking=tuple(dict.fromkeys((*(changed.lacking or ()), target_id))))
+
+
+def whole(smap: Smap, target_id: str) -> Smap:
+    """The next version, in which none of a target's mountpaths may return any more; the same one when that is so."""
+    if target_id not in (smap.lacking or ()):
+        return smap
+    left = tuple(one for one in smap.lacking or () if one != target_id)
+    return msgspec.structs.replace(smap.changed(), lacking=left or msgspec.UNSET)
+
+
+def back(smap: Smap, target_id: str) -> Smap:
+    """The next version, in which any name may be with a target: a mountpath returns to it.
+
+    Raise `NotReady` while too much is on the move.
+    """
+    changed = smap.changed()
+    sets = dict.fromkeys((Owners((target_id,)), *earlier(smap)))
+    sets.pop(owners(smap), None)
+    if len(sets) > SETS_MAX:
+        raise NotReady("objects still move: wait for the rebalance to end")
+    return msgspec.structs.replace(changed, moving=_moving(changed, sets)) if sets else changed
+
+
 def finish(smap: Smap, moving_id: str) -> Smap:
     """The next version when the move with this ID is over; the same one when another is under way."""
     if not smap.moving or smap.moving.id != moving_id:

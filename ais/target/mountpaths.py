@@ -20,6 +20,7 @@ from ais.space.health import Health
 from ais.stats import names as metrics
 from ais.stats.system import disks_of
 from ais.target.host import Host
+from ais.target.returns import Returns
 
 PATH = "/v1/daemon/mountpaths"
 _U64, _FSID = struct.Struct("<Q"), struct.Struct("<ii")
@@ -32,8 +33,9 @@ OUT_OF_SPACE, LOW_CAPACITY, DISK_FAULT = 1 << 8, 1 << 11, 1 << 13
 class MountpathAdmin:
     """The volume of this target, shown and changed."""
 
-    def __init__(self, host: Host, volume: Volume) -> None:
+    def __init__(self, host: Host, volume: Volume, returns: Returns) -> None:
         self._host = host
+        self._returns = returns
         self._volume = volume
         self.health = Health(volume, host.env, lambda: host.config.cluster.fshc, self._failed)
         self.on_gone: Callable[[str], Awaitable[None]] | None = None
@@ -97,10 +99,17 @@ class MountpathAdmin:
         """Names of the disks below the available mountpaths."""
         return {name for mountpath in self._volume.available for name in self._disks_below(mountpath.path)}
 
-    def _attach(self, path: str, label: str) -> bool:
+    async def _attach(self, path: str, label: str) -> bool:
         if not self._host.config.local.admits_mountpath(path):
             raise AccessDenied(f'"{path[:200]}" is not below mountpath_roots of the local configuration of this target')
-        return self._volume.attach(path, label)
+        if self._volume.may_return(path):
+            return await self._returns.bring_back(path, label)
+        return await asyncio.to_thread(self._volume.attach, path, label)
+
+    async def _enable(self, path: str) -> bool:
+        if self._volume.may_return(path) and path in self._volume.disabled:
+            return await self._returns.bring_back(path)
+        return await asyncio.to_thread(self._volume.enable, path)
 
     async def _handle(self, request: web.Request) -> web.Response:
         message = ActMsg.parse(await request.read())
@@ -110,28 +119,34 @@ class MountpathAdmin:
             return await self._check(message.value)
         label = request.query.get(query.MOUNTPATH_LABEL, "")
         is_drained = not parse_bool(request.query.get(query.DONT_RESILVER, "")) and self._drains
-        changes: dict[tuple[str, str], Callable[[str], bool]] = {
+        changes: dict[tuple[str, str], Callable[[str], Awaitable[bool]]] = {
             ("PUT", actions.ATTACH_MOUNTPATH): lambda path: self._attach(path, label),
             ("DELETE", actions.DETACH_MOUNTPATH): lambda path: self._leave(path, State.DETACHED, is_drained),
-            ("POST", actions.ENABLE_MOUNTPATH): self._volume.enable,
+            ("POST", actions.ENABLE_MOUNTPATH): self._enable,
             ("POST", actions.DISABLE_MOUNTPATH): lambda path: self._leave(path, State.DISABLED, is_drained),
         }
         change = changes.get((request.method, message.action))
         if change is None:
             raise InvalidAction(message.action, tuple(action for method, action in changes if method == request.method))
         path = _path_of(message.value)
-        changed = await asyncio.to_thread(change, path)
+        changed = await change(path)
         if changed:
             await self._follow()
             if self.on_gone is not None and path not in self._paths:
                 await self.on_gone(path)
         return web.Response(status=200 if changed else 204)
 
-    def _leave(self, path: str, state: State, is_drained: bool) -> bool:
+    async def _leave(self, path: str, state: State, is_drained: bool) -> bool:
         """Take a mountpath out of use: when everything has left it, or at once with what it has."""
-        if is_drained:
-            return self._volume.drain(path, state)
-        return self._volume.detach(path) if state is State.DETACHED else self._volume.disable(path)
+        volume = self._volume
+        leave = volume.detach if state is State.DETACHED else volume.disable
+        takes_along = path in {hidden for _, hidden in volume.view.hidden} or (path in self._paths and not is_drained)
+        if state is State.DETACHED and takes_along:
+            async with self._returns.giving_up():
+                return await asyncio.to_thread(leave, path)
+        return (
+            await asyncio.to_thread(volume.drain, path, state) if is_drained else await asyncio.to_thread(leave, path)
+        )
 
     @property
     def _paths(self) -> set[str]:

@@ -89,6 +89,7 @@ from ais.target.reads import Reads
 from ais.target.rebalance import Rebalance
 from ais.target.recent import Recent
 from ais.target.remote.remote import Remote
+from ais.target.returns import Returns
 from ais.target.s3.control import Control
 from ais.target.s3.every_version import EveryVersion
 from ais.target.s3.front import S3Front
@@ -194,7 +195,8 @@ class Target:
             moving_uploads,
             pace,
         )
-        self.mountpaths = MountpathAdmin(host, volume)
+        self._returns = Returns(host, volume, peers)
+        self.mountpaths = MountpathAdmin(host, volume, self._returns)
         gate = self._gate = Gate(host)
         self._keyring = store.keyring = Keyring(gate)
         self._replicas = Replicas(host, gate, peers)
@@ -211,7 +213,7 @@ class Target:
             protected,
             self.joggers,
             self.registry,
-            self._events.hand_on,
+            self._hand_on,
             remote.through,
             Parting(slices, slice_peers),
             moving_uploads,
@@ -274,7 +276,7 @@ class Target:
             host.env,
             lambda: host.config.cluster.resilver.enabled,
             self._complete,
-            self._events.hand_on_leaving,
+            self._before_leaving,
             self._after_resilver,
         )
         evicting = Evicting(self._front, moves, remote.through, host.env.clock)
@@ -418,6 +420,7 @@ class Target:
                 *self._pages.routes(),
                 *self._control.routes(),
                 *self.mountpaths.routes(),
+                *self._returns.routes(),
                 *self._scrub.routes(),
                 *self._remote.routes(),
                 *self._blobs.routes(),
@@ -457,6 +460,7 @@ class Target:
             asyncio.create_task(self._eviction.watch(), name="eviction"),
             asyncio.create_task(self._events.watch(), name="events"),
             asyncio.create_task(self._blobs.sweep(), name="what was fetched in parts"),
+            asyncio.create_task(self._returns.watch(), name="mountpaths that may return"),
         ]
 
     async def stop(self) -> None:
@@ -506,6 +510,7 @@ class Target:
         """While names get other owners each request finds out whose its object is, and where it may still be."""
         is_moving = bool(smap.moving)
         placement, own_id = self._host.placement, self._host.snode.id
+        self._returns.follow_map()
         self._volume.follow_owners((lambda key: placement.is_owner(own_id, key)) if is_moving else None)
         if (is_moving, placement.is_weighted) != (self._is_moving, self._is_weighted):
             self._is_moving, self._is_weighted = is_moving, placement.is_weighted
@@ -593,6 +598,16 @@ class Target:
         with contextlib.suppress(EarlierAway):
             await self._moves.settle(view, split_key(key)[0])
         return not await asyncio.to_thread(self._ec.lacks, bck, key)
+
+    async def _hand_on(self) -> None:
+        await self._events.hand_on()
+        await self._returns.hand_on()
+
+    async def _before_leaving(self) -> None:
+        await self._events.hand_on_leaving()
+        if self._volume.gives_up:
+            async with self._returns.giving_up():
+                pass  # it counts as gone as soon as it is known that it was not there
 
     async def _after_resilver(self) -> None:
         """Everything is in its place, with copies: return when coded objects have their slices.

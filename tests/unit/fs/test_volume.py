@@ -23,7 +23,7 @@ from ais.base.errors import (
 )
 from ais.env import Env
 from ais.env.disk import Disk
-from ais.fs import layout
+from ais.fs import layout, removed
 from ais.fs.mountpath import STALL_S, STALLED_S
 from ais.fs.record import Member, State, VolumeRecord
 from ais.fs.volume import Volume, VolumeLimits
@@ -451,3 +451,90 @@ def test_whatever_may_come_back_makes_a_volume_no_empty_one(open_volume: Open, t
     assert not volume.has_objects()
     path.touch()
     assert volume.has_objects()
+
+
+def made(volume: Volume, tmp_path: Path) -> Path:
+    """An object on the first mountpath, which is given up with it."""
+    volume.create_bucket(BCK, 1)
+    path = tmp_path / "mp1" / "@ais" / "b" / "%ob" / "o"
+    path.touch()
+    volume.map_version = 7
+    volume.detach(str(tmp_path / "mp1"))
+    return path
+
+
+def test_what_was_given_up_may_return_for_some_time(open_volume: Open, tmp_path: Path) -> None:
+    """Until then what is removed is noted, afterwards nobody knows: it is refused while anything is on it."""
+    volume, mp1 = open_volume("mp1", "mp2"), str(tmp_path / "mp1")
+    path = made(volume, tmp_path)
+    now_s = volume._now_s
+    volume.void(now_s - 10)
+    assert (volume.may_return(mp1), volume.given_up_at(mp1), volume.keeps_notes) == (True, 7, True)
+    volume.note_removed(BCK, "o")
+    volume.void(now_s + 10)
+    assert (volume.may_return(mp1), volume.may_get_back, volume.keeps_notes) == (False, False, False)
+    assert volume.may_have_lost
+    volume.close()
+    volume = open_volume("mp1", "mp2")
+    with pytest.raises(Conflict, match="detached too long ago"):
+        volume.attach(mp1)
+    path.unlink()
+    assert volume.attach(mp1)
+
+
+def test_what_other_targets_removed_does_not_return(open_volume: Open, tmp_path: Path) -> None:
+    """They note it while somebody else's mountpath may return, and tell what they removed since that went."""
+    volume, mp1 = open_volume("mp1", "mp2"), str(tmp_path / "mp1")
+    path = made(volume, tmp_path)
+    volume.recall(mp1, "label")
+    assert volume.disabled == (mp1,)
+    with pytest.raises(NotReady, match="is disabled"):
+        volume.require_whole(BCK)
+    other = open_volume("mp3")
+    other.create_bucket(BCK, 1)
+    other.note_removed(BCK, "o")
+    assert other.notes_since(1) == []
+    for other.map_version in (6, 7):
+        other.notes_for_others = True
+        other.note_removed(BCK, f"o{other.map_version}")
+    other.note_removed(BCK, "%ec/o")
+    other.note_removed(BCK, "o")
+    notes = other.notes_since(7)
+    assert [(one.generation, one.path) for one in notes] == [(0, "o7"), (0, "o")]
+    other.tidy_notes()
+    assert len(other.notes_since(1)) == 3
+    volume.enable(mp1, notes)
+    assert not path.exists()
+    assert volume._record.mountpaths[mp1] == Member(label="label", since=volume._record.generation - 3)
+    other.add_notes(notes)
+    other.notes_for_others = False
+    other.tidy_notes()
+    assert other.notes_since(1) == []
+
+
+def test_notes_are_compacted(open_volume: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each path the last one stays; what is too long even so says that anything may have been removed."""
+    monkeypatch.setattr(removed, "COMPACTED_BYTES", 100)
+    volume, file = open_volume("mp1", "mp2", "mp3"), tmp_path / "mp1" / ".ais.removed"
+    volume.create_bucket(BCK, 1)
+    volume.disable(str(tmp_path / "mp3"))
+    for volume.map_version in range(20):
+        volume.note_removed(BCK, "o")
+        volume.note_removed(BCK, "other")
+    volume.add_notes([removed.Line(0, BCK.uname, "o", 30)])
+    volume.tidy_notes()
+    assert [one.map_version for one in volume.notes_since(1)] == [19, 19, 30]
+    assert len(file.read_text().splitlines()) == 3
+    volume.note_removed(BCK, "last")
+    gone = tmp_path / "mp3" / "@ais" / "b" / "%ob" / "last"
+    gone.touch()
+    monkeypatch.setattr(removed, "BYTES_MAX", 50)
+    monkeypatch.setattr(removed, "COMPACTED_BYTES", 70)
+    volume.tidy_notes()
+    assert len(file.read_text().splitlines()) == 4, "it is not twice as long"
+    volume._compacted.clear()
+    volume.tidy_notes()
+    volume.note_removed(BCK, "later")
+    assert len(file.read_text().splitlines()) == 2
+    with pytest.raises(Conflict, match="more was removed"):
+        volume.enable(str(tmp_path / "mp3"))

@@ -122,3 +122,22 @@ def test_maps_without_weights_say_what_they_said_before() -> None:
     assert b"weight" not in codec.to_json(new)
     stored = codec.from_json(b'{"ext":{"id":"g4","before":[["t1","t2"],["t1"]]}}', Smap)
     assert plan.earlier(stored) == [plan.Owners(("t1", "t2")), plan.Owners(("t1",))]
+
+
+def test_a_mountpath_that_returns_makes_everybody_ask_its_target() -> None:
+    """It may have any name, whoever owned it by which map; then that is over as any move is."""
+    smap = smap_of("t1", "t2", "t3")
+    lacking = plan.lacking(plan.lacking(smap, "t1"), "t2")
+    assert (lacking.lacking, lacking.version) == (("t1", "t2"), smap.version + 2)
+    assert plan.whole(lacking, "t3") is lacking
+    assert plan.whole(plan.whole(lacking, "t1"), "t2").lacking is msgspec.UNSET
+    assert lacking.without_nodes(frozenset(("t1",))).lacking == ("t2",)
+    back = plan.back(lacking, "t1")
+    assert back.moving
+    assert {tuple(plan.Earlier(back).owners(key)) for key in KEYS} == {("t1",)}
+    joined = plan.follow(back, back.with_node(target("t4")), has_data=True)
+    assert all("t1" in plan.Earlier(joined).owners(key) for key in KEYS)
+    again = plan.back(joined, "t2")
+    assert all({"t1", "t2"} <= set(plan.Earlier(again).owners(key)) for key in KEYS)
+    assert plan.finish(back, back.moving.id).moving is msgspec.UNSET
+    assert plan.back(smap_of("t1"), "t1").moving is msgspec.UNSET
