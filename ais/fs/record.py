@@ -50,6 +50,8 @@ class Member(msgspec.Struct, frozen=True):
     """Generation of the record in which it went out of use; of one that has returned, until all is in its place."""
     is_drained: bool = False
     """Everything had left it by then."""
+    came: int | msgspec.UnsetType = msgspec.UNSET
+    """Generation of the record in which it came into use, until all is in its place."""
     given_up: GivenUp | msgspec.UnsetType = msgspec.UNSET
     """It was given up with what it has; before there was this, nobody noted when."""
 
@@ -162,5 +164,5 @@ def resolve(configured: Mapping[str, str], copies: dict[str, VolumeRecord | None
         known = known.with_member(path, Member(State.DISABLED, known.mountpaths[path].label, known.generation))
     for path, label in configured.items():
         if path not in known.mountpaths:
-            known = known.with_member(path, Member(label=label))
+            known = known.with_member(path, Member(label=label, came=known.generation + 1))
     return known

@@ -73,10 +73,20 @@ class View:
 
     While it is unsettled, names may still be on the mountpaths `hidden`, which are known but not in use. Those that are
     `leaving` are read, and nothing new is `placed` on them. `went`: in which generation they went out of use, those
-    that are `hidden` and those that have returned since.
+    that are `hidden` and those that have returned since. `came`: those that came into use since all was in its place.
     """
 
-    __slots__ = ("_candidates", "available", "generation", "hidden", "is_unsettled", "leaving", "placed", "went")
+    __slots__ = (
+        "_candidates",
+        "_settled",
+        "available",
+        "generation",
+        "hidden",
+        "is_unsettled",
+        "leaving",
+        "placed",
+        "went",
+    )
 
     def __init__(
         self,
@@ -86,11 +96,15 @@ class View:
         hidden: Iterable[str] = (),
         leaving: Iterable[str] = (),
         went: Mapping[str, int] | None = None,
+        came: Iterable[str] = (),
     ) -> None:
         self.available = available
         self.went = went or {}
         self.leaving = frozenset(leaving)
         self.placed = tuple(mountpath for mountpath in available if mountpath.path not in self.leaving)
+        late = self.leaving.union(came)
+        self._settled = tuple(mountpath for mountpath in available if mountpath.path not in late)
+        """Those that had all that belongs there by the time others went."""
         self.is_unsettled = is_unsettled
         self.generation = generation
         self.hidden = tuple((digest(path), path) for path in hidden) if is_unsettled else ()
@@ -101,7 +115,7 @@ class View:
         if not self.hidden:
             return
         _, path = max((mix(candidate ^ key), path) for candidate, path in self.hidden)
-        if all(mix(one.digest ^ key) < mix(digest(path) ^ key) for one in self.available):
+        if all(mix(one.digest ^ key) < mix(digest(path) ^ key) for one in self._settled):
             raise NotReady(f"mountpath {path} is disabled and may hold that: enable it, or detach it to give it up")
 
     def require_newest(self, mountpath: Mountpath, stamp: tuple[int, int], key: int) -> None:
@@ -112,7 +126,7 @@ class View:
         if not self.hidden or left is None or stamp[0] > left:
             return
         ranks = [(mix(candidate ^ key), path) for candidate, path in self.hidden if self.went[path] > left]
-        stayed = [mix(one.digest ^ key) for one in self.available if one.path not in self.went]
+        stayed = [mix(one.digest ^ key) for one in self._settled if one.path not in self.went]
         rank, path = max(ranks, default=(0, ""))
         if path and rank > max(stayed, default=0):
             raise NotReady(
@@ -810,7 +824,8 @@ class Volume:
                 removed.apply(self._disk, others, path, went, self.keep, of_others)
             removed.carry(self._disk, others, path)
         since = before.since if before is not None and not before.is_drained else 0
-        self._change(self._record.with_member(path, Member(label=label, since=since)))
+        came = self._record.generation + 1
+        self._change(self._record.with_member(path, Member(label=label, since=since, came=came)))
 
     def _retire(self, path: str, state: State) -> None:
         """Take a mountpath out of use at once, with what it has."""
@@ -841,7 +856,9 @@ class Volume:
     def _stay(self, path: str) -> bool:
         """Go on using a mountpath that was to leave."""
         member = self._record.mountpaths[path]
-        self._change(self._record.with_member(path, msgspec.structs.replace(member, state=State.AVAILABLE)))
+        came = self._record.generation + 1
+        stays = msgspec.structs.replace(member, state=State.AVAILABLE, came=came)
+        self._change(self._record.with_member(path, stays))
         return True
 
     def _forget(self, path: str) -> None:
@@ -883,7 +900,8 @@ class Volume:
         hidden = [path for path, one in members if one.state is State.DISABLED and not one.is_drained]
         leaving = self._record.paths(*LEAVING)
         went = {path: one.since for path, one in members if one.since or path in hidden}
-        return View(tuple(available), self._record.is_unsettled, self._record.generation, hidden, leaving, went)
+        came = [path for path, one in members if one.came]
+        return View(tuple(available), self._record.is_unsettled, self._record.generation, hidden, leaving, went, came)
 
     def _complete_buckets(self, new: set[str]) -> None:
         """Make the bucket directories on new mountpaths; where IDs differ only the cluster knows who is right."""

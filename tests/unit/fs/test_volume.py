@@ -28,6 +28,8 @@ from ais.fs.mountpath import STALL_S, STALLED_S
 from ais.fs.record import Member, State, VolumeRecord
 from ais.fs.volume import Volume, VolumeLimits
 from ais.meta import store
+from ais.meta.placement import mix
+from ais.meta.smap import digest
 
 Open = Callable[..., Volume]
 BCK = Bck("b")
@@ -505,7 +507,8 @@ def test_what_other_targets_removed_does_not_return(open_volume: Open, tmp_path:
     assert len(other.notes_since(1)) == 3
     volume.enable(mp1, notes)
     assert not path.exists()
-    assert volume._record.mountpaths[mp1] == Member(label="label", since=volume._record.generation - 3)
+    generation = volume.view.generation
+    assert volume._record.mountpaths[mp1] == Member(label="label", since=generation - 3, came=generation)
     other.add_notes(notes)
     other.notes_for_others = False
     other.tidy_notes()
@@ -538,3 +541,37 @@ def test_notes_are_compacted(open_volume: Open, tmp_path: Path, monkeypatch: pyt
     assert len(file.read_text().splitlines()) == 2
     with pytest.raises(Conflict, match="more was removed"):
         volume.enable(str(tmp_path / "mp3"))
+
+
+@pytest.mark.parametrize("how", ["attached", "returned", "leaving", "stayed"])
+def test_what_a_disabled_mountpath_may_have_is_not_known_whatever_came_since(
+    open_volume: Open, tmp_path: Path, how: str
+) -> None:
+    """A name that belongs to another mountpath by now was not brought there before the one it lies on went."""
+    volume = open_volume("mp1", "mp2")
+    volume.create_bucket(BCK, 1)
+    homes = [f"{tmp_path}/{name}" for name in ("mp1", "mp2", "mp3")]
+
+    def ranked(name: str) -> list[str]:
+        key = digest(BCK.uname + name)
+        return sorted(homes, key=lambda path: mix(digest(path) ^ key), reverse=True)
+
+    key = digest(
+        BCK.uname + next(name for name in map(str, range(99)) if ranked(name) == [homes[2], homes[0], homes[1]])
+    )
+    if how != "attached":
+        volume.attach(homes[2])
+        assert volume.settle(volume.view.generation)
+    if how == "returned":
+        volume.disable(homes[2])
+    elif how in ("leaving", "stayed"):
+        volume.drain(homes[2], State.DISABLED)
+    volume.disable(homes[0])
+    if how in ("attached", "stayed"):
+        assert volume.attach(homes[2])
+    elif how == "returned":
+        volume.enable(homes[2])
+    with pytest.raises(NotReady, match="mp1 is disabled and may hold that"):
+        volume.require_whole(BCK, key)
+    volume.enable(homes[0])
+    volume.require_whole(BCK, key)
