@@ -5,9 +5,12 @@ is kept as slices alone, a slice that is missing is made of D others.
 """
 
 import asyncio
+import functools
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from ais.api import checksum
 from ais.api.bucket import Bck
@@ -114,9 +117,10 @@ class Encoder:
             await self._slicer.settle(node, bck, name, kept.aside.written, keeps=False, is_synced=False)
 
     async def _rewrite(self, bck: Bck, name: str, opened: OpenObject) -> Encoded:
-        """Its form is another one than the bucket's."""
+        """Its form is another one than the bucket's. That has to be on the disk: what it is kept as now goes then."""
         rules = self._rules(bck)
         if rules is not None:
+            rules = msgspec.structs.replace(rules, fsync=True)
             pool = opened.spot.mountpath.pool
             await asyncio.get_running_loop().run_in_executor(pool, self._store.rewrite, bck, name, rules)
         return Encoded(opened.meta.size, 1, opened.meta.size)
@@ -157,7 +161,10 @@ class Encoder:
         return Encoded(meta.size, len(wanted), len(wanted) * headers[0].body_bytes)
 
     async def _complete(self, bck: Bck, name: str, opened: OpenObject) -> Encoded:
-        """Of an object that is kept as slices alone: every slice on a target of its own, with today's metadata."""
+        """Of an object that is kept as slices alone: every slice on a target of its own, with today's metadata.
+
+        What is made is on the disk: what goes then, with a target too, may have been on one for long.
+        """
         meta, stat, cut = opened.meta, opened.stat, opened.meta.cut
         assert cut is not None
         uname, total = bck.uname + name, cut.data + cut.parity
@@ -184,7 +191,8 @@ class Encoder:
         wanted = [(headers[index], by_id[node_id]) for node_id, index in lacking]
         if wanted:
             reader = self._restorer.reader(bck, name, meta)
-            failures += await self._send(bck, name, wanted, lambda pipes: cut_again(self._own.pool, reader, pipes))
+            again = functools.partial(cut_again, self._own.pool, reader)
+            failures += await self._send(bck, name, wanted, again, is_synced=True)
         for failure in failures:
             raise failure
         await self._drop_surplus(bck, name, nodes[total:], meta.stamp)
@@ -220,14 +228,20 @@ class Encoder:
         await asyncio.gather(*(one(node) for node in nodes), return_exceptions=True)
 
     async def _send(
-        self, bck: Bck, name: str, wanted: list[tuple[Slice, Snode]], fill: Callable[[Pipes], Awaitable[None]]
+        self,
+        bck: Bck,
+        name: str,
+        wanted: list[tuple[Slice, Snode]],
+        fill: Callable[[Pipes], Awaitable[None]],
+        *,
+        is_synced: bool = False,
     ) -> list[BaseException]:
         pipes = {header.index: Pipe() for header, _ in wanted}
 
         async def one(header: Slice, node: Snode) -> None:
             try:
                 chunks = pipes[header.index].chunks(header.encode())
-                await self._slicer.store(node, bck, name, chunks, header.body_bytes)
+                await self._slicer.store(node, bck, name, chunks, header.body_bytes, is_synced=is_synced)
             finally:
                 pipes[header.index].close()
 

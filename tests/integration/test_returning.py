@@ -13,6 +13,7 @@ from ais.testing import Cluster
 FAST = {"keepalivetracker.proxy.interval": "500ms", "keepalivetracker.target.interval": "500ms"}
 NAMES = [f"d{number % 7}/o{number:03}" for number in range(240)]
 SOON_S = 60
+ENABLED = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
 
 
 @pytest.fixture
@@ -54,7 +55,9 @@ class Readers(Meanwhile):
 def test_what_returns_is_found_and_what_was_replaced_or_deleted_stays_so(cluster: Cluster, is_versioned: bool) -> None:
     """Whoever owns the names by now, and whoever removed them."""
     api = Api(cluster.endpoint)
-    assert api.create("b", {"features": "131072"} if is_versioned else None).status == 200
+    assert api.create("b").status == 200
+    if is_versioned:
+        assert api.call("PUT", "/s3/b", {"versioning": ""}, body=ENABLED).status == 200
     for name in NAMES:
         assert api.put("b", name, b"old " + name.encode()).status == 200
     mountpath(cluster, "DELETE", "detach-mp", dntres="true")
@@ -77,6 +80,10 @@ def test_what_returns_is_found_and_what_was_replaced_or_deleted_stays_so(cluster
             }
             assert {name: api.get("b", name).status for name in deleted} == dict.fromkeys(deleted, 404)
             assert sorted(api.names("b")) == sorted(set(NAMES) - set(deleted))
+            if is_versioned:
+                versions = api.call("GET", "/s3/b", {"versions": ""}).body
+                assert {versions.count(f"<Key>{name}</Key>".encode()) for name in replaced} == {2}
+                assert {versions.count(f"<Key>{name}</Key>".encode()) for name in deleted} == {3}
 
         mountpath(cluster, "PUT", "attach-mp")
         with Readers(cluster.endpoint, "b", left) as readers:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from harness.coded import Group, run
-from harness.target import LiveTarget
+from harness.coded import BCK, Group, run
+from harness.recording import Recorder
+from harness.target import LiveTarget, serving
 
 from ais.api.xact import ArgsMsg
+from ais.base.ids import new_id
 from ais.meta.smap import Flag
 from ais.reb import plan
 
@@ -152,3 +154,36 @@ def test_who_has_to_stay_says_for_which_objects(tmp_path: Path) -> None:
         assert (await group.owner("o").ask("GET", "o")).body == BODY
 
     run(tmp_path, 3, scenario)
+
+
+def test_what_is_made_for_a_target_that_leaves_is_on_the_disk(tmp_path: Path) -> None:
+    """Its slices may have been on its disks for long: they do not go for some in the page cache of others. Nor do all
+    slices of an object when their bucket has it whole again."""
+
+    async def scenario() -> None:
+        disk = Recorder()
+        async with serving(tmp_path, 4, disk) as targets:
+            group = Group(targets)
+            await group.create(ALONE)
+            names = [f"d{number}/o" for number in range(6)]
+            for name in names:
+                assert (await group.owner(name).ask("PUT", name, data=BODY)).status == 200
+            await group.settled()
+            disk.dirty.clear()
+            moving_id = leave(group, targets[0])
+            for one in (*targets[1:], targets[0]):
+                await given_by(one, moving_id)
+            end(group, targets[0])
+            slices = {path for name in names for path in group.slices(name)}
+            assert disk.dirty & (slices | {os.path.dirname(path) for path in slices}) == set()
+            disk.dirty.clear()
+            await group.change({"protection": {"slices_only": False}})
+            for one in targets[1:]:
+                job = one.target._ec.encode_bucket(BCK, new_id(one.node.env.rng))
+                await job.wait()
+            whole = {path for name in names for path in group.files(name)}
+            assert len(whole) == len(names)
+            assert all(os.path.getsize(path) == len(BODY) for path in whole)
+            assert disk.dirty & (whole | {os.path.dirname(path) for path in whole}) == set()
+
+    asyncio.run(scenario())
