@@ -1,6 +1,7 @@
 """Calls from node to node: control messages, files, streams. Failures become `Unreachable`.
 
-Questions take few steps (`ais.net.asking`), all else goes over one aiohttp session.
+Questions take few steps (`ais.net.asking`), all else goes over aiohttp. Files and streams have connections of their
+own, which a slow client may hold for long: control messages do not wait for them.
 """
 
 import asyncio
@@ -19,11 +20,15 @@ from ais.env.network import Answer
 from ais.net.asking import CONNECT_TIMEOUT_S, CONNECTIONS_PER_PEER_MAX, KEEPALIVE_S, Asking, NotPlain
 from ais.net.sending import read_cached, read_fully
 
+TRANSFERS_PER_PEER_MAX = 1024
+"""Connections for files and streams; they end when whoever takes them, or gives them, comes to the end."""
 SIGNED_ASIDE_BYTES = 1 << 20
 """A body of so many bytes is hashed beside the event loop."""
 SEND_BYTES = 256 << 10
 
 
+Session = Callable[[], aiohttp.ClientSession]
+"""Gives the one to use. Raise `Unreachable` when this node is stopping."""
 Sign = Callable[[str, str, bytes | None], dict[str, str]]
 
 
@@ -43,7 +48,8 @@ class PeerClient:
         self.tls = tls
         """For connections from now on."""
         self._sign = sign
-        self._opened: aiohttp.ClientSession | None = None
+        self._calls: aiohttp.ClientSession | None = None
+        self._transfers: aiohttp.ClientSession | None = None
         self._asking = Asking()
         self._is_closed = False
 
@@ -62,7 +68,7 @@ class PeerClient:
             with contextlib.suppress(NotPlain), _translated(url, timeout_s):
                 async with asyncio.timeout(timeout_s):
                     return await self._get(_with_query(url, query), headers or {}, body)
-        return await self._exchange(method, url, query, headers, body, timeout_s)
+        return await self._exchange(self._for_calls, method, url, query, headers, body, timeout_s)
 
     async def _get(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
         """The same of a question that is asked in few steps. Raise `OSError`, `NotPlain`."""
@@ -92,7 +98,8 @@ class PeerClient:
         Raise `Unreachable` when no answer came within `timeout_s`, `DiskFailure` when the file cannot be read.
         """
         framed = {**(headers or {}), "Content-Length": str(length)}
-        return await self._exchange("PUT", url, query, framed, _read(fd, offset, length), timeout_s)
+        content = _read(fd, offset, length)
+        return await self._exchange(self._for_transfers, "PUT", url, query, framed, content, timeout_s)
 
     async def send_stream(
         self, url: str, *, headers: dict[str, str], chunks: AsyncIterator[bytes], timeout_s: float
@@ -106,7 +113,7 @@ class PeerClient:
             headers = {**headers, **self._sign("PUT", url, None)}
         with _translated(url, timeout_s):
             async with asyncio.timeout(timeout_s) as deadline:
-                request = self._session().request(
+                request = self._for_transfers().request(
                     "PUT",
                     URL(url, encoded=True),
                     headers=headers,
@@ -135,7 +142,7 @@ class PeerClient:
         """
         with _translated(url, timeout_s):
             async with asyncio.timeout(timeout_s):
-                context = await self._request(method, url, query, headers, body)
+                context = await self._request(self._for_transfers, method, url, query, headers, body)
                 response = await context.__aenter__()
         try:
             yield Incoming(response.status, _flatten(response), _chunks_of(response, url, timeout_s))
@@ -146,12 +153,14 @@ class PeerClient:
         """Close all connections; whoever still asks finds every peer unreachable."""
         self._is_closed = True
         self._asking.close()
-        session, self._opened = self._opened, None
-        if session is not None:
-            await session.close()
+        sessions, self._calls, self._transfers = (self._calls, self._transfers), None, None
+        for session in sessions:
+            if session is not None:
+                await session.close()
 
     async def _exchange(
         self,
+        session: Session,
         method: str,
         url: str,
         query: dict[str, str] | None,
@@ -165,7 +174,7 @@ class PeerClient:
                 is_last = method != "GET"
                 while True:
                     try:
-                        async with await self._request(method, url, query, headers, body) as response:
+                        async with await self._request(session, method, url, query, headers, body) as response:
                             return Answer(response.status, _flatten(response), await response.read())
                     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                         if is_last:
@@ -174,6 +183,7 @@ class PeerClient:
 
     async def _request(
         self,
+        session: Session,
         method: str,
         url: str,
         query: dict[str, str] | None,
@@ -186,7 +196,7 @@ class PeerClient:
             what = method, target, body if isinstance(body, bytes) else None
             signed = await asyncio.to_thread(self._sign, *what) if is_long else self._sign(*what)
             headers = {**(headers or {}), **signed}
-        return self._session().request(
+        return session().request(
             method,
             URL(target, encoded=True),
             headers=headers,
@@ -195,28 +205,37 @@ class PeerClient:
             allow_redirects=False,
         )
 
+    def _for_calls(self) -> aiohttp.ClientSession:
+        self._require_open()
+        self._calls = self._calls or _session(CONNECTIONS_PER_PEER_MAX)
+        return self._calls
+
+    def _for_transfers(self) -> aiohttp.ClientSession:
+        self._require_open()
+        self._transfers = self._transfers or _session(TRANSFERS_PER_PEER_MAX)
+        return self._transfers
+
     def _require_open(self) -> None:
         if self._is_closed:
             raise Unreachable("this node is stopping: it asks nobody any more")
 
-    def _session(self) -> aiohttp.ClientSession:
-        self._require_open()
-        if self._opened is None:
-            self._opened = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=0,
-                    limit_per_host=CONNECTIONS_PER_PEER_MAX,
-                    keepalive_timeout=KEEPALIVE_S,
-                ),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                skip_auto_headers=("Accept-Encoding",),
-            )
-            # By itself aiohttp sends PUT and DELETE again when a kept connection breaks, after the peer acted too; and
-            # with a signature that was used.
-            self._opened._retry_connection = False
-        return self._opened
+
+def _session(connections_per_peer_max: int) -> aiohttp.ClientSession:
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=0,
+            limit_per_host=connections_per_peer_max,
+            keepalive_timeout=KEEPALIVE_S,
+        ),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        skip_auto_headers=("Accept-Encoding",),
+    )
+    # By itself aiohttp sends PUT and DELETE again when a kept connection breaks, after the peer acted too; and with a
+    # signature that was used.
+    session._retry_connection = False
+    return session
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Calls to peers: what comes back, and what becomes of peers that do not answer."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -182,3 +183,28 @@ def test_unusable_files(pem: Any, tmp_path: Path) -> None:
     ):
         with pytest.raises(BadRequest):
             make()
+
+
+def test_streams_that_nobody_takes_hold_up_no_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that read slowly what comes from a peer do not keep this node from asking it anything."""
+    monkeypatch.setattr("ais.net.client.CONNECTIONS_PER_PEER_MAX", 2)
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(1 << 20)
+
+    def route(one: Request) -> Any:
+        return StreamReply(200, b"", endless()) if one.path == "/stream" else Reply(200, b"", b"answer")
+
+    async def scenario() -> None:
+        client = PeerClient()
+        async with serving(route) as served, contextlib.AsyncExitStack() as streams:
+            url = f"http://127.0.0.1:{served.port}"
+            for _ in range(4):
+                await streams.enter_async_context(client.open_stream("GET", f"{url}/stream", timeout_s=10))
+            for method in ("GET", "POST"):
+                assert (await client.call(method, f"{url}/call", timeout_s=10)).body == b"answer"
+            await streams.aclose()
+            await client.close()
+
+    run(scenario())
