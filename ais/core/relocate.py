@@ -84,7 +84,7 @@ class Relocator:
                 places.names.add(name)
                 is_taken = self._take(bck, spot, found[0], found[1], places)
                 return Relocated(found[1].st_size, was_moved=True) if is_taken else Relocated()
-            if self._store.under_lock(bck, spot, lambda: self._tidy(spot, places)):
+            if self._store.under_lock(bck, spot, lambda: self._tidy(bck, spot, places)):
                 places.names.add(name)
             return Relocated(found[1].st_size, changed_ns=found[1].st_ctime_ns) if found else Relocated()
 
@@ -191,7 +191,7 @@ class Relocator:
                 stat.st_ctime_ns,
             ):
                 return False
-            if self._has_versions(spot):
+            if self._has_versions(bck, spot):
                 self._versions.put_strays_aside(spot, self._versions.head(spot))
             places.add(spot.root, tree.install(self._disk, aside, spot.root, spot.path))
             return True
@@ -214,11 +214,11 @@ class Relocator:
         finally:
             self._disk.close(fd)
 
-    def _tidy(self, spot: Spot, places: "_Places") -> bool:
+    def _tidy(self, bck: Bck, spot: Spot, places: "_Places") -> bool:
         """Copy what is kept of the versions elsewhere to the object's mountpath. When there was nothing to copy, all of
         that goes, and what is older than the file there; return whether there was. Under the lock.
         """
-        if self._has_versions(spot):
+        if self._has_versions(bck, spot):
             self._versions.put_strays_aside(spot, self._versions.head(spot))
             owner, *others = self._versions.places(spot)
             if sum(self._copy_shelf(spot, place, owner, places) for place in others):
@@ -239,8 +239,11 @@ class Relocator:
                 tree.remove(self._disk, root, path)
         return False
 
-    def _has_versions(self, spot: Spot) -> bool:
-        return any(self._disk.access(place.shelf, os.F_OK) for place in self._versions.places(spot))
+    def _has_versions(self, bck: Bck, spot: Spot) -> bool:
+        """Whether there may be others than the latest: two objects on different mountpaths are, without any shelf."""
+        return bck in self._store.volume.keeping or any(
+            self._disk.access(place.shelf, os.F_OK) for place in self._versions.places(spot)
+        )
 
     def _copy_shelf(self, spot: Spot, place: Place, owner: Place, places: "_Places") -> int:
         """Have what a mountpath has on the shelf of a name at its owner, too; how much of it was missing there."""

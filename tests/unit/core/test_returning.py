@@ -13,11 +13,13 @@ from harness.versioning import CHANGES, SETUPS, act, begin, expected, state
 from ais.base.errors import NotReady, ObjectNotFound
 from ais.core import returning
 from ais.core.departure import Departures
+from ais.core.relocate import Relocator
 from ais.core.store import Store
 from ais.core.versions import NULL
 from ais.core.workfile import Keeping, WriteRules
 from ais.env import Env
 from ais.fs import layout
+from ais.fs.record import State
 from ais.fs.volume import Mirroring
 from ais.mirror.mirror import Mirror
 
@@ -48,6 +50,33 @@ def test_versions_are_kept_below_what_came_on_top(bench: Any, setup: str) -> Non
         act(bench, bench.store, change, 77)
         bench.volume.attach(away)
         assert state(bench) == expected(old, change, 77), change
+        while bench.store.versions.head(spot := bench.store.spot(bench.bck, "a")) is not None:
+            head = bench.store.versions.head(spot)
+            bench.store.delete_version(bench.bck, "a", head.id or NULL)
+        if "a/b" in old:
+            act(bench, bench.store, "rm 0 a/b", 0)
+        assert state(bench) == {}
+
+
+@pytest.mark.parametrize("setup", [one for one in SETUPS if " del " not in one.rpartition(";")[2]])
+@pytest.mark.parametrize("is_home", [True, False])
+def test_versions_are_kept_when_all_is_brought_to_its_place(bench: Any, setup: str, is_home: bool) -> None:
+    """What came on top lies on another mountpath, and goes to where the older one is; or both are brought elsewhere."""
+    for change in _ON_TOP:
+        old = begin(bench, setup)
+        away = home(bench)
+        bench.volume.detach(away)
+        act(bench, bench.store, change, 77)
+        bench.volume.attach(away)
+        if not is_home:
+            bench.volume.drain(home(bench), State.DISABLED)
+        bench.volume.keeping = {bench.bck: "Enabled"}
+        for name in expected(old, change, 77):
+            Relocator(bench.store, bench.env).bring(bench.bck, name)
+        bench.volume.keeping = {}
+        assert state(bench) == expected(old, change, 77), change
+        for path in bench.volume.disabled or bench.volume.view.leaving:
+            bench.volume.enable(path)
         while bench.store.versions.head(spot := bench.store.spot(bench.bck, "a")) is not None:
             head = bench.store.versions.head(spot)
             bench.store.delete_version(bench.bck, "a", head.id or NULL)
