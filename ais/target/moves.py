@@ -19,7 +19,16 @@ import msgspec
 from ais.api import ack, actions, codec, errors, headers, query
 from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
-from ais.base.errors import AccessDenied, AisError, AlreadyExists, Busy, NotReady, ObjectNotFound, Unreachable
+from ais.base.errors import (
+    AccessDenied,
+    AisError,
+    AlreadyExists,
+    BadRequest,
+    Busy,
+    NotReady,
+    ObjectNotFound,
+    Unreachable,
+)
 from ais.base.locks import Held, NamedLocks
 from ais.core import holds, replicas
 from ais.core.departure import Departures, OpenVersion
@@ -457,8 +466,14 @@ class Moves:
 
 
 def _durable(view: BucketView) -> BucketView:
-    """As the bucket, and on the disk: what another target has got is removed here, where it may be on it for long."""
-    return view.with_ack("all-synced" if view.rules.all_copies else "synced")
+    """As the bucket, and on the disk: what another target has got is removed here, where it may be on it for long.
+
+    With all copies if the bucket wants that, and can: one that got versions since has to do without.
+    """
+    if view.rules.all_copies:
+        with contextlib.suppress(BadRequest):
+            return view.with_ack("all-synced")
+    return view.with_ack("synced")
 
 
 def _of_owner(opened: OpenObject, *, only_if_absent: bool = True, keeps_name: bool = True) -> Transfer:

@@ -15,7 +15,7 @@ from ais.core import sealing
 from ais.s3 import encryption
 
 TO = Bck("to")
-NAMES = [f"o{number}" for number in range(60)]
+NAMES = [f"o{number}" for number in range(30)]
 
 
 def owner_of(targets: list[LiveTarget], bck: Bck, name: str) -> LiveTarget:

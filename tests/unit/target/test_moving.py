@@ -602,3 +602,23 @@ def test_what_was_on_a_disk_is_on_the_next_one_before_it_goes(
             assert [path for path in disk.at_risk if path.startswith(f"{tmp_path}/t1/")] == []
 
     asyncio.run(scenario())
+
+
+def test_what_cannot_have_all_its_copies_moves_without(tmp_path: Path) -> None:
+    """A bucket may say that writes wait for copies, from when it had some."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            for one in targets:
+                await one.create(BCK, {"mirror": {"enabled": True}, "protection": {"ack": "all"}})
+            name = next(name for name in map(str, range(99)) if owner_of(targets, name) is targets[0])
+            assert (await targets[0].ask("PUT", name, data=b"content")).status == 200
+            for one in targets:
+                props = one.node.bmd.require(BCK).props
+                mirror = msgspec.structs.replace(props.mirror, enabled=False)
+                await one.take(one.node.bmd.with_props(BCK, msgspec.structs.replace(props, mirror=mirror)))
+            follow(targets, targets[0])
+            await rebalanced(targets)
+            assert (await targets[1].ask("GET", name)).body == b"content"
+
+    asyncio.run(scenario())
