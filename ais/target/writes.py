@@ -153,6 +153,7 @@ class Writes:
         ask = self._front.ask(request, Access.APPEND if is_append else Access.PUT)
         self._front.require_redirect(ask, "PUT(obj)")
         address.check_purpose(ask.params)
+        _check_asked(ask)
         if query.OBJECT_TO in ask.params:
             return self._copy(ask)
         if ask.view.remote is not None and not ask.is_from_peer:
@@ -302,8 +303,6 @@ class Writes:
         if kind == "flush" and not handle and not ask.has_body:
             raise BadRequest(f"flushing {ask.cname} needs the handle that append returned")
         custom, claimed = props.custom_of(ask.headers), props.claim_of(ask.headers)
-        if kind == "append" and custom is not None:
-            raise BadRequest(f"custom metadata of {ask.cname} belongs to the flush, not to an append before it")
         node_id, started_s = self._host.snode.id, self._now()
 
         def open_appender() -> Appender:
@@ -327,6 +326,20 @@ class Writes:
         finish = keep if kind == "append" else flush
         pool = self._volume.place(view.uname + ask.name).pool
         return Upload(PooledSink(self, view, pool, started_s, open_appender, finish))
+
+
+def _check_asked(ask: Ask) -> None:
+    """Raise `BadRequest` for what a request would have besides, and cannot get."""
+    is_copy, is_part = query.OBJECT_TO in ask.params, query.UPLOAD_ID in ask.params
+    is_flush = ask.params.get(query.APPEND_TYPE) == "flush" and not is_part
+    is_whole = not (is_copy or is_part or query.APPEND_TYPE in ask.params or ask.params.get(query.ARCHPATH))
+    if not (is_whole or is_flush) and props.custom_of(ask.headers) is not None:
+        raise BadRequest(
+            f"{ask.cname} gets custom metadata with all of its content, the flush of appends, or the beginning of an"
+            " upload in parts; afterwards by PATCH"
+        )
+    if is_copy and props.claim_of(ask.headers) is not None:
+        raise BadRequest(f"a copy of {ask.cname} is compared with the checksum it has: no other one can be claimed")
 
 
 def _check_whole(ask: Ask) -> None:

@@ -465,6 +465,32 @@ def test_what_is_claimed_of_an_append_is_compared(serve: Any, run: Scenario, enc
     run(scenario())
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"append_type": "append"},
+        {"object_to": "ais/@#/b/copy"},
+        {"archpath": "member"},
+        {"uploadId": "abc", "partNumber": "1"},
+        {"uploadId": "abc", "partNumber": "1", "append_type": "append"},
+    ],
+)
+def test_metadata_is_refused_where_it_would_be_dropped(serve: Any, run: Scenario, query: dict[str, str]) -> None:
+    """Parts, appends, members of shards and copies have none of their own; a copy takes no claim either."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            assert (await live.ask("PUT", "o.tar", data=b"")).status == 200
+            answer = await live.ask("PUT", "o.tar", query=query, data=b"x", headers={"Ais-Custom-Md": "k=v"})
+            assert (answer.status, "custom metadata" in answer.message) == (400, True)
+            if "object_to" in query:
+                claim = {"Ais-Checksum-Type": "md5", "Ais-Checksum-Value": "0" * 32}
+                assert (await live.ask("PUT", "o.tar", query=query, headers=claim)).status == 400
+
+    run(scenario())
+
+
 def test_an_upload_that_breaks_off_leaves_nothing(serve: Any, run: Scenario) -> None:
     """A client that goes away in the middle of a large body leaves neither object nor work file."""
 
