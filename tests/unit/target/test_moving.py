@@ -19,6 +19,7 @@ from yarl import URL
 from ais.api import codec, groups
 from ais.api.archive import ArchiveMsg
 from ais.api.groups import GroupTask
+from ais.api.returns import RETURNS, SINCE, Note
 from ais.api.xact import ArgsMsg
 from ais.auth import marks
 from ais.core.version_listing import VersionLister
@@ -540,10 +541,11 @@ def test_a_target_that_was_given_up_while_it_was_sending_brings_nothing(tmp_path
 
             exchange = peers._exchange
 
-            async def exchange_slowly(method: str, url: Any, asked: Any, lines: Any, body: Any, timeout_s: Any) -> Any:
+            async def exchange_slowly(session: Any, method: str, *asked: Any) -> Any:
+                *rest, body, timeout_s = asked
                 if method == "PUT" and kind != "slice":
                     body = stall(body)
-                return await exchange(method, url, asked, lines, body, timeout_s)
+                return await exchange(session, method, *rest, body, timeout_s)
 
             peers._exchange = exchange_slowly  # type: ignore[method-assign]
             view = old.target._front.views.require(BCK)
@@ -620,5 +622,29 @@ def test_what_cannot_have_all_its_copies_moves_without(tmp_path: Path) -> None:
             follow(targets, targets[0])
             await rebalanced(targets)
             assert (await targets[1].ask("GET", name)).body == b"content"
+
+    asyncio.run(scenario())
+
+
+def test_what_a_target_that_leaves_has_removed_stays_noted(tmp_path: Path) -> None:
+    """While a mountpath of another one may return: its notes go to one that stays, which tells them as its own."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 3) as targets:
+            stays, leaves, lacks = targets
+            for one in targets:
+                await one.create(BCK)
+                take(one, plan.lacking(stays.node.smap, lacks.node.snode.id))
+            name = next(name for name in map(str, range(99)) if owner_of(targets, name) is leaves)
+            assert (await leaves.ask("PUT", name, data=b"content")).status == 200
+            assert (await leaves.ask("DELETE", name)).status == 200
+            follow(targets, leaves)
+            await rebalanced(targets)
+            url = f"{{}}{RETURNS}?{SINCE}=1"
+            lines = {"Ais-Caller-Id": lacks.node.snode.id}
+            told = [await one.call("GET", url.format(one.url), headers=lines) for one in (stays, lacks)]
+            notes = [note for answer in told for note in codec.from_msgpack(answer.body, list[Note])]
+            assert name in {note.path for note in notes}
+            assert {note.uname for note in notes} == {BCK.uname}
 
     asyncio.run(scenario())
