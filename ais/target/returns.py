@@ -120,7 +120,7 @@ class Returns:
                 raise NotReady(why_away(target))
             answer = await self._ask(target, "GET", query={SINCE: str(since)})
             notes = await asyncio.to_thread(codec.from_msgpack, answer.body, list[Note])
-            found += [Line(0, note.uname, note.path, note.map_version) for note in notes]
+            found += map(_line_of, notes)
         return found
 
     async def _tell(self, told: Told) -> None:
@@ -158,15 +158,22 @@ class Returns:
         since = request.query.get(SINCE, "")
         if not since.isdecimal():
             raise BadRequest(f"{SINCE} is a version of the cluster map")
-        lines = await asyncio.to_thread(self._volume.notes_since, max(1, int(since)))
-        return web.Response(body=codec.to_msgpack([_note_of(line) for line in lines]))
+        version = max(1, int(since))
+
+        def encoded() -> bytes:
+            return codec.to_msgpack([_note_of(line) for line in self._volume.notes_since(version)])
+
+        return web.Response(body=await asyncio.to_thread(encoded))
 
     async def _take(self, request: web.Request) -> web.Response:
         require_node(self._host, request, RETURNS)
         notes: Sequence[Note] = codec.from_msgpack(await request.read(), list[Note])
-        lines = [Line(0, note.uname, note.path, note.map_version) for note in notes]
-        await asyncio.to_thread(self._volume.add_notes, lines)
+        await asyncio.to_thread(self._volume.add_notes, list(map(_line_of, notes)))
         return web.Response()
+
+
+def _line_of(note: Note) -> Line:
+    return Line(0, note.uname, note.path, note.map_version)
 
 
 def _note_of(line: Line) -> Note:
