@@ -17,7 +17,7 @@ from ais.core.copies import Copies
 from ais.core.directories import Directories
 from ais.core.spots import Spot, newest_file, rank, read_meta
 from ais.core.store import Store
-from ais.core.versions import Place, Versions, sliced_keys
+from ais.core.versions import NULL, Place, Versions, order_of, sliced_keys
 from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures
@@ -251,7 +251,7 @@ class Relocator:
         for entry in self._shelved(place):
             source, target = f"{place.shelf}/{entry}", f"{owner.shelf}/{entry}"
             found, there = self._disk.lstat(source), self._stat(target)
-            if there is None or rank(read_meta(self._disk, target), there) < rank(read_meta(self._disk, source), found):
+            if there is None or self._is_older(entry, target, there, source, found):
                 layout.make_directory(self._disk, owner.shelves)
                 aside = self._clone(source, found, spot, owner.mountpath)
                 try:
@@ -261,6 +261,13 @@ class Relocator:
                 places.add(os.path.dirname(owner.shelves), target)
                 count += 1
         return count
+
+    def _is_older(self, entry: str, path: str, stat: os.stat_result, than: str, than_stat: os.stat_result) -> bool:
+        """Of two files of one version: null versions follow each other, by an order that delete markers have too."""
+        mine, other = read_meta(self._disk, path), read_meta(self._disk, than)
+        if entry == NULL and mine is not None and other is not None:
+            return order_of(mine, stat.st_mtime_ns) > order_of(other, than_stat.st_mtime_ns)
+        return rank(mine, stat) < rank(other, than_stat)
 
     def _remove_shelf(self, spot: Spot, place: Place) -> None:
         for entry in self._shelved(place):

@@ -1,5 +1,6 @@
 """A mountpath that was out of use comes back: what was put on top of its versions meanwhile destroys none of them."""
 
+import itertools
 import os
 import subprocess
 from collections.abc import Callable
@@ -59,28 +60,33 @@ def test_versions_are_kept_below_what_came_on_top(bench: Any, setup: str) -> Non
 
 
 @pytest.mark.parametrize("setup", [one for one in SETUPS if " del " not in one.rpartition(";")[2]])
-@pytest.mark.parametrize("is_home", [True, False])
-def test_versions_are_kept_when_all_is_brought_to_its_place(bench: Any, setup: str, is_home: bool) -> None:
-    """What came on top lies on another mountpath, and goes to where the older one is; or both are brought elsewhere."""
-    for change in _ON_TOP:
-        old = begin(bench, setup)
+@pytest.mark.parametrize("then", ["", "put E a"])
+def test_versions_are_kept_when_all_is_brought_to_its_place(bench: Any, setup: str, then: str) -> None:
+    """What came on top lies on another mountpath, and goes to where the older one is, with what came on top of that
+    since; or all is brought elsewhere."""
+    for change, is_home in itertools.product(_ON_TOP, (True, False)):
+        made = begin(bench, setup)
         away = home(bench)
         bench.volume.detach(away)
         act(bench, bench.store, change, 77)
         bench.volume.attach(away)
+        made = expected(made, change, 77)
+        if then:
+            act(bench, bench.store, then, 88)
+            made = expected(made, then, 88)
         if not is_home:
             bench.volume.drain(home(bench), State.DISABLED)
         bench.volume.keeping = {bench.bck: "Enabled"}
-        for name in expected(old, change, 77):
+        for name in made:
             Relocator(bench.store, bench.env).bring(bench.bck, name)
         bench.volume.keeping = {}
-        assert state(bench) == expected(old, change, 77), change
-        for path in bench.volume.disabled or bench.volume.view.leaving:
+        assert state(bench) == made, change
+        for path in bench.volume.view.leaving:
             bench.volume.enable(path)
         while bench.store.versions.head(spot := bench.store.spot(bench.bck, "a")) is not None:
             head = bench.store.versions.head(spot)
             bench.store.delete_version(bench.bck, "a", head.id or NULL)
-        if "a/b" in old:
+        if "a/b" in made:
             act(bench, bench.store, "rm 0 a/b", 0)
         assert state(bench) == {}
 
