@@ -21,6 +21,7 @@ from ais.api.xact import CLEANUP, DRY_RUN, KEEP_MISPLACED, WITH_QUARANTINE, ZERO
 from ais.base.errors import AisError, NotYetImplemented
 from ais.base.ids import new_id
 from ais.core import appender, tree
+from ais.core.meta import ObjectMeta
 from ais.core.spots import rank, read_meta
 from ais.core.store import Store
 from ais.core.versions import sliced_keys
@@ -308,9 +309,11 @@ class Cleanup:
                 return "", 0
             if stray[1].st_ctime_ns >= rules.before_ns:
                 return "too-fresh", 0
-            if own is None or rank(read_meta(self._disk, stray[0]), stray[1]) > rank(
-                read_meta(self._disk, own[0]), own[1]
-            ):
+            if own is None:
+                return "kept", 0
+            mine, kept = read_meta(self._disk, stray[0]), read_meta(self._disk, own[0])
+            is_version = batch.bck in self._store.volume.keeping and _version_of(mine) != _version_of(kept)
+            if is_version or rank(mine, stray[1]) > rank(kept, own[1]):  # one that came back may be below the other
                 return "kept", 0
             if not rules.is_dry:
                 tree.remove(self._disk, root, root + spot.path[len(spot.root) :])
@@ -349,3 +352,7 @@ class Cleanup:
                 self._log.info("copy stays", object=batch.bck.cname(name), reason=str(error))
                 return 0, 0, 0
         return 1, found[1].st_size, 0
+
+
+def _version_of(meta: ObjectMeta | None) -> str:
+    return meta.version_id if meta is not None else ""

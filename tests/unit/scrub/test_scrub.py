@@ -388,6 +388,30 @@ def test_cleanup_removes_what_something_else_stands_for(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+def test_cleanup_leaves_versions_that_have_not_been_brought_to_their_place(tmp_path: Path) -> None:
+    """What came back with its mountpath lies beside what came on top of it: it is the only file of that version."""
+
+    async def scenario(target: LiveTarget) -> None:
+        await create((target,), {})
+        props = target.node.bmd.require(BCK).props.with_s3(versioning="Enabled")
+        await target.take(target.node.bmd.with_props(BCK, props))
+        assert (await target.ask("PUT", "dir/o1", data=b"old")).status == 200
+        beside = stray_of(target, "dir/o1")
+        assert (await target.ask("PUT", "dir/o1", data=b"new")).status == 200
+        service = target.target._scrub
+        space = msgspec.structs.replace(target.node.config.cluster.space, dont_cleanup_time=Duration(0))
+        service.cleanup._settings = lambda: space
+        for uuid, is_version in (("cleanJOB1", True), ("cleanJOB2", False)):
+            if not is_version:
+                beside.unlink()
+                stray_of(target, "dir/o1")
+            xaction = service.start_cleanup(ArgsMsg(id=uuid, kind=CLEANUP, bck=BCK))
+            await xaction.wait()
+            assert (xaction.error, beside.exists()) == ("", is_version)
+
+    run(tmp_path, scenario)
+
+
 def test_what_does_not_fit_stays_short_until_there_is_room(tmp_path: Path) -> None:
     """While the disks are full a scrub does not end well and protection says short; with room all is made good."""
 
