@@ -176,11 +176,15 @@ class SliceStore:
                 self._remove(bck, spot, layout.SLICES_ASIDE)
 
     def describe(self, bck: Bck, name: str, header: Slice) -> bool:
-        """Give the slice of the same content another header: the object has other metadata now. False: it is gone."""
+        """Give the slice of the same content another header: the object has other metadata now. False: it is gone.
+
+        All slices of an object get one at once, and there may be nothing else of it: each is on the disk before it
+        takes the place of the one before.
+        """
         found = self.open(bck, name)
         if found is None or found.header.is_tombstone:
             return False
-        writer = self.create(bck, name)
+        writer = self.create(bck, name, is_synced=True)
         try:
             if found.header.group != header.group or found.header.stamp > header.stamp:
                 return False

@@ -1,6 +1,7 @@
 """Disks that know what is not on them yet."""
 
 import os
+import threading
 from typing import Any
 
 from ais.env.disk import Disk
@@ -12,14 +13,24 @@ class Recorder(Disk):
     def __init__(self) -> None:
         self.dirty: set[str] = set()
         self.calls: list[str] = []
+        self._lock = threading.Lock()
 
     def _touch(self, call: str, *paths: str) -> None:
-        self.calls.append(call)
-        self.dirty.update(paths)
+        with self._lock:
+            self.calls.append(call)
+            self.dirty.update(paths)
+
+    def _clean(self, call: str, path: str) -> None:
+        with self._lock:
+            self.calls.append(call)
+            self.dirty.discard(path)
 
     def rename(self, source: str, target: str) -> None:
         super().rename(source, target)
-        self.dirty = {target + path[len(source) :] if path.startswith(source) else path for path in self.dirty}
+        with self._lock:
+            moved = {path for path in self.dirty if path.startswith(source)}
+            self.dirty -= moved
+            self.dirty |= {target + path[len(source) :] for path in moved}
         self._touch("rename", os.path.dirname(source), os.path.dirname(target))
 
     def exchange(self, path: str, other: str) -> None:
@@ -58,20 +69,20 @@ class Recorder(Disk):
 
     def fsync(self, fd: int) -> None:  # type: ignore[override]
         os.fsync(fd)
-        self.calls.append("fsync")
-        self.dirty.discard(os.readlink(f"/proc/self/fd/{fd}"))
+        self._clean("fsync", os.readlink(f"/proc/self/fd/{fd}"))
 
     def fdatasync(self, fd: int) -> None:  # type: ignore[override]
         os.fdatasync(fd)
-        self.calls.append("fdatasync")
-        self.dirty.discard(os.readlink(f"/proc/self/fd/{fd}"))
+        self._clean("fdatasync", os.readlink(f"/proc/self/fd/{fd}"))
 
     def write_out(self, fd: int) -> None:  # type: ignore[override]
         self.calls.append("write_out")
 
     def unsynced(self) -> list[str]:
         """What a power loss could still take back, work files aside."""
-        return sorted(path for path in self.dirty if "/@ais/" in path and "/%wk" not in path)
+        with self._lock:
+            dirty = set(self.dirty)
+        return sorted(path for path in dirty if "/@ais/" in path and "/%wk" not in path)
 
 
 class Careful(Recorder):

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 from harness.coded import BCK, Group, run
 from harness.recording import Recorder
-from harness.target import LiveTarget, serving
+from harness.target import LiveTarget, serving, until
 
 from ais.api.xact import ArgsMsg
 from ais.base.ids import new_id
+from ais.ec import slice as slices
 from ais.meta.smap import Flag
 from ais.reb import plan
 
@@ -48,6 +49,10 @@ def end(group: Group, *gone: LiveTarget) -> None:
     for one in group.targets:
         one.node.smap = smap
         one.target.follow_map(smap)
+
+
+def _custom_of(path: str) -> dict[str, str]:
+    return slices.decode(Path(path).read_bytes())[0].meta.custom
 
 
 async def given_by(target: LiveTarget, moving_id: str) -> None:
@@ -168,14 +173,19 @@ def test_what_is_made_for_a_target_that_leaves_is_on_the_disk(tmp_path: Path) ->
             names = [f"d{number}/o" for number in range(6)]
             for name in names:
                 assert (await group.owner(name).ask("PUT", name, data=BODY)).status == 200
-            await group.settled()
+            await until(lambda: all(len(group.slices(name)) == 3 for name in names))
             disk.dirty.clear()
+            change = {"action": "set-custom", "value": {"k": "v"}}
+            assert (await group.owner(names[0]).ask("PATCH", names[0], json=change)).status == 200
+            described = group.slices(names[0])
+            await until(lambda: all(_custom_of(one) == {"k": "v"} for one in described))
+            assert disk.dirty & set(described) == set()
             moving_id = leave(group, targets[0])
             for one in (*targets[1:], targets[0]):
                 await given_by(one, moving_id)
             end(group, targets[0])
-            slices = {path for name in names for path in group.slices(name)}
-            assert disk.dirty & (slices | {os.path.dirname(path) for path in slices}) == set()
+            made = {path for name in names for path in group.slices(name)}
+            assert disk.dirty & (made | {os.path.dirname(path) for path in made}) == set()
             disk.dirty.clear()
             await group.change({"protection": {"slices_only": False}})
             for one in targets[1:]:
