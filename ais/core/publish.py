@@ -193,7 +193,7 @@ class Publisher:
             if bck in volume.mirrored or bck in volume.coded or bck in volume.keeping:
                 return None
             volume.require_place(bck, key, mountpath, staged.epoch, is_moved=staged.is_moved)
-            if (rules.versioning or staged.is_claimed or staged.custom is None) and disk.access(spot.path, os.F_OK):
+            if rules.versioning or staged.is_claimed or staged.custom is None:
                 stored = read_meta(disk, spot.path)
             decided = decide(staged, stored, view.generation, self._now_ns())
             disk.setxattr(staged.fd, metadata.XATTR, metadata.encode(decided))
