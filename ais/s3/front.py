@@ -14,6 +14,7 @@ from ais.s3.via import Via
 
 KEY_BYTES_MAX = 1024
 NATIVE = frozenset(("v1", "ais", "gs", "az", "metrics", "favicon.ico"))
+_UNTOLD = NATIVE | {""}
 _CLIENT_HEADERS = ("x-amz-", "amz-sdk-")
 """What only S3 clients send, also those that sign nothing."""
 _OF_THE_SIGNATURE = frozenset(
@@ -53,6 +54,11 @@ class S3Request(NamedTuple):
     def resource(self) -> str:
         """`/bucket/key`, as errors name it."""
         return f"/{self.bucket}" + (f"/{self.key}" if self.key else "")
+
+
+def is_s3_by_path(path: str) -> bool:
+    """Whether a path alone says that a request is S3's, whatever else there is to it."""
+    return not path.startswith("/v1/") and path[1:].partition("/")[0] not in _UNTOLD
 
 
 def is_s3(request: Request, domain: str = "") -> bool:

@@ -64,6 +64,12 @@ class Objects:
             return self._route_client(request)
         return self.native(request)
 
+    def s3(self, request: Request) -> AnyReply | Awaitable[AnyReply]:
+        """The same for what its path says is S3's."""
+        if request.headers.is_browser:
+            self._gate.check_page(request)
+        return self._s3.route(request)
+
     def _route_client(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:
         """A request that a gateway admitted, or that has a token or an administrator's signature itself."""
         if self._clients.take_mark(request) or Network.LOCAL in request.networks:

@@ -50,6 +50,7 @@ from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Network, Reply, Request, header_lines
 from ais.node.s3 import Gate
 from ais.node.trust import OPEN, Trust
+from ais.s3.front import is_s3_by_path
 from ais.scrub.coded import Coded
 from ais.space.eviction import Eviction
 from ais.space.resilver import Resilver
@@ -354,8 +355,11 @@ class Target:
         """The data path. While this target starts, names are its own already: what fails for that waits, and is tried
         again when it knows the buckets, the other nodes and their secret. What a gateway passed on is taken once only
         (`Ais-S3-Via`), so S3 waits first."""
-        if self._is_serving and MARK not in request.query and self._gate.is_admitted(request):
-            return self._objects.native(request)
+        if self._is_serving and MARK not in request.query:
+            if is_s3_by_path(request.path):
+                return self._objects.s3(request)
+            if self._gate.is_admitted(request):
+                return self._objects.native(request)
         return self._route_unusual(request)
 
     def _route_unusual(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:

@@ -172,7 +172,7 @@ def _guarded(route: Route, networks: Network) -> Route:
     caller_id = headers.CALLER_ID.lower()
 
     def answer(request: Request) -> AnyReply | Awaitable[AnyReply] | None:
-        if caller_id in request.headers and request.path != JOIN:
+        if request.headers.is_internal and caller_id in request.headers and request.path != JOIN:
             raise AccessDenied(f"{headers.CALLER_ID} is for nodes, and nodes do not come over the public network")
         return route(request)
 

@@ -45,7 +45,29 @@ def _request(method: str, target: str, **headers: str) -> Request:
 )
 def test_is_s3(target: str, headers: dict[str, str], expected: bool) -> None:
     """Native names win, everything else at the root is S3, `/s3` always is."""
-    assert front.is_s3(_request("GET", target, **headers), "s3.local") is expected
+    request = _request("GET", target, **headers)
+    assert front.is_s3(request, "s3.local") is expected
+    if front.is_s3_by_path(request.path):
+        for domain in ("", "s3.local", "h"):
+            assert front.is_s3(_request("GET", target), domain)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        *(
+            (path, True)
+            for path in ("/b/k", "/b", "/b/", "/s3", "/s3/b/k", "/v1b/k", "/v11", "/%76%31/k", "/V1/objects/b/o")
+        ),
+        *(
+            (path, False)
+            for path in ("/", "//k", "/v1", "/v1/", "/v1/objects/b/o", "/ais/b/o", "/gs/b", "/metrics", "*")
+        ),
+    ],
+)
+def test_what_is_s3_by_its_path_alone(path: str, expected: bool) -> None:
+    """What begins as native paths do, or with nothing, is not told by the path."""
+    assert front.is_s3_by_path(path) is expected
 
 
 @pytest.mark.parametrize(
