@@ -26,8 +26,8 @@ REST_MAX = 5.0
 _LONGER, _FIRST_REST = 1.25, 0.1
 _SHORTER, _LAST_REST = 0.9, 0.02
 _RATIO_MAX = 2.0
-REST_AT_FIRST = 1.0
-"""Until more is known: what is over before that was told is felt all the same."""
+REST_AT_FIRST = 4.0
+"""Where clients ask, a job begins slowly: what is over before it is known how much they bear is felt all the same."""
 LATE_SHARE = 0.0075
 LINGER_S = 3.0
 """How long to measure on after a step that another node has asked for."""
