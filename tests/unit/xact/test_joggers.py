@@ -272,9 +272,8 @@ def test_steps_of_other_nodes_rest_too_and_are_measured_for_a_moment(monkeypatch
     async def scenario() -> None:
         clock = SteppedClock()
         shared = Pace(clock, lambda: 0)
-        shared.rest_factor = 2.0
         await shared.rest_between(0.5)
-        assert clock.slept_s == [1.0]
+        assert clock.slept_s == [0.5 * pace.REST_AT_FIRST]
         await shared.rest_between(0.5)
         assert probes() == ["pace of xactions"]
         await until(lambda: not probes())
