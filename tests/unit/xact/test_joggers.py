@@ -160,7 +160,7 @@ def test_a_round_that_lost_track_of_what_moved_begins_again(
         (tmp_path / name).mkdir()
     volume = Volume.load_or_create(Env(), [str(tmp_path / "mp1")])
     volume.create_bucket(BCK, 1)
-    store, names = Store(volume, Env()), [f"d{index:02}/o" for index in range(20)]
+    store, names = Store(volume, Env()), [f"d{index:02}/o" for index in range(60)]
     for name in names:
         put_at_once(store, BCK, name, WriteRules(), b"content")
     volume.attach(str(tmp_path / "mp2"))
