@@ -17,7 +17,6 @@ from ais.api.batch import BatchMsg, buckets_of
 from ais.api.bucket import AIS, Bck
 from ais.api.download import DOWNLOAD
 from ais.api.messages import ActMsg
-from ais.api.returns import RETURNS
 from ais.base.units import parse_bool
 from ais.net.app import params_of
 from ais.net.http import Network, decode_component
@@ -35,8 +34,7 @@ _OF_CLUSTER = {
     actions.EVICT_REMOTE_BUCKET: Access.DESTROY_BUCKET,
 }
 _RW = Access(access.READ_WRITE)
-_OPEN = ("/favicon.ico", RETURNS)
-"""For everybody, or only for nodes."""
+_OPEN = ("/favicon.ico",)
 _SHOWN = ("/v1/cluster", "/v1/reverse/", "/v1/download", "/v1/etl", "/v1/sort", "/v1/dsort")
 _ADMINS = (*_SHOWN, KEYS, "/v1/tokens")
 

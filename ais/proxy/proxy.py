@@ -20,6 +20,7 @@ from ais.node import signed
 from ais.node.clients import Clients
 from ais.node.node import Node
 from ais.node.s3 import Gate
+from ais.node.trust import OPEN, Trust
 from ais.proxy import later
 from ais.proxy.archive import Archiver
 from ais.proxy.auth import Auth
@@ -74,12 +75,15 @@ _COUNTED_ERRORS = {
 class Proxy:
     """A proxy on a node. Implements `ais.node.role.Role`."""
 
-    def __init__(self, node: Node, peers: PeerClient, *, local_cidr: str = "", sharers: int = 1) -> None:
+    def __init__(
+        self, node: Node, peers: PeerClient, trust: Trust = OPEN, *, local_cidr: str = "", sharers: int = 1
+    ) -> None:
         """`local_cidr` is the network whose clients are redirected to intra-cluster addresses; empty: none.
 
         `sharers` processes serve this node's clients.
         """
         self._node = node
+        self._trust = trust
         self._counters = node.stats.values
         self._clients = Clients(node)
         now_ns = node.env.clock.now_ns
@@ -256,11 +260,11 @@ class Proxy:
             *self._downloads.routes(),
             *self._promoter.routes(),
         ]
-        if Network.CONTROL in networks:
-            found += self._returns.routes()
         if Network.PUBLIC in networks:
             found += [*self._easy.routes(), *self._batches.routes(), *later.routes(), web.get("/favicon.ico", _nothing)]
-        return Permissions(self._clients, networks, lambda bck: self._node.bmd.get(bck) is not None).guard(found)
+        of_nodes = self._trust.only_nodes(self._returns.routes()) if Network.CONTROL in networks else []
+        permissions = Permissions(self._clients, networks, lambda bck: self._node.bmd.get(bck) is not None)
+        return [*permissions.guard(found), *of_nodes]
 
     # -- the role
 

@@ -36,6 +36,7 @@ from harness.matrix import (
 from harness.wire import request
 
 from ais.api.access import Access
+from ais.api.returns import RETURNS
 from ais.meta.smap import PROXY, TARGET
 from ais.net.http import Network
 from ais.node.membership import IDENTITY, JOIN
@@ -225,9 +226,10 @@ def test_nodes(case: Case, table: routers.Table) -> None:
     wrong: list[object] = []
     before = state(case)
     for kind, listeners in case.listeners.items():
-        caller = case.listeners[PROXY][0][2][1]
+        gateway, target = case.listeners[PROXY][0][2][1], case.listeners[TARGET][0][2][0]
         for networks, urls, ids in listeners:
             for row in rows(table, kind, networks):
+                caller = target if (kind, row.target) == (PROXY, RETURNS) else gateway  # who speaks of itself
                 wrong += ((kind, networks, row, *one) for one in as_a_node(case, row, networks, urls[0], ids, caller))
     assert not wrong, "\n".join(map(str, wrong))
     assert state(case)[0] == before[0]

@@ -16,6 +16,7 @@ import jwt
 
 from ais.api import access
 from ais.api.access import Access
+from ais.api.returns import RETURNS
 from ais.auth import signing
 from ais.meta.smap import PROXY, TARGET
 from ais.net.http import Network
@@ -47,6 +48,7 @@ OTHERS = {
         JOIN: NODES,
         "/v1/cluster/leave": NODES,
         IDENTITY: NODES,
+        RETURNS: NODES,
     },
     TARGET: {
         "/v1/health": OPEN,

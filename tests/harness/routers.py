@@ -42,7 +42,7 @@ async def tables(directory: Path) -> Table:
                 stats=Tracker(kind, env.clock),
                 log=structlog.get_logger(),
             )
-            role: Proxy | Target = Proxy(node, peers)
+            role: Proxy | Target = Proxy(node, peers, trust)
             if kind == TARGET:
                 (mountpath := directory / "mp").mkdir()
                 volume = Volume.load_or_create(env, [str(mountpath)], snode.id)

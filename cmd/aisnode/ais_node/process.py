@@ -84,7 +84,7 @@ async def run(arguments: Arguments, settings: Settings) -> bool:
         role = (
             Target(node, volume, _store(volume, env, crew), peers, trust)
             if volume
-            else make_proxy(node, peers, settings)
+            else make_proxy(node, peers, trust, settings)
         )
         node.role = role
         stopping = Stopping(node.stop_requested, node.log)
@@ -268,9 +268,9 @@ def _proxy_id(env: Env, settings: Settings) -> str:
     return identity.proxy_id(settings.config.local.confdir, settings.environment.daemon_id, env.rng)
 
 
-def make_proxy(node: Node, peers: PeerClient, settings: Settings, sharers: int = 1) -> Proxy:
+def make_proxy(node: Node, peers: PeerClient, trust: Trust, settings: Settings, sharers: int = 1) -> Proxy:
     """The role of a gateway, in one of `sharers` processes that serve its clients."""
-    return Proxy(node, peers, local_cidr=settings.environment.cluster_cidr, sharers=sharers)
+    return Proxy(node, peers, trust, local_cidr=settings.environment.cluster_cidr, sharers=sharers)
 
 
 def _snode(role: str, node_id: str, layout: Layout, config: NodeConfig, keys: tuple[str, ...]) -> Snode:

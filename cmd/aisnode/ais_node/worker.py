@@ -149,7 +149,7 @@ class Worker:
             target = Target(node, volume, SharedStore(volume, env), peers, trust)
             self._role, own = target, routes.of_target(target.plain)
         else:
-            proxy = process.make_proxy(node, peers, self._settings, sharers=begun.count)
+            proxy = process.make_proxy(node, peers, trust, self._settings, sharers=begun.count)
             self._role, own = proxy, routes.of_proxy(proxy)
         node.role = self._role
         self._role.share_notes(self._shared.notes(lambda: env.clock.now_ns() / 1e9))
