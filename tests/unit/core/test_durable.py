@@ -1,5 +1,6 @@
 """What `Fsync-PUT` covers, what is ordered without it, and what becomes of objects whose content a power loss took."""
 
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ from ais.env.disk import Disk
 from ais.fs.locks import StripeBusy
 from ais.fs.record import State
 from ais.fs.volume import Mirroring, Volume
+from ais.meta.placement import Candidates
+from ais.meta.smap import digest
 
 RULES = WriteRules(fsync=True)
 KEPT = WriteRules(fsync=True, keeping=Keeping.ENABLED)
@@ -153,13 +156,13 @@ def test_what_could_bring_back_what_was_removed_is_gone_durably(make_bench: Any,
 
 
 def away_from_home(bench: Any, name: str) -> None:
-    """Attach mountpaths until another one than the object's owns the name."""
-    home = bench.volume.place(bench.bck.uname + name)
-    for number in range(40):
-        if bench.volume.place(bench.bck.uname + name) is not home:
-            return
-        (bench.root / f"another{number}").mkdir()
-        bench.volume.attach(f"{bench.root}/another{number}")
+    """Attach a mountpath that owns the name instead of the object's."""
+    home, key = bench.volume.place(bench.bck.uname + name), digest(bench.bck.uname + name)
+    paths = (bench.root / f"another{number}" for number in itertools.count())
+    path = next(one for one in paths if Candidates([home.digest, digest(str(one))]).best(key) == 1)
+    path.mkdir()
+    bench.volume.attach(str(path))
+    assert bench.volume.place(bench.bck.uname + name) is not home
 
 
 def relocate(one: Recorded, bench: Any, _rules: WriteRules) -> str:
