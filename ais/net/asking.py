@@ -8,10 +8,12 @@ client to ask again: a GET may be sent twice.
 import asyncio
 import ssl
 from collections.abc import Mapping
-from typing import cast
+from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
+from ais.base.errors import Unreachable
 from ais.env.network import Answer
+from ais.net.relayed_head import parse_answer_head
 
 CONNECTIONS_PER_PEER_MAX = 64
 """Beyond that, questions are not plain."""
@@ -27,6 +29,16 @@ class NotPlain(Exception):
     """The general client has to ask."""
 
 
+class _Head(NamedTuple):
+    """Of an answer; where its body begins and where it ends."""
+
+    status: int
+    headers: dict[str, str]
+    begin: int
+    end: int
+    keeps_alive: bool
+
+
 class _Connection(asyncio.Protocol):
     """One question at a time."""
 
@@ -36,8 +48,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Answer] | None = None
         self._received = bytearray()
-        self._head: tuple[int, dict[str, str], int, int] | None = None
-        """Status, headers, where the body begins and where it ends."""
+        self._head: _Head | None = None
         self.used_at = 0.0
         self.is_open = True
 
@@ -67,12 +78,13 @@ class _Connection(asyncio.Protocol):
             except NotPlain as error:
                 self._end(error)
                 return
-        if self._head is not None and len(self._received) >= self._head[3]:
-            status, headers, begin, end = self._head
-            if len(self._received) > end or headers.get("connection", "").lower() == "close":
+        head = self._head
+        if head is not None and len(self._received) >= head.end:
+            if len(self._received) > head.end or not head.keeps_alive:
                 self.close()
             self._answer = None
-            answer.set_result(Answer(status, headers, bytes(memoryview(self._received)[begin:end])))
+            body = bytes(memoryview(self._received)[head.begin : head.end])
+            answer.set_result(Answer(head.status, head.headers, body))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer, or we, closed it."""
@@ -171,22 +183,25 @@ def _question(url: str, headers: Mapping[str, str], body: bytes) -> tuple[str, b
     return start, head.encode() + body
 
 
-def _head_of(received: bytearray) -> tuple[int, dict[str, str], int, int] | None:
-    """Status, headers, where the body begins and ends; None when more is to come. Raise `NotPlain`."""
+def _head_of(received: bytearray) -> _Head | None:
+    """None when more is to come. Raise `NotPlain`."""
     end = received.find(b"\r\n\r\n")
     if end < 0:
         if len(received) > HEAD_BYTES_MAX:
             raise NotPlain("the head is too large")
         return None
-    first, *lines = received[:end].decode("latin-1").split("\r\n")
-    version, _, rest = first.partition(" ")
-    status, headers = rest[:3], dict[str, str]()
-    for line in lines:
+    head = bytes(received[: end + 2])
+    try:
+        said = parse_answer_head(head)
+    except Unreachable as error:
+        raise NotPlain(str(error)) from None
+    is_plain = head.startswith(b"HTTP/1.1") and not said.is_chunked and said.status >= 200
+    if not is_plain or said.content_length is None or said.status in (204, 304):
+        raise NotPlain(f"an answer of status {said.status}")
+    headers = dict[str, str]()
+    for line in head.decode("latin-1").split("\r\n")[1:-1]:
         name, _, value = line.partition(":")
         key, value = name.lower(), value.strip()
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    length = headers.get("content-length", "")
-    is_plain = version == "HTTP/1.1" and status.isdigit() and int(status) >= 200 and "transfer-encoding" not in headers
-    if not is_plain or not (length.isascii() and length.isdigit()) or status in ("204", "304"):
-        raise NotPlain(first)
-    return int(status), headers, end + 4, end + 4 + int(length)
+    begin = end + 4
+    return _Head(said.status, headers, begin, begin + said.content_length, said.keeps_alive)
