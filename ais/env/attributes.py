@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_getxattr, _fgetxattr = _LIBC.getxattr, _LIBC.fgetxattr
-_getxattr.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
+getxattr_into, _fgetxattr = _LIBC.getxattr, _LIBC.fgetxattr
+"""The kernel's call for a path: it writes into a buffer of the caller's. Size, or -1 with an error number set."""
+getxattr_into.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
 _fgetxattr.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
-_getxattr.restype = _fgetxattr.restype = ctypes.c_ssize_t
+getxattr_into.restype = _fgetxattr.restype = ctypes.c_ssize_t
 _BYTES = 4096
 _SHORT_BYTES = 128
 
@@ -36,7 +37,7 @@ def attribute_getter() -> Callable[[str | bytes | int, str], bytes]:
         if isinstance(file, int):
             size = _fgetxattr(file, attribute.encode(), buffer, _BYTES)
         else:
-            size = _getxattr(os.fsencode(file), attribute.encode(), buffer, _BYTES)
+            size = getxattr_into(os.fsencode(file), attribute.encode(), buffer, _BYTES)
         code, value = ctypes.get_errno(), bytes(buffer[: max(size, 0)])
         spare.append(buffer)
         if size >= 0:

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from itertools import compress, repeat
 from typing import Literal
 
+from ais.env.attributes import getxattr_into
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_statx, _getxattr = _LIBC.statx, _LIBC.getxattr
+_statx = _LIBC.statx
 _statx.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p)
-_getxattr.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
-_getxattr.restype = ctypes.c_ssize_t
 _NOFOLLOW, _BASIC_STATS = 0x100, 0x7FF
 _STAT_BYTES = 256
 """Of `struct statx`, which is the same on every machine."""
@@ -64,7 +64,7 @@ class Files:
             answers = [
                 (
                     _statx(fd, path, _NOFOLLOW, _BASIC_STATS, place),
-                    _getxattr(begin + path, name, slot, _VALUE_BYTES),
+                    getxattr_into(begin + path, name, slot, _VALUE_BYTES),
                 )
                 for path, place, slot in zip(encoded, places, _places(slots, _VALUE_BYTES, count), strict=True)
             ]
