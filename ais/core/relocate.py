@@ -8,6 +8,7 @@ versions follow.
 import contextlib
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from ais.api.bucket import Bck
@@ -108,36 +109,32 @@ class Relocator:
         if mountpath.path not in self._store.volume.view.leaving:
             return [Relocated() for _ in keys]
         places = _Places()
-        outcomes = [self._slice_step(self._copy_slice, bck, key, mountpath, places) for key in keys]
+        copy = partial(self._copy_slice, places)
+        outcomes = [self._slice_step(copy, bck, key, mountpath) for key in keys]
         with disk_failures("slices that were copied to another mountpath"):
             places.sync(self._disk)
         return [
-            self._slice_step(self._remove_slice, bck, key, mountpath, places)
+            self._slice_step(self._remove_slice, bck, key, mountpath)
             if isinstance(outcome, Relocated) and outcome.was_moved
             else outcome
             for key, outcome in zip(keys, outcomes, strict=True)
         ]
 
     def _slice_step(
-        self,
-        step: Callable[["_SlicePlaces", "_Places"], Relocated],
-        bck: Bck,
-        key: str,
-        mountpath: Mountpath,
-        places: "_Places",
+        self, step: Callable[["_SlicePlaces"], Relocated], bck: Bck, key: str, mountpath: Mountpath
     ) -> Relocated | AisError:
         """Do a step under the lock of the name."""
         spot = self._store.spot(bck, key)
         where = _SlicePlaces(spot, mountpath)
         try:
             with disk_failures(where.path):
-                return self._store.under_lock(bck, spot, lambda: step(where, places), restore_lost=False)
+                return self._store.under_lock(bck, spot, lambda: step(where), restore_lost=False)
         except FileNotFoundError:
             return Relocated()
         except AisError as error:
             return error
 
-    def _copy_slice(self, where: "_SlicePlaces", places: "_Places") -> Relocated:
+    def _copy_slice(self, places: "_Places", where: "_SlicePlaces") -> Relocated:
         found, there = tree.find(self._disk, where.path), tree.find(self._disk, where.own_path)
         if found is None:
             return Relocated()
@@ -161,7 +158,7 @@ class Relocator:
             workfile.discard(self._disk, aside)
         return Relocated(found[1].st_size, was_moved=True)
 
-    def _remove_slice(self, where: "_SlicePlaces", _places: "_Places") -> Relocated:
+    def _remove_slice(self, where: "_SlicePlaces") -> Relocated:
         """What was copied is on the disk by now."""
         found, there = tree.find(self._disk, where.path), tree.find(self._disk, where.own_path)
         if found is None:
