@@ -2,6 +2,7 @@
 
 import msgspec
 
+from ais.api.bucket import Bck
 from ais.api.xact import ArgsMsg
 from ais.meta.smap import Flag, Smap
 from ais.reb import plan
@@ -9,9 +10,9 @@ from ais.xact.xaction import Xaction
 from harness.target import BCK, LiveTarget
 
 
-def owner_of(targets: list[LiveTarget], name: str) -> LiveTarget:
+def owner_of(targets: list[LiveTarget], name: str, bck: Bck = BCK) -> LiveTarget:
     """Who owns a name by the present map."""
-    owner = targets[0].node.placement.owner(BCK.uname + name).id
+    owner = targets[0].node.placement.owner(bck.uname + name).id
     return next(one for one in targets if one.node.snode.id == owner)
 
 

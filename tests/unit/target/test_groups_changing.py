@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from harness.moving import owner_of
 from harness.target import BCK, ENCRYPTION, LiveTarget, serving
 
 from ais.api import groups
@@ -16,12 +17,6 @@ from ais.s3 import encryption
 
 TO = Bck("to")
 NAMES = [f"o{number}" for number in range(30)]
-
-
-def owner_of(targets: list[LiveTarget], bck: Bck, name: str) -> LiveTarget:
-    """Who owns a name."""
-    owner = targets[0].node.placement.owner(bck.uname + name).id
-    return next(one for one in targets if one.node.snode.id == owner)
 
 
 async def run(target: LiveTarget, task: GroupTask) -> str:
@@ -46,7 +41,7 @@ def test_a_copy_outlives_its_source(tmp_path: Path, is_renamed: bool) -> None:
                     await one.create(bck)
             mine, other = targets
             for name in NAMES:
-                assert (await owner_of(targets, TO, name).ask("PUT", name, bucket="to", data=b"copy")).status == 200
+                assert (await owner_of(targets, name, TO).ask("PUT", name, bucket="to", data=b"copy")).status == 200
             if is_renamed:
                 for one in targets:
                     await one.begin_rename(BCK, Bck("renamed"), frozenset(mine.node.smap.tmap))
@@ -56,7 +51,7 @@ def test_a_copy_outlives_its_source(tmp_path: Path, is_renamed: bool) -> None:
             error = await run(mine, task)
             assert "does not exist" in error
             for name in NAMES:
-                if owner_of(targets, TO, name) is mine and (is_renamed or owner_of(targets, BCK, name) is other):
+                if owner_of(targets, name, TO) is mine and (is_renamed or owner_of(targets, name, BCK) is other):
                     assert (await mine.ask("HEAD", name, bucket="to")).status == 200
 
     asyncio.run(scenario())

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from harness.moving import owner_of
 from harness.target import LiveTarget, until
 
 from ais.api import codec
@@ -20,17 +21,11 @@ OTHER = Bck("other")
 NAMES = [f"dir{index % 3}/o{index}" for index in range(40)]
 
 
-def owner(targets: list[LiveTarget], bck: Bck, name: str) -> LiveTarget:
-    """The target that owns an object."""
-    node = targets[0].node.placement.owner(bck.uname + name)
-    return next(live for live in targets if live.node.snode.id == node.id)
-
-
 async def fill(targets: list[LiveTarget], bck: Bck) -> None:
     """Store every name on its owner, with its name as content and one custom key; twice, so that it has version 2."""
     for name in NAMES:
         for content in (b"old", name.encode()):
-            put = await owner(targets, bck, name).ask(
+            put = await owner_of(targets, name, bck).ask(
                 "PUT", name, bucket=bck.name, data=content, headers={"Ais-Custom-Md": "k=v"}
             )
             assert put.status == 200
@@ -50,11 +45,11 @@ def test_rename_keeps_metadata_wherever_the_new_name_lives(serve: Any, run: Scen
             await create_everywhere(targets, Bck("b"))
             await fill(targets, Bck("b"))
             for name in NAMES:
-                source = owner(targets, Bck("b"), name)
+                source = owner_of(targets, name, Bck("b"))
                 renamed = await source.act("POST", name, "rename-obj", f"new/{name}")
                 assert (renamed.status, renamed.body) == (200, b"")
                 assert (await source.ask("GET", name)).status == 404
-                got = await owner(targets, Bck("b"), f"new/{name}").ask("GET", f"new/{name}")
+                got = await owner_of(targets, f"new/{name}", Bck("b")).ask("GET", f"new/{name}")
                 assert (got.status, got.body) == (200, name.encode())
                 assert (got.headers["Ais-Version"], got.headers["Ais-Custom-Md"]) == ("2", "k=v")
             assert all(live.work_files() == [] for live in targets)
@@ -68,8 +63,8 @@ def test_rename_of_what_is_deleted_meanwhile(serve: Any, run: Scenario, monkeypa
     async def scenario() -> None:
         async with serve(2) as targets:
             await create_everywhere(targets, Bck("b"))
-            source = owner(targets, Bck("b"), "o")
-            new_name = next(name for name in NAMES if owner(targets, Bck("b"), name) is not source)
+            source = owner_of(targets, "o", Bck("b"))
+            new_name = next(name for name in NAMES if owner_of(targets, name, Bck("b")) is not source)
             assert (await source.ask("PUT", "o", data=b"moved")).status == 200
             send = source.peers.send_file
 
@@ -80,7 +75,7 @@ def test_rename_of_what_is_deleted_meanwhile(serve: Any, run: Scenario, monkeypa
 
             monkeypatch.setattr(source.peers, "send_file", send_then_delete)
             assert (await source.act("POST", "o", "rename-obj", new_name)).status == 200
-            assert (await owner(targets, Bck("b"), new_name).ask("GET", new_name)).body == b"moved"
+            assert (await owner_of(targets, new_name, Bck("b")).ask("GET", new_name)).body == b"moved"
             assert (await source.ask("GET", "o")).status == 404
 
     run(scenario())
@@ -113,10 +108,10 @@ def test_versions_are_kept_where_the_bucket_says_so(serve: Any, run: Scenario) -
                 await live.take(live.node.bmd.with_props(Bck("b"), props))
             await fill(targets, Bck("b"))
             for name in NAMES:
-                source = owner(targets, Bck("b"), name)
+                source = owner_of(targets, name, Bck("b"))
                 assert (await source.act("POST", name, "rename-obj", f"new/{name}")).status == 200
                 assert (await source.ask("GET", name)).status == 404
-                target = owner(targets, Bck("b"), f"new/{name}")
+                target = owner_of(targets, f"new/{name}", Bck("b"))
                 assert (await target.ask("DELETE", f"new/{name}")).status == 200
                 assert (await target.ask("GET", f"new/{name}")).status == 404
             found: dict[str, list[tuple[bool, int]]] = {}
@@ -140,10 +135,10 @@ def test_copy_to_another_bucket_and_target(serve: Any, run: Scenario) -> None:
             await create_everywhere(targets, OTHER)
             await fill(targets, Bck("b"))
             for name in NAMES:
-                source = owner(targets, Bck("b"), name)
+                source = owner_of(targets, name, Bck("b"))
                 uname = f"ais/@#/other/{name}"
                 assert (await source.ask("PUT", name, query={"object_to": uname})).status == 200
-                got = await owner(targets, OTHER, name).ask("GET", name, bucket="other")
+                got = await owner_of(targets, name, OTHER).ask("GET", name, bucket="other")
                 assert (got.status, got.body, got.headers["Ais-Custom-Md"]) == (200, name.encode(), "k=v")
                 assert got.headers["Ais-Version"] == "1"
                 assert (await source.ask("GET", name)).body == name.encode()
@@ -222,7 +217,7 @@ def test_a_bucket_is_renamed_object_by_object(serve: Any, run: Scenario) -> None
                 assert await job(live, "start", args) == 200
             assert moved == len(NAMES)
             for name in NAMES:
-                got = await owner(targets, OTHER, name).ask("GET", name, bucket="other")
+                got = await owner_of(targets, name, OTHER).ask("GET", name, bucket="other")
                 assert (got.status, got.body) == (200, name.encode())
                 assert (got.headers["Ais-Version"], got.headers["Ais-Custom-Md"]) == ("2", "k=v")
 
@@ -239,8 +234,8 @@ def test_what_a_target_that_lags_behind_has_is_not_said_to_be_nowhere(serve: Any
             quick, late = targets
             ids = frozenset(live.node.snode.id for live in targets)
             await quick.begin_rename(Bck("b"), OTHER, ids)
-            of_quick = (name for name in NAMES if owner(targets, OTHER, name) is quick)
-            name = next(name for name in of_quick if owner(targets, Bck("b"), name) is late)
+            of_quick = (name for name in NAMES if owner_of(targets, name, OTHER) is quick)
+            name = next(name for name in of_quick if owner_of(targets, name, Bck("b")) is late)
             assert (await quick.s3("DELETE", f"other/{name}")).status == 503
             assert (await quick.s3("GET", f"other/{name}")).status == 503
             await late.begin_rename(Bck("b"), OTHER, ids)
@@ -302,14 +297,14 @@ def test_clients_use_the_new_name_while_objects_move(serve: Any, run: Scenario) 
             read, deleted, overwritten, patched = NAMES[:4]
 
             def at(name: str) -> LiveTarget:
-                return owner(targets, OTHER, name)
+                return owner_of(targets, name, OTHER)
 
             assert (await at(read).ask("GET", read, bucket="other")).body == read.encode()
             assert (await at(deleted).ask("DELETE", deleted, bucket="other")).status == 200
             put = await at(overwritten).ask("PUT", overwritten, bucket="other", data=b"new")
             assert put.headers["Ais-Version"] == "3"
             assert (await at(patched).act("PATCH", patched, "", value={"a": "b"}, bucket="other")).status == 200
-            old = await owner(targets, Bck("b"), NAMES[5]).ask("GET", NAMES[5])
+            old = await owner_of(targets, NAMES[5], Bck("b")).ask("GET", NAMES[5])
             assert old.status == 404
             for live in targets:
                 await job(live, "start", args)

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
+from harness.moving import owner_of, take
 from harness.target import BCK, LiveTarget, serving, until
 
 from ais.api.xact import ArgsMsg
@@ -30,14 +31,7 @@ def follow(targets: list[LiveTarget], *gone: LiveTarget, flag: Flag = Flag.MAINT
     after = msgspec.structs.replace(before, tmap=tmap, version=before.version + 1)
     after = plan.follow(before, after, has_data=True)
     for one in targets:
-        one.node.smap = after
-        one.target.follow_map(after)
-
-
-def owner_of(targets: list[LiveTarget], name: str) -> LiveTarget:
-    """By the present map."""
-    owner = targets[0].node.placement.owner(BCK.uname + name).id
-    return next(one for one in targets if one.node.snode.id == owner)
+        take(one, after)
 
 
 def uploads_of(target: LiveTarget) -> list[str]:
