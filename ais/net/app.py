@@ -113,7 +113,7 @@ def error_reply(request: Request, error: BaseException, node_name: str) -> Reply
         caller=request.headers.get(headers.CALLER_NAME.lower()) or "",
     )
     if request.method == "HEAD":
-        return Reply(status_of(known), header_lines(*_JSON, (headers.ERROR, body.decode())))
+        return Reply(status_of(known), header_lines(*_JSON, (headers.ERROR, _in_a_line(body))))
     lines = header_lines(*_JSON)
     if isinstance(error, RangeNotSatisfiable):
         lines += header_lines(("Content-Range", f"bytes */{error.size_bytes}"))
@@ -142,8 +142,13 @@ def _answer(request: web.Request, error: BaseException, node_name: str) -> web.R
         caller=request.headers.get(headers.CALLER_NAME, ""),
     )
     if request.method == hdrs.METH_HEAD:
-        return web.Response(status=status_of(known), headers={**dict(_JSON), headers.ERROR: body.decode()})
+        return web.Response(status=status_of(known), headers={**dict(_JSON), headers.ERROR: _in_a_line(body)})
     return web.Response(status=status_of(known), headers=dict(_JSON), body=body + b"\n")
+
+
+def _in_a_line(body: bytes) -> str:
+    """JSON as the value of a header, which has no control characters: of these JSON escapes all but one."""
+    return body.replace(b"\x7f", rb"\u007f").decode()
 
 
 def _known(error: BaseException, method: str, path: str, node_name: str) -> AisError:
