@@ -127,7 +127,7 @@ def test_they_end_with_their_parent(tmp_path: Path, how: int) -> None:
     """When the program that started them is gone, so are the nodes and what forked them."""
     code = (
         "import sys, psutil\nfrom ais.testing import Cluster\n"
-        "with Cluster(proxies=1, targets=1, mountpaths=1, dir=sys.argv[1]) as c:\n"
+        "with Cluster(proxies=1, targets=1, mountpaths=1, dir=sys.argv[1], workers='1') as c:\n"
         "    print(*(one.pid for one in psutil.Process().children(recursive=True)), flush=True)\n    input()\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
