@@ -40,15 +40,19 @@ class CertificateWatch:
         await self._node.offload(self.found.load)
         self._changed()
 
+    async def look(self) -> None:
+        """Use the files if they have changed."""
+        try:
+            if await self._node.offload(self.found.load_if_changed):
+                self._changed()
+        except BadRequest:
+            pass  # it is in `problem`
+        self._say()
+
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            try:
-                if await self._node.offload(self.found.load_if_changed):
-                    self._changed()
-            except BadRequest:
-                pass  # it is in `problem`
-            self._say()
+            await self.look()
             await self._node.env.clock.sleep(LOOK_S)
 
     def _changed(self) -> None:
@@ -74,4 +78,5 @@ async def load(node: "Node") -> None:
     """Use the files of the certificate as they are now. Raise `BadRequest`."""
     if node.certificates is None:
         raise BadRequest("invalid request to reload X509 certs (running plain HTTP)")
-    await node.certificates.load()
+    async with node.state.aside():  # other processes of this node look for themselves when that ends
+        await node.certificates.load()

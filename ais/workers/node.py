@@ -64,6 +64,8 @@ class Standing:
             await asyncio.to_thread(self._volume.take, told.volume)
         if self._node.pairs is not None:
             await asyncio.to_thread(self._node.pairs.reload)
+        if self._node.certificates is not None:
+            await self._node.certificates.look()
         self._show(told.parts, told.own, told.transient)
         self.may_serve = self._gate.is_open = told.may_serve
         self._gate.is_shut = not told.may_serve

@@ -27,15 +27,20 @@ class Case(NamedTuple):
     files: TLS
 
 
-@pytest.fixture(scope="module")
-def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
-    """Nodes that share certificate files, and demand a certificate of their CA from everybody."""
+@pytest.fixture(scope="module", params=["1", "2"])
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
+    """Nodes of so many workers that share certificate files, and demand a certificate of their CA from everybody."""
     folder = tmp_path_factory.mktemp("pem")
     files = TLS(str(folder / "node.pem"), str(folder / "node.key"), str(folder / "ca.pem"))
     authority = Authority("the cluster's")
     authority.issue(files)
     with Cluster(
-        proxies=2, targets=2, mountpaths=1, tls=files, config_overrides={"net.http.client_auth_tls": "4"}
+        proxies=2,
+        targets=2,
+        mountpaths=1,
+        tls=files,
+        config_overrides={"net.http.client_auth_tls": "4"},
+        workers=request.param,
     ) as cluster:
         yield Case(cluster, authority, files)
 
