@@ -100,13 +100,13 @@ class Connection(Host):
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a new connection, or answer 503 when there are too many."""
+        """Take a new connection, or answer 503 when there are too many; break it off when the server is closed."""
         super().connection_made(transport)
         self._is_last = self.hub.is_draining
         self.host = self.peer.remote.rpartition(":")[0]
         hub = self.hub
         is_admitted = hub.admit(self)
-        if len(hub.connections) > 2 * hub.limits.connections_max:
+        if hub.is_closed or len(hub.connections) > 2 * hub.limits.connections_max:
             self.break_off()
         elif not is_admitted:
             self.refuse(Overloaded("too many connections to this node, try again later"))

@@ -214,6 +214,8 @@ class Hub:
         self.on_sweep: Callable[[], None] = lambda: None
         """Called after each sweep: connections to other nodes have deadlines too."""
         self.is_draining = False
+        self.is_closed = False
+        """Connections that were accepted before and only come now are broken off."""
         self._holding: list[Member] = []
         self.tick = 0
         self._now_s = int(time.time())

@@ -165,12 +165,14 @@ class HttpServer:
             self._sweeping.cancel()
             self._sweeping = None
         hub, self._hub = self._hub, None
-        if hub is not None and hub.connections:
-            gone = asyncio.Event()
-            hub.on_empty = gone.set
-            for connection in tuple(hub.connections):
-                connection.break_off()
-            await gone.wait()
+        if hub is not None:
+            hub.is_closed = True
+            if hub.connections:
+                gone = asyncio.Event()
+                hub.on_empty = gone.set
+                for connection in tuple(hub.connections):
+                    connection.break_off()
+                await gone.wait()
         upstreams, self._upstreams = self._upstreams, None
         if upstreams is not None:
             await upstreams.close()

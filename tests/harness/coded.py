@@ -14,6 +14,7 @@ from ais.api.codec import U64
 from ais.api.xact import EC_PUT
 from ais.meta.bmd import BMD, apply_props, inherited_props
 from ais.meta.smap import Flag, Smap, Snode
+from harness import loop
 from harness.target import Answer, LiveTarget, serving, until
 
 BCK = Bck("b")
@@ -88,7 +89,7 @@ def run(root: Path, count: int, scenario: Callable[[Group], Any]) -> None:
         async with serving(root, count) as targets:
             await scenario(Group(targets))
 
-    asyncio.run(on_all())
+    loop.run(on_all())
 
 
 async def fill(group: Group) -> None:

@@ -5,11 +5,10 @@ import os
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
-import uvloop
 from aiohttp import web
 
 from ais.base.errors import OutOfSpace
@@ -201,12 +200,6 @@ async def until(condition: Callable[[], object]) -> None:
     """Wait for something that has no event; the test's timeout bounds it."""
     while not condition():  # noqa: ASYNC110
         await asyncio.sleep(0.001)
-
-
-def run(scenario: Coroutine[Any, Any, None]) -> None:
-    """Run a scenario on the loop that production uses."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(scenario)
 
 
 def echo(one: Request) -> Reply:

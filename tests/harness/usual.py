@@ -37,12 +37,25 @@ class Ahead(SystemClock):
         return time.time_ns() + self.ahead_ns
 
 
+class SignedAt(S3SigV4QueryAuth):
+    """Signs URLs as of one second: a target learns those of each second anew."""
+
+    def __init__(self, credentials: Credentials, timestamp: str, expires_s: int) -> None:
+        super().__init__(credentials, "s3", "us-east-1", expires_s)
+        self.timestamp = timestamp
+
+    def _modify_request_before_signing(self, request: AWSRequest) -> None:
+        request.context["timestamp"] = self.timestamp
+        super()._modify_request_before_signing(request)
+
+
 class Client:
-    """Signs the requests of one key, or session, to one target."""
+    """Signs the requests of one key, or session, to one target; all its URLs in the second in which it was made."""
 
     def __init__(self, live: Any, key_id: str, secret: str, token: str = "") -> None:
         self.live, self.key_id, self.secret, self.token = live, key_id, secret, token
         self.host = live.url.partition("//")[2]
+        self.made = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
 
     def signed(self, method: str, path: str, late_s: float = 0.0) -> dict[str, str]:
         """Header lines, made so long ago."""
@@ -56,7 +69,7 @@ class Client:
         """A URL."""
         request = AWSRequest(method, f"{self.live.url}{path}")
         held = Credentials(self.key_id, self.secret, self.token or None)
-        S3SigV4QueryAuth(held, "s3", "us-east-1", expires_s).add_auth(request)
+        SignedAt(held, self.made, expires_s).add_auth(request)
         return str(request.url)
 
     def in_session(self, user: str = OWNER, lasts_s: int = 7200, **limits: str) -> "Client":

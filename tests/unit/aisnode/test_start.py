@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from ais_node import arguments, identity, listeners, main, process, settings
-from harness.http import echo, run, serving
+from harness.http import echo, serving
+from harness.loop import run
 
 from ais.base import errors
 from ais.base.errors import (

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from harness import loop
 from harness.coded import BCK, Group, run
 from harness.recording import Recorder
 from harness.target import LiveTarget, serving, until
@@ -196,4 +197,4 @@ def test_what_is_made_for_a_target_that_leaves_is_on_the_disk(tmp_path: Path) ->
             assert all(os.path.getsize(path) == len(BODY) for path in whole)
             assert disk.dirty & (whole | {os.path.dirname(path) for path in whole}) == set()
 
-    asyncio.run(scenario())
+    loop.run(scenario())

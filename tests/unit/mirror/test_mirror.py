@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import loop
 from harness.target import LiveTarget, serving, until
 
 from ais.api import actions, codec
@@ -33,7 +34,7 @@ def run(root: Path, scenario: Callable[[LiveTarget], Any]) -> None:
         async with serving(root) as (target,):
             await scenario(target)
 
-    asyncio.run(on_one())
+    loop.run(on_one())
 
 
 def files(target: LiveTarget, name: str, content: str) -> list[str]:

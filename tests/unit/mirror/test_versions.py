@@ -5,6 +5,7 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from harness import loop
 from harness.target import BCK, LiveTarget, serving, until
 
 from ais.api.protection import State
@@ -30,7 +31,7 @@ def run(root: Path, scenario: Callable[[LiveTarget, list[str]], Awaitable[None]]
             await copied(target)
             await scenario(target, ids)
 
-    asyncio.run(on_one())
+    loop.run(on_one())
 
 
 def body(index: int) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from harness.http import run
+from harness.loop import run
 
 from ais.base.errors import Unreachable
 from ais.net import asking

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from harness.http import Client, MemorySink, echo, request, run, serving, until
+from harness.http import Client, MemorySink, echo, request, serving, until
+from harness.loop import run
 
 from ais.net.app import make_app
 from ais.net.http import FileReply, Forward, Reply, Request, StreamReply, Upload

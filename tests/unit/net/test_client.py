@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from harness.certificates import Authority
-from harness.http import MemorySink, run, serving, uploads
+from harness.http import MemorySink, serving, uploads
+from harness.loop import run
 
 from ais.base.errors import BadRequest, DiskFailure, Unreachable
 from ais.net.client import PeerClient

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from harness.http import ANY_SIZE, Client, MemorySink, echo, request, run, serving, until
+from harness.http import ANY_SIZE, Client, MemorySink, echo, request, serving, until
+from harness.loop import run
 
 from ais.base.errors import BucketNotFound, NoContact
 from ais.net.app import make_app

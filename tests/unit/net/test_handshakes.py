@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from harness.http import Served, echo, run, serving, until
+from harness.http import Served, echo, serving, until
+from harness.loop import run
 
 from ais.net.handshakes import HandshakeLimits, Handshakes, TlsListener
 from ais.net.server import Limits

@@ -11,7 +11,8 @@ import pytest
 import requests
 import urllib3
 from aiohttp import web
-from harness.http import ANY_SIZE, Client, MemorySink, echo, request, run, serving, uploads
+from harness.http import ANY_SIZE, Client, MemorySink, echo, request, serving, uploads
+from harness.loop import run
 
 from ais.net.app import make_app
 from ais.net.http import FileReply, Reply, Request, StreamReply

@@ -1,13 +1,16 @@
 """What one client may have of a server: connections, memory for bodies, sizes; and that it says so."""
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from aiohttp import web
-from harness.http import MemorySink, Served, echo, request, run, serving, until
+from harness.http import MemorySink, Served, echo, request, serving, until
+from harness.loop import run
 
 from ais.net.app import make_app
 from ais.net.http import Request, Upload
@@ -172,5 +175,22 @@ def test_limits_of_now() -> None:
             assert (await client.ask("POST /v1/a", bytes(MESSAGE))).status == 200
             served.server.limit(Limits(message_bytes_max=10))
             assert (await client.ask("POST /v1/a", b"more than ten bytes")).status == 413
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_who_was_accepted_when_the_server_is_closed(turns: int) -> None:
+    """However far the loop has come with a connection, it does not outlive the server."""
+
+    async def scenario() -> None:
+        async with limited() as (served, _):
+            with socket.create_connection(("127.0.0.1", served.port)) as client:
+                client.setblocking(False)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await served.close()
+                with contextlib.suppress(ConnectionResetError):
+                    assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 10) == b""
 
     run(scenario())

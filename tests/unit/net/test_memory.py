@@ -4,7 +4,7 @@ import asyncio
 import random
 
 import pytest
-from harness.http import run
+from harness.loop import run
 
 from ais.base.errors import Overloaded
 from ais.net.memory import WAITING_MAX, Memory

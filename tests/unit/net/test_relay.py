@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from harness.http import Client, MemorySink, Served, echo, request, run, serving, until, uploads
+from harness.http import Client, MemorySink, Served, echo, request, serving, until, uploads
+from harness.loop import run
 
 from ais.base.errors import AccessDenied
 from ais.net.connection import Connection

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.http import MemorySink, Served, echo, request, run, serving, until, uploads
+from harness.http import MemorySink, Served, echo, request, serving, until, uploads
+from harness.loop import run
 
 from ais.net.http import FileReply, Request, Route, StreamReply
 from ais.net.server import Limits

@@ -5,7 +5,8 @@ import socket
 from typing import Any
 
 import pytest
-from harness.http import MemorySink, echo, request, run, serving, until, uploads
+from harness.http import MemorySink, echo, request, serving, until, uploads
+from harness.loop import run
 
 from ais.base.errors import BadRequest, ObjectNotFound
 from ais.net import hub

@@ -1,6 +1,5 @@
 """The node's endpoints on real listeners: which network has which, and what HTTP adds."""
 
-import asyncio
 import json
 import socket
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import structlog
+from harness import loop
 
 from ais.config.local import LocalConfig
 from ais.config.node import NodeConfig
@@ -133,4 +133,4 @@ def test_two_processes_worth_of_nodes_over_http(tmp_path: Path) -> None:
             assert body.startswith(b'{\n    "public_net"')
             assert not target.node.stop_requested.is_set()
 
-    asyncio.run(scenario())
+    loop.run(scenario())

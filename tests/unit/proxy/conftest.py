@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 import structlog
 from aiohttp import web
+from harness import loop
 from harness.remote import remote_bucket
 from harness.s3 import S3
 
@@ -351,7 +352,7 @@ def serve(tmp_path: Path) -> Serve:
 @pytest.fixture
 def run() -> Callable[[Any], Any]:
     """Run a scenario to its end."""
-    return asyncio.run
+    return loop.run
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from harness import loop
 from harness.target import LiveTarget, serving, until
 
 from ais.api.bucket import Bck
@@ -37,7 +38,7 @@ def run(root: Path, scenario: Callable[..., Any], count: int = 1) -> None:
         async with serving(root, count) as targets:
             await scenario(*targets)
 
-    asyncio.run(on_all())
+    loop.run(on_all())
 
 
 async def create(targets: tuple[LiveTarget, ...], patch: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness import loop
 from harness.nodes import files_of
 from harness.target import LiveTarget, serving, until
 
@@ -28,7 +29,7 @@ def run(root: Path, scenario: Callable[[LiveTarget], Any]) -> None:
         async with serving(root) as (target,):
             await scenario(target)
 
-    asyncio.run(on_one())
+    loop.run(on_one())
 
 
 async def settled(target: LiveTarget) -> None:

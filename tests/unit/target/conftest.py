@@ -1,12 +1,12 @@
 """Targets for tests."""
 
-import asyncio
 import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import loop
 from harness.target import serving
 
 
@@ -19,4 +19,4 @@ def serve(tmp_path: Path) -> Callable[..., Any]:
 @pytest.fixture
 def run() -> Callable[[Any], Any]:
     """Run a scenario to its end."""
-    return asyncio.run
+    return loop.run

@@ -1,6 +1,5 @@
 """What the answer to a write promises, as the bucket says or the request: kept, or refused with nothing left behind."""
 
-import asyncio
 import io
 import os
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import loop
 from harness.coded import BCK, EC, Group, run
 from harness.target import LiveTarget, serving
 
@@ -45,7 +45,7 @@ def one(root: Path, patch: dict[str, Any], scenario: Callable[[LiveTarget], Any]
             await target.create(BCK, patch)
             await scenario(target)
 
-    asyncio.run(on_one())
+    loop.run(on_one())
 
 
 def files(targets: list[LiveTarget], content: str) -> list[str]:

@@ -1,8 +1,8 @@
 """What a target had fetched in parts when it was killed."""
 
-import asyncio
 from pathlib import Path
 
+from harness import loop
 from harness.target import BCK, serving, until
 
 from ais.api import blob, codec
@@ -28,4 +28,4 @@ def test_parts_that_nobody_goes_on_with_are_removed(tmp_path: Path) -> None:
             await until(lambda: unknown not in {upload_id for upload_id, _ in left.list(BCK)})
             assert {upload_id for upload_id, _ in left.list(BCK)} == {known, of_client}
 
-    asyncio.run(scenario())
+    loop.run(scenario())

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from harness import loop
 from harness.moving import owner_of
 from harness.target import BCK, ENCRYPTION, LiveTarget, serving
 
@@ -54,7 +55,7 @@ def test_a_copy_outlives_its_source(tmp_path: Path, is_renamed: bool) -> None:
                 if owner_of(targets, name, TO) is mine and (is_renamed or owner_of(targets, name, BCK) is other):
                     assert (await mine.ask("HEAD", name, bucket="to")).status == 200
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 def test_what_is_copied_after_a_bucket_began_to_encrypt_is_encrypted(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_what_is_copied_after_a_bucket_began_to_encrypt_is_encrypted(tmp_path: P
             assert sealed == [False, True]
             assert (await live.ask("GET", "b", bucket="to")).body == b"content"
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 def test_what_got_a_name_since_it_was_deleted_stays(tmp_path: Path) -> None:
@@ -108,4 +109,4 @@ def test_what_got_a_name_since_it_was_deleted_stays(tmp_path: Path) -> None:
             assert "was changed since the job began" in job.snap().err
             assert (await live.ask("GET", "a")).body == b"renamed"
 
-    asyncio.run(scenario())
+    loop.run(scenario())

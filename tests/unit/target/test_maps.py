@@ -5,6 +5,7 @@ import itertools
 from pathlib import Path
 
 import pytest
+from harness import loop
 from harness.target import BCK, LiveTarget, serving
 
 from ais.meta.smap import Flag, Smap
@@ -66,4 +67,4 @@ def test_who_has_an_older_map_waits_for_the_one_by_which_it_was_sent_the_request
             _change(stays, new)
             assert [(await one).status for one in waiting] == [404, 404]
 
-    asyncio.run(scenario())
+    loop.run(scenario())

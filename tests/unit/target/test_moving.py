@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from harness import loop
 from harness.coded import Group
 from harness.moving import follow, owner_of, rebalanced, take
 from harness.recording import Careful
@@ -104,7 +105,7 @@ def test_versions_stay(tmp_path: Path, step: Step, to_itself: bool) -> None:
             await rebalanced(targets)
             assert await contents(new, name) == [b"another", b"second", b"first"]
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 def test_a_list_of_keys_is_deleted_where_their_versions_are(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_a_list_of_keys_is_deleted_where_their_versions_are(tmp_path: Path) -> N
             await rebalanced(targets)
             assert await contents(new, name) == [b"", b"second", b"first"]
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 def test_a_shard_is_begun_where_the_versions_of_its_name_are(tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def test_a_shard_is_begun_where_the_versions_of_its_name_are(tmp_path: Path) -> 
             writer.abort()
             assert await contents(new, name) == [b"before"]
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 @pytest.mark.parametrize("change", ["delete", "patch", "rename"])
@@ -187,7 +188,7 @@ def test_a_change_does_not_miss_what_is_elsewhere_by_a_map_that_comes_meanwhile(
             if answer.status != 200:
                 assert (await new.ask("GET", name)).body == b"content"
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
@@ -213,7 +214,7 @@ def test_a_target_that_lags_behind_puts_no_version_where_the_others_are_not(tmp_
             await rebalanced(targets)
             assert await contents(new, name) == [b"third" if method == "PUT" else b"", b"second", b"first"]
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "POST"])
@@ -248,7 +249,7 @@ def test_who_is_sent_on_was_admitted(tmp_path: Path, method: str, is_closed: boo
             assert (answer.status, len(way)) == (200, 1), answer.message
             assert method != "GET" or answer.body == b"old"
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 @pytest.mark.parametrize("is_told", [True, False])
@@ -285,7 +286,7 @@ def test_a_job_on_a_list_says_what_it_may_have_missed(tmp_path: Path, is_told: b
             left = [name for name in names if (await owner_of(targets, name).ask("HEAD", name)).status == 200]
             assert (bool(left), "start again" in job.snap().err) == (is_told, is_told), job.snap().err
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 def test_who_waits_for_an_earlier_owner_hears_of_the_next_map(tmp_path: Path) -> None:
@@ -307,7 +308,7 @@ def test_who_waits_for_an_earlier_owner_hears_of_the_next_map(tmp_path: Path) ->
             answer = await asyncio.wait_for(asking, MAP_LAG_S_MAX / 2)
             assert (answer.status, answer.headers["Location"].startswith(old.url)) == (301, True)
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 def test_slices_stand_for_nothing_that_an_earlier_owner_has(tmp_path: Path) -> None:
@@ -334,7 +335,7 @@ def test_slices_stand_for_nothing_that_an_earlier_owner_has(tmp_path: Path) -> N
             await rebalanced(targets)
             assert (await new.ask("GET", name)).body == b"newer"
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 def away(targets: list[LiveTarget], *gone: LiveTarget) -> None:
@@ -385,7 +386,7 @@ def test_what_slices_brought_is_no_reason_to_drop_older_versions(tmp_path: Path,
             assert await contents(new, name) == [b"two", b"one"]
             assert await contents(old, name) == []
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 @pytest.mark.parametrize("versioning", ["", "Enabled"])
@@ -420,7 +421,7 @@ def test_an_older_write_from_slices_gives_way_to_a_newer_one(tmp_path: Path, ver
             if versioning:
                 assert await contents(new, name) == [b"newer", b"older"]
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 def test_s3_reads_from_slices_while_an_earlier_owner_is_away(tmp_path: Path) -> None:
@@ -449,7 +450,7 @@ def test_s3_reads_from_slices_while_an_earlier_owner_is_away(tmp_path: Path) -> 
             away(targets)
             assert (await new.s3("GET", f"b/{bare}")).body == b"content"
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 def test_a_job_on_a_list_that_begins_by_a_later_map_says_so(tmp_path: Path) -> None:
@@ -478,7 +479,7 @@ def test_a_job_on_a_list_that_begins_by_a_later_map_says_so(tmp_path: Path) -> N
             follow(targets, new)
             assert "start again" in await start(new)
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 def test_what_a_rule_removes_is_not_brought_back(tmp_path: Path) -> None:
@@ -505,7 +506,7 @@ def test_what_a_rule_removes_is_not_brought_back(tmp_path: Path) -> None:
             await rebalanced(targets)
             assert (await new.ask("GET", name)).status == 404
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 @pytest.mark.parametrize("kind", ["object", "version", "slice"])
@@ -572,7 +573,7 @@ def test_a_target_that_was_given_up_while_it_was_sending_brings_nothing(tmp_path
             assert not [path for path in group.files(name) if path.startswith(str(tmp_path / "t1"))]
             assert new.work_files() == []
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 @pytest.mark.parametrize(("is_versioned", "together"), [(False, False), (True, False), (False, True)])
@@ -603,7 +604,7 @@ def test_what_was_on_a_disk_is_on_the_next_one_before_it_goes(
             assert gone
             assert [path for path in disk.at_risk if path.startswith(f"{tmp_path}/t1/")] == []
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 def test_what_cannot_have_all_its_copies_moves_without(tmp_path: Path) -> None:
@@ -623,7 +624,7 @@ def test_what_cannot_have_all_its_copies_moves_without(tmp_path: Path) -> None:
             await rebalanced(targets)
             assert (await targets[1].ask("GET", name)).body == b"content"
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 def test_what_a_target_that_leaves_has_removed_stays_noted(tmp_path: Path) -> None:
@@ -647,4 +648,4 @@ def test_what_a_target_that_leaves_has_removed_stays_noted(tmp_path: Path) -> No
             assert name in {note.path for note in notes}
             assert {note.uname for note in notes} == {BCK.uname}
 
-    asyncio.run(scenario())
+    loop.run(scenario())

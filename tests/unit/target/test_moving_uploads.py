@@ -1,6 +1,5 @@
 """Uploads in parts whose mountpath leaves, or whose name gets another owner: no part has to come again."""
 
-import asyncio
 import hashlib
 import io
 from pathlib import Path
@@ -8,6 +7,7 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
+from harness import loop
 from harness.moving import owner_of, take
 from harness.target import BCK, LiveTarget, serving, until
 
@@ -131,7 +131,7 @@ def test_an_upload_goes_to_the_new_owner(tmp_path: Path, kind: type[S3Upload], b
             assert answer.body == b"".join(PARTS)
             assert uploads_of(new) == []
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 @pytest.mark.parametrize("kind", [S3Upload, NativeUpload])
@@ -153,7 +153,7 @@ def test_an_upload_whose_target_is_away_is_not_said_to_be_over(tmp_path: Path, k
             assert await upload.abort(new) in (200, 204)
             assert uploads_of(old) == uploads_of(new) == []
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 def test_an_upload_outlives_its_mountpath(tmp_path: Path) -> None:
@@ -175,4 +175,4 @@ def test_an_upload_outlives_its_mountpath(tmp_path: Path) -> None:
             assert await upload.complete(live) == 200
             assert (await live.ask("GET", "o")).body == b"".join(PARTS)
 
-    asyncio.run(scenario())
+    loop.run(scenario())

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from harness import loop
 from harness.target import BCK, LiveTarget, serving, until
 
 from ais.api import codec
@@ -98,7 +99,7 @@ def test_a_download_that_begins_by_the_next_map_tells_who_joined(tmp_path: Path,
                 assert [answer.body for answer in found] == [CONTENT] * len(found)
                 assert found
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 def test_a_promotion_that_passed_what_became_of_others_says_so(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_a_promotion_that_passed_what_became_of_others_says_so(tmp_path: Path) -
                 await _begin(one, f"{PROMOTIONS}/{task.uuid}", codec.to_json(task))
             assert [await _end(one, task.uuid) for one in (stays, joins)] == ["", ""]
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 def test_a_sort_that_passed_what_became_of_others_says_so(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_a_sort_that_passed_what_became_of_others_says_so(tmp_path: Path) -> Non
             await _begin(stays, f"{DSORT}/{task.uuid}", codec.to_msgpack(msgspec.structs.replace(task, **_by(before))))
             assert "objects were missed" in await _end(stays, task.uuid)
 
-    asyncio.run(scenario())
+    loop.run(scenario())
 
 
 def _shard(name: str) -> bytes:

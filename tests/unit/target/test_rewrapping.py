@@ -1,8 +1,8 @@
 """Data keys under the newest version of what wraps them: when the job may say that nothing needs an older one."""
 
-import asyncio
 from pathlib import Path
 
+from harness import loop
 from harness.target import BCK, serving
 
 from ais.api.xact import REWRAP, ArgsMsg
@@ -25,6 +25,6 @@ def test_a_target_that_is_away_keeps_the_job_from_ending_well(tmp_path: Path) ->
             assert away.node.snode.name in errors[1]
             return errors
 
-    well, missed = asyncio.run(scenario())
+    well, missed = loop.run(scenario())
     assert not well
     assert "start the job again" in missed
