@@ -33,7 +33,7 @@ from ais.net.encoding import CONTINUE, connection_line, encode_reply, framed
 from ais.net.exchange import Exchange, Host
 from ais.net.handover import Handover
 from ais.net.head import is_hopeless
-from ais.net.http import Again, FileReply, Headers, Reply, Request, Sink, Upload
+from ais.net.http import Again, FileReply, Headers, Reply, Request, Upload
 from ais.net.hub import REPEATED_BYTES_MAX, Hub
 from ais.net.sending import is_cached, small_content
 from ais.net.upstream import Upstreams
@@ -46,6 +46,8 @@ JOINED_BYTES_MAX = 16 << 10
 """Larger bodies are sent from where they lie: a client that is slow to take them must not cost a copy of each."""
 HELD_BYTES_MAX = 8 << 10
 """Larger answers are sent at once: they cost more than the wake-up that is saved (`Hub.hold`)."""
+APART_BYTES_MAX = 64 << 10
+"""Up to this size a body that may wait for a disk is copied, or each that waits would keep a buffer of all."""
 
 
 class Phase(enum.Enum):
@@ -264,7 +266,7 @@ class Connection(Host):
         keep_alive = request.keep_alive and not self._is_last
         content, request.body = request.body, None  # other bytes will be where it lies now
         if content is not None and keep_alive and type(reply) is Upload:
-            return self._upload_whole(request, reply.sink, content, view, position + len(content), limit)
+            return self._upload_whole(request, reply, content, view, position + len(content), limit)
         length = request.headers.content_length
         body: Body | None = FixedBody(length) if length else ChunkedBody() if request.headers.is_chunked else None
         exchange, rest = Exchange(self, request, body, keep_alive=keep_alive), view[position:limit]
@@ -330,9 +332,12 @@ class Connection(Host):
         return True
 
     def _upload_whole(
-        self, request: Request, sink: Sink, content: memoryview, view: memoryview, end: int, limit: int
+        self, request: Request, upload: Upload, content: memoryview, view: memoryview, end: int, limit: int
     ) -> int:
         """A body that came with its head: one write, one finish, usually without waiting."""
+        sink, is_apart = upload.sink, not upload.is_inline and len(content) <= APART_BYTES_MAX
+        if is_apart:
+            content = memoryview(bytes(content))
         try:
             writing = sink.write(content)
         except Exception as error:  # noqa: BLE001 - a request ends here
@@ -340,7 +345,8 @@ class Connection(Host):
             self._write_reply(request, self.hub.on_error(request, error))
             return end
         if writing is not None:
-            self.hub.replace_shared(view)
+            if not is_apart:
+                self.hub.replace_shared(view)
             exchange = self._begin(Exchange(self, request, None, keep_alive=True), view[end:limit])
             exchange.wait_for_write(sink, writing)
             self.update_reading()

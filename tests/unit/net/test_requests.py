@@ -467,6 +467,37 @@ def test_abort_waits_for_the_write_in_progress() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize(("size", "is_apart"), [(5000, True), (BUFFER + 500, False)])
+def test_bodies_that_wait_for_a_disk(size: int, is_apart: bool) -> None:
+    """They stay what they were while others are received; small ones do not keep the buffer that all share."""
+    go_on = asyncio.Event()
+
+    def make() -> MemorySink:
+        sink = MemorySink(in_thread=True)
+        sink.may_write = go_on
+        return sink
+
+    route, sinks = uploads(make)
+
+    async def scenario() -> None:
+        async with serving(route, limits=Limits(buffer_bytes=2 * BUFFER)) as served:
+            hub = served.server._hub
+            assert hub is not None
+            shared, bodies = hub.shared, [bytes([number]) * size for number in range(20)]
+            clients = [await served.connect() for _ in bodies]
+            for number, body in enumerate(bodies):
+                clients[number].send(request("PUT /o", body))
+                await until(lambda count=number + 1: len(sinks) == count and sinks[-1].events)
+                assert sinks[number].events == [f"write {size}"]
+            assert (hub.shared is shared) == is_apart
+            go_on.set()
+            for client in clients:
+                assert (await client.answer("PUT")).status == 200
+            assert [bytes(sink.content) for sink in sinks] == bodies
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("size", [100, 10 * BUFFER])
 @pytest.mark.parametrize("fail_after", [0, 3 * BUFFER])
 @pytest.mark.parametrize("is_inline", [False, True])
