@@ -3,7 +3,7 @@
     python bench/macro/listing.py [--names 20000] [--targets 1] [--mountpaths 1] [--rounds 3] [--tree flat|deep]
                                   [--ways native,sized,v2,v1,versions,uploads,probe] [--dir D]
 
-Empty objects are made on the disks as PUTs leave them, where placement wants them: making a million by requests would
+Empty objects are laid on the disks as PUTs leave them, where placement wants them: making a million by requests would
 take an hour. One client goes through the bucket page by page on one connection; it finds where to go on with one search
 in the body, and reads nothing else of it (`--parse`: it decodes every page as applications do). The first round begins
 with nodes that were started anew and have listed nothing.
@@ -11,7 +11,6 @@ with nodes that were started anew and have listed nothing.
 
 import argparse
 import json
-import os
 import re
 import socket
 import statistics
@@ -26,16 +25,14 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 import msgspec
 import psutil
+from harness.laying import lay
+from servers import cpu_of
 
 from ais.api.bucket import Bck
-from ais.core import meta
-from ais.core.meta import ObjectMeta
-from ais.fs import layout
-from ais.meta.placement import Candidates
-from ais.meta.smap import digest
 from ais.testing import Cluster, Node
 
 BUCKET = Bck("bench")
@@ -173,47 +170,28 @@ class Bench:
 
     def __enter__(self) -> "Bench":
         self.cluster.__enter__()
-        connection = Connection(self.cluster.endpoint)
-        connection.ask("POST", f"/v1/buckets/{BUCKET.name}", body=b'{"action":"create-bck"}')
+        self.make(BUCKET.name)
         return self
 
     def __exit__(self, *_: object) -> None:
         for target in self.cluster.targets:  # at once: the cluster would go through its trash
-            subprocess.run(["rm", "-rf", *(layout.bucket_path(str(path), BUCKET) for path in target.mountpaths)])
+            subprocess.run(["rm", "-rf", *(path / f"@{BUCKET.provider}" for path in target.mountpaths)])
         self.cluster.__exit__(None, None, None)
 
     @property
     def nodes(self) -> list[Node]:
         return self.cluster.nodes
 
-    def fill(self, names: Iterator[str]) -> int:
-        """Make an empty object of each name where it belongs; how many."""
+    def make(self, bucket: str) -> None:
+        """A bucket."""
+        connection = Connection(self.cluster.endpoint)
+        connection.ask("POST", f"/v1/buckets/{bucket}", body=b'{"action":"create-bck"}')
 
-        targets = self.cluster.targets
-        owners = Candidates([digest(target.id) for target in targets])
-        disks = [
-            (Candidates([digest(str(path)) for path in target.mountpaths]), [
-                f"{layout.bucket_path(str(path), BUCKET)}/{layout.OBJECTS}" for path in target.mountpaths
-            ])
-            for target in targets
-        ]  # fmt: skip
-        facts = {"etag": "d41d8cd98f00b204e9800998ecf8427e", "checksum-algorithm": "CRC64NVME"}
-        facts |= {"checksum": "AAAAAAAAAAA=", "checksum-type": "FULL_OBJECT", "content-type": "binary/octet-stream"}
-        now, prefix, count = time.time_ns(), BUCKET.uname, 0
-        value = meta.encode(ObjectMeta(0, "xxhash2", "ef46db3751d8e999", "1", {}, (), facts, stamp=(1, now)))
-        made: set[str] = set()
-        for name in names:
-            key = digest(prefix + name)
-            mountpaths, roots = disks[owners.best(key)]
-            path = f"{roots[mountpaths.best(key)]}/{name}"
-            directory = path.rpartition("/")[0]
-            if directory not in made:
-                os.makedirs(directory, exist_ok=True)
-                made.add(directory)
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o644))
-            os.setxattr(path, meta.XATTR, value)
-            count += 1
-        return count
+    def fill(self, names: Iterator[str], bucket: str = BUCKET.name, content: bytes = b"") -> int:
+        """Put the first name over S3, and lay the others where they belong, each as that one; how many."""
+        first = next(names)
+        Connection(self.cluster.endpoint).ask("PUT", f"/{bucket}/{first}", body=content)
+        return 1 + lay(self.cluster.targets, bucket, names, first)
 
     def begin_uploads(self, count: int) -> None:
         """Begin uploads in parts that stay unfinished."""
@@ -265,7 +243,7 @@ class Bench:
         return ", ".join(peaks)
 
     def _cpu(self) -> dict[str, float]:
-        return {node.name: time.clock_gettime(~node.pid << 3 | 2) for node in self.nodes}  # clock_getcpuclockid(3)
+        return {node.name: cpu_of([node.pid]) for node in self.nodes}
 
     def _since(self, before: dict[str, float]) -> dict[str, float]:
         return {name: seconds - before[name] for name, seconds in self._cpu().items()}

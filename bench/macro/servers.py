@@ -75,9 +75,8 @@ def pin(pids: list[int], core: int) -> None:
 
 
 def cpu_of(pids: list[int]) -> float:
-    """User and system seconds of processes."""
-    times = [psutil.Process(pid).cpu_times() for pid in pids]
-    return sum(one.user + one.system for one in times)
+    """User and system seconds of processes, by their clocks (`clock_getcpuclockid(3)`): `/proc` has ticks of 10 ms."""
+    return sum(time.clock_gettime(~pid << 3 | 2) for pid in pids)
 
 
 class Served:
