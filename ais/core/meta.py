@@ -2,7 +2,8 @@
 
 Format (`docs/on_disk_layout.md`): the magic `AISO`, one byte of format version, the CRC-32C of all the rest, then a
 msgpack array of the fields below in this order. Fields may be appended to the array (old readers ignore them, new
-readers take their default); any other change raises the version. Version 1 had no CRC-32C.
+readers take their default); any other change raises the version. Version 1 had no CRC-32C. What a plain PUT over S3
+wrote has a form of its own (`ais.core.short_meta`).
 """
 
 import functools
@@ -15,6 +16,8 @@ import google_crc32c
 import msgspec
 
 from ais.base.errors import BadRequest, CorruptMetadata, MetadataTooLarge
+from ais.core import short_meta
+from ais.core.short_meta import Short
 from ais.fs import layout
 
 XATTR = layout.OBJECT_XATTR
@@ -107,11 +110,26 @@ _decoder = msgspec.msgpack.Decoder(ObjectMeta)
 
 def encode(meta: ObjectMeta) -> bytes:
     """The attribute's value. Raise `MetadataTooLarge` when it would not fit into one."""
+    if (
+        meta.facts
+        and not (meta.custom or meta.runs or meta.version_id or meta.order or meta.is_marker or meta.cut)
+        and (short := short_meta.encode(_short(meta))) is not None
+    ):
+        return short
     body = _encoder.encode(meta)
     value = _pack_head(_HEADER, _checksum(_SEED, body)) + body
     if len(value) > XATTR_BYTES_MAX:
         raise MetadataTooLarge(f"object metadata is too large: {len(value)} bytes, at most {XATTR_BYTES_MAX}")
     return value
+
+
+def _short(meta: ObjectMeta) -> Short:
+    return Short(meta.size, meta.checksum_kind, meta.checksum, meta.version, meta.stamp, meta.facts)
+
+
+def _of_short(short: Short) -> ObjectMeta:
+    size, kind, checksum, version, stamp, facts = short
+    return ObjectMeta(size, kind, checksum, version, {}, (), facts, stamp=stamp)
 
 
 def decode(value: bytes) -> ObjectMeta:
@@ -123,6 +141,10 @@ def decode(value: bytes) -> ObjectMeta:
         raise CorruptMetadata("object metadata does not have its checksum")
     elif value.startswith(_WITHOUT_CHECKSUM):
         body = value[len(_WITHOUT_CHECKSUM) :]
+    elif (short := short_meta.decode(value)) is not None:
+        return _of_short(short)
+    elif value.startswith(short_meta.MAGIC):
+        raise CorruptMetadata("object metadata does not have its checksum, or is of a later version")
     else:
         raise CorruptMetadata(f"object metadata has an unknown header {value[:5]!r}")
     try:
@@ -153,6 +175,9 @@ def all_decoded(values: Iterable[bytes | None]) -> list[ObjectMeta | None]:
                 continue
             except (msgspec.DecodeError, UnicodeDecodeError):
                 pass  # it is found out below what is wrong
+        elif (short := short_meta.decode(value)) is not None:
+            found.append(_of_short(short))
+            continue
         found.append(decoded(value))
     return found
 
