@@ -22,6 +22,7 @@ from ais.core import meta as metadata
 from ais.core import tree, workfile
 from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot
+from ais.core.workfile import Paced, at_once
 from ais.env.disk import Disk
 from ais.fs import layout
 from ais.fs.mountpath import Mountpath
@@ -123,11 +124,11 @@ class Copies:
             except FileNotFoundError:
                 raise tree.BucketGone from None
 
-    def clone(self, path: str, stat: os.stat_result, spot: Spot, mountpath: Mountpath) -> str:
+    def clone(self, path: str, stat: os.stat_result, spot: Spot, mountpath: Mountpath, paced: Paced = at_once) -> str:
         """Copy a file with its metadata and times to a work file on a mountpath; return its path. Needs no lock."""
         fd = self._disk.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            aside = self.stage(fd, stat, spot, mountpath)
+            aside = self.stage(fd, stat, spot, mountpath, paced)
             try:
                 self._disk.setxattr(aside, metadata.XATTR, self._disk.getxattr(fd, metadata.XATTR))
                 self._disk.utime(aside, ns=(stat.st_atime_ns, stat.st_mtime_ns))
@@ -138,12 +139,12 @@ class Copies:
         finally:
             self._disk.close(fd)
 
-    def stage(self, fd: int, stat: os.stat_result, spot: Spot, mountpath: Mountpath) -> str:
+    def stage(self, fd: int, stat: os.stat_result, spot: Spot, mountpath: Mountpath, paced: Paced = at_once) -> str:
         """Write the bytes open at `fd` to a work file on a mountpath; return its path. Needs no lock."""
         path = f"{spot.on(mountpath, spot.work)}/{self._new_work_name()}"
         target = self._disk.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
-            workfile.copy_content(self._disk, fd, target, stat.st_size)
+            workfile.copy_content(self._disk, fd, target, stat.st_size, paced)
         except BaseException:
             workfile.discard(self._disk, path)
             raise

@@ -7,7 +7,7 @@ versions follow.
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -19,12 +19,15 @@ from ais.core.directories import Directories
 from ais.core.spots import Spot, newest_file, rank, read_meta
 from ais.core.store import Store
 from ais.core.versions import NULL, Place, Versions, order_of, sliced_keys
+from ais.core.workfile import COPY_BYTES, Paced, at_once
 from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures
 from ais.fs.mountpath import Mountpath
 
 ATTEMPTS_MAX = 10
+_Asides = dict[tuple[str, int, int], str]
+"""Work files, by path, inode and time of change of the file that each has all of."""
 
 
 class Relocated(NamedTuple):
@@ -38,9 +41,10 @@ class Relocated(NamedTuple):
 class Relocator:
     """The objects of one store. Methods block; any thread may call."""
 
-    def __init__(self, store: Store, env: Env) -> None:
+    def __init__(self, store: Store, env: Env, paced: Paced) -> None:
         self._store = store
         self._disk = env.disk
+        self._paced = paced
         self._copies: Copies = store.copies
         self._versions: Versions = store.versions
 
@@ -85,7 +89,9 @@ class Relocator:
                 places.names.add(name)
                 is_taken = self._take(bck, spot, found[0], found[1], places)
                 return Relocated(found[1].st_size, was_moved=True) if is_taken else Relocated()
-            if self._store.under_lock(bck, spot, lambda: self._tidy(bck, spot, places)):
+            with self._shelves_aside(bck, spot) as asides:
+                is_copied = self._store.under_lock(bck, spot, lambda: self._tidy(bck, spot, places, asides))
+            if is_copied:
                 places.names.add(name)
             return Relocated(found[1].st_size, changed_ns=found[1].st_ctime_ns) if found else Relocated()
 
@@ -123,50 +129,80 @@ class Relocator:
     def _slice_step(
         self, step: Callable[["_SlicePlaces"], Relocated], bck: Bck, key: str, mountpath: Mountpath
     ) -> Relocated | AisError:
-        """Do a step under the lock of the name."""
-        spot = self._store.spot(bck, key)
-        where = _SlicePlaces(spot, mountpath)
+        where = _SlicePlaces(bck, self._store.spot(bck, key), mountpath)
         try:
             with disk_failures(where.path):
-                return self._store.under_lock(bck, spot, lambda: step(where), restore_lost=False)
+                return step(where)
         except FileNotFoundError:
             return Relocated()
         except AisError as error:
             return error
 
     def _copy_slice(self, places: "_Places", where: "_SlicePlaces") -> Relocated:
-        found, there = tree.find(self._disk, where.path), tree.find(self._disk, where.own_path)
-        if found is None:
-            return Relocated()
+        for _ in range(ATTEMPTS_MAX):
+            found = tree.find(self._disk, where.path)
+            if found is None:
+                return Relocated()
+            aside = self._slice_aside(where, found)
+            try:
+                if self._store.under_lock(
+                    where.bck, where.spot, partial(self._take_slice, places, where, found, aside), restore_lost=False
+                ):
+                    return Relocated(found[1].st_size, was_moved=True)
+            finally:
+                if aside is not None:
+                    workfile.discard(self._disk, aside)
+        raise Busy(f"{where.path} keeps being replaced")
+
+    def _slice_aside(self, where: "_SlicePlaces", found: tuple[str, os.stat_result]) -> str | None:
+        """A work file that holds a slice; None when the one that is in its place is no older."""
+        there, spot = tree.find(self._disk, where.own_path), where.spot
         if there is not None and there[1].st_mtime_ns >= found[1].st_mtime_ns:
-            self._write_out(there[0])
-            places.add(where.bucket, there[0])
-            return Relocated(found[1].st_size, was_moved=True)
-        spot = where.spot
+            return None
         spot.mountpath.check_room(found[1].st_size, self._store.volume.limits.out_of_space_pct)
         fd = self._disk.open(found[0], os.O_RDONLY | os.O_CLOEXEC)
         try:
-            aside = self._copies.stage(fd, found[1], spot, spot.mountpath)
+            aside = self._copies.stage(fd, self._disk.fstat(fd), spot, spot.mountpath, self._paced)
         finally:
             self._disk.close(fd)
         try:
-            self._write_out(aside)
-            for made in sorted({f"{where.bucket}/{layout.SLICES}", where.own}):
-                layout.make_directory(self._disk, made)
-            places.add(where.bucket, tree.install(self._disk, aside, where.own, where.own_path))
-        finally:
+            self._write_out(aside, self._paced)
+        except BaseException:
             workfile.discard(self._disk, aside)
-        return Relocated(found[1].st_size, was_moved=True)
+            raise
+        return aside
+
+    def _take_slice(
+        self, places: "_Places", where: "_SlicePlaces", found: tuple[str, os.stat_result], aside: str | None
+    ) -> bool:
+        """Have a slice in its place that is no older than the one that was found; False: that is another one by now."""
+        again, there = tree.find(self._disk, where.path), tree.find(self._disk, where.own_path)
+        if again is None or (again[1].st_ino, again[1].st_ctime_ns) != (found[1].st_ino, found[1].st_ctime_ns):
+            return False
+        if there is not None and there[1].st_mtime_ns >= found[1].st_mtime_ns:
+            self._write_out(there[0])
+            places.add(where.bucket, there[0])
+            return True
+        if aside is None:
+            return False
+        for made in sorted({f"{where.bucket}/{layout.SLICES}", where.own}):
+            layout.make_directory(self._disk, made)
+        places.add(where.bucket, tree.install(self._disk, aside, where.own, where.own_path))
+        return True
 
     def _remove_slice(self, where: "_SlicePlaces") -> Relocated:
         """What was copied is on the disk by now."""
-        found, there = tree.find(self._disk, where.path), tree.find(self._disk, where.own_path)
-        if found is None:
-            return Relocated()
-        if there is not None and there[1].st_mtime_ns < found[1].st_mtime_ns:
-            raise Busy(f"{where.own_path} keeps being replaced")
-        tree.remove(self._disk, where.root, where.path)
-        return Relocated(found[1].st_size, was_moved=True)
+
+        def step() -> Relocated:
+            found, there = tree.find(self._disk, where.path), tree.find(self._disk, where.own_path)
+            if found is None:
+                return Relocated()
+            if there is not None and there[1].st_mtime_ns < found[1].st_mtime_ns:
+                raise Busy(f"{where.own_path} keeps being replaced")
+            tree.remove(self._disk, where.root, where.path)
+            return Relocated(found[1].st_size, was_moved=True)
+
+        return self._store.under_lock(where.bck, where.spot, step, restore_lost=False)
 
     def _take(self, bck: Bck, spot: Spot, path: str, stat: os.stat_result, places: "_Places") -> bool:
         if read_meta(self._disk, path) is None:
@@ -176,7 +212,7 @@ class Relocator:
             raise CorruptMetadata(f"{path} is damaged and stays where it is: overwrite or delete the object")
         spot.mountpath.check_room(stat.st_size, self._store.volume.limits.out_of_space_pct)
         try:
-            aside = self._clone(path, stat, spot, spot.mountpath)
+            aside = self._clone(path, stat, spot, spot.mountpath, self._paced)
         except FileNotFoundError:
             return False
 
@@ -198,27 +234,30 @@ class Relocator:
         finally:
             workfile.discard(self._disk, aside)
 
-    def _clone(self, path: str, stat: os.stat_result, spot: Spot, mountpath: Mountpath) -> str:
+    def _clone(self, path: str, stat: os.stat_result, spot: Spot, mountpath: Mountpath, paced: Paced = at_once) -> str:
         """A work file with all that a file has, its content on the disk."""
-        aside = self._copies.clone(path, stat, spot, mountpath)
-        self._write_out(aside)
+        aside = self._copies.clone(path, stat, spot, mountpath, paced)
+        self._write_out(aside, paced)
         return aside
 
-    def _write_out(self, path: str) -> None:
+    def _write_out(self, path: str, paced: Paced = at_once) -> None:
+        """Its disk has the pieces one after the other, with rests: all at once would keep others from it."""
         fd = self._disk.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
+            for offset in paced(iter(range(0, self._disk.fstat(fd).st_size - COPY_BYTES, COPY_BYTES))):
+                self._disk.start_writing(fd, offset, COPY_BYTES)
             self._disk.write_out(fd)
         finally:
             self._disk.close(fd)
 
-    def _tidy(self, bck: Bck, spot: Spot, places: "_Places") -> bool:
+    def _tidy(self, bck: Bck, spot: Spot, places: "_Places", asides: _Asides) -> bool:
         """Copy what is kept of the versions elsewhere to the object's mountpath. When there was nothing to copy, all of
         that goes, and what is older than the file there; return whether there was. Under the lock.
         """
         if self._has_versions(bck, spot):
             self._versions.put_strays_aside(spot, self._versions.head(spot))
             owner, *others = self._versions.places(spot)
-            if sum(self._copy_shelf(spot, place, owner, places) for place in others):
+            if sum(self._copy_shelf(spot, place, owner, places, asides) for place in others):
                 return True
             for place in others:
                 self._remove_shelf(spot, place)
@@ -242,22 +281,48 @@ class Relocator:
             self._disk.access(place.shelf, os.F_OK) for place in self._versions.places(spot)
         )
 
-    def _copy_shelf(self, spot: Spot, place: Place, owner: Place, places: "_Places") -> int:
+    @contextlib.contextmanager
+    def _shelves_aside(self, bck: Bck, spot: Spot) -> Iterator[_Asides]:
+        """For a block, work files of what is to be copied of the versions elsewhere, by the file that each is of.
+
+        Made without the lock: what changes before that is taken is copied once more, under it.
+        """
+        asides: _Asides = {}
+        try:
+            if self._has_versions(bck, spot):
+                owner, *others = self._versions.places(spot)
+                for place in others:
+                    for source, found, _ in self._missing(place, owner):
+                        with contextlib.suppress(FileNotFoundError):
+                            aside = self._clone(source, found, spot, owner.mountpath, self._paced)
+                            asides[source, found.st_ino, found.st_ctime_ns] = aside
+            yield asides
+        finally:
+            for aside in asides.values():
+                workfile.discard(self._disk, aside)
+
+    def _copy_shelf(self, spot: Spot, place: Place, owner: Place, places: "_Places", asides: _Asides) -> int:
         """Have what a mountpath has on the shelf of a name at its owner, too; how much of it was missing there."""
         count = 0
+        for source, found, target in self._missing(place, owner):
+            layout.make_directory(self._disk, owner.shelves)
+            aside = asides.get((source, found.st_ino, found.st_ctime_ns))
+            if aside is None:
+                aside = asides[source, found.st_ino, found.st_ctime_ns] = self._clone(
+                    source, found, spot, owner.mountpath
+                )
+            tree.install(self._disk, aside, owner.shelves, target)
+            places.add(os.path.dirname(owner.shelves), target)
+            count += 1
+        return count
+
+    def _missing(self, place: Place, owner: Place) -> Iterator[tuple[str, os.stat_result, str]]:
+        """What is on the shelf of a mountpath, but not, or older, on its owner's: the files, and where they belong."""
         for entry in self._shelved(place):
             source, target = f"{place.shelf}/{entry}", f"{owner.shelf}/{entry}"
-            found, there = self._disk.lstat(source), self._stat(target)
-            if there is None or self._is_older(entry, target, there, source, found):
-                layout.make_directory(self._disk, owner.shelves)
-                aside = self._clone(source, found, spot, owner.mountpath)
-                try:
-                    tree.install(self._disk, aside, owner.shelves, target)
-                finally:
-                    workfile.discard(self._disk, aside)
-                places.add(os.path.dirname(owner.shelves), target)
-                count += 1
-        return count
+            found, there = self._stat(source), self._stat(target)
+            if found is not None and (there is None or self._is_older(entry, target, there, source, found)):
+                yield source, found, target
 
     def _is_older(self, entry: str, path: str, stat: os.stat_result, than: str, than_stat: os.stat_result) -> bool:
         """Of two files of one version: null versions follow each other, by an order that delete markers have too."""
@@ -287,8 +352,8 @@ class Relocator:
 class _SlicePlaces:
     """Where a slice is on a mountpath that leaves, and where it belongs."""
 
-    def __init__(self, spot: Spot, mountpath: Mountpath) -> None:
-        self.spot = spot
+    def __init__(self, bck: Bck, spot: Spot, mountpath: Mountpath) -> None:
+        self.bck, self.spot = bck, spot
         self.own = layout.content_root(spot.root, layout.SLICES)
         self.own_path = self.own + spot.path[len(spot.root) :]
         self.bucket = os.path.dirname(spot.root)

@@ -5,6 +5,7 @@ import enum
 import errno
 import os
 from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -21,7 +22,22 @@ from ais.fs.failures import translate
 
 Buffer = bytes | memoryview
 COPY_BYTES = 1 << 20
+T = TypeVar("T")
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class Paced(Protocol):
+    """Gives the pieces of a large file one by one, and lets the job that is at work rest in between.
+
+    Nothing that a client waits for is held meanwhile: no lock, and no thread of the mountpath's pool.
+    """
+
+    def __call__(self, pieces: Iterator[T]) -> Iterator[T]: ...
+
+
+def at_once(pieces: Iterator[T]) -> Iterator[T]:
+    """Where a client waits: under a lock, for one."""
+    return pieces
 
 
 class Keeping(enum.Enum):
@@ -173,13 +189,13 @@ def read_content(disk: Disk, fd: int, size: int, offset: int = 0) -> Iterator[by
         offset += len(chunk)
 
 
-def copy_content(disk: Disk, source_fd: int, fd: int, size: int) -> None:
+def copy_content(disk: Disk, source_fd: int, fd: int, size: int, paced: Paced = at_once) -> None:
     """Append the first `size` bytes of one file to another. Raise `OSError`."""
-    for chunk in read_content(disk, source_fd, size):
+    for chunk in paced(read_content(disk, source_fd, size)):
         write_all(disk, fd, chunk)
 
 
-def hash_content(disk: Disk, fd: int, size: int, digests: Digests) -> None:
+def hash_content(disk: Disk, fd: int, size: int, digests: Digests, paced: Paced = at_once) -> None:
     """Hash the first `size` bytes of a file. Raise `OSError`."""
-    for chunk in read_content(disk, fd, size):
+    for chunk in paced(read_content(disk, fd, size)):
         digests.update(chunk)

@@ -41,6 +41,8 @@ class Capacity(NamedTuple):
 
 
 _SYNC_THREADS = 32
+_JOB_THREADS = 8
+"""A job may go through several trees of a mountpath at a time."""
 
 
 class FileSystem(NamedTuple):
@@ -59,7 +61,8 @@ class Mountpath:
     """Identity and resources of one mountpath. Whether it is in use is the volume's to say.
 
     `pool` runs blocking work on this disk, so that a slow disk delays only its own requests. `sync_pool` is for what
-    waits for a flush: the more wait at the same time, the more share one (the kernel commits them together).
+    waits for a flush: the more wait at the same time, the more share one (the kernel commits them together). `job_pool`
+    is for what rests between pieces of a large file: no client waits for its threads.
     """
 
     __slots__ = (
@@ -73,6 +76,7 @@ class Mountpath:
         "digest",
         "file_system",
         "is_ordered",
+        "job_pool",
         "label",
         "loss",
         "now_s",
@@ -90,6 +94,7 @@ class Mountpath:
         self.digest = digest(path)
         self.pool = ThreadPoolExecutor(threads, f"disk {path}")
         self.sync_pool = ThreadPoolExecutor(max(threads, _SYNC_THREADS), f"flush {path}")
+        self.job_pool = ThreadPoolExecutor(_JOB_THREADS, f"jobs {path}")
         self.file_system = file_system_of(path)
         self.is_ordered = self.file_system.kind in _ORDERED
         """Whether a file that replaces another by rename has its content on the disk before its name."""
@@ -203,6 +208,7 @@ class Mountpath:
         """Wait for the pool's running work, then close the lock file."""
         self.pool.shutdown(cancel_futures=True)
         self.sync_pool.shutdown(cancel_futures=True)
+        self.job_pool.shutdown(cancel_futures=True)
         self.stripes.close()
 
     def _measure(self) -> Capacity:

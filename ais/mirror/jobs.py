@@ -20,6 +20,7 @@ from ais.api.xact import MAKE_COPIES, PUT_COPIES
 from ais.base.errors import AisError, BucketNotFound, DiskFailure
 from ais.base.ids import new_id
 from ais.core.store import Store
+from ais.core.workfile import Paced
 from ais.env import Env
 from ais.fs import layout
 from ais.fs.mountpath import Mountpath
@@ -27,6 +28,7 @@ from ais.mirror.mirror import Mirror, Outcome
 from ais.xact.following import Follower, Queue
 from ais.xact.joggers import Batch, Joggers, Round
 from ais.xact.mark import Mark
+from ais.xact.pace import carried
 from ais.xact.registry import Registry
 from ais.xact.xaction import Xaction
 
@@ -46,9 +48,10 @@ class MirrorJobs:
         joggers: Joggers,
         store: Store,
         env: Env,
+        paced: Paced,
         burst: Callable[[Bck], int],
     ) -> None:
-        self.mirror = Mirror(store, env)
+        self.mirror = Mirror(store, env, paced)
         self._registry = registry
         self._joggers = joggers
         self._store = store
@@ -189,4 +192,4 @@ class MirrorJobs:
 
 
 async def _in_pool(batch: Batch, step: Callable[[], list[Outcome | AisError]]) -> list[Outcome | AisError]:
-    return await asyncio.get_running_loop().run_in_executor(batch.mountpath.pool, step)
+    return await asyncio.get_running_loop().run_in_executor(batch.mountpath.job_pool, carried(step))

@@ -20,7 +20,7 @@ from ais.core.relocate import Relocator
 from ais.core.spots import Spot
 from ais.core.store import Store
 from ais.core.versions import kept_spot
-from ais.core.workfile import Digests
+from ais.core.workfile import Digests, Paced
 from ais.env import Env
 from ais.fs.failures import disk_failures
 
@@ -63,11 +63,12 @@ class _File(NamedTuple):
 class Mirror:
     """The objects of one store. Methods block; any thread may call."""
 
-    def __init__(self, store: Store, env: Env) -> None:
+    def __init__(self, store: Store, env: Env, paced: Paced) -> None:
         self._store = store
         self._disk = env.disk
+        self._paced = paced
         self._copies = store.copies
-        self._relocator = Relocator(store, env)
+        self._relocator = Relocator(store, env, paced)
 
     def bring(self, bck: Bck, name: str, *, verify: bool = False) -> Outcome:
         """Do what the bucket's policy asks for one object and its versions. `verify`: read all and compare checksums.
@@ -156,7 +157,7 @@ class Mirror:
         try:
             fd = self._disk.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                workfile.hash_content(self._disk, fd, meta.size, digests)
+                workfile.hash_content(self._disk, fd, meta.size, digests, self._paced)
             finally:
                 self._disk.close(fd)
             digests.verify(Bck(""), path)
@@ -169,7 +170,7 @@ class Mirror:
         if not good:
             return Outcome(is_lost=True)
         source = good[0]
-        aside = self._copies.clone(source.path, source.stat, spot, spot.mountpath)
+        aside = self._copies.clone(source.path, source.stat, spot, spot.mountpath, self._paced)
         try:
 
             def step() -> bool:
@@ -203,7 +204,7 @@ class Mirror:
         try:
             for mountpath in missing:
                 mountpath.check_room(current.stat.st_size, self._store.volume.limits.out_of_space_pct)
-                asides[mountpath] = self._copies.clone(current.path, current.stat, spot, mountpath)
+                asides[mountpath] = self._copies.clone(current.path, current.stat, spot, mountpath, self._paced)
 
             def step() -> bool:
                 if bck not in self._store.volume.mirrored:

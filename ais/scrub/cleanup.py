@@ -33,6 +33,7 @@ from ais.scrub.coded import Coded
 from ais.scrub.indexes import of_nothing
 from ais.scrub.quarantine import Quarantine
 from ais.xact.joggers import Batch, Joggers
+from ais.xact.pace import carried
 from ais.xact.registry import Registry
 from ais.xact.xaction import NO_BUCKET, Xaction
 
@@ -157,7 +158,7 @@ class Cleanup:
         self._pool.shutdown(cancel_futures=True)
 
     async def _in_pool(self, step: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, step)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, carried(step))
 
     async def _work(self, xaction: Xaction, rules: _Rules) -> None:
         freed = _Freed(xaction)

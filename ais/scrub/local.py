@@ -6,7 +6,7 @@ because whoever writes it sees to its copies.
 
 import enum
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ais.api import checksum
@@ -17,7 +17,7 @@ from ais.core.meta import ObjectMeta
 from ais.core.spots import Spot, read_meta
 from ais.core.store import Store
 from ais.core.versions import kept_spot
-from ais.core.workfile import Digests
+from ais.core.workfile import Digests, Paced
 from ais.ec import slice as slices
 from ais.env import Env
 from ais.fs import layout, names
@@ -66,12 +66,10 @@ class Finding(NamedTuple):
 class LocalFiles:
     """The files of one store. Methods block and raise `DiskFailure`."""
 
-    def __init__(self, store: Store, env: Env, rest: Callable[[float], None]) -> None:
-        """`rest` is called after each piece that was read, with the seconds this took; it may wait."""
+    def __init__(self, store: Store, env: Env, paced: Paced) -> None:
         self._store = store
         self._disk = env.disk
-        self._now_s = env.clock.monotonic
-        self._rest = rest
+        self._paced = paced
 
     def copies_wanted(self, bck: Bck) -> int:
         """How many files here a bucket promises of each object."""
@@ -185,7 +183,7 @@ class LocalFiles:
 
     def _blocks_reason(self, path: str, header: slices.Slice, start: int) -> str:
         body, stripe, skip = bytearray(), 0, start
-        for piece in self._read(path):
+        for piece in self._paced(cold.read(self._disk, path)):
             fresh = piece[min(skip, len(piece)) :]
             skip = max(0, skip - len(piece))
             body += fresh
@@ -199,13 +197,6 @@ class LocalFiles:
                 del body[:length]
                 stripe += count
         return "" if stripe >= header.stripes else "it breaks off"
-
-    def _read(self, path: str) -> Iterator[memoryview]:
-        started_s = self._now_s()
-        for piece in cold.read(self._disk, path):
-            yield piece
-            self._rest(self._now_s() - started_s)
-            started_s = self._now_s()
 
     def _look(self, bck: Bck, spot: Spot, own: tuple[str, os.stat_result] | None, depth: Depth) -> Finding:
         wanted = self.copies_wanted(bck)
@@ -256,7 +247,7 @@ class LocalFiles:
     def _content_reason(self, path: str, meta: ObjectMeta) -> tuple[str, int]:
         digests, count = Digests(checksum.NONE, meta.promised, is_stored=True), 0
         try:
-            for piece in self._read(path):
+            for piece in self._paced(cold.read(self._disk, path)):
                 digests.update(piece)
                 count += len(piece)
             digests.verify(Bck(""), path)

@@ -30,6 +30,7 @@ from ais.scrub.local import Bad, Depth, Finding, LocalFiles
 from ais.scrub.quarantine import Damaged, Quarantine
 from ais.scrub.tally import Tally
 from ais.xact.joggers import Batch, Joggers
+from ais.xact.pace import carried
 from ais.xact.xaction import Xaction
 
 PHASES = (layout.SLICES, layout.OBJECTS, layout.COPIES, layout.VERSIONS, layout.KEPT_COPIES, layout.KEPT_SLICES)
@@ -146,7 +147,7 @@ class Rounds:
         self._pool.shutdown(cancel_futures=True)
 
     async def _in_pool(self, step: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, step)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, carried(step))
 
     # Objects and their copies
 

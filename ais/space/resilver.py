@@ -21,10 +21,12 @@ from ais.base.ids import new_id
 from ais.core import tree
 from ais.core.relocate import Relocated, Relocator
 from ais.core.store import Store
+from ais.core.workfile import Paced
 from ais.env import Env
 from ais.fs import layout, names
 from ais.fs.failures import disk_failures
 from ais.xact.joggers import Batch, Joggers, Round
+from ais.xact.pace import carried
 from ais.xact.registry import Registry
 from ais.xact.xaction import Xaction
 
@@ -44,6 +46,7 @@ class Resilver:
         joggers: Joggers,
         store: Store,
         env: Env,
+        paced: Paced,
         is_automatic: Callable[[], bool],
         complete: Callable[[Bck, str], None],
         before: Callable[[], Awaitable[None]],
@@ -56,7 +59,7 @@ class Resilver:
         self._registry = registry
         self._joggers = joggers
         self._store = store
-        self._relocator = Relocator(store, env)
+        self._relocator = Relocator(store, env, paced)
         self._disk = env.disk
         self._clock = env.clock
         self._rng: random.Random = env.rng
@@ -102,8 +105,9 @@ class Resilver:
 
         async def visit(batch: Batch, content: str) -> None:
             nonlocal failures, first
-            step = functools.partial(self._bring_all, batch, content, xaction.started_ns)
-            for name, outcome in zip(batch.names, await loop.run_in_executor(batch.mountpath.pool, step), strict=True):
+            step = carried(functools.partial(self._bring_all, batch, content, xaction.started_ns))
+            outcomes = await loop.run_in_executor(batch.mountpath.job_pool, step)
+            for name, outcome in zip(batch.names, outcomes, strict=True):
                 if isinstance(outcome, AisError):
                     failures += 1
                     first = first or f"{batch.bck.cname(name)}: {outcome}"

@@ -56,7 +56,7 @@ class ScrubService:
         self.quarantine = Quarantine(store.volume, host.env)
         self._rounds = Rounds(
             store,
-            LocalFiles(store, host.env, pace.rest_in_thread),
+            LocalFiles(store, host.env, pace.pieces),
             coded,
             mirror.mirror,
             self.quarantine,

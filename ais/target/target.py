@@ -165,7 +165,7 @@ class Target:
         self.registry = Registry(host.env.clock, history, unfinished)
         pace = self._pace = Pace(host.env.clock, lambda: sum(host.stats.total(slot) for slot in _ASKED))
         self.joggers = Joggers(host.env, pace, volume)
-        self._mirror = MirrorJobs(self.registry, self.joggers, store, host.env, self._burst)
+        self._mirror = MirrorJobs(self.registry, self.joggers, store, host.env, pace.pieces, self._burst)
         encoder = Encoder(store, slices, slice_peers, restorer, self._slicer, self._scheme, self._rules)
         self._ec = EcJobs(
             self.registry,
@@ -275,6 +275,7 @@ class Target:
             self.joggers,
             store,
             host.env,
+            pace.pieces,
             lambda: host.config.cluster.resilver.enabled,
             self._complete,
             self._before_leaving,

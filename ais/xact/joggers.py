@@ -189,32 +189,29 @@ class Joggers:
         after: Mapping[str, str],
         is_again: bool,
     ) -> None:
-        loop, now_s = asyncio.get_running_loop(), self._env.clock.monotonic
+        loop = asyncio.get_running_loop()
         for bck in bcks:
             names = self.walk(mountpath, bck, prefix, one.content, after.get(mountpath.path, ""))
             while True:
-                started_s = now_s()
-                batch = await loop.run_in_executor(mountpath.pool, _take, names, one.step)
-                if not batch:
-                    await loop.run_in_executor(mountpath.pool, self._volume.require_walked, mountpath, bck)
-                    break
-                await one.visit(Batch(mountpath, bck, batch, is_again))
-                xaction.visit(len(batch))
-                await self._pace.rest(now_s() - started_s)
+                async with self._pace.step():
+                    batch = await loop.run_in_executor(mountpath.pool, _take, names, one.step)
+                    if not batch:
+                        await loop.run_in_executor(mountpath.pool, self._volume.require_walked, mountpath, bck)
+                        break
+                    await one.visit(Batch(mountpath, bck, batch, is_again))
+                    xaction.visit(len(batch))
 
     async def _visit_late(self, late: "_Late", one: Round, is_over: asyncio.Event) -> None:
         """Until the mountpaths were read: what moves after that was met where it was."""
-        now_s = self._env.clock.monotonic
         while True:
             is_last = is_over.is_set()
             late.look()
             while batches := late.take(one.step):
                 for batch in batches:
-                    started_s = now_s()
-                    loop, pool = asyncio.get_running_loop(), batch.mountpath.pool
-                    if names := await loop.run_in_executor(pool, self._present, batch, one.content):
-                        await one.visit(batch._replace(names=names))
-                    await self._pace.rest(now_s() - started_s)
+                    async with self._pace.step():
+                        loop, pool = asyncio.get_running_loop(), batch.mountpath.pool
+                        if names := await loop.run_in_executor(pool, self._present, batch, one.content):
+                            await one.visit(batch._replace(names=names))
                 late.look()
             if is_last:
                 return
@@ -243,16 +240,15 @@ class Joggers:
         contents: Sequence[str],
         after: Mapping[str, str],
     ) -> None:
-        loop, now_s, total = asyncio.get_running_loop(), self._env.clock.monotonic, xaction.visited
+        loop, total = asyncio.get_running_loop(), xaction.visited
         for mountpath, bck, content in itertools.product(self._volume.available, bcks, contents):
             names = self.walk(mountpath, bck, prefix, content, after.get(mountpath.path, ""))
             while True:
-                started_s = now_s()
-                count = await loop.run_in_executor(mountpath.pool, _skip, names, _COUNT_STEP)
-                if not count:
-                    break
-                total += count
-                await self._pace.rest(now_s() - started_s)
+                async with self._pace.step():
+                    count = await loop.run_in_executor(mountpath.pool, _skip, names, _COUNT_STEP)
+                    if not count:
+                        break
+                    total += count
         xaction.total = total
 
 

@@ -7,15 +7,24 @@ without any step too, the steps rest longer (a multiple of the time each took), 
 wake-ups, too few for a p99 of its own: late ones are counted over several. Rest changes slowly and is bounded, so that
 jobs are even and people can be told how long they take: noise of other programs took them from full speed to a
 twentieth and back.
+
+A step may be a large file: whoever copies or reads one takes its pieces through `Pace.pieces`, where no lock is held
+that a client could wait for, and in a pool that clients do not need. For which step a thread works it is told
+(`carried`); outside of any, where a client waits, nothing rests.
 """
 
 import asyncio
 import contextlib
+import contextvars
+import functools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import TypeVar
 
 from ais.env.clock import Clock
+
+T = TypeVar("T")
 
 PROBE_S = 0.005
 PERIOD_S = 0.5
@@ -38,6 +47,7 @@ _IDLE_S_MIN = 0.0005
 _BUSY_MAX = 400
 _IDLE_MAX = 1600
 """Of some minutes."""
+_REST_S_MIN = PROBE_S / 10
 
 
 class Judge:
@@ -98,19 +108,43 @@ class Pace:
         self._lingering = asyncio.get_running_loop().call_later(LINGER_S, self._linger_no_longer)
         await self.rest(worked_s)
 
+    @contextlib.asynccontextmanager
+    async def step(self) -> AsyncIterator[None]:
+        """Around each step: rest after it, unless it fails, for as long as it did not rest between its pieces."""
+        step, began_s = _Step(), self._clock.monotonic()
+        token = _STEP.set(step)
+        try:
+            yield
+        finally:
+            step.is_over = True
+            _STEP.reset(token)
+        await self.rest(max(0.0, self._clock.monotonic() - began_s - step.settled_s))
+
     async def rest(self, worked_s: float) -> None:
-        """Call after each step, which should take some milliseconds at most, with the time it took."""
+        """Call after what was no step, and should take some milliseconds at most, with the time it took."""
         delay_s = worked_s * self.rest_factor
-        await (self._clock.sleep(delay_s) if delay_s > PROBE_S / 10 else asyncio.sleep(0))
+        await (self._clock.sleep(delay_s) if delay_s > _REST_S_MIN else asyncio.sleep(0))
         await self._open.wait()
 
-    def rest_in_thread(self, worked_s: float) -> None:
-        """The same for a step that is made in a thread of its own, and waits there."""
-        delay_s = worked_s * self.rest_factor
-        if delay_s > PROBE_S / 10:
+    def pieces(self, pieces: Iterator[T]) -> Iterator[T]:
+        """The same pieces, in a thread that works for a step: it rests when each was used."""
+        began_s = self._clock.monotonic()
+        for piece in pieces:
+            yield piece
+            self._rest_in_thread(self._clock.monotonic() - began_s)
+            began_s = self._clock.monotonic()
+
+    def _rest_in_thread(self, worked_s: float) -> None:
+        step, delay_s = _STEP.get(), worked_s * self.rest_factor
+        is_short = delay_s <= _REST_S_MIN and self._open.is_set()
+        if step is None or step.is_over or is_short:  # what is short the end of the step makes up for
+            return
+        began_s = self._clock.monotonic()
+        if delay_s > _REST_S_MIN:
             time.sleep(delay_s)
-        while not self._open.is_set():
+        while not (self._open.is_set() or step.is_over):
             time.sleep(PROBE_S)
+        step.settled_s += worked_s + self._clock.monotonic() - began_s
 
     def close(self) -> None:
         """Measure no longer for steps that others have asked for."""
@@ -162,3 +196,22 @@ class Pace:
         while (started_s := self._clock.monotonic()) < end_s:
             await asyncio.sleep(PROBE_S)
             samples.append(self._clock.monotonic() - started_s - PROBE_S)
+
+
+class _Step:
+    """How long a step has worked for which it rested, with these rests."""
+
+    __slots__ = ("is_over", "settled_s")
+
+    def __init__(self) -> None:
+        self.settled_s = 0.0
+        self.is_over = False
+        """Who still works for it, after the job was stopped, does not rest."""
+
+
+_STEP: contextvars.ContextVar[_Step | None] = contextvars.ContextVar("step of a job", default=None)
+
+
+def carried(work: Callable[[], T]) -> Callable[[], T]:
+    """The same work, for another thread: there, too, for the step that this one makes."""
+    return functools.partial(contextvars.copy_context().run, work)

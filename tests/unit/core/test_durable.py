@@ -17,7 +17,7 @@ from ais.core.meta import ObjectMeta
 from ais.core.recovery import remove_torn
 from ais.core.relocate import Relocated, Relocator
 from ais.core.store import Store
-from ais.core.workfile import Keeping, WriteRules
+from ais.core.workfile import Keeping, WriteRules, at_once
 from ais.env import Env
 from ais.env.disk import Disk
 from ais.fs.locks import StripeBusy
@@ -167,7 +167,7 @@ def away_from_home(bench: Any, name: str) -> None:
 
 def relocate(one: Recorded, bench: Any, _rules: WriteRules) -> str:
     away_from_home(bench, "o")
-    assert Relocator(one.store, Env(disk=one.disk)).bring(one.bck, "o").was_moved
+    assert Relocator(one.store, Env(disk=one.disk), at_once).bring(one.bck, "o").was_moved
     return "o"
 
 
@@ -244,7 +244,7 @@ def test_slices_are_on_the_disk_of_another_mountpath_before_they_leave_one(make_
     slice_file.parent.mkdir(parents=True)
     slice_file.write_bytes(b"a slice")
     bench.volume.drain(leaving.path, State.DETACHED)
-    (moved,) = Relocator(store, Env(disk=disk)).bring_slices(bench.bck, ["a/o"], leaving)
+    (moved,) = Relocator(store, Env(disk=disk), at_once).bring_slices(bench.bck, ["a/o"], leaving)
     assert isinstance(moved, Relocated)
     assert moved.was_moved
     assert disk.at_risk == []

@@ -18,6 +18,7 @@ from ais.core import listing, shown, walk
 from ais.core.listing import Block, Detail, Lister, ListLimits, Show
 from ais.core.relocate import Relocator
 from ais.core.walk import Walk
+from ais.core.workfile import at_once
 from ais.env.changes import Changes
 from ais.env.disk import Disk
 from ais.fs import names
@@ -245,7 +246,7 @@ def test_names_that_go_to_another_mountpath_are_listed(make_bench: Callable[...,
     more = bench.root / "more"
     more.mkdir()
     bench.volume.attach(str(more))
-    lister, relocator = Lister(bench.volume, bench.env), Relocator(bench.store, bench.env)
+    lister, relocator = Lister(bench.volume, bench.env), Relocator(bench.store, bench.env, at_once)
     cursor = lister._cursors.open(bench.bck, "", "")
     rolled = lister._cursors.open(bench.bck, "", "", delimiter="/")
     found = names_of(cursor.take(at))
@@ -268,7 +269,7 @@ def test_what_moved_and_was_deleted_leaves_no_common_prefix(make_bench: Callable
     more = bench.root / "more"
     more.mkdir()
     bench.volume.attach(str(more))
-    lister, relocator = Lister(bench.volume, bench.env), Relocator(bench.store, bench.env)
+    lister, relocator = Lister(bench.volume, bench.env), Relocator(bench.store, bench.env, at_once)
     assert [one.name for one in lister.page(bench.bck, delimiter="/", limit=1, session="s").entries] == ["a"]
     for number in range(20):
         relocator.bring(bench.bck, f"d/{number:02}")

@@ -17,7 +17,7 @@ from ais.core.departure import Departures
 from ais.core.relocate import Relocator
 from ais.core.store import Store
 from ais.core.versions import NULL
-from ais.core.workfile import Keeping, WriteRules
+from ais.core.workfile import Keeping, WriteRules, at_once
 from ais.env import Env
 from ais.fs import layout
 from ais.fs.record import State
@@ -78,7 +78,7 @@ def test_versions_are_kept_when_all_is_brought_to_its_place(bench: Any, setup: s
             bench.volume.drain(home(bench), State.DISABLED)
         bench.volume.keeping = {bench.bck: "Enabled"}
         for name in made:
-            Relocator(bench.store, bench.env).bring(bench.bck, name)
+            Relocator(bench.store, bench.env, at_once).bring(bench.bck, name)
         bench.volume.keeping = {}
         assert state(bench) == made, change
         for path in bench.volume.view.leaving:
@@ -179,7 +179,7 @@ def test_nothing_is_removed_while_a_disk_may_have_it_too(bench: Any, change: str
     bench.put("a", b"content", rules)
     own, *others = sorted((one.path for one in bench.volume.available), key=lambda path: path != home(bench))
     if other == "a copy":
-        Mirror(bench.store, bench.env).bring(bench.bck, "a")
+        Mirror(bench.store, bench.env, at_once).bring(bench.bck, "a")
         disk = next(Path(one) for one in others if os.path.exists(f"{one}/@ais/b/%cp/a"))
     else:
         bench.volume.detach(others[0])

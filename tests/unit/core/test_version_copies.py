@@ -24,7 +24,7 @@ from harness.versioning import (
 
 from ais.base.errors import VersionNotFound
 from ais.core.store import Store
-from ais.core.workfile import Keeping, WriteRules
+from ais.core.workfile import Keeping, WriteRules, at_once
 from ais.env import Env
 from ais.fs.volume import Mirroring
 from ais.mirror.mirror import Mirror
@@ -45,7 +45,7 @@ def mirrored(make_bench: Callable[..., Any]) -> Any:
 
 def bring(bench: Any) -> None:
     """Make the copies that are missing, and what was lost."""
-    mirror = Mirror(bench.store, bench.env)
+    mirror = Mirror(bench.store, bench.env, at_once)
     for name in NAMES:
         assert not mirror.bring(bench.bck, name).is_lost
 

@@ -16,7 +16,7 @@ from ais.api.bucket import Bck
 from ais.base.errors import BadRequest, NotReady
 from ais.core.relocate import Relocator
 from ais.core.store import Store
-from ais.core.workfile import WriteRules
+from ais.core.workfile import WriteRules, at_once
 from ais.env import Env
 from ais.env.clock import SystemClock
 from ais.fs import layout
@@ -130,7 +130,7 @@ def test_names_that_move_while_they_are_read_are_visited(tmp_path: Path, monkeyp
     for name in names:
         put_at_once(store, BCK, name, WriteRules(), b"content")
     volume.attach(str(tmp_path / "mp2"))
-    joggers, relocator = Joggers(Env(), Pace(Env().clock, lambda: 0), volume), Relocator(store, Env())
+    joggers, relocator = Joggers(Env(), Pace(Env().clock, lambda: 0), volume), Relocator(store, Env(), at_once)
     walk, read, seen, moved = joggers.walk, set(), set(), set()
 
     def noted(mountpath: Any, *args: Any) -> Iterator[str]:
@@ -164,7 +164,7 @@ def test_a_round_that_lost_track_of_what_moved_begins_again(
     for name in names:
         put_at_once(store, BCK, name, WriteRules(), b"content")
     volume.attach(str(tmp_path / "mp2"))
-    joggers, relocator = Joggers(Env(), Pace(Env().clock, lambda: 0), volume), Relocator(store, Env())
+    joggers, relocator = Joggers(Env(), Pace(Env().clock, lambda: 0), volume), Relocator(store, Env(), at_once)
     xaction, seen, repeated, moved = Xaction("lru", "firstJOB1", 1), [], [], set()
     if is_slow:
         monkeypatch.setattr(joggers_module, "LATE_MAX", 3)

@@ -1,0 +1,99 @@
+"""Jobs rest between the pieces of a large file, where no client waits for what they hold."""
+
+import asyncio
+import io
+import itertools
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from harness.target import BCK, LiveTarget, serving, until
+
+from ais.api.xact import RESILVER, SCRUB, ArgsMsg
+from ais.core.workfile import COPY_BYTES
+from ais.fs.locks import stripe_of
+from ais.fs.record import State
+from ais.meta.bmd import apply_props
+from ais.xact import pace
+
+PIECES = 5
+BODY = random.Random(1).randbytes(PIECES * COPY_BYTES)
+MIRRORED = {"mirror": {"enabled": True, "copies": 2}}
+PATIENCE_S = 10.0
+
+
+class Rests:
+    """Counts those of threads, which wake up at once. `wrong`: where they held what a client may wait for."""
+
+    def __init__(self, target: LiveTarget) -> None:
+        self.count = 0
+        self.wrong: list[str] = []
+        key = target.target._store.spot(BCK, "o").key
+        self._locks = [one.stripes._threads[stripe_of(key)] for one in target.volume.available]
+
+    def sleep(self, _seconds: float) -> None:
+        """Instead of `time.sleep`."""
+        self.count += 1
+        name = threading.current_thread().name
+        if not name.startswith(("jobs ", "scrub")):
+            self.wrong.append(name)
+        for lock in self._locks:
+            if not lock.acquire(timeout=PATIENCE_S):
+                self.wrong.append(f"{name} has the lock")
+            else:
+                lock.release()
+        time.sleep(0)
+
+
+async def drained(target: LiveTarget) -> None:
+    """The mountpath that has the object leaves."""
+    path = target.volume.place(BCK.uname + "o").path
+    await asyncio.to_thread(target.volume.drain, path, State.DISABLED)
+    await until(lambda: path in target.volume.disabled)
+    (job,) = target.target.registry.select(kind=RESILVER)
+    assert job.error == ""
+
+
+async def copied(target: LiveTarget) -> None:
+    """The bucket is mirrored from now on."""
+    props = apply_props(target.node.bmd.require(BCK).props, MIRRORED, 1)
+    await target.take(target.node.bmd.with_props(BCK, props))
+    await target.target._mirror.make_copies(BCK, "makeJOB01").wait()
+
+
+async def scrubbed(target: LiveTarget) -> None:
+    """All is read from the disk."""
+    await target.target._scrub.start(ArgsMsg(id="scrubJOB1", kind=SCRUB, bck=BCK)).wait()
+
+
+@pytest.mark.parametrize("versions", [1, 2])
+@pytest.mark.parametrize("job", [drained, copied, scrubbed])
+def test_a_job_rests_between_the_pieces_of_a_large_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: Callable[[LiveTarget], Awaitable[None]], versions: int
+) -> None:
+    """While clients ask: of what it copies or reads of the object, and of a version that is kept; without its lock, in
+    a thread that is the jobs' own."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path) as (target,):
+            await target.create()
+            if versions > 1:
+                props = target.node.bmd.require(BCK).props.with_s3(versioning="Enabled")
+                await target.take(target.node.bmd.with_props(BCK, props))
+            for _ in range(versions):
+                assert (await target.ask("PUT", "o", data=io.BytesIO(BODY))).status == 200
+            rests, shared = Rests(target), target.target._pace
+            monkeypatch.setattr(shared, "_requests", itertools.count().__next__)
+            monkeypatch.setattr(pace, "_REST_S_MIN", 0.0)
+            monkeypatch.setattr(pace, "time", SimpleNamespace(sleep=rests.sleep))
+            with shared.used():
+                await job(target)
+            assert rests.count >= versions * (PIECES - 1)
+            assert rests.wrong == []
+            assert (await target.ask("GET", "o")).body == BODY
+
+    asyncio.run(scenario())
