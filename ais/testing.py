@@ -10,7 +10,6 @@ As a pytest fixture, one cluster per test session: `pytest_plugins = ["ais.testi
 When a test fails, the report carries the ends of the nodes' logs.
 """
 
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,6 @@ from typing import Any, Self
 
 from ais.base.errors import AisError, NotFound, NotReady
 from ais.config import environment
-from ais.config.local import LocalConfig
 from ais.playground import ports, process
 from ais.playground.plan import TLS, NodePlan, Plan
 from ais.playground.playground import START_TIMEOUT_S, Playground
@@ -160,9 +158,6 @@ class Cluster:
         except NotReady as error:
             raise NotReady(f"{error}\n{self.logs()}") from None
         self._ids = self._playground.ids()
-        count = LocalConfig(workers=self._workers or "1").worker_count(len(os.sched_getaffinity(0)))
-        if count > 1:  # until then each node serves alone, and tests would not see what they are for
-            self._playground.wait_workers(count, timeout_s)
 
     def kill(self, node: Node) -> None:
         """`kill -9` of one node; on return the process is gone."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import os
 import ssl
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -13,6 +14,7 @@ import psutil
 
 from ais.api import codec
 from ais.base.errors import BadRequest, Busy, Conflict, NotFound, NotReady, Unreachable
+from ais.config.local import LocalConfig
 from ais.meta.smap import Flag
 from ais.playground import plan as plans
 from ais.playground import probe, process
@@ -121,7 +123,7 @@ class Playground:
                 progress(f"started {node.name} ({node.role}, pid {self._children[node.name].pid}) at {node.url}")
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S, progress: Progress = quiet) -> None:
-        """Wait until every node knows every node, and the primary says that the cluster is ready.
+        """Wait until every node knows every node and has its workers, and the primary says that the cluster is ready.
 
         Raise `NotReady` when a node ends instead, or when nothing has changed for `timeout_s`; the message says which
         node it is about and shows its output.
@@ -138,15 +140,6 @@ class Playground:
                 waiting_for, deadline = missing, time.monotonic() + timeout_s
                 progress(f"waiting for {missing}")
             time.sleep(POLL_S)
-
-    def wait_workers(self, count: int, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Wait until every node that runs has so many workers that serve. Raise `NotReady` after `timeout_s`."""
-        deadline = time.monotonic() + timeout_s
-        for node in self.nodes:
-            while self._running(node) is not None and probe.workers(node.url, self._tls) < count:
-                if time.monotonic() > deadline:
-                    raise NotReady(f"{node.name} does not have {count} workers after {timeout_s:g} s")
-                time.sleep(0.05)
 
     def wait_answers(self, node: NodePlan, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until one node answers requests. Raise `NotReady` when it ends instead, or after `timeout_s`."""
@@ -253,7 +246,12 @@ class Playground:
         primary = next((node for node in nodes if _id_at(smap, node.url) == _primary_of(smap)), nodes[0])
         if not probe.is_ok(f"{primary.url}/v1/health?prr=true", self._tls):
             return f"the primary {primary.name} to be ready"
-        return ""
+        return next((f"the workers of {node.name}" for node in nodes if not self._has_workers(node)), "")
+
+    def _has_workers(self, node: NodePlan) -> bool:
+        """Whether all of its workers serve; until then it serves alone."""
+        count = LocalConfig(workers=self.plan.workers or "1").worker_count(len(os.sched_getaffinity(0)))
+        return count == 1 or probe.workers(node.url, self._tls) >= count
 
     def _smap(self) -> dict[str, object] | None:
         answers = (probe.get_json(f"{node.url}/v1/daemon?what=smap", self._tls, node.socket) for node in self.nodes)

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ais.config import environment
 from ais.meta import store
+from ais.playground.plan import PLAN_FILE
 from ais.testing import free_ports
 
 DIRECTORY = Path(__file__).parents[1] / "golden"
@@ -35,6 +37,9 @@ class Golden:
             self._write(root / entry["path"], entry, moved)
         for entry in self.entries:  # afterwards: what is written into a directory changes its time
             os.utime(root / entry["path"], ns=(entry["mtime_ns"], entry["mtime_ns"]), follow_symlinks=False)
+        if workers := environment.for_tests().workers:
+            for path in (root / PLAN_FILE, *root.glob("*/local.json")):
+                path.write_text(json.dumps(json.loads(path.read_text()) | {"workers": workers}))
 
     def _write(self, path: Path, entry: dict[str, Any], moved: dict[bytes, bytes]) -> None:
         if "link" in entry:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from ais.config import environment
 from ais.playground import process
 from ais.playground.plan import NodePlan
 from ais.testing import Cluster, free_ports
@@ -28,6 +29,7 @@ def another_target(cluster: Cluster, name: str = "extra", mountpaths: int = 1) -
         "log_dir": str(directory / "log"),
         "host_net": {"hostname": "127.0.0.1", "port": str(port)},
         "fspaths": {str(path): "" for path in paths},
+        "workers": environment.for_tests().workers or "1",
     }
     plan.local_file.write_text(json.dumps(local))
     child = start(plan)

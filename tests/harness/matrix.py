@@ -18,6 +18,7 @@ from ais.api import access
 from ais.api.access import Access
 from ais.api.returns import RETURNS
 from ais.auth import signing
+from ais.config import environment
 from ais.meta.smap import PROXY, TARGET
 from ais.net.http import Network
 from ais.node.membership import IDENTITY, JOIN
@@ -95,7 +96,7 @@ def closed(root: Path, *, is_apart: bool) -> Iterator[Case]:
     """Two gateways, two targets, a bucket with an object; clients need credentials. `is_apart`: on three ports."""
     playground = Playground(root, with_parent=True)
     first = free_ports(12)
-    playground.create(Plan(proxies=2, targets=2, mountpaths=1, port=first))
+    playground.create(Plan(proxies=2, targets=2, mountpaths=1, port=first, workers=environment.for_tests().workers))
     if is_apart:
         for number, node in enumerate(playground.nodes, 2):
             local = json.loads(node.local_file.read_text())

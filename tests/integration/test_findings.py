@@ -27,6 +27,7 @@ from harness.wire import Answer, message, request
 from ais.api.access import Access as May
 from ais.auth import pairs
 from ais.base.errors import BadRequest
+from ais.config import environment
 from ais.meta.smap import Snode
 from ais.meta.stamp import Stamp
 from ais.net import tls as tls_contexts
@@ -92,7 +93,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     root = tmp_path_factory.mktemp("findings") / "cluster"
     playground = Playground(root, with_parent=True)
     first = free_ports(8)
-    playground.create(Plan(proxies=1, targets=1, mountpaths=1, port=first))
+    playground.create(Plan(proxies=1, targets=1, mountpaths=1, port=first, workers=environment.for_tests().workers))
     for number, node in enumerate(playground.nodes, 1):
         local = json.loads(node.local_file.read_text())
         local["mountpath_roots"] = [str(root)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from harness.wire import Api, message, object_path
 
+from ais.config import environment
 from ais.playground import process
 from ais.playground.plan import Plan
 from ais.playground.playground import Playground
@@ -25,7 +26,7 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint of a cluster whose nodes have a port for each network."""
     first = free_ports(4)
     playground = Playground(tmp_path_factory.mktemp("apart") / "cluster", with_parent=True)
-    playground.create(Plan(proxies=2, targets=2, mountpaths=1, port=first))
+    playground.create(Plan(proxies=2, targets=2, mountpaths=1, port=first, workers=environment.for_tests().workers))
     for node in playground.nodes:
         local = json.loads(node.local_file.read_text())
         local["host_net"] |= {"port_intra_control": str(free_ports(1)), "port_intra_data": str(free_ports(1))}

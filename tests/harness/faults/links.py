@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+import psutil
+
 CHUNK = 1 << 16
 
 
@@ -138,11 +140,25 @@ _SOCKET = re.compile(r"socket:\[(\d+)\]")
 
 
 def caller_of(port: int, who: dict[str, int]) -> str:
-    """Name of the node whose process owns the local end `port` of a loopback connection; empty for anybody else."""
+    """Name of the node that owns the local end `port` of a loopback connection; empty for anybody else."""
     inode = _inode_of(port)
     if not inode:
         return ""
-    for name, pid in who.items():
+    nodes = {pid: name for name, pid in who.items()}
+    return _owner_of(inode, nodes) or _owner_of(inode, _workers_of(nodes))
+
+
+def _workers_of(nodes: dict[int, str]) -> dict[int, str]:
+    workers = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if (parent := process.ppid()) in nodes:
+                workers[process.pid] = nodes[parent]
+    return workers
+
+
+def _owner_of(inode: str, names: dict[int, str]) -> str:
+    for pid, name in names.items():
         with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
             for entry in entries:
                 with contextlib.suppress(OSError):

@@ -12,7 +12,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
+import psutil
+
 from ais.base.errors import AisError, NotReady
+from ais.config import environment
 from ais.playground import probe, process
 from ais.playground.plan import NodePlan, Plan
 from ais.playground.playground import Playground
@@ -73,8 +76,9 @@ class Stage:
         relays, real = range(first + count, first + 2 * count), range(first + 2 * count, first + 3 * count)
         control = f"http://127.0.0.1:{relays[0]}"
         settings = {"proxy.primary_url": control, "proxy.original_url": control, **self._settings}
+        workers = environment.for_tests().workers
         self._playground.create(
-            Plan(self.shape.proxies, self.shape.targets, self.shape.mountpaths, first, None, settings)
+            Plan(self.shape.proxies, self.shape.targets, self.shape.mountpaths, first, None, settings, workers=workers)
         )
         self.nodes = {node.name: node for node in self._playground.nodes}
         for node, relay, port in zip(self.nodes.values(), relays, real, strict=True):
@@ -151,13 +155,12 @@ class Stage:
             case Kind.KILL | Kind.STOP:
                 await self._with_down(names, SIGKILL if fault.kind is Kind.KILL else SIGTERM, until)
             case Kind.FREEZE:
-                for name in names:
-                    self._playground.send_signal(self.nodes[name], SIGSTOP)
+                frozen = await asyncio.to_thread(self._freeze, names)
                 try:
                     await until()
                 finally:
-                    for name in names:
-                        self._playground.send_signal(self.nodes[name], SIGCONT)
+                    for one in frozen:
+                        process.end(one, SIGCONT)
             case Kind.CUT_SWALLOW | Kind.CUT_RESET | Kind.CUT_PAIR:
                 await self._with_cut(fault.kind, names, until)
             case Kind.LOSE_MOUNTPATH | Kind.EMPTY_MOUNTPATH:
@@ -168,6 +171,19 @@ class Stage:
                     await until()
                 finally:
                     damaging.cancel()
+
+    def _freeze(self, names: tuple[str, ...]) -> list[psutil.Process]:
+        """Stop nodes, and then their workers: a stopped node starts no more."""
+        nodes = [node for name in names if (node := process.find(self.nodes[name])) is not None]
+        for node in nodes:
+            process.end(node, SIGSTOP)
+        workers: list[psutil.Process] = []
+        for node in nodes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                workers += node.children()
+        for worker in workers:
+            process.end(worker, SIGSTOP)
+        return nodes + workers
 
     async def _with_down(self, names: tuple[str, ...], how: Signals, until: Callable[[], Awaitable[None]]) -> None:
         self._down |= set(names)

@@ -8,6 +8,7 @@ Nothing here is part of the product.
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -17,15 +18,18 @@ def _settings(words: list[str]) -> dict:
 
 
 def _listen_behind_relays(ports: dict[str, int]) -> None:
+    from ais_node import listeners
+
     from ais.net.server import HttpServer
 
-    start = HttpServer.start
+    start, bind = HttpServer.start, listeners.bind
 
     async def started(self, host, port, *arguments, **options):
         await start(self, host, ports.get(str(port), port), *arguments, **options)
         return port
 
     HttpServer.start = started
+    listeners.bind = lambda listener: bind(replace(listener, port=ports.get(str(listener.port), listener.port)))
 
 
 def _inject(words: list[str]) -> None:
