@@ -11,7 +11,7 @@ AZURITE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ais-tests/azurite@3.35.0
 unexport PYTHONDONTWRITEBYTECODE # without bytecode every process compiles what it imports: most of the start of a node
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop clean test lint azurite suite unit fuzz power-loss faults membership model clients denial confined rotation events replicas datasets memory remote lock-attack nightly scrub bench cost docs
+.PHONY: help install run stop clean test lint azurite suite unit fuzz power-loss faults membership model clients denial confined rotation events replicas datasets memory remote lock-attack workers nightly scrub bench cost docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -103,10 +103,15 @@ remote: install ## remote buckets at full size: a target killed in between, one 
 lock-attack: install ## everything there is against versions that object lock holds, with a clock set forward
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_lock_attack.py
 
+workers: install ## all tests of clusters again, with two workers in every node (AIS_TEST_WORKERS=2)
+	AIS_TEST_WORKERS=$${AIS_TEST_WORKERS:-2} $(BIN)/pytest -q --numprocesses 3 --dist loadfile --no-loadscope-reorder \
+	  --ignore tests/unit tests
+
 nightly: install ## what takes too long for CI: 8 GiB objects, a million names, every S3 client with every option
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly
 	EVERY_STEP=1 $(BIN)/pytest -q --timeout 900 tests/unit/ec/test_killed.py
 	S3_FULL=1 $(BIN)/pytest -q --timeout 900 tests/s3 tests/unit/core/test_version_crashes.py
+	$(MAKE) workers
 
 scrub: install ## lose a disk under load and watch what is said until all is back; heal a thousand objects (OBJECTS=...)
 	$(BIN)/pytest -q -s --timeout 0 tests/nightly/test_scrub.py

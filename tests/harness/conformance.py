@@ -125,6 +125,7 @@ RULES = (
         is_sure=False,
     ),
     Rule(ANYWHERE, r"\.keepalivetracker\.silent_targets: not in", "a setting of ours"),
+    Rule(ANYWHERE, r"^\.workers: not in", "a setting of ours, shown of nodes that have any", is_sure=False),
     Rule(ANYWHERE, r"\.backend\.(ais|aws): missing", "no remote backends yet"),
     Rule(ANYWHERE, r"\.proxy\.discovery_url: string \(empty\)", "our cluster needs no discovery URL"),
     Rule(ANYWHERE, r"ais-(name|bucket-name|bucket-provider): not in", "HEAD by properties says whose they are, too"),
