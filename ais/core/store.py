@@ -42,7 +42,7 @@ from ais.core.spots import RACY_NS, Known, Spot, SpotTable, is_torn, newest_file
 from ais.core.upload_moves import UploadMoves
 from ais.core.version_copies import copied_head
 from ais.core.versions import DELETED, NULL, Succession, Version, Versions, is_version_id, kept_spot
-from ais.core.workfile import Buffer, Digests, Keeping, Staged, WriteRules
+from ais.core.workfile import Buffer, Digests, Keeping, Paced, Staged, WriteRules
 from ais.core.writer import Arrival, SealedWriter, Writer
 from ais.env import Env
 from ais.env.disk import write_all
@@ -236,7 +236,7 @@ class Store:
         finally:
             disk.close(fd)
 
-    def rewrite(self, bck: Bck, name: str, rules: WriteRules) -> None:
+    def rewrite(self, bck: Bck, name: str, rules: WriteRules, paced: Paced) -> None:
         """Store an object again in the form that its bucket asks for now; nothing happens if it is changed meanwhile.
 
         Blocks. Raise as `copy`.
@@ -249,7 +249,7 @@ class Store:
 
         try:
             with contextlib.suppress(Busy):
-                self._copy(bck, name, opened, bck, name, rules, is_move=True, condition=unchanged)
+                self._copy(bck, name, opened, bck, name, rules, is_move=True, condition=unchanged, paced=paced)
         finally:
             self._disk.close(opened.fd)
 
@@ -899,6 +899,7 @@ class Store:
         *,
         is_move: bool = False,
         condition: Condition | None = None,
+        paced: Paced = workfile.at_once,
     ) -> ObjectMeta:
         meta = opened.meta
         writer = self.writer(
@@ -920,7 +921,7 @@ class Store:
             fd = self.contents(from_bck, from_name, opened)
             try:
                 with disk_failures(opened.mountpath.path):
-                    for chunk in workfile.read_content(self._disk, fd, meta.size):
+                    for chunk in paced(workfile.read_content(self._disk, fd, meta.size)):
                         writer.write(chunk)
             finally:
                 self._disk.close(fd)

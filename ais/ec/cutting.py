@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import Executor
+from typing import Protocol
 
 from ais.api.bucket import Bck
 from ais.base.errors import DiskFailure
@@ -16,6 +17,18 @@ from ais.fs.failures import disk_failures
 
 _STRIPES_AT_ONCE = 2
 _QUEUED_MAX = 2
+
+
+class Paced(Protocol):
+    """Gives numbers of stripes one by one, and lets the job that is at work rest in between."""
+
+    def __call__(self, firsts: Iterable[int], /) -> AsyncIterator[int]: ...
+
+
+async def at_once(firsts: Iterable[int]) -> AsyncIterator[int]:
+    """Where a client waits."""
+    for first in firsts:
+        yield first
 
 
 class Pipe:
@@ -53,14 +66,20 @@ Pipes = dict[int, Pipe]
 
 
 async def cut_file(
-    pool: Executor, fd: int, path: str, header: Slice, pipes: Pipes, digests: Digests | None = None
+    pool: Executor,
+    fd: int,
+    path: str,
+    header: Slice,
+    pipes: Pipes,
+    digests: Digests | None = None,
+    paced: Paced = at_once,
 ) -> None:
     """Fill the pipes from the file of an object. `digests`: what its content is compared with, before it all is sent.
 
     Raise `DiskFailure`, `ContentDamaged`.
     """
     loop = asyncio.get_running_loop()
-    for first in range(0, header.stripes, _STRIPES_AT_ONCE):
+    async for first in paced(range(0, header.stripes, _STRIPES_AT_ONCE)):
         count = min(_STRIPES_AT_ONCE, header.stripes - first)
         made = await loop.run_in_executor(pool, _cut, fd, path, header, first, count, set(pipes), digests)
         if digests is not None and first + count == header.stripes:
@@ -69,11 +88,11 @@ async def cut_file(
     await _finish(pipes)
 
 
-async def cut_again(pool: Executor, reader: SliceReader, pipes: Pipes) -> None:
+async def cut_again(pool: Executor, reader: SliceReader, paced: Paced, pipes: Pipes) -> None:
     """Fill the pipes from other slices of the object. Raise `CorruptMetadata`."""
     loop, header = asyncio.get_running_loop(), reader.header
     try:
-        for first in range(0, header.stripes, _STRIPES_AT_ONCE):
+        async for first in paced(range(0, header.stripes, _STRIPES_AT_ONCE)):
             made = await reader.stripes(first, min(_STRIPES_AT_ONCE, header.stripes - first))
             await _fill(pipes, await loop.run_in_executor(pool, _seal, header, first, made, set(pipes)))
         await _finish(pipes)

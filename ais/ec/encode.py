@@ -16,17 +16,19 @@ from ais.api import checksum
 from ais.api.bucket import Bck
 from ais.base.errors import CorruptMetadata, NotReady
 from ais.base.waiting import to_its_end
+from ais.core import workfile
 from ais.core.slicing import split_key
 from ais.core.store import OpenObject, Store
 from ais.core.workfile import Digests, WriteRules
 from ais.ec import slice as slices
-from ais.ec.cutting import Pipe, Pipes, cut_again, cut_file
+from ais.ec.cutting import Paced, Pipe, Pipes, cut_again, cut_file
 from ais.ec.peers import SlicePeers
 from ais.ec.restore import Restorer
 from ais.ec.slice import Scheme, Slice
 from ais.ec.slicing import Slicer
 from ais.ec.store import Kept, SliceStore
 from ais.meta.smap import Snode
+from ais.xact.pace import carried
 
 Schemes = Callable[[Bck, int], Scheme | None]
 """How an object of a bucket is coded that has so many bytes; None: not at all."""
@@ -54,6 +56,7 @@ class Encoder:
         slicer: Slicer,
         schemes: Schemes,
         rules: Rules,
+        paced: workfile.Paced,
     ) -> None:
         self._store = store
         self._own = own
@@ -62,8 +65,9 @@ class Encoder:
         self._slicer = slicer
         self._schemes = schemes
         self._rules = rules
+        self._paced = paced
 
-    async def bring(self, bck: Bck, name: str) -> Encoded:
+    async def bring(self, bck: Bck, name: str, paced: Paced) -> Encoded:
         """Give each target that shall have one its slice of an object, or of a version by its key, if it lacks it.
 
         Raise as `Store.open`, `Unreachable` or what a target answered, `NotReady` when there are too few targets; the
@@ -77,14 +81,14 @@ class Encoder:
                 return await self._rewrite(bck, name, opened)
             if cut is not None:
                 try:
-                    return await self._complete(bck, name, opened)
+                    return await self._complete(bck, name, opened, paced)
                 except CorruptMetadata:
                     if not await self._restorer.is_outdated(bck, name, opened.meta):
                         raise
-                return await self.bring(bck, name)
+                return await self.bring(bck, name, paced)
             if scheme is None:
                 return Encoded(opened.meta.size)
-            return await self._bring(bck, name, opened, scheme)
+            return await self._bring(bck, name, opened, scheme, paced)
         finally:
             os.close(opened.fd)
 
@@ -121,11 +125,11 @@ class Encoder:
         rules = self._rules(bck)
         if rules is not None:
             rules = msgspec.structs.replace(rules, fsync=True)
-            pool = opened.spot.mountpath.pool
-            await asyncio.get_running_loop().run_in_executor(pool, self._store.rewrite, bck, name, rules)
+            step = carried(functools.partial(self._store.rewrite, bck, name, rules, self._paced))
+            await asyncio.get_running_loop().run_in_executor(opened.spot.mountpath.job_pool, step)
         return Encoded(opened.meta.size, 1, opened.meta.size)
 
-    async def _bring(self, bck: Bck, name: str, opened: OpenObject, scheme: Scheme) -> Encoded:
+    async def _bring(self, bck: Bck, name: str, opened: OpenObject, scheme: Scheme, paced: Paced) -> Encoded:
         meta, stat, uname = opened.meta, opened.stat, bck.uname + name
         holders = self._peers.holders(uname)
         times = (stat.st_atime_ns, stat.st_mtime_ns)
@@ -146,7 +150,7 @@ class Encoder:
             digests = Digests(checksum.NONE, meta.promised, is_stored=True)
 
             def fill(pipes: Pipes) -> Awaitable[None]:
-                return cut_file(self._own.pool, opened.fd, opened.mountpath.path, headers[0], pipes, digests)
+                return cut_file(self._own.pool, opened.fd, opened.mountpath.path, headers[0], pipes, digests, paced)
 
             failures += await self._send(bck, name, wanted, fill)
         owner = self._peers.present_for(uname, has_owner=True)[:1]
@@ -160,7 +164,7 @@ class Encoder:
             )
         return Encoded(meta.size, len(wanted), len(wanted) * headers[0].body_bytes)
 
-    async def _complete(self, bck: Bck, name: str, opened: OpenObject) -> Encoded:
+    async def _complete(self, bck: Bck, name: str, opened: OpenObject, paced: Paced) -> Encoded:
         """Of an object that is kept as slices alone: every slice on a target of its own, with today's metadata.
 
         What is made is on the disk: what goes then, with a target too, may have been on one for long.
@@ -191,7 +195,7 @@ class Encoder:
         wanted = [(headers[index], by_id[node_id]) for node_id, index in lacking]
         if wanted:
             reader = self._restorer.reader(bck, name, meta)
-            again = functools.partial(cut_again, self._own.pool, reader)
+            again = functools.partial(cut_again, self._own.pool, reader, paced)
             failures += await self._send(bck, name, wanted, again, is_synced=True)
         for failure in failures:
             raise failure

@@ -8,10 +8,12 @@ which the file `.ais.uncoded` still lies on a mountpath.
 
 import asyncio
 import contextlib
+import functools
 import os
 import random
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 import structlog
 
@@ -31,6 +33,7 @@ from ais.core.meta import ObjectMeta
 from ais.core.slicing import key_of, shown, split_key
 from ais.core.store import Store
 from ais.core.versions import sliced_keys
+from ais.ec.cutting import Paced
 from ais.ec.encode import Encoded, Encoder
 from ais.ec.peers import SlicePeers
 from ais.ec.restore import Restorer
@@ -41,6 +44,7 @@ from ais.meta.smap import Snode
 from ais.xact.following import IDLE_S, Follower, Queue
 from ais.xact.joggers import Batch, Joggers, Round
 from ais.xact.mark import Mark
+from ais.xact.pace import Pace, is_at_work
 from ais.xact.registry import Registry
 from ais.xact.xaction import Xaction
 
@@ -65,6 +69,7 @@ class EcJobs:
         slicer: Slicer,
         peers: SlicePeers,
         env: Env,
+        pace: Pace,
         burst: Callable[[Bck], int],
     ) -> None:
         self._registry = registry
@@ -76,6 +81,7 @@ class EcJobs:
         self._peers = peers
         self._disk = env.disk
         self._clock = env.clock
+        self._pace = pace
         self._rng: random.Random = env.rng
         self._log = structlog.get_logger()
         self._mark = Mark(store.volume, env.disk, MARK)
@@ -86,6 +92,10 @@ class EcJobs:
         self._loop_thread = 0
         self._looking: set[asyncio.Task[None]] = set()
         self._sending: dict[tuple[Bck, str], set[asyncio.Future[None]]] = {}
+        self._repairs: set[tuple[Bck, str]] = set()
+        """What of that which waits was not written just now."""
+        self._awaited = Counter[tuple[Bck, str]]()
+        """Objects, and versions by their keys, for whose slices somebody waits: a job does not rest then."""
         self._deleting: set[tuple[Bck, str]] = set()
         """What has lost its slices and is about to go: until that is told, nobody gives it slices."""
         self.arrived: Callable[[Bck, str], Awaitable[bool]] = _nobody_else_has_it
@@ -165,7 +175,8 @@ class EcJobs:
     async def _drop(self, bck: Bck, name: str, stamp: tuple[int, int], is_delete: bool, is_synced: bool) -> None:
         """Remove slices; before a deletion also those that are on their way. No others follow (`_deleting`)."""
         if is_delete and (sending := self._sending.get((bck, name))):
-            await asyncio.wait(set(sending))  # when that is too long for the deletion, this follows it
+            with self._awaiting([(bck, name)]):
+                await asyncio.wait(set(sending))  # when that is too long for the deletion, this follows it
         await self._slicer.drop(bck, name, stamp, is_delete=is_delete, is_synced=is_synced)
 
     async def until_sent(self, bck: Bck, name: str) -> None:
@@ -173,9 +184,23 @@ class EcJobs:
 
         For a deletion after which they are dropped, and before the object goes to another owner, which may delete it.
         """
-        found = [some for (of, key), some in self._sending.items() if of == bck and split_key(key)[0] == name]
+        found = [(of, key) for of, key in self._sending if of == bck and split_key(key)[0] == name]
         if found:
-            await asyncio.wait(set().union(*found), timeout=DROP_TIMEOUT_S)
+            with self._awaiting(found):
+                await asyncio.wait(set().union(*(self._sending[one] for one in found)), timeout=DROP_TIMEOUT_S)
+
+    @contextlib.contextmanager
+    def _awaiting(self, keys: Sequence[tuple[Bck, str]]) -> Iterator[None]:
+        """Around a wait for what jobs do with the slices of these: they do not rest meanwhile."""
+        self._awaited.update(keys)
+        try:
+            yield
+        finally:
+            self._awaited -= Counter(keys)
+
+    def paced(self, bck: Bck, key: str) -> Paced:
+        """For whoever gives an object, or a version by its key, slices, or restores it from them."""
+        return functools.partial(self._pace.each, is_awaited=lambda: (bck, key) in self._awaited)
 
     def _changed(self, bck: Bck, name: str) -> None:
         """An object was changed, or removed, or was to be. Any thread."""
@@ -186,14 +211,18 @@ class EcJobs:
         if queue.is_overflowing:
             queue.is_overflowing = False
             self._following.behind.add(queue.bck)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(WORKERS):
-                group.create_task(self._bring_queued(xaction, queue))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(WORKERS):
+                    group.create_task(self._bring_queued(xaction, queue))
+        finally:
+            self._repairs = {one for one in self._repairs if one[0] != queue.bck}
 
     async def _bring_queued(self, xaction: Xaction, queue: Queue) -> None:
         while queue.names:
-            started_s = self._clock.monotonic()
-            ended_well = await self._bring(xaction, queue.bck, queue.names.popleft())
+            name, started_s = queue.names.popleft(), self._clock.monotonic()
+            async with self._turn(queue.bck, name):
+                ended_well = await self._bring(xaction, queue.bck, name)
             elapsed_ns = int((self._clock.monotonic() - started_s) * 1e9)
             failed = int((xaction.ext or {}).get("ec.encode.err.n", "0")) + (not ended_well)
             xaction.ext = {
@@ -208,6 +237,16 @@ class EcJobs:
                 "ec.queue.len.f": len(queue.names),
                 "is_idle": not queue.names,
             }
+
+    def _turn(self, bck: Bck, name: str) -> contextlib.AbstractAsyncContextManager[None]:
+        """Around what is done for an object: repairs let clients have their turn, what was just written gets its slices
+        at once.
+        """
+        if (bck, name) not in self._repairs:
+            return contextlib.nullcontext()
+        self._repairs.discard((bck, name))
+        self._pace.linger()
+        return self._pace.step()
 
     async def _bring(self, xaction: Xaction, bck: Bck, name: str) -> bool:
         """Bring one object, or version by its key, to what its bucket promises; False when that must be tried again.
@@ -259,11 +298,11 @@ class EcJobs:
     async def _encode(self, bck: Bck, name: str) -> Encoded:
         """Give an object its slices; one that is damaged is made again of those that it has."""
         try:
-            return await self._encoder.bring(bck, name)
+            return await self._encoder.bring(bck, name, self.paced(bck, name))
         except ContentDamaged:
             if not await self.restore(bck, name):
                 raise
-        return await self._encoder.bring(bck, name)
+        return await self._encoder.bring(bck, name, self.paced(bck, name))
 
     async def _sweep(self, bck: Bck, name: str) -> bool:
         """There is no such object: nothing of it may wait."""
@@ -362,8 +401,7 @@ class EcJobs:
     async def check(self, bck: Bck, names: list[str]) -> None:
         """Another target has slices of these objects: restore those that this target owns and lacks."""
         missing = await asyncio.to_thread(lambda: [name for name in names if self.lacks(bck, name)])
-        for name in missing:
-            self._following.add(bck, name)
+        self.recode(bck, missing)
 
     def lacks(self, bck: Bck, name: str) -> bool:
         """Whether this target, which owns the name, has no object of it that can be read. Blocks.
@@ -383,7 +421,8 @@ class EcJobs:
     def recode(self, bck: Bck, names: list[str]) -> None:
         """Slices of these objects were damaged, or wait aside: see to all of them soon."""
         for name in names:
-            self._following.add(bck, name)
+            if self._following.add(bck, name):
+                self._repairs.add((bck, name))
 
     def pending(self, bck: Bck) -> int:
         """How many objects of a bucket wait for slices, or are being coded, as far as is known."""
@@ -421,13 +460,14 @@ class EcJobs:
         if task is None:
             task = self._restoring[key] = asyncio.create_task(self._restore(bck, name))
             task.add_done_callback(lambda _: self._restoring.pop(key, None))
-        return await asyncio.shield(task)
+        with self._awaiting([] if is_at_work() else [key]):
+            return await asyncio.shield(task)
 
     async def _restore(self, bck: Bck, name: str) -> bool:
         if await self.arrived(bck, name):
             return True
         xaction, active = self._restore_job(bck)
-        is_restored = await self._restorer.restore(bck, name)
+        is_restored = await self._restorer.restore(bck, name, self.paced(bck, name))
         if is_restored:
             self._log.warning("object restored from slices", object=bck.cname(shown(name)))
             xaction.objects += 1

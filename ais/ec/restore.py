@@ -21,6 +21,7 @@ from ais.core.spots import Spot, read_meta, resized
 from ais.core.store import OpenObject, Store
 from ais.core.workfile import Digests
 from ais.ec import code
+from ais.ec.cutting import Paced, at_once
 from ais.ec.peers import SlicePeers
 from ais.ec.reading import Damaged, SliceReader
 from ais.ec.slice import Slice
@@ -95,7 +96,7 @@ class Restorer:
             raise NotReady(f"{what}: start the targets that are away")
         return found
 
-    async def restore(self, bck: Bck, name: str) -> bool:
+    async def restore(self, bck: Bck, name: str, paced: Paced = at_once) -> bool:
         """Make a lost or damaged object of this target again, or a version by its key; return whether it could be made.
 
         Of what is kept as slices alone, only its entry here. Metadata that was changed since stays; content that is
@@ -119,7 +120,7 @@ class Restorer:
         if found.header.meta.cut is not None:
             path, fd = self._store.create_work(bck, spot)
         else:
-            path, fd = await self._rebuild(bck, name, self._reader_of(bck, name, found), spot)
+            path, fd = await self._rebuild(bck, name, self._reader_of(bck, name, found), spot, paced)
         try:
             while not await to_its_end(
                 asyncio.to_thread(self._install, bck, spot, path, fd, meta, found.header, seen, since)
@@ -208,7 +209,9 @@ class Restorer:
     def _tell(self, bck: Bck, name: str, node: Snode) -> None:
         self.on_damage(bck, name, node)
 
-    async def _rebuild(self, bck: Bck, name: str, reader: SliceReader, spot: Spot) -> tuple[str, int]:
+    async def _rebuild(
+        self, bck: Bck, name: str, reader: SliceReader, spot: Spot, paced: Paced = at_once
+    ) -> tuple[str, int]:
         """Write the object to a work file; its path and descriptor."""
         header, meta = reader.header, reader.header.meta
         spot.mountpath.check_room(meta.size, self._store.volume.limits.out_of_space_pct)
@@ -216,7 +219,7 @@ class Restorer:
         digests = Digests(checksum.NONE, meta.promised, is_stored=True)
         loop = asyncio.get_running_loop()
         try:
-            for first in range(0, header.stripes, _STRIPES_AT_ONCE):
+            async for first in paced(range(0, header.stripes, _STRIPES_AT_ONCE)):
                 count = min(_STRIPES_AT_ONCE, header.stripes - first)
                 made = await reader.stripes(first, count)
                 await to_its_end(

@@ -224,7 +224,7 @@ class Coded:
     async def _encode(self, bck: Bck, name: str, form: "_Form") -> int:
         """Have missing slices made; how many there are then."""
         try:
-            await self._encoder.bring(bck, name)
+            await self._encoder.bring(bck, name, self._jobs.paced(bck, name))
         except (ObjectNotFound, BucketNotFound):
             return form.total
         except AisError as error:

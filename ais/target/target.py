@@ -166,7 +166,7 @@ class Target:
         pace = self._pace = Pace(host.env.clock, lambda: sum(host.stats.total(slot) for slot in _ASKED))
         self.joggers = Joggers(host.env, pace, volume)
         self._mirror = MirrorJobs(self.registry, self.joggers, store, host.env, pace.pieces, self._burst)
-        encoder = Encoder(store, slices, slice_peers, restorer, self._slicer, self._scheme, self._rules)
+        encoder = Encoder(store, slices, slice_peers, restorer, self._slicer, self._scheme, self._rules, pace.pieces)
         self._ec = EcJobs(
             self.registry,
             self.joggers,
@@ -176,6 +176,7 @@ class Target:
             self._slicer,
             slice_peers,
             host.env,
+            pace,
             self._ec_burst,
         )
         moves.before_give, self._ec.arrived = self._ec.until_sent, self._arrived

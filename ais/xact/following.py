@@ -174,8 +174,8 @@ class Follower:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(step, *args)
 
-    def add(self, bck: Bck, name: str) -> None:
-        """As `note`, on the event loop."""
+    def add(self, bck: Bck, name: str) -> bool:
+        """As `note`, on the event loop; whether it waits by its name now."""
         self.set_mark()
         queue = self._queues.get(bck)
         if queue is None or queue.has_ended:
@@ -184,17 +184,19 @@ class Follower:
                 queue.xaction = self._follow(queue)
             except AisError:
                 self.behind.add(bck)
-                return
+                return False
             self._queues[bck] = queue
             queue.is_overflowing = bck in self.behind
             self.behind.discard(bck)
-        if len(queue.names) < queue.size_max:
+        has_room = len(queue.names) < queue.size_max
+        if has_room:
             queue.names.append(name)
         else:
             queue.is_overflowing = True
         if queue.xaction is not None:
             queue.xaction.is_idle = False
         queue.has_work.set()
+        return has_room
 
     @property
     def is_settled(self) -> bool:

@@ -19,7 +19,7 @@ import contextvars
 import functools
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from ais.env.clock import Clock
@@ -39,7 +39,7 @@ REST_AT_FIRST = 4.0
 """Where clients ask, a job begins slowly: what is over before it is known how much they bear is felt all the same."""
 LATE_SHARE = 0.0075
 LINGER_S = 3.0
-"""How long to measure on after a step that another node has asked for."""
+"""How long to measure on after a step that another node, or a reader of what is damaged, has asked for."""
 SAVED_MAX = 4.0
 """Late wake-ups that earlier periods may have left over."""
 _IDLE_S_MIN = 0.0005
@@ -101,12 +101,16 @@ class Pace:
 
     async def rest_between(self, worked_s: float) -> None:
         """`rest` for a step of another node's xaction, which this one does not see begin and end."""
+        self.linger()
+        await self.rest(worked_s)
+
+    def linger(self) -> None:
+        """Measure for some seconds, for steps of which nobody knows whether more will follow."""
         if self._lingering is None:
             self._begin()
         else:
             self._lingering.cancel()
         self._lingering = asyncio.get_running_loop().call_later(LINGER_S, self._linger_no_longer)
-        await self.rest(worked_s)
 
     @contextlib.asynccontextmanager
     async def step(self) -> AsyncIterator[None]:
@@ -133,6 +137,16 @@ class Pace:
             yield piece
             self._rest_in_thread(self._clock.monotonic() - began_s)
             began_s = self._clock.monotonic()
+
+    async def each(self, pieces: Iterable[T], is_awaited: Callable[[], bool]) -> AsyncIterator[T]:
+        """The same on the event loop. There is no rest while somebody waits for all of it (`is_awaited`)."""
+        for piece in pieces:
+            began_s = self._clock.monotonic()
+            yield piece
+            step, rested_s = _STEP.get(), self._clock.monotonic()
+            if step is not None and not (step.is_over or is_awaited()):
+                await self.rest(rested_s - began_s)
+                step.settled_s += self._clock.monotonic() - began_s
 
     def _rest_in_thread(self, worked_s: float) -> None:
         step, delay_s = _STEP.get(), worked_s * self.rest_factor
@@ -210,6 +224,11 @@ class _Step:
 
 
 _STEP: contextvars.ContextVar[_Step | None] = contextvars.ContextVar("step of a job", default=None)
+
+
+def is_at_work() -> bool:
+    """Whether this is done for a step of a job, and not because a client waits for it."""
+    return _STEP.get() is not None
 
 
 def carried(work: Callable[[], T]) -> Callable[[], T]:

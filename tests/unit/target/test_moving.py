@@ -24,6 +24,7 @@ from ais.api.returns import RETURNS, SINCE, Note
 from ais.api.xact import ArgsMsg
 from ais.auth import marks
 from ais.core.version_listing import VersionLister
+from ais.ec.cutting import at_once
 from ais.meta.smap import Flag, Smap
 from ais.reb import plan
 from ais.s3 import peers
@@ -560,7 +561,7 @@ def test_a_target_that_was_given_up_while_it_was_sending_brings_nothing(tmp_path
                     assert answer.status == 403
 
                 slicer._peers.send = send_slowly  # type: ignore[method-assign]
-                giving = asyncio.create_task(old.target._ec._encoder.bring(BCK, name))
+                giving = asyncio.create_task(old.target._ec._encoder.bring(BCK, name, at_once))
             else:
                 giving = asyncio.create_task(old.target._moves.give(view, name))
             await sent.wait()

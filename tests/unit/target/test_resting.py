@@ -11,14 +11,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from harness.coded import EC, Group
 from harness.target import BCK, LiveTarget, serving, until
 
 from ais.api.xact import RESILVER, SCRUB, ArgsMsg
 from ais.core.workfile import COPY_BYTES
+from ais.env.clock import SystemClock
 from ais.fs.locks import stripe_of
 from ais.fs.record import State
 from ais.meta.bmd import apply_props
 from ais.xact import pace
+from ais.xact.pace import Pace
 
 PIECES = 5
 BODY = random.Random(1).randbytes(PIECES * COPY_BYTES)
@@ -26,16 +29,26 @@ MIRRORED = {"mirror": {"enabled": True, "copies": 2}}
 PATIENCE_S = 10.0
 
 
-class Rests:
-    """Counts those of threads, which wake up at once. `wrong`: where they held what a client may wait for."""
+class Rests(SystemClock):
+    """Counts those within steps, which are over at once. `wrong`: where threads held what a client may wait for."""
 
-    def __init__(self, target: LiveTarget) -> None:
+    def __init__(self, target: LiveTarget, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
         self.wrong: list[str] = []
         key = target.target._store.spot(BCK, "o").key
         self._locks = [one.stripes._threads[stripe_of(key)] for one in target.volume.available]
+        self.pace: Pace = target.target._pace
+        monkeypatch.setattr(self.pace, "_requests", itertools.count().__next__)
+        monkeypatch.setattr(self.pace, "_clock", self)
+        monkeypatch.setattr(pace, "_REST_S_MIN", 0.0)
+        monkeypatch.setattr(pace, "time", SimpleNamespace(sleep=self.sleep_in_thread))
 
-    def sleep(self, _seconds: float) -> None:
+    async def sleep(self, _seconds: float) -> None:
+        """On the event loop."""
+        self.count += pace.is_at_work()
+        await asyncio.sleep(0)
+
+    def sleep_in_thread(self, _seconds: float) -> None:
         """Instead of `time.sleep`."""
         self.count += 1
         name = threading.current_thread().name
@@ -86,14 +99,43 @@ def test_a_job_rests_between_the_pieces_of_a_large_object(
                 await target.take(target.node.bmd.with_props(BCK, props))
             for _ in range(versions):
                 assert (await target.ask("PUT", "o", data=io.BytesIO(BODY))).status == 200
-            rests, shared = Rests(target), target.target._pace
-            monkeypatch.setattr(shared, "_requests", itertools.count().__next__)
-            monkeypatch.setattr(pace, "_REST_S_MIN", 0.0)
-            monkeypatch.setattr(pace, "time", SimpleNamespace(sleep=rests.sleep))
-            with shared.used():
+            rests = Rests(target, monkeypatch)
+            with rests.pace.used():
                 await job(target)
             assert rests.count >= versions * (PIECES - 1)
             assert rests.wrong == []
             assert (await target.ask("GET", "o")).body == BODY
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_the_slices_of_a_large_object_are_made_and_used_piece_by_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_alone: bool, is_lost: bool
+) -> None:
+    """While clients ask, its owner rests in between: when it has the slices made that are missing, or when it makes the
+    lost object of them."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 4) as targets:
+            group = Group(targets)
+            await group.create({**EC, **({"protection": {"slices_only": True}} if is_alone else {})})
+            owner = group.owner("o")
+            assert (await owner.ask("PUT", "o", data=io.BytesIO(BODY))).status == 200
+            await group.settled()
+            rests = Rests(owner, monkeypatch)
+            for path in group.files("o") if is_lost else group.slices("o")[:1]:
+                Path(path).unlink()
+            with rests.pace.used():
+                await owner.target._ec.encode_bucket(BCK, "codeJOB01").wait()
+                for one in targets:
+                    await one.target._ec.encode_bucket(BCK, "codeJOB02").wait()
+                await group.settled()
+            assert len(group.files("o")) == 1
+            assert len(group.slices("o")) == 3
+            assert rests.count > 1 or (is_lost and is_alone)  # of that only an empty file was lost
+            assert rests.wrong == []
+            assert (await owner.ask("GET", "o")).body == BODY
 
     asyncio.run(scenario())
