@@ -38,6 +38,10 @@ class NamedLocks:
         """Whether somebody holds or wants it."""
         return name in self._locks
 
+    def is_wanted(self, name: str) -> bool:
+        """Whether somebody waits for it, besides who holds it."""
+        return self._locks.count(name) > 1
+
     def names(self) -> list[str]:
         """All that somebody holds or wants."""
         return self._locks.names()

@@ -32,6 +32,10 @@ class Wanted(Generic[T]):
         """Whether somebody has or wants it."""
         return name in self._known
 
+    def count(self, name: str) -> int:
+        """How many have or want it."""
+        return self._known[name][1] if name in self._known else 0
+
     def names(self) -> list[str]:
         """All that somebody has or wants."""
         return list(self._known)

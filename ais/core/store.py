@@ -664,7 +664,14 @@ class Store:
         self.move(bck, name, bck, new_name, rules)
 
     def move(
-        self, bck: Bck, name: str, to_bck: Bck, to_name: str, rules: WriteRules, condition: Condition | None = None
+        self,
+        bck: Bck,
+        name: str,
+        to_bck: Bck,
+        to_name: str,
+        rules: WriteRules,
+        condition: Condition | None = None,
+        paced: Paced = workfile.at_once,
     ) -> ObjectMeta | None:
         """Give an object another name or bucket, replacing what is there; metadata, version and times stay.
 
@@ -693,13 +700,13 @@ class Store:
                     self._tell_mirrored(to_bck, to_name)
                 return meta
             except PromisesMore:
-                return self.move(bck, name, to_bck, to_name, rules, condition)
+                return self.move(bck, name, to_bck, to_name, rules, condition, paced)
         rules = msgspec.structs.replace(rules, fsync=True)  # of two files, one must have survived whatever goes
         for _ in range(_RENAME_ATTEMPTS_MAX):
             opened = self.open(bck, name, sealed=True)
             try:
                 self.check_free(opened.meta)
-                self._copy(bck, name, opened, to_bck, to_name, rules, is_move=True, condition=condition)
+                self._copy(bck, name, opened, to_bck, to_name, rules, is_move=True, condition=condition, paced=paced)
                 changing = self._changing(bck, name, source, is_delete=True, fsync=rules.fsync)
                 with disk_failures(source.path), changing:
                     is_gone = self._delete_unchanged(bck, name, source, opened, rules)

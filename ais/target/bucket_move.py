@@ -18,7 +18,6 @@ from ais.api.bucket import Bck
 from ais.api.xact import MOVE_BUCKET, ArgsMsg
 from ais.base.errors import AisError, BadRequest, Busy, CorruptMetadata, ObjectNotFound
 from ais.core.listing import Detail, Entry, Lister
-from ais.env.clock import Clock
 from ais.fs import layout
 from ais.target.front import Front
 from ais.target.moves import Moves
@@ -43,7 +42,6 @@ class BucketMove:
         moves: Moves,
         protected: Protected,
         joggers: Joggers,
-        clock: Clock,
         pace: Pace,
     ) -> None:
         self._registry = registry
@@ -52,7 +50,6 @@ class BucketMove:
         self._moves = moves
         self._protected = protected
         self._joggers = joggers
-        self._clock = clock
         self._pace = pace
         self._log = structlog.get_logger()
 
@@ -79,9 +76,8 @@ class BucketMove:
         walk = self._lister.walk(source.bck, detail=Detail.NAMES)
         moved_before, failures = xaction.objects, 0
         while step := await asyncio.to_thread(_take, walk):
-            started_s = self._clock.monotonic()
-            failures += await self._move_all(xaction, iter(step), source, destination)
-            await self._pace.rest(self._clock.monotonic() - started_s)
+            async with self._pace.step():
+                failures += await self._move_all(xaction, iter(step), source, destination)
         if failures:
             raise Busy(f"{failures} objects of {source.bck.cname()} could not be moved to {destination.bck.cname()}")
         return xaction.objects > moved_before

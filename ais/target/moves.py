@@ -61,6 +61,7 @@ from ais.target.transfer import (
 )
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
+from ais.xact.pace import Pace, carried, is_at_work
 
 MAP_LAG_S_MAX = 10.0
 MAP_LAG_PAUSE_S = 0.05
@@ -94,7 +95,7 @@ class Moves:
     """Copies and moves objects of this target."""
 
     def __init__(
-        self, host: Host, maps: Maps, volume: Volume, store: Store, restorer: Restorer, peers: PeerClient
+        self, host: Host, maps: Maps, volume: Volume, store: Store, restorer: Restorer, peers: PeerClient, pace: Pace
     ) -> None:
         self._host = host
         self._maps = maps
@@ -102,6 +103,7 @@ class Moves:
         self._store = store
         self._restorer = restorer
         self._peers = peers
+        self._pace = pace
         self._departures = Departures(store, host.env)
         self._earlier = (host.smap, Earlier(host.smap))
         self._locks = NamedLocks()
@@ -396,12 +398,12 @@ class Moves:
     ) -> Moved:
         condition = absent(destination.bck.cname(new_name)) if only_if_absent else None
         rules = destination.silent_rules if only_if_absent else destination.rules
-        pool = self._volume.place(destination.uname + new_name).pool
+        mountpath = self._volume.place(destination.uname + new_name)
+        pool = mountpath.job_pool if is_at_work() else mountpath.pool
+        paced = partial(self._pace.pieces, is_awaited=lambda: self._locks.is_wanted(source.uname + name))
+        step = partial(self._store.move, source.bck, name, destination.bck, new_name, rules, condition, paced)
         try:
-            meta = await in_pool(
-                pool,
-                lambda: self._store.move(source.bck, name, destination.bck, new_name, rules, condition),
-            )
+            meta = await in_pool(pool, carried(step))
         except AlreadyExists:
             removed = await in_pool(
                 pool, lambda: self._store.delete(source.bck, name, None, source.silent_rules, is_moved=True)

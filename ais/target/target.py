@@ -154,7 +154,8 @@ class Target:
         restorer = Restorer(store, slices, slice_peers, host.env)
         self._slicer = Slicer(slices, slice_peers, restorer, self._scheme)
         self._slices = slices
-        moves = self._moves = Moves(host, self._maps, volume, store, restorer, peers)
+        pace = self._pace = Pace(host.env.clock, lambda: sum(host.stats.total(slot) for slot in _ASKED))
+        moves = self._moves = Moves(host, self._maps, volume, store, restorer, peers, pace)
         remote = self._remote = Remote(host, self._front, volume, store)
         moving_uploads = MovingUploads(host, volume, store, moves)
         multipart = Multipart(host, volume, store, moves, remote.through, moving_uploads)
@@ -163,7 +164,6 @@ class Target:
         history = History(host.env.disk, lambda: volume.available)
         unfinished = Unfinished(host.env.disk, lambda: volume.available)
         self.registry = Registry(host.env.clock, history, unfinished)
-        pace = self._pace = Pace(host.env.clock, lambda: sum(host.stats.total(slot) for slot in _ASKED))
         self.joggers = Joggers(host.env, pace, volume)
         self._mirror = MirrorJobs(self.registry, self.joggers, store, host.env, pace.pieces, self._burst)
         encoder = Encoder(store, slices, slice_peers, restorer, self._slicer, self._scheme, self._rules, pace.pieces)
@@ -251,9 +251,7 @@ class Target:
             opening,
             shard_summaries,
         )
-        bucket_move = BucketMove(
-            self.registry, self._front, lister, moves, protected, self.joggers, host.env.clock, pace
-        )
+        bucket_move = BucketMove(self.registry, self._front, lister, moves, protected, self.joggers, pace)
         recent = Recent(host, self._front, store)
         self._s3 = S3Front(
             host,

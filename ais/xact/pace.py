@@ -130,16 +130,20 @@ class Pace:
         await (self._clock.sleep(delay_s) if delay_s > _REST_S_MIN else asyncio.sleep(0))
         await self._open.wait()
 
-    def pieces(self, pieces: Iterator[T]) -> Iterator[T]:
-        """The same pieces, in a thread that works for a step: it rests when each was used."""
+    def pieces(self, pieces: Iterator[T], is_awaited: Callable[[], bool] = lambda: False) -> Iterator[T]:
+        """The same pieces, in a thread that works for a step: it rests when each was used.
+
+        `is_awaited`: whether somebody waits for the whole, and there shall be no rest.
+        """
         began_s = self._clock.monotonic()
         for piece in pieces:
             yield piece
-            self._rest_in_thread(self._clock.monotonic() - began_s)
+            if not is_awaited():
+                self._rest_in_thread(self._clock.monotonic() - began_s)
             began_s = self._clock.monotonic()
 
     async def each(self, pieces: Iterable[T], is_awaited: Callable[[], bool]) -> AsyncIterator[T]:
-        """The same on the event loop. There is no rest while somebody waits for all of it (`is_awaited`)."""
+        """The same on the event loop."""
         for piece in pieces:
             began_s = self._clock.monotonic()
             yield piece

@@ -14,7 +14,8 @@ import pytest
 from harness.coded import EC, Group
 from harness.target import BCK, LiveTarget, serving, until
 
-from ais.api.xact import RESILVER, SCRUB, ArgsMsg
+from ais.api.bucket import Bck
+from ais.api.xact import MOVE_BUCKET, RESILVER, SCRUB, ArgsMsg
 from ais.core.workfile import COPY_BYTES
 from ais.env.clock import SystemClock
 from ais.fs.locks import stripe_of
@@ -105,6 +106,32 @@ def test_a_job_rests_between_the_pieces_of_a_large_object(
             assert rests.count >= versions * (PIECES - 1)
             assert rests.wrong == []
             assert (await target.ask("GET", "o")).body == BODY
+
+    asyncio.run(scenario())
+
+
+def test_a_renamed_bucket_has_its_large_objects_copied_piece_by_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that belongs on another mountpath by its new name, while clients ask."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path) as (target,):
+            await target.create()
+            other = next(
+                bck
+                for bck in map(Bck, map("renamed{}".format, itertools.count()))
+                if target.volume.place(bck.uname + "o") is not target.volume.place(BCK.uname + "o")
+            )
+            assert (await target.ask("PUT", "o", data=io.BytesIO(BODY))).status == 200
+            rests = Rests(target, monkeypatch)
+            await target.begin_rename(BCK, other, frozenset([target.node.snode.id]))
+            args = ArgsMsg(id="renRENren1", kind=MOVE_BUCKET, bck=BCK, bck_to=other.uname)
+            with rests.pace.used():
+                await target.target._jobs.start(args).wait()
+            assert rests.count >= PIECES - 1
+            assert rests.wrong == []
+            assert (await target.ask("GET", "o", bucket=other.name)).body == BODY
 
     asyncio.run(scenario())
 

@@ -5,6 +5,7 @@ import random
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -285,6 +286,56 @@ def test_steps_of_other_nodes_rest_too_and_are_measured_for_a_moment(monkeypatch
     asyncio.run(scenario())
 
 
+def test_a_step_rests_once_for_all_that_it_worked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its pieces, in a thread or not, and in the end for what is left; what was rested is no work."""
+
+    async def scenario() -> None:
+        clock = MadeUpClock()
+        monkeypatch.setattr(pace, "time", SimpleNamespace(sleep=clock.sleep_in_thread))
+        shared = Pace(clock, lambda: 0)
+        shared.rest_factor = 2.0
+
+        def work() -> None:
+            for seconds in shared.pieces(iter((1, 3))):
+                clock.now_s += seconds
+
+        async with shared.step():
+            await asyncio.to_thread(work)
+            async for seconds in shared.each((4,), lambda: False):
+                clock.now_s += seconds
+            clock.now_s += 5
+        assert clock.slept_s == [2, 6, 8, 10]
+
+    asyncio.run(scenario())
+
+
+def test_nothing_rests_where_somebody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside of any step, and between pieces of what is awaited; nor for a step that is over: its job may be too."""
+
+    async def scenario() -> None:
+        clock = MadeUpClock()
+        monkeypatch.setattr(pace, "time", SimpleNamespace(sleep=clock.sleep_in_thread))
+        shared = Pace(clock, lambda: 0)
+        shared.rest_factor = 2.0
+
+        async def work(*, is_awaited: bool) -> None:
+            for seconds in shared.pieces(iter((1, 3)), lambda: is_awaited):
+                clock.now_s += seconds
+            async for seconds in shared.each((1, 3), lambda: is_awaited):
+                clock.now_s += seconds
+
+        await work(is_awaited=False)
+        assert clock.slept_s == []
+        async with shared.step():
+            await work(is_awaited=True)
+            late = asyncio.create_task(work(is_awaited=False))
+        assert clock.slept_s == [16]
+        await late
+        assert clock.slept_s == [16]
+
+    asyncio.run(scenario())
+
+
 class SteppedClock(SystemClock):
     """Sleeps for no time, and remembers for how long."""
 
@@ -295,3 +346,24 @@ class SteppedClock(SystemClock):
         """Let the others go on."""
         self.slept_s.append(seconds)
         await asyncio.sleep(0)
+
+
+class MadeUpClock(SystemClock):
+    """Goes on only when it is told to, or by sleep, and remembers that."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.slept_s: list[float] = []
+
+    def monotonic(self) -> float:
+        """What it was told."""
+        return self.now_s
+
+    def sleep_in_thread(self, seconds: float) -> None:
+        """Instead of `time.sleep`."""
+        self.slept_s.append(seconds)
+        self.now_s += seconds
+
+    async def sleep(self, seconds: float) -> None:
+        """At once."""
+        self.sleep_in_thread(seconds)
