@@ -930,6 +930,8 @@ class Store:
                 with disk_failures(opened.mountpath.path):
                     for chunk in paced(workfile.read_content(self._disk, fd, meta.size)):
                         writer.write(chunk)
+                        if rules.fsync:  # which comes under the lock: the less is left for it the better
+                            writer.begin_writing_out()
             finally:
                 self._disk.close(fd)
             return writer.commit(condition)

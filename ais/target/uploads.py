@@ -13,6 +13,7 @@ from ais.base.errors import AisError
 from ais.base.waiting import to_its_end
 from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
+from ais.core.writer import Writer
 from ais.fs.locks import StripeBusy
 from ais.fs.mountpath import Mountpath
 from ais.net.http import Reply, Upload
@@ -161,26 +162,34 @@ class PutSink(_Steps):
 
 
 class PacedSink(PutSink):
-    """An upload that nobody waits for: the sender rests as xactions here do."""
+    """An upload that nobody waits for: the sender rests as xactions here do.
 
-    __slots__ = ("_now_s", "_pace")
+    The disk begins with each piece: all of it must be there in the end, under the object's lock.
+    """
+
+    __slots__ = ("_arriving", "_now_s", "_pace")
 
     def __init__(
         self,
         owner: Owner,
         view: BucketView,
-        writer: Storing,
+        writer: Writer,
         started_s: float,
         pace: Pace,
         condition: Condition | None = None,
     ) -> None:
         super().__init__(owner, view, writer, started_s, is_inline=False, condition=condition)
+        self._arriving = writer
         self._pace = pace
         self._now_s = writer.mountpath.now_s
 
     def write(self, data: memoryview) -> Awaitable[None]:
         """Hash and write the next bytes."""
-        return self._write_and_rest(self._submit(self._writer.write, data))
+        return self._write_and_rest(self._submit(self._write_out, data))
+
+    def _write_out(self, data: memoryview) -> None:
+        self._arriving.write(data)
+        self._arriving.begin_writing_out()
 
     async def _write_and_rest(self, written: Awaitable[None]) -> None:
         began_s = self._now_s()

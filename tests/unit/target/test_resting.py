@@ -3,21 +3,25 @@
 import asyncio
 import io
 import itertools
+import os
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from harness.coded import EC, Group
+from harness.moving import follow, owner_of, rebalanced
 from harness.target import BCK, LiveTarget, serving, until
 
 from ais.api.bucket import Bck
 from ais.api.xact import MOVE_BUCKET, RESILVER, SCRUB, ArgsMsg
 from ais.core.workfile import COPY_BYTES
 from ais.env.clock import SystemClock
+from ais.env.disk import Disk, start_writing
 from ais.fs.locks import stripe_of
 from ais.fs.record import State
 from ais.meta.bmd import apply_props
@@ -134,6 +138,53 @@ def test_a_renamed_bucket_has_its_large_objects_copied_piece_by_piece(
             assert (await target.ask("GET", "o", bucket=other.name)).body == BODY
 
     asyncio.run(scenario())
+
+
+class Begun(Disk):
+    """Counts how often it was to begin with a file before it had to have all of it."""
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+        self._begun = Counter[int]()
+
+    def start_writing(self, fd: int, offset: int, size: int) -> None:  # type: ignore[override]
+        """Count it."""
+        self._begun[fd] += 1
+        start_writing(fd, offset, size)
+
+    def fsync(self, fd: int) -> None:  # type: ignore[override]
+        """As of now."""
+        self.counts.append(self._begun.pop(fd, 0))
+        os.fsync(fd)
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+def test_the_disk_has_begun_with_a_large_object_before_its_lock_is_taken(tmp_path: Path, is_given: bool) -> None:
+    """With each piece, when it gets another owner or is copied: the rest of it is synced under the lock."""
+
+    async def scenario() -> None:
+        disk = Begun()
+        async with serving(tmp_path, 2, disk) as targets:
+            for one in targets:
+                await one.create(BCK, {"protection": {"ack": "synced"}})
+            stays, leaves = targets
+            name, copy = (next(_names_of(targets, leaves, prefix)) for prefix in "oc")
+            assert (await leaves.ask("PUT", name, data=io.BytesIO(BODY))).status == 200
+            disk.counts.clear()
+            if is_given:
+                follow(targets, leaves)
+                await rebalanced(targets)
+                assert (await stays.ask("GET", name)).body == BODY
+            else:
+                store, rules = leaves.target._store, leaves.target._front.views.require(BCK).rules
+                await asyncio.to_thread(store.copy, BCK, name, BCK, copy, rules)
+            assert max(disk.counts) >= PIECES
+
+    asyncio.run(scenario())
+
+
+def _names_of(targets: list[LiveTarget], owner: LiveTarget, prefix: str) -> Iterator[str]:
+    return (name for name in map(f"{prefix}{{}}".format, itertools.count()) if owner_of(targets, name) is owner)
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
