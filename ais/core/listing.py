@@ -367,6 +367,7 @@ class Cursors:
                     order=order,
                     window_max=self._limits.window_max,
                     orders=self._volume.orders,
+                    is_late=content == layout.OBJECTS,  # where names go that leave a shelf
                 )
                 for content in contents
                 for order, mountpath in enumerate(view.available)

@@ -10,7 +10,7 @@ overwritten meanwhile: a directory is read in one go (`ais.fs.reading`), and key
 
 import itertools
 import operator
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ais.env.disk import Disk
 from ais.fs.names import CHUNK_MARK, SELF, component_of, directory_path, encode_component
@@ -36,7 +36,7 @@ class _Frame:
     A key is a component of an object, or one and `/` for a directory. `keys[at]` comes next.
     """
 
-    __slots__ = ("at", "directories", "has_more", "keys", "last", "path", "prefix", "reads")
+    __slots__ = ("at", "directories", "has_more", "keys", "last", "path", "prefix", "reads", "unsure")
 
     def __init__(self, path: str, prefix: str) -> None:
         self.path = path
@@ -45,13 +45,20 @@ class _Frame:
         """How often its order was made for this walk."""
         self.load([], "", has_more=False)
 
-    def load(self, keys: list[str], last: str, *, has_more: bool) -> None:
-        """Take the next window; `has_more`: the directory has keys behind `last`."""
-        self.last = last
+    def load(self, keys: list[str], last: str, *, has_more: bool, unsure: Collection[str] = ()) -> None:
+        """Take the next window; `has_more`: the directory has keys behind `last`. `unsure`: of a directory of that name
+        it is not known whether it holds an object of its own.
+        """
+        self.last, self.unsure = last, unsure
         self.at, self.keys, self.has_more = 0, keys, has_more
         self.directories = [at for at, key in enumerate(keys) if key[-1:] == "/"] if "/" in "".join(keys) else []
         """Where the keys of directories are that come next, in reverse order."""
         self.directories.reverse()
+
+    @property
+    def is_at_directory(self) -> bool:
+        """Whether the next key is that of a directory."""
+        return bool(self.directories) and self.directories[-1] == self.at
 
     def plain(self, count_max: int) -> list[str]:
         """Pass and return keys of objects, up to the next directory or so many."""
@@ -86,6 +93,8 @@ class _Window:
 
     def __init__(self, size_max: int, floor: str | None, after: str, wanted: str) -> None:
         self.keys: list[str] = []
+        self.unsure: set[str] = set()
+        """Keys of objects that directories may hold."""
         self.has_more = False
         self._size_max = size_max
         self._floor = floor
@@ -113,6 +122,7 @@ class _Window:
             del keys[self._size_max :]
             self._ceiling = keys[-1]
             self.has_more = True
+            self.unsure.intersection_update(keys)
 
 
 _LAST_CHAR = "\U0010ffff"
@@ -144,9 +154,16 @@ class Walk:
         window_max: int = WINDOW_MAX,
         orders: Orders | None = None,
         is_job: bool = False,
+        is_late: bool = False,
     ) -> None:
-        """`orders`: those of large directories that are kept. `is_job`: nobody will go this way again soon."""
+        """`orders`: those of large directories that are kept. `is_job`: nobody will go this way again soon.
+
+        `is_late`: whether a directory holds the object of its own name is looked up when it is its turn. A page of
+        names in the middle of a thousand directories would look into all of them; but names that go meanwhile from
+        here to where others look could be missed.
+        """
         self._makes_from = _OF_JOBS_BYTES_MIN if is_job else 0
+        self._is_late = is_late
         self._disk = disk
         self._orders = orders
         self._prefix = prefix
@@ -186,26 +203,32 @@ class Walk:
                 stack.pop()
 
     def _plain(self, frame: _Frame) -> Iterator[tuple[list[str], bool]]:
-        keys, prefix = frame.plain(_RUN_MAX), frame.prefix
-        if keys:
-            yield [prefix + key for key in keys] if prefix else keys, False
-        else:
+        prefix = frame.prefix
+        if frame.is_at_directory:
             key = frame.directory()
             self._enter(_path(frame, key), prefix + key)
+            return
+        keys = self._sure(frame, frame.plain(_RUN_MAX), frame.unsure)
+        if keys:
+            yield [prefix + key for key in keys] if prefix else keys, False
 
     def _rolled_up(self, frame: _Frame) -> Iterator[tuple[list[str], bool]]:
         """What the next keys show: objects until something else comes, a common prefix, or a directory to enter."""
         keys, prefix, run = frame.keys, frame.prefix, list[str]()
-        shared = ""
         while frame.at < len(keys) and len(run) < _RUN_MAX:
             key = keys[frame.at]
             shared = common_prefix(prefix + key, self._prefix, self._delimiter)
+            if key in frame.unsure and not self._is_object(frame, key):
+                frame.at += 1
+                continue
             if shared or key[-1:] == "/":
                 break
             run.append(prefix + key)
             frame.at += 1
         if run:
             yield run, False
+        elif frame.at == len(keys):
+            return
         elif not shared:
             self._enter(_path(frame, key), prefix + frame.directory())
         elif shared > self._last_shared:
@@ -217,6 +240,14 @@ class Walk:
             yield [shared], True
         else:
             frame.pass_over(shared[len(prefix) :])
+
+    def _sure(self, frame: _Frame, keys: list[str], unsure: Collection[str]) -> list[str]:
+        """Without what is no object."""
+        return [key for key in keys if key not in unsure or self._is_object(frame, key)] if unsure else keys
+
+    def _is_object(self, frame: _Frame, key: str) -> bool:
+        """Whether the directory of that name holds the object of that name."""
+        return _exists(self._disk, f"{frame.path}/{encode_component(key)}/{SELF}")
 
     def _enter(self, path: str, prefix: str) -> None:
         frame = _Frame(path, prefix)
@@ -238,14 +269,18 @@ class Walk:
         window = _Window(self._window_max, floor, after, wanted)
         self._read(frame.path, "", window)
         window.reduce()
-        frame.load(window.keys, window.keys[-1] if window.keys else "", has_more=window.has_more)
+        keys, unsure = window.keys, window.unsure
+        last = keys[-1] if keys else ""
+        if not self._is_late:
+            keys, unsure = self._sure(frame, keys, unsure), set()
+        frame.load(keys, last, has_more=window.has_more, unsure=unsure)
 
     def _read(self, path: str, chunks: str, window: _Window) -> None:
         """Offer the keys of a directory; the directories of a long component are read as part of their parent."""
         continued: list[str] = []
         try:
             with entries_of(self._disk, path) as entries:
-                self._offer(entries, path, chunks, window, continued)
+                self._offer(entries, chunks, window, continued)
         except (FileNotFoundError, NotADirectoryError):
             return
         for found in continued:
@@ -253,27 +288,29 @@ class Walk:
             if window.may_hold(chunk):
                 self._read(f"{path}/{found}", chunk, window)
 
-    def _offer(self, entries: Iterator[Entry], path: str, chunks: str, window: _Window, continued: list[str]) -> None:
+    def _offer(self, entries: Iterator[Entry], chunks: str, window: _Window, continued: list[str]) -> None:
         keys, keys_max = window.keys, 2 * self._window_max
         for first in entries:
             batch, others = itertools.chain((first,), itertools.islice(entries, _BATCH)), list[Entry]()
             files = [one.name for one in batch if one.is_file(follow_symlinks=False) or others.append(one)]  # type: ignore[func-returns-value]
-            text = "".join(files)
-            if "%" in text or not text.isascii():
-                files = [one for one in map(component_of, files) if one is not None]
-            keys += [chunks + one for one in files] if chunks else files
-            for entry in others:
-                found = entry.name
-                if not entry.is_dir(follow_symlinks=False):
-                    continue
-                if found.startswith(CHUNK_MARK):
-                    continued.append(found)
-                elif (component := component_of(found)) is not None:
-                    keys.append(f"{chunks}{component}/")
-                    if _exists(self._disk, f"{path}/{found}/{SELF}"):
-                        keys.append(chunks + component)
+            keys += _components(files, chunks)
+            if others:
+                directories = [one.name for one in others if one.is_dir(follow_symlinks=False)]
+                continued += (one for one in directories if one.startswith(CHUNK_MARK))
+                own = _components(directories, chunks)
+                window.unsure.update(own)
+                keys += own
+                keys += [f"{one}/" for one in own]
             if len(keys) >= keys_max:
                 window.reduce()
+
+
+def _components(entries: list[str], chunks: str) -> list[str]:
+    """What entries stand for; `chunks`: the part of it that their directory stands for."""
+    text = "".join(entries)
+    if "%" in text or not text.isascii():
+        entries = [one for one in map(component_of, entries) if one is not None]
+    return [chunks + one for one in entries] if chunks else entries
 
 
 def _drop_repeated(keys: list[str]) -> None:

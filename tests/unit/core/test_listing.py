@@ -1,6 +1,7 @@
 """Listing: complete, in order, bounded."""
 
 import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -68,11 +69,12 @@ def test_a_walk_is_the_sorted_names(tmp_path_factory: Any, objects: set[str], wi
         st.just("") | some | some.map(lambda name: name[:2]) | some.map(lambda name: name[: name.rfind("/") + 1])
     )
     after = data.draw(st.just("") | some | some.map(lambda name: name[:3]))
-    walk = Walk(Disk(), str(root), prefix, after, window_max=window)
+    is_late = data.draw(st.booleans())
+    walk = Walk(Disk(), str(root), prefix, after, window_max=window, is_late=is_late)
     expected = sorted(name for name in objects if name.startswith(prefix) and name > after)
     assert [name for name, _, _ in walk] == expected
     delimiter = data.draw(st.sampled_from(["/", "-", "//", "x/", "/a", "\U0001f600", "xxx"]))
-    units = Walk(Disk(), str(root), prefix, after, delimiter=delimiter, window_max=window)
+    units = Walk(Disk(), str(root), prefix, after, delimiter=delimiter, window_max=window, is_late=is_late)
     expected = rolled_up(objects, prefix, delimiter, after)
     assert [(name, is_prefix) for name, _, is_prefix in units] == [
         (name, delimiter in name[len(prefix) :]) for name in expected
@@ -120,6 +122,24 @@ def test_directories_below_a_common_prefix_are_not_read(make_bench: Callable[...
     root = f"{bench.volume.available[0].path}/@ais/b/%ob"
     assert [name for name, _, _ in Walk(Counting(), root, delimiter="-")] == ["p0-", "p1-", "p2-", "p3-"]
     assert len(seen) == 1 + 4 * 2
+
+
+@pytest.mark.parametrize("delimiter", ["", "/"])
+def test_a_page_looks_into_no_directory_that_it_does_not_show(tmp_path: Path, delimiter: str) -> None:
+    """What a directory holds under its own name is looked up when it is its turn, in whatever directory they lie."""
+    place(tmp_path, {f"d{index:03}/o" for index in range(300)} | {"d150"})
+    looked: list[str] = []
+
+    class Counting(Disk):
+        def lstat(self, path: str) -> os.stat_result:
+            looked.append(path)
+            return super().lstat(path)
+
+    walk = iter(Walk(Counting(), str(tmp_path), after="d149/o", delimiter=delimiter, is_late=True))
+    found = [name for name, _, _ in itertools.islice(walk, 5)]
+    shown = ["d150", "d150/o", "d151/o", "d152/o", "d153/o"]
+    assert found == (["d150", *(f"d{index}/" for index in range(150, 154))] if delimiter else shown)
+    assert len(looked) < 10
 
 
 def test_details_are_those_of_the_object(bench: Any) -> None:
