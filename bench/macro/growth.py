@@ -36,6 +36,8 @@ from run import KIB, LOAD_CORE, MIB, SERVER_CORE, TMPFS
 from servers import cpu_of, pin
 
 KNEE = 1.5
+IDLE = 0.05
+"""Of a core, for each node."""
 SAMPLE = 30_000
 """Names that are asked for in one run, at most."""
 PAGE = "list-type=2&max-keys=100"
@@ -70,6 +72,14 @@ class Field(listing.Bench):
         self.pids = [node.pid for node in self.nodes]
         pin(self.pids, SERVER_CORE)
         return self
+
+    def rest(self) -> None:
+        """Wait until the nodes have looked at what was laid (a census counts every bucket) and do next to nothing."""
+        used = IDLE + 1.0
+        while used > IDLE:
+            before = cpu_of(self.pids)
+            time.sleep(1)
+            used = (cpu_of(self.pids) - before) / len(self.pids)
 
     def filled(self, bucket: str, names: Iterator[str]) -> "Field":
         """With one more bucket, of objects of 1 KiB."""
@@ -284,8 +294,11 @@ def ready(given: argparse.Namespace, stack: ExitStack) -> Iterator[Step]:
     """All that was asked for; what it needs is laid on the way."""
     only = given.only.split(",")
 
+    fields: list[Field] = []
+
     def enter(field: Field) -> Field:
-        return stack.enter_context(field)
+        fields.append(stack.enter_context(field))
+        return field
 
     def scratch(directory: Path) -> Path:
         return Path(stack.enter_context(tempfile.TemporaryDirectory(dir=directory.resolve(), prefix=".bench-")))
@@ -307,6 +320,8 @@ def ready(given: argparse.Namespace, stack: ExitStack) -> Iterator[Step]:
         began = time.perf_counter()
         yield from makers[what]()
         print(f"{what}: ready in {time.perf_counter() - began:.0f} s", flush=True)
+    for field in fields:
+        field.rest()
 
 
 def table(title: str, sizes: Sequence[int], costs: dict[str, list[float]]) -> str:
@@ -347,18 +362,17 @@ def main() -> None:
     least: dict[str, dict[str, dict[int, float]]] = {}
     with ExitStack() as stack:
         steps = list(ready(given, stack))
-        for number in range(given.rounds):
+        for _ in range(given.rounds):
             for step in steps:
                 for request, cost in step.costs():
                     known = least.setdefault(step.grows, {}).setdefault(request, {})
                     known[step.size] = min(cost, known.get(step.size, cost))
-                    print(f"round {number}: {step.grows} {step.size:,}: {request} {cost:,.1f} us", flush=True)
-    tables = [
-        table(
-            grows, list(next(iter(found.values()))), {request: list(each.values()) for request, each in found.items()}
-        )
-        for grows, found in least.items()
-    ]
+                    print(f"{step.grows} {step.size:,}: {request} {cost:,.1f} us", flush=True)
+    tables = []
+    for grows, requests in least.items():
+        sizes = [step.size for step in steps if step.grows == grows]
+        costs = {request: [each[size] for size in sizes] for request, each in requests.items()}
+        tables.append(table(grows, sizes, costs))
     results = Path(__file__).parents[1] / "results"
     results.mkdir(exist_ok=True)
     (results / "growth.md").write_text("\n".join(tables))
