@@ -30,7 +30,7 @@ LISTINGS_MAX = 256
 MAPS_MAX = 10
 """How often a page is read anew because targets came or went meanwhile."""
 REFILL_MIN = 1000
-"""Entries asked for when one target ran dry shortly before the end of a page."""
+"""Entries asked for when a target ran dry shortly before the end of a page, or for a page behind the first."""
 AHEAD_MIN, AHEAD_PAGES_MAX = 4000, 8
 """Entries asked for ahead of who goes through a whole listing; no more than so many of its pages."""
 AHEAD_S_MAX = 2.0
@@ -163,9 +163,11 @@ class Lister:
     ) -> list[Entry]:
         entries: list[Entry] = []
         while (missing := request.pagesize - len(entries)) > 0:
-            if dry := [feed for feed in feeds if feed.is_dry]:
-                count = max(merge.share(missing, len(feeds)), min(request.pagesize, REFILL_MIN))
-                await self._refill(bucket, request, dry, count, gaps, ahead or {})
+            if asked := merge.to_ask(feeds, missing):
+                is_spread = feeds[0].is_new and not request.delimiter  # every target has most of the common prefixes
+                least = 0 if is_spread else min(request.pagesize, REFILL_MIN)
+                count = max(merge.share(missing, len(feeds)), least)
+                await self._refill(bucket, request, asked, count, gaps, ahead or {})
             taken = merge.take(feeds, missing)
             if not taken and not any(feed.is_dry for feed in feeds):
                 break
@@ -176,7 +178,7 @@ class Lister:
         self,
         bucket: Bucket,
         request: LsoMsg,
-        dry: list[Feed],
+        feeds: list[Feed],
         count: int,
         gaps: Gaps | None,
         ahead: dict[str, _Ahead],
@@ -190,11 +192,11 @@ class Lister:
                     return
             await self._ask(bucket, request, feed, count)
 
-        if len(dry) == 1 and gaps is None:
-            await one(dry[0])
+        if len(feeds) == 1 and gaps is None:
+            await one(feeds[0])
             return
-        outcomes = await asyncio.gather(*map(one, dry), return_exceptions=True)
-        for feed, outcome in zip(dry, outcomes, strict=True):
+        outcomes = await asyncio.gather(*map(one, feeds), return_exceptions=True)
+        for feed, outcome in zip(feeds, outcomes, strict=True):
             if gaps is not None and isinstance(outcome, NotReady | Unreachable):
                 gaps.add(self._targets.require(feed.target_id).name)
                 feed.refill((), "")

@@ -36,11 +36,24 @@ class Feed:
         """Entries held."""
         return len(self.entries) - self.position
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the target was not asked yet."""
+        return not (self.entries or self.is_complete)
+
     def refill(self, entries: Sequence[Entry], token: str) -> None:
-        """Take the target's next page, which continues behind `token`; the previous one must have been used up."""
-        assert not self.pending
-        self.entries, self.position = entries, 0
+        """Take the target's next page, which continues behind `token`."""
+        self.entries = [*self.entries[self.position :], *entries] if self.pending else entries
+        self.position = 0
         self.after, self.is_complete = token, not token
+
+
+def to_ask(feeds: Sequence[Feed], missing: int) -> list[Feed]:
+    """None while no feed is dry; then, together, all that will be before their fair part of the page was taken."""
+    if not any(feed.is_dry for feed in feeds):
+        return []
+    fair = -(-missing // len(feeds))
+    return [feed for feed in feeds if not feed.is_complete and feed.pending < fair]
 
 
 def take(feeds: Sequence[Feed], limit: int) -> list[Entry]:

@@ -54,6 +54,25 @@ def test_pages_hold_every_name_once_and_in_order(serve: Any, run: Run) -> None:
     run(scenario())
 
 
+def test_a_first_page_asks_each_target_for_its_part(serve: Any, run: Run) -> None:
+    """Who wants one page only does not have as many names looked up as there are targets times its size."""
+
+    async def scenario() -> None:
+        async with serve(targets=5) as cluster:
+            await cluster.create("b")
+            cluster.spread("b", NAMES)
+            first = await page(cluster.primary, {"pagesize": 500, "props": "name"})
+            assert names_of([first]) == NAMES[:500]
+            assert sum(target.role.fetched for target in cluster.targets) < 1000
+            assert [target.role.pages for target in cluster.targets] == [1] * 5
+            following = {"uuid": first.UUID, "continuation_token": first.ContinuationToken}
+            second = await page(cluster.primary, {"pagesize": 500, "props": "name"} | following)
+            assert names_of([second]) == NAMES[500:1000]
+            assert max(target.role.pages for target in cluster.targets) <= 3  # with what is asked ahead
+
+    run(scenario())
+
+
 def test_any_proxy_continues_a_listing(serve: Any, run: Run) -> None:
     """Pages asked of two proxies in turn: nothing lost, nothing doubled."""
 

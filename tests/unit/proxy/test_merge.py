@@ -19,8 +19,9 @@ def drain(names_by_target: list[list[str]], page_size: int, chunk: int) -> tuple
     while True:
         page: list[Entry] = []
         while len(page) < page_size and not all(feed.is_complete and not feed.pending for feed in feeds):
+            asked = merge.to_ask(feeds, page_size - len(page))
             for source, feed in zip(sources, feeds, strict=True):
-                if feed.is_dry:
+                if any(feed is one for one in asked):
                     rest = [name for name in source if name > feed.after]
                     sent = rest[:chunk]
                     feed.refill([Entry(name) for name in sent], sent[-1] if len(rest) > chunk else "")
