@@ -26,7 +26,7 @@ def to_path(name: str) -> str:
     """The relative path of an object's file (while the name is not also a directory). No I/O, no failure."""
     if (
         "%" not in name
-        and len(name) <= _PLAIN_CHARS_MAX
+        and (len(name) <= (most := _chars_max(name)) or max(map(len, name.split("/"))) <= most)
         and "//" not in name
         and "/." not in name
         and name[0] not in "./"
@@ -40,9 +40,14 @@ def to_paths(names: list[str]) -> list[str]:
     """The paths of many, which are looked at together: most are their own."""
     text = f"/{'/'.join(names)}/"
     is_plain = "%" not in text and "//" not in text and "/." not in text
-    if is_plain and max(map(len, names), default=0) <= _PLAIN_CHARS_MAX:
+    if is_plain and max(map(len, names), default=0) <= _chars_max(text):
         return names
     return [to_path(name) for name in names]
+
+
+def _chars_max(text: str) -> int:
+    """How long a component of it surely fits."""
+    return COMPONENT_BYTES_MAX if text.isascii() else _PLAIN_CHARS_MAX
 
 
 def directory_path(prefix: str) -> str:
@@ -71,7 +76,7 @@ def from_path(path: str) -> str:
 
 def encode_component(component: str) -> str:
     """One component of a name as one directory entry, or as several separated by `/` when it is long."""
-    *heads, last = _chunks(component) if len(component) > _PLAIN_CHARS_MAX else (component,)
+    *heads, last = _chunks(component) if len(component) > _chars_max(component) else (component,)
     if last in ("", ".", "..") or last[0] == "%":
         last = "%" + last
     return "".join(f"{CHUNK_MARK}{head}/" for head in heads) + last

@@ -60,6 +60,14 @@ def test_ordinary_names_are_their_own_path(name: str) -> None:
     assert names.to_path(name) == name
 
 
+@pytest.mark.parametrize("name", ["a" * 240, "d/" * 400 + "a", "é/" * 200 + "a", "é" * 60])
+def test_long_names_of_ordinary_components_are_not_taken_apart(name: str) -> None:
+    """They are given back as they came, one by one and many together: joining what was cut costs more than a read."""
+    assert names.to_path(name) is name
+    some = ["train/" * 30 + "a", "b"]
+    assert names.to_paths(some) is some
+
+
 def test_escapes_are_those_documented() -> None:
     """The on-disk form is a format: it may not change."""
     assert names.to_path("a//./../%x/") == "a/%/%./%../%%x/%"
