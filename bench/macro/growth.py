@@ -217,15 +217,19 @@ def connections_steps(field: Field, most: int) -> Iterator[Step]:
         yield Step("active connections", count, costs)
 
 
-def size_steps(field: Field, most: int) -> Iterator[Step]:
-    """Objects of so many KiB."""
-    field.make("sizes")
+def size_steps(disk: Field, memory: Field, most: int) -> Iterator[Step]:
+    """Objects of so many KiB: PUTs to memory, GETs from the page cache of a disk."""
+    disk.make("sizes")
+    memory.make("sizes")
+    connection = Connection(disk.gateway)
     for kib in tens(most):
+        names = [f"{kib}-{number}" for number in range(8)]
+        for name in names:
+            connection.ask("PUT", f"/sizes/{name}", body=bytes(kib * KIB))
 
-        def costs(kib: int = kib) -> Costs:
-            names = [f"{kib}-{number}" for number in range(8)]
-            yield "PUT*", field.write("sizes", names, kib * KIB)
-            yield "GET*", field.read("sizes", names)
+        def costs(kib: int = kib, names: Sequence[str] = names) -> Costs:
+            yield "PUT*", memory.write("sizes", names, kib * KIB)
+            yield "GET*", disk.read("sizes", names)
 
         yield Step("KiB of an object", kib, costs)
 
@@ -311,7 +315,7 @@ def ready(given: argparse.Namespace, stack: ExitStack) -> Iterator[Step]:
         "buckets": lambda: buckets_steps(enter, on_disk, given.seconds, given.buckets),
         "targets": lambda: targets_steps(enter, on_disk, given.seconds, given.targets),
         "connections": lambda: connections_steps(disk, given.connections),
-        "size": lambda: size_steps(memory, given.kib),
+        "size": lambda: size_steps(disk, memory, given.kib),
         "depth": lambda: depth_steps(disk, given.depth),
         "directories": lambda: directories_steps(disk, given.directories),
         "parts": lambda: parts_steps(memory, given.parts),
