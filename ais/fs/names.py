@@ -92,7 +92,11 @@ def decode_component(entry: str) -> str | None:
 
 def is_foreign(entry: str) -> bool:
     """Whether a directory entry is not valid UTF-8, so that no object can have it."""
-    return not entry.isascii() and any("\ud800" <= char <= "\udfff" for char in entry)
+    try:
+        entry.encode()
+    except UnicodeEncodeError:  # what is not UTF-8 came as lone surrogates (PEP 383)
+        return True
+    return False
 
 
 def component_of(entry: str) -> str | None:
