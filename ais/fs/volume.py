@@ -888,10 +888,8 @@ class Volume:
     def _build_view(self) -> View:
         available = []
         for path in self._record.paths(*IN_USE):
-            label = self._record.mountpaths[path].label
             if path not in self._mountpaths:
-                threads = self.limits.threads_per_mountpath
-                self._mountpaths[path] = Mountpath(path, label, self._env, threads, self.node_id, self._stripes)
+                self._mountpaths[path] = self._begin(path)
             available.append(self._mountpaths[path])
         members = self._record.mountpaths.items()
         self._is_partial = any(
@@ -902,6 +900,11 @@ class Volume:
         went = {path: one.since for path, one in members if one.since or path in hidden}
         came = [path for path, one in members if one.came]
         return View(tuple(available), self._record.is_unsettled, self._record.generation, hidden, leaving, went, came)
+
+    def _begin(self, path: str) -> Mountpath:
+        """Begin to use a mountpath, which carries the record."""
+        label, threads = self._record.mountpaths[path].label, self.limits.threads_per_mountpath
+        return Mountpath(path, label, self._env, threads, self.node_id, self._stripes)
 
     def _complete_buckets(self, new: set[str]) -> None:
         """Make the bucket directories on new mountpaths; where IDs differ only the cluster knows who is right."""

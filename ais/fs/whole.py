@@ -23,7 +23,7 @@ def identity_of(disk: Disk, path: str) -> Identity:
     return found.st_dev, found.st_ino
 
 
-def verify(disk: Disk, path: str, node_id: str, known: Identity) -> Identity:
+def verify(disk: Disk, path: str, node_id: str, known: Identity | None) -> Identity:
     """The identity of the mountpath `path` of this target; another one than `known` when its disk was mounted anew.
 
     Raise `NotReady` when the directory is gone, or is not ours.

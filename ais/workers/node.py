@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 
 from ais.api.bucket import Bck
 from ais.base.errors import NotReady
+from ais.fs import whole
+from ais.fs.mountpath import Mountpath
 from ais.fs.volume import Volume
 from ais.node.messages import Sealed
 from ais.node.node import Node
@@ -39,6 +41,11 @@ class WorkerVolume(Volume):
         """See `Volume`: under the object's lock."""
         if bck not in self.plain:
             raise NotReady(f'bucket "{bck.cname()}" was changed while the object was written: try again')
+
+    def _begin(self, path: str) -> Mountpath:
+        """See `Volume`. A worker begins at any time: raise `NotReady` while the disk is not mounted."""
+        whole.verify(self._disk, path, self.node_id, None)
+        return super()._begin(path)
 
 
 class Standing:

@@ -235,3 +235,20 @@ def test_workers_end_with_their_node(crewed, bucket):
     crewed.wait_ready()
     assert {one.pid for one in workers_of(target)}.isdisjoint(one.pid for one in before)
     assert request(target.url, "GET", object_of(bucket, "o")).body == b"kept"
+
+
+def test_a_worker_does_not_start_on_a_bare_mount_point(crewed):
+    """A worker that died while a disk is not mounted is replaced when that is back; until then nothing is written."""
+    target = crewed.targets[0]
+    path = target.mountpaths[1]
+    away = path.with_name("away")
+    path.rename(away)
+    path.mkdir()
+    try:
+        os.kill(workers_of(target)[0].pid, signal.SIGKILL)
+        eventually(lambda: "worker cannot serve" in target.log_tail(), within_s=60)
+        assert os.listdir(path) == []
+    finally:
+        path.rmdir()
+        away.rename(path)
+    crewed.wait_ready()

@@ -101,7 +101,11 @@ class Worker:
                 case StandAside() if self._standing is not None:
                     await self._standing.stand_aside()
                 case Follow():
-                    await self._follow(told)
+                    try:
+                        await self._follow(told)
+                    except AisError as error:
+                        structlog.get_logger().error("worker cannot serve", worker=self._index, error=str(error))
+                        return
                 case Drain():
                     asyncio.get_running_loop().remove_reader(self._gate_to_control.fileno())
                     await asyncio.gather(*(server.drain(told.timeout_s) for server in self._servers))

@@ -52,8 +52,9 @@ def test_the_next_holder_makes_up_for_one_that_died(memory, tmp_path: Path):
 
 def test_a_closed_gate_keeps_writers_out(memory, tmp_path: Path):
     """Nobody gets a stripe while it is closed, whether they would wait or not; when it is shut they are told so."""
-    gate = Gate()
-    stripes = GatedStripes(Disk(), str(tmp_path), Shared(memory), gate)
+    gate, shared = Gate(), Shared(memory)
+    SharedStripes(Disk(), str(tmp_path), shared).close()
+    stripes = GatedStripes(Disk(), str(tmp_path), shared, gate)
     for wait in (True, False):
         with pytest.raises(StripeBusy):
             stripes.acquire(DIGEST, wait)
@@ -65,6 +66,13 @@ def test_a_closed_gate_keeps_writers_out(memory, tmp_path: Path):
         stripes.acquire(DIGEST)
     stripes.wait_for_writers()
     stripes.close()
+
+
+def test_a_worker_makes_no_lock_file(memory, tmp_path: Path):
+    """The control process did: where there is none, no disk is mounted."""
+    with pytest.raises(FileNotFoundError):
+        GatedStripes(Disk(), str(tmp_path), Shared(memory), Gate())
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "65", "two", ""])

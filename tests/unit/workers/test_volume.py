@@ -1,5 +1,6 @@
 """Which buckets a worker writes to: those of which it knows that nothing but a file is to be made."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,19 @@ def test_a_write_ends_when_its_bucket_is_not_plain_any_more(tmp_path: Path):
         put_at_once(store, BCK, "o", WriteRules(), b"content")
     with pytest.raises(ObjectNotFound):
         store.head(BCK, "o")
+
+
+def test_a_worker_does_not_begin_on_a_bare_mount_point(tmp_path: Path):
+    """Where a disk was mounted when the node started it uses nothing, and leaves nothing, while there is none."""
+    env, path, away = Env(), tmp_path / "mp", tmp_path / "away"
+    path.mkdir()
+    record = Volume.load_or_create(env, [str(path)]).record
+    path.rename(away)
+    path.mkdir()
+    with pytest.raises(NotReady, match="is not the directory that was taken into use"):
+        WorkerVolume(env, record, VolumeLimits())
+    assert os.listdir(path) == []
+    assert os.listxattr(path) == []
+    path.rmdir()
+    away.rename(path)
+    assert [str(one) for one in WorkerVolume(env, record, VolumeLimits()).available] == [f"mp[{path}]"]
