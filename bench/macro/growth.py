@@ -1,14 +1,14 @@
 """What a request costs while something grows tenfold, step by step: CPU time of the nodes, not time on the clock.
 
 usage: python bench/macro/growth.py [--only names,buckets,targets,connections,size,depth,directories,parts]
-                                    [--rounds 2] [--seconds 1] [--names 1000000] [--buckets 1000] [--targets 10]
+                                    [--rounds 2] [--seconds 1] [--names 100000] [--buckets 1000] [--targets 10]
                                     [--connections 1000] [--kib 10000] [--depth 100] [--directories 10000]
-                                    [--parts 1000] [--dir D]
+                                    [--parts 100] [--dir D]
 
-Each of the numbers is that of the last step. Every step stands ready before the first request; then all are asked by
-turns, round by round, and of each the least of its rounds counts: other jobs only make it dearer. What a step should
-cost is what the one before did; where a request has more of something to do (*), a fixed part and one for each, as the
-first and the last step give them. A knee is more than 1.5 times that.
+Each number is that of the last step; a million names, and a thousand parts, take minutes more. Every step stands ready
+before the first request; then all are asked by turns, round by round, and of each the least of its rounds counts: other
+jobs only make it dearer. What a step should cost is what the one before did; where a request has more of something to
+do (*), a fixed part and one for each, as the first and the last step give them. A knee is more than 1.5 times that.
 
 A gateway and its targets share a core, the client has the other. GETs are of 1 KiB, at the owner, of names drawn at
 random; pages are of 100 names, over S3, through a gateway, from a random name on. What is uploaded in parts, or put
@@ -355,9 +355,9 @@ def main() -> None:
     parser.add_argument("--only", default="names,buckets,targets,connections,size,depth,directories,parts")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=int, default=1)
-    for what, last in (("names", 1_000_000), ("buckets", 1000), ("targets", 10), ("connections", 1000)):
+    for what, last in (("names", 100_000), ("buckets", 1000), ("targets", 10), ("connections", 1000)):
         parser.add_argument(f"--{what}", type=int, default=last)
-    for what, last in (("kib", 10_000), ("depth", 100), ("directories", 10_000), ("parts", 1000)):
+    for what, last in (("kib", 10_000), ("depth", 100), ("directories", 10_000), ("parts", 100)):
         parser.add_argument(f"--{what}", type=int, default=last)
     parser.add_argument("--dir", type=Path, default=Path())
     given = parser.parse_args()
