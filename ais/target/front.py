@@ -24,7 +24,6 @@ _CALLER = headers.CALLER_ID.lower()
 ACK_HEADER = ack.HEADER.lower()
 _ADDS = Access.PUT | Access.APPEND
 WRITES = Access.PUT | Access.APPEND | Access.MOVE_OBJECT | Access.UPDATE_OBJECT | Access.DELETE_OBJECT
-_ON_WHAT_IS_THERE = WRITES & ~Access.PUT
 LIMITS = {
     "content-range": "a PUT has all of an object: send all of it, or append to it (append_type)",
     **dict.fromkeys(
@@ -128,9 +127,9 @@ class Front:
             view.require_sealable()
         if view.is_renamed and not is_from_peer:
             raise BucketNotFound(bck.cname())
-        # Who has no map yet by which it owns a name would put a version where the others are not, and not look for what
-        # it is to change: where that is, only that map says.
-        asks_owner = view.is_moving or bool(operation & (WRITES if view.keeps_versions else _ON_WHAT_IS_THERE))
+        # Who has no map yet by which it owns a name would not look for what it is to change or replace, which the owner
+        # by the earlier map goes on to show: where that is, only the map says.
+        asks_owner = view.is_moving or bool(operation & WRITES)
         if not is_from_peer and (asks_owner or (view.is_weighted and not address.is_redirected(params))):
             is_coded = view.is_coded and not view.is_moving and not operation & WRITES
             owner = self._host.placement.reader(view.uname + name, is_coded=is_coded)

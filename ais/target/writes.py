@@ -87,6 +87,8 @@ class Writes:
             return self._put_unusual(request, started_s)
         view, name, sent_ns = usual
         check_object_name(name)
+        if self._host.placement.owner(view.uname + name).id != self._host.snode.id:
+            return self._put_unusual(request, started_s)
         count_redirect(self._counters, metrics.PUT_REDIR_N, metrics.PUT_REDIR_NS, self._now_ns() - sent_ns)
         if request.body is not None and not view.rules.fsync:
             try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 import os
 import socket
 import struct
@@ -34,8 +35,10 @@ async def _put_while(live: LiveTarget, disk: SlowDisk, bucket: str, is_over: Cal
         await is_over()
         yield PIECE
 
-    assert (await live.ask("PUT", "victim", bucket=bucket, data=body())).status == 200
-    assert (await live.ask("GET", "victim", bucket=bucket)).body == 5 * PIECE
+    names, here = (f"victim{number}" for number in itertools.count()), live.node.snode.id
+    name = next(one for one in names if live.node.placement.owner(Bck(bucket).uname + one).id == here)
+    assert (await live.ask("PUT", name, bucket=bucket, data=body())).status == 200
+    assert (await live.ask("GET", name, bucket=bucket)).body == 5 * PIECE
     assert disk.is_still_its_file
 
 
