@@ -134,6 +134,10 @@ def _of_short(short: Short) -> ObjectMeta:
 
 def decode(value: bytes) -> ObjectMeta:
     """Read what `encode` wrote. Raise `CorruptMetadata` for anything else."""
+    if value.startswith(short_meta.MAGIC):
+        if (short := short_meta.decode(value)) is None:
+            raise CorruptMetadata("object metadata does not have its checksum, or is of a later version")
+        return _of_short(short)
     body = value[_HEAD_BYTES:]
     if value[:_HEAD_BYTES] == _pack_head(_HEADER, _checksum(_SEED, body)):
         pass
@@ -141,10 +145,6 @@ def decode(value: bytes) -> ObjectMeta:
         raise CorruptMetadata("object metadata does not have its checksum")
     elif value.startswith(_WITHOUT_CHECKSUM):
         body = value[len(_WITHOUT_CHECKSUM) :]
-    elif (short := short_meta.decode(value)) is not None:
-        return _of_short(short)
-    elif value.startswith(short_meta.MAGIC):
-        raise CorruptMetadata("object metadata does not have its checksum, or is of a later version")
     else:
         raise CorruptMetadata(f"object metadata has an unknown header {value[:5]!r}")
     try:
@@ -175,9 +175,6 @@ def all_decoded(values: Iterable[bytes | None]) -> list[ObjectMeta | None]:
                 continue
             except (msgspec.DecodeError, UnicodeDecodeError):
                 pass  # it is found out below what is wrong
-        elif (short := short_meta.decode(value)) is not None:
-            found.append(_of_short(short))
-            continue
         found.append(decoded(value))
     return found
 
