@@ -26,8 +26,10 @@ from ais.fs.failures import disk_failures
 from ais.fs.mountpath import Mountpath
 
 ATTEMPTS_MAX = 10
-_Asides = dict[tuple[str, int, int], str]
-"""Work files, by path, inode and time of change of the file that each has all of."""
+_Key = tuple[str, int, int]
+"""Of a file as it was found: path, inode, time of change."""
+_Asides = dict[_Key, str]
+"""Work files, by the file that each has all of."""
 
 
 class Relocated(NamedTuple):
@@ -177,7 +179,7 @@ class Relocator:
     ) -> bool:
         """Have a slice in its place that is no older than the one that was found; False: that is another one by now."""
         again, there = tree.find(self._disk, where.path), tree.find(self._disk, where.own_path)
-        if again is None or (again[1].st_ino, again[1].st_ctime_ns) != (found[1].st_ino, found[1].st_ctime_ns):
+        if again is None or _key(*again) != _key(*found):
             return False
         if there is not None and there[1].st_mtime_ns >= found[1].st_mtime_ns:
             self._write_out(there[0])
@@ -294,8 +296,7 @@ class Relocator:
                 for place in others:
                     for source, found, _ in self._missing(place, owner):
                         with contextlib.suppress(FileNotFoundError):
-                            aside = self._clone(source, found, spot, owner.mountpath, self._paced)
-                            asides[source, found.st_ino, found.st_ctime_ns] = aside
+                            asides[_key(source, found)] = self._clone(source, found, spot, owner.mountpath, self._paced)
             yield asides
         finally:
             for aside in asides.values():
@@ -306,12 +307,10 @@ class Relocator:
         count = 0
         for source, found, target in self._missing(place, owner):
             layout.make_directory(self._disk, owner.shelves)
-            aside = asides.get((source, found.st_ino, found.st_ctime_ns))
-            if aside is None:
-                aside = asides[source, found.st_ino, found.st_ctime_ns] = self._clone(
-                    source, found, spot, owner.mountpath
-                )
-            tree.install(self._disk, aside, owner.shelves, target)
+            key = _key(source, found)
+            if key not in asides:
+                asides[key] = self._clone(source, found, spot, owner.mountpath)
+            tree.install(self._disk, asides[key], owner.shelves, target)
             places.add(os.path.dirname(owner.shelves), target)
             count += 1
         return count
@@ -366,3 +365,7 @@ class _Places(Directories):
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
+
+
+def _key(path: str, stat: os.stat_result) -> _Key:
+    return path, stat.st_ino, stat.st_ctime_ns

@@ -290,10 +290,7 @@ def test_a_step_rests_once_for_all_that_it_worked(monkeypatch: pytest.MonkeyPatc
     """Between its pieces, in a thread or not, and in the end for what is left; what was rested is no work."""
 
     async def scenario() -> None:
-        clock = MadeUpClock()
-        monkeypatch.setattr(pace, "time", SimpleNamespace(sleep=clock.sleep_in_thread))
-        shared = Pace(clock, lambda: 0)
-        shared.rest_factor = 2.0
+        clock, shared = resting(monkeypatch)
 
         def work() -> None:
             for seconds in shared.pieces(iter((1, 3))):
@@ -313,10 +310,7 @@ def test_nothing_rests_where_somebody_waits(monkeypatch: pytest.MonkeyPatch) -> 
     """Outside of any step, and between pieces of what is awaited; nor for a step that is over: its job may be too."""
 
     async def scenario() -> None:
-        clock = MadeUpClock()
-        monkeypatch.setattr(pace, "time", SimpleNamespace(sleep=clock.sleep_in_thread))
-        shared = Pace(clock, lambda: 0)
-        shared.rest_factor = 2.0
+        clock, shared = resting(monkeypatch)
 
         async def work(*, is_awaited: bool) -> None:
             for seconds in shared.pieces(iter((1, 3)), lambda: is_awaited):
@@ -367,3 +361,12 @@ class MadeUpClock(SystemClock):
     async def sleep(self, seconds: float) -> None:
         """At once."""
         self.sleep_in_thread(seconds)
+
+
+def resting(monkeypatch: pytest.MonkeyPatch) -> tuple[MadeUpClock, Pace]:
+    """A pace by which steps rest twice as long as they take, and its clock, in threads too."""
+    clock = MadeUpClock()
+    monkeypatch.setattr(pace, "time", SimpleNamespace(sleep=clock.sleep_in_thread))
+    shared = Pace(clock, lambda: 0)
+    shared.rest_factor = 2.0
+    return clock, shared
