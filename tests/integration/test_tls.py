@@ -1,5 +1,6 @@
 """TLS on every network of a real cluster, client certificates included."""
 
+import itertools
 import ssl
 from collections.abc import Iterator
 
@@ -7,6 +8,8 @@ import pytest
 from harness import certificates
 
 from ais.base.errors import Unreachable
+from ais.meta.placement import Candidates
+from ais.meta.smap import digest
 from ais.playground import probe
 from ais.testing import TLS, Cluster
 
@@ -45,8 +48,11 @@ def test_objects_over_tls(secure: Cluster, pem: TLS) -> None:
     assert all(node[net]["direct_url"].startswith("https://") for node in nodes for net in nets)
     assert probe.call("POST", f"{secure.endpoint}/v1/buckets/tls", tls, b'{"action":"create-bck"}')[0] == 200
     content = bytes(range(256)) * 8192
-    for node in secure.targets:
-        url = f"{node.url}/v1/objects/tls/from-{node.name}?provider=ais&pid=p&utm=1"
+    owners = Candidates([digest(node.id) for node in secure.targets])
+    for index, node in enumerate(secure.targets):
+        names = (f"from-{node.name}-{number}" for number in itertools.count())
+        name = next(one for one in names if owners.best(digest(f"ais/@#/tls/{one}")) == index)
+        url = f"{node.url}/v1/objects/tls/{name}?provider=ais&pid=p&utm=1"
         assert probe.call("PUT", url, tls, content)[0] == 200
         assert probe.call("GET", url, tls) == (200, content)
     status, body = probe.call("GET", f"{secure.endpoint}/ais/tls", tls)
