@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -30,7 +31,9 @@ from ais.target.host import Host, require_node
 from ais.target.transfer import SMALL, Small, Together, Transfer, absent, not_older
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
-from ais.xact.pace import Pace
+from ais.xact.pace import Pace, carried
+
+T = TypeVar("T")
 
 
 def begun(store: Store, view: BucketView, name: str, transfer: Transfer) -> tuple[Writer, Condition | None]:
@@ -61,13 +64,22 @@ def begun(store: Store, view: BucketView, name: str, transfer: Transfer) -> tupl
 class Arriving:
     """Takes small objects whose owner this target is now (`ais.target.moves`)."""
 
-    def __init__(self, host: Host, front: Front, volume: Volume, store: Store, pace: Pace) -> None:
+    def __init__(
+        self,
+        host: Host,
+        front: Front,
+        volume: Volume,
+        store: Store,
+        pace: Pace,
+        is_awaited: Callable[[str], bool],
+    ) -> None:
+        """`is_awaited`: whether a client waits for a name (with its bucket's uname), so that nobody shall rest."""
         self._pace = pace
+        self._is_awaited = is_awaited
         self._host = host
         self._front = front
         self._volume = volume
         self._store = store
-        self._now_s = host.env.clock.monotonic
 
     def routes(self) -> list[web.RouteDef]:
         """Of the data network, for other targets."""
@@ -85,29 +97,40 @@ class Arriving:
         by_mountpath: dict[Mountpath, list[Small]] = {}
         for one in given.objects:
             by_mountpath.setdefault(self._volume.place(view.uname + one.name), []).append(one)
-        began_s, here = self._now_s(), dict[str, bool]()
-        for found in await asyncio.gather(
-            *(
-                in_pool(mountpath.pool, partial(self._store_all, view, objects, caller))
-                for mountpath, objects in by_mountpath.items()
-            )
-        ):
-            here |= found
+        here = dict[str, bool]()
+
+        def is_awaited() -> bool:
+            return any(self._is_awaited(view.uname + one.name) for one in given.objects)
+
+        self._pace.linger()
+        async with self._pace.step(is_awaited):
+            for found in await asyncio.gather(
+                *(
+                    in_pool(mountpath.job_pool, carried(partial(self._store_all, view, objects, caller, is_awaited)))
+                    for mountpath, objects in by_mountpath.items()
+                )
+            ):
+                here |= found
         count_arrivals(self._host.stats, [len(one.content) for one in given.objects if here.get(one.name)])
-        await self._pace.rest_between(self._now_s() - began_s)  # the sender waits for the answer, and rests too
         return _answer([one.name in here for one in given.objects])
 
-    def _store_all(self, view: BucketView, objects: Sequence[Small], caller: str | None) -> dict[str, bool]:
+    def _store_all(
+        self, view: BucketView, objects: Sequence[Small], caller: str | None, is_awaited: Callable[[], bool]
+    ) -> dict[str, bool]:
         """The names of those that are here, and on the disk, by now; whether they came with this."""
         disk, begun_ones, here = self._host.env.disk, list[tuple[str, Writer, Condition | None]](), dict[str, bool]()
         directories, files, are_new = Directories(), dict[str, str](), set[str]()
-        for one in objects:
+
+        def paced(pieces: Iterable[T]) -> Iterator[T]:
+            return self._pace.pieces(iter(pieces), is_awaited)
+
+        for one in paced(objects):
             with contextlib.suppress(AisError, OSError):
                 writer, condition = begun(self._store, view, one.name, one.transfer)
                 writer.write(one.content)
                 begun_ones.append((one.name, writer, condition))
                 writer.begin_writing_out()
-        for name, writer, condition in begun_ones:
+        for name, writer, condition in paced(begun_ones):
             try:
                 writer.write_out()
                 self._front.require_peer(caller)
@@ -124,7 +147,7 @@ class Arriving:
                 if (found := tree.find(disk, spot.path)) is not None:
                     files[name] = found[0]
                     directories.add(spot.root, found[0])
-        for name, path in files.items():  # the first brings the metadata of all to the disk
+        for name, path in paced(files.items()):  # the first brings the metadata of all to the disk
             with contextlib.suppress(OSError):
                 fsync_path(disk, path)
                 here[name] = name in are_new

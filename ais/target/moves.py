@@ -8,7 +8,7 @@ is moved by one at a time: who waited for it knows that nothing of it is on its 
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import NamedTuple
@@ -30,6 +30,7 @@ from ais.base.errors import (
     Unreachable,
 )
 from ais.base.locks import Held, NamedLocks
+from ais.base.wanted import Wanted
 from ais.core import holds, replicas
 from ais.core.departure import Departures, OpenVersion
 from ais.core.meta import ObjectMeta
@@ -107,6 +108,8 @@ class Moves:
         self._departures = Departures(store, host.env)
         self._earlier = (host.smap, Earlier(host.smap))
         self._locks = NamedLocks()
+        self._asked = Wanted(bool)
+        """Names that others are asked for, because a client waits for them."""
         self.before_give: Callable[[Bck, str], Awaitable[None]] = _at_once
         """Awaited before a name goes to its owner: what is still done for it here ends."""
 
@@ -193,8 +196,8 @@ class Moves:
 
     async def _give_to(self, owner_id: str, view: BucketView, names: Sequence[str], pool: Executor) -> dict[str, int]:
         owner, given = self._host.smap.tmap.get(owner_id), dict[str, int]()
-        left = iter(names)
-        while owner is not None and (part := await in_pool(pool, lambda: self._read_small(view, left))):
+        left = self._pace.pieces(iter(names), lambda: self._are_wanted(view, names))
+        while owner is not None and (part := await in_pool(pool, carried(lambda: self._read_small(view, left)))):
             try:
                 answer = await self._peers.call(
                     "POST",
@@ -209,8 +212,11 @@ class Moves:
                 break
             are_there = codec.from_msgpack(answer.body, list[bool])
             there = [one for one, is_there in zip(part, are_there, strict=True) if is_there]
-            given |= await in_pool(pool, partial(self._let_go_of, view, there))
+            given |= await in_pool(pool, carried(partial(self._let_go_of, view, there)))
         return given
+
+    def _are_wanted(self, view: BucketView, names: Iterable[str]) -> bool:
+        return any(self._locks.is_wanted(view.uname + name) for name in names)
 
     def _read_small(self, view: BucketView, names: Iterator[str]) -> list[Small]:
         """The next objects of one request; none: there are no more. What is large, gone or damaged is left out."""
@@ -233,7 +239,8 @@ class Moves:
 
     def _let_go_of(self, view: BucketView, there: Sequence[Small]) -> dict[str, int]:
         given: dict[str, int] = {}
-        for one in there:
+        is_awaited = partial(self._are_wanted, view, [one.name for one in there])
+        for one in self._pace.pieces(iter(there), is_awaited):
             with contextlib.suppress(AisError):
                 self._let_go(view, one.name, one.transfer.meta, view.silent_rules, keeps_slices=True)
                 given[one.name] = len(one.content)
@@ -261,7 +268,7 @@ class Moves:
             times_ns = (opened.stat.st_atime_ns, opened.stat.st_mtime_ns)
             size += opened.stat.st_size
             with contextlib.suppress(AlreadyExists):  # it was sent before; others may not have been
-                transfer = Transfer(opened.meta, times_ns=times_ns, part=part)
+                transfer = Transfer(opened.meta, times_ns=times_ns, part=part, is_awaited=not is_at_work())
                 await self._send(opened, owner, _durable(view), name, transfer)
         is_gone = await in_pool(pool, lambda: self._departures.let_go(view.bck, name, found, fsync=view.rules.fsync))
         return Given(size, len(found.versions)) if is_gone else Given(0, 0)
@@ -316,6 +323,17 @@ class Moves:
         """Have all who owned a name before, by the map of the end, do what a message says; return whether any of them
         has discarded something. Raise `NotReady`, `Unreachable`, and what one answers.
         """
+        self._asked.take(view.uname + name)
+        try:
+            return await self._have_given(view, name, message)
+        finally:
+            self._asked.forget(view.uname + name)
+
+    def is_asked_for(self, name: str) -> bool:
+        """Whether a client waits for this name (with its bucket's uname) to come here."""
+        return name in self._asked
+
+    async def _have_given(self, view: BucketView, name: str, message: ActMsg) -> bool:
         is_discarded = False
         is_ours = self._owner(view, name).id == self._host.snode.id
         while (smap := self._host.smap).moving:
@@ -486,6 +504,7 @@ def _of_owner(opened: OpenObject, *, only_if_absent: bool = True, keeps_name: bo
         times_ns=(opened.stat.st_atime_ns, opened.stat.st_mtime_ns),
         only_if_absent=only_if_absent,
         keeps_name=keeps_name,
+        is_awaited=not is_at_work(),
     )
 
 

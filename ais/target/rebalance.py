@@ -204,7 +204,7 @@ class Rebalance:
             if view is None:
                 return
             names = [name for name in batch.names if not self._is_ours(view, name)]
-            given = await self._moves.give_together(view, names, batch.mountpath.pool)
+            given = await self._moves.give_together(view, names, batch.mountpath.job_pool)
             self._count(xaction, len(given), sum(given.values()))
             left = iter([name for name in names if name not in given])
 

@@ -340,7 +340,7 @@ class Target:
         self._blobs = Blobs(parts)
         reads = Reads(host, self._front, store, opening, recent, shards, protected, remote, self._blobs)
         self._batches = Batches(host, self._front, store, opening, peers, indexes)
-        self._arriving = Arriving(host, self._front, volume, store, pace)
+        self._arriving = Arriving(host, self._front, volume, store, pace, moves.is_asked_for)
         self._groups = Groups(parts, self._blobs)
         self._inventories = Inventories(parts)
         self._archiving = Archiving(parts)

@@ -29,7 +29,7 @@ class Transfer(msgspec.Struct, frozen=True, array_like=True):
 
     `only_if_absent`: keep what the destination has already, and say so with `AlreadyExists`. `part`: of a name that
     gets another owner (`ais.core.departure`), this version. `keeps_name`: the object only gets another owner; what that
-    has already may be an older write of it, from slices.
+    has already may be an older write of it, from slices. `is_awaited`: by a client, so nobody rests meanwhile.
     """
 
     meta: ObjectMeta
@@ -38,6 +38,7 @@ class Transfer(msgspec.Struct, frozen=True, array_like=True):
     only_if_absent: bool = False
     part: str = ""
     keeps_name: bool = False
+    is_awaited: bool = False
 
     @property
     def is_copy(self) -> bool:

@@ -162,12 +162,12 @@ class PutSink(_Steps):
 
 
 class PacedSink(PutSink):
-    """An upload that nobody waits for: the sender rests as xactions here do.
+    """An object that gets another owner: the sender rests as xactions here do, unless a client waits for it.
 
     The disk begins with each piece: all of it must be there in the end, under the object's lock.
     """
 
-    __slots__ = ("_arriving", "_now_s", "_pace")
+    __slots__ = ("_arriving", "_is_awaited", "_now_s", "_pace")
 
     def __init__(
         self,
@@ -176,9 +176,11 @@ class PacedSink(PutSink):
         writer: Writer,
         started_s: float,
         pace: Pace,
+        is_awaited: Callable[[], bool],
         condition: Condition | None = None,
     ) -> None:
         super().__init__(owner, view, writer, started_s, is_inline=False, condition=condition)
+        self._is_awaited = is_awaited
         self._arriving = writer
         self._pace = pace
         self._now_s = writer.mountpath.now_s
@@ -194,7 +196,8 @@ class PacedSink(PutSink):
     async def _write_and_rest(self, written: Awaitable[None]) -> None:
         began_s = self._now_s()
         await written
-        await self._pace.rest_between(self._now_s() - began_s)
+        if not self._is_awaited():
+            await self._pace.rest_between(self._now_s() - began_s)
 
 
 def upload(

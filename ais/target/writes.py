@@ -230,7 +230,12 @@ class Writes:
         else:
             writer, condition = begun(self._store, ask.view, ask.name, transfer)
         if part or transfer.only_if_absent:
-            sink = PacedSink(self._of_peer(ask, is_given=True), ask.view, writer, started_s, self._pace, condition)
+            uploads, key = self._of_peer(ask, is_given=True), ask.view.uname + ask.name
+
+            def is_awaited() -> bool:
+                return transfer.is_awaited or self._moves.is_asked_for(key)
+
+            sink = PacedSink(uploads, ask.view, writer, started_s, self._pace, is_awaited, condition)
             return Upload(sink, is_inline=False)
         return self._upload(ask.view, writer, ask.headers.content_length, started_s, condition, self._of_peer(ask))
 

@@ -113,8 +113,11 @@ class Pace:
         self._lingering = asyncio.get_running_loop().call_later(LINGER_S, self._linger_no_longer)
 
     @contextlib.asynccontextmanager
-    async def step(self) -> AsyncIterator[None]:
-        """Around each step: rest after it, unless it fails, for as long as it did not rest between its pieces."""
+    async def step(self, is_awaited: Callable[[], bool] = lambda: False) -> AsyncIterator[None]:
+        """Around each step: rest after it, unless it fails, for as long as it did not rest between its pieces.
+
+        `is_awaited`: whether a client waits for it, and there shall be no rest.
+        """
         step, began_s = _Step(), self._clock.monotonic()
         token = _STEP.set(step)
         try:
@@ -122,7 +125,8 @@ class Pace:
         finally:
             step.is_over = True
             _STEP.reset(token)
-        await self.rest(max(0.0, self._clock.monotonic() - began_s - step.settled_s))
+        if not is_awaited():
+            await self.rest(max(0.0, self._clock.monotonic() - began_s - step.settled_s))
 
     async def rest(self, worked_s: float) -> None:
         """Call after what was no step, and should take some milliseconds at most, with the time it took."""
@@ -138,9 +142,8 @@ class Pace:
         began_s = self._clock.monotonic()
         for piece in pieces:
             yield piece
-            if not is_awaited():
-                self._rest_in_thread(self._clock.monotonic() - began_s)
-            began_s = self._clock.monotonic()
+            if self._rest_in_thread(self._clock.monotonic() - began_s, is_awaited):
+                began_s = self._clock.monotonic()
 
     async def each(self, pieces: Iterable[T], is_awaited: Callable[[], bool]) -> AsyncIterator[T]:
         """The same on the event loop."""
@@ -152,17 +155,23 @@ class Pace:
                 await self.rest(rested_s - began_s)
                 step.settled_s += self._clock.monotonic() - began_s
 
-    def _rest_in_thread(self, worked_s: float) -> None:
+    def _rest_in_thread(self, worked_s: float, is_awaited: Callable[[], bool]) -> bool:
+        """Whether the next pieces are counted anew: what is too short for a rest goes with them. For what there was no
+        rest, the whole step has one.
+        """
         step, delay_s = _STEP.get(), worked_s * self.rest_factor
         is_short = delay_s <= _REST_S_MIN and self._open.is_set()
-        if step is None or step.is_over or is_short:  # what is short the end of the step makes up for
-            return
+        if step is None or step.is_over or is_short:
+            return False
+        if is_awaited():
+            return True
         began_s = self._clock.monotonic()
         if delay_s > _REST_S_MIN:
             time.sleep(delay_s)
-        while not (self._open.is_set() or step.is_over):
+        while not (self._open.is_set() or step.is_over or is_awaited()):
             time.sleep(PROBE_S)
         step.settled_s += worked_s + self._clock.monotonic() - began_s
+        return True
 
     def close(self) -> None:
         """Measure no longer for steps that others have asked for."""

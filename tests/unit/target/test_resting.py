@@ -35,10 +35,12 @@ PATIENCE_S = 10.0
 
 
 class Rests(SystemClock):
-    """Counts those within steps, which are over at once. `wrong`: where threads held what a client may wait for."""
+    """Counts those within steps, which are over at once, and outside. `wrong`: where threads held what a client may
+    wait for.
+    """
 
     def __init__(self, target: LiveTarget, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count = 0
+        self.count = self.outside = 0
         self.wrong: list[str] = []
         key = target.target._store.spot(BCK, "o").key
         self._locks = [one.stripes._threads[stripe_of(key)] for one in target.volume.available]
@@ -51,6 +53,7 @@ class Rests(SystemClock):
     async def sleep(self, _seconds: float) -> None:
         """On the event loop."""
         self.count += pace.is_at_work()
+        self.outside += not pace.is_at_work()
         await asyncio.sleep(0)
 
     def sleep_in_thread(self, _seconds: float) -> None:
@@ -179,6 +182,104 @@ def test_the_disk_has_begun_with_a_large_object_before_its_lock_is_taken(tmp_pat
                 store, rules = leaves.target._store, leaves.target._front.views.require(BCK).rules
                 await asyncio.to_thread(store.copy, BCK, name, BCK, copy, rules)
             assert max(disk.counts) >= PIECES
+
+    asyncio.run(scenario())
+
+
+def test_who_gives_small_objects_and_who_takes_them_rest_between_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each that is read, written, named, synced, let go of: clients wait for a core that is kept for all."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            stays, leaves, names = await _small_ones(targets)
+            rests = [Rests(one, monkeypatch) for one in targets]
+            with rests[0].pace.used(), rests[1].pace.used():
+                follow(targets, leaves)
+                await rebalanced(targets)
+            assert rests[-1].count >= 5 * len(names)
+            assert rests[-1].wrong == []
+            assert [(await stays.ask("GET", name)).body for name in names] == [b"small"] * len(names)
+
+    asyncio.run(scenario())
+
+
+def test_nobody_rests_with_small_objects_of_which_a_client_waits_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is on its way with others, and the client asks who owns it now."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            stays, leaves, names = await _small_ones(targets, on_one_mountpath=True)
+            key, rests = BCK.uname + names[-1], [Rests(one, monkeypatch) for one in targets]
+            has_begun, may_go_on, rest = threading.Event(), threading.Event(), rests[-1].sleep_in_thread
+
+            def rest_until_told(seconds: float) -> None:
+                has_begun.set()
+                assert may_go_on.wait(PATIENCE_S)
+                rest(seconds)
+
+            monkeypatch.setattr(pace, "time", SimpleNamespace(sleep=rest_until_told))
+            with rests[0].pace.used(), rests[1].pace.used():
+                follow(targets, leaves)
+                job = asyncio.create_task(rebalanced(targets))
+                await until(has_begun.is_set)
+                read = asyncio.create_task(stays.ask("GET", names[-1]))
+                await until(lambda: leaves.target._moves._locks.is_wanted(key))
+                assert rests[-1].count == 0
+                may_go_on.set()
+                assert (await read).body == b"small"
+                assert rests[-1].count == 1
+                await job
+
+    asyncio.run(scenario())
+
+
+async def _small_ones(
+    targets: list[LiveTarget], *, on_one_mountpath: bool = False
+) -> tuple[LiveTarget, LiveTarget, list[str]]:
+    """The second target is to leave: who stays, who leaves, and the names that it has."""
+    stays, leaves = targets
+    for one in targets:
+        await one.create()
+    place = leaves.volume.place
+    found = (
+        name
+        for name in _names_of(targets, leaves, "o")
+        if not on_one_mountpath or place(BCK.uname + name) is leaves.volume.available[0]
+    )
+    names = list(itertools.islice(found, 20))
+    for name in names:
+        assert (await leaves.ask("PUT", name, data=b"small")).status == 200
+    return stays, leaves, names
+
+
+@pytest.mark.parametrize("versions", [1, 2])
+def test_who_takes_an_object_that_a_client_waits_for_does_not_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, versions: int
+) -> None:
+    """With its versions; beside one that nobody waits for it does."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            stays, leaves = targets
+            names = list(itertools.islice(_names_of(targets, leaves, "o"), 2))
+            for one in targets:
+                await one.create()
+                if versions > 1:
+                    props = one.node.bmd.require(BCK).props.with_s3(versioning="Enabled")
+                    await one.take(one.node.bmd.with_props(BCK, props))
+            for name in names * versions:
+                assert (await leaves.ask("PUT", name, data=io.BytesIO(BODY))).status == 200
+            rests = Rests(stays, monkeypatch)
+            with rests.pace.used():
+                follow(targets, leaves)
+                assert (await stays.ask("GET", names[0])).body == BODY
+                assert rests.outside == 0
+                await rebalanced(targets)
+                assert rests.outside >= PIECES
 
     asyncio.run(scenario())
 
