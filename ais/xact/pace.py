@@ -1,16 +1,18 @@
 """How fast xactions go on one target: as fast as they can while no client asks for anything, else as clients allow.
 
 What a client waits for here is the event loop. While xactions run, a probe measures how late the loop wakes it up;
-every few seconds all steps are held for a moment, which tells how late it is without them. Clients' p99 may be three
-times what it is without steps: when more wake-ups are later than twice the p99 without, besides those that are so
-without any step too, the steps rest longer (a multiple of the time each took), else less. A period has some eighty
-wake-ups, too few for a p99 of its own: late ones are counted over several. Rest changes slowly and is bounded, so that
-jobs are even and people can be told how long they take: noise of other programs took them from full speed to a
-twentieth and back.
+every few seconds all steps are held for a moment, which tells how late it is without them: at the same time on all
+targets of a machine, whose clock says when, or each would take the steps of the others for what is usual. Clients' p99
+may be three times what it is without steps: when more wake-ups are later than twice what 19 of 20 are at most without
+(the latest few of them tell too little), besides those that are so without any step too, the steps rest longer (a
+multiple of the time each took), else less. Late ones are counted over several periods, of which each has some eighty
+wake-ups. Rest changes slowly and is bounded, so that jobs are even and people can be told how long they take: noise of
+other programs took them from full speed to a twentieth and back.
 
-A step may be a large file: whoever copies or reads one takes its pieces through `Pace.pieces`, where no lock is held
-that a client could wait for, and in a pool that clients do not need. For which step a thread works it is told
-(`carried`); outside of any, where a client waits, nothing rests.
+A step may be a large file, or many small ones, which keep a core for as long as the kernel lets them: whoever reads or
+writes them takes them through `Pace.pieces`, where no lock is held that a client could wait for, and in a pool that
+clients do not need. For which step a thread works it is told (`carried`); outside of any, where a client waits,
+nothing rests.
 """
 
 import asyncio
@@ -28,22 +30,23 @@ T = TypeVar("T")
 
 PROBE_S = 0.005
 PERIOD_S = 0.5
-HOLD_S = 0.15
-HOLD_EVERY = 8
-"""Periods between two moments without any step."""
+HOLD_EVERY, HOLD_SHARE = 8, 0.3
+"""Each so manieth period of the machine's clock begins without any step, for this share of it."""
 REST_MAX = 5.0
-_LONGER, _FIRST_REST = 1.25, 0.1
+_LONGER, _FIRST_REST = 1.15, 0.05
 _SHORTER, _LAST_REST = 0.9, 0.02
-_RATIO_MAX = 2.0
+_RATIO_MAX, _USUAL = 2.0, 0.95
 REST_AT_FIRST = 4.0
 """Where clients ask, a job begins slowly: what is over before it is known how much they bear is felt all the same."""
-LATE_SHARE = 0.0075
+LATE_SHARE = 0.005
 LINGER_S = 3.0
 """How long to measure on after a step that another node, or a reader of what is damaged, has asked for."""
-SAVED_MAX = 4.0
+SAVED_MAX = 8.0
 """Late wake-ups that earlier periods may have left over."""
 _IDLE_S_MIN = 0.0005
 """A lateness below is not distinguished: timers have a resolution of a millisecond."""
+_IDLE_MIN = 100
+"""Fewer samples do not tell what is rare."""
 _BUSY_MAX = 400
 _IDLE_MAX = 1600
 """Of some minutes."""
@@ -60,9 +63,9 @@ class Judge:
         """How long to rest after each step, as a multiple of the time it took; how late wake-ups were with and without
         steps, and how long to rest so far.
         """
-        limit_s = _RATIO_MAX * max(p99(idle_s), _IDLE_S_MIN)
+        limit_s = _RATIO_MAX * max(quantile(idle_s, _USUAL), _IDLE_S_MIN)
         late = sum(one > limit_s for one in busy_s)
-        share = LATE_SHARE + (sum(one > limit_s for one in idle_s) / len(idle_s) if idle_s else 0.0)
+        share = LATE_SHARE + sum(one > limit_s for one in idle_s) / max(len(idle_s), _IDLE_MIN)
         allowed = self._saved + share * len(busy_s)
         self._saved = min(max(allowed - late, 0.0), SAVED_MAX)
         if late > allowed:
@@ -70,9 +73,9 @@ class Judge:
         return max(rest * _SHORTER - _LAST_REST, 0.0)
 
 
-def p99(samples: Sequence[float]) -> float:
-    """The value that 99 of 100 samples do not exceed; 0 without samples."""
-    return sorted(samples)[min(len(samples) - 1, len(samples) * 99 // 100)] if samples else 0.0
+def quantile(samples: Sequence[float], share: float) -> float:
+    """The value that this share of the samples does not exceed; 0 without samples."""
+    return sorted(samples)[min(len(samples) - 1, int(len(samples) * share))] if samples else 0.0
 
 
 class Pace:
@@ -197,29 +200,28 @@ class Pace:
         self._end()
 
     async def _measure(self) -> None:
-        judge, seen, periods = Judge(), self._requests(), 0
+        judge, seen = Judge(), self._requests()
         while True:
-            await self._probe(PERIOD_S, self._busy)
+            period = int(self._clock.monotonic() / PERIOD_S) + 1
+            await self._probe(period * PERIOD_S, self._busy)
             asked, seen = self._requests() - seen, self._requests()
             if not asked:
                 self.rest_factor = 0.0
                 continue
-            if periods % HOLD_EVERY == 0:
-                await self._look_without_steps()
-            periods += 1
+            if period % HOLD_EVERY == 0:
+                await self._look_without_steps((period + HOLD_SHARE) * PERIOD_S)
             self.rest_factor = judge.decide(self.rest_factor, self._busy, self._idle)
             self._busy.clear()
 
-    async def _look_without_steps(self) -> None:
+    async def _look_without_steps(self, end_s: float) -> None:
         self._open.clear()
         try:
             await asyncio.sleep(PROBE_S)
-            await self._probe(HOLD_S, self._idle)
+            await self._probe(end_s, self._idle)
         finally:
             self._open.set()
 
-    async def _probe(self, duration_s: float, samples: "deque[float]") -> None:
-        end_s = self._clock.monotonic() + duration_s
+    async def _probe(self, end_s: float, samples: "deque[float]") -> None:
         while (started_s := self._clock.monotonic()) < end_s:
             await asyncio.sleep(PROBE_S)
             samples.append(self._clock.monotonic() - started_s - PROBE_S)

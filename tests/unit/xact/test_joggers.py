@@ -26,7 +26,7 @@ from ais.fs.volume import Volume
 from ais.xact import joggers as joggers_module
 from ais.xact import pace
 from ais.xact.joggers import Batch, Joggers
-from ais.xact.pace import Judge, Pace, p99
+from ais.xact.pace import Judge, Pace, quantile
 from ais.xact.xaction import Xaction
 
 BCK = Bck("b")
@@ -204,7 +204,7 @@ def test_steps_rest_longer_while_clients_wait_and_less_when_they_do_not() -> Non
     for _ in range(100):
         rest = judge.decide(rest, [0.003] * 80, idle_s)
     assert rest == 0.0
-    assert p99(deque(range(1, 201))) == 199
+    assert quantile(deque(range(1, 201)), 0.99) == 199
 
 
 def test_steps_do_not_rest_for_what_is_rare_without_them_too() -> None:
@@ -222,7 +222,8 @@ def test_steps_do_not_rest_for_what_is_rare_without_them_too() -> None:
 
 def test_jobs_go_evenly_beside_what_other_programs_do() -> None:
     """Some of a hundred wake-ups are late without steps too, a step makes more of them so: no half minute goes at less
-    than a sixth of the full speed, and where the steps do nothing none at less than four fifths.
+    than a sixth of the full speed, and where the steps do nothing none at less than four fifths, once what is usual is
+    known.
     """
 
     def speeds(delayed_by_steps: float) -> list[float]:
@@ -237,7 +238,7 @@ def test_jobs_go_evenly_beside_what_other_programs_do() -> None:
                 idle_s.extend(lateness_s(0) for _ in range(25))
             busy_s = [lateness_s(delayed_by_steps / (1 + rests[-1])) for _ in range(70)]
             rests.append(judge.decide(rests[-1], busy_s, idle_s))
-        return [sum(1 / (1 + rest) for rest in rests[at : at + 60]) / 60 for at in range(60, 1200, 60)]
+        return [sum(1 / (1 + rest) for rest in rests[at : at + 60]) / 60 for at in range(120, 1200, 60)]
 
     assert min(speeds(0)) > 0.8
     assert min(speeds(0.1)) > 1 / 6
