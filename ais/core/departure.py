@@ -108,8 +108,10 @@ class Departures:
             return self._store.under_lock(bck, spot, step)
 
     def _note(self, bck: Bck, spot: Spot, found: list[Version], *, fsync: bool) -> None:
-        """A mountpath that is out of use must not bring back what is removed."""
+        """A mountpath that is out of use must not bring back what is removed; another version that it has stays one
+        below what is elsewhere.
+        """
         path = spot.path[len(spot.root) + 1 :]
-        self._store.volume.note_removed(bck, path, fsync=fsync, is_moved=True)
+        self._store.volume.note_covered(bck, path, fsync=fsync, is_moved=True)
         for version in found:
             self._store.volume.note_removed_version(bck, path, version.id or NULL, fsync=fsync, is_moved=True)

@@ -1,8 +1,8 @@
 """What becomes of an object's file that was deleted or replaced while its mountpath was out of use, when that returns.
 
 `ais.fs.removed` removes it. Where versions are kept it is a version below what was put on top meanwhile, and may be the
-only file of it: then it goes on the shelf first. Nobody uses the mountpath yet, and one rename does it: killed before
-or after, the next attempt finds the same.
+only file of it: then it goes on the shelf first. Nobody uses the mountpath yet, and one system call does it: killed
+before or after, the next attempt finds the same.
 """
 
 import contextlib
@@ -17,11 +17,12 @@ from ais.fs import layout
 from ais.fs.names import SELF
 
 
-def keep(disk: Disk, mountpaths: Sequence[str], returning: str, bck: Bck, path: str) -> None:
+def keep(disk: Disk, mountpaths: Sequence[str], returning: str, bck: Bck, path: str, is_covered: bool) -> None:
     """Put an object's file on the shelf of `returning` if none of `mountpaths`, which are in use, has that version.
 
-    `path` is below `%ob`. A null version is one only where other versions are and none of them is null: it would have
-    been replaced. Blocks. Raise `OSError`.
+    `path` is below `%ob`. Where one of these is null, that replaced this one. `is_covered`: something came on top of a
+    version, which is kept; else a null version is one only where there are others: it may have been all there was, and
+    was removed. Blocks. Raise `OSError`.
     """
     bucket = layout.bucket_path(returning, bck)
     root, shelf = f"{bucket}/{layout.OBJECTS}", f"{bucket}/{layout.VERSIONS}/{path}/{SELF}"
@@ -31,7 +32,7 @@ def keep(disk: Disk, mountpaths: Sequence[str], returning: str, bck: Bck, path: 
         return
     known = {one for mountpath in mountpaths for one in _ids(disk, layout.bucket_path(mountpath, bck), path)}
     entry = meta.version_id or NULL
-    if entry in known or (entry == NULL and not known):
+    if entry in known or (entry == NULL and not known and not is_covered):
         return
     shelves = f"{bucket}/{layout.VERSIONS}"
     layout.make_directory(disk, shelves)
@@ -39,6 +40,23 @@ def keep(disk: Disk, mountpaths: Sequence[str], returning: str, bck: Bck, path: 
     tree.fsync_parents(disk, bucket, placed)
     tree.prune(disk, root, file[0])
     tree.fsync_removal(disk, root, file[0])
+
+
+def drop_null(disk: Disk, returning: str, bck: Bck, path: str) -> None:
+    """Remove the null version of an object that is the latest one on `returning`. Blocks. Raise `OSError`."""
+    bucket = layout.bucket_path(returning, bck)
+    root, shelves = f"{bucket}/{layout.OBJECTS}", f"{bucket}/{layout.VERSIONS}"
+    marker = f"{shelves}/{path}/{SELF}/{DELETED}"
+    file = tree.find(disk, f"{root}/{path}")
+    if file is not None and _is_null(disk, file[0]):
+        tree.remove(disk, root, f"{root}/{path}", fsync=True)
+    if _is_null(disk, marker):
+        tree.remove(disk, shelves, marker, fsync=True)
+
+
+def _is_null(disk: Disk, path: str) -> bool:
+    meta = read_meta(disk, path)
+    return meta is not None and not meta.version_id
 
 
 def _ids(disk: Disk, bucket: str, path: str) -> Iterable[str]:

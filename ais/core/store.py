@@ -51,6 +51,7 @@ from ais.fs.failures import disk_failures, translate
 from ais.fs.locks import stripe_of
 from ais.fs.mountpath import Mountpath
 from ais.fs.names import SELF
+from ais.fs.removed import OfVersions
 from ais.fs.volume import Volume
 
 T = TypeVar("T")
@@ -110,7 +111,7 @@ class Store:
         self._spots = SpotTable(volume, (limits or StoreLimits()).spots_max)
         self._versions = Versions(volume, env)
         tag = f"{os.getpid():x}.{env.rng.getrandbits(32):x}"
-        volume.keep = returning.keep
+        volume.of_versions = OfVersions(returning.keep, returning.drop_null)
         self._publisher = Publisher(volume, env, self._spots, self._versions, tag)
         self.copies = self._publisher.copies
         self.version_copies = self._publisher.version_copies
@@ -1071,7 +1072,7 @@ class Store:
         def replacing(succession: Succession) -> None:
             note(succession.order if succession.is_enabled else NULL)
             if not succession.is_below:
-                self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :], fsync=rules.fsync)
+                self._note_covered(bck, spot, succession, fsync=rules.fsync)
                 if bck in self.volume.mirrored:
                     self.version_copies.follow(spot, succession, fsync=rules.fsync)
             touched.update(succession.touched)
@@ -1082,6 +1083,18 @@ class Store:
             return self._versions.delete(spot, rules, work, replacing, keep=keep, version_id=version_id)
         finally:
             self._publisher.shelved(bck, name, *touched)
+
+    def _note_covered(self, bck: Bck, spot: Spot, succession: Succession, *, fsync: bool) -> None:
+        """Before a delete marker comes on top: what a mountpath that is out of use has is a version below it, but for
+        a null one that the marker replaces, and the latest one, if that goes elsewhere.
+        """
+        path, head = spot.path[len(spot.root) + 1 :], succession.head
+        self.volume.note_covered(bck, path, fsync=fsync)
+        gone = {head.id or NULL} if succession.is_moved and head is not None else set[str]()
+        if not (succession.is_moved or succession.is_enabled):
+            gone.add(NULL)
+        for version_id in gone:
+            self.volume.note_removed_version(bck, path, version_id, fsync=fsync)
 
     def _note_removed(self, bck: Bck, spot: Spot, version: Version, *, fsync: bool) -> None:
         """Before a version is removed for good: a mountpath that is out of use must not bring it back."""

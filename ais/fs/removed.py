@@ -4,9 +4,10 @@ Each mountpath in use has the file `.ais.removed`: a line for each such object, 
 record, the bucket and the path below `%ob`; of a version that was removed for good its place on the shelf, `%ve/...`;
 of a slice of another target's object `%ec/...`. When a mountpath comes back, what was removed since it went is unlinked
 on it before it is used; a version that is to be kept, and lies nowhere else, is put on the shelf before. One that was
-removed for good may still be the latest there, so that is looked at too: its attribute has its ID as it is. One that
-comes into use gets the lines of the others: any of them may go before the next one returns. The files go when all known
-mountpaths are in use and everything is in its place.
+removed for good may still be the latest there, so that is looked at too. `%ve/.../deleted` says of no version that it
+was removed: something came on top of the latest one, which goes on the shelf. One that comes into use gets the lines of
+the others: any of them may go before the next one returns. The files go when all known mountpaths are in use and
+everything is in its place.
 
 A line ends with the version of the cluster map: names may have gone to other targets before a mountpath returns, so
 these note what they remove too (`Volume.notes_for_others`). In generation 0 are lines that another target handed on.
@@ -39,7 +40,8 @@ COMPACTED_BYTES = 8 << 20
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 _PIECE = 1 << 20
 _ID = re.compile(r"[0-9a-f]{32}")
-_DELETED = "deleted"
+_NULL, _DELETED = "null", "deleted"
+"""Entries of a shelf (`ais.core.versions`)."""
 _EVERYTHING = "*"
 """In the place of bucket and path: anything may have been removed."""
 
@@ -105,8 +107,21 @@ def _is_at(disk: Disk, fd: int, path: str) -> bool:
     return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
 
 
-Keep = Callable[[Disk, Sequence[str], str, Bck, str], None]
-"""Puts a version on the shelf (`ais.core.returning.keep`)."""
+class OfVersions(NamedTuple):
+    """Who can tell the versions of an object on a mountpath that comes back (`ais.core.returning`)."""
+
+    keep: Callable[[Disk, Sequence[str], str, Bck, str, bool], None]
+    drop_null: Callable[[Disk, str, Bck, str], None]
+
+
+def shelved(path: str, version_id: str) -> str:
+    """The path of a line about a version of the object at `path`."""
+    return f"{layout.VERSIONS}/{path}/{SELF}/{version_id}"
+
+
+def covered(path: str) -> str:
+    """The path of the line that says that something came on top of the latest version of the object at `path`."""
+    return shelved(path, _DELETED)
 
 
 class Went(NamedTuple):
@@ -123,7 +138,12 @@ class Went(NamedTuple):
 
 
 def apply(
-    disk: Disk, mountpaths: Sequence[str], returning: str, went: Went, keep: Keep, of_others: Iterable[Line] = ()
+    disk: Disk,
+    mountpaths: Sequence[str],
+    returning: str,
+    went: Went,
+    of_versions: OfVersions,
+    of_others: Iterable[Line] = (),
 ) -> None:
     """Unlink on `returning` what was removed since it went, and what other targets have removed since.
 
@@ -140,14 +160,20 @@ def apply(
             bck, _ = Bck.parse_uname(line.uname)
         except AisError:
             continue
-        bucket, path = layout.bucket_path(returning, bck), line.path
-        if path.startswith(f"{layout.VERSIONS}/"):
-            _unlink_version(disk, bucket, path)
-        elif path.startswith(f"{layout.SLICES}/"):
+        bucket, path, entry = layout.bucket_path(returning, bck), line.path, ""
+        if path.startswith(f"{layout.SLICES}/"):
             _unlink(disk, f"{bucket}/{path}")
-        else:
-            keep(disk, mountpaths, returning, bck, path)
-            _unlink(disk, f"{bucket}/{layout.OBJECTS}/{path}")
+            continue
+        if path.startswith(f"{layout.VERSIONS}/"):
+            shelf, _, entry = path.rpartition("/")
+            path = shelf[len(layout.VERSIONS) + 1 : -len(SELF) - 1]
+        if entry not in ("", _DELETED):
+            _unlink_version(disk, bucket, path, entry)
+            if entry == _NULL:
+                of_versions.drop_null(disk, returning, bck, path)
+            continue
+        of_versions.keep(disk, mountpaths, returning, bck, path, entry == _DELETED)
+        _unlink(disk, f"{bucket}/{layout.OBJECTS}/{path}")
 
 
 def all_lines(disk: Disk, mountpaths: Iterable[str]) -> Iterator[Line]:
@@ -256,12 +282,13 @@ def _lines(disk: Disk, path: str) -> "list[str]":
     return content.decode(errors="replace").splitlines()
 
 
-def _unlink_version(disk: Disk, bucket: str, path: str) -> None:
-    """Unlink a version on the shelf, and where it may be the latest: an object, or the delete marker there."""
-    shelf, _, version_id = path.rpartition("/")
-    _unlink(disk, f"{bucket}/{path}")
-    current = f"{bucket}/{layout.OBJECTS}{shelf[len(layout.VERSIONS) : -len(SELF) - 1]}"
-    for latest in (current, f"{current}/{SELF}", f"{bucket}/{shelf}/{_DELETED}"):
+def _unlink_version(disk: Disk, bucket: str, path: str, version_id: str) -> None:
+    """Unlink a version on the shelf, and where it may be the latest: an object, or the delete marker there, whose
+    attribute has its ID as it is.
+    """
+    current, shelf = f"{bucket}/{layout.OBJECTS}/{path}", f"{bucket}/{layout.VERSIONS}/{path}/{SELF}"
+    _unlink(disk, f"{shelf}/{version_id}")
+    for latest in (current, f"{current}/{SELF}", f"{shelf}/{_DELETED}"):
         try:
             if _ID.fullmatch(version_id) and version_id.encode() in disk.getxattr(latest, layout.OBJECT_XATTR):
                 disk.unlink(latest)

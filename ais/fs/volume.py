@@ -39,7 +39,6 @@ from ais.fs.failures import disk_failures
 from ais.fs.locks import Stripes, probe_writing
 from ais.fs.mountpath import Capacity, Mountpath
 from ais.fs.moved import MovedNames
-from ais.fs.names import SELF
 from ais.fs.orders import Orders
 from ais.fs.record import IN_USE, KNOWN, LEAVING, GivenUp, Member, State, VolumeRecord
 from ais.meta.placement import Candidates, mix
@@ -178,8 +177,8 @@ class Volume:
         """The buckets that have directories here, or must have."""
         self.vouch: Callable[[int], None] = _vouch_for_all
         """Raises `NotReady` unless this target knows that it owns the names of a digest."""
-        self.keep: removed.Keep = lambda *_: None
-        """What is done before an object is removed from a mountpath that comes back."""
+        self.of_versions = removed.OfVersions(lambda *_: None, lambda *_: None)
+        """What is done with versions on a mountpath that comes back."""
         self.coded: frozenset[Bck] = frozenset()
         """The buckets whose objects have slices on other targets."""
         self.epoch = 0
@@ -598,7 +597,11 @@ class Volume:
         self, bck: Bck, path: str, version_id: str, *, fsync: bool = False, is_moved: bool = False
     ) -> None:
         """As `note_removed`, of one version of an object (`null`: the null version) that is removed for good."""
-        self.note_removed(bck, f"{layout.VERSIONS}/{path}/{SELF}/{version_id}", fsync=fsync, is_moved=is_moved)
+        self.note_removed(bck, removed.shelved(path, version_id), fsync=fsync, is_moved=is_moved)
+
+    def note_covered(self, bck: Bck, path: str, *, fsync: bool = False, is_moved: bool = False) -> None:
+        """As `note_removed`, when something comes on top of the latest version of an object, which is kept."""
+        self.note_removed(bck, removed.covered(path), fsync=fsync, is_moved=is_moved)
 
     def settle(self, generation: int) -> bool:
         """Everything is where placement says, as of a view with that generation; False when the set changed since.
@@ -821,7 +824,7 @@ class Volume:
             before, others = self._record.mountpaths.get(path), [one.path for one in self.view.available]
             if before is not None:
                 went = removed.Went(before.since, before.given_up.map_version if before.given_up else None)
-                removed.apply(self._disk, others, path, went, self.keep, of_others)
+                removed.apply(self._disk, others, path, went, self.of_versions, of_others)
             removed.carry(self._disk, others, path)
         since = before.since if before is not None and not before.is_drained else 0
         came = self._record.generation + 1

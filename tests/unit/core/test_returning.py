@@ -3,7 +3,7 @@
 import itertools
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ais.core.workfile import Keeping, WriteRules, at_once
 from ais.env import Env
 from ais.fs import layout
 from ais.fs.record import State
+from ais.fs.removed import Line
 from ais.fs.volume import Mirroring
 from ais.mirror.mirror import Mirror
 
@@ -108,6 +109,97 @@ def test_what_was_removed_for_good_stays_so(bench: Any) -> None:
             act(bench, bench.store, "rm 0 a", 0)
 
 
+@pytest.mark.parametrize(
+    ("then", "left"),
+    [
+        ("put S a; put E a; rm 1 a", {"a": [(False, "1")]}),
+        ("put S a; put E a; rm 1 a; rm 0 a", {}),
+        ("del S a; put E a; rm 1 a", {"a": [(False, "1")]}),
+        ("del S a; rm 0 a", {}),
+        ("put S a; rm 0 a", {}),
+    ],
+)
+def test_a_null_version_whose_successor_was_removed_stays_replaced(
+    bench: Any, then: str, left: dict[str, list[tuple[bool, str | None]]]
+) -> None:
+    """Wherever that was when it was removed for good: on the shelf, or the latest one."""
+    begin(bench, "put N a")
+    away = home(bench)
+    bench.volume.detach(away)
+    for serial, op in enumerate(then.split("; ")):
+        act(bench, bench.store, op, serial)
+    bench.volume.attach(away)
+    assert state(bench) == left
+
+
+def null_version(bench: Any) -> bytes:
+    opened = bench.store.open(bench.bck, "a", NULL)
+    try:
+        return os.pread(opened.fd, 100, 0)
+    finally:
+        os.close(opened.fd)
+
+
+@pytest.mark.parametrize("then", ["del E a", "put E a; del E a", "del E a; rm 0 a", "put E a; del E a; rm 0 a; rm 0 a"])
+def test_a_null_version_that_nobody_replaced_is_there_whatever_came_and_went_on_top(bench: Any, then: str) -> None:
+    """Delete markers and later versions say nothing of it, also when they are removed before its mountpath returns."""
+    begin(bench, "put N a")
+    away = home(bench)
+    bench.volume.detach(away)
+    for serial, op in enumerate(then.split("; "), 70):
+        act(bench, bench.store, op, serial)
+    bench.volume.attach(away)
+    assert null_version(bench) == b"0"
+
+
+def returned(bench: Any, away: str, others: Sequence[Line] = ()) -> None:
+    """The mountpath that was given up is in use again."""
+    bench.volume.recall(away)
+    bench.volume.enable(away, others)
+
+
+def test_a_null_version_is_there_when_its_name_went_to_another_target_before(bench: Any) -> None:
+    """With what came on top: nothing of the name is left here when its mountpath returns."""
+    begin(bench, "put N a")
+    away = home(bench)
+    bench.volume.detach(away)
+    act(bench, bench.store, "put E a", 77)
+    departures = Departures(bench.store, bench.env)
+    assert departures.let_go(bench.bck, "a", departures.look(bench.bck, "a"))
+    returned(bench, away)
+    assert null_version(bench) == b"0"
+
+
+def test_a_null_version_is_there_when_another_target_put_a_marker_on_top(
+    bench: Any, make_bench: Callable[..., Any]
+) -> None:
+    """It owns the name by now, and tells what it removed."""
+    begin(bench, "put N a")
+    away, other = home(bench), make_bench(1, "other")
+    bench.volume.map_version = other.volume.map_version = 7
+    other.volume.notes_for_others = True
+    bench.volume.detach(away)
+    for op in ("put E a", "del E a"):
+        act(other, other.store, op, 77)
+    returned(bench, away, other.volume.notes_since(7))
+    assert null_version(bench) == b"0"
+
+
+def test_a_null_version_that_another_target_replaced_and_removed_is_gone(
+    bench: Any, make_bench: Callable[..., Any]
+) -> None:
+    """It owns the name by now, and tells what it removed."""
+    begin(bench, "put N a")
+    away, other = home(bench), make_bench(1, "other")
+    bench.volume.map_version = other.volume.map_version = 7
+    other.volume.notes_for_others = True
+    bench.volume.detach(away)
+    for op in ("put S a", "put E a", "rm 1 a"):
+        act(other, other.store, op, 77)
+    returned(bench, away, other.volume.notes_since(7))
+    assert state(bench) == {}
+
+
 def test_a_version_is_kept_or_not_yet_whenever_it_is_killed(bench: Any) -> None:
     """Killed at any system call while it puts a version on the shelf, the target has it in one of the two places, and
     ends it at the next attempt."""
@@ -119,14 +211,14 @@ def test_a_version_is_kept_or_not_yet_whenever_it_is_killed(bench: Any) -> None:
         disk = FailingDisk(is_once=False)
         disk.left = call
         try:
-            returning.keep(disk, others, away, bench.bck, "a")
+            returning.keep(disk, others, away, bench.bck, "a", True)
             is_complete = disk.left >= 0
         except OSError:
             is_complete = False
         bucket = layout.bucket_path(away, bench.bck)
         places = [Path(f"{bucket}/%ob/a"), Path(f"{bucket}/%ve/a/%=/{version_id}")]
         assert [place.is_file() for place in places].count(True) == 1
-        returning.keep(bench.env.disk, others, away, bench.bck, "a")
+        returning.keep(bench.env.disk, others, away, bench.bck, "a", True)
         assert places[1].is_file()
         act(bench, bench.store, "put E a", 78)
         for _ in range(2):
