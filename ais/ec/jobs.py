@@ -198,7 +198,7 @@ class EcJobs:
         finally:
             self._awaited -= Counter(keys)
 
-    def paced(self, bck: Bck, key: str) -> Paced:
+    def _paced(self, bck: Bck, key: str) -> Paced:
         """For whoever gives an object, or a version by its key, slices, or restores it from them."""
         return functools.partial(self._pace.each, is_awaited=lambda: (bck, key) in self._awaited)
 
@@ -298,11 +298,11 @@ class EcJobs:
     async def _encode(self, bck: Bck, name: str) -> Encoded:
         """Give an object its slices; one that is damaged is made again of those that it has."""
         try:
-            return await self._encoder.bring(bck, name, self.paced(bck, name))
+            return await self._encoder.bring(bck, name, self._paced(bck, name))
         except ContentDamaged:
             if not await self.restore(bck, name):
                 raise
-        return await self._encoder.bring(bck, name, self.paced(bck, name))
+        return await self._encoder.bring(bck, name, self._paced(bck, name))
 
     async def _sweep(self, bck: Bck, name: str) -> bool:
         """There is no such object: nothing of it may wait."""
@@ -312,6 +312,16 @@ class EcJobs:
             self._following.behind.add(bck)
             return False
         return True
+
+    async def encode(self, bck: Bck, name: str) -> None:
+        """Give an object, or a version by its key, the slices that it lacks; its deletion waits for that.
+
+        Raise as `Encoder.bring`, and `ObjectNotFound` for one that is about to go, or has another owner by now.
+        """
+        if (bck, name) in self._deleting or not self._peers.is_owner(bck.uname + name):
+            raise ObjectNotFound(bck.cname(shown(name)))
+        with self._giving(bck, name):
+            await self._encoder.bring(bck, name, self._paced(bck, name))
 
     async def _ensure_object(self, bck: Bck, name: str) -> None:
         """Restore the object if it is lost or its metadata damaged. Raise `ObjectNotFound` when it does not exist."""
@@ -467,7 +477,7 @@ class EcJobs:
         if await self.arrived(bck, name):
             return True
         xaction, active = self._restore_job(bck)
-        is_restored = await self._restorer.restore(bck, name, self.paced(bck, name))
+        is_restored = await self._restorer.restore(bck, name, self._paced(bck, name))
         if is_restored:
             self._log.warning("object restored from slices", object=bck.cname(shown(name)))
             xaction.objects += 1

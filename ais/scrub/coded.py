@@ -14,7 +14,6 @@ import structlog
 from ais.api.bucket import Bck
 from ais.base.errors import AisError, BucketNotFound, ObjectNotFound
 from ais.core.slicing import split_key
-from ais.ec.encode import Encoder
 from ais.ec.jobs import EcJobs
 from ais.ec.peers import Brief, SlicePeers
 from ais.ec.slice import Scheme
@@ -33,12 +32,9 @@ Schemes = Callable[[Bck, int], Scheme | None]
 class Coded:
     """Questions to the other targets, and repairs."""
 
-    def __init__(
-        self, peers: SlicePeers, jobs: EcJobs, encoder: Encoder, own: SliceStore, clock: Clock, schemes: Schemes
-    ) -> None:
+    def __init__(self, peers: SlicePeers, jobs: EcJobs, own: SliceStore, clock: Clock, schemes: Schemes) -> None:
         self._peers = peers
         self._jobs = jobs
-        self._encoder = encoder
         self._own = own
         self._clock = clock
         self._schemes = schemes
@@ -224,7 +220,7 @@ class Coded:
     async def _encode(self, bck: Bck, name: str, form: "_Form") -> int:
         """Have missing slices made; how many there are then."""
         try:
-            await self._encoder.bring(bck, name, self._jobs.paced(bck, name))
+            await self._jobs.encode(bck, name)
         except (ObjectNotFound, BucketNotFound):
             return form.total
         except AisError as error:

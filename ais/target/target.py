@@ -314,7 +314,7 @@ class Target:
             store,
             self._mirror,
             self._ec,
-            Coded(slice_peers, self._ec, encoder, slices, host.env.clock, self._scheme),
+            Coded(slice_peers, self._ec, slices, host.env.clock, self._scheme),
             slice_peers,
             rebalance,
         )

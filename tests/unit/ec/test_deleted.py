@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from harness.coded import BCK, EC, LARGE, Group, fill, run
+from harness.coded import BCK, EC, LARGE, Group, check_deleted, delete_when_sent, fill, run
 from harness.target import LiveTarget
 
-from ais.api.xact import CLEANUP, ArgsMsg
+from ais.api.xact import CLEANUP, METADATA_ONLY, SCRUB, ArgsMsg
 from ais.base.ids import new_id
 from ais.base.units import Duration
 from ais.meta.smap import Flag
@@ -144,6 +144,27 @@ def test_a_deletion_that_did_not_come_about_leaves_no_note(tmp_path: Path) -> No
         assert (await owner.ask("GET", "large")).body == LARGE
 
     run(tmp_path, 5, scenario)
+
+
+@pytest.mark.parametrize("patch", [EC, ALONE])
+@pytest.mark.parametrize("flags", [0, METADATA_ONLY])
+def test_what_is_deleted_while_a_scrub_has_its_slice_made_stays_deleted(
+    tmp_path: Path, patch: dict[str, Any], flags: int
+) -> None:
+    """The slice that was missing is on its way to another target: its deletion waits for that, and drops it too."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(patch)
+        await fill(group)
+        owner = group.owner("large")
+        deletions = delete_when_sent(owner, "large")
+        os.unlink(group.slices("large")[-1])
+        scrub = owner.target._scrub.start(ArgsMsg(id="scrubJOB1", kind=SCRUB, bck=BCK, flags=flags))
+        await check_deleted(group, owner, "large", deletions)
+        await scrub.wait()
+        await check_gone(group, "large")
+
+    run(tmp_path, 4, scenario)
 
 
 @pytest.mark.parametrize("patch", [EC, ALONE])
