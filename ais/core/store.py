@@ -337,19 +337,21 @@ class Store:
         staged = Staged(bck, name, rules, spot, path, fd, times_ns=times_ns)
         return Arrival(self._publisher, self._disk, staged, digests, meta, is_head=is_head)
 
-    def appender(self, bck: Bck, name: str, rules: WriteRules, target_id: str, handle: str = "") -> Appender:
+    def appender(
+        self, bck: Bck, name: str, rules: WriteRules, target_id: str, handle: str = "", *, epoch: int | None = None
+    ) -> Appender:
         """Begin an append or flush. Without a handle it starts from the present content of the object, if any: blocks.
 
-        Raise `BadRequest` (malformed handle), `HandleNotFound`, `Busy`, and as `writer`.
+        `epoch`: as of `Staged`. Raise `BadRequest` (malformed handle), `HandleNotFound`, `Busy`, and as `writer`.
         """
         spot = self._spots.find(bck, name)
         spot.mountpath.check_room(0, self.volume.limits.out_of_space_pct)
         if not handle:
-            return self._new_appender(bck, name, spot, rules, target_id)
+            return self._new_appender(bck, name, spot, rules, target_id, epoch)
         parsed = Handle.parse(handle)
         if not parsed.is_for(spot.key) or parsed.target_id != target_id:
             raise HandleNotFound(f'append handle "{handle}" was not given for {bck.cname(name)} by this target')
-        return self._old_appender(bck, name, spot, rules, parsed)
+        return self._old_appender(bck, name, spot, rules, parsed, epoch)
 
     def delete(
         self,
@@ -1214,7 +1216,9 @@ class Store:
             finally:
                 self._disk.close(fd)
 
-    def _new_appender(self, bck: Bck, name: str, spot: Spot, rules: WriteRules, target_id: str) -> Appender:
+    def _new_appender(
+        self, bck: Bck, name: str, spot: Spot, rules: WriteRules, target_id: str, epoch: int | None
+    ) -> Appender:
         try:
             opened = self.open(bck, name)
         except ObjectNotFound:
@@ -1223,7 +1227,7 @@ class Store:
             rules = self._as_encrypted(rules, opened)
             seal = self.keyring.seal(rules.sealing) if rules.sealing is not None else None
             work_id = Handle.new_work_id(spot.key, self._publisher.new_work_name())
-            staged = Staged(bck, name, rules, spot, *self._publisher.create_work(bck, spot, work_id))
+            staged = Staged(bck, name, rules, spot, *self._publisher.create_work(bck, spot, work_id), epoch=epoch)
             appender = Appender(self._publisher, self._disk, staged, target_id, seal=seal)
             try:
                 if opened is not None:
@@ -1256,14 +1260,16 @@ class Store:
         finally:
             self._disk.close(fd)
 
-    def _old_appender(self, bck: Bck, name: str, spot: Spot, rules: WriteRules, handle: Handle) -> Appender:
+    def _old_appender(
+        self, bck: Bck, name: str, spot: Spot, rules: WriteRules, handle: Handle, epoch: int | None
+    ) -> Appender:
         """Continue with the work file on whatever mountpath it was begun."""
         for mountpath in (spot.mountpath, *self.volume.view.available):
             path = f"{spot.on(mountpath, spot.work)}/{handle.work_id}"
             kept = reopen(self._disk, path, handle.size)
             if kept is not None:
                 home = Spot.at(None, mountpath, bck, spot.key, name)
-                staged = Staged(bck, name, rules, home, path, kept.fd, size=handle.size)
+                staged = Staged(bck, name, rules, home, path, kept.fd, size=handle.size, epoch=epoch)
                 try:
                     seal = Seal(self.keyring.open(kept.seal), kept.seal) if kept.seal else None
                 except BaseException:

@@ -111,8 +111,7 @@ class Archiving:
     async def open_shard(self, destination: BucketView, message: ArchiveMsg) -> tuple[Writer, OpenObject | None]:
         """A writer of the shard, and the intact shard there is if the job adds to it."""
         opened: OpenObject | None = None
-        if destination.keeps_versions:
-            await self.parts.moves.until_owned(destination, message.archive)
+        await self.parts.moves.until_owned(destination, message.archive)
         await self.parts.moves.settle(destination, message.archive)
         if message.append:
             try:

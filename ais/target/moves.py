@@ -321,7 +321,8 @@ class Moves:
 
     async def have_given(self, view: BucketView, name: str, message: ActMsg) -> bool:
         """Have all who owned a name before, by the map of the end, do what a message says; return whether any of them
-        has discarded something. Raise `NotReady`, `Unreachable`, and what one answers.
+        has discarded something. Raise `NotReady`, `Unreachable`, what one answers, and `Misplaced` when the name, which
+        was this target's, is another's by then.
         """
         self._asked.take(view.uname + name)
         try:
@@ -352,6 +353,8 @@ class Moves:
                 continue
             if self._host.smap is smap:
                 break
+        if is_ours and (owner := self._owner(view, name)).id != self._host.snode.id:
+            raise Misplaced(owner)
         return is_discarded
 
     async def until_owned(self, view: BucketView, name: str) -> None:

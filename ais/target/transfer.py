@@ -41,9 +41,14 @@ class Transfer(msgspec.Struct, frozen=True, array_like=True):
     is_awaited: bool = False
 
     @property
+    def is_given(self) -> bool:
+        """Whether it takes the place of nothing but, maybe, an older write of the same object."""
+        return self.only_if_absent or bool(self.part)
+
+    @property
     def is_copy(self) -> bool:
         """Whether this is a new object, and not one that only has another place."""
-        return self.version is None and not self.part and not self.only_if_absent
+        return self.version is None and not self.is_given
 
     def header(self) -> str:
         """The header's value."""

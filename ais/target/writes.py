@@ -87,7 +87,7 @@ class Writes:
             return self._put_unusual(request, started_s)
         view, name, sent_ns = usual
         check_object_name(name)
-        if self._host.placement.owner(view.uname + name).id != self._host.snode.id:
+        if not self._owns(view, name):
             return self._put_unusual(request, started_s)
         count_redirect(self._counters, metrics.PUT_REDIR_N, metrics.PUT_REDIR_NS, self._now_ns() - sent_ns)
         if request.body is not None and not view.rules.fsync:
@@ -205,16 +205,21 @@ class Writes:
         if UPLOAD_TRANSFER.lower() in ask.headers:
             return self._moving_uploads.receive(ask, self._of_peer(ask))
         transfer = Transfer.parse(ask.headers.get(TRANSFER.lower()) or "")
-        is_given = transfer.only_if_absent or bool(transfer.part)
-        if (ask.view.source is not None or ask.view.keeps_versions) and not is_given:
+        is_new_here = not (transfer.keeps_name or transfer.part)
+        if is_new_here and (not self._owns(ask.view, ask.name) or (ask.view.source and not transfer.is_given)):
             return self._receive_after_move(ask, transfer, started_s)
         return self._receive(ask, transfer, started_s)
 
+    def _owns(self, view: BucketView, name: str) -> bool:
+        return self._host.placement.owner(view.uname + name).id == self._host.snode.id
+
     async def _receive_after_move(self, ask: Ask, transfer: Transfer, started_s: float) -> AnyReply:
-        """What takes the place of another object: of that, older versions stay."""
-        if ask.view.keeps_versions:
-            await self._moves.until_owned(ask.view, ask.name)
-        await self._moves.settle(ask.view, ask.name)
+        """What gets the name, by a map that this target may not have yet; of what it takes the place of, older versions
+        stay.
+        """
+        await self._moves.until_owned(ask.view, ask.name)
+        if not transfer.is_given:
+            await self._moves.settle(ask.view, ask.name)
         reply = self._receive(ask, transfer, started_s)
         return await reply if isinstance(reply, Awaitable) else reply
 
@@ -310,10 +315,10 @@ class Writes:
         if kind == "flush" and not handle and not ask.has_body:
             raise BadRequest(f"flushing {ask.cname} needs the handle that append returned")
         custom, claimed = props.custom_of(ask.headers), props.claim_of(ask.headers)
-        node_id, started_s = self._host.snode.id, self._now()
+        node_id, started_s, epoch = self._host.snode.id, self._now(), self._volume.epoch
 
         def open_appender() -> Appender:
-            appender = self._store.appender(view.bck, ask.name, view.rules, node_id, handle)
+            appender = self._store.appender(view.bck, ask.name, view.rules, node_id, handle, epoch=epoch)
             try:
                 appender.expect(ask.headers.content_length if ask.has_body else 0)
                 if kind == "append" and claimed is not None:

@@ -67,12 +67,26 @@ async def redirected(target: LiveTarget, method: str, url: str, **kwargs: Any) -
     return answer, way
 
 
+def ended(targets: list[LiveTarget]) -> None:
+    """The next map, in which nothing moves any more."""
+    smap = targets[0].node.smap
+    for one in targets:
+        take(one, msgspec.structs.replace(smap, moving=msgspec.UNSET, version=smap.version + 1))
+
+
 async def versioned(targets: list[LiveTarget]) -> tuple[list[str], list[str]]:
     """A bucket that keeps versions, and names of the first and the second target in it."""
+    found = await plain(targets)
     for one in targets:
-        await one.create(BCK)
         props = one.node.bmd.require(BCK).props.with_s3(versioning="Enabled")
         await one.take(one.node.bmd.with_props(BCK, props))
+    return found
+
+
+async def plain(targets: list[LiveTarget]) -> tuple[list[str], list[str]]:
+    """The same of one that keeps none."""
+    for one in targets:
+        await one.create(BCK)
     names = [f"o{number}" for number in range(40)]
     found = [[name for name in names if owner_of(targets, name) is one] for one in targets]
     return found[0], found[1]
@@ -133,23 +147,113 @@ def test_a_list_of_keys_is_deleted_where_their_versions_are(tmp_path: Path) -> N
     loop.run(scenario())
 
 
-def test_a_shard_is_begun_where_the_versions_of_its_name_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_versioned", [True, False])
+def test_a_shard_is_begun_where_the_versions_of_its_name_are(tmp_path: Path, is_versioned: bool) -> None:
     """A gateway asks the owner by a map that it has not yet: it waits for the map, and fetches what there is."""
 
     async def scenario() -> None:
         async with serving(tmp_path, 2) as targets:
             old, new = targets
-            _, (name, *_) = await versioned(targets)
+            _, (name, *_) = await (versioned(targets) if is_versioned else plain(targets))
             follow(targets, new)
             assert (await old.ask("PUT", name, data=b"before")).status == 200
             smap = settled_and_followed(targets, late=new)
             view = new.target._front.views.require(BCK)
             beginning = asyncio.create_task(new.target._archiving.open_shard(view, ArchiveMsg(archive=name)))
             await asyncio.sleep(0.2)
+            assert not beginning.done()
             take(new, smap)
             writer, _ = await beginning
             writer.abort()
             assert await contents(new, name) == [b"before"]
+
+    loop.run(scenario())
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_a_target_sends_is_stored_when_who_gets_it_owns_the_name(tmp_path: Path, step: Step) -> None:
+    """A copy goes to the owner by a map that that has not yet, and by which others still read the name elsewhere."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            old, new = targets
+            (source, *_), (name, *_) = await plain(targets)
+            follow(targets, new)
+            for one in (source, name):
+                assert (await old.ask("PUT", one, data=one.encode())).status == 200
+            await rebalanced(targets)
+            smap = settled_and_followed(targets, late=new)
+            sending = asyncio.create_task(step(targets, source, name))
+            await asyncio.sleep(0.2)
+            assert not sending.done()
+            assert not any(path.endswith(f"%ob/{name}") for path in new.files())
+            take(new, smap)
+            assert await sending == 200
+            assert (await new.ask("GET", name)).body == source.encode()
+            await rebalanced(targets)
+            assert (await new.ask("GET", name)).body == source.encode()
+
+    loop.run(scenario())
+
+
+@pytest.mark.parametrize("query", [{}, {"append_type": "flush"}], ids=["put", "append"])
+def test_what_was_begun_before_its_name_went_away_is_not_stored_where_nobody_looks(
+    tmp_path: Path, query: dict[str, str]
+) -> None:
+    """A body comes slowly, and all has moved when it ends: its client is told, the owner has what was there before."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            old, new = targets
+            _, (name, *_) = await plain(targets)
+            follow(targets, new)
+            assert (await old.ask("PUT", name, data=b"before")).status == 200
+            await rebalanced(targets)
+            ended(targets)
+
+            async def body() -> AsyncIterator[bytes]:
+                yield b"first"
+                await until(lambda: bool(old.work_files()))
+                follow(targets)
+                await rebalanced(targets)
+                ended(targets)
+                yield b"second"
+
+            answer = await old.ask("PUT", name, query=query, data=body())
+            assert answer.status in (307, 503), answer.status
+            assert not any(path.endswith(f"%ob/{name}") for path in old.files())
+            assert (await new.ask("GET", name)).body == b"before"
+
+    loop.run(scenario())
+
+
+def test_a_put_that_waited_for_earlier_owners_is_stored_by_who_owns_the_name_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name goes back to one of these meanwhile, and that ends, too, before there is an answer."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            old, new = targets
+            _, (name, *_) = await plain(targets)
+            follow(targets, new)
+            assert (await old.ask("PUT", name, data=b"before")).status == 200
+            follow(targets)
+            tell = new.target._moves._tell_earlier
+
+            async def tell_and_follow(*args: Any) -> bool:
+                monkeypatch.undo()
+                found = await tell(*args)
+                follow(targets, new)
+                await rebalanced(targets)
+                ended(targets)
+                return found
+
+            monkeypatch.setattr(new.target._moves, "_tell_earlier", tell_and_follow)
+            answer = await new.ask("PUT", name, data=b"after")
+            assert answer.status in (307, 503), answer.status
+            assert not any(path.endswith(f"%ob/{name}") for path in new.files())
+            assert (await old.ask("GET", name)).body == b"before"
 
     loop.run(scenario())
 
