@@ -232,13 +232,16 @@ class Volume:
         found = record.resolve(configured, copies, _agreed_node_id(copies, node_id, env.rng))
         for path in found.paths(*IN_USE):
             record.check_directory(path)
+        _require_in_place(env.disk, found, copies)
         found = _without_unwritable(env.disk, found)
-        if found not in copies.values() or None in copies.values():
-            found = msgspec.structs.replace(found, generation=found.generation + 1)
-            with disk_failures(f"mountpaths {', '.join(configured)}"):
-                _mark(env.disk, found.paths(*IN_USE), found.node_id)
+        is_changed, in_use = found not in copies.values() or None in copies.values(), found.paths(*IN_USE)
+        with disk_failures(f"mountpaths {', '.join(configured)}"):
+            if is_changed or not all(whole.place_of(env.disk, path) for path in in_use):
+                _mark(env.disk, {path: path for path in in_use}, found.node_id)
+            if is_changed:
+                found = msgspec.structs.replace(found, generation=found.generation + 1)
                 out_of_use = [path for path in found.paths(State.DISABLED) if is_marked(env.disk, path)]
-                record.save(env.disk, found, [*found.paths(*IN_USE), *out_of_use])
+                record.save(env.disk, found, [*in_use, *out_of_use])
         volume = cls(env, found, limits or VolumeLimits(), stripes)
         new = {path for path, copy in copies.items() if copy is None}
         volume._complete_buckets(new)
@@ -394,6 +397,7 @@ class Volume:
                 raise MountpathNotFound(path)
             record.check_directory(clean)
             record.check_owner(clean, record.load_copy(self._disk, clean), self.node_id, self.cluster_uuid)
+            self._check_place(clean)
             self._admit(clean, self._record.mountpaths[clean].label, of_others)
             return True
 
@@ -456,15 +460,7 @@ class Volume:
         """
         if self.view.hidden:
             return True
-        return any(self._has_objects(one.path) for one in self.view.available)
-
-    def _has_objects(self, root: str) -> bool:
-        with disk_failures(root):
-            for _, path in layout.scan_buckets(self._disk, root):
-                contents = (f"{path}/{one}" for one in (layout.OBJECTS, layout.VERSIONS, layout.SLICES))
-                if any(layout.has_file(self._disk, one) for one in contents):
-                    return True
-        return False
+        return any(_has_objects(self._disk, one.path) for one in self.view.available)
 
     def create_bucket(self, bck: Bck, bid: int) -> bool:
         """Make the bucket's directories on every mountpath; idempotent. Return whether stale ones were trashed.
@@ -798,11 +794,20 @@ class Volume:
         record.check_disjoint(path, set(self._record.paths(*KNOWN)) - {path})
         record.check_owner(path, record.load_copy(self._disk, path), self.node_id, self.cluster_uuid)
         known = self._record.mountpaths.get(path)
-        if known is not None and known.is_void and self._has_objects(path):
+        if known is not None and (known.may_return or known.state is State.DISABLED):
+            self._check_place(path)
+        elif _has_objects(self._disk, path):
+            is_void = known is not None and known.is_void
+            how = "detached too long ago with what it has" if is_void else "no mountpath here"
             raise Conflict(
-                f"{path} was detached too long ago with what it has: nobody knows any more what of that was removed"
-                " since. Empty it, then attach it"
+                f"{path} was {how}: nobody knows what of its objects was removed since. Attach a disk that comes back"
+                " where it was before, or empty it"
             )
+
+    def _check_place(self, path: str) -> None:
+        """Raise `IntegrityError` for the directory of another mountpath that comes back."""
+        if (place := whole.place_of(self._disk, path)) not in ("", path):
+            raise whole.misplaced(path, place)
 
     def _admit(self, path: str, label: str, of_others: Iterable[removed.Line] = ()) -> None:
         buckets = {**self.buckets(), **self._bids}
@@ -874,7 +879,8 @@ class Volume:
         with self.aside():
             with disk_failures("volume metadata"), contextlib.ExitStack() as entered:
                 roots = {path: self._enter(entered, path, changed) for path in changed.paths(*KNOWN)}
-                _mark(self._disk, [root for path in changed.paths(*IN_USE) if (root := roots[path])], self.node_id)
+                in_use = {path: root for path in changed.paths(*IN_USE) if (root := roots[path])}
+                _mark(self._disk, in_use, self.node_id)
                 record.save(self._disk, changed, [root for root in roots.values() if root])
             self.take(changed)
 
@@ -957,10 +963,44 @@ def _agreed_node_id(copies: Mapping[str, VolumeRecord | None], node_id: str | No
     return recorded or new_id(rng)
 
 
-def _mark(disk: Disk, roots: Iterable[str], node_id: str) -> None:
-    """Write the target's ID on each mountpath; this also refuses a file system without extended attributes."""
-    for root in roots:
+def _mark(disk: Disk, roots: Mapping[str, str], node_id: str) -> None:
+    """Write the target's ID and its path on each mountpath, by path a path of its own directory; this also refuses a
+    file system without extended attributes.
+    """
+    for path, root in roots.items():
         disk.setxattr(root, whole.NODE_XATTR, node_id.encode())
+        disk.setxattr(root, whole.PATH_XATTR, path.encode())
+
+
+def _require_in_place(disk: Disk, found: VolumeRecord, copies: Mapping[str, VolumeRecord | None]) -> None:
+    """Raise `IntegrityError` when a mountpath's disk lies where another one was, or came back elsewhere.
+
+    All may get other paths at once: their objects are looked for everywhere then.
+    """
+    known = max((copy for copy in copies.values() if copy), key=lambda copy: copy.generation, default=None)
+    if known is None:
+        return
+    for path in found.paths(*IN_USE):
+        place = whole.place_of(disk, path)
+        if place not in ("", path):
+            before = known.mountpaths.get(place, Member())
+            is_out_of_use = before.state not in IN_USE and not before.is_drained
+            if path in known.mountpaths or copies.get(place) is not None or is_out_of_use:
+                raise whole.misplaced(path, place)
+        if path not in known.mountpaths and copies.get(path) is None and _has_objects(disk, path):
+            raise IntegrityError(
+                f"{path} was no mountpath of target {found.node_id}, and has objects: nobody knows what of them was"
+                " removed since. Mount the disk of a mountpath where it was before, or empty it"
+            )
+
+
+def _has_objects(disk: Disk, root: str) -> bool:
+    with disk_failures(root):
+        for _, path in layout.scan_buckets(disk, root):
+            contents = (f"{path}/{one}" for one in (layout.OBJECTS, layout.VERSIONS, layout.SLICES))
+            if any(layout.has_file(disk, one) for one in contents):
+                return True
+    return False
 
 
 def _without_unwritable(disk: Disk, found: VolumeRecord) -> VolumeRecord:

@@ -7,12 +7,13 @@ import contextlib
 import stat
 
 from ais.api.bucket import Bck
-from ais.base.errors import NotReady
+from ais.base.errors import IntegrityError, NotReady
 from ais.env.disk import Disk
 from ais.fs import layout, record, trash
 
 ADVICE = "mount its disk again, or disable or detach the mountpath if it is gone for good"
 NODE_XATTR = "user.ais.daemon_id"
+PATH_XATTR = "user.ais.mountpath"
 Identity = tuple[int, int]
 """Device and inode of a mountpath's directory."""
 
@@ -21,6 +22,22 @@ def identity_of(disk: Disk, path: str) -> Identity:
     """Of the directory that is at `path` now. Raise `OSError`."""
     found = disk.stat(path)
     return found.st_dev, found.st_ino
+
+
+def place_of(disk: Disk, root: str) -> str:
+    """The path of the mountpath whose directory this is; empty: it was none yet, or before that was noted."""
+    try:
+        return disk.getxattr(root, PATH_XATTR).decode()
+    except OSError:
+        return ""
+
+
+def misplaced(path: str, place: str) -> IntegrityError:
+    """The error for a mountpath's directory that lies where another one belongs."""
+    return IntegrityError(
+        f"the disk of mountpath {place} is mounted at {path}: mount it where it was, for objects lie where the path of"
+        " their mountpath says"
+    )
 
 
 def verify(disk: Disk, path: str, node_id: str, known: Identity | None) -> Identity:
@@ -35,7 +52,7 @@ def verify(disk: Disk, path: str, node_id: str, known: Identity | None) -> Ident
     if found == known:
         return known
     copy = record.load_copy(disk, path)
-    if copy is None or copy.node_id != node_id:
+    if copy is None or copy.node_id != node_id or place_of(disk, path) not in ("", path):
         raise not_ours(path)
     return found
 
@@ -77,5 +94,6 @@ def leave(disk: Disk, path: str, aside: str) -> None:
             trash.remove_tree(disk, source)
         elif entry.startswith(".ais."):
             disk.unlink(source)
-    with contextlib.suppress(OSError):
-        disk.removexattr(path, NODE_XATTR)
+    for attribute in (NODE_XATTR, PATH_XATTR):
+        with contextlib.suppress(OSError):
+            disk.removexattr(path, attribute)

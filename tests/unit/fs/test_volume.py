@@ -175,6 +175,65 @@ def test_an_unmounted_disk_stops_the_start(open_volume: Open, tmp_path: Path) ->
     assert (names(volume), volume.disabled) == (["mp1"], (str(tmp_path / "mp2"),))
 
 
+def swap(tmp_path: Path, one: str, other: str) -> None:
+    """Each disk is mounted where the other one was."""
+    for old, new in ((one, "spare"), (other, one), ("spare", other)):
+        (tmp_path / old).rename(tmp_path / new)
+
+
+def test_disks_in_each_others_place_are_not_taken_into_use(open_volume: Open, tmp_path: Path) -> None:
+    """Devices got other names: what is looked for by the paths of mountpaths would not be found, and what was found
+    again after they changed back would be old. Whether the target starts, or runs and one of them is mounted anew."""
+    volume = open_volume("mp1", "mp2", "mp3")
+    volume.disable(str(tmp_path / "mp3"))
+    swap(tmp_path, "mp1", "mp2")
+    for mountpath in volume.available:
+        with pytest.raises(NotReady, match="not the directory"):
+            mountpath.require_own()
+    for names_given in (("mp1", "mp2"), ("mp1",)):
+        with pytest.raises(IntegrityError, match="is mounted at"):
+            open_volume(*names_given)
+    swap(tmp_path, "mp1", "mp2")
+    swap(tmp_path, "mp2", "mp3")
+    with pytest.raises(IntegrityError, match="is mounted at"):
+        volume.enable(str(tmp_path / "mp3"))
+    swap(tmp_path, "mp2", "mp3")
+    assert volume.enable(str(tmp_path / "mp3"))
+    assert names(open_volume("mp1", "mp2", "mp3")) == ["mp1", "mp2", "mp3"]
+
+
+def test_mountpaths_may_all_get_other_paths(open_volume: Open, tmp_path: Path) -> None:
+    """By the configuration: what they have is looked for on all of them."""
+    made = open_volume("mp1", "mp2").node_id
+    for name in ("mp1", "mp2"):
+        (tmp_path / name).rename(tmp_path / f"new-{name}")
+    for _ in range(2):
+        volume = open_volume("new-mp1", "new-mp2")
+        assert (volume.node_id, names(volume)) == (made, ["new-mp1", "new-mp2"])
+        assert volume.view.is_unsettled
+        volume.close()
+
+
+@pytest.mark.parametrize("state", [State.DETACHED, State.DISABLED])
+def test_a_disk_that_comes_back_elsewhere_brings_nothing_back(open_volume: Open, tmp_path: Path, state: State) -> None:
+    """What was removed since is known of the path that it had; where it was, it loses that, and may be used."""
+    volume, mp1, elsewhere = open_volume("mp1", "mp2"), str(tmp_path / "mp1"), tmp_path / "elsewhere"
+    volume.create_bucket(BCK, 1)
+    gone, kept = (tmp_path / "mp1" / "@ais" / "b" / "%ob" / name for name in ("gone", "kept"))
+    gone.touch()
+    kept.touch()
+    (volume.detach if state is State.DETACHED else volume.disable)(mp1)
+    volume.note_removed(BCK, "gone")
+    (tmp_path / "mp1").rename(elsewhere)
+    with pytest.raises(Conflict, match="where it was before"):
+        volume.attach(str(elsewhere))
+    with pytest.raises(IntegrityError, match="where it was"):
+        open_volume("mp2", "elsewhere")
+    elsewhere.rename(mp1)
+    assert volume.attach(mp1)
+    assert (gone.exists(), kept.exists()) == (False, True)
+
+
 def test_a_damaged_record_is_healed_from_another(open_volume: Open, tmp_path: Path) -> None:
     """One copy suffices; when none is intact the target does not guess."""
     made = open_volume("mp1", "mp2").node_id
