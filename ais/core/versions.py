@@ -273,7 +273,7 @@ class Versions:
         if succession.is_below:
             replacing(succession)
             place = _place(spot, spot.mountpath)
-            return self._put_marker(place, succession, work, succession.order, fsync=rules.fsync)
+            return self._put_marker(spot, place, succession, work, succession.order, fsync=rules.fsync)
         if keep:
             succession.keep()
         replacing(succession)
@@ -285,7 +285,7 @@ class Versions:
                     self._remove_head(spot, head)
                     return None
         place = head.place if head is not None else _place(spot, spot.mountpath)
-        marker = self._put_marker(place, succession, work, DELETED, fsync=rules.fsync)
+        marker = self._put_marker(spot, place, succession, work, DELETED, fsync=rules.fsync)
         if head is not None and head.is_current:
             self._remove_current(spot, head)
         succession.settle(is_marker=True)
@@ -356,14 +356,15 @@ class Versions:
             if stray is None or stray.meta is None:
                 continue
             if stray.id != head.id and not self._has_newer_null(spot, stray):
-                self.shelve(stray)
+                self.shelve(spot, stray)
             if stray.is_current:
                 tree.remove(self._disk, place.root, place.path)
             else:
                 self._unlink(stray.path)
 
-    def shelve(self, version: Version, *, fsync: bool = False) -> None:
+    def shelve(self, spot: Spot, version: Version, *, fsync: bool = False) -> None:
         """Give a head a link on the shelf, in place of one that does not count."""
+        self._leave(spot, version.place)
         try:
             self._enter(version.place, self._link, version.path, version.id, fsync=fsync)
         except FileExistsError:
@@ -448,6 +449,8 @@ class Versions:
 
     def _promote(self, spot: Spot, head: Version, heir: Version | None) -> None:
         """Remove the head and make `heir` the next one."""
+        if heir is not None:
+            self._leave(spot, heir.place)
         if heir is None:
             self._remove_head(spot, head)
         elif heir.is_marker:
@@ -491,7 +494,10 @@ class Versions:
     def _head_last(self, spot: Spot, head: Version) -> list[Place]:
         return sorted(self.places(spot), key=lambda place: place.mountpath is head.place.mountpath)
 
-    def _put_marker(self, place: Place, succession: "Succession", work: str, entry: str, *, fsync: bool) -> ObjectMeta:
+    def _put_marker(
+        self, spot: Spot, place: Place, succession: "Succession", work: str, entry: str, *, fsync: bool
+    ) -> ObjectMeta:
+        self._leave(spot, place)
         marker = succession.name(ObjectMeta(0, is_marker=True))
         aside = f"{os.path.dirname(place.root)}/{layout.WORK}/{work}"
         try:
@@ -502,6 +508,15 @@ class Versions:
                 self._disk.unlink(aside)
             raise
         return marker
+
+    def _leave(self, spot: Spot, place: Place) -> None:
+        """Before something of an object comes to lie somewhere: whoever brings all to its place may have been there.
+
+        Raise `NotReady`.
+        """
+        view = self._volume.view
+        if view.is_unsettled and view.placed and place.mountpath is not view.owner(spot.key):
+            self._volume.note_scattered(spot.bucket, spot.name)
 
     def _write_marker(self, path: str, marker: ObjectMeta, *, fsync: bool) -> None:
         try:
@@ -628,7 +643,7 @@ class Succession:
         head = self.head
         self._versions.put_strays_aside(self._spot, head)
         if head is not None and self.keeps_head:
-            self._versions.shelve(head, fsync=self._rules.fsync)
+            self._versions.shelve(self._spot, head, fsync=self._rules.fsync)
 
     def settle(self, *, is_marker: bool = False) -> None:
         """Remove what the new version has replaced."""

@@ -1,7 +1,8 @@
 """Names whose files went from one mountpath to another lately.
 
 A listing reads the same directory on one mountpath after the other. What goes from one that it has not read yet to one
-that it has read already is in neither: such names are told here, before the file goes, and the listing adds them.
+that it has read already is in neither: such names are told here, before the file goes, and the listing adds them. In
+the same way who brings everything to its place is told of what comes to lie elsewhere meanwhile.
 """
 
 import itertools
@@ -23,7 +24,7 @@ class MovedNames:
         self._guard = threading.Lock()
 
     def note(self, bucket: str, name: str) -> None:
-        """The object is in its new place, and its file is about to be removed from the old one."""
+        """A listing: the object is in its new place, and its file is about to be removed from the old one."""
         with self._guard:
             self._names.append((bucket, name))
             self.count += 1

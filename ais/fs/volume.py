@@ -202,6 +202,9 @@ class Volume:
         """Whether mountpaths of this target are known that are not in use, had something when they went, and may
         return."""
         self.moved = MovedNames()
+        self.scattered = MovedNames()
+        """Of which something came to lie elsewhere than placement says, while the volume was unsettled."""
+        self._is_settling = False
         self.orders = Orders(env.disk)
         self.view = self._build_view()
 
@@ -599,11 +602,33 @@ class Volume:
         """As `note_removed`, when something comes on top of the latest version of an object, which is kept."""
         self.note_removed(bck, removed.covered(path), fsync=fsync, is_moved=is_moved)
 
-    def settle(self, generation: int) -> bool:
-        """Everything is where placement says, as of a view with that generation; False when the set changed since.
+    def note_scattered(self, bucket: str, name: str) -> None:
+        """Something of an object is about to come to lie elsewhere than placement says. Asked under its lock.
+
+        Raise `NotReady` when that is over: it would not be found.
+        """
+        if self._is_settling:
+            raise NotReady("all objects came to their mountpaths this moment: try again")
+        self.scattered.note(bucket, name)
+
+    def settle(self, generation: int, scattered: int | None = None) -> bool:
+        """Everything is where placement says, as of a view with that generation, and as far as was known when so many
+        were `scattered`; False when either is not so any more.
 
         What a disabled mountpath holds is still missing, so then each object is looked for everywhere as before.
         """
+        self._is_settling = True
+        try:
+            for mountpath in self.view.available:
+                mountpath.stripes.wait_for_all()
+            is_settled = scattered in (None, self.scattered.count) and self._settle(generation)
+        finally:
+            self._is_settling = False
+        if is_settled:
+            self.tidy_notes()
+        return is_settled
+
+    def _settle(self, generation: int) -> bool:
         with self._changing:
             if self._record.generation != generation:
                 return False
@@ -625,7 +650,6 @@ class Volume:
                 if members[path].state is State.DETACHED:
                     self._forget(path)
                 self._mountpaths[path].retire()
-        self.tidy_notes()
         return True
 
     @property

@@ -1,8 +1,10 @@
 """`resilver`: after the set of mountpaths has changed, every object is brought to the one that owns its name now.
 
-Started by each change and at a start that finds the volume unsettled; a newer change starts it over. On the way objects
-of mirrored buckets get the copies that they lack now. When all is in its place the volume is settled: from then on each
-object is looked for in one place only. The job has ended when what follows has: all copies and slices are there again.
+Started by each change and at a start that finds the volume unsettled; a newer change starts it over. Versions that are
+replaced or deleted meanwhile stay on the mountpath where they were: such names are visited again at the end. On the way
+objects of mirrored buckets get the copies that they lack now. When all is in its place the volume is settled: from then
+on each object is looked for in one place only. The job has ended when what follows has: all copies and slices are there
+again.
 """
 
 import asyncio
@@ -114,19 +116,30 @@ class Resilver:
                 elif outcome.was_moved:
                     xaction.objects += 1
                     xaction.bytes += outcome.size_bytes
-                elif outcome is _MADE_SINCE:
+                elif outcome is _MADE_SINCE and not batch.is_late:
                     xaction.visited -= 1  # nobody counted it
             xaction.ctlmsg = f"visited:{xaction.visited + len(batch.names)}"
 
+        def require_all() -> None:
+            if failures:
+                raise DiskFailure(f"{failures} objects are not in their place, the first is {first}")
+
         contents = (*_CONTENTS, layout.SLICES, layout.KEPT_SLICES) if view.leaving else _CONTENTS
         rounds = [Round(content, functools.partial(visit, content=content)) for content in contents]
-        await self._joggers.run_all(xaction, buckets, rounds, follows_moves=False)
-        if failures:
-            raise DiskFailure(f"{failures} objects are not in their place, the first is {first}")
-        if view.leaving:
-            await self._bring_uploads(buckets)
-            await self._before()
-        if await asyncio.to_thread(volume.settle, view.generation):
+        seen: int | None = None
+        is_settled = False
+        while not is_settled and volume.view.generation == view.generation:
+            if seen is None:
+                seen = volume.scattered.count
+                await self._joggers.run_all(xaction, buckets, rounds, follows_moves=False)
+                require_all()
+                if view.leaving:
+                    await self._bring_uploads(buckets)
+                    await self._before()
+            seen = await self._joggers.catch_up(buckets, rounds[0], volume.scattered, seen)
+            require_all()
+            is_settled = seen is not None and await asyncio.to_thread(volume.settle, view.generation, seen)
+        if is_settled:
             self._settled = volume.view.generation
             self._log.info("mountpaths settled", visited=xaction.visited, moved=xaction.objects)
             await self._then()

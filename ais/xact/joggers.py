@@ -19,6 +19,7 @@ from ais.env import Env
 from ais.fs import layout
 from ais.fs.failures import disk_failures
 from ais.fs.mountpath import Mountpath
+from ais.fs.moved import MovedNames
 from ais.fs.names import SELF, to_path
 from ais.fs.volume import Volume
 from ais.xact.pace import Pace
@@ -92,7 +93,8 @@ class Joggers:
             async with self.counting(xaction, bcks, contents, prefix=prefix, after=after):
                 is_again = False
                 while True:
-                    late = _Late(self._volume, bcks if follows_moves and content in _MOVING else (), prefix)
+                    followed = bcks if follows_moves and content in _MOVING else ()
+                    late = _Late(self._volume, self._volume.moved, self._volume.moved.count, followed, prefix)
                     began, mountpaths = xaction.visited, frozenset(self._volume.available)
                     await self._walk_all(xaction, bcks, one, prefix, after, late, is_again)
                     if not late.has_lost and mountpaths.issuperset(self._volume.available):
@@ -147,6 +149,22 @@ class Joggers:
             for outcome in await asyncio.gather(*running, return_exceptions=True):
                 if isinstance(outcome, BaseException):
                     raise outcome
+
+    async def catch_up(self, bcks: Sequence[Bck], one: Round, noted: MovedNames, since: int) -> int | None:
+        """Hand names of these buckets to a visit that were noted after that count, wherever something of them is, until
+        there is none; the count then. None: it was more than is remembered.
+
+        The first exception of the visit ends it.
+        """
+        late = _Late(self._volume, noted, since, bcks, "")
+        with self._pace.used():
+            late.look()
+            while batches := late.take(one.step):
+                for batch in batches:
+                    async with self._pace.step():
+                        await one.visit(batch)
+                late.look()
+        return None if late.has_lost else late.seen
 
     @contextlib.asynccontextmanager
     async def counting(
@@ -253,23 +271,24 @@ class Joggers:
 
 
 class _Late:
-    """Names of some buckets that have moved since this was made."""
+    """Names of some buckets that were noted after a count. `seen`: up to which one."""
 
-    def __init__(self, volume: Volume, bcks: Sequence[Bck], prefix: str) -> None:
+    def __init__(self, volume: Volume, noted: MovedNames, since: int, bcks: Sequence[Bck], prefix: str) -> None:
         self._volume = volume
-        self._seen = volume.moved.count
+        self._noted = noted
+        self.seen = since
         self._prefix = prefix
         self._bcks = {layout.bucket_path("", bck): bck for bck in bcks}
         self._waiting: dict[tuple[Bck, str], None] = {}
         self.has_lost = False
-        """More moved than is remembered: who follows them begins again."""
+        """More were noted than are remembered: who follows them begins again."""
 
     def look(self) -> None:
-        """Learn what has moved, unless that is more than is remembered."""
-        moved, bcks = self._volume.moved, self._bcks
-        if not bcks or self.has_lost or moved.count == self._seen:
+        """Learn what was noted, unless that is more than is remembered."""
+        noted, bcks = self._noted, self._bcks
+        if not bcks or self.has_lost or noted.count == self.seen:
             return
-        self._seen, names = moved.since(self._seen)
+        self.seen, names = noted.since(self.seen)
         for path, name in names or ():
             if path in bcks and name.startswith(self._prefix):
                 self._waiting[bcks[path], name] = None

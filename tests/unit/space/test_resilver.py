@@ -4,10 +4,13 @@ import asyncio
 import contextlib
 import os
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from harness import loop
 from harness.nodes import files_of
 from harness.target import LiveTarget, serving, until
@@ -151,6 +154,66 @@ def test_kept_versions_move_along(tmp_path: Path) -> None:
         assert not target.volume.view.is_unsettled
         assert await _versions(target) == before
         assert (await target.ask("GET", NAMES[1])).body == f"{NAMES[1]} 2".encode()
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+@pytest.mark.parametrize("change", ["overwritten", "deleted", "brought back"])
+def test_versions_that_change_while_others_move_are_found_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, leaves: bool
+) -> None:
+    """In directories that are not read yet for objects, or for versions, and were for the others: what is replaced or
+    deleted goes from one to the other, on a mountpath that has to give it away."""
+    names = [f"d{number:03}/o" for number in range(200)]
+
+    async def scenario(target: LiveTarget) -> None:
+        await target.create(BCK)
+        props = target.node.bmd.require(BCK).props.with_s3(versioning="Enabled")
+        await target.take(target.node.bmd.with_props(BCK, props))
+        for name in names:
+            assert (await target.ask("PUT", name, data=f"first {name}".encode())).status == 200
+            if change == "brought back":
+                assert (await target.ask("DELETE", name)).status == 200
+        store, resilver, guard = target.target._store, target.target._resilver, threading.Lock()
+        bring_all, changed = resilver._bring_all, list[str]()
+        rules = target.target._front.views.require(BCK).rules
+        markers = {name: version_id for name, version_id, is_latest in await _versions(target) if is_latest}
+
+        def change_one(name: str) -> None:
+            if change == "brought back":
+                store.delete_version(BCK, name, markers[name])
+            elif change == "deleted":
+                store.delete(BCK, name, None, rules)
+            else:
+                writer = store.writer(BCK, name, rules)
+                writer.write(b"second")
+                writer.commit()
+
+        def bring_later(*args: Any) -> Any:
+            with guard:
+                if not changed:
+                    time.sleep(0.5)  # the other round comes to its end
+                    for name in names:
+                        change_one(name)
+                    changed.extend(names)
+            return bring_all(*args)
+
+        monkeypatch.setattr(resilver, "_bring_all", bring_later)
+        if leaves:
+            await asyncio.to_thread(target.volume.drain, target.volume.available[0].path, State.DISABLED)
+        else:
+            (tmp_path / "mp3").mkdir()
+            await asyncio.to_thread(target.volume.attach, str(tmp_path / "mp3"))
+        await settled(target)
+        assert changed
+        assert not target.volume.view.is_unsettled
+        count = 1 if change == "brought back" else 2
+        assert [one[0] for one in await _versions(target)] == [name for name in names for _ in range(count)]
+        for name in names:
+            answer = await target.ask("GET", name)
+            expected = {"overwritten": b"second", "brought back": f"first {name}".encode()}.get(change)
+            assert (answer.status, answer.body) == ((200, expected) if expected else (404, answer.body))
 
     run(tmp_path, scenario)
 
