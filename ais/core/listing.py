@@ -9,7 +9,7 @@ import enum
 import threading
 from bisect import bisect_right
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from operator import attrgetter
@@ -31,6 +31,7 @@ from ais.env.files import FILES_MAX
 from ais.fs import layout, names
 from ais.fs.failures import disk_failures
 from ais.fs.mountpath import Mountpath
+from ais.fs.moved import MovedNames
 from ais.fs.volume import View, Volume
 from ais.meta.smap import digest
 
@@ -167,13 +168,14 @@ class Cursor:
         after: str,
         shown: Callable[[str], str],
         is_used: Callable[[str], bool],
+        moved: Sequence[MovedNames],
         again: Callable[[str], list[Walk]] | None = None,
     ) -> None:
         """`shown`: what a name is listed as, its common prefix for one; empty: not at all. `is_used`: whether names
-        begin with that, now. `again`: walks, from a name on, through where names go that leave what was walked through.
-        Raise `OSError`.
+        begin with that, now. `moved`: who is told what goes to where was read before. `again`: walks, from a name on,
+        through where names go that leave what was walked through. Raise `OSError`.
         """
-        self._moved, self.view = volume.moved.count, volume.view  # before anything is read
+        self._moved, self.view = [(one, one.count) for one in moved], volume.view  # before anything is read
         self.last = after
         self._volume, self._bucket, self._shown, self._is_used = volume, layout.bucket_path("", bck), shown, is_used
         self._again = again
@@ -201,12 +203,19 @@ class Cursor:
         """Whether nothing was missed: the mountpaths are the same, and what moved between them is known."""
         return self._is_complete and self.view is self._volume.view
 
+    @property
+    def _has_moved(self) -> bool:
+        """Whether anything was moved since we looked last."""
+        return any(told.count != count for told, count in self._moved)
+
     def take(self, count: int) -> list[Block]:
         """The next `count` names, fewer at the end."""
-        blocks, moved = self._take(count), self._volume.moved
+        blocks = self._take(count)
         if blocks:
             self._look_again(blocks)
-        if self._late or moved.count != self._moved:
+        if self._has_moved:
+            self._catch_up(self.last)
+        if self._late and not (blocks and self._heads and self._late[0][0] > blocks[-1].names[-1]):
             blocks = self._with_late(blocks, count)
         if blocks:
             self.last = blocks[-1].names[-1]
@@ -237,17 +246,17 @@ class Cursor:
 
     def _with_late(self, blocks: list[Block], count: int) -> list[Block]:
         """With what was moved behind our back, one name to a block."""
-        after, moved = self.last, self._volume.moved
+        after = self.last
         taken = [
             (name, block.order_of(name), block.is_prefix, name in block.repeated)
             for block in blocks
             for name in block.names
         ]
-        is_first = True
-        while is_first or moved.count != self._moved:
-            is_first = False
-            if moved.count != self._moved:
+        is_complete = False
+        while not is_complete or self._has_moved:
+            if is_complete:
                 self._catch_up(after)
+            is_complete = True
             known = {one[0] for one in taken}
             before = [one for one in self._late if one[0] not in known and (not taken or one[0] < taken[-1][0])]
             self._late = [one for one in self._late if one[0] not in known and one not in before]
@@ -258,9 +267,13 @@ class Cursor:
 
     def _catch_up(self, after: str) -> None:
         """Learn what was moved since we looked last. What begins with a common prefix may have been deleted by now."""
-        self._moved, names_moved = self._volume.moved.since(self._moved)
-        self._is_complete &= names_moved is not None
-        shown = ((name, self._shown(name)) for bucket, name in names_moved or () if bucket == self._bucket)
+        moved: list[tuple[str, str]] = []
+        for at, (told, count) in enumerate(self._moved):
+            now, names_moved = told.since(count)
+            self._moved[at] = told, now
+            self._is_complete &= names_moved is not None
+            moved += names_moved or ()
+        shown = ((name, self._shown(name)) for bucket, name in moved if bucket == self._bucket)
         late = {(listed, listed != name) for name, listed in shown if listed > after}.difference(self._late)
         self._late = sorted([*self._late, *(one for one in late if not one[1] or self._is_used(one[0]))])
 
@@ -382,7 +395,9 @@ class Cursors:
         def again(after: str) -> list[Walk]:
             return walks(self._volume.view, after=after, contents=self._again)
 
-        return Cursor(self._volume, bck, walks, after, shown, is_used, again if self._again else None)
+        volume = self._volume
+        moved = (volume.moved, volume.unshelved) if self._again else (volume.moved,)
+        return Cursor(volume, bck, walks, after, shown, is_used, moved, again if self._again else None)
 
     def _contents_of(self, bck: Bck) -> tuple[str, ...]:
         """Where names of a bucket are: of a mirrored one also copies, whose object may be lost and not restored yet."""

@@ -95,7 +95,8 @@ class VersionLister:
         self._volume = volume
         self._disk = env.disk
         self._versions = Versions(volume, env)
-        # A name may move from one to the other while they are read: whichever way, one of three looks meets it.
+        # A name may move from one to the other while they are read: whichever way, one of three looks meets it, or it
+        # came back from a shelf (`Volume.unshelved`).
         contents, again = (layout.VERSIONS, layout.OBJECTS), (layout.VERSIONS,)
         self._cursors = Cursors(volume, env, limits or ListLimits(), contents, again)
         self._shown = Shown(volume.orders)

@@ -449,17 +449,18 @@ class Versions:
 
     def _promote(self, spot: Spot, head: Version, heir: Version | None) -> None:
         """Remove the head and make `heir` the next one."""
-        if heir is not None:
-            self._leave(spot, heir.place)
         if heir is None:
             self._remove_head(spot, head)
-        elif heir.is_marker:
+            return
+        self._leave(spot, heir.place)
+        if heir.is_marker:
             self._promote_marker(spot, head, heir)
         elif head.is_current and head.place == heir.place:
             self._rename(heir.path, head.path)
         else:
             tree.install(self._disk, heir.path, heir.place.root, heir.place.path)
             if head.is_current:
+                self._volume.moved.note(spot.bucket, spot.name)
                 tree.remove(self._disk, head.place.root, head.place.path)
             else:
                 self._unlink(head.path)
@@ -577,6 +578,9 @@ class Versions:
 
     def _prune(self, spot: Spot) -> None:
         for place in self.places(spot):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                if not self._disk.listdir(place.shelf):
+                    self._volume.unshelved.note(spot.bucket, spot.name)
             tree.prune(self._disk, place.shelves, f"{place.shelf}/{NULL}")
 
 

@@ -202,6 +202,8 @@ class Volume:
         """Whether mountpaths of this target are known that are not in use, had something when they went, and may
         return."""
         self.moved = MovedNames()
+        self.unshelved = MovedNames()
+        """Whose shelf of versions is about to go: at most an object is left."""
         self.scattered = MovedNames()
         """Of which something came to lie elsewhere than placement says, while the volume was unsettled."""
         self._is_settling = False

@@ -127,6 +127,33 @@ def test_a_name_that_moves_while_it_is_listed_is_listed(make_bench: Callable[...
     assert "o" in {entry.name for entry in lister.page(bench.bck).entries}
 
 
+@pytest.mark.parametrize("how", ["its marker is removed", "it is put again"])
+def test_a_name_that_moves_to_and_fro_between_pages_is_listed(make_bench: Callable[..., Any], how: str) -> None:
+    """It is an object when older versions are looked for, deleted when objects are read, and then an object again."""
+    bench = make_bench(1)
+    for name in ("a", "m/1", "z/1"):
+        bench.put(name, rules=KEEPING)
+    first = bench.store.head(bench.bck, "m/1").meta.version_id
+    markers = []
+
+    def delete() -> None:
+        markers.append(bench.store.delete(bench.bck, "m/1", None, KEEPING).marker_id)
+
+    env = dataclasses.replace(bench.env, disk=Meddling(layout.OBJECTS, delete))
+    lister = VersionLister(bench.volume, env)
+    page = lister.page(bench.bck, limit=1, session="s")
+    assert markers
+    found = [entry.name for entry in page.entries]
+    if how == "it is put again":
+        bench.store.delete_version(bench.bck, "m/1", first)
+        bench.put("m/1", rules=KEEPING)
+    bench.store.delete_version(bench.bck, "m/1", markers[0])
+    while page.has_more:
+        page = lister.page(bench.bck, "", (found[-1], page.entries[-1].order), 100, session="s")
+        found += [entry.name for entry in page.entries]
+    assert found == ["a", "m/1", "z/1"]
+
+
 def test_what_is_deleted_while_it_is_its_turn_soon_keeps_its_versions_in_the_listing(
     make_bench: Callable[..., Any],
 ) -> None:
