@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ais.api.bucket import Bck
 from ais.base.errors import AisError, Busy, CorruptMetadata
+from ais.core import meta as metadata
 from ais.core import tree, workfile
 from ais.core.copies import Copies
 from ais.core.directories import Directories
@@ -224,7 +225,7 @@ class Relocator:
                 path,
                 stat.st_ino,
                 stat.st_ctime_ns,
-            ):
+            ) or not self._has_meta_of(aside, path):
                 return False
             if self._has_versions(bck, spot):
                 self._versions.put_strays_aside(spot, self._versions.head(spot))
@@ -241,6 +242,13 @@ class Relocator:
         aside = self._copies.clone(path, stat, spot, mountpath, paced)
         self._write_out(aside, paced)
         return aside
+
+    def _has_meta_of(self, aside: str, path: str) -> bool:
+        """Whether what was copied has the metadata that the file has now: a change within the same tick of the kernel's
+        clock left the time of change as it was.
+        """
+        mine, other = (tree.read_xattr(self._disk, one, metadata.XATTR) for one in (aside, path))
+        return mine == other
 
     def _write_out(self, path: str, paced: Paced = at_once) -> None:
         """Its disk has the pieces one after the other, with rests: all at once would keep others from it."""
@@ -308,7 +316,7 @@ class Relocator:
         for source, found, target in self._missing(place, owner):
             layout.make_directory(self._disk, owner.shelves)
             key = _key(source, found)
-            if key not in asides:
+            if key not in asides or not self._has_meta_of(asides[key], source):
                 asides[key] = self._clone(source, found, spot, owner.mountpath)
             tree.install(self._disk, asides[key], owner.shelves, target)
             places.add(os.path.dirname(owner.shelves), target)

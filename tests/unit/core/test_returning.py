@@ -3,10 +3,11 @@
 import itertools
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import pytest
 from harness.failing import FailingDisk, HastyDisk
 from harness.versioning import CHANGES, SETUPS, act, begin, expected, state
@@ -14,6 +15,7 @@ from harness.versioning import CHANGES, SETUPS, act, begin, expected, state
 from ais.base.errors import NotReady, ObjectNotFound
 from ais.core import returning
 from ais.core.departure import Departures
+from ais.core.meta import ObjectMeta
 from ais.core.relocate import Relocator
 from ais.core.store import Store
 from ais.core.versions import NULL
@@ -25,6 +27,7 @@ from ais.fs.removed import Line
 from ais.fs.volume import Mirroring
 from ais.mirror.mirror import Mirror
 
+T = TypeVar("T")
 _ON_TOP = [change for change in CHANGES if not change.startswith("rm")]
 
 
@@ -302,6 +305,43 @@ def test_nothing_is_removed_while_a_disk_may_have_it_too(bench: Any, change: str
         bench.store.open(bench.bck, "a")
     if change != "mark":
         assert "a" not in state(bench)
+
+
+class SlowTicks(HastyDisk):
+    """Of a kernel whose clock does not tick while this test runs."""
+
+    @staticmethod
+    def lstat(path: str) -> os.stat_result:  # type: ignore[override]
+        found = os.lstat(path)
+        times = {"st_atime_ns": found.st_atime_ns, "st_mtime_ns": found.st_mtime_ns, "st_ctime_ns": 1}
+        return os.stat_result(tuple(found)[:10], times)
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_metadata_that_changes_while_an_object_is_copied_goes_with_it(bench: Any, is_kept: bool) -> None:
+    """To another mountpath, without its lock; when it was changed the file does not always tell."""
+    rules = WriteRules(keeping=Keeping.ENABLED)
+    first = bench.put("a", b"content", rules).version_id
+    if is_kept:
+        bench.put("a", b"newer", rules)
+    bench.env = Env(disk=SlowTicks())
+    bench.store = Store(bench.volume, bench.env)
+    bench.volume.drain(home(bench), State.DISABLED)
+    rests: list[int] = []
+
+    def change(meta: ObjectMeta) -> ObjectMeta:
+        return msgspec.structs.replace(meta, custom={"key": "changed meanwhile"})
+
+    def paced(pieces: Iterator[T]) -> Iterator[T]:
+        yield from pieces
+        rests.append(1)
+        if len(rests) == (4 if is_kept else 2):  # each file is copied, then written out
+            bench.store.update(bench.bck, "a", change, first)
+
+    Relocator(bench.store, bench.env, paced).bring(bench.bck, "a")
+    assert bench.store.head(bench.bck, "a", first).meta.custom == {"key": "changed meanwhile"}
+    assert bench.volume.settle(bench.volume.view.generation)
+    assert bench.store.head(bench.bck, "a", first).meta.custom == {"key": "changed meanwhile"}
 
 
 def test_what_came_back_is_not_taken_for_what_replaced_it(bench: Any) -> None:
