@@ -4,6 +4,7 @@ Nothing is locked: what changes while it is looked at is looked at again, and wh
 because whoever writes it sees to its copies.
 """
 
+import contextlib
 import enum
 import os
 from collections.abc import Callable
@@ -61,6 +62,16 @@ class Finding(NamedTuple):
     def is_missing(self) -> bool:
         """Whether there is nothing at all."""
         return not self.good and not self.bad
+
+
+class SliceFinding(NamedTuple):
+    """One slice here. `reason`: what is wrong with it; empty: nothing. `identity`: of its file."""
+
+    path: str
+    reason: str
+    is_tombstone: bool
+    bytes_read: int
+    identity: tuple[int, int, int] | None
 
 
 class LocalFiles:
@@ -158,10 +169,35 @@ class LocalFiles:
         with disk_failures(spot.path):
             return sorted(one for place in places if place.mountpath is mountpath for one in versions.entries(place))
 
-    def slice_reason(self, path: str, depth: Depth) -> tuple[str, slices.Slice | None, int]:
-        """What is wrong with the slice in a file (empty: nothing), its header if that is good, and the bytes read."""
-        with disk_failures(path):
-            return self._slice_reason(path, depth)
+    def look_at_slice(self, mountpath: Mountpath, bck: Bck, key: str, depth: Depth) -> SliceFinding | None:
+        """Look at the slice of an object, or of a version by its key, on a mountpath."""
+        finding, bytes_read = None, 0
+        for _ in range(ATTEMPTS_MAX):
+            path = self.find_slice(mountpath, bck, key)
+            if path is None:
+                return None
+            with disk_failures(path), contextlib.suppress(FileNotFoundError):
+                before = self._disk.lstat(path)
+                reason, header, count = self._slice_reason(path, depth)
+                bytes_read += count
+                identity = _identity((path, before))
+                is_tombstone = header is not None and header.is_tombstone
+                finding = SliceFinding(path, reason, is_tombstone, bytes_read, identity)
+                if not reason or _identity((path, self._disk.lstat(path))) == identity:
+                    return finding
+        return finding._replace(reason="") if finding is not None else None
+
+    def take_slice(self, bck: Bck, key: str, finding: SliceFinding, take: Callable[[], str]) -> str | None:
+        """Have a damaged slice taken from its place, unless it was replaced since; what `take` returns."""
+
+        def step() -> str | None:
+            with contextlib.suppress(FileNotFoundError):
+                if _identity((finding.path, self._disk.lstat(finding.path))) == finding.identity:
+                    return take()
+            return None
+
+        with disk_failures(finding.path):
+            return self._store.under_lock(bck, self._store.spot(bck, key), step, restore_lost=False)
 
     def _slice_reason(self, path: str, depth: Depth) -> tuple[str, slices.Slice | None, int]:
         fd = self._disk.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

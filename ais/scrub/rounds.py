@@ -16,7 +16,7 @@ import structlog
 
 from ais.api.bucket import Bck
 from ais.base.errors import AisError, BucketNotFound, ObjectNotFound
-from ais.core.slicing import key_of, split_key
+from ais.core.slicing import key_of
 from ais.core.store import Store
 from ais.core.versions import sliced_keys
 from ais.env import Env
@@ -26,7 +26,7 @@ from ais.fs.mountpath import Mountpath
 from ais.mirror.mirror import Mirror
 from ais.scrub import cold
 from ais.scrub.coded import Coded
-from ais.scrub.local import Bad, Depth, Finding, LocalFiles
+from ais.scrub.local import Bad, Depth, Finding, LocalFiles, SliceFinding
 from ais.scrub.quarantine import Damaged, Quarantine
 from ais.scrub.tally import Tally
 from ais.xact.joggers import Batch, Joggers
@@ -281,43 +281,39 @@ class Rounds:
         bck, found = batch.bck, await self._in_pool(lambda: self._look_at_slices(batch, order))
         damaged: list[str] = []
         good: list[str] = []
-        for name, path, reason, is_tombstone, bytes_read in found:
-            tally.bytes_read += bytes_read
-            if reason:
+        for name, one in found:
+            tally.bytes_read += one.bytes_read
+            if one.reason:
                 tally.damaged += 1
                 tally.note(name)
                 damaged.append(name)
                 if order.repairs:
-                    content = layout.KEPT_SLICES if split_key(name)[1] else layout.SLICES
-                    root = f"{layout.bucket_path(batch.mountpath.path, bck)}/{content}"
-                    bad = Bad(root, path, layout.SLICES, reason)
-                    taken = await self._in_pool(functools.partial(self._take_slice, bck, name, bad))
+                    taken = await self._in_pool(functools.partial(self._take_slice, batch, name, one))
                     tally.quarantined += taken
-            elif not is_tombstone:
+            elif not one.is_tombstone:
                 good.append(name)
         if damaged and order.repairs:
             mended = await self._coded.have_made_again(bck, damaged)
             tally.repaired += mended
         await self._coded.check_owners(bck, good, tally, repairs=order.repairs)
 
-    def _look_at_slices(self, batch: Batch, order: Order) -> list[tuple[str, str, str, bool, int]]:
-        """Of each: name, path, what is wrong, whether it is a tombstone, bytes read. Blocks."""
+    def _look_at_slices(self, batch: Batch, order: Order) -> list[tuple[str, SliceFinding]]:
+        """Of each name that has one. Blocks."""
         found = []
         for name in batch.names:
-            path = self._local.find_slice(batch.mountpath, batch.bck, name)
-            if path is not None:
-                reason, header, count = self._local.slice_reason(path, order.depth)
-                found.append((name, path, reason, header is not None and header.is_tombstone, count))
+            one = self._local.look_at_slice(batch.mountpath, batch.bck, name, order.depth)
+            if one is not None:
+                found.append((name, one))
         return found
 
-    def _take_slice(self, bck: Bck, name: str, bad: Bad) -> int:
-        with disk_failures(bad.path):
-            try:
-                kept = self._quarantine.move(bad.root, bad.path)
-            except FileNotFoundError:
-                return 0
-        self._log.error("slice is damaged", object=bck.cname(name), path=bad.path, reason=bad.reason)
-        return self._describe(bck, name, [(kept, bad)])
+    def _take_slice(self, batch: Batch, name: str, found: SliceFinding) -> int:
+        """Blocks."""
+        bck, root = batch.bck, f"{layout.bucket_path(batch.mountpath.path, batch.bck)}/{layout.SLICES}"
+        kept = self._local.take_slice(bck, name, found, lambda: self._quarantine.move(root, found.path))
+        if kept is None:
+            return 0
+        self._log.error("slice is damaged", object=bck.cname(name), path=found.path, reason=found.reason)
+        return self._describe(bck, name, [(kept, Bad(root, found.path, layout.SLICES, found.reason))])
 
     # Kept versions
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from harness import loop
+from harness.coded import LARGE, Group
 from harness.target import LiveTarget, serving, until
 
 from ais.api.bucket import Bck
@@ -19,6 +20,7 @@ from ais.api.codec import U64
 from ais.api.protection import BucketProtection, State
 from ais.api.xact import CLEANUP, DRY_RUN, METADATA_ONLY, NO_REPAIR, SCRUB, ArgsMsg
 from ais.base.units import Duration
+from ais.env.disk import Disk
 from ais.meta.bmd import apply_props, inherited_props
 from ais.scrub.statements import FILE_NAME, problem_of
 from ais.scrub.tally import Tally
@@ -432,3 +434,47 @@ def test_what_does_not_fit_stays_short_until_there_is_room(tmp_path: Path) -> No
         assert (await protection(target)).state is State.OK
 
     run(tmp_path, scenario)
+
+
+class OnSecondOpen(Disk):
+    """Does something before a file is opened for the second time."""
+
+    def __init__(self) -> None:
+        self.path, self.then, self.count = "", lambda: None, 0
+
+    def open(self, path: str, flags: int, mode: int = 0o777) -> int:  # type: ignore[override]
+        if path == self.path:
+            self.count += 1
+            if self.count == 2:
+                self.then()
+        return os.open(path, flags, mode)
+
+
+def test_a_slice_that_is_replaced_while_it_is_looked_at_is_not_taken_for_damaged(tmp_path: Path) -> None:
+    """The object gets other metadata, and its slices other headers: what was read of the one before is not of it."""
+
+    async def scenario() -> None:
+        disk = OnSecondOpen()
+        async with serving(tmp_path, 4, disk) as targets:
+            group = Group(targets)
+            await group.create({**CODED, "protection": {"slices_only": True}})
+            owner = group.owner("large")
+            assert (await owner.ask("PUT", "large", data=LARGE[:5000])).status == 200
+            await group.settled()
+            path = group.slices("large")[0]
+            holder = next(one for one in targets if any(path.startswith(mp.path) for mp in one.volume.available))
+            before, running = os.stat(path).st_ino, asyncio.get_running_loop()
+
+            def change() -> None:
+                custom = owner.act("PATCH", "large", "", value={"key": "text" * 450})
+                assert asyncio.run_coroutine_threadsafe(custom, running).result().status == 200
+                while os.stat(path).st_ino == before:
+                    time.sleep(0.01)
+
+            disk.then, disk.path = change, path
+            xaction, tally = await scrub(holder, "scrubJOB1")
+            assert disk.count > 2
+            assert (xaction.error, tally.damaged, tally.quarantined) == ("", 0, 0)
+            assert len(group.slices("large")) == 3
+
+    loop.run(scenario())
