@@ -363,12 +363,13 @@ class Store:
         is_moved: bool = False,
         keeps_slices: bool = False,
         version_id: str = "",
+        since: int | None = None,
     ) -> Removed:
         """Remove an object, or put a delete marker on top when `rules` say that versions are kept.
 
         `is_moved`: the object lives on elsewhere and is not kept, older versions stay below a marker. `keeps_slices`:
         it has its name on another target now, whose slices these are. `version_id`: the ID that the marker has
-        elsewhere, as of `Versions.delete`. Raise
+        elsewhere, as of `Versions.delete`. `since`: as of `Volume.require_unmoved`. Raise
         `ObjectNotFound` when nothing was there and no marker was made, what `condition` raises, `DiskFailure`.
         """
         rules = self._publisher.current(bck, rules or WriteRules())
@@ -381,6 +382,7 @@ class Store:
             is_moved=is_moved,
             keeps_slices=keeps_slices,
             version_id=version_id,
+            since=since,
         )
         try:
             if rules.event is None:
@@ -389,7 +391,14 @@ class Store:
                 return delete(announcement)
         except PromisesMore:
             return self.delete(
-                bck, name, condition, rules, is_moved=is_moved, keeps_slices=keeps_slices, version_id=version_id
+                bck,
+                name,
+                condition,
+                rules,
+                is_moved=is_moved,
+                keeps_slices=keeps_slices,
+                version_id=version_id,
+                since=since,
             )
 
     def _delete(
@@ -403,6 +412,7 @@ class Store:
         is_moved: bool,
         keeps_slices: bool,
         version_id: str,
+        since: int | None,
     ) -> Removed:
         spot, fsync, event = self._spots.find(bck, name), rules.fsync, rules.event
         keeps_versions = rules.keeping is not Keeping.NONE
@@ -428,7 +438,7 @@ class Store:
         def remove() -> Removed:
             self._publisher.require_current(bck, rules)
             if not is_moved:
-                self.volume.require_owned(spot.key)
+                self.volume.require_unmoved(spot.key, since)
             self._publisher.require_all(bck)
             stored = self._publisher.stored_meta(spot)
             check(stored)
@@ -489,12 +499,13 @@ class Store:
         fsync: bool = False,
         is_ours: bool = True,
         event: Event | None = None,
+        since: int | None = None,
     ) -> ObjectMeta | None:
         """Remove one version for good (`null`: the null version); return its metadata, None when that was damaged.
 
         When it was the latest, the next older one becomes that. `bypass`: also one that is retained in governance mode.
         Durable when `fsync`. Not `is_ours`: also when another target owns the name. `event`: somebody may want to know.
-        Raise `VersionNotFound`,
+        `since`: as of `Volume.require_unmoved`. Raise `VersionNotFound`,
         `AccessDenied` when it must stay, what `condition` raises, and `DiskFailure`.
         """
         spot = self._spots.find(bck, name)
@@ -520,7 +531,7 @@ class Store:
         def step() -> ObjectMeta | None:
             view = self.volume.view
             if is_ours:
-                self.volume.require_owned(spot.key)
+                self.volume.require_unmoved(spot.key, since)
             if is_mirrored:
                 self.version_copies.restore(spot)
             removed = self._versions.remove(spot, version_id, begin) if is_version_id(version_id) else None

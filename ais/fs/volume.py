@@ -67,6 +67,10 @@ class Mirroring(NamedTuple):
     copies: int
 
 
+class BegunToMove(NotReady):
+    """Others may have something of an object since a moment ago: nothing happened, ask them."""
+
+
 class View:
     """The mountpaths in use at one time; immutable. A new one replaces it when the set changes.
 
@@ -186,6 +190,9 @@ class Volume:
         self._owned: deque[tuple[int, Callable[[int], bool]]] = deque(maxlen=EPOCHS_MAX)
         """Whether the names of a digest were this target's from that epoch on."""
         self._is_owner: Callable[[int], bool] | None = None
+        self.moves = 0
+        """Counts how often names began to move among targets since this one was started."""
+        self._moving_id = ""
         self.aside: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
         """Entered around each change of the set of mountpaths: other processes that use them stand aside meanwhile."""
         self._given_up: set[str] = set()
@@ -546,9 +553,14 @@ class Volume:
                 mountpath.stripes.wait_for_all()
         self._in_each(drop)
 
-    def follow_owners(self, owns: Callable[[int], bool] | None) -> None:
-        """Names get other owners: `owns` says whether those of a digest are this target's now. None: all that come."""
+    def follow_owners(self, owns: Callable[[int], bool] | None, moving_id: str = "") -> None:
+        """Names get other owners: `owns` says whether those of a digest are this target's now. None: all that come.
+
+        `moving_id`: of what moves, which others may have.
+        """
         self._is_owner = owns
+        self.moves += bool(moving_id) and moving_id != self._moving_id
+        self._moving_id = moving_id
         if owns is not None:
             self.epoch += 1
             self._owned.append((self.epoch, owns))
@@ -577,6 +589,14 @@ class Volume:
         later = [(epoch, owns) for epoch, owns in self._owned if epoch > since]
         if len(later) < self.epoch - since or not all(owns(key) for _, owns in later):
             raise NotReady("the object belonged to another target while it was sent: try again")
+
+    def require_unmoved(self, key: int, since: int | None) -> None:
+        """Raise `NotReady` as `require_owned`, and `BegunToMove` when others may have objects since there were so many
+        `moves`: they were not asked. None: whenever. Asked under the object's lock.
+        """
+        self.require_owned(key)
+        if since not in (None, self.moves):
+            raise BegunToMove("objects began to move since a moment ago: try again")
 
     def note_removed(self, bck: Bck, path: str, *, fsync: bool = False, is_moved: bool = False) -> None:
         """An object is about to be removed or replaced: a mountpath that is out of use must not bring it back.

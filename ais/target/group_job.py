@@ -256,16 +256,20 @@ class GroupJob:
 
     async def _remove(self, view: BucketView, name: str, condition: Condition | None = None) -> None:
         parts = self._parts
-        await parts.moves.settle(view, name)
         if view.remote is not None:
+            await parts.moves.settle(view, name)
             await parts.remote.through.delete(view, name)
             self._count(0)
             return
-        if view.is_coded:
-            await parts.protected.ensure(view, name)
-        pool = parts.volume.place(view.uname + name).pool
-        removed = await in_pool(pool, lambda: parts.store.delete(view.bck, name, condition, view.rules))
-        self._count(removed.meta.size if removed.meta else 0)
+
+        async def remove(since: int, _is_discarded: bool) -> None:
+            if view.is_coded:
+                await parts.protected.ensure(view, name)
+            pool, delete = parts.volume.place(view.uname + name).pool, parts.store.delete
+            removed = await in_pool(pool, lambda: delete(view.bck, name, condition, view.rules, since=since))
+            self._count(removed.meta.size if removed.meta else 0)
+
+        await parts.moves.once_settled(view, name, remove)
 
     async def _copy(self, name: str) -> None:
         parts, source, task = self._parts, self._source, self._task

@@ -11,7 +11,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -37,7 +37,7 @@ from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.core.workfile import WriteRules
 from ais.ec.restore import Restorer
-from ais.fs.volume import Volume
+from ais.fs.volume import BegunToMove, Volume
 from ais.meta.placement import why_away
 from ais.meta.smap import Snode, digest
 from ais.net.client import PeerClient
@@ -64,6 +64,7 @@ from ais.target.uploads import in_pool
 from ais.target.view import BucketView
 from ais.xact.pace import Pace, carried, is_at_work
 
+T = TypeVar("T")
 MAP_LAG_S_MAX = 10.0
 MAP_LAG_PAUSE_S = 0.05
 ATTEMPTS_MAX = 10
@@ -318,6 +319,25 @@ class Moves:
         if view.source is not None and view.source != view.bck:
             await self.have_moved(view.source, name, view)
         return is_discarded
+
+    async def once_settled(
+        self,
+        view: BucketView,
+        name: str,
+        remove: Callable[[int, bool], Awaitable[T]],
+        *,
+        discard: str | None = None,
+    ) -> T:
+        """`settle`, then `remove` something of the object, given the `since` of `Store.delete`, and what `settle` has
+        returned; both again when others may have something of it by then. Raise what either raises.
+        """
+        is_discarded = False
+        while True:
+            is_discarded |= await self.settle(view, name, discard=discard)
+            with contextlib.suppress(BegunToMove):
+                return await remove(self._volume.moves, is_discarded)
+            if (owner := self._owner(view, name)).id != self._host.snode.id:
+                raise Misplaced(owner)
 
     async def have_given(self, view: BucketView, name: str, message: ActMsg) -> bool:
         """Have all who owned a name before, by the map of the end, do what a message says; return whether any of them

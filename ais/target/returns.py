@@ -161,6 +161,8 @@ class Returns:
         version = max(1, int(since))
 
         def encoded() -> bytes:
+            for mountpath in self._volume.available:  # what is being removed is noted then
+                mountpath.stripes.wait_for_all()
             return codec.to_msgpack([_note_of(line) for line in self._volume.notes_since(version)])
 
         return web.Response(body=await asyncio.to_thread(encoded))

@@ -515,7 +515,8 @@ class Target:
         is_moving = bool(smap.moving)
         placement, own_id = self._host.placement, self._host.snode.id
         self._returns.follow_map()
-        self._volume.follow_owners((lambda key: placement.is_owner(own_id, key)) if is_moving else None)
+        owns = (lambda key: placement.is_owner(own_id, key)) if is_moving else None
+        self._volume.follow_owners(owns, smap.moving.id if smap.moving else "")
         if (is_moving, placement.is_weighted) != (self._is_moving, self._is_weighted):
             self._is_moving, self._is_weighted = is_moving, placement.is_weighted
             self._take(self._bmd)

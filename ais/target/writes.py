@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from ais.api import ack, headers, query
 from ais.api.access import Access
@@ -108,20 +109,22 @@ class Writes:
 
     async def remove(self, ask: Ask) -> Reply:
         """Remove the object. Raise `ObjectNotFound`."""
-        is_discarded = await self._moves.settle(ask.view, ask.name, discard="")
         if ask.view.remote is not None:
+            await self._moves.settle(ask.view, ask.name, discard="")
             await self._through.delete(ask.view, ask.name)
-            self._counters[metrics.DEL_N] += 1
-            return Reply(200)
+        else:
+            await self._moves.once_settled(ask.view, ask.name, partial(self._remove, ask), discard="")
+        self._counters[metrics.DEL_N] += 1
+        return Reply(200)
+
+    async def _remove(self, ask: Ask, since: int, is_discarded: bool) -> None:
         await self._protected.ensure(ask.view, ask.name)
         pool = self._volume.place(ask.view.uname + ask.name).pool
         try:
-            await in_pool(pool, lambda: self._store.delete(ask.view.bck, ask.name, rules=ask.view.rules))
+            await in_pool(pool, lambda: self._store.delete(ask.view.bck, ask.name, rules=ask.view.rules, since=since))
         except ObjectNotFound:
             if not is_discarded:
                 raise
-        self._counters[metrics.DEL_N] += 1
-        return Reply(200)
 
     async def settle(self, ask: Ask) -> None:
         """Before an object is changed: have it here, as far as it is anywhere. Raise `NotReady`."""

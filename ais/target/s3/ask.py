@@ -26,7 +26,10 @@ from ais.target.view import BucketView
 
 
 class S3Ask(NamedTuple):
-    """A request, who asks, and the bucket as S3 and as the data path see it. `lines`: what every answer begins with."""
+    """A request, who asks, and the bucket as S3 and as the data path see it. `lines`: what every answer begins with.
+
+    `since`: as of `Volume.require_unmoved`, when all of the object was here.
+    """
 
     request: S3Request
     caller: Identity
@@ -34,6 +37,7 @@ class S3Ask(NamedTuple):
     view: BucketView
     lines: bytes
     gate: Gate
+    since: int | None = None
 
     @property
     def key(self) -> str:

@@ -9,7 +9,7 @@ from ais.api.bucket import Bck
 from ais.base.errors import BucketNotFound, ChecksumMismatch, CorruptMetadata, NotReady
 from ais.core.version_listing import VersionLister
 from ais.s3 import peers
-from ais.s3.documents import Deleted
+from ais.s3.documents import Deleted, KeyToDelete
 from ais.s3.errors import as_s3
 from ais.s3.peers import DeleteKeys
 from ais.target.front import Front
@@ -50,7 +50,12 @@ class Control:
             try:
                 if view.keeps_versions:
                     await self._moves.until_owned(view, key.key)
-                await self._moves.settle(view, key.key, discard=None if is_conditional else key.version_id or "")
+
+                async def remove(since: int, _is_discarded: bool, key: KeyToDelete = key) -> Deleted:
+                    return await self._deletes.delete_key(view, key, message.bypass, since)
+
+                discard = None if is_conditional else key.version_id or ""
+                outcomes.append(await self._moves.once_settled(view, key.key, remove, discard=discard))
             except (
                 CorruptMetadata,
                 ChecksumMismatch,
@@ -58,6 +63,4 @@ class Control:
             ) as error:  # it stays where it lies, the others are deleted
                 known = as_s3(error)
                 outcomes.append(Deleted(key.key, key.version_id or "", code=known.code, message=str(known)))
-                continue
-            outcomes += await self._deletes.delete_keys(view, [key], message.bypass)
         return web.Response(body=codec.to_msgpack(outcomes))

@@ -1,13 +1,11 @@
 """DeleteObject, and the keys of a DeleteObjects that this target owns."""
 
-from collections.abc import Sequence
-
 from ais.base.errors import AisError, ObjectNotFound, VersionNotFound
 from ais.core.publish import Condition
 from ais.core.store import Store
 from ais.core.versions import NULL
 from ais.core.workfile import WriteRules
-from ais.fs.volume import Volume
+from ais.fs.volume import BegunToMove, Volume
 from ais.net.http import Reply
 from ais.s3 import conditions, lock
 from ais.s3.conditions import Conditions
@@ -36,7 +34,7 @@ class Deletes:
         wanted = conditions.read_delete(ask.request)
         bypass = lock.asks_to_bypass(ask.request)
         key = KeyToDelete(ask.key, ask.version_id)
-        outcome = await self._delete(ask.view, ask.rules(""), key, wanted, bypass)
+        outcome = await self._delete(ask.view, ask.rules(""), key, wanted, bypass, ask.since)
         pairs: list[tuple[str, str]] = []
         if outcome.delete_marker:
             pairs.append(("x-amz-delete-marker", "true"))
@@ -44,20 +42,27 @@ class Deletes:
             pairs.append(("x-amz-version-id", version_id))
         return ask.reply(204, *pairs)
 
-    async def delete_keys(self, view: BucketView, keys: Sequence[KeyToDelete], bypass: bool) -> list[Deleted]:
-        """The outcome of each key; one that fails does not stop the others. `bypass`: governance mode does not hold."""
-        return [await self._outcome(view, key, bypass) for key in keys]
-
-    async def _outcome(self, view: BucketView, key: KeyToDelete, bypass: bool) -> Deleted:
+    async def delete_key(self, view: BucketView, key: KeyToDelete, bypass: bool, since: int) -> Deleted:
+        """The outcome of a key, also when that fails. `bypass`: governance mode does not hold. `since`: as of
+        `Volume.require_unmoved`. Raise `BegunToMove`.
+        """
         try:
             wanted = conditions.with_facts(Conditions(match=key.etag), key.modified, key.size)
-            return await self._delete(view, view.rules, key, wanted, bypass)
+            return await self._delete(view, view.rules, key, wanted, bypass, since)
+        except BegunToMove:
+            raise
         except AisError as error:
             known = as_s3(error)
             return Deleted(key.key, key.version_id or "", code=known.code, message=str(known))
 
     async def _delete(
-        self, view: BucketView, rules: WriteRules, key: KeyToDelete, wanted: Conditions, bypass: bool
+        self,
+        view: BucketView,
+        rules: WriteRules,
+        key: KeyToDelete,
+        wanted: Conditions,
+        bypass: bool,
+        since: int | None,
     ) -> Deleted:
         version_id = key.version_id
         if view.remote is not None:
@@ -71,8 +76,8 @@ class Deletes:
 
         def delete() -> Deleted:
             if version_id is not None:
-                return self._delete_version(view, rules, key.key, version_id, condition, bypass)
-            removed = self._store.delete(view.bck, key.key, condition, rules)
+                return self._delete_version(view, rules, key.key, version_id, condition, bypass, since)
+            removed = self._store.delete(view.bck, key.key, condition, rules, since=since)
             if removed.marker_id is None:
                 return Deleted(key.key)
             return Deleted(key.key, delete_marker=True, marker_version_id=removed.marker_id or NULL)
@@ -93,9 +98,10 @@ class Deletes:
         version_id: str,
         condition: Condition | None,
         bypass: bool,
+        since: int | None,
     ) -> Deleted:
         removed = self._store.delete_version(
-            view.bck, key, version_id, condition, bypass=bypass, fsync=rules.fsync, event=rules.event
+            view.bck, key, version_id, condition, bypass=bypass, fsync=rules.fsync, event=rules.event, since=since
         )
         if removed is not None and removed.is_marker:
             return Deleted(key, version_id, delete_marker=True, marker_version_id=version_id)

@@ -1,12 +1,13 @@
 """The entrance of S3 requests on a target: object operations it owns are executed, everything else is sent on."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import CoroutineType
 
 from ais.base.errors import AisError, DeleteMarker, NotFound, NotReady, ObjectNotFound, VersionNotFound
 from ais.core.store import Store
 from ais.core.versions import NULL
-from ais.fs.volume import Volume
+from ais.fs.volume import BegunToMove, Volume
 from ais.meta.smap import Snode
 from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Reply, Request, header_lines
@@ -19,7 +20,7 @@ from ais.s3.front import S3Request
 from ais.s3.identity import Identity
 from ais.s3.operations import Op
 from ais.target.counts import count_error
-from ais.target.front import ACK_HEADER, Front
+from ais.target.front import ACK_HEADER, Front, Misplaced
 from ais.target.host import Host
 from ais.target.keyring import with_keys
 from ais.target.maps import Maps
@@ -183,6 +184,7 @@ class S3Front:
         handler = self._handlers[asked.op]
         try:
             is_usual = view.source is None and not (view.is_coded and asked.op in _ON_WHAT_IS_THERE)
+            is_usual = is_usual and asked.op is not Op.DELETE_OBJECT
             if view.remote is not None:
                 return self._watched(ask, self._remote.serve(handler, ask))
             if self._gate.waits_for_keys:
@@ -204,9 +206,18 @@ class S3Front:
         return await with_keys(lambda: handler(ask))
 
     async def _settled(self, handler: Handler, ask: S3Ask) -> AnyReply:
-        """In a bucket that is getting the objects of another, or has lost one: first the one that is asked for.
+        """In a bucket that is getting the objects of another, or has lost one: first the one that is asked for; once
+        more when others may have something of what is to be deleted by then.
+        """
+        while True:
+            with suppress(BegunToMove):
+                return await self._settled_once(handler, ask)
+            if (owner := self._host.placement.owner(ask.uname)).id != self._host.snode.id:
+                raise Misplaced(owner)
 
-        While who owned it before is away, its slices stand for what he has; that it is not there they cannot say.
+    async def _settled_once(self, handler: Handler, ask: S3Ask) -> AnyReply:
+        """While who owned the object before is away, its slices stand for what he has; that it is not there they cannot
+        say.
         """
         try:
             await self._moves.settle(ask.view, ask.key, discard=_discarded_by(ask))
@@ -218,6 +229,7 @@ class S3Front:
                 return await reply if isinstance(reply, Awaitable) else reply
             except NotFound:
                 raise away from None
+        ask = ask._replace(since=self._store.volume.moves)
         if (upload_id := ask.request.params.get("uploadId")) is not None:
             await self._moving_uploads.settle(ask.view, ask.key, upload_id)
         if ask.request.op in _ON_WHAT_IS_THERE:

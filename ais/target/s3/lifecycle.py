@@ -6,6 +6,7 @@ deletion happens under the object's lock, and only if the object is still the on
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import msgspec
 
@@ -111,23 +112,24 @@ class Lifecycle:
         view = self._view(bucket)
         if view is None:
             return
-        await self._moves.settle(view, entry.name)  # who has it still would bring it back
         rules = view.rules
         if rules.event is not None:
             rules = msgspec.structs.replace(rules, event=Event(EXPIRATION))
         condition = unchanged(entry.meta, view.bck.cname(entry.name)) if entry.meta is not None else None
-        if entry.is_latest and not entry.is_marker:
+        bck, name, version_id = view.bck, entry.name, entry.version_id
 
-            def step() -> None:
-                self._store.delete(view.bck, entry.name, condition, rules)
-        else:
-
-            def step() -> None:
+        def step(since: int) -> None:
+            if entry.is_latest and not entry.is_marker:
+                self._store.delete(bck, name, condition, rules, since=since)
+            else:
                 self._store.delete_version(
-                    view.bck, entry.name, entry.version_id, condition, fsync=rules.fsync, event=rules.event
+                    bck, name, version_id, condition, fsync=rules.fsync, event=rules.event, since=since
                 )
 
-        if await self._done(view, entry.name, step):
+        async def remove(since: int, _is_discarded: bool) -> bool:
+            return await self._done(view, name, partial(step, since))
+
+        if await self._moves.once_settled(view, name, remove):  # who has it still would bring it back
             xaction.objects += 1
             xaction.bytes += entry.size
 

@@ -256,7 +256,7 @@ def test_what_is_lost_is_deleted_for_good(tmp_path: Path) -> None:
         await group.settled()
         Path(group.files(NAME)[0]).unlink()
         deletes, view = owner.target._s3.deletes, owner.target._front.views.require(BCK)
-        (outcome,) = await deletes.delete_keys(view, [KeyToDelete(NAME)], bypass=False)
+        outcome = await deletes.delete_key(view, KeyToDelete(NAME), bypass=False, since=0)
         assert not outcome.code
         await encoded(group)
         assert (await owner.ask("GET", NAME)).status == 404

@@ -212,7 +212,7 @@ def test_what_was_begun_before_its_name_went_away_is_not_stored_where_nobody_loo
             ended(targets)
 
             async def body() -> AsyncIterator[bytes]:
-                yield b"first"
+                yield b"first" * (1 << 20)
                 await until(lambda: bool(old.work_files()))
                 follow(targets)
                 await rebalanced(targets)
@@ -292,6 +292,64 @@ def test_a_change_does_not_miss_what_is_elsewhere_by_a_map_that_comes_meanwhile(
             take(new, after)
             if answer.status != 200:
                 assert (await new.ask("GET", name)).body == b"content"
+
+    loop.run(scenario())
+
+
+async def delete_listed(target: LiveTarget, name: str) -> Answer:
+    """As a gateway that was asked to delete a list of keys."""
+    bucket = target.node.bmd.require(BCK)
+    body = codec.to_msgpack(peers.DeleteKeys(BCK, int(bucket.bid), [KeyToDelete(name)], False))
+    lines = {"Ais-Caller-Id": target.node.snode.id}
+    return await target.call("POST", f"{target.url}{peers.DELETE}", data=body, headers=lines)
+
+
+@pytest.mark.parametrize("api", ["native", "S3", "list"])
+def test_what_is_deleted_while_a_mountpath_comes_back_elsewhere_stays_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: str
+) -> None:
+    """Its owner found that nobody else can have it, told what it has removed, and then removes it."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            old, new = targets
+            _, (name, *_) = await plain(targets)
+            follow(targets, new)
+            assert (await old.ask("PUT", name, data=b"old")).status == 200
+            await rebalanced(targets)
+            path = old.volume.place(BCK.uname + name).path
+            await asyncio.to_thread(old.volume.detach, path)
+            follow(targets)
+            await rebalanced(targets)
+            ended(targets)
+            smap = plan.lacking(new.node.smap, old.node.snode.id)
+            for one in targets:
+                take(one, smap)
+            assert (await new.ask("PUT", name, data=b"new")).status == 200
+            store, delete, running = new.target._store, new.target._store.delete, asyncio.get_running_loop()
+
+            async def bring_back() -> None:
+                await asyncio.to_thread(old.volume.recall, path)
+                smap = plan.back(new.node.smap, old.node.snode.id)
+                for one in targets:
+                    take(one, smap)
+                notes = new.volume.notes_since(old.volume.given_up_at(path))
+                await asyncio.to_thread(old.volume.enable, path, notes)
+
+            def bring_back_and_delete(*args: Any, **options: Any) -> Any:
+                monkeypatch.undo()
+                asyncio.run_coroutine_threadsafe(bring_back(), running).result()
+                return delete(*args, **options)
+
+            monkeypatch.setattr(store, "delete", bring_back_and_delete)
+            if api == "list":
+                answer = await delete_listed(new, name)
+            else:
+                answer = await (new.s3("DELETE", f"b/{name}") if api == "S3" else new.ask("DELETE", name))
+            assert answer.status in (200, 204), answer.body
+            await rebalanced(targets)
+            ended(targets)
+            assert (await new.ask("GET", name)).status == 404
 
     loop.run(scenario())
 
