@@ -221,11 +221,16 @@ class Relocator:
 
         def step() -> bool:
             newest = newest_file(self._disk, self._store.volume.view, spot)
-            if newest is None or (newest[0], newest[1].st_ino, newest[1].st_ctime_ns) != (
-                path,
-                stat.st_ino,
-                stat.st_ctime_ns,
-            ) or not self._has_meta_of(aside, path):
+            if (
+                newest is None
+                or (newest[0], newest[1].st_ino, newest[1].st_ctime_ns)
+                != (
+                    path,
+                    stat.st_ino,
+                    stat.st_ctime_ns,
+                )
+                or not self._has_meta_of(aside, path)
+            ):
                 return False
             if self._has_versions(bck, spot):
                 self._versions.put_strays_aside(spot, self._versions.head(spot))

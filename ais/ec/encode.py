@@ -14,9 +14,10 @@ import msgspec
 
 from ais.api import checksum
 from ais.api.bucket import Bck
-from ais.base.errors import CorruptMetadata, NotReady
+from ais.base.errors import AisError, CorruptMetadata, NotReady
 from ais.base.waiting import to_its_end
 from ais.core import workfile
+from ais.core.meta import ObjectMeta
 from ais.core.slicing import split_key
 from ais.core.store import OpenObject, Store
 from ais.core.workfile import Digests, WriteRules
@@ -96,6 +97,15 @@ class Encoder:
         name, entry = split_key(key)
         return self._store.open_kept(bck, name, entry) if entry else self._store.open(bck, name, sealed=True)
 
+    def _is_current(self, bck: Bck, key: str, meta: ObjectMeta) -> bool:
+        """Whether an object, or a version by its key, was neither replaced nor deleted since it had this metadata."""
+        try:
+            opened = self._open(bck, key)
+        except AisError:
+            return False
+        os.close(opened.fd)
+        return opened.meta.stamp == meta.stamp
+
     async def sweep(self, bck: Bck, name: str) -> None:
         """Of an object that is not there: end its deletion, if there was one, and remove what waits aside.
 
@@ -154,6 +164,8 @@ class Encoder:
 
             failures += await self._send(bck, name, wanted, fill)
         owner = self._peers.present_for(uname, has_owner=True)[:1]
+        if not await asyncio.to_thread(self._is_current, bck, name, meta):  # its note of the deletion holds
+            owner = []
         await self._drop_surplus(bck, name, [*owner, *holders[scheme.total :]], meta.stamp)
         for failure in failures:
             raise failure

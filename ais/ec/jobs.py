@@ -166,8 +166,12 @@ class EcJobs:
             loop.create_task(coroutine)
             return
         try:
-            with contextlib.suppress(TimeoutError, RuntimeError):
-                asyncio.run_coroutine_threadsafe(coroutine, loop).result(DROP_TIMEOUT_S)
+            with contextlib.suppress(RuntimeError):
+                try:
+                    asyncio.run_coroutine_threadsafe(coroutine, loop).result(DROP_TIMEOUT_S)
+                except TimeoutError:
+                    if is_delete:  # slices come after it, and go then, or with the next start
+                        self._slicer.note_deleted(bck, name, stamp, is_synced=is_synced)
         except AisError:  # it is not deleted, and needs its slices again
             self._changed(bck, name)
             raise

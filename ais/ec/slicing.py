@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ais.api.bucket import Bck
-from ais.base.errors import AisError, ContentDamaged, CorruptMetadata, Lost, NotReady, Unreachable
+from ais.base.errors import AisError, ContentDamaged, CorruptMetadata, Lost, NotReady, OutOfSpace, Unreachable
 from ais.base.waiting import to_its_end
 from ais.core.meta import Cut, ObjectMeta
 from ais.core.slicing import Plan
@@ -140,6 +140,11 @@ class Slicer:
             buried = tombstone(bck, name, stamp)
             with contextlib.suppress(AisError):  # no room: what was deleted is deleted all the same
                 await self._in_pool(lambda: self._own.drop(bck, name, stamp, buried, is_synced=is_synced))
+
+    def note_deleted(self, bck: Bck, name: str, stamp: tuple[int, int], *, is_synced: bool) -> None:
+        """Keep a tombstone here until slices that are on their way are dropped (`drop`). Blocks. Raise as that."""
+        with contextlib.suppress(OutOfSpace):
+            self._own.drop(bck, name, stamp, tombstone(bck, name, stamp), is_synced=is_synced)
 
     def in_service(self, nodes: Sequence[Snode]) -> bool:
         """Whether these targets are, by the present map; they may be away."""

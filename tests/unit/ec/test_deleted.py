@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 from harness.coded import BCK, EC, LARGE, Group, check_deleted, delete_when_sent, fill, run
-from harness.target import LiveTarget
+from harness.target import LiveTarget, until
 
 from ais.api.xact import CLEANUP, METADATA_ONLY, SCRUB, ArgsMsg
 from ais.base.ids import new_id
 from ais.base.units import Duration
+from ais.ec import jobs
 from ais.meta.smap import Flag
 
 REPLICA = {"ec": {"enabled": True, "data_slices": 1, "parity_slices": 1}}
@@ -162,6 +163,42 @@ def test_what_is_deleted_while_a_scrub_has_its_slice_made_stays_deleted(
         scrub = owner.target._scrub.start(ArgsMsg(id="scrubJOB1", kind=SCRUB, bck=BCK, flags=flags))
         await check_deleted(group, owner, "large", deletions)
         await scrub.wait()
+        await check_gone(group, "large")
+
+    run(tmp_path, 4, scenario)
+
+
+def test_what_is_deleted_before_its_slices_have_come_stays_deleted_when_its_owner_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its slices take so long that the deletion does not wait; they come, and who would drop them is no more."""
+
+    async def scenario(group: Group) -> None:
+        monkeypatch.setattr(jobs, "DROP_TIMEOUT_S", 0.2)
+        await group.create(EC)
+        owner = group.owner("large")
+        slicer, is_deleted = owner.target._ec._slicer, asyncio.Event()
+        store = slicer.store
+
+        async def store_late(*args: Any, **kwargs: Any) -> None:
+            await is_deleted.wait()
+            await store(*args, **kwargs)
+
+        async def drop(*_args: Any, **_kwargs: Any) -> None:
+            """Nothing is done any more."""
+
+        monkeypatch.setattr(slicer, "store", store_late)
+        assert (await owner.ask("PUT", "large", data=io.BytesIO(LARGE))).status == 200
+        await until(lambda: (BCK, "large") in owner.target._ec._sending)
+        with monkeypatch.context() as killed:
+            killed.setattr(slicer, "drop", drop)
+            assert (await owner.ask("DELETE", "large")).status == 200
+            is_deleted.set()
+            await until(lambda: (BCK, "large") not in owner.target._ec._sending)
+            await asyncio.sleep(0.1)
+        assert group.slices("large")
+        for one in group.targets:
+            await one.target._ec._tell_owners(BCK, ["large"])
         await check_gone(group, "large")
 
     run(tmp_path, 4, scenario)
