@@ -624,6 +624,14 @@ class Volume:
         """As `note_removed`, when something comes on top of the latest version of an object, which is kept."""
         self.note_removed(bck, removed.covered(path), fsync=fsync, is_moved=is_moved)
 
+    def is_known(self, bck: Bck) -> bool:
+        """Whether a bucket has directories here, or must have; others may lie on a mountpath and belong to nobody."""
+        return bck in self._bids
+
+    def is_given_up(self, mountpath: Mountpath) -> bool:
+        """Whether a mountpath leaves with what it has: it was not there to be emptied."""
+        return mountpath.path in self._given_up
+
     def note_scattered(self, bucket: str, name: str) -> None:
         """Something of an object is about to come to lie elsewhere than placement says. Asked under its lock.
 
@@ -633,9 +641,9 @@ class Volume:
             raise NotReady("all objects came to their mountpaths this moment: try again")
         self.scattered.note(bucket, name)
 
-    def settle(self, generation: int, scattered: int | None = None) -> bool:
+    def settle(self, generation: int, scattered: int | None = None) -> int:
         """Everything is where placement says, as of a view with that generation, and as far as was known when so many
-        were `scattered`; False when either is not so any more.
+        were `scattered`; return the generation that is so of, 0 when either is not so any more.
 
         What a disabled mountpath holds is still missing, so then each object is looked for everywhere as before.
         """
@@ -643,17 +651,17 @@ class Volume:
         try:
             for mountpath in self.view.available:
                 mountpath.stripes.wait_for_all()
-            is_settled = scattered in (None, self.scattered.count) and self._settle(generation)
+            settled = self._settle(generation) if scattered in (None, self.scattered.count) else 0
         finally:
             self._is_settling = False
-        if is_settled:
+        if settled:
             self.tidy_notes()
-        return is_settled
+        return settled
 
-    def _settle(self, generation: int) -> bool:
+    def _settle(self, generation: int) -> int:
         with self._changing:
             if self._record.generation != generation:
-                return False
+                return 0
             left = self._record.paths(*LEAVING)
             members = dict(self._record.mountpaths)
             for path in left:
@@ -672,7 +680,7 @@ class Volume:
                 if members[path].state is State.DETACHED:
                     self._forget(path)
                 self._mountpaths[path].retire()
-        return True
+            return self._record.generation
 
     @property
     def gives_up(self) -> bool:

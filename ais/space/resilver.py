@@ -12,13 +12,13 @@ import contextlib
 import functools
 import itertools
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from ais.api.bucket import Bck
 from ais.api.xact import RESILVER
-from ais.base.errors import AisError, BucketNotFound, DiskFailure
+from ais.base.errors import AisError, BucketNotFound, Busy, DiskFailure
 from ais.base.ids import new_id
 from ais.core import tree
 from ais.core.relocate import Relocated, Relocator
@@ -27,6 +27,7 @@ from ais.core.workfile import Paced
 from ais.env import Env
 from ais.fs import layout, names
 from ais.fs.failures import disk_failures
+from ais.fs.volume import View
 from ais.xact.joggers import Batch, Joggers, Round
 from ais.xact.pace import carried
 from ais.xact.registry import Registry
@@ -37,6 +38,9 @@ INCOMPLETE_MAX = 1000
 _MADE_SINCE = Relocated()
 _COPIES = (layout.COPIES, layout.KEPT_COPIES)
 _CONTENTS = (layout.OBJECTS, layout.VERSIONS, *_COPIES)
+_SLICES = (layout.SLICES, layout.KEPT_SLICES)
+_ONLY_HERE = (layout.OBJECTS, layout.VERSIONS, *_SLICES)
+"""What a mountpath that leaves may have nothing of: it may be on no other."""
 
 
 class Resilver:
@@ -124,11 +128,11 @@ class Resilver:
             if failures:
                 raise DiskFailure(f"{failures} objects are not in their place, the first is {first}")
 
-        contents = (*_CONTENTS, layout.SLICES, layout.KEPT_SLICES) if view.leaving else _CONTENTS
+        contents = (*_CONTENTS, *_SLICES) if view.leaving else _CONTENTS
         rounds = [Round(content, functools.partial(visit, content=content)) for content in contents]
         seen: int | None = None
-        is_settled = False
-        while not is_settled and volume.view.generation == view.generation:
+        settled = 0
+        while not settled and volume.view.generation == view.generation:
             if seen is None:
                 seen = volume.scattered.count
                 await self._joggers.run_all(xaction, buckets, rounds, follows_moves=False)
@@ -138,14 +142,27 @@ class Resilver:
                     await self._before()
             seen = await self._joggers.catch_up(buckets, rounds[0], volume.scattered, seen)
             require_all()
-            is_settled = seen is not None and await asyncio.to_thread(volume.settle, view.generation, seen)
-        if is_settled:
-            self._settled = volume.view.generation
+            await asyncio.to_thread(self._require_emptied, view, buckets)
+            if seen is not None:
+                settled = await asyncio.to_thread(volume.settle, view.generation, seen)
+        if settled:
+            self._settled = settled
             self._log.info("mountpaths settled", visited=xaction.visited, moved=xaction.objects)
             await self._then()
         if self._incomplete:
             names = list(itertools.islice(self._incomplete, 3))
             raise DiskFailure(f"{len(self._incomplete)} objects do not have their copies, such as {', '.join(names)}")
+
+    def _require_emptied(self, view: View, buckets: Sequence[Bck]) -> None:
+        """Raise `Busy` when anything is left on a mountpath that leaves, however it came there: begin again then."""
+        volume = self._store.volume
+        known = [bck for bck in buckets if volume.is_known(bck)]
+        for mountpath in (one for one in view.available if one.path in view.leaving):
+            if volume.is_given_up(mountpath):
+                continue
+            for bck, content in itertools.product(known, _ONLY_HERE):
+                if (name := next(self._joggers.walk(mountpath, bck, content=content), None)) is not None:
+                    raise Busy(f"{bck.cname(name)} is left on mountpath {mountpath.path}: it is looked for again")
 
     async def _bring_uploads(self, buckets: list[Bck]) -> None:
         """Unfinished uploads go from mountpaths that leave to the others. Raise `AisError`."""
@@ -156,7 +173,7 @@ class Resilver:
                     await loop.run_in_executor(mountpath.pool, moves.bring_from, bck, mountpath)
 
     def _bring_all(self, batch: Batch, content: str, began_ns: int) -> list[Relocated | AisError]:
-        if content in (layout.SLICES, layout.KEPT_SLICES):
+        if content in _SLICES:
             return self._bring_slices(batch, content)
         is_copy = content in _COPIES
         names = [one for one in batch.names if not (is_copy and self._is_younger(batch, one, content, began_ns))]

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from ais.api.bucket import Bck
 from ais.api.xact import MAKE_COPIES, PUT_COPIES, RESILVER
 from ais.fs.record import State
 from ais.fs.volume import Volume
+from ais.space import resilver
 
 BCK = Bck("b")
 NAMES = [f"dir/o{index}" for index in range(40)]
@@ -37,8 +39,8 @@ def run(root: Path, scenario: Callable[[LiveTarget], Any]) -> None:
 
 async def settled(target: LiveTarget) -> None:
     """Wait until the volume is settled, or as settled as it can be while a mountpath is disabled."""
-    registry, resilver = target.target.registry, target.target._resilver
-    await until(lambda: not target.volume.view.is_unsettled or resilver._settled == target.volume.view.generation)
+    registry, job = target.target.registry, target.target._resilver
+    await until(lambda: not target.volume.view.is_unsettled or job._settled == target.volume.view.generation)
     await until(lambda: not any(registry.select(kind=MAKE_COPIES, only_running=True)))
     await until(lambda: all(x.snap().is_idle for x in registry.select(kind=PUT_COPIES, only_running=True)))
 
@@ -175,8 +177,8 @@ def test_versions_that_change_while_others_move_are_found_afterwards(
             assert (await target.ask("PUT", name, data=f"first {name}".encode())).status == 200
             if change == "brought back":
                 assert (await target.ask("DELETE", name)).status == 200
-        store, resilver, guard = target.target._store, target.target._resilver, threading.Lock()
-        bring_all, changed = resilver._bring_all, list[str]()
+        store, job, guard = target.target._store, target.target._resilver, threading.Lock()
+        bring_all, changed = job._bring_all, list[str]()
         rules = target.target._front.views.require(BCK).rules
         markers = {name: version_id for name, version_id, is_latest in await _versions(target) if is_latest}
 
@@ -199,7 +201,7 @@ def test_versions_that_change_while_others_move_are_found_afterwards(
                     changed.extend(names)
             return bring_all(*args)
 
-        monkeypatch.setattr(resilver, "_bring_all", bring_later)
+        monkeypatch.setattr(job, "_bring_all", bring_later)
         if leaves:
             await asyncio.to_thread(target.volume.drain, target.volume.available[0].path, State.DISABLED)
         else:
@@ -251,6 +253,62 @@ def test_a_mountpath_that_is_taken_out_of_use_is_emptied_first(tmp_path: Path) -
             ]
             assert (await target.ask("GET", NAMES[0])).status == 404
             assert (await target.ask("GET", NAMES[1])).body == f"{NAMES[1]} 1".encode()
+
+    run(tmp_path, scenario)
+
+
+def test_a_mountpath_that_comes_when_all_was_just_settled_gets_what_is_its(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the job that settled it has heard that it did."""
+
+    async def scenario(target: LiveTarget) -> None:
+        await target.create(BCK)
+        for name in NAMES:
+            assert (await target.ask("PUT", name, data=name.encode())).status == 200
+        (tmp_path / "mp3").mkdir()
+        (tmp_path / "mp4").mkdir()
+        tidy = target.volume.tidy_notes
+
+        def tidy_late() -> None:
+            monkeypatch.undo()
+            target.volume.attach(str(tmp_path / "mp4"))
+            tidy()
+
+        monkeypatch.setattr(target.volume, "tidy_notes", tidy_late)
+        await asyncio.to_thread(target.volume.attach, str(tmp_path / "mp3"))
+        await until(lambda: len(target.volume.available) == 4 and not target.volume.view.is_unsettled)
+        assert misplaced(target) == []
+
+    run(tmp_path, scenario)
+
+
+def test_a_mountpath_does_not_leave_with_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However that came to lie there behind the job's back: it goes through all of it again."""
+
+    async def scenario(target: LiveTarget) -> None:
+        await target.create(BCK)
+        assert (await target.ask("PUT", "other", data=b"content")).status == 200
+        target_resilver, (leaves, stays) = target.target._resilver, target.volume.available
+        own = target.volume.place(BCK.uname + "other")
+        before, late = target_resilver._before, Path(f"{leaves.path}/@ais/b/%ob/late")
+
+        async def before_leaving() -> None:
+            await before()
+            if not attempts:
+                await asyncio.to_thread(subprocess.run, ["cp", "-a", f"{own.path}/@ais/b/%ob/other", late], check=True)
+            attempts.append(1)
+
+        attempts: list[int] = []
+        if own is leaves:  # it is brought away before
+            own = stays
+        monkeypatch.setattr(target_resilver, "_before", before_leaving)
+        monkeypatch.setattr(resilver, "RETRY_S", 0.1)
+        await asyncio.to_thread(target.volume.drain, leaves.path, State.DETACHED)
+        await until(lambda: leaves not in target.volume.available)
+        assert len(attempts) == 2
+        assert not late.exists()
+        assert (await target.ask("GET", "late")).body == b"content"
 
     run(tmp_path, scenario)
 
