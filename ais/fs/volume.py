@@ -859,8 +859,8 @@ class Volume:
             )
 
     def _check_place(self, path: str) -> None:
-        """Raise `IntegrityError` for the directory of another mountpath that comes back."""
-        if (place := whole.place_of(self._disk, path)) not in ("", path):
+        """Raise `IntegrityError` for the directory of another mountpath that comes back, unless it was emptied."""
+        if (place := whole.place_of(self._disk, path)) not in ("", path) and _has_objects(self._disk, path):
             raise whole.misplaced(path, place)
 
     def _admit(self, path: str, label: str, of_others: Iterable[removed.Line] = ()) -> None:

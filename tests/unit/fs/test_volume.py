@@ -185,6 +185,8 @@ def test_disks_in_each_others_place_are_not_taken_into_use(open_volume: Open, tm
     """Devices got other names: what is looked for by the paths of mountpaths would not be found, and what was found
     again after they changed back would be old. Whether the target starts, or runs and one of them is mounted anew."""
     volume = open_volume("mp1", "mp2", "mp3")
+    volume.create_bucket(BCK, 1)
+    (tmp_path / "mp2/@ais/b/%ob/o").touch()
     volume.disable(str(tmp_path / "mp3"))
     swap(tmp_path, "mp1", "mp2")
     for mountpath in volume.available:
