@@ -68,7 +68,7 @@ class Relocator:
         left = dict.fromkeys(some, Relocated())
         for _ in range(ATTEMPTS_MAX):
             places = _Places()
-            for name, before in left.items():
+            for name, before in self._paced(iter(left.items())):
                 try:
                     found = self._step(bck, name, places)
                 except AisError as error:
@@ -103,7 +103,7 @@ class Relocator:
     ) -> list[Relocated | AisError]:
         """The same with what is kept of the versions of some names."""
         outcomes: list[Relocated | AisError] = []
-        for name in some:
+        for name in self._paced(iter(some)):
             done = self.bring_slices(bck, list(sliced_keys(self._disk, mountpath, bck, (name,))), mountpath)
             errors = [one for one in done if isinstance(one, AisError)]
             moved = [one for one in done if isinstance(one, Relocated) and one.was_moved]
@@ -119,7 +119,7 @@ class Relocator:
             return [Relocated() for _ in keys]
         places = _Places()
         copy = partial(self._copy_slice, places)
-        outcomes = [self._slice_step(copy, bck, key, mountpath) for key in keys]
+        outcomes = [self._slice_step(copy, bck, key, mountpath) for key in self._paced(iter(keys))]
         with disk_failures("slices that were copied to another mountpath"):
             places.sync(self._disk)
         return [

@@ -52,6 +52,7 @@ class MirrorJobs:
         burst: Callable[[Bck], int],
     ) -> None:
         self.mirror = Mirror(store, env, paced)
+        self._paced = paced
         self._registry = registry
         self._joggers = joggers
         self._store = store
@@ -140,7 +141,7 @@ class MirrorJobs:
         return self._following.is_behind(bck)
 
     def _bring_all(self, bck: Bck, names: list[str]) -> list[Outcome | AisError]:
-        return [self._bring(bck, name) for name in names]
+        return [self._bring(bck, name) for name in self._paced(iter(names))]
 
     def _bring(self, bck: Bck, name: str) -> Outcome | AisError:
         try:

@@ -80,7 +80,8 @@ class LocalFiles:
     def __init__(self, store: Store, env: Env, paced: Paced) -> None:
         self._store = store
         self._disk = env.disk
-        self._paced = paced
+        self.paced = paced
+        """What is looked at, one by one: the scrub rests in between."""
 
     def copies_wanted(self, bck: Bck) -> int:
         """How many files here a bucket promises of each object."""
@@ -219,7 +220,7 @@ class LocalFiles:
 
     def _blocks_reason(self, path: str, header: slices.Slice, start: int) -> str:
         body, stripe, skip = bytearray(), 0, start
-        for piece in self._paced(cold.read(self._disk, path)):
+        for piece in self.paced(cold.read(self._disk, path)):
             fresh = piece[min(skip, len(piece)) :]
             skip = max(0, skip - len(piece))
             body += fresh
@@ -283,7 +284,7 @@ class LocalFiles:
     def _content_reason(self, path: str, meta: ObjectMeta) -> tuple[str, int]:
         digests, count = Digests(checksum.NONE, meta.promised, is_stored=True), 0
         try:
-            for piece in self._paced(cold.read(self._disk, path)):
+            for piece in self.paced(cold.read(self._disk, path)):
                 digests.update(piece)
                 count += len(piece)
             digests.verify(Bck(""), path)

@@ -170,12 +170,16 @@ class Rounds:
         """Of objects that are gone themselves; those that are there were looked at with them."""
 
         def alone() -> list[str]:
-            return [one for one in batch.names if self._local.stands_for_lost(batch.bck, one, batch.mountpath)]
+            some = self._local.paced(iter(batch.names))
+            return [one for one in some if self._local.stands_for_lost(batch.bck, one, batch.mountpath)]
 
         await self._own(batch.bck, await self._in_pool(alone), order, tally)
 
     async def _own(self, bck: Bck, some: list[str], order: Order, tally: Tally) -> None:
-        findings = await self._in_pool(lambda: [self._local.look(bck, name, order.depth) for name in some])
+        def look_at_all() -> list[Finding]:
+            return [self._local.look(bck, name, order.depth) for name in self._local.paced(iter(some))]
+
+        findings = await self._in_pool(look_at_all)
         objects = [(name, one) for name, one in zip(some, findings, strict=True) if not one.is_missing]
         wanted = self._local.copies_wanted(bck)
         checked: list[tuple[str, Finding]] = []
@@ -300,7 +304,7 @@ class Rounds:
     def _look_at_slices(self, batch: Batch, order: Order) -> list[tuple[str, SliceFinding]]:
         """Of each name that has one. Blocks."""
         found = []
-        for name in batch.names:
+        for name in self._local.paced(iter(batch.names)):
             one = self._local.look_at_slice(batch.mountpath, batch.bck, name, order.depth)
             if one is not None:
                 found.append((name, one))
@@ -333,7 +337,8 @@ class Rounds:
         look: Callable[[Mountpath, Bck, str, Depth], list[tuple[str, Finding]]],
     ) -> None:
         def look_at_all() -> list[tuple[str, str, Finding]]:
-            return [(name, *one) for name in batch.names for one in look(batch.mountpath, batch.bck, name, order.depth)]
+            some = self._local.paced(iter(batch.names))
+            return [(name, *one) for name in some for one in look(batch.mountpath, batch.bck, name, order.depth)]
 
         wanted = self._local.copies_wanted(batch.bck)
         coded: list[tuple[str, Finding]] = []

@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import contextvars
 import functools
+import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -142,11 +143,11 @@ class Pace:
 
         `is_awaited`: whether somebody waits for the whole, and there shall be no rest.
         """
-        began_s = self._clock.monotonic()
+        began_s = self._clock.monotonic() - _HERE.settled_s
         for piece in pieces:
             yield piece
-            if self._rest_in_thread(self._clock.monotonic() - began_s, is_awaited):
-                began_s = self._clock.monotonic()
+            if self._rest_in_thread(self._clock.monotonic() - _HERE.settled_s - began_s, is_awaited):
+                began_s = self._clock.monotonic() - _HERE.settled_s
 
     async def each(self, pieces: Iterable[T], is_awaited: Callable[[], bool]) -> AsyncIterator[T]:
         """The same on the event loop."""
@@ -173,7 +174,9 @@ class Pace:
             time.sleep(delay_s)
         while not (self._open.is_set() or step.is_over or is_awaited()):
             time.sleep(PROBE_S)
-        step.settled_s += worked_s + self._clock.monotonic() - began_s
+        settled_s = worked_s + self._clock.monotonic() - began_s
+        step.settled_s += settled_s
+        _HERE.settled_s += settled_s
         return True
 
     def close(self) -> None:
@@ -238,6 +241,13 @@ class _Step:
         """Who still works for it, after the job was stopped, does not rest."""
 
 
+class _Here(threading.local):
+    """What a thread has settled: pieces of a small file are within one of many files, and are not counted twice."""
+
+    settled_s = 0.0
+
+
+_HERE = _Here()
 _STEP: contextvars.ContextVar[_Step | None] = contextvars.ContextVar("step of a job", default=None)
 
 

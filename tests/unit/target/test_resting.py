@@ -117,6 +117,27 @@ def test_a_job_rests_between_the_pieces_of_a_large_object(
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("job", "rests_each"), [(drained, 1), (copied, 2), (scrubbed, 2)])
+def test_a_job_rests_between_small_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: Callable[[LiveTarget], Awaitable[None]], rests_each: int
+) -> None:
+    """After each that it looked at, besides after what it read or copied of it."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path) as (target,):
+            await target.create()
+            names = ["o", *(f"o{number}" for number in range(40))]
+            for name in names:
+                assert (await target.ask("PUT", name, data=b"small")).status == 200
+            rests = Rests(target, monkeypatch)
+            with rests.pace.used():
+                await job(target)
+            assert rests.count >= rests_each * len(names)
+            assert rests.wrong == []
+
+    asyncio.run(scenario())
+
+
 def test_a_renamed_bucket_has_its_large_objects_copied_piece_by_piece(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

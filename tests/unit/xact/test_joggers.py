@@ -307,6 +307,28 @@ def test_a_step_rests_once_for_all_that_it_worked(monkeypatch: pytest.MonkeyPatc
     asyncio.run(scenario())
 
 
+def test_what_is_too_short_for_a_rest_goes_with_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small files among many: pieces of a file are within one of the files, and are rested for once."""
+
+    async def scenario() -> None:
+        clock, shared = resting(monkeypatch)
+
+        def work(seconds: float) -> None:
+            for _ in shared.pieces(iter(range(4))):
+                for _ in shared.pieces(iter(range(2))):
+                    clock.now_s += seconds
+
+        async with shared.step():
+            await asyncio.to_thread(work, pace._REST_S_MIN / 8)
+        assert clock.slept_s == [pytest.approx(2 * 3 * pace._REST_S_MIN / 4)]
+        clock.slept_s.clear()
+        async with shared.step():
+            await asyncio.to_thread(work, 1)
+        assert clock.slept_s == pytest.approx([2.0] * 8)
+
+    asyncio.run(scenario())
+
+
 def test_nothing_rests_where_somebody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside of any step, and between pieces of what is awaited; nor for a step that is over: its job may be too."""
 
