@@ -149,7 +149,8 @@ class Groups:
         self._check_copy(kind, source, to, message, walked)
         access.require(source.props.access, Access.GET, source.bck.cname())
         if self._node.bmd.get(to) is None and not message.dry_run and to.provider == AIS and not to.namespace.uuid:
-            await self._changes.create(to, codec.to_builtins(source.props))
+            unlinked = msgspec.structs.replace(source.props, backend_bck=Bck("", ""))
+            await self._changes.create(to, codec.to_builtins(unlinked))
         if self._node.bmd.get(to) is not None:
             written = Access.PUT | (Access.DELETE_OBJECT if message.synchronize else Access(0))
             access.require(require_bucket(self._node.bmd, to).props.access, written, to.cname())

@@ -93,6 +93,32 @@ def test_copies_into_a_bucket_at_a_backend(remote: Any, run: Run) -> None:
     run(scenario())
 
 
+def test_a_copy_of_a_linked_bucket_is_a_bucket_of_its_own(remote: Any, run: Run) -> None:
+    """One that is made for it is linked to nothing: what becomes of the copies is nothing to the backend."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            primary, link = bucket.cluster.primary, {"name": bucket.name, "provider": "aws"}
+            assert (await primary.act("POST", "/v1/buckets/linked", "create-bck", {"backend_bck": link})).status == 200
+            linked, copied, renamed = (
+                Remote(bucket.cluster, name, bucket.origin, bucket.http) for name in ("linked", "copied", "renamed")
+            )
+            linked.query = "?bck_to=ais/@%23/copied/"
+            await linked.job("POST", "copy-bck", {})
+            linked.query = copied.query = renamed.query = ""
+            into = {"name": "renamed", "provider": "ais"}
+            await linked.job("POST", "copy-listrange", {"objnames": ["d/o0"], "tobck": into, "prepend": "x/"})
+            there = [one["Key"] for one in (await bucket.at_origin("list_objects_v2"))["Contents"]]
+            assert there == [f"d/o{number}" for number in range(4)]
+            assert list(await renamed.listed()) == ["x/d/o0"]
+            assert sorted(await copied.listed()) == there
+            for name in there:
+                assert (await copied.ask("DELETE", name))[0] == 200
+                assert await bucket.there(name) is not None
+
+    run(scenario())
+
+
 def test_what_is_here_is_copied_and_refreshed(remote: Any, run: Run) -> None:
     """Of a remote bucket only what is here is copied when asked; onto itself it is fetched, synchronized what went."""
 
