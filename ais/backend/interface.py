@@ -24,6 +24,8 @@ CHUNK_BYTES = 1 << 20
 _MD5 = re.compile(r"[0-9a-f]{32}")
 SOURCE, ETAG, VERSION, MD5, CRC32C, LAST_MODIFIED = "source", "ETag", "version", "md5", "crc32c", "LastModified"
 """Keys of AIStore's custom metadata, which says what the object is at its backend."""
+LINK = "backend-link"
+"""Among the facts of an object of a linked bucket: by which link it came from the backend, or went there."""
 CONTENT_HEADERS = (
     "cache-control",
     "content-disposition",

@@ -128,6 +128,10 @@ class Bprops(msgspec.Struct, frozen=True):
     shard_index: ShardIndex | msgspec.UnsetType = msgspec.UNSET
     """Left out while it says nothing, as `s3`."""
 
+    link_id: U64 | msgspec.UnsetType = msgspec.UNSET
+    """Distinguishes the link to `backend_bck` from earlier ones, by which objects came that are not this backend's.
+    Left out of buckets that have none, or one that was made before there were such IDs."""
+
     @property
     def indexes_shards(self) -> bool:
         """Whether shards get an index when they are written."""
@@ -181,13 +185,21 @@ class Bprops(msgspec.Struct, frozen=True):
 
 _EXTRA = {"aws": "aws", "gcp": "gcp", "oci": "oci", HT: "http"}
 """Whose parts of `extra` are whose."""
-_NOT_SETTABLE = ("provider", "Renamed", "bid", "created", "s3")
+_NOT_SETTABLE = ("provider", "Renamed", "bid", "created", "s3", "link_id")
 
 
 def new_bid(provider: str, term: int, version: int) -> U64:
     """The ID of a bucket created in that BMD version: never given twice, because a term has one primary."""
     serial = (term << _BID_TERM_SHIFT | version) & (_AIS_BID - 1)
     return U64(serial | _AIS_BID if provider == AIS else serial)
+
+
+def with_link(old: Bprops, new: Bprops, term: int, version: int) -> Bprops:
+    """`new` in the place of `old` in that BMD version: linked to something else it has another ID for that."""
+    if new.backend_bck == old.backend_bck:
+        return new
+    link_id = new_bid(new.provider, term, version) if new.backend_bck.name else msgspec.UNSET
+    return msgspec.structs.replace(new, link_id=link_id)
 
 
 def inherited_props(bck: Bck, defaults: Defaults, bid: U64 = U64(0), created_ns: int = 0) -> Bprops:

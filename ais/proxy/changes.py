@@ -13,7 +13,7 @@ from ais.api.access import Access
 from ais.api.bucket import AIS, Bck
 from ais.base.errors import Conflict, NotForRemote, NotYetImplemented
 from ais.meta import rename
-from ais.meta.bmd import BMD, apply_props, inherited_props, new_bid
+from ais.meta.bmd import BMD, Bprops, apply_props, inherited_props, new_bid, with_link
 from ais.node.node import Node
 from ais.proxy.redirect import require_same
 
@@ -38,8 +38,8 @@ class BucketChanges:
         def change(bmd: BMD) -> BMD:
             rename.check_settled(bmd, bck)
             bid = new_bid(bck.provider, self._node.term, bmd.version + 1)
-            props = inherited_props(bck, self._node.config.cluster, bid, self._node.env.clock.now_ns())
-            props = apply_props(props, props_patch, self.targets_count)
+            inherited = inherited_props(bck, self._node.config.cluster, bid, self._node.env.clock.now_ns())
+            props = self._changed(bmd, inherited, props_patch)
             new = bmd.with_bucket(bck, props.with_s3(owner=owner) if owner else props)
             new.check_size_of(owner, bmd, int(self._node.config.cluster.limits.account_metadata))
             return new
@@ -85,7 +85,7 @@ class BucketChanges:
 
         def change(bmd: BMD) -> BMD:
             old = require_same(bmd, bck, bid).props
-            new = apply_props(old, props_patch, self.targets_count)
+            new = self._changed(bmd, old, props_patch)
             if new == old:
                 return bmd
             changed = bmd.with_props(bck, new)
@@ -110,10 +110,14 @@ class BucketChanges:
         def change(bmd: BMD) -> BMD:
             old = require_same(bmd, bck, bid).props
             fresh = inherited_props(bck, self._node.config.cluster, old.bid, int(old.created))
-            new = msgspec.structs.replace(fresh, backend_bck=old.backend_bck, s3=old.s3)
+            new = msgspec.structs.replace(fresh, backend_bck=old.backend_bck, link_id=old.link_id, s3=old.s3)
             return bmd if new == old else bmd.with_props(bck, new)
 
         await self._node.change_bmd(change)
+
+    def _changed(self, bmd: BMD, old: Bprops, props_patch: Any) -> Bprops:
+        new = apply_props(old, props_patch, self.targets_count)
+        return with_link(old, new, self._node.term, bmd.version + 1)
 
     @property
     def targets_count(self) -> int:

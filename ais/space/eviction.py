@@ -17,7 +17,7 @@ import structlog
 
 from ais.api.bucket import Bck
 from ais.api.xact import LRU
-from ais.backend.interface import SOURCE
+from ais.backend.interface import LINK, SOURCE
 from ais.base.errors import AisError
 from ais.base.ids import new_id
 from ais.core import tree
@@ -58,11 +58,18 @@ class Rules(Protocol):
     def batch_size(self) -> int: ...
 
 
+class Origin(NamedTuple):
+    """Where a bucket has its objects from: a provider and, of one that is linked, the ID of the link."""
+
+    provider: str
+    link: str = ""
+
+
 class Evictable(NamedTuple):
-    """A bucket that stands for one at a backend of `provider`; what was used after `before_ns` stays."""
+    """A bucket that stands for one at a backend; what was used after `before_ns` stays."""
 
     bck: Bck
-    provider: str
+    origin: Origin
     before_ns: int
 
 
@@ -215,7 +222,7 @@ class Eviction:
         if found is None:
             return None
         used_ns = max(found[1].st_atime_ns, found[1].st_mtime_ns)
-        if used_ns >= bucket.before_ns or not is_cached(read_meta(self._disk, found[0]), bucket.provider):
+        if used_ns >= bucket.before_ns or not is_cached(read_meta(self._disk, found[0]), bucket.origin):
             return None
         return _Cached(used_ns, bucket.bck.uname + name, found[1].st_size, bucket.bck, name)
 
@@ -224,9 +231,14 @@ def _take(found: Iterator[_Cached | None]) -> list[_Cached | None]:
     return list(itertools.islice(found, _STEP))
 
 
-def is_cached(meta: ObjectMeta | None, provider: str) -> bool:
-    """Whether an object came from that backend or went there: one from before its bucket was linked did not."""
-    return meta is not None and meta.custom.get(SOURCE) == provider
+def is_cached(meta: ObjectMeta | None, origin: Origin | None) -> bool:
+    """Whether an object came from there or went there: one from before its bucket was linked did not.
+
+    Nor did one from an earlier link: who wrote it again meanwhile, wrote it here alone.
+    """
+    if meta is None or origin is None:
+        return False
+    return meta.custom.get(SOURCE) == origin.provider and meta.facts.get(LINK, "") == origin.link
 
 
 def _keep_oldest(newest_first: list[tuple[int, _Cached]], found: Iterable[_Cached], limit: int) -> None:

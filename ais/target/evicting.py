@@ -31,12 +31,13 @@ class Evicting:
             if named and view.remote is None:
                 raise NotRemoteBucket("lru", view.bck.cname())
         return [
-            self._evictable(view) for view in views if view.remote is not None and (force or view.props.lru.enabled)
+            Evictable(view.bck, view.origin, self._before_ns(view))
+            for view in views
+            if view.origin is not None and (force or view.props.lru.enabled)
         ]
 
-    def _evictable(self, view: BucketView) -> Evictable:
-        unused_ns = int(float(view.props.lru.dont_evict_time) * 1e9)
-        return Evictable(view.bck, view.provider, self._clock.now_ns() - unused_ns)
+    def _before_ns(self, view: BucketView) -> int:
+        return self._clock.now_ns() - int(float(view.props.lru.dont_evict_time) * 1e9)
 
     async def evict(self, bck: Bck, name: str) -> None:
         """Remove what is here of an object. Raise `ObjectNotFound`, `OnlyHere` when its backend may not have it."""

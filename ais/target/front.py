@@ -5,7 +5,7 @@ from typing import NamedTuple
 from ais.api import ack, headers, query
 from ais.api.access import Access
 from ais.api.bucket import Bck
-from ais.base.errors import AccessDenied, BadRequest, BucketNotFound, NotReady, NotYetImplemented
+from ais.base.errors import AccessDenied, BadRequest, BucketNotFound, Busy, NotReady, NotYetImplemented
 from ais.meta.bmd import BMD
 from ais.meta.smap import Snode
 from ais.net.http import Headers, Network, Request
@@ -149,12 +149,16 @@ class Front:
             raise BadRequest(f"{self._host.snode.name}: {what} is expected to be redirected")
 
     def admit(self, view: BucketView) -> None:
-        """Raise `BucketNotFound` when the bucket was removed or renamed since `view` was taken."""
+        """Raise `BucketNotFound` when the bucket was removed or renamed since `view` was taken, `Busy` when it is not
+        linked any more to what it was.
+        """
         current = self.views.get(view.bck)
         if current is view:
             return
         if current is None or current.is_renamed or current.props.bid != view.props.bid:
             raise BucketNotFound(view.bck.cname())
+        if view.remote is not None and current.link != view.link:
+            raise Busy(f"{view.bck.cname()} was linked to something else meanwhile: try again")
 
     def current(self, view: BucketView) -> BucketView:
         """The bucket as it is now, for who goes on with it for long. Raise `BucketNotFound` when it was removed."""

@@ -270,7 +270,7 @@ class Reads:
 
     async def _require_latest(self, ask: Ask, kept: ObjectMeta) -> None:
         """Raise `Outdated` or `Gone` unless what is here is what its backend has, or nowhere else."""
-        if not is_cached(kept, ask.view.provider):
+        if not is_cached(kept, ask.view.origin):
             return
         try:
             found = await self._through.head(ask.view, ask.name)

@@ -9,7 +9,7 @@ from ais.api import access, ack, checksum
 from ais.api.access import Access
 from ais.api.ack import Ack
 from ais.api.bucket import AIS, Bck
-from ais.backend.interface import Place
+from ais.backend.interface import LINK, Place, RemoteObject
 from ais.base.errors import BadRequest, BucketNotFound, Busy, NotReady, NotYetImplemented, ObjectNotFound
 from ais.config import features
 from ais.core.announcing import Event
@@ -19,6 +19,7 @@ from ais.fs.volume import Mirroring
 from ais.meta import rename
 from ais.meta.bmd import BMD, Bprops, Bucket
 from ais.s3 import encryption, lock
+from ais.space.eviction import Origin
 
 FOLLOW_BYTES_MIN = 1 << 20
 _URLS_MAX = 4096
@@ -76,6 +77,7 @@ class BucketView:
         "is_rereadable",
         "is_weighted",
         "keeps_versions",
+        "link",
         "needs_care",
         "props",
         "remote",
@@ -119,6 +121,8 @@ class BucketView:
         self.is_coded = props.is_coded
         self.remote = place_of(bucket)
         """Where objects are that are not here, and changes go first; None: nowhere."""
+        self.link = "" if props.link_id is msgspec.UNSET else str(props.link_id)
+        """By which link to a bucket at a backend objects come; empty: it has none, or from before links had IDs."""
         self.fetches = self.remote is not None and not props.features & features.DISABLE_COLD_GET
         """What is not here is fetched for who reads it."""
         self.follows_from = 1 if props.features & features.STREAMING_COLD_GET else FOLLOW_BYTES_MIN
@@ -160,6 +164,21 @@ class BucketView:
         """Of the backend; only of buckets that have one."""
         assert self.remote is not None
         return self.remote.bck.provider
+
+    @property
+    def identity(self) -> tuple[int, str]:
+        """What tells the bucket from an earlier one of its name, or linked to something else."""
+        return int(self.props.bid), self.link
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where objects come from and go to; None: they are nowhere else."""
+        return None if self.remote is None else Origin(self.provider, self.link)
+
+    def facts_of(self, found: RemoteObject) -> dict[str, str]:
+        """What is kept of an object that came from the backend, or went there (`ObjectMeta.facts`)."""
+        facts = found.facts(has_checksum=self.rules.checksum_kind != checksum.NONE)
+        return facts | {LINK: self.link} if self.link else facts
 
     def with_ack(self, text: str, *, only_metadata: bool = False) -> "BucketView":
         """The bucket as a request uses it that says what its answer shall promise. Raise `BadRequest`."""

@@ -18,7 +18,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ais.api import checksum
 from ais.backend.interface import Backend, Place, RemoteObject
 from ais.backend.providers import Backends
 from ais.base.errors import AisError, AlreadyExists, Busy, ChecksumMismatch, NotReady, ObjectNotFound, Unreachable
@@ -70,8 +69,8 @@ class Cold:
         if place is None or self.is_passive:
             raise ObjectNotFound(view.bck.cname(name))
         found = self._fetches.get(uname)
-        if found is None or found.is_outdated:
-            found = self._fetches[uname] = Fetch(view.bck.cname(name))
+        if found is None or found.is_outdated or found.bucket != view.identity:
+            found = self._fetches[uname] = Fetch(view.bck.cname(name), view.identity)
             found.is_outdated = bool(self._changing[uname])
             task = asyncio.create_task(self._run(found, view, name, place), name=f"cold GET {view.bck.cname(name)}")
             self._tasks.add(task)
@@ -169,14 +168,13 @@ class Cold:
 
         async with backend.get(place, name) as download:
             found = download.found
-            has_checksum = view.rules.checksum_kind != checksum.NONE
             writer = self._store.writer(
                 view.bck,
                 name,
                 view.rules,
                 custom=found.custom(place.bck.provider),
                 claimed=found.claim,
-                facts=found.facts(has_checksum=has_checksum),
+                facts=view.facts_of(found),
                 size_hint=found.size,
                 version=found.version,
             )

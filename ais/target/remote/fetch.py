@@ -10,6 +10,8 @@ from ais.base.errors import AisError, Busy
 from ais.net.http import FileSpan
 
 _SPAN_BYTES_MAX = 8 << 20
+Identity = tuple[int, str]
+"""What tells a bucket from others of its name: its ID, and that of its link."""
 
 
 class Fetch:
@@ -19,7 +21,9 @@ class Fetch:
     has the whole has what the backend meant.
     """
 
-    def __init__(self, cname: str) -> None:
+    def __init__(self, cname: str, bucket: Identity = (0, "")) -> None:
+        self.bucket = bucket
+        """The one it is for: another may have its name before it is over."""
         self.is_outdated = False
         """A change of the object began meanwhile: it is not to be kept."""
         self.is_over = False

@@ -191,7 +191,7 @@ class Parallel:
         upload: Upload,
         check: Callable[[ObjectMeta | None], None],
     ) -> None:
-        facts = found.facts(has_checksum=view.rules.checksum_kind != checksum.NONE)
+        facts = view.facts_of(found)
         custom = found.custom(place.bck.provider)
         stored = await self._stored(view, upload)
         if sum(part.size for part in stored.values()) != found.size:

@@ -16,7 +16,6 @@ from typing import Protocol
 
 import msgspec
 
-from ais.api import checksum
 from ais.api.bucket import AIS
 from ais.backend.interface import (
     CONTENT_HEADERS,
@@ -98,7 +97,7 @@ class Through:
         """Remove what is here of an object. Raise `ObjectNotFound`, `OnlyHere` when its backend never had it."""
 
         def check(stored: ObjectMeta | None) -> None:
-            if stored is not None and not is_cached(stored, view.provider):
+            if stored is not None and not is_cached(stored, view.origin):
                 raise OnlyHere(f"{view.bck.cname(name)} is only here, it did not come from the backend of its bucket")
 
         pool = self._volume.place(view.uname + name).pool
@@ -117,7 +116,7 @@ class Through:
         Raise `ObjectNotFound`.
         """
         with suppress(ObjectNotFound):
-            if not is_cached(self._store.head(view.bck, name).meta, view.provider):
+            if not is_cached(self._store.head(view.bck, name).meta, view.origin):
                 return  # it is nowhere else
         try:
             found = await self.head(view, name)
@@ -211,8 +210,7 @@ class Through:
                 found = await backend.put(place, name, content, said())
             finally:
                 os.close(fd)
-        has_checksum = view.rules.checksum_kind != checksum.NONE
-        outgoing.rewrite(found.custom(place.bck.provider), found.facts(has_checksum=has_checksum), found.version)
+        outgoing.rewrite(found.custom(place.bck.provider), view.facts_of(found), found.version)
         self._front.admit(view)
 
     def _writable(self, place: Place, name: str) -> Backend:
@@ -225,7 +223,7 @@ class Through:
     async def _letting_go(self, view: BucketView, name: str) -> AsyncIterator[None]:
         """Around a change of the backend: what is here goes before, or after when it is nowhere else."""
         try:
-            is_elsewhere = is_cached(self._store.head(view.bck, name).meta, view.provider)
+            is_elsewhere = is_cached(self._store.head(view.bck, name).meta, view.origin)
         except AisError:
             is_elsewhere = True
         if is_elsewhere:

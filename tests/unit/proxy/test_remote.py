@@ -7,7 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from harness import gate as faults
 from harness.backends import conform
+from harness.gate import gate_before
+from harness.http import until
 from harness.remote import CALM, Remote
 
 from ais.api.bucket import Bck
@@ -243,6 +246,74 @@ def test_what_was_here_before_a_bucket_was_linked_stays(remote: Any, run: Run) -
             assert await linked.get("d/o0") == b"changed"
             linked.query = ""
             assert await linked.get("only") == b"nowhere else"
+
+    run(scenario())
+
+
+def test_what_an_earlier_link_brought_stays(remote: Any, run: Run) -> None:
+    """Of a bucket that was unlinked and is linked again, to the same one or another: what is here was changed here
+    alone since then, or may be what the other backend never had. What comes by the new link can go."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            link = {"name": bucket.name, "provider": "aws"}
+            assert (await bucket.cluster.primary.act("POST", "/v1/buckets/linked", "create-bck")).status == 200
+            linked = Remote(bucket.cluster, "linked", bucket.origin, bucket.http)
+            linked.query = ""
+
+            async def set_link(to: dict[str, str]) -> None:
+                assert (await linked.act("PATCH", "set-bprops", {"backend_bck": to})).status == 200
+
+            await set_link(link)
+            for name in ("d/o0", "d/o1"):
+                await linked.get(name)
+            await set_link({"name": "", "provider": ""})
+            assert (await linked.ask("PUT", "d/o1", data=b"written here alone"))[0] == 200
+            await set_link(link)
+            assert await linked.get("d/o2") == b"content 2"
+            assert (await linked.ask("DELETE", "d/o1", "evict-listrange"))[0] == 409
+            await linked.job("DELETE", "evict-remote-bck", None)
+            assert await linked.cached() == ["d/o0", "d/o1"]
+            await bucket.at_origin("delete_object", Key="d/o0")
+            linked.query = "?latest-ver=true"
+            assert await linked.get("d/o0") == b"content 0"
+            assert await linked.get("d/o1") == b"written here alone"
+            assert (await linked.ask("PUT", "d/o1", data=b"written there"))[0] == 200
+            assert await bucket.there("d/o1") == b"written there"
+            linked.query = ""
+            assert (await linked.ask("DELETE", "d/o1", "evict-listrange"))[0] == 200
+            assert await linked.get("d/o1") == b"written there"
+
+    run(scenario())
+
+
+def test_a_fetch_of_what_a_bucket_is_linked_to_no_more(
+    remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It serves nobody who asks for the object after the bucket was linked to another one, and is not kept."""
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                other = f"{bucket.name[:40]}-other"
+                await asyncio.to_thread(bucket.origin.create_bucket, Bucket=other)
+                await asyncio.to_thread(bucket.origin.put_object, Bucket=other, Key="d/o0", Body=b"other")
+                props = [{"backend_bck": {"name": name, "provider": "aws"}} for name in (bucket.name, other)]
+                created = await bucket.cluster.primary.act("POST", "/v1/buckets/linked", "create-bck", props[0])
+                assert created.status == 200, created.body
+                linked = Remote(bucket.cluster, "linked", bucket.origin, bucket.http)
+                linked.query = ""
+                gate.fault = faults.HUNG
+                before = asyncio.create_task(linked.ask("GET", "d/o0"))
+                await until(lambda: sum(gate.reads.values()) == 1)
+                assert (await linked.act("PATCH", "set-bprops", props[1])).status == 200
+                after = asyncio.create_task(linked.get("d/o0"))
+                await until(lambda: sum(gate.reads.values()) == 2)
+                gate.fault = ""
+                assert await after == b"other"
+                await before
+                assert await linked.get("d/o0") == b"other"
 
     run(scenario())
 

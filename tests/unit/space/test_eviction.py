@@ -19,7 +19,7 @@ from ais.env import Env
 from ais.env.clock import SystemClock
 from ais.env.disk import Disk
 from ais.fs.volume import Volume
-from ais.space.eviction import Evictable, Eviction
+from ais.space.eviction import Evictable, Eviction, Origin
 from ais.xact.joggers import Joggers
 from ais.xact.pace import Pace
 from ais.xact.registry import Registry
@@ -110,7 +110,7 @@ class Bench:
                 self.env,
                 lambda: Space(cleanupwm=20, lowwm=40, highwm=60, out_of_space=90),
                 lambda: LRU(batch_size=self.batch_size),
-                lambda _named, _force: [Evictable(BCK, "aws", before_ns)],
+                lambda _named, _force: [Evictable(BCK, Origin("aws"), before_ns)],
                 self.evict,
             )
             xaction = eviction.start("lruLRUlru1")
@@ -171,7 +171,7 @@ def test_it_begins_by_itself_and_not_in_vain_again_and_again(tmp_path: Path) -> 
         volume = Volume.load_or_create(env, [str(tmp_path / "mp")])
         marks, evictable = (
             Space(cleanupwm=20, lowwm=40, highwm=60, out_of_space=90),
-            [Evictable(BCK, "aws", OLD_NS * 2)],
+            [Evictable(BCK, Origin("aws"), OLD_NS * 2)],
         )
         eviction = Eviction(
             registry, Joggers(env, pace, volume), pace, volume, env,
