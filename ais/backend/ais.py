@@ -26,6 +26,7 @@ from ais.base.errors import (
     BadRequest,
     BucketExists,
     BucketNotFound,
+    Busy,
     NotReady,
     ObjectNotFound,
     RangeNotSatisfiable,
@@ -129,14 +130,26 @@ class RemoteAis:
         try:
             total = _TOTAL.fullmatch(reader.content_range)
             size = int(total[1]) if total else reader.attributes.size
+            found = _described(name, reader.attributes, size)
+            if span or not found.etag:
+                found = await self._known(place, found)
             yield Download(
-                _described(name, reader.attributes, size),
+                found,
                 _chunks(reader, place.bck, name),
                 lambda: detach(reader.response, place.bck.cname(name), READ_TIMEOUT_S),
             )
         finally:
             with _translated(place.bck, name):
                 await reading.__aexit__(None, None, None)
+
+    async def _known(self, place: Place, sent: RemoteObject) -> RemoteObject:
+        """An object of which something comes: with a range there may be the checksum of that alone, and a time with
+        none. Raise `Busy` when it is another one by now.
+        """
+        found = await self.head(place, sent.name)
+        if (found.size, found.version) != (sent.size, sent.version):
+            raise Busy(f"{place.bck.cname(sent.name)} was changed at its backend while it was read: try again")
+        return found
 
     async def put(self, place: Place, name: str, content: Upload, user: dict[str, str]) -> RemoteObject:
         """See `Backend`."""

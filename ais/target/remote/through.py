@@ -259,15 +259,19 @@ class Through:
 
 
 def is_same(kept: ObjectMeta, found: RemoteObject) -> bool:
-    """Whether what is here is what its backend has, as far as both say."""
-    if kept.size != found.size:
+    """Whether what is here is what its backend has, as far as both say.
+
+    A version alone does not tell: where they are counted, what was deleted and written again has the first one, too.
+    """
+    custom, told = kept.custom, found.custom("")
+    is_version = bool(custom.get(VERSION) and told.get(VERSION))
+    if kept.size != found.size or (is_version and custom[VERSION] != told[VERSION]):
         return False
-    custom = kept.custom
-    if found.version and custom.get(VERSION):
-        return custom[VERSION] == found.version
-    if not found.etag:
-        return custom.get(LAST_MODIFIED) == found.custom("").get(LAST_MODIFIED)
-    return custom.get(ETAG) == found.etag
+    if found.etag:
+        return custom.get(ETAG) == found.etag
+    if is_version and LAST_MODIFIED not in custom:  # an answer to a PUT may not have it
+        return True
+    return custom.get(LAST_MODIFIED) == told.get(LAST_MODIFIED)
 
 
 def of_owner(custom: dict[str, str]) -> dict[str, str]:

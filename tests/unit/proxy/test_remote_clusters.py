@@ -1,11 +1,14 @@
 """Another cluster of ours, attached: its buckets are read and written through here as `ais://@alias/bucket`."""
 
+import asyncio
 import io
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import pytest
 from harness.backends import conform
 from harness.remote import CALM, Remote
 
@@ -39,6 +42,65 @@ def test_a_cluster_is_a_backend(serve: Any, run: Run) -> None:
                 here = Namespace("rem")
                 place, missing = Place(Bck("mine", "ais", here)), Place(Bck("none", "ais", here))
                 await conform(backend, place, missing, large=LARGE)
+            finally:
+                await backend.close()
+
+    run(scenario())
+
+
+@asynccontextmanager
+async def _attached(serve: Any) -> AsyncIterator[tuple[Remote, Remote]]:
+    """A bucket of another cluster, here and there."""
+    async with (
+        serve(targets=1, storage=True, prefix="far", **CALM) as far,
+        serve(targets=1, storage=True, **CALM) as near,
+        aiohttp.ClientSession() as http,
+    ):
+        await far.create("rb")
+        assert await _attach(http, near, "rem", _url(far)) == (200, "")
+        bucket, there = (Remote(cluster, "rb", None, http) for cluster in (near, far))
+        bucket.query, there.query = AT, "?provider=ais"
+        yield bucket, there
+
+
+@pytest.mark.parametrize("kind", ["xxhash2", "none"])
+def test_what_was_deleted_there_and_written_again(serve: Any, run: Run, kind: str) -> None:
+    """It has the same size and, as the first of its name once more, the same version; it is another object."""
+
+    async def scenario() -> None:
+        async with _attached(serve) as (bucket, there):
+            assert (await there.act("PATCH", "set-bprops", {"checksum": {"type": kind}})).status == 200
+            for content in (b"the first", b"the other"):
+                assert (await there.ask("PUT", "o", data=content))[0] == 200
+                bucket.query = f"{AT}&latest-ver=true"
+                assert await bucket.get("o") == content
+                assert (await there.ask("DELETE", "o"))[0] == 200
+                if kind == "none":  # then the time tells, in seconds
+                    await asyncio.sleep(1.1)
+
+    run(scenario())
+
+
+def test_ranges_with_checksums_of_their_own(serve: Any, run: Run) -> None:
+    """Where the other cluster tells the checksum of a range, it is not that of the object: ranges are read, and objects
+    in parts, and what was changed in between is still noticed."""
+
+    async def scenario() -> None:
+        async with _attached(serve) as (bucket, there):
+            ranged = {"checksum": {"enable_read_range": True}}
+            assert (await there.act("PATCH", "set-bprops", ranged)).status == 200
+            assert (await there.ask("PUT", "large", data=io.BytesIO(LARGE)))[0] == 200
+            assert await bucket.get("large", Range="bytes=1000000-1000099") == LARGE[1_000_000:1_000_100]
+            assert await bucket.cached() == []
+            in_parts = {"Ais-Blob-Download": "true", "Ais-Blob-Chunk": "256KiB"}
+            assert await bucket.get("large", **in_parts) == LARGE
+            assert await bucket.cached() == ["large"]
+            backend, place = RemoteAis("rem", _url(there.cluster)), Place(Bck("rb", "ais", Namespace("rem")))
+            try:
+                before = await backend.head(place, "large")
+                assert (await there.ask("PUT", "large", data=io.BytesIO(LARGE[::-1])))[0] == 200
+                async with backend.get(place, "large", 5, 7) as download:
+                    assert not download.found.is_same_as(before)
             finally:
                 await backend.close()
 
