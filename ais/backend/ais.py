@@ -19,7 +19,16 @@ from ais.api.errors import RemoteError
 from ais.api.listing import Flag, LsoMsg
 from ais.backend.clusters import DEFUNCT, RemoteCluster
 from ais.backend.detached import detach
-from ais.backend.interface import CHUNK_BYTES, CONTENT_HEADERS, Download, Place, RemoteObject, RemotePage, Upload
+from ais.backend.interface import (
+    CHUNK_BYTES,
+    CONTENT_HEADERS,
+    Download,
+    Place,
+    RemoteObject,
+    RemotePage,
+    Upload,
+    require_span,
+)
 from ais.base.errors import (
     AccessDenied,
     AisError,
@@ -128,6 +137,8 @@ class RemoteAis:
         with _translated(place.bck, name):
             reader = await reading.__aenter__()
         try:
+            if span:
+                require_span(reader.content_range, offset, length, place.bck.cname(name))
             total = _TOTAL.fullmatch(reader.content_range)
             size = int(total[1]) if total else reader.attributes.size
             found = _described(name, reader.attributes, size)

@@ -17,6 +17,7 @@ import msgspec
 from ais.api import checksum
 from ais.api.bucket import Bck
 from ais.backend.detached import Detached
+from ais.base.errors import Unreachable
 from ais.config.sections import BackendRate, Extra
 
 CHUNK_BYTES = 1 << 20
@@ -37,6 +38,7 @@ CONTENT_HEADERS = (
 """What an owner says of the content, beside metadata of his own."""
 USER = "x-amz-meta-"
 """In front of the names that an owner gave to metadata of his own."""
+_SPAN = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
 _NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -123,6 +125,16 @@ def by_owner(found: Mapping[str, str]) -> dict[str, str]:
         for key, value in found.items()
         if _NAME.fullmatch(key.lower()) and value.isprintable()
     }
+
+
+def require_span(content_range: str, offset: int, length: int | None, cname: str) -> None:
+    """Raise `Unreachable` unless an answer has the range that was asked for, as its `Content-Range` says."""
+    found = _SPAN.fullmatch(content_range)
+    if found is not None:
+        first, last, size = (int(text) for text in found.groups())
+        if (first, last) == (offset, size - 1 if length is None else min(offset + length, size) - 1):
+            return
+    raise Unreachable(f"{cname}: its backend sent another range than it was asked for")
 
 
 class RemotePage(msgspec.Struct, frozen=True):

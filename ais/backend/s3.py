@@ -19,7 +19,7 @@ from ais.api.blob import PARTS_MAX
 from ais.api.bucket import Bck
 from ais.backend import failures
 from ais.backend.detached import Detached, detach
-from ais.backend.interface import CHUNK_BYTES, Download, Place, RemoteObject, RemotePage, Upload
+from ais.backend.interface import CHUNK_BYTES, Download, Place, RemoteObject, RemotePage, Upload, require_span
 from ais.backend.rotating import Rotating, new_session
 from ais.base.errors import (
     AccessDenied,
@@ -130,6 +130,8 @@ class S3:
         with _translated(place.bck, name):
             answer = await client.get_object(Bucket=place.bck.name, Key=name, **span)
         try:
+            if span:
+                require_span(answer.get("ContentRange", ""), offset, length, place.bck.cname(name))
             yield Download(
                 _described(name, answer),
                 _chunks(answer["Body"], place.bck, name, answer["ContentLength"]),
