@@ -17,6 +17,7 @@ from ais.api.bucket import AIS, Bck, Namespace
 from ais.api.codec import U64
 from ais.api.errors import RemoteError
 from ais.api.listing import Flag, LsoMsg
+from ais.backend import failures
 from ais.backend.clusters import DEFUNCT, RemoteCluster
 from ais.backend.detached import detach
 from ais.backend.interface import (
@@ -36,9 +37,12 @@ from ais.base.errors import (
     BucketExists,
     BucketNotFound,
     Busy,
+    Conflict,
     NotReady,
     ObjectNotFound,
+    OutOfSpace,
     RangeNotSatisfiable,
+    RateLimited,
     RemoteBucketNotFound,
     Unreachable,
     Unsupported,
@@ -55,7 +59,6 @@ CONNECTIONS_MAX = 64
 _USER = "x-amz-meta-"
 _PROPS = "name,size,version,checksum,custom"
 _TOTAL = re.compile(r"bytes [0-9]+-[0-9]+/([0-9]+)")
-_OVERLOADED = (429, 503)
 
 
 class RemoteAis:
@@ -268,14 +271,17 @@ def _translated(bck: Bck | None, name: str = "") -> Iterator[None]:
         raise RemoteBucketNotFound("remote", what if bck is None else bck.cname()) from None
     except ObjectNotFound:
         raise ObjectNotFound(what) from None
-    except (BucketExists, RangeNotSatisfiable, BadRequest, Unsupported, NotReady):
+    except (BucketExists, RangeNotSatisfiable, BadRequest, Unsupported, OutOfSpace, NotReady):
         raise
+    except Conflict as error:
+        raise Conflict(f"{what}: {error}") from None
+    except RateLimited as error:
+        raise NotReady(f"{what}: {error}") from None
     except AccessDenied as error:
         raise AccessDenied(
             f"{what}: {error}; give the targets a token of that cluster (AIS_AUTHN_TOKEN_FILE)"
         ) from None
     except RemoteError as error:
-        kind = NotReady if error.status in _OVERLOADED else Unreachable
-        raise kind(f"{what}: {error}") from None
+        raise failures.of_status(error.status, f"{what}: {error}", None, "") from None
     except (AisError, ClientError, TimeoutError) as error:
         raise Unreachable(f"{what}: {error}") from None

@@ -397,8 +397,6 @@ def _meaning(error: BaseException, bck: Bck | None, name: str) -> AisError:
         return RemoteBucketNotFound(bck.provider, bck.cname())
     if code in ("ServerBusy", "OperationTimedOut"):
         return NotReady(f"{text}: try again later")
-    if status in (409, 412) or code == "InvalidBlockList":  # somebody else wrote it meanwhile
+    if code == "InvalidBlockList":  # somebody else wrote it meanwhile
         return Conflict(text)
-    if status == 400:
-        return BadRequest(text)
     return failures.of_status(status, text, bck, name)

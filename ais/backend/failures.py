@@ -10,12 +10,18 @@ from ais.api.bucket import Bck
 from ais.base.errors import (
     AccessDenied,
     AisError,
+    BadRequest,
+    Conflict,
     NotReady,
     ObjectNotFound,
+    OutOfSpace,
     RangeNotSatisfiable,
     RemoteBucketNotFound,
     Unreachable,
+    Unsupported,
 )
+
+_TIMED_OUT = 408
 
 
 @contextmanager
@@ -33,7 +39,11 @@ def translated(meaning: Callable[[BaseException], AisError]) -> Iterator[None]:
 
 
 def of_status(status: int, text: str, bck: Bck | None, name: str) -> AisError:
-    """An answer with this HTTP status to a request on an object, or without `name` on a bucket."""
+    """An answer with this HTTP status to a request on an object, or without `name` on a bucket.
+
+    `Unreachable` only where the same request may be answered better: what is refused for good says nothing about how
+    the backend is (`ais.backend.pacing.Breaker`).
+    """
     if status == 404 and bck is not None:
         return ObjectNotFound(bck.cname(name)) if name else RemoteBucketNotFound(bck.provider, bck.cname())
     if status == 416:
@@ -42,7 +52,13 @@ def of_status(status: int, text: str, bck: Bck | None, name: str) -> AisError:
         return AccessDenied(text)
     if status in (429, 503):
         return NotReady(f"{text}: try again later")
-    return Unreachable(text)
+    if status in (409, 412):
+        return Conflict(text)
+    if status in (405, 501):
+        return Unsupported(text)
+    if status == 507:
+        return OutOfSpace(text)
+    return BadRequest(text) if 400 <= status < 500 and status != _TIMED_OUT else Unreachable(text)
 
 
 def of_connection(error: BaseException, what: str) -> AisError:

@@ -44,7 +44,6 @@ from ais.base.errors import (
     AccessDenied,
     AisError,
     BadRequest,
-    Conflict,
     MissingBackend,
     NotReady,
     ObjectNotFound,
@@ -481,10 +480,8 @@ def _meaning(error: BaseException, bck: Bck | None, name: str) -> AisError:
     text = f"gcp-error[{error.status}: {said}] ({what})"
     if bck is not None and "bucket does not exist" in said:
         return RemoteBucketNotFound(bck.provider, bck.cname())
-    if error.status in (409, 412):
-        return Conflict(text)
-    if error.status == 400:
-        return BadRequest(text)
+    if error.status == 410:  # of an upload in parts: it is to be begun anew
+        return Unreachable(text)
     return failures.of_status(error.status, text, bck, name)
 
 

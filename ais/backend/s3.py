@@ -49,6 +49,10 @@ _USER, _CHECKSUM = "x-amz-meta-", "x-amz-checksum-"
 _OVERLOADED = frozenset(
     {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "429", "503"}
 )
+_REFUSED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "AuthorizationHeaderMalformed"})
+"""400, and about the credentials."""
+_PASSING = frozenset({"NoSuchUpload", "RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"})
+"""400 or 404, and another attempt may mend it."""
 _CONTENT = {
     "cache-control": "CacheControl",
     "content-disposition": "ContentDisposition",
@@ -331,6 +335,8 @@ def _refusal(answer: dict[str, Any], bck: Bck | None, name: str, what: str) -> A
         return RemoteBucketNotFound(bck.provider, bck.cname())
     if code in _OVERLOADED:
         return NotReady(f"{text}: try again later")
-    if code == "NoSuchUpload":
+    if code in _PASSING:
         return Unreachable(text)
+    if code in _REFUSED:
+        return AccessDenied(text)
     return failures.of_status(status, text, bck, name)

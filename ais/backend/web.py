@@ -14,12 +14,11 @@ import aiohttp
 from ais.api.bucket import Bck
 from ais.api.download import shown
 from ais.backend.detached import detach
+from ais.backend.failures import of_status
 from ais.backend.interface import CONTENT_HEADERS, Download, Place, RemoteObject, RemotePage, Upload
 from ais.base.errors import (
-    AccessDenied,
     AisError,
     BadRequest,
-    NotReady,
     ObjectNotFound,
     RangeNotSatisfiable,
     Unreachable,
@@ -134,13 +133,9 @@ def _check_status(response: aiohttp.ClientResponse, span: str, cname: str) -> No
         return
     if status in (404, 410):
         raise ObjectNotFound(cname)
-    if status in (401, 403):
-        raise AccessDenied(f"{cname}: its web server refuses it ({status})")
     if status == 416:
         raise RangeNotSatisfiable(span, _size(response))
-    if status in (429, 503):
-        raise NotReady(f"{cname}: its web server is overloaded ({status}): try again later")
-    raise Unreachable(f"{cname}: its web server answers {status}")
+    raise of_status(status, f"{cname}: its web server answers {status}", None, "")
 
 
 def _size(response: aiohttp.ClientResponse) -> int:

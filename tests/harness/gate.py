@@ -17,8 +17,9 @@ BREAKS = (CUT, SLOW, OVERLOADED, HUNG)
 """What may happen to GETs: it breaks off, it stalls until the fault ends, it is refused, or not answered before."""
 FAULTS = (*BREAKS, LESS, OTHER)
 """Or all of it comes: one byte less than there is, as its head says, or other bytes."""
-LOST, REFUSED, HELD = "lost", "refused", "held"
-"""What may happen to PUTs: it is done and the answer does not come, or it is not done, or not before the fault ends."""
+LOST, REFUSED, HELD, INVALID = "lost", "refused", "held", "invalid"
+"""What may happen to PUTs: it is done and the answer does not come, or it is not done, or not before the fault ends, or
+refused for good."""
 _HOP = ("connection", "transfer-encoding", "content-length", "date", "server")
 
 
@@ -52,6 +53,8 @@ class Gate:
             await asyncio.sleep(0.01)
         if self.fault == REFUSED and request.method == "PUT":
             return web.Response(status=500, text="<Error><Code>InternalError</Code></Error>")
+        if self.fault == INVALID and request.method == "PUT":
+            return web.Response(status=400, text="<Error><Code>InvalidArgument</Code></Error>")
         if self.fault == HELD and request.method == "PUT":
             self.held += 1
             while self.fault == HELD:  # noqa: ASYNC110 - the test sets a string

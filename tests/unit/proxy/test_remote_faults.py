@@ -68,6 +68,27 @@ def test_a_backend_that_is_down_is_left_alone(remote: Any, run: Run, aws: str, m
     run(scenario())
 
 
+def test_a_backend_that_refuses_some_is_asked_by_others(
+    remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who writes what a backend does not take hears that, and keeps nobody else from it."""
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                await bucket.ask("HEAD", "d/o3")
+                gate.fault = faults.INVALID
+                for number in range(6 * pacing.FAILURES_MAX):
+                    status, body, _ = await bucket.ask("PUT", f"n{number}", data=b"x")
+                    assert (status, b"InvalidArgument" in body) == (400, True), body
+                gate.fault = ""
+                for number in range(4):
+                    assert await bucket.get(f"d/o{number}") == b"content %d" % number
+
+    run(scenario())
+
+
 def test_who_is_not_answered_keeps_nobody_else_waiting(
     remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Backends that answer a range with something else: an error, and no byte of it."""
+"""Backends that answer with something else than what they were asked for: an error that says what it means."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from ais.backend.gcs import GCS
 from ais.backend.interface import Backend, Place
 from ais.backend.s3 import S3
 from ais.backend.web import Web
-from ais.base.errors import Unreachable
+from ais.base.errors import AisError, BadRequest, Conflict, NotReady, OutOfSpace, Unreachable, Unsupported
 from ais.config.sections import Extra, ExtraAWS, ExtraHTTP
 from ais.net.egress import Egress
 
@@ -46,7 +46,7 @@ def _web(url: str, _: pytest.MonkeyPatch) -> tuple[Backend, Place]:
 @pytest.mark.parametrize("make", [_s3, _ais, _gcs, _web])
 @pytest.mark.usefixtures("aws")
 def test_another_range(make: Make, sent: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It begins elsewhere, ends elsewhere, or says nothing that can be understood."""
+    """Of a range that begins elsewhere, ends elsewhere, or says nothing that can be understood no byte is taken."""
     monkeypatch.setattr("ais.backend.gcs.ATTEMPTS_MAX", 1)
 
     async def answer(_: web.BaseRequest) -> web.StreamResponse:
@@ -58,6 +58,44 @@ def test_another_range(make: Make, sent: str, monkeypatch: pytest.MonkeyPatch) -
             try:
                 with pytest.raises(Unreachable):
                     await read(backend, place, "o", 500, 10)
+            finally:
+                await backend.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, BadRequest),
+        (409, Conflict),
+        (414, BadRequest),
+        (408, Unreachable),
+        (429, NotReady),
+        (500, Unreachable),
+        (501, Unsupported),
+        (507, OutOfSpace),
+    ],
+)
+@pytest.mark.parametrize("make", [_s3, _ais, _gcs, _web])
+@pytest.mark.usefixtures("aws")
+def test_what_is_refused_for_good(
+    make: Make, status: int, kind: type[AisError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what another attempt may mend says that the backend does not answer: the breaker counts that."""
+    for module in ("s3", "gcs"):
+        monkeypatch.setattr(f"ais.backend.{module}.ATTEMPTS_MAX", 1)
+
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=status)
+
+    async def scenario() -> None:
+        async with answering(answer) as url:
+            backend, place = make(url, monkeypatch)
+            try:
+                with pytest.raises(AisError) as raised:
+                    await read(backend, place, "o")
+                assert type(raised.value) is kind, raised.value
             finally:
                 await backend.close()
 
