@@ -23,6 +23,7 @@ from ais.backend.detached import detach
 from ais.backend.interface import (
     CHUNK_BYTES,
     CONTENT_HEADERS,
+    OF_BACKEND,
     Download,
     Place,
     RemoteObject,
@@ -49,14 +50,13 @@ from ais.base.errors import (
 )
 from ais.client.body import OnBytes
 from ais.client.client import Client
-from ais.client.objects import ObjectAttributes, Reader
+from ais.client.objects import Claim, ObjectAttributes, Reader
 from ais.config.sections import Extra
 
 RETRIES = 2
 """Of requests that a lost answer allows to repeat."""
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 30.0
 CONNECTIONS_MAX = 64
-_USER = "x-amz-meta-"
 _PROPS = "name,size,version,checksum,custom"
 _TOTAL = re.compile(r"bytes [0-9]+-[0-9]+/([0-9]+)")
 
@@ -166,16 +166,19 @@ class RemoteAis:
         return found
 
     async def put(self, place: Place, name: str, content: Upload, user: dict[str, str]) -> RemoteObject:
-        """See `Backend`."""
+        """See `Backend`. The cluster compares what comes with our checksum, but where something is said of the content:
+        AIStore lets what it has of the same checksum be, whatever else is new.
+        """
         client = await self._opened()
-        kept = {key: value for key, value in user.items() if key.startswith(_USER) or key in CONTENT_HEADERS}
+        kept = {key: value for key, value in user.items() if key not in OF_BACKEND}
         with _translated(place.bck, name):
-            found = await client.objects.put(_there(place.bck), name, _Sent(content), custom=kept)
+            claim = Claim(*content.claim) if all(content.claim) and not kept else None
+            found = await client.objects.put(_there(place.bck), name, _Sent(content), claim=claim, custom=kept)
         described = _described(name, found, content.size)
         return msgspec.structs.replace(
             described,
             content={key: value for key, value in kept.items() if key in CONTENT_HEADERS},
-            user={key: value for key, value in kept.items() if key.startswith(_USER)},
+            user={key: value for key, value in kept.items() if key not in CONTENT_HEADERS},
         )
 
     async def delete(self, place: Place, name: str) -> None:
@@ -241,7 +244,7 @@ def _described(name: str, found: ObjectAttributes, size: int) -> RemoteObject:
         found.version,
         modified_s,
         {key: value for key, value in found.custom.items() if key in CONTENT_HEADERS},
-        {key: value for key, value in found.custom.items() if key.startswith(_USER)},
+        {key: value for key, value in found.custom.items() if key not in CONTENT_HEADERS and key not in OF_BACKEND},
         (found.checksum_kind, found.checksum) if found.checksum_kind in checksum.KINDS else (checksum.NONE, ""),
     )
 

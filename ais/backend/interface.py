@@ -25,6 +25,7 @@ CHUNK_BYTES = 1 << 20
 _MD5 = re.compile(r"[0-9a-f]{32}")
 SOURCE, ETAG, VERSION, MD5, CRC32C, LAST_MODIFIED = "source", "ETag", "version", "md5", "crc32c", "LastModified"
 """Keys of AIStore's custom metadata, which says what the object is at its backend."""
+OF_BACKEND = frozenset({SOURCE, ETAG, VERSION, MD5, CRC32C, LAST_MODIFIED})
 LINK = "backend-link"
 """Among the facts of an object of a linked bucket: by which link it came from the backend, or went there."""
 CONTENT_HEADERS = (
@@ -63,7 +64,7 @@ class RemoteObject(msgspec.Struct, frozen=True, omit_defaults=True):
     content: dict[str, str] = {}
     """Content headers by lower-case name (`CONTENT_HEADERS`)."""
     user: dict[str, str] = {}
-    """Metadata of its owner, by full header name (`x-amz-meta-*`)."""
+    """Metadata of its owner, by full header name (`x-amz-meta-*`); of other clusters, all there is."""
     claim: tuple[str, str] = (checksum.NONE, "")
     """Kind and value of a checksum of ours that its backend vouches for."""
     told_md5: str = ""
@@ -165,6 +166,10 @@ class Upload(Protocol):
 
     @property
     def size(self) -> int: ...
+    @property
+    def claim(self) -> tuple[str, str]:
+        """Kind and value of its checksum, for backends that compare such."""
+
     async def read(self, offset: int, length: int) -> bytes: ...
 
 
@@ -193,7 +198,7 @@ class Backend(Protocol):
         """Read an object, or `length` bytes from `offset` on. Raise `ObjectNotFound`, `RangeNotSatisfiable`."""
 
     async def put(self, place: Place, name: str, content: Upload, user: dict[str, str]) -> RemoteObject:
-        """Store an object, as a whole or not at all. `user`: metadata (`x-amz-meta-*`) and content headers."""
+        """Store an object, as a whole or not at all. `user`: metadata (clouds: `x-amz-meta-*`) and content headers."""
 
     async def delete(self, place: Place, name: str) -> None:
         """Remove an object; one that is not there is no error."""

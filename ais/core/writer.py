@@ -64,6 +64,11 @@ class Writer:
         """Bytes written so far."""
         return self._staged.size
 
+    @property
+    def claim(self) -> tuple[str, str]:
+        """Kind and value of the checksum of all that was written, once it is verified."""
+        return self._staged.rules.checksum_kind, self._staged.checksum
+
     def write(self, data: Buffer) -> None:
         """Take the next bytes; the buffer is the caller's again on return.
 

@@ -12,6 +12,7 @@ from ais.api import actions, groups, query
 from ais.api.access import Access
 from ais.api.bucket import Bck
 from ais.api.messages import ActMsg
+from ais.backend.interface import OF_BACKEND
 from ais.base.errors import AisError, BadRequest, InvalidAction, NotFound, NotReady, Unsupported
 from ais.base.units import parse_bool
 from ais.core.store import Store
@@ -30,7 +31,7 @@ from ais.target.moving_uploads import MovingUploads
 from ais.target.multipart import Multipart
 from ais.target.protected import Protected
 from ais.target.rebalance import Rebalance
-from ais.target.remote.through import OF_BACKEND, Through
+from ais.target.remote.through import Through
 from ais.target.sending_on import SendingOn
 from ais.target.uploads import in_pool
 from ais.target.writes import Writes

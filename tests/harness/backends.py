@@ -13,7 +13,7 @@ class Content:
     """Bytes as an upload."""
 
     def __init__(self, body: bytes) -> None:
-        self.body, self.size = body, len(body)
+        self.body, self.size, self.claim = body, len(body), ("none", "")
 
     async def read(self, offset: int, length: int) -> bytes:
         """See `ais.backend.interface.Upload`."""

@@ -19,10 +19,9 @@ import msgspec
 from ais.api.bucket import AIS
 from ais.backend.interface import (
     CONTENT_HEADERS,
-    CRC32C,
     ETAG,
     LAST_MODIFIED,
-    MD5,
+    OF_BACKEND,
     SOURCE,
     VERSION,
     Backend,
@@ -48,8 +47,6 @@ from ais.target.view import BucketView
 
 Check = Callable[[RemoteObject | None], None]
 """Asked with what the backend has before it is replaced or deleted; may raise to refuse."""
-OF_BACKEND = frozenset({SOURCE, ETAG, VERSION, MD5, CRC32C, LAST_MODIFIED})
-"""Keys of custom metadata that say which object at a backend one is."""
 
 
 class OnlyHere(Conflict):
@@ -65,6 +62,8 @@ class Outgoing(Protocol):
     def path(self) -> str: ...
     @property
     def size(self) -> int: ...
+    @property
+    def claim(self) -> tuple[str, str]: ...
     def write(self, data: memoryview, /) -> None: ...
     def verify(self) -> None: ...
     def rewrite(self, custom: dict[str, str], facts: dict[str, str], version: str, /) -> None: ...
@@ -206,7 +205,7 @@ class Through:
         async with self._letting_go(view, name):
             fd = os.open(outgoing.path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                content = _Content(fd, outgoing.size, outgoing.mountpath.pool)
+                content = _Content(fd, outgoing.size, outgoing.claim, outgoing.mountpath.pool)
                 found = await backend.put(place, name, content, said())
             finally:
                 os.close(fd)
@@ -324,8 +323,8 @@ class ThroughSink(PutSink):
 class _Content:
     """A work file as a backend reads it."""
 
-    def __init__(self, fd: int, size: int, pool: Executor) -> None:
-        self._fd, self.size, self._pool = fd, size, pool
+    def __init__(self, fd: int, size: int, claim: tuple[str, str], pool: Executor) -> None:
+        self._fd, self.size, self.claim, self._pool = fd, size, claim, pool
 
     async def read(self, offset: int, length: int) -> bytes:
         """See `ais.backend.interface.Upload`."""

@@ -84,6 +84,11 @@ class ThroughBody(ObjectBody):
         """See `Writer`."""
         return self._work.size
 
+    @property
+    def claim(self) -> tuple[str, str]:
+        """See `Writer`."""
+        return self._work.claim
+
     def verify(self) -> None:
         """See `Writer`. Raise `S3Error` when the body is not what was claimed."""
         self._end()

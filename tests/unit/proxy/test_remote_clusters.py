@@ -63,6 +63,31 @@ async def _attached(serve: Any) -> AsyncIterator[tuple[Remote, Remote]]:
         yield bucket, there
 
 
+def test_custom_metadata_goes_along(serve: Any, run: Run) -> None:
+    """All of it: what was written with an object is still there when that was evicted; what the other cluster has from
+    elsewhere is its own."""
+
+    async def scenario() -> None:
+        async with _attached(serve) as (bucket, there):
+            said = [("Ais-Custom-Md", f"{key}={value}") for key, value in (("k", "v"), ("x-amz-meta-n", "m"))]
+            assert (await bucket.ask("PUT", "o", data=b"content", headers=said))[0] == 200
+            assert await _custom(there, "o") == {"k": "v", "x-amz-meta-n": "m"}
+            assert (await bucket.ask("DELETE", "o", "evict-listrange"))[0] == 200
+            for _ in range(2):
+                found = await _custom(bucket, "o")
+                assert (found["k"], found["x-amz-meta-n"], found["source"]) == ("v", "m", "ais")
+                await bucket.get("o")
+
+    run(scenario())
+
+
+async def _custom(bucket: Remote, name: str) -> dict[str, str]:
+    status, _, headers = await bucket.ask("HEAD", name)
+    assert status == 200
+    pairs = (one.partition("=") for one in headers.getall("Ais-Custom-Md", ()))
+    return {key: value for key, _, value in pairs}
+
+
 @pytest.mark.parametrize("kind", ["xxhash2", "none"])
 def test_what_was_deleted_there_and_written_again(serve: Any, run: Run, kind: str) -> None:
     """It has the same size and, as the first of its name once more, the same version; it is another object."""
