@@ -367,12 +367,15 @@ async def _put_in_parts(
         while True:
             end = min(offset + PART_BYTES, content.size)
             part = await content.read(offset, end - offset)
+            problem: AisError = Unreachable(f"{bck.cname(name)}: its backend takes no more than {offset} bytes")
             try:
                 kept, answer = await send(part, f"{offset}-{end - 1}")
-            except (Unreachable, NotReady):
+            except (Unreachable, NotReady) as error:
+                kept, answer, problem = offset, None, error
+            if answer is None and kept <= offset:
                 failed += 1
                 if failed == ATTEMPTS_MAX:
-                    raise
+                    raise problem
                 await _pause(failed)
                 kept, answer = await _tried(bck, name, lambda: send(b"", "*"))
             if answer is not None:

@@ -195,6 +195,34 @@ def test_an_upload_in_parts_goes_on_behind_what_arrived(monkeypatch: pytest.Monk
     assert spans == [f"bytes {span}/1000" for span in ("0-399", "400-799", "*", "500-899", "900-999")]
 
 
+def test_an_upload_that_comes_no_further_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that says to all parts that it has none: after some attempts that is an error."""
+    monkeypatch.setattr(module, "PAUSE_S", 0.0)
+    monkeypatch.setattr(module, "PART_BYTES", 400)
+    parts = 0
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        nonlocal parts
+        if request.method == "POST":
+            return web.Response(headers={"Location": f"http://{request.host}/session"})
+        parts += bool(await request.read())
+        return web.Response(status=308 if request.method == "PUT" else 200)
+
+    async def scenario() -> None:
+        async with answering(answer) as url:
+            monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+            backend = GCS()
+            try:
+                async with asyncio.timeout(20):
+                    with pytest.raises(Unreachable, match="takes no more than 0 bytes"):
+                        await backend.put(PLACE, "o", Content(BODY), {})
+            finally:
+                await backend.close()
+
+    asyncio.run(scenario())
+    assert parts == module.ATTEMPTS_MAX
+
+
 def test_credentials_are_a_file_that_may_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That of the environment, or the bucket's own; a new file is a new token. Errors do not show secrets."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
