@@ -144,7 +144,7 @@ class Listing:
         prefix = query.prefix
         if not query.limit or "\0" in prefix or len(prefix.encode()) > OBJECT_NAME_BYTES_MAX:
             return Page([], is_truncated=False)
-        if bucket.bucket.has_backend:
+        if bucket.bucket.has_backend and kind is Kind.OBJECTS:  # parts of uploads are here
             where = prefix, after, query.limit, query.delimiter
             if query.inventory is not None:
                 return _of_backend(await self._inventories.page(bucket.bucket, query.inventory, *where))

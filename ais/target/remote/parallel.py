@@ -17,7 +17,7 @@ from ais.backend.interface import Backend, Place, RemoteObject
 from ais.backend.providers import Backends
 from ais.base.errors import AisError, AlreadyExists, Busy, ChecksumMismatch, HandleNotFound, NotReady, Unreachable
 from ais.core.meta import ObjectMeta
-from ais.core.multipart import Part, Upload
+from ais.core.multipart import Part, Upload, UploadInfo
 from ais.core.store import Store
 from ais.core.workfile import Digests
 from ais.env.clock import Clock
@@ -70,8 +70,8 @@ class Parallel:
                 for upload in uploads.on(bck, mountpath):
                     if is_stopped():
                         return
-                    is_ours = _ETAG in upload.info.details and upload.info.created_ns < before_ns
-                    if is_ours and upload.id not in kept:
+                    is_old = upload.info.created_ns < before_ns
+                    if is_fetch(upload.info) and is_old and upload.id not in kept:
                         uploads.abort(upload)
 
     async def is_of(self, view: BucketView, found: RemoteObject, upload_id: str) -> bool:
@@ -233,6 +233,11 @@ class Parallel:
 
     def _pool(self, view: BucketView, name: str) -> Executor:
         return self._volume.place(view.uname + name).pool
+
+
+def is_fetch(info: UploadInfo) -> bool:
+    """Whether an upload is none of a client's: what is fetched in parts."""
+    return _ETAG in info.details
 
 
 def _tag(found: RemoteObject) -> str:

@@ -13,6 +13,7 @@ from ais.core.versions import NULL
 from ais.core.walk import common_prefix
 from ais.s3.facts import etag_of
 from ais.s3.new_object import OWNER
+from ais.target.remote.parallel import is_fetch
 
 _MISPLACED, _LATEST, _DELETE_MARKER = (
     int(flag) for flag in (EntryStatus.MISPLACED_MOUNTPATH, EntryFlag.LATEST, EntryFlag.DELETE_MARKER)
@@ -83,7 +84,7 @@ def upload_page(uploads: Uploads, bck: Bck, message: LsoMsg) -> Page:
     found: dict[str, Entry] = {}
     after, limit = message.after, message.pagesize
     for upload_id, info in uploads.list(bck):
-        if info.name.startswith(message.prefix):
+        if info.name.startswith(message.prefix) and not is_fetch(info):
             entry = _upload_entry(upload_id, info, message)
             if entry.n > after:
                 found[entry.n] = entry

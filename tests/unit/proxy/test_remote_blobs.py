@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -108,6 +109,37 @@ def test_parts_that_are_here_stay(remote: Any, run: Run, aws: str, monkeypatch: 
                 await change()
                 await asyncio.gather(fetching, return_exceptions=True)
                 assert await bucket.cached() == []
+
+    run(scenario())
+
+
+def test_clients_see_their_own_uploads(remote: Any, run: Run) -> None:
+    """ListMultipartUploads: what was begun over S3 and is not completed, no objects, and nothing that targets fetch in
+    parts. What they find they can abort."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            await bucket.ask("HEAD", "d/o0")
+            view, parallel, through = _of_owner(bucket, "d/o0")
+            await parallel.begin(view, await through.head(view, "d/o0"))
+            url = f"{bucket.cluster.primary.url}/s3/{bucket.name}"
+            begun = []
+            for key in ("a/one", "a/two", "b"):
+                async with bucket.http.post(f"{url}/{key}?uploads") as answer:
+                    begun.append((key, (await answer.text()).partition("<UploadId>")[2].partition("<")[0]))
+            found, more = [], ""
+            while True:
+                async with bucket.http.get(f"{url}?uploads&max-uploads=1{more}") as answer:
+                    page = await answer.text()
+                keys, ids = (re.findall(f"<{one}>(.+?)</{one}>", page) for one in ("Key", "UploadId"))
+                found += zip(keys, ids, strict=True)
+                if "<IsTruncated>true" not in page:
+                    break
+                more = f"&key-marker={keys[-1]}&upload-id-marker={ids[-1]}"
+            assert found == begun
+            for key, upload_id in found:
+                async with bucket.http.delete(f"{url}/{key}?uploadId={upload_id}") as answer:
+                    assert answer.status == 204
 
     run(scenario())
 
