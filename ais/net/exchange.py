@@ -53,6 +53,8 @@ class Stage(enum.Enum):
     DONE = enum.auto()
 
 
+_closing: set["asyncio.Future[None]"] = set()
+"""Streams that nobody will get."""
 _NEEDS_BODY = frozenset((Stage.WAIT, Stage.QUEUED, Stage.BODY, Stage.HANDED, Stage.RELAY))
 """Where a body that will never be complete leaves nothing to be answered."""
 
@@ -656,3 +658,7 @@ def _dispose(reply: AnyReply | None) -> None:
         os.close(reply.fd)
     elif isinstance(reply, Upload):
         reply.sink.abort()
+    elif isinstance(reply, StreamReply) and (close := getattr(reply.chunks, "aclose", None)) is not None:
+        closing = asyncio.ensure_future(close())
+        _closing.add(closing)
+        closing.add_done_callback(_closing.discard)

@@ -152,11 +152,15 @@ class Reads:
         ask.view.require_fetched(ask.name)
         fetch = self._cold.join(ask.view, ask.name)
         found = await fetch.begun()
-        if found.size < ask.view.follows_from or fetch.is_over:
+        chunks = None
+        if not fetch.is_over:
+            is_large = found.size >= ask.view.follows_from
+            chunks = fetch.follow(found.size) if is_large else await fetch.unkept()
+        if chunks is None:
             return self._reply(await self._opening.open(ask.view, ask.name), None, started_s)
         self._count_get(found.size, started_s)
         block = props.get_headers(_meta_of(found, ask.view.provider), self._now_ns())
-        return StreamReply(200, block, fetch.follow(found.size), found.size)
+        return StreamReply(200, block, chunks, found.size)
 
     async def _get_cold_range(self, ask: Ask, spec: str, started_s: float) -> AnyReply:
         """A range of what is not here, from its backend; a small object is fetched as a whole."""

@@ -6,7 +6,8 @@ comes, out of the work file. It goes on when they go away. Nothing is published 
 all of it before it was compared with what the backend says of it.
 
 A change of the object (`changing`) and a fetch must not meet: what the fetch read may be outdated. One that overlaps
-with a change serves those who joined it, as reads that began before the change, and keeps nothing.
+with a change serves those who joined it before the change was over, and keeps nothing. Who needs the object here waits
+for the change.
 """
 
 import asyncio
@@ -57,6 +58,8 @@ class Cold:
         self._backends = backends
         self._fetches: dict[str, Fetch] = {}
         self._changing: Counter[str] = Counter()
+        self._unchanged: dict[str, asyncio.Event] = {}
+        """Set when no change of an object is under way any more; only of those somebody waits for."""
         self._watched: dict[str, list[Watched]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = Turns(AT_ONCE_MAX)
@@ -69,7 +72,7 @@ class Cold:
         if place is None or self.is_passive:
             raise ObjectNotFound(view.bck.cname(name))
         found = self._fetches.get(uname)
-        if found is None or found.is_outdated or found.bucket != view.identity:
+        if found is None or found.is_stale or found.bucket != view.identity:
             found = self._fetches[uname] = Fetch(view.bck.cname(name), view.identity)
             found.is_outdated = bool(self._changing[uname])
             task = asyncio.create_task(self._run(found, view, name, place), name=f"cold GET {view.bck.cname(name)}")
@@ -81,6 +84,7 @@ class Cold:
         """Fetch an object that is not here, and open it. Raise `ObjectNotFound`, and why the backend gives nothing."""
         for _ in range(_ATTEMPTS_MAX):
             await self.join(view, name).ended()
+            await self._until_unchanged(view.uname + name)
             with suppress(ObjectNotFound):
                 return self._store.open(view.bck, name, sealed=True)
         raise Busy(f"{view.bck.cname(name)} keeps being changed: try again")
@@ -122,7 +126,15 @@ class Cold:
             self._changing[uname] -= 1
             if not self._changing[uname]:
                 del self._changing[uname]
+                if (event := self._unchanged.pop(uname, None)) is not None:
+                    event.set()
             self._outdate(uname)
+            if (fetch := self._fetches.get(uname)) is not None:
+                fetch.is_stale = True
+
+    async def _until_unchanged(self, uname: str) -> None:
+        while uname in self._changing:
+            await self._unchanged.setdefault(uname, asyncio.Event()).wait()
 
     async def close(self) -> None:
         """Give up all fetches."""
@@ -138,12 +150,13 @@ class Cold:
 
     async def _run(self, fetch: Fetch, view: BucketView, name: str, place: Place) -> None:
         error: AisError | None = NotReady(f"{self._host.snode.name} is stopping")
+        is_kept = False
         started_s = self._host.env.clock.monotonic()
         try:
             backend = self._backends.of(place)
             async with self._turns.of(place.bck.uname, TURN_STEP_S, lambda: backend.require_answers(place)):
                 size = await self._fill(fetch, view, name, place, backend)
-            error = None
+            error, is_kept = None, True
             counters = self._host.stats.values
             counters[metrics.GET_COLD_N] += 1
             counters[metrics.GET_COLD_SIZE] += size
@@ -155,7 +168,7 @@ class Cold:
         finally:
             if self._fetches.get(view.uname + name) is fetch:
                 del self._fetches[view.uname + name]
-            fetch.end(error)
+            fetch.end(error, is_kept=is_kept)
 
     async def _fill(self, fetch: Fetch, view: BucketView, name: str, place: Place, backend: Backend) -> int:
         """Read and publish; the size. Raise `AlreadyExists` when it is not to be kept."""

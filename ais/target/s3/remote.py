@@ -80,18 +80,23 @@ class RemoteObjects:
         return Reply(200, _lines(ask, found), length=found.size)
 
     async def _stream(self, ask: S3Ask) -> StreamReply | None:
-        """A large object that is not here while it comes, or the range of it; None for all others."""
+        """A large object that is not here while it comes, or the range of it; a small one that is not kept, because it
+        is being changed. None for all others.
+        """
         if ask.request.params.keys() - {"versionId"}:
             return None
         if spec := ask.request.http.headers.get("range"):
             return await self._stream_range(ask, spec)
         fetch = self._cold.join(ask.view, ask.key)
         found = await fetch.begun()
-        if found.size < ask.view.follows_from or fetch.is_over:
+        if fetch.is_over:
             return None
         _check(ask, found)
+        chunks = fetch.follow(found.size) if found.size >= ask.view.follows_from else await fetch.unkept()
+        if chunks is None:
+            return None
         self._count_get(found.size)
-        return StreamReply(200, _lines(ask, found), fetch.follow(found.size), found.size)
+        return StreamReply(200, _lines(ask, found), chunks, found.size)
 
     async def _stream_range(self, ask: S3Ask, spec: str) -> StreamReply | None:
         found = await self._ranges.look(ask.view, ask.key)

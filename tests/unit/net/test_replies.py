@@ -251,6 +251,33 @@ class Counter:
         self.closed.set()
 
 
+def test_stream_that_nobody_waits_for_any_more() -> None:
+    """A stream that comes after the client has gone is closed, too: it may hold files and connections."""
+    stream, go = Counter([b"x"]), list[asyncio.Event]()
+
+    async def later(_: Request) -> Any:
+        try:
+            await go[0].wait()
+        except asyncio.CancelledError:
+            return StreamReply(200, b"", stream, 1)
+        raise AssertionError
+
+    async def scenario() -> None:
+        go.append(asyncio.Event())
+        async with serving(later) as served:
+            client = await served.connect()
+            client.send(request("GET /stream"))
+            await until(lambda: served.server.connection_count)
+            await client.writer.drain()
+            await asyncio.sleep(0.01)
+            client.reset()
+            async with asyncio.timeout(10):
+                await stream.closed.wait()
+        assert stream.taken == 0
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("is_tls", [False, True])
 def test_streams(pem: Any, is_tls: bool) -> None:
     """Streams with and without a known length, also to HTTP/1.0, and the connection goes on where it can."""

@@ -15,6 +15,7 @@ from ais.proxy import remote as remote_buckets
 from ais.target.remote import cold
 
 Run = Callable[[Any], Any]
+LARGE = bytes(range(251)) * 9_000
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +67,41 @@ def test_a_backend_that_is_down_is_left_alone(remote: Any, run: Run, aws: str, m
                 assert await bucket.get("d/o3") == b"content 3"
 
     run(scenario())
+
+
+@pytest.mark.parametrize("old", [b"content", LARGE], ids=["small", "large"])
+def test_reads_during_a_write(remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch, old: bytes) -> None:
+    """Whoever reads an object that is being written gets what the backend has until then, small or large; what has to
+    be here waits for the new one. The backend is not asked again and again meanwhile."""
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                await bucket.put("o", old)
+                await bucket.get("o")
+                await bucket.settled()
+                gate.reads.clear()
+                gate.fault = faults.HELD
+                write = asyncio.create_task(bucket.ask("PUT", "o", data=b"new"))
+                await _until(lambda: gate.held == 1)
+                assert await asyncio.gather(*(bucket.get("o") for _ in range(4))) == [old] * 4
+                async with bucket.http.get(f"{bucket.cluster.primary.url}/s3/{bucket.name}/o") as answer:
+                    assert (answer.status, await answer.read()) == (200, old)
+                assert 1 <= gate.reads["o"] <= 5
+                fetched = asyncio.create_task(bucket.job("POST", "prefetch-listrange", {"objnames": ["o"]}))
+                await _until(lambda: fetched.done() or _waits(bucket))
+                gate.fault = ""
+                assert (await write)[0] == 200
+                await fetched
+                assert await bucket.get("o") == b"new"
+
+    run(scenario())
+
+
+def _waits(bucket: Remote) -> bool:
+    """Whether somebody waits for the end of a change."""
+    return any(target.node.role._remote.cold._unchanged for target in bucket.cluster.targets)
 
 
 def test_a_backend_that_refuses_some_is_asked_by_others(

@@ -49,16 +49,43 @@ def test_readers_follow(tmp_path: Path, fails: bool) -> None:
                 await asyncio.sleep(0.01)
                 assert had[0] == CONTENT[:-1]
                 if fails:
-                    fetch.end(Unreachable("it has another checksum"))
+                    fetch.end(Unreachable("it has another checksum"), is_kept=False)
                 else:
                     readers.append(asyncio.create_task(_read(fetch.follow(len(CONTENT)), 0, had[2])))
                     fetch.release()
                     await asyncio.sleep(0)
-                    fetch.end(None)
+                    fetch.end(None, is_kept=True)
                 found = await asyncio.gather(*readers, return_exceptions=True)
         if fails:
             assert [str(one) for one in found] == ["it has another checksum"] * 2
         else:
             assert found == [CONTENT] * 3
+
+    asyncio.run(scenario())
+
+
+def test_what_is_not_kept_is_there_for_who_waited(tmp_path: Path) -> None:
+    """Of an object that was changed meanwhile all is read when it is over; nobody who reads none of it keeps a file."""
+
+    async def scenario() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            path = tmp_path / "work"
+            path.write_bytes(CONTENT)
+            for is_kept in (True, False):
+                before = len(os.listdir("/proc/self/fd"))
+                fetch = Fetch("b/o")
+                fetch.begin(RemoteObject("o", len(CONTENT)), os.open(path, os.O_RDONLY), pool)
+                waiting = asyncio.create_task(fetch.unkept())
+                idle = fetch.follow(len(CONTENT))
+                await asyncio.sleep(0)
+                fetch.wrote(len(CONTENT))
+                fetch.release()
+                fetch.end(None, is_kept=is_kept)
+                found = await waiting
+                assert (found is None) == is_kept
+                if found is not None:
+                    assert await _read(found, 0, bytearray()) == CONTENT
+                await idle.aclose()
+                assert len(os.listdir("/proc/self/fd")) == before
 
     asyncio.run(scenario())
