@@ -307,7 +307,7 @@ class Reads:
             ask.name,
             sealing.plain(found.meta),
             stat.st_atime_ns,
-            stat.st_mtime_ns,
+            ask.view.modified_ns(found.meta, stat.st_mtime_ns),
             f"{self._host.snode.name}:{mountpath}",
             (mountpath.path, *self._copies_of(ask, found.meta)),
             ask.view.coding(found.meta.size),

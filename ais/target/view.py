@@ -2,6 +2,8 @@
 
 import copy
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
 
 import msgspec
 
@@ -9,17 +11,18 @@ from ais.api import access, ack, checksum
 from ais.api.access import Access
 from ais.api.ack import Ack
 from ais.api.bucket import AIS, Bck
-from ais.backend.interface import LINK, Place, RemoteObject
+from ais.backend.interface import LAST_MODIFIED, LINK, Place, RemoteObject
 from ais.base.errors import BadRequest, BucketNotFound, Busy, NotReady, NotYetImplemented, ObjectNotFound
 from ais.config import features
 from ais.core.announcing import Event
+from ais.core.meta import ObjectMeta
 from ais.core.workfile import Keeping, WriteRules
 from ais.ec.slice import Coding, Scheme
 from ais.fs.volume import Mirroring
 from ais.meta import rename
 from ais.meta.bmd import BMD, Bprops, Bucket
 from ais.s3 import encryption, lock
-from ais.space.eviction import Origin
+from ais.space.eviction import Origin, is_cached
 
 FOLLOW_BYTES_MIN = 1 << 20
 _URLS_MAX = 4096
@@ -174,6 +177,13 @@ class BucketView:
     def origin(self) -> Origin | None:
         """Where objects come from and go to; None: they are nowhere else."""
         return None if self.remote is None else Origin(self.provider, self.link)
+
+    def modified_ns(self, meta: ObjectMeta, mtime_ns: int) -> int:
+        """When an object was changed last (Unix ns); `mtime_ns` is when it came here, if it is a backend's."""
+        if is_cached(meta, self.origin):
+            with suppress(ValueError):
+                return int(datetime.fromisoformat(meta.custom.get(LAST_MODIFIED, "")).timestamp()) * 10**9
+        return mtime_ns
 
     def facts_of(self, found: RemoteObject) -> dict[str, str]:
         """What is kept of an object that came from the backend, or went there (`ObjectMeta.facts`)."""

@@ -75,6 +75,14 @@ class S3Ask(NamedTuple):
         """The data key of an object there is; None when it is not encrypted. Raise `S3Error`."""
         return encryption.open_key(kept, encryption.customer_key(self.request), self.gate.keys)
 
+    def modified_ns(self, opened: OpenObject) -> int:
+        """When an object was changed last (Unix ns)."""
+        return self.view.modified_ns(opened.meta, opened.stat.st_mtime_ns)
+
+    def current(self, opened: OpenObject) -> Current:
+        """What the conditions of a read are compared with."""
+        return current_of(opened)._replace(modified_s=self.modified_ns(opened) / 1e9)
+
     def reply(self, status: int, *pairs: tuple[str, str]) -> Reply:
         """An answer without a body."""
         return Reply(status, self.head(pairs))

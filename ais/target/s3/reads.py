@@ -17,7 +17,7 @@ from ais.stats.tracker import Tracker
 from ais.target import contents
 from ais.target.protected import REREAD_MAX, Protected
 from ais.target.ranges import content_range, parse_byte_range
-from ais.target.s3.ask import S3Ask, current_of, etag_of
+from ais.target.s3.ask import S3Ask, etag_of
 from ais.target.s3.peers import VERIFY, meta_line
 from ais.target.s3.usual import Annotation, Usual
 from ais.target.s3.verified import Verified
@@ -57,7 +57,7 @@ class Reads:
         parts_max = results.count(ask.request.header("x-amz-max-parts"), "x-amz-max-parts")
         after = results.marker(ask.request.header("x-amz-part-number-marker"), "x-amz-part-number-marker")
         opened = self._store.head(ask.view.bck, ask.key, ask.version_id)
-        conditions.check_read(conditions.of_request(ask.request.http.headers), current_of(opened))
+        conditions.check_read(conditions.of_request(ask.request.http.headers), ask.current(opened))
         meta = opened.meta
         if sealing.is_sealed(meta) or encryption.brings_key(ask.request):
             ask.data_key(meta.facts)
@@ -71,7 +71,7 @@ class Reads:
             part_marker=after,
             parts_max=parts_max,
         )
-        modified = http_date(opened.stat.st_mtime_ns / 1e9)
+        modified = http_date(ask.modified_ns(opened) / 1e9)
         return ask.xml(described, ("Last-Modified", modified), *ask.version_lines(meta))
 
     async def _get_protected(self, ask: S3Ask, overrides: dict[str, str], again: int = 0) -> AnyReply:
@@ -121,7 +121,7 @@ class Reads:
         key = ask.data_key(meta.facts) if sealing.is_sealed(meta) or encryption.brings_key(request) else None
         wanted = conditions.of_request(request.http.headers)
         if wanted.any:
-            conditions.check_read(wanted, current_of(opened))
+            conditions.check_read(wanted, ask.current(opened))
         span = _span(ask, opened)
         block = ask.lines + _object_block(ask, opened, overrides)
         if span is None:
@@ -134,7 +134,7 @@ class Reads:
             if "partNumber" in request.params and request.header("x-amz-checksum-mode"):
                 block += header_lines(*_part_checksum_lines(meta, request.params["partNumber"]))
         if request.via is not None and request.via.user is not None:
-            block += meta_line(meta, opened.stat.st_mtime_ns)
+            block += meta_line(meta, ask.modified_ns(opened))
         if request.op is Op.HEAD_OBJECT:
             os.close(opened.fd)
             self._stats.inc(metrics.HEAD_N)
@@ -164,7 +164,7 @@ def _object_block(ask: S3Ask, opened: OpenObject, overrides: dict[str, str]) -> 
 def _object_lines(ask: S3Ask, opened: OpenObject) -> Iterator[tuple[str, str]]:
     meta, mtime_ns = opened.meta, opened.stat.st_mtime_ns
     yield "ETag", f'"{etag_of(meta, mtime_ns)}"'
-    yield "Last-Modified", http_date(mtime_ns / 1e9)
+    yield "Last-Modified", http_date(ask.modified_ns(opened) / 1e9)
     yield "Accept-Ranges", "bytes"
     yield from ask.version_lines(meta)
     yield from ask.expiration_lines(meta, mtime_ns / 1e9)

@@ -99,7 +99,8 @@ class Sources:
             start, length = copy_source.span(span, size)
             if length != size and opened.key is None:
                 await self._verified.require(view.bck, source.key, opened)
-            yield Source(opened.meta, opened.stat.st_mtime_ns, length, _read(opened, start, length))
+            modified_ns = view.modified_ns(opened.meta, opened.stat.st_mtime_ns)
+            yield Source(opened.meta, modified_ns, length, _read(opened, start, length))
         finally:
             os.close(opened.fd)
 

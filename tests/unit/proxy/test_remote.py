@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -402,6 +403,35 @@ def test_cached_objects_are_read_the_short_way_over_s3(remote: Any, run: Run) ->
             assert (await bucket.act("PATCH", "set-bprops", {"versioning": {"synchronize": True}})).status == 200
             await bucket.put("d/o0", b"newest")
             assert await read() == b"newest"
+
+    run(scenario())
+
+
+def test_when_an_object_was_changed(remote: Any, run: Run) -> None:
+    """It is the backend's time that HEAD and conditions go by, whether the object is here or not, as listings do."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            url = f"{bucket.cluster.primary.url}/s3/{bucket.name}/d/o0"
+            await bucket.get("d/o1")
+            changed = (await bucket.at_origin("head_object", Key="d/o0"))["LastModified"]
+            await asyncio.sleep(1.1)  # it comes in another second than it was written
+            native = f"{bucket.query}&props=last-modified"
+            for _ in range(2):
+                async with bucket.http.head(url) as answer:
+                    assert parsedate_to_datetime(answer.headers["Last-Modified"]) == changed
+                    date = answer.headers["Last-Modified"]
+                bucket.query, query = native, bucket.query
+                _, _, headers = await bucket.ask("HEAD", "d/o0")
+                bucket.query = query
+                assert parsedate_to_datetime(headers["Last-Modified"]) == changed
+                for condition, status in (("If-Unmodified-Since", 200), ("If-Modified-Since", 304)):
+                    async with bucket.http.get(url, headers={condition: date}) as answer:
+                        assert answer.status == status
+                copied = {"x-amz-copy-source": f"/{bucket.name}/d/o0", "x-amz-copy-source-if-unmodified-since": date}
+                async with bucket.http.put(f"{url}.copy", headers=copied) as answer:
+                    assert answer.status == 200, await answer.text()
+                assert await bucket.get("d/o0") == b"content 0"
 
     run(scenario())
 
