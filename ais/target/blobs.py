@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from aiohttp import web
 from msgspec.structs import replace
@@ -21,6 +22,14 @@ from ais.xact.registry import Xaction
 from ais.xact.unfinished import Task
 
 
+@dataclass(slots=True)
+class _Running:
+    """A fetch, and how many wait for it."""
+
+    task: asyncio.Task[int]
+    waiting: int = 0
+
+
 class Blobs:
     """One per target."""
 
@@ -28,6 +37,8 @@ class Blobs:
         self._parts = parts
         self._through, self._parallel = parts.remote.through, parts.remote.parallel
         self._kept: set[str] = set()
+        self._running: dict[str, _Running] = {}
+        """Fetches that no job makes, by the object's uname."""
         self._started_ns = parts.host.env.clock.now_ns()
         parts.tasks.of([blob.KIND], lambda one: self._begin(codec.from_json(one.body, BlobTask)))
 
@@ -54,14 +65,35 @@ class Blobs:
         """
         if self._is_here(view, name):
             return None
-        found = await self._through.head(view, name)
-        if found.size < threshold:
-            return None
+        uname = view.uname + name
+        if (running := self._running.get(uname)) is None:
+            found = await self._through.head(view, name)
+            if found.size < threshold:
+                return None
+            if (running := self._running.get(uname)) is None:
+                work = self._fetch(view, found, parts)
+                task = asyncio.create_task(work, name=f"blob GET {view.bck.cname(name)}")
+                running = self._running[uname] = _Running(task)
+        return await self._wait_for(running, uname)
+
+    async def _wait_for(self, running: "_Running", uname: str) -> int:
+        """It ends when nobody waits for it any more."""
+        running.waiting += 1
+        try:
+            return await asyncio.shield(running.task)
+        finally:
+            running.waiting -= 1
+            if not running.waiting:
+                running.task.cancel()
+                if self._running.get(uname) is running:
+                    del self._running[uname]
+
+    async def _fetch(self, view: BucketView, found: RemoteObject, parts: blob.Parts) -> int:
         upload_id = await self._parallel.begin(view, found)
         try:
             await self._parallel.fetch(view, found, upload_id, parts)
         except BaseException:
-            await self._parallel.forget(view, name, upload_id)
+            await self._parallel.forget(view, found.name, upload_id)
             raise
         return found.size
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness.gate import gate_before
+from harness.gate import HUNG, gate_before
+from harness.http import until
 
 from ais.api.blob import Parts
 from ais.base.errors import Busy
@@ -70,6 +71,47 @@ def test_in_parts(remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPat
                         assert await bucket.get("large", **asked) == LARGE
                     assert gate.reads == SPANS
                     assert await bucket.get("large") == LARGE
+
+    run(scenario())
+
+
+def test_who_asks_at_once(remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many that want an object in parts, GETs and a prefetch, share one fetch; those that go away take it from nobody,
+    the last one from all."""
+    asked = {"Ais-Blob-Download": "true", "Ais-Blob-Chunk": "256KiB"}
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                await bucket.put("large", LARGE)
+                await bucket.ask("HEAD", "large")
+                gate.fault = HUNG
+                role = _owner(bucket, "large")
+                view, blobs = _view(role, bucket), role._blobs
+
+                def waiting() -> int:
+                    return sum(one.waiting for one in blobs._running.values())
+
+                gets = [asyncio.create_task(bucket.get("large", **asked)) for _ in range(4)]
+                others = [asyncio.create_task(blobs.ensure(view, "large", Parts(CHUNK, 2))) for _ in range(4)]
+                await until(lambda: waiting() == 8)
+                for leaving in others:
+                    leaving.cancel()
+                await until(lambda: waiting() == 4)
+                gate.fault = ""
+                assert await asyncio.gather(*gets) == [LARGE] * 4
+                assert gate.reads == SPANS
+                assert (await bucket.ask("DELETE", "large", "evict-listrange"))[0] == 200
+                gate.fault = HUNG
+                last = asyncio.create_task(blobs.ensure(view, "large", Parts(CHUNK, 2)))
+                await until(lambda: waiting() == 1)
+                last.cancel()
+                await until(lambda: not blobs._running)
+                gate.fault = ""
+                gate.reads.clear()
+                assert await bucket.get("large", **asked) == LARGE
+                assert gate.reads == SPANS
 
     run(scenario())
 
@@ -145,9 +187,17 @@ def test_clients_see_their_own_uploads(remote: Any, run: Run) -> None:
 
 
 def _of_owner(bucket: Any, name: str) -> Any:
+    role = _owner(bucket, name)
+    return _view(role, bucket), role._remote.parallel, role._remote.through
+
+
+def _view(role: Any, bucket: Any) -> Any:
+    return next(one for one in role._front.views if one.bck.name == bucket.name)
+
+
+def _owner(bucket: Any, name: str) -> Any:
     for target in bucket.cluster.targets:
-        role = target.node.role
-        view = next(one for one in role._front.views if one.bck.name == bucket.name)
-        if target.node.placement.owner(view.uname + name).id == target.node.snode.id:
-            return view, role._remote.parallel, role._remote.through
+        uname = _view(target.node.role, bucket).uname + name
+        if target.node.placement.owner(uname).id == target.node.snode.id:
+            return target.node.role
     raise AssertionError(name)
