@@ -23,7 +23,7 @@ from ais.target.s3.usual import Annotation, Usual
 from ais.target.s3.verified import Verified
 from ais.target.uploads import in_pool
 
-_OVERRIDES = "response-"
+OVERRIDES = "response-"
 
 
 class Reads:
@@ -216,9 +216,9 @@ def _part_checksum_lines(meta: ObjectMeta, number: str) -> Iterator[tuple[str, s
 def _overrides(ask: S3Ask) -> dict[str, str]:
     """The `response-*` parameters, as the headers they replace. Raise `S3Error` for an anonymous caller."""
     given = {
-        facts.CONTENT_HEADERS[name.removeprefix(_OVERRIDES)]: value
+        facts.CONTENT_HEADERS[name.removeprefix(OVERRIDES)]: value
         for name, value in ask.request.params.items()
-        if name.startswith(_OVERRIDES)
+        if name.startswith(OVERRIDES)
     }
     if given and ask.caller.user is None and not ask.caller.trusted:
         raise S3Error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")

@@ -18,6 +18,7 @@ from ais.target.ranges import content_range, parse_byte_range
 from ais.target.remote.remote import Remote
 from ais.target.s3.ask import S3Ask
 from ais.target.s3.kept import require_kept
+from ais.target.s3.reads import OVERRIDES
 
 Handler = Callable[[S3Ask], AnyReply | Awaitable[AnyReply]]
 _READS = frozenset({Op.GET_OBJECT, Op.GET_OBJECT_ATTRIBUTES})
@@ -83,7 +84,8 @@ class RemoteObjects:
         """A large object that is not here while it comes, or the range of it; a small one that is not kept, because it
         is being changed. None for all others.
         """
-        if ask.request.params.keys() - {"versionId"}:
+        params = ask.request.params
+        if "partNumber" in params or any(name.startswith(OVERRIDES) for name in params):
             return None
         if spec := ask.request.http.headers.get("range"):
             return await self._stream_range(ask, spec)

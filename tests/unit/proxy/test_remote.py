@@ -13,6 +13,7 @@ from harness.backends import conform
 from harness.gate import gate_before
 from harness.http import until
 from harness.remote import CALM, Remote
+from yarl import URL
 
 from ais.api.bucket import Bck
 from ais.backend.interface import Place
@@ -403,6 +404,36 @@ def test_cached_objects_are_read_the_short_way_over_s3(remote: Any, run: Run) ->
             assert (await bucket.act("PATCH", "set-bprops", {"versioning": {"synchronize": True}})).status == 200
             await bucket.put("d/o0", b"newest")
             assert await read() == b"newest"
+
+    run(scenario())
+
+
+def test_what_signs_a_url_asks_for_nothing_else(
+    remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Presigned, or with the name of the operation as other clients than boto3 send it: ranges of large objects that
+    are not here are read alone, and objects are sent while they come."""
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                await bucket.put("large", LARGE)
+                await bucket.ask("HEAD", "large")
+                s3 = await bucket.cluster.user("admin", admin=True)
+                named = {"Bucket": bucket.name, "Key": "large"}
+                signed = s3.boto3.generate_presigned_url("get_object", Params=named)
+                for url in (signed, f"{s3.url}/{bucket.name}/large?x-id=GetObject"):
+                    gate.reads.clear()
+                    async with bucket.http.get(URL(url, encoded=True), headers={"Range": "bytes=5-9"}) as answer:
+                        assert (answer.status, await answer.read()) == (206, LARGE[5:10])
+                    assert gate.reads == {"large bytes=5-9": 1}
+                    gate.fault = faults.SLOW  # half of it
+                    async with bucket.http.get(URL(url, encoded=True)) as answer:
+                        assert answer.status == 200
+                        assert await answer.content.readexactly(1000) == LARGE[:1000]
+                    gate.fault = ""
+                    await bucket.settled()
 
     run(scenario())
 
