@@ -29,6 +29,7 @@ from ais.backend.interface import (
     RemoteObject,
     RemotePage,
     Upload,
+    is_common_prefix,
     require_span,
 )
 from ais.base.errors import (
@@ -108,8 +109,8 @@ class RemoteAis:
         """See `Backend`."""
         if delimiter not in ("", "/"):
             raise Unsupported(f'{place.bck.cname()} is listed with the delimiter "/" only')
-        if delimiter and after.endswith(delimiter):
-            after += "\U0010ffff"  # else the common prefix comes again
+        if is_common_prefix(after, prefix, delimiter):
+            after += "\U0010ffff"  # else it comes again
         message = LsoMsg(prefix=prefix, props=_PROPS, pagesize=limit, continuation_token=after)
         if delimiter:
             message = msgspec.structs.replace(message, flags=U64(Flag.NO_RECURSION))

@@ -39,6 +39,7 @@ from ais.backend.interface import (
     RemotePage,
     Upload,
     by_owner,
+    is_common_prefix,
 )
 from ais.base.errors import (
     AccessDenied,
@@ -117,8 +118,8 @@ class GCS:
     async def page(self, place: Place, prefix: str, after: str, limit: int, delimiter: str = "") -> RemotePage:
         """See `Backend`."""
         start = after
-        if delimiter and after.endswith(delimiter):
-            start = after[:-1] + chr(ord(after[-1]) + 1)  # else the common prefix comes again
+        if is_common_prefix(after, prefix, delimiter):
+            start = after[:-1] + chr(ord(after[-1]) + 1)  # else it comes again
         params = {"fields": _LISTED, "maxResults": str(min(limit + bool(after), PAGE_MAX))}  # `after` itself comes, too
         params |= {"prefix": prefix, "startOffset": start, "delimiter": delimiter}
         objects: list[RemoteObject] = []

@@ -151,6 +151,11 @@ class RemotePage(msgspec.Struct, frozen=True):
         return max([one.name for one in self.objects[-1:]] + self.prefixes[-1:], default="")
 
 
+def is_common_prefix(name: str, prefix: str, delimiter: str) -> bool:
+    """Whether a name of a page stands for all that begin with it. An object may be named as the prefix is."""
+    return bool(delimiter) and name.endswith(delimiter) and name != prefix
+
+
 class Download(NamedTuple):
     """An object, or a range of it, that is being read, in one of two ways."""
 

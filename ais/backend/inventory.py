@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ais.backend.interface import RemoteObject, RemotePage
+from ais.backend.interface import RemoteObject, RemotePage, is_common_prefix
 from ais.base.errors import IntegrityError
 
 _TRAILER = struct.Struct(">QQ8s")
@@ -77,8 +77,8 @@ def page(pread: Pread, size: int, prefix: str, after: str, limit: int, delimiter
     """As of `Backend.page`, of the content that `pread` reads. Raise `IntegrityError` when it is none."""
     objects: list[RemoteObject] = []
     prefixes: list[str] = []
-    if delimiter and after.endswith(delimiter):
-        after += _AFTER_ALL  # else the common prefix comes again
+    if is_common_prefix(after, prefix, delimiter):
+        after += _AFTER_ALL  # else it comes again
     try:
         index = _read_index(pread, size)
         while True:

@@ -19,7 +19,16 @@ from ais.api.blob import PARTS_MAX
 from ais.api.bucket import Bck
 from ais.backend import failures
 from ais.backend.detached import Detached, detach
-from ais.backend.interface import CHUNK_BYTES, Download, Place, RemoteObject, RemotePage, Upload, require_span
+from ais.backend.interface import (
+    CHUNK_BYTES,
+    Download,
+    Place,
+    RemoteObject,
+    RemotePage,
+    Upload,
+    is_common_prefix,
+    require_span,
+)
 from ais.backend.rotating import Rotating, new_session
 from ais.base.errors import (
     AccessDenied,
@@ -102,12 +111,15 @@ class S3:
         given = {"StartAfter": after} if after else {}
         if delimiter:
             given["Delimiter"] = delimiter
-        if delimiter and after.endswith(delimiter):
-            given["StartAfter"] = after + "\U0010ffff"  # else the common prefix comes again
+        if is_common_prefix(after, prefix, delimiter):
+            given["StartAfter"] = after + "\U0010ffff"  # else it comes again
+        limit = min(limit, place.extra.aws.max_pagesize or PAGE_MAX, PAGE_MAX)
         with _translated(place.bck):
-            answer = await client.list_objects_v2(
-                Bucket=place.bck.name, Prefix=prefix, MaxKeys=min(limit, PAGE_MAX), **given
-            )
+            while True:
+                answer = await client.list_objects_v2(Bucket=place.bck.name, Prefix=prefix, MaxKeys=limit, **given)
+                if answer.get("Contents") or answer.get("CommonPrefixes") or not answer.get("IsTruncated"):
+                    break
+                given["ContinuationToken"] = answer["NextContinuationToken"]  # what comes is further on
         objects = [
             RemoteObject(
                 one["Key"], one["Size"], one.get("ETag", "").strip('"'), modified_s=one["LastModified"].timestamp()

@@ -61,8 +61,7 @@ class RemoteLister:
         where = request.prefix, request.after
         if inventory is not None:
             return await self._inventories.page(bucket, inventory, *where, request.pagesize, request.delimiter)
-        limit = min(request.pagesize, bucket.props.extra.aws.max_pagesize or PAGE_MAX, PAGE_MAX)
-        return await self._remote.page(bucket, *where, limit, request.delimiter)
+        return await self._remote.page(bucket, *where, min(request.pagesize, PAGE_MAX), request.delimiter)
 
     async def _local(self, bucket: Bucket, request: LsoMsg, end: str) -> dict[str, Entry]:
         """What the cluster has behind the token, up to and with `end` (empty: to the end)."""

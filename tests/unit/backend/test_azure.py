@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from harness.answering import answering
-from harness.backends import Content, conform, read
+from harness.backends import Content, conform, conform_to_placeholders, read
 from harness.clouds import ACCOUNT, KEY
 
 from ais.api.bucket import Bck
@@ -45,6 +45,8 @@ def test_it_conforms() -> None:
     async def scenario() -> None:
         async with container("conforms") as (backend, place):
             await conform(backend, place, MISSING, large=bytes(range(256)) * 70_000)
+        async with container("placeholders") as (backend, place):
+            await conform_to_placeholders(backend, place)
 
     asyncio.run(scenario())
 

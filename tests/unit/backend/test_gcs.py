@@ -17,7 +17,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from harness.answering import answering
-from harness.backends import Content, conform, read
+from harness.backends import Content, conform, conform_to_placeholders, read
 from harness.clouds import make_gcs_bucket
 
 from ais.api.bucket import Bck
@@ -41,7 +41,9 @@ def test_it_conforms(gcs: str) -> None:
     async def scenario() -> None:
         backend = GCS()
         make_gcs_bucket(gcs, "conforms")
+        make_gcs_bucket(gcs, "placeholders")
         try:
+            await conform_to_placeholders(backend, Place(Bck("placeholders", "gcp")))
             await conform(backend, Place(Bck("conforms", "gcp")), MISSING, large=bytes(range(256)) * 70_000)
         finally:
             await backend.close()

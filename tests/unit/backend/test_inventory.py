@@ -6,7 +6,7 @@ from ais.backend import inventory
 from ais.backend.interface import RemoteObject
 from ais.base.errors import IntegrityError
 
-NAMES = sorted([f"a/{number:02d}" for number in range(30)] + ["a", "b", "ü/1", "ü/2", "z"])
+NAMES = sorted([f"a/{number:02d}" for number in range(30)] + ["a", "b", "ü/", "ü/1", "ü/2", "z"])
 
 
 def _content(names_per_chunk: int) -> bytes:
@@ -42,7 +42,7 @@ def test_pages(names_per_chunk: int, limit: int) -> None:
     assert _pages(content, "", limit, "") == NAMES
     assert _pages(content, "a/1", limit, "") == [name for name in NAMES if name.startswith("a/1")]
     assert _pages(content, "", limit, "/") == ["a", "a/", "b", "z", "ü/"]
-    assert _pages(content, "ü/", limit, "/") == ["ü/1", "ü/2"]
+    assert _pages(content, "ü/", limit, "/") == ["ü/", "ü/1", "ü/2"]
     assert _pages(content, "none", limit, "") == []
 
 

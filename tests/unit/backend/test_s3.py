@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from harness.answering import answering
-from harness.backends import Content, conform, read
+from harness.backends import Content, conform, conform_to_placeholders, read
 
 from ais.api.bucket import Bck
 from ais.backend import providers, s3
@@ -40,10 +40,41 @@ def test_it_conforms(aws: str) -> None:
         backend = S3()
         client = await backend._client(ExtraAWS())
         await client.create_bucket(Bucket="conforms")
+        await client.create_bucket(Bucket="placeholders")
         try:
+            await conform_to_placeholders(backend, Place(Bck("placeholders", "aws")))
             await conform(backend, Place(Bck("conforms", "aws")), MISSING, large=bytes(range(256)) * 70_000)
         finally:
             await backend.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("aws")
+def test_pages_without_names() -> None:
+    """They may come while more follow: the listing goes on behind them. One that says nothing of where is an error."""
+    page = "<ListBucketResult><IsTruncated>{}</IsTruncated>{}</ListBucketResult>"
+    key = "<Contents><Key>o</Key><Size>1</Size><LastModified>2026-11-28T11:13:30.000Z</LastModified></Contents>"
+    answers = {
+        "": page.format("true", "<NextContinuationToken>more</NextContinuationToken>"),
+        "more": page.format("false", key),
+        "lost": page.format("true", ""),
+    }
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        which = request.query.get("continuation-token", request.query.get("prefix", ""))
+        return web.Response(text=answers[which], content_type="application/xml")
+
+    async def scenario() -> None:
+        async with answering(answer) as url:
+            backend, place = S3(), Place(Bck("b", "aws"), Extra(aws=ExtraAWS(endpoint=url)))
+            try:
+                found = await backend.page(place, "", "", 10)
+                assert ([one.name for one in found.objects], found.has_more) == (["o"], False)
+                with pytest.raises(Unreachable):
+                    await backend.page(place, "lost", "", 10)
+            finally:
+                await backend.close()
 
     asyncio.run(scenario())
 

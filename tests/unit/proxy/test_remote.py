@@ -178,6 +178,9 @@ def test_sizes_of_pages_and_parts(remote: Any, run: Run) -> None:
                 ["d/o0", "d/o1", "d/o2"],
                 "d/o2",
             )
+            async with bucket.http.get(f"{bucket.cluster.primary.url}/s3/{bucket.name}?list-type=2") as answer:
+                listed = await answer.text()
+            assert (listed.count("<Key>"), "<IsTruncated>true" in listed) == (3, True)
             assert (await bucket.ask("PUT", "large", data=io.BytesIO(bytes(11 << 20))))[0] == 200
             assert (await bucket.at_origin("head_object", Key="large"))["ETag"].strip('"').endswith("-3")
 
