@@ -19,7 +19,7 @@ from ais.api import groups, headers, query
 from ais.api.errors import decode_error
 from ais.api.groups import GroupTask
 from ais.base import templates
-from ais.base.errors import AisError, AlreadyExists, BucketNotFound, Busy, ObjectNotFound
+from ais.base.errors import AisError, AlreadyExists, BucketNotFound, Busy, Gone, ObjectNotFound
 from ais.core.publish import Condition
 from ais.target.blobs import Blobs
 from ais.target.indexing import Indexing
@@ -299,19 +299,21 @@ class GroupJob:
         """
         assert self._destination is not None
         parts, bck = self._parts, self._source.bck
+        # what its backend has no more may be here still
+        latest = {query.LATEST_VERSION: "true"} if self._source.remote is not None else {}
         owner = parts.host.placement.owner(self._source.uname + name)
         url = f"{owner.data.url}/v1/objects/{bck.name}/{quote(name)}"
         answer = await parts.peers.call(
             "HEAD",
             url,
-            query={query.PROVIDER: bck.provider, query.NAMESPACE: bck.namespace.uname},
+            query={query.PROVIDER: bck.provider, query.NAMESPACE: bck.namespace.uname, **latest},
             headers={headers.CALLER_ID: parts.host.snode.id},
             timeout_s=float(parts.host.config.cluster.client.client_timeout),
         )
-        if answer.status == HTTPStatus.OK:
+        if answer.status in (HTTPStatus.OK, HTTPStatus.CONFLICT):  # another one there, or written just now
             return
         error = decode_error(answer.status, answer.headers.get(headers.ERROR.lower(), "").encode(), url)
-        if not isinstance(error, ObjectNotFound):
+        if not isinstance(error, ObjectNotFound | Gone):
             raise error
         if self._source.is_renamed:
             raise BucketNotFound(bck.cname())

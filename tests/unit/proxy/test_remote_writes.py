@@ -119,6 +119,26 @@ def test_a_copy_of_a_linked_bucket_is_a_bucket_of_its_own(remote: Any, run: Run)
     run(scenario())
 
 
+def test_a_synchronized_copy_follows_the_backend(remote: Any, run: Run) -> None:
+    """What went there goes from the copy, also while it is here still; what changed there comes."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            copied = Remote(bucket.cluster, "copied", bucket.origin, bucket.http)
+            copied.query = ""
+            bucket.query += "&bck_to=ais/@%23/copied/"
+            for _ in range(2):
+                await bucket.job("POST", "copy-bck", {"synchronize": True})
+                assert sorted(await copied.listed()) == [f"d/o{number}" for number in range(4)]
+            await bucket.at_origin("delete_object", Key="d/o0")
+            await bucket.put("d/o1", b"changed")
+            await bucket.job("POST", "copy-bck", {"synchronize": True})
+            assert sorted(await copied.listed()) == [f"d/o{number}" for number in range(1, 4)]
+            assert await copied.get("d/o1") == b"changed"
+
+    run(scenario())
+
+
 def test_what_is_here_is_copied_and_refreshed(remote: Any, run: Run) -> None:
     """Of a remote bucket only what is here is copied when asked; onto itself it is fetched, synchronized what went."""
 
