@@ -18,8 +18,8 @@ BREAKS = (CUT, SLOW, OVERLOADED, HUNG)
 FAULTS = (*BREAKS, LESS, OTHER)
 """Or all of it comes: one byte less than there is, as its head says, or other bytes."""
 LOST, REFUSED, HELD, INVALID = "lost", "refused", "held", "invalid"
-"""What may happen to PUTs: it is done and the answer does not come, or it is not done, or not before the fault ends, or
-refused for good."""
+"""What may happen to PUTs: it is done and the answer does not come, or it is not done, or not before the fault ends (of
+DELETEs, too), or refused for good."""
 _HOP = ("connection", "transfer-encoding", "content-length", "date", "server")
 
 
@@ -36,7 +36,7 @@ class Gate:
         """GETs of objects: `key` or `key bytes=0-9`."""
         self.requests = 0
         self.held = 0
-        """PUTs that wait."""
+        """PUTs and DELETEs that wait."""
         self._origin = origin
         self._http: aiohttp.ClientSession | None = None
 
@@ -55,7 +55,7 @@ class Gate:
             return web.Response(status=500, text="<Error><Code>InternalError</Code></Error>")
         if self.fault == INVALID and request.method == "PUT":
             return web.Response(status=400, text="<Error><Code>InvalidArgument</Code></Error>")
-        if self.fault == HELD and request.method == "PUT":
+        if self.fault == HELD and request.method in ("PUT", "DELETE"):
             self.held += 1
             while self.fault == HELD:  # noqa: ASYNC110 - the test sets a string
                 await asyncio.sleep(0.01)

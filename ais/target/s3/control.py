@@ -15,6 +15,9 @@ from ais.s3.peers import DeleteKeys
 from ais.target.front import Front
 from ais.target.moves import Moves
 from ais.target.s3.deletes import Deletes
+from ais.target.view import BucketView
+
+_THERE_AT_ONCE_MAX = 16
 
 
 class Control:
@@ -44,23 +47,38 @@ class Control:
         view = self._front.views.require(message.bucket)
         if view.props.bid != message.bid or view.is_renamed:
             raise BucketNotFound(view.bck.cname())
-        outcomes: list[Deleted] = []
-        for key in message.keys:
-            is_conditional = key.etag or key.modified is not None or key.size is not None
-            try:
-                if view.keeps_versions:
-                    await self._moves.until_owned(view, key.key)
-
-                async def remove(since: int, _is_discarded: bool, key: KeyToDelete = key) -> Deleted:
-                    return await self._deletes.delete_key(view, key, message.bypass, since)
-
-                discard = None if is_conditional else key.version_id or ""
-                outcomes.append(await self._moves.once_settled(view, key.key, remove, discard=discard))
-            except (
-                CorruptMetadata,
-                ChecksumMismatch,
-                NotReady,
-            ) as error:  # it stays where it lies, the others are deleted
-                known = as_s3(error)
-                outcomes.append(Deleted(key.key, key.version_id or "", code=known.code, message=str(known)))
+        if view.remote is None:
+            outcomes = [await self._delete(view, key, message.bypass) for key in message.keys]
+        else:
+            outcomes = await self._delete_there(view, message)
         return web.Response(body=codec.to_msgpack(outcomes))
+
+    async def _delete_there(self, view: BucketView, message: DeleteKeys) -> list[Deleted]:
+        """In a bucket at a backend, some at a time: each is a request of its own there."""
+        turns = asyncio.Semaphore(_THERE_AT_ONCE_MAX)
+
+        async def delete(key: KeyToDelete) -> Deleted:
+            async with turns:
+                return await self._delete(view, key, message.bypass)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(delete(key)) for key in message.keys]
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _delete(self, view: BucketView, key: KeyToDelete, bypass: bool) -> Deleted:
+        is_conditional = key.etag or key.modified is not None or key.size is not None
+
+        async def remove(since: int, _is_discarded: bool) -> Deleted:
+            return await self._deletes.delete_key(view, key, bypass, since)
+
+        try:
+            if view.keeps_versions:
+                await self._moves.until_owned(view, key.key)
+            discard = None if is_conditional else key.version_id or ""
+            return await self._moves.once_settled(view, key.key, remove, discard=discard)
+        except (CorruptMetadata, ChecksumMismatch, NotReady) as error:  # it stays where it lies, the others are deleted
+            known = as_s3(error)
+            return Deleted(key.key, key.version_id or "", code=known.code, message=str(known))

@@ -4,11 +4,15 @@ import asyncio
 import base64
 import io
 import json
+import re
 import zlib
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+import pytest
+from harness.gate import HELD, gate_before
+from harness.http import until
 from harness.remote import Remote
 
 Run = Callable[[Any], Any]
@@ -212,6 +216,30 @@ def test_s3_clients_write(remote: Any, run: Run) -> None:
             assert (status, body.count("<Deleted>")) == (200, 3), body
             assert await bucket.there("new") is None
             assert await bucket.cached() == ["d/o0", "d/o2", "parts"]
+
+    run(scenario())
+
+
+def test_many_are_deleted_together(remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DeleteObjects does not wait for the backend once for each key: a thousand would take longer than clients wait."""
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                await bucket.get("d/o0")
+                names = [*(f"d/o{number}" for number in range(4)), "none", "d/o0"]
+                document = f"<Delete>{''.join(f'<Object><Key>{name}</Key></Object>' for name in names)}</Delete>"
+                url = f"{bucket.cluster.primary.url}/s3/{bucket.name}?delete"
+                gate.fault = HELD
+                checked = {"x-amz-checksum-crc32": _crc32(document)}
+                deleting = asyncio.create_task(bucket.http.post(url, data=document, headers=checked))
+                async with asyncio.timeout(30):
+                    await until(lambda: gate.held == 5)
+                gate.fault = ""
+                async with await deleting as answer:
+                    found = re.findall("<Key>(.+?)</Key>", await answer.text())
+                assert (found, await bucket.cached(), await bucket.listed()) == (names, [], {})
 
     run(scenario())
 
