@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ais.api import headers
+from ais.api.bucket import Bck
 from ais.backend import clusters
 from ais.base.errors import BadRequest, Conflict, NotFound
 from ais.config.cluster import ClusterConfig
@@ -41,6 +42,8 @@ class Attachments:
             return _with(config, known | {alias: [url]})
 
         is_known = alias in clusters.attached(self._node.config.cluster.backend)
+        if not is_known and self._buckets_of(self._node.bmd, alias):  # a detachment was not done
+            await self._forget(alias)
         await self._node.change_config(add)
         if not is_known and (problem := await self._why_not(alias)):
             await self._remove(alias)
@@ -56,21 +59,28 @@ class Attachments:
         return f'it is attached as "{others[0]}"' if others else ""
 
     async def _detach(self, alias: str) -> None:
-        """What is cached of its buckets goes with it."""
-        if alias not in clusters.attached(self._node.config.cluster.backend):
+        """What is cached of its buckets goes with it, also when it was detached before and that was not done."""
+        is_attached = alias in clusters.attached(self._node.config.cluster.backend)
+        if not is_attached and not self._buckets_of(self._node.bmd, alias):
             raise NotFound("failed to detach remote cluster, err: not found")
         linked = [one.bck.cname() for one in self._node.bmd if one.props.backend_bck.namespace.uuid == alias]
         if linked:
             raise Conflict(f"{linked[0]} is linked to a bucket of {alias} (backend_bck): unlink it first")
         await self._remove(alias)
+        await self._forget(alias)
+
+    async def _forget(self, alias: str) -> None:
+        """Have no buckets of a cluster that is not attached."""
 
         def drop(bmd: BMD) -> BMD:
-            for bucket in list(bmd):
-                if bucket.bck.namespace.uuid == alias:
-                    bmd = bmd.without_bucket(bucket.bck)
+            for bck in self._buckets_of(bmd, alias):
+                bmd = bmd.without_bucket(bck)
             return bmd
 
         await self._node.change_bmd(drop)
+
+    def _buckets_of(self, bmd: BMD, alias: str) -> list[Bck]:
+        return [one.bck for one in bmd if alias and one.bck.namespace.uuid == alias]
 
     async def _remove(self, alias: str) -> None:
         def remove(config: ClusterConfig) -> ClusterConfig:

@@ -15,6 +15,7 @@ from harness.remote import CALM, Remote
 from ais.api.bucket import Bck, Namespace
 from ais.backend.ais import RemoteAis
 from ais.backend.interface import Place
+from ais.meta.bmd import inherited_props, new_bid
 
 Run = Callable[[Any], Any]
 LARGE = bytes(range(251)) * 10_000
@@ -128,6 +129,24 @@ def test_ranges_with_checksums_of_their_own(serve: Any, run: Run) -> None:
                     assert not download.found.is_same_as(before)
             finally:
                 await backend.close()
+
+    run(scenario())
+
+
+def test_a_detachment_that_was_not_finished(serve: Any, run: Run) -> None:
+    """A primary that was killed between its two steps has left buckets: they go when the cluster is detached again, or
+    another one gets its name."""
+
+    async def scenario() -> None:
+        async with serve(targets=1, storage=True, **CALM) as near, aiohttp.ClientSession() as http:
+            node, left = near.primary.node, Bck("rb", "ais", Namespace("rem"))
+            for url, action in (("", "detach"), ("http://127.0.0.1:1", "attach")):
+                props = inherited_props(left, node.config.cluster, new_bid("ais", node.term, node.bmd.version + 1))
+                await node.change_bmd(lambda bmd, props=props: bmd.with_bucket(left, props))
+                assert (await _attach(http, near, "rem", url, action))[0] == 200
+                assert list(node.bmd) == []
+            for status in (200, 404):
+                assert (await _attach(http, near, "rem", "", "detach"))[0] == status
 
     run(scenario())
 
