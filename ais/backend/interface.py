@@ -77,6 +77,11 @@ class RemoteObject(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether it is what tools put in the place of a directory; no object of ours can have such a name."""
         return self.name.endswith("/")
 
+    @property
+    def is_told_apart(self) -> bool:
+        """Whether its backend says anything by which another object of the same name and size is known."""
+        return bool(self.etag or self.version or self.modified_s)
+
     def is_same_as(self, other: "RemoteObject") -> bool:
         """Whether both are the same object, as far as its backend tells: without versions and tags by their time."""
         if (self.size, self.version) != (other.size, other.version):

@@ -1,6 +1,7 @@
 """Fetching a large object in parts, several at a time: an upload in parts that this target makes itself.
 
 Parts that are here stay over a restart; all of them belong to the same object at the backend, or nothing comes of them.
+Where nothing tells one object from another, as with web servers that give neither tag nor time, there is one part.
 """
 
 import asyncio
@@ -80,6 +81,8 @@ class Parallel:
             upload = await self._find(view, found.name, upload_id)
         except HandleNotFound:
             return False
+        if not found.is_told_apart:
+            return False
         kept = upload.info.details
         return (kept.get(_ETAG), kept.get(_SIZE), kept.get(_VERSION)) == (_tag(found), str(found.size), found.version)
 
@@ -93,6 +96,8 @@ class Parallel:
         place = view.remote
         assert place is not None
         backend = self._backends.of(place)
+        if not found.is_told_apart:
+            parts = Parts(max(found.size, 1), 1)
         upload = await self._find(view, found.name, upload_id)
         with self._cold.watching(view.uname + found.name) as watched:
             stored = await self._stored(view, upload)

@@ -57,3 +57,39 @@ def test_a_web_server_is_read(serve: Any, run: Run) -> None:
             assert await bucket.cached() == ["large"]
 
     run(scenario())
+
+
+def test_files_without_tag_and_time_come_in_one_piece(serve: Any, run: Run) -> None:
+    """Nothing would tell that the next part is another file's: what is replaced meanwhile is the old or the new one."""
+    files = [LARGE, LARGE[::-1]]
+
+    async def scenario() -> None:
+        read = 0
+
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            nonlocal read
+            content = files[min(read, 1)]
+            span = request.http_range
+            if span.stop == 1:
+                told = f"bytes 0-0/{len(content)}"
+                return web.Response(status=206, body=content[:1], headers={"Content-Range": told})
+            read += 1
+            if span.start is None:
+                return web.Response(body=content)
+            told = f"bytes {span.start}-{span.stop - 1}/{len(content)}"
+            return web.Response(status=206, body=content[span], headers={"Content-Range": told})
+
+        async with (
+            answering(answer) as root,
+            serve(targets=1, storage=True, backend={"ht": {}}, **CALM) as cluster,
+            aiohttp.ClientSession() as http,
+        ):
+            bucket = Remote(cluster, "pages", None, http)
+            bucket.query = "?provider=ht"
+            created = await bucket.act("POST", "create-bck", {"extra": {"http": {"original_url": root}}})
+            assert created.status == 200, created.body
+            asked = {"Ais-Blob-Download": "true", "Ais-Blob-Chunk": "256KiB"}
+            assert await bucket.get("large", **asked) in files
+            assert await bucket.get("large") in files
+
+    run(scenario())
