@@ -661,11 +661,13 @@ class Store:
     ) -> ObjectMeta:
         """Replace the custom metadata, or merge into it; return the new metadata. Durable when `fsync`.
 
-        `keeps`: keys that a replacement leaves unless it has them too. Raise `ObjectNotFound`, `CorruptMetadata`,
-        `BadRequest` when the result is too large.
+        `keeps`: keys that stay as they are, also when all others are replaced. Raise `ObjectNotFound`,
+        `CorruptMetadata`, `BadRequest` when the result is too large, or one of those is to be another.
         """
 
         def change(meta: ObjectMeta) -> ObjectMeta:
+            if fixed := sorted(key for key in keeps if key in custom and custom[key] != meta.custom.get(key)):
+                raise BadRequest(f"{bck.cname(name)}: {', '.join(fixed)} cannot be set, its backend says what it is")
             before = meta.custom if not replace else {key: meta.custom[key] for key in keeps if key in meta.custom}
             merged = {**before, **custom}
             metadata.check_custom(merged)

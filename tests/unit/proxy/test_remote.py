@@ -255,6 +255,30 @@ def test_what_was_here_before_a_bucket_was_linked_stays(remote: Any, run: Run) -
     run(scenario())
 
 
+def test_custom_metadata_that_the_backend_says(remote: Any, run: Run) -> None:
+    """Nobody else sets it: it tells that the object is the backend's, may be evicted, and whether it is outdated."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            await bucket.get("d/o0")
+            _, _, headers = await bucket.ask("HEAD", "d/o0")
+            told = dict(one.split("=", 1) for one in headers.getall("Ais-Custom-Md"))
+            for query in ("", "&set-new-custom=true"):
+                bucket.query = f"?provider=aws{query}"
+                for wrong in ({"source": "mine"}, {"ETag": "x"}, {"crc32c": "x"}):
+                    status, body, _ = await bucket.ask("PATCH", "d/o0", json={"action": "", "value": wrong})
+                    assert (status, next(iter(wrong)).encode() in body) == (400, True), body
+                for right in ({"mine": "yes"}, told | {"mine": "yes"}):
+                    assert (await bucket.ask("PATCH", "d/o0", json={"action": "", "value": right}))[0] == 200
+            bucket.query = "?provider=aws"
+            _, _, headers = await bucket.ask("HEAD", "d/o0")
+            kept = dict(one.split("=", 1) for one in headers.getall("Ais-Custom-Md"))
+            assert kept == told | {"mine": "yes"}
+            assert (await bucket.ask("DELETE", "d/o0", "evict-listrange"))[0] == 200
+
+    run(scenario())
+
+
 def test_what_an_earlier_link_brought_stays(remote: Any, run: Run) -> None:
     """Of a bucket that was unlinked and is linked again, to the same one or another: what is here was changed here
     alone since then, or may be what the other backend never had. What comes by the new link can go."""
