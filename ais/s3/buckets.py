@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from ais.api.bucket import AIS, Bck
+from ais.api.bucket import AIS, BACKENDS, Bck
 from ais.core.sealing import Wanted
 from ais.meta.bmd import BMD, Bucket, S3Props
 from ais.s3 import acl, cors, encryption, lifecycle, notifications, policy, replication
@@ -101,8 +101,9 @@ class S3Buckets:
 
     @cached_property
     def _remote(self) -> dict[str, Bucket]:
-        """Buckets at backends by name: S3 clients can say no more."""
-        return {bucket.bck.name: bucket for bucket in self.bmd if bucket.bck.provider != AIS}
+        """Buckets at backends, and of other clusters, by name: S3 clients can say no more."""
+        there = [bucket for bucket in self.bmd if bucket.bck.provider != AIS or bucket.bck.namespace.uuid]
+        return {bucket.bck.name: bucket for bucket in sorted(there, key=_turn, reverse=True)}
 
     def require(self, name: str) -> S3Bucket:
         """The bucket. Raise `S3Error` NoSuchBucket."""
@@ -110,3 +111,9 @@ class S3Buckets:
         if found is None:
             raise S3Error("NoSuchBucket", BucketName=name)
         return found
+
+
+def _turn(bucket: Bucket) -> tuple[int, str, str]:
+    """Which of several buckets of one name it is that S3 clients see: the least."""
+    order, bck = (*BACKENDS, AIS), bucket.bck
+    return order.index(bck.provider) if bck.provider in order else len(order), bck.namespace.uuid, bck.namespace.name

@@ -3,7 +3,6 @@
 import asyncio
 
 from ais.api import codec
-from ais.api.bucket import AIS
 from ais.config.limits import Limits
 from ais.meta.bmd import BMD
 from ais.net.http import Reply
@@ -133,8 +132,7 @@ async def _no_metadata(call: Call) -> Reply:
 
 def _require_own(bucket: S3Bucket, text: str) -> None:
     """Raise `S3Error` when a bucket whose objects are at a backend shall tell of its changes."""
-    is_remote = bucket.bck.provider != AIS or bucket.bucket.props.backend_bck.name
-    if is_remote and notifications.rules_of(text):
+    if bucket.bucket.has_backend and notifications.rules_of(text):
         raise S3Error(
             "NotImplemented",
             "What happens to objects of a bucket at a backend is the backend's to tell: configure notifications there",

@@ -6,7 +6,6 @@ from itertools import islice
 from defusedxml.ElementTree import fromstring
 
 from ais.api.access import Access
-from ais.api.bucket import AIS
 from ais.base.errors import AisError
 from ais.net.client import PeerClient
 from ais.node.node import Node
@@ -36,7 +35,7 @@ class ReplicationChecks:
     async def check(self, call: Call, text: str) -> None:
         """Raise `S3Error` InvalidRequest, saying what to do, unless all destinations of enabled rules take replicas."""
         bucket = call.bucket
-        if bucket.bck.provider != AIS or bucket.bucket.props.backend_bck.name:
+        if bucket.bucket.has_backend:
             raise S3Error(
                 "NotImplemented", "Objects of this bucket are at a backend: configure their replication there"
             )
@@ -53,7 +52,7 @@ class ReplicationChecks:
         if destination.bucket == call.bucket.name:
             raise S3Error("InvalidRequest", "Destination bucket cannot be the same as the source bucket.")
         there = self._gate.buckets.get(destination.bucket)
-        if there is None or there.bck.provider != AIS or there.bucket.props.backend_bck.name:
+        if there is None or there.bucket.has_backend:
             raise S3Error("InvalidRequest", "Destination bucket must exist.")
         if there.s3.versioning != "Enabled":
             raise S3Error("InvalidRequest", "Destination bucket must have versioning enabled.")

@@ -42,7 +42,7 @@ class Service:
         found = [
             ListedBucket(bucket.bck.name, bucket.props.created / 1e9, bucket.props.of_s3.region)
             for bucket in self._node.bmd
-            if _is_visible(bucket, caller) and bucket.bck.name.startswith(prefix) and bucket.bck.name > after
+            if self._is_shown(bucket, caller) and bucket.bck.name.startswith(prefix) and bucket.bck.name > after
         ]
         if region:
             found = [one for one in found if (one.region or DEFAULT_REGION) == region]
@@ -50,6 +50,13 @@ class Service:
         next_token = listings.encode_token(_LISTING, found[limit - 1].name) if len(found) > limit else ""
         body = documents.buckets(found[:limit], _owner(caller), prefix, next_token)
         return answers.xml_reply(request.id, body)
+
+    def _is_shown(self, bucket: Bucket, caller: Identity) -> bool:
+        """Whether it is the caller's, and what requests that name it get."""
+        if not bucket.has_backend:
+            return _is_visible(bucket, caller)
+        named = self._gate.buckets.get(bucket.bck.name)
+        return named is not None and named.bck == bucket.bck and _is_callers(bucket, caller)
 
     def check_create(self, request: S3Request, caller: Identity) -> None:
         """Refuse what cannot be created, before the body is read. Raise `S3Error`."""
@@ -136,7 +143,11 @@ def _is_visible(bucket: Bucket, caller: Identity) -> bool:
     bck = bucket.bck
     if bck.provider != AIS or bck.namespace != GLOBAL or bck.name.startswith(SYSTEM_BUCKET_PREFIX):
         return False
-    return not bucket.props.renamed and (caller.trusted or identity.owns(caller, bucket.props.of_s3.owner))
+    return not bucket.props.renamed and _is_callers(bucket, caller)
+
+
+def _is_callers(bucket: Bucket, caller: Identity) -> bool:
+    return caller.trusted or identity.owns(caller, bucket.props.of_s3.owner)
 
 
 def _buckets_max(text: str | None) -> int:

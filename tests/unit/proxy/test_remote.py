@@ -385,6 +385,8 @@ def test_s3_clients_see_it_by_name(remote: Any, run: Run) -> None:
 
             status, body, _ = await s3("GET", "?list-type=2&prefix=d/")
             assert (status, body.count("<Key>d/o")) == (200, 4)
+            async with bucket.http.get(f"{bucket.cluster.primary.url}/s3") as answer:
+                assert f"<Name>{bucket.name}</Name>" in await answer.text()
             status, _, headers = await s3("HEAD", "/d/o3")
             assert (status, headers["Content-Length"]) == (200, "9")
             assert await bucket.cached() == ["d/o0"]

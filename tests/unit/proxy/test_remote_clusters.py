@@ -64,6 +64,41 @@ async def _attached(serve: Any) -> AsyncIterator[tuple[Remote, Remote]]:
         yield bucket, there
 
 
+def test_s3_clients_see_it(serve: Any, run: Run) -> None:
+    """By its name, as other remote buckets: boto3 lists it, what it has, reads, writes, copies and deletes there."""
+
+    async def scenario() -> None:
+        async with _attached(serve) as (bucket, there):
+            assert (await there.ask("PUT", "d/o1", data=b"from there"))[0] == 200
+            await bucket.ask("HEAD", "d/o1")
+            s3 = bucket.cluster.s3()
+            assert [one["Name"] for one in (await s3("list_buckets"))["Buckets"]] == ["rb"]
+            named = {"Bucket": "rb"}
+            await s3("head_bucket", **named)
+            await s3("put_object", **named, Key="d/o2", Body=b"from S3", ContentType="text/x", Metadata={"k": "v"})
+            await s3("copy_object", **named, Key="e", CopySource="rb/d/o2")
+            assert await there.get("d/o2") == await there.get("e") == b"from S3"
+            for _ in range(2):
+                found = await s3("get_object", **named, Key="e")
+                assert (found["ContentType"], found["Metadata"]) == ("text/x", {"k": "v"})
+                await bucket.job("DELETE", "evict-listrange", {"objnames": ["e"]})
+            listed, more = [], {}
+            while True:
+                page = await s3("list_objects_v2", **named, MaxKeys=2, **more)
+                listed += [one["Key"] for one in page["Contents"]]
+                if not page["IsTruncated"]:
+                    break
+                more = {"ContinuationToken": page["NextContinuationToken"]}
+            assert listed == ["d/o1", "d/o2", "e"]
+            rolled = await s3("list_objects_v2", **named, Delimiter="/")
+            assert ([one["Prefix"] for one in rolled["CommonPrefixes"]], len(rolled["Contents"])) == (["d/"], 1)
+            keys = {"Objects": [{"Key": name} for name in listed]}
+            assert len((await s3("delete_objects", **named, Delete=keys))["Deleted"]) == 3
+            assert await there.listed() == {}
+
+    run(scenario())
+
+
 def test_custom_metadata_goes_along(serve: Any, run: Run) -> None:
     """All of it: what was written with an object is still there when that was evicted; what the other cluster has from
     elsewhere is its own."""
