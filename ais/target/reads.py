@@ -138,10 +138,11 @@ class Reads:
             return self._reply(opened, spec, started_s)
 
     async def _get_in_parts(self, request: Request, ask: Ask, started_s: float) -> AnyReply:
-        """What the client wants to be fetched in parts, when it is here."""
+        """What the client wants to be fetched in parts, when it is here; what an earlier owner has comes first."""
         parts, threshold = _parts_of(ask)
+        await self._opening.settle(ask.view, ask.name)
         if ask.view.stays_fresh or _is_latest(ask):
-            await self._refresh(ask)
+            await self._through.refresh(ask.view, ask.name)
         if ask.view.fetches:
             await self._blobs.ensure(ask.view, ask.name, parts, threshold)
         reply = self._get_unusual(request, started_s, is_usual=False, again=True)

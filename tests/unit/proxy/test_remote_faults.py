@@ -350,6 +350,32 @@ def test_a_target_that_joins_during_a_write_waits_for_it(
     run(scenario())
 
 
+def test_what_only_we_have_is_read_in_parts_during_a_rebalance(remote: Any, run: Run) -> None:
+    """An object that its new owner does not have yet is no reason to fetch what the backend has by that name: it would
+    take the place of what is on its way."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            primary, link = bucket.cluster.primary, {"name": bucket.name, "provider": "aws"}
+            assert (await primary.act("POST", "/v1/buckets/linked", "create-bck")).status == 200
+            linked = Remote(bucket.cluster, "linked", bucket.origin, bucket.http)
+            linked.query, names = "", [f"n{number:03d}" for number in range(150)]
+            for name in names:
+                assert (await linked.ask("PUT", name, data=b"only here"))[0] == 200
+                await bucket.put(name, b"at the backend")
+            assert (await linked.act("PATCH", "set-bprops", {"backend_bck": link})).status == 200
+            joined = await bucket.cluster.join()
+            await _until(lambda: joined.id in primary.node.smap.tmap and bool(primary.node.smap.moving))
+            moved = [name for name in names if primary.node.placement.owner(f"ais/@#/linked/{name}").id == joined.id]
+            in_parts = {"Ais-Blob-Download": "true"}
+            found = await asyncio.gather(*(linked.get(name, **in_parts) for name in moved))
+            assert set(found) == {b"only here"}
+            await _until(lambda: not primary.node.smap.moving)
+            assert {await linked.get(name) for name in names} == {b"only here"}
+
+    run(scenario())
+
+
 async def _until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(120):
         while not is_so():  # noqa: ASYNC110 - of nodes, which tell nobody
