@@ -48,7 +48,7 @@ class RemoteLister:
             name: Entry(name, f=int(EntryFlag.IS_DIR)) for name in found.prefixes if not request.has(Flag.NO_DIRS)
         }
         if request.has(Flag.DIFF):
-            entries |= {name: _removed(entry) for name, entry in local.items() if name not in entries}
+            entries |= {name: describe.removed(entry) for name, entry in local.items() if name not in entries}
         kept = [entries[name] for name in sorted(entries)]
         if request.has(Flag.NOT_CACHED):
             kept = [entry for entry in kept if not entry.f & EntryFlag.PRESENT]
@@ -66,6 +66,8 @@ class RemoteLister:
     async def _local(self, bucket: Bucket, request: LsoMsg, end: str) -> dict[str, Entry]:
         """What the cluster has behind the token, up to and with `end` (empty: to the end)."""
         found: dict[str, Entry] = {}
+        if request.has(Flag.DIFF) and not request.wants("size"):  # it is compared
+            request = msgspec.structs.replace(request, props=f"{request.props},size")
         after, more = request.after, True
         while more and (not end or after < end):
             ask = msgspec.structs.replace(
@@ -83,24 +85,24 @@ class _Describer:
 
     def __init__(self, request: LsoMsg) -> None:
         self._wants_size, self._wants_custom = request.wants("size"), request.wants("custom")
-        self._wants_version = request.wants("version")
         self._compares = request.has(Flag.DIFF)
 
     def __call__(self, found: RemoteObject, local: Entry | None) -> Entry:
         entry = local or Entry(found.name)
         if self._compares and local is not None and (local.s != found.size or _etag_in(local.m) != found.etag):
             entry.f |= EntryFlag.VERSION_CHANGED
-        if self._wants_size:
-            entry.s = found.size
+        entry.s = found.size if self._wants_size else 0
         if self._wants_custom:
             shown = found.custom("")
             entry.m = f"[ETag:{shown.get(ETAG, '')} LastModified:{shown.get(LAST_MODIFIED, '')}]"
         return entry
 
-
-def _removed(entry: Entry) -> Entry:
-    entry.f |= EntryFlag.VERSION_REMOVED
-    return entry
+    def removed(self, entry: Entry) -> Entry:
+        """Of what the cluster alone has."""
+        entry.f |= EntryFlag.VERSION_REMOVED
+        if not self._wants_size:
+            entry.s = 0
+        return entry
 
 
 def _etag_in(custom: str) -> str:
