@@ -210,7 +210,7 @@ class Relocator:
     def _take(self, bck: Bck, spot: Spot, path: str, stat: os.stat_result, places: "_Places") -> bool:
         if read_meta(self._disk, path) is None:
             again = self._stat(path)
-            if again is None or (again.st_ino, again.st_ctime_ns) != (stat.st_ino, stat.st_ctime_ns):
+            if again is None or _key(path, again) != _key(path, stat):
                 return False
             raise CorruptMetadata(f"{path} is damaged and stays where it is: overwrite or delete the object")
         spot.mountpath.check_room(stat.st_size, self._store.volume.limits.out_of_space_pct)
@@ -221,16 +221,8 @@ class Relocator:
 
         def step() -> bool:
             newest = newest_file(self._disk, self._store.volume.view, spot)
-            if (
-                newest is None
-                or (newest[0], newest[1].st_ino, newest[1].st_ctime_ns)
-                != (
-                    path,
-                    stat.st_ino,
-                    stat.st_ctime_ns,
-                )
-                or not self._has_meta_of(aside, path)
-            ):
+            is_same = newest is not None and _key(newest[0], newest[1]) == _key(path, stat)
+            if not is_same or not self._has_meta_of(aside, path):
                 return False
             if self._has_versions(bck, spot):
                 self._versions.put_strays_aside(spot, self._versions.head(spot))

@@ -336,8 +336,7 @@ class Moves:
             is_discarded |= await self.settle(view, name, discard=discard)
             with contextlib.suppress(BegunToMove):
                 return await remove(self._volume.moves, is_discarded)
-            if (owner := self._owner(view, name)).id != self._host.snode.id:
-                raise Misplaced(owner)
+            self._require_ours(view, name)
 
     async def have_given(self, view: BucketView, name: str, message: ActMsg) -> bool:
         """Have all who owned a name before, by the map of the end, do what a message says; return whether any of them
@@ -363,8 +362,8 @@ class Moves:
             except NotReady:
                 if self._host.smap is smap:
                     raise
-                if is_ours and (owner := self._owner(view, name)).id != self._host.snode.id:
-                    raise Misplaced(owner) from None
+                if is_ours:
+                    self._require_ours(view, name)
                 continue
             except Unreachable:
                 await self._maps.until(smap.version + 1)  # a target that has nothing more ends when others may know
@@ -373,8 +372,8 @@ class Moves:
                 continue
             if self._host.smap is smap:
                 break
-        if is_ours and (owner := self._owner(view, name)).id != self._host.snode.id:
-            raise Misplaced(owner)
+        if is_ours:
+            self._require_ours(view, name)
         return is_discarded
 
     async def until_owned(self, view: BucketView, name: str) -> None:
@@ -503,6 +502,11 @@ class Moves:
         )
         if answer.status != 200:
             raise errors.decode_error(answer.status, answer.body, owner.data.url)
+
+    def _require_ours(self, view: BucketView, name: str) -> None:
+        """Raise `Misplaced` when another target owns the name by now."""
+        if (owner := self._owner(view, name)).id != self._host.snode.id:
+            raise Misplaced(owner)
 
     def _owner(self, view: BucketView, name: str) -> Snode:
         return self._host.placement.owner(view.uname + name)
