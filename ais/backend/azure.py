@@ -17,8 +17,8 @@ import os
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -145,9 +145,11 @@ class Azure:
         """See `Backend`."""
         blob = await self._blob(place, name)
         span = {} if not offset and length is None else {"offset": offset, "length": length}
-        with _translated(place.bck, name):
-            reader = await blob.download_blob(decompress=False, **span)
-        yield Download(_described(name, reader.properties), _chunks(reader, place.bck, name))
+        async with _closing_answers() as note:
+            with _translated(place.bck, name):
+                reader = await blob.download_blob(decompress=False, raw_response_hook=note, **span)
+            async with aclosing(_chunks(reader, place.bck, name)) as chunks:
+                yield Download(_described(name, reader.properties), chunks)
 
     async def put(self, place: Place, name: str, content: Upload, user: dict[str, str]) -> RemoteObject:
         """See `Backend`. Azure compares what comes with its MD5."""
@@ -279,7 +281,28 @@ def _imported(name: str) -> Any:
         ) from None
 
 
-async def _chunks(reader: Any, bck: Bck, name: str) -> AsyncIterator[bytes]:
+@asynccontextmanager
+async def _closing_answers() -> AsyncIterator[Callable[[Any], None]]:
+    """Yield the hook for each answer of a read, one after the other.
+
+    The library keeps connections whose answers stall, or whose reader is cancelled, until they are garbage.
+    """
+    latest = None
+
+    def note(answer: Any) -> None:
+        nonlocal latest
+        if latest is not None:
+            latest.close()
+        latest = answer.http_response.internal_response
+
+    try:
+        yield note
+    finally:
+        if latest is not None:
+            latest.close()
+
+
+async def _chunks(reader: Any, bck: Bck, name: str) -> AsyncGenerator[bytes]:
     """Ranges, all of one version of the object: the library sees to that."""
     pieces = reader.chunks()
     coming: asyncio.Task[bytes | None] = asyncio.ensure_future(anext(pieces, None))

@@ -15,6 +15,7 @@ from harness.answering import answering
 from harness.backends import Content
 from harness.clouds import ACCOUNT, make_gcs_bucket
 from harness.gate import Gate, gate_before
+from harness.http import until
 from harness.remote import CALM, Remote
 
 from ais.api.bucket import Bck
@@ -175,6 +176,7 @@ def test_cold_gets(
                 for name in names:
                     gate.fault = fault
                     await _fails(bucket, name, fault)
+                    await until(lambda: not gate.stalled)
                     assert await bucket.get("here") == CONTENT["here"]
                     gate.fault = ""
                     assert await bucket.cached() == ["here"], (fault, name)
