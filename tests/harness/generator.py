@@ -66,7 +66,7 @@ def in_thread(make: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator[T]
 
     def work(main: Callable[[], Awaitable[None]]) -> None:
         try:
-            asyncio.run(main())  # type: ignore[arg-type]
+            run(main())  # type: ignore[arg-type]
         finally:
             started.set()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from harness import wire
 from harness.faults.links import Cut
 from harness.faults.schedule import Shape
@@ -94,7 +95,7 @@ class Parted:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
     def __enter__(self) -> "Parted":

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, Self
 
+import uvloop
+
 from ais.net.tls import server_context
 from ais.playground.plan import TLS
 from harness.receiver import Taken
@@ -26,7 +28,7 @@ class Server(Taken):
         self.user, self.password = user, password
         self.loses = 0
         self.port = 0
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._listener: asyncio.Server | None = None
         self._connected: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}

@@ -1,6 +1,5 @@
 """The backend of other clusters: what it shows them."""
 
-import asyncio
 import hashlib
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 from aiohttp import web
 from harness.answering import answering
 from harness.backends import Content
+from harness.loop import run
 
 from ais.api.bucket import Bck, Namespace
 from ais.backend.ais import RemoteAis
@@ -42,7 +42,7 @@ def test_a_token_in_a_file_may_be_replaced(tmp_path: Path, monkeypatch: pytest.M
             finally:
                 await cluster.close()
 
-    asyncio.run(scenario())
+    run(scenario())
     assert seen == ["Bearer first", *["Bearer second"] * 3]
 
 
@@ -71,5 +71,5 @@ def test_what_is_written_is_compared_there() -> None:
             finally:
                 await cluster.close()
 
-    asyncio.run(scenario())
+    run(scenario())
     assert {kind for kind, _ in claimed} == {"md5"}

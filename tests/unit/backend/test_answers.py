@@ -1,6 +1,5 @@
 """Backends that answer with something else than what they were asked for: an error that says what it means."""
 
-import asyncio
 from collections.abc import Callable
 from ipaddress import ip_network
 
@@ -8,6 +7,7 @@ import pytest
 from aiohttp import web
 from harness.answering import answering
 from harness.backends import read
+from harness.loop import run
 
 from ais.api.bucket import Bck, Namespace
 from ais.backend.ais import RemoteAis
@@ -61,7 +61,7 @@ def test_another_range(make: Make, sent: str, monkeypatch: pytest.MonkeyPatch) -
             finally:
                 await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -99,4 +99,4 @@ def test_what_is_refused_for_good(
             finally:
                 await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())

@@ -16,6 +16,7 @@ from aiohttp import web
 from harness.answering import answering
 from harness.backends import Content, conform, conform_to_placeholders, read
 from harness.clouds import ACCOUNT, KEY
+from harness.loop import run
 
 from ais.api.bucket import Bck
 from ais.backend import azure as module
@@ -48,7 +49,7 @@ def test_it_conforms() -> None:
         async with container("placeholders") as (backend, place):
             await conform_to_placeholders(backend, place)
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.usefixtures("azurite")
@@ -78,7 +79,7 @@ def test_what_azure_says_of_an_object_is_kept() -> None:
                 with pytest.raises(BadRequest, match=text):
                     await backend.put(place, name, Content(b""), {key: "v"})
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.usefixtures("azurite")
@@ -94,7 +95,7 @@ def test_what_is_packed_comes_as_it_is_stored() -> None:
                 assert await read(backend, place, "o", 7, 20) == body[7:27]
                 assert (await backend.head(place, "o")).content["content-encoding"] == "gzip"
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 class Slow(Content):
@@ -124,7 +125,7 @@ def test_uploads_of_one_name_are_not_mixed(monkeypatch: pytest.MonkeyPatch) -> N
                 await backend.put(place, "o", slow, {})
             assert await read(backend, place, "o") == other
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.usefixtures("azurite")
@@ -146,7 +147,7 @@ def test_a_listing_goes_on_where_it_was_whoever_remembers(monkeypatch: pytest.Mo
                     backend._marks.clear()
             assert found == names
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_credentials_are_those_of_azures_programs(azurite: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +194,7 @@ def test_credentials_are_those_of_azures_programs(azurite: str, monkeypatch: pyt
         with pytest.raises(AccessDenied, match="AZURE_STORAGE_ACCOUNT"):
             await sees()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_settings_in_a_file_may_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +238,7 @@ def test_settings_in_a_file_may_be_replaced(tmp_path: Path, monkeypatch: pytest.
             finally:
                 await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
     one, other = "SharedKey first", "SharedKey second"
     assert [key for key, _ in groupby(signed)] == [one, other, "third", other]  # the library may try again
 
@@ -277,7 +278,7 @@ def test_a_backend_that_fails_is_a_clear_error(
             finally:
                 await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,4 +289,4 @@ def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.
         with pytest.raises(MissingBackend, match=r"pip install 'ais\[azure\]'"):
             await Azure().head(MISSING, "o")
 
-    asyncio.run(scenario())
+    run(scenario())

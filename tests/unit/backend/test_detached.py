@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from harness.answering import answering
+from harness.loop import run
 
 from ais.backend.detached import detach
 from ais.base.errors import Unreachable
@@ -41,9 +42,9 @@ def test_a_body(missing: int) -> None:
 
     if missing:
         with pytest.raises(Unreachable, match="1 bytes did not come"):
-            asyncio.run(scenario())
+            run(scenario())
     else:
-        assert asyncio.run(scenario()) == CONTENT
+        assert run(scenario()) == CONTENT
 
 
 def test_what_cannot_be_taken() -> None:
@@ -65,4 +66,4 @@ def test_what_cannot_be_taken() -> None:
                     assert detach(response, "b/o", 5) is None
                     assert await response.read() == b"body"
 
-    asyncio.run(scenario())
+    run(scenario())

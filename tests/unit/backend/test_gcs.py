@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from harness.answering import answering
 from harness.backends import Content, conform, conform_to_placeholders, read
 from harness.clouds import make_gcs_bucket
+from harness.loop import run
 
 from ais.api.bucket import Bck
 from ais.backend import gcs as module
@@ -48,7 +49,7 @@ def test_it_conforms(gcs: str) -> None:
         finally:
             await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_what_google_says_of_an_object_is_kept(gcs: str) -> None:
@@ -75,7 +76,7 @@ def test_what_google_says_of_an_object_is_kept(gcs: str) -> None:
         finally:
             await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_what_is_packed_comes_as_it_is_stored(gcs: str) -> None:
@@ -92,7 +93,7 @@ def test_what_is_packed_comes_as_it_is_stored(gcs: str) -> None:
         finally:
             await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 async def _cut(request: web.BaseRequest) -> web.StreamResponse:
@@ -159,7 +160,7 @@ def test_a_backend_that_fails_is_a_clear_error(
             finally:
                 await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_an_upload_in_parts_goes_on_behind_what_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +192,7 @@ def test_an_upload_in_parts_goes_on_behind_what_arrived(monkeypatch: pytest.Monk
             finally:
                 await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
     assert bytes(kept) == BODY
     assert told["crc32c"] == SUM
     assert spans == [f"bytes {span}/1000" for span in ("0-399", "400-799", "*", "500-899", "900-999")]
@@ -221,7 +222,7 @@ def test_an_upload_that_comes_no_further_ends(monkeypatch: pytest.MonkeyPatch) -
             finally:
                 await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
     assert parts == module.ATTEMPTS_MAX
 
 
@@ -275,7 +276,7 @@ def test_credentials_are_a_file_that_may_be_replaced(tmp_path: Path, monkeypatch
             finally:
                 await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_what_gcloud_left_may_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,7 +307,7 @@ def test_what_gcloud_left_may_be_replaced(tmp_path: Path, monkeypatch: pytest.Mo
             finally:
                 await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
     assert seen == ["Bearer first"] * 2 + ["Bearer second"] * 2
 
 
@@ -322,4 +323,4 @@ def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.
         finally:
             await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from harness.answering import answering
 from harness.backends import Content, conform, conform_to_placeholders, read
+from harness.loop import run
 
 from ais.api.bucket import Bck
 from ais.backend import providers, s3
@@ -47,7 +48,7 @@ def test_it_conforms(aws: str) -> None:
         finally:
             await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.usefixtures("aws")
@@ -76,7 +77,7 @@ def test_pages_without_names() -> None:
             finally:
                 await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @asynccontextmanager
@@ -139,7 +140,7 @@ def test_a_backend_that_fails_is_a_clear_error(
                 await read(backend, place, "o")
             assert text in str(failure.value)
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.usefixtures("aws")
@@ -154,7 +155,7 @@ def test_nobody_listens() -> None:
         finally:
             await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_without_credentials_the_error_says_what_to_do(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +172,7 @@ def test_without_credentials_the_error_says_what_to_do(aws: str, monkeypatch: py
         finally:
             await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_credentials_in_files_may_be_replaced(aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +222,7 @@ def test_credentials_in_files_may_be_replaced(aws: str, tmp_path: Path, monkeypa
             finally:
                 await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
     assert signed == [
         *(f"{key} us-east-1" for key in ("first", "first", "first")),
         "first-own eu-north-1",

@@ -1,6 +1,5 @@
 """The backend for web servers: three real ones, of which one knows no ranges; and where nobody may go."""
 
-import asyncio
 import ipaddress
 import os
 import shutil
@@ -14,6 +13,7 @@ import pytest
 from aiohttp import web
 from harness.backends import NAMES, Content, conform_reads
 from harness.clouds import running
+from harness.loop import run
 
 from ais.api.bucket import Bck
 from ais.backend.interface import Place
@@ -97,7 +97,7 @@ def test_a_server_without_ranges(without_ranges: str) -> None:
         finally:
             await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_a_server_with_ranges(directory: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_server_with_ranges(directory: Path) -> None:
             await backend.close()
             await runner.cleanup()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_nginx(nginx: str) -> None:
@@ -131,7 +131,7 @@ def test_nginx(nginx: str) -> None:
         finally:
             await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_where_this_node_may_not_go(without_ranges: str) -> None:
@@ -145,4 +145,4 @@ def test_where_this_node_may_not_go(without_ranges: str) -> None:
         finally:
             await backend.close()
 
-    asyncio.run(scenario())
+    run(scenario())

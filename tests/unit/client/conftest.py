@@ -3,13 +3,13 @@
 It is not our code: the client is tested against what the contract says, on real sockets.
 """
 
-import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 
 import msgpack
 import pytest
+import uvloop
 import xxhash
 from aiohttp import web
 
@@ -28,7 +28,7 @@ class Reference:
         self.cut_gets = 0
         self.page_max = 3
         self.polls = 0
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._runners: list[web.AppRunner] = []
         started = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(started,))

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from harness.http import until
+from harness.loop import run
 
 from ais.base.errors import AccessDenied, BadRequest, Unreachable
 from ais.net.egress import Egress, is_allowed
@@ -54,7 +55,7 @@ def test_a_name_that_resolves_to_a_forbidden_address():
             await egress.close()
 
     with pytest.raises(AccessDenied, match="egress blocked"):
-        asyncio.run(ask())
+        run(ask())
 
 
 def test_a_name_is_looked_up_once_for_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +90,7 @@ def test_a_name_is_looked_up_once_for_all_who_wait(monkeypatch: pytest.MonkeyPat
         finally:
             await egress.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 SECRET = "hidden"
@@ -117,7 +118,7 @@ def test_what_is_secret_in_a_link_is_not_told(url: str):
             await egress.close()
 
     with pytest.raises((AccessDenied, BadRequest)) as caught:
-        asyncio.run(ask())
+        run(ask())
     assert SECRET not in str(caught.value)
 
 
@@ -148,7 +149,7 @@ def test_a_server_that_misleads(location: str, why: str):
             await server.close()
 
     with pytest.raises((BadRequest, Unreachable), match=why) as caught:
-        asyncio.run(ask())
+        run(ask())
     assert SECRET not in str(caught.value)
 
 
