@@ -36,7 +36,7 @@ async def fill(download: Download, size: int, pool: Executor, take: Take, took: 
 
 
 class _Filling:
-    """Of chunks: what has come is one step, the next begins when it is over."""
+    """Of chunks: what has come is one step, the next begins when it is over, whether more comes or not."""
 
     def __init__(self, pool: Executor, take: Take, took: Took) -> None:
         self._pool = pool
@@ -44,35 +44,45 @@ class _Filling:
         self._took = took
         self._batch: list[bytes] = []
         self._ahead = 0
-        self._job: asyncio.Future[int] | None = None
+        self._step: asyncio.Future[int] | None = None
+        """The one that runs, or the last when it failed."""
 
     async def add(self, chunk: bytes) -> None:
         self._batch.append(chunk)
         self._ahead += len(chunk)
-        if self._job is None or self._job.done() or self._ahead >= AHEAD_BYTES_MAX:
-            await self._begin()
+        if self._step is None:
+            self._begin()
+        while self._ahead >= AHEAD_BYTES_MAX:
+            await self._over()
 
     async def end(self) -> None:
-        await self._begin()
-        await self._written()
+        while self._step is not None:
+            await self._over()
 
     async def settle(self) -> None:
-        """Wait for the step that runs; what it raises comes second."""
-        if self._job is not None:
-            await to_its_end(asyncio.wait((self._job,)))
+        """Wait for the step that runs, no other begins; what it raises comes second."""
+        step, self._step = self._step, None
+        if step is not None:
+            await to_its_end(asyncio.wait((step,)))
 
-    async def _begin(self) -> None:
-        await self._written()
-        step = partial(_give, self._take, self._batch)
-        self._batch = []
-        self._job = asyncio.wrap_future(self._pool.submit(step))
+    def _begin(self) -> None:
+        batch, self._batch = self._batch, []
+        self._step = asyncio.wrap_future(self._pool.submit(partial(_give, self._take, batch)))
+        self._step.add_done_callback(self._go_on)
 
-    async def _written(self) -> None:
-        if self._job is not None:
-            count = await to_its_end(self._job)
-            self._job = None
-            self._ahead -= count
-            self._took(count)
+    def _go_on(self, step: "asyncio.Future[int]") -> None:
+        if step is not self._step or step.cancelled() or step.exception() is not None:
+            return
+        self._step = None
+        self._ahead -= step.result()
+        self._took(step.result())
+        if self._batch:
+            self._begin()
+
+    async def _over(self) -> None:
+        if (step := self._step) is not None:
+            await to_its_end(step)
+            self._go_on(step)
 
 
 def _give(take: Take, chunks: list[bytes]) -> int:
