@@ -10,7 +10,6 @@ import errno
 import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -372,34 +371,23 @@ class Store:
         elsewhere, as of `Versions.delete`. `since`: as of `Volume.require_unmoved`. Raise
         `ObjectNotFound` when nothing was there and no marker was made, what `condition` raises, `DiskFailure`.
         """
-        rules = self._publisher.current(bck, rules or WriteRules())
-        delete = partial(
-            self._delete,
-            bck,
-            name,
-            condition,
-            rules,
-            is_moved=is_moved,
-            keeps_slices=keeps_slices,
-            version_id=version_id,
-            since=since,
-        )
-        try:
-            if rules.event is None:
-                return delete(None)
-            with self._publisher.announcing(self._spots.find(bck, name), fsync=rules.fsync) as announcement:
-                return delete(announcement)
-        except PromisesMore:
-            return self.delete(
-                bck,
-                name,
-                condition,
-                rules,
-                is_moved=is_moved,
-                keeps_slices=keeps_slices,
-                version_id=version_id,
-                since=since,
-            )
+        while True:
+            rules = self._publisher.current(bck, rules or WriteRules())
+            announcing: contextlib.AbstractContextManager[Announcement | None] = contextlib.nullcontext()
+            if rules.event is not None:
+                announcing = self._publisher.announcing(self._spots.find(bck, name), fsync=rules.fsync)
+            with contextlib.suppress(PromisesMore), announcing as announcement:
+                return self._delete(
+                    bck,
+                    name,
+                    condition,
+                    rules,
+                    announcement,
+                    is_moved=is_moved,
+                    keeps_slices=keeps_slices,
+                    version_id=version_id,
+                    since=since,
+                )
 
     def _delete(
         self,
