@@ -221,22 +221,36 @@ class Moves:
 
     def _read_small(self, view: BucketView, names: Iterator[str]) -> list[Small]:
         """The next objects of one request; none: there are no more. What is large, gone or damaged is left out."""
-        found, size, disk = list[Small](), 0, self._host.env.disk
+        found, size = list[Small](), 0
         for name in names:
-            with contextlib.suppress(AisError, OSError):
-                opened = self._store.open(view.bck, name, sealed=True)
-                try:
-                    if opened.stat.st_size > SMALL_BYTES_MAX or opened.meta.cut is not None:
-                        continue
-                    self._store.check_free(opened.meta)
-                    content = disk.pread(opened.fd, opened.stat.st_size, 0)
-                finally:
-                    disk.close(opened.fd)
-                found.append(Small(name, _of_owner(opened), content))
-                size += len(content) + _OF_SMALL_BYTES
-                if size > TOGETHER_BYTES_MAX - SMALL_BYTES_MAX:
-                    break
+            small = self.read_small(view, name)
+            if small is None or not self._is_free(small.transfer.meta):
+                continue
+            found.append(small)
+            size += len(small.content) + _OF_SMALL_BYTES
+            if size > TOGETHER_BYTES_MAX - SMALL_BYTES_MAX:
+                break
         return found
+
+    def read_small(self, view: BucketView, name: str) -> Small | None:
+        """An object of this target, whole; None for what is large, in slices, gone or damaged."""
+        disk = self._host.env.disk
+        with contextlib.suppress(AisError, OSError):
+            opened = self._store.open(view.bck, name, sealed=True)
+            try:
+                if opened.stat.st_size > SMALL_BYTES_MAX or opened.meta.cut is not None:
+                    return None
+                return Small(name, _of_owner(opened), disk.pread(opened.fd, opened.stat.st_size, 0))
+            finally:
+                disk.close(opened.fd)
+        return None
+
+    def _is_free(self, meta: ObjectMeta) -> bool:
+        try:
+            self._store.check_free(meta)
+        except AisError:
+            return False
+        return True
 
     def _let_go_of(self, view: BucketView, there: Sequence[Small]) -> dict[str, int]:
         given: dict[str, int] = {}
@@ -395,17 +409,22 @@ class Moves:
 
     async def _tell_earlier(self, view: BucketView, name: str, message: ActMsg) -> bool:
         """Tell all who owned a name before; whether something was discarded. `NotReady` when nobody can tell."""
-        host, is_discarded = self._host, False
-        if self._earlier[0] is not host.smap:
-            self._earlier = (host.smap, Earlier(host.smap))
-        for target_id in self._earlier[1].owners(digest(view.uname + name)):
-            target = host.smap.tmap.get(target_id)
-            if target is None or target_id == host.snode.id:
-                continue  # given up by an administrator, or ourselves
+        is_discarded = False
+        for target in self.earlier(view, name):
             if target.is_away:
                 raise EarlierAway(why_away(target))
             is_discarded |= await self._ask_until_it_knows(target, view.bck, name, message)
         return is_discarded
+
+    def earlier(self, view: BucketView, name: str) -> Iterator[Snode]:
+        """The other targets that may still have something of a name, the latest owner first."""
+        host = self._host
+        if self._earlier[0] is not host.smap:
+            self._earlier = (host.smap, Earlier(host.smap))
+        for target_id in self._earlier[1].owners(digest(view.uname + name)):
+            target = host.smap.tmap.get(target_id)
+            if target is not None and target_id != host.snode.id:  # given up by an administrator, or ourselves
+                yield target
 
     async def _ask_until_it_knows(self, target: Snode, bck: Bck, name: str, message: ActMsg) -> bool:
         """Have a target give a name; it may learn of the new map some moments after us, or we of its own."""

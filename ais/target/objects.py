@@ -15,6 +15,7 @@ from ais.stats.tracker import Tracker
 from ais.target import address
 from ais.target.address import PREFIX
 from ais.target.counts import count_error
+from ais.target.elsewhere import Elsewhere
 from ais.target.keyring import with_keys
 from ais.target.reads import Reads
 from ais.target.recent import Recent
@@ -40,8 +41,9 @@ class Objects:
         gate: Gate,
         s3: S3Front,
         slices: Slices,
+        elsewhere: Elsewhere,
     ) -> None:
-        self._slices = slices
+        self._of_peers = (slices.route, elsewhere.route)
         self._stats = stats
         self._gate = gate
         self._clients = gate.clients
@@ -94,8 +96,9 @@ class Objects:
         if request.method == "GET" and (found := self._recent.get(request)) is not None:
             return found
         if not request.path.startswith(PREFIX):
-            if (answer := self._slices.route(request)) is not None:
-                return answer
+            for of_peers in self._of_peers:
+                if (answer := of_peers(request)) is not None:
+                    return answer
             return self._s3.route(request) if self._gate.is_s3(request) else None
         handler = self._handlers.get(request.method)
         if handler is None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from ais.base.errors import ObjectNotFound, Unsupported
 from ais.core import sealing
 from ais.core.store import OpenObject, Store
+from ais.target.elsewhere import Elsewhere, is_file
 from ais.target.keyring import with_keys
 from ais.target.moves import Moves
 from ais.target.protected import Protected
@@ -20,7 +21,8 @@ from ais.target.view import BucketView
 class Opening:
     """For buckets whose view `needs_care`; the objects of others `Store.open` opens, without waiting."""
 
-    def __init__(self, store: Store, moves: Moves, protected: Protected, cold: Cold) -> None:
+    def __init__(self, store: Store, moves: Moves, elsewhere: Elsewhere, protected: Protected, cold: Cold) -> None:
+        self._elsewhere = elsewhere
         self._cold = cold
         self._store = store
         self._moves = moves
@@ -47,8 +49,15 @@ class Opening:
         return await self._open(view, name, verify, streams)
 
     async def read(self, view: BucketView, name: str, *, streams: bool = False) -> OpenObject:
-        """The same for a client, who gets nothing from a backend where the bucket has Disable-Cold-GET."""
+        """The same for a client, who does not wait until a small object came here, and gets nothing from a backend
+        where the bucket has Disable-Cold-GET.
+        """
         try:
+            if is_file(view):
+                with suppress(ObjectNotFound):
+                    return await self._open(view, name, True, streams)
+                if (opened := await self._elsewhere.look(view, name)) is not None:
+                    return opened
             return await self.open(view, name, streams=streams, fetches=view.fetches)
         except ObjectNotFound:
             if view.remote is not None:

@@ -63,6 +63,7 @@ from ais.target.blobs import Blobs
 from ais.target.bucket_move import BucketMove
 from ais.target.download.routes import Downloads
 from ais.target.dsort.routes import Sorts
+from ais.target.elsewhere import Elsewhere
 from ais.target.events.existing import Existing
 from ais.target.events.replicating import Replicas
 from ais.target.events.service import EventService
@@ -182,7 +183,8 @@ class Target:
         moves.before_give, self._ec.arrived = self._ec.until_sent, self._arrived
         verified = Verified(store)
         protected = Protected(volume, store, self._mirror.mirror, self._ec, restorer, slice_peers, verified)
-        opening = Opening(store, moves, protected, remote.cold)
+        elsewhere = Elsewhere(host, self._front, store, moves, peers)
+        opening = Opening(store, moves, elsewhere, protected, remote.cold)
         writes = Writes(
             host,
             self._front,
@@ -262,6 +264,7 @@ class Target:
             store,
             moves,
             moving_uploads,
+            elsewhere,
             peers,
             verified,
             protected,
@@ -348,7 +351,7 @@ class Target:
         self._downloads = Downloads(parts)
         self._promotions = Promotions(parts)
         endpoint = Slices(self._front, slices, self._ec)
-        self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3, endpoint)
+        self._objects = Objects(host.stats, recent, reads, writes, gate, self._s3, endpoint, elsewhere)
         self.plain = Plain(self._front, gate, self._objects)
 
     def route(self, request: Request) -> AnyReply | Awaitable[AnyReply] | None:

@@ -20,6 +20,7 @@ from ais.s3.front import S3Request
 from ais.s3.identity import Identity
 from ais.s3.operations import Op
 from ais.target.counts import count_error
+from ais.target.elsewhere import Elsewhere, is_file
 from ais.target.front import ACK_HEADER, Front, Misplaced
 from ais.target.host import Host
 from ais.target.keyring import with_keys
@@ -89,12 +90,14 @@ class S3Front:
         store: Store,
         moves: Moves,
         moving_uploads: MovingUploads,
+        elsewhere: Elsewhere,
         peers: PeerClient,
         verified: Verified,
         protected: Protected,
         remote: Remote,
     ) -> None:
         self._moving_uploads = moving_uploads
+        self._elsewhere = elsewhere
         stats = host.stats
         self._remote = RemoteObjects(moves, store, remote, stats)
         self._host = host
@@ -107,11 +110,8 @@ class S3Front:
         self.deletes = Deletes(store, volume, stats, remote.through)
         self._usual = Usual(host, gate, front, maps, store)
         self._usual_puts = UsualPuts(host, gate, front, maps, store, self._route_unusual)
-        reads, puts, tags = (
-            Reads(store, stats, verified, protected, self._usual),
-            Puts(front, store, stats, remote.through, self._usual_puts),
-            Tags(store, volume),
-        )
+        self._reads = reads = Reads(store, stats, verified, protected, self._usual)
+        puts, tags = Puts(front, store, stats, remote.through, self._usual_puts), Tags(store, volume)
         locks = Locks(store, volume)
         multipart = Multipart(front, store, volume, stats, remote.through)
         sources = Sources(host, gate, front, store, moves, peers, verified, protected, remote)
@@ -217,8 +217,15 @@ class S3Front:
 
     async def _settled_once(self, handler: Handler, ask: S3Ask) -> AnyReply:
         """While who owned the object before is away, its slices stand for what he has; that it is not there they cannot
-        say.
+        say. A small object is read where it is.
         """
+        if ask.request.op in _READS and ask.version_id is None and is_file(ask.view):
+            with suppress(ObjectNotFound):
+                reply = handler(ask)
+                return await reply if isinstance(reply, Awaitable) else reply
+            if (opened := await self._elsewhere.look(ask.view, ask.key)) is not None:
+                reply = self._reads.answer(ask, opened)
+                return await reply if isinstance(reply, Awaitable) else reply
         try:
             await self._moves.settle(ask.view, ask.key, discard=_discarded_by(ask))
         except EarlierAway as away:

@@ -38,11 +38,14 @@ class Reads:
 
     def get(self, ask: S3Ask) -> AnyReply | Awaitable[AnyReply]:
         """The object, a range or a part of it; its head only for HeadObject."""
-        overrides = _overrides(ask)
         if ask.view.is_protected:
-            return self._get_protected(ask, overrides)
-        opened = self._store.open(ask.view.bck, ask.key, ask.version_id, sealed=True)
+            return self._get_protected(ask, _overrides(ask))
+        return self.answer(ask, self._store.open(ask.view.bck, ask.key, ask.version_id, sealed=True))
+
+    def answer(self, ask: S3Ask, opened: OpenObject) -> AnyReply | Awaitable[AnyReply]:
+        """The same of an object that was opened, wherever it is; it is the answer's, or closed."""
         try:
+            overrides = _overrides(ask)
             is_copied = VERIFY.lower() in ask.request.http.headers and ask.request.via is not None
             if (ask.view.verifies or is_copied) and ask.request.op is Op.GET_OBJECT:
                 return self._get_verified(ask, opened, overrides)

@@ -31,6 +31,7 @@ from ais.s3 import peers
 from ais.s3.buckets import S3Bucket
 from ais.s3.documents import KeyToDelete
 from ais.target.moves import MAP_LAG_S_MAX
+from ais.target.transfer import SMALL_BYTES_MAX
 
 Step = Callable[[list[LiveTarget], str, str], Awaitable[int]]
 
@@ -462,7 +463,7 @@ def test_who_waits_for_an_earlier_owner_hears_of_the_next_map(tmp_path: Path) ->
                 await one.create(BCK)
             name = next(name for name in map(str, range(40)) if owner_of(targets, name) is new)
             follow(targets, new)
-            assert (await old.ask("PUT", name, data=b"content")).status == 200
+            assert (await old.ask("PUT", name, data=bytes(SMALL_BYTES_MAX + 1))).status == 200
             follow(targets, late=(old,))
             asking = asyncio.create_task(new.ask("GET", name))
             await asyncio.sleep(0.2)  # by its map the other one owns the name
