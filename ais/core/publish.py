@@ -467,8 +467,12 @@ class Publisher:
             raise self.bucket_gone(bck, spot) from None
 
     def bucket_gone(self, bck: Bck, spot: Spot) -> BucketNotFound:
-        """The error when a bucket has no directory any more. Raise `NotReady` when its disk is what is not there."""
+        """The error when a bucket has no directory any more. Raise `NotReady` when its disk is what is not there, or
+        the bucket is there all the same: a work file went, which nobody may take for the end of the bucket.
+        """
         self._volume.require_whole(bck, spot.key)
+        if self._volume.is_known(bck):
+            raise NotReady(f"a file that was being written for {bck.cname()} is gone from {spot.work}: try again")
         return BucketNotFound(bck.cname())
 
     def stored_meta(self, spot: Spot) -> ObjectMeta | None:

@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -26,6 +27,7 @@ from ais.core.spots import rank, read_meta
 from ais.core.store import Store
 from ais.core.versions import sliced_keys
 from ais.env import Env
+from ais.env.disk import Disk
 from ais.fs import layout, names, trash
 from ais.fs.failures import disk_failures
 from ais.mirror.mirror import Mirror
@@ -40,7 +42,8 @@ from ais.xact.xaction import NO_BUCKET, Xaction
 LOOK_S = 10.0
 AGAIN_S = 600.0
 _STEP = 64
-_OPEN_FILES = "/proc/self/fd"
+_PID = re.compile(r"([0-9a-f]{1,8})\.")
+"""What the name of a work file begins with (`ais.core.store`)."""
 T = TypeVar("T")
 
 Give = Callable[[Bck, str], Awaitable[None]]
@@ -231,14 +234,14 @@ class Cleanup:
 
     def _work_files(self, rules: _Rules, freed: _Freed) -> None:
         """Those that nobody has open; what appends collect has a time of its own."""
-        in_use = self._open_files()
+        in_use = _OpenFiles(self._disk)
         for mountpath in self._store.volume.available:
             for bck in rules.buckets:
                 directory = f"{layout.bucket_path(mountpath.path, bck)}/{layout.WORK}"
                 with disk_failures(directory):
                     self._old_files(directory, in_use, rules, freed)
 
-    def _old_files(self, directory: str, in_use: frozenset[str], rules: _Rules, freed: _Freed) -> None:
+    def _old_files(self, directory: str, in_use: "_OpenFiles", rules: _Rules, freed: _Freed) -> None:
         try:
             entries = self._disk.listdir(directory)
         except FileNotFoundError:
@@ -251,21 +254,12 @@ class Cleanup:
                 continue
             if entry.startswith(appender.MARK) or path in in_use or not tree.is_file(found):
                 continue
-            if found.st_mtime_ns >= rules.before_ns:
+            if max(found.st_mtime_ns, found.st_ctime_ns) >= rules.before_ns:  # of a copy the first is its object's
                 freed.note("too-fresh", is_removed=False)
                 continue
             if not rules.is_dry:
                 self._disk.unlink(path)
             freed.note("workfiles", 1, found.st_size)
-
-    def _open_files(self) -> frozenset[str]:
-        found = []
-        for fd in self._disk.listdir(_OPEN_FILES):
-            try:
-                found.append(self._disk.readlink(f"{_OPEN_FILES}/{fd}"))
-            except FileNotFoundError:
-                continue
-        return frozenset(found)
 
     async def _misplaced(self, batch: Batch, rules: _Rules, freed: _Freed) -> None:
         bck = batch.bck
@@ -353,6 +347,34 @@ class Cleanup:
                 self._log.info("copy stays", object=batch.bck.cname(name), reason=str(error))
                 return 0, 0, 0
         return 1, found[1].st_size, 0
+
+
+class _OpenFiles:
+    """What the processes of this target have open, each as it was when it was first asked about."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._found: dict[str, frozenset[str]] = {}
+
+    def __contains__(self, path: str) -> bool:
+        """Whether a work file is open in this process, or in the one that made it: a worker, maybe."""
+        made_by = _PID.match(os.path.basename(path))
+        processes = ("self", str(int(made_by[1], 16))) if made_by else ("self",)
+        return any(path in self._of(process) for process in processes)
+
+    def _of(self, process: str) -> frozenset[str]:
+        if process not in self._found:
+            self._found[process] = frozenset(self._look(f"/proc/{process}/fd"))
+        return self._found[process]
+
+    def _look(self, directory: str) -> Iterator[str]:
+        try:
+            numbers = self._disk.listdir(directory)
+        except OSError:  # it has ended, or is somebody else's
+            return
+        for number in numbers:
+            with contextlib.suppress(FileNotFoundError):
+                yield self._disk.readlink(f"{directory}/{number}")
 
 
 def _version_of(meta: ObjectMeta | None) -> str:

@@ -42,6 +42,10 @@ class WorkerVolume(Volume):
         if bck not in self.plain:
             raise NotReady(f'bucket "{bck.cname()}" was changed while the object was written: try again')
 
+    def is_known(self, bck: Bck) -> bool:
+        """See `Volume`. This process was told of the buckets, not of their directories."""
+        return bck in self.plain
+
     def _begin(self, path: str) -> Mountpath:
         """See `Volume`. A worker begins at any time: raise `NotReady` while the disk is not mounted."""
         whole.verify(self._disk, path, self.node_id, None)

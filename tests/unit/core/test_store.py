@@ -191,14 +191,14 @@ def test_a_put_at_once_stores_the_same(bench: Any, kind: str) -> None:
 
 
 def test_a_destroyed_bucket_does_not_come_back(bench: Any) -> None:
-    """A write that began before the bucket went finds no bucket, also when a new one has the name."""
+    """A write that began before the bucket went finds no bucket, and when a new one has the name does not go there."""
     for name, recreate in (("a", False), ("d/e", False), ("d/e", True)):
         writer = bench.store.writer(bench.bck, name, bench.rules)
         writer.write(b"x")
         bench.volume.trash_bucket(bench.bck)
         if recreate:
             bench.volume.create_bucket(bench.bck, 2)
-        with pytest.raises(BucketNotFound):
+        with pytest.raises(NotReady if recreate else BucketNotFound):
             writer.commit()
         bench.volume.create_bucket(bench.bck, 2)
         with pytest.raises(ObjectNotFound):
@@ -420,6 +420,19 @@ def unmounted(root: Path) -> Iterator[None]:
     finally:
         root.rmdir()
         root.with_suffix(".away").rename(root)
+
+
+def test_a_work_file_that_is_gone_is_no_bucket_that_is_gone(bench: Any) -> None:
+    """Whoever removed it: the write fails, and nobody is told that the bucket does not exist, until it is destroyed."""
+    writer = bench.store.writer(bench.bck, "o", bench.rules)
+    writer.write(b"content")
+    os.unlink(writer.path)
+    with pytest.raises(NotReady, match="try again"):
+        writer.commit()
+    writer = bench.store.writer(bench.bck, "o", bench.rules)
+    bench.volume.trash_bucket(bench.bck)
+    with pytest.raises(BucketNotFound):
+        writer.commit()
 
 
 class SetClock(SystemClock):

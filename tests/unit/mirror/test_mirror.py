@@ -14,7 +14,7 @@ from harness.target import LiveTarget, serving, until
 
 from ais.api import actions, codec
 from ais.api.bucket import Bck
-from ais.api.xact import MAKE_COPIES, PUT_COPIES, ArgsMsg
+from ais.api.xact import CLEANUP, MAKE_COPIES, PUT_COPIES, ArgsMsg
 from ais.base.errors import BadRequest
 from ais.meta import rename
 from ais.meta.bmd import apply_props
@@ -224,6 +224,50 @@ def test_what_a_crash_left_without_copies_gets_them_at_the_next_start(tmp_path: 
             (await target.call("GET", f"{target.url}/v1/xactions", data=b'{"kind": "make-n-copies"}')).body
         )
         assert [one["stats"]["loc-objs"] for one in ended] == ["10"]
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("how", ["cleanup", "somebody"])
+def test_a_copy_that_lost_its_work_file_on_the_way_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Objects were written long ago, and a copy has their times from the first: what cleans up meanwhile leaves it, and
+    when it is gone all the same, that is not taken for the end of the bucket."""
+
+    async def scenario(target: LiveTarget) -> None:
+        await target.create(BCK)
+        for index in range(COUNT):
+            assert (await target.ask("PUT", f"o{index}", data=b"content")).status == 200
+        for path in target.files():
+            os.utime(path, (1, 1))
+        copies, event_loop, met = target.target._store.copies, asyncio.get_running_loop(), list[str]()
+        clone = copies.clone
+
+        async def clean() -> None:
+            await target.target._scrub.start_cleanup(ArgsMsg(id="cleanJOB1", kind=CLEANUP, bck=BCK)).wait()
+
+        def clone_slowly(*args: Any) -> str:
+            aside = clone(*args)
+            if not met:
+                met.append(aside)
+                if how == "cleanup":
+                    asyncio.run_coroutine_threadsafe(clean(), event_loop).result(10.0)
+                else:
+                    os.unlink(aside)
+            return aside
+
+        monkeypatch.setattr(copies, "clone", clone_slowly)
+        await change(target, MIRRORED)
+        job = target.target._mirror.make_copies(BCK, "copiesJOB1")
+        await job.wait()
+        assert met
+        missing = [name for name in (f"o{index}" for index in range(COUNT)) if not files(target, name, "%cp")]
+        assert len(missing) == (how == "somebody")
+        assert bool(job.error) == target.target._mirror.is_behind(BCK) == bool(missing)
+        await target.target._mirror.make_copies(BCK, "copiesJOB2").wait()
+        assert all(files(target, f"o{index}", "%cp") for index in range(COUNT))
+        assert not target.target._mirror.is_behind(BCK)
 
     run(tmp_path, scenario)
 
