@@ -27,7 +27,7 @@ import msgspec
 
 from ais.api import errors, headers, query
 from ais.api.bucket import Bck
-from ais.base.errors import BadRequest, BucketNotFound, CorruptMetadata, IntegrityError, ObjectNotFound, Unreachable
+from ais.base.errors import BadRequest, CorruptMetadata, IntegrityError, NotReady, ObjectNotFound, Unreachable
 from ais.config.node import NodeConfig
 from ais.core.slicing import split_key
 from ais.ec import slice as slices
@@ -204,15 +204,19 @@ class SlicePeers:
         is_aside: bool = False,
         is_synced: bool = False,
     ) -> None:
-        """Give a target a slice to keep, of `size` bytes behind its header."""
+        """Give a target a slice to keep, of `size` bytes behind its header. Raise `NotReady` when it does not know the
+        bucket: it may not have heard of it yet.
+        """
         wanted = {**({ASIDE: YES} if is_aside else {}), **({SYNC: YES} if is_synced else {})}
         if size <= _AT_ONCE_BYTES_MAX:
             body = b"".join([chunk async for chunk in chunks])
             if await self._call("PUT", node, bck, name, wanted, body=body) is None:
-                raise BucketNotFound(bck.cname())
+                raise _unknown_to(node, bck)
             return
         url = self._url(node, bck, name, wanted)
         answer = await self._client.send_stream(url, headers=self._headers(), chunks=chunks, timeout_s=self._timeout_s)
+        if answer.status == 404:
+            raise _unknown_to(node, bck)
         if answer.status != 200:
             raise errors.decode_error(answer.status, answer.body, node.data.url)
 
@@ -301,6 +305,10 @@ class SlicePeers:
         if not (found := self._cluster.placement.order(split_key(uname)[0])):
             raise Unreachable("the cluster has no targets")
         return found
+
+
+def _unknown_to(node: Snode, bck: Bck) -> NotReady:
+    return NotReady(f'{node.name} does not know bucket "{bck.cname()}", or not yet: try again')
 
 
 def _is_giving(node: Snode) -> bool:

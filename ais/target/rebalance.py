@@ -282,9 +282,9 @@ class Rebalance:
     async def _give(self, xaction: Xaction, view: BucketView, name: str, stayed: _Stayed) -> None:
         try:
             given = await self.give(view, name)
-        except BucketNotFound:
-            return
         except AisError as error:
+            if isinstance(error, BucketNotFound) and not self._volume.is_known(view.bck):
+                return
             cname = view.bck.cname(name)
             if not stayed:
                 self._log.warning("object stays for now", object=cname, error=str(error))

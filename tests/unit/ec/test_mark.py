@@ -1,11 +1,12 @@
 """The mark that says after a crash that objects may lack copies or slices."""
 
 import asyncio
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.coded import BCK, EC, Group, run
+from harness.coded import BCK, EC, LARGE, Group, run
 from harness.target import until
 
 from ais.ec import jobs as jobs_of_ec
@@ -119,3 +120,25 @@ def test_a_target_that_only_hears_of_other_slices_makes_them(tmp_path: Path, mon
         watching.cancel()
 
     run(tmp_path, 5, scenario)
+
+
+@pytest.mark.parametrize("body", [b"small", LARGE])
+def test_a_target_that_has_not_heard_of_a_bucket_is_given_its_slices_later(tmp_path: Path, body: bytes) -> None:
+    """What it answers is no proof that the bucket is gone: the object lacks a slice, and that is known."""
+
+    async def scenario(group: Group) -> None:
+        await group.create({"ec": {"enabled": True, "data_slices": 1, "parity_slices": 2, "objsize_limit": 0}})
+        owner = group.owner("o")
+        late = next(one for one in group.targets if one is not owner)
+        known = late.node.bmd
+        late.target._take(known.without_bucket(BCK))
+        assert (await owner.ask("PUT", "o", data=io.BytesIO(body))).status == 200
+        await group.settled()
+        assert len(group.slices("o")) == 2
+        assert owner.target._ec.is_behind(BCK)
+        late.target._take(known)
+        await owner.target._ec.encode_bucket(BCK, "encodeJOB").wait()
+        assert len(group.slices("o")) == 3
+        assert not owner.target._ec.is_behind(BCK)
+
+    run(tmp_path, 4, scenario)
