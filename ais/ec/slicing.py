@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ais.api.bucket import Bck
-from ais.base.errors import AisError, ContentDamaged, CorruptMetadata, Lost, NotReady, OutOfSpace, Unreachable
+from ais.base.errors import AisError, ContentDamaged, CorruptMetadata, Lost, NotReady, Unreachable
 from ais.base.waiting import to_its_end
 from ais.core.meta import Cut, ObjectMeta
 from ais.core.slicing import Plan
@@ -117,7 +117,7 @@ class Slicer:
         self, bck: Bck, name: str, stamp: tuple[int, int], *, is_delete: bool, is_synced: bool = False
     ) -> None:
         """See `drop_older`. Who cannot be told may bring its slice back: until it was (`Encoder.sweep`), all others
-        keep a tombstone, this target too.
+        keep a tombstone, this target too. Raise `OutOfSpace` or `DiskFailure` when nobody can, for a deletion.
         """
         kept = await self._in_pool(lambda: self._own.head(bck, name))
         buried = kept if is_delete and kept is not None and kept.is_tombstone else None
@@ -130,21 +130,23 @@ class Slicer:
             *(self._peers.drop(node, bck, name, stamp, left, is_synced=is_synced) for node in others),
             return_exceptions=True,
         )
-        is_told = not any(isinstance(one, BaseException) for one in outcomes)
+        is_told = not any(map(_is_failure, outcomes))
         if not is_delete:
             with contextlib.suppress(NotReady):  # what comes in its place is newer
                 await self._in_pool(lambda: self._own.drop(bck, name, stamp, is_synced=is_synced))
         elif is_told and not left:
             await self._in_pool(lambda: self._own.drop(bck, name, stamp, is_synced=is_synced))
-        elif buried is None:
-            buried = tombstone(bck, name, stamp)
-            with contextlib.suppress(AisError):  # no room: what was deleted is deleted all the same
+        elif buried is None or buried.stamp < stamp:
+            buried, is_kept = tombstone(bck, name, stamp), left and not all(map(_is_failure, outcomes))
+            try:
                 await self._in_pool(lambda: self._own.drop(bck, name, stamp, buried, is_synced=is_synced))
+            except AisError:
+                if not is_kept:
+                    raise
 
     def note_deleted(self, bck: Bck, name: str, stamp: tuple[int, int], *, is_synced: bool) -> None:
         """Keep a tombstone here until slices that are on their way are dropped (`drop`). Blocks. Raise as that."""
-        with contextlib.suppress(OutOfSpace):
-            self._own.drop(bck, name, stamp, tombstone(bck, name, stamp), is_synced=is_synced)
+        self._own.drop(bck, name, stamp, tombstone(bck, name, stamp), is_synced=is_synced)
 
     def in_service(self, nodes: Sequence[Snode]) -> bool:
         """Whether these targets are, by the present map; they may be away."""
@@ -306,6 +308,10 @@ class PreparedSlices:
 
 async def _at_once(_bck: Bck, _name: str) -> None:
     """Nothing is on its way."""
+
+
+def _is_failure(outcome: object) -> bool:
+    return isinstance(outcome, BaseException)
 
 
 def tombstone(bck: Bck, name: str, stamp: tuple[int, int]) -> Slice:

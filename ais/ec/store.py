@@ -112,9 +112,10 @@ class SliceStore:
         *,
         is_synced: bool = False,
     ) -> None:
-        """Remove the slice unless it is newer than `stamp`; leave a tombstone in its place if one is given.
+        """Remove the slice unless it is newer than `stamp`; leave a tombstone in its place if one is given: for that
+        there is room also on a disk that takes nothing else any more.
 
-        Raise `NotReady` when the disk of a mountpath is not there: it may have one.
+        Raise `NotReady` when the disk of a mountpath is not there: it may have one. `OutOfSpace` without a tombstone.
         """
         spot = self._store.spot(bck, name)
         self._store.volume.require_mounted()
@@ -124,9 +125,13 @@ class SliceStore:
                 return
             self._remove(bck, spot, layout.SLICES, fsync=is_synced)
         if tombstone is not None:
-            writer = self.create(bck, name, is_synced=is_synced)
-            writer.write(memoryview(tombstone.encode()))
-            writer.commit()
+            path, fd = self._store.create_work(bck, spot)
+            writer = SliceWriter(self, bck, spot, path, fd, is_aside=False, is_synced=is_synced)
+            try:
+                writer.write(memoryview(tombstone.encode()))
+                writer.commit()
+            finally:
+                writer.abort()
 
     def bury(self, bck: Bck, name: str, tombstone: Slice, *, is_synced: bool = False) -> None:
         """Put a tombstone in the place of the slice, while the object's lock is held. Raise `OSError`."""

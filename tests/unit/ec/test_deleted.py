@@ -1,6 +1,8 @@
 """What is deleted stays so, whoever was away meanwhile and whoever goes next; what is written again counts."""
 
 import asyncio
+import dataclasses
+import errno
 import io
 import os
 from pathlib import Path
@@ -8,13 +10,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from harness.coded import BCK, EC, LARGE, Group, check_deleted, delete_when_sent, fill, run
+from harness.coded import BCK, BODIES, EC, LARGE, Group, check_deleted, delete_when_sent, fill, run
 from harness.target import LiveTarget, until
 
 from ais.api.xact import CLEANUP, METADATA_ONLY, SCRUB, ArgsMsg
 from ais.base.ids import new_id
 from ais.base.units import Duration
 from ais.ec import jobs
+from ais.env.disk import Disk
 from ais.meta.smap import Flag
 
 REPLICA = {"ec": {"enabled": True, "data_slices": 1, "parity_slices": 1}}
@@ -85,6 +88,97 @@ def test_a_target_that_was_away_brings_nothing_back(tmp_path: Path, patch: dict[
         group.away()
         await cleaned(group)
         await check_gone(group, name)
+
+    run(tmp_path, 4, scenario)
+
+
+@pytest.mark.parametrize("patch", [EC, REPLICA, ALONE])
+@pytest.mark.parametrize("name", ["small", "large"])
+def test_a_target_that_was_away_brings_nothing_back_to_full_disks(
+    tmp_path: Path, patch: dict[str, Any], name: str
+) -> None:
+    """Deleting is what one does when they are full: there is room to note it."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(patch)
+        await fill(group)
+        owner, away = group.owner(name), holder_of(group, name)
+        if away is owner:
+            away = next(one for one in group.targets if one is not owner)
+        group.away(away)
+        limits = [one.volume.limits for one in group.targets]
+        for one in group.targets:
+            one.volume.limits = dataclasses.replace(one.volume.limits, out_of_space_pct=0.0)
+        assert (await owner.ask("DELETE", name)).status == 200
+        await group.settled()
+        for one, usual in zip(group.targets, limits, strict=True):
+            one.volume.limits = usual
+        group.away()
+        await encoded(group)
+        assert (await owner.ask("GET", name)).status == 404
+        await check_gone(group, name)
+
+    run(tmp_path, 4, scenario)
+
+
+def test_a_deletion_that_nobody_can_note_is_refused(tmp_path: Path) -> None:
+    """A target that is away has a slice, and no disk of the others takes another file: the object stays, and its slices
+    come back."""
+
+    async def scenario(group: Group) -> None:
+        disks = [ExhaustedDisk() for _ in group.targets]
+        for one, disk in zip(group.targets, disks, strict=True):
+            one.target._slices._disk = disk
+        await group.create(REPLICA)
+        await fill(group)
+        owner, away = group.owner("small"), holder_of(group, "small")
+        group.away(away)
+        for disk in disks:
+            disk.is_full = True
+        assert (await owner.ask("DELETE", "small")).status == 507
+        for disk in disks:
+            disk.is_full = False
+        await group.settled()
+        group.away()
+        await encoded(group)
+        assert (await owner.ask("GET", "small")).body == BODIES["small"]
+        assert (await owner.ask("DELETE", "small")).status == 200
+        await check_gone(group, "small")
+
+    run(tmp_path, 4, scenario)
+
+
+class ExhaustedDisk(Disk):
+    """Takes no byte while it is full."""
+
+    is_full = False
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:  # type: ignore[override]
+        """See `Disk`."""
+        if self.is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return os.write(fd, data)
+
+
+def test_a_later_deletion_is_noted_where_an_earlier_one_is(tmp_path: Path) -> None:
+    """The owner knows of both by itself, also when nobody else does."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(REPLICA)
+        await fill(group)
+        owner, away = group.owner("small"), holder_of(group, "small")
+        group.away(away)
+        assert (await owner.ask("DELETE", "small")).status == 200
+        await group.settled()
+        noted = owner.target._slices.head(BCK, "small")
+        assert noted is not None
+        assert noted.is_tombstone
+        later = (noted.stamp[0], noted.stamp[1] + 1000)
+        await owner.target._slicer.drop(BCK, "small", later, is_delete=True)
+        noted = owner.target._slices.head(BCK, "small")
+        assert noted is not None
+        assert noted.is_tombstone
+        assert noted.stamp == later
 
     run(tmp_path, 4, scenario)
 
