@@ -30,6 +30,7 @@ UPLOAD_INFO = "upload"
 OBJECT_XATTR = "user.ais.obj"
 _ID_XATTR = "user.ais.bid"
 _COPIES_XATTR = "user.ais.copies"
+_CODING_XATTR = "user.ais.coding"
 
 
 def bucket_path(root: str, bck: Bck) -> str:
@@ -112,6 +113,27 @@ def drop_copies(disk: Disk, root: str, bck: Bck, *, only_unmarked: bool = False)
             if error.errno != errno.ENODATA:
                 raise
     trash.discard(disk, root, path)
+
+
+def begin_coding(disk: Disk, root: str, bck: Bck, coding_id: int) -> None:
+    """Objects of a bucket have slices, since it was given this ID: those of before are thrown away.
+
+    Where nobody noted what they are of, they stay; so for who has heard less than what is noted. Raise `OSError`.
+    """
+    path = bucket_path(root, bck)
+    try:
+        recorded = int(disk.getxattr(path, _CODING_XATTR))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno != errno.ENODATA:
+            raise
+    else:
+        if recorded >= coding_id:  # they grow
+            return
+        for content in (SLICES, SLICES_ASIDE):
+            trash.discard(disk, root, f"{path}/{content}")
+    disk.setxattr(path, _CODING_XATTR, str(coding_id).encode())
 
 
 def _make_directories(disk: Disk, root: str, path: str) -> None:

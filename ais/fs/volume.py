@@ -185,6 +185,7 @@ class Volume:
         """What is done with versions on a mountpath that comes back."""
         self.coded: frozenset[Bck] = frozenset()
         """The buckets whose objects have slices on other targets."""
+        self._coding_ids: dict[Bck, int] = {}
         self.epoch = 0
         """Counts how often names got other owners since the target was started."""
         self._owned: deque[tuple[int, Callable[[int], bool]]] = deque(maxlen=EPOCHS_MAX)
@@ -535,8 +536,9 @@ class Volume:
             for mountpath in self.view.available:
                 mountpath.stripes.wait_for_all()
 
-    def code_buckets(self, coded: frozenset[Bck], known: Iterable[Bck]) -> None:
-        """From now on objects of these buckets have slices elsewhere; slices of the other known ones are dropped.
+    def code_buckets(self, coded: Mapping[Bck, int], known: Iterable[Bck]) -> None:
+        """From now on objects of these buckets have slices elsewhere, since each has its ID (`Bprops.coding_id`);
+        earlier slices, and those of the other known ones, are dropped.
 
         Blocks for writes that are under way.
         """
@@ -546,8 +548,15 @@ class Volume:
                 if bck not in coded:
                     trash.discard(self._disk, root, f"{layout.bucket_path(root, bck)}/{layout.SLICES}")
 
-        is_change = not coded <= self.coded
-        self.coded = coded
+        def begin(root: str) -> None:
+            for bck, coding_id in coded.items():
+                layout.begin_coding(self._disk, root, bck, coding_id)
+
+        self._in_each(begin)
+        self._coding_ids = dict(coded)
+
+        is_change = not coded.keys() <= self.coded
+        self.coded = frozenset(coded)
         if is_change:
             for mountpath in self.view.available:
                 mountpath.stripes.wait_for_all()
@@ -880,6 +889,8 @@ class Volume:
                 layout.create_bucket(self._disk, path, bck, bid)
             for bck, _ in list(layout.scan_buckets(self._disk, path)):
                 layout.drop_copies(self._disk, path, bck)
+            for bck, coding_id in self._coding_ids.items():
+                layout.begin_coding(self._disk, path, bck, coding_id)
             before, others = self._record.mountpaths.get(path), [one.path for one in self.view.available]
             if before is not None:
                 went = removed.Went(before.since, before.given_up.map_version if before.given_up else None)

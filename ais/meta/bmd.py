@@ -132,6 +132,10 @@ class Bprops(msgspec.Struct, frozen=True):
     """Distinguishes the link to `backend_bck` from earlier ones, by which objects came that are not this backend's.
     Left out of buckets that have none, or one that was made before there were such IDs."""
 
+    coding_id: U64 | msgspec.UnsetType = msgspec.UNSET
+    """Distinguishes what objects have slices of since erasure coding was last switched on from slices of before, which
+    nobody looked after in between. Left out as long as it was never switched off."""
+
     @property
     def indexes_shards(self) -> bool:
         """Whether shards get an index when they are written."""
@@ -185,7 +189,7 @@ class Bprops(msgspec.Struct, frozen=True):
 
 _EXTRA = {"aws": "aws", "gcp": "gcp", "oci": "oci", HT: "http"}
 """Whose parts of `extra` are whose."""
-_NOT_SETTABLE = ("provider", "Renamed", "bid", "created", "s3", "link_id")
+_NOT_SETTABLE = ("provider", "Renamed", "bid", "created", "s3", "link_id", "coding_id")
 
 
 def new_bid(provider: str, term: int, version: int) -> U64:
@@ -200,6 +204,13 @@ def with_link(old: Bprops, new: Bprops, term: int, version: int) -> Bprops:
         return new
     link_id = new_bid(new.provider, term, version) if new.backend_bck.name else msgspec.UNSET
     return msgspec.structs.replace(new, link_id=link_id)
+
+
+def with_coding(old: Bprops, new: Bprops, term: int, version: int) -> Bprops:
+    """`new` in the place of `old` in that BMD version: erasure-coded again it has another ID for that."""
+    if old.is_coded or not new.is_coded:
+        return new
+    return msgspec.structs.replace(new, coding_id=new_bid(new.provider, term, version))
 
 
 def inherited_props(bck: Bck, defaults: Defaults, bid: U64 = U64(0), created_ns: int = 0) -> Bprops:

@@ -13,7 +13,7 @@ from ais.api.access import Access
 from ais.api.bucket import AIS, Bck
 from ais.base.errors import Conflict, NotForRemote, NotYetImplemented
 from ais.meta import rename
-from ais.meta.bmd import BMD, Bprops, apply_props, inherited_props, new_bid, with_link
+from ais.meta.bmd import BMD, Bprops, apply_props, inherited_props, new_bid, with_coding, with_link
 from ais.node.node import Node
 from ais.proxy.redirect import require_same
 
@@ -86,6 +86,7 @@ class BucketChanges:
         def change(bmd: BMD) -> BMD:
             old = require_same(bmd, bck, bid).props
             new = self._changed(bmd, old, props_patch)
+            new = with_coding(old, new, self._node.term, bmd.version + 1)
             if new == old:
                 return bmd
             changed = bmd.with_props(bck, new)
@@ -110,7 +111,10 @@ class BucketChanges:
         def change(bmd: BMD) -> BMD:
             old = require_same(bmd, bck, bid).props
             fresh = inherited_props(bck, self._node.config.cluster, old.bid, int(old.created))
-            new = msgspec.structs.replace(fresh, backend_bck=old.backend_bck, link_id=old.link_id, s3=old.s3)
+            new = msgspec.structs.replace(
+                fresh, backend_bck=old.backend_bck, link_id=old.link_id, coding_id=old.coding_id, s3=old.s3
+            )
+            new = with_coding(old, new, self._node.term, bmd.version + 1)
             return bmd if new == old else bmd.with_props(bck, new)
 
         await self._node.change_bmd(change)

@@ -664,7 +664,7 @@ class Target:
         mirrored = {bucket.bck: rule for bucket in bmd if (rule := mirroring_of(bucket.props)) is not None}
         others = [bucket.bck for bucket in bmd if bucket.bck not in mirrored]
         await asyncio.to_thread(self._volume.mirror_buckets, mirrored, others)
-        coded = frozenset(bucket.bck for bucket in bmd if bucket.props.is_coded)
+        coded = {bucket.bck: int(bucket.props.coding_id or 0) for bucket in bmd if bucket.props.is_coded}
         await asyncio.to_thread(self._volume.code_buckets, coded, [bucket.bck for bucket in bmd])
 
     def _vouch(self, key: int) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from ais.api.bucket import Bck
 from ais.api.codec import U64
 from ais.api.xact import EC_PUT
-from ais.meta.bmd import BMD, apply_props, inherited_props
+from ais.meta.bmd import BMD, apply_props, inherited_props, with_coding
 from ais.meta.smap import Flag, Smap, Snode
 from harness import loop
 from harness.target import Answer, LiveTarget, serving, until
@@ -42,9 +42,13 @@ class Group:
 
     async def change(self, patch: dict[str, Any]) -> None:
         """Other properties."""
-        bmd = self.targets[0].node.bmd
-        props = apply_props(bmd.require(BCK).props, {**patch, "force": True}, len(self.targets))
-        await self.take(bmd.with_props(BCK, props))
+        await self.take(self.changed(patch, self.targets[0].node.bmd))
+
+    def changed(self, patch: dict[str, Any], bmd: BMD) -> BMD:
+        """The BMD after that one, with other properties."""
+        old = bmd.require(BCK).props
+        props = apply_props(old, {**patch, "force": True}, len(self.targets))
+        return bmd.with_props(BCK, with_coding(old, props, 1, bmd.version + 1))
 
     def owner(self, name: str) -> LiveTarget:
         """Who owns an object."""

@@ -183,6 +183,43 @@ def test_a_later_deletion_is_noted_where_an_earlier_one_is(tmp_path: Path) -> No
     run(tmp_path, 4, scenario)
 
 
+@pytest.mark.parametrize("what", ["target", "mountpath"])
+def test_slices_of_before_erasure_coding_was_switched_off_bring_nothing_back(tmp_path: Path, what: str) -> None:
+    """A target, or a mountpath of one, with slices is away while it is switched off and on again: what was deleted in
+    between nobody noted, and what was written is not what those slices are of."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(REPLICA)
+        await fill(group)
+        owner, away = group.owner("small"), holder_of(group, "small")
+        (path,) = group.slices("small")
+        mountpath = next(one.path for one in away.volume.available if path.startswith(f"{one.path}/"))
+        present = [one for one in group.targets if one is not away or what == "mountpath"]
+        if what == "target":
+            group.away(away)
+        else:
+            away.volume.disable(mountpath)
+        off = group.changed({"ec": {"enabled": False}}, owner.node.bmd)
+        for one in present:
+            await one.take(off)
+        assert (await owner.ask("DELETE", "small")).status == 200
+        on = group.changed(REPLICA, off)
+        for one in present:
+            await one.take(on)
+        assert os.path.isfile(path)
+        if what == "target":
+            group.away()
+            await away.take(on)
+        else:
+            await asyncio.to_thread(away.volume.enable, mountpath)
+        assert not os.path.isfile(path)
+        await encoded(group)
+        assert (await owner.ask("GET", "large")).body == LARGE
+        await check_gone(group, "small")
+
+    run(tmp_path, 4, scenario)
+
+
 def test_a_rolling_restart_brings_nothing_back(tmp_path: Path) -> None:
     """The next target goes before what the first one missed was told to it: the owner knows by itself."""
 

@@ -9,8 +9,8 @@ from ais.api.bucket import Bck
 from ais.api.codec import U64
 from ais.base.errors import BadRequest, BucketExists, BucketNotFound, NotEnoughTargets, NotYetImplemented
 from ais.config.cluster import ClusterConfig
-from ais.config.sections import FrontendRate, RateLimit
-from ais.meta.bmd import BMD, Bprops, apply_props, inherited_props, new_bid
+from ais.config.sections import EC, FrontendRate, RateLimit
+from ais.meta.bmd import BMD, Bprops, apply_props, inherited_props, new_bid, with_coding
 
 B = Bck("b")
 
@@ -167,3 +167,13 @@ def test_bad_bucket_metadata(body: bytes) -> None:
     """What is not bucket metadata is refused."""
     with pytest.raises(BadRequest):
         BMD.decode(body)
+
+
+def test_erasure_coding_that_is_switched_on_again_has_an_id_of_its_own() -> None:
+    """Neither when it is on all the time, nor for a bucket that is made with it, nor of what clients ask for."""
+    coded, plain = Bprops(ec=EC(enabled=True)), Bprops()
+    assert with_coding(coded, coded, 1, 5) is coded
+    assert with_coding(coded, plain, 1, 5) is plain
+    again = with_coding(plain, coded, 1, 6)
+    assert again.coding_id == new_bid("ais", 1, 6)
+    assert apply_props(again, {"coding_id": "1", "ec": {"enabled": False}}, 5).coding_id == again.coding_id

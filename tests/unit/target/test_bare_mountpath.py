@@ -81,7 +81,7 @@ WRITERS: dict[str, Callable[[Volume, Env], object]] = {
     "bucket trashed": lambda volume, _: volume.trash_bucket(BCK),
     "mirroring begun": lambda volume, _: volume.mirror_buckets({BCK: Mirroring(2)}, []),
     "mirroring ended": lambda volume, _: volume.mirror_buckets({}, [BCK]),
-    "slices dropped": lambda volume, _: volume.code_buckets(frozenset(), [BCK]),
+    "slices dropped": lambda volume, _: volume.code_buckets({}, [BCK]),
     "removal noted": remember_removal,
     "loss settled": lambda volume, _: first(volume).settle_loss(),
     "checked": lambda volume, env: asyncio.run(Health(volume, env, lambda: FSHC(), None).probe(first(volume))),  # type: ignore[arg-type]
