@@ -420,7 +420,8 @@ class Store:
                     raise NotReady("the set of mountpaths changed meanwhile: try again") from None
                 raise
             if self.volume.view is not view:  # a mountpath that went meanwhile must not bring it back either
-                self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :], fsync=fsync, is_moved=is_moved)
+                path, keeps_none = spot.path[len(spot.root) + 1 :], not keeps_versions
+                self.volume.note_removed(bck, path, fsync=fsync, is_moved=is_moved, keeps_none=keeps_none)
             return removed
 
         def remove() -> Removed:
@@ -1109,7 +1110,8 @@ class Store:
 
     def _drop_copies(self, bck: Bck, spot: Spot, *, fsync: bool, is_moved: bool = False) -> None:
         """Before an object is removed or replaced; under its lock. Raise `OSError`."""
-        self.volume.note_removed(bck, spot.path[len(spot.root) + 1 :], fsync=fsync, is_moved=is_moved)
+        path = spot.path[len(spot.root) + 1 :]
+        self.volume.note_removed(bck, path, fsync=fsync, is_moved=is_moved, keeps_none=True)
         if bck in self.volume.mirrored:
             self.copies.drop(spot, fsync=fsync)
 

@@ -72,9 +72,9 @@ class Line(NamedTuple):
         return self.uname == _EVERYTHING
 
 
-def note(disk: Disk, mountpaths: Iterable[Mountpath], line: Line, *, fsync: bool = False) -> None:
-    """Add a line on each mountpath, durable when `fsync`. Raise `OSError`, or `NotReady` when one is not there."""
-    data = f"{line}\n".encode()
+def note(disk: Disk, mountpaths: Iterable[Mountpath], lines: Iterable[Line], *, fsync: bool = False) -> None:
+    """Add lines on each mountpath, durable when `fsync`. Raise `OSError`, or `NotReady` when one is not there."""
+    data = "".join(f"{line}\n" for line in lines).encode()
     for mountpath in mountpaths:
         with mountpath.entered() as root, _appending(disk, root) as fd:
             disk.write(fd, data)
@@ -117,6 +117,11 @@ class OfVersions(NamedTuple):
 def shelved(path: str, version_id: str) -> str:
     """The path of a line about a version of the object at `path`."""
     return f"{layout.VERSIONS}/{path}/{SELF}/{version_id}"
+
+
+def null_version(path: str) -> str:
+    """The path of the line about the null version of the object at `path`."""
+    return shelved(path, _NULL)
 
 
 def covered(path: str) -> str:

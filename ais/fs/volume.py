@@ -607,18 +607,22 @@ class Volume:
         if since not in (None, self.moves):
             raise BegunToMove("objects began to move since a moment ago: try again")
 
-    def note_removed(self, bck: Bck, path: str, *, fsync: bool = False, is_moved: bool = False) -> None:
+    def note_removed(
+        self, bck: Bck, path: str, *, fsync: bool = False, is_moved: bool = False, keeps_none: bool = False
+    ) -> None:
         """An object is about to be removed or replaced: a mountpath that is out of use must not bring it back.
 
-        Durably when `fsync`. `is_moved`: it is another target's now, who notes for others what becomes of it. Raise
-        `OSError`, or `NotReady` when one that is in use is not there to remember it.
+        Durably when `fsync`. `is_moved`: it is another target's now, who notes for others what becomes of it.
+        `keeps_none`: nor as a null version, should its bucket keep versions by then. Raise `OSError`, or `NotReady`
+        when one that is in use is not there to remember it.
         """
         if not (self._is_partial or (self.notes_for_others and not is_moved)):
             return
         noted = removed.Line(self._record.generation, bck.uname, path, 0 if is_moved else self.map_version)
         if self._noted.get(noted) in (fsync, True):
             return
-        removed.note(self._disk, self.view.available, noted, fsync=fsync)
+        lines = (noted, noted._replace(path=removed.null_version(path))) if keeps_none else (noted,)
+        removed.note(self._disk, self.view.available, lines, fsync=fsync)
         if len(self._noted) >= NOTED_MAX:
             self._noted.clear()
         self._noted[noted] = fsync

@@ -114,6 +114,43 @@ def test_a_returning_mountpath_brings_nothing_back(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("how", ["deleted", "renamed", "replaced by a rename"])
+def test_what_was_deleted_before_versions_were_kept_is_none(tmp_path: Path, how: str) -> None:
+    """A mountpath was away while objects of a bucket without versions went; written again since these are kept, they
+    have that one version when it returns."""
+
+    async def scenario(target: LiveTarget) -> None:
+        await target.create(BCK)
+        for name in NAMES:
+            assert (await target.ask("PUT", name, data=b"old")).status == 200
+        path = target.volume.available[0].path
+        had = [name for name in NAMES if target.volume.place(BCK.uname + name).path == path]
+        await asyncio.to_thread(target.volume.detach, path)
+        await settled(target)
+        rules = target.target._front.views.require(BCK).rules
+        for name in had:
+            assert (await target.ask("PUT", name, data=b"later")).status == 200
+            if how == "deleted":
+                assert (await target.ask("DELETE", name)).status == 200
+            elif how == "renamed":
+                target.target._store.rename(BCK, name, f"{name}.new", rules)
+            else:
+                assert (await target.ask("PUT", f"{name}.new", data=b"new")).status == 200
+                target.target._store.rename(BCK, f"{name}.new", name, rules)
+                assert (await target.ask("DELETE", name)).status == 200
+        props = target.node.bmd.require(BCK).props.with_s3(versioning="Enabled")
+        await target.take(target.node.bmd.with_props(BCK, props))
+        for name in had:
+            assert (await target.ask("PUT", name, data=b"new")).status == 200
+        await asyncio.to_thread(target.volume.attach, path)
+        await settled(target)
+        versions = [one[0] for one in await _versions(target)]
+        assert [name for name in had if versions.count(name) != 1] == []
+        assert len(had) > 5
+
+    run(tmp_path, scenario)
+
+
 def test_mirrored_objects_survive_a_mountpath_and_get_their_copies_again(tmp_path: Path) -> None:
     """A mountpath is gone for good: everything is read at once, and has two files when another one came."""
 
