@@ -44,6 +44,10 @@ class CopyFile(NamedTuple):
         """Whether it has metadata and the size that says."""
         return self.meta is not None and self.meta.size == self.stat.st_size
 
+    def is_newer_than(self, meta: ObjectMeta | None) -> bool:
+        """Whether it is of a later write, or change of metadata."""
+        return self.is_whole and self.meta is not None and meta is not None and self.meta.stamp > meta.stamp
+
 
 class Copies:
     """The copies on one volume. Methods that change anything need the object's lock; all raise `OSError`."""
@@ -91,18 +95,22 @@ class Copies:
         copy = self.newest(spot)
         if copy is None:
             return False
+        self.install(spot, copy)
+        return True
+
+    def install(self, spot: Spot, copy: CopyFile) -> None:
+        """Make a copy the object, in the place of what may be there. Raise as `promote`."""
         self.make_root(spot)
         if copy.mountpath is spot.mountpath:
             tree.install(self._disk, copy.path, spot.root, spot.path)
             tree.prune(self._disk, copy.root, copy.path)
-            return True
+            return
         aside = self.clone(copy.path, copy.stat, spot, spot.mountpath)
         try:
             tree.install(self._disk, aside, spot.root, spot.path)
         except BaseException:
             workfile.discard(self._disk, aside)
             raise
-        return True
 
     def rename(self, spot: Spot, other: Spot, *, fsync: bool = False) -> None:
         """Make the copies of one file those of another one, on the same mountpaths, durably when `fsync`.

@@ -530,16 +530,34 @@ class Publisher:
         return max(stamp, (stored.stamp[0], stored.stamp[1] + 1)) if stored is not None else stamp
 
     def _restore_lost(self, spot: Spot, wait: bool) -> None:
-        """Before an object of a mirrored bucket is changed: if it was lost and has a copy, make that the object."""
+        """Before an object of a mirrored bucket is changed: if it was lost and has a copy, make that the object.
+
+        Also where a mountpath has brought back an older one.
+        """
         if self._volume.view.is_unsettled:
-            if newest_file(self._disk, self._volume.view, spot) is not None:
+            found = newest_file(self._disk, self._volume.view, spot)
+            copy = self.copies.newest(spot) if found is not None else None
+            if found is not None and (copy is None or not copy.is_newer_than(read_meta(self._disk, found[0]))):
                 return
         elif self._disk.access(spot.path, os.F_OK):
             return
-        if not wait and self.copies.newest(spot) is not None:
+        else:
+            copy = None
+        if not wait and (copy is not None or self.copies.newest(spot) is not None):
             raise StripeBusy
-        if not self.copies.promote(spot):
+        if copy is not None and copy.meta is not None:
+            self.make_way(spot, copy.meta)
+            self.copies.install(spot, copy)
+        elif not self.copies.promote(spot):
             self.version_copies.restore_marker(spot)
+
+    def make_way(self, spot: Spot, meta: ObjectMeta) -> None:
+        """Before the copy of a later write takes the place of what a mountpath has brought back, under its lock: where
+        that is another version it stays one. Raise `OSError`.
+        """
+        head = self._versions.head(spot) if spot.root.endswith(layout.OBJECTS) else None
+        if head is not None and head.meta is not None and head.id != (meta.version_id or NULL):
+            self._versions.shelve(spot, head)
 
     def _publish_whole(
         self, staged: Staged, condition: Condition | None, wait: bool, *, is_coded: bool = False

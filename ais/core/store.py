@@ -963,8 +963,10 @@ class Store:
                     with contextlib.ExitStack() as held:
                         for key in keys:
                             held.enter_context(stripes.held(key))
+                        for changed in (bck, to_bck):  # a copy that is not there would come back later
+                            if changed in self.volume.mirrored:
+                                self._publisher.require_all(changed)
                         if bck in self.volume.mirrored:
-                            self._publisher.require_all(bck)
                             self.copies.promote(source)
                         found = tree.find(self._disk, source.path)
                         if found is None:
@@ -1169,6 +1171,10 @@ class Store:
         """
         return self._publisher.locked(bck, spot, step, restore_lost=restore_lost)
 
+    def make_way(self, spot: Spot, meta: ObjectMeta) -> None:
+        """See `Publisher.make_way`."""
+        self._publisher.make_way(spot, meta)
+
     def require_all(self, bck: Bck) -> None:
         """Before names are removed here: raise `NotReady` when a disk that is not there may have them too."""
         self._publisher.require_all(bck)
@@ -1189,24 +1195,36 @@ class Store:
         self._publisher.on_mirrored, self._publisher.around_mirrored = told, around
 
     def _open_mirrored(self, bck: Bck, name: str, spot: Spot) -> OpenObject | None:
-        """Open an object, or the copy that stands for it when it is lost or damaged; whoever mirrors is told."""
+        """Open an object, or the copy that stands for it when it is lost or damaged; whoever mirrors is told.
+
+        What a mountpath brought back may be older than a copy of what took its place meanwhile, and was lost since.
+        """
         damage: CorruptMetadata | None = None
+        opened: OpenObject | None = None
         try:
             opened = self._open_latest(spot)
-            if opened is not None:
+            if opened is not None and not self.volume.view.is_unsettled:
                 return opened
         except CorruptMetadata as error:
             damage = error
-        with disk_failures(spot.path):
-            copy = self.copies.newest(spot)
-        found = None
-        if copy is not None:
-            home = Spot.at(None, copy.mountpath, bck, spot.key, name)
-            found = self._open_at(home, copy.path, copy.mountpath)
-        if found is None and damage is not None:
-            raise damage
-        if found is not None:
-            self._publisher.on_mirrored(bck, name)
+        try:
+            with disk_failures(spot.path):
+                copy = self.copies.newest(spot)
+            found = None
+            if copy is not None and (opened is None or copy.is_newer_than(opened.meta)):
+                home = Spot.at(None, copy.mountpath, bck, spot.key, name)
+                found = self._open_at(home, copy.path, copy.mountpath)
+        except BaseException:
+            if opened is not None:
+                self._disk.close(opened.fd)
+            raise
+        if found is None:
+            if damage is not None:
+                raise damage
+            return opened
+        if opened is not None:
+            self._disk.close(opened.fd)
+        self._publisher.on_mirrored(bck, name)
         return found
 
     def _settle_content(self, path: str, target: Spot, rules: WriteRules) -> None:

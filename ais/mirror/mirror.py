@@ -128,13 +128,23 @@ class Mirror:
         current, copies = self._current(spot), self._copies.find(spot)
         if current is None and not copies:
             return Outcome(is_missing=True)
-        stamp = _stamp(current, copies)
+        stamp = self._stamp(current, copies)
         is_good = current is not None and self._is_good(current, stamp, verify)
         good = [copy for copy in copies if self._is_good(_File(*copy[2:]), stamp, verify)]
         if not is_good:
             return self._restore(bck, spot, current, good)
         assert current is not None
         return self._complete(bck, spot, current, copies, good, wanted)
+
+    def _stamp(self, current: _File | None, copies: list[CopyFile]) -> tuple[int, int]:
+        """The stamp of the object: its own while its metadata can be read, else the latest of its copies. So while a
+        mountpath may have brought it back, when a copy is of a later write.
+        """
+        meta = current.meta if current is not None else None
+        may_be_older = self._store.volume.view.is_unsettled and any(copy.is_newer_than(meta) for copy in copies)
+        if meta is not None and not may_be_older:
+            return meta.stamp
+        return max((copy.meta.stamp for copy in copies if copy.meta is not None), default=(0, 0))
 
     def _current(self, spot: Spot) -> _File | None:
         found = tree.find(self._disk, spot.path)
@@ -179,6 +189,8 @@ class Mirror:
                 if not any(one.path == source.path and one.meta == source.meta for one in self._copies.find(spot)):
                     return False
                 self._copies.make_root(spot)
+                if source.meta is not None:
+                    self._store.make_way(spot, source.meta)
                 tree.install(self._disk, aside, spot.root, spot.path)
                 return True
 
@@ -222,13 +234,6 @@ class Mirror:
             for aside in asides.values():
                 workfile.discard(self._disk, aside)
         return Outcome(current.stat.st_size, len(asides), len(surplus)) if done else None
-
-
-def _stamp(current: _File | None, copies: list[CopyFile]) -> tuple[int, int]:
-    """The stamp of the object: its own while its metadata can be read, else the latest of its copies."""
-    if current is not None and current.meta is not None:
-        return current.meta.stamp
-    return max((copy.meta.stamp for copy in copies if copy.meta is not None), default=(0, 0))
 
 
 def _identity(file: _File | None) -> tuple[int, int, int] | None:

@@ -240,7 +240,8 @@ class LocalFiles:
         copies = self._store.copies.find(spot) if bck in self._store.volume.mirrored else []
         meta = read_meta(self._disk, own[0]) if own is not None else None
         newest = max((copy.meta for copy in copies if copy.meta is not None), key=lambda one: one.stamp, default=None)
-        standard = meta or newest
+        may_be_older = self._store.volume.view.is_unsettled and any(copy.is_newer_than(meta) for copy in copies)
+        standard = newest if may_be_older else meta or newest
         bad, bytes_read, good, is_there = [], 0, 0, False
         if own is not None:
             reason, count = self._reason(own[0], own[1], meta, standard, depth)

@@ -18,7 +18,7 @@ from harness.target import LiveTarget, serving, until
 
 from ais.api import codec
 from ais.api.bucket import Bck
-from ais.api.xact import MAKE_COPIES, PUT_COPIES, RESILVER
+from ais.api.xact import MAKE_COPIES, PUT_COPIES, RESILVER, SCRUB, ArgsMsg
 from ais.fs.record import State
 from ais.fs.volume import Volume
 from ais.space import resilver
@@ -171,6 +171,57 @@ def test_mirrored_objects_survive_a_mountpath_and_get_their_copies_again(tmp_pat
             head = await target.ask("HEAD", name)
             assert head.headers["Ais-Mirror-Copies"] == "2"
             assert (await target.ask("GET", name)).body == name.encode()
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("keeps_versions", [False, True])
+@pytest.mark.parametrize("change", ["", "PATCH", "scrub"])
+def test_a_copy_counts_that_is_newer_than_what_a_mountpath_has_brought_back(
+    tmp_path: Path, change: str, keeps_versions: bool
+) -> None:
+    """One was away while everything was written again, and as soon as it is back the one goes that has that: what it
+    brought is older than the copies, which nobody replaces by it. Where versions are kept it is one of them."""
+
+    async def scenario(target: LiveTarget) -> None:
+        (tmp_path / "mp3").mkdir()
+        await asyncio.to_thread(target.volume.attach, str(tmp_path / "mp3"))
+        await settled(target)
+        await target.create(BCK, {"mirror": {"enabled": True, "copies": 2}})
+        if keeps_versions:
+            props = target.node.bmd.require(BCK).props.with_s3(versioning="Enabled")
+            await target.take(target.node.bmd.with_props(BCK, props))
+        for name in NAMES:
+            assert (await target.ask("PUT", name, data=b"old")).status == 200
+        await settled(target)
+        away = target.volume.available[0].path
+        had = [name for name in NAMES if target.volume.place(BCK.uname + name).path == away]
+        await asyncio.to_thread(target.volume.detach, away)
+        await settled(target)
+        for name in NAMES:
+            assert (await target.ask("PUT", name, data=b"new")).status == 200
+        await settled(target)
+        target.target._resilver._is_automatic = lambda: False
+        await asyncio.to_thread(target.volume.attach, away)
+        gone = next(one.path for one in target.volume.available if one.path != away)
+        await asyncio.to_thread(target.volume.detach, gone)
+        for name in NAMES:
+            assert (name, (await target.ask("GET", name)).body) == (name, b"new")
+        if change == "PATCH":
+            for name in NAMES:
+                assert (await target.act("PATCH", name, "", value={"colour": "red"})).status == 200
+        if change == "scrub":
+            await target.target._scrub.start(ArgsMsg(id="scrubJOB1", kind=SCRUB, bck=BCK)).wait()
+        target.target._resilver._is_automatic = lambda: True
+        await settled(target)
+        assert not target.volume.view.is_unsettled
+        assert misplaced(target) == []
+        for name in NAMES:
+            assert (name, (await target.ask("GET", name)).body) == (name, b"new")
+        if keeps_versions:
+            versions = [one[0] for one in await _versions(target)]
+            assert [name for name in had if versions.count(name) != 2] == []
+        assert len(had) > 5
 
     run(tmp_path, scenario)
 
