@@ -171,11 +171,13 @@ class Copies:
             workfile.fsync_path(self._disk, aside)
         tree.install(self._disk, aside, root, path, fsync=fsync)
 
-    def update(self, spot: Spot, before: ObjectMeta, value: bytes) -> None:
-        """Give the copies of an object that has the metadata `before` another metadata."""
+    def update(self, spot: Spot, before: ObjectMeta, value: bytes, *, fsync: bool = False) -> None:
+        """Give the copies of an object that has the metadata `before` another metadata, durably when `fsync`."""
         for copy in self.find(spot):
             if copy.meta == before:
                 self._disk.setxattr(copy.path, metadata.XATTR, value)
+                if fsync:
+                    workfile.fsync_path(self._disk, copy.path)
 
     def _read_meta(self, path: str) -> ObjectMeta | None:
         value = tree.read_xattr(self._disk, path, metadata.XATTR)

@@ -608,7 +608,7 @@ class Store:
                 if is_protected:
                     changed = msgspec.structs.replace(changed, stamp=self._publisher.next_stamp(opened.meta))
                     for copied in (spot, kept_spot(spot, version_id)) if version_id else (spot,):
-                        self.copies.update(copied, opened.meta, metadata.encode(changed))
+                        self.copies.update(copied, opened.meta, metadata.encode(changed), fsync=fsync)
                 self._disk.setxattr(opened.fd, metadata.XATTR, metadata.encode(changed))
                 if fsync:
                     self._disk.fsync(opened.fd)

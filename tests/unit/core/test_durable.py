@@ -155,6 +155,18 @@ def test_what_could_bring_back_what_was_removed_is_gone_durably(make_bench: Any,
     assert all(Path(path, ".ais.removed").exists() == is_partial for path in used)
 
 
+@pytest.mark.parametrize("what", ["patch", "tags"])
+def test_metadata_is_on_the_disks_of_all_copies(make_bench: Any, what: str) -> None:
+    """As the content is: the own disk, or its last writes, may be what is lost."""
+    bench = make_bench(3)
+    bench.volume.mirror_buckets({bench.bck: Mirroring(2)}, ())
+    one = Recorded(bench)
+    one.put("o", WriteRules(fsync=True, all_copies=True))
+    one.disk.dirty.clear()
+    CHANGES[what](one)
+    assert one.disk.unsynced() == []
+
+
 def away_from_home(bench: Any, name: str) -> None:
     """Attach a mountpath that owns the name instead of the object's."""
     home, key = bench.volume.place(bench.bck.uname + name), digest(bench.bck.uname + name)
