@@ -66,8 +66,8 @@ class Relocator:
         """
         outcomes: dict[str, Relocated | AisError] = {}
         left = dict.fromkeys(some, Relocated())
-        for _ in range(ATTEMPTS_MAX):
-            places = _Places()
+        for attempt in range(ATTEMPTS_MAX):
+            places = _Places(is_first=not attempt)
             for name, before in self._paced(iter(left.items())):
                 try:
                     found = self._step(bck, name, places)
@@ -259,8 +259,12 @@ class Relocator:
 
     def _tidy(self, bck: Bck, spot: Spot, places: "_Places", asides: _Asides) -> bool:
         """Copy what is kept of the versions elsewhere to the object's mountpath. When there was nothing to copy, all of
-        that goes, and what is older than the file there; return whether there was. Under the lock.
+        that goes, and what is older than the file there, once what stands for it is on the disk; return whether it was
+        too early for that. Under the lock.
         """
+        if places.is_first and self._is_elsewhere(spot):
+            self._settle_all(spot, places)
+            return True
         if self._has_versions(bck, spot):
             self._versions.put_strays_aside(spot, self._versions.head(spot))
             owner, *others = self._versions.places(spot)
@@ -281,6 +285,25 @@ class Relocator:
                 self._store.volume.moved.note(spot.bucket, spot.name)
                 tree.remove(self._disk, root, path)
         return False
+
+    def _is_elsewhere(self, spot: Spot) -> bool:
+        """Whether another mountpath has anything of an object."""
+        _, *others = self._versions.places(spot)
+        return any(tree.find(self._disk, place.path) is not None or self._shelved(place) for place in others)
+
+    def _settle_all(self, spot: Spot, places: "_Places") -> None:
+        """Have all that is in its place of an object on the disk with `places`: whoever brought it may have been killed
+        before it was.
+        """
+        owner, own = self._versions.places(spot)[0], tree.find(self._disk, spot.path)
+        for entry in self._shelved(owner):
+            self._settle(places, os.path.dirname(owner.shelves), f"{owner.shelf}/{entry}")
+        if own is not None:
+            self._settle(places, spot.root, own[0])
+
+    def _settle(self, places: "_Places", root: str, path: str) -> None:
+        self._write_out(path)
+        places.add(root, path)
 
     def _has_versions(self, bck: Bck, spot: Spot) -> bool:
         """Whether there may be others than the latest: two objects on different mountpaths are, without any shelf."""
@@ -365,11 +388,14 @@ class _SlicePlaces:
 
 
 class _Places(Directories):
-    """Where something was copied to; `names`: of objects that are not done."""
+    """Where something was copied to; `names`: of objects that are not done. `is_first`: what is in its place may not be
+    on the disk yet; later it was synced in between.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_first: bool = True) -> None:
         super().__init__()
         self.names: set[str] = set()
+        self.is_first = is_first
 
 
 def _key(path: str, stat: os.stat_result) -> _Key:

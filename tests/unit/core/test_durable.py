@@ -183,6 +183,26 @@ def relocate(one: Recorded, bench: Any, _rules: WriteRules) -> str:
     return "o"
 
 
+class Killed(BaseException):
+    """In the place of a flush."""
+
+
+def resume(one: Recorded, bench: Any, _rules: WriteRules) -> str:
+    """Killed before what was copied is on its disk; the next one finds it in its place."""
+    away_from_home(bench, "o")
+    relocator = Relocator(one.store, Env(disk=one.disk), at_once)
+    one.disk.fsync = kill  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        relocator.bring(one.bck, "o")
+    del one.disk.fsync
+    relocator.bring(one.bck, "o")
+    return "o"
+
+
+def kill(_fd: int) -> None:
+    raise Killed
+
+
 def overwrite(one: Recorded, bench: Any, rules: WriteRules) -> str:
     away_from_home(bench, "o")
     one.put("o", rules)
@@ -197,7 +217,7 @@ def rename(one: Recorded, bench: Any, rules: WriteRules) -> str:
 
 
 @pytest.mark.parametrize("keeping", list(Keeping))
-@pytest.mark.parametrize("move", [relocate, overwrite, rename])
+@pytest.mark.parametrize("move", [relocate, resume, overwrite, rename])
 def test_what_moves_to_another_mountpath_is_there_before_it_is_gone_here(
     make_bench: Any, move: Callable[[Recorded, Any, WriteRules], str], keeping: Keeping
 ) -> None:
