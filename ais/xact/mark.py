@@ -20,8 +20,13 @@ class Mark:
         """Among which mountpaths it was set: that with the file may have gone since."""
 
     def was_left(self) -> bool:
-        """Whether it lies on any mountpath: the last run left something undone."""
+        """Whether it lies on any mountpath: the last run left something undone.
+
+        So it may have where the power was lost: that takes the file on one disk and leaves what was synced on another.
+        """
         for mountpath in self._volume.available:
+            if mountpath.loss is not None:
+                return True
             with contextlib.suppress(OSError):
                 self._disk.lstat(f"{mountpath.path}/{self._name}")
                 return True

@@ -55,6 +55,7 @@ class Unfinished:
             path = f"{directory}/{name}"
             with contextlib.suppress(FileExistsError):
                 self._disk.mkdir(directory)
+                layout.fsync_directory(self._disk, root)
             fd = self._disk.open(path + _NEW, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             try:
                 write_all(self._disk, fd, content)
@@ -62,6 +63,7 @@ class Unfinished:
             finally:
                 self._disk.close(fd)
             self._disk.rename(path + _NEW, path)
+            layout.fsync_directory(self._disk, directory)
 
     def drop(self, uuid: str) -> None:
         """The job has ended; on return that is on the disk."""

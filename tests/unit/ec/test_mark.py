@@ -11,7 +11,9 @@ from harness.target import until
 
 from ais.ec import jobs as jobs_of_ec
 from ais.ec.jobs import MARK
+from ais.env import Env
 from ais.env.disk import Disk
+from ais.fs.volume import Volume
 from ais.xact.mark import Mark
 
 
@@ -40,6 +42,28 @@ def test_a_mark_is_there_before_an_object_is(tmp_path: Path, patch: dict[str, An
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Disk, "rename", rename)
         run(tmp_path, 4, scenario)
+
+
+class NextBoot(Disk):
+    """The disk after the machine was off."""
+
+    boot_id = staticmethod(lambda: "the next boot")
+
+
+def test_a_mark_may_have_gone_with_the_power(tmp_path: Path) -> None:
+    """It was on one disk, what was synced and lacks copies is on another: both are looked through before it is said
+    that nothing is left."""
+    paths = [tmp_path / "mp1", tmp_path / "mp2"]
+    for path in paths:
+        path.mkdir()
+    for disk, is_left in ((Disk(), False), (NextBoot(), True)):
+        volume = Volume.load_or_create(Env(disk=disk), list(map(str, paths)))
+        mark = Mark(volume, disk, ".ais.some")
+        assert mark.was_left() == is_left
+        for one in volume.available:
+            one.settle_loss()
+        assert not mark.was_left()
+        volume.close()
 
 
 def test_a_mark_does_not_go_with_a_mountpath(tmp_path: Path) -> None:

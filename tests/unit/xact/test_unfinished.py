@@ -45,6 +45,8 @@ def test_who_sees_a_job_ended_sees_it_begin_no_more(tmp_path: Path, how: str) ->
         registry = Registry(SystemClock(), None, Unfinished(disk, lambda: volume.available))
         await registry.recall()
         await registry.keep("copyJOB01", "copy-bck", b"{}")
+        assert {str(tmp_path), f"{tmp_path}/{DIRECTORY}"} <= set(disk.synced)
+        disk.synced.clear()
         assert [task.uuid for task in Unfinished(disk, lambda: volume.available).load()] == ["copyJOB01"]
         job = registry.start("copy-bck", "copyJOB01", work)
         await asyncio.sleep(0)
