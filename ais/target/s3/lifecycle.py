@@ -10,13 +10,17 @@ from functools import partial
 
 import msgspec
 
+from ais.api.bucket import Bck
 from ais.api.xact import LIFECYCLE, ArgsMsg
 from ais.base.errors import AccessDenied, AlreadyExists, HandleNotFound, NotFound
 from ais.base.ids import new_id
 from ais.core import sealing
 from ais.core.announcing import Event
+from ais.core.meta import ObjectMeta
+from ais.core.publish import Condition
 from ais.core.store import Store
 from ais.core.version_listing import VersionEntry, VersionLister
+from ais.core.versions import DELETED
 from ais.fs.volume import Volume
 from ais.node.s3 import Gate
 from ais.s3 import facts, lifecycle
@@ -123,7 +127,13 @@ class Lifecycle:
                 self._store.delete(bck, name, condition, rules, since=since)
             else:
                 self._store.delete_version(
-                    bck, name, version_id, condition, fsync=rules.fsync, event=rules.event, since=since
+                    bck,
+                    name,
+                    version_id,
+                    partial(self._lone, bck, name, condition) if entry.is_latest else condition,
+                    fsync=rules.fsync,
+                    event=rules.event,
+                    since=since,
                 )
 
         async def remove(since: int, _is_discarded: bool) -> bool:
@@ -132,6 +142,15 @@ class Lifecycle:
         if await self._moves.once_settled(view, name, remove):  # who has it still would bring it back
             xaction.objects += 1
             xaction.bytes += entry.size
+
+    def _lone(self, bck: Bck, name: str, condition: Condition | None, stored: ObjectMeta | None) -> None:
+        """The condition under which a delete marker that is the latest version goes: what came below it since it was
+        seen would be there again. Raise `AlreadyExists`.
+        """
+        if condition is not None:
+            condition(stored)
+        if any(entry != DELETED for entry in self._store.entries(bck, name)):
+            raise AlreadyExists(f"{bck.cname(name)} has an older version by now")
 
     async def _abort_uploads(self, xaction: Xaction, bucket: S3Bucket) -> None:
         now_s, rules, view = self._clock.now_ns() / 1e9, bucket.lifecycle, self._view(bucket)

@@ -172,6 +172,39 @@ def test_noncurrent_versions_and_lone_markers_expire(serve: Any, run: Scenario) 
     run(scenario())
 
 
+def test_a_marker_goes_only_while_nothing_is_below_it(serve: Any, run: Scenario) -> None:
+    """It was alone when it was looked at; a version that another target gives since would be the latest one again."""
+
+    async def scenario() -> None:
+        async with serve() as [live]:
+            await live.create()
+            await _set(live, versioning="Enabled")
+            version_id = (await live.s3("PUT", "b/o", data=b"deleted")).headers["x-amz-version-id"]
+            store = live.target._store
+            meta = store.head(BCK, "o").meta
+            await live.s3("DELETE", "b/o")
+            await live.s3("DELETE", f"b/o?versionId={version_id}")
+            _age(live, 10)
+            marker = "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>"
+            await _set(live, lifecycle=_rules(marker))
+            lister, rules = live.target._lifecycle._lister, live.target._front.views.require(BCK).rules
+            page = lister.page
+
+            def page_and_take(*args: Any, **kwargs: Any) -> Any:
+                found = page(*args, **kwargs)
+                arriving = store.arrival(BCK, "o", rules, meta, (1, 1), is_head=False)
+                arriving.write(b"deleted")
+                arriving.commit()
+                return found
+
+            lister.page = page_and_take
+            assert await _run(live) == 0
+            assert (await live.s3("GET", "b/o")).status == 404
+            assert (await live.s3("GET", f"b/o?versionId={version_id}")).body == b"deleted"
+
+    run(scenario())
+
+
 def test_what_takes_the_place_of_a_version_that_is_due_stays(serve: Any, run: Scenario) -> None:
     """A null version was due when it was looked at; one that a client has put there since is acknowledged."""
 
