@@ -46,10 +46,11 @@ class Protection:
                 if bucket.bck in buckets:
                     buckets[bucket.bck].add(bucket)
         gone = {}
+        gone_count = sum(target.id not in present for target in self._holders)
         for target in self._holders:
             known = {one.bck: one for one in present.get(target.id, TargetProtection()).buckets}
             if target.id not in present:
-                gone[target.id] = self._miss(target, buckets)
+                gone[target.id] = self._miss(target, buckets, gone_count)
             else:
                 for bck, one in buckets.items():
                     if bck not in known:  # it has not heard of the bucket yet
@@ -58,14 +59,17 @@ class Protection:
         ordered = sorted(buckets.values(), key=lambda one: one.bck.cname())
         return ClusterProtection(state=state, buckets=ordered, reasons=reasons, unreachable=gone)
 
-    def _miss(self, target: Snode, buckets: dict[Bck, BucketProtection]) -> str:
-        """Count what a target holds that cannot be asked; say so in words."""
+    def _miss(self, target: Snode, buckets: dict[Bck, BucketProtection], gone_count: int) -> str:
+        """Count what a target holds that cannot be asked; say so in words. With so many gone that slices cannot make up
+        for them, that is so of erasure-coded buckets too.
+        """
         known = self._known.get(target.id)
         lost_objects = lost_bytes = 0
         for bck, one in buckets.items():
-            one.state = State.SHORT if one.is_coded else State.UNREACHABLE
+            is_readable = one.is_coded and gone_count <= self._node.bmd.require(bck).props.ec.parity_slices
+            one.state = worst((one.state, State.SHORT if is_readable else State.UNREACHABLE))
             held = next((held for held in known.buckets if held.bck == bck), None) if known else None
-            if held is not None and not one.is_coded:
+            if held is not None and not is_readable:
                 one.unreachable += held.objects
                 lost_objects, lost_bytes = lost_objects + held.objects, lost_bytes + held.bytes
         how = "is away" if target.is_away else "does not answer"

@@ -129,6 +129,33 @@ def test_names_of_an_absent_target_are_unavailable_not_gone(cluster: Cluster, ho
     assert api.call("HEAD", f"/v1/buckets/{meanwhile}").status == 200
 
 
+def test_more_absent_targets_than_slices_make_up_for_are_said(cluster: Cluster) -> None:
+    """Of an erasure-coded bucket all is readable without one of them, and not without two: then it says how much."""
+    api, bucket = Api(cluster.endpoint), fresh_name()
+    coded = {"ec": {"enabled": True, "data_slices": 1, "parity_slices": 1}}
+    assert api.create(bucket, coded).status == 200
+    for name in NAMES:
+        assert api.put(bucket, name, name.encode()).status == 200
+    eventually(lambda: (found := protection(api, bucket))["state"] == "ok" and found["objects"] == 30, within_s=SOON_S)
+    first, second, _ = cluster.targets
+    cluster.signal(first, SIGKILL)
+    eventually(lambda: is_away(api, first), within_s=SOON_S)
+    found = protection(api, bucket)
+    assert (found["state"], found["unreachable"]) == ("short", 0)
+    assert {api.get(bucket, name).status for name in NAMES} == {200}
+    cluster.signal(second, SIGKILL)
+    eventually(lambda: is_away(api, second), within_s=SOON_S)
+    assert {api.get(bucket, name).status for name in NAMES} == {200, 503}
+    found = protection(api, bucket)
+    assert found["state"] == "unreachable"
+    assert 0 < found["unreachable"] <= 30
+    for node in (first, second):
+        cluster.wait_ended(node)
+        cluster.restart(node)
+    cluster.wait_ready()
+    check_all_are_back(api, bucket)
+
+
 def test_a_primary_that_stood_still_blames_nobody(cluster: Cluster) -> None:
     """A primary frozen for longer than its targets may be silent leaves the map as it was, also while it changes it."""
     api, _ = filled(cluster)
