@@ -60,7 +60,11 @@ class SliceStore:
         self.pool.shutdown(cancel_futures=True)
 
     def create(self, bck: Bck, name: str, *, is_aside: bool = False, is_synced: bool = False) -> "SliceWriter":
-        """Begin to receive a slice. Raise `OutOfSpace`, `BucketNotFound`, `NotReady`."""
+        """Begin to receive a slice. Raise `OutOfSpace`, `BucketNotFound`, `NotReady`: also where the bucket is not
+        known to be erasure-coded, for slices of before go when it is heard that it is again.
+        """
+        if bck not in self._store.volume.coded:
+            raise NotReady(f'bucket "{bck.cname()}" is not erasure-coded here, or not yet: try again')
         spot = self._store.spot(bck, name)
         spot.mountpath.check_room(0, self._store.volume.limits.out_of_space_pct)
         path, fd = self._store.create_work(bck, spot)

@@ -220,6 +220,29 @@ def test_slices_of_before_erasure_coding_was_switched_off_bring_nothing_back(tmp
     run(tmp_path, 4, scenario)
 
 
+def test_who_has_yet_to_hear_that_erasure_coding_is_on_again_takes_no_slices(tmp_path: Path) -> None:
+    """They would go with those of before when it hears of that; who sends them knows that they are missing."""
+
+    async def scenario(group: Group) -> None:
+        await group.create(REPLICA)
+        await fill(group)
+        owner = group.owner("small")
+        off = group.changed({"ec": {"enabled": False}}, owner.node.bmd)
+        await group.take(off)
+        on = group.changed(REPLICA, off)
+        await owner.take(on)
+        assert (await owner.ask("PUT", "small", data=b"again")).status == 200
+        await encoded(group, owner)
+        for one in group.targets:
+            if one is not owner:
+                await one.take(on)
+        assert group.slices("small") or owner.target._ec.is_behind(BCK)
+        await encoded(group, owner)
+        assert len(group.slices("small")) == 1
+
+    run(tmp_path, 4, scenario)
+
+
 def test_a_rolling_restart_brings_nothing_back(tmp_path: Path) -> None:
     """The next target goes before what the first one missed was told to it: the owner knows by itself."""
 
