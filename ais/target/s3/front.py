@@ -1,5 +1,6 @@
 """The entrance of S3 requests on a target: object operations it owns are executed, everything else is sent on."""
 
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import CoroutineType
@@ -170,13 +171,16 @@ class S3Front:
         reply = self._serve(asked, caller)
         return await reply if isinstance(reply, Awaitable) else reply
 
-    def _serve(self, asked: S3Request, caller: Identity) -> AnyReply | Awaitable[AnyReply]:
+    def _serve(self, asked: S3Request, caller: Identity, *, is_settled: bool = False) -> AnyReply | Awaitable[AnyReply]:
         request = asked.http
         view = self._front.views.require(self._gate.buckets.require(asked.bucket).bck)
         owner = self._gate.reader(view, asked.key, request.method)
         if not self._gate.is_here(owner):
             return self._gate.forward(asked, owner)
-        bucket = self._gate.admit(asked, caller, lambda: self._facts(view, asked))
+        try:
+            bucket = self._gate.admit(asked, caller, lambda: self._facts(view, asked, is_settled=is_settled))
+        except _MayExist:
+            return self._serve_settled(asked, caller, view)
         if (level := request.headers.get(ACK_HEADER)) is not None and request.method not in ("GET", "HEAD"):
             view = view.with_ack(level, only_metadata=asked.op in _ONLY_METADATA)
         lines = answers.stamp(asked.id) + header_lines(*self._gate.cross_origin(asked))
@@ -193,6 +197,16 @@ class S3Front:
         except AisError as error:
             raise self._failed(ask, error) from None
         return self._watched(ask, reply) if type(reply) is CoroutineType else reply
+
+    async def _serve_settled(self, asked: S3Request, caller: Identity, view: BucketView) -> AnyReply:
+        """Whether the caller may do it is asked when the object is here, or nowhere."""
+        await self._moves.settle(view, asked.key)
+        if view.is_protected:
+            with suppress(NotFound):
+                opened = await self._protected.open(view, asked.key, asked.params.get("versionId"), streams=True)
+                os.close(opened.fd)
+        reply = self._serve(asked, caller, is_settled=True)
+        return await reply if isinstance(reply, Awaitable) else reply
 
     def error_reply(self, request: Request, error: BaseException) -> Reply | None:
         """The answer to a failed request if it is S3's."""
@@ -273,9 +287,15 @@ class S3Front:
             raise NotReady("the cluster has no primary now: try again when it has elected one")
         return primary
 
-    def _facts(self, view: BucketView, asked: S3Request) -> Facts | None:
-        """What is known of the object there is, for policies and lists."""
+    def _facts(self, view: BucketView, asked: S3Request, *, is_settled: bool) -> Facts | None:
+        """What is known of the object there is, for policies and lists; raise `_MayExist` when that cannot be told."""
         try:
             return self._store.head(view.bck, asked.key, asked.params.get("versionId")).meta.facts
         except NotFound:
+            if not is_settled and (view.is_protected or self._moves.may_be_elsewhere(view)):
+                raise _MayExist from None
             return None
+
+
+class _MayExist(Exception):
+    """An object is not here, and may be with an earlier owner, or lost and restored when it is asked for."""
