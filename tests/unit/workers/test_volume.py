@@ -38,6 +38,23 @@ def test_a_write_ends_when_its_bucket_is_not_plain_any_more(tmp_path: Path):
         store.head(BCK, "o")
 
 
+def test_a_worker_does_not_say_that_a_bucket_is_gone_when_its_disk_is(tmp_path: Path):
+    """It goes in the middle of a body: the bucket exists, as the worker was told; the write is to be tried again."""
+    env, path = Env(), tmp_path / "mp"
+    path.mkdir()
+    first = Volume.load_or_create(env, [str(path)])
+    first.create_bucket(BCK, 1)
+    volume = WorkerVolume(env, first.record, VolumeLimits())
+    volume.plain = frozenset((BCK,))
+    writer = Store(volume, env).writer(BCK, "o", WriteRules())
+    writer.write(b"content")
+    path.rename(tmp_path / "away")
+    path.mkdir()
+    with pytest.raises(NotReady):
+        writer.commit()
+    assert os.listdir(path) == []
+
+
 def test_a_worker_does_not_begin_on_a_bare_mount_point(tmp_path: Path):
     """Where a disk was mounted when the node started it uses nothing, and leaves nothing, while there is none."""
     env, path, away = Env(), tmp_path / "mp", tmp_path / "away"
