@@ -62,6 +62,16 @@ def start_writing(fd: int, offset: int, size: int) -> None:
     _LIBC.sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(size), _SYNC_FILE_RANGE_WRITE)
 
 
+def sync_filesystem(path: str) -> None:
+    """Have all that was changed on a directory's filesystem on the disk. Blocks. Raise `OSError`."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if _LIBC.syncfs(fd):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+    finally:
+        os.close(fd)
+
+
 class Disk:
     """Direct system calls. A test subclasses it and overrides the calls that should fail or stall."""
 
@@ -84,6 +94,7 @@ class Disk:
     ftruncate = staticmethod(os.ftruncate)
     fsync = staticmethod(os.fsync)
     fdatasync = staticmethod(os.fdatasync)
+    sync_filesystem = staticmethod(sync_filesystem)
     start_writing = staticmethod(start_writing)
     write_out = staticmethod(write_out)
     boot_id = staticmethod(boot_id)

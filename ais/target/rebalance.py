@@ -26,6 +26,7 @@ from ais.base.errors import (
 from ais.core.store import Store
 from ais.ec.parting import Parting
 from ais.fs import layout
+from ais.fs.failures import disk_failures
 from ais.fs.volume import Volume
 from ais.meta.smap import digest
 from ais.reb.plan import owners
@@ -229,7 +230,16 @@ class Rebalance:
         if stayed:
             self._failures = (xaction.uuid, failures + 1, str(stayed))
             raise Busy(str(stayed))
+        await asyncio.to_thread(self._sync)
         return xaction.objects_sent > before or not mountpaths.issuperset(self._volume.available)
+
+    def _sync(self) -> None:
+        """What was let go of must not be here again after a loss of power: nobody asks for it any more when this is
+        over, so a later rebalance would bring back what was deleted meanwhile.
+        """
+        for mountpath in self._volume.available:
+            with disk_failures(mountpath.path):
+                self._host.env.disk.sync_filesystem(mountpath.path)
 
     def _require_all(self) -> None:
         """Raise `NotReady` while a mountpath is not in use that may hold what belongs to others by now: without it they

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from harness.moving import follow, owner_of, rebalanced
+from harness.recording import Recorder
 from harness.target import BCK, LiveTarget, serving
 
 from ais.api.xact import ArgsMsg
@@ -183,5 +184,23 @@ def test_who_takes_none_together_gets_each_alone(
             await rebalanced(targets)
             assert sorted(alone) == sorted(names)
             await assert_given(stays, leaves, names)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("content", [b"small", bytes(SMALL_BYTES_MAX + 1)], ids=["together", "alone"])
+def test_what_was_let_go_of_does_not_come_back_with_the_power(tmp_path: Path, run: Any, content: bytes) -> None:
+    """When the rebalance is over it is off the disk of who had it, too."""
+
+    async def scenario() -> None:
+        disk = Recorder()
+        async with serving(tmp_path, 2, disk) as targets:
+            _, leaves, names = await filled(targets)
+            assert (await leaves.ask("PUT", names[0], data=content)).status == 200
+            follow(targets, leaves)
+            await rebalanced(targets)
+            assert files_of(leaves) == []
+            had = tuple(f"{one.path}/" for one in leaves.volume.available)
+            assert [path for path in disk.unsynced() if path.startswith(had)] == []
 
     run(scenario())
