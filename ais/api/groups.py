@@ -116,6 +116,8 @@ class GroupTask(msgspec.Struct, frozen=True):
     """Of the cluster map by which it was planned; 0: it is not known."""
     owners: tuple[tuple[str, ...], tuple[int, ...]] = ((), ())
     """The targets among which names are divided by that map, and their weights (`ais.reb.plan.Owners`)."""
+    of: tuple[str, ...] = ()
+    """Which buckets had the names of `bck` and `to` when a target was told; empty: it is not known."""
 
     def to_json(self) -> bytes:
         """The body of the message; long lists in pieces."""

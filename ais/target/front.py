@@ -161,10 +161,14 @@ class Front:
             raise Busy(f"{view.bck.cname()} was linked to something else meanwhile: try again")
 
     def current(self, view: BucketView) -> BucketView:
-        """The bucket as it is now, for who goes on with it for long. Raise `BucketNotFound` when it was removed."""
+        """The bucket as it is now, for who goes on with it for long. Raise `BucketNotFound` when it was removed, `Busy`
+        when it is linked to something else, or to nothing any more: what was to be done was meant for what it was.
+        """
         current = self.views.get(view.bck)
         if current is None or current.props.bid != view.props.bid:
             raise BucketNotFound(view.bck.cname())
+        if (current.link, current.is_linked) != (view.link, view.is_linked):
+            raise Busy(f"{view.bck.cname()} was linked to something else meanwhile: begin anew")
         return current
 
     def is_from_peer(self, request: Request) -> bool:

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from ais.api import codec, groups
 from ais.api.bucket import Bck
 from ais.api.groups import GroupTask
+from ais.base.errors import Busy
 from ais.node.long import aside, decoded
 from ais.target.blobs import Blobs
 from ais.target.group_job import GroupJob, describe
@@ -30,15 +31,18 @@ class Groups:
         parts = self._parts
         require_node(parts.host, request, groups.GROUPS)
         task = await decoded(await request.read(), _task_of)
-        self._views(task)
-        kept = replace(task, started_ns=parts.host.env.clock.now_ns())
+        kept = replace(task, started_ns=parts.host.env.clock.now_ns(), of=_identities(self._views(task)))
         await parts.registry.keep(task.uuid, task.kind, await aside(len(task.names or ()), GroupTask.to_json, kept))
         self._begin(task)
         return web.Response()
 
     def _begin(self, task: GroupTask, kept: bytes | None = None) -> None:
         async def work(xaction: Xaction) -> None:
-            source, destination = self._views(task)
+            source, destination = views = self._views(task)
+            if task.of and task.of != _identities(views):
+                raise Busy(
+                    "a bucket was made anew, or linked to something else, while this target was away: begin anew"
+                )
             await GroupJob(self._parts, self._blobs, xaction, task, source, destination, kept).run()
 
         self._parts.tasks.begin(
@@ -51,6 +55,10 @@ class Groups:
         if to is not None:
             to.require_sealable()
         return views.require(task.bck), to
+
+
+def _identities(views: tuple[BucketView, BucketView | None]) -> tuple[str, ...]:
+    return tuple(f"{view.props.bid} {view.link} {view.is_linked}" for view in views if view is not None)
 
 
 def _task_of(body: bytes) -> GroupTask:

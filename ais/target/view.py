@@ -163,6 +163,11 @@ class BucketView:
         )
 
     @property
+    def is_linked(self) -> bool:
+        """Whether it is a bucket of ours before one at a backend: what it had before is nowhere else."""
+        return self.remote is not None and self.remote.bck != self.bck
+
+    @property
     def provider(self) -> str:
         """Of the backend; only of buckets that have one."""
         assert self.remote is not None

@@ -305,6 +305,50 @@ def test_an_eviction_leaves_what_is_only_here(remote: Any, run: Run) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("to", ["another", "nothing"])
+def test_a_job_on_a_bucket_that_is_linked_to_something_else(
+    remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    """It was meant for what the bucket was: what was to be deleted at one backend is not deleted at another, nor what
+    the bucket has itself by then."""
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                primary, names = bucket.cluster.primary, [f"n{number:03d}" for number in range(60)]
+                second = Remote(bucket.cluster, f"{bucket.name}-2", bucket.origin, bucket.http)
+                await second.at_origin("create_bucket")
+                for name in names:
+                    await bucket.put(name, b"first")
+                    await second.put(name, b"second")
+                assert (await primary.act("POST", "/v1/buckets/linked", "create-bck", _linked(bucket))).status == 200
+                linked = Remote(bucket.cluster, "linked", bucket.origin, bucket.http)
+                linked.query = ""
+                gate.fault = faults.HELD
+                started = await linked.act("DELETE", "delete-listrange", {"template": "n"})
+                assert started.status == 200, started.body
+                await _until(lambda: gate.held > 1)
+                await linked.act("PATCH", "set-bprops", {"backend_bck": {"name": "", "provider": ""}})
+                if to == "another":
+                    assert (await linked.act("PATCH", "set-bprops", _linked(second))).status == 200
+                else:
+                    for name in names:
+                        assert (await linked.ask("PUT", name, data=b"its own"))[0] == 200
+                gate.fault = ""
+                assert any(snap["err"] for snap in await _ended(primary, started.body.decode()))
+                assert {name: await second.there(name) for name in names} == dict.fromkeys(names, b"second")
+                if to == "nothing":
+                    assert {name: await linked.get(name) for name in names} == dict.fromkeys(names, b"its own")
+
+    run(scenario())
+
+
+def _linked(bucket: Remote) -> dict[str, Any]:
+    """Properties of a bucket of ours that stands for this one."""
+    return {"backend_bck": {"name": bucket.name, "provider": "aws"}}
+
+
 async def _ended(primary: Any, uuid: str) -> list[dict[str, Any]]:
     """What the targets tell of a job when it is over."""
     async with asyncio.timeout(60):
