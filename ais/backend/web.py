@@ -38,6 +38,7 @@ class Web:
     is_read_only = True
 
     def __init__(self, make_egress: Callable[[], Egress]) -> None:
+        """`make_egress` makes one that goes where this node may go at that moment."""
         self._make_egress = make_egress
         self._egress: Egress | None = None
 
@@ -101,17 +102,26 @@ class Web:
         if egress is not None:
             await egress.close()
 
+    async def _current(self) -> Egress:
+        """One that goes where this node may go now; connections to where it may not any more are ended."""
+        before, now = self._egress, self._make_egress()
+        if before is not None and before.bounds == now.bounds:
+            return before
+        self._egress = now
+        if before is not None:
+            await before.close()
+        return now
+
     @asynccontextmanager
     async def _asked(self, place: Place, name: str, span: str) -> AsyncIterator[aiohttp.ClientResponse]:
         """The successful answer. Raise for any other."""
-        if self._egress is None:
-            self._egress = self._make_egress()
+        egress = await self._current()
         cname = place.bck.cname(name)
         url = f"{_base(place).rstrip('/')}/{quote(name)}"
         headers = {"Accept-Encoding": "identity"} | ({"Range": span} if span else {})
         async with AsyncExitStack() as stack:
             try:
-                response = await stack.enter_async_context(self._egress.get(url, headers, READ_TIMEOUT_S))
+                response = await stack.enter_async_context(egress.get(url, headers, READ_TIMEOUT_S))
             except TimeoutError:
                 raise Unreachable(f"{cname}: its web server did not answer in time") from None
             _check_status(response, span, cname)
@@ -139,13 +149,16 @@ def _check_status(response: aiohttp.ClientResponse, span: str, cname: str) -> No
 
 
 def _size(response: aiohttp.ClientResponse) -> int:
-    """Of the whole object. Raise `Unreachable` when the server does not say."""
+    """Of the whole object. Raise `Unsupported` when the server does not say: it will not the next time either;
+    `Unreachable` when it sends some of it that nothing is told of.
+    """
     if found := _RANGE.fullmatch(response.headers.get("Content-Range", "")):
         return int(found[3])
     length = response.headers.get("Content-Length", "")
     if response.status == 200 and length.isdigit():
         return int(length)
-    raise Unreachable(f"{shown(str(response.url))} does not say how large it is: only such files can be objects")
+    problem = f"{shown(str(response.url))} does not say how large it is: only such files can be objects"
+    raise Unreachable(problem) if response.status == 206 else Unsupported(problem)
 
 
 def _check_span(response: aiohttp.ClientResponse, offset: int, count: int, cname: str) -> None:

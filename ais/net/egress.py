@@ -121,6 +121,8 @@ class Egress:
     def __init__(
         self, *, allow_private: bool, networks: Sequence[AnyNetwork] = (), tls: ssl.SSLContext | None = None
     ) -> None:
+        self.bounds = (allow_private, tuple(networks))
+        """What tells where it may go."""
         self._is_allowed = partial(is_allowed, allow_private=allow_private, networks=networks)
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None

@@ -146,3 +146,24 @@ def test_where_this_node_may_not_go(without_ranges: str) -> None:
             await backend.close()
 
     run(scenario())
+
+
+def test_where_this_node_may_not_go_any_more(without_ranges: str) -> None:
+    """The configuration says so from one moment on: no connection that is open is a way around it."""
+
+    async def scenario() -> None:
+        here = [*HERE, ipaddress.ip_network("::1/128")]
+        networks = [here]
+        backend = Web(lambda: Egress(allow_private=False, networks=networks[-1]))
+        place = _place(without_ranges.replace("127.0.0.1", "localhost"))
+        try:
+            assert (await backend.head(place, "large")).size == len(LARGE)
+            networks.append([])
+            with pytest.raises(AccessDenied, match="egress blocked"):
+                await backend.head(place, "large")
+            networks.append(here)
+            assert (await backend.head(place, "large")).size == len(LARGE)
+        finally:
+            await backend.close()
+
+    run(scenario())

@@ -9,6 +9,8 @@ from aiohttp import web
 from harness.answering import answering
 from harness.remote import CALM, Remote
 
+from ais.backend import pacing
+
 Run = Callable[[Any], Any]
 LARGE = bytes(range(251)) * 10_000
 
@@ -55,6 +57,35 @@ def test_a_web_server_is_read(serve: Any, run: Run) -> None:
             assert await bucket.cached() == ["a/b", "large"]
             await bucket.job("DELETE", "evict-listrange", {"objnames": ["a/b"]})
             assert await bucket.cached() == ["large"]
+
+    run(scenario())
+
+
+def test_files_that_cannot_be_objects_keep_nobody_from_others(serve: Any, run: Run) -> None:
+    """Who asks for what has no length hears why, again and again; the server answers, it is not left alone for that."""
+
+    async def scenario() -> None:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            if request.path == "/good":
+                return web.Response(body=b"good")
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(b"endless")
+            return response
+
+        async with (
+            answering(answer) as root,
+            serve(targets=1, storage=True, backend={"ht": {}}, **CALM) as cluster,
+            aiohttp.ClientSession() as http,
+        ):
+            bucket = Remote(cluster, "pages", None, http)
+            bucket.query = "?provider=ht"
+            created = await bucket.act("POST", "create-bck", {"extra": {"http": {"original_url": root}}})
+            assert created.status == 200, created.body
+            for _ in range(pacing.FAILURES_MAX + 1):
+                status, body, _ = await bucket.ask("GET", "endless")
+                assert (status, b"how large it is" in body) == (501, True), body
+            assert await bucket.get("good") == b"good"
 
     run(scenario())
 
