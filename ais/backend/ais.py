@@ -4,6 +4,7 @@ Content headers have no place in that API: they travel as custom metadata under 
 of an object is its checksum there: a listing tells that, too.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -57,7 +58,10 @@ from ais.config.sections import Extra
 RETRIES = 2
 """Of requests that a lost answer allows to repeat."""
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 30.0
-CONNECTIONS_MAX = 64
+DESCRIBE_TIMEOUT_S = 5.0
+"""Of a cluster that is shown with others: these are not to wait for one that does not answer."""
+CONNECTIONS_MAX = 512
+"""More than one bucket has turns for (`ais.target.remote.cold`): those of others must not wait for its answers."""
 _PROPS = "name,size,version,checksum,custom"
 _TOTAL = re.compile(r"bytes [0-9]+-[0-9]+/([0-9]+)")
 
@@ -74,8 +78,9 @@ class RemoteAis:
     async def describe(self) -> RemoteCluster:
         """The cluster, as far as it answers."""
         try:
-            smap = await (await self._opened()).cluster.smap()
-        except AisError:
+            async with asyncio.timeout(DESCRIBE_TIMEOUT_S):
+                smap = await (await self._opened()).cluster.smap()
+        except (AisError, TimeoutError):
             return RemoteCluster(None, f"[{self._url}]", self._alias, DEFUNCT)
         return RemoteCluster(smap, self._url, self._alias, smap.uuid)
 

@@ -167,6 +167,10 @@ class ExtraAWS(Section, frozen=True):
     max_pagesize: Annotated[int, setting("Names per listing page, at most 1000; 0: 1000.", ge=0)] = 0
     multipart_size: Annotated[Size, setting("Larger objects are sent in parts of this size; 0: 16MiB.", ge=0)] = Size(0)
 
+    def check_asked(self) -> None:
+        """See `Section`."""
+        _check_url("endpoint", self.endpoint)
+
 
 class ExtraGCP(Section, frozen=True):
     """Google Cloud Storage behind a bucket."""
@@ -190,6 +194,23 @@ class ExtraHTTP(Section, frozen=True):
     """A web server behind a bucket."""
 
     original_url: Annotated[str, setting("URL in front of the names of the bucket's objects.")] = ""
+
+    def check_asked(self) -> None:
+        """See `Section`."""
+        _check_url("original_url", self.original_url)
+
+
+def _check_url(name: str, url: str) -> None:
+    """Raise `ValueError` unless paths can follow a URL, and all who see it may."""
+    if not url:
+        return
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{name} is no URL such as https://host/path")
+    if "@" in parts.netloc:
+        raise ValueError(f"{name} has a user or a password, which all who see the bucket would see")
+    if "?" in url or "#" in url:
+        raise ValueError(f"{name} has a query or a fragment: names follow it")
 
 
 class Extra(Section, frozen=True):

@@ -296,7 +296,9 @@ def _check(old: Bprops, new: Bprops, targets_count: int, force: bool) -> None:
     _check_extra(old, new)
     for name, was, asked in (
         ("rate_limit.frontend", old.rate_limit.frontend, new.rate_limit.frontend),
+        ("extra.aws", old.extra.aws, new.extra.aws),
         ("extra.gcp", old.extra.gcp, new.extra.gcp),
+        ("extra.http", old.extra.http, new.extra.http),
     ):
         if asked != was:
             try:

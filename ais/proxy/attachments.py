@@ -1,13 +1,14 @@
 """Attaching other clusters, and letting go of them: they are in the configuration, their buckets in the metadata."""
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import msgspec
 
 from ais.api import headers
 from ais.api.bucket import Bck
 from ais.backend import clusters
-from ais.base.errors import BadRequest, Conflict, NotFound
+from ais.base.errors import AisError, BadRequest, Conflict, NotFound
 from ais.config.cluster import ClusterConfig
 from ais.meta.bmd import BMD
 from ais.node.node import Node
@@ -31,9 +32,13 @@ class Attachments:
     async def _attach(self, alias: str, url: str) -> None:
         """An alias is good for one cluster until it is detached: what is cached belongs to that."""
         try:
+            if "@" in urlsplit(url).netloc:  # all who see the cluster's configuration would see it
+                raise BadRequest("the URL has a user or a password: give the targets a token (AIS_AUTHN_TOKEN_FILE)")
             clusters.check({alias: [url]})
-        except BadRequest as error:
-            raise BadRequest(f"failed to attach remote cluster [alias {alias} => {url}], err: {error}") from None
+        except (BadRequest, ValueError) as error:
+            raise BadRequest(
+                f"failed to attach remote cluster [alias {alias} => {_shown(url)}], err: {error}"
+            ) from None
 
         def add(config: ClusterConfig) -> ClusterConfig:
             known = clusters.attached(config.backend)
@@ -45,7 +50,12 @@ class Attachments:
         if not is_known and self._buckets_of(self._node.bmd, alias):  # a detachment was not done
             await self._forget(alias)
         await self._node.change_config(add)
-        if not is_known and (problem := await self._why_not(alias)):
+        try:
+            problem = "" if is_known else await self._why_not(alias)
+        except AisError:
+            await self._remove(alias)
+            raise
+        if problem:
             await self._remove(alias)
             raise Conflict(f"failed to attach remote cluster [alias {alias} => {url}], err: {problem}")
 
@@ -88,6 +98,12 @@ class Attachments:
             return _with(config, {one: urls for one, urls in known.items() if one != alias})
 
         await self._node.change_config(remove)
+
+
+def _shown(url: str) -> str:
+    """Without what may be secret."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if rest else url
 
 
 def _with(config: ClusterConfig, known: Mapping[str, list[str]]) -> ClusterConfig:

@@ -8,6 +8,7 @@ import pytest
 from ais.api.bucket import Bck
 from ais.api.codec import U64
 from ais.base.errors import BadRequest, BucketExists, BucketNotFound, NotEnoughTargets, NotYetImplemented
+from ais.config import sections
 from ais.config.cluster import ClusterConfig
 from ais.config.sections import EC, FrontendRate, RateLimit
 from ais.meta.bmd import BMD, Bprops, apply_props, inherited_props, new_bid, with_coding
@@ -107,6 +108,35 @@ def test_a_bucket_at_a_backend_takes_the_settings_of_that_one_only() -> None:
     for path in ("key.json", "/etc/../key.json", "/etc//key.json"):
         with pytest.raises(BadRequest, match="absolute path"):
             apply_props(Bprops(provider="gcp"), {"extra": {"gcp": {"application_creds": path}}}, 3)
+
+
+@pytest.mark.parametrize(("provider", "part", "name"), [("aws", "aws", "endpoint"), ("ht", "http", "original_url")])
+def test_urls_of_a_bucket(provider: str, part: str, name: str) -> None:
+    """Whoever sees the bucket sees them: they have no password. Names follow them: they have no query. What was set
+    before there was this rule stays."""
+
+    def patch(url: str) -> dict[str, Any]:
+        return {"extra": {part: {name: url}}}
+
+    for url in ("http://host:9000", "https://host/some/path", ""):
+        found = apply_props(Bprops(provider=provider), patch(url), 3)
+        assert getattr(getattr(found.extra, part), name) == url
+    for url in (
+        "host",
+        "ftp://host",
+        "https://",
+        "http://user:hidden@host",
+        "http://host/?t=hidden",
+        "http://host/#hidden",
+    ):
+        with pytest.raises(BadRequest, match=name) as refused:
+            apply_props(Bprops(provider=provider), patch(url), 3)
+        assert "hidden" not in str(refused.value)
+    kept = sections.Extra(
+        aws=sections.ExtraAWS(endpoint="http://a:b@c"), http=sections.ExtraHTTP(original_url="http://a:b@c")
+    )
+    before = Bprops(provider=provider, extra=kept)
+    assert apply_props(before, {"lru": {"enabled": False}}, 3).extra == kept
 
 
 def test_a_link_is_what_its_patch_says() -> None:

@@ -13,6 +13,7 @@ from harness.backends import conform
 from harness.remote import CALM, Remote
 
 from ais.api.bucket import Bck, Namespace
+from ais.backend import ais as remote_ais
 from ais.backend.ais import RemoteAis
 from ais.backend.interface import Place
 from ais.meta.bmd import inherited_props, new_bid
@@ -186,6 +187,28 @@ def test_a_detachment_that_was_not_finished(serve: Any, run: Run) -> None:
     run(scenario())
 
 
+def test_a_cluster_that_does_not_answer(serve: Any, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes connections and says nothing: it is attached and shown as what it is, and so are the others, soon."""
+    monkeypatch.setattr(remote_ais, "DESCRIBE_TIMEOUT_S", 0.3)
+
+    async def scenario() -> None:
+        mute = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{mute.sockets[0].getsockname()[1]}"
+        async with (
+            mute,
+            serve(targets=1, storage=True, prefix="far", **CALM) as far,
+            serve(targets=1, storage=True, **CALM) as near,
+            aiohttp.ClientSession() as http,
+        ):
+            assert await _attach(http, near, "mute", url) == (200, "")
+            assert await _attach(http, near, "rem", _url(far)) == (200, "")
+            found = (await near.primary.ask("GET", "/v1/cluster?what=remote")).json["a"]
+            uuid = far.primary.node.smap.uuid
+            assert {one["alias"]: one["uuid"] for one in found} == {"mute": "defunct", "rem": uuid}
+
+    run(scenario())
+
+
 def test_attach_use_detach(serve: Any, run: Run) -> None:
     """Buckets of an attached cluster are created, listed, written, read and destroyed; detached, nothing is left."""
 
@@ -198,6 +221,8 @@ def test_attach_use_detach(serve: Any, run: Run) -> None:
             primary = near.primary
             assert (await primary.act("POST", f"/v1/buckets/rb{AT}", "create-bck")).status == 404
             assert (await _attach(http, near, "", ""))[0] == 400
+            status, said = await _attach(http, near, "rem", _url(far).replace("://", "://me:hidden@"))
+            assert (status, "hidden" in said, "AIS_AUTHN_TOKEN_FILE" in said) == (400, False, True)
             assert (await _attach(http, near, "self", _url(near)))[0] == 409
             assert await _attach(http, near, "bad", "http://127.0.0.1:1") == (200, "")
             assert await _attach(http, near, "rem", _url(far)) == (200, "")
