@@ -117,6 +117,16 @@ def test_again(api: Api, web: Origin, bucket: str):
     assert content(api, bucket, "f1.txt") == b"this is f1.txt"
 
 
+def test_another_query_is_another_file(api: Api, web: Origin, bucket: str):
+    """It may be older than the one there is, which the time alone does not tell."""
+    for query in ("a", "ab", "abc"):
+        ended(api, start(api, bucket, type="single", object_name="one", link=f"{web.url}/by-query?{query}"))
+        assert content(api, bucket, "one") == query.encode()
+    for skipped in (0, 1):
+        shown = ended(api, start(api, bucket, type="single", object_name="two", link=f"{web.url}/by-query"))
+        assert shown["skipped_cnt"] == skipped
+
+
 def test_trouble_of_the_server(api: Api, web: Origin, bucket: str):
     """A refusal is waited for, a broken transfer of the same file goes on, a wrong checksum stores nothing."""
     names = ["flaky", "cut", "wrong-md5"]

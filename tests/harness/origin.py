@@ -58,6 +58,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._slow()
         elif name == "wrong-md5":
             self._send(200, b"not that", **{"Content-MD5": "1B2M2Y8AsgTpgAmY7PhCfg=="})
+        elif name == "by-query":
+            self._by_query(self.path.partition("?")[2])
         elif name == "inside":
             self._send(302, b"", Location="http://169.254.169.254/latest/meta-data")
         elif name == "moved":
@@ -74,6 +76,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _by_query(self, query: str) -> None:
+        """A file for each query, older ones for later ones; without tags."""
+        modified = f"Sun, 29 Nov 2026 00:00:{59 - len(query):02} GMT"
+        is_known = self.headers.get("If-Modified-Since", "") >= modified
+        self._send(304 if is_known else 200, b"" if is_known else query.encode(), **{"Last-Modified": modified})
 
     def _cut(self, count: int) -> None:
         """The first answer breaks off in the middle; then the rest can be had."""

@@ -94,11 +94,13 @@ class Transfer:
             custom = (await in_pool(pool, lambda: store.head(view.bck, name))).meta.custom
         except ObjectNotFound:
             return {}
-        if custom.get(LINK) != shown(self.wanted.link):
+        link = self.wanted.link
+        if custom.get(LINK) != shown(link):
             return {}
         if ETAG in custom:
             return {"If-None-Match": custom[ETAG]}
-        return {"If-Modified-Since": custom[MODIFIED]} if MODIFIED in custom else {}
+        # a query is not kept, it may be secret: with another one the same time may be that of another file
+        return {"If-Modified-Since": custom[MODIFIED]} if MODIFIED in custom and link == shown(link) else {}
 
     async def _attempt(self, view: BucketView, egress: Egress) -> bool:
         view = self._parts.front.current(view)
