@@ -58,7 +58,8 @@ PROVIDER = "gcp"
 PAGE_MAX = 1000
 PART_BYTES = 16 << 20
 """Larger objects are sent in parts, one after the other: that much memory an upload takes."""
-CONNECTIONS_MAX = 64
+CONNECTIONS_MAX = 512
+"""More than one bucket has turns for (`ais.target.remote.cold`): those of others must not wait for its answers."""
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 30
 ATTEMPTS_MAX = 3
 """Of a request whose answer has not begun, with a growing pause: connections that fail, 429, 5xx."""

@@ -3,7 +3,7 @@
 import msgspec
 
 from ais.api.bucket import Bck
-from ais.config.sections import Extra
+from ais.config.sections import BackendRate, Extra
 
 PATH = "/v1/remote"
 BUCKETS, HEAD, PAGE = "buckets", "head", "page"
@@ -22,6 +22,7 @@ class RemoteMsg(msgspec.Struct, frozen=True, omit_defaults=True):
     after: str = ""
     limit: int = 0
     delimiter: str = ""
+    rate: BackendRate = BackendRate()
 
 
 class BucketsAnswer(msgspec.Struct, frozen=True):

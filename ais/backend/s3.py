@@ -50,7 +50,8 @@ MD5_BYTES_MAX = 256 << 10
 """Hashing more than that stops the event loop for too long."""
 PART_BYTES_MIN = 5 << 20
 """S3's own limits."""
-CONNECTIONS_MAX = 64
+CONNECTIONS_MAX = 512
+"""More than one bucket has turns for (`ais.target.remote.cold`): those of others must not wait for its answers."""
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 30
 ATTEMPTS_MAX = 3
 """Of a request whose answer has not begun, with a growing pause: connections that fail, 429, 5xx."""
@@ -251,7 +252,7 @@ def _create(session: Any, endpoint: str, region: str, *, by_path: bool) -> Any:
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
         max_pool_connections=CONNECTIONS_MAX,
-        retries={"mode": "standard", "max_attempts": ATTEMPTS_MAX},
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
         s3={"addressing_style": "path" if by_path else "auto"},
         request_checksum_calculation="when_required",  # others than Amazon refuse what is not
     )

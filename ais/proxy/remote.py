@@ -114,9 +114,9 @@ class RemoteBuckets:
     async def page(self, bucket: Bucket, prefix: str, after: str, limit: int, delimiter: str) -> RemotePage:
         """Names at the backend of a bucket that has one."""
         linked = bucket.props.backend_bck
-        bck = linked if linked.name else bucket.bck
+        bck, rate = linked if linked.name else bucket.bck, bucket.props.rate_limit.backend
         return await self._ask(
-            RemoteMsg(messages.PAGE, bck, bucket.props.extra, prefix, after, limit, delimiter), RemotePage
+            RemoteMsg(messages.PAGE, bck, bucket.props.extra, prefix, after, limit, delimiter, rate), RemotePage
         )
 
     @property

@@ -77,7 +77,7 @@ class Remote:
         return web.Response(body=codec.to_msgpack(await self._do(message)), content_type="application/msgpack")
 
     async def _do(self, message: RemoteMsg) -> BucketsAnswer | Extra | RemotePage | RemoteClusters:
-        place = Place(message.bck, message.extra)
+        place = Place(message.bck, message.extra, message.rate)
         if message.action == messages.CLUSTERS:
             return RemoteClusters(await asyncio.gather(*(one.describe() for one in self._backends.clusters())))
         if message.action in (messages.CREATE, messages.DESTROY):

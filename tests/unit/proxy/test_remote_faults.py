@@ -99,6 +99,26 @@ def test_reads_during_a_write(remote: Any, run: Run, aws: str, monkeypatch: pyte
     run(scenario())
 
 
+def test_a_list_that_an_overloaded_backend_refuses_is_repeated(
+    remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As often as the bucket says, like everything else that it is asked for."""
+
+    async def scenario() -> None:
+        async with gate_before(aws, lambda request: "list-type" in request.query_string) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                limit = {"rate_limit": {"backend": {"enabled": True, "interval": "1s", "num_retries": 3}}}
+                assert (await bucket.act("PATCH", "set-bprops", limit)).status == 200
+                gate.fault = faults.OVERLOADED
+                listing = asyncio.create_task(bucket.listed())
+                await _until(lambda: gate.reads.total() == 2)
+                gate.fault = ""
+                assert len(await listing) == 4
+
+    run(scenario())
+
+
 def _waits(bucket: Remote) -> bool:
     """Whether somebody waits for the end of a change."""
     return any(target.node.role._remote.cold._unchanged for target in bucket.cluster.targets)
@@ -161,6 +181,40 @@ def test_who_is_not_answered_keeps_nobody_else_waiting(
                 assert sorted(status for status, *_ in await asyncio.gather(*reads)) == [200] * 2 + [502] * 6
                 for name in names:
                     assert await bucket.get(name) == name.encode()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("span", [{}, {"Range": "bytes=5-9"}], ids=["whole", "a range"])
+def test_a_bucket_that_is_not_answered_leaves_room_for_others_of_its_server(
+    remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch, span: dict[str, str]
+) -> None:
+    """As many of its objects are fetched as may be at a time, and none comes: one of another bucket does."""
+    held: list[str] = []
+
+    def is_read(request: Any) -> bool:
+        return not request.query_string and request.path.startswith(tuple(held))
+
+    async def scenario() -> None:
+        async with gate_before(aws, is_read) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                held.append(f"/{bucket.name}/")
+                other = Remote(bucket.cluster, f"other-{bucket.name}"[:60], bucket.origin, bucket.http)
+                await other.at_origin("create_bucket")
+                names = [name for name in (f"n{number}" for number in range(400)) if _is_first(bucket, name)]
+                names = names[: cold.AT_ONCE_MAX + 8]
+                for name in names:
+                    await bucket.put(name, LARGE if span else b"x")
+                there = next(name for name in names if _is_first(other, name))
+                await other.put(there, b"other")
+                gate.fault = faults.HUNG
+                reads = [asyncio.create_task(bucket.ask("GET", name, headers=span)) for name in names]
+                await _until(lambda: gate.reads.total() == cold.AT_ONCE_MAX)
+                async with asyncio.timeout(20):
+                    assert await other.get(there) == b"other"
+                gate.fault = ""
+                await asyncio.gather(*reads)
 
     run(scenario())
 
