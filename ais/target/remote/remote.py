@@ -53,8 +53,9 @@ class Remote:
         return [web.post(messages.PATH, self._answer)]
 
     async def close(self) -> None:
-        """End fetches and connections."""
+        """End fetches, changes and connections."""
         await self.cold.close()
+        await self.through.close()
         await self._backends.close()
 
     async def objects(self, view: BucketView, prefix: str, after: str = "") -> AsyncIterator[list[RemoteObject]]:

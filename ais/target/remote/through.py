@@ -91,6 +91,13 @@ class Through:
         self._cold = cold
         self._backends = backends
         self._locks = NamedLocks()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Give up deletions that go on though nobody waits for them."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     async def evict(self, view: BucketView, name: str) -> Removed:
         """Remove what is here of an object. Raise `ObjectNotFound`, `OnlyHere` when its backend never had it."""
@@ -149,6 +156,13 @@ class Through:
 
     async def delete(self, view: BucketView, name: str, check: Check | None = None) -> None:
         """Delete an object at its backend, and here. That there is none is no error, as with Amazon S3."""
+        # To its end whoever goes away: the backend may do it after all, and what is fetched before is not to be kept.
+        task = asyncio.create_task(self._delete(view, name, check))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        await asyncio.shield(task)
+
+    async def _delete(self, view: BucketView, name: str, check: Check | None) -> None:
         place = view.remote
         assert place is not None
         backend = self._writable(place, name)

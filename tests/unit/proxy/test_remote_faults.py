@@ -119,6 +119,37 @@ def test_a_list_that_an_overloaded_backend_refuses_is_repeated(
     run(scenario())
 
 
+def test_a_deletion_whose_job_was_stopped(remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backend makes it later, when nobody waits for it any more: what is read until then is not kept."""
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                await bucket.get("d/o0")
+                gate.fault = faults.HELD
+                job = asyncio.create_task(bucket.job("DELETE", "delete-listrange", {"objnames": ["d/o0"]}))
+                await _until(lambda: gate.held == 1)
+                stop = {"action": "stop", "value": {"kind": "delete-listrange"}}
+                assert (await bucket.cluster.primary.ask("PUT", "/v1/cluster", stop)).status == 200
+                await job
+                assert await bucket.get("d/o0") == b"content 0"
+                gate.fault = ""
+                async with asyncio.timeout(60):
+                    while await bucket.there("d/o0") is not None:  # noqa: ASYNC110 - at the backend, which tells nobody
+                        await asyncio.sleep(0.05)
+                await _until(lambda: not _changes(bucket))
+                status, body, _ = await bucket.ask("GET", "d/o0")
+                assert status == 404, body
+
+    run(scenario())
+
+
+def _changes(bucket: Remote) -> bool:
+    """Whether an object is being changed."""
+    return any(target.node.role._remote.cold._changing for target in bucket.cluster.targets)
+
+
 def _waits(bucket: Remote) -> bool:
     """Whether somebody waits for the end of a change."""
     return any(target.node.role._remote.cold._unchanged for target in bucket.cluster.targets)
