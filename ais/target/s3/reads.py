@@ -39,13 +39,13 @@ class Reads:
     def get(self, ask: S3Ask) -> AnyReply | Awaitable[AnyReply]:
         """The object, a range or a part of it; its head only for HeadObject."""
         if ask.view.is_protected:
-            return self._get_protected(ask, _overrides(ask))
+            return self._get_protected(ask, overrides_of(ask))
         return self.answer(ask, self._store.open(ask.view.bck, ask.key, ask.version_id, sealed=True))
 
     def answer(self, ask: S3Ask, opened: OpenObject) -> AnyReply | Awaitable[AnyReply]:
         """The same of an object that was opened, wherever it is; it is the answer's, or closed."""
         try:
-            overrides = _overrides(ask)
+            overrides = overrides_of(ask)
             is_copied = VERIFY.lower() in ask.request.http.headers and ask.request.via is not None
             if (ask.view.verifies or is_copied) and ask.request.op is Op.GET_OBJECT:
                 return self._get_verified(ask, opened, overrides)
@@ -181,7 +181,7 @@ def _span(ask: S3Ask, opened: OpenObject) -> tuple[int, int] | None:
     """Offset and length of what is asked for; None: the whole object."""
     head, part = ask.request.http.headers, ask.request.params.get("partNumber")
     if part is not None:
-        return _part_span(opened.meta, part)
+        return part_span(opened.meta, part)
     spec, only_if = head.get("range"), head.get("if-range")
     if not spec:
         return None
@@ -190,7 +190,7 @@ def _span(ask: S3Ask, opened: OpenObject) -> tuple[int, int] | None:
     return parse_byte_range(spec, sealing.size_of(opened.meta))
 
 
-def _part_span(meta: ObjectMeta, text: str) -> tuple[int, int]:
+def part_span(meta: ObjectMeta, text: str) -> tuple[int, int]:
     """Where a part lies. An object that was not uploaded in parts has one."""
     sizes = sealing.part_sizes(meta)
     number = results.part_number(text)
@@ -216,7 +216,7 @@ def _part_checksum_lines(meta: ObjectMeta, number: str) -> Iterator[tuple[str, s
         yield from facts.checksum_lines(meta.facts)
 
 
-def _overrides(ask: S3Ask) -> dict[str, str]:
+def overrides_of(ask: S3Ask) -> dict[str, str]:
     """The `response-*` parameters, as the headers they replace. Raise `S3Error` for an anonymous caller."""
     given = {
         facts.CONTENT_HEADERS[name.removeprefix(OVERRIDES)]: value

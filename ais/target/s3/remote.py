@@ -1,9 +1,10 @@
 """Objects of buckets that have a backend, over S3. What could not be kept there is refused before it begins."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from ais.backend.interface import RemoteObject
 from ais.base.errors import NotFound, ObjectNotFound
+from ais.core.meta import ObjectMeta
 from ais.core.store import Store
 from ais.core.versions import NULL
 from ais.net.http import AnyReply, Reply, StreamReply, header_lines
@@ -14,11 +15,12 @@ from ais.s3.operations import Op
 from ais.stats import names as metrics
 from ais.stats.tracker import Tracker
 from ais.target.moves import Moves
+from ais.target.moving_uploads import MovingUploads
 from ais.target.ranges import content_range, parse_byte_range
 from ais.target.remote.remote import Remote
 from ais.target.s3.ask import S3Ask
 from ais.target.s3.kept import require_kept
-from ais.target.s3.reads import OVERRIDES
+from ais.target.s3.reads import OVERRIDES, overrides_of, part_span
 
 Handler = Callable[[S3Ask], AnyReply | Awaitable[AnyReply]]
 _READS = frozenset({Op.GET_OBJECT, Op.GET_OBJECT_ATTRIBUTES})
@@ -41,9 +43,12 @@ _SERVED = (
 class RemoteObjects:
     """One per target."""
 
-    def __init__(self, moves: Moves, store: Store, remote: Remote, stats: Tracker) -> None:
+    def __init__(
+        self, moves: Moves, moving_uploads: MovingUploads, store: Store, remote: Remote, stats: Tracker
+    ) -> None:
         self._store = store
         self._moves = moves
+        self._moving_uploads = moving_uploads
         self._cold = remote.cold
         self._through = remote.through
         self._ranges = remote.ranges
@@ -59,6 +64,8 @@ class RemoteObjects:
         if op in _MAKES:
             require_kept(ask.facts(), is_sealed=ask.seal() is not None)
         await self._moves.settle(ask.view, ask.key)
+        if (upload_id := ask.request.params.get("uploadId")) is not None:
+            await self._moving_uploads.settle(ask.view, ask.key, upload_id)
         if ask.view.stays_fresh and (op in _READS or op is Op.HEAD_OBJECT):
             await self._through.refresh(ask.view, ask.key)
         if op in _READS and not self._is_here(ask):
@@ -77,8 +84,14 @@ class RemoteObjects:
     async def _head(self, ask: S3Ask) -> Reply:
         found = await self._through.head(ask.view, ask.key)
         _check(ask, found)
+        lines, span = _lines(ask, found, overrides_of(ask)), _span(ask, found)
         self._stats.inc(metrics.HEAD_N)
-        return Reply(200, _lines(ask, found), length=found.size)
+        if span is None:
+            return Reply(200, lines, length=found.size)
+        start, length = span
+        if length:
+            lines += header_lines(("Content-Range", content_range(start, length, found.size)))
+        return Reply(206, lines, length=length)
 
     async def _stream(self, ask: S3Ask) -> StreamReply | None:
         """A large object that is not here while it comes, or the range of it; a small one that is not kept, because it
@@ -98,7 +111,7 @@ class RemoteObjects:
         if chunks is None:
             return None
         self._count_get(found.size)
-        return StreamReply(200, _lines(ask, found), chunks, found.size)
+        return StreamReply(200, _lines(ask, found, {}), chunks, found.size)
 
     async def _stream_range(self, ask: S3Ask, spec: str) -> StreamReply | None:
         found = await self._ranges.look(ask.view, ask.key)
@@ -108,7 +121,7 @@ class RemoteObjects:
         _check(ask, found)
         start, length = span
         self._count_get(length)
-        lines = _lines(ask, found) + header_lines(("Content-Range", content_range(start, length, found.size)))
+        lines = _lines(ask, found, {}) + header_lines(("Content-Range", content_range(start, length, found.size)))
         return StreamReply(206, lines, self._ranges.read(ask.view, found, start, length), length)
 
     def _is_here(self, ask: S3Ask) -> bool:
@@ -128,12 +141,23 @@ def _check(ask: S3Ask, found: RemoteObject) -> None:
     conditions.check_read(conditions.of_request(ask.request.http.headers), current)
 
 
-def _lines(ask: S3Ask, found: RemoteObject) -> bytes:
-    return ask.head(
-        [
-            ("ETag", f'"{found.etag}"'),
-            ("Last-Modified", http_date(found.modified_s)),
-            ("Accept-Ranges", "bytes"),
-            *facts.answer_lines(found.content, found.user),
-        ]
-    )
+def _span(ask: S3Ask, found: RemoteObject) -> tuple[int, int] | None:
+    """Offset and length of what HEAD asks for; None: the whole object. It has one part, as it has when it is here."""
+    request = ask.request
+    if (part := request.params.get("partNumber")) is not None:
+        return part_span(ObjectMeta(found.size), part)
+    spec, only_if = request.http.headers.get("range"), request.http.headers.get("if-range")
+    if not spec or (only_if is not None and only_if not in dict(_said(found)).values()):
+        return None
+    return parse_byte_range(spec, found.size)
+
+
+def _lines(ask: S3Ask, found: RemoteObject, overrides: dict[str, str]) -> bytes:
+    return ask.head((dict(_said(found)) | overrides).items())
+
+
+def _said(found: RemoteObject) -> Iterator[tuple[str, str]]:
+    yield "ETag", f'"{found.etag}"'
+    yield "Last-Modified", http_date(found.modified_s)
+    yield "Accept-Ranges", "bytes"
+    yield from facts.answer_lines(found.content, found.user)

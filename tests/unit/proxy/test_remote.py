@@ -405,6 +405,38 @@ def test_s3_clients_see_it_by_name(remote: Any, run: Run) -> None:
     run(scenario())
 
 
+def test_head_over_s3_says_the_same_whether_the_object_is_here(remote: Any, run: Run) -> None:
+    """A range, a part, what an answer is to say of the content, and conditions on it."""
+    asked: list[tuple[str, dict[str, str]]] = [
+        ("", {}),
+        ("", {"Range": "bytes=2-4"}),
+        ("", {"Range": "bytes=-3"}),
+        ("", {"Range": "bytes=99-"}),
+        ("", {"Range": "bytes=2-4", "If-Range": '"other"'}),
+        ("?partNumber=1", {}),
+        ("?response-content-type=text/plain", {}),
+        ("?partNumber=2", {}),
+        ("?partNumber=1", {"Range": "bytes=2-4"}),
+        ("", {"If-Match": '"other"'}),
+    ]
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            await bucket.ask("HEAD", "d/o0")
+            said = []
+            for _ in range(2):
+                for more, headers in asked:
+                    url = URL(f"{bucket.cluster.primary.url}/s3/{bucket.name}/d/o0{more}", encoded=True)
+                    async with bucket.http.head(url, headers=headers) as answer:
+                        names = ("Content-Length", "Content-Range", "ETag", "Last-Modified", "Content-Type")
+                        said.append((more, headers, answer.status, [answer.headers.get(name) for name in names]))
+                assert len(said) == len(asked) or await bucket.cached() == ["d/o0"]
+                await bucket.get("d/o0")
+            assert said[: len(asked)] == said[len(asked) :]
+
+    run(scenario())
+
+
 def test_cached_objects_are_read_the_short_way_over_s3(remote: Any, run: Run) -> None:
     """As those of our own buckets; never when they were replaced, evicted, or are to be compared."""
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import msgspec
@@ -96,11 +97,13 @@ class NativeUpload(S3Upload):
         return (await live.act("DELETE", self.name, "mpt-abort", query={"uploadId": self.id})).status
 
 
-async def begun(targets: list[LiveTarget], kind: type[S3Upload]) -> tuple[S3Upload, LiveTarget, LiveTarget]:
+async def begun(
+    targets: list[LiveTarget], kind: type[S3Upload], props: dict[str, Any] | None = None
+) -> tuple[S3Upload, LiveTarget, LiveTarget]:
     """An upload with two parts at one target; the other one owns its name by the next map."""
     old, new = targets
     for one in targets:
-        await one.create(BCK)
+        await one.create(BCK, props)
     upload = kind(next(name for name in map(str, range(40)) if owner_of(targets, name) is new))
     follow(targets, new)
     await upload.begin(old)
@@ -130,6 +133,27 @@ def test_an_upload_goes_to_the_new_owner(tmp_path: Path, kind: type[S3Upload], b
             answer = await new.ask("GET", upload.name)
             assert answer.body == b"".join(PARTS)
             assert uploads_of(new) == []
+
+    loop.run(scenario())
+
+
+@pytest.mark.parametrize("kind", [S3Upload, NativeUpload])
+def test_an_upload_to_a_backend_goes_to_the_new_owner(tmp_path: Path, kind: type[S3Upload]) -> None:
+    """Its parts are kept here until it is completed, as those of all others."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            linked = {"backend_bck": {"name": "far", "provider": "aws"}}
+            upload, old, new = await begun(targets, kind, linked)
+            follow(targets)
+            assert await upload.part(new, 3) == 200
+            assert uploads_of(old) == []
+            assert await upload.count(new) == 3
+            follow(targets, new)
+            assert await upload.count(old) == 3
+            follow(targets)
+            assert await upload.abort(new) in (200, 204)
+            assert uploads_of(old) == uploads_of(new) == []
 
     loop.run(scenario())
 
