@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ais.api import blob, codec
 from ais.api.blob import BlobTask
 from ais.backend.interface import RemoteObject
-from ais.base.errors import AisError, NotRemoteBucket, ObjectNotFound
+from ais.base.errors import AisError, NotRemoteBucket
 from ais.base.units import Size
 from ais.base.waiting import to_its_end
 from ais.target.host import require_node
@@ -35,7 +35,7 @@ class Blobs:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._through, self._parallel = parts.remote.through, parts.remote.parallel
+        self._cold, self._through, self._parallel = parts.remote.cold, parts.remote.through, parts.remote.parallel
         self._kept: set[str] = set()
         self._running: dict[str, _Running] = {}
         """Fetches that no job makes, by the object's uname."""
@@ -63,7 +63,7 @@ class Blobs:
 
         None: it is here, or smaller. Raise `ObjectNotFound`, and why the backend does not give it.
         """
-        if self._is_here(view, name):
+        if await self._cold.is_here(view, name):
             return None
         uname = view.uname + name
         if (running := self._running.get(uname)) is None:
@@ -106,7 +106,7 @@ class Blobs:
         await self._parts.moves.settle(view, task.name)
         if task.latest:
             await self._through.refresh(view, task.name)
-        if self._is_here(view, task.name):
+        if await self._cold.is_here(view, task.name):
             return web.Response(text="")
         found = await self._through.head(view, task.name)
         kept = replace(task, upload_id=await self._parallel.begin(view, found))
@@ -133,7 +133,7 @@ class Blobs:
 
         try:
             await self._parts.moves.settle(view, task.name)
-            if self._is_here(view, task.name):
+            if await self._cold.is_here(view, task.name):
                 return
             found = await self._through.head(view, task.name)
             xaction.total = xaction.bytes_received = found.size  # for the bars of AIStore's command line
@@ -154,10 +154,3 @@ class Blobs:
         upload_id = await self._parallel.begin(view, found)
         await self._parts.registry.keep(task.uuid, blob.KIND, codec.to_json(replace(task, upload_id=upload_id)))
         return upload_id
-
-    def _is_here(self, view: BucketView, name: str) -> bool:
-        try:
-            self._parts.store.head(view.bck, name)
-        except ObjectNotFound:
-            return False
-        return True

@@ -10,7 +10,7 @@ from ais.api import checksum, query
 from ais.api.access import Access
 from ais.api.blob import Parts
 from ais.backend.interface import RemoteObject
-from ais.base.errors import BadRequest, Busy, Gone, ObjectNotFound, Outdated
+from ais.base.errors import BadRequest, Busy, ContentDamaged, CorruptMetadata, Gone, Lost, ObjectNotFound, Outdated
 from ais.base.units import Size, parse_bool
 from ais.core import sealing
 from ais.core.content import pread_of
@@ -87,6 +87,10 @@ class Reads:
             if usual[0].remote is None:
                 raise
             return self._get_cold(self._front.ask(request, Access.GET), started_s)
+        except CorruptMetadata:
+            if usual[0].remote is None:
+                raise
+            return self._get_unusual(request, started_s, is_usual=False)
         size = opened.stat.st_size
         self._count_get(size, started_s)
         block = _head_of(opened)
@@ -121,6 +125,25 @@ class Reads:
             if ask.view.remote is None:
                 raise BadRequest(f"blob download is for remote buckets, {ask.view.bck.cname()} is not one")
             return self._get_in_parts(request, ask, started_s)
+        if ask.view.remote is not None:
+            return self._get_remote(request, ask, started_s, is_usual=is_usual)
+        return self._get_asked(request, ask, started_s, is_usual=is_usual)
+
+    async def _get_remote(
+        self, request: Request, ask: Ask, started_s: float, *, is_usual: bool, again: bool = False
+    ) -> AnyReply:
+        """Of a bucket that has a backend: what is damaged here is fetched anew."""
+        try:
+            reply = self._get_asked(request, ask, started_s, is_usual=is_usual)
+            return await reply if isinstance(reply, Awaitable) else reply
+        except (ContentDamaged, CorruptMetadata, Lost):
+            if again or not ask.view.fetches or not await self._cold.let_go_damaged(ask.view, ask.name):
+                raise
+        return await self._get_remote(request, ask, started_s, is_usual=False, again=True)
+
+    def _get_asked(
+        self, request: Request, ask: Ask, started_s: float, *, is_usual: bool
+    ) -> AnyReply | Awaitable[AnyReply]:
         if ask.view.remote is not None and (ask.view.stays_fresh or _is_latest(ask)):
             return self._get_fresh(ask, started_s)
         if is_shard_request(ask.params):
@@ -256,7 +279,7 @@ class Reads:
     async def _head_remote(self, ask: Ask, wanted: frozenset[str], started_s: float, presence: str) -> AnyReply:
         """Of what is not here, what its backend says, if `presence` allows to ask."""
         try:
-            opened = await self._look(ask) if _takes_time(ask) else self._store.head(ask.view.bck, ask.name)
+            opened = await self._looked_at(ask)
             if _is_latest(ask):
                 await self._require_latest(ask, opened.meta)
             reply = self._head(ask, wanted, started_s, opened)
@@ -272,6 +295,14 @@ class Reads:
         if presence == _EXISTS_OUTSIDE:
             raise ObjectNotFound(ask.cname)
         return reply
+
+    async def _looked_at(self, ask: Ask) -> OpenObject:
+        try:
+            return await self._look(ask) if _takes_time(ask) else self._store.head(ask.view.bck, ask.name)
+        except (ContentDamaged, CorruptMetadata, Lost):
+            if not await self._cold.let_go_damaged(ask.view, ask.name):
+                raise
+            raise ObjectNotFound(ask.cname) from None
 
     async def _require_latest(self, ask: Ask, kept: ObjectMeta) -> None:
         """Raise `Outdated` or `Gone` unless what is here is what its backend has, or nowhere else."""

@@ -183,6 +183,7 @@ class Target:
         moves.before_give, self._ec.arrived = self._ec.until_sent, self._arrived
         verified = Verified(store)
         protected = Protected(volume, store, self._mirror.mirror, self._ec, restorer, slice_peers, verified)
+        remote.cold.restore = protected.ensure
         elsewhere = Elsewhere(host, self._front, store, moves, peers)
         opening = Opening(store, moves, elsewhere, protected, remote.cold)
         writes = Writes(

@@ -14,25 +14,37 @@ import asyncio
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from ais.backend.interface import Backend, Place, RemoteObject
 from ais.backend.providers import Backends
-from ais.base.errors import AisError, AlreadyExists, Busy, ChecksumMismatch, NotReady, ObjectNotFound, Unreachable
+from ais.base.errors import (
+    AisError,
+    AlreadyExists,
+    Busy,
+    ChecksumMismatch,
+    CorruptMetadata,
+    NotReady,
+    ObjectNotFound,
+    Unreachable,
+)
 from ais.base.turns import Turns
 from ais.core.meta import ObjectMeta
 from ais.core.store import OpenObject, Store
 from ais.core.writer import Writer
+from ais.space.eviction import is_cached
 from ais.stats import names as metrics
 from ais.target.front import Front
 from ais.target.host import Host
 from ais.target.remote.fetch import Fetch
 from ais.target.remote.filling import fill
 from ais.target.transfer import absent
-from ais.target.uploads import in_pool_to_end
+from ais.target.uploads import in_pool, in_pool_to_end
 from ais.target.view import BucketView
 
 AT_ONCE_MAX = 64
@@ -61,8 +73,11 @@ class Cold:
         self._unchanged: dict[str, asyncio.Event] = {}
         """Set when no change of an object is under way any more; only of those somebody waits for."""
         self._watched: dict[str, list[Watched]] = {}
+        self._log = structlog.get_logger()
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = Turns(AT_ONCE_MAX)
+        self.restore: Callable[[BucketView, str], Awaitable[None]] = _nothing_is_lost
+        """Awaited before an object is said not to be here, where it may be lost: then it is restored."""
         self.is_passive = False
         """In a process beside the one that knows of all changes: what is not here is that one's."""
 
@@ -94,14 +109,54 @@ class Cold:
 
         In any other bucket nothing happens.
         """
-        if view.remote is None:
-            return None
-        with suppress(ObjectNotFound):
-            self._store.head(view.bck, name)
+        if view.remote is None or await self.is_here(view, name):
             return None
         opened = await self.open(view, name)
         os.close(opened.fd)
         return opened.meta.size
+
+    async def is_here(self, view: BucketView, name: str) -> bool:
+        """Whether an object need not be fetched, by itself or from its slices.
+
+        Raise `NotReady` when those who have them are away: what is fetched would take the place of what only we have.
+        """
+        try:
+            if not self.is_passive:
+                await self.restore(view, name)
+        except NotReady:
+            if view.is_linked:
+                raise
+        try:
+            self._store.head(view.bck, name)
+        except ObjectNotFound:
+            return False
+        except CorruptMetadata:
+            if not await self.let_go_damaged(view, name):
+                raise
+            return False
+        return True
+
+    async def let_go_damaged(self, view: BucketView, name: str) -> bool:
+        """Remove what is damaged here of an object that its backend has, so that it is fetched anew; False: nothing was
+        removed, it may be nowhere else.
+        """
+        if view.remote is None or self.is_passive:
+            return False
+
+        def check(stored: ObjectMeta | None) -> None:
+            if not is_cached(stored, view.origin):
+                raise AlreadyExists(f"{view.bck.cname(name)} may be only here")
+
+        pool = self._store.spot(view.bck, name).mountpath.pool
+        try:
+            condition = check if view.is_linked else None
+            await in_pool(pool, lambda: self._store.delete(view.bck, name, condition, view.rules))
+        except (AlreadyExists, CorruptMetadata):  # what cannot be read does not tell where it came from
+            return False
+        except ObjectNotFound:
+            return True
+        self._log.warning("damaged object is fetched anew", object=view.bck.cname(name))
+        return True
 
     @contextmanager
     def watching(self, uname: str) -> Iterator["Watched"]:
@@ -210,6 +265,10 @@ class Cold:
             finally:
                 writer.abort()
         return found.size
+
+
+async def _nothing_is_lost(_view: BucketView, _name: str) -> None:
+    """What is not here is not kept otherwise."""
 
 
 def _compare(writer: Writer, md5: Any, found: RemoteObject, cname: str) -> None:

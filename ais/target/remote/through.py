@@ -30,15 +30,25 @@ from ais.backend.interface import (
 )
 from ais.backend.providers import CLOUDS, Backends
 from ais.backend.web import PROVIDER as HT
-from ais.base.errors import AisError, Conflict, DiskFailure, NotReady, ObjectNotFound, Unsupported
+from ais.base.errors import (
+    AisError,
+    Conflict,
+    CorruptMetadata,
+    DiskFailure,
+    Lost,
+    NotReady,
+    ObjectNotFound,
+    Unsupported,
+)
 from ais.base.locks import NamedLocks
 from ais.core.meta import ObjectMeta
 from ais.core.publish import Condition
-from ais.core.store import Removed, Store
+from ais.core.store import OpenObject, Removed, Store
 from ais.fs.locks import StripeBusy
 from ais.fs.mountpath import Mountpath
 from ais.fs.volume import Volume
 from ais.net.http import Reply
+from ais.s3.facts import etag_of
 from ais.space.eviction import is_cached
 from ais.target.front import Front
 from ais.target.remote.cold import Cold
@@ -122,8 +132,8 @@ class Through:
         Raise `ObjectNotFound`.
         """
         with suppress(ObjectNotFound):
-            if not is_cached(self._store.head(view.bck, name).meta, view.origin):
-                return  # it is nowhere else
+            if await self._cold.is_here(view, name) and self._is_only_here(view, name):
+                return
         try:
             found = await self.head(view, name)
         except ObjectNotFound:
@@ -235,8 +245,11 @@ class Through:
     @asynccontextmanager
     async def _letting_go(self, view: BucketView, name: str) -> AsyncIterator[None]:
         """Around a change of the backend: what is here goes before, or after when it is nowhere else."""
+        if view.is_linked:
+            with suppress(Lost):
+                await self._cold.restore(view, name)
         try:
-            is_elsewhere = is_cached(self._store.head(view.bck, name).meta, view.origin)
+            is_elsewhere = not self._is_only_here(view, name)
         except AisError:
             is_elsewhere = True
         if is_elsewhere:
@@ -245,6 +258,10 @@ class Through:
         if not is_elsewhere:
             await self._let_go(view, name)
 
+    def _is_only_here(self, view: BucketView, name: str) -> bool:
+        """Raise as `Store.head`."""
+        return not is_cached(self._store.head(view.bck, name).meta, view.origin)
+
     async def _let_go(self, view: BucketView, name: str) -> None:
         """Remove what is here; durably, so that no power loss brings it back."""
         rules, pool = msgspec.structs.replace(view.rules, fsync=True), self._volume.place(view.uname + name).pool
@@ -252,6 +269,10 @@ class Through:
             await in_pool(pool, lambda: self._store.delete(view.bck, name, rules=rules))
 
     async def _current(self, view: BucketView, name: str) -> RemoteObject | None:
+        """What a change takes the place of: what is nowhere else, or what the backend has."""
+        with suppress(ObjectNotFound, CorruptMetadata):
+            if view.is_linked and self._is_only_here(view, name):
+                return _described(name, self._store.head(view.bck, name))
         try:
             return await self.head(view, name)
         except ObjectNotFound:
@@ -285,6 +306,13 @@ def is_same(kept: ObjectMeta, found: RemoteObject) -> bool:
     if is_version and LAST_MODIFIED not in custom:  # an answer to a PUT may not have it
         return True
     return custom.get(LAST_MODIFIED) == told.get(LAST_MODIFIED)
+
+
+def _described(name: str, opened: OpenObject) -> RemoteObject:
+    """What is only here, as conditions see it."""
+    meta, mtime_ns = opened.meta, opened.stat.st_mtime_ns
+    etag = etag_of(meta.facts, meta.checksum_kind, meta.checksum, mtime_ns, meta.size)
+    return RemoteObject(name, meta.size, etag, modified_s=mtime_ns / 1e9)
 
 
 def of_owner(custom: dict[str, str]) -> dict[str, str]:

@@ -100,7 +100,7 @@ class S3Front:
         self._moving_uploads = moving_uploads
         self._elsewhere = elsewhere
         stats = host.stats
-        self._remote = RemoteObjects(moves, moving_uploads, store, remote, stats)
+        self._remote = RemoteObjects(moves, moving_uploads, remote, stats)
         self._host = host
         self._gate = gate
         self._front = front

@@ -3,9 +3,8 @@
 from collections.abc import Awaitable, Callable, Iterator
 
 from ais.backend.interface import RemoteObject
-from ais.base.errors import NotFound, ObjectNotFound
+from ais.base.errors import ContentDamaged, CorruptMetadata, Lost, ObjectNotFound
 from ais.core.meta import ObjectMeta
-from ais.core.store import Store
 from ais.core.versions import NULL
 from ais.net.http import AnyReply, Reply, StreamReply, header_lines
 from ais.s3 import conditions, facts
@@ -43,10 +42,7 @@ _SERVED = (
 class RemoteObjects:
     """One per target."""
 
-    def __init__(
-        self, moves: Moves, moving_uploads: MovingUploads, store: Store, remote: Remote, stats: Tracker
-    ) -> None:
-        self._store = store
+    def __init__(self, moves: Moves, moving_uploads: MovingUploads, remote: Remote, stats: Tracker) -> None:
         self._moves = moves
         self._moving_uploads = moving_uploads
         self._cold = remote.cold
@@ -55,7 +51,10 @@ class RemoteObjects:
         self._stats = stats
 
     async def serve(self, handler: Handler, ask: S3Ask) -> AnyReply:
-        """Answer a request; `handler` answers for what is here. Raise `S3Error`, and what the backend raises."""
+        """Answer a request; `handler` answers for what is here. What is damaged here is fetched anew.
+
+        Raise `S3Error`, and what the backend raises.
+        """
         if ask.version_id not in (None, NULL):
             raise S3Error("NotImplemented", "Versions of objects in remote buckets are read at their backend")
         op = ask.request.op
@@ -66,9 +65,19 @@ class RemoteObjects:
         await self._moves.settle(ask.view, ask.key)
         if (upload_id := ask.request.params.get("uploadId")) is not None:
             await self._moving_uploads.settle(ask.view, ask.key, upload_id)
+        try:
+            return await self._serve(handler, ask)
+        except (ContentDamaged, CorruptMetadata, Lost):
+            is_read = op in _READS or op is Op.HEAD_OBJECT
+            if not (is_read and ask.view.fetches and await self._cold.let_go_damaged(ask.view, ask.key)):
+                raise
+        return await self._serve(handler, ask)
+
+    async def _serve(self, handler: Handler, ask: S3Ask) -> AnyReply:
+        op = ask.request.op
         if ask.view.stays_fresh and (op in _READS or op is Op.HEAD_OBJECT):
             await self._through.refresh(ask.view, ask.key)
-        if op in _READS and not self._is_here(ask):
+        if op in _READS and not await self._cold.is_here(ask.view, ask.key):
             ask.view.require_fetched(ask.key)
             if op is Op.GET_OBJECT and (streamed := await self._stream(ask)) is not None:
                 return streamed
@@ -123,13 +132,6 @@ class RemoteObjects:
         self._count_get(length)
         lines = _lines(ask, found, {}) + header_lines(("Content-Range", content_range(start, length, found.size)))
         return StreamReply(206, lines, self._ranges.read(ask.view, found, start, length), length)
-
-    def _is_here(self, ask: S3Ask) -> bool:
-        try:
-            self._store.head(ask.view.bck, ask.key)
-        except NotFound:
-            return False
-        return True
 
     def _count_get(self, size: int) -> None:
         self._stats.inc(metrics.GET_N)

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,9 @@ from harness import gate as faults
 from harness.gate import gate_before
 from harness.remote import Remote
 
+from ais.api.bucket import Bck
 from ais.backend import pacing, s3
+from ais.core.meta import XATTR
 from ais.proxy import remote as remote_buckets
 from ais.target.remote import cold
 
@@ -536,3 +539,128 @@ def test_what_only_we_have_outlives_a_write_that_failed(
                 assert (await linked.ask("GET", "only"))[0] == 404
 
     run(scenario())
+
+
+def test_conditions_on_what_only_we_have(remote: Any, run: Run) -> None:
+    """They are compared with it: what nobody was to replace, or only if it is another, stays."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            primary = bucket.cluster.primary
+            await primary.act("POST", "/v1/buckets/linked", "create-bck")
+            linked = Remote(bucket.cluster, "linked", bucket.origin, bucket.http)
+            linked.query, url = "", f"{primary.url}/s3/linked/only"
+            assert (await linked.ask("PUT", "only", data=b"nowhere else"))[0] == 200
+            assert (await linked.act("PATCH", "set-bprops", _linked(bucket))).status == 200
+            for method, condition in (
+                ("PUT", {"If-None-Match": "*"}),
+                ("PUT", {"If-Match": '"other"'}),
+                ("DELETE", {"If-Match": '"other"'}),
+            ):
+                async with bucket.http.request(method, url, data=b"x", headers=condition) as answer:
+                    assert answer.status == 412, (method, condition, await answer.read())
+            assert (await linked.get("only"), await bucket.there("only")) == (b"nowhere else", None)
+            async with bucket.http.head(url) as answer:
+                tag = answer.headers["ETag"]
+            async with bucket.http.put(url, data=b"new", headers={"If-Match": tag}) as answer:
+                assert answer.status == 200, await answer.read()
+            assert (await linked.get("only"), await bucket.there("only")) == (b"new", b"new")
+
+    run(scenario())
+
+
+def test_what_only_we_have_is_restored_and_not_fetched(
+    remote: Any, run: Run, aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an erasure-coded bucket that is linked: an object whose file is lost comes from its slices, whoever asks for
+    it, and never from a backend that has another one by its name; a write that fails leaves it."""
+
+    async def scenario() -> None:
+        async with gate_before(aws) as gate:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+            async with remote() as bucket:
+                primary, link = bucket.cluster.primary, {"name": bucket.name, "provider": "aws"}
+                bucket.cluster.targets.append(await bucket.cluster.join())
+                await _until(lambda: len(primary.node.smap.tmap) == 3 and not primary.node.smap.moving)
+                coded = {"ec": {"enabled": True, "data_slices": 1, "parity_slices": 1, "objsize_limit": 0}}
+                assert (await primary.act("POST", "/v1/buckets/linked", "create-bck", coded)).status == 200
+                linked = Remote(bucket.cluster, "linked", bucket.origin, bucket.http)
+                linked.query, names = "", ["s3", "copied", "prefetched", "in-parts", "latest", "written"]
+                for name in names:
+                    all_of_it = {"Ais-Ack": "all"}
+                    status, body, _ = await linked.ask("PUT", name, data=b"only here", headers=all_of_it)
+                    assert status == 200, body
+                    await bucket.put(name, b"at the backend")
+                assert (await linked.act("PATCH", "set-bprops", {"backend_bck": link})).status == 200
+                for name in names:
+                    os.unlink(_path(bucket, Bck("linked"), name))
+                async with bucket.http.get(f"{primary.url}/s3/linked/s3") as answer:
+                    assert (answer.status, await answer.read()) == (200, b"only here")
+                linked.query = "?object_to=ais/@%23/linked/copy"
+                assert (await linked.ask("PUT", "copied"))[0] == 200
+                linked.query = "?latest-ver=true"
+                assert await linked.get("latest") == b"only here"
+                linked.query = ""
+                await linked.job("POST", "prefetch-listrange", {"objnames": ["prefetched"]})
+                assert await linked.get("in-parts", **{"Ais-Blob-Download": "true"}) == b"only here"
+                gate.fault = faults.REFUSED
+                assert (await linked.ask("PUT", "written", data=b"new"))[0] == 502
+                gate.fault = ""
+                assert {name: await linked.get(name) for name in names} == dict.fromkeys(names, b"only here")
+                assert await bucket.there("copy") == b"only here"
+
+    run(scenario())
+
+
+def test_what_is_damaged_here_is_fetched_anew(remote: Any, run: Run) -> None:
+    """Content that is compared, and metadata that cannot be read: the backend has the object, whoever asks for it. What
+    may be only here stays as it is."""
+
+    async def scenario() -> None:
+        async with remote() as bucket:
+            primary, names = bucket.cluster.primary, ["content", "get", "range", "head", "s3", "s3-head", "prefetched"]
+            for name in names:
+                await bucket.put(name, b"as it was")
+            await bucket.job("POST", "prefetch-listrange", {"objnames": names})
+            compares = {"checksum": {"validate_warm_get": True}}
+            assert (await bucket.act("PATCH", "set-bprops", compares)).status == 200
+            for name in names:
+                _damage(bucket, Bck(bucket.name, "aws"), name, of_content=name == "content")
+            assert await bucket.get("content") == await bucket.get("get") == b"as it was"
+            assert await bucket.get("range", Range="bytes=3-4") == b"it"
+            status, _, said = await bucket.ask("HEAD", "head")
+            assert (status, said["Ais-Present"]) == (200, "false")
+            url = f"{primary.url}/s3/{bucket.name}"
+            async with bucket.http.get(f"{url}/s3") as answer, bucket.http.head(f"{url}/s3-head") as other:
+                assert (await answer.read(), other.status) == (b"as it was", 200)
+            await bucket.job("POST", "prefetch-listrange", {"objnames": ["prefetched"]})
+            assert {name: await bucket.get(name) for name in names} == dict.fromkeys(names, b"as it was")
+
+            await primary.act("POST", "/v1/buckets/linked", "create-bck", compares)
+            linked = Remote(bucket.cluster, "linked", bucket.origin, bucket.http)
+            linked.query = ""
+            assert (await linked.ask("PUT", "content", data=b"only here"))[0] == 200
+            assert (await linked.act("PATCH", "set-bprops", _linked(bucket))).status == 200
+            assert await linked.get("get") == b"as it was"
+            for name in ("content", "get"):
+                _damage(bucket, Bck("linked"), name, of_content=True)
+            assert (await linked.ask("GET", "content"))[0] == 500
+            assert await linked.get("get") == b"as it was"
+
+    run(scenario())
+
+
+def _damage(bucket: Remote, bck: Bck, name: str, *, of_content: bool) -> None:
+    path = _path(bucket, bck, name)
+    if of_content:
+        with open(path, "r+b") as file:
+            file.write(b"XX")
+    else:
+        os.setxattr(path, XATTR, b"nothing that was ever written")
+
+
+def _path(bucket: Remote, bck: Bck, name: str) -> str:
+    """The file of an object."""
+    owner = bucket.cluster.primary.node.placement.owner(bck.uname + name)
+    store = next(target.role._store for target in bucket.cluster.targets if target.id == owner.id)
+    return str(store.spot(bck, name).path)
