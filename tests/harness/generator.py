@@ -3,13 +3,14 @@
 import asyncio
 import re
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from aiohttp import web
 
 from harness.answering import answering
+from harness.loop import run
 
 T = TypeVar("T")
 PIECE = bytes(range(256)) * 4096
@@ -58,19 +59,19 @@ def in_thread(make: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator[T]
     """An asynchronous context on a loop of its own, for tests whose nodes are processes."""
     started, stop, box = threading.Event(), asyncio.Event(), list[Any]()
 
-    async def run() -> None:
+    async def serve() -> None:
         async with make() as made:
             box.extend((made, asyncio.get_running_loop()))
             started.set()
             await stop.wait()
 
-    def work(main: Callable[[], Awaitable[None]]) -> None:
+    def work() -> None:
         try:
-            run(main())  # type: ignore[arg-type]
+            run(serve())
         finally:
             started.set()
 
-    thread = threading.Thread(target=work, args=(run,))
+    thread = threading.Thread(target=work)
     thread.start()
     started.wait()
     try:
