@@ -67,7 +67,12 @@ class _Filling:
 
     def _begin(self) -> None:
         batch, self._batch = self._batch, []
-        self._step = asyncio.wrap_future(self._pool.submit(partial(_give, self._take, batch)))
+        try:
+            self._step = asyncio.wrap_future(self._pool.submit(partial(_give, self._take, batch)))
+        except RuntimeError as closed:  # who waits is told, not the loop that calls back
+            self._step = asyncio.get_running_loop().create_future()
+            self._step.set_exception(closed)
+            return
         self._step.add_done_callback(self._go_on)
 
     def _go_on(self, step: "asyncio.Future[int]") -> None:

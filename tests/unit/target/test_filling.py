@@ -10,7 +10,7 @@ from harness.http import until
 from harness.loop import run
 
 from ais.backend.interface import Download, RemoteObject
-from ais.target.remote.filling import fill
+from ais.target.remote.filling import AHEAD_BYTES_MAX, fill
 
 CHUNKS = [b"first", b"while the first is written", b"the last"]
 SIZE = sum(map(len, CHUNKS))
@@ -66,5 +66,25 @@ def test_a_disk_that_fails_ends_it(failing: int) -> None:
         with ThreadPoolExecutor(1) as pool, pytest.raises(OSError, match="the disk fails"):
             await fill(Download(RemoteObject("o", SIZE), chunks()), SIZE, pool, take, lambda _: None)
         assert written == CHUNKS[:failing]
+
+    run(scenario())
+
+
+def test_a_pool_that_ends_ends_it() -> None:
+    """A mountpath that is closed takes no further step: what has come is not waited for."""
+    may_write = threading.Event()
+
+    async def scenario() -> None:
+        pool = ThreadPoolExecutor(1)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield CHUNKS[0]
+            pool.shutdown(wait=False)
+            asyncio.get_running_loop().call_later(0.01, may_write.set)
+            yield bytes(AHEAD_BYTES_MAX)
+
+        download = Download(RemoteObject("o", SIZE), chunks())
+        with pytest.raises(RuntimeError, match="shutdown"):
+            await fill(download, SIZE, pool, lambda _: may_write.wait(), lambda _: None)
 
     run(scenario())
