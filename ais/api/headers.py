@@ -48,6 +48,8 @@ AUTHOR = "Ais-Author"
 """Ours, on a request that a gateway passes on: the user that sent it, if what it makes is theirs."""
 
 CALLER_ID = "Ais-Caller-Id"
+BUCKET_ID = "Ais-Bucket-Id"
+"""Which of the buckets that had a name one after the other a target means: ours, between targets."""
 S3_VIA = "Ais-S3-Via"
 """Ours, on an S3 request that a node passes on: what it found out about it."""
 CALLER_NAME = "Ais-Caller-Name"

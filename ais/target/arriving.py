@@ -91,7 +91,8 @@ class Arriving:
         given = await decoded(await request.read(), lambda body: codec.from_msgpack(body, Together))
         view = self._front.views.require(Bck.parse_uname(given.bucket)[0])
         view.require(Access.PUT)
-        if view.keeps_versions or view.rules.all_copies:  # more than a file each
+        is_meant = given.bid in (0, view.props.bid)
+        if not is_meant or view.keeps_versions or view.rules.all_copies:  # or more than a file each
             return _answer([False] * len(given.objects))
         view, caller = view.with_ack(Ack.CACHED), request.headers.get(headers.CALLER_ID)  # synced together, below
         by_mountpath: dict[Mountpath, list[Small]] = {}

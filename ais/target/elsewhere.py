@@ -10,11 +10,9 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from urllib.parse import quote
 
-import msgspec
-
 from ais.api import checksum, codec, headers, query
 from ais.api.bucket import Bck
-from ais.base.errors import AccessDenied, ContentDamaged, InvalidAction, ObjectNotFound, Unreachable
+from ais.base.errors import AccessDenied, BadRequest, ContentDamaged, InvalidAction, ObjectNotFound, Unreachable
 from ais.core import sealing
 from ais.core.store import OpenObject, Store
 from ais.core.workfile import Digests
@@ -22,7 +20,7 @@ from ais.net.client import PeerClient
 from ais.net.http import AnyReply, Reply, Request, decode_component
 from ais.target.front import Front
 from ais.target.host import Host
-from ais.target.moves import Moves
+from ais.target.moves import Moves, meant
 from ais.target.transfer import SMALL, Small
 from ais.target.uploads import in_pool
 from ais.target.view import BucketView
@@ -63,12 +61,12 @@ class Elsewhere:
         owner = next(self._moves.earlier(view, name), None)
         if owner is None or owner.is_away:
             return None
-        with suppress(Unreachable, msgspec.MsgspecError):
+        with suppress(Unreachable, BadRequest):  # of another version of ours it may be no answer
             answer = await self._peers.call(
                 "GET",
                 f"{owner.data.url}{PREFIX}{view.bck.name}/{quote(name, safe='/')}",
                 query={query.PROVIDER: view.bck.provider, query.NAMESPACE: view.bck.namespace.uname},
-                headers={headers.CALLER_ID: self._host.snode.id},
+                headers={headers.CALLER_ID: self._host.snode.id, **meant(view)},
                 timeout_s=self._host.config.cluster.client.client_timeout,
             )
             if answer.status == 200:
@@ -86,7 +84,9 @@ class Elsewhere:
         bucket, _, name = request.path[len(PREFIX) :].partition("/")
         params = request.params
         bck = Bck.parse(decode_component(bucket), params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, ""))
-        return self._answer(self._front.views.require(bck), decode_component(name))
+        view = self._front.views.require(bck)
+        self._front.require_meant(view, request)
+        return self._answer(view, decode_component(name))
 
     async def _answer(self, view: BucketView, name: str) -> Reply:
         if not is_file(view):

@@ -21,6 +21,7 @@ _MARKS_REST = f"&{query.REDIRECT_TIME}="
 _TIME_DIGITS_MAX = 19
 _HEADS_MAX = 256
 _CALLER = headers.CALLER_ID.lower()
+_BUCKET_ID = headers.BUCKET_ID.lower()
 ACK_HEADER = ack.HEADER.lower()
 _ADDS = Access.PUT | Access.APPEND
 WRITES = Access.PUT | Access.APPEND | Access.MOVE_OBJECT | Access.UPDATE_OBJECT | Access.DELETE_OBJECT
@@ -118,7 +119,9 @@ class Front:
         bck = Bck.parse(bucket_name, params.get(query.PROVIDER, ""), params.get(query.NAMESPACE, ""))
         view = self.views.require(bck)
         is_from_peer = self.is_from_peer(request)
-        if not is_from_peer:  # S3 has names that clients of the native API cannot ask for
+        if is_from_peer:
+            self.require_meant(view, request)
+        else:  # S3 has names that clients of the native API cannot ask for
             address.check_name(name, is_probe=is_probe)
         view.require(operation)
         if operation & WRITES and (limit := next((one for one in LIMITS if one in request.headers), "")):
@@ -179,6 +182,14 @@ class Front:
         if not request.networks & _INTERNAL or caller not in self._host.smap:
             raise AccessDenied(f"{headers.CALLER_ID} is for nodes of the cluster on its internal networks")
         return True
+
+    def require_meant(self, view: BucketView, request: Request) -> None:
+        """Raise `NotReady` when the target that sends it means another bucket of the name: one was removed and made
+        anew, and one of us does not know it yet.
+        """
+        meant = request.headers.get(_BUCKET_ID)
+        if meant is not None and meant != str(view.props.bid):
+            raise NotReady(f"another bucket has the name {view.bck.cname()} by now: try again")
 
     def require_peer(self, caller: str | None) -> None:
         """Raise `AccessDenied` when a node that sends something is not of the cluster any more: it stood still, and was

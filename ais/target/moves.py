@@ -8,9 +8,10 @@ is moved by one at a time: who waited for it knows that nothing of it is on its 
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -68,6 +69,7 @@ T = TypeVar("T")
 MAP_LAG_S_MAX = 10.0
 MAP_LAG_PAUSE_S = 0.05
 ATTEMPTS_MAX = 10
+_NO_LINES: Mapping[str, str] = MappingProxyType({})
 _OF_SMALL_BYTES = 2048
 """More than a name takes in a request, with what is said of it."""
 DISCARDED = b"discarded"
@@ -204,7 +206,7 @@ class Moves:
                     "POST",
                     owner.data.url + SMALL,
                     headers={headers.CALLER_ID: self._host.snode.id},
-                    body=codec.to_msgpack(Together(view.uname, part)),
+                    body=codec.to_msgpack(Together(view.uname, part, int(view.props.bid))),
                     timeout_s=self._host.config.cluster.client.client_long_timeout,
                 )
             except Unreachable:
@@ -413,7 +415,7 @@ class Moves:
         for target in self.earlier(view, name):
             if target.is_away:
                 raise EarlierAway(why_away(target))
-            is_discarded |= await self._ask_until_it_knows(target, view.bck, name, message)
+            is_discarded |= await self._ask_until_it_knows(target, view, name, message)
         return is_discarded
 
     def earlier(self, view: BucketView, name: str) -> Iterator[Snode]:
@@ -426,25 +428,27 @@ class Moves:
             if target is not None and target_id != host.snode.id:  # given up by an administrator, or ourselves
                 yield target
 
-    async def _ask_until_it_knows(self, target: Snode, bck: Bck, name: str, message: ActMsg) -> bool:
-        """Have a target give a name; it may learn of the new map some moments after us, or we of its own."""
+    async def _ask_until_it_knows(self, target: Snode, view: BucketView, name: str, message: ActMsg) -> bool:
+        """Have a target give a name; it may learn of a new map, or bucket, a moment after us, or before."""
         clock, smap = self._host.env.clock, self._host.smap
         deadline_s = clock.monotonic() + MAP_LAG_S_MAX
         while True:
             try:
-                return await self._ask(target, bck, name, message) == DISCARDED
+                return await self._ask(target, view.bck, name, message, meant(view)) == DISCARDED
             except (NotReady, AccessDenied) as error:  # by an older map we are nobody's node, or it owns the name
                 if clock.monotonic() > deadline_s or self._host.smap is not smap:
                     raise NotReady(str(error)) from None
             await clock.sleep(MAP_LAG_PAUSE_S)
 
-    async def _ask(self, target: Snode, bck: Bck, name: str, message: ActMsg) -> bytes:
+    async def _ask(
+        self, target: Snode, bck: Bck, name: str, message: ActMsg, lines: Mapping[str, str] = _NO_LINES
+    ) -> bytes:
         """Have another target do something with an object, if it has it. Raise what it answers."""
         answer = await self._peers.call(
             "POST",
             target.control.url + _url_path(bck, name),
             query=_bucket_query(bck),
-            headers={headers.CALLER_ID: self._host.snode.id},
+            headers={headers.CALLER_ID: self._host.snode.id, **lines},
             body=codec.to_json(message),
             timeout_s=self._host.config.cluster.client.client_long_timeout,
         )
@@ -513,7 +517,7 @@ class Moves:
         answer = await self._peers.send_file(
             owner.data.url + _url_path(view.bck, name),
             query=_bucket_query(view.bck),
-            headers={headers.CALLER_ID: self._host.snode.id, **lines},
+            headers={headers.CALLER_ID: self._host.snode.id, **meant(view), **lines},
             fd=fd,
             offset=offset,
             length=length,
@@ -560,6 +564,11 @@ async def _at_once(_bck: Bck, _name: str) -> None:
 
 def _lines(destination: BucketView, transfer: Transfer) -> dict[str, str]:
     return {TRANSFER: transfer.header(), **({ack.HEADER: destination.ack} if destination.ack else {})}
+
+
+def meant(view: BucketView) -> dict[str, str]:
+    """The header by which another target knows which bucket of the name it is (`Front.require_meant`)."""
+    return {headers.BUCKET_ID: str(view.props.bid)}
 
 
 def _url_path(bck: Bck, name: str) -> str:

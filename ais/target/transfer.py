@@ -75,10 +75,11 @@ class Small(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Together(msgspec.Struct, frozen=True, array_like=True):
-    """What one request brings. `bucket`: its uname."""
+    """What one request brings. `bucket`: its uname. `bid`: which one that is; 0: the sender says nothing."""
 
     bucket: str
     objects: list[Small]
+    bid: int = 0
 
 
 def absent(cname: str) -> Condition:

@@ -1,5 +1,6 @@
 """What clients read while it gets another owner: small objects come from who has them, the others come here first."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from harness import loop
 from harness.moving import follow, owner_of, rebalanced
 from harness.target import BCK, Answer, LiveTarget, serving
 
+from ais.api.xact import ArgsMsg
 from ais.target.transfer import SMALL, SMALL_BYTES_MAX
 
 CONTENT = bytes(range(250)) * 16
@@ -145,5 +147,34 @@ def test_it_is_for_targets(tmp_path: Path) -> None:
             lines = {"Ais-Caller-Id": targets[1].node.snode.id}
             assert (await targets[0].call("GET", url, headers=lines)).status == 200
             assert (await targets[0].call("PUT", url, headers=lines)).status == 400
+
+    loop.run(scenario())
+
+
+@pytest.mark.parametrize("content", [CONTENT, LARGE], ids=["small", "large"])
+def test_a_bucket_made_anew_has_nothing_of_the_old_one(tmp_path: Path, content: bytes) -> None:
+    """Whom nobody told yet that a bucket was removed, and made anew, gives nothing of what it has by that name: not to
+    who asks for it, and not because it moves.
+    """
+
+    async def anew(target: LiveTarget) -> None:
+        await target.take(target.node.bmd.without_bucket(BCK))
+        await target.create(BCK)
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 2) as targets:
+            old, new = targets
+            name = await moved(targets, content, {})
+            await anew(new)
+            moving = old.node.smap.moving
+            assert moving
+            job = old.target._scrub._rebalance.start(ArgsMsg(id=moving.id))
+            await job.wait()
+            assert "another bucket has the name" in job.error
+            asked = [asyncio.create_task(read(new, name, {})) for read in (native, s3)]
+            await asyncio.wait(asked, timeout=0.2)
+            assert [is_at(one) for one in targets] == [True, False]
+            await anew(old)
+            assert [(await one).status for one in asked] == [404, 404]
 
     loop.run(scenario())
