@@ -4,6 +4,7 @@ import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import CoroutineType
+from typing import NamedTuple
 
 from ais.base.errors import AisError, DeleteMarker, NotFound, NotReady, ObjectNotFound, VersionNotFound
 from ais.core.store import Store
@@ -171,14 +172,16 @@ class S3Front:
         reply = self._serve(asked, caller)
         return await reply if isinstance(reply, Awaitable) else reply
 
-    def _serve(self, asked: S3Request, caller: Identity, *, is_settled: bool = False) -> AnyReply | Awaitable[AnyReply]:
+    def _serve(
+        self, asked: S3Request, caller: Identity, settled: "_Settled | None" = None
+    ) -> AnyReply | Awaitable[AnyReply]:
         request = asked.http
         view = self._front.views.require(self._gate.buckets.require(asked.bucket).bck)
         owner = self._gate.reader(view, asked.key, request.method)
         if not self._gate.is_here(owner):
             return self._gate.forward(asked, owner)
         try:
-            bucket = self._gate.admit(asked, caller, lambda: self._facts(view, asked, is_settled=is_settled))
+            bucket = self._gate.admit(asked, caller, lambda: self._facts(view, asked, settled))
         except _MayExist:
             return self._serve_settled(asked, caller, view)
         if (level := request.headers.get(ACK_HEADER)) is not None and request.method not in ("GET", "HEAD"):
@@ -199,13 +202,21 @@ class S3Front:
         return self._watched(ask, reply) if type(reply) is CoroutineType else reply
 
     async def _serve_settled(self, asked: S3Request, caller: Identity, view: BucketView) -> AnyReply:
-        """Whether the caller may do it is asked when the object is here, or nowhere."""
-        await self._moves.settle(view, asked.key)
-        if view.is_protected:
-            with suppress(NotFound):
-                opened = await self._protected.open(view, asked.key, asked.params.get("versionId"), streams=True)
-                os.close(opened.fd)
-        reply = self._serve(asked, caller, is_settled=True)
+        """Whether the caller may do it is asked when the object is here, or nowhere, or slices say what it is."""
+        away: EarlierAway | None = None
+        try:
+            await self._moves.settle(view, asked.key)
+        except EarlierAway as error:
+            if not view.is_coded or asked.op not in _READS:
+                raise
+            away = error
+        try:
+            settled = _Settled(await self._facts_of_whole(view, asked))
+        except NotFound:
+            if away is not None:
+                raise away from None
+            settled = _Settled(None)
+        reply = self._serve(asked, caller, settled)
         return await reply if isinstance(reply, Awaitable) else reply
 
     def error_reply(self, request: Request, error: BaseException) -> Reply | None:
@@ -287,14 +298,35 @@ class S3Front:
             raise NotReady("the cluster has no primary now: try again when it has elected one")
         return primary
 
-    def _facts(self, view: BucketView, asked: S3Request, *, is_settled: bool) -> Facts | None:
+    async def _facts_of_whole(self, view: BucketView, asked: S3Request) -> Facts:
+        """The same of what is restored for it. Raise as `Protected.open`."""
+        version_id = asked.params.get("versionId")
+        if not view.is_protected:
+            return self._store.head(view.bck, asked.key, version_id).meta.facts
+        opened = await self._protected.open(view, asked.key, version_id, streams=True)
+        os.close(opened.fd)
+        return opened.meta.facts
+
+    def _facts(self, view: BucketView, asked: S3Request, settled: "_Settled | None") -> Facts | None:
         """What is known of the object there is, for policies and lists; raise `_MayExist` when that cannot be told."""
+        if settled is not None:
+            return settled.facts
         try:
             return self._store.head(view.bck, asked.key, asked.params.get("versionId")).meta.facts
         except NotFound:
-            if not is_settled and (view.is_protected or self._moves.may_be_elsewhere(view)):
+            if view.is_protected or self._moves.may_be_elsewhere(view):
                 raise _MayExist from None
             return None
+        except NotReady:  # its owner is away, and we stand in
+            if not view.is_coded or asked.op not in _READS:
+                raise
+            raise _MayExist from None
+
+
+class _Settled(NamedTuple):
+    """What is known of the object that is asked for, after nothing of it is elsewhere; None: it does not exist."""
+
+    facts: Facts | None
 
 
 class _MayExist(Exception):

@@ -70,3 +70,31 @@ def test_of_what_was_lost(tmp_path: Path, method: str, size: int) -> None:
             assert await read_by_anybody(targets, method, name) == 403
 
     loop.run(scenario())
+
+
+@pytest.mark.parametrize("size", [9, 9_000], ids=["replicated", "cut"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_of_what_another_target_stands_in_for(tmp_path: Path, method: str, size: int) -> None:
+    """It keeps nothing of what it reads for a target that is away."""
+
+    async def scenario() -> None:
+        async with serving(tmp_path, 4) as targets:
+            gone, stand_in = targets[0], targets[-1]
+            group = Group(targets)
+            await group.create(EC)
+            group.away(gone)
+            placement = stand_in.node.placement
+            readers = {name: placement.reader(BCK.uname + name, is_coded=True).id for name in map(str, range(400))}
+            group.away()
+            names = [
+                name
+                for name, reader in readers.items()
+                if group.owner(name) is gone and reader == stand_in.node.snode.id
+            ][:2]
+            for name, value in zip(names, ("secret", "open"), strict=True):
+                await tagged(gone, name, value, size)
+            await group.settled()
+            group.away(gone)
+            assert [await read_by_anybody(targets, method, name) for name in names] == [403, 200]
+
+    loop.run(scenario())
