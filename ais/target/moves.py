@@ -431,10 +431,11 @@ class Moves:
     async def _ask_until_it_knows(self, target: Snode, view: BucketView, name: str, message: ActMsg) -> bool:
         """Have a target give a name; it may learn of a new map, or bucket, a moment after us, or before."""
         clock, smap = self._host.env.clock, self._host.smap
+        lines = meant(view) | ({ack.HEADER: ack.Ack.SYNCED} if view.rules.fsync else {})
         deadline_s = clock.monotonic() + MAP_LAG_S_MAX
         while True:
             try:
-                return await self._ask(target, view.bck, name, message, meant(view)) == DISCARDED
+                return await self._ask(target, view.bck, name, message, lines) == DISCARDED
             except (NotReady, AccessDenied) as error:  # by an older map we are nobody's node, or it owns the name
                 if clock.monotonic() > deadline_s or self._host.smap is not smap:
                     raise NotReady(str(error)) from None

@@ -1,6 +1,7 @@
 """What clients read while it gets another owner: small objects come from who has them, the others come here first."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from harness.moving import follow, owner_of, rebalanced
 from harness.target import BCK, Answer, LiveTarget, serving
 
 from ais.api.xact import ArgsMsg
+from ais.env.disk import Disk
 from ais.target.transfer import SMALL, SMALL_BYTES_MAX
 
 CONTENT = bytes(range(250)) * 16
@@ -176,5 +178,39 @@ def test_a_bucket_made_anew_has_nothing_of_the_old_one(tmp_path: Path, content: 
             assert [is_at(one) for one in targets] == [True, False]
             await anew(old)
             assert [(await one).status for one in asked] == [404, 404]
+
+    loop.run(scenario())
+
+
+class _Noting(Disk):
+    """Remembers what was unlinked, and the directories that were synced, in order."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, str]] = []
+
+    def unlink(self, path: str, **where: Any) -> None:  # type: ignore[override]
+        super().unlink(path, **where)
+        self.done.append(("unlink", path))
+
+    def fsync(self, fd: int) -> None:  # type: ignore[override]
+        super().fsync(fd)
+        self.done.append(("fsync", os.readlink(f"/proc/self/fd/{fd}")))
+
+
+@pytest.mark.parametrize("versioning", ["", "Enabled"])
+def test_what_is_deleted_durably_is_gone_from_who_had_it(tmp_path: Path, versioning: str) -> None:
+    """Or it would be there again after a loss of power, and be asked for."""
+
+    async def scenario() -> None:
+        disk = _Noting()
+        async with serving(tmp_path, 2, disk) as targets:
+            name = await moved(targets, CONTENT, {})
+            for one in targets:
+                props = one.node.bmd.require(BCK).props.with_s3(versioning=versioning)
+                await one.take(one.node.bmd.with_props(BCK, props))
+            assert (await targets[1].ask("DELETE", name, headers={"Ais-Ack": "synced"})).status == 200
+            of_old = [(what, "/%ob" in path) for what, path in disk.done if path.startswith(str(tmp_path / "t0"))]
+            last = max(index for index, one in enumerate(of_old) if one == ("unlink", True))
+            assert ("fsync", True) in of_old[last:]
 
     loop.run(scenario())
