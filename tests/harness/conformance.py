@@ -209,6 +209,7 @@ RULES = (
     Rule("config/015", r"status 200", "features are set by name at once, too"),
     Rule("config/030", r"status 400", "a path that is none is refused"),
     Rule("config/033", r"elements", "no remote backends yet"),
+    Rule("bucket-props/034", r"coding_id", "erasure coding was switched off: slices of before are known by it"),
     Rule("bucket-props/016|config/03[24]", r"status 400", "the cluster that is asked has no backend configured"),
     Rule("config/04[01]", r"status 405", "no such verb there"),
     Rule("etl/", r"\.tcode: ErrNotImpl", "no ETL yet, not: a build without it"),
