@@ -10,7 +10,7 @@ from contextlib import suppress
 from ais.base.errors import ObjectNotFound, Unsupported
 from ais.core import sealing
 from ais.core.store import OpenObject, Store
-from ais.target.elsewhere import Elsewhere, is_file
+from ais.target.elsewhere import Elsewhere
 from ais.target.keyring import with_keys
 from ais.target.moves import Moves
 from ais.target.protected import Protected
@@ -33,15 +33,22 @@ class Opening:
         await self._moves.settle(view, name)
 
     async def open(
-        self, view: BucketView, name: str, *, verify: bool = True, streams: bool = False, fetches: bool = True
+        self,
+        view: BucketView,
+        name: str,
+        *,
+        verify: bool = True,
+        streams: bool = False,
+        fetches: bool = True,
+        looks: bool = False,
     ) -> OpenObject:
         """Open an object; the caller closes it. Without `verify`, its metadata counts and not its content.
 
-        `streams`: as of `Protected.open`. Without `fetches`, what only its backend has is not found. Raise as
-        `Protected.open` and `Store.unseal`.
+        `streams`: as of `Protected.open`. Without `fetches`, what only its backend has is not found. `looks`: what
+        `Elsewhere.look` finds need not come here. Raise as `Protected.open` and `Store.unseal`.
         """
         try:
-            return await self._open_here(view, name, verify, streams)
+            return await self._open_here(view, name, verify, streams, looks)
         except ObjectNotFound:
             if view.remote is None or not fetches:
                 raise
@@ -53,23 +60,20 @@ class Opening:
         where the bucket has Disable-Cold-GET.
         """
         try:
-            if is_file(view):
-                with suppress(ObjectNotFound):
-                    return await self._open(view, name, True, streams)
-                if (opened := await self._elsewhere.look(view, name)) is not None:
-                    return opened
-            return await self.open(view, name, streams=streams, fetches=view.fetches)
+            return await self.open(view, name, streams=streams, fetches=view.fetches, looks=True)
         except ObjectNotFound:
             if view.remote is not None:
                 view.require_fetched(name)
             raise
 
-    async def _open_here(self, view: BucketView, name: str, verify: bool, streams: bool) -> OpenObject:
+    async def _open_here(self, view: BucketView, name: str, verify: bool, streams: bool, looks: bool) -> OpenObject:
         try:
             return await self._open(view, name, verify, streams)
         except ObjectNotFound:
             if not self._moves.may_be_elsewhere(view):
                 raise
+        if looks and (opened := await self._elsewhere.look(view, name)) is not None:
+            return opened
         await self._moves.settle(view, name)
         return await self._open(view, name, verify, streams)
 

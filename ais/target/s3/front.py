@@ -79,6 +79,10 @@ def _discarded_by(ask: S3Ask) -> str | None:
     return ask.version_id or ""
 
 
+async def _complete(reply: AnyReply | Awaitable[AnyReply]) -> AnyReply:
+    return await reply if isinstance(reply, Awaitable) else reply
+
+
 class S3Front:
     """One per target."""
 
@@ -169,8 +173,7 @@ class S3Front:
 
     async def _serve_by_map(self, asked: S3Request, caller: Identity, version: int) -> AnyReply:
         await self._maps.until(version)
-        reply = self._serve(asked, caller)
-        return await reply if isinstance(reply, Awaitable) else reply
+        return await _complete(self._serve(asked, caller))
 
     def _serve(
         self, asked: S3Request, caller: Identity, settled: "_Settled | None" = None
@@ -216,8 +219,7 @@ class S3Front:
             if away is not None:
                 raise away from None
             settled = _Settled(None)
-        reply = self._serve(asked, caller, settled)
-        return await reply if isinstance(reply, Awaitable) else reply
+        return await _complete(self._serve(asked, caller, settled))
 
     def error_reply(self, request: Request, error: BaseException) -> Reply | None:
         """The answer to a failed request if it is S3's."""
@@ -246,19 +248,16 @@ class S3Front:
         """
         if ask.request.op in _READS and ask.version_id is None and is_file(ask.view):
             with suppress(ObjectNotFound):
-                reply = handler(ask)
-                return await reply if isinstance(reply, Awaitable) else reply
+                return await _complete(handler(ask))
             if (opened := await self._elsewhere.look(ask.view, ask.key)) is not None:
-                reply = self._reads.answer(ask, opened)
-                return await reply if isinstance(reply, Awaitable) else reply
+                return await _complete(self._reads.answer(ask, opened))
         try:
             await self._moves.settle(ask.view, ask.key, discard=_discarded_by(ask))
         except EarlierAway as away:
             if not ask.view.is_coded or ask.request.op not in _READS:
                 raise
             try:
-                reply = handler(ask)
-                return await reply if isinstance(reply, Awaitable) else reply
+                return await _complete(handler(ask))
             except NotFound:
                 raise away from None
         ask = ask._replace(since=self._store.volume.moves)
@@ -266,8 +265,7 @@ class S3Front:
             await self._moving_uploads.settle(ask.view, ask.key, upload_id)
         if ask.request.op in _ON_WHAT_IS_THERE:
             await self._protected.ensure(ask.view, ask.key, ask.version_id)
-        reply = handler(ask)
-        return await reply if isinstance(reply, Awaitable) else reply
+        return await _complete(handler(ask))
 
     async def _watched(self, ask: S3Ask, reply: Awaitable[AnyReply]) -> AnyReply:
         try:
